@@ -1,0 +1,117 @@
+"""What a step reads and writes: artifacts, written whole or not at all."""
+
+import errno
+import functools
+import logging
+import math
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from kubeline.errors import KubelineError, PlatformError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Failures of the machine that say nothing about the code: a retry elsewhere may succeed.
+_BROKEN_WORLD = {
+    errno.ENOSPC: "no space is left on the device; free some or ask for a larger volume",
+    errno.EDQUOT: "the disk quota is used up; free some space or ask for more",
+    errno.EACCES: "permission was denied; give this user access to the path",
+    errno.EPERM: "the operation is not permitted; give this user access to the path",
+    errno.EROFS: "the file system is read-only; choose a writable path",
+}
+
+
+class Artifact(Protocol):
+    """The part of a KFP artifact that a step uses; `kfp.dsl.Artifact` satisfies it."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def uri(self) -> str: ...
+
+    metadata: dict[str, Any]
+
+
+@contextmanager
+def publish(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write a file or folder under a temporary name and rename it when the block succeeds.
+
+    Yields a path that does not exist yet; the block creates a file or a folder there. When the block raises,
+    what it wrote is removed and an earlier `path` stays as it was, so that a killed and repeated step ends in
+    the same state as one clean run.
+    """
+    final = Path(path)
+    partial = final.with_name(f".{final.name}.partial")
+    final.parent.mkdir(parents=True, exist_ok=True)
+    _remove(partial)
+    try:
+        yield partial
+        if partial.is_dir() or final.is_dir():
+            _remove(final)  # a folder cannot be renamed over one that holds files
+        partial.replace(final)
+    finally:
+        _remove(partial)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def describe(artifact: Artifact, metadata: Mapping[str, Any]) -> None:
+    """Add metadata to an artifact, without the NaN and infinite numbers that KFP cannot store."""
+    artifact.metadata.update(finite(metadata))
+
+
+def finite(value: Any) -> Any:
+    """The same value in plain JSON types; NaN and infinite numbers become None, and are dropped from mappings."""
+    if isinstance(value, Mapping):
+        pairs = ((str(key), finite(item)) for key, item in value.items())
+        return {key: item for key, item in pairs if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a numpy scalar
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def step(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark the entry point of a component.
+
+    Failures of the machine (disk full, no permission) become a :class:`PlatformError`, and inside a running step
+    a :class:`KubelineError` ends the process with its one sentence and its exit code instead of a traceback.
+    """
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if os.environ.get("_KFP_RUNTIME") == "true":
+            logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+            sys.excepthook = _end_step
+        try:
+            return function(*args, **kwargs)
+        except OSError as error:
+            reason = _BROKEN_WORLD.get(error.errno or 0)
+            if reason is None:
+                raise
+            raise PlatformError(f"cannot use {error.filename or 'the disk'}: {reason}") from error
+
+    return run
+
+
+def _end_step(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not isinstance(error, KubelineError):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(f"{kind.__name__}: {error}", file=sys.stderr, flush=True)
+    raise SystemExit(error.exit_code)  # the interpreter takes the exit code of an excepthook that exits

@@ -1,0 +1,1 @@
+"""Any source to Parquet, the dataset fingerprint, and splits."""

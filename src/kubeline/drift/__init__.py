@@ -1,0 +1,1 @@
+"""Drift statistics, the alarm, the Evidently report."""

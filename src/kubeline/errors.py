@@ -1,0 +1,25 @@
+"""The two kinds of failure a user can act on, told apart by their exit code."""
+
+
+class KubelineError(Exception):
+    """A failure told in one sentence: what was given, what was expected, what to do."""
+
+    exit_code = 1
+
+
+class UserError(KubelineError):
+    """The input is wrong: the same call can never succeed until someone changes it."""
+
+    exit_code = 2
+
+
+class PlatformError(KubelineError):
+    """The world around is broken (disk, network, permission, server): a retry may succeed."""
+
+    exit_code = 3
+
+
+def listed(names: object, limit: int = 12) -> str:
+    """Names joined for an error message, cut after `limit`: ``month, carrier, …``."""
+    items = [str(name) for name in names]  # type: ignore[attr-defined]
+    return ", ".join(items[:limit]) + (", …" if len(items) > limit else "")

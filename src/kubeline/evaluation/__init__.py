@@ -1,0 +1,1 @@
+"""Metrics with intervals, slices, champion against challenger, the gate."""

@@ -1,0 +1,1 @@
+"""The on-disk model: files, manifest, digests, signature, verification."""

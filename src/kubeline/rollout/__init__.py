@@ -1,0 +1,1 @@
+"""What brings a blessed model to KServe."""

@@ -1,0 +1,1 @@
+"""Infer, edit and enforce expectations on a table."""

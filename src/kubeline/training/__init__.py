@@ -1,0 +1,1 @@
+"""Preprocessing, estimators, tuning and ONNX export."""
