@@ -1,1 +1,1 @@
-"""Drift statistics, the alarm, the Evidently report."""
+"""Drift of a window of data against the profile of the data a model was trained on."""

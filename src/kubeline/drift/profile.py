@@ -1,0 +1,224 @@
+"""The reference profile: what a window of data is compared with, without the data itself.
+
+A number is kept as counts in bins whose edges are quantiles of the reference, a category as the count of each
+category. The profile is plain JSON, holds no time stamp, and is the same for the same rows in any order.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kubeline.drift.values import Kind, numbers, texts
+from kubeline.errors import UserError
+
+VERSION: Literal[1] = 1
+BINS = 10  # deciles, for which the usual limits of the population stability index were set (Siddiqi 2006)
+MAX_CATEGORIES = 10_000  # categories of one column that are listed by name
+QUANTILES = 101  # every percent, for display
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NumberProfile(_Model):
+    """A column of numbers, or of times as seconds since 1970 UTC.
+
+    Bin ``i`` holds the values above ``edges[i - 1]`` and up to ``edges[i]``; the first and the last bin are open.
+    """
+
+    kind: Literal["number", "datetime"]
+    rows: int
+    missing: int
+    edges: list[float]
+    counts: list[int]
+    integer: bool  # every value is whole
+    mean: float | None  # of the finite values, like all that follows; None when there are none
+    std: float | None
+    quantiles: list[float]  # at 0 %, 1 %, … 100 %; empty when there is no finite value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if len(self.counts) != len(self.edges) + 1 or sorted(set(self.edges)) != self.edges:
+            raise ValueError("edges must rise and counts must be one more than edges")
+        if sum(self.counts) + self.missing != self.rows:
+            raise ValueError("the counts of all bins and of missing values must add up to the rows")
+        return self
+
+
+class CategoryProfile(_Model):
+    """A column of categories; booleans are the categories ``true`` and ``false``."""
+
+    kind: Literal["category", "boolean"]
+    rows: int
+    missing: int
+    counts: dict[str, int]  # most frequent first, then by name
+    other: int  # rows whose category is not listed
+    floor: int  # a category that is not listed occurs at most this often; 0 when all are listed
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if sum(self.counts.values()) + self.missing + self.other != self.rows:
+            raise ValueError("the counts of categories, other and missing must add up to the rows")
+        return self
+
+
+ColumnProfile = Annotated[NumberProfile | CategoryProfile, Field(discriminator="kind")]
+
+
+class Profile(_Model):
+    """The reference profile of a table and of the predictions for it (``reference.json``).
+
+    `predictions` has a column ``probability.<class>`` for each class, or ``prediction`` for a regression, and may
+    come from other rows than `columns`: predictions for the rows a model was fitted on are too sure of themselves
+    to be compared with predictions for new rows.
+    """
+
+    version: Literal[1] = VERSION
+    rows: int
+    columns: dict[str, ColumnProfile]
+    predictions: dict[str, ColumnProfile] = {}
+
+    @classmethod
+    def read(cls, document: Any, source: str = "the reference profile") -> Self:
+        """Check and read what :func:`build` returned, or its JSON.
+
+        Raises:
+            UserError: when it is not such a profile; `source` names it in the message.
+        """
+        try:
+            if isinstance(document, (str, bytes)):
+                return cls.model_validate_json(document)
+            return cls.model_validate(document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"]) or "the document"
+            raise UserError(
+                f"{source} is not a reference profile of version {VERSION} ({place}: {first['msg']}); "
+                "train the model again, or give a reference table"
+            ) from error
+
+
+def build(frame: pd.DataFrame, kinds: Mapping[str, str], predictions: pd.DataFrame | None = None) -> dict[str, Any]:
+    """Profile a table, as ``reference.json`` of a model package keeps it.
+
+    Args:
+        frame: The rows the model was trained on; columns that are not in `kinds` are left out.
+        kinds: Kind of each column to profile: ``number``, ``category``, ``boolean`` or ``datetime``.
+        predictions: Predictions of the model for rows it was NOT fitted on (a validation set, or out-of-fold): a
+            column ``probability.<class>`` for each class, or ``prediction`` for a regression. Predictions for rows
+            of the training itself would be further from 0.5 than any later ones and look like drift.
+
+    Returns:
+        A plain JSON document that :meth:`Profile.read` reads; the same for the same rows.
+
+    Raises:
+        UserError: when a column is missing or does not hold what its kind says.
+    """
+    for name in kinds:
+        if name not in frame.columns:
+            raise UserError(f"column '{name}' is to be profiled but is not in the table")
+    scores = {} if predictions is None else {str(name): predictions[name] for name in predictions.columns}
+    profile = Profile(
+        rows=len(frame),
+        columns={name: column(frame[name], kind) for name, kind in kinds.items()},  # type: ignore[arg-type]
+        predictions={name: column(values, "number") for name, values in scores.items()},
+    )
+    return profile.model_dump(mode="json")
+
+
+def column(values: pd.Series, kind: Kind) -> NumberProfile | CategoryProfile:
+    """Profile one column."""
+    if kind in ("category", "boolean"):
+        counts, missing = texts(values)
+        return category_profile(kind, counts, missing)
+    array = numbers(values, kind)
+    edges = quantile_edges(array)
+    return number_profile(kind, edges, bin_counts(array, edges), int(np.isnan(array).sum()), array)
+
+
+def number_profile(
+    kind: Kind, edges: list[float], counts: np.ndarray, missing: int, sample: np.ndarray
+) -> NumberProfile:
+    """Put a profile together from counts over all rows and a sample (or all) of the values for display."""
+    finite = sample[np.isfinite(sample)]
+    quantiles = np.quantile(finite, np.linspace(0, 1, QUANTILES), method="inverted_cdf") if finite.size else finite
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = (float(finite.mean()), float(finite.std())) if finite.size else (None, None)
+    return NumberProfile(
+        kind=kind,  # type: ignore[arg-type]
+        rows=int(counts.sum()) + missing,
+        missing=missing,
+        edges=edges,
+        counts=counts.tolist(),
+        integer=bool(finite.size and np.array_equal(finite, np.rint(finite))),
+        mean=mean if mean is not None and np.isfinite(mean) else None,
+        std=std if std is not None and np.isfinite(std) else None,
+        quantiles=quantiles.tolist(),
+    )
+
+
+def category_profile(kind: Kind, counts: Counter[str], missing: int, floor: int = 0) -> CategoryProfile:
+    """Keep the `MAX_CATEGORIES` most frequent categories by name and the rest as one number.
+
+    `floor` is how often a category may already have been left out of `counts`.
+    """
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    cut = ranked[MAX_CATEGORIES:]
+    other = sum(count for _, count in cut)
+    return CategoryProfile(
+        kind=kind,  # type: ignore[arg-type]
+        rows=counts.total() + missing,
+        missing=missing,
+        counts=dict(ranked[:MAX_CATEGORIES]),
+        other=other,
+        floor=max(floor, cut[0][1] if cut else 0),
+    )
+
+
+def quantile_edges(values: np.ndarray, bins: int = BINS) -> list[float]:
+    """Edges between bins of about equal share, from all finite values or from a sample of them.
+
+    A value that alone has the share of a bin (the zero of a zero-inflated column, a constant), and each value of a
+    column with few (a month), gets a bin of its own, with its edges half-way to its neighbours: a shift away from it
+    in either direction then changes bins.
+    """
+    distinct, counts = np.unique(values[np.isfinite(values)], return_counts=True)
+    if not distinct.size:
+        return []
+    if distinct.size <= 2 * bins:
+        atoms = np.arange(distinct.size)
+        edges: set[float] = set()
+    else:
+        atoms = np.flatnonzero(counts * bins >= counts.sum())
+        cumulative = np.cumsum(counts)
+        at = np.searchsorted(cumulative, counts.sum() * np.arange(1, bins) / bins)  # the value that holds the quantile
+        at = np.setdiff1d(at, atoms)
+        edges = {_between(distinct, i + 1) for i in at.tolist() if i + 1 < distinct.size}
+    for i in atoms.tolist():
+        edges |= {_between(distinct, i), _between(distinct, i + 1)}
+    return sorted(edge for edge in edges if np.isfinite(edge))
+
+
+def _between(distinct: np.ndarray, i: int) -> float:
+    """An edge below ``distinct[i]``: half-way to the value before, or as far beyond the ends as the next value."""
+    if 0 < i < distinct.size:
+        low, high = distinct[i - 1], distinct[i]
+        middle = low / 2 + high / 2  # the difference of two huge values overflows
+        return float(middle if low <= middle < high else low)
+    end, sign = (distinct[0], -1.0) if i == 0 else (distinct[-1], 1.0)
+    if distinct.size == 1:
+        return float(end + sign * max(abs(end) * 1e-6, 1e-9))  # wider than the rounding of float32
+    half_gap = distinct[1] / 2 - distinct[0] / 2 if i == 0 else distinct[-1] / 2 - distinct[-2] / 2
+    with np.errstate(over="ignore"):
+        return float(end + sign * half_gap)
+
+
+def bin_counts(values: np.ndarray, edges: list[float]) -> np.ndarray:
+    """Counts of the values in each bin, (len(edges) + 1,) integers; NaN is left out, infinity is in an open end."""
+    present = values[~np.isnan(values)]
+    return np.bincount(np.searchsorted(np.asarray(edges), present, side="left"), minlength=len(edges) + 1)
