@@ -1,0 +1,65 @@
+"""``kubeline run`` and ``kubeline schema``."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from kubeline.errors import UserError
+from kubeline.local import parameters
+from kubeline.local.progress import StepDisplay
+from kubeline.local.runner import Run
+from kubeline.local.runner import run as run_locally
+from kubeline.local.summary import Output, outputs, write_page
+from kubeline.resources import pipeline_file
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a pipeline, then show what it made."""
+    pipeline = pipeline_file(options.pipeline)
+    values = parameters.check(pipeline, parameters.read_parameters(options.params, _assignments(options.set)))
+    name = parameters.signature(pipeline).__name__
+    console = Console(highlight=False)
+    console.print(f"[bold]{name}[/]")
+    with StepDisplay(console) as display:
+        result = run_locally(pipeline, name, values, options.output, display.show)
+    made = outputs(result, pipeline)
+    page = write_page(result, made)
+    _show(console, result, made)
+    console.print(f"page  {page}\nlog   {result.log}", soft_wrap=True)
+    return 0 if result.succeeded else 1
+
+
+def schema(options: argparse.Namespace) -> int:
+    """Print the JSON schema of the parameter file."""
+    print(json.dumps(parameters.signature(pipeline_file(options.pipeline)).model_json_schema(), indent=2))
+    return 0
+
+
+def _assignments(pairs: Sequence[str]) -> dict[str, Any]:
+    values = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"--set takes NAME=VALUE, but '{pair}' was given")
+        values[name] = yaml.safe_load(value)
+    return values
+
+
+def _show(console: Console, result: Run, made: Sequence[Output]) -> None:
+    table = Table("step", "output", "kind", "facts", box=None, header_style="bold", pad_edge=False)
+    for output in made:
+        table.add_row(output.task, output.name, output.kind, escape(output.facts))
+    console.print(table)
+    for output in made:
+        if verdict := output.metadata.get("verdict"):
+            console.print(f"[bold]{output.task}: {verdict}[/]", soft_wrap=True)
+            for reason in output.reasons():
+                console.print(f"  - {escape(reason)}", soft_wrap=True)
+    if not result.succeeded:
+        console.print(f"[red bold]failed[/] {escape(result.reason)}", soft_wrap=True)

@@ -1,0 +1,94 @@
+"""Arguments of a run, checked against the compiled pipeline's own signature before anything starts."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from kubeline.errors import UserError, listed
+
+# parameterType of the pipeline specification: the Python type, and what an error calls it
+_TYPES: dict[str, tuple[Any, str]] = {
+    "STRING": (str, "a text (put it in quotes)"),
+    "NUMBER_INTEGER": (int, "a whole number"),
+    "NUMBER_DOUBLE": (float, "a number"),
+    "BOOLEAN": (bool, "true or false"),
+    "LIST": (list, "a list"),
+    "STRUCT": (dict, "a mapping"),
+}
+
+
+def signature(pipeline: Path) -> type[BaseModel]:
+    """A Pydantic model of a compiled pipeline's parameters: names, types, defaults and descriptions.
+
+    `signature(...).model_json_schema()` is the schema of a parameter file.
+
+    Raises:
+        UserError: when the file is not a compiled pipeline.
+    """
+    try:
+        document = next(yaml.safe_load_all(pipeline.read_text(encoding="utf-8")))
+        inputs = document["root"].get("inputDefinitions", {}).get("parameters", {})
+        name = document["pipelineInfo"]["name"]
+    except (yaml.YAMLError, StopIteration, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise UserError(f"'{pipeline}' is not a compiled pipeline; compile it with 'python compile.py'") from error
+    fields: dict[str, Any] = {}
+    for parameter, definition in inputs.items():
+        kind, _ = _TYPES[definition["parameterType"]]
+        default = definition.get("defaultValue") if definition.get("isOptional") else ...
+        description = definition.get("description", "")
+        if kind is int and isinstance(default, float):
+            default = int(default)  # the YAML holds every number as a float
+        fields[parameter] = (kind, Field(default, description=description))
+    return create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
+
+
+def read_parameters(file: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameter file's values with `overrides` put over them.
+
+    Raises:
+        UserError: when the file is missing or is not a YAML mapping.
+    """
+    if file is None:
+        return dict(overrides)
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"there is no parameter file '{file}'") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"the parameter file '{file}' is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"the parameter file '{file}' must be a mapping of parameter names to values")
+    return {**values, **overrides}
+
+
+def check(pipeline: Path, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments when the pipeline can take them.
+
+    Raises:
+        UserError: naming the first parameter that is unknown, missing, or of the wrong type.
+    """
+    model = signature(pipeline)
+    try:
+        model(**arguments)
+    except ValidationError as error:
+        raise UserError(_sentence(model, error)) from error
+    return dict(arguments)
+
+
+def _sentence(model: type[BaseModel], error: ValidationError) -> str:
+    problem = error.errors()[0]
+    parameter = str(problem["loc"][0])
+    where = f"pipeline {model.__name__}"
+    if problem["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(parameter, model.model_fields, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"it has: {listed(model.model_fields, limit=40)}"
+        return f"'{parameter}' is not a parameter of {where}; {hint}"
+    if problem["type"] == "missing":
+        meaning = model.model_fields[parameter].description
+        return f"parameter '{parameter}' of {where} is missing" + (f": {meaning}" if meaning else "")
+    expected = next(words for kind, words in _TYPES.values() if kind is model.model_fields[parameter].annotation)
+    return f"parameter '{parameter}' of {where} is {problem['input']!r}, but {expected} is expected"

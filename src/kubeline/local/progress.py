@@ -1,0 +1,45 @@
+"""Shows the steps of a run as they go, one line each."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from kubeline.local.runner import TaskEvent
+
+
+class StepDisplay:
+    """A live list of steps on a terminal; where there is none, a line when a step ends."""
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(finished_text=" "),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._running: dict[str, tuple[TaskID, float]] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, event: TaskEvent) -> None:
+        """Show that a task started or ended."""
+        if event.state == "started":
+            self._running[event.task] = (self._progress.add_task(event.task, total=1), time.monotonic())
+            return
+        row, started = self._running.pop(event.task)
+        self._progress.remove_task(row)
+        mark = "[green]✓[/]" if event.state == "succeeded" else "[red]✗[/]"
+        self._console.print(f"  {mark} {event.task:<16} {time.monotonic() - started:6.1f} s")

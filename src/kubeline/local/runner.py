@@ -1,0 +1,139 @@
+"""Runs a compiled pipeline on this machine and tells what happens as it happens."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from kubeline.errors import UserError
+
+# What the log of a run tells. Starts and ends come from the KFP executor inside the step, whose lines name the
+# iteration of a loop; the local runner's own lines do not, and some are lost when two tasks end together.
+_ANSI = re.compile(r"\x1b\[\d+m")
+_STARTED = re.compile(r'"outputFile": "(.+)/executor_output\.json"')
+_SUCCEEDED = re.compile(r"Wrote executor output file to (.+)/executor_output\.json")
+_FAILED = re.compile(r"Task '([^']+)' finished with status FAILURE")
+_SENTENCE = re.compile(r"^\s*(?:UserError|PlatformError): (.+)")
+_EXCEPTION = re.compile(r"^\s{4,}([\w.]+(?:Error|Exception)\b.*)")
+
+
+@dataclass(frozen=True)
+class TaskEvent:
+    """A task started or ended."""
+
+    task: str
+    state: Literal["started", "succeeded", "failed"]
+
+
+@dataclass
+class Run:
+    """One local run of a pipeline.
+
+    `folder` holds ``log.txt``, ``arguments.json``, one folder for each task's outputs, and ``index.html``.
+    """
+
+    pipeline: str
+    folder: Path
+    succeeded: bool = False
+    reason: str = ""  # why the first failing step failed
+
+    @property
+    def log(self) -> Path:
+        """Everything the steps printed."""
+        return self.folder / "log.txt"
+
+
+def run(
+    pipeline: Path, name: str, arguments: Mapping[str, Any], root: Path, on_event: Callable[[TaskEvent], None]
+) -> Run:
+    """Run the compiled `pipeline` in a new folder below `root` and wait for its end.
+
+    Raises:
+        UserError: when `root` cannot be written.
+    """
+    result = Run(name, _new_folder(root, name))
+    file = result.folder / "arguments.json"
+    file.write_text(json.dumps(arguments, indent=2), encoding="utf-8")
+    command = [sys.executable, "-m", "kubeline.local.worker", str(pipeline), str(file), str(result.folder)]
+    # PATH: a step's command is `python3`, which must be this environment's
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PATH": path}
+    with subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=environment,
+        start_new_session=True,  # so that the steps can be ended together
+    ) as process:
+        try:
+            for event in _follow(process, result):
+                on_event(event)
+            result.succeeded = process.wait() == 0
+        finally:
+            _end(process)
+    return result
+
+
+def label(folder: Path) -> str:
+    """The name of a task by the folder of its outputs; in a loop with the number of the iteration."""
+    loop = folder.parent.name  # "for-loop-1-iteration-0" inside a ParallelFor
+    return f"{folder.name} {loop.rpartition('-')[2]}" if "-iteration-" in loop else folder.name
+
+
+def _follow(process: "subprocess.Popen[str]", result: Run) -> Iterator[TaskEvent]:
+    assert process.stdout is not None  # noqa: S101 (it is a pipe)
+    running: list[str] = []
+    exception = ""
+    with result.log.open("w", encoding="utf-8") as log:
+        for raw in process.stdout:
+            line = _ANSI.sub("", raw)
+            log.write(line)
+            log.flush()
+            if started := _STARTED.search(line):
+                running.append(label(Path(started[1])))
+                yield TaskEvent(running[-1], "started")
+            elif ended := _SUCCEEDED.search(line):
+                running.remove(label(Path(ended[1])))
+                yield TaskEvent(label(Path(ended[1])), "succeeded")
+            elif failed := _FAILED.search(line):
+                task = next((task for task in running if task.split()[0] == failed[1]), failed[1])
+                running = [other for other in running if other != task]
+                result.reason = result.reason or f"{task}: {exception}"
+                yield TaskEvent(task, "failed")
+            elif problem := _SENTENCE.match(line) or _EXCEPTION.match(line):
+                exception = problem[1]
+    for task in running:
+        result.reason = result.reason or f"{task}: {exception or 'ended without a result'}"
+        yield TaskEvent(task, "failed")
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """End the worker and its steps, when they are still there."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _new_folder(root: Path, name: str) -> Path:
+    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    try:
+        for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+            folder = (root / f"{name}-{stamp}{suffix}").resolve()
+            if not folder.exists():
+                folder.mkdir(parents=True)
+                return folder
+    except OSError as error:
+        raise UserError(f"cannot write the run to '{root}': {error.strerror}; give another --output") from error
+    raise UserError(f"'{root}' holds a hundred runs of this second; give another --output")
