@@ -1,0 +1,144 @@
+"""What every model registry offers, and the words they share: names, versions, aliases, references."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from kubeline.errors import UserError
+
+CHALLENGER = "challenger"
+CHAMPION = "champion"
+
+# What all registries accept: no slash, colon or at sign (they delimit a reference), no quote (they delimit a query).
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_ALIAS = re.compile(r"(?!v?\d+$)(?!latest$)[a-z][a-z0-9_-]{0,62}")
+_REFERENCE = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[1-9]\d*))")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A model package on its way into a registry.
+
+    Attributes:
+        name: registered model.
+        package: folder of the model package.
+        digest: digest of the package; a package is registered once, however often it is submitted.
+        params: parameters of the training.
+        metrics: metric name to value; finite numbers.
+        tags: lineage and verdicts, as text.
+        description: one line for people.
+        experiment: where the run is filed; empty for the name of the model.
+    """
+
+    name: str
+    package: Path
+    digest: str
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    description: str = ""
+    experiment: str = ""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of a registered model.
+
+    Attributes:
+        name: registered model.
+        version: number of the version, as text.
+        source: URI of the model package.
+        run_id: run that logged the package; empty when there is none.
+        aliases: aliases that point to this version.
+        tags: lineage and verdicts.
+    """
+
+    name: str
+    version: str
+    source: str
+    run_id: str = ""
+    aliases: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> str:
+        """Reference to this version that never moves: ``models:/NAME/VERSION``."""
+        return f"models:/{self.name}/{self.version}"
+
+
+class Registry(Protocol):
+    """A model registry. Every method raises PlatformError when the registry cannot be used."""
+
+    def register(self, submission: Submission) -> ModelVersion:
+        """Return the version of this package, made when there is none; the same package gives the same version."""
+        ...
+
+    def find(self, name: str, *, alias: str = "", version: str = "") -> ModelVersion | None:
+        """Return the version that an alias points to, or the version of a number; None when there is none."""
+        ...
+
+    def point(self, alias: str, to: ModelVersion) -> ModelVersion:
+        """Point an alias to a version, away from the one that had it; return the version as it is now."""
+        ...
+
+    def promote(self, version: ModelVersion) -> ModelVersion:
+        """Make a version the champion; from then on it is no longer the challenger."""
+        ...
+
+    def download(self, version: ModelVersion, into: Path) -> Path:
+        """Return a local folder with the model package: in `into`, or its own place when that is local."""
+        ...
+
+
+def open_registry(tracking_uri: str = "") -> Registry:
+    """Open the registry at a tracking URI (today: MLflow at any URI that MLflow knows).
+
+    Args:
+        tracking_uri: where it is; empty for the environment variable ``MLFLOW_TRACKING_URI``, else the file
+            ``mlflow.db`` in the working directory, which is also where ``mlflow ui`` looks.
+
+    Raises:
+        UserError: when a step on a cluster is given no tracking URI.
+        PlatformError: when it cannot be reached.
+    """
+    from kubeline.registry.mlflow_registry import MLflowRegistry
+
+    return MLflowRegistry(tracking_uri)
+
+
+def without_secrets(text: str) -> str:
+    """The same text with the credentials and the query of every URI in it left out, fit for a log."""
+    return re.sub(r"(\w://[^\s'\"?]+)\?[^\s'\")]+", r"\1?***", re.sub(r"://[^/@\s'\"]+@", "://***@", text))
+
+
+def check_name(name: str) -> str:
+    """Return the name of a registered model, or raise UserError when no registry would take it."""
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"'{name}' cannot name a registered model; use letters, digits, '.', '_' and '-', at most 128, "
+            "and begin with a letter or a digit"
+        )
+    return name
+
+
+def check_alias(alias: str) -> str:
+    """Return the alias, or raise UserError when no registry would take it."""
+    if not _ALIAS.fullmatch(alias):
+        raise UserError(
+            f"'{alias}' cannot be an alias; use lower-case letters, digits, '_' and '-', begin with a letter, "
+            "and take neither 'latest' nor the look of a version such as 'v3'"
+        )
+    return alias
+
+
+def parse_reference(reference: str) -> tuple[str, str, str]:
+    """Split ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` into (name, alias, version), one of the latter empty.
+
+    Raises:
+        UserError: when it is neither.
+    """
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise UserError(f"'{reference}' is no reference to a model; write models:/NAME@ALIAS or models:/NAME/VERSION")
+    return check_name(match["name"]), match["alias"] or "", match["version"] or ""

@@ -1,0 +1,296 @@
+"""MLflow as the registry: a run for each package, a version for each run, aliases for its place in life."""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from kubeline.errors import PlatformError, UserError
+from kubeline.registry.interface import (
+    CHALLENGER,
+    CHAMPION,
+    ModelVersion,
+    Submission,
+    check_alias,
+    check_name,
+    without_secrets,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.exceptions import MlflowException
+
+logger = logging.getLogger(__name__)
+
+_DEFAULT_URI = "sqlite:///mlflow.db"  # also MLflow's own default, so `mlflow ui` in the same folder shows it
+_FOLDER = "package"  # where the model package lies among the artifacts of its run
+_DIGEST = "package_digest"
+_NAME = "registered_model"
+_SQLITE = "sqlite:///"
+
+# MLflow is quiet, sends nothing about its use, and does not try for minutes. What a user has set stays.
+_ENVIRONMENT = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_PRINT_MODEL_URLS_ON_CREATION": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+class MLflowRegistry:
+    """The model registry of an MLflow tracking server or database.
+
+    One package gives one version, also after a kill at any point and when two steps register it at once. The version
+    and its digest tag are written in one transaction; what comes before (run, files) is found again and completed by
+    the next call. Beside a local SQLite file a lock lets one writer in at a time. On a server two writers may both
+    make a version for a moment; each then keeps the lowest one and deletes the rest.
+
+    Args:
+        tracking_uri: any tracking URI of MLflow; empty for ``MLFLOW_TRACKING_URI``, else `mlflow.db` in the working
+            directory.
+    """
+
+    def __init__(self, tracking_uri: str = "") -> None:
+        self.uri = _resolve(tracking_uri)
+        self._database = _sqlite_file(self.uri)
+        self._open_client: MlflowClient | None = None
+
+    def register(self, submission: Submission) -> ModelVersion:
+        """Return the version of this package, made when there is none; see :class:`Registry`."""
+        check_name(submission.name)
+        with self._plain_errors(), self._one_writer():
+            known = self._version_of(submission)
+            run = self._client.get_run(known.run_id) if known and known.run_id else self._run_for(submission)
+            self._log(run, submission)
+            return known or self._create_version(run, submission)
+
+    def find(self, name: str, *, alias: str = "", version: str = "") -> ModelVersion | None:
+        """Return the version an alias points to, or of a number; None when there is none."""
+        if self._database and not self._database.exists():
+            return None  # nothing was ever registered here, and looking must not create a database
+        with self._plain_errors():
+            try:
+                if alias:
+                    version = self._client.get_model_version_by_alias(check_name(name), alias).version
+                return _version(self._client.get_model_version(check_name(name), version))
+            except self._error as error:
+                if _code(error) in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                    return None  # MLflow calls an alias that points nowhere an invalid parameter
+                raise
+
+    def point(self, alias: str, to: ModelVersion) -> ModelVersion:
+        """Point an alias to a version, away from the one that had it."""
+        check_alias(alias)
+        with self._plain_errors():
+            self._client.set_registered_model_alias(to.name, alias, to.version)
+            return _version(self._client.get_model_version(to.name, to.version))
+
+    def promote(self, version: ModelVersion) -> ModelVersion:
+        """Make a version the champion; from then on it is no longer the challenger."""
+        champion = self.point(CHAMPION, version)
+        if CHALLENGER not in champion.aliases:
+            return champion
+        with self._plain_errors():
+            self._client.delete_registered_model_alias(version.name, CHALLENGER)
+            return _version(self._client.get_model_version(version.name, version.version))
+
+    def download(self, version: ModelVersion, into: Path) -> Path:
+        """Return a local folder with the package of a version."""
+        local = _local_folder(version.source)
+        if local is None:
+            with self._plain_errors():
+                from mlflow.artifacts import download_artifacts
+
+                return Path(download_artifacts(version.source, dst_path=str(into), tracking_uri=self.uri))
+        if not local.is_dir():
+            raise PlatformError(
+                f"{version.uri} should lie at {local}, but nothing is there; mount that folder here, restore it, "
+                "or register the package again"
+            )
+        return local
+
+    @property
+    def _client(self) -> "MlflowClient":
+        if self._open_client is None:
+            for name, value in _ENVIRONMENT.items():
+                os.environ.setdefault(name, value)
+            from mlflow import MlflowClient
+
+            logging.getLogger("alembic").setLevel(logging.WARNING)
+            with self._lock("open"):  # two processes that create one database would both run its migrations
+                self._open_client = MlflowClient(self.uri)
+        return self._open_client
+
+    @property
+    def _error(self) -> "type[MlflowException]":
+        from mlflow.exceptions import MlflowException
+
+        return MlflowException
+
+    def _version_of(self, submission: Submission) -> ModelVersion | None:
+        """The lowest version of this package. Any other (of two writers at once) is deleted, unless it has an alias."""
+        query = f"name = '{submission.name}' and tags.{_DIGEST} = '{submission.digest}'"
+        found = sorted(self._client.search_model_versions(query), key=lambda each: int(each.version))
+        for twin in found[1:]:
+            if _version(self._client.get_model_version(twin.name, twin.version)).aliases:
+                continue
+            logger.warning("version %s of %s is the same package again: deleted", twin.version, twin.name)
+            with self._unless("RESOURCE_DOES_NOT_EXIST"):
+                self._client.delete_model_version(twin.name, twin.version)
+        return _version(self._client.get_model_version(submission.name, found[0].version)) if found else None
+
+    def _create_version(self, run: "Run", submission: Submission) -> ModelVersion:
+        with self._unless("RESOURCE_ALREADY_EXISTS"):
+            self._client.create_registered_model(submission.name)
+        self._client.create_model_version(
+            submission.name,
+            source=f"{run.info.artifact_uri}/{_FOLDER}",
+            run_id=run.info.run_id,
+            tags={**submission.tags, _DIGEST: submission.digest},
+            description=submission.description,
+        )
+        kept = self._version_of(submission)
+        if kept is None:
+            raise PlatformError(
+                f"a version of '{submission.name}' was created and is gone again; is someone deleting versions?"
+            )
+        return kept
+
+    def _run_for(self, submission: Submission) -> "Run":
+        """The run that an earlier, killed call began for this package, or a new one."""
+        experiment = self._experiment(submission.experiment or submission.name)
+        query = f"tags.{_DIGEST} = '{submission.digest}' and tags.{_NAME} = '{submission.name}'"
+        runs = self._client.search_runs([experiment], query, max_results=1, order_by=["attributes.start_time ASC"])
+        if runs:
+            return runs[0]
+        tags = {**submission.tags, _DIGEST: submission.digest, _NAME: submission.name}
+        if revision := submission.tags.get("git_revision"):
+            tags["mlflow.source.git.commit"] = revision  # MLflow's page shows it under this name
+        return self._client.create_run(experiment, tags=tags, run_name=f"{submission.name}-{submission.digest[:8]}")
+
+    def _experiment(self, name: str) -> str:
+        """The experiment's id. With a local database its files lie beside the database, not in the working folder."""
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            place = (self._database.parent / "mlruns" / name).as_uri() if self._database else None
+            with self._unless("RESOURCE_ALREADY_EXISTS"):
+                return self._client.create_experiment(name, artifact_location=place)
+            found = self._client.get_experiment_by_name(name)
+        if found is None or found.lifecycle_stage != "active":
+            raise UserError(f"the MLflow experiment '{name}' is deleted; restore it or give another experiment")
+        return found.experiment_id
+
+    def _log(self, run: "Run", submission: Submission) -> None:
+        """Log what the run does not have yet. Repeating it changes nothing: same values, same time, same files."""
+        from mlflow.entities import Metric, Param
+
+        run_id, time = run.info.run_id, run.info.start_time
+        if run.info.status != "FINISHED":
+            metrics = [Metric(name, value, time, 0) for name, value in submission.metrics.items()]
+            params = [Param(name, value) for name, value in submission.params.items()]
+            for start in range(0, max(len(metrics), len(params)), 100):  # MLflow takes 100 parameters at once
+                part = slice(start, start + 100)
+                self._client.log_batch(run_id, metrics=metrics[part], params=params[part], synchronous=True)
+        there = {Path(each.path).name: each.file_size for each in self._client.list_artifacts(run_id, _FOLDER)}
+        files = {path.name: path.stat().st_size for path in submission.package.iterdir()}
+        if any(there.get(name) != size for name, size in files.items()):
+            self._client.log_artifacts(run_id, str(submission.package), _FOLDER)
+        if run.info.status != "FINISHED":
+            self._client.set_terminated(run_id)
+
+    @contextmanager
+    def _one_writer(self) -> Iterator[None]:
+        if self._database:
+            self._database.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock("write"):
+            yield
+
+    @contextmanager
+    def _lock(self, purpose: str) -> Iterator[None]:
+        """Hold a lock beside a local database; the system frees it when this process dies."""
+        with ExitStack() as held:
+            if self._database and os.access(self._database.parent, os.W_OK):
+                path = self._database.with_name(f".{self._database.name}.{purpose}.lock")
+                fcntl.flock(held.enter_context(path.open("a")), fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _unless(self, code: str) -> Iterator[None]:
+        """Ignore MLflow's error of one code: someone else has done it."""
+        try:
+            yield
+        except self._error as error:
+            if _code(error) != code:
+                raise
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        """Tell in one sentence what is wrong with the registry."""
+        from requests import RequestException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (self._error, RequestException, SQLAlchemyError) as error:
+            raise PlatformError(self._sentence(error)) from error
+
+    def _sentence(self, error: Exception) -> str:
+        place = without_secrets(self.uri)
+        reason = without_secrets(str(error).strip().partition("\n")[0])
+        if _code(error) in {"UNAUTHENTICATED", "PERMISSION_DENIED"} or "401" in reason or "403" in reason:
+            return (
+                f"the MLflow registry at {place} refuses this user: set MLFLOW_TRACKING_TOKEN, or "
+                f"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD ({reason})"
+            )
+        if "Max retries exceeded" in reason or "unable to open database file" in reason:
+            return f"cannot reach the MLflow registry at {place}; check that the address is right and that it is up"
+        return f"the MLflow registry at {place} failed: {reason}"
+
+
+def _resolve(tracking_uri: str) -> str:
+    """The tracking URI to use, with the path of a SQLite file made absolute."""
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri:
+        if os.environ.get("KFP_POD_NAME") or os.environ.get("CLOUD_ML_JOB_ID"):
+            raise UserError(
+                "no tracking URI was given, and a database in this container would be lost with it; give "
+                "tracking_uri, or set MLFLOW_TRACKING_URI to the address of an MLflow server"
+            )
+        uri = _DEFAULT_URI
+    file = _sqlite_file(uri)
+    return f"{_SQLITE}{file}" if file else uri
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    path = uri.removeprefix(_SQLITE)
+    return None if path == uri or not path or path.startswith(":") or "?" in path else Path(path).absolute()
+
+
+def _local_folder(source: str) -> Path | None:
+    parts = urlsplit(source)
+    return Path(unquote(parts.path)) if parts.scheme in {"", "file"} else None
+
+
+def _code(error: Exception) -> str:
+    return str(getattr(error, "error_code", ""))
+
+
+def _version(found: Any) -> ModelVersion:
+    return ModelVersion(
+        name=found.name,
+        version=str(found.version),
+        source=found.source,
+        run_id=found.run_id or "",
+        aliases=tuple(sorted(found.aliases)),
+        tags=dict(found.tags),
+    )
