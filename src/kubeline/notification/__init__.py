@@ -1,0 +1,1 @@
+"""Messages about pipelines to people, over whatever channel they read."""

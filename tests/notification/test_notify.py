@@ -1,0 +1,219 @@
+"""`notify`: what people read, where the message goes, and that it never fails a pipeline or tells a secret."""
+
+import json
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import dsl, local
+
+from components.images import image
+from components.notify.component import notify
+from kubeline.notification.channels import URLS, URLS_FILE, addresses, send
+from kubeline.notification.notify import compose
+
+SECRET = "sEcr3tHookToken"  # noqa: S105
+
+
+class Webhook(ThreadingHTTPServer):
+    """A real web server that keeps the JSON messages posted to it, and answers as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.messages: list[dict[str, Any]] = []
+        self.answer = 200
+
+    @property
+    def url(self) -> str:
+        return f"json://user:{SECRET}@127.0.0.1:{self.server_port}/{SECRET}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Webhook
+
+    def do_POST(self) -> None:
+        self.server.messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(self.server.answer)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    with Webhook() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def channels(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.delenv(URLS, raising=False)
+    monkeypatch.delenv(URLS_FILE, raising=False)
+    return monkeypatch
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG)
+    return caplog
+
+
+def status(state: str = "SUCCEEDED", error: str | None = None) -> dsl.PipelineTaskFinalStatus:
+    return dsl.PipelineTaskFinalStatus(
+        state=state,
+        pipeline_job_resource_name="projects/p/locations/l/pipelineJobs/training-42",
+        pipeline_task_name="exit-handler-1",
+        error_code=13 if error else None,
+        error_message=error,
+    )
+
+
+def dead_url() -> str:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return f"json://127.0.0.1:{unused.getsockname()[1]}/{SECRET}"
+
+
+def test_a_failure_reaches_the_webhook_with_its_error_and_link(
+    webhook: Webhook, channels: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    channels.setenv(URLS, webhook.url)
+    notify.python_func(
+        status("FAILED", "train: UserError: unknown target"), title="Flights", link="https://kfp.example/runs/42"
+    )
+    (message,) = webhook.messages
+    assert message["title"] == "Flights failed"
+    assert message["type"] == "failure"
+    assert "Error (code 13): train: UserError: unknown target" in message["message"]
+    assert "More: https://kfp.example/runs/42" in message["message"]
+    assert "channel 1 (JSON) got the message" in log.text
+    assert SECRET not in log.text
+
+
+def test_the_job_gives_the_headline_its_name_when_no_title_is_given() -> None:
+    headline, body = compose(status(), message="AUC 0.79")
+    assert headline == "training-42 succeeded"
+    assert body.splitlines() == [
+        "AUC 0.79",
+        "Job: projects/p/locations/l/pipelineJobs/training-42",
+        "Task: exit-handler-1",
+    ]
+
+
+@pytest.mark.parametrize(("state", "mood"), [("SUCCEEDED", "success"), ("CANCELLED", "warning"), ("UNHEARD", "info")])
+def test_each_state_has_its_mood(state: str, mood: str, webhook: Webhook, channels: pytest.MonkeyPatch) -> None:
+    channels.setenv(URLS, webhook.url)
+    notify.python_func(status(state))
+    assert [message["type"] for message in webhook.messages] == [mood]
+
+
+def test_only_on_failure_is_silent_about_success(webhook: Webhook, channels: pytest.MonkeyPatch) -> None:
+    channels.setenv(URLS, webhook.url)
+    notify.python_func(status("SUCCEEDED"), only_on="failure")
+    assert webhook.messages == []
+    notify.python_func(status("FAILED", "x"), only_on="failure")
+    assert len(webhook.messages) == 1
+
+
+def test_an_unknown_only_on_tells_always_rather_than_failing(
+    webhook: Webhook, channels: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    channels.setenv(URLS, webhook.url)
+    notify.python_func(status(), only_on="sometimes")
+    assert len(webhook.messages) == 1
+    assert "only_on 'sometimes' is neither 'always' nor 'failure'" in log.text
+
+
+def test_without_a_channel_the_message_goes_to_the_log(
+    channels: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    notify.python_func(status("FAILED", "disk full"), title="Nightly")
+    assert f"set {URLS} or {URLS_FILE}" in log.text
+    assert "Nightly failed" in log.text
+    assert "disk full" in log.text
+
+
+def test_a_dead_server_and_a_bad_url_do_not_keep_others_from_the_message_nor_tell_their_secrets(
+    webhook: Webhook, channels: pytest.MonkeyPatch, log: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    channels.setenv(URLS, f"{dead_url()},nosuch://{SECRET}/x {SECRET}\nslack://{SECRET} , {webhook.url}")
+    notify.python_func(status())
+    assert len(webhook.messages) == 1
+    lines = [record.getMessage() for record in log.records]
+    assert any(line.startswith("channel 1 (JSON) did not get the message: A Connection error") for line in lines)
+    assert sum("its URL is not one that Apprise knows" in line for line in lines) == 3
+    assert "channel 5 (JSON) got the message" in lines
+    printed = capfd.readouterr()
+    assert SECRET not in log.text + printed.out + printed.err
+
+
+def test_a_server_that_refuses_is_logged_with_its_answer(
+    webhook: Webhook, channels: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    webhook.answer = 403
+    channels.setenv(URLS, webhook.url)
+    notify.python_func(status())
+    assert "did not get the message" in log.text
+    assert "error=403" in log.text
+    assert SECRET not in log.text
+
+
+def test_a_mounted_file_adds_channels_and_may_hold_comments(tmp_path: Path, webhook: Webhook) -> None:
+    file = tmp_path / "urls"
+    file.write_text(f"# the team's hook\n{webhook.url}\n\n  # off: slack://x\njson://b.example,json://c.example\n")
+    found = addresses({URLS: f"json://a.example/x,y {webhook.url}", URLS_FILE: str(file)})
+    assert found == ["json://a.example/x,y", webhook.url, "json://b.example", "json://c.example"]
+
+
+def test_a_missing_file_is_logged_and_the_step_ends_well(
+    tmp_path: Path, channels: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    channels.setenv(URLS_FILE, str(tmp_path / "nothing"))
+    notify.python_func(status())
+    assert f"cannot read the file that {URLS_FILE} names (FileNotFoundError)" in log.text
+
+
+def test_a_status_with_nothing_in_it_does_not_fail_the_step(webhook: Webhook, channels: pytest.MonkeyPatch) -> None:
+    channels.setenv(URLS, webhook.url)
+    notify.python_func(dsl.PipelineTaskFinalStatus(None, None, None, None, None))  # type: ignore[arg-type]
+    notify.python_func(None)  # what not even the contract of KFP allows
+    assert [message["title"] for message in webhook.messages] == ["pipeline ended as None"]
+
+
+def test_the_libraries_log_as_before_once_the_message_is_sent(webhook: Webhook) -> None:
+    before = {
+        name: (logging.getLogger(name).level, logging.getLogger(name).propagate) for name in ("apprise", "urllib3")
+    }
+    assert [each.problem for each in send([webhook.url], "t", "b", "info")] == [""]
+    assert before == {name: (logging.getLogger(name).level, logging.getLogger(name).propagate) for name in before}
+
+
+@dsl.component(base_image=image("steps"), install_kfp_package=False)
+def _fail() -> None:
+    raise SystemExit(1)
+
+
+@dsl.pipeline
+def _failing_pipeline() -> None:
+    exit_task = notify(title="Nightly")
+    with dsl.ExitHandler(exit_task):
+        _fail()
+
+
+def test_the_exit_handler_of_a_failing_pipeline_tells_of_the_failure(
+    tmp_path: Path, webhook: Webhook, channels: pytest.MonkeyPatch
+) -> None:
+    channels.setenv(URLS, webhook.url)
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path), raise_on_error=False)
+    _failing_pipeline()
+    assert [(message["title"], message["type"]) for message in webhook.messages] == [("Nightly failed", "failure")]
