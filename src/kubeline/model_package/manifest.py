@@ -1,0 +1,43 @@
+"""``manifest.json``: the digest of every file of a package, and what made it."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Parity(BaseModel):
+    """How far scikit-learn and ONNX are apart on the held-out rows.
+
+    `max_difference` is of probabilities, or for regression relative to the larger of the prediction and the
+    target's standard deviation.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int
+    max_difference: float
+    tolerance: float
+
+
+class Manifest(BaseModel):
+    """What is in a model package and where it comes from.
+
+    It holds no time: the same input and seed give the same bytes, and their SHA-256 names the package.
+    `metrics` and `score` are of the rows that training held out; a greater `score` is better.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    files: dict[str, Digest]
+    versions: dict[str, str]
+    dataset_fingerprint: str
+    estimator: str
+    params: dict[str, Any]
+    metrics: dict[str, float]
+    score_name: str
+    score: float
+    parity: Parity
+    git_revision: str
+    seed: int

@@ -1,0 +1,152 @@
+"""The model package: a folder whose every file is named with its digest in the manifest."""
+
+import hashlib
+import io
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+from pydantic import ValidationError
+
+from kubeline.errors import UserError, listed
+from kubeline.model_package.manifest import Manifest
+from kubeline.model_package.predictor import Predictor
+from kubeline.model_package.signature import Signature
+
+MANIFEST = "manifest.json"
+ONNX = "model.onnx"
+SKLEARN = "model.joblib"
+SIGNATURE = "schema.json"
+GOLDEN = "golden.parquet"
+REFERENCE = "reference.json"
+FILES = (ONNX, SKLEARN, SIGNATURE, GOLDEN, REFERENCE)
+
+EXPECTED_PREDICTION = "expected.prediction"
+EXPECTED_PROBABILITY = "expected.probability."  # followed by the class
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """A verified package.
+
+    Every file is verified when the package is opened and again on the very bytes that are then parsed, so that a
+    file changed in between is refused too.
+    """
+
+    path: Path
+    manifest: Manifest
+    signature: Signature
+    digest: str
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Verify the package at `path`; nothing but the manifest is parsed before every digest is right.
+
+        Raises:
+            UserError: names the file that is missing, was changed, or does not belong there.
+        """
+        folder = Path(path)
+        if not (folder / MANIFEST).is_file():
+            raise UserError(
+                f"there is no model package at '{path}'; expected a folder with {MANIFEST}, as train writes"
+            )
+        content = (folder / MANIFEST).read_bytes()
+        try:
+            manifest = Manifest.model_validate_json(content)
+        except ValidationError as error:
+            raise UserError(f"the manifest of the model package at '{path}' is damaged; train it again") from error
+        _verify(folder, manifest)
+        try:
+            signature = Signature.model_validate_json(_read(folder, manifest, SIGNATURE))
+        except ValidationError as error:
+            raise UserError(f"{SIGNATURE} of the model package at '{path}' is not valid; train it again") from error
+        return cls(folder, manifest, signature, hashlib.sha256(content).hexdigest())
+
+    def golden(self) -> pd.DataFrame:
+        """A few held-out rows: the feature columns as they came, and what ONNX answered.
+
+        The answers stand in ``expected.prediction`` and, for classification, ``expected.probability.<class>``.
+        """
+        return pd.read_parquet(io.BytesIO(_read(self.path, self.manifest, GOLDEN)))
+
+    def reference(self) -> dict[str, Any]:
+        """The distribution of training data and predictions, as :mod:`kubeline.drift.profile` builds it."""
+        reference: dict[str, Any] = json.loads(_read(self.path, self.manifest, REFERENCE))
+        return reference
+
+    def sklearn(self) -> Any:
+        """The scikit-learn pipeline; it reads ``signature.encoded_frame(frame)`` and answers class positions."""
+        import joblib
+
+        return joblib.load(io.BytesIO(_read(self.path, self.manifest, SKLEARN)))
+
+    def predictor(self, threads: int = 0) -> Predictor:
+        """The model loaded in ONNX Runtime; `threads` 0 takes one for each core."""
+        return Predictor(_read(self.path, self.manifest, ONNX), self.signature, threads)
+
+    def metadata(self) -> dict[str, Any]:
+        """The metadata keys of a model artifact."""
+        return {
+            "framework": "onnx",
+            "estimator": self.manifest.estimator,
+            "task": self.signature.task,
+            "features": len(self.signature.features),
+            "package_digest": self.digest,
+            "dataset_fingerprint": self.manifest.dataset_fingerprint,
+            "score_name": self.manifest.score_name,
+            "score": self.manifest.score,
+        }
+
+
+def write_package(folder: Path, files: dict[str, bytes], **facts: Any) -> ModelPackage:
+    """Write the files of a package and their manifest into a new `folder`, and verify it.
+
+    Args:
+        folder: as :func:`kubeline.artifacts.publish` yields.
+        files: the content of each of `FILES`.
+        facts: the other fields of :class:`Manifest`.
+    """
+    if set(files) != set(FILES):
+        raise ValueError(f"a package consists of {listed(FILES)}, not of {listed(files)}")
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    digests = {name: hashlib.sha256(files[name]).hexdigest() for name in FILES}
+    manifest = Manifest(files=digests, **facts)
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return ModelPackage.open(folder)
+
+
+def _verify(folder: Path, manifest: Manifest) -> None:
+    present = {str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir()} - {MANIFEST}
+    missing = sorted((set(FILES) - present) | (set(FILES) - set(manifest.files)))
+    if missing:
+        raise UserError(
+            f"the model package at '{folder}' lacks {missing[0]}; it is incomplete: train or fetch it again"
+        )
+    extra = sorted((present - set(FILES)) | (set(manifest.files) - set(FILES)))
+    if extra:
+        raise UserError(
+            f"the model package at '{folder}' holds {extra[0]}, which its manifest does not name; remove it"
+        )
+    for name in FILES:
+        with (folder / name).open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        _same(folder, name, digest, manifest)
+
+
+def _read(folder: Path, manifest: Manifest, name: str) -> bytes:
+    content = (folder / name).read_bytes()
+    _same(folder, name, hashlib.sha256(content).hexdigest(), manifest)
+    return content
+
+
+def _same(folder: Path, name: str, digest: str, manifest: Manifest) -> None:
+    if digest != manifest.files[name]:
+        raise UserError(
+            f"{name} of the model package at '{folder}' was changed after training: its SHA-256 is {digest[:12]}, "
+            f"the manifest says {manifest.files[name][:12]}; do not use it, train or fetch it again"
+        )

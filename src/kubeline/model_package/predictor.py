@@ -1,0 +1,69 @@
+"""Answers of a model by ONNX Runtime; needs numpy, pandas for frames, and nothing of training."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kubeline.model_package.signature import Signature
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+PROBABILITIES = "output.probabilities"
+PREDICTION = "output.prediction"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """`values` are class labels as text (object) or float64 numbers, shape (rows,).
+
+    `probabilities` has shape (rows, classes) in the order of ``Signature.classes``; None for regression.
+    """
+
+    values: Array
+    probabilities: Array | None
+
+
+class Predictor:
+    """A loaded model. Safe to call from several threads at once."""
+
+    def __init__(self, model: bytes, signature: Signature, threads: int = 0):
+        """Load an ONNX model from bytes.
+
+        Args:
+            model: the content of ``model.onnx``.
+            signature: the columns it reads and the classes it answers.
+            threads: for one prediction; 0 lets ONNX Runtime take one for each core.
+        """
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3  # errors
+        self.signature = signature
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._output = PROBABILITIES if signature.classes is not None else PREDICTION
+        self._classes = np.array(signature.classes, dtype=object) if signature.classes is not None else None
+
+    def predict(self, frame: pd.DataFrame) -> Predictions:
+        """Predictions for the rows of `frame`, in their order.
+
+        Raises:
+            UserError: names the column that is missing or holds a value of another type.
+        """
+        return self.predict_inputs(self.signature.encode(frame))
+
+    def predict_inputs(self, inputs: dict[str, Array]) -> Predictions:
+        """Predictions for inputs in the form of :meth:`Signature.encode`: each (rows, 1), by column name."""
+        if not len(next(iter(inputs.values()))):
+            return self._empty()
+        answer = self._session.run([self._output], inputs)[0]
+        if self._classes is None:
+            return Predictions(answer.reshape(-1).astype(np.float64), None)
+        return Predictions(self._classes[answer.argmax(axis=1)], answer)
+
+    def _empty(self) -> Predictions:
+        if self._classes is None:
+            return Predictions(np.empty(0, dtype=np.float64), None)
+        return Predictions(np.empty(0, dtype=object), np.empty((0, len(self._classes)), dtype=np.float32))
