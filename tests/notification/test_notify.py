@@ -175,6 +175,15 @@ def test_a_mounted_file_adds_channels_and_may_hold_comments(tmp_path: Path, webh
     assert found == ["json://a.example/x,y", webhook.url, "json://b.example", "json://c.example"]
 
 
+def test_the_reason_of_a_failure_is_told_without_the_pieces_of_the_address(
+    channels: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    channels.setenv(URLS, f"json://{SECRET}:99999/")  # Apprise names the host in its warning
+    notify.python_func(status())
+    assert "did not get the message: A Connection error occurred sending JSON notification to ***" in log.text
+    assert SECRET.lower() not in log.text.lower()
+
+
 def test_a_missing_file_is_logged_and_the_step_ends_well(
     tmp_path: Path, channels: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:

@@ -75,13 +75,13 @@ def _send_one(number: int, url: str, title: str, body: str, mood: Mood) -> Deliv
 
 
 def _masked(text: str, url: str) -> str:
-    """The text with every piece of the URL in it replaced, however it is quoted, longest first."""
+    """The text with every piece of the URL in it replaced, however it is quoted or cased, longest first."""
     rest = url.partition("://")[2]
     pieces = {url, rest, *re.split(r"[/:@?&=#]+", rest)}
     pieces |= {unquote(piece) for piece in pieces}
     for piece in sorted(pieces, key=len, reverse=True):
         if len(piece) > 2:
-            text = text.replace(piece, "***")
+            text = re.sub(re.escape(piece), "***", text, flags=re.IGNORECASE)
     return text
 
 
