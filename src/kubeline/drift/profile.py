@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from kubeline.drift.values import Kind, numbers, texts
+from kubeline.drift.values import Array, numbers, texts
 from kubeline.errors import UserError
+from kubeline.model_package.signature import Kind
 
 VERSION: Literal[1] = 1
 BINS = 10  # deciles, for which the usual limits of the population stability index were set (Siddiqi 2006)
@@ -134,16 +135,14 @@ def build(frame: pd.DataFrame, kinds: Mapping[str, str], predictions: pd.DataFra
 def column(values: pd.Series, kind: Kind) -> NumberProfile | CategoryProfile:
     """Profile one column."""
     if kind in ("category", "boolean"):
-        counts, missing = texts(values)
+        counts, missing = texts(values, kind)
         return category_profile(kind, counts, missing)
     array = numbers(values, kind)
     edges = quantile_edges(array)
     return number_profile(kind, edges, bin_counts(array, edges), int(np.isnan(array).sum()), array)
 
 
-def number_profile(
-    kind: Kind, edges: list[float], counts: np.ndarray, missing: int, sample: np.ndarray
-) -> NumberProfile:
+def number_profile(kind: Kind, edges: list[float], counts: Array, missing: int, sample: Array) -> NumberProfile:
     """Put a profile together from counts over all rows and a sample (or all) of the values for display."""
     finite = sample[np.isfinite(sample)]
     quantiles = np.quantile(finite, np.linspace(0, 1, QUANTILES), method="inverted_cdf") if finite.size else finite
@@ -180,7 +179,7 @@ def category_profile(kind: Kind, counts: Counter[str], missing: int, floor: int 
     )
 
 
-def quantile_edges(values: np.ndarray, bins: int = BINS) -> list[float]:
+def quantile_edges(values: Array, bins: int = BINS) -> list[float]:
     """Edges between bins of about equal share, from all finite values or from a sample of them.
 
     A value that alone has the share of a bin (the zero of a zero-inflated column, a constant), and each value of a
@@ -204,7 +203,7 @@ def quantile_edges(values: np.ndarray, bins: int = BINS) -> list[float]:
     return sorted(edge for edge in edges if np.isfinite(edge))
 
 
-def _between(distinct: np.ndarray, i: int) -> float:
+def _between(distinct: Array, i: int) -> float:
     """An edge below ``distinct[i]``: half-way to the value before, or as far beyond the ends as the next value."""
     if 0 < i < distinct.size:
         low, high = distinct[i - 1], distinct[i]
@@ -218,7 +217,7 @@ def _between(distinct: np.ndarray, i: int) -> float:
         return float(end + sign * half_gap)
 
 
-def bin_counts(values: np.ndarray, edges: list[float]) -> np.ndarray:
+def bin_counts(values: Array, edges: list[float]) -> Array:
     """Counts of the values in each bin, (len(edges) + 1,) integers; NaN is left out, infinity is in an open end."""
     present = values[~np.isnan(values)]
     return np.bincount(np.searchsorted(np.asarray(edges), present, side="left"), minlength=len(edges) + 1)
