@@ -1,0 +1,121 @@
+"""A real model server as a child process, that never outlives its parent."""
+
+import contextlib
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubeline.model_package import ModelPackage
+
+_LAST_LINES = 12  # of the log, shown when the server did not start
+_POLL_SECONDS = 0.05
+_STOP_SECONDS = 10.0
+
+
+class ServerFailedError(Exception):
+    """The server did not become ready, or ended under requests: one sentence."""
+
+
+@dataclass
+class RunningServer:
+    """A server process; `http_port` and `grpc_port` listen on this machine."""
+
+    process: "subprocess.Popen[bytes]"
+    model_name: str
+    http_port: int
+    grpc_port: int
+    log: Path
+    ready_seconds: float = 0.0
+
+    def wait_until_ready(self, started: float, timeout_seconds: float) -> None:
+        """Wait until the model is ready; `started` is when the process was started, in monotonic seconds.
+
+        Raises:
+            ServerFailedError: when the process ends, or the time is over.
+        """
+        while not self._is_ready():
+            code = self.process.poll()
+            if code is not None:
+                raise ServerFailedError(f"the server ended with exit code {code}; {self.last_words()}")
+            if time.monotonic() - started > timeout_seconds:
+                raise ServerFailedError(f"the server was not ready in {timeout_seconds:g} s; {self.last_words()}")
+            time.sleep(_POLL_SECONDS)
+        self.ready_seconds = time.monotonic() - started
+
+    def log_end(self) -> list[str]:
+        """The last lines of what the server printed."""
+        return self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-_LAST_LINES:]
+
+    def last_words(self) -> str:
+        """The very last line, for a reason; the report shows more of them."""
+        return f"its last words: {''.join(self.log_end()[-1:]) or 'none'}"
+
+    def peak_memory_bytes(self) -> int | None:
+        """The most memory the process ever had resident; None where the system does not tell."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        if not status.exists():
+            return None
+        fields = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines() if ":" in line)
+        return int(fields["VmHWM"].split()[0]) * 1024 if "VmHWM" in fields else None
+
+    def stop(self) -> None:
+        """End the process: politely, then by force."""
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=2)
+        try:
+            connection.request("GET", f"/v2/models/{self.model_name}/ready")
+            response = connection.getresponse()
+            answer: dict[str, Any] = json.loads(response.read())
+            return response.status == 200 and answer.get("ready") is True
+        except (OSError, http.client.HTTPException, ValueError):
+            return False
+        finally:
+            connection.close()
+
+
+@contextlib.contextmanager
+def start(package: ModelPackage, log: Path) -> Iterator[RunningServer]:
+    """Start ``python -m serving`` on a package and free ports; it ends with the block, or with this process.
+
+    Args:
+        package: the model package; it is only read.
+        log: a file for what the server prints.
+    """
+    name = f"package-{package.digest[:12]}"  # no other server that might take the port answers for this name
+    http_port, grpc_port = _free_ports(2)
+    command = [
+        *(sys.executable, "-m", "kubeline.infra_validation.tether", "serving"),
+        *("--model_dir", str(package.path), "--model_name", name),
+        *("--http_port", str(http_port), "--grpc_port", str(grpc_port)),
+    ]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - no shell, no words of a user
+    server = RunningServer(process, name, http_port, grpc_port, log)
+    try:
+        yield server
+    finally:
+        server.stop()
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("", 0))
+        return [probe.getsockname()[1] for probe in sockets]

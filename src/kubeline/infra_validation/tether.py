@@ -1,0 +1,30 @@
+"""Runs a module as ``python -m`` does, and ends with the process that started it, even when that one is killed.
+
+    python -m kubeline.infra_validation.tether serving --model_dir …
+
+Standard input is the tether: the parent holds its other end and never writes to it. When the parent is gone, for
+whatever reason, the operating system closes that end, and the wait below is over.
+"""
+
+import os
+import runpy
+import signal
+import sys
+import threading
+
+
+def main() -> None:
+    """Run the module named by the first argument, with the remaining ones."""
+    threading.Thread(target=_wait_for_the_end, daemon=True).start()
+    module = sys.argv[1]
+    sys.argv = sys.argv[1:]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _wait_for_the_end() -> None:
+    os.read(sys.stdin.fileno(), 1)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
