@@ -15,7 +15,7 @@ from kubeline.local import parameters
 from kubeline.local.progress import StepDisplay
 from kubeline.local.runner import Run
 from kubeline.local.runner import run as run_locally
-from kubeline.local.summary import Output, outputs, write_page
+from kubeline.local.summary import Output, outputs, write_overview, write_page
 from kubeline.resources import pipeline_file
 
 
@@ -30,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
         result = run_locally(pipeline, name, values, options.output, display.show)
     made = outputs(result, pipeline)
     page = write_page(result, made)
+    write_overview(options.output)
     _show(console, result, made)
     console.print(f"page  {page}\nlog   {result.log}", soft_wrap=True)
     return 0 if result.succeeded else 1

@@ -36,7 +36,8 @@ class TaskEvent:
 class Run:
     """One local run of a pipeline.
 
-    `folder` holds ``log.txt``, ``arguments.json``, one folder for each task's outputs, and ``index.html``.
+    `folder` holds ``arguments.json``, ``log.txt``, ``result.json``, one folder for each task's outputs, and the page
+    ``index.html``.
     """
 
     pipeline: str
@@ -80,6 +81,8 @@ def run(
             result.succeeded = process.wait() == 0
         finally:
             _end(process)
+    outcome = {"pipeline": name, "succeeded": result.succeeded, "reason": result.reason}
+    (result.folder / "result.json").write_text(json.dumps(outcome, indent=2), encoding="utf-8")
     return result
 
 

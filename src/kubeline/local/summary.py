@@ -77,6 +77,19 @@ def write_page(run: Run, made: Sequence[Output]) -> Path:
     return target
 
 
+def write_overview(root: Path) -> Path:
+    """Write ``index.html`` of all runs below `root`, the latest first, and return its path."""
+    page = reports.Report("Runs", f"Pipelines run on this machine, in {root}.")
+    rows = []
+    for file in sorted(root.glob("*/result.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True):
+        result = json.loads(file.read_text(encoding="utf-8"))
+        link = Markup('<a href="{}/index.html">{}</a>').format(quote(file.parent.name), file.parent.name)
+        rows.append([link, result["pipeline"], "succeeded" if result["succeeded"] else "failed", result["reason"]])
+    page.add("All runs", reports.table(["run", "pipeline", "state", "reason"], rows))
+    page.write(root / "index.html")
+    return root / "index.html"
+
+
 def _of_task(file: Path, components: dict[str, Any]) -> Iterator[Output]:
     task = file.parent.name
     definitions = components[f"comp-{task}"].get("outputDefinitions", {}).get("artifacts", {})

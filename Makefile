@@ -1,0 +1,52 @@
+# `make demo` and `make test` set everything up themselves; only Python >= 3.11, pip and make are needed.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test lint compile bench clean setup lock
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo     the main job, end to end, on real data, with no cluster"
+	@echo "make test     the test suite"
+	@echo "make lint     ruff, mypy, and generated files against their sources"
+	@echo "make compile  compile every component and pipeline"
+	@echo "make bench    the benchmarks"
+	@echo "make lock     resolve requirements.lock anew (needs uv)"
+	@echo "make clean    remove the environment, runs and caches"
+
+setup: $(READY)
+
+# --no-deps: the lock is complete, and without it pip would not accept extras of locked packages.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Kubeline needs Python 3.11 or newer; run make PYTHON=python3.x")'
+	$(PYTHON) -m venv --without-pip $(VENV)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --no-deps --require-hashes -r requirements.lock
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	@$(BIN)/python -m examples.flights.demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python compile.py --check
+
+compile: setup
+	$(BIN)/python compile.py
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+lock:
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --extra dev \
+	  --constraint constraints.txt pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) runs examples/flights/data .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

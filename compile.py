@@ -1,0 +1,145 @@
+"""Sources in, YAML out: every component and every pipeline, the latter for both targets.
+
+    python compile.py            writes component.yaml, README.md, kubeflow.yaml and vertex.yaml beside their sources
+    python compile.py --check    writes nothing, and fails when a committed file differs from a fresh one
+
+KUBELINE_REGISTRY and KUBELINE_VERSION change the images that the YAML names (see components/images.py).
+"""
+
+import argparse
+import difflib
+import importlib
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from jinja2 import Environment
+from kfp import dsl
+from kfp.compiler import Compiler
+
+ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT))
+
+from kubeline.resources import Target  # noqa: E402
+from pipelines.platform import compiling_for  # noqa: E402
+
+COMPONENT_README = """\
+# {{ name }}
+
+{{ description }}
+
+```python
+from kubeline.components import {{ name }}
+```
+
+or, without installing anything, `kfp.components.load_component_from_file("component.yaml")`.
+{% for title, rows in sections if rows %}
+
+## {{ title }}
+
+| name | type | default | meaning |
+|---|---|---|---|
+{% for row in rows %}
+| `{{ row.name }}` | {{ row.type }} | {{ row.default }} | {{ row.description }} |
+{% endfor %}
+{% endfor %}
+
+Image: `{{ image }}`. This page is generated from `component.py` by `python compile.py`.
+"""
+TYPES = {
+    "STRING": "str",
+    "NUMBER_INTEGER": "int",
+    "NUMBER_DOUBLE": "float",
+    "BOOLEAN": "bool",
+    "LIST": "list",
+    "STRUCT": "dict",
+    "TASK_FINAL_STATUS": "PipelineTaskFinalStatus",
+}
+
+
+def fresh_files() -> Iterator[tuple[Path, str]]:
+    """Every generated file of the repository with what it should hold, as (path, text)."""
+    for source in sorted(ROOT.glob("components/*/component.py")):
+        name = source.parent.name
+        component = getattr(importlib.import_module(f"components.{name}.component"), name)
+        compiled = _compile(component)
+        yield source.parent / "component.yaml", compiled
+        yield source.parent / "README.md", _readme(name, compiled)
+    for source in sorted(ROOT.glob("pipelines/*/pipeline.py")):
+        name = source.parent.name
+        recipe = getattr(importlib.import_module(f"pipelines.{name}.pipeline"), name)
+        for target in get_args(Target):
+            with compiling_for(target):
+                pipeline = dsl.pipeline(name=name.replace("_", "-"))(recipe)
+            yield source.parent / f"{target}.yaml", _compile(pipeline)
+
+
+def _compile(thing: Any) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "compiled.yaml"
+        Compiler().compile(thing, str(file))
+        return file.read_text(encoding="utf-8")
+
+
+def _readme(name: str, compiled: str) -> str:
+    document = yaml.safe_load(compiled)
+    component = document["components"][f"comp-{name.replace('_', '-')}"]
+    inputs, outputs = component.get("inputDefinitions", {}), component.get("outputDefinitions", {})
+    executor = document["deploymentSpec"]["executors"][component["executorLabel"]]
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701 (Markdown)
+    return environment.from_string(COMPONENT_README).render(
+        name=name,
+        description=document["pipelineInfo"].get("description", ""),
+        sections=[
+            ("Inputs", [*_rows(inputs, "artifacts"), *_rows(inputs, "parameters")]),
+            ("Outputs", [*_rows(outputs, "artifacts"), *_rows(outputs, "parameters")]),
+        ],
+        image=executor["container"]["image"],
+    )
+
+
+def _rows(definitions: dict[str, Any], kind: str) -> Iterator[dict[str, str]]:
+    for name, definition in definitions.get(kind, {}).items():
+        if kind == "artifacts":
+            of = definition["artifactType"]["schemaTitle"].removeprefix("system.")
+            of = f"list of {of}" if definition.get("isArtifactList") else of
+        else:
+            of = TYPES[definition["parameterType"]]
+        if definition.get("isOptional"):
+            default = f"`{definition['defaultValue']!r}`" if "defaultValue" in definition else "none"
+        else:
+            default = ""
+        description = " ".join(definition.get("description", "").split()).replace("|", "\\|")
+        yield {"name": name, "type": of, "default": default, "description": description}
+
+
+def main() -> int:
+    """Write the generated files, or check them."""
+    parser = argparse.ArgumentParser(description="Compile every component and pipeline.")
+    parser.add_argument("--check", action="store_true", help="compare with the committed files, write nothing")
+    check = parser.parse_args().check
+    warnings.simplefilter("ignore", FutureWarning)
+    stale = 0
+    for path, text in fresh_files():
+        name = str(path.relative_to(ROOT))
+        committed = path.read_text(encoding="utf-8") if path.exists() else ""
+        if committed == text:
+            continue
+        stale += 1
+        if check:
+            difference = difflib.unified_diff(committed.splitlines(), text.splitlines(), name, f"fresh {name}", n=1)
+            print("\n".join([*difference][:20]))
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {name}")
+    if check and stale:
+        print(f"{stale} generated files differ from their sources; run 'make compile' and commit the result")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What KFP sees: the interface of each component."""

@@ -1,0 +1,1 @@
+"""The pipelines that users submit, composed of the components."""

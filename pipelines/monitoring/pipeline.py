@@ -1,0 +1,37 @@
+"""The pipeline `monitoring`: has the data moved away from what the model was trained on?"""
+
+from kfp import dsl
+
+from components.drift_check.component import drift_check
+from components.load.component import load
+from components.notify.component import notify
+from pipelines.platform import never_cached, resources, retried, with_channels
+
+
+def monitoring(
+    data: str,
+    reference: str,
+    columns: list = [],
+    where: str = "",
+    tracking_uri: str = "",
+):
+    """Compare a window of current data with the training data of a model.
+
+    The training data itself is not needed: the model package carries its distribution.
+
+    Args:
+        data: Where the window is: a path, folder, glob or URI (s3://, gs://, abfs://, http(s)://).
+        reference: The model to compare with: a package's path or URI, or models:/name@alias.
+        columns: The columns to load; empty means all.
+        where: A SQL condition; only the rows that meet it are loaded.
+        tracking_uri: MLflow registry of `reference`; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
+    """
+    told = with_channels(never_cached(notify(title=f"monitoring {reference}"))).set_display_name("Notify")
+    with dsl.ExitHandler(told, name="monitoring"):
+        loaded = load(source=data, columns=columns, where=where)
+        retried(never_cached(resources(loaded, "2", "4G"))).set_display_name("Load the window")
+
+        checked = drift_check(
+            current=loaded.outputs["dataset"], reference_uri=reference, tracking_uri=tracking_uri
+        ).set_display_name("Check for drift")
+        never_cached(checked)  # the alias may point to another model now

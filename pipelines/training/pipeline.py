@@ -1,0 +1,174 @@
+"""The pipeline `training`: from a table to a registered, deployed model."""
+
+from kfp import dsl
+
+from components.deploy.component import deploy
+from components.evaluate.component import evaluate
+from components.infra_validate.component import infra_validate
+from components.load.component import load
+from components.notify.component import notify
+from components.register.component import register
+from components.select.component import select
+from components.split.component import split
+from components.train.component import train
+from components.validate.component import validate
+from pipelines.platform import never_cached, resources, retried, with_channels
+
+
+def training(
+    data: str,
+    target: str,
+    name: str,
+    columns: list = [],
+    where: str = "",
+    schema: str = "",
+    validation_mode: str = "fail",
+    split_by: str = "random",
+    split_column: str = "",
+    split_cutoff: str = "",
+    test_fraction: float = 0.2,
+    candidates: list = [{"estimator": "hist_gradient_boosting", "params": {}}],
+    exclude: list = [],
+    group_column: str = "",
+    time_column: str = "",
+    weight_column: str = "",
+    balanced: bool = False,
+    calibration: str = "none",
+    tuning_trials: int = 0,
+    tuning_minutes: float = 10.0,
+    seed: int = 0,
+    slices: list = [],
+    thresholds: dict = {},
+    rule: str = "non_inferior",
+    margin: float = 0.005,
+    no_champion: str = "promote",
+    max_latency_ms: float = 200.0,
+    tracking_uri: str = "",
+    promote: bool = True,
+    namespace: str = "default",
+    storage_uri: str = "",
+    cluster: str = "",
+    service_account: str = "",
+    overrides: dict = {},
+):
+    """Train a model on a table and bring it to serving when it is good enough.
+
+    The candidates are trained side by side and the one with the best validation score goes on. It is evaluated on
+    rows that no candidate saw, beside the champion on the same rows. Only when the verdict is `promote` is it checked
+    in the real model server, registered and deployed; each of these refuses a model without the blessings before it.
+
+    Args:
+        data: Where the table is: a path, folder, glob or URI (s3://, gs://, abfs://, http(s)://).
+        target: The column to predict.
+        name: Name of the registered model and of the InferenceService: lower-case letters, digits and '-'.
+        columns: The columns to load; empty means all.
+        where: A SQL condition; only the rows that meet it are loaded.
+        schema: Path or URI of a reviewed schema to enforce; empty infers one.
+        validation_mode: What a broken expectation does: 'fail', 'warn' or 'quarantine'.
+        split_by: How test rows are chosen: 'random', 'stratified', 'group' or 'time'.
+        split_column: The column that 'stratified', 'group' or 'time' goes by.
+        split_cutoff: With 'time': the first instant of the test rows; empty takes the last `test_fraction`.
+        test_fraction: Share of the rows, or of the groups, for the test.
+        candidates: What to train: a list of {"estimator": name, "params": {hyperparameter: value}}, both keys needed.
+        exclude: Columns that are no features.
+        group_column: Rows with the same value stay together in cross-validation; no feature.
+        time_column: Validation rows come after training rows by this column; no feature.
+        weight_column: Sample weights; no feature.
+        balanced: Weight the classes by the inverse of their frequency.
+        calibration: Calibration of the probabilities: 'none', 'sigmoid' or 'isotonic'.
+        tuning_trials: Optuna trials for each candidate; 0 trains with the given hyperparameters.
+        tuning_minutes: Time budget of the tuning, in minutes for each candidate.
+        seed: Seed of everything that is drawn.
+        slices: Columns by which the metrics are broken down.
+        thresholds: Gate on metrics, such as {"roc_auc": {"threshold": 0.6}}.
+        rule: Against the champion: 'non_inferior' or 'superior'.
+        margin: How much worse than the champion is still non-inferior, in units of the metric.
+        no_champion: Verdict when there is no champion yet and the thresholds hold: 'promote' or 'hold'.
+        max_latency_ms: Longest median answer of the model server for one row, in milliseconds.
+        tracking_uri: MLflow tracking and registry; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
+        promote: Give the new version the alias 'champion' too.
+        namespace: Kubernetes namespace of the InferenceService.
+        storage_uri: Where KServe reads the package from; empty means where it is now.
+        cluster: Where to apply the InferenceService: empty only renders it, 'in-cluster', or a kubeconfig path.
+        service_account: Service account of the predictor.
+        overrides: Fields merged over the rendered InferenceService.
+    """
+    told = with_channels(never_cached(notify(title=f"training {name}"))).set_display_name("Notify")
+    with dsl.ExitHandler(told, name="training"):
+        loaded = load(source=data, columns=columns, where=where)
+        retried(never_cached(resources(loaded, "2", "4G"))).set_display_name("Load the table")
+
+        validated = validate(
+            dataset=loaded.outputs["dataset"], target=target, schema_uri=schema, mode=validation_mode
+        ).set_display_name("Validate")
+
+        parts = split(
+            dataset=validated.outputs["valid"],
+            by=split_by,
+            column=split_column,
+            cutoff=split_cutoff,
+            test_fraction=test_fraction,
+            seed=seed,
+        ).set_display_name("Split")
+
+        with dsl.ParallelFor(candidates, name="candidates") as candidate:
+            trained = train(
+                dataset=parts.outputs["train"],
+                target=target,
+                estimator=candidate.estimator,
+                params=candidate.params,
+                exclude=exclude,
+                group_column=group_column,
+                time_column=time_column,
+                weight_column=weight_column,
+                balanced=balanced,
+                calibration=calibration,
+                tuning_trials=tuning_trials,
+                tuning_minutes=tuning_minutes,
+                seed=seed,
+            ).set_display_name("Train")
+            resources(trained, "4", "16G")
+
+        best = select(models=dsl.Collected(trained.outputs["model"])).set_display_name("Select the best")
+        model = best.outputs["model"]
+
+        evaluated = evaluate(
+            test=parts.outputs["test"],
+            model=model,
+            champion=f"models:/{name}@champion",
+            tracking_uri=tracking_uri,
+            slices=slices,
+            thresholds=thresholds,
+            rule=rule,
+            margin=margin,
+            no_champion=no_champion,
+            seed=seed,
+        ).set_display_name("Evaluate")
+        never_cached(evaluated)  # the champion may have changed
+
+        with dsl.If(evaluated.outputs["Output"] == "promote", name="good-enough"):
+            served = infra_validate(model=model, max_latency_ms=max_latency_ms).set_display_name("Try the model server")
+            never_cached(served)
+
+            registered = register(
+                model=model,
+                evaluation=evaluated.outputs["blessing"],
+                infra_validation=served.outputs["blessing"],
+                name=name,
+                tracking_uri=tracking_uri,
+                promote=promote,
+            ).set_display_name("Register")
+            retried(never_cached(registered))
+
+            deployed = deploy(
+                model=model,
+                evaluation=evaluated.outputs["blessing"],
+                infra_validation=served.outputs["blessing"],
+                name=name,
+                namespace=namespace,
+                storage_uri=storage_uri,
+                cluster=cluster,
+                service_account=service_account,
+                overrides=overrides,
+            ).set_display_name("Deploy")
+            retried(never_cached(deployed)).after(registered)

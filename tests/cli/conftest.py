@@ -1,0 +1,5 @@
+"""The toy pipeline of the local room."""
+
+from tests.local.conftest import toy
+
+__all__ = ["toy"]

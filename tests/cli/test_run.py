@@ -1,0 +1,132 @@
+"""`kubeline run` on the real local runner."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kubeline.cli import main
+
+
+@pytest.fixture
+def run(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """`run(*options)`: run the toy pipeline; returns (exit code, printed text, the run's folder)."""
+
+    def run_toy(*options: str) -> tuple[int, str, Path]:
+        code = main(["run", str(toy), "--output", str(tmp_path / "runs"), *options])
+        folder = next((tmp_path / "runs").glob("toy-*"))
+        return code, capsys.readouterr().out, folder
+
+    return run_toy
+
+
+def test_a_run_shows_every_step_and_lists_what_was_made(run) -> None:
+    code, printed, folder = run()
+    assert code == 0
+    for step in ("make 0", "make 1", "judge", "celebrate", "tell"):
+        assert f"✓ {step}" in printed
+    assert "size 9" in printed
+    assert str(folder / "index.html") in printed
+
+
+def test_a_condition_that_does_not_hold_skips_its_steps(run) -> None:
+    _, printed, _ = run("--set", "limit=50")
+    assert "celebrate" not in printed
+
+
+def test_the_raw_log_goes_to_a_file_only(run) -> None:
+    _, printed, folder = run()
+    assert "celebrated" in (folder / "log.txt").read_text(encoding="utf-8")
+    assert "celebrated" not in printed
+
+
+def test_the_page_links_every_report_under_a_name_that_opens_in_a_browser(run) -> None:
+    _, _, folder = run()
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    for link in ("reports/judge-report.html", "reports/judge-notes.html"):
+        assert f'href="{link}"' in page
+        assert (folder / link).is_file()
+    notes = (folder / "reports/judge-notes.html").read_text(encoding="utf-8")
+    assert "<table>" in notes
+    assert "<script>" not in notes
+
+
+def test_the_overview_lists_the_run(run) -> None:
+    _, _, folder = run()
+    assert folder.name in (folder.parent / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_failing_step_ends_with_its_own_sentence_and_the_exit_handler_still_runs(run) -> None:
+    code, printed, folder = run("--set", "limit=-1")
+    assert code == 1
+    assert "✗ judge" in printed
+    assert "✓ tell" in printed
+    assert "failed judge: limit is -1, but it must not be negative" in printed
+    assert json.loads((folder / "result.json").read_text(encoding="utf-8"))["succeeded"] is False
+    log = (folder / "log.txt").read_text(encoding="utf-8")
+    assert "Traceback" not in log.split("limit is -1")[0]  # a user error is no traceback
+
+
+def test_a_wrong_parameter_stops_before_anything_runs(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(toy), "--output", str(tmp_path / "runs"), "--set", "limmit=1"]) == 2
+    assert not (tmp_path / "runs").exists()
+    assert capsys.readouterr().err == "kubeline: 'limmit' is not a parameter of pipeline toy; did you mean 'limit'?\n"
+
+
+def test_an_unknown_pipeline_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "trainnig"]) == 2
+    assert "there is no pipeline 'trainnig'; there are: " in capsys.readouterr().err
+
+
+def test_a_pair_without_a_value_is_refused(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(toy), "--set", "limit"]) == 2
+    assert capsys.readouterr().err == "kubeline: --set takes NAME=VALUE, but 'limit' was given\n"
+
+
+def test_schema_prints_the_json_schema_of_the_parameters(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", str(toy)]) == 0
+    assert json.loads(capsys.readouterr().out)["properties"]["share"]["default"] == 0.5
+
+
+def test_an_interrupted_run_ends_its_steps(toy: Path, tmp_path: Path) -> None:
+    slow = tmp_path / "slow.yaml"
+    slow.write_text(
+        toy.read_text(encoding="utf-8").replace('print(\\"told\\"', 'import time; time.sleep(600); print(\\"told\\"')
+    )
+    command = [sys.executable, "-m", "kubeline.cli.main", "run", str(slow), "--output", str(tmp_path / "runs")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        log = _wait_for_log(tmp_path / "runs", 'Loading KFP component "tell"')
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert _processes_that_mention(log.parent) == []
+
+
+def _wait_for_log(runs: Path, words: str) -> Path:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for log in runs.glob("toy-*/log.txt"):
+            if words in log.read_text(encoding="utf-8"):
+                return log
+        time.sleep(0.05)
+    raise AssertionError(f"the log never said {words}")
+
+
+def _processes_that_mention(folder: Path) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes()
+        except OSError:  # it has ended meanwhile
+            continue
+        if str(folder).encode() in words and entry.parent.name != str(os.getpid()):
+            found.append(entry.parent.name)
+    return found

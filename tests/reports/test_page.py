@@ -1,0 +1,50 @@
+"""Reports are one file, need nothing else, and escape what they show."""
+
+from pathlib import Path
+
+import pytest
+
+from kubeline import reports
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> str:
+    import matplotlib.pyplot as plt
+
+    drawing, axes = plt.subplots()
+    axes.plot([0, 1], [0, 1])
+    axes.set_title("a < b & c")
+    report = reports.Report("<Title>", "sub & title")
+    report.add(
+        "Section <1>",
+        reports.text("words <b>not bold</b>"),
+        reports.verdict("hold", "bad", ["5 < 6"]),
+        reports.facts({"rows": 12345, "name": "<x>"}),
+        reports.table(["a<", "b"], [["<i>", 0.123456]], note="n & m"),
+        reports.figure(drawing, 'a "line"'),
+    )
+    report.write(tmp_path / "report")
+    return (tmp_path / "report").read_text(encoding="utf-8")
+
+
+def test_everything_given_is_escaped(page: str) -> None:
+    for raw in ("<Title>", "<b>not", "<x>", "<i>", "Section <1>", 'aria-label="a "line""'):
+        assert raw not in page
+    assert "words &lt;b&gt;not bold&lt;/b&gt;" in page
+
+
+def test_a_page_needs_no_network_and_no_script(page: str) -> None:
+    assert "<script" not in page
+    assert "src=" not in page
+    assert 'href="http' not in page
+
+
+def test_figures_are_vectors_with_a_text_alternative(page: str) -> None:
+    assert "<svg" in page
+    assert 'aria-label="a &#34;line&#34;"' in page
+    assert "a &lt; b &amp; c" in page
+
+
+def test_numbers_are_readable(page: str) -> None:
+    assert "12,345" in page
+    assert ">0.1235<" in page
