@@ -1,0 +1,71 @@
+"""Interface of `register`."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input, Model, Output
+
+from components.images import image
+
+
+@dsl.component(base_image=image("steps"), install_kfp_package=False)
+def register(
+    model: Input[Model],
+    evaluation: Input[Artifact],
+    infra_validation: Input[Artifact],
+    registration: Output[Artifact],
+    name: str,
+    tracking_uri: str = "",
+    alias: str = "challenger",
+    promote: bool = False,
+    experiment: str = "",
+    pipeline_run: str = "",
+    git_revision: str = "",
+    tags: dict = {},
+) -> NamedTuple("Outputs", [("version", str), ("uri", str)]):
+    """File a blessed model package in the MLflow model registry.
+
+    Makes a run with the parameters, metrics and lineage of the package, logs the package as the run's artifacts, and
+    makes a version of the registered model from it. The same package has one version, however often and from wherever
+    it is registered; a step that was killed is completed by its repetition. Without a `promote` verdict of both
+    checks for exactly this package it refuses.
+
+    Args:
+        model: The model package.
+        evaluation: The blessing of `evaluate` for this package.
+        infra_validation: The blessing of `infra_validate` for this package.
+        name: Registered model; letters, digits, `.`, `_` and `-`. It is made when there is none.
+        tracking_uri: Any MLflow tracking URI, such as `https://mlflow.example` or `sqlite:////data/mlflow.db`. Empty:
+            the environment variable `MLFLOW_TRACKING_URI`, else `mlflow.db` in the working directory (refused on a
+            cluster, where it would be lost). Credentials come from MLflow's own environment variables, such as
+            `MLFLOW_TRACKING_TOKEN`, never from here.
+        alias: Alias that this version gets, away from the version that had it; empty for none. A version that is the
+            champion does not become the challenger.
+        promote: Also make this version the `champion`, in the place of the one that was.
+        experiment: MLflow experiment of the run. Empty: the name of the model.
+        pipeline_run: Name or id of the pipeline run, kept as a tag.
+        git_revision: Commit of the code, kept as a tag. Empty: the one in the package's manifest.
+        tags: More tags for the run and the version: name to text.
+
+    Returns:
+        registration: JSON with name, version, uri, aliases, package_digest, source, run_id and tags; metadata name,
+            version, uri, aliases, package_digest.
+        version: Number of the version.
+        uri: Reference to the version that never moves, `models:/NAME/VERSION`.
+    """
+    from kubeline.registry import register as implementation
+
+    return implementation.run(
+        model,
+        evaluation,
+        infra_validation,
+        registration,
+        name=name,
+        tracking_uri=tracking_uri,
+        alias=alias,
+        promote=promote,
+        experiment=experiment,
+        pipeline_run=pipeline_run,
+        git_revision=git_revision,
+        tags=tags,
+    )

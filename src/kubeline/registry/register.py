@@ -1,0 +1,155 @@
+"""The step that files a blessed model package in the registry."""
+
+import json
+import logging
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from kubeline.artifacts import Artifact, describe, publish, step
+from kubeline.errors import UserError
+from kubeline.model_package.blessing import Blessing, require
+from kubeline.model_package.package import ModelPackage
+from kubeline.registry.interface import (
+    CHALLENGER,
+    CHAMPION,
+    ModelVersion,
+    Submission,
+    check_alias,
+    check_name,
+    open_registry,
+    without_secrets,
+)
+
+logger = logging.getLogger(__name__)
+
+_REASONS = 1_000  # characters of a verdict's reasons that are kept as a tag
+
+
+class Registered(NamedTuple):
+    """The version that the package has, and the reference to it that never moves."""
+
+    version: str
+    uri: str
+
+
+@step
+def run(
+    model: Artifact,
+    evaluation: Artifact,
+    infra_validation: Artifact,
+    registration: Artifact,
+    *,
+    name: str,
+    tracking_uri: str = "",
+    alias: str = CHALLENGER,
+    promote: bool = False,
+    experiment: str = "",
+    pipeline_run: str = "",
+    git_revision: str = "",
+    tags: dict[str, Any] | None = None,
+) -> Registered:
+    """Register the package once both checks bless it; see the component `register` for the parameters.
+
+    Raises:
+        UserError: when the name, the alias, the package or a blessing is not right.
+        PlatformError: when the registry cannot be used.
+    """
+    check_name(name)
+    if alias:
+        check_alias(alias)
+    if alias == CHAMPION and not promote:
+        raise UserError("the alias 'champion' was given; a version becomes the champion by promote=True")
+    package = ModelPackage.open(model.path)
+    blessings = [
+        require(evaluation, "evaluation", package.digest),
+        require(infra_validation, "infra_validation", package.digest),
+    ]
+    lineage = {"pipeline_run": pipeline_run, "package_uri": without_secrets(model.uri)}
+    lineage["git_revision"] = git_revision or package.manifest.git_revision
+    registry = open_registry(tracking_uri)
+    version = registry.register(
+        Submission(
+            name=name,
+            package=package.path,
+            digest=package.digest,
+            params=parameters(package),
+            metrics=metrics(package, blessings),
+            tags={
+                **{str(key): str(value) for key, value in (tags or {}).items()},
+                **lineage_tags(package, blessings, lineage),
+            },
+            description=f"{package.manifest.estimator} for {package.signature.target} ({package.signature.task})",
+            experiment=experiment,
+        )
+    )
+    if alias not in {"", CHAMPION} and not (alias == CHALLENGER and (promote or CHAMPION in version.aliases)):
+        version = registry.point(alias, version)  # but a champion is never its own challenger
+    if promote:
+        version = registry.promote(version)
+    _write(registration, version, package)
+    logger.info("%s is %s (aliases: %s)", package.digest[:12], version.uri, ", ".join(version.aliases) or "none")
+    return Registered(version.version, version.uri)
+
+
+def parameters(package: ModelPackage) -> dict[str, str]:
+    """What the training was told, as text."""
+    manifest, signature = package.manifest, package.signature
+    told = {**manifest.params, "estimator": manifest.estimator, "seed": manifest.seed, "target": signature.target}
+    return {_key(name): value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
+
+
+def metrics(package: ModelPackage, blessings: list[Blessing]) -> dict[str, float]:
+    """The finite numbers of the manifest (``validation.…``) and of the evidence (``evaluation.…``)."""
+    manifest = package.manifest
+    found = dict(_numbers(manifest.metrics, "validation"))
+    found |= {"parity.max_difference": manifest.parity.max_difference, "score": manifest.score}
+    for blessing in blessings:
+        found |= dict(_numbers(blessing.evidence, blessing.check))
+    return {_key(name): value for name, value in found.items() if math.isfinite(value)}
+
+
+def lineage_tags(package: ModelPackage, blessings: list[Blessing], lineage: Mapping[str, str]) -> dict[str, str]:
+    """Where the package comes from and what the checks said; what is not known is left out."""
+    found = {
+        **lineage,
+        "dataset_fingerprint": package.manifest.dataset_fingerprint,
+        "package_digest": package.digest,
+        "task": package.signature.task,
+    }
+    for blessing in blessings:
+        found[blessing.check] = blessing.verdict
+        found[f"{blessing.check}.reasons"] = "; ".join(blessing.reasons)[:_REASONS]
+    return {key: value for key, value in found.items() if value}
+
+
+def _numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
+    """The numbers in nested mappings, under the dotted path to each."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _numbers(item, f"{name}.{key}")
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield name, float(value)
+
+
+def _key(name: str) -> str:
+    """A name that every registry takes: other characters become '_'."""
+    return re.sub(r"[^A-Za-z0-9_. -]", "_", name)[:250]
+
+
+def _write(registration: Artifact, version: ModelVersion, package: ModelPackage) -> None:
+    document = {
+        "name": version.name,
+        "version": version.version,
+        "uri": version.uri,
+        "aliases": list(version.aliases),
+        "package_digest": package.digest,
+        "source": without_secrets(version.source),
+        "run_id": version.run_id,
+        "tags": version.tags,
+    }
+    with publish(registration.path) as path:
+        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    kept = ("name", "version", "uri", "aliases", "package_digest")
+    describe(registration, {key: document[key] for key in kept})

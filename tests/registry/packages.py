@@ -1,0 +1,66 @@
+"""A blessed model: a package with right digests (nothing here runs the model) and the two blessings for it."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kubeline.model_package import Feature, ModelPackage, Signature
+from kubeline.model_package.blessing import Blessing, Check, Verdict
+from kubeline.model_package.manifest import Parity
+from kubeline.model_package.package import write_package
+from tests.conftest import make_artifact
+
+SIGNATURE = Signature(
+    features=[Feature(name="distance", kind="number")], target="late", task="binary", classes=["False", "True"]
+)
+
+
+class Blessed(NamedTuple):
+    """What `register` and `deploy` take."""
+
+    model: Any
+    evaluation: Any
+    infra_validation: Any
+    package: ModelPackage
+
+
+def blessed(folder: Path, seed: int = 0, verdict: Verdict = "promote") -> Blessed:
+    """Packages of different seeds have different digests."""
+    folder = folder / f"blessed-{seed}"
+    model = make_artifact(folder, "Model", "model")
+    files = {
+        "model.onnx": f"weights {seed}".encode(),
+        "model.joblib": b"not read",
+        "schema.json": SIGNATURE.model_dump_json().encode(),
+        "golden.parquet": b"not read",
+        "reference.json": b"{}",
+    }
+    package = write_package(
+        Path(model.path),
+        files,
+        versions={},
+        dataset_fingerprint="f" * 64,
+        estimator="hist_gradient_boosting",
+        params={"max_iter": 20, "monotonic": {"distance": 1}, "loss": "log_loss"},
+        metrics={"auc": 0.79},
+        score_name="auc",
+        score=0.79,
+        parity=Parity(rows=10, max_difference=1e-7, tolerance=1e-5),
+        git_revision="0123abc",
+        seed=seed,
+    )
+    model.metadata.update(package.metadata())
+    return Blessed(
+        model,
+        blessing(folder, package, "evaluation", verdict),
+        blessing(folder, package, "infra_validation", verdict),
+        package,
+    )
+
+
+def blessing(folder: Path, package: ModelPackage, check: Check, verdict: Verdict = "promote") -> Any:
+    artifact = make_artifact(folder, "Artifact", check)
+    evidence = {"metrics": {"auc": {"value": 0.78, "interval": [0.77, 0.79]}}, "rows": 100, "passed": True}
+    Blessing(
+        check=check, verdict=verdict, package_digest=package.digest, reasons=["it is good"], evidence=evidence
+    ).write(artifact)
+    return artifact
