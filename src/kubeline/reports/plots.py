@@ -20,7 +20,7 @@ BAD = "#b3261e"  # what is flagged
 INK = "#1b2430"
 _GRID = "#e6ebf0"
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9,
     "text.color": INK,

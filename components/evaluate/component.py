@@ -1,0 +1,100 @@
+"""Interface of `evaluate`."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
+
+from components.images import image
+
+
+@dsl.component(base_image=image("steps"), install_kfp_package=False)
+def evaluate(
+    test: Input[Dataset],
+    model: Input[Model],
+    blessing: Output[Artifact],
+    predictions: Output[Dataset],
+    metrics: Output[Metrics],
+    classification: Output[ClassificationMetrics],
+    report: Output[HTML],
+    champion: str = "",
+    tracking_uri: str = "",
+    metric: str = "",
+    slices: list = [],
+    thresholds: dict = {},
+    rule: str = "non_inferior",
+    margin: float = 0.01,
+    no_champion: str = "promote",
+    min_rows: int = 100,
+    min_slice_rows: int = 100,
+    confidence: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> str:
+    """Judge a model on rows it was not trained on, alone and against the champion.
+
+    Every metric comes with a bootstrap confidence interval. The champion is scored again on the very same rows, and
+    the difference is tested: DeLong for ROC AUC, McNemar for accuracy, the paired bootstrap for the rest. The verdict
+    is ``promote`` when every check passes with its whole interval, ``hold`` when one surely fails, else
+    ``inconclusive``. Checked are: that ONNX and scikit-learn agree on all test rows, that there are enough rows, that
+    the model beats a constant guess, the thresholds, the champion, and the champion in every slice.
+
+    Args:
+        test: Rows that the model was not trained on: its feature columns, the target, and any others. Rows whose
+            target is missing are predicted and counted, but not judged.
+        model: Model package, as ``train`` or ``select`` writes it.
+        champion: The model to compare with: a path, a URI, or ``models:/NAME@ALIAS``. Empty: none.
+        tracking_uri: Registry that ``models:/`` is looked up in. Empty: the default one.
+        metric: The metric that decides. Binary: ``roc_auc`` (default), ``average_precision``, ``log_loss``, ``brier``,
+            ``accuracy``, ``balanced_accuracy``, ``f1``, ``precision``, ``recall``. Multiclass: ``log_loss`` (default),
+            ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``macro_roc_auc``. Regression: ``rmse`` (default),
+            ``mae``, ``median_ae``, ``r2``, ``mape``.
+        slices: Columns of the test table to look into: each category, or each quarter of a number or time.
+        thresholds: Requirements by metric: a number (a floor, or a ceiling where smaller is better), or MLflow's
+            fields ``threshold``, ``min_absolute_change`` (in the metric's unit), ``min_relative_change`` (a share of
+            the champion's value) and ``greater_is_better``, as in ``{"roc_auc": {"threshold": 0.6}}``. Changes are
+            asked for only where there is a champion.
+        rule: ``non_inferior`` (surely not worse than the champion by more than the margin) or ``superior`` (surely
+            better).
+        margin: Loss that does not matter, as a share of the champion's value of the metric. 0 or greater, below 1.
+        no_champion: What to do while there is no champion: ``promote`` (the other checks decide) or ``hold``.
+        min_rows: Fewer labelled rows than this are inconclusive. 1 or more.
+        min_slice_rows: Slices with fewer rows are not judged. 1 or more.
+        confidence: Level of every interval. From 0.5 up to 1.
+        replicates: Bootstrap replicates. 100 or more.
+        seed: Of the resampling and the shuffles.
+
+    Returns:
+        blessing: JSON, a blessing of the check ``evaluation`` that ``register`` and ``deploy`` ask for, with the
+            verdict, the reasons and the evidence; metadata verdict, check, package_digest.
+        predictions: Parquet folder, one row for each test row: row, target, prediction, probability.CLASS, and the
+            champion's as champion.prediction, champion.probability.CLASS; metadata rows, columns, bytes, fingerprint,
+            source.
+        metrics: Every defined metric as METRIC, METRIC_lower, METRIC_upper and champion_METRIC; rows,
+            parity_max_difference.
+        classification: Confusion matrix and, for a binary task, the ROC curve.
+        report: HTML page with the verdict, the gate, metrics, curves, calibration, slices, importances and parity.
+        Output: ``promote``, ``hold`` or ``inconclusive``.
+    """
+    from kubeline.evaluation import evaluate as implementation
+
+    return implementation.run(
+        test,
+        model,
+        blessing,
+        predictions,
+        metrics,
+        classification,
+        report,
+        champion=champion,
+        tracking_uri=tracking_uri,
+        metric=metric,
+        slices=slices,
+        thresholds=thresholds,
+        rule=rule,
+        margin=margin,
+        no_champion=no_champion,
+        min_rows=min_rows,
+        min_slice_rows=min_slice_rows,
+        confidence=confidence,
+        replicates=replicates,
+        seed=seed,
+    )

@@ -1,0 +1,59 @@
+"""Whether a probability of 0.3 comes true in 30 of 100 rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kubeline.evaluation.scored import Array, Scored
+
+_BINS = 15
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Predicted probability against observed share, in bins of about equal size.
+
+    Attributes:
+        predicted: (bins,) mean probability.
+        observed: (bins,) share of rows in which it came true.
+        lower, upper: (bins,) 95 % Wilson interval of `observed`.
+        rows: (bins,) rows.
+        event: What the probability is of.
+    """
+
+    predicted: Array
+    observed: Array
+    lower: Array
+    upper: Array
+    rows: Array
+    event: str
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: the mean gap between predicted and observed, over rows."""
+        return float(np.average(np.abs(self.predicted - self.observed), weights=self.rows))
+
+
+def reliability(scored: Scored, bins: int = _BINS) -> Reliability:
+    """The reliability curve of the positive class, or of the predicted class where there are more than two."""
+    if scored.task == "binary":
+        probability, happened = scored.score, scored.positive
+        event = f"'{scored.classes[1]}'"
+    else:
+        probability, happened = scored.class_probabilities.max(axis=1), scored.target == scored.prediction
+        event = "the predicted class"
+    edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf"))
+    code = np.searchsorted(edges, probability)
+    rows = np.bincount(code, minlength=len(edges) + 1)
+    code, rows = np.searchsorted(np.flatnonzero(rows), code), rows[rows > 0]
+    predicted = np.bincount(code, weights=probability) / rows
+    observed = np.bincount(code, weights=happened) / rows
+    return Reliability(predicted, observed, *_wilson(observed, rows), rows, event)
+
+
+def _wilson(share: Array, rows: Array, z: float = 1.96) -> tuple[Array, Array]:
+    """The score interval of a share (Wilson, 1927), sound for small counts and near 0 and 1."""
+    centre = share + z**2 / (2 * rows)
+    reach = z * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
+    scale = 1 + z**2 / rows
+    return np.maximum((centre - reach) / scale, 0), np.minimum((centre + reach) / scale, 1)

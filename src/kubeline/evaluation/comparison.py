@@ -1,0 +1,94 @@
+"""Two models on the same rows: how far apart, and whether that can be chance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kubeline.evaluation.bootstrap import Bootstrap, Interval, interval
+from kubeline.evaluation.delong import compare_auc
+from kubeline.evaluation.metrics import METRICS, Metric
+from kubeline.evaluation.scored import Array, Scored
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric of a model beside that of another one on the same rows.
+
+    Attributes:
+        metric: What is compared.
+        model: The metric of the model judged.
+        other: The metric of the champion, or of a constant guess.
+        difference: `model` minus `other`.
+        p_value: Two-sided, for "there is no difference".
+        method: The test it comes from.
+    """
+
+    metric: Metric
+    model: float
+    other: float
+    difference: Interval
+    p_value: float
+    method: str
+
+    @property
+    def gain(self) -> Interval:
+        """The difference in the direction of better: above zero, the model is better."""
+        return self.difference if self.metric.greater_is_better else self.difference.negated()
+
+
+def compare(metric: Metric, model: Scored, other: Scored, bootstrap: Bootstrap, confidence: float) -> Comparison:
+    """Compare two models by one metric: DeLong for the AUC, McNemar's p for accuracy, else the paired bootstrap."""
+    values = metric.value(model), metric.value(other)
+    if metric.name == "roc_auc":
+        found = compare_auc(model.positive, model.score, other.score, confidence)
+        return Comparison(metric, *values, found.difference, found.p_value, "DeLong")
+    differences = metric.replicates(model, bootstrap) - metric.replicates(other, bootstrap)
+    difference = interval(values[0] - values[1], differences, confidence)
+    if metric.name == "accuracy":
+        p_value = mcnemar(model.target == model.prediction, other.target == other.prediction)
+        return Comparison(metric, *values, difference, p_value, "McNemar")
+    return Comparison(metric, *values, difference, _two_sided(differences), "paired bootstrap")
+
+
+def compare_all(model: Scored, other: Scored, bootstrap: Bootstrap, confidence: float) -> dict[str, Comparison]:
+    """The comparison by every metric that both models define on these rows."""
+    return {
+        name: compare(metric, model, other, bootstrap, confidence)
+        for name, metric in METRICS[model.task].items()
+        if not metric.undefined(model) and not metric.undefined(other)
+    }
+
+
+def mcnemar(first_right: Array, second_right: Array) -> float:
+    """The exact two-sided p-value for "both are right equally often", from the rows on which only one is right.
+
+    The exact binomial form costs no more than the chi-squared approximation, at any count.
+
+    Source: McNemar (1947), Psychometrika 12.
+    """
+    from scipy.stats import binom
+
+    only_first = int((first_right & ~second_right).sum())
+    only_second = int((second_right & ~first_right).sum())
+    discordant = only_first + only_second
+    return float(min(1.0, 2 * binom.cdf(min(only_first, only_second), discordant, 0.5)))
+
+
+def holm(p_values: Sequence[float]) -> Array:
+    """The p-values adjusted so that the chance of any false one among them stays at the level (Holm, 1979)."""
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
+def _two_sided(differences: Array) -> float:
+    """Twice the smaller share of replicates on one side of zero, never below what their number can show."""
+    known = differences[np.isfinite(differences)]
+    if not len(known):
+        return 1.0
+    beyond = min((known <= 0).sum(), (known >= 0).sum())
+    return float(min(1.0, 2 * (beyond + 1) / (len(known) + 1)))

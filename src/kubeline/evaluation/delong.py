@@ -1,0 +1,82 @@
+"""The ROC AUC and its covariance between models on the same rows.
+
+Sources: DeLong, DeLong, Clarke-Pearson (1988), Biometrics 44; the O(n log n) algorithm by midranks is of Sun and Xu
+(2014), IEEE Signal Processing Letters 21(11).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kubeline.evaluation.bootstrap import Interval
+from kubeline.evaluation.scored import Array
+
+
+@dataclass(frozen=True)
+class AucDifference:
+    """AUC of the first model minus that of the second, with a two-sided p-value for "they are equal"."""
+
+    difference: Interval
+    p_value: float
+
+
+def auc(positive: Array, score: Array) -> float:
+    """The ROC AUC: the chance that a positive row scores above a negative one, ties counting half.
+
+    Args:
+        positive: (n,) True for the positive class; both classes must occur.
+        score: (n,) numbers that grow with the chance of the positive class.
+    """
+    positives = int(positive.sum())
+    ranks = _midranks(score)[positive].sum()
+    return float((ranks - positives * (positives + 1) / 2) / (positives * (len(score) - positives)))
+
+
+def auc_covariance(positive: Array, scores: Array) -> tuple[Array, Array]:
+    """AUCs and their covariance matrix.
+
+    Args:
+        positive: (n,) True for the positive class; two rows of each class at least.
+        scores: (models, n) scores of the same rows.
+
+    Returns:
+        (models,) AUCs and their (models, models) covariance by DeLong's structural components.
+    """
+    positives = int(positive.sum())
+    negatives = len(positive) - positives
+    of_positives, of_negatives = [], []
+    for score in scores:
+        ranks = _midranks(score)
+        of_positives.append((ranks[positive] - _midranks(score[positive])) / negatives)
+        of_negatives.append(1 - (ranks[~positive] - _midranks(score[~positive])) / positives)
+    aucs = np.array([component.mean() for component in of_positives])
+    covariance = np.atleast_2d(np.cov(of_positives)) / positives + np.atleast_2d(np.cov(of_negatives)) / negatives
+    return aucs, covariance
+
+
+def compare_auc(positive: Array, first: Array, second: Array, confidence: float = 0.95) -> AucDifference:
+    """Compare two scores of the same rows by DeLong's test.
+
+    With fewer than two rows of a class there is no variance, and the ends of the interval are None.
+    """
+    from scipy.stats import norm
+
+    if min(positive.sum(), (~positive).sum()) < 2:
+        return AucDifference(Interval(auc(positive, first) - auc(positive, second), None, None), 1.0)
+    aucs, covariance = auc_covariance(positive, np.stack([first, second]))
+    difference = float(aucs[0] - aucs[1])
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    error = float(np.sqrt(max(variance, 0.0)))
+    if error < 1e-12:  # the same order of rows: no noise is left
+        return AucDifference(Interval(difference, difference, difference), float(abs(difference) < 1e-12))
+    reach = float(norm.ppf((1 + confidence) / 2)) * error
+    p_value = float(2 * norm.sf(abs(difference) / error))
+    return AucDifference(Interval(difference, difference - reach, difference + reach), p_value)
+
+
+def _midranks(values: Array) -> Array:
+    """(n,) ranks from 1, ties sharing the mean of their ranks."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks: Array = (last - (counts - 1) / 2)[inverse]
+    return ranks

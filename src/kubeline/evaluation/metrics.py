@@ -1,0 +1,179 @@
+"""The metrics of each task, each as a function of sums over the rows.
+
+That form gives the value, its bootstrap interval (:mod:`kubeline.evaluation.bootstrap`) and the paired difference of
+two models from one definition. Values agree with scikit-learn's functions of the same names, with the exceptions that
+their docstrings tell.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kubeline.errors import UserError, listed
+from kubeline.evaluation import terms
+from kubeline.evaluation.bootstrap import Bootstrap, Interval, Terms, interval
+from kubeline.evaluation.delong import auc
+from kubeline.evaluation.scored import Array, Scored, Task
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: Its name in parameters and metadata.
+        label: Its name for people.
+        greater_is_better: The direction of better.
+        bounds: The smallest and the largest value there can be.
+        terms: What it sums over the rows.
+        estimate: (replicates,) values from the sums of :meth:`Terms.totals`, NaN where undefined.
+        undefined: Why it is not defined on these rows, or an empty string.
+        exact: The value itself, where the sums are of binned numbers and only give its spread.
+    """
+
+    name: str
+    label: str
+    greater_is_better: bool
+    bounds: tuple[float, float]
+    terms: Callable[[Scored], Terms]
+    estimate: Callable[[list[Array], Terms], Array]
+    undefined: Callable[[Scored], str] = lambda scored: ""
+    exact: Callable[[Scored], float] | None = None
+
+    def value(self, scored: Scored) -> float:
+        """The metric on these rows; they must define it."""
+        if self.exact is not None:
+            return self.exact(scored)
+        found = self.terms(scored)
+        return float(self.estimate(found.totals(), found)[0])
+
+    def replicates(self, scored: Scored, bootstrap: Bootstrap) -> Array:
+        """(replicates,) values under resampling, centred so that binning does not move them."""
+        found = self.terms(scored)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = self.estimate(bootstrap.sums(found), found)
+            if self.exact is not None:
+                values = values + self.exact(scored) - self.estimate(found.totals(), found)[0]
+        return np.clip(values, *self.bounds)
+
+    def interval(self, scored: Scored, bootstrap: Bootstrap, confidence: float) -> Interval:
+        """The metric with its confidence interval."""
+        return interval(self.value(scored), self.replicates(scored, bootstrap), confidence)
+
+
+def _one_class(scored: Scored) -> str:
+    for code, word in ((1, "no"), (0, "every")):
+        if not (scored.target == code).any():
+            return f"{word} row is labelled '{scored.classes[1]}'"
+    return ""
+
+
+def _no_positive(scored: Scored) -> str:
+    return "" if scored.positive.any() else f"no row is labelled '{scored.classes[1]}'"
+
+
+def _none_predicted(scored: Scored) -> str:
+    return "" if (scored.prediction == 1).any() else f"no row is predicted '{scored.classes[1]}'"
+
+
+def _neither(scored: Scored) -> str:
+    return "" if (scored.positive | (scored.prediction == 1)).any() else _no_positive(scored)
+
+
+def _single_class(scored: Scored) -> str:
+    return "" if np.ptp(scored.target) else f"every row is labelled '{scored.classes[scored.target[0]]}'"
+
+
+def _no_variation(scored: Scored) -> str:
+    return "" if np.ptp(scored.target) else "the target is the same in every row"
+
+
+def _zero_target(scored: Scored) -> str:
+    return "" if scored.target.all() else "the target is zero in some rows, where a relative error has no meaning"
+
+
+def _average_precision(scored: Scored) -> float:
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(scored.positive, scored.score))
+
+
+def _macro_auc(scored: Scored) -> float:
+    present = np.unique(scored.target)
+    return float(np.mean([auc(scored.target == code, scored.class_probabilities[:, code]) for code in present]))
+
+
+UNIT = (0.0, 1.0)
+POSITIVE = (0.0, np.inf)
+
+_CLASSIFICATION = [
+    Metric("log_loss", "Log loss", False, POSITIVE, terms.log_loss, terms.mean),
+    Metric("accuracy", "Accuracy", True, UNIT, terms.labels, terms.accuracy),
+    Metric("balanced_accuracy", "Balanced accuracy", True, UNIT, terms.labels, terms.balanced_accuracy),
+]
+_BINARY = [
+    Metric(
+        "roc_auc", "ROC AUC", True, UNIT, terms.score_bins, terms.roc_auc, _one_class,
+        lambda scored: auc(scored.positive, scored.score),
+    ),
+    Metric(
+        "average_precision", "Average precision", True, UNIT, terms.score_bins, terms.average_precision,
+        _no_positive, _average_precision,
+    ),
+    Metric("brier", "Brier score", False, UNIT, terms.brier, terms.mean),
+    *_CLASSIFICATION,
+    Metric("f1", "F1", True, UNIT, terms.labels, terms.f1, _neither),
+    Metric("precision", "Precision", True, UNIT, terms.labels, terms.precision, _none_predicted),
+    Metric("recall", "Recall", True, UNIT, terms.labels, terms.recall, _no_positive),
+]  # fmt: skip
+_MULTICLASS = [
+    *_CLASSIFICATION,
+    Metric("macro_f1", "Macro F1", True, UNIT, terms.labels, terms.macro_f1),
+    Metric(
+        "macro_roc_auc", "Macro ROC AUC, one against the rest", True, UNIT, terms.class_score_bins,
+        terms.macro_roc_auc, _single_class, _macro_auc,
+    ),
+]  # fmt: skip
+_REGRESSION = [
+    Metric("rmse", "Root mean squared error", False, POSITIVE, terms.errors, terms.rmse),
+    Metric("mae", "Mean absolute error", False, POSITIVE, terms.errors, terms.mae),
+    Metric(
+        "median_ae", "Median absolute error", False, POSITIVE, terms.error_bins, terms.median, lambda scored: "",
+        lambda scored: float(np.median(np.abs(scored.target - scored.prediction))),
+    ),
+    Metric("r2", "R²", True, (-np.inf, 1.0), terms.errors, terms.r2, _no_variation),
+    Metric("mape", "Mean absolute percentage error", False, POSITIVE, terms.relative_error, terms.mean, _zero_target),
+]  # fmt: skip
+
+METRICS: dict[Task, dict[str, Metric]] = {
+    "binary": {metric.name: metric for metric in _BINARY},
+    "multiclass": {metric.name: metric for metric in _MULTICLASS},
+    "regression": {metric.name: metric for metric in _REGRESSION},
+}
+PRIMARY: dict[Task, str] = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
+
+
+def choose(task: Task, name: str = "") -> Metric:
+    """The metric of that name, or the task's own: ROC AUC, log loss or RMSE.
+
+    Raises:
+        UserError: when the task has no such metric.
+    """
+    metrics = METRICS[task]
+    chosen = name or PRIMARY[task]
+    if chosen not in metrics:
+        raise UserError(f"'{name}' is not a metric of a {task} task; choose one of: {listed(metrics)}")
+    return metrics[chosen]
+
+
+def measure(scored: Scored, bootstrap: Bootstrap, confidence: float) -> tuple[dict[str, Interval], dict[str, str]]:
+    """Every metric of the task that these rows define, with intervals, and why the others are not defined."""
+    found, undefined = {}, {}
+    for name, metric in METRICS[scored.task].items():
+        reason = metric.undefined(scored)
+        if reason:
+            undefined[name] = reason
+        else:
+            found[name] = metric.interval(scored, bootstrap, confidence)
+    return found, undefined

@@ -1,0 +1,120 @@
+"""The artifacts of `evaluate` except the report, written from an evaluation."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from kubeline.artifacts import Artifact, describe, publish
+from kubeline.data.dataset import write_dataset
+from kubeline.evaluation.bootstrap import Interval
+from kubeline.evaluation.curves import confusion, roc
+from kubeline.evaluation.slices import worst
+from kubeline.model_package.blessing import Blessing
+
+if TYPE_CHECKING:
+    from kubeline.evaluation.evaluate import Contender, Evaluation
+
+_MOST_CLASSES = 50  # of a confusion matrix in metadata and on a page
+
+
+def prediction_table(evaluation: "Evaluation") -> pd.DataFrame:
+    """One row for each test row, in their order, the unlabelled ones included.
+
+    Columns: ``row`` (position in the test table), ``target`` (missing where unknown), ``prediction``,
+    ``probability.<class>``, and the champion's as ``champion.prediction``, ``champion.probability.<class>``.
+    """
+    signature = evaluation.model.package.signature
+    frame = pd.DataFrame({"row": np.arange(len(evaluation.test), dtype=np.int64)})
+    truth = signature.truth(evaluation.test[evaluation.known])
+    target = np.full(len(frame), np.nan) if signature.classes is None else np.full(len(frame), None, dtype=object)
+    target[evaluation.known] = truth
+    frame["target"] = target
+    _add(frame, evaluation.model, "")
+    if evaluation.champion is not None:
+        _add(frame, evaluation.champion, "champion.")
+    return frame
+
+
+def _add(frame: pd.DataFrame, contender: "Contender", prefix: str) -> None:
+    frame[f"{prefix}prediction"] = contender.predictions.values
+    if contender.predictions.probabilities is not None:
+        for position, name in enumerate(contender.package.signature.classes or ()):
+            frame[f"{prefix}probability.{name}"] = contender.predictions.probabilities[:, position]
+
+
+def write_predictions(artifact: Artifact, evaluation: "Evaluation") -> None:
+    """Write the prediction table as a dataset."""
+    table = pa.Table.from_pandas(prediction_table(evaluation), preserve_index=False)
+    source = f"predictions of package {evaluation.model.package.digest[:12]}"
+    with publish(artifact.path) as folder:
+        write_dataset(artifact, table.schema, table.to_batches(), folder, source)
+
+
+def summary(evaluation: "Evaluation") -> dict[str, float]:
+    """The figures of the evaluation as flat names: ``roc_auc``, ``roc_auc_lower``, ``champion_roc_auc``, …"""
+    found: dict[str, float] = {"rows": float(evaluation.known.sum())}
+    for name, interval in evaluation.metrics.items():
+        found[name] = interval.value
+        if interval.lower is not None and interval.upper is not None:
+            found |= {f"{name}_lower": interval.lower, f"{name}_upper": interval.upper}
+    for name, comparison in (evaluation.comparisons or {}).items():
+        found[f"champion_{name}"] = comparison.other
+    found["parity_max_difference"] = evaluation.agreement.max_difference
+    return found
+
+
+def log_metrics(artifact: Artifact, evaluation: "Evaluation") -> None:
+    """Put the finite figures into the metadata of a `Metrics` artifact, which the UI shows."""
+    describe(artifact, summary(evaluation))
+
+
+def log_classification(artifact: Any, evaluation: "Evaluation") -> None:
+    """Put the confusion matrix and, for a binary task, the ROC curve into a `ClassificationMetrics` artifact."""
+    scored = evaluation.model.scored
+    if 0 < len(scored.classes) <= _MOST_CLASSES:
+        artifact.log_confusion_matrix(list(scored.classes), confusion(scored).tolist())
+    if "roc_auc" in evaluation.metrics:
+        fpr, tpr, threshold = (points.tolist() for points in roc(scored))
+        artifact.log_roc_curve(fpr, tpr, threshold)
+
+
+def write_blessing(artifact: Artifact, evaluation: "Evaluation", test: dict[str, Any]) -> None:
+    """Write the verdict on this package with the evidence for it."""
+    decision = evaluation.decision
+    found = worst(evaluation.slices, evaluation.metric)
+    champion = evaluation.champion
+    evidence = {
+        "metric": evaluation.metric.name,
+        "metrics": {name: _interval(value) for name, value in evaluation.metrics.items()},
+        "undefined": evaluation.undefined,
+        "checks": [vars(check) for check in decision.checks],
+        "rows": {"labelled": int(evaluation.known.sum()), "unlabelled": int((~evaluation.known).sum())},
+        "test_fingerprint": test.get("fingerprint"),
+        "champion": champion
+        and {"reference": evaluation.champion_reference, "package_digest": champion.package.digest},
+        "comparison": {
+            name: {
+                "model": comparison.model,
+                "champion": comparison.other,
+                "difference": _interval(comparison.difference),
+                "p_value": comparison.p_value,
+                "method": comparison.method,
+            }
+            for name, comparison in (evaluation.comparisons or {}).items()
+        },
+        "worst_slice": found and {"slice": found.name, "rows": found.rows, **_interval(found.estimate)},
+        "parity": vars(evaluation.agreement),
+    }
+    Blessing(
+        check="evaluation",
+        verdict=decision.verdict,
+        package_digest=evaluation.model.package.digest,
+        reasons=decision.reasons,
+        evidence=evidence,
+    ).write(artifact)
+
+
+def _interval(interval: Interval | None) -> dict[str, Any]:
+    return {} if interval is None else {"value": interval.value, "lower": interval.lower, "upper": interval.upper}

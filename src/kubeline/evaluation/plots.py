@@ -1,0 +1,177 @@
+"""The figures of the evaluation report."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kubeline.evaluation.calibration import Reliability
+from kubeline.evaluation.curves import confusion, precision_recall, roc
+from kubeline.evaluation.importance import Importance
+from kubeline.evaluation.metrics import Metric
+from kubeline.evaluation.scored import Array, Scored
+from kubeline.evaluation.slices import Slice
+from kubeline.reports.plots import BAD, CHAMPION, MODEL, NEUTRAL, axes, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_SLICES = 30  # drawn; the worst ones when there are more
+_FEATURES = 20
+_DOTS = 1_200
+
+
+def ranking(model: Scored, champion: Scored | None) -> "Figure":
+    """ROC and precision-recall curves of a binary task in which both classes occur."""
+    with style():
+        figure, (left, right) = axes(2)
+        drawn = [("model", model, MODEL, "-")] + ([("champion", champion, CHAMPION, "--")] if champion else [])
+        for label, scored, colour, line in drawn:
+            curve, tradeoff = roc(scored), precision_recall(scored)
+            left.plot(curve.false_positive_rate, curve.true_positive_rate, line, color=colour, label=label)
+            right.plot(tradeoff.recall, tradeoff.precision, line, color=colour, label=label)
+        share = float(model.positive.mean())
+        left.plot([0, 1], [0, 1], ":", color=NEUTRAL, label="constant guess")
+        right.axhline(share, linestyle=":", color=NEUTRAL, label="constant guess")
+        left.set(title="ROC", xlabel="False positive rate", ylabel="True positive rate", xlim=(0, 1), ylim=(0, 1.01))
+        right.set(title="Precision and recall", xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1.01))
+        left.legend(loc="lower right")
+        right.legend(loc="upper right")
+    return figure
+
+
+def calibration(found: Reliability, champion: Reliability | None, model: Scored) -> "Figure":
+    """The reliability curve, and the distribution of the probabilities it is of."""
+    with style():
+        figure, (left, right) = axes(2)
+        end = 1.05 * max(found.predicted.max(), found.upper.max(), champion.predicted.max() if champion else 0)
+        end = min(1.0, float(end))
+        left.plot([0, end], [0, end], ":", color=NEUTRAL, label="perfect")
+        if champion is not None:
+            left.plot(champion.predicted, champion.observed, "--", color=CHAMPION, label="champion")
+        reach = np.abs(np.stack([found.observed - found.lower, found.upper - found.observed]))
+        left.errorbar(
+            found.predicted, found.observed, reach, fmt="o-", markersize=3.5, elinewidth=1, color=MODEL, label="model"
+        )
+        left.set(title="Calibration", xlabel=f"Predicted probability of {found.event}", ylabel="Observed share")
+        left.legend(loc="upper left")
+        _probabilities(right, model, found.event)
+    return figure
+
+
+def _probabilities(ax: "Axes", model: Scored, event: str) -> None:
+    if model.task == "binary":
+        probability, parts = model.score, [(name, model.target == code) for code, name in enumerate(model.classes)]
+    else:
+        probability, right = model.class_probabilities.max(axis=1), model.target == model.prediction
+        parts = [("wrong", ~right), ("right", right)]
+    edges = np.linspace(0, 1, 51)
+    for (label, rows), colour in zip(parts, (NEUTRAL, MODEL), strict=True):
+        if rows.any():
+            heights = np.histogram(probability[rows], edges)[0] / rows.sum()
+            ax.stairs(heights, edges, color=colour, fill=True, alpha=0.25)
+            ax.stairs(heights, edges, color=colour, linewidth=1.4, label=f"{label} ({int(rows.sum()):,} rows)")
+    ax.set(
+        title="Distribution of probabilities", xlabel=f"Predicted probability of {event}", ylabel="Share of the rows"
+    )
+    ax.set_ylim(bottom=0)
+    ax.legend(loc="upper right")
+
+
+def confusion_matrix(scored: Scored) -> "Figure":
+    """Counts, coloured by the share of the true class."""
+    counts = confusion(scored)
+    size = len(counts)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(1.6 + 0.75 * size, 9.0)
+    with style():
+        figure, (ax,) = axes(1, side + 0.8, side)
+        ax.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1)
+        ax.invert_yaxis()
+        ax.grid(visible=False)
+        places = np.arange(size) + 0.5
+        long = max(len(name) for name in scored.classes) > 8 and size > 3
+        ax.set_xticks(places, scored.classes, rotation=45 if long else 0)
+        ax.set_yticks(places, scored.classes)
+        ax.set(xlabel="Predicted", ylabel="True", title="Confusion matrix")
+        for row, column in np.ndindex(counts.shape) if size <= 12 else ():
+            share = shares[row, column]
+            ax.text(
+                column + 0.5, row + 0.5, f"{counts[row, column]:,}\n{share:.0%}", ha="center", va="center",
+                color="white" if share > 0.55 else "#1b2430",
+            )  # fmt: skip
+    return figure
+
+
+def residuals(scored: Scored, seed: int = 0) -> "Figure":
+    """Predicted against true on a sample of the rows, and the residuals along the prediction on all of them."""
+    rows = np.sort(np.random.default_rng(seed).permutation(len(scored))[:_DOTS])
+    with style():
+        figure, (left, right) = axes(2)
+        left.plot(scored.prediction[rows], scored.target[rows], ".", markersize=3, alpha=0.35, color=MODEL)
+        ends = [float(scored.prediction.min()), float(scored.prediction.max())]
+        left.plot(ends, ends, ":", color=NEUTRAL)
+        left.set(title=f"Predicted and true ({len(rows):,} rows)", xlabel="Predicted", ylabel="True")
+        bins = _prediction_bins(scored.prediction)
+        residual = scored.target - scored.prediction
+        centres = [float(scored.prediction[rows].mean()) for rows in bins]
+        low, lower, middle, upper, high = np.array(
+            [np.quantile(residual[rows], [0.05, 0.25, 0.5, 0.75, 0.95]) for rows in bins]
+        ).T
+        right.fill_between(centres, low, high, color=MODEL, alpha=0.15, linewidth=0, label="90 % of rows")
+        right.fill_between(centres, lower, upper, color=MODEL, alpha=0.3, linewidth=0, label="half of the rows")
+        right.plot(centres, middle, color=MODEL, label="median")
+        right.axhline(0, linestyle=":", color=NEUTRAL)
+        right.set(title="Residuals", xlabel="Predicted", ylabel="True minus predicted")
+        right.legend()
+    return figure
+
+
+def _prediction_bins(prediction: Array, bins: int = 20) -> list[Array]:
+    """Row numbers of quantile bins."""
+    return [rows for rows in np.array_split(np.argsort(prediction, kind="stable"), bins) if len(rows)]
+
+
+def slice_intervals(slices: list[Slice], metric: Metric, overall: float) -> "Figure":
+    """The metric with its interval in each slice, the worst first."""
+    sign = 1 if metric.greater_is_better else -1
+    drawn = [part for part in slices if part.estimate is not None]
+    drawn = sorted(drawn, key=lambda part: sign * part.estimate.value if part.estimate else 0.0)[:_SLICES]
+    with style():
+        figure, (ax,) = axes(1, 8.2, 1.0 + 0.22 * len(drawn))
+        ax.axvline(overall, color=NEUTRAL, linestyle=":", label="all rows")
+        for place, part in enumerate(drawn):
+            _slice(ax, place, part)
+        champions = [(part.champion, place) for place, part in enumerate(drawn) if part.champion is not None]
+        if champions:
+            values, places = zip(*champions, strict=True)
+            ax.plot(values, places, "|", color=CHAMPION, markersize=9, markeredgewidth=2, label="champion")
+        ax.set_yticks(range(len(drawn)), [f"{part.name}  ({part.rows:,})" for part in drawn])
+        ax.set_ylim(len(drawn) - 0.5, -0.5)
+        ax.set(xlabel=metric.label)
+        ax.legend(loc="best")
+    return figure
+
+
+def _slice(ax: "Axes", place: int, part: Slice) -> None:
+    if part.estimate is None:
+        return
+    colour = BAD if part.weak or part.regression else MODEL
+    if part.estimate.lower is not None and part.estimate.upper is not None:
+        ax.plot([part.estimate.lower, part.estimate.upper], [place, place], color=colour, linewidth=1.4)
+    ax.plot(part.estimate.value, place, "o", color=colour, markersize=4)
+
+
+def importance(found: list[Importance], metric: Metric) -> "Figure":
+    """The loss of each feature, with the spread over the shuffles."""
+    drawn = found[:_FEATURES]
+    with style():
+        figure, (ax,) = axes(1, 8.2, 0.8 + 0.24 * len(drawn))
+        places = np.arange(len(drawn))
+        ax.barh(places, [one.loss for one in drawn], xerr=[one.spread for one in drawn], height=0.6, color=MODEL,
+                error_kw={"ecolor": NEUTRAL, "elinewidth": 1.2})  # fmt: skip
+        ax.set_yticks(places, [one.feature for one in drawn])
+        ax.set_ylim(len(drawn) - 0.5, -0.5)
+        ax.grid(visible=False, axis="y")
+        ax.set(xlabel=f"Loss of {metric.label} when the column is shuffled")
+    return figure

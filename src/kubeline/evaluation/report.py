@@ -1,0 +1,260 @@
+"""The evaluation report: the verdict first, then what it rests on."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+from kubeline.evaluation import plots
+from kubeline.evaluation.bootstrap import Interval
+from kubeline.evaluation.calibration import reliability
+from kubeline.evaluation.metrics import METRICS
+from kubeline.evaluation.slices import worst
+from kubeline.reports import Report, facts, figure, table, text, verdict
+from kubeline.reports.page import Tone
+
+if TYPE_CHECKING:
+    from kubeline.evaluation.evaluate import Evaluation
+
+_TONES: dict[str, Tone] = {"promote": "good", "hold": "bad", "inconclusive": "warn"}
+_OUTCOMES = {"pass": "✓ pass", "fail": "✗ fail", "unclear": "? unclear"}
+_MOST_CLASSES = 25  # drawn in a confusion matrix
+_ROWS = 40  # of a table of slices
+
+
+def page(evaluation: "Evaluation", test: dict[str, Any]) -> Report:
+    """The report of an evaluation; `test` is the metadata of the test table."""
+    signature = evaluation.model.package.signature
+    report = Report(
+        f"Evaluation of {evaluation.model.package.manifest.estimator} for '{signature.target}'",
+        f"{len(evaluation.model.scored):,} labelled test rows, decided by {evaluation.metric.label}",
+    )
+    decision = evaluation.decision
+    report.add(
+        "Verdict", verdict(decision.verdict, _TONES[decision.verdict], decision.reasons), _facts(evaluation, test)
+    )
+    report.add("The gate", _gate(evaluation))
+    report.add("Metrics", *_metrics(evaluation))
+    if signature.task == "regression":
+        report.add("Residuals", figure(plots.residuals(evaluation.model.scored), _residuals_caption()))
+    else:
+        _classification(report, evaluation)
+    if evaluation.settings.slices:
+        report.add("Slices", *_slices(evaluation))
+    report.add("What the model relies on", *_importance(evaluation))
+    report.add("ONNX beside scikit-learn", text(f"{evaluation.agreement}."))
+    report.add("How it was done", text(_method(evaluation)))
+    return report
+
+
+def _facts(evaluation: "Evaluation", test: dict[str, Any]) -> Markup:
+    model, settings = evaluation.model.package, evaluation.settings
+    unlabelled = int((~evaluation.known).sum())
+    found = {
+        "Model package": model.digest[:12],
+        "Trained on": f"dataset {model.manifest.dataset_fingerprint[:12]}",
+        "Test table": f"dataset {str(test.get('fingerprint', 'unknown'))[:12]}, {len(evaluation.test):,} rows",
+        "Champion": _champion(evaluation),
+        "Rule": f"{settings.rule} with a margin of {settings.margin:.2%} of the champion's value",
+        "Confidence": f"{settings.confidence:.0%}",
+        "Seed": settings.seed,
+    }
+    if unlabelled:
+        found["Left out"] = f"{unlabelled:,} rows without a label; they are predicted but not judged"
+    return facts(found)
+
+
+def _champion(evaluation: "Evaluation") -> str:
+    champion = evaluation.champion
+    if champion is None:
+        return (
+            f"'{evaluation.champion_reference}' does not exist yet" if evaluation.champion_reference else "none given"
+        )
+    same = ", the very package that is judged" if champion.package.digest == evaluation.model.package.digest else ""
+    return (
+        f"{evaluation.champion_reference} ({champion.package.manifest.estimator}, package "
+        f"{champion.package.digest[:12]}{same}), scored again on the same rows"
+    )
+
+
+def _gate(evaluation: "Evaluation") -> Markup:
+    return table(
+        ["Check", "Outcome", "Finding"],
+        [(check.name, _OUTCOMES[check.outcome], check.sentence) for check in evaluation.decision.checks],
+        note="A failed check holds the model; without one, an unclear check makes the verdict inconclusive.",
+    )
+
+
+def _metrics(evaluation: "Evaluation") -> list[Markup]:
+    level = f"{evaluation.settings.confidence:.0%} interval"
+    columns = ["Metric", "Better", "Model", level]
+    if evaluation.comparisons is not None:
+        columns += ["Champion", "Difference", f"Its {level}", "p", "Test"]
+    rows = []
+    for name, interval in evaluation.metrics.items():
+        metric = METRICS[evaluation.model.scored.task][name]
+        row = [metric.label, "higher" if metric.greater_is_better else "lower", interval.value, _ends(interval)]
+        comparison = (evaluation.comparisons or {}).get(name)
+        if comparison is not None:
+            difference = comparison.difference
+            row += [
+                comparison.other,
+                f"{difference.value:+.4g}",
+                _ends(difference),
+                f"{comparison.p_value:.2g}",
+                comparison.method,
+            ]
+        elif evaluation.comparisons is not None:
+            row += ["not defined", "", "", "", ""]
+        rows.append(row)
+    blocks = [table(columns, rows)]
+    for name, reason in evaluation.undefined.items():
+        blocks.append(text(f"{METRICS[evaluation.model.scored.task][name].label} is not defined: {reason}."))
+    if evaluation.dummy is not None:
+        dummy = evaluation.dummy
+        blocks.append(
+            text(f"A constant guess has {dummy.metric.label} {dummy.other:.4g}; the model gains {dummy.gain}.")
+        )
+    return blocks
+
+
+def _classification(report: Report, evaluation: "Evaluation") -> None:
+    model = evaluation.model.scored
+    champion = None if evaluation.champion is None else evaluation.champion.scored
+    if "roc_auc" in evaluation.metrics:
+        report.add(
+            "Ranking",
+            figure(plots.ranking(model, champion), "ROC and precision-recall curves on the labelled test rows."),
+        )
+    found, other = reliability(model), None if champion is None else reliability(champion)
+    beside = f", the champion's {other.error:.3g}" if other else ""
+    report.add(
+        "Calibration",
+        text(
+            f"Expected calibration error: {found.error:.3g}{beside}: the mean gap between the predicted probability of "
+            f"{found.event} and how often it came true, over {len(found.rows)} bins of about equal size."
+        ),
+        figure(
+            plots.calibration(found, other, model),
+            "Predicted probability against observed share with 95 % Wilson intervals, and where the probabilities lie.",
+        ),
+    )
+    blocks = [_classes(evaluation)]
+    if len(model.classes) <= _MOST_CLASSES:
+        blocks.insert(
+            0,
+            figure(
+                plots.confusion_matrix(model), "Test rows by true and predicted class; shares are of the true class."
+            ),
+        )
+    report.add("Classes", *blocks)
+
+
+def _classes(evaluation: "Evaluation") -> Markup:
+    """Precision, recall and F1 of each class, at the threshold that is served."""
+    scored = evaluation.model.scored
+    size = len(scored.classes)
+    true = np.bincount(scored.target, minlength=size)
+    predicted = np.bincount(scored.prediction, minlength=size)
+    hits = np.bincount(scored.target[scored.target == scored.prediction], minlength=size)
+
+    def share(part: float, whole: float) -> float | str:
+        return float(part / whole) if whole else "not defined"
+
+    rows = [
+        (name, int(true[i]), int(predicted[i]), share(hits[i], predicted[i]), share(hits[i], true[i]),
+         share(2 * hits[i], true[i] + predicted[i]))
+        for i, name in enumerate(scored.classes)
+    ]  # fmt: skip
+    chosen = "with a probability of at least 0.5" if size == 2 else "with the highest probability"
+    return table(
+        ["Class", "True rows", "Predicted rows", "Precision", "Recall", "F1"],
+        rows,
+        note=f"Predicted: the class {chosen}.",
+    )
+
+
+def _residuals_caption() -> str:
+    return (
+        "Left, on a sample: predicted against true. Right, on all rows: how the error is spread along the prediction."
+    )
+
+
+def _slices(evaluation: "Evaluation") -> list[Markup]:
+    metric, slices = evaluation.metric, evaluation.slices
+    judged = [part for part in slices if part.estimate is not None]
+    if not judged:
+        return [text(f"No slice has {evaluation.settings.min_slice_rows:,} rows on which {metric.label} is defined.")]
+    found = worst(slices, metric)
+    weak = sum(part.weak for part in judged)
+    words = f"{len(judged)} slices by {', '.join(evaluation.settings.slices)}. "
+    if found is not None:
+        words += f"The worst is {found.name} ({found.rows:,} rows): {metric.label} {found.estimate}. "
+    words += f"{weak} of them are worse than the other rows by more than the margin and chance."
+    rows = sorted(
+        judged, key=lambda part: part.estimate.value if part.estimate else 0.0, reverse=not metric.greater_is_better
+    )
+    columns = ["Slice", "Rows", metric.label, "Interval"]
+    if evaluation.comparisons is not None:
+        columns += ["Champion", "Gain", "Its interval"]
+    undefined = [part.name for part in slices if part.undefined]
+    note = (
+        f"Worst first{f', {_ROWS} of {len(rows)}' if len(rows) > _ROWS else ''}. Intervals are of one slice alone; "
+        f"flags hold after Holm's correction for all {len(judged)} slices. Slices with fewer than "
+        f"{evaluation.settings.min_slice_rows:,} rows are not judged."
+        + (f" Not defined in {len(undefined)} more, such as {undefined[0]}." if undefined else "")
+    )
+    return [
+        text(words),
+        figure(
+            plots.slice_intervals(judged, metric, evaluation.metrics[metric.name].value), _slices_caption(len(judged))
+        ),
+        table([*columns, "Flag"], [_slice_row(part) for part in rows[:_ROWS]], note=note),
+    ]
+
+
+def _slices_caption(judged: int) -> str:
+    which = "Slices" if judged <= 30 else "The 30 worst slices"
+    return f"{which} with their intervals and, in brackets, their rows; flagged ones are red."
+
+
+def _slice_row(part: Any) -> list[Any]:
+    row = [part.name, part.rows, part.estimate.value, _ends(part.estimate)]
+    if part.gain is not None:
+        row += [part.champion, f"{part.gain.value:+.4g}", _ends(part.gain)]
+    flags = (["worse than the champion"] if part.regression else []) + (["weak"] if part.weak else [])
+    return [*row, ", ".join(flags)]
+
+
+def _importance(evaluation: "Evaluation") -> list[Markup]:
+    if not evaluation.importances:
+        return [text(f"{evaluation.metric.label} is not defined on the rows looked at.")]
+    idle = [one.feature for one in evaluation.importances if one.loss <= 2 * one.spread]
+    caption = "Permutation importance on a sample of the test rows; columns that say the same thing share theirs."
+    blocks = [figure(plots.importance(evaluation.importances, evaluation.metric), caption)]
+    if idle:
+        blocks.append(text(f"Not told apart from noise: {', '.join(idle)}."))
+    return blocks
+
+
+def _method(evaluation: "Evaluation") -> str:
+    settings = evaluation.settings
+    words = (
+        f"Intervals: percentiles of {settings.replicates:,} replicates of the binned Poisson bootstrap, seed "
+        f"{settings.seed}. The constant guess is the best one for the test rows themselves. "
+    )
+    if evaluation.comparisons is not None:
+        words += (
+            "The champion was asked again for the very same rows: ROC AUC by DeLong's test (algorithm of Sun and Xu), "
+            "accuracy by McNemar's exact test, everything else by the paired bootstrap. "
+        )
+    return words + (
+        "Slices: a slice is weak when it is worse than the other rows, and lost when it is worse than the champion, by "
+        "more than the margin, at the level that Holm's correction leaves."
+    )
+
+
+def _ends(interval: Interval) -> str:
+    if interval.lower is None or interval.upper is None:
+        return "too few rows"
+    return f"{interval.lower:.4g} to {interval.upper:.4g}"

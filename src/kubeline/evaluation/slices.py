@@ -1,0 +1,215 @@
+"""One metric on parts of the table: where the model is weak, and where it lost against the champion."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from kubeline.errors import UserError, listed
+from kubeline.evaluation.bootstrap import Bootstrap, Interval, interval
+from kubeline.evaluation.comparison import holm
+from kubeline.evaluation.metrics import Metric
+from kubeline.evaluation.scored import Array, Scored
+
+_REPLICATES, _BUCKETS = 400, 512  # of one slice; there are many
+_FEW = 12  # a numeric column with no more values than this is sliced by value
+_MOST = 60  # slices of one column
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The rows where `column` has `value`.
+
+    Attributes:
+        column: A column of the test table.
+        value: A category, or a range of numbers.
+        rows: How many rows it has.
+        undefined: Why the metric is not defined on them; then the other fields are empty.
+        estimate: The metric with its interval.
+        weak: Worse than the other rows by more than the margin, after correction for all slices looked at.
+        champion: The champion's metric on these rows.
+        gain: How much better than the champion (below zero: worse).
+        regression: Worse than the champion by more than the margin, after the same correction.
+    """
+
+    column: str
+    value: str
+    rows: int
+    undefined: str = ""
+    estimate: Interval | None = None
+    weak: bool = False
+    champion: float | None = None
+    gain: Interval | None = None
+    regression: bool = False
+
+    @property
+    def name(self) -> str:
+        """``column=value``."""
+        return f"{self.column}={self.value}"
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How a metric is looked at in slices.
+
+    Attributes:
+        metric: The metric.
+        min_rows: Smaller slices are not judged.
+        bins: Quantile bins of a numeric column.
+        margin: The loss that does not matter, as a share of the metric's value.
+        confidence: Of the intervals and of the flags.
+        seed: Of the resampling.
+    """
+
+    metric: Metric
+    min_rows: int = 100
+    bins: int = 4
+    margin: float = 0.0
+    confidence: float = 0.95
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A slice and the evidence against it: p-values of "not worse than the rest" and "not worse than the champion"."""
+
+    slice: Slice
+    weak_p: float = 1.0
+    regression_p: float = 1.0
+
+
+def groups(column: pd.Series, bins: int) -> list[tuple[str, Array]]:
+    """The parts of a column, each a label and its (n,) mask: by value, or by quantiles of numbers and times.
+
+    The largest 60 parts at most; missing values are a part of their own.
+    """
+    values = column
+    if pd.api.types.is_bool_dtype(column):
+        values = column.astype(str).where(column.notna())
+    elif _is_scale(column) and column.nunique() > _FEW:
+        values = pd.qcut(column, bins, duplicates="drop", precision=4)
+    labels = values.astype(object).where(values.notna(), "missing").astype(str)
+    sizes = labels.value_counts()
+    return [(str(value), (labels == value).to_numpy()) for value in sizes.index[:_MOST]]
+
+
+def _is_scale(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column)
+
+
+def look(
+    frame: pd.DataFrame, columns: Sequence[str], looks: Looks, model: Scored, champion: Scored | None
+) -> list[Slice]:
+    """The slices of `frame` by each of `columns`, the largest first within a column.
+
+    Args:
+        frame: (n) test rows.
+        columns: Columns of `frame`, features or not.
+        looks: What to look at, and how closely.
+        model: The model on these rows.
+        champion: The champion on these rows, or None.
+
+    Raises:
+        UserError: when `frame` has no such column.
+    """
+    for column in columns:
+        if column not in frame.columns:
+            raise UserError(f"slice '{column}' is not a column of the test table; it has: {listed(frame.columns)}")
+    if looks.metric.undefined(model):
+        return []
+    found = [result for column in columns for result in _column(frame[column], looks, model, champion)]
+    return _flagged(found, 1 - looks.confidence)
+
+
+def worst(slices: Sequence[Slice], metric: Metric) -> Slice | None:
+    """The slice that is worst beyond noise: the one whose interval's better end is the worst."""
+    judged = [part for part in slices if part.estimate and part.estimate.lower is not None]
+
+    def better_end(part: Slice) -> float:
+        assert part.estimate is not None  # noqa: S101 - chosen above
+        end = part.estimate.upper if metric.greater_is_better else part.estimate.negated().upper
+        return end if end is not None else np.inf
+
+    return min(judged, key=better_end, default=None)
+
+
+def _column(column: pd.Series, looks: Looks, model: Scored, champion: Scored | None) -> Iterator[_Look]:
+    overall = looks.metric.value(model)
+    error = _spread(looks.metric.replicates(model, _bootstrap(len(model), looks)))
+    for value, rows in groups(column, looks.bins):
+        count = int(rows.sum())
+        if count < looks.min_rows:
+            continue
+        part = Slice(str(column.name), value, count)
+        yield _judge(part, looks, model.take(rows), champion and champion.take(rows), (overall, error, len(model)))
+
+
+def _judge(
+    part: Slice, looks: Looks, model: Scored, champion: Scored | None, overall: tuple[float, float, int]
+) -> _Look:
+    metric = looks.metric
+    reason = metric.undefined(model) or (champion and metric.undefined(champion))
+    if reason:
+        return _Look(replace(part, undefined=reason))
+    bootstrap = _bootstrap(len(model), looks)
+    value, replicates = metric.value(model), metric.replicates(model, bootstrap)
+    part = replace(part, estimate=interval(value, replicates, looks.confidence))
+    weak_p = _weaker(metric, (value, _spread(replicates), len(model)), overall, looks.margin)
+    if champion is None:
+        return _Look(part, weak_p)
+    before = metric.value(champion)
+    sign = 1 if metric.greater_is_better else -1
+    gains = sign * (replicates - metric.replicates(champion, bootstrap))
+    gain = sign * (value - before)
+    part = replace(part, champion=before, gain=interval(gain, gains, looks.confidence))
+    return _Look(part, weak_p, _below(gain + looks.margin * abs(before), _spread(gains)))
+
+
+def _weaker(metric: Metric, part: tuple[float, float, int], overall: tuple[float, float, int], margin: float) -> float:
+    """One-sided p-value for "this part is not worse than all rows by more than the margin".
+
+    All rows are the part and the rest, which are independent: with f the part's share, their difference from the part
+    is (1 - f) times that between part and rest, and the rest's variance is that of all rows over 1 - f.
+    """
+    value, error, rows = part
+    whole, whole_error, whole_rows = overall
+    rest = 1 - rows / whole_rows
+    if rest == 0:
+        return 1.0
+    gain = (value - whole) if metric.greater_is_better else (whole - value)
+    spread = rest * np.sqrt(error**2 + whole_error**2 / rest)
+    return _below(gain + margin * abs(whole), float(spread))
+
+
+def _below(gain: float, error: float) -> float:
+    """One-sided p-value for "the gain is at least zero"."""
+    from scipy.stats import norm
+
+    if not np.isfinite(error):
+        return 1.0
+    if error == 0:
+        return 0.0 if gain < 0 else 1.0
+    return float(norm.cdf(gain / error))
+
+
+def _flagged(found: list[_Look], level: float) -> list[Slice]:
+    """The slices, flagged where the evidence survives the correction for all of them."""
+    judged = [look for look in found if not look.slice.undefined]
+    weak = iter(holm([look.weak_p for look in judged]) < level)
+    regression = iter(holm([look.regression_p for look in judged]) < level)
+    return [
+        look.slice
+        if look.slice.undefined
+        else replace(look.slice, weak=bool(next(weak)), regression=bool(next(regression)))
+        for look in found
+    ]
+
+
+def _bootstrap(rows: int, looks: Looks) -> Bootstrap:
+    return Bootstrap(rows, _REPLICATES, _BUCKETS, looks.seed)
+
+
+def _spread(replicates: Array) -> float:
+    known = replicates[np.isfinite(replicates)]
+    return float(known.std()) if len(known) >= 0.9 * len(replicates) else float("nan")

@@ -1,0 +1,190 @@
+"""What each metric sums over the rows, and its value from those sums.
+
+The functions that build terms take n scored rows. The functions that estimate take the list of sums (one array of
+shape (replicates, size) for each code, then one for the values) and give (replicates,) values, NaN where undefined.
+"""
+
+import numpy as np
+
+from kubeline.evaluation.bootstrap import Terms
+from kubeline.evaluation.scored import Array, Scored
+
+BINS = 512  # of a score, half of them by the quantiles of each class
+# Served probabilities are float32, and so is the nearest to 0 or 1 that they are taken for in a logarithm.
+_SMALLEST = float(np.finfo(np.float32).eps)
+
+
+# --- labels: counts of (true and predicted, true, predicted) for each class -----------------------------------------
+
+
+def labels(scored: Scored) -> Terms:
+    """The counts that every metric of predicted classes needs."""
+    size = len(scored.classes)
+    hit = np.where(scored.target == scored.prediction, scored.target, size)
+    return Terms(codes=((hit, size + 1), (scored.target, size), (scored.prediction, size)))
+
+
+def accuracy(sums: list[Array], _: Terms) -> Array:
+    """The share of rows with the right class."""
+    hits, true, _predicted = sums
+    return hits[:, :-1].sum(axis=1) / true.sum(axis=1)
+
+
+def balanced_accuracy(sums: list[Array], _: Terms) -> Array:
+    """The mean recall of the classes that occur."""
+    hits, true, _predicted = sums
+    return _mean_where(hits[:, :-1], true, true > 0)
+
+
+def macro_f1(sums: list[Array], _: Terms) -> Array:
+    """The mean F1 of the classes that occur or are predicted."""
+    hits, true, predicted = sums
+    return _mean_where(2 * hits[:, :-1], true + predicted, true + predicted > 0)
+
+
+def f1(sums: list[Array], _: Terms) -> Array:
+    """F1 of the positive class."""
+    hits, true, predicted = sums
+    return _ratio(2 * hits[:, 1], true[:, 1] + predicted[:, 1])
+
+
+def precision(sums: list[Array], _: Terms) -> Array:
+    """The share of the rows predicted positive that are positive."""
+    hits, _true, predicted = sums
+    return _ratio(hits[:, 1], predicted[:, 1])
+
+
+def recall(sums: list[Array], _: Terms) -> Array:
+    """The share of the positive rows that are predicted positive."""
+    hits, true, _predicted = sums
+    return _ratio(hits[:, 1], true[:, 1])
+
+
+# --- means of one number for each row -------------------------------------------------------------------------------
+
+
+def log_loss(scored: Scored) -> Terms:
+    """Minus the logarithm of the probability given to the true class."""
+    given = scored.class_probabilities[np.arange(len(scored)), scored.target]
+    return _mean_of(-np.log(np.clip(given, _SMALLEST, 1 - _SMALLEST)))
+
+
+def brier(scored: Scored) -> Terms:
+    """The squared error of the positive class's probability."""
+    return _mean_of((scored.score - scored.positive) ** 2)
+
+
+def relative_error(scored: Scored) -> Terms:
+    """The absolute error as a share of the target."""
+    return _mean_of(np.abs((scored.target - scored.prediction) / scored.target))
+
+
+def mean(sums: list[Array], _: Terms) -> Array:
+    """The mean of the first value; the second counts the rows."""
+    return _ratio(sums[-1][:, 0], sums[-1][:, 1])
+
+
+# --- errors of a regression -----------------------------------------------------------------------------------------
+
+
+def errors(scored: Scored) -> Terms:
+    """Absolute and squared error, the centred target and its square, and the count."""
+    error = scored.target - scored.prediction
+    centred = scored.target - scored.target.mean()
+    return Terms(values=np.column_stack([np.abs(error), error**2, centred, centred**2, np.ones(len(scored))]))
+
+
+def mae(sums: list[Array], _: Terms) -> Array:
+    """The mean absolute error."""
+    return _ratio(sums[0][:, 0], sums[0][:, 4])
+
+
+def rmse(sums: list[Array], _: Terms) -> Array:
+    """The root of the mean squared error."""
+    return np.sqrt(_ratio(sums[0][:, 1], sums[0][:, 4]))
+
+
+def r2(sums: list[Array], _: Terms) -> Array:
+    """One minus the squared error over that of the mean."""
+    squared, centred, centred_squared, count = (sums[0][:, column] for column in (1, 2, 3, 4))
+    return 1 - _ratio(squared, centred_squared - _ratio(centred**2, count))
+
+
+def error_bins(scored: Scored) -> Terms:
+    """Absolute errors in quantile bins; `grid` holds the bins' upper edges."""
+    error = np.abs(scored.target - scored.prediction)
+    edges = np.unique(np.quantile(error, np.linspace(0, 1, 4 * BINS), method="inverted_cdf"))
+    return Terms(codes=((np.searchsorted(edges, error), len(edges)),), grid=edges)
+
+
+def median(sums: list[Array], found: Terms) -> Array:
+    """The upper edge of the bin that holds the middle row."""
+    if found.grid is None:
+        raise TypeError("the median needs the edges of its bins")
+    cumulative = np.cumsum(sums[0], axis=1)
+    middle = (cumulative >= cumulative[:, -1:] / 2).argmax(axis=1)
+    values: Array = found.grid[middle]
+    return values
+
+
+# --- the order of scores --------------------------------------------------------------------------------------------
+
+
+def score_bins(scored: Scored) -> Terms:
+    """The positive class's score in bins, by class: code 2 * bin + class."""
+    return Terms(codes=(_binned(scored.score, scored.positive, BINS),))
+
+
+def class_score_bins(scored: Scored) -> Terms:
+    """The same for each class that occurs, against the rest; fewer bins when there are many classes."""
+    present = np.unique(scored.target)
+    bins = max(32, BINS // len(present))
+    return Terms(
+        codes=tuple(_binned(scored.class_probabilities[:, code], scored.target == code, bins) for code in present)
+    )
+
+
+def roc_auc(sums: list[Array], _: Terms) -> Array:
+    """The chance that a positive row scores above a negative one."""
+    negative, positive = sums[0][:, 0::2], sums[0][:, 1::2]
+    below = np.cumsum(negative, axis=1) - negative / 2
+    return _ratio((positive * below).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1))
+
+
+def macro_roc_auc(sums: list[Array], found: Terms) -> Array:
+    """The mean over the classes that occur of their AUC against the rest."""
+    return np.mean([roc_auc([part], found) for part in sums], axis=0)
+
+
+def average_precision(sums: list[Array], _: Terms) -> Array:
+    """Precision at each threshold, weighted by the recall it adds."""
+    positive = sums[0][:, 1::2][:, ::-1]
+    rows = positive + sums[0][:, 0::2][:, ::-1]
+    above = np.maximum(np.cumsum(rows, axis=1), 1e-12)
+    return _ratio((positive * np.cumsum(positive, axis=1) / above).sum(axis=1), positive.sum(axis=1))
+
+
+# --- helpers --------------------------------------------------------------------------------------------------------
+
+
+def _mean_of(numbers: Array) -> Terms:
+    return Terms(values=np.column_stack([numbers, np.ones(len(numbers))]))
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+
+
+def _mean_where(part: Array, whole: Array, where: Array) -> Array:
+    shares = np.divide(part, whole, out=np.zeros(np.shape(part)), where=where)
+    return _ratio(shares.sum(axis=1), where.sum(axis=1))
+
+
+def _binned(score: Array, positive: Array, bins: int) -> tuple[Array, int]:
+    """Codes 2 * bin + class, and how many there are; bins are finer where either class is dense."""
+    shares = np.linspace(0, 1, bins // 2)
+    edges = [
+        np.quantile(part, shares, method="inverted_cdf") for part in (score[positive], score[~positive]) if len(part)
+    ]
+    grid = np.unique(np.concatenate(edges))
+    return 2 * np.searchsorted(grid, score) + positive, 2 * (len(grid) + 1)
