@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 .PHONY: demo test lint compile bench clean setup lock
 .DEFAULT_GOAL := help
@@ -24,6 +25,9 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --without-pip $(VENV)
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --no-deps --require-hashes -r requirements.lock
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --no-deps --no-build-isolation --editable .
+# LightGBM needs the system's OpenMP runtime; where there is none, the one that scikit-learn brings serves as well.
+	@$(BIN)/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || \
+	  { mkdir -p $(VENV)/openmp && ln -sf ../lib/python3*/site-packages/scikit_learn.libs/libgomp*.so* $(VENV)/openmp/libgomp.so.1; }
 	@touch $@
 
 demo: setup
