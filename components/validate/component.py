@@ -1,0 +1,92 @@
+"""Interface of `validate`."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Dataset, Input, Output
+
+from components.images import image
+
+
+@dsl.component(base_image=image("steps"), install_kfp_package=False)
+def validate(
+    dataset: Input[Dataset],
+    valid: Output[Dataset],
+    quarantine: Output[Dataset],
+    schema: Output[Artifact],
+    report: Output[HTML],
+    target: str = "",
+    schema_uri: str = "",
+    mode: str = "fail",
+    rules: list = [],
+    min_rows: int = 1,
+    strict: bool = False,
+    max_quarantine: float = 0.5,
+    min_class_share: float = 0.001,
+    leak_threshold: float = 0.99,
+) -> NamedTuple("Outputs", [("passed", bool), ("problems", int)]):
+    """Infer a schema from a table, or hold the table against one.
+
+    Without ``schema_uri`` a schema is inferred and written as JSON for a person to edit and review; given back as
+    ``schema_uri`` it is enforced on later tables. Inferred schemas are made for next month's data: enforced are the
+    columns and their types, no further columns, the missing share (as observed plus 0.1), finite numbers, and the
+    target's classes and completeness. Ranges and categories are recorded under ``observed`` and enforced once someone
+    copies them into ``min``, ``max`` and ``categories`` (or infers with ``strict``); until then a difference is a
+    warning. Keys (``unique``) and row rules are added by hand.
+
+    Problems of single rows, which can be quarantined: a value that cannot be read as the column's type, an infinite
+    number, a missing value where none is allowed, a missing target, a value outside its range or categories, a
+    repeated key, a broken rule. Problems of the table: a missing or further column, another type, too many missing
+    values, too few or too many rows, a target of one class, of too many classes or of extreme imbalance, a column of
+    numbers that stray words turned into text, and a column that alone predicts the target almost perfectly. Constant
+    columns, repeated rows, columns of very many categories and differences from what was observed are warnings.
+
+    A rule is one SQL condition over the columns of a row, such as ``distance > 0 and carrier is not null``, in DuckDB's
+    dialect: comparisons, ``and``, ``or``, ``not``, ``between``, ``in (...)``, ``like``, ``is null``, ``case``, casts,
+    arithmetic, and common functions of numbers, text and times (``kubeline.schema.rules`` lists them). Subqueries,
+    aggregates and everything that reaches files or the network are refused. A rule that is unknown because a value is
+    missing passes.
+
+    Args:
+        dataset: The table.
+        target: Column to be predicted; its labels are checked, and leaks of it looked for. Empty: the schema's, if any.
+        schema_uri: Path or URI (``s3://``, ``gs://``, ``https://``, ...) of a schema to enforce. Empty: infer one.
+        mode: ``fail`` stops the pipeline at any problem (the report and the schema are still written), ``warn`` reports
+            and passes the table on, ``quarantine`` sets bad rows aside and stops at problems of the table only.
+        rules: SQL conditions that every row must meet, besides those of the schema.
+        min_rows: Fewest rows that may be passed on. 0 or more.
+        strict: Whether an inferred schema enforces ranges, categories, missing shares and unique columns as observed.
+        max_quarantine: Largest share of rows that may be quarantined before the table itself is at fault. 0 to 1.
+        min_class_share: Smallest share of the rarest class before the target counts as extremely imbalanced. 0 to 1.
+        leak_threshold: Score of one column alone, at most 1, from which it gives the target away: ROC AUC for
+            classification, R² of the target's ranks for regression, on sampled rows held out. Above 1 turns it off.
+
+    Returns:
+        valid: Parquet folder of the rows that may go on; the input's own files when nothing had to change. Metadata:
+            rows, columns, bytes, fingerprint, source.
+        quarantine: Parquet folder of the bad rows as they came, with the columns ``quarantine_reason`` and
+            ``quarantine_row`` (number of the row in the input, from 0); empty in other modes. Metadata as valid.
+        schema: The schema that was inferred or enforced, as JSON to edit and review. Metadata: columns, fingerprint (of
+            what it enforces).
+        report: Findings, target and the distribution of every column as one HTML page. Metadata: problems, warnings.
+        passed: Whether every row of valid meets the schema.
+        problems: How many kinds of problems the table had, those of quarantined rows included.
+    """
+    from kubeline.schema import validate as implementation
+
+    return implementation.run(
+        dataset,
+        valid,
+        quarantine,
+        schema,
+        report,
+        target=target,
+        schema_uri=schema_uri,
+        mode=mode,
+        rules=rules,
+        min_rows=min_rows,
+        strict=strict,
+        max_quarantine=max_quarantine,
+        min_class_share=min_class_share,
+        leak_threshold=leak_threshold,
+    )

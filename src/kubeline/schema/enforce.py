@@ -1,0 +1,236 @@
+"""Row checks: a schema as pandera checks, run chunk by chunk, and what they found over the whole table."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from kubeline.schema.document import Column, TableSchema
+from kubeline.schema.findings import Finding
+from kubeline.schema.rules import Rule, RuleRunner
+from kubeline.schema.types import Mask, is_readable, read_column, series_of
+
+if TYPE_CHECKING:
+    from pandera.pandas import Check
+
+EXAMPLES = 3
+LABEL_LIMIT = 2_000  # a target with more values is not counted value by value
+
+
+@dataclass(frozen=True)
+class RowCheck:
+    """One thing that each row must meet.
+
+    Attributes:
+        reason: What stands in the quarantine: ``distance: below 0``. Unique in a schema.
+        check: The kind of check.
+        column: The column; empty for rules and keys.
+        words: What a finding says before the count: ``column 'distance' is below 0``.
+    """
+
+    reason: str
+    check: str
+    column: str
+    words: str
+
+
+class RowChecker:
+    """Checks chunks of a table against a schema.
+
+    Columns that are absent, or of a type that cannot be read as the schema's, are table-level problems; here they are
+    left out, with the rules that need them.
+
+    Args:
+        schema: What is expected.
+        stored: The table's columns.
+        rules: The schema's rules, parsed.
+        repeated: Key, as columns joined by ``, `` -> sorted numbers of the rows that repeat an earlier one.
+    """
+
+    def __init__(
+        self,
+        schema: TableSchema,
+        stored: pa.Schema,
+        rules: Sequence[Rule],
+        repeated: Mapping[str, np.ndarray[Any, np.dtype[np.int64]]],
+    ):
+        self.checks: dict[str, RowCheck] = {}
+        self._expected = {
+            name: column
+            for name, column in schema.columns.items()
+            if name in stored.names and is_readable(stored.field(name).type, column.type)
+        }
+        self._target = schema.target.column if schema.target else ""
+        self._repeated = {
+            self._add(f"key {key}: repeated", "unique", "", f"key '{key}' repeats an earlier row"): rows
+            for key, rows in repeated.items()
+        }
+        self._runner = RuleRunner([rule for rule in rules if set(rule.columns) <= set(self._expected)])
+        for rule in self._runner.rules:
+            self._add(f"rule: {rule.text}", "rule", "", f"rule '{rule.text}' is broken")
+        for name, column in self._expected.items():
+            self._add(f"{name}: not {column.type}", "type", name, f"column '{name}' is not {_article(column.type)}")
+        self._pandera, self._checked = self._build()
+
+    def read(self, batch: pa.RecordBatch) -> tuple[dict[str, pa.Array], dict[str, Mask]]:
+        """The known columns of a chunk in the schema's types, and by reason the rows that could not be read."""
+        columns, unread = {}, {}
+        for name, expected in self._expected.items():
+            columns[name], mask = read_column(batch.column(name), expected.type)
+            if mask.any():
+                unread[f"{name}: not {expected.type}"] = mask
+        return columns, unread
+
+    def broken(self, batch: pa.RecordBatch, start: int) -> dict[str, Mask]:
+        """By reason, a mask of the rows of a chunk that are bad; reasons without a bad row are left out.
+
+        Args:
+            batch: Rows of the table.
+            start: The number of the first of them in the table.
+        """
+        columns, found = self.read(batch)
+        for text, mask in self._runner.broken(columns).items():
+            found[f"rule: {text}"] = mask
+        for reason, rows in self._repeated.items():
+            low, high = np.searchsorted(rows, [start, start + batch.num_rows])
+            mask = np.zeros(batch.num_rows, dtype=np.bool_)
+            mask[rows[low:high] - start] = True
+            found[reason] = mask
+        found |= self._run_pandera(columns)
+        return {reason: mask for reason, mask in found.items() if mask.any()}
+
+    def _add(self, reason: str, check: str, column: str, words: str) -> str:
+        self.checks[reason] = RowCheck(reason, check, column, words)
+        return reason
+
+    def _build(self) -> tuple[Any, list[str]]:
+        """The pandera schema of all column checks, and the columns that have any."""
+        import pandera.pandas as pandera
+
+        columns = {}
+        for name, column in self._expected.items():
+            checks = self._column_checks(name, column)
+            if checks:
+                columns[name] = pandera.Column(None, checks, nullable=True, required=True)
+        return pandera.DataFrameSchema(columns), list(columns)
+
+    def _column_checks(self, name: str, column: Column) -> "list[Check]":
+        from pandera.pandas import Check
+
+        checks: list[Check] = []
+        role = "target" if name == self._target else "column"
+
+        def add(check: str, tail: str, words: str, make: Any, *args: Any, **options: Any) -> None:
+            reason = self._add(f"{name}: {tail}", check, name, f"{role} '{name}' {words}")
+            checks.append(make(*args, name=reason, n_failure_cases=1, **options))
+
+        if column.max_missing == 0 or name == self._target:
+            add("missing", "missing", "is missing", Check, pd.notna, ignore_na=False)
+        if not column.allow_infinite and column.type in ("number", "integer"):
+            add("infinite", "infinite", "is infinite", Check, _is_finite)
+        if column.min is not None:
+            add("range", f"below {column.min}", f"is below {column.min}", Check.ge, column.limit(column.min))
+        if column.max is not None:
+            add("range", f"above {column.max}", f"is above {column.max}", Check.le, column.limit(column.max))
+        if column.categories is not None:
+            words = f"is none of its {len(column.categories)} categories"
+            add("categories", "not a category", words, Check.isin, column.categories)
+        return checks
+
+    def _run_pandera(self, columns: Mapping[str, pa.Array]) -> dict[str, Mask]:
+        from pandera.errors import SchemaErrors
+
+        if not self._checked:
+            return {}
+        frame = pd.DataFrame({name: series_of(columns[name]) for name in self._checked})
+        try:
+            self._pandera.validate(frame, lazy=True)
+        except SchemaErrors as errors:
+            unexpected = [
+                error for error in errors.schema_errors if getattr(error.check, "name", None) not in self.checks
+            ]
+            if unexpected or any(error.check_output is None for error in errors.schema_errors):
+                raise
+            return {
+                error.check.name: ~error.check_output.fillna(True).to_numpy(dtype=np.bool_)
+                for error in errors.schema_errors
+            }
+        return {}
+
+
+def _is_finite(column: pd.Series) -> Any:
+    if not pd.api.types.is_float_dtype(column.dtype):
+        return pd.Series(True, index=column.index)
+    return ~np.isinf(column)
+
+
+def _article(kind: str) -> str:
+    return {
+        "integer": "a whole number",
+        "number": "a number",
+        "boolean": "true or false",
+        "datetime": "an ISO 8601 time",
+        "string": "text",
+    }.get(kind, kind)
+
+
+@dataclass
+class Tally:
+    """What the row checks found, added up over chunks."""
+
+    rows: int = 0
+    bad_rows: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    labels: Counter[Any] | None = field(default_factory=Counter)
+
+    def add(
+        self, batch: pa.RecordBatch, broken: Mapping[str, Mask], checks: Mapping[str, RowCheck], target: str
+    ) -> None:
+        """Add the result of a chunk."""
+        bad = np.zeros(batch.num_rows, dtype=np.bool_)
+        for reason, mask in broken.items():
+            bad |= mask
+            rows = np.flatnonzero(mask)
+            self.counts[reason] += len(rows)
+            self.first.setdefault(reason, self.rows + int(rows[0]))
+            self._add_examples(reason, batch, rows, checks[reason].column)
+        if target and self.labels is not None:
+            self._add_labels(batch.column(target), bad)
+        self.bad_rows += int(bad.sum())
+        self.rows += batch.num_rows
+
+    def findings(self, checks: Mapping[str, RowCheck]) -> list[Finding]:
+        """One finding for each broken check, the most frequent first."""
+        found = []
+        for reason, count in self.counts.most_common():
+            check = checks[reason]
+            examples = tuple(self.examples.get(reason, ()))
+            hint = f"such as {', '.join(examples)}" if examples else f"first in row {self.first[reason]:,}"
+            message = f"{check.words} in {count:,} of {self.rows:,} rows ({hint})"
+            found.append(Finding(check.check, check.column, message, count, examples))
+        return found
+
+    def _add_examples(self, reason: str, batch: pa.RecordBatch, rows: Any, column: str) -> None:
+        if not column:
+            return
+        seen = self.examples.setdefault(reason, [])
+        for row in rows[: 20 * EXAMPLES]:
+            value = batch.column(column)[int(row)].as_py()
+            if value is not None and value == value and len(seen) < EXAMPLES:  # noqa: PLR0124 -- NaN is missing
+                words = repr(value) if isinstance(value, str) else str(value)
+                if words not in seen:
+                    seen.append(words if len(words) <= 40 else words[:37] + "…'")
+
+    def _add_labels(self, column: pa.Array, bad: Mask) -> None:
+        assert self.labels is not None  # noqa: S101 -- add() asks first
+        good = column.filter(pa.array(~bad)).drop_null()
+        for pair in good.value_counts().to_pylist():
+            self.labels[pair["values"]] += pair["counts"]
+        if len(self.labels) > LABEL_LIMIT:
+            self.labels = None

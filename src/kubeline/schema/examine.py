@@ -1,0 +1,179 @@
+"""One table against one schema: every check, in three passes of bounded memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as pads
+
+from kubeline.data.dataset import iter_batches, open_dataset, require_columns
+from kubeline.schema.document import TableSchema, Target
+from kubeline.schema.enforce import LABEL_LIMIT, RowChecker, Tally
+from kubeline.schema.findings import Finding
+from kubeline.schema.infer import infer_schema, infer_task
+from kubeline.schema.labels import check_labels
+from kubeline.schema.leaks import SAMPLE_ROWS, leak_scores
+from kubeline.schema.profile import TableProfile, TableQueries, open_queries, profile_table
+from kubeline.schema.rules import parse_rules
+from kubeline.schema.table import MOSTLY_NUMBERS, table_problems, table_warnings, text_numbers
+from kubeline.schema.types import is_readable, read_column, series_of
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is judged by the call rather than by the schema.
+
+    Attributes:
+        min_class_share: Smallest share of the rarest class, 0 to 1.
+        leak_threshold: Score of one column alone (see :mod:`kubeline.schema.leaks`) from which it is a leak, up to 1.
+    """
+
+    min_class_share: float = 0.001
+    leak_threshold: float = 0.99
+
+
+@dataclass
+class Examination:
+    """Everything that is known of a table after all checks."""
+
+    schema: TableSchema
+    inferred: bool
+    profile: TableProfile
+    sample: pd.DataFrame
+    checker: RowChecker
+    tally: Tally
+    problems: list[Finding] = field(default_factory=list)
+    row_problems: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
+    leaks: dict[str, float] = field(default_factory=dict)
+
+
+def examine(
+    path: str,
+    given: TableSchema | None,
+    target: str = "",
+    rules: Sequence[Any] = (),
+    min_rows: int = 0,
+    strict: bool = False,
+    limits: Limits | None = None,
+) -> Examination:
+    """Run every check on a dataset.
+
+    Args:
+        path: The dataset.
+        given: The schema to enforce; None infers one from the dataset.
+        target: The column to be predicted; empty for the schema's.
+        rules: Row rules besides those of the schema.
+        min_rows: Fewest rows besides the schema's.
+        strict: How a schema is inferred, see :mod:`kubeline.schema.infer`.
+        limits: What is judged by the call.
+
+    Raises:
+        UserError: when the target or a rule speaks of a column that there is not.
+    """
+    dataset = open_dataset(path)
+    if target:
+        require_columns(dataset, [target], "target")
+    with open_queries(dataset) as queries:
+        profile = profile_table(queries)
+        schema = infer_schema(profile, target, strict) if given is None else given
+        schema = _with_arguments(
+            schema, profile, target, [str(r) if isinstance(r, str) else r for r in rules], min_rows
+        )
+        parsed = parse_rules(schema.rules, [*schema.columns, *(set(profile.columns) - set(schema.columns))])
+        repeated = {
+            ", ".join(key): queries.repeated_rows(key)
+            for key in schema.unique
+            if all(name in profile.columns for name in key)
+        }
+        checker = RowChecker(schema, dataset.schema, parsed, repeated)
+        tally, sample = _scan(path, dataset, checker, schema, profile.rows)
+        result = Examination(schema, given is None, profile, sample, checker, tally)
+        result.problems += table_problems(schema, profile)
+        result.warnings += table_warnings(schema, profile)
+        if given is None:
+            _look_into_text(result, queries)
+    result.row_problems = tally.findings(checker.checks)
+    if schema.target is not None and schema.target.column in profile.columns:
+        _judge_target(result, schema.target, limits or Limits())
+    return result
+
+
+def _with_arguments(
+    schema: TableSchema, profile: TableProfile, target: str, rules: list[Any], min_rows: int
+) -> TableSchema:
+    """The schema with what the call adds to it."""
+    changes: dict[str, Any] = {"rules": list(dict.fromkeys([*schema.rules, *rules]))}
+    if min_rows > schema.rows.min:
+        changes["rows"] = schema.rows.model_copy(update={"min": min_rows})
+    if target and (schema.target is None or schema.target.column != target):
+        changes["target"] = Target(column=target, task=infer_task(profile.columns[target]))
+    return schema.model_copy(update=changes)
+
+
+def _scan(
+    path: str, dataset: pads.Dataset, checker: RowChecker, schema: TableSchema, rows: int
+) -> tuple[Tally, pd.DataFrame]:
+    """One pass over the rows: what the row checks find, and a random sample in the schema's types."""
+    chosen = np.sort(np.random.default_rng(0).choice(rows, min(rows, SAMPLE_ROWS), replace=False))
+    target = schema.target.column if schema.target and schema.target.column in dataset.schema.names else ""
+    tally = Tally()
+    parts = []
+    for batch in iter_batches(path):
+        low, high = np.searchsorted(chosen, [tally.rows, tally.rows + batch.num_rows])
+        parts.append(batch.take(pa.array(chosen[low:high] - tally.rows)))
+        tally.add(batch, checker.broken(batch, tally.rows), checker.checks, target)
+    table = pa.Table.from_batches(parts, dataset.schema)
+    columns = {}
+    for name in table.column_names:
+        values = table.column(name).combine_chunks()
+        expected = schema.columns[name].type if name in schema.columns else "any"
+        expected = expected if is_readable(values.type, expected) else "any"
+        columns[name] = series_of(read_column(values, expected)[0])
+    return tally, pd.DataFrame(columns)
+
+
+def _look_into_text(result: Examination, queries: TableQueries) -> None:
+    """Find the number columns that a stray word has turned into text."""
+    for index, (name, column) in enumerate(result.profile.columns.items()):
+        if column.type != "string" or column.missing == column.rows:
+            continue
+        words = result.sample[name].dropna()
+        if len(words) and pd.to_numeric(words, errors="coerce").notna().mean() < MOSTLY_NUMBERS / 2:
+            continue
+        number = f"TRY_CAST(trim({queries.column(index)}) AS DOUBLE)"
+        numeric = int(queries.rows(f"count({number})")[0][0])
+        present = f"WHERE {number} IS NULL AND {queries.column(index)} IS NOT NULL"
+        others = tuple(
+            value for (value,) in queries.rows(f"DISTINCT {queries.column(index)}", f"{present} ORDER BY 1 LIMIT 3")
+        )
+        problems, warnings = text_numbers(column, numeric, others)
+        result.problems += problems
+        result.warnings += warnings
+
+
+def _judge_target(result: Examination, target: Target, limits: Limits) -> None:
+    """Label sanity over the good rows, and the columns that give the target away."""
+    profile = result.profile.columns[target.column]
+    labels = result.tally.labels
+    distinct = len(labels) if labels is not None else max(profile.distinct or 0, LABEL_LIMIT + 1)
+    rows = sum(labels.values()) if labels is not None else result.tally.rows - result.tally.bad_rows
+    problems, warnings = check_labels(target.column, target.task, labels, distinct, rows, limits.min_class_share)
+    result.problems += problems
+    result.warnings += warnings
+    if problems or profile.type == "any":
+        return
+    usable = [name for name, column in result.profile.columns.items() if column.type != "any"]
+    result.leaks = leak_scores(result.sample[usable], target.column, target.task)
+    measure = "AUC" if target.task == "classification" else "rank R²"
+    for name, score in result.leaks.items():
+        allowed = name in result.schema.columns and result.schema.columns[name].allow_leak
+        if score >= limits.leak_threshold and not allowed:
+            message = (
+                f"column '{name}' gives target '{target.column}' away: alone it predicts it with {measure} {score:.3f} "
+                f"(leak_threshold {limits.leak_threshold:g})"
+            )
+            result.problems.append(Finding("leak", name, message))

@@ -1,0 +1,110 @@
+"""Columns that give the target away: how well each one alone predicts it, on rows the prediction was not made from.
+
+Half of a bounded sample says what the target is for each value (or, for numbers and times, each of up to 100 quantile
+bins) of a column, and the other half scores it. Values that occur in one half only say nothing, so an id of unique
+values scores as chance does. Missing values are a value: a refund date that exists only for refunds is a leak.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kubeline.schema.document import Task
+
+SAMPLE_ROWS = 30_000  # rows of the table that are looked at
+LEAST_ROWS = 50  # with fewer, chance reaches any threshold
+LEAST_CLASS_ROWS = 5  # a class with fewer rows in either half is left out
+MOST_CLASSES = 20
+BINS = 100
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def leak_scores(sample: pd.DataFrame, target: str, task: Task) -> dict[str, float]:
+    """The predictive power of every other column alone, greatest first.
+
+    Args:
+        sample: Rows of the table in random order of no meaning; rows without a target are left out.
+        target: The column to be predicted.
+        task: Decides the score: for classification the area under the ROC curve (one class against the rest, the mean
+            over classes; 0.5 is chance), for regression R² of the target's ranks (0 is chance), which neither outliers
+            nor a transformation of the target change.
+
+    Returns:
+        Column -> score, at most 1. Empty when there are too few rows or only one class.
+    """
+    rows = sample[sample[target].notna()]
+    if len(rows) < LEAST_ROWS or rows[target].nunique() < 2:
+        return {}
+    order = np.random.default_rng(0).permutation(len(rows))
+    rows = rows.iloc[order].reset_index(drop=True)
+    half = len(rows) // 2
+    outcome = _ranks(rows[target])[:, None] if task == "regression" else _indicators(rows[target], half)
+    if outcome.shape[1] == 0:
+        return {}
+    scores = {}
+    for name in sample.columns:
+        if name != target:
+            predicted = _predict(_codes(rows[name], half), outcome, half)
+            score = _r2(outcome[half:], predicted) if task == "regression" else _auc(outcome[half:], predicted)
+            scores[str(name)] = score
+    return dict(sorted(scores.items(), key=lambda item: -item[1]))
+
+
+def _ranks(target: pd.Series) -> Array:
+    number = target.astype("int64") if pd.api.types.is_datetime64_any_dtype(target) else target.astype("float64")
+    return (number.rank() / len(number)).to_numpy()
+
+
+def _indicators(target: pd.Series, half: int) -> Array:
+    """A 0/1 column for each class that both halves hold often enough; for two classes one column says it all."""
+    codes, _ = pd.factorize(target)
+    frequent = np.argsort(-np.bincount(codes), kind="stable")[:MOST_CLASSES]
+    columns = [codes == code for code in frequent]
+    enough = [c for c in columns if min(c[:half].sum(), c[half:].sum()) >= LEAST_CLASS_ROWS]
+    if len(columns) == 2 and enough:
+        enough = enough[:1] if len(enough) == 2 else []
+    return np.column_stack(enough).astype(np.float64) if enough else np.empty((len(codes), 0))
+
+
+def _codes(column: pd.Series, half: int) -> Array:
+    """Values as bins 0, 1, …: numbers and times by quantiles of the first half, others by value; -1 is missing."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        missing = column.isna()
+        column = column.astype("int64").astype("float64").mask(missing)
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        known = numbers[:half][np.isfinite(numbers[:half])]
+        distinct = np.unique(known)
+        if len(distinct) > BINS:
+            distinct = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]))
+        return np.where(np.isnan(numbers), -1, np.searchsorted(distinct, numbers, side="left"))
+    return pd.factorize(column.astype(str).where(column.notna()))[0]
+
+
+def _predict(codes: Array, outcome: Array, half: int) -> Array:
+    """For each row of the second half, the mean outcome of its bin in the first, with the overall mean as one more row."""
+    bins = codes + 1
+    prior = outcome[:half].mean(axis=0)
+    size = int(bins.max()) + 1
+    count = np.bincount(bins[:half], minlength=size)[:, None] + 1.0
+    totals = [np.bincount(bins[:half], weights=column, minlength=size) for column in outcome[:half].T]
+    means = (np.column_stack(totals) + prior) / count
+    predicted: Array = means[bins[half:]]
+    return predicted
+
+
+def _auc(truth: Array, predicted: Array) -> float:
+    """The mean over classes of the Mann-Whitney form of the area under the ROC curve."""
+    areas = []
+    for labels, score in zip(truth.T, predicted.T, strict=True):
+        ranks = pd.Series(score).rank().to_numpy()
+        positive = labels.sum()
+        negative = len(labels) - positive
+        areas.append((ranks[labels == 1].sum() - positive * (positive + 1) / 2) / (positive * negative))
+    return float(np.mean(areas))
+
+
+def _r2(truth: Array, predicted: Array) -> float:
+    spread = float(((truth - truth.mean()) ** 2).sum())
+    return 1 - float(((truth - predicted) ** 2).sum()) / spread if spread > 0 else 0.0

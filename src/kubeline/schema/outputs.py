@@ -1,0 +1,129 @@
+"""The datasets that validation writes: rows that may go on, and rows set aside with the reason."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from kubeline.artifacts import Artifact, describe, publish
+from kubeline.data.dataset import DatasetWriter, iter_batches, open_dataset
+from kubeline.errors import PlatformError
+from kubeline.schema.examine import Examination
+from kubeline.schema.types import read_column, target_type
+
+REASON = "quarantine_reason"
+ROW = "quarantine_row"
+
+
+def write_outputs(
+    dataset: Artifact, valid: Artifact, quarantine: Artifact, found: Examination, set_aside: bool
+) -> tuple[int, int]:
+    """Write both datasets, and return their rows.
+
+    Without a bad row and without a column to convert, the part files are linked (or copied where links do not work) and
+    the metadata carried over.
+
+    Args:
+        dataset: The table that was examined.
+        valid: Gets the rows that may go on.
+        quarantine: Gets the bad rows as they came, with a column that says why and one with their number in the table.
+        found: What the checks found.
+        set_aside: Whether bad rows go to the quarantine; otherwise all rows go on.
+
+    Raises:
+        PlatformError: when the table changed since it was examined.
+    """
+    source = open_dataset(dataset.path)
+    aside = set_aside and found.tally.bad_rows > 0
+    schema = _valid_schema(source.schema, found, aside)
+    with publish(valid.path) as valid_folder, publish(quarantine.path) as quarantine_folder:
+        bad_schema = _quarantine_schema(source.schema)
+        with DatasetWriter(quarantine_folder, bad_schema) as bad:
+            if not aside and schema.equals(source.schema) and "fingerprint" in dataset.metadata:
+                _link(source.files, valid_folder)
+                metadata, rows = dict(dataset.metadata), found.tally.rows
+            else:
+                with DatasetWriter(valid_folder, schema) as good:
+                    for good_rows, bad_rows in _divide(dataset.path, found, schema, bad_schema, aside):
+                        good.write(good_rows)
+                        if bad_rows.num_rows:
+                            bad.write(bad_rows)
+                metadata, rows = good.metadata(_source(dataset)), good.rows
+        bad_metadata = bad.metadata(_source(dataset))
+        if rows + bad.rows != found.tally.rows:
+            raise PlatformError(
+                f"the dataset at '{dataset.path}' changed while it was validated ({found.tally.rows:,} rows, then "
+                f"{rows + bad.rows:,}); run the step again"
+            )
+    describe(valid, metadata)
+    describe(quarantine, bad_metadata)
+    return rows, bad.rows
+
+
+def _source(dataset: Artifact) -> str:
+    return str(dataset.metadata.get("source") or dataset.uri)
+
+
+def _valid_schema(stored: pa.Schema, found: Examination, aside: bool) -> pa.Schema:
+    """The stored columns, with those converted that hold no value that cannot be."""
+    fields = []
+    for item in stored:
+        expected = found.schema.columns.get(item.name)
+        unread = f"{item.name}: not {expected.type}" if expected else ""
+        clean = aside or not found.tally.counts[unread]
+        problem = any(p.check == "type" and p.column == item.name for p in found.problems)
+        kind = target_type(item.type, expected.type) if expected and clean and not problem else item.type
+        fields.append(pa.field(item.name, kind, item.nullable))
+    return pa.schema(fields, stored.metadata)
+
+
+def _quarantine_schema(stored: pa.Schema) -> pa.Schema:
+    names = [_free(name, stored.names) for name in (REASON, ROW)]
+    return stored.append(pa.field(names[0], pa.string())).append(pa.field(names[1], pa.int64()))
+
+
+def _free(name: str, taken: list[str]) -> str:
+    """The name, or the first of name_2, name_3, … that the table does not use."""
+    candidates = (name if number == 1 else f"{name}_{number}" for number in range(1, len(taken) + 2))
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def _divide(
+    path: str, found: Examination, schema: pa.Schema, bad_schema: pa.Schema, aside: bool
+) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+    """Chunk by chunk, the rows that go on and the rows set aside."""
+    start = 0
+    for batch in iter_batches(path):
+        broken = found.checker.broken(batch, start) if aside else {}
+        bad = np.zeros(batch.num_rows, dtype=np.bool_)
+        for mask in broken.values():
+            bad |= mask
+        rows = np.flatnonzero(bad)
+        reasons = ["; ".join(reason for reason, mask in broken.items() if mask[row]) for row in rows]
+        set_aside = batch.take(pa.array(rows, pa.int64()))
+        columns = [*set_aside.columns, pa.array(reasons, pa.string()), pa.array(rows + start, pa.int64())]
+        kept = batch.filter(pa.array(~bad)) if len(rows) else batch
+        yield _convert(kept, found, schema), pa.record_batch(columns, schema=bad_schema)
+        start += batch.num_rows
+
+
+def _convert(batch: pa.RecordBatch, found: Examination, schema: pa.Schema) -> pa.RecordBatch:
+    columns = []
+    for column, item in zip(batch.columns, schema, strict=True):
+        if column.type != item.type:
+            column = read_column(column, found.schema.columns[item.name].type)[0].cast(item.type)  # noqa: PLW2901
+        columns.append(column)
+    return pa.record_batch(columns, schema=schema)
+
+
+def _link(files: list[str], folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for number, file in enumerate(files):
+        part = folder / f"part-{number:05d}.parquet"
+        try:
+            os.link(file, part)
+        except OSError:  # another file system, or one without links
+            shutil.copy2(file, part)

@@ -1,0 +1,250 @@
+"""The HTML report of a validation."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from kubeline.reports import Report, facts, table, text, verdict
+from kubeline.reports.plots import BAD, MODEL, NEUTRAL
+from kubeline.schema.document import Column, Target
+from kubeline.schema.examine import Examination
+from kubeline.schema.findings import Finding, problem_count
+from kubeline.schema.infer import plain
+from kubeline.schema.profile import ColumnProfile
+
+Mode = Literal["fail", "warn", "quarantine"]
+
+WIDTH, HEIGHT, BINS = 132, 26, 30  # of the small drawing of a column, in pixels and bars
+SHOWN_CLASSES = 20
+SHOWN_SCORES = 8
+
+
+def build_report(found: Examination, mode: Mode | str, schema_uri: str, failed: bool) -> Report:
+    """The page: verdict, findings, target, and every column with its distribution."""
+    origin = (
+        f"the schema {schema_uri.split('?', maxsplit=1)[0]}" if schema_uri else "the schema inferred from this table"
+    )
+    report = Report("Table validation", f"{found.tally.rows:,} rows, {len(found.profile.columns)} columns, by {origin}")
+    report.add("Verdict", _verdict(found, mode, failed), _facts(found, mode, failed))
+    everything = [*found.problems, *found.row_problems]
+    if everything:
+        report.add("Problems", _findings(everything))
+    if found.warnings:
+        report.add("Warnings", text("Nothing here stops the pipeline."), _findings(found.warnings))
+    target = found.schema.target
+    if target is not None and target.column in found.profile.columns:
+        report.add(f"Target: {target.column}", *_target(found, target))
+    report.add("Columns", _columns(found))
+    if found.schema.rules or found.schema.unique:
+        report.add("Rules and keys", _rules(found))
+    report.add("The schema", *_about_schema(found))
+    return report
+
+
+def _verdict(found: Examination, mode: str, failed: bool) -> Markup:
+    everything = [*found.problems, *found.row_problems]
+    if not everything:
+        return verdict("passed", "good", [f"{found.tally.rows:,} rows meet the schema."])
+    reasons = [finding.message for finding in everything[:5]]
+    reasons += [f"and {len(everything) - 5:,} more, below"] if len(everything) > 5 else []
+    if failed:
+        return verdict(f"failed: {problem_count(everything)}", "bad", reasons)
+    if mode == "quarantine":
+        word = f"passed without {found.tally.bad_rows:,} quarantined rows"
+        return verdict(word, "warn", reasons)
+    return verdict(f"{problem_count(everything)}, reported only", "warn", reasons)
+
+
+def _facts(found: Examination, mode: str, failed: bool) -> Markup:
+    rows, bad = found.tally.rows, found.tally.bad_rows
+    aside = bad if mode == "quarantine" and not failed else 0
+    values: dict[str, Any] = {"Mode": mode, "Rows in": rows, "Rows with a fault": _share(bad, rows)}
+    if failed:
+        values["Output"] = "no data was passed on"
+    else:
+        values |= {"Rows passed on": rows - aside, "Rows quarantined": aside}
+    copies = found.profile.copies
+    return facts(values | {"Rows equal to an earlier one": _share(copies, rows)})
+
+
+def _share(count: int, rows: int) -> str:
+    return f"{count:,} ({count / rows:.2%})" if count and rows else f"{count:,}"
+
+
+def _findings(findings: Iterable[Finding]) -> Markup:
+    rows = [
+        (
+            f.check,
+            Markup("<code>{}</code>").format(f.column) if f.column else "the table",
+            _capital(f.message),
+            f.rows if f.rows is not None else "",
+        )
+        for f in findings
+    ]
+    return table(["Check", "Column", "What was found", "Rows"], rows)
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _target(found: Examination, target: Target) -> list[Markup]:
+    blocks = [text(f"A target for {target.task}.")]
+    labels = found.tally.labels
+    if target.task == "classification" and labels:
+        total = sum(labels.values())
+        rows = [
+            (str(plain(value)), count, f"{count / total:.2%}", _bar(count / max(labels.values())))
+            for value, count in labels.most_common(SHOWN_CLASSES)
+        ]
+        note = (
+            f"{len(labels):,} classes, the {SHOWN_CLASSES} most frequent shown." if len(labels) > SHOWN_CLASSES else ""
+        )
+        blocks.append(table(["Class", "Rows", "Share", ""], rows, note))
+    if found.leaks:
+        measure = "AUC (0.5 is chance)" if target.task == "classification" else "R² of ranks (0 is chance)"
+        flagged = {finding.column for finding in found.problems if finding.check == "leak"}
+        scores = [
+            (Markup("<code>{}</code>").format(name), score, _bar(max(0.0, score), BAD if name in flagged else MODEL))
+            for name, score in list(found.leaks.items())[:SHOWN_SCORES]
+        ]
+        note = (
+            f"How well each column alone predicts the target, on the half of {len(found.sample):,} sampled rows that "
+            "the prediction was not made from. Near 1, the column gives the target away."
+        )
+        blocks.append(table(["Strongest columns", measure, ""], scores, note))
+    return blocks
+
+
+def _bar(share: float, colour: str = MODEL) -> Markup:
+    width = max(1.0, min(share, 1.0) * WIDTH)
+    return Markup(
+        '<svg width="{}" height="12" role="img" aria-label="{}"><rect width="{}" height="12" fill="#e6ebf0"/>'
+        '<rect width="{:.1f}" height="12" fill="{}"/></svg>'
+    ).format(WIDTH, f"{share:.2f}", WIDTH, width, colour)
+
+
+def _columns(found: Examination) -> Markup:
+    flagged = {finding.column for finding in found.warnings if finding.column}
+    faulty = {finding.column for finding in [*found.problems, *found.row_problems] if finding.column}
+    rows = []
+    for name, column in found.profile.columns.items():
+        expected = found.schema.columns.get(name)
+        rows.append(
+            (
+                _name(name, "problem" if name in faulty else "warning" if name in flagged else ""),
+                expected.type if expected else f"{column.type} (not in the schema)",
+                f"{column.missing_share:.1%}" if column.missing else "–",
+                column.distinct if column.distinct is not None else "",
+                _values(column),
+                _drawing(column, found.sample.get(name)),
+                _enforced(expected),
+            )
+        )
+    note = "Drawings show a sample: numbers and times between the ends, categories by frequency."
+    return table(["Column", "Type", "Missing", "Distinct", "Values", "Distribution", "Enforced"], rows, note)
+
+
+def _name(name: str, mark: str) -> Markup:
+    if not mark:
+        return Markup("<code>{}</code>").format(name)
+    colour = BAD if mark == "problem" else "#97600a"
+    return Markup('<code>{}</code><br><small style="color:{}">{}</small>').format(name, colour, mark)
+
+
+def _values(column: ColumnProfile) -> str:
+    if column.min is not None:
+        return f"{_number(column.min)} to {_number(column.max)}"
+    if column.counts:
+        words = [str(value) for value in list(column.counts)[:3]]
+        return ", ".join(word if len(word) <= 16 else word[:15] + "…" for word in words) + (
+            ", …" if len(column.counts) > 3 else ""
+        )
+    return ""
+
+
+def _number(value: Any) -> str:
+    value = plain(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value).removesuffix("T00:00:00").replace("T", " ")
+
+
+def _enforced(column: Column | None) -> str:
+    if column is None:
+        return ""
+    parts = [] if column.max_missing == 1 else [f"missing ≤ {column.max_missing:.0%}"]
+    if column.min is not None or column.max is not None:
+        low, high = ("…" if limit is None else str(limit) for limit in (column.min, column.max))
+        parts.append(f"{low} to {high}")
+    if column.categories is not None:
+        parts.append(f"{len(column.categories)} categories")
+    return ", ".join(parts + ([] if column.required else ["optional"]))
+
+
+def _drawing(column: ColumnProfile, sample: "pd.Series | None") -> Markup:
+    """A histogram, or a bar for each frequent category, as a small inline SVG."""
+    if sample is None or column.type == "any":
+        return Markup("")
+    if column.counts is not None and (column.type in ("string", "boolean") or len(column.counts) <= BINS):
+        pairs = list(column.counts.items())
+        if column.type in ("integer", "number", "datetime"):
+            pairs.sort(key=lambda pair: pair[0])
+        return _bars([count for _, count in pairs[:BINS]], f"frequency of the values of {column.name}")
+    if column.type == "string":
+        return _bars(sample.value_counts().head(BINS).tolist(), f"most frequent values of {column.name}", NEUTRAL)
+    times = pd.api.types.is_datetime64_any_dtype(sample)
+    numbers = sample.dropna().astype("int64" if times else "float64").to_numpy(dtype=np.float64)
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return Markup("")
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.isfinite(numbers.max() - numbers.min()):
+            return Markup("")
+    return _bars(np.histogram(numbers, bins=BINS)[0].tolist(), f"histogram of {column.name}")
+
+
+def _bars(counts: list[int], label: str, colour: str = MODEL) -> Markup:
+    top = max(counts, default=0)
+    if not top:
+        return Markup("")
+    width = min(WIDTH / len(counts), 22.0)
+    shapes = Markup("").join(
+        Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
+            index * width, HEIGHT - max(height, 0.7), max(width - 1, 0.8), max(height, 0.7)
+        )
+        for index, height in enumerate(HEIGHT * count / top for count in counts)
+        if height
+    )
+    return Markup('<svg width="{}" height="{}" role="img" aria-label="{}" fill="{}">{}</svg>').format(
+        WIDTH, HEIGHT, label, colour, shapes
+    )
+
+
+def _rules(found: Examination) -> Markup:
+    counts = found.tally.counts
+    rows: list[tuple[Any, ...]] = []
+    for check in found.checker.checks.values():
+        if check.check in ("rule", "unique"):
+            label = check.reason.removeprefix("rule: ").removesuffix(": repeated")
+            rows.append((Markup("<code>{}</code>").format(label), check.check, counts[check.reason]))
+    known = {f"rule: {rule}" for rule in found.schema.rules} - set(found.checker.checks)
+    rows += [
+        (Markup("<code>{}</code>").format(rule[6:]), "rule", "not checked: a column fails") for rule in sorted(known)
+    ]
+    return table(["Rule or key", "Kind", "Rows that break it"], rows)
+
+
+def _about_schema(found: Examination) -> list[Markup]:
+    values = {"Columns": len(found.schema.columns), "Fingerprint": found.schema.fingerprint[:16]}
+    if not found.inferred:
+        return [text("The table was held against a given schema."), facts(values)]
+    words = (
+        "The schema artifact was inferred from this table: types, columns, missing shares and the target's classes are "
+        "enforced; ranges and categories are recorded under “observed”. Edit it, keep it under version control, and "
+        "give it as schema_uri to hold later tables against it."
+    )
+    return [text(words), facts(values)]

@@ -1,0 +1,136 @@
+"""Checks of the table as a whole: its columns, types, missing shares, and what differs from what was seen before."""
+
+from collections.abc import Iterator
+
+from kubeline.errors import listed
+from kubeline.schema.document import Column, TableSchema
+from kubeline.schema.findings import Finding
+from kubeline.schema.infer import observe
+from kubeline.schema.profile import ColumnProfile, TableProfile
+from kubeline.schema.types import is_readable, target_type
+
+MANY_CATEGORIES = 1_000
+MISSING_GROWTH = 0.05  # a missing share that grew by more than this since the schema was made gets a warning
+MOSTLY_NUMBERS = 0.8
+
+_STORED = {
+    "integer": "whole numbers",
+    "number": "numbers",
+    "boolean": "true and false",
+    "string": "text",
+    "datetime": "times",
+    "any": "values of another type",
+}
+
+
+def table_problems(schema: TableSchema, profile: TableProfile) -> list[Finding]:
+    """What is wrong with the table however good its single rows are."""
+    names = list(profile.columns)
+    found: list[Finding] = []
+    for name, column in schema.columns.items():
+        if name in profile.columns:
+            found += _column_problems(column, profile.columns[name])
+        elif column.required:
+            message = f"column '{name}' of the schema is not in the table, which has {listed(names)}"
+            found.append(Finding("missing column", name, message))
+    extra = [name for name in names if name not in schema.columns]
+    if extra and schema.extra_columns == "refuse":
+        words = f"columns {listed(map(repr, extra))} are" if len(extra) > 1 else f"column '{extra[0]}' is"
+        found.append(Finding("extra column", extra[0] if len(extra) == 1 else "", f"{words} not in the schema"))
+    return found
+
+
+def row_count_problems(schema: TableSchema, rows: int, what: str) -> list[Finding]:
+    """Too few or too many rows; `what` says which rows were counted."""
+    if rows < schema.rows.min:
+        message = f"there are {rows:,} {what}, and at least {schema.rows.min:,} are needed"
+        return [Finding("row count", "", message)]
+    if schema.rows.max is not None and rows > schema.rows.max:
+        return [Finding("row count", "", f"there are {rows:,} {what}, and at most {schema.rows.max:,} are expected")]
+    return []
+
+
+def table_warnings(schema: TableSchema, profile: TableProfile) -> list[Finding]:
+    """What is worth a look and stops nothing."""
+    found: list[Finding] = []
+    if profile.copies:
+        message = f"{profile.copies:,} of {profile.rows:,} rows equal an earlier row in every column"
+        found.append(Finding("copies", "", message, profile.copies))
+    for name, column in profile.columns.items():
+        found += _oddities(column)
+        expected = schema.columns.get(name)
+        if expected is not None:
+            found += _differences(expected, column)
+            if target_type(column.stored, expected.type) != column.stored and is_readable(column.stored, expected.type):
+                message = f"column '{name}' holds {_STORED[column.type]} and is read as {expected.type}"
+                found.append(Finding("conversion", name, message))
+    return found
+
+
+def text_numbers(column: ColumnProfile, numeric: int, others: tuple[str, ...]) -> tuple[list[Finding], list[Finding]]:
+    """Problems and warnings about a text column with `numeric` values that are numbers, and `others` that are not."""
+    present = column.rows - column.missing
+    if not present or numeric < MOSTLY_NUMBERS * present:
+        return [], []
+    if numeric == present:
+        message = f"column '{column.name}' is text, and all its values are numbers"
+        return [], [Finding("text of numbers", column.name, message)]
+    message = (
+        f"column '{column.name}' is text, but {numeric:,} of its {present:,} values are numbers, and "
+        f"{present - numeric:,} are not (such as {', '.join(map(repr, others))})"
+    )
+    return [Finding("text of numbers", column.name, message, None, others)], []
+
+
+def _column_problems(expected: Column, found: ColumnProfile) -> Iterator[Finding]:
+    name = found.name
+    if not found.rows:
+        return
+    if found.missing == found.rows and expected.max_missing < 1:
+        yield Finding("all missing", name, f"column '{name}' is missing in all {found.rows:,} rows")
+    elif not is_readable(found.stored, expected.type):
+        message = (
+            f"column '{name}' holds {_STORED[found.type]} ({found.stored}), and the schema expects {expected.type}"
+        )
+        yield Finding("type", name, message)
+    elif 0 < expected.max_missing < found.missing_share:
+        message = (
+            f"column '{name}' is missing in {found.missing_share:.1%} of the rows, more than max_missing "
+            f"{expected.max_missing:.0%}"
+        )
+        yield Finding("missing share", name, message)
+
+
+def _oddities(column: ColumnProfile) -> Iterator[Finding]:
+    present = column.rows - column.missing
+    if column.distinct == 1 and present > 1 and column.missing == 0:
+        value = next(iter(column.counts or {"": 0}))
+        yield Finding("constant", column.name, f"column '{column.name}' is constant ({value!r}) and says nothing")
+    if column.type == "string" and (column.distinct or 0) > MANY_CATEGORIES:
+        words = "an identifier" if column.distinct == present else "text or an identifier rather than a category"
+        message = f"column '{column.name}' has {column.distinct:,} different values in {present:,} rows: {words}"
+        yield Finding("many categories", column.name, message)
+
+
+def _differences(expected: Column, found: ColumnProfile) -> Iterator[Finding]:
+    """How a column differs from the table that the schema was inferred from."""
+    before = expected.observed
+    if before is None or not found.rows or found.missing == found.rows:
+        return
+    name, now = found.name, observe(found)
+    if found.missing_share > before.missing + MISSING_GROWTH:
+        message = f"column '{name}' is missing in {found.missing_share:.1%} of the rows, {before.missing:.1%} before"
+        yield Finding("missing share", name, message)
+    if found.type != expected.type or expected.categories is not None:
+        return
+    if before.categories is not None:
+        new = [value for value in found.counts or () if value not in before.categories]
+        if found.type != "integer" and (new or found.counts is None):
+            words = listed(map(repr, new)) if new else f"{found.distinct:,} different values"
+            yield Finding("new categories", name, f"column '{name}' has values that were not there before: {words}")
+    for limit, old, new_value in (("min", before.min, now.min), ("max", before.max, now.max)):
+        if getattr(expected, limit) is None and old is not None and new_value is not None:
+            beyond = new_value < old if limit == "min" else new_value > old  # type: ignore[operator]
+            if beyond:
+                end = "goes down" if limit == "min" else "goes up"
+                yield Finding("range", name, f"column '{name}' {end} to {new_value}, {old} before")

@@ -1,0 +1,119 @@
+"""The `validate` step: infer or enforce a schema, and decide whether the table may go on."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple, get_args
+
+from kubeline.artifacts import Artifact, describe, publish, step
+from kubeline.errors import UserError, listed
+from kubeline.schema.document import TableSchema, read_schema
+from kubeline.schema.examine import Examination, Limits, examine
+from kubeline.schema.findings import Finding, problem_count, summary
+from kubeline.schema.outputs import write_outputs
+from kubeline.schema.report import Mode, build_report
+from kubeline.schema.table import row_count_problems
+
+log = logging.getLogger(__name__)
+
+
+class Outcome(NamedTuple):
+    """What the pipeline is told.
+
+    Attributes:
+        passed: Whether every row of `valid` meets the schema.
+        problems: How many kinds of problems the table had, those of quarantined rows included.
+    """
+
+    passed: bool
+    problems: int
+
+
+@step
+def run(
+    dataset: Artifact,
+    valid: Artifact,
+    quarantine: Artifact,
+    schema: Artifact,
+    report: Artifact,
+    *,
+    target: str = "",
+    schema_uri: str = "",
+    mode: str = "fail",
+    rules: Sequence[Any] = (),
+    min_rows: int = 1,
+    strict: bool = False,
+    max_quarantine: float = 0.5,
+    min_class_share: float = 0.001,
+    leak_threshold: float = 0.99,
+) -> Outcome:
+    """Validate a dataset; the arguments are those of the component `validate`.
+
+    On failure `report` and `schema` are written, because they help to mend the table; `valid` and `quarantine` are not.
+
+    Raises:
+        UserError: when an argument is wrong, or the table does not pass.
+    """
+    _check_arguments(mode, rules, min_rows, max_quarantine, min_class_share, leak_threshold)
+    given = read_schema(schema_uri) if schema_uri else None
+    limits = Limits(min_class_share=min_class_share, leak_threshold=leak_threshold)
+    found = examine(dataset.path, given, target, rules, int(min_rows), strict, limits)
+    found.problems += _row_counts(found, mode, max_quarantine)
+    everything = [*found.problems, *found.row_problems]
+    blocking = found.problems if mode == "quarantine" else everything
+    for finding in everything:
+        log.error("%s", finding.message)
+    for finding in found.warnings:
+        log.warning("%s", finding.message)
+    failed = bool(blocking) and mode != "warn"
+    if not failed:
+        write_outputs(dataset, valid, quarantine, found, set_aside=mode == "quarantine")
+    _write_schema(schema, found.schema)
+    build_report(found, mode, schema_uri, failed).write(report.path)
+    describe(report, {"problems": len(everything), "warnings": len(found.warnings)})
+    if failed:
+        raise UserError(_sentence(blocking, mode, by_row=not found.problems))
+    return Outcome(passed=not blocking, problems=len(everything))
+
+
+def _check_arguments(
+    mode: str, rules: Any, min_rows: float, max_quarantine: float, min_class_share: float, leak_threshold: float
+) -> None:
+    modes = get_args(Mode)
+    if mode not in modes:
+        raise UserError(f"mode '{mode}' is not known; use one of: {listed(modes)}")
+    if isinstance(rules, str):
+        raise UserError(f"rules must be a list of SQL conditions, not the text '{rules}'; put it into a list")
+    if min_rows < 0 or int(min_rows) != min_rows:
+        raise UserError(f"min_rows is {min_rows}; give a whole number of rows, at least 0")
+    shares = {"max_quarantine": max_quarantine, "min_class_share": min_class_share}
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            raise UserError(f"{name} is {value}; give a share of rows between 0 and 1")
+    if not leak_threshold > 0:
+        raise UserError(f"leak_threshold is {leak_threshold}; give a score above 0 (more than 1 turns the check off)")
+
+
+def _row_counts(found: Examination, mode: str, max_quarantine: float) -> list[Finding]:
+    rows, bad = found.tally.rows, found.tally.bad_rows
+    if mode != "quarantine":
+        return row_count_problems(found.schema, rows, "rows")
+    if bad > max_quarantine * rows:
+        message = (
+            f"{bad:,} of {rows:,} rows ({bad / rows:.1%}) would be quarantined, more than max_quarantine "
+            f"{max_quarantine:.0%}: {summary(found.row_problems, 2)}"
+        )
+        return [Finding("quarantine", "", message, bad)]
+    return row_count_problems(found.schema, rows - bad, "rows without a fault")
+
+
+def _write_schema(artifact: Artifact, schema: TableSchema) -> None:
+    with publish(artifact.path) as path:
+        path.write_text(schema.to_json(), encoding="utf-8")
+    describe(artifact, {"columns": len(schema.columns), "fingerprint": schema.fingerprint})
+
+
+def _sentence(blocking: Sequence[Finding], mode: str, by_row: bool) -> str:
+    advice = "correct the data or the schema, both described in the report"
+    if mode == "fail" and by_row:
+        advice += ", or set mode to quarantine to go on without the bad rows"
+    return f"the table has {problem_count(blocking)}: {summary(blocking)}; {advice}"
