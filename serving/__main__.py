@@ -3,6 +3,7 @@
 import argparse
 import socket
 import sys
+import warnings
 from pathlib import Path
 
 from kserve import ModelServer, model_server
@@ -27,6 +28,7 @@ def main() -> int:
     except KubelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # of KServe's own code, at each request
     server = ModelServer()  # its ports and limits are KServe's own options, which KServe has read by now
     server.dataplane = PackageDataPlane(model_registry=server.registered_models)
     tell_refusals(model_server.app)

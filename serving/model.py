@@ -122,7 +122,8 @@ class PackageModel(Model):
             model_version=self.version,
             infer_outputs=[output for output in outputs if not wanted or output.name in wanted],
             from_grpc=request.from_grpc,
-            use_binary_outputs=request.use_binary_outputs,
+            # gRPC always answers raw: arrays do, and KServe fails on them when told so
+            use_binary_outputs=request.use_binary_outputs and not request.from_grpc,
             requested_outputs=request.request_outputs,
         )
 

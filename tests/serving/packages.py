@@ -30,20 +30,30 @@ CLASSES = {"binary": ["False", "True"], "multiclass": ["early", "on time", "late
 Task = Literal["binary", "multiclass", "regression"]
 
 
-def write_tiny_package(folder: Path, task: Task = "binary", wrong_by: float = 0.0) -> ModelPackage:
-    """Write a package whose digests are right; its golden answers are off by `wrong_by`."""
+def write_tiny_package(
+    folder: Path, task: Task = "binary", wrong_by: float = 0.0, rows: int = len(ROWS), model: bytes | None = None
+) -> ModelPackage:
+    """Write a package whose digests are right.
+
+    Args:
+        folder: where it is written; must not exist.
+        task: what it answers.
+        wrong_by: added to the recorded probabilities or numbers.
+        rows: number of golden rows.
+        model: stands in for ``model.onnx``.
+    """
     signature = Signature(features=FEATURES, target="late", task=task, classes=CLASSES[task])
-    model = _graph(task).SerializeToString()
-    answer = Predictor(model, signature).predict(ROWS)
+    graph = _graph(task).SerializeToString()
+    answer = Predictor(graph, signature).predict(ROWS)
     golden = ROWS.assign(**{"expected.prediction": answer.values})
     for position, name in enumerate(signature.classes or []):
         golden[f"expected.probability.{name}"] = answer.probabilities[:, position] + np.float32(wrong_by)  # type: ignore[index]
     if task == "regression":
         golden["expected.prediction"] += wrong_by
     parquet = io.BytesIO()
-    golden.to_parquet(parquet, index=False)
+    golden.head(rows).to_parquet(parquet, index=False)
     files = {
-        "model.onnx": model,
+        "model.onnx": graph if model is None else model,
         "model.joblib": b"not read by a server",
         "schema.json": signature.model_dump_json().encode(),
         "golden.parquet": parquet.getvalue(),

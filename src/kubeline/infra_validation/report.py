@@ -38,8 +38,9 @@ def write_report(
         "How it was checked",
         text(
             "The server that serves in production was started in this step on this very package. It was asked for the "
-            "golden rows, which training recorded, over every protocol; then single rows one after the other, to time it. The "
-            "times are of this machine with nothing else asked of the server: a floor, not what a loaded cluster shows."
+            "golden rows, which training recorded, over every protocol, and then for single rows one after the other, "
+            "to time it. The times are of this machine with nothing else asked of the server: a floor, not what a "
+            "loaded cluster shows."
         ),
     )
     page.write(report.path)

@@ -1,0 +1,78 @@
+"""Values of a request become the same ONNX inputs that a DataFrame would."""
+
+import contextlib
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubeline.errors import UserError
+from kubeline.model_package import Feature, Signature
+from serving.columns import encode
+from serving.requests import parse_json, v1_columns
+from tests.serving.packages import FEATURES
+
+SIGNATURE = Signature(features=FEATURES, target="late", task="binary", classes=["False", "True"])
+
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "amount": st.none() | st.integers(-(2**53), 2**53) | st.floats(width=32, allow_infinity=False),
+    "carrier": st.none() | st.text(),
+    "rush": st.none() | st.booleans() | st.sampled_from([0, 1, 0.0, 1.0]),
+    "departure": st.none()
+    | st.datetimes(min_value=pd.Timestamp(1700, 1, 1), max_value=pd.Timestamp(2200, 1, 1)).map(
+        lambda time: time.isoformat()
+    ),
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*VALUES, "other"]), inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=st.lists(st.fixed_dictionaries(VALUES), min_size=1, max_size=6))
+def test_requests_are_encoded_as_the_signature_encodes_a_frame(rows: list[dict[str, Any]]) -> None:
+    columns = {name: [row[name] for row in rows] for name in VALUES}
+    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+    expected = SIGNATURE.encode(frame)
+    found = encode(columns, SIGNATURE)
+    assert found.keys() == expected.keys()
+    for name in VALUES:
+        assert found[name].dtype == expected[name].dtype
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
+@settings(max_examples=400, deadline=None)
+@given(body=st.fixed_dictionaries({"instances": JSON}) | st.fixed_dictionaries({"inputs": JSON}) | JSON)
+def test_any_json_is_answered_or_refused_with_a_sentence(body: Any) -> None:
+    with contextlib.suppress(UserError):
+        inputs = encode(v1_columns(body, SIGNATURE), SIGNATURE)
+        assert all(column.shape[1] == 1 for column in inputs.values())
+
+
+@settings(max_examples=200, deadline=None)
+@given(body=st.binary(max_size=40) | st.text(alphabet='{}[]",:NaN1e', max_size=40).map(str.encode))
+def test_any_bytes_are_json_or_refused(body: bytes) -> None:
+    with contextlib.suppress(UserError):
+        parse_json(body)
+
+
+def test_a_misspelt_column_is_named_with_the_one_that_was_given() -> None:
+    with pytest.raises(UserError, match=r"column 'carrier' is absent; .*did you write 'carrer' for it"):
+        encode({"amount": [1], "carrer": ["AA"], "rush": [True], "departure": [None]}, SIGNATURE)
+
+
+def test_an_absent_column_is_not_taken_as_missing_values() -> None:
+    with pytest.raises(UserError, match="column 'carrier' is absent; send null where its value is not known"):
+        encode({"amount": [1], "rush": [True], "departure": [None]}, SIGNATURE)
+
+
+def test_large_whole_numbers_are_rounded_as_float32_rounds() -> None:
+    signature = Signature(features=[Feature(name="n", kind="number")], target="t", task="regression")
+    values = encode({"n": [2**24 + 1, 10**30, math.nan, None]}, signature)["n"]
+    np.testing.assert_array_equal(values[:, 0], np.array([2**24, 1e30, math.nan, math.nan], dtype=np.float32))

@@ -1,0 +1,76 @@
+"""A server starts with a verified model or not at all."""
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kubeline.infra_validation.server import ServerFailedError, start
+from tests.serving.packages import write_tiny_package
+
+
+def serve(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "serving", "--model_dir", str(folder), "--model_name", "tiny", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["schema.json", "golden.parquet"])
+def test_a_tampered_package_ends_the_server_with_one_sentence(tmp_path: Path, name: str) -> None:
+    write_tiny_package(tmp_path / "package")
+    flip_a_byte(tmp_path / "package" / name)
+    ended = serve(tmp_path / "package")
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    (sentence,) = ended.stderr.strip().splitlines()
+    assert sentence.startswith(f"error: {name} of the model package")
+
+
+def test_a_tampered_package_never_becomes_ready(tmp_path: Path) -> None:
+    package = write_tiny_package(tmp_path / "package")
+    flip_a_byte(tmp_path / "package" / "model.onnx")
+    with (
+        start(package, tmp_path / "log") as server,
+        pytest.raises(ServerFailedError, match=r"exit code 2; its last words: error: model\.onnx .* was changed"),
+    ):
+        server.wait_until_ready(time.monotonic(), timeout_seconds=60)
+
+
+def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
+    ended = serve(tmp_path)
+    assert ended.returncode == 2
+    assert "there is no model package at" in ended.stderr
+
+
+def test_a_model_that_onnx_runtime_cannot_load_is_told_in_a_sentence(tmp_path: Path) -> None:
+    write_tiny_package(tmp_path / "package", model=b"not a model")
+    ended = serve(tmp_path / "package")
+    assert ended.returncode == 2
+    assert "ONNX Runtime cannot run model.onnx" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--http_port", "--grpc_port"])
+def test_a_port_in_use_is_refused(tmp_path: Path, option: str) -> None:
+    write_tiny_package(tmp_path / "package")
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = serve(tmp_path / "package", option, str(port))
+    assert ended.returncode == 3
+    assert f"cannot listen on port {port}" in ended.stderr
+
+
+def test_several_workers_are_refused(tmp_path: Path) -> None:
+    ended = serve(tmp_path, "--workers", "2")
+    assert ended.returncode == 2
+    assert "add replicas instead" in ended.stderr
