@@ -1,0 +1,107 @@
+"""Interface of `train`."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
+
+from components.images import image
+
+
+@dsl.component(base_image=image("steps"), install_kfp_package=False)
+def train(
+    dataset: Input[Dataset],
+    model: Output[Model],
+    metrics: Output[Metrics],
+    report: Output[HTML],
+    target: str,
+    task: str = "auto",
+    estimator: str = "hist_gradient_boosting",
+    params: dict = {},
+    exclude: list = [],
+    group_column: str = "",
+    time_column: str = "",
+    weight_column: str = "",
+    balanced: bool = False,
+    calibration: str = "none",
+    tuning_trials: int = 0,
+    tuning_minutes: float = 10.0,
+    folds: int = 5,
+    validation_fraction: float = 0.1,
+    tolerance: float = 1e-5,
+    seed: int = 0,
+):
+    """Train a model on a table and write it as a model package that serves by ONNX.
+
+    Every column but the target, the excluded, group, time and weight columns is a feature: numbers, text (a category),
+    booleans, dates. Preprocessing is part of the model. Part of the rows is held out: on them the model is scored, and
+    the scikit-learn and the ONNX form of the model must agree. The model is not fitted again on these rows, so that
+    score and agreement are of the very model that is written. The same table, parameters and seed give the same
+    package, byte for byte, as long as tuning is not ended by its time budget.
+
+    Missing values need no treatment: a missing category is the same as an empty text, and is a category of its own.
+    Categories unseen in training are answered as rare ones are. Columns without any value are left out and named in
+    the report. Infinite values, and numbers mixed with text, are refused.
+
+    Args:
+        dataset: Rows to learn from: features and target.
+        target: Column to predict. It may not be missing in any row.
+        task: ``binary``, ``multiclass``, ``regression``, or ``auto``: text and booleans are classes; whole numbers are
+            classes up to 20 different values, and other numbers are classes when there are just two of them; else it
+            is a regression.
+        estimator: ``hist_gradient_boosting``, ``lightgbm``, ``xgboost``, ``random_forest``, or ``linear`` (logistic
+            regression, ridge).
+        params: Hyperparameters by the names the library gives them (for ``linear``: ``regularization``, ``max_iter``),
+            and three of preprocessing: ``category_encoding`` (``ordinal`` by frequency, the default of trees;
+            ``one_hot``, the default of ``linear``; ``target``, the mean of the target, for many categories, not with
+            multiclass), ``max_categories`` (default 254: the most frequent ones are told apart, rarer and unseen ones
+            are one bucket) and ``date_parts`` (some of ``year``, ``month``, ``day``, ``weekday``, ``hour``; default
+            all, of UTC).
+        exclude: Columns that are no features.
+        group_column: Rows of one group are never both learned from and scored on. Not a feature. Empty: none.
+        time_column: The last rows are held out, and tuning scores on later rows than it learns from. A date, time or
+            number. Not a feature, and not together with group_column. Empty: none.
+        weight_column: Weight of each row, 0 or greater, in learning and in all metrics. Not a feature. Empty: all 1.
+        balanced: Give all classes the same total weight. Their probabilities are then not those of the table; see
+            calibration.
+        calibration: Correct the probabilities on a second held-out part of the rows, as large as the first:
+            ``sigmoid``, ``isotonic`` (for thousands of rows), or ``none``.
+        tuning_trials: Most trials of hyperparameter tuning with Optuna; 0 does not tune. What params sets stays.
+        tuning_minutes: No trial begins after so many minutes.
+        folds: Folds of the cross-validation that scores a trial. At least 2.
+        validation_fraction: Share of the rows, or of the groups, that is held out. Between 0 and 1.
+        tolerance: Greatest difference allowed between scikit-learn and ONNX on a held-out row: of a probability, or of
+            a regression's prediction relative to its size (or to the target's standard deviation where that is more).
+        seed: Of everything random. A whole number from 0.
+
+    Returns:
+        model: Model package: a folder of ``model.onnx``, ``model.joblib``, ``schema.json``, ``golden.parquet``,
+            ``reference.json`` and ``manifest.json``; metadata framework, estimator, task, features, package_digest,
+            dataset_fingerprint, score_name, score.
+        metrics: Metrics on the held-out rows. Binary: roc_auc, average_precision, brier, f1, log_loss, accuracy,
+            balanced_accuracy. Multiclass: log_loss, accuracy, balanced_accuracy, macro_f1. Regression: rmse, mae, r2.
+            All: parity_max_difference.
+        report: Page with metrics, agreement, features, trials of tuning, parameters and versions.
+    """
+    from kubeline.training import train as implementation
+
+    implementation.run(
+        dataset,
+        model,
+        metrics,
+        report,
+        target=target,
+        task=task,
+        estimator=estimator,
+        params=params,
+        exclude=exclude,
+        group_column=group_column,
+        time_column=time_column,
+        weight_column=weight_column,
+        balanced=balanced,
+        calibration=calibration,
+        tuning_trials=tuning_trials,
+        tuning_minutes=tuning_minutes,
+        folds=folds,
+        validation_fraction=validation_fraction,
+        tolerance=tolerance,
+        seed=seed,
+    )

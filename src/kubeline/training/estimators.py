@@ -1,0 +1,202 @@
+"""The estimators a model can be made of: how each is built, what it takes, and where tuning looks."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kubeline.errors import UserError, listed
+from kubeline.model_package.signature import Task
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+# A result must not depend on the number of cores of the machine, so every library gets the same number of threads.
+THREADS = 2
+
+# Parameters that belong to kubeline: set elsewhere, or not convertible to ONNX (categorical_features).
+_RESERVED = {
+    "random_state", "n_jobs", "nthread", "num_threads", "verbose", "verbosity", "class_weight", "scale_pos_weight",
+    "categorical_features", "enable_categorical", "warm_start", "callbacks", "objective", "device", "missing",
+    "feature_types", "multi_class", "oob_score", "max_cat_to_onehot", "max_cat_threshold", "eval_metric",
+    "early_stopping_rounds", "importance_type", "base_score",
+}  # fmt: skip
+_FRACTIONS = {"max_features", "max_samples", "subsample", "colsample_bytree"}  # here 1.0 is all and not one
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where tuning looks for one parameter; whole numbers when both ends are."""
+
+    low: float
+    high: float
+    log: bool = True
+
+    def suggest(self, trial: "Trial", name: str) -> float:
+        """The value of `name` in one trial."""
+        if isinstance(self.low, int):
+            return trial.suggest_int(name, self.low, int(self.high), log=self.log)
+        return trial.suggest_float(name, self.low, self.high, log=self.log)
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """One family of models.
+
+    Attributes:
+        library: the distribution whose version the manifest names.
+        classifier: module and class, or a function, of its classifier.
+        regressor: the same of its regressor.
+        defaults: parameters where kubeline's default is its own; `params` of train overrides them.
+        fixed: parameters that make results repeatable, which nothing overrides.
+        space: where tuning looks.
+        reads_missing: whether the model itself handles missing numbers; else the median and a flag stand in.
+        one_hot: whether categories become a column each and numbers are scaled, or categories become numbers.
+    """
+
+    library: str
+    classifier: str
+    regressor: str
+    defaults: Mapping[str, Any]
+    fixed: Mapping[str, Any]
+    space: Mapping[str, Range]
+    reads_missing: bool = True
+    one_hot: bool = False
+
+    def build(self, task: Task, params: Mapping[str, Any], seed: int) -> Any:
+        """An unfitted model.
+
+        Args:
+            task: what it predicts.
+            params: hyperparameters over the defaults; whole floats become integers, as KFP makes floats of integers.
+            seed: of everything random in it.
+
+        Raises:
+            UserError: names a parameter that it does not have.
+        """
+        module, name = (self.regressor if task == "regression" else self.classifier).rsplit(".", 1)
+        factory = getattr(importlib.import_module(module), name)
+        known = self._parameters(factory)
+        unknown = [key for key in params if key not in known]
+        if unknown:
+            raise UserError(f"'{unknown[0]}' is not a hyperparameter of {name}; it has: {listed(sorted(known), 40)}")
+        chosen = {**self.defaults, **{key: whole(key, value, known[key]) for key, value in params.items()}}
+        return factory(**chosen, **self.fixed, random_state=seed)
+
+    def _parameters(self, factory: Any) -> dict[str, Any]:
+        """The hyperparameters a user may set, with their defaults."""
+        if inspect.isclass(factory):
+            every = factory().get_params()
+        else:
+            every = {key: value.default for key, value in inspect.signature(factory).parameters.items()}
+        return {key: value for key, value in every.items() if key not in _RESERVED and key not in self.fixed}
+
+
+def whole(name: str, value: Any, default: Any) -> Any:
+    """An integer again, where KFP made a float of it; see the fractions above for the exceptions."""
+    if not isinstance(value, float) or not value.is_integer() or isinstance(default, float):
+        return value
+    return value if name in _FRACTIONS and value == 1 else int(value)
+
+
+def find(name: str) -> Estimator:
+    """The estimator of that name.
+
+    Raises:
+        UserError: lists the names there are.
+    """
+    if name not in ESTIMATORS:
+        raise UserError(f"estimator '{name}' is not known; choose one of: {listed(ESTIMATORS)}")
+    return ESTIMATORS[name]
+
+
+def logistic(regularization: float = 1.0, max_iter: int = 1000, random_state: int = 0) -> Any:
+    """Logistic regression with an L2 penalty; a greater `regularization` means smaller coefficients."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=1.0 / regularization, max_iter=max_iter, random_state=random_state)
+
+
+def ridge(regularization: float = 1.0, max_iter: int | None = None, random_state: int = 0) -> Any:
+    """Ridge regression; a greater `regularization` means smaller coefficients."""
+    from sklearn.linear_model import Ridge
+
+    return Ridge(alpha=regularization, max_iter=max_iter, random_state=random_state)
+
+
+_RATE = Range(0.01, 0.3)
+_ROUNDS = Range(50, 500)
+_L2 = Range(1e-3, 10.0)
+
+ESTIMATORS: Mapping[str, Estimator] = {
+    "hist_gradient_boosting": Estimator(
+        library="scikit-learn",
+        classifier="sklearn.ensemble.HistGradientBoostingClassifier",
+        regressor="sklearn.ensemble.HistGradientBoostingRegressor",
+        # 'auto' would hold out random rows above 10,000, across time and groups
+        defaults={"early_stopping": False},
+        fixed={},
+        space={
+            "learning_rate": _RATE,
+            "max_iter": _ROUNDS,
+            "max_leaf_nodes": Range(8, 128),
+            "min_samples_leaf": Range(5, 200),
+            "l2_regularization": _L2,
+        },
+    ),
+    "lightgbm": Estimator(
+        library="lightgbm",
+        classifier="lightgbm.LGBMClassifier",
+        regressor="lightgbm.LGBMRegressor",
+        defaults={},
+        fixed={"n_jobs": THREADS, "deterministic": True, "force_row_wise": True, "verbose": -1},
+        space={
+            "learning_rate": _RATE,
+            "n_estimators": _ROUNDS,
+            "num_leaves": Range(8, 128),
+            "min_child_samples": Range(5, 200),
+            "reg_lambda": _L2,
+            "colsample_bytree": Range(0.5, 1.0, log=False),
+        },
+    ),
+    "xgboost": Estimator(
+        library="xgboost-cpu",
+        classifier="xgboost.XGBClassifier",
+        regressor="xgboost.XGBRegressor",
+        defaults={},
+        fixed={"n_jobs": THREADS, "tree_method": "hist", "device": "cpu"},
+        space={
+            "learning_rate": _RATE,
+            "n_estimators": _ROUNDS,
+            "max_depth": Range(3, 9, log=False),
+            "min_child_weight": Range(1.0, 50.0),
+            "reg_lambda": _L2,
+            "colsample_bytree": Range(0.5, 1.0, log=False),
+        },
+    ),
+    "random_forest": Estimator(
+        library="scikit-learn",
+        classifier="sklearn.ensemble.RandomForestClassifier",
+        regressor="sklearn.ensemble.RandomForestRegressor",
+        # trees grown to the last row make a model of hundreds of megabytes; this bounds it near 10 MB a class
+        defaults={"max_leaf_nodes": 1024, "min_samples_leaf": 2},
+        fixed={"n_jobs": THREADS},
+        space={
+            "max_leaf_nodes": Range(64, 2048),
+            "min_samples_leaf": Range(1, 50),
+            "max_features": Range(0.1, 1.0, log=False),
+        },
+        reads_missing=False,
+    ),
+    "linear": Estimator(
+        library="scikit-learn",
+        classifier="kubeline.training.estimators.logistic",
+        regressor="kubeline.training.estimators.ridge",
+        defaults={},
+        fixed={},
+        space={"regularization": Range(1e-4, 1e3)},
+        reads_missing=False,
+        one_hot=True,
+    ),
+}

@@ -1,0 +1,145 @@
+"""Export to ONNX, and the gate that the two forms of a model agree."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from kubeline.errors import UserError
+from kubeline.model_package.manifest import Parity
+from kubeline.model_package.predictor import PREDICTION, PROBABILITIES, Predictions
+from kubeline.model_package.signature import Signature
+from kubeline.training import calibration, transformers
+from kubeline.training.calibration import Calibrated
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+OPSETS = {"": 18, "ai.onnx.ml": 3}
+
+
+def to_onnx(pipeline: Any, signature: Signature) -> bytes:
+    """The pipeline as an ONNX model: one input of shape (rows, 1) for each column, by its name; one output.
+
+    The output is ``output.probabilities`` (rows, classes) or ``output.prediction`` (rows, 1), float32.
+    """
+    from onnx import TensorProto, helper
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
+
+    _register()
+    types = {
+        "number": FloatTensorType,
+        "boolean": FloatTensorType,
+        "category": StringTensorType,
+        "datetime": DoubleTensorType,
+    }
+    inputs = [(feature.name, types[feature.kind]([None, 1])) for feature in signature.features]
+    classification = signature.classes is not None
+    model = convert_sklearn(
+        pipeline.classifier if isinstance(pipeline, Calibrated) else pipeline,
+        name="kubeline",
+        initial_types=inputs,
+        options={"zipmap": False} if classification else None,
+        target_opset=OPSETS,
+    )
+    output = model.graph.output[1 if classification else 0].name
+    if isinstance(pipeline, Calibrated):
+        output = calibration.append(model, output, pipeline)
+        del model.graph.output[:]
+        model.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, None]))
+    _rename(model, signature.names, output, PROBABILITIES if classification else PREDICTION)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _register() -> None:
+    """Make known to skl2onnx what it cannot convert by itself."""
+    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
+    from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common.shape_calculator import (
+        calculate_linear_classifier_output_shapes,
+        calculate_linear_regressor_output_shapes,
+    )
+
+    transformers.register()
+    options = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
+    for library, convert in (("lightgbm", convert_lightgbm), ("xgboost", convert_xgboost)):
+        module = __import__(library)
+        prefix = "LGBM" if library == "lightgbm" else "XGB"
+        classifier, regressor = getattr(module, f"{prefix}Classifier"), getattr(module, f"{prefix}Regressor")
+        update_registered_converter(
+            classifier,
+            f"Kubeline{prefix}Classifier",
+            calculate_linear_classifier_output_shapes,
+            convert,
+            options=options,
+        )
+        update_registered_converter(
+            regressor, f"Kubeline{prefix}Regressor", calculate_linear_regressor_output_shapes, convert
+        )
+
+
+def _rename(model: "ModelProto", inputs: Sequence[str], output: str, final: str) -> None:
+    """Give the graph's inputs the names of the columns, which skl2onnx changes, and keep a single output."""
+    graph = model.graph
+    names = {value.name: name for value, name in zip(graph.input, inputs, strict=True)}
+    names[output] = final
+
+    prefix = "internal."
+    while any(name.startswith(prefix) for name in inputs):
+        prefix = f"_{prefix}"
+
+    def renamed(name: str) -> str:
+        return names.get(name, prefix + name) if name else name  # an empty name is an absent optional input
+
+    for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        value.name = renamed(value.name)
+    for node in graph.node:
+        node.input[:] = [renamed(name) for name in node.input]
+        node.output[:] = [renamed(name) for name in node.output]
+    kept = [value for value in graph.output if value.name == final]
+    del graph.output[:]
+    graph.output.extend(kept)
+
+
+def check_parity(
+    expected: Predictions, actual: Predictions, *, scale: float, tolerance: float, rows: Array, frame: pd.DataFrame
+) -> Parity:
+    """Compare scikit-learn (`expected`) with ONNX (`actual`) on held-out rows.
+
+    Args:
+        expected: of scikit-learn.
+        actual: of ONNX, of the same rows.
+        scale: the standard deviation of a regression's target; differences count relative to the larger of it and
+            the size of the prediction. Not used for classification, where differences of probabilities count.
+        tolerance: the greatest difference that passes.
+        rows: the positions of the rows in the dataset, for the message.
+        frame: the features of the rows, for the message.
+
+    Raises:
+        UserError: names the worst row, its values and both predictions when it is beyond `tolerance`.
+    """
+    one, other = (
+        np.asarray(found.values if found.probabilities is None else found.probabilities, dtype=np.float64)
+        for found in (expected, actual)
+    )
+    if expected.probabilities is None:
+        by_row = np.abs(one - other) / np.maximum(np.abs(one), scale)
+    else:
+        by_row = np.abs(one - other).max(axis=1)
+    by_row = np.where(np.isfinite(by_row), by_row, np.inf)
+    worst = int(by_row.argmax())
+    if by_row[worst] > tolerance:
+        values = ", ".join(f"{name}={value!r}" for name, value in frame.iloc[worst].to_dict().items())
+        raise UserError(
+            f"ONNX and scikit-learn disagree beyond the tolerance {tolerance:g} on {int((by_row > tolerance).sum()):,} "
+            f"of {len(by_row):,} held-out rows, most ({by_row[worst]:.3g}) on row {rows[worst]} of the dataset "
+            f"({values}), where scikit-learn predicts {one[worst].tolist()} and ONNX {other[worst].tolist()}; "
+            f"choose another estimator or encoding, or raise tolerance"
+        )
+    return Parity(rows=len(by_row), max_difference=float(f"{by_row[worst]:.3g}"), tolerance=tolerance)

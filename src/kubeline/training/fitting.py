@@ -1,0 +1,102 @@
+"""One fit: preprocessing and estimator on some rows of a table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kubeline.errors import UserError
+from kubeline.model_package.predictor import Predictions
+from kubeline.model_package.signature import Kind
+from kubeline.training import estimators, preprocessing
+from kubeline.training.calibration import Calibrated, Method
+from kubeline.training.table import Table
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made, apart from the rows.
+
+    Attributes:
+        estimator: name of the estimator.
+        params: hyperparameters and settings of preprocessing.
+        balanced: whether every class has the same total weight.
+        seed: of everything random.
+    """
+
+    estimator: str
+    params: Mapping[str, Any]
+    balanced: bool
+    seed: int
+
+    def check(self, table: Table) -> None:
+        """Raise a :class:`UserError` for a name that is not known, before anything takes time."""
+        estimator = estimators.find(self.estimator)
+        _, rest = preprocessing.take(self.params, estimator, table.task)
+        estimator.build(table.task, rest, self.seed)
+        if self.balanced and table.classes is None:
+            raise UserError("balanced gives classes equal weight, and a regression has none; leave balanced off")
+
+    def fit(self, table: Table, rows: Array, kinds: Mapping[str, Kind]) -> Any:
+        """A fitted scikit-learn Pipeline.
+
+        Args:
+            table: the table.
+            rows: positions to learn from.
+            kinds: the features to use.
+
+        Raises:
+            UserError: when a hyperparameter has a value that the estimator refuses.
+        """
+        from sklearn.pipeline import Pipeline
+
+        estimator = estimators.find(self.estimator)
+        settings, params = preprocessing.take(self.params, estimator, table.task)
+        encoded = table.encoded.iloc[rows]
+        columns = preprocessing.build(encoded, kinds, estimator, settings, table.task, self.seed)
+        model = estimator.build(table.task, params, self.seed)
+        pipeline = Pipeline([("columns", columns), ("model", model)])
+        try:
+            pipeline.fit(encoded, table.y[rows], model__sample_weight=self.weights(table, rows))
+        except Exception as error:
+            if not _refuses_a_parameter(error):
+                raise
+            words = next(line for line in str(error).splitlines()[::-1] if line.strip())
+            raise UserError(f"estimator {self.estimator} refuses its parameters: {words.strip()}") from error
+        if self.estimator == "random_forest":
+            model.set_params(n_jobs=1)  # threads would sum the trees' answers in changing order
+        return pipeline
+
+    def weights(self, table: Table, rows: Array) -> Array | None:
+        """The weight of each row, or None when all count the same."""
+        given = table.weights[rows] if table.weights is not None else None
+        if not self.balanced:
+            return given
+        counts = np.bincount(table.y[rows], given)
+        classes = len(table.classes or ())
+        balance = np.divide(counts.sum(), classes * counts, out=np.zeros(len(counts)), where=counts > 0)
+        return balance[table.y[rows]] * (1.0 if given is None else given)
+
+
+def calibrate(pipeline: Any, method: Method, table: Table, rows: Array) -> Calibrated:
+    """Calibrate a fitted pipeline on rows that it did not learn from."""
+    weights = table.weights[rows] if table.weights is not None else None
+    return Calibrated(pipeline, method).fit(table.encoded.iloc[rows], table.y[rows], weights)
+
+
+def predict(model: Any, encoded: pd.DataFrame, classes: list[str] | None) -> Predictions:
+    """Predictions of the scikit-learn form of a model."""
+    if classes is None:
+        return Predictions(np.asarray(model.predict(encoded), dtype=np.float64).reshape(-1), None)
+    probabilities = np.asarray(model.predict_proba(encoded), dtype=np.float64)
+    return Predictions(np.array(classes, dtype=object)[probabilities.argmax(axis=1)], probabilities)
+
+
+def _refuses_a_parameter(error: Exception) -> bool:
+    from sklearn.utils._param_validation import InvalidParameterError
+
+    return isinstance(error, InvalidParameterError) or type(error).__name__ in ("LightGBMError", "XGBoostError")

@@ -1,0 +1,94 @@
+"""Validation metrics, and the score by which candidates are compared."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kubeline.model_package.predictor import Predictions
+from kubeline.model_package.signature import Task
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# Of each task: the metric that is the score, and its sign, so that a greater score is better.
+SCORES: dict[Task, tuple[str, str, float]] = {
+    "binary": ("roc_auc", "roc_auc", 1.0),
+    "multiclass": ("neg_log_loss", "log_loss", -1.0),
+    "regression": ("neg_rmse", "rmse", -1.0),
+}
+
+
+def measure(task: Task, y: Array, found: Predictions, weights: Array | None) -> dict[str, float]:
+    """All metrics of a task.
+
+    Args:
+        task: what is predicted.
+        y: positions of classes, or numbers; shape (rows,).
+        found: predictions for the same rows.
+        weights: of the rows, or None.
+
+    Returns:
+        Metrics by name: for classification log_loss, accuracy, balanced_accuracy, and for binary roc_auc,
+        average_precision, brier and f1 too, for multiclass macro_f1; for regression rmse, mae and r2. Those that are
+        not defined on these rows are left out.
+    """
+    if task == "regression":
+        values = _regression(y, found.values, weights)
+    else:
+        assert found.probabilities is not None
+        values = _classification(task, y, found.probabilities.astype(np.float64), weights)
+    return {name: float(value) for name, value in values.items() if np.isfinite(value)}
+
+
+def score(task: Task, metrics: dict[str, float]) -> tuple[str, float]:
+    """Name and value of the score; greater is better."""
+    name, metric, sign = SCORES[task]
+    return name, sign * metrics[metric]
+
+
+def _classification(task: Task, y: Array, probabilities: Array, weights: Array | None) -> dict[str, float]:
+    from sklearn import metrics
+
+    every = np.arange(probabilities.shape[1])
+    guess = probabilities.argmax(axis=1)
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)  # float32 sums to one only nearly
+    values = {
+        "log_loss": metrics.log_loss(y, probabilities, labels=every, sample_weight=weights),
+        "accuracy": metrics.accuracy_score(y, guess, sample_weight=weights),
+        "balanced_accuracy": _balanced_accuracy(y, guess, weights),
+    }
+    if task == "multiclass":
+        return {**values, "macro_f1": _f1(y, guess, average="macro", sample_weight=weights)}
+    positive = probabilities[:, 1]
+    return {
+        "roc_auc": metrics.roc_auc_score(y, positive, sample_weight=weights),
+        "average_precision": metrics.average_precision_score(y, positive, sample_weight=weights),
+        "brier": metrics.brier_score_loss(y, positive, sample_weight=weights),
+        "f1": _f1(y, guess, sample_weight=weights),
+        **values,
+    }
+
+
+def _f1(y: Array, guess: Array, **options: Any) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(y, guess, zero_division=0.0, **options))
+
+
+def _balanced_accuracy(y: Array, guess: Array, weights: Array | None) -> float:
+    """The mean recall of the classes that occur in `y`."""
+    weights = np.ones(len(y)) if weights is None else weights
+    total = np.bincount(y, weights)
+    right = np.bincount(y, weights * (y == guess))
+    return float(np.mean(right[total > 0] / total[total > 0]))
+
+
+def _regression(y: Array, values: Array, weights: Array | None) -> dict[str, float]:
+    from sklearn import metrics
+
+    functions: dict[str, Callable[..., float]] = {
+        "rmse": metrics.root_mean_squared_error,
+        "mae": metrics.mean_absolute_error,
+        "r2": metrics.r2_score,
+    }
+    return {name: function(y, values, sample_weight=weights) for name, function in functions.items()}

@@ -1,0 +1,124 @@
+"""What happens to columns before the model, fitted inside it and exported with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from kubeline.errors import UserError, listed
+from kubeline.model_package.signature import Kind, Task
+from kubeline.training.estimators import Estimator
+from kubeline.training.transformers import DATE_PARTS, DateParts, MissingFlags
+
+Encoding = Literal["ordinal", "one_hot", "target"]
+ENCODINGS = ("ordinal", "one_hot", "target")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How columns become numbers.
+
+    Attributes:
+        category_encoding: a number for each category by its frequency, a column for each, or the mean of the target.
+        max_categories: the most frequent categories that are told apart; rarer and unseen ones are one bucket.
+        date_parts: of `DATE_PARTS`.
+    """
+
+    category_encoding: Encoding
+    max_categories: int = 254  # the bins of the gradient boosting, less the bucket and the missing value
+    date_parts: Sequence[str] = DATE_PARTS
+
+
+def take(params: Mapping[str, Any], estimator: Estimator, task: Task) -> tuple[Preprocessing, dict[str, Any]]:
+    """Part the settings of preprocessing from the hyperparameters of the estimator.
+
+    Raises:
+        UserError: when a setting has a value that is not allowed.
+    """
+    rest = dict(params)
+    encoding = rest.pop("category_encoding", "one_hot" if estimator.one_hot else "ordinal")
+    if encoding not in ENCODINGS:
+        raise UserError(f"category_encoding '{encoding}' is not known; choose one of: {listed(ENCODINGS)}")
+    if encoding == "target" and task == "multiclass":
+        raise UserError("category_encoding 'target' cannot be exported for multiclass; choose ordinal or one_hot")
+    most = rest.pop("max_categories", 254)
+    if not isinstance(most, (int, float)) or most != int(most) or most < 1:
+        raise UserError(f"max_categories is {most!r}; expected a whole number of at least 1")
+    parts = rest.pop("date_parts", DATE_PARTS)
+    wrong = [part for part in parts if part not in DATE_PARTS]
+    if wrong or not parts:
+        raise UserError(f"date_parts is {listed(parts) or 'empty'}; expected some of: {listed(DATE_PARTS)}")
+    return Preprocessing(encoding, int(most), tuple(parts)), rest
+
+
+def build(
+    encoded: pd.DataFrame,
+    kinds: Mapping[str, Kind],
+    estimator: Estimator,
+    settings: Preprocessing,
+    task: Task,
+    seed: int,
+) -> Any:
+    """An unfitted ColumnTransformer whose output is float32, so that ONNX splits trees where scikit-learn does.
+
+    Args:
+        encoded: the rows to learn from, from which the categories that are told apart are taken.
+        kinds: the kind of each feature.
+        estimator: decides what numbers need.
+        settings: how categories and dates become numbers.
+        task: for target encoding.
+        seed: for target encoding.
+    """
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import make_pipeline
+
+    numbers = [name for name, kind in kinds.items() if kind in ("number", "boolean")]
+    categories = [name for name, kind in kinds.items() if kind == "category"]
+    dates = [name for name, kind in kinds.items() if kind == "datetime"]
+    steps: list[tuple[str, Any, list[str]]] = []
+    if numbers:
+        steps.append(("numbers", _numbers(estimator), numbers))
+    if numbers and not estimator.reads_missing:
+        steps.append(("missing", MissingFlags(), numbers))
+    if categories:
+        steps.append(("categories", _categories(encoded, categories, settings, task, seed), categories))
+    if dates:
+        parts: Any = DateParts(settings.date_parts)
+        if not estimator.reads_missing:
+            parts = make_pipeline(parts, _numbers(estimator))
+        steps.append(("dates", parts, dates))
+    return ColumnTransformer(steps, sparse_threshold=0.3 if estimator.one_hot else 0.0)
+
+
+def frequent(values: pd.Series, most: int) -> list[str]:
+    """The `most` frequent values, most frequent first, and by name where equal."""
+    counts = values.value_counts(sort=False)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [str(name) for name, _ in ordered[:most]]
+
+
+def _numbers(estimator: Estimator) -> Any:
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if estimator.reads_missing:
+        return "passthrough"
+    # a column may be all missing in one fold, and must keep its place there
+    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+    return make_pipeline(imputer, StandardScaler()) if estimator.one_hot else imputer
+
+
+def _categories(encoded: pd.DataFrame, names: list[str], settings: Preprocessing, task: Task, seed: int) -> Any:
+    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
+
+    if settings.category_encoding == "target":
+        kind = "continuous" if task == "regression" else "binary"
+        return TargetEncoder(target_type=kind, random_state=seed)
+    # rarest first: the bucket of rare and unseen ones is -1, next to the rarest
+    kept = [frequent(encoded[name], settings.max_categories)[::-1] for name in names]
+    if settings.category_encoding == "one_hot":
+        return OneHotEncoder(categories=kept, handle_unknown="ignore", dtype=np.float32)
+    return OrdinalEncoder(categories=kept, handle_unknown="use_encoded_value", unknown_value=-1, dtype=np.float32)

@@ -1,0 +1,99 @@
+"""The page about one training."""
+
+from typing import TYPE_CHECKING
+
+from kubeline.reports import Report, facts, figure, table, text, verdict
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from kubeline.model_package.package import ModelPackage
+    from kubeline.training.train import Settings, Trained
+    from kubeline.training.tuning import Tuning
+
+
+def render(trained: "Trained", package: "ModelPackage", settings: "Settings") -> Report:
+    """Validation metrics, parity, features, tuning, and what made the model."""
+    signature = trained.signature
+    page = Report(f"Training of {signature.target}", f"{signature.task}, {settings.estimator}")
+    page.add("Validation", *_validation(trained))
+    page.add("Agreement of ONNX and scikit-learn", _parity(trained))
+    page.add("Features", *_features(trained))
+    if trained.tuning is not None:
+        page.add("Tuning", *_tuning(trained.tuning, trained.score_name))
+    page.add("Parameters", facts({name: _plain(value) for name, value in trained.params.items()}))
+    page.add("Package", facts(_origin(package)))
+    return page
+
+
+def _validation(trained: "Trained") -> "list[Markup]":
+    how = "the last rows by time" if trained.table.times is not None else "random rows"
+    if trained.table.groups is not None:
+        how = "whole groups"
+    rest = len(trained.table.y) - trained.rows - len(trained.held)
+    words = (
+        f"The model learned from {trained.rows:,} rows and was scored on {len(trained.held):,} it did not see ({how}). "
+        f"It was not fitted again on these afterwards, so the figures below are of the very model in the package."
+    )
+    if rest:
+        words += f" {rest:,} further rows calibrated its probabilities."
+    return [text(words), table(["metric", "value"], sorted(trained.metrics.items()))]
+
+
+def _parity(trained: "Trained") -> "Markup":
+    parity = trained.parity
+    kind = "probabilities" if trained.signature.classes is not None else "predictions, relative to their size,"
+    return verdict(
+        f"ONNX and scikit-learn agree on all {parity.rows:,} held-out rows",
+        "good",
+        [f"their {kind} differ by at most {parity.max_difference:.2g}; the tolerance is {parity.tolerance:g}"],
+    )
+
+
+def _features(trained: "Trained") -> "list[Markup]":
+    rows = []
+    for feature in trained.signature.features:
+        column = trained.table.raw.column(feature.name)
+        missing = int(column.is_null(nan_is_null=True).to_numpy().sum()) / max(len(column), 1)
+        known = f"{len(feature.categories):,} told apart" if feature.categories is not None else ""
+        rows.append([feature.name, feature.kind, known, f"{missing:.1%}"])
+    blocks = [table(["column", "kind", "categories", "missing"], rows)]
+    return blocks + [text(note[0].upper() + note[1:] + ".") for note in trained.notes]
+
+
+def _tuning(tuning: "Tuning", score_name: str) -> "list[Markup]":
+    from kubeline.reports.plots import axes
+
+    drawing, [axis] = axes(width=6.0)
+    done = [(number, trial.score) for number, trial in enumerate(tuning.trials) if trial.score is not None]
+    best = [max(score for _, score in done[: index + 1]) for index in range(len(done))]
+    axis.plot([number for number, _ in done], [score for _, score in done], "o", label="trial")
+    axis.step([number for number, _ in done], best, where="post", label="best so far")
+    axis.set(xlabel="trial (0: the defaults)", ylabel=f"{score_name}, mean of the folds")
+    axis.legend()
+    rows = [
+        [number, "stopped early" if trial.score is None else trial.score, _plain(trial.params) or "defaults"]
+        for number, trial in enumerate(tuning.trials)
+    ]
+    rows.sort(key=lambda row: row[1] if isinstance(row[1], float) else float("-inf"), reverse=True)
+    caption = f"Score of {len(tuning.trials)} trials; {len(tuning.trials) - len(done)} were stopped early."
+    return [figure(drawing, caption), table(["trial", score_name, "parameters"], rows[:10], "The ten best trials.")]
+
+
+def _origin(package: "ModelPackage") -> dict[str, object]:
+    manifest = package.manifest
+    return {
+        "package digest": package.digest,
+        "dataset fingerprint": manifest.dataset_fingerprint,
+        "git revision": manifest.git_revision or "unknown",
+        "seed": str(manifest.seed),
+        **manifest.versions,
+    }
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_plain(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_plain(item) for item in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,269 @@
+"""From a dataset to what a model learns from: roles of columns, kinds of features, the task, the target."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.types as pat
+
+from kubeline.data.dataset import open_dataset, require_columns
+from kubeline.errors import UserError, listed
+from kubeline.model_package.signature import Feature, Kind, Signature, Task, encode_column, labels
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+MAX_CLASSES = 100
+WHOLE_NUMBER_CLASSES = 20  # a whole-number target with more different values is taken for a regression
+TASKS = ("auto", "binary", "multiclass", "regression")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which column is what; empty names are not given."""
+
+    target: str
+    exclude: Sequence[str] = ()
+    group: str = ""
+    time: str = ""
+    weight: str = ""
+
+    def check(self, columns: Sequence[str]) -> None:
+        """Raise a :class:`UserError` when a column is not there or has two roles."""
+        taken: dict[str, str] = {}
+        for role, name in (
+            ("target", self.target),
+            ("group", self.group),
+            ("time", self.time),
+            ("weight", self.weight),
+        ):
+            if name and name in taken:
+                raise UserError(f"column '{name}' is given as {taken[name]} and as {role}; name two different columns")
+            taken[name] = role
+        if self.group and self.time:
+            raise UserError(
+                f"group_column '{self.group}' and time_column '{self.time}' ask for two different splits; "
+                f"give one of them, and put the other in exclude"
+            )
+
+    @property
+    def others(self) -> set[str]:
+        """The columns that are not features."""
+        return {self.target, self.group, self.time, self.weight, *self.exclude}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A checked table, in memory.
+
+    Attributes:
+        raw: the rows as they came.
+        encoded: the feature columns as the model reads them, see :meth:`Signature.encode`.
+        kinds: the kind of each feature.
+        task: what is predicted.
+        classes: of a classification, in order.
+        y: int64 positions in `classes`, or float64 numbers; shape (rows,).
+        weights: float64, shape (rows,), or None.
+        groups: int64 codes, shape (rows,), or None.
+        times: float64, shape (rows,), or None.
+        notes: what a person should know about the columns.
+    """
+
+    raw: pa.Table
+    encoded: pd.DataFrame
+    kinds: dict[str, Kind]
+    task: Task
+    classes: list[str] | None
+    y: Array
+    weights: Array | None
+    groups: Array | None
+    times: Array | None
+    notes: list[str]
+
+
+def read(path: str, roles: Roles, task: str) -> Table:
+    """Read the dataset at `path`, and check everything that can be checked before a model is fitted.
+
+    Raises:
+        UserError: names the column and what is wrong with it.
+    """
+    dataset = open_dataset(path)
+    for role, names in (
+        ("target", [roles.target]),
+        ("group column", [roles.group]),
+        ("time column", [roles.time]),
+        ("weight column", [roles.weight]),
+        ("excluded column", roles.exclude),
+    ):
+        require_columns(dataset, [name for name in names if name or role == "target"], role)
+    roles.check(dataset.schema.names)
+    raw = dataset.to_table()
+    if raw.num_rows < 2:
+        raise UserError(f"the dataset has {raw.num_rows} rows; training needs at least 2")
+    found, classes, y = _target(raw, roles.target, task)
+    kinds, notes = _kinds(raw, roles)
+    frame = raw.select(list(kinds)).to_pandas()
+    encoded = pd.DataFrame({name: encode_column(frame[name], kind) for name, kind in kinds.items()})
+    for name, kind in kinds.items():
+        if kind == "category":
+            _refuse_numbers_as_text(encoded[name])
+    return Table(
+        raw=raw,
+        encoded=encoded,
+        kinds=kinds,
+        task=found,
+        classes=classes,
+        y=y,
+        weights=_weights(raw, roles.weight),
+        groups=_groups(raw, roles.group),
+        times=_times(raw, roles.time),
+        notes=notes,
+    )
+
+
+def column(raw: pa.Table, name: str) -> pd.Series:
+    """One column as a pandas series with its name."""
+    return raw.column(name).to_pandas().rename(name)
+
+
+def _target(raw: pa.Table, name: str, task: str) -> tuple[Task, list[str] | None, Array]:
+    if task not in TASKS:
+        raise UserError(f"task '{task}' is not known; choose one of: {listed(TASKS)}")
+    values = column(raw, name)
+    missing = int(values.isna().sum())
+    if missing:
+        raise UserError(f"target '{name}' is missing in {missing:,} of {len(values):,} rows; remove or fill them first")
+    kind = raw.schema.field(name).type
+    numeric = pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind)
+    distinct = values.nunique()
+    if distinct == 1:
+        raise UserError(f"target '{name}' has the one value {values.iloc[0]} in every row; there is nothing to learn")
+    if numeric:
+        encode_column(values, "number", np.float64)  # refuses infinite values
+    found = _task(name, values, task, numeric, distinct)
+    if found == "regression":
+        if not numeric:
+            raise UserError(
+                f"task regression needs a target of numbers, but '{name}' has the type {kind}; "
+                f"choose task binary or multiclass, or convert the column"
+            )
+        return found, None, encode_column(values, "number", np.float64)
+    return (found, *_classes(name, values, numeric))
+
+
+def _task(name: str, values: pd.Series, task: str, numeric: bool, distinct: int) -> Task:
+    if task == "regression":
+        return "regression"
+    if task == "binary" and distinct != 2:
+        raise UserError(
+            f"task binary needs a target of two classes, but '{name}' has {distinct:,}; choose another task"
+        )
+    if task == "auto" and numeric and distinct > 2:
+        is_whole = bool((values == values.round()).all()) if pd.api.types.is_integer_dtype(values.dtype) else False
+        if not is_whole or distinct > WHOLE_NUMBER_CLASSES:
+            return "regression"
+    if distinct > MAX_CLASSES:
+        raise UserError(
+            f"target '{name}' has {distinct:,} different values, and at most {MAX_CLASSES} classes can be learned; "
+            f"name another target, or merge rare classes"
+        )
+    if task == "multiclass":
+        return "multiclass"
+    return "binary" if distinct == 2 else "multiclass"
+
+
+def _classes(name: str, values: pd.Series, numeric: bool) -> tuple[list[str], Array]:
+    """Class labels in order (numbers by size, text by letters) and the position of each row's label."""
+    found = labels(values)
+    counts = pd.Series(found).value_counts()
+    if counts.min() < 2:
+        raise UserError(
+            f"class '{counts.idxmin()}' of target '{name}' has a single row, so it cannot be both learned and "
+            f"validated; add rows, or remove or merge the class"
+        )
+    classes = sorted(counts.index, key=float) if numeric else sorted(counts.index)
+    return classes, pd.Index(classes).get_indexer(pd.Index(found)).astype(np.int64)
+
+
+def _kinds(raw: pa.Table, roles: Roles) -> tuple[dict[str, Kind], list[str]]:
+    kinds: dict[str, Kind] = {}
+    notes = []
+    for field in raw.schema:
+        if field.name in roles.others:
+            continue
+        if raw.column(field.name).null_count == raw.num_rows:
+            notes.append(f"column '{field.name}' is not used: all its values are missing")
+            continue
+        kinds[field.name] = _kind(field)
+    if not kinds:
+        raise UserError(
+            f"no feature is left: of the columns {listed(raw.schema.names)}, all are the target, excluded, the group, "
+            f"time or weight column, or without any value"
+        )
+    return kinds, notes
+
+
+def _kind(field: pa.Field) -> Kind:
+    kind = field.type.value_type if pat.is_dictionary(field.type) else field.type
+    if pat.is_boolean(kind):
+        return "boolean"
+    if pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind):
+        return "number"
+    if pat.is_string(kind) or pat.is_large_string(kind):
+        return "category"
+    if pat.is_timestamp(kind) or pat.is_date(kind):
+        return "datetime"
+    raise UserError(
+        f"column '{field.name}' has the type {kind}, which is no feature; exclude it, or convert it to numbers, text, "
+        f"booleans or dates"
+    )
+
+
+def _refuse_numbers_as_text(values: pd.Series) -> None:
+    """Refuse a column of numbers that a stray text made a column of text, which would learn every number by heart."""
+    distinct = pd.Series(values.unique())
+    distinct = distinct[distinct.str.strip() != ""]
+    if len(distinct) <= WHOLE_NUMBER_CLASSES:
+        return
+    strays = distinct[pd.to_numeric(distinct, errors="coerce").isna()]
+    if 0 < len(strays) <= 0.1 * len(distinct):
+        raise UserError(
+            f"column '{values.name}' holds numbers as text and, in row {int((values == strays.iloc[0]).argmax())}, "
+            f"'{strays.iloc[0]}'; make such values missing and the column numbers, or exclude it"
+        )
+
+
+def _weights(raw: pa.Table, name: str) -> Array | None:
+    if not name:
+        return None
+    weights = encode_column(column(raw, name), "number", np.float64)
+    if np.isnan(weights).any():
+        raise UserError(f"weight column '{name}' is missing in {int(np.isnan(weights).sum()):,} rows; fill them")
+    if (weights < 0).any():
+        row = int(np.flatnonzero(weights < 0)[0])
+        raise UserError(f"weight column '{name}' holds {weights[row]:g} in row {row}; weights must be 0 or greater")
+    if not weights.any():
+        raise UserError(f"weight column '{name}' is 0 in every row; at least one row must count")
+    return weights
+
+
+def _groups(raw: pa.Table, name: str) -> Array | None:
+    if not name:
+        return None
+    codes, _ = pd.factorize(column(raw, name))
+    if (codes < 0).any():
+        raise UserError(f"group column '{name}' is missing in {int((codes < 0).sum()):,} rows; fill or remove them")
+    return codes.astype(np.int64)
+
+
+def _times(raw: pa.Table, name: str) -> Array | None:
+    if not name:
+        return None
+    kind = raw.schema.field(name).type
+    is_number = pat.is_integer(kind) or pat.is_floating(kind)
+    times = encode_column(column(raw, name), "number" if is_number else "datetime", np.float64)
+    if np.isnan(times).any():
+        raise UserError(f"time column '{name}' is missing in {int(np.isnan(times).sum()):,} rows; fill or remove them")
+    return times

@@ -1,0 +1,321 @@
+"""Train a model and write it as a verified model package."""
+
+import io
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kubeline.artifacts import Artifact, describe, finite, publish, step
+from kubeline.data.dataset import DatasetWriter, iter_batches, open_dataset
+from kubeline.errors import UserError, listed
+from kubeline.model_package import package as files
+from kubeline.model_package.manifest import Parity
+from kubeline.model_package.predictor import Predictions, Predictor
+from kubeline.model_package.signature import Feature, Kind, Signature
+from kubeline.training import calibration, estimators, metrics, preprocessing
+from kubeline.training.fitting import Recipe, calibrate, predict
+from kubeline.training.golden import golden_rows
+from kubeline.training.holdout import hold_out
+from kubeline.training.table import Roles, Table, read
+from kubeline.training.tuning import Tuning, tune
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of :func:`run` that are not names of columns."""
+
+    task: str
+    estimator: str
+    params: Mapping[str, Any]
+    balanced: bool
+    calibration: str
+    tuning_trials: int
+    tuning_minutes: float
+    folds: int
+    validation_fraction: float
+    tolerance: float
+    seed: int
+
+    def check(self) -> None:
+        """Raise a :class:`UserError` for a value that is not allowed."""
+        estimators.find(self.estimator)
+        if self.calibration not in calibration.METHODS:
+            raise UserError(
+                f"calibration '{self.calibration}' is not known; choose one of: {listed(calibration.METHODS)}"
+            )
+        if not 0 < self.validation_fraction < 1:
+            raise UserError(f"validation_fraction is {self.validation_fraction:g}; expected a share between 0 and 1")
+        if self.tuning_trials < 0:
+            raise UserError(f"tuning_trials is {self.tuning_trials}; expected 0 (no tuning) or more")
+        if not self.tuning_minutes > 0:
+            raise UserError(f"tuning_minutes is {self.tuning_minutes:g}; expected more than 0")
+        if not self.tolerance > 0:
+            raise UserError(f"tolerance is {self.tolerance:g}; expected more than 0")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed is {self.seed}; expected a whole number from 0 to 4294967295")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted model and what was found out about it, before anything is written."""
+
+    table: Table
+    signature: Signature
+    model: Any
+    onnx: bytes
+    held: Array  # positions of the held-out rows
+    predictions: Predictions  # of ONNX, for the held-out rows
+    parity: Parity
+    metrics: dict[str, float]
+    score_name: str
+    score: float
+    params: dict[str, Any]
+    tuning: Tuning | None
+    rows: int  # learned from
+    notes: list[str]
+
+
+@step
+def run(
+    dataset: Artifact,
+    model: Artifact,
+    metrics: Artifact,
+    report: Artifact,
+    *,
+    target: str,
+    task: str = "auto",
+    estimator: str = "hist_gradient_boosting",
+    params: Mapping[str, Any] | None = None,
+    exclude: Sequence[str] = (),
+    group_column: str = "",
+    time_column: str = "",
+    weight_column: str = "",
+    balanced: bool = False,
+    calibration: str = "none",
+    tuning_trials: int = 0,
+    tuning_minutes: float = 10.0,
+    folds: int = 5,
+    validation_fraction: float = 0.1,
+    tolerance: float = 1e-5,
+    seed: int = 0,
+) -> None:
+    """Train on `dataset` and write the package, its metrics and the report; see the component `train`.
+
+    Raises:
+        UserError: one sentence about what in the table or the parameters is wrong; nothing is written then.
+    """
+    from kubeline.training.report import render
+
+    roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
+    settings = Settings(
+        task, estimator, params or {}, balanced, calibration, tuning_trials, tuning_minutes, folds,
+        validation_fraction, tolerance, seed,
+    )  # fmt: skip
+    settings.check()
+    trained = fit(dataset.path, roles, settings)
+    fingerprint = dataset.metadata.get("fingerprint") or fingerprint_of(dataset.path)
+    with publish(model.path) as folder:
+        package = write(folder, trained, settings, str(fingerprint))
+        page = render(trained, package, settings)
+    page.write(report.path)
+    describe(model, package.metadata())
+    describe(metrics, {**trained.metrics, "parity_max_difference": trained.parity.max_difference})
+
+
+def fit(path: str, roles: Roles, settings: Settings) -> Trained:
+    """Everything from the table to a model that passed the parity gate.
+
+    The model that is returned is the one that was scored: it is not fitted again on the held-out rows, so that the
+    validation score, the parity and the golden rows all speak of the model that is shipped.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(estimators.THREADS):
+        table = read(path, roles, settings.task)
+        recipe = Recipe(settings.estimator, dict(settings.params), settings.balanced, settings.seed)
+        recipe.check(table)
+        if settings.calibration != "none" and table.classes is None:
+            raise UserError("calibration corrects probabilities, and a regression has none; leave calibration at none")
+        every = np.arange(len(table.y))
+        rows, held = hold_out(table, every, settings.validation_fraction, settings.seed, "validation")
+        calibrated_on = None
+        if settings.calibration != "none":
+            rows, calibrated_on = hold_out(table, rows, settings.validation_fraction, settings.seed, "calibration")
+        kinds, notes = _present(table, rows)
+        tuning = None
+        if settings.tuning_trials:
+            tuning = tune(
+                recipe, table, rows, kinds,
+                trials=settings.tuning_trials, minutes=settings.tuning_minutes, number=settings.folds,
+            )  # fmt: skip
+            recipe = Recipe(recipe.estimator, {**recipe.params, **tuning.best}, recipe.balanced, recipe.seed)
+        model = recipe.fit(table, rows, kinds)
+        if calibrated_on is not None:
+            model = calibrate(model, settings.calibration, table, calibrated_on)  # type: ignore[arg-type]
+    return _examine(table, roles, settings, recipe, kinds, model, rows, held, tuning, notes)
+
+
+def _present(table: Table, rows: Array) -> tuple[dict[str, Kind], list[str]]:
+    """The features that have a value in the rows to learn from."""
+    kinds = dict(table.kinds)
+    notes = list(table.notes)
+    for name, kind in table.kinds.items():
+        values = table.encoded[name].to_numpy()[rows]
+        empty = (values == "").all() if kind == "category" else np.isnan(values).all()
+        if empty:
+            del kinds[name]
+            notes.append(f"column '{name}' is not used: it has no value in the rows to learn from")
+    if not kinds:
+        raise UserError("no feature is left: no column has a value in the rows to learn from")
+    return kinds, notes
+
+
+def _examine(
+    table: Table, roles: Roles, settings: Settings, recipe: Recipe, kinds: dict[str, Kind], model: Any,
+    rows: Array, held: Array, tuning: Tuning | None, notes: list[str],
+) -> Trained:  # fmt: skip
+    """Export the model, hold both forms against each other, and score what will serve."""
+    from kubeline.training.export import check_parity, to_onnx
+
+    prepared, hyper = preprocessing.take(recipe.params, estimators.find(recipe.estimator), table.task)
+    features = [
+        Feature(
+            name=name,
+            kind=kind,
+            categories=preprocessing.frequent(table.encoded[name].iloc[rows], prepared.max_categories)
+            if kind == "category"
+            else None,
+        )
+        for name, kind in kinds.items()
+    ]
+    signature = Signature(features=features, target=roles.target, task=table.task, classes=table.classes)
+    onnx = to_onnx(model, signature)
+    encoded = table.encoded[list(kinds)].iloc[held]
+    inputs = {name: encoded[name].to_numpy()[:, None] for name in kinds}
+    found = Predictor(onnx, signature, threads=1).predict_inputs(inputs)
+    parity = check_parity(
+        predict(model, table.encoded.iloc[held], table.classes),
+        found,
+        scale=float(np.std(table.y)),
+        tolerance=settings.tolerance,
+        rows=held,
+        frame=encoded,
+    )
+    weights = table.weights[held] if table.weights is not None else None
+    measured = metrics.measure(table.task, table.y[held], found, weights)
+    if metrics.SCORES[table.task][1] not in measured:
+        raise UserError("the held-out rows cannot score a model: their weights leave out a class; check the weights")
+    name, score = metrics.score(table.task, measured)
+    params = {
+        **estimators.find(recipe.estimator).defaults,
+        **hyper,
+        "category_encoding": prepared.category_encoding,
+        "max_categories": prepared.max_categories,
+        "date_parts": list(prepared.date_parts),
+        "balanced": recipe.balanced,
+        "calibration": settings.calibration,
+        "validation_fraction": settings.validation_fraction,
+    }
+    return Trained(
+        table,
+        signature,
+        model,
+        onnx,
+        held,
+        found,
+        parity,
+        measured,
+        name,
+        score,
+        finite(params),
+        tuning,
+        len(rows),
+        notes,
+    )
+
+
+def write(folder: Path, trained: Trained, settings: Settings, fingerprint: str) -> files.ModelPackage:
+    """Write the package into a new `folder`."""
+    import joblib
+
+    sklearn = io.BytesIO()
+    joblib.dump(trained.model, sklearn)
+    content = {
+        files.ONNX: trained.onnx,
+        files.SKLEARN: sklearn.getvalue(),
+        files.SIGNATURE: trained.signature.model_dump_json(indent=2).encode(),
+        files.GOLDEN: golden_rows(trained.table, trained.signature, trained.held, trained.predictions),
+        files.REFERENCE: _reference(trained),
+    }
+    return files.write_package(
+        folder,
+        content,
+        versions=_versions(settings.estimator),
+        dataset_fingerprint=fingerprint,
+        estimator=settings.estimator,
+        params=trained.params,
+        metrics=trained.metrics,
+        score_name=trained.score_name,
+        score=trained.score,
+        parity=trained.parity,
+        git_revision=_git_revision(),
+        seed=settings.seed,
+    )
+
+
+def _reference(trained: Trained) -> bytes:
+    """The profile of all features, and of the predictions for rows the model did not learn from."""
+    import json
+
+    from kubeline.drift import profile
+
+    names = trained.signature.names
+    kinds: dict[str, str] = {feature.name: feature.kind for feature in trained.signature.features}
+    frame = trained.table.raw.select(names).to_pandas()
+    reference = profile.build(frame, kinds, prediction_columns(trained.predictions, trained.signature))
+    return json.dumps(reference, indent=1, ensure_ascii=False).encode()
+
+
+def prediction_columns(found: Predictions, signature: Signature) -> pd.DataFrame:
+    """Predictions as columns: ``probability.<class>``, or ``prediction`` for a regression."""
+    if found.probabilities is None:
+        return pd.DataFrame({"prediction": found.values})
+    columns = [f"probability.{label}" for label in signature.classes or ()]
+    return pd.DataFrame(found.probabilities, columns=columns)
+
+
+def fingerprint_of(path: str) -> str:
+    """The fingerprint of a dataset that came without one, as its writer would have computed it."""
+    with tempfile.TemporaryDirectory() as place:
+        with DatasetWriter(Path(place) / "copy", open_dataset(path).schema) as writer:
+            for batch in iter_batches(path):
+                writer.write(batch)
+        return str(writer.metadata("")["fingerprint"])
+
+
+def _versions(estimator: str) -> dict[str, str]:
+    names = {"kubeline", "scikit-learn", "numpy", "pandas", "onnx", "onnxruntime", "skl2onnx"}
+    names.add(estimators.find(estimator).library)
+    return {"python": platform.python_version(), **{name: version(name) for name in sorted(names)}}
+
+
+def _git_revision() -> str:
+    """``KUBELINE_GIT_REVISION``, or the commit of the working directory, or empty."""
+    given = os.environ.get("KUBELINE_GIT_REVISION")
+    git = shutil.which("git")
+    if given is not None or git is None:
+        return given or ""
+    done = subprocess.run([git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip() if done.returncode == 0 else ""

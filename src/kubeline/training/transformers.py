@@ -1,0 +1,167 @@
+"""Two transformers that scikit-learn lacks, with their converters to ONNX."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+DATE_PARTS = ("year", "month", "day", "weekday", "hour")
+
+
+class _Number(Protocol):
+    """Arithmetic that NumPy arrays and nodes of an ONNX graph have in common."""
+
+    def __add__(self, other: Any) -> Any: ...
+    def __sub__(self, other: Any) -> Any: ...
+    def __rmul__(self, other: Any) -> Any: ...
+    def __truediv__(self, other: Any) -> Any: ...
+
+
+N = TypeVar("N", bound=_Number)
+
+
+def date_parts(seconds: N, floor: Callable[[N], N]) -> dict[str, N]:
+    """The parts of a moment given in seconds since 1970-01-01 UTC, in the proleptic Gregorian calendar.
+
+    Written once for NumPy and for ONNX, with nothing but floor and the four operations, all exact in float64; NaN
+    gives NaN. The calendar is "civil_from_days" of Howard Hinnant, https://howardhinnant.github.io/date_algorithms.html
+    (years begin in March, so that the leap day comes last).
+
+    Returns:
+        year, month (1 to 12), day (1 to 31), weekday (Monday is 0), hour (0 to 24, minutes as a fraction).
+    """
+    days = floor(seconds / 86400.0)
+    hour = (seconds - 86400.0 * days) / 3600.0
+    weekday = (days + 3.0) - 7.0 * floor((days + 3.0) / 7.0)
+    shifted = days + 719468.0
+    era = floor(shifted / 146097.0)
+    day_of_era = shifted - 146097.0 * era
+    leap_days = floor(day_of_era / 1460.0) - floor(day_of_era / 36524.0) + floor(day_of_era / 146096.0)
+    year_of_era = floor((day_of_era - leap_days) / 365.0)
+    day_of_year = day_of_era - (365.0 * year_of_era + floor(year_of_era / 4.0) - floor(year_of_era / 100.0))
+    march_month = floor((5.0 * day_of_year + 2.0) / 153.0)  # 0 is March, 11 is February
+    day = day_of_year - floor((153.0 * march_month + 2.0) / 5.0) + 1.0
+    new_year = floor(march_month / 10.0)  # 1 in January and February
+    month = march_month + 3.0 - 12.0 * new_year
+    year = year_of_era + 400.0 * era + new_year
+    return {"year": year, "month": month, "day": day, "weekday": weekday, "hour": hour}
+
+
+class DateParts(TransformerMixin, BaseEstimator):
+    """Turns columns of float64 epoch seconds into float32 parts of the date: all parts of one column, then the next."""
+
+    def __init__(self, parts: Sequence[str] = DATE_PARTS):
+        self.parts = parts
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learns only the number of columns."""
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X: Any) -> Array:
+        """From shape (rows, columns) to (rows, columns x parts)."""
+        seconds = np.asarray(X, dtype=np.float64)
+        found = date_parts(seconds, np.floor)
+        stacked = np.stack([found[part] for part in self.parts], axis=2)
+        return stacked.reshape(len(seconds), -1).astype(np.float32)
+
+
+class MissingFlags(TransformerMixin, BaseEstimator):
+    """Turns each column into a float32 column that is 1 where the value is missing."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learns only the number of columns."""
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X: Any) -> Array:
+        """Keeps the shape (rows, columns)."""
+        return np.isnan(np.asarray(X)).astype(np.float32)
+
+
+class _Node:
+    """A value of an ONNX graph under construction, float64; each operation adds a node to the graph."""
+
+    def __init__(self, name: str, scope: Any, container: Any):
+        self.name, self.scope, self.container = name, scope, container
+
+    def apply(self, operation: str, *others: Any) -> "_Node":
+        names = [self.name, *(self._constant(other) for other in others)]
+        output = self.scope.get_unique_variable_name("date_part")
+        self.container.add_node(operation, names, output, name=self.scope.get_unique_operator_name(operation))
+        return _Node(output, self.scope, self.container)
+
+    def _constant(self, value: Any) -> str:
+        from onnx import TensorProto
+
+        if isinstance(value, _Node):
+            return value.name
+        name: str = self.scope.get_unique_variable_name("constant")
+        self.container.add_initializer(name, TensorProto.DOUBLE, [], [value])
+        return name
+
+    def __add__(self, other: Any) -> "_Node":
+        return self.apply("Add", other)
+
+    def __sub__(self, other: Any) -> "_Node":
+        return self.apply("Sub", other)
+
+    def __rmul__(self, other: float) -> "_Node":
+        return self.apply("Mul", other)
+
+    def __truediv__(self, other: float) -> "_Node":
+        return self.apply("Div", other)
+
+
+def _floor(node: _Node) -> _Node:
+    return node.apply("Floor")
+
+
+def _convert_date_parts(scope: Any, operator: Any, container: Any) -> None:
+    transformer: DateParts = operator.raw_operator
+    found = date_parts(_Node(operator.inputs[0].full_name, scope, container), _floor)
+    stacked = []
+    for part in transformer.parts:
+        name = scope.get_unique_variable_name("stacked")
+        shape = scope.get_unique_variable_name("shape")
+        container.add_initializer(shape, 7, [3], [0, -1, 1])  # (rows, columns) to (rows, columns, 1)
+        container.add_node("Reshape", [found[part].name, shape], name, name=scope.get_unique_operator_name("Reshape"))
+        stacked.append(name)
+    joined, flat, shape = (scope.get_unique_variable_name(word) for word in ("joined", "flat", "shape"))
+    container.add_node("Concat", stacked, joined, axis=2, name=scope.get_unique_operator_name("Concat"))
+    container.add_initializer(shape, 7, [2], [-1, transformer.n_features_in_ * len(transformer.parts)])
+    container.add_node("Reshape", [joined, shape], flat, name=scope.get_unique_operator_name("Reshape"))
+    container.add_node("Cast", flat, operator.outputs[0].full_name, to=1, name=scope.get_unique_operator_name("Cast"))
+
+
+def _convert_missing_flags(scope: Any, operator: Any, container: Any) -> None:
+    flags = scope.get_unique_variable_name("missing")
+    container.add_node("IsNaN", operator.inputs[0].full_name, flags, name=scope.get_unique_operator_name("IsNaN"))
+    container.add_node("Cast", flags, operator.outputs[0].full_name, to=1, name=scope.get_unique_operator_name("Cast"))
+
+
+def _parse(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None) -> list[Any]:
+    """Declare a float32 output, where the default parser takes the type of the input."""
+    from skl2onnx.common.data_types import FloatTensorType
+
+    alias = _ALIASES[type(model)]
+    operator = scope.declare_local_operator(alias, model)
+    operator.inputs = inputs
+    width = model.n_features_in_ * (len(model.parts) if isinstance(model, DateParts) else 1)
+    operator.outputs.append(scope.declare_local_variable("variable", FloatTensorType([None, width])))
+    outputs: list[Any] = operator.outputs
+    return outputs
+
+
+_ALIASES = {DateParts: "KubelineDateParts", MissingFlags: "KubelineMissingFlags"}
+
+
+def register() -> None:
+    """Make the two transformers known to skl2onnx."""
+    from skl2onnx import update_registered_converter
+
+    for kind, convert in ((DateParts, _convert_date_parts), (MissingFlags, _convert_missing_flags)):
+        update_registered_converter(kind, _ALIASES[kind], lambda operator: None, convert, parser=_parse)
