@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRe
 
 from kubeline.infra_validation.golden import GoldenRows
 from kubeline.model_package import ModelPackage, Predictions
+from serving.model import PackageModel
 from tests.serving.conftest import Served
 from tests.serving.packages import ROWS
 
@@ -204,14 +204,18 @@ def test_probes_say_that_the_model_is_ready(tiny: Served, path: str) -> None:
     assert tiny.get(path.format(tiny.name))[0] == 200
 
 
-def test_health_is_answered_while_a_large_request_is_predicted(tiny: Served) -> None:
-    body = json.dumps({"instances": [list(RECORD.values())] * 200_000}).encode()
-    answers: list[int] = []
-    large = threading.Thread(target=lambda: answers.append(tiny.v1(body)[0]))
-    large.start()
-    alive = 0
-    while not answers and large.is_alive():
-        alive += tiny.get("/v2/health/live")[0] == 200
-    large.join()
-    assert answers == [200]
-    assert alive > 1
+def test_the_event_loop_goes_on_while_a_large_request_is_predicted(tiny: Served) -> None:
+    body = json.dumps({"instances": [list(RECORD.values())] * 50_000}).encode()
+
+    async def turns_of_the_loop() -> int:
+        model = PackageModel("tiny", tiny.package.path)
+        model.load()
+        answer = asyncio.create_task(model.predict(body))
+        turns = 0
+        while not answer.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert len((await answer)["predictions"]) == 50_000
+        return turns
+
+    assert asyncio.run(turns_of_the_loop()) > 10  # one, when predict keeps the loop to itself
