@@ -139,10 +139,10 @@ def column(values: pd.Series, kind: Kind) -> NumberProfile | CategoryProfile:
         return category_profile(kind, counts, missing)
     array = numbers(values, kind)
     edges = quantile_edges(array)
-    return number_profile(kind, edges, bin_counts(array, edges), int(np.isnan(array).sum()), array)
+    return number_profile(kind, edges, bin_counts(array, edges).tolist(), int(np.isnan(array).sum()), array)
 
 
-def number_profile(kind: Kind, edges: list[float], counts: Array, missing: int, sample: Array) -> NumberProfile:
+def number_profile(kind: Kind, edges: list[float], counts: list[int], missing: int, sample: Array) -> NumberProfile:
     """Put a profile together from counts over all rows and a sample (or all) of the values for display."""
     finite = sample[np.isfinite(sample)]
     quantiles = np.quantile(finite, np.linspace(0, 1, QUANTILES), method="inverted_cdf") if finite.size else finite
@@ -150,10 +150,10 @@ def number_profile(kind: Kind, edges: list[float], counts: Array, missing: int, 
         mean, std = (float(finite.mean()), float(finite.std())) if finite.size else (None, None)
     return NumberProfile(
         kind=kind,  # type: ignore[arg-type]
-        rows=int(counts.sum()) + missing,
+        rows=sum(counts) + missing,
         missing=missing,
         edges=edges,
-        counts=counts.tolist(),
+        counts=counts,
         integer=bool(finite.size and np.array_equal(finite, np.rint(finite))),
         mean=mean if mean is not None and np.isfinite(mean) else None,
         std=std if std is not None and np.isfinite(std) else None,
@@ -161,21 +161,23 @@ def number_profile(kind: Kind, edges: list[float], counts: Array, missing: int, 
     )
 
 
-def category_profile(kind: Kind, counts: Counter[str], missing: int, floor: int = 0) -> CategoryProfile:
+def category_profile(
+    kind: Kind, counts: Counter[str], missing: int, dropped: int = 0, floor: int = 0
+) -> CategoryProfile:
     """Keep the `MAX_CATEGORIES` most frequent categories by name and the rest as one number.
 
-    `floor` is how often a category may already have been left out of `counts`.
+    `dropped` rows are of categories that `counts` already left out, each of which may have up to `floor` rows.
     """
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     cut = ranked[MAX_CATEGORIES:]
-    other = sum(count for _, count in cut)
+    other = sum(count for _, count in cut) + dropped
     return CategoryProfile(
         kind=kind,  # type: ignore[arg-type]
-        rows=counts.total() + missing,
+        rows=counts.total() + dropped + missing,
         missing=missing,
         counts=dict(ranked[:MAX_CATEGORIES]),
         other=other,
-        floor=max(floor, cut[0][1] if cut else 0),
+        floor=floor + (cut[0][1] if cut else 0),
     )
 
 

@@ -28,15 +28,26 @@ def texts(column: pd.Series, kind: Kind) -> tuple[Counter[str], int]:
     (7 and 7.0 are one category); a boolean is ``true`` or ``false``; an empty text counts as missing, as it does
     for the model.
     """
-    if kind == "boolean":
-        column = pd.Series(encode_column(column, kind), name=column.name).map({0.0: "false", 1.0: "true"})
-    codes, uniques = pd.factorize(column)
+    codes, names = _coded(column, kind)
     counts: Counter[str] = Counter()
-    for value, count in zip(uniques, np.bincount(codes[codes >= 0], minlength=len(uniques)).tolist(), strict=True):
-        if count:
-            counts[_text(value)] += count
-    counts.pop("", None)
+    for name, count in zip(names, np.bincount(codes[codes >= 0], minlength=len(names)).tolist(), strict=True):
+        if count and name:
+            counts[name] += count
     return counts, len(column) - counts.total()
+
+
+def text(column: pd.Series, kind: Kind) -> pd.Series:
+    """The column as text by the rules of :func:`texts`; missing is None."""
+    codes, names = _coded(column, kind)
+    return pd.Series(np.array([name or None for name in names] + [None], dtype=object)[codes], name=column.name)
+
+
+def _coded(column: pd.Series, kind: Kind) -> tuple[Array, list[str]]:
+    """(n,) positions in the list of categories, or -1; a category may be in the list twice."""
+    if kind == "boolean":
+        column = pd.Series(encode_column(column, kind)).map({0.0: "false", 1.0: "true"})
+    codes, uniques = pd.factorize(column)
+    return codes, [_text(value) for value in uniques]
 
 
 def _text(value: Any) -> str:

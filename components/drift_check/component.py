@@ -1,0 +1,82 @@
+"""Interface of `drift_check`."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
+
+from components.images import image
+
+
+@dsl.component(base_image=image("drift"), install_kfp_package=False)
+def drift_check(
+    current: Input[Dataset],
+    result: Output[Artifact],
+    metrics: Output[Metrics],
+    report: Output[HTML],
+    evidently_report: Output[HTML],
+    model: Input[Model] = None,
+    reference: Input[Dataset] = None,
+    reference_uri: str = "",
+    tracking_uri: str = "",
+    exclude: list = [],
+    min_effect: float = 0.1,
+    max_p: float = 0.01,
+    min_rows: int = 200,
+    min_columns: int = 1,
+    evidently: bool = True,
+) -> NamedTuple("Outputs", [("drifted", bool), ("verdict", str)]):
+    """Tell whether a window of data has drifted from the data a model was trained on.
+
+    Every row counts. A column has drifted when its effect is large AND surely not chance AND there are enough rows:
+    the effect is the population stability index over quantile bins of the reference (with open ends) or its
+    categories, and bins for missing and unseen values, minus its bias; the p-value is adjusted over all columns by
+    Benjamini and Hochberg. Times are compared but not judged, since a later window differs in its times by nature.
+    Give exactly one of `model`, `reference` and `reference_uri`. With a model its predictions are compared too, and
+    where the window has labels, its performance is shown beside its validation in training: drift does not tell how
+    well a model does.
+
+    Args:
+        current: The window to check, with at least the columns that are compared. Further columns are left alone.
+        model: Model package, as ``train`` writes it; its profile of the training data is compared with.
+        reference: Table to compare with; it is profiled here.
+        reference_uri: The same as a path or URI of a model package or a dataset folder, or ``models:/NAME@ALIAS``.
+        tracking_uri: Registry that ``models:/`` is looked up in. Empty: the default one.
+        exclude: Columns that are not compared, such as a month that every window changes.
+        min_effect: Smallest effect that is drift, as PSI. Above 0; 0.1 is some, 0.25 much.
+        max_p: Largest adjusted p-value that is drift. Between 0 and 1.
+        min_rows: Rows that both samples must have, or else the verdict is ``insufficient_data``. 1 or more.
+        min_columns: How many columns must have drifted for the window to have drifted; one drifted prediction is
+            always enough. 1 or more.
+        evidently: Whether to write the report of Evidently, which takes a few seconds.
+
+    Returns:
+        result: JSON with the verdict, the rule, and for each column and prediction its effect, p-values, verdict,
+            bins, missing shares and unseen categories; metadata verdict, drifted.
+        metrics: drifted (0 or 1), rows, columns_drifted, columns_judged, max_effect, max_prediction_effect and, where
+            there are labels, the task's own metric.
+        report: HTML page with the verdict, the columns by effect, distributions and performance.
+        evidently_report: Evidently's HTML page on at most 5,000 rows of each sample, for people. Against a model, the
+            reference rows are redrawn from its profile column by column, and the page says so.
+        drifted: Whether the verdict is ``drift``.
+        verdict: ``stable``, ``drift`` or ``insufficient_data``.
+    """
+    from kubeline.drift import check
+
+    return check.run(
+        current,
+        result,
+        metrics,
+        report,
+        evidently_report,
+        model=model,
+        reference=reference,
+        reference_uri=reference_uri,
+        tracking_uri=tracking_uri,
+        exclude=exclude,
+        min_effect=min_effect,
+        max_p=max_p,
+        min_rows=min_rows,
+        min_columns=min_columns,
+        evidently=evidently,
+    )

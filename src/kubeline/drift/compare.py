@@ -1,0 +1,154 @@
+"""From counts to verdicts: every column of a window against its profile, and the window as a whole."""
+
+from collections.abc import Mapping, Sequence
+
+from kubeline.drift.profile import CategoryProfile, ColumnProfile
+from kubeline.drift.result import ColumnDrift, ColumnVerdict, Rule, Share, Side, Unseen, Verdict
+from kubeline.drift.statistics import Bin, CategoryCounts, Divergence, adjust, category_bins, divergence, number_bins
+from kubeline.drift.window import CategoryCounter, NumberCounter
+from kubeline.errors import listed
+
+Counter = NumberCounter | CategoryCounter
+SHARES = 50
+UNSEEN_NAMES = 20
+
+
+def compare(
+    columns: Mapping[str, Counter], predictions: Mapping[str, Counter], rule: Rule
+) -> tuple[list[ColumnDrift], list[ColumnDrift]]:
+    """Compare counted columns and predictions with their profiles, and judge all of them together.
+
+    A datetime is compared but not judged: a later window differs in its times by nature.
+
+    Returns:
+        The columns and the predictions, each by effect, greatest first.
+    """
+    counters = [*sorted(columns.items()), *sorted(predictions.items())]
+    bins = [_bins(counter) for _, counter in counters]
+    found = [divergence(each) for each in bins]
+    judged = [i for i, (_, counter) in enumerate(counters) if counter.profile.kind != "datetime"]
+    adjusted = dict(zip(judged, adjust([found[i].p_value for i in judged]), strict=True))
+    results = [
+        _column(name, counter, bins[i], found[i], adjusted.get(i), rule) for i, (name, counter) in enumerate(counters)
+    ]
+    return _by_effect(results[: len(columns)]), _by_effect(results[len(columns) :])
+
+
+def _by_effect(columns: list[ColumnDrift]) -> list[ColumnDrift]:
+    return sorted(columns, key=lambda column: (-column.effect, column.p_value, column.name))
+
+
+def decide(
+    columns: Sequence[ColumnDrift], predictions: Sequence[ColumnDrift], rows: tuple[int, int], rule: Rule
+) -> tuple[Verdict, list[str]]:
+    """The verdict on the window and the reasons for it.
+
+    Args:
+        columns: The compared features.
+        predictions: The compared predictions.
+        rows: Rows of the reference and of the current window.
+        rule: The limits.
+    """
+    for sample, count in zip(("reference", "current window"), rows, strict=True):
+        if count < rule.min_rows:
+            return "insufficient_data", [f"the {sample} has {count:,} rows; at least {rule.min_rows:,} are needed"]
+    drifted = [column for column in columns if column.verdict == "drift"]
+    moved = [column for column in predictions if column.verdict == "drift"]
+    judged = sum(column.verdict in ("drift", "stable") for column in columns)
+    reasons = [f"{len(drifted)} of {judged} columns drifted" + (f": {_named(drifted)}" if drifted else "")]
+    if predictions:
+        reasons.append(f"the predictions drifted: {_named(moved)}" if moved else "the predictions are stable")
+    return "drift" if moved or len(drifted) >= rule.min_columns else "stable", reasons
+
+
+def _named(columns: Sequence[ColumnDrift]) -> str:
+    return listed([f"{column.name} ({column.effect:.2f})" for column in columns], limit=8)
+
+
+def _bins(counter: Counter) -> list[Bin]:
+    if isinstance(counter, NumberCounter):
+        return number_bins(counter.profile, counter.counts, counter.missing)
+    return category_bins(counter.profile, counter.finish())
+
+
+def _column(
+    name: str, counter: Counter, bins: list[Bin], found: Divergence, adjusted: float | None, rule: Rule
+) -> ColumnDrift:
+    reference, current = _reference_side(counter.profile), _current_side(counter)
+    return ColumnDrift(
+        name=name,
+        kind=counter.profile.kind,
+        verdict=_verdict(found.effect, adjusted, min(reference.rows, current.rows), rule),
+        effect=found.effect,
+        psi=found.psi,
+        p_value=found.p_value,
+        adjusted_p=adjusted,
+        bins=found.bins,
+        reference=reference,
+        current=current,
+        unseen=_unseen(counter.profile, counter.finish()) if isinstance(counter, CategoryCounter) else None,
+        shares=_shares(bins),
+    )
+
+
+def _verdict(effect: float, adjusted: float | None, rows: int, rule: Rule) -> ColumnVerdict:
+    if adjusted is None:
+        return "not_judged"
+    if rows < rule.min_rows:
+        return "insufficient_data"
+    return "drift" if effect >= rule.min_effect and adjusted <= rule.max_p else "stable"
+
+
+def _reference_side(profile: ColumnProfile) -> Side:
+    missing = profile.missing / max(profile.rows, 1)
+    if isinstance(profile, CategoryProfile):
+        return Side(rows=profile.rows, missing_share=missing)
+    smallest, largest = (profile.quantiles[0], profile.quantiles[-1]) if profile.quantiles else (None, None)
+    return Side(
+        rows=profile.rows,
+        missing_share=missing,
+        mean=profile.mean,
+        std=profile.std,
+        smallest=smallest,
+        largest=largest,
+    )
+
+
+def _current_side(counter: Counter) -> Side:
+    if isinstance(counter, CategoryCounter):
+        counts = counter.finish()
+        return Side(rows=counts.rows, missing_share=counts.missing / max(counts.rows, 1))
+    present = int(counter.counts.sum())
+    mean, std = counter.moments
+    return Side(
+        rows=present + counter.missing,
+        missing_share=counter.missing / max(present + counter.missing, 1),
+        mean=mean,
+        std=std,
+        smallest=counter.smallest if present else None,
+        largest=counter.largest if present else None,
+    )
+
+
+def _unseen(profile: CategoryProfile, counts: CategoryCounts) -> Unseen:
+    ranked = sorted(counts.unlisted.items(), key=lambda item: (-item[1], item[0]))
+    return Unseen(
+        categories=len(counts.unlisted),
+        rows=counts.unlisted_rows,
+        most_frequent=dict(ranked[:UNSEEN_NAMES]),
+        certain=profile.other == 0,
+    )
+
+
+def _shares(bins: list[Bin]) -> list[Share]:
+    n = max(sum(each.reference for each in bins), 1)
+    m = max(sum(each.current for each in bins), 1)
+    shares = [
+        Share(label=each.label, reference=each.reference / n, current=each.current / m)
+        for each in bins
+        if each.reference or each.current
+    ]
+    if len(shares) > SHARES:
+        large = sorted(shares, key=lambda share: -share.reference - share.current)[:SHARES]
+        shares = [share for share in shares if share in large]
+    return shares

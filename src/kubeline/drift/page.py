@@ -1,0 +1,177 @@
+"""The report of a drift check, for people."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from kubeline.drift.result import ColumnDrift, DriftResult, Performance, Side
+from kubeline.drift.values import moment
+from kubeline.reports import Report, facts, figure, table, text, verdict
+from kubeline.reports.page import Tone
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DRAWN = 6  # columns with a figure
+BARS = 12  # bars of one figure
+
+TONES: dict[str, Tone] = {"stable": "good", "drift": "bad", "insufficient_data": "warn"}
+WORDS = {"stable": "stable", "drift": "drift", "insufficient_data": "too few rows", "not_judged": "not judged"}
+
+
+def write_report(path: str | os.PathLike[str], outcome: DriftResult) -> None:
+    """Write the HTML page."""
+    page = Report("Drift check", f"{outcome.current_rows:,} rows against {outcome.reference}")
+    page.add("Verdict", verdict(outcome.verdict.replace("_", " "), TONES[outcome.verdict], outcome.reasons))
+    if outcome.performance or outcome.predictions:
+        page.add("The model on this window", *_model(outcome))
+    page.add("Columns", _table(outcome.columns))
+    drawn = [column for column in [*outcome.predictions, *outcome.columns] if column.shares][:DRAWN]
+    if drawn:
+        page.add("The greatest shifts", _figure(drawn))
+    unseen = [column for column in outcome.columns if column.unseen and column.unseen.rows]
+    if unseen:
+        page.add("Categories that the reference does not have", _unseen(unseen))
+    page.add("How it was judged", *_rule(outcome))
+    page.write(path)
+
+
+def _model(outcome: DriftResult) -> list[Markup]:
+    blocks = []
+    if outcome.performance:
+        blocks.append(facts(_performance(outcome.performance)))
+    else:
+        blocks.append(text(f"How well the model does here is not known: {outcome.performance_note}."))
+    if outcome.predictions:
+        blocks.append(_table(outcome.predictions))
+    return blocks
+
+
+def _performance(found: Performance) -> dict[str, Any]:
+    interval = "" if found.lower is None else f" (95 % interval {found.lower:.4g} to {found.upper:.4g})"
+    facts_ = {f"{found.label} on {found.rows:,} labelled rows": f"{found.value:.4g}{interval}"}
+    if found.validation is not None:
+        facts_[f"{found.label} when it was trained"] = f"{found.validation:.4g}"
+        facts_["So the model is"] = "worse than when it was trained" if found.worse else "not surely worse"
+    return facts_
+
+
+def _table(columns: list[ColumnDrift]) -> Markup:
+    names = [
+        "column",
+        "verdict",
+        "effect",
+        "adjusted p",
+        "missing then",
+        "missing now",
+        "mean then",
+        "mean now",
+        "bins",
+    ]
+    rows = [
+        [
+            column.name,
+            _verdict(column),
+            round(column.effect, 4),
+            _p(column.adjusted_p),
+            f"{column.reference.missing_share:.1%}",
+            f"{column.current.missing_share:.1%}",
+            _mean(column, column.reference),
+            _mean(column, column.current),
+            column.bins,
+        ]
+        for column in columns
+    ]
+    return table(names, rows, "Then: the reference. Now: the current window. Sorted by effect.")
+
+
+def _verdict(column: ColumnDrift) -> Markup:
+    tone = {"drift": "bad", "stable": "good"}.get(column.verdict, "warn")
+    return Markup('<span class="{0}" style="color:var(--{0})">{1}</span>').format(tone, WORDS[column.verdict])
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def _mean(column: ColumnDrift, side: Side) -> str:
+    if side.mean is None:
+        return ""
+    return moment(side.mean) if column.kind == "datetime" else f"{side.mean:.4g}"
+
+
+def _figure(columns: list[ColumnDrift]) -> Markup:
+    from matplotlib.figure import Figure
+
+    from kubeline.reports import plots
+
+    wide = min(len(columns), 3)
+    high = -(-len(columns) // wide)
+    with plots.style():
+        drawing = Figure(figsize=(3.6 * wide, 3.3 * high + 0.3), layout="constrained")
+        grid = drawing.subplots(high, wide, squeeze=False).ravel()
+        for axes, column in zip(grid, columns, strict=False):
+            _bars(axes, column)
+        for axes in grid[len(columns) :]:
+            axes.set_visible(False)
+        handles, labels = grid[0].get_legend_handles_labels()
+        drawing.legend(handles, labels, loc="outside upper left", ncols=2)
+        return figure(drawing, "Share of the rows in each bin, for the columns and predictions of the greatest effect.")
+
+
+def _bars(axes: "Axes", column: ColumnDrift) -> None:
+    from kubeline.reports import plots
+
+    bars = [(share.label, share.reference, share.current) for share in column.shares]
+    if len(bars) > BARS:
+        bars.sort(key=lambda bar: -bar[1] - bar[2])
+        more = bars[BARS - 1 :]
+        bars = [*bars[: BARS - 1], (f"{len(more)} more", sum(b[1] for b in more), sum(b[2] for b in more))]
+    place = range(len(bars))
+    axes.barh([i - 0.2 for i in place], [bar[1] for bar in bars], height=0.38, color=plots.NEUTRAL, label="reference")
+    axes.barh(
+        [i + 0.2 for i in place], [bar[2] for bar in bars], height=0.38, color=plots.MODEL, label="current window"
+    )
+    axes.set_yticks(list(place), [_short(bar[0]) for bar in bars])
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.set_title(f"{_short(column.name)}: {column.effect:.2f}")
+
+
+def _short(label: str, limit: int = 26) -> str:
+    return label if len(label) <= limit else label[: limit - 1] + "…"
+
+
+def _unseen(columns: list[ColumnDrift]) -> Markup:
+    rows = []
+    for column in columns:
+        if column.unseen:
+            names = ", ".join(f"{name} ({count:,})" for name, count in column.unseen.most_frequent.items())
+            count = f"{column.unseen.categories:,}" if column.unseen.certain else f"up to {column.unseen.categories:,}"
+            rows.append([column.name, count, column.unseen.rows, names])
+    return table(["column", "categories", "rows", "the most frequent"], rows)
+
+
+def _rule(outcome: DriftResult) -> list[Markup]:
+    blocks = [
+        text(str(outcome.rule)),
+        text(
+            "The effect is the population stability index over bins of the reference (a tenth of its rows each, or one "
+            "for each category, and one each for missing and unseen), minus what it amounts to between two samples of "
+            "the same distribution. It does not grow with the number of rows; the p-value tells that it is not chance. "
+            "A common reading: below 0.1 little, 0.1 to 0.25 some, above 0.25 much. Times are shown but not judged: a "
+            "later window differs in its times by nature."
+        ),
+        text(
+            "A shift does not say that the model got worse, and no shift does not say that it did not: look at how it "
+            "does on labelled rows before you train again."
+        ),
+    ]
+    notes = {"Left out on request": outcome.excluded, "Not in the reference": outcome.not_in_reference}
+    shown = {name: ", ".join(columns) for name, columns in notes.items() if columns}
+    shown["Evidently's report"] = outcome.evidently_note
+    return [*blocks, facts(shown)]

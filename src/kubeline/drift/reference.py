@@ -1,0 +1,171 @@
+"""What a window is compared with: the profile in a model package, or a table that is profiled here."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from kubeline.artifacts import Artifact
+from kubeline.data.dataset import iter_batches, open_dataset
+from kubeline.drift.profile import (
+    MAX_CATEGORIES,
+    CategoryProfile,
+    NumberProfile,
+    Profile,
+    build,
+    category_profile,
+    number_profile,
+    quantile_edges,
+)
+from kubeline.drift.values import numbers, texts
+from kubeline.drift.window import NumberCounter, RowSample
+from kubeline.errors import UserError, listed
+from kubeline.model_package.package import MANIFEST, ModelPackage
+from kubeline.model_package.signature import Kind
+
+EDGE_ROWS = 200_000  # rows from which the bins' edges are taken; the counts in them are of all rows
+LIVE_CATEGORIES = 10 * MAX_CATEGORIES  # held while counting one column
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference profile and where it comes from.
+
+    Attributes:
+        name: What it is, for people.
+        profile: Its profile.
+        names: The columns that it has, compared or not.
+        package: The model package that holds the profile, or None for a table.
+        rows: A sample of the table's rows, or None for a package, which keeps none.
+    """
+
+    name: str
+    profile: Profile
+    names: list[str]
+    package: ModelPackage | None = None
+    rows: pd.DataFrame | None = None
+
+
+def resolve(
+    model: Artifact | None, reference: Artifact | None, reference_uri: str, tracking_uri: str, exclude: list[str]
+) -> Reference:
+    """Find the one reference that was given.
+
+    Raises:
+        UserError: when none or more than one is given, or it is neither a model package nor a dataset.
+    """
+    given = {"model": model is not None, "reference": reference is not None, "reference_uri": bool(reference_uri)}
+    names = [name for name, is_given in given.items() if is_given]
+    if not names:
+        raise UserError("no reference is given; give one of model, reference or reference_uri")
+    if len(names) > 1:
+        raise UserError(
+            f"{' and '.join(names)} are given, but a window is compared with one reference; give one of them"
+        )
+    if model is not None:
+        return _package(model.path)
+    if reference is not None:
+        return _table(reference.path, exclude, "the reference table")
+    from kubeline.registry import fetch
+
+    folder = fetch(reference_uri, tracking_uri)
+    if folder is None:
+        raise UserError(f"the registry has no model at '{reference_uri}'; check its name and alias or version")
+    if (folder / MANIFEST).exists():
+        return _package(folder)
+    return _table(folder, exclude, f"the table at {reference_uri}")
+
+
+def _package(path: str | Path) -> Reference:
+    package = ModelPackage.open(path)
+    name = f"the training data of model {package.digest[:12]} ({package.manifest.estimator})"
+    profile = Profile.read(package.reference(), "reference.json of the model package")
+    return Reference(name, profile, [*profile.columns], package)
+
+
+def _table(path: str | Path, exclude: list[str], name: str) -> Reference:
+    schema = open_dataset(path).schema
+    kinds = {field.name: kind for field in schema if (kind := kind_of(field.type)) and field.name not in exclude}
+    if not kinds:
+        raise UserError(f"{name} has no column to compare; it has: {listed(schema.names)}")
+    sample = RowSample(EDGE_ROWS)
+    for batch in iter_batches(path, list(kinds)):
+        sample.add(batch)
+    rows = sample.frame()
+    if rows is None:
+        raise UserError(f"{name} has no rows; give one with the data to compare with")
+    if sample.rows <= EDGE_ROWS:
+        return Reference(name, Profile.read(build(rows, kinds)), schema.names, rows=rows)
+    return Reference(name, _count(path, kinds, rows), schema.names, rows=rows)
+
+
+def kind_of(type_: pa.DataType) -> Kind | None:
+    """The kind of a column of this Arrow type, or None when its values cannot be compared (lists, bytes, …)."""
+    if pa.types.is_dictionary(type_):
+        return kind_of(type_.value_type)
+    if pa.types.is_boolean(type_):
+        return "boolean"
+    if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_) or type_ == pa.null():
+        return "number"
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        return "category"
+    if pa.types.is_timestamp(type_) or pa.types.is_date(type_):
+        return "datetime"
+    return None
+
+
+def _count(path: str | Path, kinds: dict[str, Kind], sample: pd.DataFrame) -> Profile:
+    """Profile a table that is larger than the sample, in a second pass over its rows."""
+    columns = {
+        name: _NumberTally(kind, sample[name]) if kind in ("number", "datetime") else _CategoryTally(kind)
+        for name, kind in kinds.items()
+    }
+    rows = 0
+    for batch in iter_batches(path, list(kinds)):
+        rows += batch.num_rows
+        frame = batch.to_pandas()
+        for name, tally in columns.items():
+            tally.add(frame[name])
+    return Profile(rows=rows, columns={name: tally.profile() for name, tally in columns.items()})
+
+
+class _NumberTally:
+    def __init__(self, kind: Kind, sample: pd.Series):
+        self._kind = kind
+        self._sample = numbers(sample, kind)
+        self._edges = quantile_edges(self._sample)
+        empty = number_profile(kind, self._edges, [0] * (len(self._edges) + 1), 0, self._sample)
+        self._counter = NumberCounter(empty)
+
+    def add(self, column: pd.Series) -> None:
+        self._counter.add(column)
+
+    def profile(self) -> NumberProfile:
+        counter = self._counter
+        return number_profile(self._kind, self._edges, counter.counts.tolist(), counter.missing, self._sample)
+
+
+class _CategoryTally:
+    """Counts of categories; of a column with very many, the rare ones are dropped now and then (lossy counting)."""
+
+    def __init__(self, kind: Kind):
+        self._kind = kind
+        self._counts: Counter[str] = Counter()
+        self._missing = 0
+        self._dropped = 0
+        self._floor = 0
+
+    def add(self, column: pd.Series) -> None:
+        found, missing = texts(column, self._kind)
+        self._counts += found
+        self._missing += missing
+        if len(self._counts) > 2 * LIVE_CATEGORIES:
+            ranked = self._counts.most_common()
+            self._floor += ranked[LIVE_CATEGORIES][1]
+            self._dropped += sum(count for _, count in ranked[LIVE_CATEGORIES:])
+            self._counts = Counter(dict(ranked[:LIVE_CATEGORIES]))
+
+    def profile(self) -> CategoryProfile:
+        return category_profile(self._kind, self._counts, self._missing, self._dropped, self._floor)

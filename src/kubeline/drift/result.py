@@ -1,0 +1,131 @@
+"""The outcome of a drift check, as ``result`` is written."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from kubeline.errors import UserError
+from kubeline.model_package.signature import Kind
+
+Verdict = Literal["stable", "drift", "insufficient_data"]
+ColumnVerdict = Literal["stable", "drift", "insufficient_data", "not_judged"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Rule(_Model):
+    """When a column has drifted, and when the window has."""
+
+    min_effect: float
+    max_p: float
+    min_rows: int
+    min_columns: int
+
+    def check(self) -> "Rule":
+        """Return the rule, or raise a :class:`UserError` when a number is out of its range."""
+        if self.min_effect <= 0:
+            raise UserError(f"min_effect is {self.min_effect:g}; give a PSI above 0, such as 0.1")
+        if not 0 < self.max_p < 1:
+            raise UserError(f"max_p is {self.max_p:g}; give a share between 0 and 1, such as 0.01")
+        for name in ("min_rows", "min_columns"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; give a whole number from 1")
+        return self
+
+    def __str__(self) -> str:
+        columns = "one column has" if self.min_columns == 1 else f"{self.min_columns} columns have"
+        return (
+            f"A column has drifted when its effect is at least {self.min_effect:g} AND its p-value, adjusted for the "
+            f"number of columns, is at most {self.max_p:g} AND both samples have at least {self.min_rows:,} rows. "
+            f"The window has drifted when {columns}, or a prediction has."
+        )
+
+
+class Side(_Model):
+    """One column in one sample; the moments and extremes are of numbers and times (seconds since 1970 UTC)."""
+
+    rows: int
+    missing_share: float
+    mean: float | None = None
+    std: float | None = None
+    smallest: float | None = None
+    largest: float | None = None
+
+
+class Unseen(_Model):
+    """Categories of the current window that the reference does not have.
+
+    `certain` is False when the reference has more categories than its profile lists; some may then be known ones.
+    """
+
+    categories: int
+    rows: int
+    most_frequent: dict[str, int]
+    certain: bool
+
+
+class Share(_Model):
+    """Shares of one bin in the two samples."""
+
+    label: str
+    reference: float
+    current: float
+
+
+class ColumnDrift(_Model):
+    """One column compared.
+
+    `effect` is the PSI minus its bias; `p_value` is of "no drift", `adjusted_p` the same after Benjamini-Hochberg over
+    all judged columns (None when the column is not judged). `shares` are the bins, at most the 50 largest.
+    """
+
+    name: str
+    kind: Kind
+    verdict: ColumnVerdict
+    effect: float
+    psi: float
+    p_value: float
+    adjusted_p: float | None
+    bins: int
+    reference: Side
+    current: Side
+    unseen: Unseen | None
+    shares: list[Share]
+
+
+class Performance(_Model):
+    """The model on the labelled rows of the window, beside its validation during training.
+
+    `worse` when the whole 95 % interval is on the worse side of the validation value.
+    """
+
+    metric: str
+    label: str
+    value: float
+    lower: float | None
+    upper: float | None
+    validation: float | None
+    worse: bool
+    rows: int
+
+
+class DriftResult(_Model):
+    """The whole outcome; `columns` and `predictions` are sorted by effect, greatest first."""
+
+    version: Literal[1] = 1
+    verdict: Verdict
+    drifted: bool
+    reasons: list[str]
+    rule: Rule
+    reference: str
+    reference_rows: int
+    current_rows: int
+    columns: list[ColumnDrift]
+    predictions: list[ColumnDrift]
+    performance: Performance | None
+    performance_note: str
+    excluded: list[str]
+    not_in_reference: list[str]
+    evidently_note: str

@@ -1,0 +1,130 @@
+"""One pass over the rows of a window: counts of every column and prediction, a sample of rows, and performance."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from kubeline.data.dataset import iter_batches, open_dataset
+from kubeline.drift import evidently_page
+from kubeline.drift.compare import Counter
+from kubeline.drift.performance import LabelledRows
+from kubeline.drift.reference import Reference
+from kubeline.drift.result import Performance
+from kubeline.drift.window import RowSample, counter
+from kubeline.errors import UserError, listed
+from kubeline.model_package.package import ModelPackage
+from kubeline.model_package.predictor import Predictions
+from kubeline.model_package.signature import Signature
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is kept of the current window.
+
+    Attributes:
+        rows: How many rows it has.
+        columns: A counter for each compared column.
+        predictions: A counter for each compared prediction; empty when the reference is a table.
+        sample: Some of the rows, with their predictions; None when there are none.
+        performance: The model on the labelled rows; None when it is not known.
+        performance_note: Why not.
+        not_in_reference: Columns of the window that the reference does not have.
+    """
+
+    rows: int
+    columns: dict[str, Counter]
+    predictions: dict[str, Counter]
+    sample: pd.DataFrame | None
+    performance: Performance | None
+    performance_note: str
+    not_in_reference: list[str]
+
+
+def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
+    """Count all rows of the window, in memory that does not grow with them.
+
+    Raises:
+        UserError: when a column that is compared, or that the model needs, is missing or of another type.
+    """
+    present = open_dataset(path).schema.names
+    needed = _needed(present, reference, exclude)
+    columns = {name: counter(each) for name, each in reference.profile.columns.items() if name not in exclude}
+    answers = _Answers(reference.package, reference, needed) if reference.package else None
+    sample = RowSample(evidently_page.ROWS)
+    for batch in iter_batches(path, needed):
+        frame = batch.to_pandas()
+        for name, each in columns.items():
+            each.add(frame[name])
+        sample.add(batch if answers is None else answers.add(batch, frame))
+    performance, note = answers.performance() if answers else (None, "the reference is a table, not a model")
+    known = {*reference.names, *needed}
+    return Window(
+        rows=sample.rows,
+        columns=columns,
+        predictions=answers.counters if answers else {},
+        sample=sample.frame(),
+        performance=performance,
+        performance_note=note,
+        not_in_reference=[name for name in present if name not in known],
+    )
+
+
+class _Answers:
+    """The model's predictions for the window: counted, and beside the labels where there are any."""
+
+    def __init__(self, package: ModelPackage, reference: Reference, columns: list[str]):
+        signature = package.signature
+        # of two classes, one probability tells all
+        wanted = f"probability.{signature.classes[1]}" if signature.task == "binary" and signature.classes else ""
+        profiles = reference.profile.predictions.items()
+        self.counters = {name: counter(each) for name, each in profiles if wanted in ("", name)}
+        self._predictor = package.predictor()
+        self._target = signature.target
+        self._labelled = LabelledRows(package) if signature.target in columns else None
+
+    def add(self, batch: pa.RecordBatch, frame: pd.DataFrame) -> pa.RecordBatch:
+        """Predict a chunk and return it with its predictions as further columns."""
+        predictions = self._predictor.predict(frame)
+        if self._labelled is not None:
+            self._labelled.add(frame, predictions)
+        scores = _scores(predictions, self._predictor.signature)
+        for name, each in self.counters.items():
+            each.add(scores[name])
+            batch = batch.append_column(name, pa.array(scores[name]))
+        return batch
+
+    def performance(self) -> tuple[Performance | None, str]:
+        if self._labelled is None:
+            return None, f"the window has no column '{self._target}'"
+        return self._labelled.performance()
+
+
+def _scores(predictions: Predictions, signature: Signature) -> dict[str, pd.Series]:
+    """Predictions as the columns of a profile."""
+    if predictions.probabilities is None:
+        return {"prediction": pd.Series(predictions.values)}
+    pairs = zip(signature.classes or (), predictions.probabilities.T, strict=True)
+    return {f"probability.{label}": pd.Series(column, dtype=float) for label, column in pairs}
+
+
+def _needed(present: list[str], reference: Reference, exclude: list[str]) -> list[str]:
+    """The columns to read: what is compared, the model's features, and its target where there is one."""
+    for name in exclude:
+        if name not in reference.names:
+            known = listed(reference.names, limit=40)
+            raise UserError(f"exclude names '{name}', which is not a column of the reference; it has: {known}")
+    signature = reference.package.signature if reference.package else None
+    compared = [name for name in reference.profile.columns if name not in exclude]
+    needed = list(dict.fromkeys([*compared, *(signature.names if signature else ())]))
+    for name in needed:
+        if name not in present:
+            advice = "the model cannot predict without it" if signature else "add it, or name it in exclude"
+            raise UserError(
+                f"column '{name}' of {reference.name} is missing in the current table; {advice} "
+                f"(the table has: {listed(present)})"
+            )
+    if signature and signature.target in present:
+        needed.append(signature.target)
+    return list(dict.fromkeys(needed))

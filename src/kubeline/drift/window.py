@@ -1,0 +1,122 @@
+"""Counting a window of data against a profile, chunk by chunk.
+
+Counts do not depend on the order of rows or on how they come in chunks, and memory does not grow with the rows.
+"""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from kubeline.drift.profile import MAX_CATEGORIES, CategoryProfile, ColumnProfile, NumberProfile, bin_counts
+from kubeline.drift.statistics import CategoryCounts
+from kubeline.drift.values import Array, numbers, texts
+
+
+class NumberCounter:
+    """Counts one number or datetime column in the bins of its profile."""
+
+    def __init__(self, profile: NumberProfile):
+        self.profile = profile
+        self.counts: Array = np.zeros(len(profile.counts), dtype=np.int64)
+        self.missing = 0
+        self.smallest = math.inf
+        self.largest = -math.inf
+        self._origin = profile.mean or 0.0  # sums of distances from it keep their digits
+        self._sum = 0.0
+        self._squares = 0.0
+
+    def add(self, column: pd.Series) -> None:
+        """Count a chunk."""
+        values = numbers(column, self.profile.kind)
+        present = values[~np.isnan(values)]
+        self.missing += len(values) - len(present)
+        self.counts += bin_counts(present, self.profile.edges)
+        if len(present):
+            self.smallest = min(self.smallest, float(present.min()))
+            self.largest = max(self.largest, float(present.max()))
+            with np.errstate(over="ignore", invalid="ignore"):
+                distance = present - self._origin
+                self._sum += float(distance.sum())
+                self._squares += float((distance**2).sum())
+
+    @property
+    def moments(self) -> tuple[float | None, float | None]:
+        """Mean and standard deviation; None without values, or when they overflow."""
+        present = int(self.counts.sum())
+        if not present:
+            return None, None
+        mean = self._sum / present
+        variance = self._squares / present - mean**2
+        std = math.sqrt(max(variance, 0.0)) if math.isfinite(variance) else None
+        return _rounded(self._origin + mean), _rounded(std)
+
+
+class CategoryCounter:
+    """Counts one category or boolean column against the categories of its profile."""
+
+    def __init__(self, profile: CategoryProfile):
+        self.profile = profile
+        self.counts = CategoryCounts()
+
+    def add(self, column: pd.Series) -> None:
+        """Count a chunk."""
+        found, missing = texts(column, self.profile.kind)
+        self.counts.missing += missing
+        for name, count in found.items():
+            if name in self.profile.counts:
+                self.counts.listed[name] += count
+            else:
+                self.counts.unlisted[name] += count
+                self.counts.unlisted_rows += count
+        if len(self.counts.unlisted) > 2 * MAX_CATEGORIES:
+            self._prune()
+
+    def finish(self) -> CategoryCounts:
+        """The counts, with at most `MAX_CATEGORIES` unlisted categories by name."""
+        if len(self.counts.unlisted) > MAX_CATEGORIES:
+            self._prune()
+        return self.counts
+
+    def _prune(self) -> None:
+        """Keep the first by name: which those are, and so their counts, does not depend on the order of rows."""
+        first = sorted(self.counts.unlisted)[:MAX_CATEGORIES]
+        self.counts.unlisted = Counter({name: self.counts.unlisted[name] for name in first})
+
+
+def counter(profile: ColumnProfile) -> NumberCounter | CategoryCounter:
+    """The counter for a column with this profile."""
+    return NumberCounter(profile) if isinstance(profile, NumberProfile) else CategoryCounter(profile)
+
+
+class RowSample:
+    """A uniform random sample of at most `size` rows, the same for the same rows however they come in chunks."""
+
+    def __init__(self, size: int, seed: int = 0):
+        self.rows = 0  # rows offered
+        self._size = size
+        self._rng = np.random.default_rng(seed)
+        self._keys: Array = np.empty(0)
+        self._kept: pa.Table | None = None
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Offer a chunk: each row draws a number, and the rows with the smallest numbers stay."""
+        keys = self._rng.random(batch.num_rows)
+        drawn = np.flatnonzero(keys < self._keys.max()) if self.rows >= self._size else np.arange(len(keys))
+        self.rows += batch.num_rows
+        chunk = pa.Table.from_batches([batch]).take(drawn)
+        kept = chunk if self._kept is None else pa.concat_tables([self._kept, chunk])
+        keys = np.concatenate([self._keys, keys[drawn]])
+        smallest = np.sort(np.argsort(keys)[: self._size])  # in the order of the rows
+        self._kept, self._keys = kept.take(smallest), keys[smallest]
+
+    def frame(self) -> pd.DataFrame | None:
+        """The sample in the order of the rows, or None when no chunk was offered."""
+        return None if self._kept is None else self._kept.to_pandas()
+
+
+def _rounded(value: float | None) -> float | None:
+    """To nine digits: the last few depend on the order of the sum."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.9g}")
