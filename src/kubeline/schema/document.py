@@ -177,13 +177,31 @@ class TableSchema(BaseModel):
             UserError: names the line that is no JSON, or the field that is wrong and what is wrong with it.
         """
         try:
-            document = json.loads(content)
+            document = json.loads(content, object_pairs_hook=_object, parse_constant=_no_number)
             return cls.model_validate(document)
+        except _DocumentError as error:
+            raise UserError(f"schema '{name}' is wrong: {error}; correct it and run again") from error
         except json.JSONDecodeError as error:
             place = f"line {error.lineno}, column {error.colno}"
             raise UserError(f"schema '{name}' is not JSON ({error.msg} at {place}); correct it there") from error
         except ValidationError as error:
             raise UserError(f"schema '{name}' is wrong: {_faults(error)}; correct it and run again") from error
+
+
+class _DocumentError(Exception):
+    """A fault that JSON itself allows."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
+        raise _DocumentError(f"field '{twice}' stands twice in one place")
+    return found
+
+
+def _no_number(word: str) -> None:
+    raise _DocumentError(f"{word} is not a number that a schema can hold")
 
 
 def _time(value: Value) -> pd.Timestamp:

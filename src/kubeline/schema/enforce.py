@@ -69,7 +69,10 @@ class RowChecker:
             self._add(f"key {key}: repeated", "unique", "", f"key '{key}' repeats an earlier row"): rows
             for key, rows in repeated.items()
         }
+        for name in {name for rule in rules for name in rule.columns} & set(stored.names) - set(schema.columns):
+            self._expected[name] = Column()  # a rule may read a column that the schema only tolerates
         self._runner = RuleRunner([rule for rule in rules if set(rule.columns) <= set(self._expected)])
+        self.unchecked = [rule for rule in rules if rule not in self._runner.rules]
         for rule in self._runner.rules:
             self._add(f"rule: {rule.text}", "rule", "", f"rule '{rule.text}' is broken")
         for name, column in self._expected.items():
@@ -84,6 +87,11 @@ class RowChecker:
             if mask.any():
                 unread[f"{name}: not {expected.type}"] = mask
         return columns, unread
+
+    def values(self, batch: pa.RecordBatch, name: str) -> pa.Array:
+        """One column of a chunk, in the schema's type where it can be read as such."""
+        expected = self._expected.get(name)
+        return read_column(batch.column(name), expected.type if expected else "any")[0]
 
     def broken(self, batch: pa.RecordBatch, start: int) -> dict[str, Mask]:
         """By reason, a mask of the rows of a chunk that are bad; reasons without a bad row are left out.
@@ -190,7 +198,7 @@ class Tally:
     labels: Counter[Any] | None = field(default_factory=Counter)
 
     def add(
-        self, batch: pa.RecordBatch, broken: Mapping[str, Mask], checks: Mapping[str, RowCheck], target: str
+        self, batch: pa.RecordBatch, broken: Mapping[str, Mask], checks: Mapping[str, RowCheck], labels: pa.Array | None
     ) -> None:
         """Add the result of a chunk."""
         bad = np.zeros(batch.num_rows, dtype=np.bool_)
@@ -200,8 +208,8 @@ class Tally:
             self.counts[reason] += len(rows)
             self.first.setdefault(reason, self.rows + int(rows[0]))
             self._add_examples(reason, batch, rows, checks[reason].column)
-        if target and self.labels is not None:
-            self._add_labels(batch.column(target), bad)
+        if labels is not None and self.labels is not None:
+            self._add_labels(labels, bad)
         self.bad_rows += int(bad.sum())
         self.rows += batch.num_rows
 
@@ -211,7 +219,8 @@ class Tally:
         for reason, count in self.counts.most_common():
             check = checks[reason]
             examples = tuple(self.examples.get(reason, ()))
-            hint = f"such as {', '.join(examples)}" if examples else f"first in row {self.first[reason]:,}"
+            telling = examples and check.check != "infinite"
+            hint = f"such as {', '.join(examples)}" if telling else f"first in row {self.first[reason]:,}"
             message = f"{check.words} in {count:,} of {self.rows:,} rows ({hint})"
             found.append(Finding(check.check, check.column, message, count, examples))
         return found

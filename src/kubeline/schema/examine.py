@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from kubeline.data.dataset import iter_batches, open_dataset, require_columns
-from kubeline.schema.document import TableSchema, Target
+from kubeline.schema.document import Column, TableSchema, Target
 from kubeline.schema.enforce import LABEL_LIMIT, RowChecker, Tally
 from kubeline.schema.findings import Finding
 from kubeline.schema.infer import infer_schema, infer_task
@@ -18,7 +18,7 @@ from kubeline.schema.labels import check_labels
 from kubeline.schema.leaks import SAMPLE_ROWS, leak_scores
 from kubeline.schema.profile import TableProfile, TableQueries, open_queries, profile_table
 from kubeline.schema.rules import parse_rules
-from kubeline.schema.table import MOSTLY_NUMBERS, table_problems, table_warnings, text_numbers
+from kubeline.schema.table import MOSTLY_NUMBERS, table_problems, table_warnings, text_numbers, unchecked_rules
 from kubeline.schema.types import is_readable, read_column, series_of
 
 
@@ -80,10 +80,8 @@ def examine(
     with open_queries(dataset) as queries:
         profile = profile_table(queries)
         schema = infer_schema(profile, target, strict) if given is None else given
-        schema = _with_arguments(
-            schema, profile, target, [str(r) if isinstance(r, str) else r for r in rules], min_rows
-        )
-        parsed = parse_rules(schema.rules, [*schema.columns, *(set(profile.columns) - set(schema.columns))])
+        schema = _with_arguments(schema, profile, target, list(rules), min_rows)
+        parsed = parse_rules(schema.rules, list(dict.fromkeys([*schema.columns, *profile.columns])))
         repeated = {
             ", ".join(key): queries.repeated_rows(key)
             for key in schema.unique
@@ -93,7 +91,7 @@ def examine(
         tally, sample = _scan(path, dataset, checker, schema, profile.rows)
         result = Examination(schema, given is None, profile, sample, checker, tally)
         result.problems += table_problems(schema, profile)
-        result.warnings += table_warnings(schema, profile)
+        result.warnings += table_warnings(schema, profile) + unchecked_rules(checker.unchecked)
         if given is None:
             _look_into_text(result, queries)
     result.row_problems = tally.findings(checker.checks)
@@ -111,6 +109,8 @@ def _with_arguments(
         changes["rows"] = schema.rows.model_copy(update={"min": min_rows})
     if target and (schema.target is None or schema.target.column != target):
         changes["target"] = Target(column=target, task=infer_task(profile.columns[target]))
+        found = Column(type=profile.columns[target].type, max_missing=0)
+        changes["columns"] = {target: found, **schema.columns}
     return schema.model_copy(update=changes)
 
 
@@ -125,7 +125,8 @@ def _scan(
     for batch in iter_batches(path):
         low, high = np.searchsorted(chosen, [tally.rows, tally.rows + batch.num_rows])
         parts.append(batch.take(pa.array(chosen[low:high] - tally.rows)))
-        tally.add(batch, checker.broken(batch, tally.rows), checker.checks, target)
+        labels = checker.values(batch, target) if target else None
+        tally.add(batch, checker.broken(batch, tally.rows), checker.checks, labels)
     table = pa.Table.from_batches(parts, dataset.schema)
     columns = {}
     for name in table.column_names:
@@ -176,4 +177,5 @@ def _judge_target(result: Examination, target: Target, limits: Limits) -> None:
                 f"column '{name}' gives target '{target.column}' away: alone it predicts it with {measure} {score:.3f} "
                 f"(leak_threshold {limits.leak_threshold:g})"
             )
-            result.problems.append(Finding("leak", name, message))
+            advice = "leave it out when loading, or set allow_leak for it in the schema"
+            result.problems.append(Finding("leak", name, message, advice=advice))

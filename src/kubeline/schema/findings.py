@@ -14,6 +14,7 @@ class Finding:
         message: One clause that says what is wrong and how often.
         rows: Rows concerned; None when it speaks of the table and no row can be blamed.
         examples: Some of the offending values, as text.
+        advice: What to do about it; empty for what holds of every problem: correct the data or the schema.
     """
 
     check: str
@@ -21,6 +22,7 @@ class Finding:
     message: str
     rows: int | None = None
     examples: tuple[str, ...] = ()
+    advice: str = ""
 
 
 def problem_count(findings: Sequence[Finding]) -> str:

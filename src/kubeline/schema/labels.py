@@ -25,7 +25,8 @@ def check_labels(
     if distinct == 1:
         only = f" ({next(iter(counts))!r})" if counts else ""
         what = "class" if task == "classification" else "value"
-        return [Finding("one class", target, f"target '{target}' has one {what} only{only} in {rows:,} rows")], []
+        message = f"target '{target}' has only one {what}{only} in {rows:,} rows"
+        return [Finding("one class", target, message, advice="load rows with other values of the target")], []
     if task == "regression" or not distinct:
         return [], []
     if counts is None or (distinct > 20 and distinct * FEW_ROWS > rows):
@@ -33,7 +34,8 @@ def check_labels(
             f"target '{target}' has {distinct:,} classes in {rows:,} rows, which is an identifier or a quantity rather "
             "than a class"
         )
-        return [Finding("too many classes", target, message)], []
+        advice = "name another target, or set its task to regression in the schema"
+        return [Finding("too many classes", target, message, advice=advice)], []
     return _balance(target, counts, rows, min_class_share)
 
 
@@ -45,7 +47,8 @@ def _balance(
     words = f"class {str(rarest)!r} of target '{target}' has {count:,} of {rows:,} rows"
     if count / rows < min_class_share:
         message = f"{words} ({count / rows:.4%}), less than min_class_share {min_class_share:.4%}"
-        return [Finding("imbalance", target, message)], []
+        advice = "load more rows of that class, or lower min_class_share"
+        return [Finding("imbalance", target, message, advice=advice)], []
     if count < FEW_ROWS:
         return [], [Finding("imbalance", target, f"{words}, too few to learn or to test it")]
     return [], []

@@ -17,6 +17,7 @@ LEAST_ROWS = 50  # with fewer, chance reaches any threshold
 LEAST_CLASS_ROWS = 5  # a class with fewer rows in either half is left out
 MOST_CLASSES = 20
 BINS = 100
+BIN_ROWS = 20
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -45,9 +46,12 @@ def leak_scores(sample: pd.DataFrame, target: str, task: Task) -> dict[str, floa
     scores = {}
     for name in sample.columns:
         if name != target:
-            predicted = _predict(_codes(rows[name], half), outcome, half)
-            score = _r2(outcome[half:], predicted) if task == "regression" else _auc(outcome[half:], predicted)
-            scores[str(name)] = score
+            score = _r2 if task == "regression" else _auc
+            column = _numbers(rows[name])
+            codes = _bins(column, half) if column is not None else _categories(rows[name])
+            scores[str(name)] = score(outcome[half:], _predict(codes, outcome, half))
+            if column is not None:
+                scores[str(name)] = max(scores[str(name)], _monotone(column, outcome, task))
     return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
 
@@ -67,23 +71,43 @@ def _indicators(target: pd.Series, half: int) -> Array:
     return np.column_stack(enough).astype(np.float64) if enough else np.empty((len(codes), 0))
 
 
-def _codes(column: pd.Series, half: int) -> Array:
-    """Values as bins 0, 1, …: numbers and times by quantiles of the first half, others by value; -1 is missing."""
+def _numbers(column: pd.Series) -> Array | None:
+    """Numbers and times as floats, missing as NaN; None for columns of other values."""
     if pd.api.types.is_datetime64_any_dtype(column):
-        missing = column.isna()
-        column = column.astype("int64").astype("float64").mask(missing)
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        known = numbers[:half][np.isfinite(numbers[:half])]
-        distinct = np.unique(known)
-        if len(distinct) > BINS:
-            distinct = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]))
-        return np.where(np.isnan(numbers), -1, np.searchsorted(distinct, numbers, side="left"))
+        column = column.astype("int64").astype("float64").mask(column.isna())
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return None
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _bins(numbers: Array, half: int) -> Array:
+    """Numbers as bins 0, 1, … between quantiles of the first half, of `BIN_ROWS` rows at least; -1 is missing."""
+    known = numbers[:half][np.isfinite(numbers[:half])]
+    edges = np.unique(known)
+    if len(edges) > BINS:
+        bins = min(BINS, max(2, len(known) // BIN_ROWS))
+        edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]))
+    return np.where(np.isnan(numbers), -1, np.searchsorted(edges, numbers, side="left"))
+
+
+def _categories(column: pd.Series) -> Array:
+    """Values as bins 0, 1, …; -1 is missing."""
     return pd.factorize(column.astype(str).where(column.notna()))[0]
 
 
+def _monotone(numbers: Array, outcome: Array, task: Task) -> float:
+    """The score of the numbers themselves, which needs no fit: a leak on few rows is one too. 0 with missing values."""
+    if np.isnan(numbers).any():
+        return 0.0
+    ranks = pd.Series(numbers).rank().to_numpy()
+    if task == "regression":
+        return float(np.corrcoef(ranks, outcome[:, 0])[0, 1] ** 2) if ranks.std() > 0 else 0.0
+    area = _auc(outcome, np.repeat(ranks[:, None], outcome.shape[1], axis=1))
+    return max(area, 1 - area)
+
+
 def _predict(codes: Array, outcome: Array, half: int) -> Array:
-    """For each row of the second half, the mean outcome of its bin in the first, with the overall mean as one more row."""
+    """For each row of the second half, the mean outcome of its bin in the first, drawn a little to the overall mean."""
     bins = codes + 1
     prior = outcome[:half].mean(axis=0)
     size = int(bins.max()) + 1

@@ -37,6 +37,8 @@ def build_report(found: Examination, mode: Mode | str, schema_uri: str, failed: 
     target = found.schema.target
     if target is not None and target.column in found.profile.columns:
         report.add(f"Target: {target.column}", *_target(found, target))
+        if found.leaks:
+            report.add("How well each column alone predicts the target", _scores(found, target))
     report.add("Columns", _columns(found))
     if found.schema.rules or found.schema.unique:
         report.add("Rules and keys", _rules(found))
@@ -71,15 +73,17 @@ def _facts(found: Examination, mode: str, failed: bool) -> Markup:
 
 
 def _share(count: int, rows: int) -> str:
-    return f"{count:,} ({count / rows:.2%})" if count and rows else f"{count:,}"
+    if not count:
+        return "0"
+    return f"{count:,} ({f'{count / rows:.2%}' if count >= rows / 10_000 else 'less than 0.01%'})"
 
 
 def _findings(findings: Iterable[Finding]) -> Markup:
     rows = [
         (
             f.check,
-            Markup("<code>{}</code>").format(f.column) if f.column else "the table",
-            _capital(f.message),
+            _code(f.column) if f.column else "the table",
+            _capital(f.message) + (f". {_capital(f.advice)}." if f.advice else ""),
             f.rows if f.rows is not None else "",
         )
         for f in findings
@@ -104,19 +108,22 @@ def _target(found: Examination, target: Target) -> list[Markup]:
             f"{len(labels):,} classes, the {SHOWN_CLASSES} most frequent shown." if len(labels) > SHOWN_CLASSES else ""
         )
         blocks.append(table(["Class", "Rows", "Share", ""], rows, note))
-    if found.leaks:
-        measure = "AUC (0.5 is chance)" if target.task == "classification" else "R² of ranks (0 is chance)"
-        flagged = {finding.column for finding in found.problems if finding.check == "leak"}
-        scores = [
-            (Markup("<code>{}</code>").format(name), score, _bar(max(0.0, score), BAD if name in flagged else MODEL))
-            for name, score in list(found.leaks.items())[:SHOWN_SCORES]
-        ]
-        note = (
-            f"How well each column alone predicts the target, on the half of {len(found.sample):,} sampled rows that "
-            "the prediction was not made from. Near 1, the column gives the target away."
-        )
-        blocks.append(table(["Strongest columns", measure, ""], scores, note))
     return blocks
+
+
+def _scores(found: Examination, target: Target) -> Markup:
+    """The columns that predict the target best alone; the bars begin at chance."""
+    chance, measure = (0.5, "AUC") if target.task == "classification" else (0.0, "R² of ranks")
+    flagged = {finding.column for finding in found.problems if finding.check == "leak"}
+    rows = [
+        (_code(name), f"{score:.3f}", _bar((score - chance) / (1 - chance), BAD if name in flagged else MODEL))
+        for name, score in list(found.leaks.items())[:SHOWN_SCORES]
+    ]
+    note = (
+        f"Fitted on one half of {len(found.sample):,} sampled rows and scored on the other. The bars go from chance "
+        f"({chance:g}) to 1, where the column gives the target away."
+    )
+    return table(["Column", measure, ""], rows, note)
 
 
 def _bar(share: float, colour: str = MODEL) -> Markup:
@@ -139,7 +146,7 @@ def _columns(found: Examination) -> Markup:
                 expected.type if expected else f"{column.type} (not in the schema)",
                 f"{column.missing_share:.1%}" if column.missing else "–",
                 column.distinct if column.distinct is not None else "",
-                _values(column),
+                _values(column, found.sample.get(name)),
                 _drawing(column, found.sample.get(name)),
                 _enforced(expected),
             )
@@ -148,22 +155,25 @@ def _columns(found: Examination) -> Markup:
     return table(["Column", "Type", "Missing", "Distinct", "Values", "Distribution", "Enforced"], rows, note)
 
 
+def _code(name: str) -> Markup:
+    return Markup("<code>{}</code>").format(name)
+
+
 def _name(name: str, mark: str) -> Markup:
     if not mark:
-        return Markup("<code>{}</code>").format(name)
+        return _code(name)
     colour = BAD if mark == "problem" else "#97600a"
     return Markup('<code>{}</code><br><small style="color:{}">{}</small>').format(name, colour, mark)
 
 
-def _values(column: ColumnProfile) -> str:
+def _values(column: ColumnProfile, sample: "pd.Series | None") -> str:
     if column.min is not None:
         return f"{_number(column.min)} to {_number(column.max)}"
-    if column.counts:
-        words = [str(value) for value in list(column.counts)[:3]]
-        return ", ".join(word if len(word) <= 16 else word[:15] + "…" for word in words) + (
-            ", …" if len(column.counts) > 3 else ""
-        )
-    return ""
+    if column.type not in ("string", "boolean") or sample is None:
+        return ""
+    frequent = list(column.counts or sample.value_counts().head(3).index)[:3]
+    words = [word if len(word) <= 16 else word[:15] + "…" for word in map(str, frequent)]
+    return ", ".join(words) + (", …" if (column.distinct or 0) > len(words) else "")
 
 
 def _number(value: Any) -> str:
@@ -176,7 +186,8 @@ def _number(value: Any) -> str:
 def _enforced(column: Column | None) -> str:
     if column is None:
         return ""
-    parts = [] if column.max_missing == 1 else [f"missing ≤ {column.max_missing:.0%}"]
+    parts = [f"missing ≤ {column.max_missing:.0%}"] if 0 < column.max_missing < 1 else []
+    parts += ["never missing"] if column.max_missing == 0 else []
     if column.min is not None or column.max is not None:
         low, high = ("…" if limit is None else str(limit) for limit in (column.min, column.max))
         parts.append(f"{low} to {high}")
@@ -230,11 +241,9 @@ def _rules(found: Examination) -> Markup:
     for check in found.checker.checks.values():
         if check.check in ("rule", "unique"):
             label = check.reason.removeprefix("rule: ").removesuffix(": repeated")
-            rows.append((Markup("<code>{}</code>").format(label), check.check, counts[check.reason]))
+            rows.append((_code(label), check.check, counts[check.reason]))
     known = {f"rule: {rule}" for rule in found.schema.rules} - set(found.checker.checks)
-    rows += [
-        (Markup("<code>{}</code>").format(rule[6:]), "rule", "not checked: a column fails") for rule in sorted(known)
-    ]
+    rows += [(_code(rule[6:]), "rule", "not checked: a column fails") for rule in sorted(known)]
     return table(["Rule or key", "Kind", "Rows that break it"], rows)
 
 

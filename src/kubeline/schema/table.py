@@ -1,12 +1,13 @@
 """Checks of the table as a whole: its columns, types, missing shares, and what differs from what was seen before."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kubeline.errors import listed
 from kubeline.schema.document import Column, TableSchema
 from kubeline.schema.findings import Finding
 from kubeline.schema.infer import observe
 from kubeline.schema.profile import ColumnProfile, TableProfile
+from kubeline.schema.rules import Rule
 from kubeline.schema.types import is_readable, target_type
 
 MANY_CATEGORIES = 1_000
@@ -32,11 +33,14 @@ def table_problems(schema: TableSchema, profile: TableProfile) -> list[Finding]:
             found += _column_problems(column, profile.columns[name])
         elif column.required:
             message = f"column '{name}' of the schema is not in the table, which has {listed(names)}"
-            found.append(Finding("missing column", name, message))
+            advice = "add it to the table, or set required to false for it in the schema"
+            found.append(Finding("missing column", name, message, advice=advice))
     extra = [name for name in names if name not in schema.columns]
     if extra and schema.extra_columns == "refuse":
         words = f"columns {listed(map(repr, extra))} are" if len(extra) > 1 else f"column '{extra[0]}' is"
-        found.append(Finding("extra column", extra[0] if len(extra) == 1 else "", f"{words} not in the schema"))
+        advice = "leave out what is not wanted when loading, or add it to the schema, or set its extra_columns to allow"
+        only = extra[0] if len(extra) == 1 else ""
+        found.append(Finding("extra column", only, f"{words} not in the schema", advice=advice))
     return found
 
 
@@ -67,6 +71,12 @@ def table_warnings(schema: TableSchema, profile: TableProfile) -> list[Finding]:
     return found
 
 
+def unchecked_rules(rules: Sequence[Rule]) -> list[Finding]:
+    """Warnings about rules that could not be checked, because a column they read is absent or of another type."""
+    words = "was not checked: a column it reads is not there, or of another type"
+    return [Finding("rule", "", f"rule '{rule.text}' {words}") for rule in rules]
+
+
 def text_numbers(column: ColumnProfile, numeric: int, others: tuple[str, ...]) -> tuple[list[Finding], list[Finding]]:
     """Problems and warnings about a text column with `numeric` values that are numbers, and `others` that are not."""
     present = column.rows - column.missing
@@ -76,10 +86,11 @@ def text_numbers(column: ColumnProfile, numeric: int, others: tuple[str, ...]) -
         message = f"column '{column.name}' is text, and all its values are numbers"
         return [], [Finding("text of numbers", column.name, message)]
     message = (
-        f"column '{column.name}' is text, but {numeric:,} of its {present:,} values are numbers, and "
-        f"{present - numeric:,} are not (such as {', '.join(map(repr, others))})"
+        f"column '{column.name}' is text, but all except {present - numeric:,} of its {present:,} values "
+        f"are numbers (the others are such as {', '.join(map(repr, others))})"
     )
-    return [Finding("text of numbers", column.name, message, None, others)], []
+    advice = "correct these values, or give a schema with type number (quarantine sets them aside) or string"
+    return [Finding("text of numbers", column.name, message, None, others, advice)], []
 
 
 def _column_problems(expected: Column, found: ColumnProfile) -> Iterator[Finding]:
@@ -87,7 +98,9 @@ def _column_problems(expected: Column, found: ColumnProfile) -> Iterator[Finding
     if not found.rows:
         return
     if found.missing == found.rows and expected.max_missing < 1:
-        yield Finding("all missing", name, f"column '{name}' is missing in all {found.rows:,} rows")
+        message = f"column '{name}' is missing in all {found.rows:,} rows"
+        advice = "leave it out when loading, or set its max_missing to 1 in the schema"
+        yield Finding("all missing", name, message, advice=advice)
     elif not is_readable(found.stored, expected.type):
         message = (
             f"column '{name}' holds {_STORED[found.type]} ({found.stored}), and the schema expects {expected.type}"
@@ -130,6 +143,8 @@ def _differences(expected: Column, found: ColumnProfile) -> Iterator[Finding]:
             yield Finding("new categories", name, f"column '{name}' has values that were not there before: {words}")
     for limit, old, new_value in (("min", before.min, now.min), ("max", before.max, now.max)):
         if getattr(expected, limit) is None and old is not None and new_value is not None:
+            if found.type == "datetime" and limit == "max":
+                continue  # time moves on
             beyond = new_value < old if limit == "min" else new_value > old  # type: ignore[operator]
             if beyond:
                 end = "goes down" if limit == "min" else "goes up"
