@@ -25,7 +25,8 @@ class Manifest(BaseModel):
     """What is in a model package and where it comes from.
 
     It holds no time: the same input and seed give the same bytes, and their SHA-256 names the package.
-    `metrics` and `score` are of the rows that training held out; a greater `score` is better.
+    `metrics` and `score` are of the rows that training held out; a greater `score` is better. `held_out` is the digest
+    of these rows' positions and weights: scores compare only where it is the same.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +39,7 @@ class Manifest(BaseModel):
     metrics: dict[str, float]
     score_name: str
     score: float
+    held_out: str
     parity: Parity
     git_revision: str
     seed: int

@@ -145,8 +145,8 @@ def _numbers(column: pd.Series, number: type) -> Array:
     if np.isinf(values).any():
         row = int(np.flatnonzero(np.isinf(values))[0])
         raise UserError(
-            f"column '{column.name}' holds {wide[row]:g} in row {row}, which no finite "
-            f"{np.dtype(number).name} can hold; replace infinite values or make them missing"
+            f"column '{column.name}' holds {wide[row]:g} in row {row}, which is infinite as "
+            f"{np.dtype(number).name}; make infinite values finite or missing"
         )
     return values
 

@@ -65,28 +65,31 @@ class Estimator:
     one_hot: bool = False
 
     def build(self, task: Task, params: Mapping[str, Any], seed: int) -> Any:
-        """An unfitted model.
+        """An unfitted model; see :meth:`settle` for `params`. `seed` is of everything random in it."""
+        return self._factory(task)(**self.settle(task, params), **self.fixed, random_state=seed)
 
-        Args:
-            task: what it predicts.
-            params: hyperparameters over the defaults; whole floats become integers, as KFP makes floats of integers.
-            seed: of everything random in it.
+    def settle(self, task: Task, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Hyperparameters over kubeline's defaults; whole floats become integers, as KFP makes floats of integers.
 
         Raises:
-            UserError: names a parameter that it does not have.
+            UserError: names a parameter that the estimator does not have.
         """
-        module, name = (self.regressor if task == "regression" else self.classifier).rsplit(".", 1)
-        factory = getattr(importlib.import_module(module), name)
+        factory = self._factory(task)
         known = self._parameters(factory)
         unknown = [key for key in params if key not in known]
         if unknown:
-            raise UserError(f"'{unknown[0]}' is not a hyperparameter of {name}; it has: {listed(sorted(known), 40)}")
-        chosen = {**self.defaults, **{key: whole(key, value, known[key]) for key, value in params.items()}}
-        return factory(**chosen, **self.fixed, random_state=seed)
+            raise UserError(
+                f"'{unknown[0]}' is not a hyperparameter of {factory.__name__}; it has: {listed(sorted(known), 40)}"
+            )
+        return {**self.defaults, **{key: whole(key, value, known[key]) for key, value in params.items()}}
+
+    def _factory(self, task: Task) -> Any:
+        module, name = (self.regressor if task == "regression" else self.classifier).rsplit(".", 1)
+        return getattr(importlib.import_module(module), name)
 
     def _parameters(self, factory: Any) -> dict[str, Any]:
         """The hyperparameters a user may set, with their defaults."""
-        if inspect.isclass(factory):
+        if hasattr(factory, "get_params"):
             every = factory().get_params()
         else:
             every = {key: value.default for key, value in inspect.signature(factory).parameters.items()}

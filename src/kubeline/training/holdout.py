@@ -108,9 +108,14 @@ def _random(table: Table, rows: Array, fraction: float, seed: int) -> tuple[Arra
 
 def _require_classes(table: Table, learned: Array, held: Array, purpose: str) -> None:
     """Every class must be learned, and a binary score needs both classes among the rows it is computed on."""
+    if table.weights is not None:  # rows without weight do not count
+        learned, held = learned[table.weights[learned] > 0], held[table.weights[held] > 0]
     if table.classes is None:
         if not len(learned) or not len(held):
-            raise UserError(f"too few rows for {purpose}: {len(learned)} to learn from and {len(held)} held out")
+            raise UserError(
+                f"the rows are too few for {purpose}: {len(learned)} with weight to learn from and {len(held)} "
+                f"held out; add rows"
+            )
         return
     absent = sorted(set(range(len(table.classes))) - set(np.unique(table.y[learned]).tolist()))
     if absent:

@@ -32,10 +32,9 @@ def measure(task: Task, y: Array, found: Predictions, weights: Array | None) -> 
         average_precision, brier and f1 too, for multiclass macro_f1; for regression rmse, mae and r2. Those that are
         not defined on these rows are left out.
     """
-    if task == "regression":
+    if found.probabilities is None:
         values = _regression(y, found.values, weights)
     else:
-        assert found.probabilities is not None
         values = _classification(task, y, found.probabilities.astype(np.float64), weights)
     return {name: float(value) for name, value in values.items() if np.isfinite(value)}
 

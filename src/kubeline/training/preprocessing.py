@@ -112,11 +112,14 @@ def _numbers(estimator: Estimator) -> Any:
 
 
 def _categories(encoded: pd.DataFrame, names: list[str], settings: Preprocessing, task: Task, seed: int) -> Any:
+    from sklearn.model_selection import KFold, StratifiedKFold
     from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
     if settings.category_encoding == "target":
-        kind = "continuous" if task == "regression" else "binary"
-        return TargetEncoder(target_type=kind, random_state=seed)
+        # the mean that a row is given while fitting is of other rows than itself
+        if task == "regression":
+            return TargetEncoder(target_type="continuous", cv=KFold(5, shuffle=True, random_state=seed))
+        return TargetEncoder(target_type="binary", cv=StratifiedKFold(5, shuffle=True, random_state=seed))
     # rarest first: the bucket of rare and unseen ones is -1, next to the rarest
     kept = [frequent(encoded[name], settings.max_categories)[::-1] for name in names]
     if settings.category_encoding == "one_hot":

@@ -11,7 +11,7 @@ import pyarrow.types as pat
 
 from kubeline.data.dataset import open_dataset, require_columns
 from kubeline.errors import UserError, listed
-from kubeline.model_package.signature import Feature, Kind, Signature, Task, encode_column, labels
+from kubeline.model_package.signature import Kind, Task, encode_column, labels
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -131,12 +131,14 @@ def column(raw: pa.Table, name: str) -> pd.Series:
 def _target(raw: pa.Table, name: str, task: str) -> tuple[Task, list[str] | None, Array]:
     if task not in TASKS:
         raise UserError(f"task '{task}' is not known; choose one of: {listed(TASKS)}")
+    kind = raw.schema.field(name).type
+    if pat.is_nested(kind) or pat.is_temporal(kind) or pat.is_binary(kind):
+        raise UserError(f"target '{name}' has the type {kind}; expected numbers, text or booleans, so convert it")
+    numeric = pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind)
     values = column(raw, name)
     missing = int(values.isna().sum())
     if missing:
         raise UserError(f"target '{name}' is missing in {missing:,} of {len(values):,} rows; remove or fill them first")
-    kind = raw.schema.field(name).type
-    numeric = pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind)
     distinct = values.nunique()
     if distinct == 1:
         raise UserError(f"target '{name}' has the one value {values.iloc[0]} in every row; there is nothing to learn")
@@ -252,6 +254,8 @@ def _weights(raw: pa.Table, name: str) -> Array | None:
 def _groups(raw: pa.Table, name: str) -> Array | None:
     if not name:
         return None
+    if pat.is_nested(raw.schema.field(name).type):
+        raise UserError(f"group column '{name}' holds lists or records; expected one value in each row, so convert it")
     codes, _ = pd.factorize(column(raw, name))
     if (codes < 0).any():
         raise UserError(f"group column '{name}' is missing in {int((codes < 0).sum()):,} rows; fill or remove them")

@@ -1,5 +1,6 @@
 """Train a model and write it as a verified model package."""
 
+import hashlib
 import io
 import os
 import platform
@@ -219,8 +220,7 @@ def _examine(
         raise UserError("the held-out rows cannot score a model: their weights leave out a class; check the weights")
     name, score = metrics.score(table.task, measured)
     params = {
-        **estimators.find(recipe.estimator).defaults,
-        **hyper,
+        **estimators.find(recipe.estimator).settle(table.task, hyper),
         "category_encoding": prepared.category_encoding,
         "max_categories": prepared.max_categories,
         "date_parts": list(prepared.date_parts),
@@ -269,10 +269,18 @@ def write(folder: Path, trained: Trained, settings: Settings, fingerprint: str) 
         metrics=trained.metrics,
         score_name=trained.score_name,
         score=trained.score,
+        held_out=_held_out(trained),
         parity=trained.parity,
         git_revision=_git_revision(),
         seed=settings.seed,
     )
+
+
+def _held_out(trained: Trained) -> str:
+    digest = hashlib.sha256(trained.held.astype("<i8").tobytes())
+    if trained.table.weights is not None:
+        digest.update(trained.table.weights[trained.held].astype("<f8").tobytes())
+    return digest.hexdigest()
 
 
 def _reference(trained: Trained) -> bytes:
