@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Write the lock of every image from requirements.lock, so that all images run the versions that are tested. Needs uv.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+compile() {
+  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+    --no-annotate --constraint requirements.lock "$@"
+}
+
+for name in steps deploy drift; do
+  compile --extra "$name" pyproject.toml --output-file "images/$name.lock"
+done
+compile images/serving.in --output-file images/serving.lock
+echo kfp | compile --no-deps - --output-file images/kfp.lock
