@@ -68,6 +68,7 @@ _FACTS: dict[str, Any] = {
     "metrics": {},
     "score_name": "none",
     "score": 0.0,
+    "held_out": "",
     "parity": {"rows": 0, "max_difference": 0.0, "tolerance": 1e-5},
     "git_revision": "",
 }

@@ -10,6 +10,7 @@ Two models judged by the same `Bootstrap` share the weights, so their difference
 Source: Chamandy, Muralidharan, Najmi, Naidu (2012), Estimating Uncertainty for Massive Data Streams, Google.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,9 +55,19 @@ class Interval:
         )
 
     def __str__(self) -> str:
+        return self.written()
+
+    def written(self, sign: bool = False) -> str:
+        """``0.672 [0.667, 0.677]``: rounded to two digits of the interval's half width; `sign` writes a plus too."""
+        plus = "+" if sign else ""
         if self.lower is None or self.upper is None:
-            return f"{self.value:.4g}"
-        return f"{self.value:.4g} [{self.lower:.4g}, {self.upper:.4g}]"
+            return f"{self.value:{plus}.4g} (too few rows for an interval)"
+        half = (self.upper - self.lower) / 2
+        if half <= 0:
+            return f"{self.value:{plus}.4g} [{self.lower:{plus}.4g}, {self.upper:{plus}.4g}]"
+        digits = min(max(1 - math.floor(math.log10(half)), 0), 8)
+        value, lower, upper = (f"{number:{plus}.{digits}f}" for number in (self.value, self.lower, self.upper))
+        return f"{value} [{lower}, {upper}]"
 
 
 class Bootstrap:
@@ -79,7 +90,7 @@ class Bootstrap:
     def _counts(self, code: Array, size: int) -> Array:
         cells = np.bincount(self._bucket * size + code, minlength=self.buckets * size)
         counts: Array = self._weights @ cells.reshape(self.buckets, size).astype(np.float32)
-        return counts
+        return counts.astype(np.float64)
 
 
 def interval(value: float, replicates: Array, confidence: float) -> Interval:

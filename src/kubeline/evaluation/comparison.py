@@ -36,6 +36,11 @@ class Comparison:
         """The difference in the direction of better: above zero, the model is better."""
         return self.difference if self.metric.greater_is_better else self.difference.negated()
 
+    @property
+    def p_words(self) -> str:
+        """The p-value for people: ``p = 0.031``, or ``p < 0.001``."""
+        return "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.2g}"
+
 
 def compare(metric: Metric, model: Scored, other: Scored, bootstrap: Bootstrap, confidence: float) -> Comparison:
     """Compare two models by one metric: DeLong for the AUC, McNemar's p for accuracy, else the paired bootstrap."""

@@ -13,14 +13,14 @@ from kubeline.errors import UserError, listed
 from kubeline.evaluation import gate, outputs, scoring
 from kubeline.evaluation.bootstrap import Bootstrap, Interval
 from kubeline.evaluation.comparison import Comparison, compare, compare_all
-from kubeline.evaluation.gate import Check, Decision, MetricThreshold, Rule
+from kubeline.evaluation.gate import Check, Decision, Rule
 from kubeline.evaluation.importance import Importance, importances
 from kubeline.evaluation.metrics import Metric, choose, measure
 from kubeline.evaluation.scored import Array, Scored
 from kubeline.evaluation.scoring import Agreement
 from kubeline.evaluation.slices import Looks, Slice, look
 from kubeline.model_package.package import ModelPackage
-from kubeline.model_package.predictor import Predictions
+from kubeline.model_package.predictor import Predictions, Predictor
 
 NoChampion = Literal["promote", "hold"]
 
@@ -66,6 +66,7 @@ class Contender:
     """A package, and what it answers for every test row and beside the labels of the labelled ones."""
 
     package: ModelPackage
+    predictor: Predictor
     inputs: dict[str, Array]
     predictions: Predictions
     scored: Scored
@@ -200,13 +201,15 @@ def evaluate(
     ]
     return Evaluation(
         settings, metric, test, known, model, other, reference, metrics, undefined, comparisons, dummy, slices,
-        _importances(package, model, known, metric, settings), agreement, gate.decide(checks),
+        _importances(model, known, metric, settings), agreement, gate.decide(checks),
     )  # fmt: skip
 
 
 def _contender(package: ModelPackage, test: pd.DataFrame, known: Array, inputs: dict[str, Array]) -> Contender:
-    predictions = package.predictor().predict_inputs(inputs)
-    return Contender(package, inputs, predictions, scoring.judged(test, known, package.signature, predictions))
+    predictor = package.predictor()
+    predictions = predictor.predict_inputs(inputs)
+    scored = scoring.judged(test, known, package.signature, predictions)
+    return Contender(package, predictor, inputs, predictions, scored)
 
 
 def _against_constant(metric: Metric, scored: Scored, bootstrap: Bootstrap, settings: Settings) -> Comparison | None:
@@ -230,15 +233,10 @@ def _champion_checks(
     return [against] if in_slices is None else [against, in_slices]
 
 
-def _importances(
-    package: ModelPackage, model: Contender, known: Array, metric: Metric, settings: Settings
-) -> list[Importance]:
+def _importances(model: Contender, known: Array, metric: Metric, settings: Settings) -> list[Importance]:
     inputs = {name: column[known] for name, column in model.inputs.items()}
-    return importances(package.predictor(), inputs, model.scored, metric, settings.seed)
+    return importances(model.predictor, inputs, model.scored, metric, settings.seed)
 
 
 def _scale(scored: Scored) -> float:
     return float(np.std(scored.target)) if scored.task == "regression" else 1.0
-
-
-__all__ = ["Contender", "Evaluation", "MetricThreshold", "Settings", "evaluate", "run"]

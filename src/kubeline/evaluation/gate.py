@@ -130,7 +130,8 @@ def dummy_check(comparison: Comparison) -> Check:
     return Check(
         "beats a constant guess",
         outcome,
-        f"{name} {comparison.model:.4g} {words} the {comparison.other:.4g} of a constant guess: the gain is {gain}",
+        f"{name} {comparison.model:.4g} {words} the {comparison.other:.4g} of a constant guess: a gain of "
+        f"{_signed(gain)}",
     )
 
 
@@ -182,7 +183,9 @@ def _changes(metric: Metric, required: MetricThreshold, comparison: Comparison |
         words = {"pass": "reaches", "fail": "does not reach", "unclear": "may or may not reach"}[outcome]
         checks.append(
             Check(
-                title, outcome, f"the gain of {metric.name}, {comparison.gain}, {words} {name} {change:g} ({least:.4g})"
+                title,
+                outcome,
+                f"the gain of {metric.name}, {_signed(comparison.gain)}, {words} {name} {change:g} ({least:.4g})",
             )
         )
     return checks
@@ -210,8 +213,8 @@ def champion_check(comparison: Comparison, rule: Rule, margin: float) -> Check:
     return Check(
         f"champion: {rule}",
         outcome,
-        f"{name} is {comparison.model:.4g} against the champion's {comparison.other:.4g}, a gain of {gain} "
-        f"({comparison.method}, p = {comparison.p_value:.2g}), {words}",
+        f"{name} is {comparison.model:.4g} against the champion's {comparison.other:.4g}, a gain of "
+        f"{_signed(gain)} ({comparison.method}, {comparison.p_words}), {words}",
     )
 
 
@@ -242,3 +245,7 @@ def slices_check(slices: Sequence[Slice], metric: Metric) -> Check | None:
         f"in {len(lost)} of {len(compared)} slices {metric.name} is worse than the champion's beyond margin and "
         f"chance ({named}{'; …' if len(lost) > 3 else ''})",
     )
+
+
+def _signed(gain: Interval) -> str:
+    return gain.written(sign=True)

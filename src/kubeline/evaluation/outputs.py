@@ -10,7 +10,7 @@ from kubeline.artifacts import Artifact, describe, publish
 from kubeline.data.dataset import write_dataset
 from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.curves import confusion, roc
-from kubeline.evaluation.slices import worst
+from kubeline.evaluation.slices import Slice, worst
 from kubeline.model_package.blessing import Blessing
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def write_blessing(artifact: Artifact, evaluation: "Evaluation", test: dict[str,
             }
             for name, comparison in (evaluation.comparisons or {}).items()
         },
+        "slices": [_slice(part) for part in evaluation.slices],
         "worst_slice": found and {"slice": found.name, "rows": found.rows, **_interval(found.estimate)},
         "parity": vars(evaluation.agreement),
     }
@@ -114,6 +115,20 @@ def write_blessing(artifact: Artifact, evaluation: "Evaluation", test: dict[str,
         reasons=decision.reasons,
         evidence=evidence,
     ).write(artifact)
+
+
+def _slice(part: Slice) -> dict[str, Any]:
+    if part.undefined:
+        return {"slice": part.name, "rows": part.rows, "undefined": part.undefined}
+    return {
+        "slice": part.name,
+        "rows": part.rows,
+        **_interval(part.estimate),
+        "weak": part.weak,
+        "champion": part.champion,
+        "gain": None if part.gain is None else _interval(part.gain),
+        "regression": part.regression,
+    }
 
 
 def _interval(interval: Interval | None) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from kubeline.evaluation.curves import confusion, precision_recall, roc
 from kubeline.evaluation.importance import Importance
 from kubeline.evaluation.metrics import Metric
 from kubeline.evaluation.scored import Array, Scored
-from kubeline.evaluation.slices import Slice
-from kubeline.reports.plots import BAD, CHAMPION, MODEL, NEUTRAL, axes, style
+from kubeline.evaluation.slices import Slice, ranked
+from kubeline.reports.plots import BAD, CHAMPION, INK, MODEL, NEUTRAL, axes, plain, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,26 +53,29 @@ def calibration(found: Reliability, champion: Reliability | None, model: Scored)
         left.errorbar(
             found.predicted, found.observed, reach, fmt="o-", markersize=3.5, elinewidth=1, color=MODEL, label="model"
         )
-        left.set(title="Calibration", xlabel=f"Predicted probability of {found.event}", ylabel="Observed share")
+        left.set(title="Calibration", xlabel=f"Predicted probability of {plain(found.event)}", ylabel="Observed share")
         left.legend(loc="upper left")
-        _probabilities(right, model, found.event)
+        _probabilities(right, model, found.event, end)
     return figure
 
 
-def _probabilities(ax: "Axes", model: Scored, event: str) -> None:
+def _probabilities(ax: "Axes", model: Scored, event: str, end: float) -> None:
     if model.task == "binary":
         probability, parts = model.score, [(name, model.target == code) for code, name in enumerate(model.classes)]
     else:
         probability, right = model.class_probabilities.max(axis=1), model.target == model.prediction
         parts = [("wrong", ~right), ("right", right)]
-    edges = np.linspace(0, 1, 51)
+    end = max(end, float(np.quantile(probability, 0.999)))
+    edges = np.linspace(0, end, 41)
     for (label, rows), colour in zip(parts, (NEUTRAL, MODEL), strict=True):
         if rows.any():
-            heights = np.histogram(probability[rows], edges)[0] / rows.sum()
+            heights = np.histogram(np.minimum(probability[rows], end), edges)[0] / rows.sum()
             ax.stairs(heights, edges, color=colour, fill=True, alpha=0.25)
-            ax.stairs(heights, edges, color=colour, linewidth=1.4, label=f"{label} ({int(rows.sum()):,} rows)")
+            ax.stairs(heights, edges, color=colour, linewidth=1.4, label=plain(f"{label} ({int(rows.sum()):,} rows)"))
     ax.set(
-        title="Distribution of probabilities", xlabel=f"Predicted probability of {event}", ylabel="Share of the rows"
+        title="Distribution of probabilities",
+        xlabel=f"Predicted probability of {plain(event)}",
+        ylabel="Share of the rows",
     )
     ax.set_ylim(bottom=0)
     ax.legend(loc="upper right")
@@ -91,14 +94,15 @@ def confusion_matrix(scored: Scored) -> "Figure":
         ax.grid(visible=False)
         places = np.arange(size) + 0.5
         long = max(len(name) for name in scored.classes) > 8 and size > 3
-        ax.set_xticks(places, scored.classes, rotation=45 if long else 0)
-        ax.set_yticks(places, scored.classes)
+        names = [plain(name) for name in scored.classes]
+        ax.set_xticks(places, names, rotation=45 if long else 0)
+        ax.set_yticks(places, names)
         ax.set(xlabel="Predicted", ylabel="True", title="Confusion matrix")
         for row, column in np.ndindex(counts.shape) if size <= 12 else ():
             share = shares[row, column]
             ax.text(
                 column + 0.5, row + 0.5, f"{counts[row, column]:,}\n{share:.0%}", ha="center", va="center",
-                color="white" if share > 0.55 else "#1b2430",
+                color="white" if share > 0.55 else INK,
             )  # fmt: skip
     return figure
 
@@ -134,9 +138,7 @@ def _prediction_bins(prediction: Array, bins: int = 20) -> list[Array]:
 
 def slice_intervals(slices: list[Slice], metric: Metric, overall: float) -> "Figure":
     """The metric with its interval in each slice, the worst first."""
-    sign = 1 if metric.greater_is_better else -1
-    drawn = [part for part in slices if part.estimate is not None]
-    drawn = sorted(drawn, key=lambda part: sign * part.estimate.value if part.estimate else 0.0)[:_SLICES]
+    drawn = ranked(slices, metric)[:_SLICES]
     with style():
         figure, (ax,) = axes(1, 8.2, 1.0 + 0.22 * len(drawn))
         ax.axvline(overall, color=NEUTRAL, linestyle=":", label="all rows")
@@ -146,7 +148,7 @@ def slice_intervals(slices: list[Slice], metric: Metric, overall: float) -> "Fig
         if champions:
             values, places = zip(*champions, strict=True)
             ax.plot(values, places, "|", color=CHAMPION, markersize=9, markeredgewidth=2, label="champion")
-        ax.set_yticks(range(len(drawn)), [f"{part.name}  ({part.rows:,})" for part in drawn])
+        ax.set_yticks(range(len(drawn)), [plain(f"{part.name}  ({part.rows:,})") for part in drawn])
         ax.set_ylim(len(drawn) - 0.5, -0.5)
         ax.set(xlabel=metric.label)
         ax.legend(loc="best")
@@ -170,7 +172,7 @@ def importance(found: list[Importance], metric: Metric) -> "Figure":
         places = np.arange(len(drawn))
         ax.barh(places, [one.loss for one in drawn], xerr=[one.spread for one in drawn], height=0.6, color=MODEL,
                 error_kw={"ecolor": NEUTRAL, "elinewidth": 1.2})  # fmt: skip
-        ax.set_yticks(places, [one.feature for one in drawn])
+        ax.set_yticks(places, [plain(one.feature) for one in drawn])
         ax.set_ylim(len(drawn) - 0.5, -0.5)
         ax.grid(visible=False, axis="y")
         ax.set(xlabel=f"Loss of {metric.label} when the column is shuffled")

@@ -6,20 +6,21 @@ import numpy as np
 from markupsafe import Markup
 
 from kubeline.evaluation import plots
-from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.calibration import reliability
 from kubeline.evaluation.metrics import METRICS
-from kubeline.evaluation.slices import worst
+from kubeline.evaluation.slices import Slice, ranked
 from kubeline.reports import Report, facts, figure, table, text, verdict
 from kubeline.reports.page import Tone
 
 if TYPE_CHECKING:
+    from kubeline.evaluation.comparison import Comparison
     from kubeline.evaluation.evaluate import Evaluation
+    from kubeline.evaluation.gate import Decision
 
 _TONES: dict[str, Tone] = {"promote": "good", "hold": "bad", "inconclusive": "warn"}
 _OUTCOMES = {"pass": "✓ pass", "fail": "✗ fail", "unclear": "? unclear"}
 _MOST_CLASSES = 25  # drawn in a confusion matrix
-_ROWS = 40  # of a table of slices
+_ROWS = 15  # of a table of slices
 
 
 def page(evaluation: "Evaluation", test: dict[str, Any]) -> Report:
@@ -30,9 +31,8 @@ def page(evaluation: "Evaluation", test: dict[str, Any]) -> Report:
         f"{len(evaluation.model.scored):,} labelled test rows, decided by {evaluation.metric.label}",
     )
     decision = evaluation.decision
-    report.add(
-        "Verdict", verdict(decision.verdict, _TONES[decision.verdict], decision.reasons), _facts(evaluation, test)
-    )
+    tone = _TONES[decision.verdict]
+    report.add("Verdict", verdict(decision.verdict, tone, _headline(decision)), _facts(evaluation, test))
     report.add("The gate", _gate(evaluation))
     report.add("Metrics", *_metrics(evaluation))
     if signature.task == "regression":
@@ -45,6 +45,14 @@ def page(evaluation: "Evaluation", test: dict[str, Any]) -> Report:
     report.add("ONNX beside scikit-learn", text(f"{evaluation.agreement}."))
     report.add("How it was done", text(_method(evaluation)))
     return report
+
+
+def _headline(decision: "Decision") -> list[str]:
+    """What decided; when everything passed, the two checks that a reader looks for first."""
+    if decision.verdict != "promote":
+        return decision.reasons
+    first = [check.sentence for check in decision.checks if check.name.startswith(("champion", "beats"))]
+    return [f"all {len(decision.checks)} checks pass", *first]
 
 
 def _facts(evaluation: "Evaluation", test: dict[str, Any]) -> Markup:
@@ -86,36 +94,39 @@ def _gate(evaluation: "Evaluation") -> Markup:
 
 
 def _metrics(evaluation: "Evaluation") -> list[Markup]:
-    level = f"{evaluation.settings.confidence:.0%} interval"
-    columns = ["Metric", "Better", "Model", level]
-    if evaluation.comparisons is not None:
-        columns += ["Champion", "Difference", f"Its {level}", "p", "Test"]
-    rows = []
+    task, comparisons = evaluation.model.scored.task, evaluation.comparisons
+    columns = ["Metric", f"Model [{evaluation.settings.confidence:.0%} interval]"]
+    if comparisons is not None:
+        columns += ["Champion", "Difference [interval]", "", "Test"]
+    rows: list[list[Any]] = []
     for name, interval in evaluation.metrics.items():
-        metric = METRICS[evaluation.model.scored.task][name]
-        row = [metric.label, "higher" if metric.greater_is_better else "lower", interval.value, _ends(interval)]
-        comparison = (evaluation.comparisons or {}).get(name)
-        if comparison is not None:
-            difference = comparison.difference
-            row += [
-                comparison.other,
-                f"{difference.value:+.4g}",
-                _ends(difference),
-                f"{comparison.p_value:.2g}",
-                comparison.method,
-            ]
-        elif evaluation.comparisons is not None:
-            row += ["not defined", "", "", "", ""]
+        metric = METRICS[task][name]
+        row: list[Any] = [f"{metric.label} {'↑' if metric.greater_is_better else '↓'}", _whole(str(interval))]
+        if comparisons is not None:
+            row += _beside(comparisons[name]) if name in comparisons else ["not defined", "", "", ""]
         rows.append(row)
-    blocks = [table(columns, rows)]
+    note = "↑ higher is better, ↓ lower is better."
+    if comparisons is not None:
+        note += " Difference: the model minus the champion; ✱ marks p below 0.05, one metric at a time."
+    blocks = [table(columns, rows, note=note)]
     for name, reason in evaluation.undefined.items():
-        blocks.append(text(f"{METRICS[evaluation.model.scored.task][name].label} is not defined: {reason}."))
+        blocks.append(text(f"{METRICS[task][name].label} is not defined: {reason}."))
     if evaluation.dummy is not None:
         dummy = evaluation.dummy
-        blocks.append(
-            text(f"A constant guess has {dummy.metric.label} {dummy.other:.4g}; the model gains {dummy.gain}.")
-        )
+        gain = dummy.gain.written(sign=True)
+        blocks.append(text(f"A constant guess has {dummy.metric.label} {dummy.other:.4g}: the model gains {gain}."))
     return blocks
+
+
+def _beside(comparison: "Comparison") -> list[Any]:
+    mark = " ✱" if comparison.p_value < 0.05 else ""
+    difference = _whole(comparison.difference.written(sign=True))
+    return [comparison.other, difference, _whole(comparison.p_words + mark), comparison.method]
+
+
+def _whole(words: str) -> str:
+    """The same words on one line."""
+    return words.replace(" ", "\u00a0")
 
 
 def _classification(report: Report, evaluation: "Evaluation") -> None:
@@ -185,32 +196,33 @@ def _slices(evaluation: "Evaluation") -> list[Markup]:
     judged = [part for part in slices if part.estimate is not None]
     if not judged:
         return [text(f"No slice has {evaluation.settings.min_slice_rows:,} rows on which {metric.label} is defined.")]
-    found = worst(slices, metric)
-    weak = sum(part.weak for part in judged)
+    worst_first = ranked(judged, metric)
     words = f"{len(judged)} slices by {', '.join(evaluation.settings.slices)}. "
-    if found is not None:
-        words += f"The worst is {found.name} ({found.rows:,} rows): {metric.label} {found.estimate}. "
-    words += f"{weak} of them are worse than the other rows by more than the margin and chance."
-    rows = sorted(
-        judged, key=lambda part: part.estimate.value if part.estimate else 0.0, reverse=not metric.greater_is_better
-    )
-    columns = ["Slice", "Rows", metric.label, "Interval"]
+    if worst_first:
+        first = worst_first[0]
+        words += f"The worst beyond noise is {first.name} ({first.rows:,} rows): {metric.label} {first.estimate}. "
+    words += f"Weaker than the other rows by more than the margin and chance: {sum(part.weak for part in judged)}."
+    columns = ["Slice", "Rows", f"{metric.label} [interval]"]
     if evaluation.comparisons is not None:
-        columns += ["Champion", "Gain", "Its interval"]
-    undefined = [part.name for part in slices if part.undefined]
-    note = (
-        f"Worst first{f', {_ROWS} of {len(rows)}' if len(rows) > _ROWS else ''}. Intervals are of one slice alone; "
-        f"flags hold after Holm's correction for all {len(judged)} slices. Slices with fewer than "
-        f"{evaluation.settings.min_slice_rows:,} rows are not judged."
-        + (f" Not defined in {len(undefined)} more, such as {undefined[0]}." if undefined else "")
-    )
+        columns += ["Champion", "Gain [interval]"]
     return [
         text(words),
         figure(
             plots.slice_intervals(judged, metric, evaluation.metrics[metric.name].value), _slices_caption(len(judged))
         ),
-        table([*columns, "Flag"], [_slice_row(part) for part in rows[:_ROWS]], note=note),
+        table([*columns, "Flag"], [_slice_row(part) for part in worst_first[:_ROWS]], note=_slices_note(evaluation)),
     ]
+
+
+def _slices_note(evaluation: "Evaluation") -> str:
+    judged = [part for part in evaluation.slices if part.estimate is not None]
+    undefined = [part.name for part in evaluation.slices if part.undefined]
+    return (
+        f"The worst {min(_ROWS, len(judged))} of {len(judged)}, by the better end of the interval. Intervals are of "
+        f"one slice alone; flags hold after Holm's correction for all of them. Slices with fewer than "
+        f"{evaluation.settings.min_slice_rows:,} rows are not judged, and of a column the 60 largest values are."
+        + (f" Not defined in {len(undefined)} more, such as {undefined[0]}." if undefined else "")
+    )
 
 
 def _slices_caption(judged: int) -> str:
@@ -218,10 +230,10 @@ def _slices_caption(judged: int) -> str:
     return f"{which} with their intervals and, in brackets, their rows; flagged ones are red."
 
 
-def _slice_row(part: Any) -> list[Any]:
-    row = [part.name, part.rows, part.estimate.value, _ends(part.estimate)]
+def _slice_row(part: Slice) -> list[Any]:
+    row: list[Any] = [part.name, part.rows, _whole(str(part.estimate))]
     if part.gain is not None:
-        row += [part.champion, f"{part.gain.value:+.4g}", _ends(part.gain)]
+        row += [part.champion, _whole(part.gain.written(sign=True))]
     flags = (["worse than the champion"] if part.regression else []) + (["weak"] if part.weak else [])
     return [*row, ", ".join(flags)]
 
@@ -252,9 +264,3 @@ def _method(evaluation: "Evaluation") -> str:
         "Slices: a slice is weak when it is worse than the other rows, and lost when it is worse than the champion, by "
         "more than the margin, at the level that Holm's correction leaves."
     )
-
-
-def _ends(interval: Interval) -> str:
-    if interval.lower is None or interval.upper is None:
-        return "too few rows"
-    return f"{interval.lower:.4g} to {interval.upper:.4g}"

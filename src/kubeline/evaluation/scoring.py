@@ -92,7 +92,7 @@ def agreement(package: ModelPackage, inputs: dict[str, Array], predictions: Pred
     table = pd.DataFrame({name: column[:, 0] for name, column in inputs.items()})
     if predictions.probabilities is None:
         expected = pipeline.predict(table)
-        apart = np.abs(expected - predictions.values) / np.maximum(np.abs(expected), scale)
+        apart = np.abs(expected - predictions.values) / np.maximum(np.abs(expected), max(scale, 1e-12))
     else:
         apart = np.abs(pipeline.predict_proba(table) - predictions.probabilities).max(axis=1)
     apart = np.where(np.isfinite(apart), apart, np.inf)
@@ -109,8 +109,8 @@ def require_same_question(model: Signature, champion: Signature, reference: str)
     mine, theirs = (f"{found.task} '{found.target}'" for found in (model, champion))
     if mine != theirs:
         raise UserError(
-            f"the champion '{reference}' predicts {theirs}, but this model predicts {mine}; give a champion of the same "
-            "target and task, or none"
+            f"the champion '{reference}' predicts {theirs}, but this model predicts {mine}; give a champion of the "
+            "same target and task, or none"
         )
     if model.classes != champion.classes:
         raise UserError(

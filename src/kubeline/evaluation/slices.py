@@ -124,14 +124,18 @@ def look(
 
 def worst(slices: Sequence[Slice], metric: Metric) -> Slice | None:
     """The slice that is worst beyond noise: the one whose interval's better end is the worst."""
-    judged = [part for part in slices if part.estimate and part.estimate.lower is not None]
+    return next(iter(ranked(slices, metric)), None)
 
-    def better_end(part: Slice) -> float:
-        assert part.estimate is not None  # noqa: S101 - chosen above
-        end = part.estimate.upper if metric.greater_is_better else part.estimate.negated().upper
-        return end if end is not None else np.inf
 
-    return min(judged, key=better_end, default=None)
+def ranked(slices: Sequence[Slice], metric: Metric) -> list[Slice]:
+    """The slices with an interval, by its better end: a small slice does not lead the list by its noise alone."""
+    ends = []
+    for part in slices:
+        if part.estimate is not None:
+            gain = part.estimate if metric.greater_is_better else part.estimate.negated()
+            if gain.upper is not None:
+                ends.append((gain.upper, part))
+    return [part for _, part in sorted(ends, key=lambda pair: pair[0])]
 
 
 def _column(column: pd.Series, looks: Looks, model: Scored, champion: Scored | None) -> Iterator[_Look]:

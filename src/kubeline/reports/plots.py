@@ -52,6 +52,11 @@ def style() -> AbstractContextManager[None]:
     return mpl.rc_context(_STYLE)
 
 
+def plain(words: object) -> str:
+    """The words as they are, for text in a figure: matplotlib would take what stands between dollars for a formula."""
+    return str(words).replace("$", r"\$")
+
+
 def axes(columns: int = 1, width: float = 4.4, height: float = 3.4) -> "tuple[Figure, list[Axes]]":
     """A figure with `columns` axes side by side, each `width` x `height` inches, apart from pyplot's global state."""
     from matplotlib.figure import Figure

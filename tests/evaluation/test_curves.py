@@ -1,0 +1,69 @@
+"""Curves fit into metadata, and calibration is measured as defined."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import auc, confusion_matrix
+
+from kubeline.evaluation.calibration import reliability
+from kubeline.evaluation.curves import confusion, precision_recall, roc
+from kubeline.evaluation.metrics import METRICS
+from kubeline.evaluation.scored import Scored
+
+
+def calibrated(rows: int = 20_000, seed: int = 0) -> Scored:
+    """Probabilities that come true as often as they say."""
+    rng = np.random.default_rng(seed)
+    score = rng.random(rows)
+    target = (rng.random(rows) < score).astype(int)
+    return Scored("binary", ("no", "yes"), target, (score > 0.5).astype(int), np.column_stack([1 - score, score]))
+
+
+def test_a_thinned_roc_curve_keeps_its_area_its_ends_and_finite_thresholds() -> None:
+    scored = calibrated()
+    fpr, tpr, threshold = roc(scored)
+    assert len(fpr) <= 200
+    assert np.isfinite(threshold).all()
+    assert (fpr[0], tpr[0], fpr[-1], tpr[-1]) == (0, 0, 1, 1)
+    assert (np.diff(threshold) <= 0).all()
+    assert auc(fpr, tpr) == pytest.approx(METRICS["binary"]["roc_auc"].value(scored), abs=1e-4)
+
+
+def test_a_thinned_precision_recall_curve_spans_all_recalls() -> None:
+    recall, precision = precision_recall(calibrated())
+    assert len(recall) <= 200
+    assert (recall.min(), recall.max()) == (0, 1)
+    assert ((precision >= 0) & (precision <= 1)).all()
+
+
+def test_the_confusion_matrix_has_the_truth_in_rows() -> None:
+    scored = calibrated(500)
+    assert (confusion(scored) == confusion_matrix(scored.target, scored.prediction)).all()
+
+
+def test_calibrated_probabilities_have_a_small_error_and_lie_in_their_intervals() -> None:
+    found = reliability(calibrated())
+    assert found.error < 0.02
+    inside = (found.lower <= found.predicted) & (found.predicted <= found.upper)
+    assert inside.mean() > 0.8
+
+
+def test_overconfident_probabilities_have_the_error_that_they_are_off_by() -> None:
+    scored = calibrated()
+    score = np.clip(scored.score + 0.2, 0, 1)
+    off = Scored("binary", ("no", "yes"), scored.target, scored.prediction, np.column_stack([1 - score, score]))
+    assert reliability(off).error == pytest.approx(0.18, abs=0.02)
+
+
+def test_a_single_probability_is_one_bin() -> None:
+    found = reliability(calibrated().constant())
+    assert len(found.rows) == 1
+    assert found.error == pytest.approx(0)
+
+
+def test_many_classes_are_calibrated_by_the_predicted_one() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(3), 5_000)
+    target = (probabilities.cumsum(axis=1) > rng.random((5_000, 1))).argmax(axis=1)
+    found = reliability(Scored("multiclass", ("a", "b", "c"), target, probabilities.argmax(axis=1), probabilities))
+    assert found.event == "the predicted class"
+    assert found.error < 0.03

@@ -1,0 +1,119 @@
+"""Slices: the right rows, the worst named, and no alarm from looking often."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubeline.errors import UserError
+from kubeline.evaluation.metrics import METRICS
+from kubeline.evaluation.scored import Scored
+from kubeline.evaluation.slices import Looks, groups, look, ranked, worst
+
+RMSE = METRICS["regression"]["rmse"]
+
+
+def errors(error: np.ndarray) -> Scored:
+    return Scored("regression", (), error, np.zeros(len(error)))
+
+
+def table(rows: int = 6_000, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"shop": rng.choice([f"s{i}" for i in range(20)], rows), "age": rng.normal(size=rows)})
+    return frame, rng.normal(size=rows)
+
+
+def test_the_worst_slice_is_named_with_its_interval_and_flagged() -> None:
+    frame, error = table()
+    bad = (frame["shop"] == "s7").to_numpy()
+    slices = look(frame, ["shop", "age"], Looks(RMSE), errors(np.where(bad, 2 * error, error)), None)
+    found = worst(slices, RMSE)
+    assert found is not None
+    assert found.name == "shop=s7"
+    assert found.rows == bad.sum()
+    assert found.estimate.lower < np.sqrt(np.mean((2 * error[bad]) ** 2)) < found.estimate.upper  # type: ignore[union-attr, operator]
+    assert [part.name for part in slices if part.weak] == ["shop=s7"]
+
+
+def test_looking_at_many_equal_slices_rarely_flags_one() -> None:
+    flagged = 0
+    for seed in range(40):
+        frame, error = table(3_000, seed)
+        as_good = errors(np.random.default_rng(seed + 1_000).normal(size=3_000))
+        slices = look(frame, ["shop"], Looks(RMSE, seed=seed), errors(error), as_good)
+        flagged += any(part.weak or part.regression for part in slices)
+    assert flagged <= 8  # two families of 20 looks each, at 5 of 100
+
+
+def test_a_small_unlucky_slice_does_not_lead_the_list() -> None:
+    frame, error = table()
+    frame.loc[:119, "shop"] = "tiny"
+    error[:120] *= 1.1
+    large = (frame["age"] > 0.7).to_numpy()
+    error[large] *= 1.4
+    slices = look(frame, ["shop", "age"], Looks(RMSE), errors(error), None)
+    assert ranked(slices, RMSE)[0].column == "age"
+
+
+def test_a_slice_lost_against_the_champion_is_flagged_even_when_the_whole_is_better() -> None:
+    frame, error = table()
+    lost = (frame["shop"] == "s3").to_numpy()
+    model = errors(np.where(lost, 1.5 * error, 0.8 * error))
+    slices = look(frame, ["shop"], Looks(RMSE, margin=0.01), model, errors(error))
+    assert [part.name for part in slices if part.regression] == ["shop=s3"]
+    (part,) = [part for part in slices if part.regression]
+    assert part.gain.upper < 0  # type: ignore[union-attr, operator]
+    assert part.champion == pytest.approx(np.sqrt(np.mean(error[lost] ** 2)))
+
+
+def test_a_loss_within_the_margin_is_no_regression() -> None:
+    frame, error = table()
+    slices = look(frame, ["shop"], Looks(RMSE, margin=0.2), errors(1.1 * error), errors(error))
+    assert not any(part.regression for part in slices)
+    slices = look(frame, ["shop"], Looks(RMSE, margin=0.05), errors(1.1 * error), errors(error))
+    assert all(part.regression for part in slices)
+
+
+def test_small_slices_are_not_judged() -> None:
+    frame, error = table()
+    frame.loc[:98, "shop"] = "tiny"
+    slices = look(frame, ["shop"], Looks(RMSE, min_rows=100), errors(error), None)
+    assert "shop=tiny" not in [part.name for part in slices]
+
+
+def test_a_slice_of_one_class_says_why_it_has_no_auc() -> None:
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, 1_000)
+    score = rng.random(1_000)
+    scored = Scored("binary", ("no", "yes"), target, (score > 0.5).astype(int), np.column_stack([1 - score, score]))
+    frame = pd.DataFrame({"part": np.where(target == 0, rng.choice(["mixed", "clean"], 1_000), "mixed")})
+    slices = look(frame, ["part"], Looks(METRICS["binary"]["roc_auc"]), scored, None)
+    (clean,) = [part for part in slices if part.value == "clean"]
+    assert clean.undefined == "no row is labelled 'yes'"
+    assert clean.estimate is None
+
+
+@pytest.mark.parametrize(
+    ("column", "labels"),
+    [
+        (pd.Series(["x", "y", None, "x"]), ["x", "missing", "y"]),
+        (pd.Series([True, False, True, True]), ["True", "False"]),
+        (pd.Series([1, 2, 2, 2]), ["2", "1"]),
+        (pd.Series(np.arange(100.0)), ["(-0.0001, 24.75]", "(24.75, 49.5]", "(49.5, 74.25]", "(74.25, 99.0]"]),
+    ],
+)
+def test_a_column_is_cut_by_value_or_by_quarters_and_missing_is_a_part(column: pd.Series, labels: list[str]) -> None:
+    parts = dict(groups(column, bins=4))
+    assert sorted(parts) == sorted(labels)
+    assert sum(mask.sum() for mask in parts.values()) == len(column)
+
+
+def test_times_are_cut_by_quarters() -> None:
+    parts = groups(pd.Series(pd.date_range("2013-01-01", periods=100, freq="D")), bins=4)
+    assert len(parts) == 4
+    assert "2013-01-25" in parts[0][0]
+
+
+def test_an_unknown_slice_column_is_refused_with_those_there_are() -> None:
+    frame, error = table(200)
+    with pytest.raises(UserError, match="slice 'region' is not a column of the test table; it has: shop, age"):
+        look(frame, ["region"], Looks(RMSE), errors(error), None)
