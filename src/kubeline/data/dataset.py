@@ -1,12 +1,14 @@
 """The dataset artifact: a folder of ``part-*.parquet`` files, read and written in chunks of bounded size."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +18,8 @@ import pyarrow.parquet as pq
 from kubeline.artifacts import Artifact, describe
 from kubeline.errors import UserError, listed
 
-CHUNK_ROWS = 65_536  # rows held in memory at a time, and rows of a Parquet row group
+CHUNK_ROWS = 65_536  # rows held in memory at a time, and rows of a Parquet row group; see chunk_rows
+_CHUNK_CELLS = 64 * CHUNK_ROWS
 PART_ROWS = 16 * CHUNK_ROWS  # rows of one part file
 
 
@@ -33,7 +36,7 @@ def open_dataset(path: str | os.PathLike[str]) -> pads.Dataset:
     try:
         return pads.dataset(files, format="parquet")
     except pa.ArrowInvalid as error:
-        raise UserError(f"the dataset at '{path}' is damaged ({error}); load it again") from error
+        raise UserError(f"the dataset at '{path}' is damaged and cannot be read as Parquet; load it again") from error
 
 
 def require_columns(dataset: pads.Dataset, names: Iterable[str], role: str) -> None:
@@ -56,9 +59,12 @@ def read_frame(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
 
 def iter_batches(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The rows in order, in batches of at most `CHUNK_ROWS`, with memory bounded by a few batches."""
-    scanner = open_dataset(path).scanner(
+    dataset = open_dataset(path)
+    if columns is not None:
+        require_columns(dataset, columns, "column")
+    scanner = dataset.scanner(
         columns=list(columns) if columns is not None else None,
-        batch_size=CHUNK_ROWS,
+        batch_size=chunk_rows(dataset.schema),
         batch_readahead=2,
         fragment_readahead=1,
     )
@@ -67,24 +73,59 @@ def iter_batches(path: str | os.PathLike[str], columns: Sequence[str] | None = N
             yield batch
 
 
-class DatasetWriter:
-    """Writes batches to ``part-*.parquet`` files of a folder and fingerprints what it writes.
+class Fingerprint:
+    """The SHA-256 of a table's content: its columns' names, types and values in row order.
 
-    The fingerprint is the SHA-256 of the columns' names, types and values in row order. It does not depend on how
-    the rows came in batches, on the number of part files, or on the Parquet writer's version.
+    It does not depend on how the rows come in batches, on the part files, on dictionary encoding or on the Parquet
+    writer's version: each column has digests of its own for validity, lengths and values, joined at the end.
+    """
+
+    def __init__(self, schema: pa.Schema):
+        self._schema = schema
+        self._columns = [(hashlib.sha256(), hashlib.sha256(), hashlib.sha256()) for _ in schema]
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        for (validity, lengths, values), array in zip(self._columns, batch.columns, strict=True):
+            validity.update(array.is_valid().cast(pa.uint8()).to_numpy().tobytes())
+            _hash_values(lengths, values, array.drop_null())
+
+    def hexdigest(self) -> str:
+        """The fingerprint of the rows so far, 64 hexadecimal digits."""
+        whole = hashlib.sha256(json.dumps([(field.name, str(field.type)) for field in self._schema]).encode())
+        for digests in self._columns:
+            for digest in digests:
+                whole.update(digest.digest())
+        return whole.hexdigest()
+
+
+def fingerprint(path: str | os.PathLike[str]) -> str:
+    """The fingerprint of a dataset on disk, the same as the metadata key that `load` wrote for these rows."""
+    total = Fingerprint(_plain_schema(open_dataset(path).schema))
+    for batch in iter_batches(path):
+        total.update(batch.cast(_plain_schema(batch.schema)))
+    return total.hexdigest()
+
+
+class DatasetWriter:
+    """Writes batches to ``part-*.parquet`` files of a new folder and fingerprints what it writes.
+
+    Holds one chunk of rows in memory. The files, too, do not depend on how the rows came in batches.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema):
-        self.schema = pa.schema([field.with_metadata(None) for field in schema])
+        self.schema = _plain_schema(schema)
         self.rows = 0
         self._folder = folder
         self._folder.mkdir(parents=True)
+        self._chunk_rows = chunk_rows(self.schema)
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
         self._writer: pq.ParquetWriter | None = None
         self._part_rows = 0
         self._parts = 0
-        self._digest = hashlib.sha256(str(self.schema).encode())
+        self._bytes = 0
+        self._fingerprint = Fingerprint(self.schema)
 
     def __enter__(self) -> Self:
         return self
@@ -92,39 +133,42 @@ class DatasetWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._flush(self._pending_rows)
-            if not self._parts:  # an empty table still has columns
-                self._write(pa.table({field.name: pa.array([], field.type) for field in self.schema}))
-        if self._writer is not None:
-            self._writer.close()
+        try:
+            if kind is None:
+                self._flush(self._pending_rows)
+                if not self._parts:  # an empty table still has columns
+                    self._write(pa.RecordBatch.from_pylist([], schema=self.schema))
+        finally:
+            if self._writer is not None:
+                self._writer.close()
+        self._bytes = sum(file.stat().st_size for file in self._folder.glob("*.parquet"))
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add rows; complete chunks go to disk."""
         self._pending.append(batch.cast(self.schema))
         self._pending_rows += batch.num_rows
-        if self._pending_rows >= CHUNK_ROWS:
-            self._flush(self._pending_rows - self._pending_rows % CHUNK_ROWS)
+        if self._pending_rows >= self._chunk_rows:
+            self._flush(self._pending_rows - self._pending_rows % self._chunk_rows)
 
     def metadata(self, source: str) -> dict[str, Any]:
         """The metadata keys of a dataset artifact, to be called after the writer is closed."""
         return {
             "rows": self.rows,
             "columns": len(self.schema),
-            "bytes": sum(file.stat().st_size for file in self._folder.glob("*.parquet")),
-            "fingerprint": self._digest.hexdigest(),
+            "bytes": self._bytes,
+            "fingerprint": self._fingerprint.hexdigest(),
             "source": source,
         }
 
     def _flush(self, rows: int) -> None:
         table = pa.Table.from_batches(self._pending, self.schema)
-        for start in range(0, rows, CHUNK_ROWS):
-            self._write(table.slice(start, min(CHUNK_ROWS, rows - start)).combine_chunks())
-        rest = table.slice(rows).combine_chunks()
-        self._pending = rest.to_batches()
-        self._pending_rows = rest.num_rows
+        for start in range(0, rows, self._chunk_rows):
+            for chunk in table.slice(start, min(self._chunk_rows, rows - start)).combine_chunks().to_batches():
+                self._write(chunk)
+        self._pending = table.slice(rows).combine_chunks().to_batches()
+        self._pending_rows -= rows
 
-    def _write(self, chunk: pa.Table) -> None:
+    def _write(self, chunk: pa.RecordBatch) -> None:
         if self._writer is None or self._part_rows >= PART_ROWS:
             if self._writer is not None:
                 self._writer.close()
@@ -132,29 +176,49 @@ class DatasetWriter:
             self._writer = pq.ParquetWriter(self._folder / name, self.schema, compression="zstd")
             self._parts += 1
             self._part_rows = 0
-        self._writer.write_table(chunk, row_group_size=CHUNK_ROWS)
+        self._writer.write_batch(chunk, row_group_size=max(1, chunk.num_rows))
         self._part_rows += chunk.num_rows
         self.rows += chunk.num_rows
-        for column in chunk.columns:
-            _hash_column(self._digest, column)
+        self._fingerprint.update(chunk)
 
 
-def _hash_column(digest: "hashlib._Hash", column: pa.ChunkedArray) -> None:
-    """Hash validity and values of one chunk, free of offsets, padding and what stands under a null."""
-    array = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-    digest.update(pc.cast(array.is_valid(), pa.uint8()).to_numpy().tobytes())
-    if pa.types.is_primitive(array.type) and not pa.types.is_boolean(array.type):
-        values = array.drop_null()
-        width = values.type.bit_width // 8
-        if len(values):
-            digest.update(values.buffers()[1].slice(values.offset * width, len(values) * width))
+def chunk_rows(schema: pa.Schema) -> int:
+    """Rows held in memory at a time: `CHUNK_ROWS`, and fewer when the table is wider than 64 columns."""
+    return max(1_024, min(CHUNK_ROWS, _CHUNK_CELLS // max(1, len(schema))))
+
+
+def _plain_schema(schema: pa.Schema) -> pa.Schema:
+    """Without metadata and dictionary encoding, which are about storage and not about content."""
+
+    def plain(kind: pa.DataType) -> pa.DataType:
+        return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+    return pa.schema([pa.field(field.name, plain(field.type)) for field in schema])
+
+
+def _hash_values(lengths: "hashlib._Hash", values: "hashlib._Hash", array: pa.Array) -> None:
+    """Hash values without nulls, free of offsets, padding and of what stands under a null."""
+    kind = array.type
+    if pa.types.is_boolean(kind):
+        array = array.cast(pa.uint8())
+    elif pa.types.is_nested(kind):  # nested values have no canonical buffer of their own
+        array = pa.array([repr(value) for value in array.to_pylist()], pa.large_string())
+    elif not pa.types.is_primitive(kind):
+        array = array.cast(pa.large_binary() if _is_binary(kind) else pa.large_string())
+    if pa.types.is_primitive(array.type):
+        width = array.type.bit_width // 8
+        if len(array):
+            values.update(array.buffers()[1].slice(array.offset * width, len(array) * width))
         return
-    text = pc.cast(array, pa.large_string()).drop_null() if not pa.types.is_nested(array.type) else None
-    if text is None:  # nested values have no canonical buffer of their own
-        digest.update(repr(array.to_pylist()).encode())
-        return
-    digest.update(pc.binary_length(text).to_numpy(zero_copy_only=False).tobytes())
-    digest.update("".join(text.to_pylist()).encode())
+    lengths.update(pc.binary_length(array).to_numpy(zero_copy_only=False).tobytes())
+    if len(array):
+        offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + len(array) + 1]
+        if offsets[-1] > offsets[0]:
+            values.update(array.buffers()[2].slice(offsets[0], offsets[-1] - offsets[0]))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
 
 
 def write_dataset(

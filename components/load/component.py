@@ -1,0 +1,57 @@
+"""Interface of `load`."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Output
+
+from components.images import image
+
+
+@dsl.component(base_image=image("steps"), install_kfp_package=False)
+def load(
+    source: str,
+    dataset: Output[Dataset],
+    columns: list = [],
+    where: str = "",
+    query: str = "",
+    format: str = "auto",
+    types: dict = {},
+):
+    """Load a table from files, an object store, the web or a database.
+
+    Reads CSV, TSV, JSON lines, Parquet and Feather (version 2), plain or compressed by gzip, zstd or zip, and the
+    results of SQL queries. Memory is bounded by a chunk of rows, whatever the size of the table; remote and compressed
+    files are unpacked in the temporary folder (`TMPDIR`) first, which needs room for them.
+
+    Rows keep the order of the files by name and of the rows in each. The fingerprint is of the content alone: a CSV
+    file and its gzip give the same one.
+
+    In CSV and TSV (UTF-8, quotes as in RFC 4180) a column gets its type from all of its values. It is a number column
+    when all values are numbers, a time column when all are ISO 8601 dates or times, a boolean column when all are true
+    or false, and text otherwise. Numbers with leading zeros stay text, and so do integers beyond 64 bits. An empty
+    field is missing in every column; NA, N/A, NaN, NULL and None are missing in columns that are not text. A column
+    where nine values out of ten are numbers and others are not is refused, as are lines with too many or too few
+    fields: nothing is guessed, dropped or made missing silently. In all formats, dates become timestamps and decimals
+    become numbers.
+
+    Args:
+        source: What to load: a path, a folder (of files of one table), a glob (`data/2013-*.csv`), or an address that
+            begins with `file://`, `s3://`, `gs://`, `abfs://`, `http://`, `https://`, `postgresql://` or
+            `sqlite:///relative/path` (`sqlite:////absolute/path`). Files of one table have the same columns. Give
+            credentials to the step's environment, not here: cloud identities, `AWS_*`, `PGPASSWORD`; parameters are
+            shown in the UI.
+        columns: Columns to take, in this order. Empty: all.
+        where: Filter, an SQL expression over the columns in DuckDB's dialect: `distance > 500 AND carrier = 'UA'`.
+            Rows for which it is true are taken. It may use columns that are not taken, but no subqueries. Empty: all
+            rows.
+        query: For a database, and needed there: the SQL query whose result is the table. It runs read-only.
+        format: Format of the files: `csv`, `tsv`, `json` (lines), `parquet`, `feather`, or `auto`: by the ending of
+            the name.
+        types: Types of columns that are not to be inferred: column to `text`, `integer`, `number`, `boolean` or `time`.
+
+    Returns:
+        dataset: Folder of `part-*.parquet` files; metadata rows, columns, bytes, fingerprint (SHA-256 of names, types
+            and values: the version of the data) and source (without credentials).
+    """
+    from kubeline.data import load as implementation
+
+    implementation.run(source, dataset, columns=columns, where=where, query=query, file_format=format, types=types)

@@ -1,0 +1,142 @@
+"""Query results as DuckDB relations, streamed in batches."""
+# ruff: noqa: S608 - names and paths in queries are quoted, filters are checked
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from kubeline.data.dataset import chunk_rows
+from kubeline.data.engine import identifier
+from kubeline.data.inference import NUMBER_TEXT, TIME_TEXT, Table
+from kubeline.data.sources import DATABASES, redact, scheme
+from kubeline.data.tables import check_names, described
+from kubeline.errors import PlatformError, UserError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_VIEW = "query result"
+# SQLite has no type for time; this is how its date functions and most libraries write one.
+_SQLITE_TIME = (
+    "typeof({0}) = 'text' AND {0} GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]*' AND {0} NOT GLOB '*[+Z]*' "
+    "AND length({0}) IN (10, 16, 19, 23, 26) AND julianday({0}) IS NOT NULL"
+)
+
+
+def open_query(connection: "DuckDBPyConnection", source: str, query: str, resources: ExitStack) -> Table:
+    """The result of `query` on a database, as a table that can be scanned once; `resources` closes the database.
+
+    Transactions are read-only.
+
+    Raises:
+        UserError: when the query is missing or wrong, or there is no such database.
+        PlatformError: when the database server cannot be reached.
+    """
+    if not query.strip():
+        raise UserError(
+            f"'{redact(source)}' is a database, so a query is needed, such as query='SELECT * FROM flights'"
+        )
+    opener = {"sqlite": _sqlite, "postgresql": _postgresql}[DATABASES[scheme(source)]]
+    reader, kinds = opener(source, query.strip().rstrip(";"), resources)
+    check_names(reader.schema.names, "the query's result")
+    connection.register(_VIEW, reader)
+    table = described(connection, "the query's result", identifier(_VIEW))
+    return Table(table.name, table.relation, {**table.raw, **kinds})
+
+
+def _sqlite(source: str, query: str, resources: ExitStack) -> tuple[pa.RecordBatchReader, dict[str, str]]:
+    """SQLite types values, not columns: one pass over the result finds the types, a second one streams it."""
+    path = Path(unquote(source.split("://", 1)[1]).removeprefix("/"))
+    if not path.is_file():
+        raise UserError(
+            f"there is no SQLite file at '{path}'; an absolute path takes four slashes: sqlite:////folder/file.db"
+        )
+    with path.open("rb"):
+        pass
+    database = resources.enter_context(closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)))
+    try:
+        names = check_names([item[0] for item in database.execute(query).description or []], "the query's result")
+        if not names:
+            raise UserError("the query returns no columns; expected a SELECT")
+        schema, kinds = _sqlite_types(database, query, names)
+        return pa.RecordBatchReader.from_batches(schema, _sqlite_batches(database, query, schema)), kinds
+    except sqlite3.OperationalError as error:
+        if "unable to open" in str(error) or "disk I/O" in str(error):
+            raise PlatformError(f"the SQLite file '{path}' cannot be read ({error}); check its permissions") from error
+        raise UserError(f"the query on '{path}' failed ({error}); mend it") from error
+    except sqlite3.DatabaseError as error:
+        raise UserError(
+            f"'{path}' cannot be queried as a SQLite database ({error}); check the file and the query"
+        ) from error
+
+
+def _sqlite_types(database: sqlite3.Connection, query: str, names: list[str]) -> tuple[pa.Schema, dict[str, str]]:
+    counts = ", ".join(
+        f"count({column}), sum(typeof({column}) = 'integer'), sum(typeof({column}) IN ('integer', 'real')), "
+        f"sum(typeof({column}) = 'text'), sum(typeof({column}) = 'blob'), sum({_SQLITE_TIME.format(column)})"
+        for column in map(identifier, names)
+    )
+    row = database.execute(f"SELECT {counts} FROM ({query})").fetchone()
+    fields, kinds = [], {}
+    for number, name in enumerate(names):
+        present, integers, numbers, texts, blobs, times = (value or 0 for value in row[6 * number : 6 * number + 6])
+        found = {pa.int64(): integers, pa.float64(): numbers, pa.string(): texts, pa.binary(): blobs}
+        kind = next((kind for kind, count in found.items() if count == present), None) if present else pa.null()
+        if kind is None:
+            raise UserError(
+                f"column '{name}' of the query's result holds {numbers:,} numbers among {present:,} values in all; "
+                f'make it one type in the query, such as CAST("{name}" AS TEXT)'
+            )
+        if present and times == present:
+            kinds[name] = TIME_TEXT
+        fields.append(pa.field(name, kind))
+    return pa.schema(fields), kinds
+
+
+def _sqlite_batches(database: sqlite3.Connection, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    cursor = database.execute(query)
+    while rows := cursor.fetchmany(chunk_rows(schema)):
+        columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True))
+        yield pa.record_batch(
+            [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema
+        )
+
+
+def _postgresql(source: str, query: str, resources: ExitStack) -> tuple[pa.RecordBatchReader, dict[str, str]]:
+    import adbc_driver_postgresql.dbapi as postgresql
+    from adbc_driver_manager import Error, OperationalError
+
+    try:
+        database = resources.enter_context(closing(postgresql.connect(source)))
+    except Error as error:
+        raise PlatformError(
+            f"'{redact(source)}' cannot be reached ({_told(error, source)}); check host, network, user and password"
+        ) from None
+    try:
+        cursor = resources.enter_context(closing(database.cursor()))
+        cursor.execute("SET TRANSACTION READ ONLY")
+        cursor.execute(query)
+        reader = cursor.fetch_record_batch()
+    except OperationalError as error:
+        raise PlatformError(f"'{redact(source)}' failed ({_told(error, source)}); try again later") from None
+    except Error as error:
+        raise UserError(f"the query on '{redact(source)}' failed ({_told(error, source)}); mend it") from None
+    # NUMERIC comes as text, to keep all its digits, and says so in the field's type.
+    numeric = {field.name: NUMBER_TEXT for field in reader.schema if "numeric" in str(field.type).lower()}
+    return reader, numeric
+
+
+def _told(error: Exception, source: str) -> str:
+    """The database's own words, without the credentials that the address holds."""
+    words = " ".join(str(error).split())
+    secrets = source.split("://", 1)[1].rsplit("@", 1)[0] if "@" in source else ""
+    for secret in sorted(
+        {secrets, *secrets.split(":")[1:], unquote(secrets.partition(":")[2])} - {""}, key=len, reverse=True
+    ):
+        words = words.replace(secret, "***")
+    return redact(words)[:300]

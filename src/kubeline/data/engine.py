@@ -1,0 +1,140 @@
+"""DuckDB, shut in: it reads what was staged and nothing else, whatever a filter says."""
+# ruff: noqa: S608 - names and paths in queries are quoted, filters are checked
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kubeline.errors import UserError, listed
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MEMORY_LIMIT = "1GB"
+BUFFER_BYTES = 8 << 20  # of text that one thread reads at a time
+
+
+def connect(scratch: Path, files: Sequence[Path] = ()) -> "DuckDBPyConnection":
+    """An in-memory connection that can open `files` and what is under `scratch`, and whose settings are locked.
+
+    Source: DuckDB documentation, "Securing DuckDB".
+    """
+    import duckdb
+
+    connection = duckdb.connect(
+        config={
+            "threads": str(min(4, os.cpu_count() or 1)),  # each thread has buffers of its own
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": str(scratch / "spill"),
+            "preserve_insertion_order": "true",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(f"SET allowed_directories = [{literal(str(scratch.resolve()))}]")
+    paths = ", ".join(literal(str(file.resolve())) for file in files)  # access is checked behind links
+    connection.execute(f"SET allowed_paths = [{paths}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def identifier(name: str) -> str:
+    """A column name, quoted for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string, quoted for SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def fetch(connection: "DuckDBPyConnection", query: str) -> list[tuple[Any, ...]]:
+    """All rows of a query whose result is small."""
+    return connection.sql(query).fetchall()
+
+
+def filter_columns(connection: "DuckDBPyConnection", where: str, names: Sequence[str]) -> list[str]:
+    """Check that a filter is one expression over a row, and return those of `names` that it uses.
+
+    Raises:
+        UserError: when it does not parse, is more than one expression, or uses what is not a column.
+    """
+    if not where.strip():
+        return []
+    nodes = list(_nodes(_parse(connection, where)))
+    for node in nodes:
+        if node.get("class") in ("SUBQUERY", "STAR"):
+            raise UserError(
+                f"the filter where={where!r} holds a subquery or a star; expected a condition on the row's columns"
+            )
+    row = ", ".join(f"NULL AS {identifier(name)}" for name in names)
+    with filter_errors(where, names):
+        connection.sql(f"SELECT 1 FROM (SELECT {row}) AS data WHERE {enclosed(where)}")
+    used = {part.casefold() for node in nodes for part in node.get("column_names", [])}
+    return [name for name in names if name.casefold() in used]
+
+
+def enclosed(where: str) -> str:
+    """A checked filter as a part of a query; the line ends keep a comment in it from swallowing the rest."""
+    return f"(\n{where}\n)"
+
+
+@contextmanager
+def filter_errors(where: str, names: Sequence[str]) -> Iterator[None]:
+    """Tell what DuckDB says when it compiles a filter as one sentence."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        unknown = re.search(r'Referenced (?:column|table) "(.*?)" not found', str(error))
+        if unknown:
+            raise UserError(
+                f"the filter where={where!r} uses '{unknown.group(1)}', which is not a column (text stands in single "
+                f"quotes); there are: {listed(names)}"
+            ) from error
+        raise UserError(
+            f"the filter where={where!r} does not fit the table: {first_line(str(error))}; mend it"
+        ) from error
+
+
+def first_line(message: str) -> str:
+    """What happened, in DuckDB's words, without the kind in front and the advice behind."""
+    line = message.split("\n", 1)[0]
+    return re.sub(r"^[A-Za-z ]+ Error: ", "", line).rstrip(".! ")
+
+
+def _parse(connection: "DuckDBPyConnection", where: str) -> Any:
+    """The syntax tree of a filter; anything around it but the one WHERE clause is refused."""
+
+    def statements(expression: str) -> Any:
+        query = f"SELECT 1 FROM data WHERE {enclosed(expression)}"
+        tree = json.loads(fetch(connection, f"SELECT json_serialize_sql({literal(query)})")[0][0])
+        if tree["error"]:
+            raise UserError(f"the filter where={where!r} is not an SQL expression: {tree['error_message']}; mend it")
+        return tree["statements"]
+
+    tree = statements(where)
+    clause = tree[0]["node"].pop("where_clause", None)
+    frame = statements("true")
+    frame[0]["node"].pop("where_clause")
+    if tree != frame:
+        raise UserError(
+            f"the filter where={where!r} is more than one expression; expected a condition on the row's columns"
+        )
+    return clause
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict):
+        yield tree
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _nodes(item)

@@ -1,0 +1,158 @@
+"""Any source to a dataset: the implementation of the component `load`."""
+# ruff: noqa: S608 - names and paths in queries are quoted, filters are checked
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from kubeline.artifacts import Artifact, describe, publish, step
+from kubeline.data import engine
+from kubeline.data.databases import open_query
+from kubeline.data.dataset import DatasetWriter, chunk_rows
+from kubeline.data.failures import explain
+from kubeline.data.inference import KINDS, Table, infer, typed
+from kubeline.data.sources import DATABASES, FORMATS, SourceFile, redact, scheme, stage
+from kubeline.data.tables import agree, open_file
+from kubeline.errors import UserError, listed
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to take from a table: columns (all when empty), rows, and types that are not to be inferred."""
+
+    columns: Sequence[str] = ()
+    where: str = ""
+    types: dict[str, str] = field(default_factory=dict)
+
+
+@step
+def run(
+    source: str,
+    dataset: Artifact,
+    columns: Sequence[str] = (),
+    where: str = "",
+    query: str = "",
+    file_format: str = "auto",
+    types: dict[str, str] | None = None,
+) -> None:
+    """Read `source` into the dataset artifact.
+
+    Reads twice: text once for the types and once for the values. Memory is bounded by a chunk of rows; remote and
+    compressed files are unpacked in the temporary folder (``TMPDIR``) first. Row order is that of the files by name,
+    and of the rows in them, so the same content gives the same fingerprint whatever it was packed in.
+
+    Args:
+        source: Path, folder, glob or address.
+        dataset: Output, a folder of ``part-*.parquet``.
+        columns: Columns to take, in this order; all when empty.
+        where: SQL expression over the columns; rows for which it is true are taken.
+        query: SQL query, for a database only.
+        file_format: ``auto`` (by the ending of the name), ``csv``, ``tsv``, ``json`` (lines), ``parquet``, ``feather``.
+        types: Column to ``text``, ``integer``, ``number``, ``boolean`` or ``time``, where inference is not wanted.
+
+    Raises:
+        UserError: when the source is not there or not readable as its format, or the selection does not fit it.
+        PlatformError: when disk, network or a server fails.
+    """
+    selection = Selection(columns, where, types or {})
+    _check(source, query, file_format, selection)
+    with TemporaryDirectory(prefix="kubeline-load-") as folder, ExitStack() as resources:
+        scratch = Path(folder)
+        files = [] if scheme(source) in DATABASES else stage(source, file_format, scratch)
+        connection = resources.enter_context(engine.connect(scratch, [file.path for file in files]))
+        tables = _open(connection, files) if files else [open_query(connection, source, query, resources)]
+        with publish(dataset.path) as partial:
+            writer = _write(connection, tables, selection, partial)
+            if not writer.rows:
+                raise UserError(_no_rows(source, where))
+    describe(dataset, writer.metadata(redact(source)))
+
+
+def _check(source: str, query: str, file_format: str, selection: Selection) -> None:
+    if not source:
+        raise UserError("source is empty; give a path, a folder, a glob or an address")
+    formats = ["auto", *sorted(set(FORMATS.values()))]
+    if file_format not in formats:
+        raise UserError(f"format '{file_format}' is not known; expected one of: {listed(formats)}")
+    if query and scheme(source) not in DATABASES:
+        raise UserError(
+            f"a query needs a database (postgresql://, sqlite://), but '{redact(source)}' is none; choose rows of "
+            "files by `where`"
+        )
+    for name, kind in selection.types.items():
+        if kind not in KINDS:
+            raise UserError(f"types asks for '{name}' as '{kind}'; expected one of: {listed(KINDS)}")
+    if len(set(selection.columns)) < len(selection.columns):
+        raise UserError(f"columns names a column twice: {listed(selection.columns)}; name each one once")
+
+
+def _open(connection: "DuckDBPyConnection", files: list[SourceFile]) -> list[Table]:
+    tables = []
+    for file in files:
+        with _reading(file.name):
+            tables.append(open_file(connection, file))
+    return tables
+
+
+def _write(connection: "DuckDBPyConnection", tables: list[Table], selection: Selection, folder: Path) -> DatasetWriter:
+    names = agree(tables)
+    for role, asked in (("column", selection.columns), ("the column of types", selection.types)):
+        for name in asked:
+            if name not in names:
+                raise UserError(f"{role} '{name}' is not a column of this table; it has: {listed(names)}")
+    chosen = list(selection.columns) or names
+    needed = list(dict.fromkeys([*chosen, *engine.filter_columns(connection, selection.where, names)]))
+    kinds = {name: KINDS[kind] for name, kind in selection.types.items()}
+    with _reading(tables[0].name if len(tables) == 1 else "the files"):
+        kinds |= infer(connection, tables, [name for name in needed if name not in kinds])
+    kinds = {name: kinds[name] for name in needed}
+    reader = _scan(connection, tables[0], chosen, kinds, selection.where)
+    with DatasetWriter(folder, reader.schema) as writer:
+        for table in tables:
+            if table is not tables[0]:
+                reader = _scan(connection, table, chosen, kinds, selection.where)
+            with _reading(table.name):
+                for batch in reader:
+                    writer.write(batch)
+    return writer
+
+
+def _scan(
+    connection: "DuckDBPyConnection", table: Table, chosen: list[str], kinds: dict[str, str], where: str
+) -> pa.RecordBatchReader:
+    """The chosen columns of the rows that pass the filter, as a stream of batches."""
+    row = ", ".join(
+        f"{typed(name, table.raw[name], kind)} AS {engine.identifier(name)}" for name, kind in kinds.items()
+    )
+    columns = ", ".join(map(engine.identifier, chosen))
+    query = f"SELECT {columns} FROM (SELECT {row} FROM {table.relation}) AS data"
+    if where.strip():
+        query += f" WHERE {engine.enclosed(where)}"
+    with engine.filter_errors(where, list(table.raw)):
+        relation = connection.sql(query)
+    return relation.to_arrow_reader(chunk_rows(pa.schema([(name, pa.null()) for name in chosen])))
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Tell what goes wrong while the rows of a file are read in one sentence."""
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise explain(name, str(error)) from error
+
+
+def _no_rows(source: str, where: str) -> str:
+    if where.strip():
+        return f"no row of '{redact(source)}' passes the filter where={where!r}; widen it"
+    return f"'{redact(source)}' has columns but no rows; expected at least one row"

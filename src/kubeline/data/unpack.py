@@ -1,0 +1,89 @@
+"""Compressed files and archives, unpacked by streaming, and checked to be whole."""
+
+import gzip
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+from kubeline.errors import UserError
+
+COMPRESSIONS = (".gz", ".zst", ".zip")
+_BLOCK = 1 << 20
+
+
+def unpack(name: str, path: Path) -> Iterator[tuple[str, Path]]:
+    """The plain files inside `path`, each with its name for messages; the file itself when it is not compressed.
+
+    The first bytes decide, not the name. What is unpacked lies beside `path`. A reader that decompresses as it goes
+    may take the end of a cut stream for the end of the table, so the whole stream is checked before a row is read.
+
+    Raises:
+        UserError: when the archive is damaged, encrypted or empty.
+    """
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic[:2] == b"\x1f\x8b":
+        yield name, _decompress(name, path, gzip.GzipFile(path))
+    elif magic == b"\x28\xb5\x2f\xfd":
+        yield name, _decompress(name, path, pa.CompressedInputStream(str(path), "zstd"))
+    elif magic in (b"PK\x03\x04", b"PK\x05\x06"):
+        yield from _unzip(name, path)
+    else:
+        yield name, path
+
+
+def _decompress(name: str, path: Path, stream: Any) -> Path:
+    plain = path.with_name(f"{path.name}-plain")
+    try:
+        with stream, plain.open("wb") as file:
+            _copy(stream, file)
+    except _DamagedError as error:
+        raise UserError(f"'{name}' is cut off or damaged ({error}); copy or compress it again") from error
+    return plain
+
+
+class _DamagedError(Exception):
+    """The compressed stream, not the disk that it is unpacked to, is at fault."""
+
+
+def _copy(stream: IO[bytes], file: IO[bytes]) -> None:
+    """Write all of `stream`; an error of reading it is told from an error of writing."""
+    while True:
+        try:
+            block = stream.read(_BLOCK)
+        except (EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+            raise _DamagedError(str(error)) from error
+        if not block:
+            return
+        file.write(block)
+
+
+def _unzip(name: str, path: Path) -> Iterator[tuple[str, Path]]:
+    found = False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = sorted(archive.infolist(), key=lambda member: member.filename)
+            for number, member in enumerate(members):
+                if member.is_dir() or _is_hidden(member.filename):
+                    continue
+                found = True
+                plain = path.with_name(f"{path.name}-{number:05d}")
+                with archive.open(member) as stream, plain.open("wb") as file:
+                    _copy(stream, file)
+                yield f"{name}/{member.filename}", plain
+    except (zipfile.BadZipFile, _DamagedError) as error:
+        raise UserError(f"the archive '{name}' is cut off or damaged ({error}); copy or make it again") from error
+    except (RuntimeError, NotImplementedError) as error:  # encrypted, or a method that Python does not know
+        raise UserError(
+            f"the archive '{name}' cannot be unpacked ({error}); make it again without a password"
+        ) from error
+    if not found:
+        raise UserError(f"the archive '{name}' holds no files; give one with a table in it")
+
+
+def _is_hidden(member: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in member.split("/"))
