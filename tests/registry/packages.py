@@ -44,6 +44,7 @@ def blessed(folder: Path, seed: int = 0, verdict: Verdict = "promote") -> Blesse
         metrics={"auc": 0.79},
         score_name="auc",
         score=0.79,
+        held_out="h" * 64,
         parity=Parity(rows=10, max_difference=1e-7, tolerance=1e-5),
         git_revision="0123abc",
         seed=seed,

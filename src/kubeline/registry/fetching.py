@@ -63,7 +63,7 @@ def _from_storage(uri: str) -> Path:
             return _local(root)
         folder = _temporary_folder() / (PurePosixPath(root).name or "package")
         with publish(folder) as partial:
-            _copy(storage, root.rstrip("/"), partial)
+            _copy(storage, root.rstrip("/"), partial, without_secrets(uri))
     except KubelineError:
         raise
     except FileNotFoundError as error:
@@ -76,7 +76,7 @@ def _from_storage(uri: str) -> Path:
     return folder
 
 
-def _copy(storage: Any, root: str, folder: Path) -> None:
+def _copy(storage: Any, root: str, folder: Path, uri: str) -> None:
     """Copy the files a package's manifest names (web servers cannot list folders), or else everything there is."""
     try:
         manifest = storage.cat_file(f"{root}/manifest.json")
@@ -85,18 +85,18 @@ def _copy(storage: Any, root: str, folder: Path) -> None:
         return
     folder.mkdir()
     (folder / "manifest.json").write_bytes(manifest)
-    for name in _file_names(manifest):
+    for name in _file_names(manifest, uri):
         storage.get_file(f"{root}/{name}", str(folder / name))
 
 
-def _file_names(manifest: bytes) -> list[str]:
+def _file_names(manifest: bytes, uri: str) -> list[str]:
     try:
         names = list(json.loads(manifest)["files"])
     except (ValueError, KeyError, TypeError):
-        raise UserError("its manifest.json is not one of a model package") from None
+        raise UserError(f"the manifest.json at '{uri}' is not one of a model package; check the address") from None
     for name in names:
         if name != PurePosixPath(name).name or name in {"", ".", ".."}:
-            raise UserError(f"its manifest names '{name}', which is not a plain file name")
+            raise UserError(f"the manifest at '{uri}' names '{name}', which is not a plain file name; do not use it")
     return names
 
 

@@ -1,0 +1,93 @@
+"""Interface of `deploy`."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input, Model, Output
+
+from components.images import image
+
+
+@dsl.component(base_image=image("deploy"), install_kfp_package=False)
+def deploy(
+    model: Input[Model],
+    evaluation: Input[Artifact],
+    infra_validation: Input[Artifact],
+    manifest: Output[Artifact],
+    name: str,
+    namespace: str = "default",
+    storage_uri: str = "",
+    cluster: str = "",
+    registered_model: str = "",
+    runtime: str = "kubeline",
+    model_format: str = "kubeline",
+    protocol: str = "v2",
+    min_replicas: int = 1,
+    max_replicas: int = 0,
+    resources: dict = {},
+    service_account: str = "",
+    labels: dict = {},
+    annotations: dict = {},
+    overrides: dict = {},
+    timeout_seconds: float = 30.0,
+):
+    """Render the KServe InferenceService of a blessed model package, and apply it where a cluster is given.
+
+    Without a `promote` verdict of both checks for exactly this package it refuses. Applying creates the object, or
+    patches what differs under optimistic locking and strict field validation; fields that others have set stay, and an
+    unchanged object is left alone. The service account of the step needs the verbs get, create and patch on
+    `inferenceservices.serving.kserve.io`.
+
+    Args:
+        model: The model package.
+        evaluation: The blessing of `evaluate` for this package.
+        infra_validation: The blessing of `infra_validate` for this package.
+        name: Name of the InferenceService: lower-case letters, digits and `-`, at most 47 characters, a letter first.
+        namespace: Kubernetes namespace.
+        storage_uri: Where KServe reads this model package from (`gs://`, `s3://`, `pvc://`, ...). Empty: where the
+            model artifact is; `minio://` becomes `s3://`.
+        cluster: Empty renders only; `in-cluster` applies with the service account of the step's pod; anything else is
+            the path of a kubeconfig file.
+        registered_model: Reference to the version in the model registry, such as `models:/NAME/3`, kept as an
+            annotation.
+        runtime: ServingRuntime or ClusterServingRuntime. Empty: KServe chooses one by the model format.
+        model_format: Model format that the runtime supports.
+        protocol: Prediction protocol: `v1`, `v2` or `grpc-v2`.
+        min_replicas: Fewest pods; 0 scales to zero where the cluster can.
+        max_replicas: Most pods; 0 leaves it to KServe.
+        resources: Resources of the model server, as in Kubernetes:
+            `{"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}`.
+        service_account: Service account of the pods, which may carry storage credentials. Empty: the default one.
+        labels: More labels: name to text.
+        annotations: More annotations: name to text.
+        overrides: Fields of the InferenceService merged over what is rendered, as a JSON merge patch (RFC 7396):
+            mappings are merged, lists replaced, null removes a field. The name, the namespace and the model cannot be
+            changed here.
+        timeout_seconds: Timeout of each request to the cluster, in seconds.
+
+    Returns:
+        manifest: The InferenceService as YAML; metadata name, namespace, storage_uri, package_digest and change
+            (`rendered`, `created`, `updated` or `unchanged`).
+    """
+    from kubeline.rollout import deploy as implementation
+
+    implementation.run(
+        model,
+        evaluation,
+        infra_validation,
+        manifest,
+        name=name,
+        namespace=namespace,
+        storage_uri=storage_uri,
+        cluster=cluster,
+        registered_model=registered_model,
+        runtime=runtime,
+        model_format=model_format,
+        protocol=protocol,
+        min_replicas=min_replicas,
+        max_replicas=max_replicas,
+        resources=resources,
+        service_account=service_account,
+        labels=labels,
+        annotations=annotations,
+        overrides=overrides,
+        timeout_seconds=timeout_seconds,
+    )

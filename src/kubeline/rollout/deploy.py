@@ -1,0 +1,84 @@
+"""The step that renders a blessed model's InferenceService and, where a cluster is given, applies it."""
+
+import logging
+from typing import Any
+
+import yaml
+
+from kubeline.artifacts import Artifact, describe, publish, step
+from kubeline.errors import UserError
+from kubeline.model_package.blessing import require
+from kubeline.model_package.package import ModelPackage
+from kubeline.rollout.client import Cluster
+from kubeline.rollout.inference_service import Manifest, Service, kserve_uri, render
+
+logger = logging.getLogger(__name__)
+
+
+@step
+def run(
+    model: Artifact,
+    evaluation: Artifact,
+    infra_validation: Artifact,
+    manifest: Artifact,
+    *,
+    cluster: str = "",
+    registered_model: str = "",
+    storage_uri: str = "",
+    overrides: dict[str, Any] | None = None,
+    timeout_seconds: float = 30.0,
+    **settings: Any,
+) -> None:
+    """Render, and apply when `cluster` is given; see the component `deploy` for the parameters.
+
+    `settings` are the other fields of :class:`kubeline.rollout.inference_service.Service`.
+
+    Raises:
+        UserError: when a blessing, a parameter or the object is refused.
+        PlatformError: when the cluster cannot be used.
+    """
+    package = ModelPackage.open(model.path)
+    require(evaluation, "evaluation", package.digest)
+    require(infra_validation, "infra_validation", package.digest)
+    service = Service(
+        storage_uri=_storage(model, storage_uri, cluster),
+        package_digest=package.digest,
+        lineage={
+            "dataset-fingerprint": package.manifest.dataset_fingerprint,
+            "git-revision": package.manifest.git_revision,
+            "registered-model": registered_model,
+        },
+        **settings,
+    )
+    document = render(service, overrides)
+    change = "rendered"
+    if cluster:
+        change = Cluster.connect(cluster, timeout_seconds).apply(document).change
+    _write(manifest, document)
+    metadata = document["metadata"]
+    describe(
+        manifest,
+        {
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "storage_uri": service.storage_uri,
+            "package_digest": package.digest,
+            "change": change,
+        },
+    )
+    logger.info("InferenceService %s/%s: %s", metadata["namespace"], metadata["name"], change)
+
+
+def _storage(model: Artifact, given: str, cluster: str) -> str:
+    uri = kserve_uri(given or model.uri)
+    if uri.startswith("file:") and cluster and not given:
+        raise UserError(
+            f"the model package lies at {model.uri}, which a cluster cannot read; copy it to object storage or a "
+            "volume and give storage_uri (gs://, s3://, pvc://, …)"
+        )
+    return uri
+
+
+def _write(artifact: Artifact, document: Manifest) -> None:
+    with publish(artifact.path) as path:
+        path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")

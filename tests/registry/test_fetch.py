@@ -1,0 +1,157 @@
+"""`fetch`: from what a user types to a local folder, or one clear sentence."""
+
+import functools
+import hashlib
+import json
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from kubeline.errors import PlatformError, UserError
+from kubeline.model_package import ModelPackage
+from kubeline.registry import fetch, open_registry
+from tests.registry.packages import blessed
+from tests.registry.test_register import submission
+
+
+@pytest.fixture
+def website(tmp_path: Path) -> Iterator[str]:
+    """The address of a real web server that shows `tmp_path`; it lists no folder."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def list_directory(self, _: object) -> None:  # type: ignore[override]
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(tmp_path))) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_path_is_itself(tmp_path: Path) -> None:
+    assert fetch(str(tmp_path)) == tmp_path
+    assert fetch(tmp_path.as_uri()) == tmp_path
+
+
+@pytest.mark.parametrize("reference", ["", "no/such/folder", "file:///no/such/folder", "memory://no/such/folder"])
+def test_a_path_where_nothing_is_is_refused(reference: str) -> None:
+    with pytest.raises(UserError, match=f"there is nothing at '.*{reference[-14:]}'"):
+        fetch(reference)
+
+
+def test_a_package_in_object_storage_is_downloaded_whole(tmp_path: Path) -> None:
+    package = blessed(tmp_path).package
+    fsspec.filesystem("memory").put(str(package.path), "/bucket/model", recursive=True)
+    found = fetch("memory://bucket/model/")
+    assert found is not None
+    assert ModelPackage.open(found).digest == package.digest
+
+
+def test_a_package_on_a_web_server_is_downloaded_by_its_manifest(tmp_path: Path, website: str) -> None:
+    package = blessed(tmp_path).package
+    found = fetch(f"{website}/{package.path.relative_to(tmp_path)}")
+    assert found is not None
+    assert ModelPackage.open(found).digest == package.digest
+
+
+def test_a_package_that_lacks_a_file_is_refused_and_nothing_is_left(tmp_path: Path, website: str) -> None:
+    package = blessed(tmp_path).package
+    (package.path / "model.onnx").unlink()
+    with pytest.raises(UserError, match="there is nothing at"):
+        fetch(f"{website}/{package.path.relative_to(tmp_path)}")
+
+
+def test_a_folder_that_is_no_package_is_downloaded_as_it_is() -> None:
+    fsspec.filesystem("memory").pipe({"/bucket/data/part-0.parquet": b"rows", "/bucket/data/part-1.parquet": b"more"})
+    found = fetch("memory://bucket/data")
+    assert found is not None
+    assert sorted(path.name for path in found.iterdir()) == ["part-0.parquet", "part-1.parquet"]
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/b", ".."])
+def test_a_manifest_cannot_name_a_file_outside_its_folder(name: str) -> None:
+    manifest = json.dumps({"files": {name: hashlib.sha256(b"").hexdigest()}}).encode()
+    fsspec.filesystem("memory").pipe({"/bucket/evil/manifest.json": manifest})
+    with pytest.raises(UserError, match="which is not a plain file name"):
+        fetch("memory://bucket/evil")
+
+
+def test_a_manifest_of_something_else_is_refused() -> None:
+    fsspec.filesystem("memory").pipe({"/bucket/app/manifest.json": b'{"icons": []}'})
+    with pytest.raises(UserError, match=r"manifest\.json at .* is not one of a model package"):
+        fetch("memory://bucket/app")
+
+
+def test_an_unknown_protocol_is_refused() -> None:
+    with pytest.raises(UserError, match="cannot read 'ftpx://host/model'"):
+        fetch("ftpx://host/model")
+
+
+def test_a_web_server_that_is_down_is_told_without_the_password_in_its_address() -> None:
+    with pytest.raises(PlatformError, match=r"cannot read 'http://\*\*\*@127") as caught:
+        fetch(f"http://bob:sEcret@127.0.0.1:{_closed_port()}/model?token=sEcret")
+    assert "sEcret" not in str(caught.value)
+
+
+def test_a_registered_model_is_found_by_alias_and_by_number(tmp_path: Path, tracking_uri: str) -> None:
+    given = blessed(tmp_path)
+    registry = open_registry(tracking_uri)
+    registry.point("champion", registry.register(submission(given)))
+    for reference in ("models:/flights@champion", "models:/flights/1"):
+        found = fetch(reference, tracking_uri)
+        assert found is not None
+        assert ModelPackage.open(found).digest == given.package.digest
+
+
+@pytest.mark.parametrize("reference", ["models:/flights@champion", "models:/flights/7", "models:/others@champion"])
+def test_what_the_registry_does_not_have_is_none(reference: str, tmp_path: Path, tracking_uri: str) -> None:
+    open_registry(tracking_uri).register(submission(blessed(tmp_path)))
+    assert fetch(reference, tracking_uri) is None
+
+
+def test_looking_into_a_registry_that_was_never_used_is_none_and_makes_no_database(tmp_path: Path) -> None:
+    assert fetch("models:/flights@champion", f"sqlite:///{tmp_path}/mlflow.db") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "reference", ["models:/flights", "models:flights@champion", "models:/a/b/c", "models:/a/latest"]
+)
+def test_a_reference_that_cannot_be_understood_is_refused(reference: str) -> None:
+    with pytest.raises(UserError, match="write models:/NAME@ALIAS or models:/NAME/VERSION"):
+        fetch(reference)
+
+
+def test_a_registry_that_is_down_is_told_in_one_sentence_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(PlatformError, match=r"cannot reach the MLflow registry at http://\*\*\*@127") as caught:
+        fetch("models:/flights@champion", f"http://bob:sEcret@127.0.0.1:{_closed_port()}")
+    assert "sEcret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_gone_are_told_with_the_place_they_should_be_at(tmp_path: Path, tracking_uri: str) -> None:
+    version = open_registry(tracking_uri).register(submission(blessed(tmp_path)))
+    shutil.rmtree(version.source.removeprefix("file://"))
+    with pytest.raises(PlatformError, match=r"models:/flights/1 should lie at .* but nothing is there"):
+        fetch(version.uri, tracking_uri)
+
+
+def _closed_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port: int = unused.getsockname()[1]
+        return port
