@@ -59,7 +59,7 @@ def run(
 
 def _judge(window: Window, reference: Reference, rule: Rule, exclude: list[str], note: str) -> DriftResult:
     columns, predictions = compare(window.columns, window.predictions, rule)
-    verdict, reasons = decide(columns, predictions, (reference.profile.rows, window.rows), rule)
+    verdict, reasons = decide(columns, predictions, (reference.profile.rows, window.rows), rule, window.performance)
     return DriftResult(
         verdict=verdict,
         drifted=verdict == "drift",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from kubeline.drift.profile import CategoryProfile, ColumnProfile
-from kubeline.drift.result import ColumnDrift, ColumnVerdict, Rule, Share, Side, Unseen, Verdict
+from kubeline.drift.result import ColumnDrift, ColumnVerdict, Performance, Rule, Share, Side, Unseen, Verdict
 from kubeline.drift.statistics import Bin, CategoryCounts, Divergence, adjust, category_bins, divergence, number_bins
 from kubeline.drift.window import CategoryCounter, NumberCounter
 from kubeline.errors import listed
@@ -39,7 +39,11 @@ def _by_effect(columns: list[ColumnDrift]) -> list[ColumnDrift]:
 
 
 def decide(
-    columns: Sequence[ColumnDrift], predictions: Sequence[ColumnDrift], rows: tuple[int, int], rule: Rule
+    columns: Sequence[ColumnDrift],
+    predictions: Sequence[ColumnDrift],
+    rows: tuple[int, int],
+    rule: Rule,
+    performance: Performance | None = None,
 ) -> tuple[Verdict, list[str]]:
     """The verdict on the window and the reasons for it.
 
@@ -48,17 +52,22 @@ def decide(
         predictions: The compared predictions.
         rows: Rows of the reference and of the current window.
         rule: The limits.
+        performance: How the model does on the window: told beside the reasons, and no part of the verdict.
     """
+    told = [str(performance)] if performance else []
     for sample, count in zip(("reference", "current window"), rows, strict=True):
         if count < rule.min_rows:
-            return "insufficient_data", [f"the {sample} has {count:,} rows; at least {rule.min_rows:,} are needed"]
+            return "insufficient_data", [
+                f"the {sample} has {count:,} rows; at least {rule.min_rows:,} are needed",
+                *told,
+            ]
     drifted = [column for column in columns if column.verdict == "drift"]
     moved = [column for column in predictions if column.verdict == "drift"]
     judged = sum(column.verdict in ("drift", "stable") for column in columns)
     reasons = [f"{len(drifted)} of {judged} columns drifted" + (f": {_named(drifted)}" if drifted else "")]
     if predictions:
         reasons.append(f"the predictions drifted: {_named(moved)}" if moved else "the predictions are stable")
-    return "drift" if moved or len(drifted) >= rule.min_columns else "stable", reasons
+    return "drift" if moved or len(drifted) >= rule.min_columns else "stable", reasons + told
 
 
 def _named(columns: Sequence[ColumnDrift]) -> str:

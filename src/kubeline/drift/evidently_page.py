@@ -60,7 +60,7 @@ def write_note(path: str, note: str, page: str = EMPTY) -> str:
     """Write a page with a note at its top, and return the note."""
     banner = (
         '<p style="margin:0;padding:12px 24px;background:#fff4e0;color:#1b2430;font:14px/1.5 sans-serif">'
-        f"{escape(note)} The verdict of the drift check is in its own report, which counts all rows.</p>"
+        f"{escape(note)} The verdict of the drift check is in its own report: it counts all rows, by another rule.</p>"
     )
     with publish(path) as partial:
         partial.write_text(re.sub(r"<body[^>]*>", lambda tag: tag[0] + banner, page, count=1), encoding="utf-8")

@@ -1,7 +1,7 @@
 """The report of a drift check, for people."""
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -40,7 +40,7 @@ def write_report(path: str | os.PathLike[str], outcome: DriftResult) -> None:
 def _model(outcome: DriftResult) -> list[Markup]:
     blocks = []
     if outcome.performance:
-        blocks.append(facts(_performance(outcome.performance)))
+        blocks.append(text(_performance(outcome.performance)))
     else:
         blocks.append(text(f"How well the model does here is not known: {outcome.performance_note}."))
     if outcome.predictions:
@@ -48,13 +48,12 @@ def _model(outcome: DriftResult) -> list[Markup]:
     return blocks
 
 
-def _performance(found: Performance) -> dict[str, Any]:
-    interval = "" if found.lower is None else f" (95 % interval {found.lower:.4g} to {found.upper:.4g})"
-    facts_ = {f"{found.label} on {found.rows:,} labelled rows": f"{found.value:.4g}{interval}"}
-    if found.validation is not None:
-        facts_[f"{found.label} when it was trained"] = f"{found.validation:.4g}"
-        facts_["So the model is"] = "worse than when it was trained" if found.worse else "not surely worse"
-    return facts_
+def _performance(found: Performance) -> str:
+    if found.validation is None or found.lower is None:
+        return f"{found}."
+    if found.worse:
+        return f"{found}. The whole 95 % interval is worse than in validation."
+    return f"{found}. The 95 % interval does not lie on the worse side of that."
 
 
 def _table(columns: list[ColumnDrift]) -> Markup:
@@ -105,13 +104,14 @@ def _mean(column: ColumnDrift, side: Side) -> str:
 
 def _figure(columns: list[ColumnDrift]) -> Markup:
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     from kubeline.reports import plots
 
     wide = min(len(columns), 3)
     high = -(-len(columns) // wide)
     with plots.style():
-        drawing = Figure(figsize=(3.6 * wide, 3.3 * high + 0.3), layout="constrained")
+        drawing = Figure(figsize=(3.6 * wide, 3.4 * high + 0.3), layout=ConstrainedLayoutEngine(hspace=0.08))
         grid = drawing.subplots(high, wide, squeeze=False).ravel()
         for axes, column in zip(grid, columns, strict=False):
             _bars(axes, column)
@@ -131,9 +131,9 @@ def _bars(axes: "Axes", column: ColumnDrift) -> None:
         more = bars[BARS - 1 :]
         bars = [*bars[: BARS - 1], (f"{len(more)} more", sum(b[1] for b in more), sum(b[2] for b in more))]
     place = range(len(bars))
-    axes.barh([i - 0.2 for i in place], [bar[1] for bar in bars], height=0.38, color=plots.NEUTRAL, label="reference")
+    axes.barh([i - 0.2 for i in place], [bar[1] for bar in bars], height=0.38, color=plots.NEUTRAL, label="then")
     axes.barh(
-        [i + 0.2 for i in place], [bar[2] for bar in bars], height=0.38, color=plots.MODEL, label="current window"
+        [i + 0.2 for i in place], [bar[2] for bar in bars], height=0.38, color=plots.MODEL, label="now"
     )
     axes.set_yticks(list(place), [_short(bar[0]) for bar in bars])
     axes.invert_yaxis()

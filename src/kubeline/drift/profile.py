@@ -144,7 +144,7 @@ def column(values: pd.Series, kind: Kind) -> NumberProfile | CategoryProfile:
 
 def number_profile(kind: Kind, edges: list[float], counts: list[int], missing: int, sample: Array) -> NumberProfile:
     """Put a profile together from counts over all rows and a sample (or all) of the values for display."""
-    finite = sample[np.isfinite(sample)]
+    finite = np.sort(sample[np.isfinite(sample)])  # sorted, so that sums do not depend on the order of rows
     quantiles = np.quantile(finite, np.linspace(0, 1, QUANTILES), method="inverted_cdf") if finite.size else finite
     with np.errstate(over="ignore", invalid="ignore"):
         mean, std = (float(finite.mean()), float(finite.std())) if finite.size else (None, None)

@@ -110,6 +110,11 @@ class Performance(_Model):
     worse: bool
     rows: int
 
+    def __str__(self) -> str:
+        interval = "" if self.lower is None or self.upper is None else f" [{self.lower:.4g}, {self.upper:.4g}]"
+        before = "" if self.validation is None else f"; in validation it was {self.validation:.4g}"
+        return f"{self.label} on {self.rows:,} labelled rows is {self.value:.4g}{interval}{before}"
+
 
 class DriftResult(_Model):
     """The whole outcome; `columns` and `predictions` are sorted by effect, greatest first."""

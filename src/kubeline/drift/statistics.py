@@ -188,9 +188,21 @@ def interval_labels(profile: NumberProfile) -> list[str]:
     """What each bin of a number holds, for people."""
     if not profile.edges:
         return ["(any)"]
-    names = [moment(edge) if profile.kind == "datetime" else f"{edge:.6g}" for edge in profile.edges]
-    inner = [f"{low} to {high}" for low, high in pairwise(names)]
-    return [f"up to {names[0]}", *inner, f"above {names[-1]}"]
+    if profile.integer and profile.kind == "number":
+        last = [math.floor(edge) for edge in profile.edges]
+        inner = [str(high) if low + 1 == high else f"{low + 1} to {high}" for low, high in pairwise(last)]
+        return [f"up to {last[0]}", *inner, f"from {last[-1] + 1}"]
+    names = [moment(edge) for edge in profile.edges] if profile.kind == "datetime" else _short(profile.edges)
+    return [f"up to {names[0]}", *(f"{low} to {high}" for low, high in pairwise(names)), f"above {names[-1]}"]
+
+
+def _short(numbers: Sequence[float]) -> list[str]:
+    """Numbers in as few digits, from four, as tell them apart."""
+    for digits in range(4, 17):
+        names = [f"{number:.{digits}g}" for number in numbers]
+        if len(set(names)) == len(names):
+            return names
+    return [repr(number) for number in numbers]
 
 
 def adjust(p_values: Sequence[float]) -> list[float]:
