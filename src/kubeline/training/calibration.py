@@ -5,13 +5,12 @@ scikit-learn's, and a step by step function is as steep as rounding errors are s
 of the model's probabilities with bounded slope, and :func:`append` writes the same arithmetic into the ONNX graph.
 """
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-if TYPE_CHECKING:
-    from onnx import ModelProto
+from kubeline.training.graph import Graph
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Method = Literal["sigmoid", "isotonic"]
@@ -113,64 +112,34 @@ def _interpolate(scores: Array, x: Array, y: Array) -> Array:
     return np.interp(scores, x, y)
 
 
-def append(model: "ModelProto", output: str, calibrated: Calibrated) -> str:
+def append(graph: Graph, output: str, calibrated: Calibrated) -> str:
     """Add the calibration to an ONNX graph behind `output`, shape (rows, classes), and return the new output's name."""
-    graph = _Graph(model)
-    apply = graph.sigmoid if calibrated.method == "sigmoid" else graph.interpolate
+    apply = _append_sigmoid if calibrated.method == "sigmoid" else _append_curve
     if len(calibrated.classes_) == 2:
-        positive = apply(graph.column(output, 1), *calibrated.curves_[0])
+        positive = apply(graph, graph.column(output, 1), *calibrated.curves_[0])
         columns = [graph.add("Sub", graph.constant([1.0]), positive), positive]
         return graph.add("Concat", *columns, axis=1)
-    columns = [apply(graph.column(output, k), *curve) for k, curve in enumerate(calibrated.curves_)]
+    columns = [apply(graph, graph.column(output, k), *curve) for k, curve in enumerate(calibrated.curves_)]
     joined = graph.add("Concat", *columns, axis=1)
     total = graph.add("ReduceSum", joined, graph.constant(np.array([1])), keepdims=1)
     return graph.add("Div", joined, total)
 
 
-class _Graph:
-    """Adds nodes to an ONNX graph; each method returns the name of its result, of shape (rows, 1)."""
+def _append_sigmoid(graph: Graph, scores: str, slope: float, offset: float) -> str:
+    low, high = graph.constant(np.float32(CLIP)), graph.constant(np.float32(1.0 - CLIP))
+    clipped = graph.add("Clip", scores, low, high)
+    rest = graph.add("Sub", graph.constant([1.0]), clipped)
+    log_odds = graph.add("Log", graph.add("Div", clipped, rest))
+    odds = graph.add("Add", graph.add("Mul", log_odds, graph.constant([slope])), graph.constant([offset]))
+    return graph.add("Clip", graph.add("Sigmoid", odds), low, graph.constant(np.float32(1.0)))
 
-    def __init__(self, model: "ModelProto"):
-        self._graph = model.graph
-        self._count = 0
 
-    def _name(self) -> str:
-        self._count += 1
-        return f"calibration.{self._count}"
-
-    def constant(self, value: Any) -> str:
-        from onnx import numpy_helper
-
-        array = np.asarray(value)
-        name = self._name()
-        array = array.astype(np.float32) if array.dtype.kind == "f" else array.astype(np.int64)
-        self._graph.initializer.append(numpy_helper.from_array(array, name))
-        return name
-
-    def add(self, operation: str, *inputs: str, **attributes: Any) -> str:
-        from onnx import helper
-
-        name = self._name()
-        self._graph.node.append(helper.make_node(operation, list(inputs), [name], name=name, **attributes))
-        return name
-
-    def column(self, probabilities: str, k: int) -> str:
-        return self.add("Gather", probabilities, self.constant(np.array([k])), axis=1)
-
-    def sigmoid(self, scores: str, slope: float, offset: float) -> str:
-        low, high = self.constant(np.float32(CLIP)), self.constant(np.float32(1.0 - CLIP))
-        clipped = self.add("Clip", scores, low, high)
-        rest = self.add("Sub", self.constant([1.0]), clipped)
-        log_odds = self.add("Log", self.add("Div", clipped, rest))
-        odds = self.add("Add", self.add("Mul", log_odds, self.constant([slope])), self.constant([offset]))
-        return self.add("Clip", self.add("Sigmoid", odds), low, self.constant(np.float32(1.0)))
-
-    def interpolate(self, scores: str, x: Array, y: Array) -> str:
-        """The first value, and from each segment its slope times how far the score is into it."""
-        first = self.constant([y[0]])
-        if len(x) == 1:
-            return self.add("Add", self.add("Mul", scores, self.constant([0.0])), first)
-        into = self.add("Sub", scores, self.constant(x[None, :-1]))
-        into = self.add("Min", self.add("Max", into, self.constant([0.0])), self.constant(np.diff(x)[None, :]))
-        rises = self.add("MatMul", into, self.constant((np.diff(y) / np.diff(x))[:, None]))
-        return self.add("Add", rises, first)
+def _append_curve(graph: Graph, scores: str, x: Array, y: Array) -> str:
+    """The first value, and from each segment its slope times how far the score is into it."""
+    first = graph.constant([y[0]])
+    if len(x) == 1:
+        return graph.add("Add", graph.add("Mul", scores, graph.constant([0.0])), first)
+    into = graph.add("Sub", scores, graph.constant(x[None, :-1]))
+    into = graph.add("Min", graph.add("Max", into, graph.constant([0.0])), graph.constant(np.diff(x)[None, :]))
+    rises = graph.add("MatMul", into, graph.constant((np.diff(y) / np.diff(x))[:, None]))
+    return graph.add("Add", rises, first)

@@ -12,8 +12,10 @@ from kubeline.model_package.signature import Task
 if TYPE_CHECKING:
     from optuna import Trial
 
-# A result must not depend on the number of cores of the machine, so every library gets the same number of threads.
+# The result must not depend on the cores of the machine, so the number of threads depends on the rows alone. Threads
+# cost more than they bring on few rows, most of all where processes share the cores.
 THREADS = 2
+ROWS_FOR_THREADS = 20_000
 
 # Parameters that belong to kubeline: set elsewhere, or not convertible to ONNX (categorical_features).
 _RESERVED = {
@@ -53,6 +55,7 @@ class Estimator:
         space: where tuning looks.
         reads_missing: whether the model itself handles missing numbers; else the median and a flag stand in.
         one_hot: whether categories become a column each and numbers are scaled, or categories become numbers.
+        threaded: whether it takes a number of threads of its own.
     """
 
     library: str
@@ -63,10 +66,12 @@ class Estimator:
     space: Mapping[str, Range]
     reads_missing: bool = True
     one_hot: bool = False
+    threaded: bool = False
 
-    def build(self, task: Task, params: Mapping[str, Any], seed: int) -> Any:
+    def build(self, task: Task, params: Mapping[str, Any], seed: int, threads: int = 1) -> Any:
         """An unfitted model; see :meth:`settle` for `params`. `seed` is of everything random in it."""
-        return self._factory(task)(**self.settle(task, params), **self.fixed, random_state=seed)
+        jobs = {"n_jobs": threads} if self.threaded else {}
+        return self._factory(task)(**self.settle(task, params), **self.fixed, **jobs, random_state=seed)
 
     def settle(self, task: Task, params: Mapping[str, Any]) -> dict[str, Any]:
         """Hyperparameters over kubeline's defaults; whole floats become integers, as KFP makes floats of integers.
@@ -101,6 +106,11 @@ def whole(name: str, value: Any, default: Any) -> Any:
     if not isinstance(value, float) or not value.is_integer() or isinstance(default, float):
         return value
     return value if name in _FRACTIONS and value == 1 else int(value)
+
+
+def threads_for(rows: int) -> int:
+    """Threads to fit so many rows with."""
+    return THREADS if rows >= ROWS_FOR_THREADS else 1
 
 
 def find(name: str) -> Estimator:
@@ -153,7 +163,8 @@ ESTIMATORS: Mapping[str, Estimator] = {
         classifier="lightgbm.LGBMClassifier",
         regressor="lightgbm.LGBMRegressor",
         defaults={},
-        fixed={"n_jobs": THREADS, "deterministic": True, "force_row_wise": True, "verbose": -1},
+        fixed={"deterministic": True, "force_row_wise": True, "verbose": -1},
+        threaded=True,
         space={
             "learning_rate": _RATE,
             "n_estimators": _ROUNDS,
@@ -168,7 +179,8 @@ ESTIMATORS: Mapping[str, Estimator] = {
         classifier="xgboost.XGBClassifier",
         regressor="xgboost.XGBRegressor",
         defaults={},
-        fixed={"n_jobs": THREADS, "tree_method": "hist", "device": "cpu"},
+        fixed={"tree_method": "hist", "device": "cpu"},
+        threaded=True,
         space={
             "learning_rate": _RATE,
             "n_estimators": _ROUNDS,
@@ -184,7 +196,8 @@ ESTIMATORS: Mapping[str, Estimator] = {
         regressor="sklearn.ensemble.RandomForestRegressor",
         # trees grown to the last row make a model of hundreds of megabytes; this bounds it near 10 MB a class
         defaults={"max_leaf_nodes": 1024, "min_samples_leaf": 2},
-        fixed={"n_jobs": THREADS},
+        fixed={},
+        threaded=True,
         space={
             "max_leaf_nodes": Range(64, 2048),
             "min_samples_leaf": Range(1, 50),

@@ -12,6 +12,7 @@ from kubeline.model_package.predictor import PREDICTION, PROBABILITIES, Predicti
 from kubeline.model_package.signature import Signature
 from kubeline.training import calibration, transformers
 from kubeline.training.calibration import Calibrated
+from kubeline.training.graph import Graph
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -47,8 +48,12 @@ def to_onnx(pipeline: Any, signature: Signature) -> bytes:
         target_opset=OPSETS,
     )
     output = model.graph.output[1 if classification else 0].name
-    if isinstance(pipeline, Calibrated):
-        output = calibration.append(model, output, pipeline)
+    if classification:
+        graph = Graph(model)
+        if isinstance(pipeline, Calibrated):
+            output = calibration.append(graph, output, pipeline)
+        # sums in float32 may end a little above one
+        output = graph.add("Clip", output, graph.constant(np.float32(0.0)), graph.constant(np.float32(1.0)))
         del model.graph.output[:]
         model.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, None]))
     _rename(model, signature.names, output, PROBABILITIES if classification else PREDICTION)

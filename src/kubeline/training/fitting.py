@@ -12,6 +12,7 @@ from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Kind
 from kubeline.training import estimators, preprocessing
 from kubeline.training.calibration import Calibrated, Method
+from kubeline.training.lightgbm_thresholds import round_down
 from kubeline.training.table import Table
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -58,7 +59,7 @@ class Recipe:
         settings, params = preprocessing.take(self.params, estimator, table.task)
         encoded = table.encoded.iloc[rows]
         columns = preprocessing.build(encoded, kinds, estimator, settings, table.task, self.seed)
-        model = estimator.build(table.task, params, self.seed)
+        model = estimator.build(table.task, params, self.seed, estimators.threads_for(len(table.y)))
         pipeline = Pipeline([("columns", columns), ("model", model)])
         try:
             pipeline.fit(encoded, table.y[rows], model__sample_weight=self.weights(table, rows))
@@ -67,6 +68,8 @@ class Recipe:
                 raise
             words = next(line for line in str(error).splitlines()[::-1] if line.strip())
             raise UserError(f"estimator {self.estimator} refuses its parameters: {words.strip()}") from error
+        if self.estimator == "lightgbm":
+            round_down(model)
         if self.estimator == "random_forest":
             model.set_params(n_jobs=1)  # threads would sum the trees' answers in changing order
         return pipeline

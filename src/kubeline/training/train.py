@@ -141,9 +141,10 @@ def fit(path: str, roles: Roles, settings: Settings) -> Trained:
     The model that is returned is the one that was scored: it is not fitted again on the held-out rows, so that the
     validation score, the parity and the golden rows all speak of the model that is shipped.
     """
+    import sklearn.ensemble  # noqa: F401  loads the thread pools that are to be limited
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(estimators.THREADS):
+    with threadpool_limits(estimators.threads_for(open_dataset(path).count_rows())):
         table = read(path, roles, settings.task)
         recipe = Recipe(settings.estimator, dict(settings.params), settings.balanced, settings.seed)
         recipe.check(table)

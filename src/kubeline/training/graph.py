@@ -1,0 +1,42 @@
+"""Nodes appended to an ONNX graph."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+class Graph:
+    """Adds nodes to an ONNX graph; each method returns the name of what it adds."""
+
+    def __init__(self, model: "ModelProto"):
+        self._graph = model.graph
+        self._count = 0
+
+    def _name(self) -> str:
+        self._count += 1
+        return f"appended.{self._count}"
+
+    def constant(self, value: Any) -> str:
+        """A float32 or int64 constant."""
+        from onnx import numpy_helper
+
+        array = np.asarray(value)
+        name = self._name()
+        array = array.astype(np.float32) if array.dtype.kind == "f" else array.astype(np.int64)
+        self._graph.initializer.append(numpy_helper.from_array(array, name))
+        return name
+
+    def add(self, operation: str, *inputs: str, **attributes: Any) -> str:
+        """One node with one output."""
+        from onnx import helper
+
+        name = self._name()
+        self._graph.node.append(helper.make_node(operation, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def column(self, probabilities: str, k: int) -> str:
+        """Column `k` of a matrix, shape (rows, 1)."""
+        return self.add("Gather", probabilities, self.constant(np.array([k])), axis=1)

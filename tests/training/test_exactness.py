@@ -1,0 +1,88 @@
+"""ONNX answers what scikit-learn answers, on rows the training never saw."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.training.conftest import SMALL, for_task, mixed_table
+
+TASKS = ("binary", "multiclass", "regression")
+
+
+def fresh_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of another seed, with unseen and empty categories, dates far away and everything missing in one row."""
+    rows = mixed_table(400, seed=1)
+    rows["sold/at"] = rows["sold/at"].astype("datetime64[us]")
+    rows.loc[:20, "city"] = "never seen"
+    rows.loc[20:30, "city"] = ""
+    rows.loc[30:40, "sold/at"] = pd.Timestamp("1583-02-28 23:59:59.5").as_unit("us")
+    rows.loc[40, [name for name in rows.columns if name in frame.columns]] = None
+    return rows
+
+
+def difference(package, rows: pd.DataFrame) -> float:
+    """The greatest difference of probabilities, or of predictions relative to their size."""
+    sklearn, signature = package.sklearn(), package.signature
+    found = package.predictor(threads=1).predict(rows)
+    encoded = signature.encoded_frame(rows)
+    if signature.classes is None:
+        expected = sklearn.predict(encoded)
+        return float(np.max(np.abs(found.values - expected) / np.abs(expected)))
+    return float(np.abs(found.probabilities - sklearn.predict_proba(encoded)).max())
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("estimator", SMALL)
+def test_onnx_and_scikit_learn_agree_on_fresh_rows(train, estimator, task):
+    frame = for_task(mixed_table(), task)
+    package = train(frame, estimator=estimator)
+    assert package.signature.task == task
+    assert difference(package, fresh_rows(frame)) < 1e-5
+
+
+@pytest.mark.parametrize("calibration", ["sigmoid", "isotonic"])
+@pytest.mark.parametrize("estimator", SMALL)
+def test_calibrated_probabilities_agree_too(train, estimator, calibration):
+    frame = for_task(mixed_table(), "binary")
+    package = train(frame, estimator=estimator, calibration=calibration, validation_fraction=0.3)
+    assert difference(package, fresh_rows(frame)) < 1e-5
+
+
+@pytest.mark.parametrize("calibration", ["sigmoid", "isotonic"])
+def test_calibrated_probabilities_of_many_classes_agree_and_sum_to_one(train, calibration):
+    frame = for_task(mixed_table(), "multiclass")
+    package = train(frame, calibration=calibration, validation_fraction=0.3)
+    rows = fresh_rows(frame)
+    assert difference(package, rows) < 1e-5
+    assert np.allclose(package.predictor().predict(rows).probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "encoding", "task"),
+    [
+        ("hist_gradient_boosting", "one_hot", "binary"),
+        ("hist_gradient_boosting", "target", "binary"),
+        ("hist_gradient_boosting", "target", "regression"),
+        ("random_forest", "target", "regression"),
+        ("linear", "target", "binary"),
+        ("linear", "ordinal", "binary"),
+    ],
+)
+def test_every_encoding_of_categories_agrees(train, estimator, encoding, task):
+    frame = for_task(mixed_table(), task)
+    package = train(frame, estimator=estimator, params={**SMALL[estimator], "category_encoding": encoding})
+    assert difference(package, fresh_rows(frame)) < 1e-5
+
+
+def test_neighbouring_floats_fall_on_the_same_side_of_a_split(train):
+    """A threshold halfway between two float32 neighbours is no float32; rounded up it moves rows to the other side."""
+    low = np.float32(1.0)
+    high = np.nextafter(low, np.float32(2.0))
+    x = np.tile(np.array([low, high], dtype=np.float32), 300)
+    frame = pd.DataFrame({"x": x, "y": x == high})
+    for estimator in SMALL:
+        if estimator == "linear":
+            continue  # has no thresholds
+        params = SMALL[estimator]
+        package = train(frame, estimator=estimator, params=params)
+        assert difference(package, frame) < 1e-5, estimator
