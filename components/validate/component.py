@@ -29,10 +29,10 @@ def validate(
 
     Without ``schema_uri`` a schema is inferred and written as JSON for a person to edit and review; given back as
     ``schema_uri`` it is enforced on later tables. Inferred schemas are made for next month's data: enforced are the
-    columns and their types, no further columns, the missing share (as observed plus 0.1), finite numbers, and the
-    target's classes and completeness. Ranges and categories are recorded under ``observed`` and enforced once someone
-    copies them into ``min``, ``max`` and ``categories`` (or infers with ``strict``); until then a difference is a
-    warning. Keys (``unique``) and row rules are added by hand.
+    columns and their types, no further columns, the missing share (1.2 times the observed one plus 0.1), finite
+    numbers, and the target's classes and completeness. Ranges and categories are recorded under ``observed`` and
+    enforced once someone copies them into ``min``, ``max`` and ``categories`` (or infers with ``strict``); until then a
+    difference is a warning. Keys (``unique``) and row rules are added by hand.
 
     Problems of single rows, which can be quarantined: a value that cannot be read as the column's type, an infinite
     number, a missing value where none is allowed, a missing target, a value outside its range or categories, a

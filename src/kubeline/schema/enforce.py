@@ -1,5 +1,6 @@
 """Row checks: a schema as pandera checks, run chunk by chunk, and what they found over the whole table."""
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -156,7 +157,9 @@ class RowChecker:
             return {}
         frame = pd.DataFrame({name: series_of(columns[name]) for name in self._checked})
         try:
-            self._pandera.validate(frame, lazy=True)
+            with warnings.catch_warnings():  # pandera concatenates its examples in a way that pandas deprecates
+                warnings.simplefilter("ignore", FutureWarning)
+                self._pandera.validate(frame, lazy=True)
         except SchemaErrors as errors:
             unexpected = [
                 error for error in errors.schema_errors if getattr(error.check, "name", None) not in self.checks
@@ -164,7 +167,10 @@ class RowChecker:
             if unexpected or any(error.check_output is None for error in errors.schema_errors):
                 raise
             return {
-                error.check.name: ~error.check_output.fillna(True).to_numpy(dtype=np.bool_)
+                # pandera leaves missing values out of the answer of most checks; they pass
+                error.check.name: ~error.check_output.fillna(True)  # of nullable integers
+                .reindex(frame.index, fill_value=True)
+                .to_numpy(dtype=np.bool_)
                 for error in errors.schema_errors
             }
         return {}

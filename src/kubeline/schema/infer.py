@@ -6,7 +6,7 @@ What is enforced from the start, and what only recorded:
 |---|---|---|
 | column is there, type | enforced | enforced |
 | other columns | refused, because training would use them | refused |
-| missing share | the observed share plus 0.1 | the observed share |
+| missing share | 1.2 times the observed share plus 0.1 | the observed share |
 | missing target | each is a bad row | the same |
 | classes of the target | enforced: the model knows no others | the same |
 | infinite numbers | each is a bad row | the same |
@@ -22,7 +22,8 @@ from typing import Any
 from kubeline.schema.document import Column, Observed, Rows, TableSchema, Target, Task, Value
 from kubeline.schema.profile import ColumnProfile, TableProfile
 
-MISSING_SLACK = 0.1  # the missing share may grow by this much before it is a problem
+MISSING_SLACK = 0.1  # the missing share may grow by this much before it is a problem,
+MISSING_GROWTH = 1.2  # and by this factor, because what is often missing varies most
 CLASS_LIMIT = 20  # an integer target with more distinct values is a quantity
 
 
@@ -49,13 +50,13 @@ def infer_schema(profile: TableProfile, target: str = "", strict: bool = False) 
 
 
 def infer_task(target: ColumnProfile) -> Task:
-    """Regression for fractions, times and integers of more than `CLASS_LIMIT` values; otherwise classification."""
+    """As `train` takes it: regression for numbers of more than two values unless they are few and whole."""
     few = target.distinct is not None and target.distinct <= CLASS_LIMIT
     if target.type == "integer":
         return "classification" if few else "regression"
     if target.type == "number":
         whole = few and all(float(value).is_integer() for value in target.counts or {})
-        return "classification" if whole and target.distinct else "regression"
+        return "classification" if whole or target.distinct == 2 else "regression"
     return "classification"
 
 
@@ -103,7 +104,7 @@ def _column(profile: ColumnProfile, strict: bool, is_target: bool, task: Task | 
 
 def _max_missing(profile: ColumnProfile, strict: bool) -> float:
     """The share allowed, in whole hundredths; below 1, so that a column of nothing needs someone to allow it."""
-    share = profile.missing_share + (0.0 if strict else MISSING_SLACK)
+    share = profile.missing_share if strict else MISSING_GROWTH * profile.missing_share + MISSING_SLACK
     most = 1.0 if 0.99 < profile.missing_share < 1 else 0.99
     return min(most, math.ceil(round(share * 100, 9)) / 100)
 

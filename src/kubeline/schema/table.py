@@ -97,7 +97,7 @@ def _column_problems(expected: Column, found: ColumnProfile) -> Iterator[Finding
     name = found.name
     if not found.rows:
         return
-    if found.missing == found.rows and expected.max_missing < 1:
+    if found.missing == found.rows and 0 < expected.max_missing < 1:
         message = f"column '{name}' is missing in all {found.rows:,} rows"
         advice = "leave it out when loading, or set its max_missing to 1 in the schema"
         yield Finding("all missing", name, message, advice=advice)
