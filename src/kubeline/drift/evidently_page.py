@@ -46,6 +46,8 @@ def write(path: str, reference: pd.DataFrame, current: pd.DataFrame, kinds: Mapp
     left_out = sorted(kinds.keys() - usable.keys())
     if left_out:
         note = f"{note} Left out, because one sample holds no value: {listed(left_out)}."
+    if not usable:
+        return write_note(path, f"{note} So there is nothing that Evidently could report on.")
     try:
         page = _page(reference, current, usable)
     except Exception as error:  # Evidently raises many kinds on odd data; the verdict does not depend on it

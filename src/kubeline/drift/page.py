@@ -132,9 +132,7 @@ def _bars(axes: "Axes", column: ColumnDrift) -> None:
         bars = [*bars[: BARS - 1], (f"{len(more)} more", sum(b[1] for b in more), sum(b[2] for b in more))]
     place = range(len(bars))
     axes.barh([i - 0.2 for i in place], [bar[1] for bar in bars], height=0.38, color=plots.NEUTRAL, label="then")
-    axes.barh(
-        [i + 0.2 for i in place], [bar[2] for bar in bars], height=0.38, color=plots.MODEL, label="now"
-    )
+    axes.barh([i + 0.2 for i in place], [bar[2] for bar in bars], height=0.38, color=plots.MODEL, label="now")
     axes.set_yticks(list(place), [_short(bar[0]) for bar in bars])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)

@@ -77,12 +77,15 @@ class CategoryCounts:
 
 
 def divergence(bins: Sequence[Bin]) -> Divergence:
-    """Compare two samples by their counts in the same bins; bins that are empty in both are left out."""
+    """Compare two samples by their counts in the same bins; bins that are empty in both are left out.
+
+    Without two bins, or without rows in one sample, there is nothing to compare: no effect, and a p-value of 1.
+    """
     from scipy.stats import chi2
 
     counts = np.array([(each.reference, each.current) for each in bins if each.reference or each.current], dtype=float)
     k = len(counts)
-    if k < 2:
+    if k < 2 or not counts.sum(axis=0).all():
         return Divergence(0.0, 0.0, 1.0, k)
     n, m = counts.sum(axis=0)
     reference, current = ((counts + HALF) / (counts + HALF).sum(axis=0)).T
@@ -158,6 +161,8 @@ def _more_unseen_than_chance(categories: list[Bin], n: int, m: int) -> bool:
     The reference's own share of unseen is estimated by its share of categories that occur once (Good-Turing): left
     out, each of those rows would be unseen to the others. Names and addresses are always new and do not alarm.
     """
+    if not n or not m:
+        return False
     once = sum(each.reference == 1 for each in categories)
     twice = sum(each.reference == 2 for each in categories)
     unseen = sum(each.current for each in categories if not each.reference) / m
