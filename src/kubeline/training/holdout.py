@@ -95,15 +95,14 @@ def _groups(groups: Array, fraction: float, seed: int) -> tuple[Array, Array]:
 
 
 def _random(table: Table, rows: Array, fraction: float, seed: int) -> tuple[Array, Array]:
-    from sklearn.model_selection import train_test_split
-
-    y = table.y[rows] if table.classes is not None else None
-    classes = len(np.unique(y)) if y is not None else 1
-    held = min(max(round(fraction * len(rows)), classes), len(rows) - classes)
-    if held < classes:
-        raise UserError(f"{len(rows)} rows are too few to hold some out for each of {classes} classes; add rows")
-    learned_rows, held_rows = train_test_split(np.arange(len(rows)), test_size=held, stratify=y, random_state=seed)
-    return learned_rows, held_rows
+    """The same share of each class, and at least one row of it."""
+    generator = np.random.default_rng(seed)
+    y = table.y[rows] if table.classes is not None else np.zeros(len(rows), dtype=np.int64)
+    held = np.zeros(len(rows), dtype=bool)
+    for code in np.unique(y):
+        members = generator.permutation(np.flatnonzero(y == code))
+        held[members[: max(1, round(fraction * len(members)))]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def _require_classes(table: Table, learned: Array, held: Array, purpose: str) -> None:

@@ -1,0 +1,83 @@
+"""The same table and seed give the same package, in another process and after a kill."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kubeline.model_package import ModelPackage
+from tests.training.conftest import for_task, mixed_table
+
+SCRIPT = """
+import json, sys
+from kfp import dsl
+from components.train.component import train
+folder, parameters = sys.argv[1], json.loads(sys.argv[2])
+make = lambda kind, name: kind(name=name, uri=f"{folder}/{name}", metadata={})
+dataset = make(dsl.Dataset, "dataset")
+train.python_func(
+    dataset=dataset, model=make(dsl.Model, "model"), metrics=make(dsl.Metrics, "metrics"),
+    report=make(dsl.HTML, "report"), target="y", **parameters,
+)
+"""
+
+
+def start(folder: Path, parameters: str, **environment: str) -> subprocess.Popen:
+    paths = os.pathsep.join(path for path in sys.path if path)
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder), parameters],
+        env={**os.environ, "PYTHONPATH": paths, "KUBELINE_GIT_REVISION": "test", **environment},
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", ["hist_gradient_boosting", "lightgbm"])
+def test_two_processes_make_the_same_package(dataset, tmp_path, estimator):
+    dataset(for_task(mixed_table(), "binary"))
+    digests = []
+    for seed in ("1", "2"):
+        parameters = f'{{"estimator": "{estimator}", "tuning_trials": 2, "folds": 2, "calibration": "isotonic"}}'
+        process = start(tmp_path, parameters, PYTHONHASHSEED=seed, OMP_NUM_THREADS=seed)
+        assert process.wait() == 0
+        digests.append(ModelPackage.open(tmp_path / "model").digest)
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.slow
+def test_a_killed_training_leaves_nothing_and_its_rerun_gives_the_same_package(dataset, tmp_path):
+    frame = pd.concat([for_task(mixed_table(2_000), "multiclass")] * 4)
+    dataset(frame)
+    process = start(tmp_path, '{"params": {"max_iter": 400}}')
+    partial = tmp_path / ".model.partial"
+    while process.poll() is None and not partial.exists():
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "model").exists()
+    digests = []
+    for _ in range(2):
+        assert start(tmp_path, '{"params": {"max_iter": 400}}').wait() == 0
+        digests.append(ModelPackage.open(tmp_path / "model").digest)
+    assert digests[0] == digests[1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "model", "report"]
+
+
+def test_another_seed_gives_another_package(train, mixed):
+    assert train(mixed, seed=1).digest != train(mixed, seed=2).digest
+
+
+def test_whole_numbers_that_came_as_floats_give_the_same_package(train, mixed):
+    """KFP makes floats of the integers in a dict."""
+    one = train(mixed, params={"max_iter": 10, "max_leaf_nodes": 7})
+    assert train(mixed, params={"max_iter": 10.0, "max_leaf_nodes": 7.0}).digest == one.digest
+    assert one.manifest.params["max_iter"] == 10
+
+
+def test_the_git_revision_is_taken_from_the_environment(train, mixed, monkeypatch):
+    monkeypatch.setenv("KUBELINE_GIT_REVISION", "abc123")
+    assert train(mixed).manifest.git_revision == "abc123"
