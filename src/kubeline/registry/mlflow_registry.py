@@ -138,16 +138,22 @@ class MLflowRegistry:
         return MlflowException
 
     def _version_of(self, submission: Submission) -> ModelVersion | None:
-        """The lowest version of this package. Any other (of two writers at once) is deleted, unless it has an alias."""
+        """The lowest version of this package. Any other, of two writers at once, is deleted unless it has an alias."""
         query = f"name = '{submission.name}' and tags.{_DIGEST} = '{submission.digest}'"
         found = sorted(self._client.search_model_versions(query), key=lambda each: int(each.version))
+        versions = [_version(self._client.get_model_version(each.name, each.version)) for each in found[:1]]
         for twin in found[1:]:
-            if _version(self._client.get_model_version(twin.name, twin.version)).aliases:
-                continue
-            logger.warning("version %s of %s is the same package again: deleted", twin.version, twin.name)
-            with self._unless("RESOURCE_DOES_NOT_EXIST"):
-                self._client.delete_model_version(twin.name, twin.version)
-        return _version(self._client.get_model_version(submission.name, found[0].version)) if found else None
+            with self._unless("RESOURCE_DOES_NOT_EXIST"):  # the other writer was faster
+                self._delete_twin(_version(self._client.get_model_version(twin.name, twin.version)), versions[0])
+        return versions[0] if versions else None
+
+    def _delete_twin(self, twin: ModelVersion, kept: ModelVersion) -> None:
+        if twin.aliases:
+            return
+        logger.warning("%s is the same package as %s: deleted", twin.uri, kept.uri)
+        self._client.delete_model_version(twin.name, twin.version)
+        if twin.run_id and twin.run_id != kept.run_id:
+            self._client.delete_run(twin.run_id)
 
     def _create_version(self, run: "Run", submission: Submission) -> ModelVersion:
         with self._unless("RESOURCE_ALREADY_EXISTS"):
@@ -247,7 +253,7 @@ class MLflowRegistry:
     def _sentence(self, error: Exception) -> str:
         place = without_secrets(self.uri)
         reason = without_secrets(str(error).strip().partition("\n")[0])
-        if _code(error) in {"UNAUTHENTICATED", "PERMISSION_DENIED"} or "401" in reason or "403" in reason:
+        if _code(error) in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
             return (
                 f"the MLflow registry at {place} refuses this user: set MLFLOW_TRACKING_TOKEN, or "
                 f"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD ({reason})"
