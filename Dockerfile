@@ -21,6 +21,7 @@ USER root
 COPY images/deploy.lock /locks/
 RUN pip install --no-deps --require-hashes -r /locks/deploy.lock
 COPY src/kubeline /app/kubeline
+RUN python -m compileall -q /app
 USER 1000:1000
 
 FROM base AS drift
@@ -28,6 +29,7 @@ USER root
 COPY images/drift.lock /locks/
 RUN pip install --no-deps --require-hashes -r /locks/drift.lock
 COPY src/kubeline /app/kubeline
+RUN python -m compileall -q /app
 USER 1000:1000
 
 FROM base AS steps
@@ -35,9 +37,9 @@ USER root
 # LightGBM needs the OpenMP runtime; a link to the one that scikit-learn brings needs no package of the system
 COPY images/steps.lock /locks/
 RUN pip install --no-deps --require-hashes -r /locks/steps.lock \
- && ln -s "$(find / -name 'libgomp-*.so*' -path '*scikit_learn.libs*' | head -n 1)" /usr/local/lib/libgomp.so.1 \
- && ldconfig
+ && ln -s "$(find / -name 'libgomp-*.so*' -path '*scikit_learn.libs*' | head -n 1)" /usr/lib/libgomp.so.1
 COPY src/kubeline /app/kubeline
+RUN python -m compileall -q /app
 # The revision that made a model, which train records in its package
 ARG KUBELINE_GIT_REVISION=""
 ENV KUBELINE_GIT_REVISION=${KUBELINE_GIT_REVISION}
