@@ -70,6 +70,7 @@ _FACTS: dict[str, Any] = {
     "metrics": {},
     "score_name": "none",
     "score": 0.0,
+    "held_out": "0" * 64,
     "parity": {"rows": 0, "max_difference": 0.0, "tolerance": 0.0},
     "git_revision": "",
     "seed": 0,
