@@ -57,6 +57,9 @@ def to_onnx(pipeline: Any, signature: Signature) -> bytes:
         del model.graph.output[:]
         model.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, None]))
     _rename(model, signature.names, output, PROBABILITIES if classification else PREDICTION)
+    opsets = sorted(model.opset_import, key=lambda opset: opset.domain)  # skl2onnx takes them from a set
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
