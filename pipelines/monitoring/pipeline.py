@@ -13,6 +13,7 @@ def monitoring(
     reference: str,
     columns: list = [],
     where: str = "",
+    exclude: list = [],
     tracking_uri: str = "",
 ):
     """Compare a window of current data with the training data of a model.
@@ -24,6 +25,7 @@ def monitoring(
         reference: The model to compare with: a package's path or URI, or models:/name@alias.
         columns: The columns to load; empty means all.
         where: A SQL condition; only the rows that meet it are loaded.
+        exclude: Columns that are not judged, such as the month: a window of one month never has the year's.
         tracking_uri: MLflow registry of `reference`; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
     """
     told = with_channels(never_cached(notify(title=f"monitoring {reference}"))).set_display_name("Notify")
@@ -32,6 +34,6 @@ def monitoring(
         retried(never_cached(resources(loaded, "2", "4G"))).set_display_name("Load the window")
 
         checked = drift_check(
-            current=loaded.outputs["dataset"], reference_uri=reference, tracking_uri=tracking_uri
+            current=loaded.outputs["dataset"], reference_uri=reference, tracking_uri=tracking_uri, exclude=exclude
         ).set_display_name("Check for drift")
         never_cached(checked)  # the alias may point to another model now

@@ -25,6 +25,8 @@ def run(options: argparse.Namespace) -> int:
     values = parameters.check(pipeline, parameters.read_parameters(options.params, _assignments(options.set)))
     name = parameters.signature(pipeline).__name__
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 140  # a log has no width of its own
     console.print(f"[bold]{name}[/]")
     with StepDisplay(console) as display:
         result = run_locally(pipeline, name, values, options.output, display.show)
@@ -55,7 +57,8 @@ def _assignments(pairs: Sequence[str]) -> dict[str, Any]:
 def _show(console: Console, result: Run, made: Sequence[Output]) -> None:
     table = Table("step", "output", "kind", "facts", box=None, header_style="bold", pad_edge=False)
     for output in made:
-        table.add_row(output.task, output.name, output.kind, escape(output.facts))
+        if not output.is_report:  # the page has them
+            table.add_row(output.task, output.name, output.kind, escape(output.facts(most=5)))
     console.print(table)
     for output in made:
         if verdict := output.metadata.get("verdict"):

@@ -36,10 +36,14 @@ class Output:
     metadata: dict[str, Any]
 
     @property
-    def facts(self) -> str:
-        """The metadata on one line: numbers rounded, digests shortened, lists left out."""
-        plain = {key: value for key, value in self.metadata.items() if not isinstance(value, (dict, list))}
-        return ", ".join(f"{key} {_short(value)}" for key, value in plain.items())
+    def is_report(self) -> bool:
+        """Whether it is a page for people."""
+        return self.kind in {"HTML", "Markdown"}
+
+    def facts(self, most: int = 100) -> str:
+        """The first `most` entries of the metadata on one line: numbers rounded, digests shortened, lists left out."""
+        plain = [f"{key} {_short(value)}" for key, value in self.metadata.items() if not isinstance(value, (dict, list))]
+        return ", ".join(plain[:most] + (["…"] if len(plain) > most else []))
 
     def reasons(self) -> list[str]:
         """The reasons given for a verdict, where the artifact is a JSON document with reasons."""
@@ -70,7 +74,7 @@ def write_page(run: Run, made: Sequence[Output]) -> Path:
             page.add(f"{output.task}: {output.name}", reports.verdict(verdict, tone, output.reasons()))
     pages = [(output, file) for output in made if (file := _readable(run, output))]
     page.add("Reports", reports.table(["step", "report"], [[o.task, _link(run, f, o.name)] for o, f in pages]))
-    rows = [[o.task, _link(run, o.path, o.name), o.kind, o.facts] for o in made]
+    rows = [[o.task, _link(run, o.path, o.name) if o.path.exists() else o.name, o.kind, o.facts()] for o in made]
     page.add("Everything that was made", reports.table(["step", "output", "kind", "facts"], rows))
     target = run.folder / "index.html"
     page.write(target)
@@ -102,7 +106,7 @@ def _of_task(file: Path, components: dict[str, Any]) -> Iterator[Output]:
 
 def _readable(run: Run, output: Output) -> Path | None:
     """A report under a name that browsers open as a page; None for what is no report."""
-    if output.kind not in {"HTML", "Markdown"} or not output.path.is_file():
+    if not output.is_report or not output.path.is_file():
         return None
     page = run.folder / "reports" / f"{output.task.replace(' ', '-')}-{output.name}.html"
     page.parent.mkdir(exist_ok=True)

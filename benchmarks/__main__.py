@@ -1,0 +1,7 @@
+"""All benchmarks: ``make bench``."""
+
+from benchmarks import bootstrap, load, predict
+
+if __name__ == "__main__":
+    for benchmark in (load, predict, bootstrap):
+        benchmark.main()
