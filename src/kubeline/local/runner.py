@@ -65,7 +65,8 @@ def run(
     command = [sys.executable, "-m", "kubeline.local.worker", str(pipeline), str(file), str(result.folder)]
     # PATH: a step's command is `python3`, which must be this environment's
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PATH": path}
+    # OMP_WAIT_POLICY: candidates train side by side here, and threads that wait by spinning would starve each other
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONUNBUFFERED": "1", "PATH": path}
     with subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
         command,
         stdout=subprocess.PIPE,
