@@ -2,19 +2,31 @@
 
 import logging
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER
 from kserve.errors import InferenceError, InvalidInput
 from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.rest.v2_datamodels import InferenceRequest, RequestInput
+from pydantic import ValidationError
 
 from serving.model import RefusedInput
 
 logger = logging.getLogger("kserve")
 
 _MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, struct.error, InferenceError)
+
+
+class _Tensor(RequestInput):
+    data: list[Any] | None = None  # else it follows the header, as bytes
+
+
+class _Header(InferenceRequest):
+    inputs: list[_Tensor]
 
 
 class PackageDataPlane(DataPlane):
@@ -30,6 +42,8 @@ class PackageDataPlane(DataPlane):
         """
         if protocol_version == "v1" and isinstance(body, bytes) and not _is_cloudevent(headers):
             return body, {}
+        if protocol_version == "v2" and isinstance(body, bytes):
+            _check_header(body, headers)
         try:
             decoded: tuple[Any, dict[str, Any]] = super().decode(body, headers, protocol_version, model_name)
         except InvalidInput:
@@ -53,13 +67,29 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 async def _malformed(request: Request, error: Exception) -> JSONResponse:
     found = error.errors() if isinstance(error, RequestValidationError) else []
+    return await _refused(request, RefusedInput(_sentence(found)))
+
+
+def _check_header(body: bytes, headers: Any) -> None:
+    """Check the JSON in front of binary tensors as KServe checks JSON requests; it takes it as it is."""
+    length = headers.get(INFERENCE_CONTENT_LENGTH_HEADER, "")
+    if not length.isdecimal():
+        raise RefusedInput(
+            f"the header {INFERENCE_CONTENT_LENGTH_HEADER} of a binary request must be a number of bytes"
+        )
+    try:
+        _Header.model_validate_json(body[: int(length)])
+    except ValidationError as error:
+        raise RefusedInput(_sentence(error.errors())) from error
+
+
+def _sentence(errors: Sequence[Any]) -> str:
     # the body may be JSON or bytes: what is wrong with the JSON is what helps
-    first = next((item for item in found if "bytes" not in item["loc"]), found[0] if found else {})
+    first = next((item for item in errors if "bytes" not in item["loc"]), errors[0] if errors else {})
     if first.get("type") == "json_invalid":
-        return await _refused(request, RefusedInput(f"the body is not JSON: {first['ctx']['error']}"))
+        return f"the body is not JSON: {first['ctx']['error']}"
     place = ".".join(str(part) for part in first.get("loc", ()) if part not in ("body", "InferenceRequest"))
-    sentence = f"the request is malformed at '{place or 'body'}': {first.get('msg', 'it cannot be read')}"
-    return await _refused(request, RefusedInput(sentence))
+    return f"the request is malformed at '{place or 'body'}': {first.get('msg', 'it cannot be read')}"
 
 
 def _is_cloudevent(headers: Any) -> bool:

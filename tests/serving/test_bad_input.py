@@ -112,9 +112,13 @@ def test_v2_refuses(tiny: Served, case: str) -> None:
 
 
 BINARY = {
-    "no inputs": (b"{}", {}, "not a v2 inference request"),
-    "inputs is no list of tensors": (b'{"inputs": [1]}', {}, "not a v2 inference request"),
-    "length is no number": (b"{}", {"Inference-Header-Content-Length": "x"}, "not a v2 inference request"),
+    "not JSON": (b"{", {}, "not JSON"),
+    "no inputs": (b"{}", {}, "malformed at 'inputs'"),
+    "inputs is no list of tensors": (b'{"inputs": [1]}', {}, "malformed at 'inputs.0'"),
+    "shape is no list": (b'{"inputs": [{"name": "a", "shape": 1, "datatype": "FP32"}]}', {}, "'inputs.0.shape'"),
+    "id is no text": (b'{"inputs": [], "id": 1}', {}, "malformed at 'id'"),
+    "neither data nor bytes": (b'{"inputs": [{"name": "a", "shape": [1], "datatype": "FP32"}]}', {}, "'data' field"),
+    "length is no number": (b"{}", {"Inference-Header-Content-Length": "x"}, "must be a number of bytes"),
     "bytes too few": (
         json.dumps(
             {"inputs": [{"name": "a", "shape": [9], "datatype": "FP32", "parameters": {"binary_data_size": 36}}]}
