@@ -1,5 +1,6 @@
 """What a model needs and what it answers: the columns of ``schema.json`` and their form as ONNX inputs."""
 
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -137,7 +138,7 @@ def encode_column(column: pd.Series, kind: Kind, number: type = np.float32) -> A
 def _numbers(column: pd.Series, number: type) -> Array:
     if not pd.api.types.is_numeric_dtype(column.dtype):
         for value in column.to_numpy(dtype=object):
-            if not pd.isna(value) and not _is_number(value):
+            if not _missing(value) and not _is_number(value):
                 raise _wrong_type(column, value, "a number")
     wide = pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan)
     with np.errstate(over="ignore"):  # what is too large for float32 is told as infinite below
@@ -160,7 +161,7 @@ def _is_number(value: Any) -> bool:
 def _booleans(column: pd.Series) -> Array:
     if not pd.api.types.is_bool_dtype(column.dtype):
         for value in column.to_numpy(dtype=object):
-            if not pd.isna(value) and not (_is_number(value) and value in (0, 1)):
+            if not _missing(value) and not (_is_number(value) and value in (0, 1)):
                 raise _wrong_type(column, value, "true or false")
     return column.astype("Float32").to_numpy(dtype=np.float32, na_value=np.nan)
 
@@ -181,27 +182,40 @@ def _categories(column: pd.Series) -> Array:
 
 
 def _seconds(column: pd.Series) -> Array:
-    times = column
-    if column.isna().all():
-        return np.full(len(column), np.nan)
     if not pd.api.types.is_datetime64_any_dtype(column.dtype):
-        if pd.api.types.is_numeric_dtype(column.dtype):
-            raise _wrong_type(column, column.dropna().iloc[0], "a date or time (ISO 8601)")
-        try:
-            times = pd.to_datetime(column, utc=True, format="ISO8601")
-        except (ValueError, TypeError) as error:
-            bad = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce").isna() & column.notna()
-            value = column[bad].iloc[0] if bad.any() else column.dropna().iloc[0]
-            raise _wrong_type(column, value, "a date or time (ISO 8601)") from error
-    if times.dt.tz is not None:
-        times = times.dt.tz_convert("UTC").dt.tz_localize(None)
+        return np.array([_moment(column, value) for value in column.to_numpy(dtype=object)], dtype=np.float64)
+    times = column.dt.tz_convert("UTC").dt.tz_localize(None) if column.dt.tz is not None else column
     micros = times.astype("datetime64[us]").to_numpy()
     seconds: Array = micros.astype(np.int64) / 1e6
     seconds[np.isnat(micros)] = np.nan
     return seconds
 
 
+def _moment(column: pd.Series, value: Any) -> float:
+    """Seconds since 1970 of one text, date or datetime.
+
+    Value by value, because pandas 2 reads texts of nanosecond range only (9999-12-31 is not), and gives the time zone
+    of one text to the next ones without a zone.
+    """
+    if _missing(value):
+        return np.nan
+    if isinstance(value, np.datetime64):
+        value = value.astype("datetime64[us]").item()
+    try:
+        if isinstance(value, date):
+            value = value.isoformat()
+        moment = datetime.fromisoformat(value)
+    except (ValueError, TypeError) as error:
+        raise _wrong_type(column, value, "a date or time (ISO 8601)") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _missing(value: Any) -> bool:
+    return pd.api.types.is_scalar(value) and bool(pd.isna(value))
+
+
 def _wrong_type(column: pd.Series, value: Any, expected: str) -> UserError:
+    value = value.item() if isinstance(value, np.generic) else value
     return UserError(
         f"column '{column.name}' holds {value!r} of type {type(value).__name__} where {expected} is expected"
     )
