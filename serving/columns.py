@@ -64,7 +64,8 @@ def _column(feature: Feature, values: Values) -> Array:
         raise _refusal(feature, 0, values[0])
     if feature.kind == "category":
         return np.array([MISSING_CATEGORY if value is None else value for value in values], dtype=object)
-    return encode_column(pd.Series(values, name=feature.name, dtype=object), feature.kind)
+    times = [value or None for value in values]  # tensors of text have no null
+    return encode_column(pd.Series(times, name=feature.name, dtype=object), feature.kind)
 
 
 def _value(feature: Feature, row: int, value: Any) -> Any:
