@@ -1,0 +1,138 @@
+"""What train writes, and that weights, balance, tuning and time have the effect they promise."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from components.train.component import train as component
+from kubeline.model_package import ModelPackage
+from kubeline.training.fitting import Recipe
+from kubeline.training.holdout import hold_out
+from kubeline.training.table import Roles, read
+from kubeline.training.tuning import tune
+from tests.training.conftest import for_task, mixed_table
+
+
+def test_the_simplest_call_trains_on_real_flights_better_than_a_guess(flights, dataset, artifact, tmp_path):
+    model, metrics, report = artifact("Model", "model"), artifact("Metrics", "metrics"), artifact("HTML", "report")
+    table = dataset(flights.head(4_000))
+    component.python_func(dataset=table, model=model, metrics=metrics, report=report, target="late")
+    package = ModelPackage.open(model.path)
+    assert model.metadata == {
+        "framework": "onnx",
+        "estimator": "hist_gradient_boosting",
+        "task": "binary",
+        "features": len(flights.columns) - 1,
+        "package_digest": package.digest,
+        "dataset_fingerprint": table.metadata["fingerprint"],
+        "score_name": "roc_auc",
+        "score": package.manifest.metrics["roc_auc"],
+    }
+    assert metrics.metadata["roc_auc"] > 0.65
+    later = flights.tail(2_000)
+    assert roc_auc_score(later["late"], package.predictor().predict(later).probabilities[:, 1]) > 0.6
+
+
+def test_the_report_tells_the_agreement_in_words(train, mixed, tmp_path):
+    package = train(mixed)
+    page = (tmp_path / "report").read_text(encoding="utf-8")
+    difference = f"{package.manifest.parity.max_difference:.2g}"
+    assert "ONNX and scikit-learn agree on all 60 held-out rows" in page
+    assert f"their probabilities differ by at most {difference}; the tolerance is 1e-05" in page
+    assert "<script" not in page
+
+
+def test_the_manifest_names_what_made_the_model(train, mixed):
+    manifest = train(mixed, estimator="xgboost", seed=3).manifest
+    assert manifest.estimator == "xgboost"
+    assert manifest.seed == 3
+    assert {"python", "kubeline", "scikit-learn", "onnxruntime", "xgboost-cpu"} <= set(manifest.versions)
+    assert manifest.params["n_estimators"] == 20
+    assert manifest.parity.rows == 60
+
+
+def test_the_score_is_of_the_model_in_the_package(train, mixed, dataset):
+    package = train(mixed)
+    table = read(dataset(mixed).path, Roles("y"), "auto")
+    _, held = hold_out(table, np.arange(600), 0.1, 0, "validation")
+    found = package.predictor().predict(mixed.iloc[held]).probabilities[:, 1]
+    assert roc_auc_score(mixed["y"].iloc[held], found) == pytest.approx(package.manifest.score)
+
+
+def test_golden_rows_hold_every_class_and_every_column_that_misses_values(train):
+    package = train(for_task(mixed_table(), "multiclass"))
+    golden = package.golden()
+    assert len(golden) == 20
+    for name in ("size", "city", "has garden", "sold/at"):
+        assert golden[name].isna().any(), name
+    probabilities = golden.filter(like="expected.probability.")
+    assert list(probabilities.columns) == [f"expected.probability.{label}" for label in ("high", "low", "middle")]
+
+
+def test_a_row_of_weight_zero_teaches_nothing(train, mixed):
+    """Half of the rows are mislabelled: with weight 0 they do no harm, and they are not scored either."""
+    wrong = np.arange(600) % 2 == 0
+    frame = mixed.assign(y=mixed["y"] ^ wrong, w=np.where(wrong, 0.0, 1.0))
+    assert train(frame, exclude=["w"]).manifest.score < 0.65
+    assert train(frame, weight_column="w").manifest.score > 0.8
+
+
+def test_balance_raises_the_probability_of_a_rare_class(train, mixed):
+    frame = mixed.assign(y=mixed["y"] & (np.arange(600) % 4 == 0))
+    means = [
+        train(frame, balanced=balanced).predictor().predict(frame).probabilities[:, 1].mean()
+        for balanced in (False, True)
+    ]
+    assert means[1] > means[0] + 0.1
+
+
+def tuned(dataset, mixed, **limits):
+    table = read(dataset(mixed).path, Roles("y"), "auto")
+    recipe = Recipe("linear", {}, balanced=False, seed=0)
+    return tune(recipe, table, np.arange(600), table.kinds, **{"trials": 4, "minutes": 5.0, "number": 3, **limits})
+
+
+def test_tuning_begins_with_the_defaults_and_keeps_the_best(dataset, mixed):
+    found = tuned(dataset, mixed)
+    assert found.trials[0].params == {}
+    assert len(found.trials) == 4
+    best = max((trial for trial in found.trials if trial.score is not None), key=lambda trial: trial.score)
+    assert found.best == best.params
+    assert found == tuned(dataset, mixed)
+
+
+def test_no_trial_begins_after_the_time_is_up(dataset, mixed):
+    assert len(tuned(dataset, mixed, trials=1_000, minutes=1e-6).trials) == 1
+
+
+def test_tuning_leaves_alone_what_is_given(train, mixed, tmp_path):
+    package = train(mixed, params={"max_iter": 7.0, "learning_rate": 0.2}, tuning_trials=3, folds=2)
+    assert package.manifest.params["max_iter"] == 7
+    assert package.manifest.params["learning_rate"] == 0.2
+    page = (tmp_path / "report").read_text(encoding="utf-8")
+    assert "Score of 3 trials" in page
+    assert "<svg" in page
+
+
+@pytest.mark.parametrize("roles", [{"group_column": "g"}, {"time_column": "g"}])
+def test_tuning_runs_within_groups_and_time(train, mixed, roles):
+    package = train(mixed.assign(g=np.arange(600) // 6), tuning_trials=2, folds=3, **roles)
+    assert "g" not in package.signature.names
+
+
+def test_files_have_the_digests_of_the_manifest(train, mixed):
+    package = train(mixed)
+    for name, digest in package.manifest.files.items():
+        assert hashlib.sha256((package.path / name).read_bytes()).hexdigest() == digest
+
+
+def test_columns_of_parquet_dictionaries_and_times_with_zones_are_read(train, mixed):
+    frame = mixed.assign(
+        city=mixed["city"].astype("category"),
+        when=pd.to_datetime(mixed["sold/at"]).dt.tz_localize("Europe/Zurich", ambiguous="NaT", nonexistent="NaT"),
+    )
+    package = train(frame)
+    assert len(package.predictor().predict(frame).values) == 600
