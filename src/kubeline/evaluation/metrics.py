@@ -136,14 +136,14 @@ _MULTICLASS = [
     ),
 ]  # fmt: skip
 _REGRESSION = [
-    Metric("rmse", "Root mean squared error", False, POSITIVE, terms.errors, terms.rmse),
-    Metric("mae", "Mean absolute error", False, POSITIVE, terms.errors, terms.mae),
+    Metric("rmse", "RMSE", False, POSITIVE, terms.errors, terms.rmse),
+    Metric("mae", "MAE", False, POSITIVE, terms.errors, terms.mae),
     Metric(
         "median_ae", "Median absolute error", False, POSITIVE, terms.error_bins, terms.median, lambda scored: "",
         lambda scored: float(np.median(np.abs(scored.target - scored.prediction))),
     ),
     Metric("r2", "R²", True, (-np.inf, 1.0), terms.errors, terms.r2, _no_variation),
-    Metric("mape", "Mean absolute percentage error", False, POSITIVE, terms.relative_error, terms.mean, _zero_target),
+    Metric("mape", "MAPE", False, POSITIVE, terms.relative_error, terms.mean, _zero_target),
 ]  # fmt: skip
 
 METRICS: dict[Task, dict[str, Metric]] = {

@@ -65,11 +65,11 @@ def _probabilities(ax: "Axes", model: Scored, event: str, end: float) -> None:
     else:
         probability, right = model.class_probabilities.max(axis=1), model.target == model.prediction
         parts = [("wrong", ~right), ("right", right)]
-    end = max(end, float(np.quantile(probability, 0.999)))
+    end = max(end, float(probability.max()))
     edges = np.linspace(0, end, 41)
     for (label, rows), colour in zip(parts, (NEUTRAL, MODEL), strict=True):
         if rows.any():
-            heights = np.histogram(np.minimum(probability[rows], end), edges)[0] / rows.sum()
+            heights = np.histogram(probability[rows], edges)[0] / rows.sum()
             ax.stairs(heights, edges, color=colour, fill=True, alpha=0.25)
             ax.stairs(heights, edges, color=colour, linewidth=1.4, label=plain(f"{label} ({int(rows.sum()):,} rows)"))
     ax.set(
@@ -175,5 +175,5 @@ def importance(found: list[Importance], metric: Metric) -> "Figure":
         ax.set_yticks(places, [plain(one.feature) for one in drawn])
         ax.set_ylim(len(drawn) - 0.5, -0.5)
         ax.grid(visible=False, axis="y")
-        ax.set(xlabel=f"Loss of {metric.label} when the column is shuffled")
+        ax.set(xlabel=f"{metric.label}: how much worse it gets when the column is shuffled")
     return figure

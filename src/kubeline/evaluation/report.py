@@ -14,7 +14,7 @@ from kubeline.reports.page import Tone
 
 if TYPE_CHECKING:
     from kubeline.evaluation.comparison import Comparison
-    from kubeline.evaluation.evaluate import Evaluation
+    from kubeline.evaluation.evaluate import Evaluation, Settings
     from kubeline.evaluation.gate import Decision
 
 _TONES: dict[str, Tone] = {"promote": "good", "hold": "bad", "inconclusive": "warn"}
@@ -63,13 +63,20 @@ def _facts(evaluation: "Evaluation", test: dict[str, Any]) -> Markup:
         "Trained on": f"dataset {model.manifest.dataset_fingerprint[:12]}",
         "Test table": f"dataset {str(test.get('fingerprint', 'unknown'))[:12]}, {len(evaluation.test):,} rows",
         "Champion": _champion(evaluation),
-        "Rule": f"{settings.rule} with a margin of {settings.margin:.2%} of the champion's value",
+        "Rule": _rule(settings),
         "Confidence": f"{settings.confidence:.0%}",
         "Seed": settings.seed,
     }
     if unlabelled:
         found["Left out"] = f"{unlabelled:,} rows without a label; they are predicted but not judged"
     return facts(found)
+
+
+def _rule(settings: "Settings") -> str:
+    allowed = f"at most {settings.margin:.2%} of the champion's value may be lost"
+    if settings.rule == "superior":
+        return f"superior: better than the champion over the whole interval; in a slice {allowed}"
+    return f"non_inferior: {allowed}, overall and in a slice"
 
 
 def _champion(evaluation: "Evaluation") -> str:
