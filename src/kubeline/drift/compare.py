@@ -150,14 +150,12 @@ def _unseen(profile: CategoryProfile, counts: CategoryCounts) -> Unseen:
 
 
 def _shares(bins: list[Bin]) -> list[Share]:
+    """Shares of the largest bins, in the order of the bins."""
     n = max(sum(each.reference for each in bins), 1)
     m = max(sum(each.current for each in bins), 1)
-    shares = [
-        Share(label=each.label, reference=each.reference / n, current=each.current / m)
-        for each in bins
-        if each.reference or each.current
+    filled = [i for i, each in enumerate(bins) if each.reference or each.current]
+    largest = sorted(filled, key=lambda i: -bins[i].reference / n - bins[i].current / m)[:SHARES]
+    return [
+        Share(label=bins[i].label, reference=bins[i].reference / n, current=bins[i].current / m)
+        for i in sorted(largest)
     ]
-    if len(shares) > SHARES:
-        large = sorted(shares, key=lambda share: -share.reference - share.current)[:SHARES]
-        shares = [share for share in shares if share in large]
-    return shares

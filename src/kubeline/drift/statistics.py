@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,8 +35,7 @@ REST = "(rest)"
 RANGE = " … "  # between the first and the last category of a group
 
 
-@dataclass(frozen=True)
-class Bin:
+class Bin(NamedTuple):
     """Rows of the reference and of the current window that fall into one bin."""
 
     label: str
