@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubeline.errors import UserError
@@ -170,6 +170,7 @@ VALUES = st.recursive(
 OBJECTS = st.dictionaries(st.sampled_from("abcd"), VALUES, max_size=4)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(OBJECTS, OBJECTS)
 def test_the_smallest_patch_brings_every_wanted_field_and_then_nothing_is_left_to_patch(live: Any, wanted: Any) -> None:
     patched = merge(live, merge_patch(live, wanted))
