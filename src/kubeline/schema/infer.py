@@ -11,7 +11,7 @@ What is enforced from the start, and what only recorded:
 | classes of the target | enforced: the model knows no others | the same |
 | infinite numbers | each is a bad row | the same |
 | range, categories | recorded in `observed`, not enforced | enforced as observed |
-| a column of unique values | recorded | enforced |
+| a column of unique values | recorded | enforced, up to `EXACT_ROWS` rows |
 """
 
 import math

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MEMORY = "1GB"  # above it DuckDB goes to disk
-EXACT_ROWS = 5_000_000  # up to here distinct values are counted, beyond they are estimated (HyperLogLog)
+EXACT_ROWS = 500_000  # up to here distinct values are counted, beyond they are estimated (HyperLogLog)
 COUNTED_VALUES = 100  # a column with at most so many distinct values has each of them counted
 
 
@@ -131,7 +131,7 @@ def profile_table(queries: TableQueries) -> TableProfile:
 
 
 def _copies(queries: TableQueries) -> int:
-    """Rows less distinct rows, by a 64-bit hash: at 5 million rows it errs once in a million tables."""
+    """Rows less distinct rows, by a 64-bit hash: half a million rows err once in a hundred million tables."""
     every = ", ".join(queries.column(index) for index in range(len(queries.schema)))
     return int(queries.rows(f"count(*) - count(DISTINCT hash({every}))")[0][0])
 

@@ -13,7 +13,7 @@ from kubeline.schema.document import Column, Target
 from kubeline.schema.examine import Examination
 from kubeline.schema.findings import Finding, problem_count
 from kubeline.schema.infer import plain
-from kubeline.schema.profile import ColumnProfile
+from kubeline.schema.profile import EXACT_ROWS, ColumnProfile
 
 Mode = Literal["fail", "warn", "quarantine"]
 
@@ -83,7 +83,7 @@ def _findings(findings: Iterable[Finding]) -> Markup:
         (
             f.check,
             _code(f.column) if f.column else "the table",
-            _capital(f.message) + (f". {_capital(f.advice)}." if f.advice else ""),
+            _capital(f.message) + (f"; {f.advice}" if f.advice else ""),
             f.rows if f.rows is not None else "",
         )
         for f in findings
@@ -96,7 +96,8 @@ def _capital(words: str) -> str:
 
 
 def _target(found: Examination, target: Target) -> list[Markup]:
-    blocks = [text(f"A target for {target.task}.")]
+    counted = " Classes are counted over the rows without a fault." if found.tally.bad_rows else ""
+    blocks = [text(f"A target for {target.task}.{counted}")]
     labels = found.tally.labels
     if target.task == "classification" and labels:
         total = sum(labels.values())
@@ -152,6 +153,7 @@ def _columns(found: Examination) -> Markup:
             )
         )
     note = "Drawings show a sample: numbers and times between the ends, categories by frequency."
+    note += f" Distinct values are estimates above {EXACT_ROWS:,} rows." if found.profile.rows > EXACT_ROWS else ""
     return table(["Column", "Type", "Missing", "Distinct", "Values", "Distribution", "Enforced"], rows, note)
 
 
