@@ -68,7 +68,7 @@ def fresh_files() -> Iterator[tuple[Path, str]]:
         component = getattr(importlib.import_module(f"components.{name}.component"), name)
         compiled = _compile(component)
         yield source.parent / "component.yaml", compiled
-        yield source.parent / "README.md", _readme(name, compiled)
+        yield source.parent / "README.md", _readme(name, component.description or "", compiled)
     for source in sorted(ROOT.glob("pipelines/*/pipeline.py")):
         name = source.parent.name
         recipe = getattr(importlib.import_module(f"pipelines.{name}.pipeline"), name)
@@ -85,7 +85,7 @@ def _compile(thing: Any) -> str:
         return file.read_text(encoding="utf-8")
 
 
-def _readme(name: str, compiled: str) -> str:
+def _readme(name: str, description: str, compiled: str) -> str:
     document = yaml.safe_load(compiled)
     component = document["components"][f"comp-{name.replace('_', '-')}"]
     inputs, outputs = component.get("inputDefinitions", {}), component.get("outputDefinitions", {})
@@ -93,7 +93,7 @@ def _readme(name: str, compiled: str) -> str:
     environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701 (Markdown)
     return environment.from_string(COMPONENT_README).render(
         name=name,
-        description=document["pipelineInfo"].get("description", ""),
+        description=description,
         sections=[
             ("Inputs", [*_rows(inputs, "artifacts"), *_rows(inputs, "parameters")]),
             ("Outputs", [*_rows(outputs, "artifacts"), *_rows(outputs, "parameters")]),
@@ -109,12 +109,19 @@ def _rows(definitions: dict[str, Any], kind: str) -> Iterator[dict[str, str]]:
             of = f"list of {of}" if definition.get("isArtifactList") else of
         else:
             of = TYPES[definition["parameterType"]]
-        if definition.get("isOptional"):
-            default = f"`{definition['defaultValue']!r}`" if "defaultValue" in definition else "none"
-        else:
-            default = ""
         description = " ".join(definition.get("description", "").split()).replace("|", "\\|")
-        yield {"name": name, "type": of, "default": default, "description": description}
+        yield {"name": name, "type": of, "default": _default(definition), "description": description}
+
+
+def _default(definition: dict[str, Any]) -> str:
+    if not definition.get("isOptional"):
+        return ""
+    if "defaultValue" not in definition:
+        return "none"
+    value = definition["defaultValue"]
+    if definition["parameterType"] == "NUMBER_INTEGER":
+        value = int(value)  # the YAML holds every number as a float
+    return f"`{value!r}`"
 
 
 def main() -> int:
