@@ -1,6 +1,8 @@
 """What a model needs and what it answers: the columns of ``schema.json`` and their form as ONNX inputs."""
 
+import math
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -136,11 +138,7 @@ def encode_column(column: pd.Series, kind: Kind, number: type = np.float32) -> A
 
 
 def _numbers(column: pd.Series, number: type) -> Array:
-    if not pd.api.types.is_numeric_dtype(column.dtype):
-        for value in column.to_numpy(dtype=object):
-            if not _missing(value) and not _is_number(value):
-                raise _wrong_type(column, value, "a number")
-    wide = pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan)
+    wide = _floats(column, "a number")
     with np.errstate(over="ignore"):  # what is too large for float32 is told as infinite below
         values: Array = wide.astype(number)
     if np.isinf(values).any():
@@ -152,32 +150,46 @@ def _numbers(column: pd.Series, number: type) -> Array:
     return values
 
 
-def _is_number(value: Any) -> bool:
-    from decimal import Decimal
-
-    return isinstance(value, (int, float, np.number, np.bool_, Decimal))
-
-
 def _booleans(column: pd.Series) -> Array:
-    if not pd.api.types.is_bool_dtype(column.dtype):
-        for value in column.to_numpy(dtype=object):
-            if not _missing(value) and not (_is_number(value) and value in (0, 1)):
-                raise _wrong_type(column, value, "true or false")
-    return column.astype("Float32").to_numpy(dtype=np.float32, na_value=np.nan)
+    values = _floats(column, "true or false")
+    others = ~((values == 0) | (values == 1) | np.isnan(values))
+    if others.any():
+        raise _wrong_type(column, column.iloc[int(others.argmax())], "true or false")
+    return values.astype(np.float32)
+
+
+def _floats(column: pd.Series, expected: str) -> Array:
+    """Numbers and booleans as float64, missing ones as NaN. A server calls this for every request: no pandas inside."""
+    raw = column.to_numpy()
+    if raw.dtype.kind in "fiub":
+        return raw.astype(np.float64)
+    values = np.full(len(raw), np.nan)
+    for row, value in enumerate(raw):
+        if isinstance(value, (int, float, np.number, np.bool_, Decimal)):
+            values[row] = _float(value)
+        elif not _missing(value):
+            raise _wrong_type(column, value, expected)
+    return values
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return np.inf
 
 
 def _categories(column: pd.Series) -> Array:
     if isinstance(column.dtype, pd.CategoricalDtype):
         known = _categories(pd.Series(column.cat.categories, name=column.name))
         return np.append(known, MISSING_CATEGORY)[column.cat.codes.to_numpy()]
-    values = column.to_numpy(dtype=object)
-    missing = column.isna().to_numpy()
-    if missing.any():
-        values = np.where(missing, MISSING_CATEGORY, values)
-    if pd.api.types.infer_dtype(values, skipna=False) not in ("string", "empty"):
-        for value in values:
-            if not isinstance(value, str):
-                raise _wrong_type(column, value, "text")
+    values = column.to_numpy(dtype=object, copy=True)
+    for row, value in enumerate(values):
+        if isinstance(value, str):
+            continue
+        if not _missing(value):
+            raise _wrong_type(column, value, "text")
+        values[row] = MISSING_CATEGORY
     return values
 
 
@@ -211,7 +223,14 @@ def _moment(column: pd.Series, value: Any) -> float:
 
 
 def _missing(value: Any) -> bool:
-    return pd.api.types.is_scalar(value) and bool(pd.isna(value))
+    if isinstance(value, np.datetime64):
+        return bool(np.isnat(value))
+    return (
+        value is None
+        or value is pd.NA
+        or value is pd.NaT
+        or (isinstance(value, (float, np.floating)) and math.isnan(value))
+    )
 
 
 def _wrong_type(column: pd.Series, value: Any, expected: str) -> UserError:
