@@ -7,8 +7,11 @@ KUBELINE_REGISTRY and KUBELINE_VERSION change the images that the YAML names (se
 """
 
 import argparse
+import ast
 import difflib
 import importlib
+import pprint
+import re
 import sys
 import tempfile
 import warnings
@@ -50,6 +53,7 @@ or, without installing anything, `kfp.components.load_component_from_file("compo
 
 Image: `{{ image }}`. This page is generated from `component.py` by `python compile.py`.
 """
+DEFAULT = re.compile(r"^(#    .*\[Default: )([\[{].*)(\])$", re.MULTILINE)
 TYPES = {
     "STRING": "str",
     "NUMBER_INTEGER": "int",
@@ -82,7 +86,13 @@ def _compile(thing: Any) -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "compiled.yaml"
         Compiler().compile(thing, str(file))
-        return file.read_text(encoding="utf-8")
+        return DEFAULT.sub(_in_one_order, file.read_text(encoding="utf-8"))
+
+
+def _in_one_order(comment: re.Match[str]) -> str:
+    """A default in the compiler's comment, its mappings sorted: the compiler writes them in a random order."""
+    value = ast.literal_eval(comment[2])
+    return comment[1] + pprint.pformat(value, width=sys.maxsize, sort_dicts=True) + comment[3]
 
 
 def _readme(name: str, description: str, compiled: str) -> str:
