@@ -24,6 +24,7 @@ _BROKEN_WORLD = {
     errno.EDQUOT: "the disk quota is used up; free some space or ask for more",
     errno.EACCES: "permission was denied; give this user access to the path",
     errno.EPERM: "the operation is not permitted; give this user access to the path",
+    errno.EFBIG: "the file grew larger than this file system or the limit on file sizes (ulimit -f) allows",
     errno.EROFS: "the file system is read-only; choose a writable path",
 }
 
@@ -46,6 +47,9 @@ def publish(path: str | os.PathLike[str]) -> Iterator[Path]:
     Yields a path that does not exist yet; the block creates a file or a folder there. When the block raises,
     what it wrote is removed and an earlier `path` stays as it was, so that a killed and repeated step ends in
     the same state as one clean run.
+
+    Raises:
+        FileNotFoundError: when the block created nothing; an earlier `path` stays.
     """
     final = Path(path)
     partial = final.with_name(f".{final.name}.partial")
@@ -53,11 +57,32 @@ def publish(path: str | os.PathLike[str]) -> Iterator[Path]:
     _remove(partial)
     try:
         yield partial
+        partial.lstat()
         if partial.is_dir() or final.is_dir():
             _remove(final)  # a folder cannot be renamed over one that holds files
-        partial.replace(final)
+        _rename(partial, final)
     finally:
         _remove(partial)
+
+
+def _rename(partial: Path, final: Path) -> None:
+    try:
+        partial.replace(final)
+    except OSError:
+        # Object stores mounted as file systems (gcsfuse, as on Vertex AI) rename files but may refuse folders.
+        if not partial.is_dir():
+            raise
+        _move_files(partial, final)
+
+
+def _move_files(folder: Path, target: Path) -> None:
+    """Move a folder file by file; a kill on the way leaves a part, which the repeated step removes."""
+    target.mkdir()
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            _move_files(path, target / path.name)
+        else:
+            path.replace(target / path.name)
 
 
 def _remove(path: Path) -> None:

@@ -58,7 +58,9 @@ def _sqlite(source: str, query: str, resources: ExitStack) -> tuple[pa.RecordBat
         )
     with path.open("rb"):
         pass
-    database = resources.enter_context(closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)))
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    # DuckDB pulls the batches from a thread of its own, one at a time.
+    database = resources.enter_context(closing(sqlite3.connect(address, uri=True, check_same_thread=False)))
     try:
         names = check_names([item[0] for item in database.execute(query).description or []], "the query's result")
         if not names:

@@ -188,9 +188,11 @@ def chunk_rows(schema: pa.Schema) -> int:
 
 
 def _plain_schema(schema: pa.Schema) -> pa.Schema:
-    """Without metadata and dictionary encoding, which are about storage and not about content."""
+    """Without metadata, dictionary encoding and other names of UTC: they are about storage and not about content."""
 
     def plain(kind: pa.DataType) -> pa.DataType:
+        if pa.types.is_timestamp(kind) and kind.tz in ("Etc/UTC", "+00:00"):
+            return pa.timestamp(kind.unit, "UTC")
         return kind.value_type if pa.types.is_dictionary(kind) else kind
 
     return pa.schema([pa.field(field.name, plain(field.type)) for field in schema])

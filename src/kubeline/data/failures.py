@@ -29,9 +29,9 @@ _FAILURES: list[tuple[str, type[KubelineError], str]] = [
         "{place} is longer than 2 MB for CSV or 16 MB for JSON; expected a table with one row on a line",
     ),
     (
-        r"Malformed JSON.*in line (?P<line>\d+): (?P<why>[^\n]*?)[. ]*(\n|$)",
-        UserError,
-        "line {line} of '{name}' is not JSON ({why}); expected one object on each line",
+        r"\[libpq\] (?P<why>[^\n]*)",
+        PlatformError,
+        "the query broke off while its rows were read ({why}); mend the query, or try again when the server is well",
     ),
     (r"expected records", UserError, "'{name}' is not JSON lines; expected one object on each line"),
     (

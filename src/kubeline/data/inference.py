@@ -22,6 +22,7 @@ _NEARLY_ALL = 0.9
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _FLOATS = ("FLOAT", "DOUBLE")
 _TIMES = ("TIMESTAMP", "TIMESTAMP_NS")
+_ZONED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Table:
 
 
 UNKNOWN = "UNKNOWN"
-MIXED = "JSON"  # what DuckDB calls a JSON field of several types, or of none
+MIXED = "MIXED"  # of JSON fields: values of several types, or none at all
 # Text that a database means as another type.
 TIME_TEXT = "TEXT OF TIME"
 NUMBER_TEXT = "TEXT OF NUMBER"
@@ -46,7 +47,9 @@ _KEPT_AS = {
     '"NULL"': "NULL",
     NUMBER_TEXT: "DOUBLE",
     **dict.fromkeys(("DATE", "TIMESTAMP_S", "TIMESTAMP_MS", TIME_TEXT), "TIMESTAMP"),
-    **dict.fromkeys(("UUID", "TIME", "TIME WITH TIME ZONE", "INTERVAL", "HUGEINT", "UHUGEINT", "ENUM"), "VARCHAR"),
+    **dict.fromkeys(
+        ("UUID", "TIME", "TIME WITH TIME ZONE", "INTERVAL", "HUGEINT", "UHUGEINT", "ENUM", "JSON"), "VARCHAR"
+    ),
 }
 _TEXTS = (UNKNOWN, "VARCHAR", TIME_TEXT, NUMBER_TEXT)
 
@@ -182,7 +185,8 @@ def _unite(first: str, second: str, table: str, column: str) -> str:
     if first == "NULL":
         return second
     both = {first, second}
-    for family, widest in ((_INTEGERS, "BIGINT"), ((*_INTEGERS, *_FLOATS), "DOUBLE"), (_TIMES, "TIMESTAMP_NS")):
+    families = (_INTEGERS, (*_INTEGERS, *_FLOATS), _TIMES, _ZONED)
+    for family, widest in zip(families, ("BIGINT", "DOUBLE", "TIMESTAMP_NS", "TIMESTAMPTZ_NS"), strict=True):
         if both <= set(family):
             return widest
     raise UserError(

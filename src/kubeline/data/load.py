@@ -138,7 +138,8 @@ def _scan(
         query += f" WHERE {engine.enclosed(where)}"
     with engine.filter_errors(where, list(table.raw)):
         relation = connection.sql(query)
-    return relation.to_arrow_reader(chunk_rows(pa.schema([(name, pa.null()) for name in chosen])))
+    with _reading(table.name):  # constants of the filter are converted here, and the first rows read
+        return relation.to_arrow_reader(chunk_rows(pa.schema([(name, pa.null()) for name in chosen])))
 
 
 @contextmanager

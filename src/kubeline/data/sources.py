@@ -55,8 +55,9 @@ def scheme(source: str) -> str:
 
 def redact(text: str) -> str:
     """The text with every address in it freed from user names, passwords and query strings (signatures, tokens)."""
-    text = re.sub(r"(?i)([a-z][a-z0-9+.-]*://)[^\s/'\"]*@", r"\1", text)
-    return re.sub(r"(?i)([a-z][a-z0-9+.-]*://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
+    text = re.sub(r"(?i)\b((?:postgres|postgresql)://)[^\s'\"]*@", r"\1", text)  # a password may hold anything
+    text = re.sub(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/'\"@]*@", r"\1", text)
+    return re.sub(r"(?i)\b((?:https?|postgres|postgresql)://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
 
 
 def stage(source: str, file_format: str, scratch: Path) -> list[SourceFile]:

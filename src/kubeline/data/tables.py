@@ -4,14 +4,15 @@
 import codecs
 import csv
 import io
+import json
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from kubeline.data.engine import BUFFER_BYTES, fetch, identifier, literal
-from kubeline.data.inference import UNKNOWN, Table
+from kubeline.data.engine import BUFFER_BYTES, fetch, first_line, identifier, literal
+from kubeline.data.inference import MIXED, UNKNOWN, Table
 from kubeline.data.sources import SourceFile
 from kubeline.errors import UserError, listed
 
@@ -94,9 +95,9 @@ def _header(file: SourceFile) -> tuple[str, list[str]]:
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
     except UnicodeDecodeError as error:
+        line = head.count(b"\n", 0, error.start) + 1
         raise UserError(
-            f"'{file.name}' is not UTF-8 text (byte {head[error.start]:#04x} at position {error.start:,}); "
-            "convert it to UTF-8"
+            f"line {line:,} of '{file.name}' is not UTF-8 text (byte {head[error.start]:#04x}); convert the file to UTF-8"
         ) from error
     if "\0" in text:
         raise UserError(f"'{file.name}' holds binary data, not text; expected a {file.format.upper()} file in UTF-8")
@@ -112,19 +113,40 @@ def _header(file: SourceFile) -> tuple[str, list[str]]:
 
 
 def _json(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
+    import duckdb
+
     options = (
         "format = 'newline_delimited', records = true, map_inference_threshold = -1, maximum_object_size = 16777216"
     )
     path = literal(str(file.path))
-    described = fetch(connection, f"DESCRIBE SELECT * FROM read_json({path}, sample_size = -1, {options})")
-    inferred = {name: kind for name, kind, *_ in described}
+    try:
+        fields = fetch(connection, f"DESCRIBE SELECT * FROM read_json({path}, sample_size = -1, {options})")
+    except duckdb.InvalidInputException as error:
+        line = _broken_line(file)
+        place = f"line {line:,} of '{file.name}'" if line else f"'{file.name}'"
+        raise UserError(
+            f"{place} is not a JSON object ({first_line(str(error))}); expected one object on each line"
+        ) from error
+    inferred = {name: kind for name, kind, *_ in fields}
     check_names(list(inferred), file.name)
     # DuckDB takes more notations for dates than the ISO one, and guesses which number is the month.
     dates = {name for name, kind in inferred.items() if kind.startswith(("DATE", "TIMESTAMP"))}
     kinds = {name: "VARCHAR" if name in dates else kind for name, kind in inferred.items()}
     columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in kinds.items())
     relation = f"read_json({path}, columns = {{{columns}}}, {options})"
-    return Table(file.name, relation, {name: UNKNOWN if name in dates else kind for name, kind in kinds.items()})
+    special = dict.fromkeys(dates, UNKNOWN) | {name: MIXED for name, kind in kinds.items() if kind == "JSON"}
+    return Table(file.name, relation, kinds | special)
+
+
+def _broken_line(file: SourceFile) -> int:
+    """The first line that is not JSON, or 0: DuckDB's own numbers are off by one."""
+    with file.path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                json.loads(line or b"null")
+            except ValueError:
+                return number
+    return 0
 
 
 def _parquet(connection: "DuckDBPyConnection", file: SourceFile) -> Table:

@@ -1,0 +1,144 @@
+"""Loopback servers for the tests of remote sources."""
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+Files = dict[str, bytes]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves the `files` of its class by path; the subclasses speak the languages of object stores."""
+
+    files: Files = {}
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def answer(self, status: int, body: bytes = b"", kind: str = "text/plain", length: int | None = None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.send_header("ETag", '"0"')
+        self.send_header("Last-Modified", "Tue, 01 Jan 2013 00:00:00 GMT")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def do_HEAD(self) -> None:  # noqa: N802 - the name that http.server calls
+        self.do_GET()
+
+    def do_GET(self) -> None:  # noqa: N802
+        raise NotImplementedError
+
+
+class Web(Handler):
+    """A plain web server; `/cut/…` promises twice what it sends, `/private/…` wants a password."""
+
+    def do_GET(self) -> None:  # noqa: N802
+        path = unquote(urlsplit(self.path).path)
+        body = self.files.get(path.rsplit("/", 1)[-1])
+        if body is None:
+            self.answer(404)
+        elif path.startswith("/private/") and "Authorization" not in self.headers:
+            self.answer(401)
+        elif path.startswith("/broken/"):
+            self.answer(503)
+        elif path.startswith("/cut/"):
+            self.answer(200, body, length=2 * len(body))
+            self.close_connection = True
+        else:
+            self.answer(200, body)
+
+
+class S3(Handler):
+    """The part of S3's REST API that reads: ListObjectsV2, HeadObject, GetObject with ranges; only signed requests."""
+
+    def do_GET(self) -> None:  # noqa: N802
+        if "AWS4-HMAC-SHA256" not in self.headers.get("Authorization", ""):
+            self.answer(403, b"<Error><Code>AccessDenied</Code></Error>", "application/xml")
+            return
+        address = urlsplit(self.path)
+        bucket, _, key = unquote(address.path).lstrip("/").partition("/")
+        if not key:
+            self.list(bucket, {name: values[0] for name, values in parse_qs(address.query).items()})
+        elif (body := self.files.get(f"{bucket}/{key}")) is None:
+            self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>", "application/xml")
+        elif range_ := self.headers.get("Range"):
+            first, _, last = range_.removeprefix("bytes=").partition("-")
+            self.answer(206, body[int(first) : int(last or len(body)) + 1])
+        else:
+            self.answer(200, body)
+
+    def list(self, bucket: str, query: dict[str, str]) -> None:
+        prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+        keys = [name.split("/", 1)[1] for name in sorted(self.files) if name.startswith(f"{bucket}/{prefix}")]
+        folders = {prefix + key[len(prefix) :].split("/")[0] + "/" for key in keys if "/" in key[len(prefix) :]}
+        if delimiter:
+            keys = [key for key in keys if "/" not in key[len(prefix) :]]
+        items = "".join(
+            f"<Contents><Key>{key}</Key><Size>{len(self.files[f'{bucket}/{key}'])}</Size><ETag>0</ETag>"
+            "<LastModified>2013-01-01T00:00:00.000Z</LastModified><StorageClass>STANDARD</StorageClass></Contents>"
+            for key in keys
+        )
+        items += "".join(f"<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>" for name in folders if delimiter)
+        count = len(keys)
+        body = (
+            f"<ListBucketResult><Name>{bucket}</Name><Prefix>{prefix}</Prefix><KeyCount>{count}</KeyCount>"
+            f"<IsTruncated>false</IsTruncated>{items}</ListBucketResult>"
+        )
+        self.answer(200, body.encode(), "application/xml")
+
+
+class CloudStorage(Handler):
+    """The part of Google Cloud Storage's JSON API that reads: list, get, and get with `alt=media`."""
+
+    def do_GET(self) -> None:  # noqa: N802
+        address = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(address.query).items()}
+        bucket, _, key = address.path.partition("/b/")[2].partition("/o")
+        key = unquote(key.lstrip("/"))
+        if not key:
+            prefix = query.get("prefix", "")
+            names = [name for name in sorted(self.files) if name.startswith(f"{bucket}/{prefix}")]
+            self.answer_json({"items": [self.describe(name) for name in names]})
+        elif f"{bucket}/{key}" not in self.files:
+            self.answer(404, b"{}", "application/json")
+        elif query.get("alt") == "media":
+            self.answer(200, self.files[f"{bucket}/{key}"])
+        else:
+            self.answer_json(self.describe(f"{bucket}/{key}"))
+
+    def describe(self, name: str) -> dict[str, str]:
+        bucket, key = name.split("/", 1)
+        size = str(len(self.files[name]))
+        return {
+            "kind": "storage#object",
+            "bucket": bucket,
+            "name": key,
+            "size": size,
+            "md5Hash": base64.b64encode(b"").decode(),
+        }
+
+    def answer_json(self, document: dict[str, Any]) -> None:
+        self.answer(200, json.dumps(document).encode(), "application/json")
+
+
+@contextmanager
+def serving(handler: type[Handler], files: Files) -> Iterator[str]:
+    """A running server of `files`; yields its address."""
+    kind = type(handler.__name__, (handler,), {"files": files})
+    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,144 @@
+"""Sources on other machines: read through real clients from loopback servers, and failing in one sentence."""
+
+import gzip
+import socket
+from pathlib import Path
+
+import pytest
+
+from kubeline.data.sources import STORES, redact
+from kubeline.errors import PlatformError, UserError
+from tests.data.servers import S3, CloudStorage, Web, serving
+
+FILES = {"jan.csv": b"a,b\n1,x\n", "feb.csv.gz": gzip.compress(b"a,b\n2,y\n"), "notes.md": b"# Notes"}
+
+
+@pytest.fixture
+def web():
+    with serving(Web, FILES) as address:
+        yield address
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    objects = {f"bucket/2013/{name}": body for name, body in FILES.items() if "csv" in name}
+    objects["bucket/other/mar.csv"] = b"c\n1\n"
+    with serving(S3, objects) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield "s3://bucket"
+
+
+def test_a_file_is_read_from_a_web_server(web, load):
+    loaded = load(f"{web}/data/jan.csv")
+    assert loaded.frame.to_dict("list") == {"a": [1], "b": ["x"]}
+    assert loaded.metadata["source"] == f"{web}/data/jan.csv"
+
+
+def test_what_a_web_address_hides_stays_hidden(web, load):
+    loaded = load(f"{web.replace('//', '//user:pass@')}/private/jan.csv?signature=abc")
+    assert loaded.metadata["source"] == f"{web}/private/jan.csv"
+    with pytest.raises(UserError) as caught:
+        load(f"{web.replace('//', '//user:pass@')}/none.csv?signature=abc")
+    assert str(caught.value) == f"there is nothing at '{web}/none.csv'; check the address"
+
+
+def test_a_server_that_is_not_there_is_named(load):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        with pytest.raises(
+            PlatformError, match=rf"^'http://127.0.0.1:{port}/t.csv' could not be read \(Cannot connect"
+        ):
+            load(f"http://127.0.0.1:{port}/t.csv")
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("private/jan.csv", "^the server refused '.*' with HTTP 401; check the credentials$"),
+        ("broken/jan.csv", "^the server answered '.*' with HTTP 503; try again later$"),
+        (
+            "cut/jan.csv",
+            r"^'.*' could not be read \(.*received 8 of 16 bytes.*\); check the address, the network and the",
+        ),
+    ],
+)
+def test_a_web_server_that_fails_is_a_platform_error(path, sentence, web, load, tmp_path):
+    with pytest.raises(PlatformError, match=sentence):
+        load(f"{web}/{path}")
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+@pytest.mark.parametrize("place", ["2013", "2013/", "2013/*.csv*"])
+def test_a_folder_and_a_glob_are_read_from_s3(place, s3, load):
+    loaded = load(f"{s3}/{place}")
+    assert loaded.frame.to_dict("list") == {"a": [2, 1], "b": ["y", "x"]}
+    assert loaded.metadata["source"] == f"{s3}/{place}"
+
+
+def test_one_object_is_read_from_s3_under_each_of_its_schemes(s3, load):
+    for source in (f"{s3}/2013/feb.csv.gz", f"{s3.replace('s3:', 's3a:')}/2013/feb.csv.gz"):
+        assert load(source).frame["a"].tolist() == [2]
+
+
+@pytest.mark.parametrize("place", ["2013/none.csv", "none/", "2013/*.parquet"])
+def test_nothing_at_an_address_of_s3_is_told(place, s3, load):
+    with pytest.raises(UserError, match=f"^there is nothing at '{s3}/{place}'; check the address$".replace("*", r"\*")):
+        load(f"{s3}/{place}")
+
+
+def test_s3_without_credentials_is_told(s3, load, monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with pytest.raises(PlatformError, match="could not be read .*credentials"):
+        load(f"{s3}/2013/jan.csv")
+
+
+def test_objects_are_read_from_google_cloud_storage(load, monkeypatch):
+    objects = {f"bucket/2013/{name}": body for name, body in FILES.items() if "csv" in name}
+    with serving(CloudStorage, objects) as address:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        assert load("gs://bucket/2013/*.csv*").frame["a"].tolist() == [2, 1]
+        assert load("gs://bucket/2013/jan.csv").frame["a"].tolist() == [1]
+
+
+def test_every_store_has_a_client():
+    import fsspec
+
+    for scheme in STORES:
+        assert fsspec.get_filesystem_class(scheme).protocol
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("s3://bucket/key", "s3://bucket/key"),
+        ("postgresql://me:p@ss/word@host:5432/db?sslmode=require", "postgresql://host:5432/db"),
+        ("https://store/key?X-Amz-Signature=abc&x=1", "https://store/key"),
+        ("failed: https://me:secret@host/x?sig=1 (again)", "failed: https://host/x (again)"),
+        ("s3://bucket/model@v1/t.csv", "s3://bucket/model@v1/t.csv"),
+        ("data/2013-?.csv", "data/2013-?.csv"),
+        ("s3://bucket/2013-?.csv", "s3://bucket/2013-?.csv"),
+    ],
+)
+def test_credentials_are_taken_out_of_addresses(text, shown):
+    assert redact(text) == shown
+
+
+def test_a_copy_of_a_remote_file_is_removed_in_the_end(web, load, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    import tempfile
+
+    tempfile.tempdir = None  # look at TMPDIR again
+    try:
+        load(f"{web}/jan.csv")
+    finally:
+        tempfile.tempdir = None
+    assert not list(Path(tmp_path / "scratch").iterdir())
