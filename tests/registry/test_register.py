@@ -308,6 +308,26 @@ def test_a_kill_after_any_call_leaves_no_duplicate_once_it_is_run_again(tmp_path
     assert calls > 10
 
 
+def test_a_kill_while_the_database_is_made_leaves_none_and_the_next_call_makes_it(tmp_path: Path) -> None:
+    given = blessed(tmp_path)
+    uri = f"sqlite:///{tmp_path}/new/mlflow.db"
+    drafts = set(Path("/dev/shm").glob("kubeline-*"))  # noqa: S108
+
+    def kill_in_a_migration(frame: Any, event: str, _: object) -> None:
+        if event == "return" and frame.f_code.co_name == "upgrade" and "db_migrations" in frame.f_code.co_filename:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def work() -> None:
+        sys.setprofile(kill_in_a_migration)
+        open_registry(uri).register(submission(given))
+
+    assert _in_a_child(work) == signal.SIGKILL
+    for draft in set(Path("/dev/shm").glob("kubeline-*")) - drafts:  # noqa: S108
+        shutil.rmtree(draft)
+    assert not (tmp_path / "new" / "mlflow.db").exists()
+    assert open_registry(uri).register(submission(given)).version == "1"
+
+
 @pytest.mark.slow
 def test_two_steps_that_register_one_package_at_once_on_a_fresh_database_make_one_version(tmp_path: Path) -> None:
     given = blessed(tmp_path)

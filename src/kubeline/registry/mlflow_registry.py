@@ -3,12 +3,15 @@
 import fcntl
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from kubeline.artifacts import publish
 from kubeline.errors import PlatformError, UserError
 from kubeline.registry.interface import (
     CHALLENGER,
@@ -128,6 +131,8 @@ class MLflowRegistry:
 
             logging.getLogger("alembic").setLevel(logging.WARNING)
             with self._lock("open"):  # two processes that create one database would both run its migrations
+                if self._database and not self._database.exists():
+                    _create(self._database)
                 self._open_client = MlflowClient(self.uri)
         return self._open_client
 
@@ -280,6 +285,22 @@ def _resolve(tracking_uri: str) -> str:
 def _sqlite_file(uri: str) -> Path | None:
     path = uri.removeprefix(_SQLITE)
     return None if path == uri or not path or path.startswith(":") or "?" in path else Path(path).absolute()
+
+
+def _create(database: Path) -> None:
+    """Create a local database whole or not at all.
+
+    MLflow runs more than a hundred migrations, each written through to the disk, and cannot go on where a kill stopped
+    it. So they run on a draft, in memory where the system offers a folder for that, which then takes its place.
+    """
+    from mlflow import MlflowClient
+
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a private folder is made in it
+    with TemporaryDirectory(prefix="kubeline-", dir=memory) as folder:
+        draft = Path(folder) / database.name
+        MlflowClient(f"{_SQLITE}{draft}")  # opening it runs the migrations
+        with publish(database) as partial:
+            shutil.copyfile(draft, partial)
 
 
 def _local_folder(source: str) -> Path | None:
