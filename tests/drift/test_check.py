@@ -223,6 +223,28 @@ def test_a_window_that_evidently_cannot_digest_still_gets_its_verdict(check: Run
     assert "no value: city, ok, x" in page(outputs["evidently_report"])
 
 
+@pytest.mark.slow
+def test_when_evidently_fails_the_verdict_stands_and_its_page_says_why(check: Run, dataset: Any) -> None:
+    huge = table(shift=1).assign(ok=True)
+    huge["x"] = np.where(huge.index % 2, 1e308, -1e308)
+    outcome, outputs = check(dataset(huge), reference=dataset(table(), "reference"), evidently=True)
+    assert outcome == (True, "drift")
+    assert "Evidently could not make a report of these samples (ValueError" in page(outputs["evidently_report"])
+    assert "Evidently could not make" in read(outputs["result"])["evidently_note"]
+
+
+@pytest.mark.slow
+def test_names_and_categories_cannot_put_a_script_into_either_page(check: Run, dataset: Any) -> None:
+    script = "</script><script>alert(1)</script> $x"
+    current = table(shift=1).rename(columns={"x": script}).replace({"city": {"Bern": script}})
+    reference = dataset(table().rename(columns={"x": script}), "reference")
+    outcome, outputs = check(dataset(current), reference=reference, evidently=True)
+    assert outcome == (True, "drift")
+    for name in ("report", "evidently_report"):
+        assert "<script>alert" not in page(outputs[name])
+        assert "alert(1)" in page(outputs[name])
+
+
 # --- what users get wrong -------------------------------------------------------------------------------------------
 
 

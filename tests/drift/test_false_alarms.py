@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 from kubeline.drift.profile import BINS
-from tests.drift.helpers import KINDS, RULE, drift, drift_of, table
+from tests.drift.helpers import KINDS, RULE, categories, drift, drift_of, table
 
 
 def at_most(rate: float, trials: int) -> int:
@@ -52,6 +52,14 @@ def test_a_hundred_categories_at_500_rows_exceed_psi_0_1_but_for_the_bias() -> N
     print([f"PSI {column.psi:.3f}, effect {column.effect:.3f}" for column in found])
     assert all(column.psi > 0.1 for column in found)
     assert all(column.effect < 0.1 and column.verdict == "stable" for column in found)
+
+
+def test_categories_that_chance_made_frequent_in_the_reference_are_no_drift() -> None:
+    rng = np.random.default_rng(6)
+    draw = categories(2_000, 0)  # ten rows each: about half have bins of their own
+    found = [drift_of(draw(rng, 20_000), draw(rng, 20_000), "category") for _ in range(4)]
+    print([f"p {column.p_value:.3f}, effect {column.effect:.4f}, {column.bins} bins" for column in found])
+    assert min(column.p_value for column in found) > 0.001
 
 
 @pytest.mark.slow

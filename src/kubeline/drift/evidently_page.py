@@ -74,9 +74,9 @@ def _page(reference: pd.DataFrame, current: pd.DataFrame, kinds: dict[str, Kind]
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
-    numeric = [name for name, kind in kinds.items() if kind == "number"]
     definition = DataDefinition(
-        numerical_columns=numeric, categorical_columns=[name for name in kinds if name not in numeric]
+        numerical_columns=[_harmless(name) for name, kind in kinds.items() if kind == "number"],
+        categorical_columns=[_harmless(name) for name, kind in kinds.items() if kind != "number"],
     )
     plain = [_plain(sample, reference, kinds) for sample in (current, reference)]
     samples = [Dataset.from_pandas(sample, definition) for sample in plain]
@@ -90,12 +90,17 @@ def _plain(sample: pd.DataFrame, reference: pd.DataFrame, kinds: dict[str, Kind]
     columns = {}
     for name, kind in kinds.items():
         if kind == "number":
-            columns[name] = pd.Series(numbers(sample[name], kind))
+            columns[_harmless(name)] = pd.Series(numbers(sample[name], kind))
             continue
         frequent = text(reference[name], kind).value_counts().index[:CATEGORIES]
         values = text(sample[name], kind)
-        columns[name] = values.where(values.isin(frequent) | values.isna(), OTHER)
+        columns[_harmless(name)] = values.where(values.isin(frequent) | values.isna(), OTHER).map(_harmless)
     return pd.DataFrame(columns)
+
+
+def _harmless(words: str | None) -> str | None:
+    """The words without a ``<``: Evidently writes them into a script as they are, where ``</script>`` would end it."""
+    return None if words is None else words.replace("<", "‹")
 
 
 def redrawn(profile: Profile, rows: int = ROWS) -> pd.DataFrame:

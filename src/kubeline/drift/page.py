@@ -103,6 +103,7 @@ def _mean(column: ColumnDrift, side: Side) -> str:
 
 
 def _figure(columns: list[ColumnDrift]) -> Markup:
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -110,7 +111,7 @@ def _figure(columns: list[ColumnDrift]) -> Markup:
 
     wide = min(len(columns), 3)
     high = -(-len(columns) // wide)
-    with plots.style():
+    with plots.style(), rc_context({"text.parse_math": False}):  # a name may hold dollar signs
         drawing = Figure(figsize=(3.6 * wide, 3.4 * high + 0.3), layout=ConstrainedLayoutEngine(hspace=0.08))
         grid = drawing.subplots(high, wide, squeeze=False).ravel()
         for axes, column in zip(grid, columns, strict=False):
