@@ -56,7 +56,7 @@ class MLflowRegistry:
     One package gives one version, also after a kill at any point and when two steps register it at once. The version
     and its digest tag are written in one transaction; what comes before (run, files) is found again and completed by
     the next call. Beside a local SQLite file a lock lets one writer in at a time. On a server two writers may both
-    make a version for a moment; each then keeps the lowest one and deletes the rest.
+    make a version for a moment; each then keeps the lowest one and deletes the rest (a second run may remain).
 
     Args:
         tracking_uri: any tracking URI of MLflow; empty for ``MLFLOW_TRACKING_URI``, else `mlflow.db` in the working
@@ -143,22 +143,19 @@ class MLflowRegistry:
         return MlflowException
 
     def _version_of(self, submission: Submission) -> ModelVersion | None:
-        """The lowest version of this package. Any other, of two writers at once, is deleted unless it has an alias."""
+        """The lowest version of this package. Any other, of two writers at once, is deleted unless it has an alias.
+
+        Its run is kept: a third writer may just have found it and be logging to it.
+        """
         query = f"name = '{submission.name}' and tags.{_DIGEST} = '{submission.digest}'"
         found = sorted(self._client.search_model_versions(query), key=lambda each: int(each.version))
         versions = [_version(self._client.get_model_version(each.name, each.version)) for each in found[:1]]
         for twin in found[1:]:
             with self._unless("RESOURCE_DOES_NOT_EXIST"):  # the other writer was faster
-                self._delete_twin(_version(self._client.get_model_version(twin.name, twin.version)), versions[0])
+                if not self._client.get_model_version(twin.name, twin.version).aliases:
+                    self._client.delete_model_version(twin.name, twin.version)
+                    logger.warning("version %s of %s was the same package again: deleted", twin.version, twin.name)
         return versions[0] if versions else None
-
-    def _delete_twin(self, twin: ModelVersion, kept: ModelVersion) -> None:
-        if twin.aliases:
-            return
-        logger.warning("%s is the same package as %s: deleted", twin.uri, kept.uri)
-        self._client.delete_model_version(twin.name, twin.version)
-        if twin.run_id and twin.run_id != kept.run_id:
-            self._client.delete_run(twin.run_id)
 
     def _create_version(self, run: "Run", submission: Submission) -> ModelVersion:
         with self._unless("RESOURCE_ALREADY_EXISTS"):
@@ -203,21 +200,30 @@ class MLflowRegistry:
 
     def _log(self, run: "Run", submission: Submission) -> None:
         """Log what the run does not have yet. Repeating it changes nothing: same values, same time, same files."""
-        from mlflow.entities import Metric, Param
-
-        run_id, time = run.info.run_id, run.info.start_time
+        run_id = run.info.run_id
         if run.info.status != "FINISHED":
-            metrics = [Metric(name, value, time, 0) for name, value in submission.metrics.items()]
-            params = [Param(name, value) for name, value in submission.params.items()]
-            for start in range(0, max(len(metrics), len(params)), 100):  # MLflow takes 100 parameters at once
-                part = slice(start, start + 100)
-                self._client.log_batch(run_id, metrics=metrics[part], params=params[part], synchronous=True)
+            self._log_values(run, submission)
         there = {Path(each.path).name: each.file_size for each in self._client.list_artifacts(run_id, _FOLDER)}
         files = {path.name: path.stat().st_size for path in submission.package.iterdir()}
         if any(there.get(name) != size for name, size in files.items()):
             self._client.log_artifacts(run_id, str(submission.package), _FOLDER)
         if run.info.status != "FINISHED":
             self._client.set_terminated(run_id)
+
+    def _log_values(self, run: "Run", submission: Submission) -> None:
+        from mlflow.entities import Metric, Param
+
+        metrics = [Metric(name, value, run.info.start_time, 0) for name, value in submission.metrics.items()]
+        params = [Param(name, value) for name, value in submission.params.items()]
+        for start in range(0, max(len(metrics), len(params)), 100):  # MLflow takes 100 parameters at once
+            part = slice(start, start + 100)
+            for last in (False, False, True):
+                try:
+                    self._client.log_batch(run.info.run_id, metrics[part], params[part], synchronous=True)
+                    break
+                except self._error as error:  # two writers of one value break a unique key; the next try finds it there
+                    if last or _code(error) != "BAD_REQUEST":
+                        raise
 
     @contextmanager
     def _one_writer(self) -> Iterator[None]:
