@@ -54,6 +54,14 @@ def test_overconfident_probabilities_have_the_error_that_they_are_off_by() -> No
     assert reliability(off).error == pytest.approx(0.18, abs=0.02)
 
 
+def test_the_calibration_error_counts_rows_and_not_bins() -> None:
+    score = np.repeat([0.1, 0.9], [900, 100])
+    target = np.concatenate([np.arange(900) < 90, np.zeros(100)]).astype(int)  # right for 900 rows, off by 0.9 for 100
+    found = reliability(Scored("binary", ("no", "yes"), target, target, np.column_stack([1 - score, score])))
+    assert found.rows.tolist() == [900, 100]
+    assert found.error == pytest.approx(0.09)
+
+
 def test_a_single_probability_is_one_bin() -> None:
     found = reliability(calibrated().constant())
     assert len(found.rows) == 1

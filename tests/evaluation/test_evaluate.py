@@ -48,6 +48,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage
         "good": trained(folder / "good", train, ["a", "b", "noise"], "buys"),
         "weak": trained(folder / "weak", train, ["b", "noise"], "buys"),
         "useless": trained(folder / "useless", train, ["noise"], "buys"),
+        "shy": trained(folder / "shy", train[(train["buys"] == "no") | (train.index < 100)], ["noise"], "buys"),
         "leaking": trained(folder / "leaking", train, ["a", "later"], "buys"),
         "amount": trained(folder / "amount", train, ["a", "b"], "amount", regression=True),
         "size": trained(folder / "size", train, ["a", "b"], "size"),
@@ -163,7 +164,8 @@ def test_the_report_says_that_the_forms_agree_on_every_test_row(judge: Any) -> N
 def test_rows_without_a_label_are_predicted_but_not_judged(judge: Any) -> None:
     test = people(2_000, 2)
     test.loc[:99, "buys"] = None
-    judge("good", test)
+    judge("good", test, slices=["segment"])
+    assert sum(part["rows"] for part in blessing(judge).evidence["slices"]) == 1_900
     table = pd.read_parquet(judge.outputs["predictions"].path)
     assert len(table) == 2_000
     assert table["target"].isna().sum() == 100
@@ -191,11 +193,27 @@ def test_the_prediction_table_holds_both_models_beside_the_truth(judge: Any, pac
 def test_metadata_holds_finite_numbers_only_even_without_a_positive_row(judge: Any) -> None:
     test = people(2_000, 2)
     assert judge("good", test[test["buys"] == "no"], "weak", slices=["segment"]) == "inconclusive"
-    assert "roc_auc is not defined on these test rows: no row is labelled 'yes'" in blessing(judge).reasons
+    assert "roc_auc of the model is not defined on these test rows: no row is labelled 'yes'" in blessing(judge).reasons
     for output in judge.outputs.values():
         json.dumps(output.metadata, allow_nan=False)
     assert "roc_auc" not in judge.outputs["metrics"].metadata
     assert "confidenceMetrics" not in judge.outputs["classification"].metadata
+
+
+def test_precision_is_compared_where_a_rival_never_predicts_the_class(judge: Any) -> None:
+    test = people(2_000, 2)
+    assert judge("good", test, "shy", metric="precision") == "inconclusive"
+    assert blessing(judge).reasons == [
+        "precision of the champion is not defined on these test rows: no row is predicted 'yes'"
+    ]
+    assert judge("good", test, metric="precision") == "promote"  # a guess that every row is positive has a precision
+
+
+def test_one_labelled_row_gives_a_report_and_decides_nothing(judge: Any) -> None:
+    for model, target in (("good", "buys"), ("amount", "amount"), ("size", "size")):
+        test = people(50, 2)
+        test.loc[1:, target] = None
+        assert judge(model, test, model, slices=["segment"], min_slice_rows=1) == "inconclusive"
 
 
 def test_the_ui_gets_metrics_a_confusion_matrix_and_a_roc_curve(judge: Any) -> None:

@@ -74,6 +74,26 @@ def test_every_interval_is_as_wide_as_resampling_the_rows_makes_it(task: str, na
     assert binned.mean() == pytest.approx(metric.value(scored), abs=0.2 * binned.std())
 
 
+def test_rare_positives_are_resolved_by_the_bins() -> None:
+    rng = np.random.default_rng(0)
+    target = (rng.random(20_000) < 0.005).astype(int)
+    score = 1 / (1 + np.exp(-(rng.normal(size=20_000) + 2 * target - 4)))
+    scored = Scored("binary", ("no", "yes"), target, target, np.column_stack([1 - score, score]))
+    metric = METRICS["binary"]["average_precision"]
+    naive = [metric.value(scored.take(rng.integers(0, 20_000, 20_000))) for _ in range(200)]
+    assert metric.replicates(scored, Bootstrap(20_000)).std() == pytest.approx(np.std(naive), rel=0.2)
+
+
+def test_coarse_bins_of_many_classes_do_not_move_the_interval() -> None:
+    rng = np.random.default_rng(0)
+    target, probabilities = rng.integers(0, 30, 30_000), rng.dirichlet(np.ones(30), 30_000)
+    probabilities[np.arange(30_000), target] += 0.1
+    scored = Scored("multiclass", tuple(map(str, range(30))), target, probabilities.argmax(axis=1), probabilities)
+    metric = METRICS["multiclass"]["macro_roc_auc"]
+    found = metric.replicates(scored, Bootstrap(30_000, replicates=300))
+    assert found.mean() == pytest.approx(metric.value(scored), abs=0.2 * float(found.std()))
+
+
 def test_without_a_positive_row_the_metrics_that_need_one_are_left_out_with_the_reason() -> None:
     scored = binary()
     found, undefined = measure(scored.take(scored.target == 0), Bootstrap(int((scored.target == 0).sum())), 0.95)

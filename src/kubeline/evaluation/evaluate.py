@@ -1,7 +1,7 @@
 """The `evaluate` component: a model judged on fresh rows, alone and against the champion."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -197,7 +197,7 @@ def evaluate(
         gate.rows_check(len(model.scored), settings.min_rows),
         gate.dummy_check(dummy) if dummy else gate.undefined_check(metric, undefined[metric.name]),
         *gate.threshold_checks(thresholds, metrics, undefined, comparisons, signature.task),
-        *_champion_checks(metric, comparisons, slices, reference, settings),
+        *_champion_checks(metric, other, comparisons, slices, reference, settings),
     ]
     return Evaluation(
         settings, metric, test, known, model, other, reference, metrics, undefined, comparisons, dummy, slices,
@@ -212,22 +212,27 @@ def _contender(package: ModelPackage, test: pd.DataFrame, known: Array, inputs: 
     return Contender(package, predictor, inputs, predictions, scored)
 
 
-def _against_constant(metric: Metric, scored: Scored, bootstrap: Bootstrap, settings: Settings) -> Comparison | None:
+def _against_constant(metric: Metric, scored: Scored, bootstrap: Bootstrap, settings: Settings) -> Comparison:
     centre: Literal["mean", "median"] = "median" if metric.name in ("mae", "median_ae", "mape") else "mean"
-    return compare(metric, scored, scored.constant(centre), bootstrap, settings.confidence)
+    guess = scored.constant(centre)
+    if metric.undefined(guess):  # precision, when the guess is never positive: guess that every row is
+        guess = replace(guess, prediction=np.ones_like(scored.prediction))
+    return compare(metric, scored, guess, bootstrap, settings.confidence)
 
 
 def _champion_checks(
     metric: Metric,
+    champion: Contender | None,
     comparisons: Mapping[str, Comparison] | None,
     slices: Sequence[Slice],
     reference: str,
     settings: Settings,
 ) -> list[Check]:
-    if comparisons is None:
+    if champion is None or comparisons is None:
         return [gate.no_champion_check(reference, settings.no_champion)]
     if metric.name not in comparisons:
-        return []  # not defined on these rows: another check says so
+        reason = metric.undefined(champion.scored)
+        return [gate.undefined_check(metric, reason, of="the champion")] if reason else []
     against = gate.champion_check(comparisons[metric.name], settings.rule, settings.margin)
     in_slices = gate.slices_check(slices, metric)
     return [against] if in_slices is None else [against, in_slices]

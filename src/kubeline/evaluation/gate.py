@@ -109,9 +109,11 @@ def rows_check(rows: int, min_rows: int) -> Check:
     return Check("rows", "unclear", f"{rows:,} labelled test rows are too few to judge; give at least {min_rows:,}")
 
 
-def undefined_check(metric: Metric, reason: str) -> Check:
-    """The metric that decides has no value on these rows."""
-    return Check(metric.name, "unclear", f"{metric.name} is not defined on these test rows: {reason}")
+def undefined_check(metric: Metric, reason: str, of: str = "the model") -> Check:
+    """The metric has no value on these rows."""
+    return Check(
+        f"{metric.name} of {of}", "unclear", f"{metric.name} of {of} is not defined on these test rows: {reason}"
+    )
 
 
 def parity_check(agreement: Agreement) -> Check:

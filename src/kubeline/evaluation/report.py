@@ -201,13 +201,13 @@ def _residuals_caption() -> str:
 def _slices(evaluation: "Evaluation") -> list[Markup]:
     metric, slices = evaluation.metric, evaluation.slices
     judged = [part for part in slices if part.estimate is not None]
-    if not judged:
-        return [text(f"No slice has {evaluation.settings.min_slice_rows:,} rows on which {metric.label} is defined.")]
     worst_first = ranked(judged, metric)
+    if not worst_first:
+        least = evaluation.settings.min_slice_rows
+        return [text(f"No slice has {least:,} rows, and enough of each kind among them for {metric.label}.")]
+    first = worst_first[0]
     words = f"{len(judged)} slices by {', '.join(evaluation.settings.slices)}. "
-    if worst_first:
-        first = worst_first[0]
-        words += f"The worst beyond noise is {first.name} ({first.rows:,} rows): {metric.label} {first.estimate}. "
+    words += f"The worst beyond noise is {first.name} ({first.rows:,} rows): {metric.label} {first.estimate}. "
     words += f"Weaker than the other rows by more than the margin and chance: {sum(part.weak for part in judged)}."
     columns = ["Slice", "Rows", f"{metric.label} [interval]"]
     if evaluation.comparisons is not None:
