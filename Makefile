@@ -14,7 +14,7 @@ help:
 	@echo "make lint     ruff, mypy, and generated files against their sources"
 	@echo "make compile  compile every component and pipeline"
 	@echo "make bench    the benchmarks"
-	@echo "make lock     resolve requirements.lock anew (needs uv)"
+	@echo "make lock     resolve requirements.lock and the locks of images/ anew (needs uv)"
 	@echo "make clean    remove the environment, runs and caches"
 
 setup: $(READY)
@@ -50,7 +50,8 @@ bench: setup
 
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --extra dev \
-	  --constraint constraints.txt pyproject.toml --output-file requirements.lock
+	  --constraint constraints.txt pyproject.toml --output-file requirements.lock >/dev/null
+	images/lock.sh
 
 clean:
 	rm -rf $(VENV) runs examples/flights/data .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

@@ -157,6 +157,7 @@ def training(
                 name=name,
                 tracking_uri=tracking_uri,
                 promote=promote,
+                pipeline_run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             ).set_display_name("Register")
             retried(never_cached(registered))
 
@@ -170,5 +171,6 @@ def training(
                 cluster=cluster,
                 service_account=service_account,
                 overrides=overrides,
+                registered_model=registered.outputs["uri"],
             ).set_display_name("Deploy")
-            retried(never_cached(deployed)).after(registered)
+            retried(never_cached(deployed))
