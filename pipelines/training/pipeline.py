@@ -40,9 +40,10 @@ def training(
     slices: list = [],
     thresholds: dict = {},
     rule: str = "non_inferior",
-    margin: float = 0.005,
+    metric: str = "",
+    margin: float = 0.01,
     no_champion: str = "promote",
-    max_latency_ms: float = 200.0,
+    max_latency_ms: float = 100.0,
     tracking_uri: str = "",
     promote: bool = True,
     namespace: str = "default",
@@ -82,9 +83,10 @@ def training(
         slices: Columns by which the metrics are broken down.
         thresholds: Gate on metrics, such as {"roc_auc": {"threshold": 0.6}}.
         rule: Against the champion: 'non_inferior' or 'superior'.
-        margin: How much worse than the champion is still non-inferior, in units of the metric.
+        metric: The metric that decides against the champion; empty means roc_auc, log_loss or rmse by the task.
+        margin: How much worse than the champion is still non-inferior, as a share of the champion's value.
         no_champion: Verdict when there is no champion yet and the thresholds hold: 'promote' or 'hold'.
-        max_latency_ms: Longest median answer of the model server for one row, in milliseconds.
+        max_latency_ms: Most time the model server may take for one row in 95 % of requests, in milliseconds.
         tracking_uri: MLflow tracking and registry; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
         promote: Give the new version the alias 'champion' too.
         namespace: Kubernetes namespace of the InferenceService.
@@ -140,6 +142,7 @@ def training(
             slices=slices,
             thresholds=thresholds,
             rule=rule,
+            metric=metric,
             margin=margin,
             no_champion=no_champion,
             seed=seed,

@@ -42,7 +42,8 @@ class Output:
 
     def facts(self, most: int = 100) -> str:
         """The first `most` entries of the metadata on one line: numbers rounded, digests shortened, lists left out."""
-        plain = [f"{key} {_short(value)}" for key, value in self.metadata.items() if not isinstance(value, (dict, list))]
+        pairs = self.metadata.items()
+        plain = [f"{key} {_short(value)}" for key, value in pairs if not isinstance(value, (dict, list))]
         return ", ".join(plain[:most] + (["…"] if len(plain) > most else []))
 
     def reasons(self) -> list[str]:

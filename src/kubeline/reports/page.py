@@ -65,8 +65,11 @@ def facts(values: Mapping[str, Any]) -> Markup:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], note: str = "") -> Markup:
-    """A table; numbers are right-aligned and rounded to four significant digits."""
-    head = Markup("").join(Markup("<th>{}</th>").format(name) for name in columns)
+    """A table; numbers are right-aligned, under a head that is too, and rounded to four significant digits."""
+    rows = list(rows)
+    first = rows[0] if rows else [""] * len(columns)
+    kinds = [_kind(value) for value in first]
+    head = Markup("").join(map(Markup("<th class={}>{}</th>").format, kinds, columns))
     body = Markup("").join(Markup("<tr>{}</tr>").format(_row(row)) for row in rows)
     caption = Markup("<p class=note>{}</p>").format(note) if note else Markup("")
     return Markup('<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>{}').format(
@@ -88,14 +91,11 @@ def figure(drawing: "Figure", caption: str) -> Markup:
 
 
 def _row(row: Sequence[Any]) -> Markup:
-    cells = (
-        Markup("<td class={}>{}</td>").format("number" if _is_number(value) else "text", _cell(value)) for value in row
-    )
-    return Markup("").join(cells)
+    return Markup("").join(Markup("<td class={}>{}</td>").format(_kind(value), _cell(value)) for value in row)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _kind(value: Any) -> str:
+    return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else "text"
 
 
 def _cell(value: Any) -> Markup | str:
