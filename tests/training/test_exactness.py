@@ -86,3 +86,11 @@ def test_neighbouring_floats_fall_on_the_same_side_of_a_split(train):
         params = SMALL[estimator]
         package = train(frame, estimator=estimator, params=params)
         assert difference(package, frame) < 1e-5, estimator
+        if estimator != "random_forest":  # does not split values so close
+            assert (package.predictor().predict(frame).values == frame["y"].astype(str)).all(), estimator
+
+
+def test_probabilities_summed_in_float32_stay_within_zero_and_one(train):
+    frame = pd.DataFrame({"x": np.arange(600) // 300 * 1.0, "y": np.arange(600) >= 300})
+    package = train(frame, estimator="random_forest", params={"n_estimators": 10})
+    assert package.predictor().predict(frame).probabilities.max() == 1.0

@@ -68,7 +68,7 @@ def test_folds_respect_groups(table):
 
 def test_folds_score_on_later_rows_than_they_learn_from(table):
     data = table(time="t")
-    for learned, held in folds(data, np.arange(400), 4, 0):
+    for learned, held in folds(data, np.arange(399), 4, 0):  # folds of odd size tear pairs of one instant apart
         assert data.times[learned].max() < data.times[held].min()
 
 

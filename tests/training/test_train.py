@@ -63,10 +63,13 @@ def test_the_score_is_of_the_model_in_the_package(train, mixed, dataset):
 
 
 def test_golden_rows_hold_every_class_and_every_column_that_misses_values(train):
-    package = train(for_task(mixed_table(), "multiclass"))
+    frame = for_task(mixed_table(), "multiclass").assign(
+        t=range(600), once=np.where(np.arange(600) == 551, np.nan, 1.0)
+    )
+    package = train(frame, time_column="t")
     golden = package.golden()
     assert len(golden) == 20
-    for name in ("size", "city", "has garden", "sold/at"):
+    for name in ("size", "city", "has garden", "sold/at", "once"):
         assert golden[name].isna().any(), name
     probabilities = golden.filter(like="expected.probability.")
     assert list(probabilities.columns) == [f"expected.probability.{label}" for label in ("high", "low", "middle")]
@@ -106,6 +109,15 @@ def test_tuning_begins_with_the_defaults_and_keeps_the_best(dataset, mixed):
 
 def test_no_trial_begins_after_the_time_is_up(dataset, mixed):
     assert len(tuned(dataset, mixed, trials=1_000, minutes=1e-6).trials) == 1
+
+
+def test_tuning_does_not_search_what_is_given(dataset, mixed):
+    table = read(dataset(mixed).path, Roles("y"), "auto")
+    recipe = Recipe("hist_gradient_boosting", {"max_iter": 5, "learning_rate": 0.2}, balanced=False, seed=0)
+    found = tune(recipe, table, np.arange(600), table.kinds, trials=3, minutes=5.0, number=2)
+    assert all(
+        set(trial.params) == {"max_leaf_nodes", "min_samples_leaf", "l2_regularization"} for trial in found.trials[1:]
+    )
 
 
 def test_tuning_leaves_alone_what_is_given(train, mixed, tmp_path):
