@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 Files = dict[str, bytes]
@@ -15,7 +15,7 @@ Files = dict[str, bytes]
 class Handler(BaseHTTPRequestHandler):
     """Serves the `files` of its class by path; the subclasses speak the languages of object stores."""
 
-    files: Files = {}
+    files: ClassVar[Files] = {}
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: Any) -> None:
@@ -31,17 +31,17 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def do_HEAD(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_HEAD(self) -> None:
         self.do_GET()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         raise NotImplementedError
 
 
 class Web(Handler):
     """A plain web server; `/cut/…` promises twice what it sends, `/private/…` wants a password."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
         body = self.files.get(path.rsplit("/", 1)[-1])
         if body is None:
@@ -60,7 +60,7 @@ class Web(Handler):
 class S3(Handler):
     """The part of S3's REST API that reads: ListObjectsV2, HeadObject, GetObject with ranges; only signed requests."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         if "AWS4-HMAC-SHA256" not in self.headers.get("Authorization", ""):
             self.answer(403, b"<Error><Code>AccessDenied</Code></Error>", "application/xml")
             return
@@ -99,7 +99,7 @@ class S3(Handler):
 class CloudStorage(Handler):
     """The part of Google Cloud Storage's JSON API that reads: list, get, and get with `alt=media`."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         address = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(address.query).items()}
         bucket, _, key = address.path.partition("/b/")[2].partition("/o")

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
-CSV = "id,weight,code,carrier,departure,late\n1,0.5,007,UA,2013-01-01 05:00:00,true\n2,,010,NA,2013-01-02 06:30:00,false\n"
+CSV = """id,weight,code,carrier,departure,late
+1,0.5,007,UA,2013-01-01 05:00:00,true
+2,,010,NA,2013-01-02 06:30:00,false
+"""
 TSV = CSV.replace(",", "\t")
 FRAME = pd.DataFrame(
     {

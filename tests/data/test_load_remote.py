@@ -96,7 +96,7 @@ def test_s3_without_credentials_is_told(s3, load, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    with pytest.raises(PlatformError, match="could not be read .*credentials"):
+    with pytest.raises(PlatformError, match=r"could not be read .*credentials"):
         load(f"{s3}/2013/jan.csv")
 
 

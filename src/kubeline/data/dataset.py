@@ -58,19 +58,17 @@ def read_frame(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
 
 
 def iter_batches(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The rows in order, in batches of at most `CHUNK_ROWS`, with memory bounded by a few batches."""
+    """The rows in order, in batches of at most `CHUNK_ROWS`, with memory bounded by one row group."""
     dataset = open_dataset(path)
     if columns is not None:
         require_columns(dataset, columns, "column")
-    scanner = dataset.scanner(
-        columns=list(columns) if columns is not None else None,
-        batch_size=chunk_rows(dataset.schema),
-        batch_readahead=2,
-        fragment_readahead=1,
-    )
-    for batch in scanner.to_batches():
-        if batch.num_rows:
-            yield batch
+    names = list(columns) if columns is not None else dataset.schema.names
+    schema = pa.schema([dataset.schema.field(name) for name in names])
+    for file in dataset.files:
+        # A dataset scanner reads ahead, file by file, more than it says.
+        with pq.ParquetFile(file) as parquet:
+            for batch in parquet.iter_batches(chunk_rows(dataset.schema), columns=names):
+                yield batch.select(names).cast(schema)
 
 
 class Fingerprint:

@@ -14,12 +14,14 @@ from kubeline.errors import UserError, listed
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MEMORY_LIMIT = "1GB"
+MEMORY_LIMIT = "512MB"
 BUFFER_BYTES = 8 << 20  # of text that one thread reads at a time
 
 
-def connect(scratch: Path, files: Sequence[Path] = ()) -> "DuckDBPyConnection":
+def connect(scratch: Path, files: Sequence[Path] = (), memory: str = MEMORY_LIMIT) -> "DuckDBPyConnection":
     """An in-memory connection that can open `files` and what is under `scratch`, and whose settings are locked.
+
+    What needs more than `memory` is spilled to `scratch`.
 
     Source: DuckDB documentation, "Securing DuckDB".
     """
@@ -28,7 +30,7 @@ def connect(scratch: Path, files: Sequence[Path] = ()) -> "DuckDBPyConnection":
     connection = duckdb.connect(
         config={
             "threads": str(min(4, os.cpu_count() or 1)),  # each thread has buffers of its own
-            "memory_limit": MEMORY_LIMIT,
+            "memory_limit": memory,
             "temp_directory": str(scratch / "spill"),
             "preserve_insertion_order": "true",
             "autoinstall_known_extensions": "false",
@@ -36,6 +38,7 @@ def connect(scratch: Path, files: Sequence[Path] = ()) -> "DuckDBPyConnection":
         }
     )
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
     # It turns a long IN list into a join, and the rows of a join come in any order.
     connection.execute("SET disabled_optimizers = 'in_clause'")
     connection.execute(f"SET allowed_directories = [{literal(str(scratch.resolve()))}]")

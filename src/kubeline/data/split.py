@@ -14,6 +14,7 @@ from kubeline.data import assignment
 from kubeline.data.dataset import DatasetWriter, iter_batches, open_dataset, require_columns
 from kubeline.errors import UserError, listed
 
+DUPLICATES_MEMORY = "256MB"
 WAYS = ("random", "stratified", "group", "time")
 
 
@@ -69,15 +70,19 @@ def count_duplicates(train: Path, test: Path) -> int:
     """
     from kubeline.data import engine
 
-    with TemporaryDirectory(prefix="kubeline-split-") as scratch, engine.connect(Path(scratch)) as connection:
-        hashes = []
+    row = ", ".join(map(engine.identifier, open_dataset(train).schema.names))
+    with TemporaryDirectory(prefix="kubeline-split-") as scratch:
+        hashes, files = [], []
         for name, folder in (("train", train), ("test", test)):
-            dataset = open_dataset(folder)
-            connection.register(name, dataset)
-            row = ", ".join(map(engine.identifier, dataset.schema.names))
-            hashes.append(f"SELECT hash({row}) AS row_hash FROM {name}")
-        query = f"SELECT count(*) FROM ({hashes[1]}) SEMI JOIN ({hashes[0]}) USING (row_hash)"
-        return int(engine.fetch(connection, query)[0][0])
+            link = Path(scratch) / name  # a path without the characters of a glob
+            link.symlink_to(folder.absolute())
+            parts = sorted(link.glob("*.parquet"))
+            files += parts
+            listed_parts = ", ".join(engine.literal(str(part)) for part in parts)
+            hashes.append(f"SELECT hash({row}) AS row_hash FROM read_parquet([{listed_parts}])")
+        with engine.connect(Path(scratch), files, memory=DUPLICATES_MEMORY) as connection:
+            query = f"SELECT count(*) FROM ({hashes[1]}) SEMI JOIN ({hashes[0]}) USING (row_hash)"
+            return int(engine.fetch(connection, query)[0][0])
 
 
 def _check(by: str, column: str, test_fraction: float, cutoff: str) -> None:

@@ -97,7 +97,8 @@ def _header(file: SourceFile) -> tuple[str, list[str]]:
     except UnicodeDecodeError as error:
         line = head.count(b"\n", 0, error.start) + 1
         raise UserError(
-            f"line {line:,} of '{file.name}' is not UTF-8 text (byte {head[error.start]:#04x}); convert the file to UTF-8"
+            f"line {line:,} of '{file.name}' is not UTF-8 text (byte {head[error.start]:#04x}); "
+            "convert the file to UTF-8"
         ) from error
     if "\0" in text:
         raise UserError(f"'{file.name}' holds binary data, not text; expected a {file.format.upper()} file in UTF-8")

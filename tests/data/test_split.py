@@ -1,0 +1,235 @@
+"""Every row goes to one set, chosen as asked for, and what both sets share is told."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kfp import dsl
+
+from components.split.component import split as component
+from kubeline.data import assignment
+from kubeline.data.dataset import read_frame
+from kubeline.errors import UserError
+
+
+class Sets(NamedTuple):
+    train: pd.DataFrame
+    test: pd.DataFrame
+    report: str
+    artifacts: dict[str, dsl.Artifact]
+
+
+@pytest.fixture
+def split(tmp_path: Path, dataset):
+    """`split(frame, **parameters)`: what the component makes of a table."""
+    runs = iter(range(100))
+
+    def run(frame, **parameters) -> Sets:
+        number = next(runs)
+        kinds = {"train": dsl.Dataset, "test": dsl.Dataset, "report": dsl.Markdown}
+        made = {
+            name: kind(name=name, uri=str(tmp_path / f"split-{number}" / name), metadata={})
+            for name, kind in kinds.items()
+        }
+        component.python_func(dataset=dataset(frame, f"table-{number}"), **made, **parameters)
+        return Sets(
+            read_frame(made["train"].path),
+            read_frame(made["test"].path),
+            Path(made["report"].path).read_text(encoding="utf-8"),
+            made,
+        )
+
+    return run
+
+
+WAYS = [
+    {"by": "random"},
+    {"by": "stratified", "column": "late"},
+    {"by": "group", "column": "dest"},
+    {"by": "time", "column": "departure"},
+    {"by": "time", "column": "departure", "cutoff": "2013-10-01"},
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: " ".join(way.values()))
+def test_every_row_is_in_exactly_one_set_in_the_order_of_the_table(way, flights, split):
+    flights["row"] = range(len(flights))
+    sets = split(flights, **way)
+    rows = [sets.train["row"], sets.test["row"]]
+    assert all(row.is_monotonic_increasing for row in rows)
+    assert sorted(pd.concat(rows)) == list(range(len(flights)))
+    pd.testing.assert_frame_equal(sets.test, flights.iloc[sets.test["row"]].reset_index(drop=True), check_dtype=False)
+
+
+@pytest.mark.parametrize("way", WAYS[:4], ids=lambda way: way["by"])
+def test_the_share_is_as_asked_for_and_the_same_seed_gives_the_same_sets(way, flights, split):
+    first, again = (split(flights, test_fraction=0.3, seed=7, **way) for _ in range(2))
+    assert len(first.test) / len(flights) == pytest.approx(0.3, abs=0.01)
+    assert first.artifacts["test"].metadata == again.artifacts["test"].metadata
+    other = split(flights, test_fraction=0.3, seed=8, **way)
+    assert (other.test["departure"].tolist() == first.test["departure"].tolist()) == (way["by"] == "time")
+
+
+def test_the_metadata_say_what_each_set_is_and_what_it_is_a_part_of(flights, split):
+    sets = split(flights)
+    train, test = (sets.artifacts[name].metadata for name in ("train", "test"))
+    assert (train["rows"], test["rows"]) == (4_800, 1_200)
+    assert train["fingerprint"] != test["fingerprint"]
+    assert len(train["parent_fingerprint"]) == 64
+    assert train["parent_fingerprint"] == test["parent_fingerprint"]
+    assert train["source"] == "test"
+    assert test["duplicates"] == 0
+
+
+def test_each_class_has_the_same_share_in_both_sets(split):
+    frame = pd.DataFrame({"class": ["rare"] * 10 + ["common"] * 989 + [None], "n": range(1_000)})
+    frame.loc[1_000] = [None, 1_000]
+    sets = split(frame, by="stratified", column="class", test_fraction=0.2)
+    assert sets.test["class"].value_counts(dropna=False).to_dict() == {"common": 198, "rare": 2, None: 1}
+
+
+def test_groups_are_never_in_both_sets(flights, split):
+    sets = split(flights, by="group", column="dest")
+    assert not set(sets.train["dest"]) & set(sets.test["dest"])
+
+
+def test_groups_larger_than_the_test_set_give_the_nearest_share(split):
+    sets = split(pd.DataFrame({"g": ["a"] * 5 + ["b"] * 3}), by="group", column="g", test_fraction=0.1)
+    assert set(sets.test["g"]) == {"b"}
+
+
+def test_equal_instants_are_never_in_both_sets(split):
+    frame = pd.DataFrame({"t": pd.to_datetime(["2013-01-02", "2013-01-01"] * 3 + ["2013-01-03"])})
+    sets = split(frame, by="time", column="t", test_fraction=0.2)
+    assert sets.test["t"].tolist() == [pd.Timestamp("2013-01-03")]
+    assert "first of test: `2013-01-03" in sets.report
+
+
+@pytest.mark.parametrize(
+    ("times", "cutoff", "rows"),
+    [
+        (pd.to_datetime(["2013-01-01", "2013-06-01"]), "2013-06-01", 1),
+        (pd.to_datetime(["2013-01-01", "2013-06-01"], utc=True), "2013-05-31T22:00:00-02:00", 1),
+        (pd.to_datetime(["2013-01-01", "2013-06-01"]).date, "2013-03", 1),
+        ([2011, 2012, 2013], "2012", 2),
+        ([0.5, 1.5], "1.0", 1),
+    ],
+)
+def test_a_cutoff_is_the_first_instant_of_the_test_set(times, cutoff, rows, split):
+    assert len(split(pd.DataFrame({"t": times}), by="time", column="t", cutoff=cutoff).test) == rows
+
+
+def test_test_rows_that_are_in_the_train_set_are_counted_and_told(split):
+    frame = pd.DataFrame({"a": [1, 1, 2, 3, None, None], "b": ["x", "x", "x", None, None, None]})
+    frame["t"] = [0, 0, 0, 0, 0, 0]
+    frame = pd.concat([frame, frame.iloc[[0, 3, 4]], pd.DataFrame({"a": [9.0], "b": ["x"], "t": [0]})])
+    test = np.array([False] * 6 + [True] * 4)
+    frame["t"] = np.where(test, 1, 0)
+    assert split(frame, by="time", column="t", cutoff="1").artifacts["test"].metadata["duplicates"] == 0
+    sets = split(frame.drop(columns="t").assign(t=0).iloc[:9], by="random", test_fraction=0.4, seed=3)
+    expected = len(sets.test.merge(sets.train.drop_duplicates(), how="inner"))
+    assert expected > 0
+    assert sets.artifacts["test"].metadata["duplicates"] == expected
+    assert f"**{expected} test rows" in sets.report
+    assert "No test row is in the train set as well." in split(pd.DataFrame({"a": range(10)})).report
+
+
+FRAME = pd.DataFrame(
+    {
+        "g": ["a", None, "b"],
+        "one": ["a"] * 3,
+        "t": pd.to_datetime(["2013-01-01", None, "2013-01-03"]),
+        "same": pd.to_datetime(["2013-01-01"] * 3),
+        "day": pd.to_datetime(["2013-01-01", "2013-01-02", "2013-01-03"]),
+        "nan": [1.0, float("nan"), 2.0],
+        "n": [1, 2, 3],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"by": "chance"}, "by='chance' is not a way to split; expected one of: random, stratified, group, time"),
+        ({"by": "group"}, "by='group' needs a column; say which one holds the group"),
+        ({"column": "g"}, "column 'g' has no meaning for by='random'; expected by to be one of: stratified, group"),
+        ({"by": "group", "column": "x"}, "group column 'x' is not a column of this table; it has: g, one, t, same"),
+        ({"test_fraction": 0.0}, "test_fraction is 0.0; expected a share between 0 and 1, such as 0.2"),
+        ({"test_fraction": 1.0}, "test_fraction is 1.0; expected a share between 0 and 1, such as 0.2"),
+        ({"test_fraction": float("nan")}, "test_fraction is nan; expected a share between 0 and 1, such as 0.2"),
+        ({"cutoff": "2013"}, "cutoff '2013' has no meaning for by='random'; give it with by='time'"),
+        ({"by": "group", "column": "g"}, "group column 'g' is missing in 1 rows, which may belong to any group; drop"),
+        ({"by": "group", "column": "one"}, r"group column 'one' has one group only \(a\); a split needs at least two"),
+        (
+            {"by": "stratified", "column": "n"},
+            "3 of the 3 classes of 'n' have one row only and cannot be in both sets: 1",
+        ),
+        ({"by": "time", "column": "g"}, "time column 'g' holds string; expected timestamps, dates or numbers"),
+        (
+            {"by": "time", "column": "t"},
+            "time column 't' is missing in 1 rows; drop them, for they have no place in time",
+        ),
+        ({"by": "time", "column": "nan"}, "time column 'nan' is missing in 1 rows; drop them"),
+        (
+            {"by": "time", "column": "same"},
+            "time column 'same' holds one instant only; a split by time needs at least two",
+        ),
+        (
+            {"by": "time", "column": "day", "cutoff": "2014-01-01"},
+            "cutoff '2014-01-01' leaves no row at or after it; 'day' goes from 2013-01-01 00:00:00 to 2013-01-03",
+        ),
+        (
+            {"by": "time", "column": "day", "cutoff": "2013-01-01"},
+            "cutoff '2013-01-01' leaves no row before it; 'day'",
+        ),
+        (
+            {"by": "time", "column": "day", "cutoff": "soon"},
+            r"cutoff 'soon' does not fit time column 'day' \(timestamp",
+        ),
+        ({"by": "time", "column": "n", "cutoff": "soon"}, r"cutoff 'soon' does not fit time column 'n' \(int64\)"),
+        (
+            {"by": "time", "column": "day", "cutoff": "2013-01-02T00:00Z"},
+            "cutoff '2013-01-02T00:00Z' has an offset from UTC, but time",
+        ),
+    ],
+)
+def test_what_cannot_be_split_is_refused_in_one_sentence(parameters, sentence, split, tmp_path):
+    with pytest.raises(UserError, match=f"^{sentence}"):
+        split(FRAME, **parameters)
+    assert not (tmp_path / "split-0").exists() or not list((tmp_path / "split-0").iterdir())
+
+
+def test_one_row_cannot_be_split(split):
+    with pytest.raises(UserError, match="a table of 1 row cannot be split into two sets; expected at least two rows"):
+        split(FRAME.head(1))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(2, 40), min_size=1, max_size=6),
+    st.floats(0.01, 0.99),
+    st.integers(0, 2**32),
+)
+def test_strata_keep_the_share_to_within_a_row_and_are_on_both_sides(sizes, fraction, seed):
+    codes = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    test = assignment.by_class(pa.chunked_array([codes]), "class", fraction, seed)
+    for code, size in enumerate(sizes):
+        chosen = int(test[codes == code].sum())
+        assert 1 <= chosen <= size - 1
+        assert abs(chosen - size * fraction) <= 1
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=60), st.floats(0.01, 0.99), st.integers(0, 2**32))
+def test_groups_stay_whole_and_both_sides_have_rows(groups, fraction, seed):
+    if len(set(groups)) == 1:
+        return
+    test = assignment.by_group(pa.chunked_array([groups]), "group", fraction, seed)
+    assert 0 < test.sum() < len(groups)
+    for group in set(groups):
+        assert len(set(test[np.array(groups) == group])) == 1

@@ -1,0 +1,214 @@
+"""Outputs are whole or not there, metadata are storable, and failures end a step in one sentence."""
+
+import errno
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kubeline.artifacts import _move_files, describe, finite, publish, step
+from kubeline.errors import PlatformError, UserError, listed
+
+ROOT = Path(__file__).parents[1]
+
+
+def content(folder: Path) -> dict[str, str]:
+    """All files under a folder, hidden ones too."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+def test_a_file_appears_when_the_block_ends(tmp_path):
+    with publish(tmp_path / "deep" / "report.md") as partial:
+        partial.write_text("whole")
+        assert not (tmp_path / "deep" / "report.md").exists()
+    assert content(tmp_path) == {"deep/report.md": "whole"}
+
+
+def test_a_folder_replaces_an_earlier_one(tmp_path):
+    for round_ in ("first", "second"):
+        with publish(tmp_path / "model") as partial:
+            partial.mkdir()
+            (partial / f"{round_}.txt").write_text(round_)
+    assert content(tmp_path) == {"model/second.txt": "second"}
+
+
+def test_a_file_replaces_a_folder_and_a_folder_a_file(tmp_path):
+    for kind in ("folder", "file", "folder"):
+        with publish(tmp_path / "output") as partial:
+            if kind == "folder":
+                partial.mkdir()
+                (partial / "a.txt").write_text(kind)
+            else:
+                partial.write_text(kind)
+    assert content(tmp_path) == {"output/a.txt": "folder"}
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_block_that_fails_leaves_what_was_there_before(kind, tmp_path):
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "old.txt").write_text("old")
+
+    def fail() -> None:
+        with publish(tmp_path / "output") as partial:
+            if kind == "folder":
+                partial.mkdir()
+            (partial / "new.txt" if kind == "folder" else partial).write_text("half")
+            raise UserError("no")
+
+    with pytest.raises(UserError, match="no"):
+        fail()
+    assert content(tmp_path) == {"output/old.txt": "old"}
+
+
+def test_a_block_that_creates_nothing_is_an_error_and_removes_nothing(tmp_path):
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "old.txt").write_text("old")
+    with pytest.raises(FileNotFoundError), publish(tmp_path / "output"):
+        pass
+    assert content(tmp_path) == {"output/old.txt": "old"}
+
+
+def test_what_a_killed_step_left_does_not_reach_the_next_one(tmp_path):
+    script = """
+import sys, time
+from kubeline.artifacts import publish
+with publish(sys.argv[1]) as partial:
+    partial.mkdir()
+    (partial / "half.txt").write_text("half")
+    print("written", flush=True)
+    time.sleep(60)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "output")]
+    environment = {"PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "written\n"
+        process.send_signal(signal.SIGKILL)
+    assert content(tmp_path) == {".output.partial/half.txt": "half"}
+    with publish(tmp_path / "output") as partial:
+        assert not partial.exists()
+        partial.mkdir()
+        (partial / "whole.txt").write_text("whole")
+    assert content(tmp_path) == {"output/whole.txt": "whole"}
+
+
+def test_a_folder_can_be_moved_file_by_file_where_it_cannot_be_renamed(tmp_path):
+    (tmp_path / "from" / "deep").mkdir(parents=True)
+    (tmp_path / "from" / "a.txt").write_text("a")
+    (tmp_path / "from" / "deep" / "b.txt").write_text("b")
+    _move_files(tmp_path / "from", tmp_path / "to")
+    assert content(tmp_path) == {"to/a.txt": "a", "to/deep/b.txt": "b"}
+
+
+def test_metadata_are_plain_and_finite(artifact):
+    made = artifact()
+    made.metadata["kept"] = 1
+    values = {
+        "n": np.int64(3),
+        "x": np.float32(0.5),
+        "nan": math.nan,
+        7: [math.inf, np.float64("nan"), 1],
+        "flag": np.True_,
+    }
+    describe(made, {**values, "nested": {"low": -math.inf, "pair": (1, 2.0)}})
+    assert made.metadata == {
+        "kept": 1,
+        "n": 3,
+        "x": 0.5,
+        "7": [None, None, 1],
+        "flag": True,
+        "nested": {"pair": [1, 2.0]},
+    }
+    assert json.loads(json.dumps(made.metadata, allow_nan=False)) == made.metadata
+    assert finite(math.nan) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.EACCES, "cannot use /some/where: permission was denied; give this user access to the path"),
+        (errno.EROFS, "cannot use /some/where: the file system is read-only; choose a writable path"),
+        (errno.EDQUOT, "cannot use /some/where: the disk quota is used up; free some space or ask for more"),
+    ],
+)
+def test_a_broken_machine_is_a_platform_error_of_one_sentence(number, sentence):
+    @step
+    def fail() -> None:
+        raise OSError(number, os.strerror(number), "/some/where")
+
+    with pytest.raises(PlatformError) as caught:
+        fail()
+    assert str(caught.value) == sentence
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_a_full_device_is_a_platform_error():
+    @step
+    def fill() -> None:
+        with open("/dev/full", "wb", buffering=0) as file:
+            file.write(b"x")
+
+    with pytest.raises(PlatformError, match=r"^cannot use the disk: no space is left on the device; free some or ask"):
+        fill()
+
+
+def test_other_errors_of_the_operating_system_stay_what_they_are():
+    @step
+    def fail() -> None:
+        Path("/none/at/all").read_bytes()
+
+    with pytest.raises(FileNotFoundError):
+        fail()
+
+
+def test_a_step_returns_what_its_function_returns_and_keeps_its_name():
+    @step
+    def add(first: int, second: int = 2) -> int:
+        """Add."""
+        return first + second
+
+    assert add(1, second=3) == 4
+    assert (add.__name__, add.__doc__) == ("add", "Add.")
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "last_line", "lines"),
+    [
+        ("UserError('bad input; mend it')", 2, "UserError: bad input; mend it", 1),
+        ("PlatformError('no network; try again')", 3, "PlatformError: no network; try again", 1),
+        (
+            "OSError(28, 'No space left on device')",
+            3,
+            "PlatformError: cannot use the disk: no space is left on the *",
+            1,
+        ),
+        ("ValueError('a bug')", 1, "ValueError: a bug", 5),
+    ],
+)
+def test_a_running_step_ends_with_its_sentence_and_exit_code(raised, code, last_line, lines):
+    script = f"""
+from kubeline.artifacts import step
+from kubeline.errors import PlatformError, UserError
+@step
+def fail():
+    raise {raised}
+fail()
+"""
+    environment = {"PYTHONPATH": str(ROOT / "src"), "_KFP_RUNTIME": "true"}
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert ended.returncode == code
+    assert ended.stderr.splitlines()[-1].startswith(last_line.rstrip("*"))
+    assert len(ended.stderr.splitlines()) >= lines
+    assert (len(ended.stderr.splitlines()) == 1) == (lines == 1)
+
+
+def test_names_in_a_message_are_cut_after_the_twelfth():
+    assert listed(range(3)) == "0, 1, 2"
+    assert listed(range(13)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, …"
