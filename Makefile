@@ -27,7 +27,7 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --no-deps --no-build-isolation --editable .
 # LightGBM needs the system's OpenMP runtime; where there is none, the one that scikit-learn brings serves as well.
 	@$(BIN)/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || \
-	  { mkdir -p $(VENV)/openmp && ln -sf ../lib/python3*/site-packages/scikit_learn.libs/libgomp*.so* $(VENV)/openmp/libgomp.so.1; }
+	  { mkdir -p $(VENV)/openmp && ln -sf "$$(ls $(CURDIR)/$(VENV)/lib/python3*/site-packages/scikit_learn.libs/libgomp*)" $(VENV)/openmp/libgomp.so.1; }
 	@touch $@
 
 demo: setup

@@ -21,7 +21,7 @@ def training(
     name: str,
     columns: list = [],
     where: str = "",
-    schema: str = "",
+    schema_uri: str = "",
     validation_mode: str = "fail",
     split_by: str = "random",
     split_column: str = "",
@@ -64,7 +64,7 @@ def training(
         name: Name of the registered model and of the InferenceService: lower-case letters, digits and '-'.
         columns: The columns to load; empty means all.
         where: A SQL condition; only the rows that meet it are loaded.
-        schema: Path or URI of a reviewed schema to enforce; empty infers one.
+        schema_uri: Path or URI of a reviewed schema to enforce; empty infers one.
         validation_mode: What a broken expectation does: 'fail', 'warn' or 'quarantine'.
         split_by: How test rows are chosen: 'random', 'stratified', 'group' or 'time'.
         split_column: The column that 'stratified', 'group' or 'time' goes by.
@@ -101,7 +101,7 @@ def training(
         retried(never_cached(resources(loaded, "2", "4G"))).set_display_name("Load the table")
 
         validated = validate(
-            dataset=loaded.outputs["dataset"], target=target, schema_uri=schema, mode=validation_mode
+            dataset=loaded.outputs["dataset"], target=target, schema_uri=schema_uri, mode=validation_mode
         ).set_display_name("Validate")
 
         parts = split(

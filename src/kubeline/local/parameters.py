@@ -1,6 +1,7 @@
 """Arguments of a run, checked against the compiled pipeline's own signature before anything starts."""
 
 import difflib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ def signature(pipeline: Path) -> type[BaseModel]:
         if kind is int and isinstance(default, float):
             default = int(default)  # the YAML holds every number as a float
         fields[parameter] = (kind, Field(default, description=description))
-    return create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a parameter may have the name of a Pydantic method
+        return create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
 
 
 def read_parameters(file: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:

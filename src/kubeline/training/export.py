@@ -1,6 +1,8 @@
 """Export to ONNX, and the gate that the two forms of a model agree."""
 
+import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
+# The prefix of a library's classes, and where onnxmltools has their converter.
+_CONVERTERS = {
+    "lightgbm": ("LGBM", "LightGbm", "convert_lightgbm"),
+    "xgboost": ("XGB", "XGBoost", "convert_xgboost"),
+}
 
 
 def to_onnx(pipeline: Any, signature: Signature) -> bytes:
@@ -66,8 +73,6 @@ def to_onnx(pipeline: Any, signature: Signature) -> bytes:
 
 def _register() -> None:
     """Make known to skl2onnx what it cannot convert by itself."""
-    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
-    from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
     from skl2onnx import update_registered_converter
     from skl2onnx.common.shape_calculator import (
         calculate_linear_classifier_output_shapes,
@@ -76,19 +81,23 @@ def _register() -> None:
 
     transformers.register()
     options = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
-    for library, convert in (("lightgbm", convert_lightgbm), ("xgboost", convert_xgboost)):
-        module = __import__(library)
-        prefix = "LGBM" if library == "lightgbm" else "XGB"
-        classifier, regressor = getattr(module, f"{prefix}Classifier"), getattr(module, f"{prefix}Regressor")
+    for library, (prefix, place, function) in _CONVERTERS.items():
+        module = sys.modules.get(library)
+        if module is None:  # then the model is not of this library, and need not wait for its import
+            continue
+        convert = getattr(import_module(f"onnxmltools.convert.{library}.operator_converters.{place}"), function)
         update_registered_converter(
-            classifier,
+            getattr(module, f"{prefix}Classifier"),
             f"Kubeline{prefix}Classifier",
             calculate_linear_classifier_output_shapes,
             convert,
             options=options,
         )
         update_registered_converter(
-            regressor, f"Kubeline{prefix}Regressor", calculate_linear_regressor_output_shapes, convert
+            getattr(module, f"{prefix}Regressor"),
+            f"Kubeline{prefix}Regressor",
+            calculate_linear_regressor_output_shapes,
+            convert,
         )
 
 
