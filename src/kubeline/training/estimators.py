@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubeline.errors import UserError, listed
+from kubeline.errors import PlatformError, UserError, listed
 from kubeline.model_package.signature import Task
 
 if TYPE_CHECKING:
@@ -90,7 +90,13 @@ class Estimator:
 
     def _factory(self, task: Task) -> Any:
         module, name = (self.regressor if task == "regression" else self.classifier).rsplit(".", 1)
-        return getattr(importlib.import_module(module), name)
+        try:
+            return getattr(importlib.import_module(module), name)
+        except OSError as error:  # the library's own shared objects, such as OpenMP's runtime
+            raise PlatformError(
+                f"{self.library} cannot be loaded here ({error}); install what is missing "
+                "(for libgomp.so.1 on Debian: apt-get install libgomp1)"
+            ) from error
 
     def _parameters(self, factory: Any) -> dict[str, Any]:
         """The hyperparameters a user may set, with their defaults."""
