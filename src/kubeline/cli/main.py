@@ -1,6 +1,7 @@
 """The command ``kubeline``."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from kubeline.errors import KubelineError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 a step failed, 2 bad input, 3 a broken world."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end in order, as on Ctrl-C
     try:
         return int(options.command(options))
     except KubelineError as error:

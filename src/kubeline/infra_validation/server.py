@@ -98,7 +98,7 @@ def start(package: ModelPackage, log: Path) -> Iterator[RunningServer]:
     name = f"package-{package.digest[:12]}"  # no other server that might take the port answers for this name
     http_port, grpc_port = _free_ports(2)
     command = [
-        *(sys.executable, "-m", "kubeline.infra_validation.tether", "serving"),
+        *(sys.executable, "-m", "kubeline.tether", "serving"),
         *("--model_dir", str(package.path), "--model_name", name),
         *("--http_port", str(http_port), "--grpc_port", str(grpc_port)),
     ]

@@ -62,13 +62,15 @@ def run(
     result = Run(name, _new_folder(root, name))
     file = result.folder / "arguments.json"
     file.write_text(json.dumps(arguments, indent=2), encoding="utf-8")
-    command = [sys.executable, "-m", "kubeline.local.worker", str(pipeline), str(file), str(result.folder)]
+    worker = ["kubeline.local.worker", str(pipeline), str(file), str(result.folder)]
+    command = [sys.executable, "-m", "kubeline.tether", *worker]
     # PATH: a step's command is `python3`, which must be this environment's
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     # OMP_WAIT_POLICY: candidates train side by side here, and threads that wait by spinning would starve each other
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONUNBUFFERED": "1", "PATH": path}
     with subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
         command,
+        stdin=subprocess.PIPE,  # the tether
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

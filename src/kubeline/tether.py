@@ -1,9 +1,10 @@
 """Runs a module as ``python -m`` does, and ends with the process that started it, even when that one is killed.
 
-    python -m kubeline.infra_validation.tether serving --model_dir …
+    python -m kubeline.tether serving --model_dir …
 
 Standard input is the tether: the parent holds its other end and never writes to it. When the parent is gone, for
-whatever reason, the operating system closes that end, and the wait below is over.
+whatever reason, the operating system closes that end, and the wait below is over. When the module leads a process group
+(``start_new_session=True``), the whole group ends.
 """
 
 import os
@@ -23,6 +24,8 @@ def main() -> None:
 
 def _wait_for_the_end() -> None:
     os.read(sys.stdin.fileno(), 1)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 

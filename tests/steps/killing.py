@@ -1,0 +1,81 @@
+"""Runs a component again and again, killed before each rename of an output in turn.
+
+    python -m tests.steps.killing COMPONENT ARGUMENTS FOLDER
+
+ARGUMENTS is a JSON object of `{"artifacts": {name: [class, path]}, "parameters": {name: value}}` for the inputs. The
+outputs of the clean run go to FOLDER/clean, those of the attempts, each killed once and then run again, to FOLDER/0,
+FOLDER/1, … Prints the number of attempts.
+"""
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from kfp import dsl
+
+
+def main(name: str, arguments: str, folder: str) -> None:
+    """Make the clean run, then an attempt for every rename, and print the number of attempts."""
+    component = getattr(importlib.import_module(f"components.{name}.component"), name)
+    given, base = json.loads(arguments), Path(folder)
+    assert _run(component, given, base, kill_before=None) == 0
+    (base / "out").rename(base / "clean")
+    attempt = 0
+    while _run(component, given, base, kill_before=attempt) == signal.SIGKILL:
+        assert _run(component, given, base, kill_before=None) == 0
+        (base / "out").rename(base / str(attempt))
+        attempt += 1
+    shutil.rmtree(base / "out")
+    print(attempt)
+
+
+def _run(component: Any, given: dict[str, Any], base: Path, kill_before: int | None) -> int:
+    """Run in a child process, so that imports are paid once; returns the signal that ended it, or 0."""
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+        return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if kill_before is not None:
+        _kill_before_rename(kill_before, base / "out")
+    artifacts = {
+        key: getattr(dsl, kind)(name=key, uri=path, metadata=metadata)
+        for key, (kind, path, metadata) in given["artifacts"].items()
+    }
+    outputs = {
+        key: getattr(dsl, output.type.split("@")[0].removeprefix("system."))(
+            name=key, uri=str(base / "out" / key), metadata={}
+        )
+        for key, output in component.component_spec.outputs.items()
+        if output.type.startswith("system.")
+    }
+    try:
+        component.python_func(**artifacts, **outputs, **given["parameters"])
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def _kill_before_rename(number: int, folder: Path) -> None:
+    seen = 0
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal seen
+        if event == "os.rename" and str(arguments[1]).startswith(str(folder)):
+            if seen == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            seen += 1
+
+    sys.addaudithook(hook)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
