@@ -13,6 +13,7 @@ def monitoring(
     reference: str,
     columns: list = [],
     where: str = "",
+    types: dict = {},
     exclude: list = [],
     tracking_uri: str = "",
 ):
@@ -25,12 +26,13 @@ def monitoring(
         reference: The model to compare with: a package's path or URI, or models:/name@alias.
         columns: The columns to load; empty means all.
         where: A SQL condition; only the rows that meet it are loaded.
+        types: Types of columns that are not to be inferred: column to text, integer, number, boolean or time.
         exclude: Columns that are not judged, such as the month: a window of one month never has the year's.
         tracking_uri: MLflow registry of `reference`; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
     """
     told = with_channels(never_cached(notify(title=f"monitoring {reference}"))).set_display_name("Notify")
     with dsl.ExitHandler(told, name="monitoring"):
-        loaded = load(source=data, columns=columns, where=where)
+        loaded = load(source=data, columns=columns, where=where, types=types)
         retried(never_cached(resources(loaded, "2", "4G"))).set_display_name("Load the window")
 
         checked = drift_check(

@@ -21,6 +21,7 @@ def training(
     name: str,
     columns: list = [],
     where: str = "",
+    types: dict = {},
     schema_uri: str = "",
     validation_mode: str = "fail",
     split_by: str = "random",
@@ -64,6 +65,7 @@ def training(
         name: Name of the registered model and of the InferenceService: lower-case letters, digits and '-'.
         columns: The columns to load; empty means all.
         where: A SQL condition; only the rows that meet it are loaded.
+        types: Types of columns that are not to be inferred: column to text, integer, number, boolean or time.
         schema_uri: Path or URI of a reviewed schema to enforce; empty infers one.
         validation_mode: What a broken expectation does: 'fail', 'warn' or 'quarantine'.
         split_by: How test rows are chosen: 'random', 'stratified', 'group' or 'time'.
@@ -97,7 +99,7 @@ def training(
     """
     told = with_channels(never_cached(notify(title=f"training {name}"))).set_display_name("Notify")
     with dsl.ExitHandler(told, name="training"):
-        loaded = load(source=data, columns=columns, where=where)
+        loaded = load(source=data, columns=columns, where=where, types=types)
         retried(never_cached(resources(loaded, "2", "4G"))).set_display_name("Load the table")
 
         validated = validate(
