@@ -1,6 +1,6 @@
 """The artifacts of `evaluate` except the report, written from an evaluation."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,16 +10,14 @@ from kubeline.artifacts import Artifact, describe, publish
 from kubeline.data.dataset import write_dataset
 from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.curves import confusion, roc
+from kubeline.evaluation.findings import Contender, Evaluation
 from kubeline.evaluation.slices import Slice, worst
 from kubeline.model_package.blessing import Blessing
-
-if TYPE_CHECKING:
-    from kubeline.evaluation.evaluate import Contender, Evaluation
 
 _MOST_CLASSES = 50  # of a confusion matrix in metadata and on a page
 
 
-def prediction_table(evaluation: "Evaluation") -> pd.DataFrame:
+def prediction_table(evaluation: Evaluation) -> pd.DataFrame:
     """One row for each test row, in their order, the unlabelled ones included.
 
     Columns: ``row`` (position in the test table), ``target`` (missing where unknown), ``prediction``,
@@ -37,14 +35,14 @@ def prediction_table(evaluation: "Evaluation") -> pd.DataFrame:
     return frame
 
 
-def _add(frame: pd.DataFrame, contender: "Contender", prefix: str) -> None:
+def _add(frame: pd.DataFrame, contender: Contender, prefix: str) -> None:
     frame[f"{prefix}prediction"] = contender.predictions.values
     if contender.predictions.probabilities is not None:
         for position, name in enumerate(contender.package.signature.classes or ()):
             frame[f"{prefix}probability.{name}"] = contender.predictions.probabilities[:, position]
 
 
-def write_predictions(artifact: Artifact, evaluation: "Evaluation") -> None:
+def write_predictions(artifact: Artifact, evaluation: Evaluation) -> None:
     """Write the prediction table as a dataset."""
     table = pa.Table.from_pandas(prediction_table(evaluation), preserve_index=False)
     source = f"predictions of package {evaluation.model.package.digest[:12]}"
@@ -52,7 +50,7 @@ def write_predictions(artifact: Artifact, evaluation: "Evaluation") -> None:
         write_dataset(artifact, table.schema, table.to_batches(), folder, source)
 
 
-def summary(evaluation: "Evaluation") -> dict[str, float]:
+def summary(evaluation: Evaluation) -> dict[str, float]:
     """The figures of the evaluation as flat names: ``roc_auc``, ``roc_auc_lower``, ``champion_roc_auc``, …"""
     found: dict[str, float] = {"rows": float(evaluation.known.sum())}
     for name, interval in evaluation.metrics.items():
@@ -65,12 +63,12 @@ def summary(evaluation: "Evaluation") -> dict[str, float]:
     return found
 
 
-def log_metrics(artifact: Artifact, evaluation: "Evaluation") -> None:
+def log_metrics(artifact: Artifact, evaluation: Evaluation) -> None:
     """Put the finite figures into the metadata of a `Metrics` artifact, which the UI shows."""
     describe(artifact, summary(evaluation))
 
 
-def log_classification(artifact: Any, evaluation: "Evaluation") -> None:
+def log_classification(artifact: Any, evaluation: Evaluation) -> None:
     """Put the confusion matrix and, for a binary task, the ROC curve into a `ClassificationMetrics` artifact."""
     scored = evaluation.model.scored
     if 0 < len(scored.classes) <= _MOST_CLASSES:
@@ -80,7 +78,7 @@ def log_classification(artifact: Any, evaluation: "Evaluation") -> None:
         artifact.log_roc_curve(fpr, tpr, threshold)
 
 
-def write_blessing(artifact: Artifact, evaluation: "Evaluation", test: dict[str, Any]) -> None:
+def write_blessing(artifact: Artifact, evaluation: Evaluation, test: dict[str, Any]) -> None:
     """Write the verdict on this package with the evidence for it."""
     decision = evaluation.decision
     found = worst(evaluation.slices, evaluation.metric)

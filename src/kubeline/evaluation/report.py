@@ -1,21 +1,19 @@
 """The evaluation report: the verdict first, then what it rests on."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
 from kubeline.evaluation import plots
 from kubeline.evaluation.calibration import reliability
+from kubeline.evaluation.comparison import Comparison
+from kubeline.evaluation.findings import Evaluation, Settings
+from kubeline.evaluation.gate import Decision
 from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.slices import Slice, ranked
 from kubeline.reports import Report, facts, figure, table, text, verdict
 from kubeline.reports.page import Tone
-
-if TYPE_CHECKING:
-    from kubeline.evaluation.comparison import Comparison
-    from kubeline.evaluation.evaluate import Evaluation, Settings
-    from kubeline.evaluation.gate import Decision
 
 _TONES: dict[str, Tone] = {"promote": "good", "hold": "bad", "inconclusive": "warn"}
 _OUTCOMES = {"pass": "✓ pass", "fail": "✗ fail", "unclear": "? unclear"}
@@ -23,7 +21,7 @@ _MOST_CLASSES = 25  # drawn in a confusion matrix
 _ROWS = 15  # of a table of slices
 
 
-def page(evaluation: "Evaluation", test: dict[str, Any]) -> Report:
+def page(evaluation: Evaluation, test: dict[str, Any]) -> Report:
     """The report of an evaluation; `test` is the metadata of the test table."""
     signature = evaluation.model.package.signature
     report = Report(
@@ -47,7 +45,7 @@ def page(evaluation: "Evaluation", test: dict[str, Any]) -> Report:
     return report
 
 
-def _headline(decision: "Decision") -> list[str]:
+def _headline(decision: Decision) -> list[str]:
     """What decided; when everything passed, the two checks that a reader looks for first."""
     if decision.verdict != "promote":
         return decision.reasons
@@ -55,7 +53,7 @@ def _headline(decision: "Decision") -> list[str]:
     return [f"all {len(decision.checks)} checks pass", *first]
 
 
-def _facts(evaluation: "Evaluation", test: dict[str, Any]) -> Markup:
+def _facts(evaluation: Evaluation, test: dict[str, Any]) -> Markup:
     model, settings = evaluation.model.package, evaluation.settings
     unlabelled = int((~evaluation.known).sum())
     found = {
@@ -72,14 +70,14 @@ def _facts(evaluation: "Evaluation", test: dict[str, Any]) -> Markup:
     return facts(found)
 
 
-def _rule(settings: "Settings") -> str:
+def _rule(settings: Settings) -> str:
     allowed = f"at most {settings.margin:.2%} of the champion's value may be lost"
     if settings.rule == "superior":
         return f"superior: better than the champion over the whole interval; in a slice {allowed}"
     return f"non_inferior: {allowed}, overall and in a slice"
 
 
-def _champion(evaluation: "Evaluation") -> str:
+def _champion(evaluation: Evaluation) -> str:
     champion = evaluation.champion
     if champion is None:
         return (
@@ -92,7 +90,7 @@ def _champion(evaluation: "Evaluation") -> str:
     )
 
 
-def _gate(evaluation: "Evaluation") -> Markup:
+def _gate(evaluation: Evaluation) -> Markup:
     return table(
         ["Check", "Outcome", "Finding"],
         [(check.name, _OUTCOMES[check.outcome], check.sentence) for check in evaluation.decision.checks],
@@ -100,7 +98,7 @@ def _gate(evaluation: "Evaluation") -> Markup:
     )
 
 
-def _metrics(evaluation: "Evaluation") -> list[Markup]:
+def _metrics(evaluation: Evaluation) -> list[Markup]:
     task, comparisons = evaluation.model.scored.task, evaluation.comparisons
     columns = ["Metric", f"Model [{evaluation.settings.confidence:.0%} interval]"]
     if comparisons is not None:
@@ -125,7 +123,7 @@ def _metrics(evaluation: "Evaluation") -> list[Markup]:
     return blocks
 
 
-def _beside(comparison: "Comparison") -> list[Any]:
+def _beside(comparison: Comparison) -> list[Any]:
     mark = " ✱" if comparison.p_value < 0.05 else ""
     difference = _whole(comparison.difference.written(sign=True))
     return [comparison.other, difference, _whole(comparison.p_words + mark), comparison.method]
@@ -136,7 +134,7 @@ def _whole(words: str) -> str:
     return words.replace(" ", "\u00a0")
 
 
-def _classification(report: Report, evaluation: "Evaluation") -> None:
+def _classification(report: Report, evaluation: Evaluation) -> None:
     model = evaluation.model.scored
     champion = None if evaluation.champion is None else evaluation.champion.scored
     if "roc_auc" in evaluation.metrics:
@@ -168,7 +166,7 @@ def _classification(report: Report, evaluation: "Evaluation") -> None:
     report.add("Classes", *blocks)
 
 
-def _classes(evaluation: "Evaluation") -> Markup:
+def _classes(evaluation: Evaluation) -> Markup:
     """Precision, recall and F1 of each class, at the threshold that is served."""
     scored = evaluation.model.scored
     size = len(scored.classes)
@@ -198,7 +196,7 @@ def _residuals_caption() -> str:
     )
 
 
-def _slices(evaluation: "Evaluation") -> list[Markup]:
+def _slices(evaluation: Evaluation) -> list[Markup]:
     metric, slices = evaluation.metric, evaluation.slices
     judged = [part for part in slices if part.estimate is not None]
     worst_first = ranked(judged, metric)
@@ -221,7 +219,7 @@ def _slices(evaluation: "Evaluation") -> list[Markup]:
     ]
 
 
-def _slices_note(evaluation: "Evaluation") -> str:
+def _slices_note(evaluation: Evaluation) -> str:
     judged = [part for part in evaluation.slices if part.estimate is not None]
     undefined = [part.name for part in evaluation.slices if part.undefined]
     return (
@@ -245,7 +243,7 @@ def _slice_row(part: Slice) -> list[Any]:
     return [*row, ", ".join(flags)]
 
 
-def _importance(evaluation: "Evaluation") -> list[Markup]:
+def _importance(evaluation: Evaluation) -> list[Markup]:
     if not evaluation.importances:
         return [text(f"{evaluation.metric.label} is not defined on the rows looked at.")]
     idle = [one.feature for one in evaluation.importances if one.loss <= 2 * one.spread]
@@ -256,7 +254,7 @@ def _importance(evaluation: "Evaluation") -> list[Markup]:
     return blocks
 
 
-def _method(evaluation: "Evaluation") -> str:
+def _method(evaluation: Evaluation) -> str:
     settings = evaluation.settings
     words = (
         f"Intervals: percentiles of {settings.replicates:,} replicates of the binned Poisson bootstrap, seed "

@@ -1,0 +1,107 @@
+"""What is asked of an evaluation and what it found out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import pandas as pd
+
+from kubeline.errors import UserError, listed
+from kubeline.evaluation.bootstrap import Interval
+from kubeline.evaluation.comparison import Comparison
+from kubeline.evaluation.gate import Decision, Rule
+from kubeline.evaluation.importance import Importance
+from kubeline.evaluation.metrics import Metric
+from kubeline.evaluation.scored import Array, Scored
+from kubeline.evaluation.scoring import Agreement
+from kubeline.evaluation.slices import Slice
+from kubeline.model_package.package import ModelPackage
+from kubeline.model_package.predictor import Predictions, Predictor
+
+NoChampion = Literal["promote", "hold"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of the component, checked; see `components/evaluate`."""
+
+    metric: str = ""
+    slices: tuple[str, ...] = ()
+    thresholds: Mapping[str, Any] | None = None
+    rule: Rule = "non_inferior"
+    margin: float = 0.01
+    no_champion: NoChampion = "promote"
+    min_rows: int = 100
+    min_slice_rows: int = 100
+    confidence: float = 0.95
+    replicates: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.rule in get_args(Rule), "rule", self.rule, f"one of: {listed(get_args(Rule))}")
+        _require(
+            self.no_champion in get_args(NoChampion),
+            "no_champion",
+            self.no_champion,
+            f"one of: {listed(get_args(NoChampion))}",
+        )
+        _require(0 <= self.margin < 1, "margin", self.margin, "a share of the champion's value from 0 up to 1")
+        _require(0.5 <= self.confidence < 1, "confidence", self.confidence, "a share such as 0.95")
+        _require(self.replicates >= 100, "replicates", self.replicates, "at least 100")
+        _require(self.min_rows >= 1, "min_rows", self.min_rows, "at least 1")
+        _require(self.min_slice_rows >= 1, "min_slice_rows", self.min_slice_rows, "at least 1")
+
+
+def _require(right: bool, name: str, given: object, expected: str) -> None:
+    if not right:
+        raise UserError(f"{name} is {given!r}; expected {expected}")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A package, and what it answers for every test row and beside the labels of the labelled ones."""
+
+    package: ModelPackage
+    predictor: Predictor
+    inputs: dict[str, Array]
+    predictions: Predictions
+    scored: Scored
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that was found out; the outputs are written from it.
+
+    Attributes:
+        settings: What was asked for.
+        metric: The metric that decides.
+        test: All test rows.
+        known: (n,) True for the rows with a label; only they are judged.
+        model: The model judged.
+        champion: What it is compared with, if there is one.
+        champion_reference: How the user named it.
+        metrics: Each defined metric with its interval.
+        undefined: Why the others are not defined.
+        comparisons: The model beside the champion, by metric; None without a champion.
+        dummy: The model beside a constant guess; None when the deciding metric is not defined.
+        slices: The metric in slices.
+        importances: What each feature is worth.
+        agreement: ONNX beside scikit-learn, on all test rows.
+        decision: The verdict and why.
+    """
+
+    settings: Settings
+    metric: Metric
+    test: pd.DataFrame
+    known: Array
+    model: Contender
+    champion: Contender | None
+    champion_reference: str
+    metrics: dict[str, Interval]
+    undefined: dict[str, str]
+    comparisons: dict[str, Comparison] | None
+    dummy: Comparison | None
+    slices: list[Slice]
+    importances: list[Importance]
+    agreement: Agreement
+    decision: Decision
