@@ -1,14 +1,12 @@
 """The report of the check, for people."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kubeline.artifacts import Artifact
+from kubeline.infra_validation.findings import Findings
 from kubeline.infra_validation.golden import GoldenRows
 from kubeline.model_package import Blessing
 from kubeline.reports import Report, facts, table, text, verdict
-
-if TYPE_CHECKING:
-    from kubeline.infra_validation.validate import Findings
 
 _SHOWN = 5  # rows that differ
 
@@ -16,7 +14,7 @@ _SHOWN = 5  # rows that differ
 def write_report(
     report: Artifact,
     golden: GoldenRows,
-    findings: "Findings",
+    findings: Findings,
     blessing: Blessing,
     limits: dict[str, float],
 ) -> None:
@@ -46,7 +44,7 @@ def write_report(
     page.write(report.path)
 
 
-def _server_facts(findings: "Findings", limits: dict[str, float]) -> dict[str, Any]:
+def _server_facts(findings: Findings, limits: dict[str, float]) -> dict[str, Any]:
     memory = findings.peak_memory_bytes
     return {
         "ready after": _seconds(findings.ready_seconds),
@@ -56,7 +54,7 @@ def _server_facts(findings: "Findings", limits: dict[str, float]) -> dict[str, A
     }
 
 
-def _answers(findings: "Findings", limits: dict[str, float]) -> Any:
+def _answers(findings: Findings, limits: dict[str, float]) -> Any:
     rows = [
         (
             result.protocol,
@@ -73,7 +71,7 @@ def _answers(findings: "Findings", limits: dict[str, float]) -> Any:
     return table(columns, rows, note)
 
 
-def _differing(golden: GoldenRows, findings: "Findings", tolerance: float) -> list[list[Any]]:
+def _differing(golden: GoldenRows, findings: Findings, tolerance: float) -> list[list[Any]]:
     rows: list[list[Any]] = []
     for result in findings.protocols:
         if result.comparison is None:
