@@ -1,18 +1,14 @@
 """The page about one training."""
 
-from typing import TYPE_CHECKING
+from markupsafe import Markup
 
+from kubeline.model_package.package import ModelPackage
 from kubeline.reports import Report, facts, figure, table, text, verdict
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
-    from kubeline.model_package.package import ModelPackage
-    from kubeline.training.train import Settings, Trained
-    from kubeline.training.tuning import Tuning
+from kubeline.training.trained import Settings, Trained
+from kubeline.training.tuning import Tuning
 
 
-def render(trained: "Trained", package: "ModelPackage", settings: "Settings") -> Report:
+def render(trained: Trained, package: ModelPackage, settings: Settings) -> Report:
     """Validation metrics, parity, features, tuning, and what made the model."""
     signature = trained.signature
     page = Report(f"Training of {signature.target}", f"{signature.task}, {settings.estimator}")
@@ -26,7 +22,7 @@ def render(trained: "Trained", package: "ModelPackage", settings: "Settings") ->
     return page
 
 
-def _validation(trained: "Trained") -> "list[Markup]":
+def _validation(trained: Trained) -> list[Markup]:
     how = "the last rows by time" if trained.table.times is not None else "random rows"
     if trained.table.groups is not None:
         how = "whole groups"
@@ -40,7 +36,7 @@ def _validation(trained: "Trained") -> "list[Markup]":
     return [text(words), table(["metric", "value"], sorted(trained.metrics.items()))]
 
 
-def _parity(trained: "Trained") -> "Markup":
+def _parity(trained: Trained) -> Markup:
     parity = trained.parity
     kind = "probabilities" if trained.signature.classes is not None else "predictions, relative to their size,"
     return verdict(
@@ -50,7 +46,7 @@ def _parity(trained: "Trained") -> "Markup":
     )
 
 
-def _features(trained: "Trained") -> "list[Markup]":
+def _features(trained: Trained) -> list[Markup]:
     rows = []
     for feature in trained.signature.features:
         column = trained.table.raw.column(feature.name)
@@ -61,7 +57,7 @@ def _features(trained: "Trained") -> "list[Markup]":
     return blocks + [text(note[0].upper() + note[1:] + ".") for note in trained.notes]
 
 
-def _tuning(tuning: "Tuning", score_name: str) -> "list[Markup]":
+def _tuning(tuning: Tuning, score_name: str) -> list[Markup]:
     from kubeline.reports.plots import axes
 
     drawing, [axis] = axes(width=6.0)
@@ -80,7 +76,7 @@ def _tuning(tuning: "Tuning", score_name: str) -> "list[Markup]":
     return [figure(drawing, caption), table(["trial", score_name, "parameters"], rows[:10], "The ten best trials.")]
 
 
-def _origin(package: "ModelPackage") -> dict[str, object]:
+def _origin(package: ModelPackage) -> dict[str, object]:
     manifest = package.manifest
     return {
         "package digest": package.digest,

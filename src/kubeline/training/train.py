@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,74 +17,20 @@ import pandas as pd
 
 from kubeline.artifacts import Artifact, describe, finite, publish, step
 from kubeline.data.dataset import DatasetWriter, iter_batches, open_dataset
-from kubeline.errors import UserError, listed
+from kubeline.errors import UserError
 from kubeline.model_package import package as files
-from kubeline.model_package.manifest import Parity
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.signature import Feature, Kind, Signature
-from kubeline.training import calibration, estimators, metrics, preprocessing
+from kubeline.training import estimators, metrics, preprocessing
 from kubeline.training.fitting import Recipe, calibrate, predict
 from kubeline.training.golden import golden_rows
 from kubeline.training.holdout import hold_out
+from kubeline.training.report import render
 from kubeline.training.table import Roles, Table, read
+from kubeline.training.trained import Settings, Trained
 from kubeline.training.tuning import Tuning, tune
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The parameters of :func:`run` that are not names of columns."""
-
-    task: str
-    estimator: str
-    params: Mapping[str, Any]
-    balanced: bool
-    calibration: str
-    tuning_trials: int
-    tuning_minutes: float
-    folds: int
-    validation_fraction: float
-    tolerance: float
-    seed: int
-
-    def check(self) -> None:
-        """Raise a :class:`UserError` for a value that is not allowed."""
-        estimators.find(self.estimator)
-        if self.calibration not in calibration.METHODS:
-            raise UserError(
-                f"calibration '{self.calibration}' is not known; choose one of: {listed(calibration.METHODS)}"
-            )
-        if not 0 < self.validation_fraction < 1:
-            raise UserError(f"validation_fraction is {self.validation_fraction:g}; expected a share between 0 and 1")
-        if self.tuning_trials < 0:
-            raise UserError(f"tuning_trials is {self.tuning_trials}; expected 0 (no tuning) or more")
-        if not self.tuning_minutes > 0:
-            raise UserError(f"tuning_minutes is {self.tuning_minutes:g}; expected more than 0")
-        if not self.tolerance > 0:
-            raise UserError(f"tolerance is {self.tolerance:g}; expected more than 0")
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed is {self.seed}; expected a whole number from 0 to 4294967295")
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A fitted model and what was found out about it, before anything is written."""
-
-    table: Table
-    signature: Signature
-    model: Any
-    onnx: bytes
-    held: Array  # positions of the held-out rows
-    predictions: Predictions  # of ONNX, for the held-out rows
-    parity: Parity
-    metrics: dict[str, float]
-    score_name: str
-    score: float
-    params: dict[str, Any]
-    tuning: Tuning | None
-    rows: int  # learned from
-    notes: list[str]
 
 
 @step
@@ -117,8 +62,6 @@ def run(
     Raises:
         UserError: one sentence about what in the table or the parameters is wrong; nothing is written then.
     """
-    from kubeline.training.report import render
-
     roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
     settings = Settings(
         task, estimator, params or {}, balanced, calibration, tuning_trials, tuning_minutes, folds,
