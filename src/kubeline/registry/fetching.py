@@ -10,7 +10,8 @@ from typing import Any
 
 from kubeline.artifacts import publish
 from kubeline.errors import KubelineError, PlatformError, UserError
-from kubeline.registry.interface import open_registry, parse_reference, without_secrets
+from kubeline.registry.interface import parse_reference, without_secrets
+from kubeline.registry.opening import open_registry
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 

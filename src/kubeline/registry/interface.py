@@ -91,22 +91,6 @@ class Registry(Protocol):
         ...
 
 
-def open_registry(tracking_uri: str = "") -> Registry:
-    """Open the registry at a tracking URI (today: MLflow at any URI that MLflow knows).
-
-    Args:
-        tracking_uri: where it is; empty for the environment variable ``MLFLOW_TRACKING_URI``, else the file
-            ``mlflow.db`` in the working directory, which is also where ``mlflow ui`` looks.
-
-    Raises:
-        UserError: when a step on a cluster is given no tracking URI.
-        PlatformError: when it cannot be reached.
-    """
-    from kubeline.registry.mlflow_registry import MLflowRegistry
-
-    return MLflowRegistry(tracking_uri)
-
-
 def without_secrets(text: str) -> str:
     """The same text with the credentials and the query of every URI in it left out, fit for a log."""
     return re.sub(r"(\w://[^\s'\"?]+)\?[^\s'\")]+", r"\1?***", re.sub(r"://[^/@\s'\"]+@", "://***@", text))

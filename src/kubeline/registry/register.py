@@ -18,9 +18,9 @@ from kubeline.registry.interface import (
     Submission,
     check_alias,
     check_name,
-    open_registry,
     without_secrets,
 )
+from kubeline.registry.opening import open_registry
 
 logger = logging.getLogger(__name__)
 
