@@ -72,6 +72,12 @@ def test_a_failing_step_ends_with_its_own_sentence_and_the_exit_handler_still_ru
     assert "Traceback" not in log.split("limit is -1")[0]  # a user error is no traceback
 
 
+def test_a_failing_step_is_not_tried_again_on_a_laptop(run) -> None:
+    _, _, folder = run("--set", "limit=-1")
+    log = (folder / "log.txt").read_text(encoding="utf-8")
+    assert log.count('Loading KFP component "judge"') == 1
+
+
 def test_a_wrong_parameter_stops_before_anything_runs(
     toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

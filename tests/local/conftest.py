@@ -55,6 +55,7 @@ def toy(sizes: list = [{"size": 1}, {"size": 9}], limit: int = 5, title: str = "
         with dsl.ParallelFor(sizes) as item:
             made = make(size=item.size)
         judged = judge(models=dsl.Collected(made.outputs["model"]), limit=limit)
+        judged.set_retry(num_retries=2, backoff_duration="100s")
         with dsl.If(judged.outputs["Output"] == "big"):
             celebrate()
 
