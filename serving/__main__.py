@@ -1,6 +1,7 @@
 """The command ``python -m serving``."""
 
 import argparse
+import os
 import socket
 import sys
 import warnings
@@ -21,7 +22,7 @@ def main() -> int:
         without a verified model.
     """
     args = _arguments()
-    model = PackageModel(args.model_name, args.model_dir, threads=args.onnx_threads)
+    model = PackageModel(args.model_name, args.model_dir, threads=args.onnx_threads, digest=args.package_digest)
     try:
         _require_free(args.http_port, args.grpc_port)
         model.load()
@@ -44,6 +45,11 @@ def _arguments() -> argparse.Namespace:
         type=int,
         default=1,
         help="Threads for one prediction; requests run side by side, so that 1 serves most models best.",
+    )
+    parser.add_argument(
+        "--package_digest",
+        default=os.environ.get("KUBELINE_PACKAGE_DIGEST", ""),
+        help="Serve no other package than the one with this digest (KUBELINE_PACKAGE_DIGEST; empty: any).",
     )
     args = parser.parse_args()
     if args.workers != 1:

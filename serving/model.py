@@ -30,12 +30,14 @@ class PackageModel(Model):
         name: of the model in URLs.
         folder: the model package.
         threads: that ONNX Runtime takes for one prediction.
+        digest: of the only package that may be served; empty for any.
     """
 
-    def __init__(self, name: str, folder: Path, threads: int = 1):
+    def __init__(self, name: str, folder: Path, threads: int = 1, digest: str = ""):
         super().__init__(name)
         self.folder = folder
         self.threads = threads
+        self.digest = digest
         self.version = ""
         self._predictor: Predictor
         self._outputs: list[InferOutput] = []
@@ -44,9 +46,15 @@ class PackageModel(Model):
         """Verify the package, load it, and let it answer one row of missing values.
 
         Raises:
-            UserError: when a file of the package is missing or was changed, or the model cannot be loaded.
+            UserError: when a file of the package is missing or was changed, it is another package than the blessed one,
+                or the model cannot be loaded.
         """
         package = ModelPackage.open(self.folder)
+        if self.digest and package.digest != self.digest:
+            raise UserError(
+                f"the package at '{self.folder}' is {package.digest[:12]}, but {self.digest[:12]} was blessed for this "
+                "deployment; deploy this package with blessings of its own, or correct the storage URI"
+            )
         try:
             self._predictor = package.predictor(threads=self.threads)
             self._outputs = self._tensors(self._predict({name: [None] for name in self.signature.names}))

@@ -8,7 +8,7 @@ import pytest
 
 from kubeline.errors import PlatformError, UserError
 from kubeline.rollout.client import Cluster, ConflictError
-from kubeline.rollout.inference_service import PACKAGE_DIGEST, Service, render
+from kubeline.rollout.inference_service import DIGEST_VARIABLE, PACKAGE_DIGEST, Service, render
 from tests.rollout.api_server import ApiServer, Reply, status
 
 KEY = ("default", "flights")
@@ -52,7 +52,11 @@ def test_only_what_differs_is_sent_as_a_merge_patch_with_the_version_that_was_re
     assert content_type == "application/merge-patch+json"
     assert body == {
         "metadata": {"annotations": {PACKAGE_DIGEST: "b" * 64}, "resourceVersion": read},
-        "spec": {"predictor": {"model": {"storageUri": "s3://models/b"}}},
+        "spec": {
+            "predictor": {
+                "model": {"storageUri": "s3://models/b", "env": [{"name": DIGEST_VARIABLE, "value": "b" * 64}]}
+            }
+        },
     }
     assert server.objects[KEY]["spec"]["predictor"]["nodeSelector"] == {"disk": "ssd"}  # what others set stays
 

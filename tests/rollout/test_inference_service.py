@@ -34,10 +34,27 @@ def test_the_simplest_service_says_what_is_served_and_from_where() -> None:
                     "runtime": "kubeline",
                     "protocolVersion": "v2",
                     "storageUri": "s3://models/flights",
+                    "env": [{"name": "KUBELINE_PACKAGE_DIGEST", "value": "d" * 64}],
                 },
             }
         },
     }
+
+
+def test_overrides_cannot_take_the_blessed_digest_from_the_model_server() -> None:
+    for env in ([], None, [{"name": "KUBELINE_PACKAGE_DIGEST", "value": "e" * 64}]):
+        overrides = {"spec": {"predictor": {"model": {"env": env}}}}
+        model = render(service(), overrides)["spec"]["predictor"]["model"]
+        assert model["env"] == [{"name": "KUBELINE_PACKAGE_DIGEST", "value": "d" * 64}]
+
+
+def test_another_model_format_is_served_by_a_server_that_knows_no_digest() -> None:
+    assert "env" not in render(service(model_format="sklearn"))["spec"]["predictor"]["model"]
+
+
+def test_an_env_that_is_no_list_of_mappings_is_refused() -> None:
+    with pytest.raises(UserError, match=r"expected a list of \{name, value\} mappings"):
+        render(service(), {"spec": {"predictor": {"model": {"env": {"THREADS": "2"}}}}})
 
 
 def test_every_setting_has_its_place() -> None:
@@ -90,7 +107,7 @@ def test_overrides_merge_replace_and_remove_and_their_integers_are_integers_agai
     assert predictor["timeout"] == 60
     assert isinstance(predictor["timeout"], int)
     assert predictor["nodeSelector"] == {"disk": "ssd"}
-    assert predictor["model"]["env"] == [{"name": "THREADS", "value": "2"}]
+    assert {"name": "THREADS", "value": "2"} in predictor["model"]["env"]
     assert predictor["model"]["resources"] == {"limits": {"memory": "1Gi"}, "requests": {"cpu": 0.5}}
     assert predictor["model"]["storageUri"] == "s3://models/flights"
 

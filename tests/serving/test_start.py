@@ -44,6 +44,21 @@ def test_a_tampered_package_never_becomes_ready(tmp_path: Path) -> None:
         server.wait_until_ready(time.monotonic(), timeout_seconds=60)
 
 
+def test_another_package_than_the_blessed_one_is_refused(tmp_path: Path) -> None:
+    package = write_tiny_package(tmp_path / "package")
+    ended = serve(tmp_path / "package", "--package_digest", "0" * 64)
+    assert ended.returncode == 2
+    assert f"is {package.digest[:12]}, but 000000000000 was blessed for this deployment" in ended.stderr
+
+
+def test_the_blessed_package_is_served_when_its_digest_is_asked_for(tmp_path: Path) -> None:
+    package = write_tiny_package(tmp_path / "package")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("KUBELINE_PACKAGE_DIGEST", package.digest)
+        with start(package, tmp_path / "log") as server:
+            server.wait_until_ready(time.monotonic(), timeout_seconds=60)
+
+
 def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
     ended = serve(tmp_path)
     assert ended.returncode == 2

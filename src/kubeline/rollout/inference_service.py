@@ -17,6 +17,7 @@ GROUP, VERSION, PLURAL, KIND = "serving.kserve.io", "v1beta1", "inferenceservice
 
 ANNOTATION = "kubeline.dev/"
 PACKAGE_DIGEST = f"{ANNOTATION}package-digest"
+DIGEST_VARIABLE = "KUBELINE_PACKAGE_DIGEST"  # the model server serves no other package
 
 Manifest = dict[str, Any]
 
@@ -113,7 +114,18 @@ def render(service: Service, overrides: Mapping[str, Any] | None = None) -> Mani
     }
     changed: Manifest = whole_numbers(merge(manifest, overrides or {}))
     _check_fixed(manifest, changed)
+    if service.model_format == "kubeline":
+        _pin(changed["spec"]["predictor"]["model"], service.package_digest)
     return changed
+
+
+def _pin(model: dict[str, Any], digest: str) -> None:
+    """Let the model server refuse every other package, whatever lies at the storage URI by then."""
+    given = model.get("env", [])
+    if not isinstance(given, list) or not all(isinstance(variable, Mapping) for variable in given):
+        raise UserError(f"overrides sets the model's env to {given!r}; expected a list of {{name, value}} mappings")
+    others = [variable for variable in given if variable.get("name") != DIGEST_VARIABLE]
+    model["env"] = [{"name": DIGEST_VARIABLE, "value": digest}, *others]
 
 
 def kserve_uri(uri: str) -> str:
