@@ -73,6 +73,22 @@ def test_a_killed_training_leaves_nothing_and_its_rerun_gives_the_same_package(d
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "model", "report"]
 
 
+@pytest.mark.parametrize(
+    ("estimator", "params"),
+    [
+        ("hist_gradient_boosting", {"max_iter": 5, "learning_rate": 0.2}),
+        ("lightgbm", {"n_estimators": 5, "learning_rate": 0.2, "reg_lambda": 1.0}),
+        ("xgboost", {"n_estimators": 5, "learning_rate": 0.2, "reg_lambda": 1.0}),
+    ],
+)
+def test_the_order_of_the_hyperparameters_does_not_change_the_package(train, mixed, estimator, params):
+    turned = dict(reversed(params.items()))
+    assert (
+        train(mixed, estimator=estimator, params=params).digest
+        == train(mixed, estimator=estimator, params=turned).digest
+    )
+
+
 def test_another_seed_gives_another_package(train, mixed):
     assert train(mixed, seed=1).digest != train(mixed, seed=2).digest
 

@@ -116,7 +116,9 @@ def write_package(folder: Path, files: dict[str, bytes], **facts: Any) -> ModelP
         (folder / name).write_bytes(content)
     digests = {name: hashlib.sha256(files[name]).hexdigest() for name in FILES}
     manifest = Manifest(files=digests, **facts)
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    # sorted: KFP hands over mappings in a random order, and the digest of these bytes names the package
+    text = json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return ModelPackage.open(folder)
 
 
