@@ -212,3 +212,13 @@ fail()
 def test_names_in_a_message_are_cut_after_the_twelfth():
     assert listed(range(3)) == "0, 1, 2"
     assert listed(range(13)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, …"
+
+
+def test_a_step_takes_the_same_mappings_in_one_order_whatever_order_they_are_given_in() -> None:
+    @step
+    def shown(settings: dict, rows: list) -> str:
+        return json.dumps([settings, rows])
+
+    one = shown({"b": {"y": 1, "x": 2}, "a": 0}, rows=[{"d": 1, "c": 2}])
+    other = shown({"a": 0, "b": {"x": 2, "y": 1}}, rows=[{"c": 2, "d": 1}])
+    assert one == other

@@ -115,7 +115,9 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
     """Mark the entry point of a component.
 
     Failures of the machine (disk full, no permission) become a :class:`PlatformError`, and inside a running step
-    a :class:`KubelineError` ends the process with its one sentence and its exit code instead of a traceback.
+    a :class:`KubelineError` ends the process with its one sentence and its exit code instead of a traceback. Mappings
+    among the parameters are sorted by key, because KFP hands them over in a random order, and the same parameters must
+    leave the same outputs.
     """
 
     @functools.wraps(function)
@@ -124,7 +126,7 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
             logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
             sys.excepthook = _end_step
         try:
-            return function(*args, **kwargs)
+            return function(*map(_in_order, args), **{name: _in_order(value) for name, value in kwargs.items()})
         except OSError as error:
             reason = _BROKEN_WORLD.get(error.errno or 0)
             if reason is None:
@@ -132,6 +134,12 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
             raise PlatformError(f"cannot use {error.filename or 'the disk'}: {reason}") from error
 
     return run
+
+
+def _in_order(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value, key=str)}
+    return [_in_order(item) for item in value] if isinstance(value, list) else value
 
 
 def _end_step(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

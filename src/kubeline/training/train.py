@@ -64,7 +64,7 @@ def run(
     """
     roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
     settings = Settings(
-        task, estimator, dict(sorted((params or {}).items())), balanced, calibration, tuning_trials, tuning_minutes,
+        task, estimator, params or {}, balanced, calibration, tuning_trials, tuning_minutes,
         folds, validation_fraction, tolerance, seed,
     )  # fmt: skip
     settings.check()
