@@ -1,0 +1,164 @@
+"""Tensors of the Open Inference Protocol: datatype names, and raw bytes to values and back.
+
+Raw bytes are the protocol's "binary tensor data": little-endian numbers without padding in row-major order; one byte
+for each BOOL; and for BYTES each element after its length in four bytes.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kubeline.errors import UserError, listed
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# BYTES is not among them: its elements are text.
+DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    "UINT8": np.dtype("u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+DATATYPES = (*DTYPES, "BYTES")
+
+_NAMES = {(dtype.kind, dtype.itemsize): name for name, dtype in DTYPES.items()}
+_length = struct.Struct("<I")
+_length_at = _length.unpack_from
+_MANY = 64  # texts, from which on looking at all lengths at once pays
+
+
+def decode_raw(name: str, datatype: str, raw: bytes | memoryview, count: int) -> Array | list[str]:
+    """The values of a tensor that was sent as raw bytes.
+
+    Args:
+        name: of the input, for errors.
+        datatype: one of `DATATYPES`.
+        raw: its bytes.
+        count: of elements, as its shape tells.
+
+    Returns:
+        Numbers and BOOL as an array of shape (count,) that cannot be written and shares the memory of `raw`; BYTES as
+        a list of text.
+
+    Raises:
+        UserError: names the input, when the datatype is not known, the bytes are too few or too many, a BOOL is
+            neither 0 nor 1, or BYTES are not UTF-8 text.
+    """
+    dtype = DTYPES.get(datatype)
+    if dtype is None:
+        if datatype == "BYTES":
+            return _texts(name, raw if isinstance(raw, bytes) else bytes(raw), count)
+        raise unknown_datatype(name, datatype)
+    if len(raw) != count * dtype.itemsize:
+        raise UserError(
+            f"input '{name}' has {len(raw):,} bytes, but {count:,} elements of {datatype} take "
+            f"{count * dtype.itemsize:,}; send as many as its shape tells"
+        )
+    if datatype == "BOOL" and bytes(raw).strip(b"\0\1"):
+        raise UserError(f"input '{name}' holds a byte that is neither 0 nor 1, but its datatype is BOOL")
+    return np.frombuffer(raw, dtype)
+
+
+def encode_raw(values: Array | Sequence[str | bytes]) -> bytes:
+    """Values as raw bytes: numbers as they are in memory, text and bytes each after its length.
+
+    Raises:
+        UserError: when they are of a type that the protocol does not have.
+    """
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind in "fiub":
+            dtype = DTYPES[datatype_of(values)]
+            return (values if values.dtype == dtype else values.astype(dtype)).tobytes()
+        values = values.ravel().tolist()
+    # labels repeat: each is written once
+    elements = {value: _element(value) for value in set(values)}
+    return b"".join([elements[value] for value in values])
+
+
+def datatype_of(values: Array) -> str:
+    """The name of an array's datatype; text in an object array is BYTES.
+
+    Raises:
+        UserError: when the protocol has none for it.
+    """
+    dtype = values.dtype
+    if dtype.kind in "OSUT":
+        return "BYTES"
+    try:
+        return _NAMES[dtype.kind, dtype.itemsize]
+    except KeyError:
+        raise UserError(f"there is no datatype for arrays of {dtype}; convert it to one of {listed(DTYPES)}") from None
+
+
+def unknown_datatype(name: str, datatype: str) -> UserError:
+    """What to say of a datatype that is none of `DATATYPES`."""
+    return UserError(f"input '{name}' has datatype '{datatype}'; expected one of {listed(DATATYPES, len(DATATYPES))}")
+
+
+def _texts(name: str, raw: bytes, count: int) -> list[str]:
+    try:
+        if not raw.isascii():
+            return [str(element, "utf-8") for element in _elements(name, raw, count)]
+        text = raw.decode("ascii")  # its parts are cut out faster than bytes are decoded
+        size = _common_size(raw, count) if count >= _MANY else None
+        if size is not None:
+            return [text[start : start + size] for start in range(_length.size, len(raw), _length.size + size)]
+        texts = []
+        end = 0
+        for _ in range(count):
+            start = end + 4
+            end = start + _length_at(raw, end)[0]
+            texts.append(text[start:end])
+    except struct.error:
+        raise _cut(name, raw, count) from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"input '{name}' holds bytes that are not UTF-8 text") from error
+    if end != len(raw):
+        raise _cut(name, raw, count)
+    return texts
+
+
+def _elements(name: str, raw: bytes, count: int) -> list[bytes]:
+    elements = []
+    end = 0
+    for _ in range(count):
+        start = end + 4
+        end = start + _length_at(raw, end)[0]
+        elements.append(raw[start:end])
+    if end != len(raw):
+        raise _cut(name, raw, count)
+    return elements
+
+
+def _common_size(raw: bytes, count: int) -> int | None:
+    """The size that all elements have; None when they differ, or the bytes are not so many."""
+    size: int = _length_at(raw)[0]
+    if len(raw) != count * (_length.size + size):
+        return None
+    lengths = np.frombuffer(raw, np.uint8).reshape(count, -1)[:, : _length.size]
+    return size if (lengths == lengths[0]).all() else None
+
+
+def _cut(name: str, raw: bytes, count: int) -> UserError:
+    return UserError(
+        f"the {len(raw):,} bytes of input '{name}' are not {count:,} elements of BYTES, each after its length as four "
+        "bytes, little-endian"
+    )
+
+
+def _element(value: Any) -> bytes:
+    if isinstance(value, str):
+        value = value.encode()
+    elif not isinstance(value, bytes):
+        raise UserError(f"{value!r} is {type(value).__name__}, but elements of BYTES are text or bytes")
+    return _length.pack(len(value)) + value
