@@ -1,4 +1,4 @@
-"""Write the modules of ``grpc_predict_v2.proto`` anew, beside it or into a folder that is given (needs grpcio-tools)."""
+"""Write the modules of ``grpc_predict_v2.proto`` anew, beside it or into a given folder; needs grpcio-tools."""
 
 import sys
 from importlib import resources
