@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kubeline import __version__
 from kubeline.cli import run as run_command
+from kubeline.cli import serve as serve_command
 from kubeline.errors import KubelineError
 
 
@@ -42,7 +43,24 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the JSON schema of a pipeline's parameter file")
     _pipeline(schema)
     schema.set_defaults(command=run_command.schema)
+
+    _serve(commands.add_parser("serve", help="serve a model package on this machine"))
     return parser
+
+
+def _serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("package", help="folder or URI of a model package, or models:/NAME@ALIAS of the registry")
+    parser.add_argument("--name", default="", help="name of the model in URLs (the registered name, else: model)")
+    parser.add_argument("--port", type=int, default=8080, help="of HTTP (8080)")
+    parser.add_argument("--grpc-port", type=int, default=8081, help="of gRPC (8081)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that answer (1)")
+    parser.add_argument(
+        "--payload-log", default="", metavar="URI", help="where requests and answers are logged (nowhere)"
+    )
+    parser.add_argument(
+        "--tracking-uri", default="", metavar="URI", help="the registry for models:/ (MLflow's default)"
+    )
+    parser.set_defaults(command=serve_command.serve)
 
 
 def _pipeline(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,134 @@
+"""``kubeline serve``: the model server of the cluster, on this machine."""
+
+import argparse
+import http.client
+import json
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kubeline.errors import PlatformError, UserError
+
+if TYPE_CHECKING:  # it imports pandas, which the other commands need not wait for
+    from kubeline.model_package import ModelPackage
+
+_POLL_SECONDS = 0.05
+_READY_SECONDS = 120.0
+_STOP_SECONDS = 40.0  # longer than the server takes to answer what it has accepted
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Verify a package, serve it, and tell how to ask it; until Ctrl-C."""
+    name = _name(options)
+    package = _package(options)
+    _require_free(options.port, "--port")
+    _require_free(options.grpc_port, "--grpc-port")
+    # a session of its own: Ctrl-C of the terminal reaches this process, which then ends the server in order
+    server = subprocess.Popen(  # noqa: S603 - no shell
+        _command(options, package, name), stdin=subprocess.PIPE, stdout=sys.stderr.fileno(), start_new_session=True
+    )
+    try:
+        _wait_until_ready(server, options.port, name)
+        _tell(package, name, options.port, options.grpc_port)
+        return server.wait()
+    except KeyboardInterrupt:
+        return _end(server)
+    finally:
+        if server.poll() is None:
+            server.kill()
+            server.wait()
+
+
+def _name(options: argparse.Namespace) -> str:
+    from kubeline.registry.interface import parse_reference
+
+    name = options.name
+    if not name:
+        name = parse_reference(options.package)[0] if options.package.startswith("models:") else "model"
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"'{name}' cannot be the name of a served model; give one of letters, digits, '.', '_' and '-' by --name"
+        )
+    return str(name)
+
+
+def _package(options: argparse.Namespace) -> "ModelPackage":
+    from kubeline.model_package import ModelPackage
+    from kubeline.registry import fetch
+
+    folder = fetch(options.package, options.tracking_uri)
+    if folder is None:
+        raise UserError(f"the registry has no '{options.package}'; check the name, and the alias or version")
+    return ModelPackage.open(folder)
+
+
+def _require_free(port: int, option: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise PlatformError(f"cannot listen on port {port}: {reason}; choose another one by {option}") from error
+
+
+def _command(options: argparse.Namespace, package: "ModelPackage", name: str) -> Sequence[str]:
+    command = [
+        *(sys.executable, "-m", "kubeline.tether", "serving"),
+        *("--model_dir", str(package.path), "--model_name", name, "--package_digest", package.digest),
+        *("--http_port", str(options.port), "--grpc_port", str(options.grpc_port)),
+        *("--workers", str(options.workers)),
+    ]
+    return [*command, "--payload_log", options.payload_log] if options.payload_log else command
+
+
+def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, name: str) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while not _is_ready(port, name):
+        code = server.poll()
+        if code is not None:  # its own sentence stands above
+            raise (UserError if code == UserError.exit_code else PlatformError)(
+                f"the model server ended with exit code {code} before it was ready"
+            )
+        if time.monotonic() > deadline:
+            raise PlatformError(f"the model server was not ready in {_READY_SECONDS:g} s; try again")
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_ready(port: int, name: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", f"/v2/models/{name}/ready")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _tell(package: "ModelPackage", name: str, port: int, grpc_port: int) -> None:
+    from kubeline.infra_validation.golden import GoldenRows
+
+    url = f"http://127.0.0.1:{port}"
+    row = json.dumps({"instances": GoldenRows.of(package).records[:1]}, ensure_ascii=False)
+    ask = shlex.join(["curl", f"{url}/v1/models/{name}:predict", "-H", "Content-Type: application/json", "-d", row])
+    print(f"serving {name} (package {package.digest[:12]}): {url}, gRPC 127.0.0.1:{grpc_port}; Ctrl-C ends it")
+    print(f"try\n  {ask}", flush=True)
+
+
+def _end(server: "subprocess.Popen[bytes]") -> int:
+    """End the server after the requests it has accepted; at once on a second Ctrl-C."""
+    print("ending the model server", file=sys.stderr)
+    server.terminate()
+    try:
+        server.wait(_STOP_SECONDS)
+    except (KeyboardInterrupt, subprocess.TimeoutExpired):
+        server.kill()
+        server.wait()
+    return 0

@@ -1,0 +1,137 @@
+"""`kubeline serve`: the real command, a real server, and the line it tells to paste."""
+
+import json
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubeline.infra_validation.golden import GoldenRows
+from kubeline.model_package import ModelPackage
+from kubeline.registry import Submission, open_registry
+from tests.serving.packages import write_tiny_package
+
+COMMAND = [sys.executable, "-c", "from kubeline.cli import main; raise SystemExit(main())", "serve"]
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> ModelPackage:
+    return write_tiny_package(tmp_path / "package")
+
+
+@pytest.fixture
+def ports() -> list[int]:
+    """Two ports that are free."""
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("", 0))
+        second.bind(("", 0))
+        return [first.getsockname()[1], second.getsockname()[1]]
+
+
+@contextmanager
+def serving(*options: str, ports: list[int]) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
+    """The command and what it printed when it was ready; it ends with the block."""
+    command = [*COMMAND, *options, "--port", str(ports[0]), "--grpc-port", str(ports[1])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            yield process, [process.stdout.readline().strip() for _ in range(3)]  # type: ignore[union-attr]
+        finally:
+            process.kill()
+
+
+def refused(*options: str) -> tuple[int, str]:
+    """Exit code and what was said."""
+    ended = subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stdout == ""
+    return ended.returncode, ended.stderr
+
+
+def paste(line: str) -> dict[str, Any]:
+    """What a shell makes of the line, asked: ``curl URL -H HEADER -d BODY``."""
+    curl, url, header, named, data, body = shlex.split(line)
+    assert (curl, header, data) == ("curl", "-H", "-d")
+    request = urllib.request.Request(url, body.encode(), dict([named.split(": ")]))  # noqa: S310 - our own server
+    with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
+        return json.loads(response.read())
+
+
+def wait_until_gone(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"something still listens on port {port}")
+
+
+def test_the_line_it_tells_is_answered_with_the_recorded_prediction(package: ModelPackage, ports: list[int]) -> None:
+    with serving(str(package.path), "--name", "tiny", ports=ports) as (_, printed):
+        assert printed[0].startswith(f"serving tiny (package {package.digest[:12]}): http://127.0.0.1:{ports[0]}")
+        assert paste(printed[2])["predictions"] == [GoldenRows.of(package).expected.values[0]]
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_cleanly_and_takes_the_server_along(
+    package: ModelPackage, ports: list[int], kind: signal.Signals
+) -> None:
+    with serving(str(package.path), ports=ports) as (process, _):
+        process.send_signal(kind)
+        assert process.wait(timeout=30) == 0
+        for port in ports:
+            wait_until_gone(port)
+
+
+def test_a_killed_command_leaves_no_server_behind(package: ModelPackage, ports: list[int]) -> None:
+    with serving(str(package.path), ports=ports) as (process, _):
+        process.kill()
+        for port in ports:
+            wait_until_gone(port)
+
+
+@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
+def test_a_port_in_use_is_told_with_the_option_to_change(package: ModelPackage, option: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, words = refused(str(package.path), option, str(port))
+    assert code == 3
+    assert words == f"kubeline: cannot listen on port {port}: Address already in use; choose another one by {option}\n"
+
+
+def test_a_tampered_package_is_not_served(package: ModelPackage) -> None:
+    (package.path / "reference.json").write_bytes(b"{ }")
+    code, words = refused(str(package.path))
+    assert code == 2
+    assert words.startswith("kubeline: reference.json of the model package at ")
+
+
+def test_a_name_that_no_url_takes_is_refused(package: ModelPackage) -> None:
+    code, words = refused(str(package.path), "--name", "a/b")
+    assert code == 2
+    assert words.startswith("kubeline: 'a/b' cannot be the name of a served model")
+
+
+@pytest.mark.slow
+def test_a_registered_model_is_served_under_its_name(package: ModelPackage, ports: list[int], tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    registry = open_registry(uri)
+    submission = Submission("late-flights", package.path, package.digest, {}, {}, {})
+    registry.point("champion", registry.register(submission))
+    options = ("models:/late-flights@champion", "--tracking-uri", uri)
+    with serving(*options, ports=ports) as (_, printed):
+        assert printed[0].startswith(f"serving late-flights (package {package.digest[:12]})")
+        assert paste(printed[2])["predictions"] == ["True"]
+    code, words = refused("models:/late-flights@challenger", "--tracking-uri", uri)
+    assert code == 2
+    assert "the registry has no 'models:/late-flights@challenger'" in words
