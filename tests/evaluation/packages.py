@@ -12,8 +12,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.pipeline import make_pipeline
 
 from kubeline.model_package import Feature, ModelPackage, Predictor, Signature
+from kubeline.model_package.encoding import labels
 from kubeline.model_package.package import write_package
-from kubeline.model_package.signature import labels
 from kubeline.training.export import to_onnx
 
 TASKS = {2: "binary", 3: "multiclass"}

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kubeline.model_package.signature import Kind, encode_column
+from kubeline.model_package.encoding import encode_column
+from kubeline.model_package.signature import Kind
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

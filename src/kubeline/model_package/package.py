@@ -6,15 +6,17 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import pandas as pd
 from pydantic import ValidationError
 
 from kubeline.errors import UserError, listed
 from kubeline.model_package.manifest import Manifest
 from kubeline.model_package.predictor import Predictor
 from kubeline.model_package.signature import Signature
+
+if TYPE_CHECKING:  # the model server opens packages without pandas
+    import pandas as pd
 
 MANIFEST = "manifest.json"
 ONNX = "model.onnx"
@@ -65,11 +67,13 @@ class ModelPackage:
             raise UserError(f"{SIGNATURE} of the model package at '{path}' is not valid; train it again") from error
         return cls(folder, manifest, signature, hashlib.sha256(content).hexdigest())
 
-    def golden(self) -> pd.DataFrame:
+    def golden(self) -> "pd.DataFrame":
         """A few held-out rows: the feature columns as they came, and what ONNX answered.
 
         The answers stand in ``expected.prediction`` and, for classification, ``expected.probability.<class>``.
         """
+        import pandas as pd
+
         return pd.read_parquet(io.BytesIO(_read(self.path, self.manifest, GOLDEN)))
 
     def reference(self) -> dict[str, Any]:

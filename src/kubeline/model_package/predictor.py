@@ -1,14 +1,14 @@
-"""Answers of a model by ONNX Runtime; needs numpy, pandas for frames, and nothing of training."""
+"""Answers of a model by ONNX Runtime; needs numpy, pandas for frames alone, and nothing of training."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from kubeline.model_package.signature import Signature
+from kubeline.model_package.signature import Array, Signature
 
-Array = np.ndarray[Any, np.dtype[Any]]
+if TYPE_CHECKING:  # the model server predicts without pandas
+    import pandas as pd
 
 PROBABILITIES = "output.probabilities"
 PREDICTION = "output.prediction"
@@ -46,7 +46,7 @@ class Predictor:
         self._output = PROBABILITIES if signature.classes is not None else PREDICTION
         self._classes = np.array(signature.classes, dtype=object) if signature.classes is not None else None
 
-    def predict(self, frame: pd.DataFrame) -> Predictions:
+    def predict(self, frame: "pd.DataFrame") -> Predictions:
         """Predictions for the rows of `frame`, in their order.
 
         Raises:

@@ -11,7 +11,8 @@ import pyarrow.types as pat
 
 from kubeline.data.dataset import open_dataset, require_columns
 from kubeline.errors import UserError, listed
-from kubeline.model_package.signature import Kind, Task, encode_column, labels
+from kubeline.model_package.encoding import encode_column, labels
+from kubeline.model_package.signature import Kind, Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
