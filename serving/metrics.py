@@ -1,0 +1,329 @@
+"""Prometheus metrics of the served model; docs/monitoring.md lists them."""
+
+import math
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal, get_args
+
+import numpy as np
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from kubeline.model_package import ModelPackage, Predictions
+from kubeline.model_package.signature import MISSING_CATEGORY
+from serving.counters import Numbers, SharedCounters
+from serving.exchange import Array, Exchange, Inputs, ProtocolName
+
+PayloadOutcome = Literal["written", "dropped", "failed", "sampled_out"]
+
+# Seconds. ONNX Runtime takes 20 µs for a row; the longest wait that the options allow by default is some seconds.
+DURATIONS = [step * 10.0**power for power in range(-5, 1) for step in (1, 2.5, 5)] + [10.0]
+PROBABILITIES = [tenth / 10 for tenth in range(1, 11)]
+_PERCENTILES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)
+_ANY_NUMBERS = [-(10.0**power) for power in range(6, -3, -1)] + [0.0] + [10.0**power for power in range(-2, 7)]
+
+_PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
+_PHASES = ("queue", "parse", "predict", "serialise")
+_CODES = 600
+_ALWAYS_SHOWN = (200, 400, 404, 413, 500, 503, 504)  # from 0 on, so that a rate sees the first one too
+_OUTCOMES: tuple[PayloadOutcome, ...] = get_args(PayloadOutcome)
+_MOST_CLASSES = 100  # with more, a histogram for each would be thousands of time series
+_QUEUE_LENGTH = SharedCounters.gauge(0)
+
+
+class ServerMetrics:
+    """Counts exchanges; an Observer.
+
+    A record takes microseconds. The numbers stand in memory that all workers share, so that any of them answers a
+    scrape for all. Label values come from the package and from fixed lists, never from a request.
+    """
+
+    def __init__(self, name: str, package: ModelPackage, folder: Path | None = None):
+        """Start at 0, or where a dead worker ended.
+
+        Args:
+            name: of the model in URLs.
+            package: what is served.
+            folder: of :func:`serving.counters.shared_folder`; None when there is one worker.
+        """
+        signature, manifest = package.signature, package.manifest
+        self._labels = {"model": name, "version": package.digest[:12]}
+        self._info = {
+            "digest": package.digest,
+            "task": signature.task,
+            "estimator": manifest.estimator,
+            "git_revision": manifest.git_revision,
+        }
+        self._names = signature.names
+        self._numeric = [feature.name for feature in signature.features if feature.kind != "category"]
+        self._known = {
+            feature.name: None if feature.categories is None else frozenset(feature.categories) - {MISSING_CATEGORY}
+            for feature in signature.features
+            if feature.kind == "category"
+        }
+        classes = signature.classes or []
+        distributed = (
+            classes[1:] if signature.task == "binary" else classes[: len(classes) * (len(classes) <= _MOST_CLASSES)]
+        )
+
+        layout = _Layout(SharedCounters.gauge(1))
+        self._requests = dict(zip(_PROTOCOLS, layout.place(_CODES, len(_PROTOCOLS)), strict=True))
+        self._duration = _Histogram(layout, DURATIONS, _PROTOCOLS)
+        self._phase = _Histogram(layout, DURATIONS, _PHASES)
+        self._rows = layout.take(1)
+        self._predicted = {label: layout.take(1) for label in classes}
+        self._probability = _Histogram(layout, PROBABILITIES, distributed)
+        self._number = _Histogram(layout, _number_bounds(package), [""] if not classes else [])
+        # missing values of numeric columns stand side by side, so that they are added in one step
+        self._missing = {column: layout.take(1) for column in [*self._numeric, *self._known]}
+        self._unseen = {column: layout.take(1) for column, known in self._known.items() if known is not None}
+        self._payload = {outcome: layout.take(1) for outcome in _OUTCOMES}
+        self._payload_lock = Lock()
+
+        size = layout.size - SharedCounters.gauge(1)
+        self._counters = SharedCounters(1, size, folder, name=package.digest[:12])
+        self._values = self._counters.values
+        self._registry = CollectorRegistry()
+        self._registry.register(_Collected(self))
+
+    def record(self, exchange: Exchange) -> None:
+        """Count an exchange: its status, and when it was answered its durations, rows, inputs and predictions."""
+        values = self._values
+        values[self._requests[exchange.protocol] + exchange.status] += 1
+        inputs, predictions = exchange.inputs, exchange.predictions
+        if exchange.status != 200 or inputs is None or predictions is None:
+            return
+        self._duration.add(values, _PROTOCOLS.index(exchange.protocol), exchange.total_seconds)
+        phase = self._phase
+        phase.add(values, 0, exchange.queue_seconds)
+        phase.add(values, 1, exchange.parse_seconds)
+        phase.add(values, 2, exchange.predict_seconds)
+        phase.add(values, 3, exchange.serialise_seconds)
+        rows = exchange.rows
+        values[self._rows] += rows
+        if rows == 0:
+            return
+        self._count_predictions(predictions, rows)
+        self._count_missing_numbers(inputs, rows)
+        self._count_categories(inputs, rows)
+
+    def set_queue_length(self, requests: int) -> None:
+        """How many requests wait in this worker."""
+        self._values[_QUEUE_LENGTH] = requests
+
+    def count_payload_rows(self, outcome: PayloadOutcome, rows: int) -> None:
+        """What became of rows in the payload log; safe to call in any thread."""
+        with self._payload_lock:
+            self._values[self._payload[outcome]] += rows
+
+    def page(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics of all workers as text: the body and its content type.
+
+        Takes some milliseconds: to be called in a thread.
+
+        Args:
+            accept: header ``Accept`` of the scrape; OpenMetrics when it asks for that.
+        """
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def close(self) -> None:
+        """Nothing to finish: what was counted is in shared memory, for the other workers to report."""
+
+    def _count_predictions(self, predictions: Predictions, rows: int) -> None:
+        values, found, probabilities = self._values, predictions.values, predictions.probabilities
+        if probabilities is None:
+            self._number.add_column(self._counters.array, found)
+            return
+        if rows == 1:
+            values[self._predicted[found[0]]] += 1
+        else:
+            for label, count in Counter(found.tolist()).items():
+                values[self._predicted[label]] += count
+        if len(self._predicted) > 2:
+            self._probability.add_columns(self._counters.array, probabilities)
+        elif rows == 1:
+            self._probability.add(values, 0, probabilities.item(1))
+        else:
+            self._probability.add_column(self._counters.array, probabilities[:, 1])
+
+    def _count_missing_numbers(self, inputs: Inputs, rows: int) -> None:
+        if not self._numeric:
+            return
+        missing = np.isnan(np.concatenate([inputs[column] for column in self._numeric]))
+        if np.count_nonzero(missing):
+            first = self._missing[self._numeric[0]]
+            counts = missing.reshape(-1, rows).sum(axis=1)
+            self._counters.array[first : first + len(counts)] += counts
+
+    def _count_categories(self, inputs: Inputs, rows: int) -> None:
+        values = self._values
+        for column, known in self._known.items():
+            found = inputs[column].ravel().tolist()
+            if known is not None and known.issuperset(found):
+                continue
+            missing = found.count(MISSING_CATEGORY)
+            values[self._missing[column]] += missing
+            if known is not None:
+                values[self._unseen[column]] += rows - missing - sum(map(known.__contains__, found))
+
+    def collect(self) -> Iterator[Metric]:
+        """The families of the page, in its order."""
+        total, workers = self._counters.total()
+        numbers = total.tolist()
+        yield InfoMetricFamily("kubeline_model", "The model that is served.", value=self._labels | self._info)
+        yield self._request_counts(numbers)
+        yield self._histogram(
+            "kubeline_request_duration_seconds",
+            "From arrival to answer, of answered requests.",
+            "protocol",
+            self._duration,
+            numbers,
+        )
+        yield self._histogram(
+            "kubeline_phase_duration_seconds",
+            "Parts of it; predict is that of the whole batch.",
+            "phase",
+            self._phase,
+            numbers,
+        )
+        yield self._counts("kubeline_rows", "Rows answered.", "", {"": self._rows}, numbers)
+        if self._predicted:
+            yield self._counts("kubeline_predictions", "Rows by predicted class.", "label", self._predicted, numbers)
+            what = "Predicted probability; of the positive class for a binary model."
+            yield self._histogram("kubeline_probability", what, "label", self._probability, numbers)
+        else:
+            yield self._histogram("kubeline_prediction", "Predicted numbers.", "", self._number, numbers)
+        missing = {column: self._missing[column] for column in self._names}
+        yield self._counts("kubeline_missing_values", "Missing values in answered rows.", "column", missing, numbers)
+        what = "Values in answered rows that the column did not have in training."
+        yield self._counts("kubeline_unseen_categories", what, "column", self._unseen, numbers)
+        what = "What became of answered rows in the payload log."
+        yield self._counts("kubeline_payload_rows", what, "outcome", self._payload, numbers)
+        queue = GaugeMetricFamily("kubeline_queue_length", "Requests that wait.", labels=list(self._labels))
+        queue.add_metric(list(self._labels.values()), numbers[_QUEUE_LENGTH])
+        yield queue
+        yield from _processes(workers)
+
+    def _request_counts(self, numbers: list[float]) -> Metric:
+        family = CounterMetricFamily(
+            "kubeline_requests",
+            "Requests by HTTP status (gRPC: the equivalent).",
+            labels=[*self._labels, "protocol", "code"],
+        )
+        for protocol, start in self._requests.items():
+            for code in range(_CODES):
+                if numbers[start + code] or code in _ALWAYS_SHOWN:
+                    family.add_metric([*self._labels.values(), protocol, str(code)], numbers[start + code])
+        return family
+
+    def _counts(self, name: str, what: str, label: str, positions: Mapping[Any, int], numbers: list[float]) -> Metric:
+        family = CounterMetricFamily(name, what, labels=[*self._labels, label] if label else list(self._labels))
+        for value, position in positions.items():
+            family.add_metric([*self._labels.values(), value], numbers[position])
+        return family
+
+    def _histogram(self, name: str, what: str, label: str, histogram: "_Histogram", numbers: list[float]) -> Metric:
+        family = HistogramMetricFamily(name, what, labels=[*self._labels, label] if label else list(self._labels))
+        for value, buckets, sum_ in histogram.read(numbers):
+            family.add_metric([*self._labels.values(), value], buckets, sum_)
+        return family
+
+
+class _Layout:
+    """Gives out positions in the shared memory."""
+
+    def __init__(self, first: int):
+        self.size = first
+
+    def take(self, count: int) -> int:
+        """The first of `count` positions."""
+        start, self.size = self.size, self.size + count
+        return start
+
+    def place(self, count: int, times: int) -> list[int]:
+        return [self.take(count) for _ in range(times)]
+
+
+class _Histogram:
+    """Where the histograms of one metric stand: the counts of the bins of each series, then the sum of each."""
+
+    def __init__(self, layout: _Layout, bounds: Sequence[float], series: Sequence[str]):
+        self._bounds = list(bounds)
+        self._edges = np.array(bounds)
+        self._series = list(series)
+        self._bins = len(self._bounds) + 1
+        self._counts = layout.take(self._bins * len(self._series))
+        self._sums = layout.take(len(self._series))
+        self._first_bins = np.arange(len(self._series)) * self._bins
+
+    def add(self, values: Numbers, series: int, value: float) -> None:
+        """Count one value, in the bin whose bound is not below it."""
+        values[self._counts + series * self._bins + bisect_left(self._bounds, value)] += 1
+        values[self._sums + series] += value
+
+    def add_column(self, array: Array, column: Array) -> None:
+        """Count the values of the only series. NaN is in the last bin; what is not finite is in no sum."""
+        bins = self._edges.searchsorted(column)
+        array[self._counts : self._counts + self._bins] += np.bincount(bins, minlength=self._bins)
+        total = float(column.sum(dtype=np.float64))
+        if not math.isfinite(total):
+            total = float(column[np.isfinite(column)].sum(dtype=np.float64))
+        array[self._sums] += total
+
+    def add_columns(self, array: Array, columns: Array) -> None:
+        """Count finite values of shape (rows, series)."""
+        if not self._series:
+            return
+        bins = self._edges.searchsorted(columns) + self._first_bins
+        size = self._bins * len(self._series)
+        array[self._counts : self._counts + size] += np.bincount(bins.ravel(), minlength=size)
+        array[self._sums : self._sums + len(self._series)] += columns.sum(axis=0, dtype=np.float64)
+
+    def read(self, numbers: list[float]) -> Iterator[tuple[str, list[tuple[str, float]], float]]:
+        """Label, cumulative buckets and sum of each series."""
+        bounds = [floatToGoString(bound) for bound in [*self._bounds, math.inf]]
+        for series, label in enumerate(self._series):
+            start = self._counts + series * self._bins
+            counts = np.cumsum(numbers[start : start + self._bins]).tolist()
+            yield label, list(zip(bounds, counts, strict=True)), numbers[self._sums + series]
+
+
+class _Collected(Collector):
+    def __init__(self, metrics: ServerMetrics):
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics.collect()
+
+
+def _number_bounds(package: ModelPackage) -> list[float]:
+    """Bounds of the bins of predicted numbers: percentiles of the predictions that training recorded."""
+    recorded: dict[str, Any] = package.reference().get("predictions", {}).get("prediction", {})
+    quantiles = recorded.get("quantiles", [])
+    if len(quantiles) != 101:
+        return _ANY_NUMBERS
+    return sorted({float(f"{quantiles[percentile]:.6g}") for percentile in _PERCENTILES})
+
+
+def _processes(workers: dict[int, int]) -> Iterable[Metric]:
+    """Memory, processor time and files of each worker, labelled by its number, which its successor takes over."""
+    families: dict[str, Metric] = {}
+    for worker, pid in workers.items():
+        for found in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
+            family = families.setdefault(found.name, Metric(found.name, found.documentation, found.type))
+            for sample in found.samples:
+                family.add_sample(sample.name, {"worker": str(worker)}, sample.value)
+    return families.values()
