@@ -1,71 +1,78 @@
 """The command ``python -m serving``."""
 
-import argparse
-import os
 import socket
 import sys
-import warnings
-from pathlib import Path
+from typing import Any
 
-from kserve import ModelServer, model_server
+import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from kubeline.errors import KubelineError, PlatformError
-from serving.model import PackageModel
-from serving.protocol import PackageDataPlane, tell_refusals
+from serving.model import verified
+from serving.options import Options, read_options
+from serving.worker import Worker, exit_in_order
 
 
 def main() -> int:
     """Verify and load the package, then serve it until SIGTERM.
 
     Returns:
-        The exit code: 2 when the package must not be served, 3 when a port is in use. A server never starts
-        without a verified model.
+        The exit code: 2 when the package must not be served, 3 when a port is in use or a log cannot be written. A
+        server never starts without a verified model.
     """
-    args = _arguments()
-    model = PackageModel(args.model_name, args.model_dir, threads=args.onnx_threads, digest=args.package_digest)
+    options = read_options()
     try:
-        _require_free(args.http_port, args.grpc_port)
-        model.load()
+        with _listen(options.http_port) as http:
+            if options.enable_grpc:
+                _listen(options.grpc_port).close()  # gRPC binds it itself: two servers would share it in silence
+            _serve(options, http)
     except KubelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # of KServe's own code, at each request
-    server = ModelServer()  # its ports and limits are KServe's own options, which KServe has read by now
-    server.dataplane = PackageDataPlane(model_registry=server.registered_models)
-    tell_refusals(model_server.app)
-    server.start([model])
     return 0
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__, parents=[model_server.parser])
-    parser.add_argument("--model_dir", type=Path, default=Path("/mnt/models"), help="The folder of the model package.")
-    parser.add_argument(
-        "--onnx_threads",
-        type=int,
-        default=1,
-        help="Threads for one prediction; requests run side by side, so that 1 serves most models best.",
-    )
-    parser.add_argument(
-        "--package_digest",
-        default=os.environ.get("KUBELINE_PACKAGE_DIGEST", ""),
-        help="Serve no other package than the one with this digest (KUBELINE_PACKAGE_DIGEST; empty: any).",
-    )
-    args = parser.parse_args()
-    if args.workers != 1:
-        parser.error("--workers must be 1: add replicas instead")
-    return args
+def _serve(options: Options, http: socket.socket) -> None:
+    if options.workers == 1:
+        application = Worker(options).application
+        exit_in_order()
+        uvicorn.Server(_config(options, application)).run([http])
+        return
+    verified(options.model_dir, options.package_digest)  # told once, and before any worker starts
+    config = _config(options, "serving.worker:create_application", factory=True)
+    Multiprocess(config, [http]).run()
 
 
-def _require_free(*ports: int) -> None:
-    """Refuse a port in use: two gRPC servers would share it in silence, each taking some of the requests."""
-    for port in ports:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("", port))
-            except OSError as error:
-                raise PlatformError(f"cannot listen on port {port}: {error.strerror}; choose another one") from error
+def _config(options: Options, application: Any, factory: bool = False) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        factory=factory,
+        workers=options.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=options.timeout_keep_alive,
+        timeout_graceful_shutdown=options.grace_seconds,
+        ssl_certfile=options.ssl_certfile,
+        ssl_keyfile=options.ssl_keyfile,
+    )
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("", port))
+    except OSError as error:
+        listener.close()
+        raise PlatformError(f"cannot listen on port {port}: {error.strerror}; choose another one") from error
+    listener.set_inheritable(True)
+    return listener
 
 
 if __name__ == "__main__":

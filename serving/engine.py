@@ -1,0 +1,260 @@
+"""Answers requests one after the other, in slices of the event loop, and refuses what would wait too long.
+
+A prediction for a few rows takes less time than handing it to a thread, so it is made on the event loop itself. That
+never holds the loop for longer than a slice: between slices, connections are read and health checks are answered. Large
+requests go to threads. Every request waits in a queue of its own process, so that how long it waits is known, and what
+the queue cannot answer in time is refused at once: under overload the rest keep their latency.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from kubeline.errors import KubelineError
+from kubeline.model_package.predictor import Predictions
+from serving.errors import BrokenModel, Overloaded, TimedOut
+from serving.exchange import Exchange, Inputs
+from serving.model import ServedModel
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_SLICE_SECONDS = 0.004  # of work between two looks at the connections
+_INLINE_BYTES = 128 * 1024  # larger requests go to a thread; this many take about a slice
+_SMOOTHING = 0.05  # weight of the newest request in the average time for one
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the engine takes on.
+
+    Attributes:
+        queue_seconds: a request that would wait longer is refused (503).
+        timeout_seconds: from arrival to answer; later, the answer is thrown away (504).
+        batch_rows: requests that wait together are answered in one prediction up to this many rows; 0 answers each
+            alone.
+        batch_wait_seconds: a request waits this long for others to join its batch.
+        threads: for large requests.
+    """
+
+    queue_seconds: float = 0.05
+    timeout_seconds: float = 30.0
+    batch_rows: int = 0
+    batch_wait_seconds: float = 0.0
+    threads: int = 2
+
+
+@dataclass(slots=True)
+class _Work(Generic[T]):
+    exchange: Exchange
+    parse: Callable[[], Inputs]
+    serialise: Callable[[Predictions], T]
+    future: "asyncio.Future[T]"
+
+
+class Engine:
+    """Turns requests into answers of one model; belongs to one event loop."""
+
+    def __init__(self, model: ServedModel, limits: Limits):
+        self.model = model
+        self._limits = limits
+        self._queue: deque[_Work[Any]] = deque()
+        self._scheduled = False
+        self._average_seconds = 0.0  # of one request in the queue
+        self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="large-request")
+        self._in_threads = 0
+
+    @property
+    def queue_length(self) -> int:
+        """Requests that wait."""
+        return len(self._queue)
+
+    async def answer(
+        self,
+        exchange: Exchange,
+        size: int,
+        parse: Callable[[], Inputs],
+        serialise: Callable[[Predictions], T],
+    ) -> T:
+        """Answer one request.
+
+        Args:
+            exchange: of the request; inputs, predictions and times are written into it.
+            size: bytes of the request.
+            parse: makes the inputs; a KubelineError refuses the request.
+            serialise: makes the answer.
+
+        Raises:
+            KubelineError: why the request is refused.
+        """
+        if not self.model.ready:
+            raise Overloaded(f"model '{self.model.name}' is not loaded; load it, or try again later")
+        if size > _INLINE_BYTES:
+            return await self._in_thread(exchange, parse, serialise)
+        if len(self._queue) * self._average_seconds > self._limits.queue_seconds:
+            raise _overloaded()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Work(exchange, parse, serialise, future))
+        if not self._scheduled or len(self._queue) == self._limits.batch_rows:
+            self._schedule(self._limits.batch_wait_seconds if not self._scheduled else 0.0)
+        return await future
+
+    def close(self) -> None:
+        """Wait for the threads."""
+        self._threads.shutdown()
+
+    def _schedule(self, delay: float = 0.0) -> None:
+        self._scheduled = True
+        loop = asyncio.get_running_loop()
+        if delay:
+            loop.call_later(delay, self._work)
+        else:
+            loop.call_soon(self._work)
+
+    def _work(self) -> None:
+        """Answer what is in the queue, for one slice."""
+        started = perf_counter()
+        end = started + _SLICE_SECONDS
+        now = started
+        while self._queue and now < end:
+            waiting = len(self._queue)
+            batch = self._next_batch(now)
+            if batch:
+                self._answer(batch)
+            before, now = now, perf_counter()
+            each = (now - before) / (waiting - len(self._queue))
+            self._average_seconds += _SMOOTHING * (each - self._average_seconds)
+        self._scheduled = bool(self._queue)
+        if self._queue:
+            self._schedule()
+
+    def _next_batch(self, now: float) -> list[_Work[Any]]:
+        """The next requests to answer together, parsed; those that are refused are told so."""
+        batch: list[_Work[Any]] = []
+        rows = 0
+        while self._queue:
+            work = self._queue.popleft()
+            if work.future.done():  # the client is gone
+                continue
+            exchange = work.exchange
+            exchange.queue_seconds = now - exchange.arrived
+            if exchange.queue_seconds > self._limits.queue_seconds + self._limits.batch_wait_seconds:
+                work.future.set_exception(_overloaded())
+                continue
+            try:
+                _parse(work.exchange, work.parse)
+            except KubelineError as error:
+                work.future.set_exception(error)
+                continue
+            except Exception as error:
+                work.future.set_exception(_broken(error))
+                continue
+            batch.append(work)
+            rows += exchange.rows
+            if rows >= self._limits.batch_rows:
+                break
+        return batch
+
+    def _answer(self, batch: list[_Work[Any]]) -> None:
+        try:
+            started = perf_counter()
+            together = self.model.predict(_joined([work.exchange.inputs for work in batch]))
+            seconds = perf_counter() - started
+        except Exception as error:
+            for work in batch:
+                work.future.set_exception(_broken(error))
+            return
+        for work, predictions in zip(batch, _split(together, batch), strict=True):
+            work.exchange.predict_seconds = seconds
+            try:
+                work.future.set_result(_serialise(work.exchange, predictions, work.serialise))
+            except Exception as error:
+                work.future.set_exception(_broken(error))
+
+    async def _in_thread(
+        self, exchange: Exchange, parse: Callable[[], Inputs], serialise: Callable[[Predictions], T]
+    ) -> T:
+        if self._in_threads >= 2 * self._limits.threads:  # as many wait as are worked on
+            raise _overloaded()
+        self._in_threads += 1
+        task = asyncio.get_running_loop().run_in_executor(self._threads, self._alone, exchange, parse, serialise)
+        task.add_done_callback(self._left_thread)
+        remaining = self._limits.timeout_seconds - (perf_counter() - exchange.arrived)
+        done, _ = await asyncio.wait([task], timeout=max(remaining, 0.0))
+        if not done:  # the thread ends its work; nobody waits for it any more
+            raise TimedOut(f"the answer took longer than {self._limits.timeout_seconds:g} s; send fewer rows")
+        return task.result()
+
+    def _left_thread(self, task: "asyncio.Future[Any]") -> None:
+        self._in_threads -= 1
+        if not task.cancelled():
+            task.exception()  # seen, also when nobody waits for it any more
+
+    def _alone(self, exchange: Exchange, parse: Callable[[], Inputs], serialise: Callable[[Predictions], T]) -> T:
+        exchange.queue_seconds = perf_counter() - exchange.arrived
+        if exchange.queue_seconds > self._limits.timeout_seconds:
+            raise _overloaded()
+        try:
+            inputs = _parse(exchange, parse)
+            started = perf_counter()
+            predictions = self.model.predict(inputs)
+            exchange.predict_seconds = perf_counter() - started
+            return _serialise(exchange, predictions, serialise)
+        except KubelineError:
+            raise
+        except Exception as error:
+            raise _broken(error) from error
+
+
+def _parse(exchange: Exchange, parse: Callable[[], Inputs]) -> Inputs:
+    started = perf_counter()
+    inputs = parse()
+    exchange.parse_seconds = perf_counter() - started
+    exchange.inputs = inputs
+    exchange.rows = len(next(iter(inputs.values())))
+    return inputs
+
+
+def _serialise(exchange: Exchange, predictions: Predictions, serialise: Callable[[Predictions], T]) -> T:
+    started = perf_counter()
+    answer = serialise(predictions)
+    exchange.serialise_seconds = perf_counter() - started
+    exchange.predictions = predictions
+    return answer
+
+
+def _joined(inputs: Sequence[Inputs | None]) -> Inputs:
+    parts = [part for part in inputs if part is not None]
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _split(together: Predictions, batch: Sequence[_Work[Any]]) -> list[Predictions]:
+    if len(batch) == 1:
+        return [together]
+    parts = []
+    start = 0
+    for work in batch:
+        rows = slice(start, start + work.exchange.rows)
+        probabilities = None if together.probabilities is None else together.probabilities[rows]
+        parts.append(Predictions(together.values[rows], probabilities))
+        start += work.exchange.rows
+    return parts
+
+
+def _overloaded() -> Overloaded:
+    return Overloaded("the server is overloaded; try again later, or add replicas")
+
+
+def _broken(error: Exception) -> BrokenModel:
+    logger.error("a request that should have been answered failed", exc_info=error)
+    return BrokenModel("the model could not answer this request; the server's log tells why")

@@ -1,0 +1,71 @@
+"""Why a request is refused, with the HTTP status that says so; each is told in one sentence.
+
+A :class:`kubeline.errors.UserError` while a request is read is 400.
+"""
+
+from kubeline.errors import KubelineError
+
+
+class RequestRefused(KubelineError):  # noqa: N818 - an answer to a request, not a failure of the server
+    """A request that is not answered; `status` is the HTTP status."""
+
+    status = 400
+
+
+class Forbidden(RequestRefused):
+    """The verb is switched off."""
+
+    status = 403
+
+
+class NotFound(RequestRefused):
+    """There is no such path, model or version."""
+
+    status = 404
+
+
+class WrongMethod(RequestRefused):
+    """The path takes other methods."""
+
+    status = 405
+
+    def __init__(self, sentence: str, allowed: str) -> None:
+        super().__init__(sentence)
+        self.allowed = allowed
+
+
+class BodyTimedOut(RequestRefused):
+    """The client took too long to send the request."""
+
+    status = 408
+
+
+class TooLarge(RequestRefused):
+    """More bytes or rows than the server takes."""
+
+    status = 413
+
+
+class UnsupportedEncoding(RequestRefused):
+    """The body is compressed."""
+
+    status = 415
+
+
+class Overloaded(RequestRefused):
+    """The request would wait too long, or the model is not ready; another try later may be answered."""
+
+    status = 503
+    retry_after_seconds = 1
+
+
+class TimedOut(RequestRefused):
+    """The answer was not ready in time."""
+
+    status = 504
+
+
+class BrokenModel(RequestRefused):
+    """The model failed on inputs that its signature allows."""
+
+    status = 500

@@ -1,0 +1,55 @@
+"""What the JSON requests of both protocols have in common."""
+
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import orjson
+
+from kubeline.errors import UserError, listed
+from kubeline.model_package.signature import Signature
+from serving.errors import TooLarge
+
+
+def parse_json(body: bytes | memoryview) -> Any:
+    """JSON, with the NaN that many clients write for a missing value although the standard does not have it.
+
+    Raises:
+        UserError: when it is not JSON.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if b"NaN" not in bytes(body):
+            raise UserError(f"the body is not JSON: {error}") from error
+    try:
+        return json.loads(bytes(body))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"the body is not JSON: {error}") from error
+
+
+def require(given: Mapping[str, Any], signature: Signature, where: str = "") -> None:
+    """Refuse when a column of the model is absent; `where` says in which row.
+
+    An absent column is never taken as missing values: a misspelt name would change predictions in silence.
+    """
+    for name in signature.names:
+        if name not in given:
+            close = get_close_matches(name, [str(other) for other in given if other not in signature.names], n=1)
+            found = f"did you write '{close[0]}' for it?" if close else f"given: {listed(given) or 'none'}"
+            raise UserError(f"column '{name}' is absent{where}; send null where its value is not known; {found}")
+
+
+def check_rows(rows: int, limit: int) -> None:
+    """Refuse a request without rows, or with more than the limit."""
+    if not rows:
+        raise UserError("the request is empty; send at least one row")
+    if rows > limit:
+        raise TooLarge(f"the request has {rows:,} rows, but the server takes at most {limit:,}; split it")
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON value is, for an error."""
+    names = {dict: "a record", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
