@@ -5,6 +5,7 @@ from typing import Any
 
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.open_inference.tensors import DTYPES
+from serving.v2 import DATATYPE_OF_KIND
 
 Json = dict[str, Any]
 
@@ -30,7 +31,8 @@ _REFUSALS = {
     "503": ("Overloaded", "Too many requests wait, or the model is not ready: try again later."),
     "504": ("TimedOut", "The answer was not ready in time."),
 }
-_OF_PREDICTIONS = ("400", "408", "413", "415", "503", "504")
+_OF_BODIES = ("408", "413", "415", "503")
+_OF_PREDICTIONS = ("400", *_OF_BODIES, "504")
 
 
 def document(signature: Signature, model_name: str, version: str, outputs: Sequence[Mapping[str, Any]]) -> Json:
@@ -98,13 +100,12 @@ def _refusal(status: str, description: str) -> Json:
 
 
 def _parameters() -> Json:
-    request_id = {"type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$"}
     return {
         "RequestId": {
             "name": "X-Request-Id",
             "in": "header",
-            "description": "Comes back in the answer, and stands in logs; a new one is made without it.",
-            "schema": request_id,
+            "description": "Of printable ASCII, up to 128; it comes back in the answer and stands in logs.",
+            "schema": {"type": "string"},
         },
         "HeaderLength": {
             "name": "Inference-Header-Content-Length",
@@ -174,11 +175,13 @@ def _v2_paths(signature: Signature, place: str) -> Json:
 
 
 def _repository_paths(model_name: str) -> Json:
-    index = _operation("repository_index", "v2", "The models and their states", _json(_schema("RepositoryIndex")))
+    answer = _json(_schema("RepositoryIndex"))
+    index = _operation("repository_index", "v2", "The models and their states", answer, *_OF_BODIES)
     paths: Json = {"/v2/repository/index": {"post": index}}
     for verb in ("load", "unload"):
-        answer = _object({"name": {"const": model_name}, verb: {"const": True}})
-        operation = _operation(f"repository_{verb}", "v2", f"{verb.capitalize()} the model", _json(answer), "403")
+        answer = _json(_object({"name": {"const": model_name}, verb: {"const": True}}))
+        title = f"{verb.capitalize()} the model, where the server allows it"
+        operation = _operation(f"repository_{verb}", "v2", title, answer, "400", "403", *_OF_BODIES)
         paths[f"/v2/repository/models/{model_name}/{verb}"] = {"post": operation}
     return paths
 
@@ -329,11 +332,11 @@ def _answered(signature: Signature, output: Mapping[str, Any]) -> Json:
     """The schema of an output tensor; it has no data when its bytes follow."""
     datatype = output["datatype"]
     values = {"enum": signature.classes} if datatype == "BYTES" else {"type": "number"}
-    shape = [{"type": "integer", "minimum": 1}, *({"const": size} for size in output["shape"][1:])]
+    sizes = len(output["shape"])
     schema = _object(
         {
             "name": {"const": output["name"]},
-            "shape": {"type": "array", "prefixItems": shape, "minItems": len(shape), "maxItems": len(shape)},
+            "shape": _list({"type": "integer", "minimum": 1}, sizes) | {"maxItems": sizes},
             "datatype": {"const": datatype},
         }
     )
@@ -360,7 +363,7 @@ def _metadata(signature: Signature, model_name: str, version: str, outputs: Sequ
 
 def _v2_examples(signature: Signature) -> Json:
     tensors = [
-        {"name": feature.name, "shape": [1, 1], "datatype": _datatypes(feature)[-1], "data": [_example(feature)]}
+        {"name": feature.name, "shape": [1, 1], "datatype": DATATYPE_OF_KIND[feature.kind], "data": [_example(feature)]}
         for feature in signature.features
     ]
     return {"one row": {"summary": "One row, one tensor for each column", "value": {"inputs": tensors}}}
