@@ -1,8 +1,9 @@
 """JSON and tensor values to the inputs of a model: whole columns at a time, without a DataFrame."""
 
+import math
+from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import chain
 from types import NoneType
 from typing import Any
 
@@ -14,7 +15,7 @@ from serving.exchange import Array, Inputs
 
 Values = Sequence[Any] | Array
 
-_NUMBERS = {int, float, bool, NoneType}
+_NUMBERS = {int, float, bool}
 _TEXT = {str}
 _TEXT_OR_MISSING = {str, NoneType}
 _EXPECTED = {
@@ -29,8 +30,7 @@ _SHOWN = 60  # characters of a refused value that an error repeats
 class Encoder:
     """Makes ONNX inputs of the columns of a request, equal to those of :meth:`Signature.encode`.
 
-    Numbers and booleans are converted in one block of shape (columns, rows), because one numpy call costs as much as
-    fifty values.
+    Numbers and booleans are checked in one block, because one numpy call costs as much as fifty values.
     """
 
     def __init__(self, signature: Signature):
@@ -66,11 +66,10 @@ class Encoder:
     def _numbers(self, columns: list[Values], rows: int) -> Array:
         """Columns of numbers as float32, shape (columns, rows, 1)."""
         if any(isinstance(values, np.ndarray) for values in columns):
-            wide = np.empty((len(columns), rows))
-            for place, values in enumerate(columns):
-                wide[place] = values if _is_numeric(values) else self._floats([values], place)
+            wide = np.array([self._wide(place, values) for place, values in enumerate(columns)])
         else:
-            wide = self._floats(columns).reshape(len(columns), rows)
+            parts = [self._doubles(place, values) for place, values in enumerate(columns)]
+            wide = np.frombuffer(b"".join(parts)).reshape(len(columns), rows)
         with np.errstate(over="ignore"):  # what is too large for float32 is told as infinite below
             block = wide.astype(np.float32)
         if np.isinf(block).any():
@@ -86,31 +85,32 @@ class Encoder:
                 raise _refusal(self._feature(place), row, columns[place][row])
         return block[:, :, None]
 
-    def _floats(self, columns: list[Values], first: int = 0) -> Array:
-        """JSON values of columns in float64, one column after the other; `first` is the place of the first one."""
-        flat = list(chain.from_iterable(columns))
-        if not set(map(type, flat)) <= _NUMBERS:
-            wrong = next(place for place, value in enumerate(flat) if type(value) not in _NUMBERS)
-            column, row = divmod(wrong, len(columns[0]))
-            raise _refusal(self._feature(first + column), row, flat[wrong])
+    def _wide(self, place: int, values: Values) -> Array:
+        if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
+            return values.astype(np.float64)
+        return np.frombuffer(self._doubles(place, values))
+
+    def _doubles(self, place: int, values: Values) -> "array[float]":
+        """The numbers of a column; `place` is its row in the block."""
+        for missing in (False, True):  # most columns of a request have no missing value
+            try:  # array checks the types as it converts, and takes no text
+                return array("d", [math.nan if value is None else value for value in values] if missing else values)
+            except (TypeError, OverflowError):
+                continue
+        return array("d", [self._double(place, row, value) for row, value in enumerate(values)])
+
+    def _double(self, place: int, row: int, value: Any) -> float:
+        if value is None:
+            return math.nan
+        if type(value) not in _NUMBERS:
+            raise _refusal(self._feature(place), row, value)
         try:
-            return np.array(flat, dtype=np.float64)
+            return float(value)
         except OverflowError:  # an integer of more than 308 digits
-            return np.array([np.nan if value is None else _wide(value) for value in flat])
+            return math.inf
 
     def _feature(self, place: int) -> Feature:
         return self.features[self._block[place]]
-
-
-def _is_numeric(values: Values) -> bool:
-    return isinstance(values, np.ndarray) and values.dtype.kind in "fiub"
-
-
-def _wide(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return np.inf
 
 
 def _categories(feature: Feature, values: Values) -> Array:
