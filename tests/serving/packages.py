@@ -1,6 +1,7 @@
 """A model package of a hand-made ONNX graph: every kind of column, loaded in milliseconds, answers known."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +32,12 @@ Task = Literal["binary", "multiclass", "regression"]
 
 
 def write_tiny_package(
-    folder: Path, task: Task = "binary", wrong_by: float = 0.0, rows: int = len(ROWS), model: bytes | None = None
+    folder: Path,
+    task: Task = "binary",
+    wrong_by: float = 0.0,
+    rows: int = len(ROWS),
+    model: bytes | None = None,
+    reference: dict[str, Any] | None = None,
 ) -> ModelPackage:
     """Write a package whose digests are right.
 
@@ -41,6 +47,7 @@ def write_tiny_package(
         wrong_by: added to the recorded probabilities or numbers.
         rows: number of golden rows.
         model: stands in for ``model.onnx``.
+        reference: what ``reference.json`` holds.
     """
     signature = Signature(features=FEATURES, target="late", task=task, classes=CLASSES[task])
     graph = _graph(task).SerializeToString()
@@ -57,7 +64,7 @@ def write_tiny_package(
         "model.joblib": b"not read by a server",
         "schema.json": signature.model_dump_json().encode(),
         "golden.parquet": parquet.getvalue(),
-        "reference.json": b"{}",
+        "reference.json": json.dumps(reference or {}).encode(),
     }
     return write_package(folder, files, **_FACTS)
 

@@ -1,0 +1,46 @@
+"""Exchanges as the server makes them, without a server."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kubeline.model_package import ModelPackage
+from serving.exchange import Exchange, ProtocolName
+from tests.serving.packages import ROWS
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+SPAN = "00f067aa0ba902b7"
+TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
+
+
+def answered(
+    package: ModelPackage, frame: pd.DataFrame = ROWS, protocol: ProtocolName = "v2", **facts: Any
+) -> Exchange:
+    """The exchange of a request with these rows, answered by the package's own model."""
+    inputs = {name: np.ascontiguousarray(values) for name, values in package.signature.encode(frame).items()}
+    predictions = package.predictor(threads=1).predict_inputs(inputs)
+    durations = {
+        "queue_seconds": 0.00002,
+        "parse_seconds": 0.0004,
+        "predict_seconds": 0.003,
+        "serialise_seconds": 0.0002,
+        "total_seconds": 0.004,
+    }
+    given = {"request_id": "r-1", "traceparent": "", "tracestate": "", "time": time.time(), **durations, **facts}
+    return Exchange(
+        protocol,
+        arrived=time.perf_counter(),
+        status=200,
+        rows=len(frame),
+        inputs=inputs,
+        predictions=predictions,
+        **given,
+    )
+
+
+def refused(status: int, error: str = "", protocol: ProtocolName = "v2", **facts: Any) -> Exchange:
+    """The exchange of a request that was not answered."""
+    given = {"request_id": "r-2", "traceparent": "", "tracestate": "", "time": time.time(), **facts}
+    return Exchange(protocol, arrived=time.perf_counter(), status=status, error=error, total_seconds=0.001, **given)
