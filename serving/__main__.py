@@ -1,5 +1,7 @@
 """The command ``python -m serving``."""
 
+import logging
+import os
 import socket
 import sys
 from typing import Any
@@ -8,9 +10,13 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from kubeline.errors import KubelineError, PlatformError
+from serving import logs
+from serving.counters import shared_folder
 from serving.model import verified
 from serving.options import Options, read_options
-from serving.worker import Worker, exit_in_order
+from serving.worker import METRICS_FOLDER, Worker, exit_in_order
+
+logger = logging.getLogger(__name__)
 
 
 def main() -> int:
@@ -21,6 +27,9 @@ def main() -> int:
         server never starts without a verified model.
     """
     options = read_options()
+    logs.configure()
+    if options.ignored:
+        logger.warning("these options of KServe's server mean nothing here: %s", ", ".join(options.ignored))
     try:
         with _listen(options.http_port) as http:
             if options.enable_grpc:
@@ -40,7 +49,9 @@ def _serve(options: Options, http: socket.socket) -> None:
         return
     verified(options.model_dir, options.package_digest)  # told once, and before any worker starts
     config = _config(options, "serving.worker:create_application", factory=True)
-    Multiprocess(config, [http]).run()
+    with shared_folder() as folder:
+        os.environ[METRICS_FOLDER] = str(folder)
+        Multiprocess(config, [http]).run()
 
 
 def _config(options: Options, application: Any, factory: bool = False) -> uvicorn.Config:
@@ -54,8 +65,10 @@ def _config(options: Options, application: Any, factory: bool = False) -> uvicor
         lifespan="on",
         interface="asgi3",
         log_config=None,
+        log_level="warning",  # what is worth a line, the worker tells itself
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=options.timeout_keep_alive,
         timeout_graceful_shutdown=options.grace_seconds,
         ssl_certfile=options.ssl_certfile,

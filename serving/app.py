@@ -28,6 +28,8 @@ from serving.errors import (
     WrongMethod,
 )
 from serving.exchange import Exchange, Inputs, Observer, ProtocolName
+from serving.metrics import ServerMetrics
+from serving.tracing import trace_context
 from serving.v1 import V1
 from serving.v2 import HEADER_LENGTH, V2, Wanted
 
@@ -72,7 +74,6 @@ class RequestLimits:
 
 
 Page = Callable[[Headers], Answer]
-Metrics = Callable[[str], tuple[bytes, str]]
 
 
 class Application:
@@ -83,7 +84,7 @@ class Application:
         v1: reads and writes KServe v1.
         v2: reads and writes the Open Inference Protocol.
         observers: are told of every prediction request.
-        metrics: the page of ``/metrics`` for an Accept header: body and content type.
+        metrics: writes the page of ``/metrics``.
         limits: of one request.
         lifespan: starts and stops what belongs to the event loop.
     """
@@ -94,7 +95,7 @@ class Application:
         v1: V1,
         v2: V2,
         observers: Sequence[Observer],
-        metrics: Metrics,
+        metrics: ServerMetrics,
         limits: RequestLimits,
         lifespan: Lifespan,
     ):
@@ -111,6 +112,7 @@ class Application:
             openapi.document(self._model.signature, self._model.name, self._model.version, v2.output_metadata)
         )
         self._pages, self._predictions = self._routes()
+        self._slow = (self._metrics_page, self._load)  # take milliseconds
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request (ASGI 3)."""
@@ -144,7 +146,7 @@ class Application:
             raise WrongMethod(f"{path} takes {allowed}, not {method}", allowed)
         if method == "POST":
             await self._body(headers, receive)  # of a repository verb: it has no options here
-        return await asyncio.to_thread(page, headers) if path.endswith("/load") else page(headers)
+        return await asyncio.to_thread(page, headers) if page in self._slow else page(headers)
 
     async def _predict(
         self,
@@ -155,7 +157,9 @@ class Application:
         send: Send,
     ) -> None:
         """Answer a prediction request and tell the observers."""
-        exchange = Exchange(protocol, _request_id(headers), "", "", time.time(), perf_counter())
+        trace = headers.get(b"traceparent")
+        traceparent, tracestate = trace_context(trace, headers.get(b"tracestate")) if trace else ("", "")
+        exchange = Exchange(protocol, _request_id(headers), traceparent, tracestate, time.time(), perf_counter())
         size = 0
         try:
             body = await self._body(headers, receive)
@@ -311,7 +315,7 @@ class Application:
         return page
 
     def _metrics_page(self, headers: Headers) -> Answer:
-        body, content_type = self._metrics(headers.get(b"accept", b"").decode("latin-1"))
+        body, content_type = self._metrics.page(headers.get(b"accept", b"").decode("latin-1"))
         return Answer(body, 200, content_type.encode())
 
     def _metadata(self, _: Headers) -> Answer:

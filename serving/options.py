@@ -56,8 +56,8 @@ class Options:
     payload_seconds: float
     payload_memory_mb: int
     otlp_endpoint: str
-    ssl_certfile: str | None
-    ssl_keyfile: str | None
+    ssl_certfile: Path | None
+    ssl_keyfile: Path | None
     ignored: tuple[str, ...]
 
 
@@ -105,8 +105,8 @@ def _model_and_ports(group: argparse._ArgumentGroup) -> None:
         help="threads for one prediction; 0: one for each CPU that the container may use, shared among the workers",
     )
     add("--model_control", action="store_true", help="allow the verbs load and unload")
-    add("--ssl_certfile", default=os.environ.get("KSERVE_TLS_CERT_FILE"), help="certificate for HTTPS")
-    add("--ssl_keyfile", default=os.environ.get("KSERVE_TLS_KEY_FILE"), help="private key for HTTPS")
+    add("--ssl_certfile", type=Path, default=os.environ.get("KSERVE_TLS_CERT_FILE"), help="certificate for HTTPS")
+    add("--ssl_keyfile", type=Path, default=os.environ.get("KSERVE_TLS_KEY_FILE"), help="private key for HTTPS")
 
 
 def _limits(group: argparse._ArgumentGroup) -> None:

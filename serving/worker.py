@@ -1,26 +1,35 @@
 """One process of the server: HTTP, gRPC, and everything that watches, from start to drain."""
 
 import asyncio
+import gc
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from kubeline.errors import KubelineError
+from serving import logs
 from serving.app import Application, RequestLimits
 from serving.cpus import usable_cpus
 from serving.engine import Engine, Limits
 from serving.exchange import Observer
+from serving.grpc_service import GrpcServer
+from serving.logs import RequestLog
+from serving.metrics import ServerMetrics
 from serving.model import ServedModel
 from serving.options import Options, read_options
+from serving.tracing import Tracing, collector
 from serving.v1 import V1
 from serving.v2 import V2
 
 logger = logging.getLogger(__name__)
 
+METRICS_FOLDER = "KUBELINE_METRICS_FOLDER"  # names the counters that the workers share
 STARTUP_FAILURE = 3  # the exit code by which uvicorn's supervisor knows that another try would fail as well
 
 
@@ -36,52 +45,44 @@ class Worker:
         self._options = options
         threads = options.onnx_threads or max(1, usable_cpus() // options.workers)
         self._model = ServedModel(options.model_name, options.model_dir, threads, options.package_digest)
-        self._observers, metrics = _observers(options, self._model)
-        self._engine = Engine(
-            self._model,
-            Limits(
-                options.max_queue_ms / 1000,
-                options.timeout_ms / 1000,
-                options.max_batch_rows,
-                options.batch_wait_ms / 1000,
-            ),
-        )
+        self._engine = Engine(self._model, _engine_limits(options))
+        folder = os.environ.get(METRICS_FOLDER)
+        metrics = ServerMetrics(options.model_name, self._model.package, Path(folder) if folder else None)
+        self._observers = _observers(options, self._model, metrics)
         signature = self._model.signature
         v2 = V2(signature, self._model.name, self._model.version, options.max_rows)
+        limits = RequestLimits(options.max_body_bytes, model_control=options.model_control)
+        self._grpc = GrpcServer(self._engine, v2, self._observers, limits)
         self.application = Application(
-            self._engine,
-            V1(signature, options.max_rows),
-            v2,
-            self._observers,
-            metrics.page,
-            RequestLimits(options.max_body_bytes, model_control=options.model_control),
-            self._lifespan,
+            self._engine, V1(signature, options.max_rows), v2, self._observers, metrics, limits, self._lifespan
         )
 
     async def _lifespan(self, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
         """Start and stop with uvicorn (ASGI lifespan protocol)."""
+        options = self._options
         await receive()
         self._listen_for_the_end()
-        grpc = await self._start_grpc()
+        if options.enable_grpc:
+            await self._grpc.start(options.grpc_port, options.ssl_certfile, options.ssl_keyfile)
         logger.info(
-            "serving model '%s' version %s on port %d", self._model.name, self._model.version, self._options.http_port
+            "serving model '%s' version %s on port %d", self._model.name, self._model.version, options.http_port
         )
+        gc.collect()
+        gc.freeze()  # what was loaded stays: the collector need not look at it again and again
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        if grpc is not None:
-            await grpc.stop(self._options.grace_seconds)
+        await self._grpc.stop(options.grace_seconds)
         await asyncio.to_thread(self._close)
         await send({"type": "lifespan.shutdown.complete"})
-
-    async def _start_grpc(self) -> Any:
-        if not self._options.enable_grpc:
-            return None
-        return None
 
     def _close(self) -> None:
         self._engine.close()
         for observer in self._observers:
             observer.close()
+
+    def _drain(self) -> None:
+        self.application.draining = True
+        self._grpc.draining = True
 
     def _listen_for_the_end(self) -> None:
         """Drain on SIGTERM, or when the process that started this worker is gone."""
@@ -92,7 +93,7 @@ class Worker:
             if callable(stop):
                 if self.application.draining:  # told twice: now
                     stop(number, frame)
-                self.application.draining = True
+                self._drain()
                 loop.call_soon_threadsafe(loop.call_later, self._options.drain_seconds, stop, number, frame)
 
         signal.signal(signal.SIGTERM, drain)
@@ -107,7 +108,7 @@ class Worker:
 
 def create_application() -> Application:
     """The application of one of several workers, which reads the same command line as the process that started it."""
-    exit_in_order()
+    logs.configure()
     try:
         return Worker(read_options()).application
     except KubelineError as error:
@@ -121,9 +122,16 @@ def exit_in_order() -> None:
         signal.signal(number, lambda *_: sys.exit(0))
 
 
-def _observers(options: Options, model: ServedModel) -> tuple[list[Observer], Any]:
-    class M:
-        def page(self, accept: str) -> tuple[bytes, str]:
-            return b"", "text/plain"
+def _engine_limits(options: Options) -> Limits:
+    return Limits(
+        options.max_queue_ms / 1000, options.timeout_ms / 1000, options.max_batch_rows, options.batch_wait_ms / 1000
+    )
 
-    return [], M()
+
+def _observers(options: Options, model: ServedModel, metrics: ServerMetrics) -> list[Observer]:
+    observers: list[Observer] = [metrics]
+    if address := collector(options.otlp_endpoint):
+        observers.insert(0, Tracing(address, model.name, model.version))
+    names = [*model.signature.names, "prediction", "probability"]
+    observers.append(RequestLog(model.name, model.version, names, options.access_log))
+    return observers
