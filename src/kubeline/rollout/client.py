@@ -6,7 +6,7 @@ Not the KServe SDK's client: that one loses the HTTP status, does not retry, and
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -26,8 +26,45 @@ _LONGEST_WAIT = 30.0  # seconds that a Retry-After header is honoured at most
 _TRANSIENT = {429, 500, 502, 503, 504}
 
 
+@dataclass(frozen=True)
+class Resource:
+    """A kind of namespaced object; the core group is the empty one."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    @property
+    def path(self) -> str:
+        """Of its objects, with a place for the namespace."""
+        root = f"/apis/{self.group}" if self.group else "/api"
+        return f"{root}/{self.version}/namespaces/{{namespace}}/{self.plural}"
+
+    @property
+    def api_version(self) -> str:
+        """What its objects name as ``apiVersion``."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def full_name(self) -> str:
+        """As rules of access name it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+INFERENCE_SERVICE = Resource(GROUP, VERSION, PLURAL, KIND)
+HTTP_ROUTE = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
+CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
+POD = Resource("", "v1", "pods", "Pod")
+_REVIEW = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
+
+
 class ConflictError(KubelineError):
     """The object has changed since it was read (409): read it again and decide anew."""
+
+
+class NotInstalledError(PlatformError):
+    """The cluster does not know this kind of object."""
 
 
 class UnavailableError(PlatformError):
@@ -47,14 +84,14 @@ class Applied:
 
 
 class Cluster:
-    """InferenceServices of one cluster.
+    """The objects of one cluster; InferenceServices unless another resource is given.
 
     `read`, `create` and `patch` are one request each and tell :class:`ConflictError` from
     :class:`UnavailableError`; `apply` repeats them as needed. Every other failure is one sentence: a UserError when
     the API server rejects the object, a PlatformError when it rejects us.
 
     Args:
-        api: a `kubernetes.client.CustomObjectsApi`.
+        api: a `kubernetes.client.ApiClient`.
         timeout_seconds: for each request, to connect and to answer.
         waits: seconds to wait before each further attempt; their number limits the attempts.
     """
@@ -82,31 +119,57 @@ class Cluster:
         settings = client.Configuration()
         _load(cluster, settings)
         settings.retries = 0  # attempts are counted here, where a write is known from a read
-        return cls(client.CustomObjectsApi(client.ApiClient(settings)), timeout_seconds, waits)
+        return cls(client.ApiClient(settings), timeout_seconds, waits)
 
-    def read(self, namespace: str, name: str) -> Manifest | None:
-        """The InferenceService, or None when there is none."""
+    def read(self, namespace: str, name: str, resource: Resource = INFERENCE_SERVICE) -> Manifest | None:
+        """The object, or None when there is none; NotInstalledError when the cluster does not know such objects."""
         try:
-            return self._call("get", namespace, name, self._api.get_namespaced_custom_object, name=name)
+            return self._call("get", resource, namespace, name)
         except _NotFoundError:
             return None
 
-    def create(self, manifest: Manifest) -> Manifest:
-        """Create it; ConflictError when it is there already."""
+    def find(self, namespace: str, resource: Resource, labels: str = "") -> list[Manifest]:
+        """The objects that carry these labels (``a=b,c=d``)."""
+        query = {"labelSelector": labels} if labels else {}
+        return list(self._call("list", resource, namespace, query=query).get("items", []))
+
+    def create(self, manifest: Manifest, resource: Resource = INFERENCE_SERVICE, dry_run: bool = False) -> Manifest:
+        """Create it; ConflictError when it is there already. A dry run returns what would be, and keeps nothing."""
         meta = manifest["metadata"]
-        create = self._api.create_namespaced_custom_object
+        query = _write_query(dry_run)
         try:
-            return self._call("create", meta["namespace"], meta["name"], create, body=manifest, **_WRITE)
+            return self._call("create", resource, meta["namespace"], meta["name"], manifest, query)
         except _NotFoundError as error:
             raise UserError(f"there is no namespace '{meta['namespace']}' in this cluster; create it first") from error
 
-    def patch(self, namespace: str, name: str, body: Manifest) -> Manifest:
+    def patch(
+        self,
+        namespace: str,
+        name: str,
+        body: Manifest,
+        resource: Resource = INFERENCE_SERVICE,
+        dry_run: bool = False,
+    ) -> Manifest:
         """Send a JSON merge patch (RFC 7396); a stale ``metadata.resourceVersion`` in it is a ConflictError."""
-        patch = self._api.patch_namespaced_custom_object
         try:
-            return self._call("patch", namespace, name, patch, name=name, body=body, **_WRITE)
+            return self._call("patch", resource, namespace, name, body, _write_query(dry_run))
         except _NotFoundError as error:
-            raise ConflictError(f"InferenceService {namespace}/{name} was deleted in the meantime") from error
+            raise ConflictError(f"{resource.kind} {namespace}/{name} was deleted in the meantime") from error
+
+    def may(self, verb: str, resource: Resource, namespace: str, name: str = "") -> bool:
+        """Whether these credentials may do this (a SelfSubjectAccessReview, which everybody may ask for)."""
+        asked = {"group": resource.group, "resource": resource.plural, "verb": verb, "namespace": namespace}
+        review = {
+            "apiVersion": _REVIEW.api_version,
+            "kind": _REVIEW.kind,
+            "spec": {"resourceAttributes": {**asked, "name": name} if name else asked},
+        }
+        path = f"/apis/{_REVIEW.api_version}/{_REVIEW.plural}"
+        try:
+            answer = self._request("POST", path, {}, review, {})
+        except _StatusError as error:
+            raise _plain(error.answer, "create", _REVIEW, namespace, "", self._host) from error
+        return bool(answer.get("status", {}).get("allowed"))
 
     def apply(self, manifest: Manifest) -> Applied:
         """Create the object, or patch what differs in it; fields that `manifest` does not name stay as they are.
@@ -142,23 +205,67 @@ class Cluster:
         changes["metadata"] = {**changes.get("metadata", {}), **locked}
         return Applied("updated", self.patch(meta["namespace"], meta["name"], changes))
 
-    def _call(self, verb: str, namespace: str, about: str, function: Callable[..., Any], /, **arguments: Any) -> Any:
+    def _call(
+        self,
+        verb: str,
+        resource: Resource,
+        namespace: str,
+        name: str = "",
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Any:
+        one = verb in {"get", "patch"}
+        path = resource.path + ("/{name}" if one else "")
+        where = {"namespace": namespace, "name": name} if one else {"namespace": namespace}
+        try:
+            return self._request(_METHODS[verb], path, where, body, dict(query or {}))
+        except _StatusError as error:
+            raise _plain(error.answer, verb, resource, namespace, name, self._host) from error
+
+    @property
+    def _host(self) -> str:
+        return str(self._api.configuration.host)
+
+    def _request(self, method: str, path: str, where: dict[str, str], body: Any, query: dict[str, str]) -> Any:
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
-        host = self._api.api_client.configuration.host
-        where = {"group": GROUP, "version": VERSION, "namespace": namespace, "plural": PLURAL}
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         try:
-            return function(**where, **arguments, _request_timeout=self._timeout)
+            answer, _, _ = self._api.call_api(
+                path,
+                method,
+                path_params=where,
+                query_params=list(query.items()),
+                header_params={"Accept": "application/json", "Content-Type": kind},
+                body=body,
+                response_type="object",
+                auth_settings=["BearerToken"],
+                _request_timeout=self._timeout,
+            )
         except ApiException as error:
-            raise _plain(error, verb, namespace, about, host) from error
+            raise _StatusError(error) from error
         except (HTTPError, OSError) as error:
             reason = type(getattr(error, "reason", None) or error).__name__
-            raise UnavailableError(f"the Kubernetes API server at {host} does not answer ({reason})") from error
+            raise UnavailableError(f"the Kubernetes API server at {self._host} does not answer ({reason})") from error
+        return answer
 
 
-# Unknown fields are silently dropped unless validation is strict.
-_WRITE = {"field_manager": _FIELD_MANAGER, "field_validation": "Strict"}
+_METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH"}
+
+
+def _write_query(dry_run: bool) -> dict[str, str]:
+    # Unknown fields are silently dropped unless validation is strict.
+    query = {"fieldManager": _FIELD_MANAGER, "fieldValidation": "Strict"}
+    return {**query, "dryRun": "All"} if dry_run else query
+
+
+class _StatusError(Exception):
+    """An answer with an error status."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__(str(answer.status))
+        self.answer = answer
 
 
 class _NotFoundError(Exception):
@@ -182,9 +289,10 @@ def _load(cluster: str, settings: Any) -> None:
         raise UserError(f"{what} ({reason}); give a valid kubeconfig, or '{IN_CLUSTER}' inside a pod") from error
 
 
-def _plain(error: Any, verb: str, namespace: str, name: str, host: str) -> Exception:
+def _plain(error: Any, verb: str, resource: Resource, namespace: str, name: str, host: str) -> Exception:
     """The error of one HTTP status, in one sentence."""
-    what, server = f"InferenceService {namespace}/{name}", f"the Kubernetes API server at {host}"
+    what, server = f"{resource.kind} {namespace}/{name}".rstrip("/"), f"the Kubernetes API server at {host}"
+    install = "KServe" if resource is INFERENCE_SERVICE else f"what brings {resource.full_name}"
     status, message = _status(error)
     if error.status == 404 and status:
         return _NotFoundError()
@@ -194,10 +302,12 @@ def _plain(error: Any, verb: str, namespace: str, name: str, host: str) -> Excep
         400: UserError(f"{server} rejects {what}: {message}"),
         401: PlatformError(f"{server} does not accept these credentials; renew them"),
         403: PlatformError(
-            f"this service account may not {verb} {PLURAL}.{GROUP} in namespace '{namespace}' ({message}); "
+            f"this service account may not {verb} {resource.full_name} in namespace '{namespace}' ({message}); "
             "bind it to a Role with get, create and patch"
         ),
-        404: PlatformError(f"the cluster at {host} does not know {KIND} ({GROUP}/{VERSION}); install KServe there"),
+        404: NotInstalledError(
+            f"the cluster at {host} does not know {resource.kind} ({resource.api_version}); install {install} there"
+        ),
         409: ConflictError(f"{what} has changed since it was read ({message})"),
         422: UserError(f"{server} rejects {what}: {message}"),
     }
