@@ -1,0 +1,181 @@
+"""What the controllers of both modes share: a step over every InferenceService, traffic, pods and statuses."""
+
+import abc
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from kubeline.local.kserve.admission import deployment_mode
+from kubeline.local.kserve.conditions import Conditions, Status, invalid_model
+from kubeline.local.kserve.faults import FaultBook
+from kubeline.local.kserve.gateway import Backend, Gateway, Traffic
+from kubeline.local.kserve.manifests import SERVICE_LABEL, InvalidSpecError, owner
+from kubeline.local.kserve.pods import Pod, PodSet, Template
+from kubeline.local.kserve.resources import INFERENCE_SERVICE, POD, Kind
+from kubeline.local.kserve.store import Document, Store
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class Workload:
+    """What became of one InferenceService.
+
+    Attributes:
+        sets: its pods by template, in order of their creation.
+        made: number of sets made so far.
+        hosts: its part of the gateway's hosts.
+        endpoints: its part of the gateway's endpoints.
+        status: what is to be written into it, once the gateway has followed.
+        others: statuses of further objects, by kind and name.
+        owners: the reference of its pods to it.
+    """
+
+    sets: list[PodSet] = dataclasses.field(default_factory=list)
+    made: int = 0
+    hosts: dict[str, tuple[Backend, ...]] = dataclasses.field(default_factory=dict)
+    endpoints: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    status: Status = dataclasses.field(default_factory=dict)
+    others: dict[tuple[Kind, str], Status] = dataclasses.field(default_factory=dict)
+    owners: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+
+W = TypeVar("W", bound=Workload)
+
+
+class Controller(abc.ABC, Generic[W]):
+    """Brings the world to what InferenceServices say, a step at a time.
+
+    Args:
+        store: the API server's objects.
+        gateway: where routes are put.
+        faults: what becomes of pods.
+        logs: folder for the pods' logs.
+        changed: called when a pod has changed, so that a step is due.
+    """
+
+    mode: str
+
+    def __init__(
+        self, store: Store, gateway: Gateway, faults: FaultBook, logs: Path, changed: Callable[[], None]
+    ) -> None:
+        self.store = store
+        self._gateway = gateway
+        self._faults = faults
+        self._logs = logs
+        self._changed = changed
+        self._workloads: dict[tuple[str, str, str], W] = {}  # by namespace, name and uid
+        self._ending: list[Pod] = []
+
+    @abc.abstractmethod
+    def new_workload(self) -> W:
+        """The state of an InferenceService that has just been seen."""
+
+    @abc.abstractmethod
+    def reconcile(self, service: Document, state: W) -> None:
+        """One step for one InferenceService: change `state`, and the objects it owns."""
+
+    def step(self) -> None:
+        """One step for all: pods and routes first, then what is no longer needed, then what the statuses tell."""
+        seen = {}
+        for service in self.store.every(INFERENCE_SERVICE):
+            meta = service["metadata"]
+            if deployment_mode(service, self.mode) != self.mode:
+                self._reject(service)
+                continue
+            key = (meta["namespace"], meta["name"], meta["uid"])
+            seen[key] = service
+            state = self._workloads.setdefault(key, self.new_workload())
+            state.owners = owner(service)
+            self.reconcile(service, state)
+        for key in set(self._workloads) - set(seen):
+            self._forget(key)
+        hosts = {host: backends for state in self._workloads.values() for host, backends in state.hosts.items()}
+        ends = {name: ports for state in self._workloads.values() for name, ports in state.endpoints.items()}
+        self._gateway.apply(Traffic(hosts, ends))
+        for key, state in list(self._workloads.items()):
+            self._ending += [pod for one in state.sets for pod in one.release()]
+            self._write(key, state)
+            if key not in seen and not any(one.pods for one in state.sets):
+                del self._workloads[key]
+        self._ending = [pod for pod in self._ending if not pod.ended.is_set()]
+
+    def stop(self) -> None:
+        """End every pod at once, and wait for them."""
+        pods = [pod for state in self._workloads.values() for one in state.sets for pod in (*one.pods, *one.leaving)]
+        for pod in pods:
+            pod.stop(drain_seconds=0.0)
+        for pod in (*pods, *self._ending):
+            pod.ended.wait(20)
+
+    def new_set(self, name: str, template: Template) -> PodSet:
+        """A set without pods yet."""
+        return PodSet(name, template, self._logs, self._faults.of_pod, self._changed)
+
+    def refuse(self, service: Document, state: W, error: InvalidSpecError) -> None:
+        """Say in the status that there can be no pods; what serves already goes on."""
+        old: Status = service.get("status", {})
+        conditions = Conditions(old.get("conditions", []))
+        for kind in ("PredictorReady", "Ready"):
+            if not state.sets:
+                conditions.set(kind, "Unknown")
+        told = invalid_model(old.get("modelStatus", {}), error.reason, str(error))
+        state.status = {**old, "deploymentMode": self.mode, "conditions": conditions.listed(), "modelStatus": told}
+
+    def _reject(self, service: Document) -> None:
+        """An InferenceService of another mode than what is installed is left alone."""
+        conditions = Conditions(service.get("status", {}).get("conditions", []))
+        message = f"this cluster deploys in {self.mode} mode only"
+        conditions.set("PredictorReady", "False", "ModeRejected", message)
+        conditions.set("Ready", "False", "ModeRejected", message)
+        meta = service["metadata"]
+        status = {**service.get("status", {}), "conditions": conditions.listed()}
+        self.store.set_status(INFERENCE_SERVICE, meta["namespace"], meta["name"], status)
+
+    def _forget(self, key: tuple[str, str, str]) -> None:
+        state = self._workloads[key]
+        state.hosts, state.endpoints, state.status, state.others = {}, {}, {}, {}
+        for one in state.sets:
+            one.scale(0)
+
+    def _write(self, key: tuple[str, str, str], state: W) -> None:
+        namespace, name, uid = key
+        for (kind, other), status in state.others.items():
+            self.store.set_status(kind, namespace, other, status)
+        self._write_pods(namespace, name, uid, state)
+        live = self.store.find(INFERENCE_SERVICE, namespace, name)
+        if state.status and live is not None and live["metadata"]["uid"] == uid:
+            self._tell(live, state.status)
+            self.store.set_status(INFERENCE_SERVICE, namespace, name, state.status)
+
+    def _write_pods(self, namespace: str, name: str, uid: str, state: W) -> None:
+        pods = {pod.name: pod for one in state.sets for pod in one.pods}
+        there = {d["metadata"]["name"]: d for d in self.store.every(POD, namespace)}
+        for pod_name, document in there.items():
+            owners = document["metadata"].get("ownerReferences", [])
+            if pod_name not in pods and any(one["uid"] == uid for one in owners):
+                self.store.delete(POD, namespace, pod_name)
+        for one in state.sets:
+            labels = {**one.template.labels, SERVICE_LABEL: name, **self.pod_labels(one)}
+            for pod in one.pods:
+                if pod.name not in there and state.owners and self.store.find(INFERENCE_SERVICE, namespace, name):
+                    meta = {"name": pod.name, "namespace": namespace, "labels": labels, "ownerReferences": state.owners}
+                    made = {**meta, "annotations": dict(one.template.annotations)}
+                    self.store.create(POD, {"metadata": made, "spec": one.template.document()["spec"]})
+                self.store.set_status(POD, namespace, pod.name, pod.status())
+
+    def pod_labels(self, one: PodSet) -> dict[str, str]:
+        """The labels by which the pods of a set are found."""
+        return {"serving.knative.dev/revision": one.name}
+
+    def _tell(self, live: Document, status: Status) -> None:
+        """Events for what people look for when a model does not come up."""
+        failure = status.get("modelStatus", {}).get("lastFailureInfo")
+        if failure and failure != live.get("status", {}).get("modelStatus", {}).get("lastFailureInfo"):
+            self.store.event(live, failure["reason"], failure["message"], warning=True)
+        was = Conditions(live.get("status", {}).get("conditions", []))
+        now = Conditions(status.get("conditions", []))
+        if was.status("Ready") != "True" and now.status("Ready") == "True":
+            self.store.event(live, "InferenceServiceReady", f"InferenceService [{live['metadata']['name']}] is Ready")

@@ -1,0 +1,181 @@
+"""Faults of the embedded cluster: what the API server answers wrongly, and what becomes of pods.
+
+A test holds :class:`Faults`, in whatever process; the API server holds the :class:`FaultBook`.
+"""
+
+import json
+import threading
+import urllib.request
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+ADMIN_PATH = "/kubeline"  # of the API server, beside /api and /apis
+
+Action = Literal["status", "reset-before", "reset-after", "stale", "slow", "deny"]
+WorkloadFault = Literal["never-ready", "bad-image", "quota"]
+
+_READS = {"get", "list", "watch"}
+
+
+class Fault(BaseModel):
+    """One fault of the API server.
+
+    Attributes:
+        action: ``status`` answers with `code` and does nothing; ``reset-before`` and ``reset-after`` reset the
+            connection before or after the request took effect; ``stale`` answers a read as of `versions_back` changes
+            ago; ``slow`` answers, or sends each event of a watch, `seconds` later; ``deny`` is a missing right: 403,
+            and the access review says so.
+        verb: get, list, watch, create, update, patch or delete; ``read``, ``write`` or ``*`` for several.
+        resource: plural name, such as ``inferenceservices``; ``*`` for all.
+        name: of the object; ``*`` for all.
+        skip: matching requests that pass before the first one fails.
+        times: requests that fail; 0 for all that follow.
+        code: HTTP status.
+        reason: of the Status object.
+        retry_after: seconds for the Retry-After header; 0 for none.
+        seconds: how slow.
+        versions_back: how stale.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Action
+    verb: str = "*"
+    resource: str = "*"
+    name: str = "*"
+    skip: int = 0
+    times: int = 1
+    code: int = 500
+    reason: str = "InternalError"
+    retry_after: int = 0
+    seconds: float = 0.0
+    versions_back: int = 1
+
+    def matches(self, verb: str, resource: str, name: str) -> bool:
+        """Whether a request is meant."""
+        verbs = {"*": True, "read": verb in _READS, "write": verb not in _READS}.get(self.verb, self.verb == verb)
+        return verbs and self.resource in {"*", resource} and self.name in {"*", name}
+
+
+class PodFault(BaseModel):
+    """What becomes of pods.
+
+    Attributes:
+        kind: ``never-ready`` runs but is never found ready, ``bad-image`` cannot pull its image, ``quota`` is not
+            created.
+        component: text in the name of the revision or Deployment; empty for all.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: WorkloadFault
+    component: str = ""
+
+
+class FaultBook:
+    """The faults in force, and the requests that were seen. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+        self._pods: list[PodFault] = []
+        self._requests: list[dict[str, Any]] = []
+
+    def take(self, verb: str, resource: str, name: str) -> Fault | None:
+        """The fault of this request, which is counted."""
+        with self._lock:
+            for fault in self._faults:
+                if not fault.matches(verb, resource, name):
+                    continue
+                if fault.skip:
+                    fault.skip -= 1
+                    continue
+                if fault.action != "deny" and fault.times:
+                    fault.times -= 1
+                    if not fault.times:
+                        self._faults.remove(fault)
+                return fault
+        return None
+
+    def denied(self, verb: str, resource: str, name: str) -> bool:
+        """Whether a right is missing."""
+        with self._lock:
+            return any(fault.action == "deny" and fault.matches(verb, resource, name) for fault in self._faults)
+
+    def of_pod(self, component: str) -> WorkloadFault | None:
+        """What becomes of the pods of a revision or Deployment."""
+        with self._lock:
+            return next((fault.kind for fault in self._pods if fault.component in component), None)
+
+    def saw(self, **request: Any) -> None:
+        """Note a request."""
+        with self._lock:
+            self._requests.append(request)
+
+    def answer(self, method: str, path: str, body: Any) -> Any:
+        """Serve the calls of :class:`Faults`."""
+        with self._lock:
+            match method, path:
+                case "POST", "faults":
+                    self._faults.append(Fault.model_validate(body))
+                case "POST", "pods":
+                    self._pods.append(PodFault.model_validate(body))
+                case "DELETE", "faults":
+                    self._faults.clear()
+                    self._pods.clear()
+                case "GET", "faults":
+                    return [fault.model_dump() for fault in self._faults]
+                case "GET", "requests":
+                    return self._requests
+                case "DELETE", "requests":
+                    self._requests.clear()
+        return {}
+
+
+class Faults:
+    """Makes the embedded cluster fail, over HTTP.
+
+    Args:
+        api_url: address of the API server.
+        token: its bearer token, as the kubeconfig holds it.
+    """
+
+    def __init__(self, api_url: str, token: str) -> None:
+        self._url = f"{api_url}{ADMIN_PATH}"
+        self._token = token
+
+    def add(self, action: Action, **matcher: Any) -> None:
+        """Make requests fail; `matcher` are the fields of :class:`Fault`."""
+        self._call("POST", "faults", Fault(action=action, **matcher).model_dump())
+
+    def pods(self, kind: WorkloadFault, component: str = "") -> None:
+        """Make pods fail that have not started yet, of components with this text in their name."""
+        self._call("POST", "pods", PodFault(kind=kind, component=component).model_dump())
+
+    def clear(self) -> None:
+        """End every fault; pods that were hit recover."""
+        self._call("DELETE", "faults")
+
+    def pending(self) -> list[dict[str, Any]]:
+        """Faults that have not been used up."""
+        return list(self._call("GET", "faults"))
+
+    def requests(self) -> list[dict[str, Any]]:
+        """What clients asked: time, verb, resource, namespace, name, query, content_type, body, code (0: reset)."""
+        return list(self._call("GET", "requests"))
+
+    def forget_requests(self) -> None:
+        """Begin the list of requests anew."""
+        self._call("DELETE", "requests")
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - our own loopback address
+            f"{self._url}/{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+            return json.loads(response.read())

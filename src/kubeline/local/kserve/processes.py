@@ -1,0 +1,59 @@
+"""Child processes that end with their parent, and ports for them."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_STOP_SECONDS = 15.0
+
+
+class Child:
+    """A Python module under a tether, in a process group of its own.
+
+    Args:
+        arguments: module and its arguments.
+        log: file that its output is added to.
+        environment: variables beside those of this process.
+    """
+
+    def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+        command = [sys.executable, "-m", "kubeline.tether", *arguments]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - no shell
+                command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **(environment or {})},
+            )
+        self.pid = self._process.pid
+
+    def exit_code(self) -> int | None:
+        """The exit code; None while it runs."""
+        return self._process.poll()
+
+    def stop(self) -> None:
+        """End it: politely, then by force, and whatever it left behind in its group."""
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in sockets]
