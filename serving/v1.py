@@ -1,9 +1,10 @@
 """The KServe v1 protocol: rows as records or lists, or columns, and the answer for them."""
 
 from collections.abc import Callable
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
+import msgspec
 import orjson
 
 from kubeline.errors import UserError, listed
@@ -25,7 +26,10 @@ class V1:
     def __init__(self, signature: Signature, max_rows: int):
         self._signature = signature
         self._names = signature.names
-        self._row_of = _getter(self._names)
+        self._row_of = _getter(itemgetter, self._names)
+        self._typed = _typed_records(signature)
+        fields = [f"column_{place}" for place in range(len(self._names))]
+        self._typed_row_of = _getter(attrgetter, fields)
         self._encoder = Encoder(signature)
         self._max_rows = max_rows
 
@@ -38,7 +42,12 @@ class V1:
         Raises:
             UserError: when it is neither, or names the row or column that is malformed.
         """
-        return self.inputs(parse_json(body))
+        try:
+            records = self._typed.decode(body).instances
+        except (msgspec.MsgspecError, UnicodeDecodeError):  # another form, a NaN, or what is told below
+            return self.inputs(parse_json(body))
+        check_rows(len(records), self._max_rows)
+        return self._encoder.encode(list(zip(*map(self._typed_row_of, records), strict=True)), len(records))
 
     def inputs(self, payload: Any) -> Inputs:
         """The inputs of a request that is parsed already; see :meth:`parse`."""
@@ -105,8 +114,19 @@ class V1:
         return self._encoder.encode([columns[name] for name in self._names], rows)
 
 
-def _getter(names: list[str]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+def _typed_records(signature: Signature) -> "msgspec.json.Decoder[Any]":
+    """Decodes records of the right types, the form that most requests have, in half the time of dicts."""
+    types = {"number": float | None, "boolean": bool | float | None}
+    fields = [
+        (f"column_{place}", types.get(feature.kind, str | None), msgspec.field(name=feature.name))
+        for place, feature in enumerate(signature.features)
+    ]
+    record = msgspec.defstruct("Record", fields, gc=False)
+    return msgspec.json.Decoder(msgspec.defstruct("Request", [("instances", list[record])], gc=False))  # type: ignore[valid-type]
+
+
+def _getter(getter: Callable[..., Callable[[Any], Any]], names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
     if len(names) > 1:
-        return itemgetter(*names)
-    (name,) = names  # of one name, itemgetter would give the bare value
-    return lambda row: (row[name],)
+        return getter(*names)
+    single = getter(names[0])  # of one name, it would give the bare value
+    return lambda row: (single(row),)
