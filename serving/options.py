@@ -119,7 +119,7 @@ def _limits(group: argparse._ArgumentGroup) -> None:
         help="of one request; a larger one is answered 413",
     )
     add("--max_rows", type=_at_least_one, default=100_000, help="of one request; one with more is answered 413")
-    add("--max_queue_ms", type=_positive, default=50.0, help="a request that would wait longer is answered 503")
+    add("--max_queue_ms", type=_positive, default=100.0, help="a request that would wait longer is answered 503")
     add("--timeout_ms", type=_positive, default=30_000.0, help="a request that takes longer is answered 504")
     add(
         "--max_batch_rows",
