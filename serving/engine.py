@@ -45,7 +45,7 @@ class Limits:
         threads: for large requests.
     """
 
-    queue_seconds: float = 0.05
+    queue_seconds: float = 0.1
     timeout_seconds: float = 30.0
     batch_rows: int = 0
     batch_wait_seconds: float = 0.0
