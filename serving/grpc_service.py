@@ -94,8 +94,8 @@ class GrpcServer:
 
         Args:
             port: that other workers may share.
-            certificate: PEM chain of the server; None serves without TLS.
-            private_key: PEM, of the certificate.
+            certificate: the server's PEM chain; None serves without TLS.
+            private_key: of the certificate, PEM.
 
         Raises:
             PlatformError: when the port cannot be listened on.

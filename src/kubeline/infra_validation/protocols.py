@@ -2,7 +2,8 @@
 
 import http.client
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,8 +11,10 @@ import numpy as np
 from kubeline.infra_validation.golden import GoldenRows
 from kubeline.infra_validation.server import RunningServer
 from kubeline.model_package import Predictions
+from kubeline.open_inference.tensors import DTYPES, Array, decode_raw, encode_raw
 
 _REQUEST_SECONDS = 10.0
+_REQUEST_ID = "golden"
 
 
 class RefusedError(Exception):
@@ -83,7 +86,7 @@ class V1Client(HttpClient):
         body = json.loads(answer)
         probabilities = body.get("probabilities")
         return Predictions(
-            _labels(body["predictions"], golden), None if probabilities is None else np.array(probabilities, np.float64)
+            _labels(body["predictions"], golden), None if probabilities is None else _probabilities(probabilities)
         )
 
 
@@ -95,14 +98,20 @@ class V2Client(HttpClient):
 
     def prepare(self, golden: GoldenRows, rows: Sequence[int]) -> bytes:
         """See :class:`Client`."""
-        body, _ = _infer_request(self._model_name, golden, rows, missing_number=None).to_rest()
-        return json.dumps(body).encode()
+        inputs = [
+            {"name": name, "shape": [len(rows), 1], "datatype": datatype, "data": values}
+            for name, datatype, values in _columns(golden, rows, missing_number=None)
+        ]
+        return json.dumps({"id": _REQUEST_ID, "inputs": inputs}).encode()
 
     def read(self, answer: bytes, golden: GoldenRows) -> Predictions:
         """See :class:`Client`."""
-        from kserve import InferResponse
-
-        return _predictions(InferResponse.from_rest(json.loads(answer)), golden)
+        outputs = {output["name"]: output for output in json.loads(answer)["outputs"]}
+        probability = outputs.get("probability")
+        return Predictions(
+            _labels(outputs["prediction"]["data"], golden),
+            None if probability is None else _probabilities(probability["data"]).reshape(probability["shape"]),
+        )
 
 
 class GrpcClient:
@@ -112,7 +121,8 @@ class GrpcClient:
 
     def __init__(self, server: RunningServer):
         import grpc
-        from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+        from kubeline.open_inference.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
         self._model_name = server.model_name
         options = [("grpc.enable_http_proxy", 0)]  # a proxy for the outside must not take calls to this machine
@@ -121,7 +131,14 @@ class GrpcClient:
 
     def prepare(self, golden: GoldenRows, rows: Sequence[int]) -> Any:
         """See :class:`Client`."""
-        return _infer_request(self._model_name, golden, rows, missing_number=float("nan")).to_grpc()
+        from kubeline.open_inference.grpc_predict_v2_pb2 import ModelInferRequest
+
+        request = ModelInferRequest(model_name=self._model_name, id=_REQUEST_ID)
+        for name, datatype, values in _columns(golden, rows, missing_number=math.nan):
+            request.inputs.add(name=name, shape=[len(rows), 1], datatype=datatype)
+            raw = encode_raw(values if datatype == "BYTES" else np.array(values, DTYPES[datatype]))
+            request.raw_input_contents.append(raw)
+        return request
 
     def send(self, request: Any) -> Any:
         """Call ModelInfer; see :class:`Client`."""
@@ -134,9 +151,14 @@ class GrpcClient:
 
     def read(self, answer: Any, golden: GoldenRows) -> Predictions:
         """See :class:`Client`."""
-        from kserve import InferResponse
-
-        return _predictions(InferResponse.from_grpc(answer), golden)
+        outputs = {
+            output.name: _decoded(output, raw)
+            for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=True)
+        }
+        probability = outputs.get("probability")
+        return Predictions(
+            _labels(outputs["prediction"], golden), None if probability is None else probability.astype(np.float64)
+        )
 
     def close(self) -> None:
         """Close the connection."""
@@ -148,28 +170,29 @@ def clients(server: RunningServer) -> list[Client]:
     return [V1Client(server), V2Client(server), GrpcClient(server)]
 
 
-def _infer_request(name: str, golden: GoldenRows, rows: Sequence[int], missing_number: float | None) -> Any:
-    """Text that is missing is ``""``; a missing number is null in JSON and NaN in gRPC, which has no null."""
-    from kserve import InferInput, InferRequest
+def _columns(
+    golden: GoldenRows, rows: Sequence[int], missing_number: float | None
+) -> Iterator[tuple[str, str, list[Any]]]:
+    """Name, datatype and values of each column, last column first.
 
-    inputs = []
+    Text that is missing is ``""``; a missing number is null in JSON and NaN in gRPC, which has no null.
+    """
     for feature in reversed(golden.signature.features):
         text = feature.kind in ("category", "datetime")
         missing = "" if text else missing_number
         values = [golden.records[row][feature.name] for row in rows]
         data = [missing if value is None else value if text else float(value) for value in values]
-        inputs.append(InferInput(feature.name, [len(rows), 1], "BYTES" if text else "FP64", data))
-    return InferRequest(name, inputs, request_id="golden")
+        yield feature.name, "BYTES" if text else "FP64", data
 
 
-def _predictions(response: Any, golden: GoldenRows) -> Predictions:
-    outputs = {output.name: output for output in response.outputs}
-    probability = outputs.get("probability")
-    values = [value.decode() if isinstance(value, bytes) else value for value in outputs["prediction"].as_numpy()]
-    return Predictions(
-        _labels(values, golden), None if probability is None else probability.as_numpy().astype(np.float64)
-    )
+def _probabilities(values: Any) -> Array:
+    """What JSON writes with the digits of float32, so that it is the same number again."""
+    return np.array(values, np.float32).astype(np.float64)
 
 
-def _labels(values: Sequence[Any], golden: GoldenRows) -> np.ndarray[Any, Any]:
+def _decoded(output: Any, raw: bytes) -> Array:
+    return np.array(decode_raw(output.name, output.datatype, raw, math.prod(output.shape))).reshape(output.shape)
+
+
+def _labels(values: Sequence[Any] | Array, golden: GoldenRows) -> Array:
     return np.array(values, dtype=np.float64 if golden.signature.classes is None else object)

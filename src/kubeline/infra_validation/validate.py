@@ -65,7 +65,7 @@ def examine(package: ModelPackage, golden: GoldenRows, timeout_seconds: float, r
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         with model_server.start(package, Path(folder) / "server.log") as server:
-            import kserve  # noqa: F401 - takes a second, which passes while the server does the same
+            import grpc  # noqa: F401 - the server starts meanwhile
 
             try:
                 server.wait_until_ready(started, timeout_seconds)
@@ -93,7 +93,7 @@ def _ask(server: RunningServer, golden: GoldenRows, findings: Findings, started:
             result.p50_ms, result.p95_ms = _latency(client, golden, requests)
         except RefusedError as error:
             result.failure = str(error)
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, UserError) as error:
             result.failure = f"{client.name} answered what is not of its protocol: {type(error).__name__} {error}"
         finally:
             client.close()
