@@ -80,6 +80,15 @@ def test_the_line_it_tells_is_answered_with_the_recorded_prediction(package: Mod
         assert paste(printed[2])["predictions"] == [GoldenRows.of(package).expected.values[0]]
 
 
+def test_several_workers_share_the_ports(package: ModelPackage, ports: list[int]) -> None:
+    with serving(str(package.path), "--workers", "2", ports=ports) as (process, printed):
+        assert [paste(printed[2])["predictions"] for _ in range(10)] == [["True"]] * 10
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+        for port in ports:
+            wait_until_gone(port)
+
+
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly_and_takes_the_server_along(
     package: ModelPackage, ports: list[int], kind: signal.Signals

@@ -49,8 +49,8 @@ V1 = {
     "number for a boolean": (record(rush=2), "column 'rush' takes true and false, but row 1 holds 2"),
     "text for a boolean": (record(rush="true"), "column 'rush' takes true and false, but row 1 holds 'true'"),
     "number for a time": (record(departure=1357020000), "column 'departure' takes dates or times as ISO 8601"),
-    "word for a time": (record(departure="yesterday"), "column 'departure' holds 'yesterday'"),
-    "year 99999": (record(departure="99999-01-01"), "column 'departure' holds '99999-01-01'"),
+    "word for a time": (record(departure="yesterday"), "as ISO 8601 text, but row 1 holds 'yesterday'"),
+    "year 99999": (record(departure="99999-01-01"), "column 'departure' takes dates or times"),
     "too large for float32": (record(amount=1e300), "column 'amount' holds 1e+300 in row 1"),
     "infinite": (
         b'{"instances": [[Infinity, "AA", true, null], [NaN, "AA", true, null]]}',
@@ -63,14 +63,14 @@ V1 = {
     "columns of unequal length": ({"inputs": {**{k: [v] for k, v in RECORD.items()}, "amount": [1, 2]}}, "'amount'"),
     "a column that is no list": ({"inputs": {**{k: [v] for k, v in RECORD.items()}, "amount": 1}}, "'amount'"),
     "columns without rows": ({"inputs": {name: [] for name in RECORD}}, "empty"),
-    "no columns": ({"inputs": {}}, "empty"),
+    "no columns": ({"inputs": {}}, "column 'amount' is absent"),
 }
 
 V2 = {
     "not JSON": (b"{", "not JSON"),
-    "inputs is text": ({"inputs": "x"}, "'inputs'"),
-    "no shape": ({"inputs": [{"name": "amount", "datatype": "FP32", "data": [1]}]}, "'inputs.0.shape'"),
-    "no data": (tensors(0, data=None), "'inputs.0.data'"),
+    "inputs is text": ({"inputs": "x"}, '{"inputs": [tensor, …]}'),
+    "no shape": ({"inputs": [{"name": "amount", "datatype": "FP32", "data": [1]}]}, "'amount' has shape null"),
+    "no data": (tensors(0, data=None), "input 'amount' has neither data nor a binary_data_size"),
     "no tensors": ({"inputs": []}, "column 'amount' is absent"),
     "absent column": ({"inputs": TENSORS[1:]}, "column 'amount' is absent"),
     "given twice": ({"inputs": [*TENSORS, TENSORS[0]]}, "input 'amount' is given twice"),
@@ -113,18 +113,22 @@ def test_v2_refuses(tiny: Served, case: str) -> None:
 
 BINARY = {
     "not JSON": (b"{", {}, "not JSON"),
-    "no inputs": (b"{}", {}, "malformed at 'inputs'"),
-    "inputs is no list of tensors": (b'{"inputs": [1]}', {}, "malformed at 'inputs.0'"),
-    "shape is no list": (b'{"inputs": [{"name": "a", "shape": 1, "datatype": "FP32"}]}', {}, "'inputs.0.shape'"),
-    "id is no text": (b'{"inputs": [], "id": 1}', {}, "malformed at 'id'"),
-    "neither data nor bytes": (b'{"inputs": [{"name": "a", "shape": [1], "datatype": "FP32"}]}', {}, "'data' field"),
-    "length is no number": (b"{}", {"Inference-Header-Content-Length": "x"}, "must be a number of bytes"),
+    "no inputs": (b"{}", {}, '{"inputs": [tensor, …]}'),
+    "inputs is no list of tensors": (b'{"inputs": [1]}', {}, "input 0 must be a tensor"),
+    "shape is no list": (b'{"inputs": [{"name": "a", "shape": 1, "datatype": "FP32"}]}', {}, "input 'a' has shape 1"),
+    "id is no text": (b'{"inputs": [], "id": 1}', {}, '"id" is a number, but must be text'),
+    "neither data nor bytes": (
+        b'{"inputs": [{"name": "a", "shape": [1], "datatype": "FP32"}]}',
+        {},
+        "input 'a' has neither data",
+    ),
+    "length is no number": (b"{}", {"Inference-Header-Content-Length": "x"}, "must be the number of bytes"),
     "bytes too few": (
         json.dumps(
             {"inputs": [{"name": "a", "shape": [9], "datatype": "FP32", "parameters": {"binary_data_size": 36}}]}
         ).encode(),
         {},
-        "not a v2 inference request",
+        "within the 0 bytes that are left",
     ),
 }
 
@@ -152,9 +156,18 @@ RAW = {
 }
 GRPC = {
     "absent column": ({"amount": None}, "column 'amount' is absent"),
-    "bytes too few": ({"amount": raw("amount", "FP32", b"\0\0")}, "the bytes of input 'amount' do not fill its shape"),
-    "text cut off": ({"carrier": raw("carrier", "BYTES", b"\x09\0\0\0AA")}, "the bytes of input 'carrier' do not fill"),
-    "not UTF-8": ({"carrier": raw("carrier", "BYTES", b"\x01\0\0\0\xff")}, "column 'carrier' holds bytes that are not"),
+    "bytes too few": (
+        {"amount": raw("amount", "FP32", b"\0\0")},
+        "input 'amount' has 2 bytes, but 1 elements of FP32 take 4",
+    ),
+    "text cut off": (
+        {"carrier": raw("carrier", "BYTES", b"\x09\0\0\0AA")},
+        "the 6 bytes of input 'carrier' are not 1 elements of BYTES",
+    ),
+    "not UTF-8": (
+        {"carrier": raw("carrier", "BYTES", b"\x01\0\0\0\xff")},
+        "input 'carrier' holds bytes that are not UTF-8 text",
+    ),
     "a number for a category": ({"carrier": raw("carrier", "FP32", b"\0\0\0\0")}, "column 'carrier' takes text"),
     "infinite": ({"amount": raw("amount", "FP64", struct.pack("<d", float("inf")))}, "column 'amount' holds inf"),
 }

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from kubeline.errors import UserError
 from kubeline.model_package import Feature, Signature
-from serving.columns import encode
-from serving.requests import parse_json, v1_columns
+from serving.columns import Encoder
+from serving.parsing import parse_json
+from serving.v1 import V1
 from tests.serving.packages import FEATURES
 
 SIGNATURE = Signature(features=FEATURES, target="late", task="binary", classes=["False", "True"])
+V1_OF_IT = V1(SIGNATURE, max_rows=100)
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "amount": st.none() | st.integers(-(2**53), 2**53) | st.floats(width=32, allow_infinity=False),
@@ -40,7 +42,7 @@ def test_requests_are_encoded_as_the_signature_encodes_a_frame(rows: list[dict[s
     columns = {name: [row[name] for row in rows] for name in VALUES}
     frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
     expected = SIGNATURE.encode(frame)
-    found = encode(columns, SIGNATURE)
+    found = Encoder(SIGNATURE).encode(list(columns.values()), len(rows))
     assert found.keys() == expected.keys()
     for name in VALUES:
         assert found[name].dtype == expected[name].dtype
@@ -51,7 +53,7 @@ def test_requests_are_encoded_as_the_signature_encodes_a_frame(rows: list[dict[s
 @given(body=st.fixed_dictionaries({"instances": JSON}) | st.fixed_dictionaries({"inputs": JSON}) | JSON)
 def test_any_json_is_answered_or_refused_with_a_sentence(body: Any) -> None:
     with contextlib.suppress(UserError):
-        inputs = encode(v1_columns(body, SIGNATURE), SIGNATURE)
+        inputs = V1_OF_IT.inputs(body)
         assert all(column.shape[1] == 1 for column in inputs.values())
 
 
@@ -64,15 +66,24 @@ def test_any_bytes_are_json_or_refused(body: bytes) -> None:
 
 def test_a_misspelt_column_is_named_with_the_one_that_was_given() -> None:
     with pytest.raises(UserError, match=r"column 'carrier' is absent; .*did you write 'carrer' for it"):
-        encode({"amount": [1], "carrer": ["AA"], "rush": [True], "departure": [None]}, SIGNATURE)
+        V1_OF_IT.inputs({"inputs": {"amount": [1], "carrer": ["AA"], "rush": [True], "departure": [None]}})
 
 
 def test_an_absent_column_is_not_taken_as_missing_values() -> None:
     with pytest.raises(UserError, match="column 'carrier' is absent; send null where its value is not known"):
-        encode({"amount": [1], "rush": [True], "departure": [None]}, SIGNATURE)
+        V1_OF_IT.inputs({"inputs": {"amount": [1], "rush": [True], "departure": [None]}})
 
 
 def test_large_whole_numbers_are_rounded_as_float32_rounds() -> None:
     signature = Signature(features=[Feature(name="n", kind="number")], target="t", task="regression")
-    values = encode({"n": [2**24 + 1, 10**30, math.nan, None]}, signature)["n"]
+    values = Encoder(signature).encode([[2**24 + 1, 10**30, math.nan, None]], 4)["n"]
     np.testing.assert_array_equal(values[:, 0], np.array([2**24, 1e30, math.nan, math.nan], dtype=np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "<u2", "<u8", "i1", "<i4", "<i8", "<f2", "<f4", "<f8"])
+def test_tensors_of_every_datatype_are_encoded_as_their_numbers(dtype: str) -> None:
+    numbers = np.array([0, 1, 1], dtype=dtype)
+    found = Encoder(SIGNATURE).encode([numbers, ["AA"] * 3, numbers, [""] * 3], 3)
+    for name in ("amount", "rush"):
+        assert found[name].dtype == np.float32
+        np.testing.assert_array_equal(found[name][:, 0], [0, 1, 1])

@@ -85,7 +85,16 @@ def test_a_port_in_use_is_refused(tmp_path: Path, option: str) -> None:
     assert f"cannot listen on port {port}" in ended.stderr
 
 
-def test_several_workers_are_refused(tmp_path: Path) -> None:
-    ended = serve(tmp_path, "--workers", "2")
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--workers", "0"), ("--http_port", "70000"), ("--max_rows", "0"), ("--max_queue_ms", "-1"), ("--unknown", "1")],
+)
+def test_an_option_that_means_nothing_is_refused_by_its_name(tmp_path: Path, option: str, value: str) -> None:
+    ended = serve(tmp_path, option, value)
     assert ended.returncode == 2
-    assert "add replicas instead" in ended.stderr
+    assert option in ended.stderr.splitlines()[-1]
+
+
+def test_options_of_kserves_server_that_mean_nothing_here_are_taken(tmp_path: Path) -> None:
+    ended = serve(tmp_path, "--max_threads", "4", "--enable_docs_url", "true", "--predictor_host", "x")
+    assert "there is no model package at" in ended.stderr
