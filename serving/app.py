@@ -44,7 +44,6 @@ Lifespan = Callable[[Receive, Send], Awaitable[None]]
 EXTENSIONS = ("binary_tensor_data", "model_repository")
 _JSON = b"application/json"
 _BINARY = b"application/octet-stream"
-_BODY_SECONDS = 30.0  # for a client to send a request
 _LONGEST_ID = 128
 
 
@@ -64,11 +63,13 @@ class RequestLimits:
 
     Attributes:
         body_bytes: of a request.
+        body_seconds: for a client to send it, once it has begun.
         buffered_bytes: of all requests that are being read or answered; beyond it, new ones are refused (503).
         model_control: whether the verbs load and unload work.
     """
 
     body_bytes: int = 16 * 2**20
+    body_seconds: float = 30.0
     buffered_bytes: int = 256 * 2**20
     model_control: bool = False
 
@@ -220,11 +221,12 @@ class Application:
             body: bytes = message.get("body", b"")
             self._check_size(len(body))
             return body
+        seconds = self._limits.body_seconds
         try:
-            async with asyncio.timeout(_BODY_SECONDS):
+            async with asyncio.timeout(seconds):
                 return await self._rest(message, receive)
         except TimeoutError:
-            raise BodyTimedOut(f"the request did not arrive within {_BODY_SECONDS:g} s; send it faster") from None
+            raise BodyTimedOut(f"the request did not arrive within {seconds:g} s; send it faster") from None
 
     async def _rest(self, message: dict[str, Any], receive: Receive) -> bytes:
         parts: list[bytes] = []

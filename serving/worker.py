@@ -51,7 +51,7 @@ class Worker:
         self._observers = _observers(options, self._model, metrics)
         signature = self._model.signature
         v2 = V2(signature, self._model.name, self._model.version, options.max_rows)
-        limits = RequestLimits(options.max_body_bytes, model_control=options.model_control)
+        limits = RequestLimits(options.max_body_bytes, options.timeout_ms / 1000, model_control=options.model_control)
         self._grpc = GrpcServer(self._engine, v2, self._observers, limits)
         self.application = Application(
             self._engine, V1(signature, options.max_rows), v2, self._observers, metrics, limits, self._lifespan

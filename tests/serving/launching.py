@@ -1,0 +1,44 @@
+"""A model server with options of its own, as the command starts it."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubeline.infra_validation.server import RunningServer
+from kubeline.model_package import ModelPackage
+from tests.serving.ports import free_ports
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A server process that is ready."""
+
+    process: "subprocess.Popen[bytes]"
+    http_port: int
+    grpc_port: int
+    log: Path
+
+
+@contextmanager
+def launch(package: ModelPackage, folder: Path, *options: str) -> Iterator[Launched]:
+    """Start ``python -m serving`` for the model ``tiny``; it is killed at the end when it still runs."""
+    http_port, grpc_port = free_ports(2)
+    log = folder / "server.log"
+    command = [
+        *(sys.executable, "-m", "kubeline.tether", "serving", "--model_dir", str(package.path), "--model_name", "tiny"),
+        *("--http_port", str(http_port), "--grpc_port", str(grpc_port), *options),
+    ]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        RunningServer(process, "tiny", http_port, grpc_port, log).wait_until_ready(time.monotonic(), 60)
+        yield Launched(process, http_port, grpc_port, log)
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdin is not None
+        process.stdin.close()

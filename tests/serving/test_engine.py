@@ -1,0 +1,200 @@
+"""The engine answers in turn, leaves the event loop free, and refuses what would wait too long."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kubeline.errors import KubelineError, UserError
+from kubeline.model_package import Predictions
+from serving.engine import Engine, Limits
+from serving.errors import BrokenModel, Overloaded, TimedOut
+from serving.exchange import Exchange, Inputs
+from serving.model import ServedModel
+from tests.serving.packages import ROWS, write_tiny_package
+
+LARGE = 10 * 2**20  # bytes
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
+    folder = tmp_path_factory.mktemp("engine") / "package"
+    write_tiny_package(folder)
+    return ServedModel("tiny", folder)
+
+
+def exchange() -> Exchange:
+    return Exchange("v1", "", "", "", time.time(), time.perf_counter())
+
+
+def inputs(model: ServedModel, row: int) -> Inputs:
+    return model.signature.encode(ROWS.iloc[[row]])
+
+
+async def ask(engine: Engine, parse: Callable[[], Inputs], size: int = 100, about: Exchange | None = None) -> Any:
+    return await engine.answer(about or exchange(), size, parse, lambda predictions: predictions)
+
+
+async def outcome(engine: Engine, parse: Callable[[], Inputs], size: int = 100) -> Predictions | KubelineError:
+    try:
+        return await ask(engine, parse, size)
+    except KubelineError as error:
+        return error
+
+
+def test_requests_that_wait_together_are_answered_as_each_alone(model: ServedModel) -> None:
+    abouts = [exchange() for _ in range(4)]
+
+    async def together() -> list[Predictions]:
+        engine = Engine(model, Limits(batch_rows=4, batch_wait_seconds=5.0))
+        rows = (ask(engine, lambda row=row: inputs(model, row), about=abouts[row]) for row in range(4))
+        return await asyncio.gather(*rows)
+
+    for row, answer in enumerate(asyncio.run(together())):
+        alone = model.predict(inputs(model, row))
+        assert answer.values.tolist() == alone.values.tolist()
+        np.testing.assert_array_equal(answer.probabilities, alone.probabilities)
+    assert len({about.predict_seconds for about in abouts}) == 1  # one prediction for all
+
+
+def test_a_batch_goes_when_its_time_is_over_though_it_is_not_full(model: ServedModel) -> None:
+    async def alone() -> Predictions:
+        engine = Engine(model, Limits(batch_rows=100, batch_wait_seconds=0.01))
+        return await asyncio.wait_for(ask(engine, lambda: inputs(model, 0)), 10)
+
+    assert len(asyncio.run(alone()).values) == 1
+
+
+def test_a_bad_request_does_not_spoil_the_batch_it_is_in(model: ServedModel) -> None:
+    def bad() -> Inputs:
+        raise UserError("column 'amount' takes numbers")
+
+    async def mixed() -> list[Any]:
+        engine = Engine(model, Limits(batch_rows=3, batch_wait_seconds=5.0))
+        good = [outcome(engine, lambda: inputs(model, 0)) for _ in range(2)]
+        return await asyncio.gather(good[0], outcome(engine, bad), good[1])
+
+    first, refused, last = asyncio.run(mixed())
+    assert str(refused) == "column 'amount' takes numbers"
+    assert first.values.tolist() == last.values.tolist() == model.predict(inputs(model, 0)).values.tolist()
+
+
+def test_other_work_of_the_event_loop_comes_between_requests(model: ServedModel) -> None:
+    order: list[str] = []
+
+    def slow() -> Inputs:
+        time.sleep(0.003)
+        return inputs(model, 0)
+
+    async def crowd() -> None:
+        engine = Engine(model, Limits(queue_seconds=60.0))
+
+        async def one() -> None:
+            await ask(engine, slow)
+            order.append("request")
+
+        async def health_check() -> None:
+            for _ in range(5):
+                await asyncio.sleep(0)
+                order.append("health")
+
+        await asyncio.gather(*(one() for _ in range(20)), health_check())
+
+    asyncio.run(crowd())
+    assert "health" in order[:5]
+    assert order[order.index("health") :].count("request") > 10
+
+
+def test_what_would_wait_too_long_is_refused_and_the_rest_is_answered(model: ServedModel) -> None:
+    def slow() -> Inputs:
+        time.sleep(0.02)
+        return inputs(model, 0)
+
+    async def crowd() -> tuple[list[Any], Any]:
+        engine = Engine(model, Limits(queue_seconds=0.1))
+        answers = await asyncio.gather(*(outcome(engine, slow) for _ in range(20)))
+        return answers, await outcome(engine, lambda: inputs(model, 0))
+
+    answers, later = asyncio.run(crowd())
+    refused = [isinstance(answer, Overloaded) for answer in answers]
+    assert refused == sorted(refused)  # first come, first served
+    assert not refused[0]
+    assert refused[-1]
+    assert isinstance(later, Predictions)
+
+
+def test_a_large_request_leaves_the_event_loop_free(model: ServedModel) -> None:
+    checked = threading.Event()
+
+    def large() -> Inputs:
+        assert checked.wait(10), "the event loop stood still"
+        return inputs(model, 0)
+
+    async def beside() -> Any:
+        task = asyncio.create_task(outcome(Engine(model, Limits()), large, LARGE))
+        await asyncio.sleep(0.01)
+        checked.set()
+        return await task
+
+    assert isinstance(asyncio.run(beside()), Predictions)
+
+
+def test_more_large_requests_than_threads_can_take_are_refused(model: ServedModel) -> None:
+    free = threading.Event()
+
+    def blocked() -> Inputs:
+        free.wait(10)
+        return inputs(model, 0)
+
+    async def crowd() -> list[Any]:
+        engine = Engine(model, Limits(threads=1))
+        tasks = [asyncio.create_task(outcome(engine, blocked, LARGE)) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        free.set()
+        answers = await asyncio.gather(*tasks)
+        return [*answers, await outcome(engine, lambda: inputs(model, 0), LARGE)]
+
+    assert [type(answer) for answer in asyncio.run(crowd())] == [
+        *(Predictions, Predictions, Overloaded, Overloaded),
+        Predictions,
+    ]
+
+
+def test_a_large_request_that_takes_too_long_is_given_up(model: ServedModel) -> None:
+    free = threading.Event()
+
+    def blocked() -> Inputs:
+        free.wait(10)
+        return inputs(model, 0)
+
+    async def impatient() -> Any:
+        try:
+            return await outcome(Engine(model, Limits(timeout_seconds=0.05)), blocked, LARGE)
+        finally:
+            free.set()
+
+    assert isinstance(asyncio.run(impatient()), TimedOut)
+
+
+def test_a_model_that_is_not_loaded_refuses(tmp_path: Path) -> None:
+    write_tiny_package(tmp_path / "package")
+    model = ServedModel("tiny", tmp_path / "package")
+    model.unload()
+    assert isinstance(asyncio.run(outcome(Engine(model, Limits()), lambda: inputs(model, 0))), Overloaded)
+    model.reload()
+    assert isinstance(asyncio.run(outcome(Engine(model, Limits()), lambda: inputs(model, 0))), Predictions)
+
+
+@pytest.mark.parametrize("size", [100, LARGE], ids=["small", "large"])
+def test_a_failure_of_the_model_is_told_without_its_insides(model: ServedModel, size: int) -> None:
+    def wrong() -> Inputs:
+        return {"amount": np.zeros((1, 1), dtype=np.float32)}  # the other columns are absent
+
+    error = asyncio.run(outcome(Engine(model, Limits()), wrong, size))
+    assert isinstance(error, BrokenModel)
+    assert str(error) == "the model could not answer this request; the server's log tells why"
