@@ -1,0 +1,126 @@
+"""Answered requests as Arrow tables: the columns of the payload log.
+
+Arrays are made from buffers: pyarrow's conversions look whether a value is of pandas, and import pandas to do so.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from kubeline.errors import UserError
+from kubeline.model_package.signature import Kind, Signature
+from serving.exchange import Array, Exchange
+
+_TIME = pa.timestamp("us", "UTC")
+_KINDS: dict[Kind, pa.DataType] = {
+    "number": pa.float32(),
+    "boolean": pa.bool_(),
+    "category": pa.string(),
+    "datetime": _TIME,
+}
+_ABOUT = [
+    ("request.id", pa.string()),
+    ("request.time", _TIME),
+    ("request.row", pa.int32()),
+    ("request.trace_id", pa.string()),
+    ("model.name", pa.string()),
+    ("model.version", pa.string()),
+]
+
+
+class PayloadTable:
+    """The schema of the log of one model, and exchanges in that form.
+
+    Columns: the features under their own names (number float32, boolean bool, category string, datetime
+    timestamp[us, UTC]; a missing value is null), ``request.id``, ``request.time`` (arrival, timestamp[us, UTC]),
+    ``request.row`` (int32, from 0), ``request.trace_id`` (null without one), ``model.name``, ``model.version``,
+    ``output.prediction`` (string, for regression float64) and ``output.probability.<class>`` (float32).
+
+    Raises:
+        UserError: when a feature has the name of another column of the log.
+    """
+
+    def __init__(self, model: str, version: str, signature: Signature):
+        self._model, self._version = model, version
+        self._features = [(feature.name, feature.kind) for feature in signature.features]
+        self._classes = signature.classes
+        answer = [("output.prediction", pa.float64() if signature.classes is None else pa.string())]
+        answer += [(f"output.probability.{label}", pa.float32()) for label in signature.classes or ()]
+        own = [*_ABOUT, *answer]
+        for name in sorted({name for name, _ in own} & set(signature.names)):
+            raise UserError(
+                f"the payload log cannot hold the feature '{name}', which is the name of a column of its own; rename "
+                "the feature, or serve without --payload_log"
+            )
+        self.schema = pa.schema([*((name, _KINDS[kind]) for name, kind in self._features), *own])
+
+    def batch(self, exchanges: Sequence[Exchange]) -> pa.RecordBatch:
+        """The rows of answered exchanges, in their order."""
+        rows = np.array([exchange.rows for exchange in exchanges])
+        columns = [_feature(kind, _joined(exchanges, name)) for name, kind in self._features]
+        total = int(rows.sum())
+        starts = np.repeat(rows.cumsum() - rows, rows)
+        times = np.array([round(exchange.time * 1e6) for exchange in exchanges])
+        columns += [
+            _repeated([exchange.request_id for exchange in exchanges], rows),
+            _array(_TIME, np.repeat(times, rows).astype(np.int64)),
+            _array(pa.int32(), (np.arange(total) - starts).astype(np.int32)),
+            _repeated([exchange.traceparent[3:35] for exchange in exchanges], rows, empty_is_missing=True),
+            _texts([self._model] * total),
+            _texts([self._version] * total),
+            *self._answers(exchanges),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def _answers(self, exchanges: Sequence[Exchange]) -> list[pa.Array]:
+        predictions = [exchange.predictions for exchange in exchanges if exchange.predictions is not None]
+        values = np.concatenate([each.values for each in predictions])
+        if self._classes is None:
+            return [_array(pa.float64(), values.astype(np.float64))]
+        probabilities = np.concatenate([each.probabilities for each in predictions if each.probabilities is not None])
+        return [_texts(values.tolist()), *(_array(pa.float32(), np.ascontiguousarray(p)) for p in probabilities.T)]
+
+
+def _joined(exchanges: Iterable[Exchange], name: str) -> Array:
+    return np.concatenate([exchange.inputs[name] for exchange in exchanges if exchange.inputs is not None]).ravel()
+
+
+def _feature(kind: Kind, values: Array) -> pa.Array:
+    """Encoded values of a feature, shape (rows,), as what they were: see :class:`serving.exchange.Exchange`."""
+    if kind == "category":
+        return _texts(values.tolist(), empty_is_missing=True)
+    present = ~np.isnan(values)
+    if kind == "boolean":
+        return _array(pa.bool_(), np.packbits(values == 1, bitorder="little"), present)
+    if kind == "datetime":
+        return _array(_TIME, np.where(present, np.rint(values * 1e6), 0).astype(np.int64), present)
+    return _array(pa.float32(), values, present)
+
+
+def _repeated(texts: list[str], rows: Array, empty_is_missing: bool = False) -> pa.Array:
+    """Each text for so many rows."""
+    pairs = zip(texts, rows.tolist(), strict=True)
+    return _texts(list(chain.from_iterable([text] * count for text, count in pairs)), empty_is_missing)
+
+
+def _texts(values: list[str], empty_is_missing: bool = False) -> pa.Array:
+    encoded = [value.encode("utf-8", "replace") for value in values]
+    lengths = np.array(list(map(len, encoded)), dtype=np.int64)
+    offsets = np.concatenate([[0], lengths.cumsum()])
+    if offsets[-1] >= 2**31:
+        raise OverflowError("a column of text of more than 2 GB")
+    present = lengths > 0 if empty_is_missing else None
+    return _array(pa.string(), b"".join(encoded), present, offsets.astype(np.int32))
+
+
+def _array(kind: pa.DataType, values: Any, present: Array | None = None, offsets: Array | None = None) -> pa.Array:
+    """An Arrow array over `values`; rows that are not `present` are null."""
+    validity = None
+    if present is not None and not present.all():
+        validity = pa.py_buffer(np.packbits(present, bitorder="little"))
+    buffers = [validity, *([] if offsets is None else [pa.py_buffer(offsets)]), pa.py_buffer(values)]
+    rows = len(offsets) - 1 if offsets is not None else len(values if present is None else present)
+    return pa.Array.from_buffers(kind, rows, buffers)
