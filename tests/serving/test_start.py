@@ -1,5 +1,6 @@
 """A server starts with a verified model or not at all."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -98,3 +99,11 @@ def test_an_option_that_means_nothing_is_refused_by_its_name(tmp_path: Path, opt
 def test_options_of_kserves_server_that_mean_nothing_here_are_taken(tmp_path: Path) -> None:
     ended = serve(tmp_path, "--max_threads", "4", "--enable_docs_url", "true", "--predictor_host", "x")
     assert "there is no model package at" in ended.stderr
+
+
+def test_the_readme_lists_every_option(tmp_path: Path) -> None:
+    told = set(re.findall(r"^  (--[a-z_]+)", serve(tmp_path, "--help").stdout, flags=re.MULTILINE))
+    readme = Path(__file__).parents[2] / "serving" / "README.md"
+    table = readme.read_text(encoding="utf-8").partition("## Options")[2].partition("## Where")[0]
+    assert len(told) > 20
+    assert told == set(re.findall(r"`(--[a-z_]+)`", table)) - {"--max_threads"}
