@@ -1,0 +1,151 @@
+"""What the judge is told, and what it answers; all of it as plain values, so that a record can keep it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Durations counted in bins.
+
+    Attributes:
+        bounds: upper bounds of the bins in seconds, rising and finite; a bin includes its upper bound.
+        counts: of each bin, and at last of what is above every bound: one more than there are bounds.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        rising = all(low < high for low, high in zip(self.bounds, self.bounds[1:], strict=False))
+        if not rising or not all(math.isfinite(bound) for bound in self.bounds):
+            raise ValueError(f"the bounds of a histogram must rise and be finite, but are {list(self.bounds)}")
+        if len(self.counts) != len(self.bounds) + 1:
+            raise ValueError(f"{len(self.bounds)} bounds make {len(self.bounds) + 1} bins, not {len(self.counts)}")
+        if not all(math.isfinite(count) and count >= 0 for count in self.counts):
+            raise ValueError("the counts of a histogram must be finite and at least 0")
+
+    @property
+    def total(self) -> float:
+        """How many durations were counted."""
+        return sum(self.counts)
+
+    def quantile(self, q: float) -> float:
+        """Duration in seconds that a share `q` does not exceed, as if a bin were evenly filled.
+
+        Infinite when it lies above the last bound; NaN when nothing was counted.
+        """
+        if not self.total:
+            return math.nan
+        rank, below, low = q * self.total, 0.0, 0.0
+        for high, count in zip(self.bounds, self.counts[:-1], strict=True):
+            if count and below + count >= rank:
+                return low + (high - low) * (rank - below) / count
+            below, low = below + count, high
+        return math.inf
+
+    def surely_above(self, seconds: float) -> float:
+        """Durations in bins that begin at `seconds` or later: at least so many were slower."""
+        lows = (0.0, *self.bounds)
+        return sum(count for low, count in zip(lows, self.counts, strict=True) if low >= seconds)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One version's requests in a window of time.
+
+    Attributes:
+        requests: all that ended, errors included.
+        errors: those that failed by the server's fault.
+        latency: of requests, as far as the source measures them.
+        predictions: count of each label, or of each bin of the predicted number; None when the source has none.
+    """
+
+    requests: int
+    errors: int
+    latency: Histogram
+    predictions: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.errors <= self.requests:
+            raise ValueError(f"errors must be from 0 to the {self.requests} requests, but are {self.errors}")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A business metric of one version: mean and variance (n - 1) of `n` observations."""
+
+    mean: float
+    variance: float
+    n: int
+
+
+@dataclass(frozen=True)
+class BusinessMetric:
+    """What the predictions are for, such as revenue for each visit."""
+
+    name: str
+    canary: Sample
+    stable: Sample
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was observed in one window of `seconds`; `stable` is None where there is nothing to compare with."""
+
+    canary: Side
+    stable: Side | None
+    seconds: float
+    business: BusinessMetric | None = None
+
+
+class Outcome(StrEnum):
+    """What one check, or all of them, came to."""
+
+    PASS = "pass"  # noqa: S105 not a password
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check. Numbers that there are not, or that are not finite, are None.
+
+    Attributes:
+        name: of the check: ``samples``, ``error_rate``, ``p95``, ``p99``, ``error_increase``, ``latency_shift``,
+            ``prediction_drift``, ``business``.
+        outcome: of this check.
+        canary: its measured value: a share, seconds, or the business metric's mean.
+        stable: the same of the stable version.
+        limit: what was allowed, in the unit of `effect`.
+        p_value: one-sided, of "the limit is kept" (of "no difference" for latency and predictions).
+        effect: what is compared with the limit.
+        sentence: for people.
+    """
+
+    name: str
+    outcome: Outcome
+    canary: float | None
+    stable: float | None
+    limit: float | None
+    p_value: float | None
+    effect: float | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The outcome, the checks that led to it, and the level at which a p-value made a check fail."""
+
+    outcome: Outcome
+    findings: tuple[Finding, ...]
+    level: float = 0.0
+
+    @property
+    def sentence(self) -> str:
+        """The sentences of the checks that decided."""
+        return " ".join(each.sentence for each in self.findings if each.outcome is self.outcome)
