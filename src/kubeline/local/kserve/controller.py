@@ -157,13 +157,14 @@ class Controller(abc.ABC, Generic[W]):
             owners = document["metadata"].get("ownerReferences", [])
             if pod_name not in pods and any(one["uid"] == uid for one in owners):
                 self.store.delete(POD, namespace, pod_name)
+        if not state.owners or self.store.find(INFERENCE_SERVICE, namespace, name) is None:
+            return
         for one in state.sets:
             labels = {**one.template.labels, SERVICE_LABEL: name, **self.pod_labels(one)}
             for pod in one.pods:
-                if pod.name not in there and state.owners and self.store.find(INFERENCE_SERVICE, namespace, name):
-                    meta = {"name": pod.name, "namespace": namespace, "labels": labels, "ownerReferences": state.owners}
-                    made = {**meta, "annotations": dict(one.template.annotations)}
-                    self.store.create(POD, {"metadata": made, "spec": one.template.document()["spec"]})
+                meta = {"name": pod.name, "namespace": namespace, "labels": labels, "ownerReferences": state.owners}
+                made = {**meta, "annotations": dict(one.template.annotations)}
+                self.store.apply(POD, {"metadata": made, "spec": pod.spec()})
                 self.store.set_status(POD, namespace, pod.name, pod.status())
 
     def pod_labels(self, one: PodSet) -> dict[str, str]:

@@ -79,7 +79,7 @@ class Pod:
         self.exit_code = 0
         self.message = ""
         self.failed_in = ""  # the container that ended last, empty while nothing has
-        self.http_port, self.grpc_port = 0, 0
+        self.http_port, self.grpc_port = free_ports(2)
         self._log = logs / f"{name}.log"
         self._fault = fault
         self._changed = changed
@@ -126,7 +126,8 @@ class Pod:
 
     def _run(self, package: Path) -> None:
         self._step("starting")
-        self.http_port, self.grpc_port = free_ports(2)
+        if self.restarts:
+            self.http_port, self.grpc_port = free_ports(2)
         environment = {v["name"]: v["value"] for v in self.template.container.get("env", []) if "value" in v}
         child = Child(["serving", *self._arguments(package)], self._log, environment)
         try:
@@ -160,6 +161,13 @@ class Pod:
         if self.phase not in {phase, "leaving"}:
             self.phase = phase
             self._changed()
+
+    def spec(self) -> dict[str, Any]:
+        """The pod's specification, with the ports that it really listens on."""
+        spec: dict[str, Any] = self.template.document()["spec"]
+        ports = (("http", self.http_port), ("grpc", self.grpc_port))
+        spec["containers"][0]["ports"] = [{"name": name, "containerPort": port} for name, port in ports]
+        return spec
 
     def status(self) -> dict[str, Any]:
         """The pod's status as Kubernetes has it."""
