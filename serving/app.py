@@ -26,6 +26,7 @@ from serving.errors import (
     TooLarge,
     UnsupportedEncoding,
     WrongMethod,
+    sentence,
 )
 from serving.exchange import Exchange, Inputs, Observer, ProtocolName
 from serving.metrics import ServerMetrics
@@ -170,7 +171,7 @@ class Application:
             answer = await self._engine.answer(exchange, size, parse, serialise)
         except KubelineError as error:
             answer = refusal(error)
-            exchange.error = str(error)
+            exchange.error = sentence(error)
         finally:
             self._buffered -= size
         exchange.status = answer.status
@@ -354,21 +355,21 @@ class Application:
 def refusal(error: KubelineError) -> Answer:
     """The answer to a refused request."""
     if not isinstance(error, RequestRefused):
-        return Answer(_error(str(error)), 400)
+        return Answer(_error(sentence(error)), 400)
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(error, Overloaded):
         headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
     if isinstance(error, WrongMethod):
         headers.append((b"allow", error.allowed.encode()))
-    return Answer(_error(str(error)), error.status, _JSON, tuple(headers))
+    return Answer(_error(sentence(error)), error.status, _JSON, tuple(headers))
 
 
 def _json(value: Any) -> Answer:
     return Answer(orjson.dumps(value))
 
 
-def _error(sentence: str) -> bytes:
-    return orjson.dumps({"error": sentence.encode("utf-8", "replace").decode()})
+def _error(words: str) -> bytes:
+    return orjson.dumps({"error": words.encode("utf-8", "replace").decode()})
 
 
 def _request_id(headers: Headers) -> str:

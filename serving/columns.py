@@ -1,6 +1,7 @@
 """JSON and tensor values to the inputs of a model: whole columns at a time, without a DataFrame."""
 
 import math
+import reprlib
 from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -75,7 +76,7 @@ class Encoder:
         if np.isinf(block).any():
             place, row = (int(found[0]) for found in np.nonzero(np.isinf(block)))
             feature = self._feature(place)
-            value = _show(columns[place][row])
+            value = show(columns[place][row])
             raise UserError(f"column '{feature.name}' holds {value} in row {row}, which is no finite float32")
         for place in self._booleans:
             values = block[place]
@@ -150,11 +151,14 @@ def _texts(feature: Feature, values: Values, types: set[type]) -> Values:
 
 
 def _refusal(feature: Feature, row: int, value: Any) -> UserError:
-    return UserError(f"column '{feature.name}' takes {_EXPECTED[feature.kind]}, but row {row} holds {_show(value)}")
+    return UserError(f"column '{feature.name}' takes {_EXPECTED[feature.kind]}, but row {row} holds {show(value)}")
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
+    """A refused value as an error repeats it: short, and on one line."""
     if isinstance(value, int) and abs(value) >= 10**_SHOWN:  # printing it could take long, or be refused by Python
         return f"a whole number of {value.bit_length()} bits"
+    if isinstance(value, (list, dict)):  # nested so deep, perhaps, that Python cannot print it
+        return reprlib.repr(value)
     words = repr(value.item() if isinstance(value, np.generic) else value)
     return words if len(words) <= _SHOWN else words[:_SHOWN] + "…"

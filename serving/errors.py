@@ -5,6 +5,14 @@ A :class:`kubeline.errors.UserError` while a request is read is 400.
 
 from kubeline.errors import KubelineError
 
+_LONGEST = 2_000  # characters; names in a request may be of any length
+
+
+def sentence(error: KubelineError) -> str:
+    """What a client and the log are told: one line, and no endless one, whatever names the request gave."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= _LONGEST else words[:_LONGEST] + "…"
+
 
 class RequestRefused(KubelineError):  # noqa: N818 - an answer to a request, not a failure of the server
     """A request that is not answered; `status` is the HTTP status."""

@@ -135,12 +135,11 @@ def _server_paths() -> Json:
 
 def _v1_paths(signature: Signature, model_name: str) -> Json:
     names = {"models": _list({"const": model_name}, least=0)}
-    body = {"required": True, "content": {"application/json": {"schema": _schema("V1Request")}}}
-    body["content"]["application/json"]["examples"] = _v1_examples(signature)
+    content = {"application/json": {"schema": _schema("V1Request"), "examples": _v1_examples(signature)}}
     predict = _operation(
         *("v1_predict", "v1", "Predictions for rows or columns", _json(_schema("V1Answer")), *_OF_PREDICTIONS),
         parameters=[_ref("parameters", "RequestId")],
-        requestBody=body,
+        requestBody={"required": True, "content": content},
     )
     return {
         "/v1/models": _get("v1_models", "v1", "The models served", _object(names)),

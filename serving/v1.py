@@ -44,7 +44,7 @@ class V1:
         """
         try:
             records = self._typed.decode(body).instances
-        except (msgspec.MsgspecError, UnicodeDecodeError):  # another form, a NaN, or what is told below
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # another form, a NaN, or what is told below
             return self.inputs(parse_json(body))
         check_rows(len(records), self._max_rows)
         return self._encoder.encode(list(zip(*map(self._typed_row_of, records), strict=True)), len(records))

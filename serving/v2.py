@@ -14,11 +14,12 @@ from kubeline.errors import UserError, listed
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
 from kubeline.open_inference.tensors import DATATYPES, datatype_of, decode_raw, encode_raw, unknown_datatype
-from serving.columns import Encoder, Values
+from serving.columns import Encoder, Values, show
 from serving.exchange import Array, Inputs
 from serving.parsing import check_rows, kind_of, parse_json, require
 
 HEADER_LENGTH = b"inference-header-content-length"
+_LONGEST_SIZE = 18  # digits; Python refuses to read thousands of them
 DATATYPE_OF_KIND = {"number": "FP32", "boolean": "BOOL", "category": "BYTES", "datetime": "BYTES"}
 
 
@@ -83,7 +84,7 @@ class V2:
         """
         raw = memoryview(b"")
         if header_length is not None:
-            if not header_length.isdigit() or int(header_length) > len(body):
+            if not header_length.isdigit() or len(header_length) > _LONGEST_SIZE or int(header_length) > len(body):
                 raise UserError(
                     "the header Inference-Header-Content-Length must be the number of bytes of the JSON in front of "
                     f"the tensors, at most the {len(body):,} bytes of the body"
@@ -199,10 +200,8 @@ def rows_of(name: str, shape: Any) -> int:
         and (len(shape) == 1 or shape[1] == 1)
     ):
         return int(shape[0])
-    raise UserError(
-        f"input '{name}' has shape {json.dumps(shape, default=str)[:60]}; this model takes one tensor of shape "
-        "[rows, 1] for each column"
-    )
+    given = "no shape" if shape is None else f"shape {show(shape)}"
+    raise UserError(f"input '{name}' has {given}; this model takes one tensor of shape [rows, 1] for each column")
 
 
 def _values(place: int, tensor: Any, raw: memoryview) -> tuple[str, Values, memoryview]:
@@ -211,7 +210,7 @@ def _values(place: int, tensor: Any, raw: memoryview) -> tuple[str, Values, memo
         raise UserError(f'input {place} must be a tensor: {{"name": …, "shape": …, "datatype": …, "data": …}}')
     name, datatype, data = tensor["name"], tensor.get("datatype"), tensor.get("data")
     if not isinstance(datatype, str) or datatype not in DATATYPES:
-        raise unknown_datatype(name, datatype if isinstance(datatype, str) else json.dumps(datatype)[:60])
+        raise unknown_datatype(name, datatype if isinstance(datatype, str) else show(datatype))
     count = rows_of(name, tensor.get("shape"))
     if data is None:
         size = _parameters(tensor, f"input '{name}'").get("binary_data_size")

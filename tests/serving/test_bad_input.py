@@ -69,7 +69,10 @@ V1 = {
 V2 = {
     "not JSON": (b"{", "not JSON"),
     "inputs is text": ({"inputs": "x"}, '{"inputs": [tensor, …]}'),
-    "no shape": ({"inputs": [{"name": "amount", "datatype": "FP32", "data": [1]}]}, "'amount' has shape null"),
+    "no shape": (
+        {"inputs": [{"name": "amount", "datatype": "FP32", "data": [1]}]},
+        "input 'amount' has no shape; this model takes",
+    ),
     "no data": (tensors(0, data=None), "input 'amount' has neither data nor a binary_data_size"),
     "no tensors": ({"inputs": []}, "column 'amount' is absent"),
     "absent column": ({"inputs": TENSORS[1:]}, "column 'amount' is absent"),
