@@ -26,8 +26,10 @@ import pyarrow.parquet as pq
 
 from kubeline.model_package.signature import Signature
 from serving.exchange import Exchange
+from serving.model import ServedModel
+from serving.options import Options
 from serving.payload_log_store import PayloadStore
-from serving.payload_log_table import PayloadTable
+from serving.payload_log_table import PayloadTable, first_time
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,8 @@ _BATCH_ROWS = 16_384
 _FIRST_RETRY_SECONDS = 0.25
 _LONGEST_RETRY_SECONDS = 15.0
 _TOLD_EVERY_SECONDS = 60.0
-_EXCHANGE_BYTES = 1_200  # of the objects around the values of one request, as measured
+_EXCHANGE_BYTES = 1_600  # of the objects around the values of one request, as measured
+_COLUMN_BYTES = 300  # of those around each of its columns
 _TEXT_BYTES = 57  # of a text without its characters, and its place in the column
 
 
@@ -107,6 +110,7 @@ class PayloadLog:
         self._table = PayloadTable(model, version, signature)
         self._categories = [feature.name for feature in signature.features if feature.kind == "category"]
         self._row_bytes = _row_bytes(signature)
+        self._exchange_bytes = _EXCHANGE_BYTES + _COLUMN_BYTES * len(signature.features)
         self._store = PayloadStore(uri)
         pod = re.sub(r"[^A-Za-z0-9.]+", "_", socket.gethostname())
         self._worker = f"{pod}-{uuid.uuid4().hex[:8]}"
@@ -176,7 +180,7 @@ class PayloadLog:
     def _size(self, exchange: Exchange) -> int:
         """Bytes that an exchange keeps in memory, about."""
         inputs: dict[str, Any] = exchange.inputs or {}
-        size = _EXCHANGE_BYTES + self._row_bytes * exchange.rows
+        size = self._exchange_bytes + self._row_bytes * exchange.rows
         for name in self._categories:
             size += sys.getsizeof("".join(inputs[name].ravel().tolist()))
         return size
@@ -266,8 +270,7 @@ class PayloadLog:
     def _part(self, table: pa.Table) -> _Part:
         stream = io.BytesIO()
         pq.write_table(table, stream, compression="zstd")
-        earliest = int(table.column("request.time").cast(pa.int64()).to_numpy().min())
-        moment = datetime.fromtimestamp(earliest / 1e6, UTC)
+        moment = datetime.fromtimestamp(first_time(table) / 1e6, UTC)
         self._number += 1
         name = f"part-{moment:%Y%m%dT%H%M%S.%fZ}-{self._worker}-{self._number:06d}.parquet"
         return _Part(f"date={moment:%Y-%m-%d}/{name}", stream.getvalue(), table.num_rows)
@@ -308,6 +311,18 @@ class PayloadLog:
 
     def _told(self) -> str:
         return ", ".join(f"{rows:,} rows {outcome.replace('_', ' ')}" for outcome, rows in self.counts.items())
+
+
+def open_log(options: Options, model: ServedModel, on_count: Callable[[Outcome, int], None]) -> PayloadLog:
+    """The payload log that the command line asks for."""
+    how = PayloadOptions(
+        options.payload_sample,
+        options.payload_rows,
+        options.payload_seconds,
+        options.payload_memory_mb * 2**20,
+        options.grace_seconds,
+    )
+    return PayloadLog(options.payload_log, model.name, model.version, model.signature, how, on_count)
 
 
 def _row_bytes(signature: Signature) -> int:

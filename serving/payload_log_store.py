@@ -34,7 +34,7 @@ class PayloadStore:
         self._local = scheme(uri) in ("", "file")
         self._atomic = scheme(uri) in _ATOMIC_PUT
         try:
-            self._system, self._folder = fsspec.core.url_to_fs(uri)
+            self._system, self._folder = fsspec.core.url_to_fs(uri, skip_instance_cache=True)
         except ImportError as error:
             raise UserError(
                 f"the payload log cannot be written to '{self.shown}': {error}; use an image with this driver"

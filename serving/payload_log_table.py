@@ -84,6 +84,12 @@ class PayloadTable:
         return [_texts(values.tolist()), *(_array(pa.float32(), np.ascontiguousarray(p)) for p in probabilities.T)]
 
 
+def first_time(table: pa.Table) -> int:
+    """The earliest ``request.time`` of some rows, microseconds since 1970 UTC."""
+    chunks = table.column("request.time").chunks
+    return min(int(np.frombuffer(c.buffers()[1], np.int64)[c.offset : c.offset + len(c)].min()) for c in chunks)
+
+
 def _joined(exchanges: Iterable[Exchange], name: str) -> Array:
     return np.concatenate([exchange.inputs[name] for exchange in exchanges if exchange.inputs is not None]).ravel()
 

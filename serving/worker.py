@@ -132,6 +132,10 @@ def _observers(options: Options, model: ServedModel, metrics: ServerMetrics) -> 
     observers: list[Observer] = [metrics]
     if address := collector(options.otlp_endpoint):
         observers.insert(0, Tracing(address, model.name, model.version))
+    if options.payload_log:
+        from serving.payload_log import open_log
+
+        observers.append(open_log(options, model, metrics.count_payload_rows))
     names = [*model.signature.names, "prediction", "probability"]
     observers.append(RequestLog(model.name, model.version, names, options.access_log))
     return observers

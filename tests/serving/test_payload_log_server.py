@@ -1,0 +1,166 @@
+"""The payload log of real server processes, which are ended politely, killed, or told to write where they cannot."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.serving.packages import write_tiny_package
+
+BODY = json.dumps({"instances": [{"amount": 1.5, "carrier": "AA", "rush": True, "departure": None}] * 3})
+
+
+def command(folder: Path, port: int, *options: str) -> list[str]:
+    given = ["--model_dir", str(folder), "--model_name", "tiny", "--http_port", str(port), "--enable_grpc", "false"]
+    return [sys.executable, "-m", "serving", *given, *options]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass
+class Clients:
+    """Four connections that ask one after the other; `answered` is when each request id was answered with 200."""
+
+    port: int
+    answered: dict[str, float] = field(default_factory=dict)
+
+    def ask(self, client: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        for number in range(5_000):
+            name = f"{client}-{number}"
+            try:
+                connection.request("POST", "/v1/models/tiny:predict", BODY, {"X-Request-Id": name})
+                response = connection.getresponse()
+                response.read()
+            except (OSError, http.client.HTTPException):
+                return  # the server is gone
+            if response.status == 200:
+                self.answered[name] = time.monotonic()
+            time.sleep(0.002)
+
+
+@contextmanager
+def asked(process: "subprocess.Popen[bytes]", port: int) -> Iterator[Clients]:
+    """Clients that ask the server from when it is ready until the block and the server have ended."""
+    clients = Clients(port)
+    while True:
+        assert process.poll() is None
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/v2/health/ready")
+            if connection.getresponse().status == 200:
+                break
+        except OSError:
+            time.sleep(0.05)
+    threads = [threading.Thread(target=clients.ask, args=(client,)) for client in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield clients
+    finally:
+        for thread in threads:
+            thread.join()
+
+
+def logged(folder: Path) -> dict[str, int]:
+    """Rows of each request id; every part must be a whole Parquet file."""
+    rows: dict[str, int] = {}
+    for file in folder.glob("date=*/part-*.parquet"):
+        for name in pq.read_table(file, partitioning=None)["request.id"].to_pylist():
+            rows[name] = rows.get(name, 0) + 1
+    return rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_after_sigterm_under_load_no_answered_row_is_missing(tmp_path: Path, workers: str) -> None:
+    write_tiny_package(tmp_path / "package")
+    port, log = free_port(), tmp_path / "log"
+    options = ("--payload_log", str(log), "--payload_rows", "500", "--payload_seconds", "60", "--workers", workers)
+    with subprocess.Popen(command(tmp_path / "package", port, *options)) as process:
+        with asked(process, port) as clients:
+            time.sleep(2)
+            process.terminate()
+        assert process.wait(30) == 0
+    rows = logged(log)
+    assert len(clients.answered) > 100
+    assert set(clients.answered) <= set(rows)
+    assert set(rows.values()) == {3}
+    assert not list(log.rglob(".*"))
+
+
+@pytest.mark.slow
+def test_after_sigkill_under_load_only_the_last_moments_are_missing(tmp_path: Path) -> None:
+    write_tiny_package(tmp_path / "package")
+    port, log = free_port(), tmp_path / "log"
+    options = ("--payload_log", str(log), "--payload_seconds", "0.5")
+    with subprocess.Popen(command(tmp_path / "package", port, *options)) as process:
+        with asked(process, port) as clients:
+            time.sleep(4)
+            process.kill()
+            killed = time.monotonic()
+        assert process.wait(30) == -signal.SIGKILL
+    promised = {name for name, moment in clients.answered.items() if moment < killed - 2}
+    assert len(promised) > 100
+    assert promised <= set(logged(log))
+
+
+@pytest.mark.slow
+def test_a_server_with_a_payload_log_loads_no_pandas_and_counts_its_rows(tmp_path: Path) -> None:
+    write_tiny_package(tmp_path / "package")
+    port = free_port()
+    options = ("--payload_log", (tmp_path / "log").as_uri(), "--payload_rows", "3", "--payload_sample", "0.5")
+    with subprocess.Popen(command(tmp_path / "package", port, *options)) as process:
+        with asked(process, port) as clients:
+            time.sleep(1.5)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/metrics")
+            page = connection.getresponse().read().decode()
+            maps = Path(f"/proc/{process.pid}/maps").read_text()
+            process.terminate()
+        process.wait(30)
+    assert "pyarrow" in maps
+    assert "pandas" not in maps
+    counts = {
+        line.split('outcome="')[1].split('"')[0]: float(line.split()[-1])
+        for line in page.splitlines()
+        if line.startswith("kubeline_payload_rows_total{")
+    }
+    assert counts["written"] > 0
+    assert counts["sampled_out"] > 0
+    assert 0 < len(logged(tmp_path / "log")) < len(clients.answered)
+
+
+@pytest.mark.parametrize(
+    ("uri", "code", "sentence"),
+    [
+        ("nowhere://bucket", 2, "cannot be written to 'nowhere://bucket'"),
+        ("/proc/log", 3, "cannot be written to '/proc"),
+    ],
+)
+def test_a_server_whose_log_cannot_be_written_does_not_start(
+    tmp_path: Path, uri: str, code: int, sentence: str
+) -> None:
+    write_tiny_package(tmp_path / "package")
+    line = command(tmp_path / "package", free_port(), "--payload_log", uri)
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, env={**os.environ})
+    assert ended.returncode == code
+    (told,) = ended.stderr.strip().splitlines()
+    assert told.startswith("error: the payload log ")
+    assert sentence in told
