@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from kubeline.errors import PlatformError, UserError
+from kubeline.local.kserve.faults import Fault
 from kubeline.rollout.client import Cluster, ConflictError
 from kubeline.rollout.inference_service import DIGEST_VARIABLE, PACKAGE_DIGEST, Service, render
-from tests.rollout.api_server import ApiServer, Reply, status
+from tests.rollout.api_server import BROKEN, ApiServer, status
 
 KEY = ("default", "flights")
 NO_WAITS = (0.0, 0.0, 0.0)
-BROKEN: Reply = (0, "", {})
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def manifest(digest: str = "a", **overrides: Any) -> dict[str, Any]:
 def test_a_service_that_is_not_there_is_created_under_strict_validation(server: ApiServer, cluster: Cluster) -> None:
     applied = cluster.apply(manifest())
     assert applied.change == "created"
-    assert server.objects[KEY]["spec"] == manifest()["spec"]
+    assert server.holds(KEY, manifest())
     assert server.methods() == ["GET", "POST"]
     assert server.requests[1][1] == {"fieldManager": "kubeline", "fieldValidation": "Strict"}
 
@@ -44,8 +44,8 @@ def test_only_what_differs_is_sent_as_a_merge_patch_with_the_version_that_was_re
     server: ApiServer, cluster: Cluster
 ) -> None:
     cluster.apply(manifest("a"))
-    server.edit(KEY, {"spec": {"predictor": {"nodeSelector": {"disk": "ssd"}}}, "status": {"url": "http://x"}})
-    read = server.objects[KEY]["metadata"]["resourceVersion"]
+    server.edit(KEY, {"spec": {"predictor": {"nodeSelector": {"disk": "ssd"}}}})
+    read = server.object(KEY)["metadata"]["resourceVersion"]
     assert cluster.apply(manifest("b")).change == "updated"
     _, query, content_type, body = server.requests[-1]
     assert query["fieldValidation"] == "Strict"
@@ -58,7 +58,7 @@ def test_only_what_differs_is_sent_as_a_merge_patch_with_the_version_that_was_re
             }
         },
     }
-    assert server.objects[KEY]["spec"]["predictor"]["nodeSelector"] == {"disk": "ssd"}  # what others set stays
+    assert server.object(KEY)["spec"]["predictor"]["nodeSelector"] == {"disk": "ssd"}  # what others set stays
 
 
 def test_a_conflict_is_read_again_and_decided_anew(server: ApiServer, cluster: Cluster) -> None:
@@ -67,24 +67,24 @@ def test_a_conflict_is_read_again_and_decided_anew(server: ApiServer, cluster: C
     def someone_else(running: ApiServer) -> None:
         running.edit(KEY, {"spec": {"predictor": {"maxReplicas": 9}}})
 
-    server.requests.clear()
-    server.faults = [lambda _: None, someone_else]  # the edit comes between our read and our patch
+    server.forget_requests()
+    server.script(lambda _: None, someone_else)  # the edit comes between our read and our patch
     assert cluster.apply(manifest("b")).change == "updated"
     assert server.methods() == ["GET", "PATCH", "GET", "PATCH"]
-    assert server.objects[KEY]["spec"]["predictor"]["maxReplicas"] == 9
-    assert server.objects[KEY]["metadata"]["annotations"][PACKAGE_DIGEST] == "b" * 64
+    assert server.object(KEY)["spec"]["predictor"]["maxReplicas"] == 9
+    assert server.object(KEY)["metadata"]["annotations"][PACKAGE_DIGEST] == "b" * 64
 
 
 def test_two_who_create_at_once_end_in_one_create_and_one_patch(server: ApiServer, cluster: Cluster) -> None:
-    server.faults = [lambda _: None, lambda running: running.edit(KEY, manifest("a")) and None]
+    server.script(lambda _: None, lambda running: running.edit(KEY, manifest("a")))
     assert cluster.apply(manifest("b")).change == "updated"
     assert server.methods() == ["GET", "POST", "GET", "PATCH"]
 
 
 def test_conflicts_without_end_are_told(server: ApiServer, cluster: Cluster) -> None:
     conflict = status(409, "Conflict", "the object has been modified")
-    server.objects[KEY] = {**manifest("a"), "metadata": {"resourceVersion": "1"}}
-    server.faults = [lambda _: None, conflict] * 4
+    server.edit(KEY, manifest("a"))
+    server.script(*[lambda _: None, conflict] * 4)
     with pytest.raises(PlatformError, match="is being changed by someone else all the time"):
         cluster.apply(manifest("b"))
     assert server.methods() == ["GET", "PATCH"] * 4
@@ -92,13 +92,13 @@ def test_conflicts_without_end_are_told(server: ApiServer, cluster: Cluster) -> 
 
 def test_a_service_deleted_between_read_and_patch_is_created(server: ApiServer, cluster: Cluster) -> None:
     cluster.apply(manifest("a"))
-    server.faults = [lambda _: None, lambda running: running.objects.clear()]
+    server.script(lambda _: None, lambda running: running.delete(KEY))
     assert cluster.apply(manifest("b")).change == "created"
 
 
 @pytest.mark.parametrize("code", [429, 500, 503, 504])
 def test_a_busy_server_is_asked_again(code: int, server: ApiServer, cluster: Cluster) -> None:
-    server.faults = [status(code, "Busy", "try again"), lambda _: None, status(code, "Busy", "try again")]
+    server.script(status(code, "Busy", "try again"), lambda _: None, status(code, "Busy", "try again"))
     assert cluster.apply(manifest()).change == "created"
     assert server.methods() == ["GET", "GET", "POST", "GET", "POST"]
 
@@ -107,17 +107,17 @@ def test_a_retry_after_header_is_honoured(
     server: ApiServer, cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    server.faults = [status(429, "TooManyRequests", "slow down", headers={"Retry-After": "0.3"})]
+    server.script(status(429, "TooManyRequests", "slow down", retry_after=0.3))
     cluster.apply(manifest())
     assert "answers 429 (slow down); next attempt in 0.3 s" in caplog.text
 
 
 def test_a_write_whose_answer_was_lost_is_seen_and_not_repeated(server: ApiServer, cluster: Cluster) -> None:
-    def created_but_broken(running: ApiServer) -> Reply:
+    def created_but_broken(running: ApiServer) -> Fault:
         running.edit(KEY, manifest())
         return BROKEN
 
-    server.faults = [lambda _: None, created_but_broken]
+    server.script(lambda _: None, created_but_broken)
     assert cluster.apply(manifest()).change == "unchanged"
     assert server.methods() == ["GET", "POST", "GET"]
 
@@ -141,7 +141,7 @@ def test_a_server_that_is_not_there_is_told(server: ApiServer, tmp_path: Path) -
 
 
 def test_forbidden_says_which_right_is_missing(server: ApiServer, cluster: Cluster) -> None:
-    server.faults = [status(403, "Forbidden", 'User "pipeline-runner" cannot get resource "inferenceservices"')]
+    server.script(status(403, "Forbidden", 'User "pipeline-runner" cannot get resource "inferenceservices"'))
     with pytest.raises(PlatformError, match="may not get inferenceservices") as caught:
         cluster.apply(manifest())
     assert 'User "pipeline-runner" cannot get' in str(caught.value)
@@ -150,20 +150,20 @@ def test_forbidden_says_which_right_is_missing(server: ApiServer, cluster: Clust
 
 
 def test_credentials_that_are_not_accepted_are_told_without_them(server: ApiServer, cluster: Cluster) -> None:
-    server.faults = [status(401, "Unauthorized", "Unauthorized")]
+    server.script(status(401, "Unauthorized", "Unauthorized"))
     with pytest.raises(PlatformError, match="does not accept these credentials") as caught:
         cluster.apply(manifest())
-    assert "s3cret-token" not in str(caught.value)
+    assert server.token not in str(caught.value)
 
 
 def test_a_cluster_without_kserve_is_told(server: ApiServer, cluster: Cluster) -> None:
-    server.kserve_installed = False
+    server.uninstall_kserve()
     with pytest.raises(PlatformError, match=r"does not know InferenceService \(serving\.kserve\.io/v1beta1\); install"):
         cluster.apply(manifest())
 
 
 def test_a_namespace_that_is_not_there_is_told(server: ApiServer, cluster: Cluster) -> None:
-    server.namespaces.clear()
+    server.delete_namespace("default")
     with pytest.raises(UserError, match="there is no namespace 'default' in this cluster"):
         cluster.apply(manifest())
 
@@ -174,21 +174,25 @@ def test_an_unknown_field_is_rejected_with_the_server_s_own_words(server: ApiSer
     cluster.apply(manifest())
     with pytest.raises(UserError, match=r'unknown field "spec\.predictor\.minReplica"'):
         cluster.apply(manifest(minReplica=2))
-    assert server.objects[KEY]["spec"] == manifest()["spec"]
+    assert server.holds(KEY, manifest())
 
 
 def test_an_invalid_value_is_rejected_with_the_server_s_own_words(server: ApiServer, cluster: Cluster) -> None:
     message = 'InferenceService "flights" is invalid: spec.canary[0].predictor.model.name: Required value'
-    server.faults = [lambda _: None, status(422, "Invalid", message)]
+    server.script(lambda _: None, status(422, "Invalid", message))
     with pytest.raises(UserError, match="rejects InferenceService default/flights: ") as caught:
         cluster.apply(manifest())
     assert message in str(caught.value)
 
 
 def test_single_calls_tell_a_conflict_to_whoever_decides_on_it(cluster: Cluster) -> None:
-    created = cluster.create(manifest())
-    stale = {"metadata": {"resourceVersion": created["metadata"]["resourceVersion"]}, "spec": {"predictor": None}}
-    assert "predictor" not in cluster.patch("default", "flights", stale)["spec"]  # null removes a field
+    created = cluster.create(manifest(serviceAccountName="reader"))
+    stale = {
+        "metadata": {"resourceVersion": created["metadata"]["resourceVersion"]},
+        "spec": {"predictor": {"serviceAccountName": None}},
+    }
+    patched = cluster.patch("default", "flights", stale)
+    assert "serviceAccountName" not in patched["spec"]["predictor"]  # null removes a field
     with pytest.raises(ConflictError, match="has changed since it was read"):
         cluster.patch("default", "flights", stale)
     with pytest.raises(ConflictError, match="already exists"):

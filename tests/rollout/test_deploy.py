@@ -56,7 +56,7 @@ def test_a_given_cluster_gets_the_object_and_the_manifest_says_so(tmp_path: Path
     settings = {"storage_uri": S3, "cluster": server.kubeconfig(tmp_path)}
     assert run(tmp_path, given, **settings).metadata["change"] == "created"
     document = yaml.safe_load((tmp_path / "manifest").read_text())
-    assert server.objects["default", "flights"]["spec"] == document["spec"]
+    assert server.holds(("default", "flights"), document)
     assert run(tmp_path, given, **settings).metadata["change"] == "unchanged"
     assert run(tmp_path, blessed(tmp_path, seed=1), **settings).metadata["change"] == "updated"
 
@@ -74,7 +74,7 @@ def test_a_rejected_object_leaves_no_manifest(tmp_path: Path, server: ApiServer)
 
 
 def test_a_cluster_that_does_not_answer_is_a_broken_world(tmp_path: Path, server: ApiServer) -> None:
-    server.kserve_installed = False
+    server.uninstall_kserve()
     with pytest.raises(PlatformError, match="install KServe there"):
         run(tmp_path, blessed(tmp_path), storage_uri=S3, cluster=server.kubeconfig(tmp_path))
 
@@ -86,7 +86,7 @@ def test_a_local_package_is_not_sent_to_a_cluster_that_cannot_read_it(tmp_path: 
         run(tmp_path, given, cluster=kubeconfig)
     assert server.requests == []
     run(tmp_path, given, cluster=kubeconfig, storage_uri=given.model.uri)  # whoever says so knows better
-    assert server.objects["default", "flights"]
+    assert server.object(("default", "flights"))
 
 
 @pytest.mark.parametrize("verdict", ["hold", "inconclusive"])

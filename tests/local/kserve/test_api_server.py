@@ -81,8 +81,10 @@ def test_unknown_fields_are_refused_when_validation_is_strict_and_dropped_withou
 ) -> None:
     patch = {"spec": {"predictor": {"canaryPercent": 5}}}
     code, status = api.patch(f"{FLIGHTS}?fieldValidation=Strict", patch)
-    assert code == 400
+    assert code == 422
     assert 'unknown field "spec.predictor.canaryPercent"' in status["message"]
+    other = inference_service("other", "s3://models/a", canaryPercent=5)
+    assert api.post(f"{SERVICES}?fieldValidation=Strict", other)[0] == 400
     assert api.patch(FLIGHTS, patch)[0] == 200
     assert "canaryPercent" not in api.get(FLIGHTS)[1]["spec"]["predictor"]
 

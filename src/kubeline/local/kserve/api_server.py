@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1  # head and body in one packet
-    timeout = 60
+    timeout = 600
 
     def do_GET(self) -> None:
         self._answer()
@@ -134,8 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault and action == "slow" and request.verb != "watch":
             time.sleep(fault.seconds)
         if fault and action == "status":
-            waiting = {"Retry-After": str(fault.retry_after)} if fault.retry_after else {}
-            raise StatusError(fault.code, fault.reason, f"injected: {fault.reason}", waiting)
+            waiting = {"Retry-After": f"{fault.retry_after:g}"} if fault.retry_after else {}
+            raise StatusError(fault.code, fault.reason, fault.message, waiting)
         if action == "deny":
             raise forbidden(request.kind, request.verb, request.name, request.namespace)
         if action == "reset-before":
@@ -231,7 +231,7 @@ def _done(store: Store, request: ApiRequest, versions_back: int) -> tuple[int, A
     """Do what is asked: HTTP status and document."""
     kind, namespace, name = request.kind, request.namespace, request.name
     if request.body is not None and kind == INFERENCE_SERVICE and request.strict:
-        check_fields(request.body)
+        check_fields(request.body, patch=request.verb == "patch")
     match request.verb:
         case "get":
             return 200, store.get(kind, namespace, name, versions_back)

@@ -6,6 +6,7 @@ A test holds :class:`Faults`, in whatever process; the API server holds the :cla
 import json
 import threading
 import urllib.request
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ ADMIN_PATH = "/kubeline"  # of the API server, beside /api and /apis
 Action = Literal["status", "reset-before", "reset-after", "stale", "slow", "deny"]
 WorkloadFault = Literal["never-ready", "bad-image", "quota"]
 
+_REMEMBERED_REQUESTS = 10_000
 _READS = {"get", "list", "watch"}
 
 
@@ -34,6 +36,7 @@ class Fault(BaseModel):
         times: requests that fail; 0 for all that follow.
         code: HTTP status.
         reason: of the Status object.
+        message: of the Status object.
         retry_after: seconds for the Retry-After header; 0 for none.
         seconds: how slow.
         versions_back: how stale.
@@ -49,7 +52,8 @@ class Fault(BaseModel):
     times: int = 1
     code: int = 500
     reason: str = "InternalError"
-    retry_after: int = 0
+    message: str = "injected fault"
+    retry_after: float = 0
     seconds: float = 0.0
     versions_back: int = 1
 
@@ -81,7 +85,7 @@ class FaultBook:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._pods: list[PodFault] = []
-        self._requests: list[dict[str, Any]] = []
+        self._requests: deque[dict[str, Any]] = deque(maxlen=_REMEMBERED_REQUESTS)
 
     def take(self, verb: str, resource: str, name: str) -> Fault | None:
         """The fault of this request, which is counted."""
@@ -128,7 +132,7 @@ class FaultBook:
                 case "GET", "faults":
                     return [fault.model_dump() for fault in self._faults]
                 case "GET", "requests":
-                    return self._requests
+                    return list(self._requests)
                 case "DELETE", "requests":
                     self._requests.clear()
         return {}

@@ -3,11 +3,12 @@
 Sub-documents that Kubernetes defines (pod and container specifications) are known by their field names only.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubeline.local.kserve.resources import INFERENCE_SERVICE
-from kubeline.local.kserve.statuses import bad_request, invalid
+from kubeline.local.kserve.statuses import StatusError, bad_request, invalid
 
 _ANY = None  # whatever lies below is not looked at
 
@@ -47,14 +48,16 @@ _FIELDS: dict[str, Any] = {
 }
 
 
-def check_fields(document: Mapping[str, Any]) -> None:
-    """Refuse fields that the definition does not have, as ``fieldValidation=Strict`` asks."""
-    if unknown := list(_unknown(document, _FIELDS, "")):
-        told = ", ".join(f'unknown field "{path}"' for path in unknown)
-        name = document.get("metadata", {}).get("name", "")
-        raise bad_request(
-            f'{INFERENCE_SERVICE.kind} in version "v1beta1" cannot be handled: strict decoding error: {told}', name
-        )
+def check_fields(document: Mapping[str, Any], patch: bool = False) -> None:
+    """Refuse fields that the definition does not have, as ``fieldValidation=Strict`` asks: 400, and 422 of a patch."""
+    unknown = list(_unknown(document, _FIELDS, ""))
+    if not unknown:
+        return
+    told = "strict decoding error: " + ", ".join(f'unknown field "{path}"' for path in unknown)
+    if patch:
+        raise StatusError(422, "Invalid", f'"" is invalid: patch: Invalid value: "{json.dumps(document)}": {told}')
+    kind = INFERENCE_SERVICE.kind
+    raise bad_request(f'{kind} in version "{INFERENCE_SERVICE.version}" cannot be handled as a {kind}: {told}')
 
 
 def without_unknown(document: Mapping[str, Any]) -> dict[str, Any]:
