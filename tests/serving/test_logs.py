@@ -207,7 +207,10 @@ def test_lines_of_several_processes_do_not_mix() -> None:
 
 
 def test_a_person_at_a_terminal_reads_text_without_control_characters() -> None:
-    code = r"request_log().record(refused(400, 'bad', request_id='\x1b[31mred'))"
+    code = r"""
+logging.getLogger("x").warning("\x1b[31mforged\nline")
+request_log().record(refused(400, 'bad', request_id='\x1b[31mred'))
+"""
     ours, theirs = pty.openpty()
     process = subprocess.Popen([sys.executable, "-c", START + code], stdout=theirs)
     assert process.wait(60) == 0
@@ -218,3 +221,4 @@ def test_a_person_at_a_terminal_reads_text_without_control_characters() -> None:
     assert "WARNING" in text
     assert 'error="bad"' in text
     assert "\x1b" not in text
+    assert len(text.splitlines()) == 2
