@@ -12,6 +12,7 @@ from uvicorn.supervisors import Multiprocess
 from kubeline.errors import KubelineError, PlatformError
 from serving import logs
 from serving.counters import shared_folder
+from serving.http_protocol import HttpProtocol
 from serving.model import verified
 from serving.options import Options, read_options
 from serving.worker import METRICS_FOLDER, Worker, exit_in_order
@@ -60,7 +61,7 @@ def _config(options: Options, application: Any, factory: bool = False) -> uvicor
         factory=factory,
         workers=options.workers,
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
         ws="none",
         lifespan="on",
         interface="asgi3",

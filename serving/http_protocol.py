@@ -1,0 +1,84 @@
+"""HTTP connections: uvicorn's, with the head of a request limited in bytes and time, and errors in JSON."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_STATUS_LINES = {
+    400: b"HTTP/1.1 400 Bad Request\r\n",
+    408: b"HTTP/1.1 408 Request Timeout\r\n",
+    431: b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
+}
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One connection. uvicorn itself waits without end for a head, and keeps all that comes of it."""
+
+    head_bytes = 64 * 1024  # of method, path and headers
+    head_seconds = 30.0  # for them to come, from the first byte, or from the connection
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self._in_head = False
+        self._received = 0  # bytes of an unfinished head
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See :class:`asyncio.Protocol`."""
+        super().connection_made(transport)
+        self._patience = self.loop.call_later(self.head_seconds, self._lose_patience)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """See :class:`asyncio.Protocol`."""
+        went_on = self._in_head
+        super().data_received(data)
+        if not self._in_head or self.transport.is_closing():
+            return
+        if went_on:  # the bytes before may be of another request
+            self._received += len(data)
+        if self._received > self.head_bytes:
+            self._refuse(431, f"the headers have more than {self.head_bytes:,} bytes; send fewer")
+        elif self._patience is None:
+            self._patience = self.loop.call_later(self.head_seconds, self._lose_patience)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._in_head = True
+        self._received = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """All headers are there; the application limits what follows."""
+        self._in_head = False
+        if self._patience is not None:
+            self._stop_waiting()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is not HTTP."""
+        self._refuse(400, "what was sent is not an HTTP/1.1 request")
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        if self._in_head:
+            self._refuse(408, f"the headers did not arrive within {self.head_seconds:g} s; send them faster")
+        else:  # nothing came at all
+            self.transport.close()
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        body = orjson.dumps({"error": sentence})
+        headers = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(_STATUS_LINES[status] + headers + body)
+        self.transport.close()

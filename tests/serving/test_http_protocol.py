@@ -1,0 +1,88 @@
+"""The head of a request is limited in bytes and time: a uvicorn server with little patience."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from serving.http_protocol import HttpProtocol
+
+HEAD = b"GET / HTTP/1.1\r\nHost: test\r\n"
+
+
+class Impatient(HttpProtocol):
+    head_bytes = 2_000
+    head_seconds = 0.3
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    config = uvicorn.Config(application, http=Impatient, loop="uvloop", lifespan="off", log_level="critical")
+    server = uvicorn.Server(config)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+def answer(port: int, *parts: bytes, pause: float = 0.0) -> str:
+    """All that comes back until the server closes the connection."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(pause)
+        while data := connection.recv(65_536):
+            received += data
+    return received.decode()
+
+
+def test_a_head_without_end_is_refused_when_it_is_too_large(port: int) -> None:
+    came = answer(port, HEAD, *[b"X: %s\r\n" % (b"x" * 500)] * 5, pause=0.01)
+    assert came.startswith("HTTP/1.1 431 ")
+    assert came.endswith('{"error":"the headers have more than 2,000 bytes; send fewer"}')
+
+
+def test_a_head_that_does_not_end_is_refused_in_time(port: int) -> None:
+    assert answer(port, HEAD).startswith("HTTP/1.1 408 ")
+
+
+def test_a_head_that_does_not_end_is_refused_in_time_after_an_answer_too(port: int) -> None:
+    came = answer(port, HEAD + b"\r\n", HEAD, pause=0.05)
+    assert came.startswith("HTTP/1.1 200 ")
+    assert "HTTP/1.1 408 " in came
+
+
+def test_a_connection_on_which_nothing_comes_is_closed(port: int) -> None:
+    assert answer(port) == ""
+
+
+def test_a_connection_stays_open_between_requests(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for _ in range(2):
+            connection.sendall(HEAD + b"\r\n")
+            assert connection.recv(1_000).endswith(b"ok")
+            time.sleep(0.5)  # longer than a head may take
+
+
+def test_a_head_in_pieces_is_answered(port: int) -> None:
+    whole = HEAD + b"Connection: close\r\n\r\n"
+    assert answer(port, whole[:3], whole[3:20], whole[20:], pause=0.05).endswith("ok")
+
+
+def test_what_is_not_http_is_told_so_in_json(port: int) -> None:
+    assert answer(port, b"\0\0\0").endswith('\r\n\r\n{"error":"what was sent is not an HTTP/1.1 request"}')
