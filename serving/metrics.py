@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, get_args
@@ -91,6 +91,7 @@ class ServerMetrics:
         self._unseen = {column: layout.take(1) for column, known in self._known.items() if known is not None}
         self._payload = {outcome: layout.take(1) for outcome in _OUTCOMES}
         self._payload_lock = Lock()
+        self._queue_length: Callable[[], int] = int  # nothing waits
 
         size = layout.size - SharedCounters.gauge(1)
         self._counters = SharedCounters(1, size, folder, name=package.digest[:12])
@@ -101,6 +102,7 @@ class ServerMetrics:
     def record(self, exchange: Exchange) -> None:
         """Count an exchange: its status, and when it was answered its durations, rows, inputs and predictions."""
         values = self._values
+        values[_QUEUE_LENGTH] = self._queue_length()
         values[self._requests[exchange.protocol] + exchange.status] += 1
         inputs, predictions = exchange.inputs, exchange.predictions
         if exchange.status != 200 or inputs is None or predictions is None:
@@ -119,9 +121,9 @@ class ServerMetrics:
         self._count_missing_numbers(inputs, rows)
         self._count_categories(inputs, rows)
 
-    def set_queue_length(self, requests: int) -> None:
-        """How many requests wait in this worker."""
-        self._values[_QUEUE_LENGTH] = requests
+    def watch_queue(self, length: Callable[[], int]) -> None:
+        """Tell how many requests wait in this worker: asked at every exchange and at every page."""
+        self._queue_length = length
 
     def count_payload_rows(self, outcome: PayloadOutcome, rows: int) -> None:
         """What became of rows in the payload log; safe to call in any thread."""
@@ -136,6 +138,7 @@ class ServerMetrics:
         Args:
             accept: header ``Accept`` of the scrape; OpenMetrics when it asks for that.
         """
+        self._values[_QUEUE_LENGTH] = self._queue_length()
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
 

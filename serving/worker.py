@@ -48,6 +48,7 @@ class Worker:
         self._engine = Engine(self._model, _engine_limits(options))
         folder = os.environ.get(METRICS_FOLDER)
         metrics = ServerMetrics(options.model_name, self._model.package, Path(folder) if folder else None)
+        metrics.watch_queue(lambda: self._engine.queue_length)
         self._observers = _observers(options, self._model, metrics)
         signature = self._model.signature
         v2 = V2(signature, self._model.name, self._model.version, options.max_rows)

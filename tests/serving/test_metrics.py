@@ -30,9 +30,9 @@ metrics = ServerMetrics("tiny", package, Path(folder))
 exchange = answered(package)
 print("started", flush=True)
 sys.stdin.readline()
+metrics.watch_queue(lambda: int(queue))
 for _ in range(int(times)):
     metrics.record(exchange)
-metrics.set_queue_length(int(queue))
 print("recorded", flush=True)
 sys.stdin.readline()
 """
@@ -216,12 +216,14 @@ def test_model_information_tells_what_is_served(metrics: ServerMetrics, package:
 def test_payload_rows_and_the_queue_are_shown(metrics: ServerMetrics) -> None:
     metrics.count_payload_rows("written", 10)
     metrics.count_payload_rows("dropped", 3)
-    metrics.set_queue_length(7)
-    metrics.set_queue_length(5)
+    waiting = [1, 2, 3]
+    metrics.watch_queue(lambda: len(waiting))
+    assert Page(metrics)("kubeline_queue_length") == 3
+    waiting.clear()
     page = Page(metrics)
     assert page("kubeline_payload_rows_total", outcome="written") == 10
     assert page("kubeline_payload_rows_total", outcome="dropped") == 3
-    assert page("kubeline_queue_length") == 5
+    assert page("kubeline_queue_length") == 0
 
 
 def test_requests_never_add_label_values(metrics: ServerMetrics, package: ModelPackage) -> None:
