@@ -1,0 +1,128 @@
+"""Answers the machine's questions: the smoke test, the shadow comparison, the metrics and the judge."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kubeline.artifacts import finite
+from kubeline.errors import UserError
+from kubeline.model_package import ModelPackage
+from kubeline.rollout import smoke
+from kubeline.rollout.client import POD, Cluster
+from kubeline.rollout.inference_service import Manifest
+from kubeline.rollout.judge import judge
+from kubeline.rollout.machine import Question, looks
+from kubeline.rollout.metrics import Addresses, MetricsError, Source, open_source
+from kubeline.rollout.modes import Observed
+from kubeline.rollout.plan import Plan
+from kubeline.rollout.record import Record
+
+_VERSION_DIGITS = 12  # of the package digest, as the server's metrics have it
+_PORT = "prometheus.kserve.io/port"
+
+
+@dataclass(frozen=True)
+class WorldAnswers:
+    """The real world's answers.
+
+    Attributes:
+        cluster: for the addresses of the pods.
+        plan: of the rollout.
+        package: the candidate's; None where only a request of a person is followed.
+        gateway: where requests go instead of the candidate's own address, which is then their Host header.
+    """
+
+    cluster: Cluster
+    plan: Plan
+    package: ModelPackage | None
+    gateway: str = ""
+
+    def ask(self, question: Question, record: Record, observed: Observed, service: Manifest) -> Mapping[str, Any]:
+        """See :func:`kubeline.rollout.machine.answered`."""
+        asked: Mapping[str, Callable[[Record, Observed, Manifest], Mapping[str, Any]]] = {
+            "smoke": self._smoke,
+            "shadow": self._shadow,
+            "snapshot": self._snapshot,
+            "evidence": self._evidence,
+        }
+        return asked[question](record, observed, service)
+
+    def _smoke(self, record: Record, observed: Observed, service: Manifest) -> Mapping[str, Any]:
+        client = self._client(record, observed, service, self.plan.smoke.timeout_seconds)
+        return finite(smoke.try_candidate(client, self._package(record), self.plan.smoke))
+
+    def _shadow(self, record: Record, observed: Observed, service: Manifest) -> Mapping[str, Any]:
+        from kubeline.rollout.shadow import compare
+
+        client = self._client(record, observed, service, self.plan.smoke.timeout_seconds)
+        return finite(compare(client, self._package(record).signature, self.plan.shadow))
+
+    def _client(self, record: Record, observed: Observed, service: Manifest, timeout: float) -> Any:
+        url = observed.candidate_url or str((service.get("status") or {}).get("url", ""))
+        protocol = smoke.protocol_of(record.candidate)
+        return smoke.connect(url, self.gateway, record.name, protocol, timeout)
+
+    def _package(self, record: Record) -> ModelPackage:
+        if self.package is None or self.package.digest != record.digest:
+            raise UserError(
+                f"the model package {record.digest[:12]} is needed to test the candidate; run the step `rollout` again "
+                "with it"
+            )
+        return self.package
+
+    def _snapshot(self, record: Record, observed: Observed, service: Manifest) -> Mapping[str, Any]:
+        del service
+        try:
+            return dict(self._source(record, observed).start())
+        except MetricsError as error:
+            return {"error": str(error)}
+
+    def _evidence(self, record: Record, observed: Observed, service: Manifest) -> Mapping[str, Any]:
+        """One look."""
+        del service
+        look = {"step": record.step, "share": observed.share}
+        try:
+            evidence = self._source(record, observed).evidence(record.snapshot or {})
+        except MetricsError as error:
+            return {**look, "outcome": "error", "sentence": str(error)}
+        if evidence.canary.requests < self.plan.rules.min_requests:
+            told = f"the candidate has answered {evidence.canary.requests} requests of {self.plan.rules.min_requests}"
+            return {**look, "outcome": "waiting", "sentence": told}
+        number = len(record.looks) + 1
+        judgement = judge(evidence, self.plan.rules, min(number, looks(self.plan)), looks(self.plan))
+        return finite(
+            {
+                **look,
+                "outcome": judgement.outcome.value,
+                "sentence": judgement.sentence,
+                "level": judgement.level,
+                "findings": [asdict(finding) for finding in judgement.findings],
+                "evidence": asdict(evidence),
+            }
+        )
+
+    def _source(self, record: Record, observed: Observed) -> Source:
+        if self.plan.metrics is None:
+            raise UserError("the plan names no source of metrics, but a step is to be judged; give metrics")
+        pages = self._pages(record) if self.plan.metrics.source == "scrape" else ()
+        where = Addresses(pages, record.namespace, observed.revision, record.stable_revision)
+        stable = record.stable_digest[:_VERSION_DIGITS]
+        return open_source(self.plan.metrics, record.name, stable, record.digest[:_VERSION_DIGITS], where)
+
+    def _pages(self, record: Record) -> tuple[str, ...]:
+        """The metrics pages of all pods that answer."""
+        labels = f"serving.kserve.io/inferenceservice={record.name}"
+        pods = self.cluster.attempt(lambda: self.cluster.find(record.namespace, POD, labels), "the pods")
+        return tuple(sorted(filter(None, map(_page, pods))))
+
+
+def _page(pod: Mapping[str, Any]) -> str:
+    status = pod.get("status") or {}
+    conditions = {c.get("type"): c.get("status") for c in status.get("conditions") or []}
+    if not status.get("podIP") or conditions.get("Ready") != "True":
+        return ""
+    annotations = pod["metadata"].get("annotations") or {}
+    containers = (pod.get("spec") or {}).get("containers") or [{}]
+    ports = [port["containerPort"] for port in containers[0].get("ports") or []] or [8080]
+    path = annotations.get("prometheus.kserve.io/path", "/metrics")
+    return f"http://{status['podIP']}:{annotations.get(_PORT, ports[0])}{path}"

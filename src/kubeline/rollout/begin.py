@@ -1,0 +1,217 @@
+"""Begins a rollout, or goes on with one: who holds the lock, what is stable, what is the candidate."""
+
+import os
+import socket
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from kubeline.errors import PlatformError, UserError
+from kubeline.rollout import modes
+from kubeline.rollout.client import HTTP_ROUTE, Cluster, ConflictError, NotInstalledError
+from kubeline.rollout.driver import Answers, Clock, Driver
+from kubeline.rollout.inference_service import ANNOTATION, PACKAGE_DIGEST, Manifest, merge, merge_patch
+from kubeline.rollout.modes import World, predictor_digest
+from kubeline.rollout.plan import Plan, fingerprint
+from kubeline.rollout.preflight import check_candidate, check_rights
+from kubeline.rollout.record import Kept, Record, Records, State, Written
+
+_NOT_OURS = ("canaryTrafficPercent", "name")  # of a predictor: the rollout's own
+
+
+def owner() -> str:
+    """A name for this process."""
+    return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:6]}"
+
+
+def identity(manifest: Mapping[str, Any], plan: Plan) -> str:
+    """The rollout id: of the package digest, the specification and the plan."""
+    digest = predictor_digest(manifest["spec"]["predictor"], manifest)
+    return fingerprint(digest, manifest["spec"], plan.model_dump(mode="json"))[:16]
+
+
+def begin(cluster: Cluster, manifest: Manifest, plan: Plan, me: str, now: float) -> tuple[Kept, Manifest]:
+    """Take the lock for this rollout, or the place of whoever drove it before.
+
+    Args:
+        cluster: where.
+        manifest: the InferenceService as `deploy` renders it.
+        plan: of the rollout.
+        me: who asks.
+        now: Unix seconds.
+
+    Returns:
+        The record, which has ended already when there is nothing to do, and the manifest for a first deployment.
+
+    Raises:
+        UserError: when the cluster cannot do what is asked.
+        PlatformError: when another rollout is going on, or a right is missing.
+    """
+    meta = manifest["metadata"]
+    namespace, name = meta["namespace"], meta["name"]
+    whole = own_annotations(manifest)
+    records = Records(cluster, namespace, name)
+    what = f"the record of the rollout of {namespace}/{name}"
+    check_rights(cluster, namespace, name, "")
+    found = cluster.attempt(records.read, what)
+    rollout_id = identity(manifest, plan)
+    service = cluster.attempt(lambda: cluster.read(namespace, name), what)
+    if found is not None and found.record.rollout_id == rollout_id:
+        if not (found.record.state == State.DONE and service is not None and not serves(service, found.record)):
+            return _go_on(cluster, records, found, me, now, plan), whole
+    elif found is not None:
+        _refuse_while_going_on(found.record, now)
+    record = _new(whole, plan, rollout_id, me, now, service, found)
+    if service is not None and serves(service, record):
+        told = "this model is served already, with these settings"
+        end = {"state": State.DONE, "outcome": "unchanged", "reason": told}
+        return Kept(record=record.model_copy(update=end).told(now, told), version=""), whole
+    world = World(service, *_routes(cluster, namespace, name, record.mode))
+    if record.mode == "standard":
+        check_rights(cluster, namespace, name, record.mode)
+    check_candidate(cluster, record, plan, world, whole)
+    return _lock(cluster, records, record, found, service), whole
+
+
+def own_annotations(manifest: Manifest) -> Manifest:
+    """The manifest with Kubeline's annotations at the predictor.
+
+    At the service they would have to change with the model, and KServe copies them to the pods of the stable one too.
+    """
+    outer = manifest["metadata"].get("annotations") or {}
+    ours = {key: value for key, value in outer.items() if key.startswith(ANNOTATION)}
+    others = {key: value for key, value in outer.items() if key not in ours}
+    predictor = manifest["spec"]["predictor"]
+    inner = {**ours, **(predictor.get("annotations") or {})}
+    moved: Manifest = merge(manifest, {"spec": {"predictor": {"annotations": inner}}})
+    return {**moved, "metadata": {**manifest["metadata"], "annotations": others}}
+
+
+def serves(service: Mapping[str, Any], record: Record) -> bool:
+    """Whether the candidate is what the service is specified to be, with nothing beside it."""
+    live = service["spec"]["predictor"]
+    beside = live.get("canaryTrafficPercent") is not None or service["spec"].get("canary")
+    wanted = {key: value for key, value in record.candidate.items() if key not in _NOT_OURS and key != "annotations"}
+    differs = merge_patch(plain(live), wanted)
+    model = dict(differs.get("model") or {})
+    return not beside and not {**differs, **({"model": model} if model else {})} and _digest(service) == record.digest
+
+
+def plain(predictor: Mapping[str, Any]) -> dict[str, Any]:
+    """A predictor without what a rollout writes into it."""
+    return {key: value for key, value in predictor.items() if key not in _NOT_OURS}
+
+
+def _digest(service: Mapping[str, Any]) -> str:
+    return predictor_digest(service["spec"]["predictor"], service)
+
+
+def _new(
+    whole: Manifest, plan: Plan, rollout_id: str, me: str, now: float, service: Manifest | None, found: Kept | None
+) -> Record:
+    meta, rendered = whole["metadata"], whole["spec"]["predictor"]
+    mode = modes.mode_of(service) if service is not None else ""
+    unfinished = found is not None and found.record.stable is None and found.record.state != State.DONE
+    stable = None if service is None or unfinished else dict(service["spec"]["predictor"])
+    written = Written()
+    if service is not None:
+        written = Written(generation=service["metadata"].get("generation", 0), spec=fingerprint(service["spec"]))
+    return Record(
+        rollout_id=rollout_id,
+        name=meta["name"],
+        namespace=meta["namespace"],
+        owner=me,
+        deadline=now + plan.lease_seconds,
+        mode=mode,
+        entered=now,
+        plan=plan.model_dump(mode="json"),
+        digest=predictor_digest(rendered),
+        candidate=plain(merge(plain(stable), rendered)) if stable else plain(rendered),
+        candidate_name=f"v{rollout_id[:7]}" if stable else "",
+        stable=stable,
+        stable_digest=_digest(service) if service is not None and stable else "",
+        stable_revision=modes.module(mode).stable_revision(service) if service is not None and mode and stable else "",
+        written=written,
+        history=found.record.history if found is not None else (),
+    ).told(now, f"begun by {me}")
+
+
+def _go_on(cluster: Cluster, records: Records, found: Kept, me: str, now: float, plan: Plan) -> Kept:
+    """The same rollout again: at the same point, by us."""
+    record = found.record
+    if record.ended:
+        return found
+    changes: dict[str, Any] = {"owner": me, "deadline": now + plan.lease_seconds}
+    if record.state == State.HELD and record.resume is not None:
+        changes |= {"state": record.resume, "entered": now, "outcome": "", "reason": "", "resume": None}
+        if record.resume == State.BAKE:
+            changes |= {"baked_from": 0.0, "snapshot": None}
+    told = record.model_copy(update=changes).told(now, f"{me} goes on")
+    return cluster.attempt(lambda: records.write(told, found.version), "the record of the rollout")
+
+
+def _refuse_while_going_on(record: Record, now: float) -> None:
+    who = f"rollout {record.rollout_id} of model {record.digest[:12]} to {record.namespace}/{record.name}"
+    if record.state == State.FAILED:
+        raise PlatformError(
+            f"the rollback of {who} failed ({record.reason}); run `kubeline rollout abort {record.name}`"
+        )
+    if record.state == State.HELD and record.stable is not None:
+        raise PlatformError(
+            f"{who} is held ({record.reason}); run `kubeline rollout promote` or `abort` for {record.name} first"
+        )
+    if not record.ended and record.state != State.HELD and record.deadline > now:
+        raise PlatformError(
+            f"{who} is in state {record.state}, driven by {record.owner} (its lease runs for "
+            f"{record.deadline - now:.0f} more seconds); wait, or run `kubeline rollout abort {record.name}`"
+        )
+
+
+def abandoned(record: Record, rollout_id: str, now: float) -> bool:
+    """Whether this is another rollout that nobody drives any more, whose candidate must leave first."""
+    going_on = not record.ended and record.state != State.HELD
+    return record.rollout_id != rollout_id and going_on and record.deadline <= now and record.stable is not None
+
+
+def clear_abandoned(cluster: Cluster, manifest: Manifest, plan: Plan, answers: Answers, me: str, clock: Clock) -> None:
+    """Take the candidate of an abandoned rollout away, by its own plan."""
+    namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+    records = Records(cluster, namespace, name)
+    found = cluster.attempt(records.read, "the record of the rollout")
+    if found is None or not abandoned(found.record, identity(manifest, plan), clock.now()):
+        return
+    theirs = Plan.read(found.record.plan)
+    told = found.record.model_copy(update={"owner": me, "deadline": clock.now() + theirs.lease_seconds})
+    told = told.told(clock.now(), f"{me} takes over from {found.record.owner}, whose lease is over")
+    kept = cluster.attempt(lambda: records.write(told, found.version), "the record of the rollout")
+    Driver(cluster, records, theirs, answers, clock=clock).run(kept.model_copy(update={"request": "abort"}))
+
+
+def _routes(cluster: Cluster, namespace: str, name: str, mode: str) -> tuple[list[Manifest] | None]:
+    if mode != "standard":
+        return (None,)
+    try:
+        route = cluster.attempt(lambda: cluster.read(namespace, name, HTTP_ROUTE), f"HTTPRoute {namespace}/{name}")
+    except NotInstalledError:
+        return (None,)
+    return ([] if route is None else [route],)
+
+
+def _lock(cluster: Cluster, records: Records, record: Record, found: Kept | None, service: Manifest | None) -> Kept:
+    """Write the record, unless somebody else has begun meanwhile."""
+
+    def write() -> Kept:
+        try:
+            return records.write(record, found.version if found else "", service, heard=bool(found and found.request))
+        except ConflictError as error:
+            there = records.read()
+            if there is not None and there.record == record:
+                return there
+            raise UserError(
+                f"another rollout of {record.namespace}/{record.name} has begun at the same time"
+            ) from error
+
+    return cluster.attempt(write, "the record of the rollout")
+
+
+__all__ = ["PACKAGE_DIGEST", "abandoned", "begin", "clear_abandoned", "identity", "own_annotations", "owner", "serves"]

@@ -1,0 +1,106 @@
+"""What a rollout sees of the cluster, and what both modes share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubeline.rollout.inference_service import DIGEST_VARIABLE, PACKAGE_DIGEST, Manifest
+
+
+@dataclass(frozen=True)
+class World:
+    """What was read of the cluster.
+
+    Attributes:
+        service: the InferenceService; None when there is none.
+        routes: its HTTPRoutes; None where the cluster has no Gateway API, or it was not asked.
+        pods: its pods; None when they were not asked for.
+    """
+
+    service: Manifest | None
+    routes: Sequence[Manifest] | None = None
+    pods: Sequence[Manifest] | None = None
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Who is stable and who is the candidate.
+
+    Attributes:
+        candidate: the full predictor of the candidate.
+        stable: the full predictor before; None at a first deployment.
+        stable_revision: Knative revision of the stable one.
+        candidate_revision: Knative revision of the candidate; empty until it is known.
+        candidate_name: Standard mode's name of the candidate's predictor.
+    """
+
+    candidate: Manifest
+    stable: Manifest | None = None
+    stable_revision: str = ""
+    candidate_revision: str = ""
+    candidate_name: str = ""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """How things really are, as far as the cluster tells.
+
+    Attributes:
+        ready: the newest pods of the candidate answer.
+        share: per cent of the traffic that the candidate really gets; None when that cannot be told.
+        stable_share: the same of everything else.
+        revision: name of what runs the candidate.
+        restored: the stable predictor is back in the specification and its pods answer.
+        candidate_url: address of the candidate alone; empty until there is one.
+        trouble: what the cluster says is wrong; empty when nothing is.
+    """
+
+    ready: bool = False
+    share: int | None = None
+    stable_share: int | None = None
+    revision: str = ""
+    restored: bool = False
+    candidate_url: str = ""
+    trouble: str = ""
+
+
+def replacing(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The merge patch that leaves exactly `wanted`: what `live` holds beyond it is removed."""
+    patch: dict[str, Any] = {key: None for key in live if key not in wanted}
+    for key, value in wanted.items():
+        there = live.get(key)
+        if isinstance(value, Mapping) and isinstance(there, Mapping):
+            if inner := replacing(there, value):
+                patch[key] = inner
+        elif key not in live or there != value:
+            patch[key] = value
+    return patch
+
+
+def predictor_digest(predictor: Mapping[str, Any] | None, service: Mapping[str, Any] | None = None) -> str:
+    """Digest of the package that a predictor serves; empty when nothing tells."""
+    model = (predictor or {}).get("model") or {}
+    for variable in model.get("env") or []:
+        if variable.get("name") == DIGEST_VARIABLE:
+            return str(variable.get("value", ""))
+    own = (predictor or {}).get("annotations") or {}
+    outer = (service or {}).get("metadata", {}).get("annotations") or {}
+    return str(own.get(PACKAGE_DIGEST) or outer.get(PACKAGE_DIGEST) or "")
+
+
+def trouble(world: World) -> str:
+    """What the status and the pods say is wrong, in one line."""
+    status = (world.service or {}).get("status") or {}
+    told = []
+    failure = (status.get("modelStatus") or {}).get("lastFailureInfo") or {}
+    if failure.get("message") or failure.get("reason"):
+        told.append(f"{failure.get('reason', '')}: {failure.get('message', '')}".strip(": "))
+    bad = (c for c in status.get("conditions") or [] if c.get("status") == "False" and c.get("message"))
+    told.extend(f"{condition['type']}: {condition['message']}" for condition in bad)
+    for pod in world.pods or []:
+        statuses = pod.get("status") or {}
+        for container in [*(statuses.get("initContainerStatuses") or []), *(statuses.get("containerStatuses") or [])]:
+            waiting = (container.get("state") or {}).get("waiting") or {}
+            if waiting.get("reason") not in {None, "PodInitializing", "ContainerCreating"}:
+                told.append(f"pod {pod['metadata']['name']}: {waiting['reason']} {waiting.get('message', '')}".strip())
+    return "; ".join(dict.fromkeys(" ".join(line.split())[:300] for line in told))[:900]

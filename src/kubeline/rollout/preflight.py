@@ -1,0 +1,87 @@
+"""What is made sure of before anything is changed."""
+
+from collections.abc import Iterator
+
+from kubeline.errors import PlatformError, UserError
+from kubeline.rollout import modes
+from kubeline.rollout.client import CONFIG_MAP, HTTP_ROUTE, INFERENCE_SERVICE, POD, Cluster, ConflictError, Resource
+from kubeline.rollout.inference_service import Manifest
+from kubeline.rollout.machine import sides
+from kubeline.rollout.modes import World
+from kubeline.rollout.plan import Plan
+from kubeline.rollout.record import Record, record_name
+
+Right = tuple[str, Resource, str]
+
+_LONGEST_LABEL = 63
+
+
+def rights(name: str, mode: str) -> Iterator[Right]:
+    """What the service account must be allowed: verb, resource, and the one object it is about."""
+    for verb in ("get", "create", "patch"):
+        yield verb, INFERENCE_SERVICE, "" if verb == "create" else name
+    for verb in ("get", "create", "patch"):
+        yield verb, CONFIG_MAP, "" if verb == "create" else record_name(name)
+    if mode == "standard":
+        yield "get", HTTP_ROUTE, name
+        yield "list", POD, ""
+
+
+def check_rights(cluster: Cluster, namespace: str, name: str, mode: str) -> None:
+    """Ask for each right.
+
+    Raises:
+        PlatformError: that names the missing rules.
+    """
+    what = f"the rights in namespace {namespace}"
+    missing = [
+        f"{verb} {resource.full_name}"
+        for verb, resource, one in rights(name, mode)
+        if not cluster.attempt(lambda verb=verb, r=resource, one=one: cluster.may(verb, r, namespace, one), what)  # type: ignore[misc]
+    ]
+    if missing:
+        raise PlatformError(
+            f"this service account may not {', '.join(missing)} in namespace '{namespace}'; apply the Role of "
+            "manifests/base there"
+        )
+
+
+def check_candidate(cluster: Cluster, record: Record, plan: Plan, world: World, manifest: Manifest) -> None:
+    """See that the cluster can do what the plan says, and takes the specification (a dry run on the server).
+
+    Raises:
+        UserError: when it cannot, or does not.
+    """
+    service = world.service
+    if not record.digest:
+        raise UserError("the manifest names no package digest; give the one that deploy renders for a model package")
+    if service is None or record.stable is None:
+        if plan.bootstrap == "refuse":
+            raise UserError(
+                f"there is no stable model at {record.namespace}/{record.name}, and the plan says bootstrap: refuse"
+            )
+        if service is None:
+            cluster.attempt(lambda: cluster.create(manifest, dry_run=True), _about(record))
+        return
+    mode = modes.module(record.mode)
+    if refused := mode.refusal(world, sides(record)):
+        raise UserError(f"traffic cannot be split for {record.namespace}/{record.name}: {refused}")
+    workload = f"{record.name}-{record.candidate_name}-predictor"
+    if record.mode == "standard" and len(workload) > _LONGEST_LABEL:
+        raise UserError(
+            f"'{record.name}' is too long a name for a canary in Standard mode: {workload} has over 63 letters"
+        )
+
+    def dry_run() -> None:
+        live = cluster.read(record.namespace, record.name) or service
+        patch = mode.start(live, sides(record), plan.shares[0] if plan.shares else 100)
+        cluster.patch(record.namespace, record.name, patch, dry_run=True)
+
+    try:
+        cluster.attempt(dry_run, _about(record))
+    except ConflictError as error:
+        raise PlatformError(f"{_about(record)} is being deleted; try later") from error
+
+
+def _about(record: Record) -> str:
+    return f"InferenceService {record.namespace}/{record.name}"

@@ -1,0 +1,248 @@
+"""The record of a rollout: what a killed one is continued from, and the lock that keeps others out.
+
+It lives in the ConfigMap ``NAME-kubeline-rollout`` beside the InferenceService, and not in the annotations of the
+latter: KServe copies those to the pods, so that each write would start new ones.
+"""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kubeline.errors import PlatformError
+from kubeline.rollout.client import CONFIG_MAP, INFERENCE_SERVICE, Cluster
+from kubeline.rollout.inference_service import Manifest
+
+REQUEST = "kubeline.dev/request"  # annotation of the ConfigMap: promote or abort
+_MOST_EVENTS = 300
+_MOST_HISTORY = 5
+
+
+class State(StrEnum):
+    """Where a rollout is; the table of docs/rollout.md."""
+
+    LOCKED = "locked"
+    BOOTSTRAP = "bootstrap"
+    START = "start"
+    READY = "ready"
+    SMOKE = "smoke"
+    EXPOSE = "expose"
+    SHADOW = "shadow"
+    SHIFT = "shift"
+    BAKE = "bake"
+    JUDGE = "judge"
+    APPROVAL = "approval"
+    FILL = "fill"
+    PROMOTE = "promote"
+    VERIFY = "verify"
+    DONE = "done"
+    WITHDRAW = "withdraw"
+    RESTORE = "restore"
+    SETTLE = "settle"
+    ROLLED_BACK = "rolled_back"
+    HELD = "held"
+    FAILED = "failed"
+
+
+ENDS = frozenset({State.DONE, State.ROLLED_BACK, State.FAILED})
+Request = Literal["promote", "abort"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Event(_Part):
+    """One line of the timeline: Unix seconds, the state, the observed share in per cent, and what happened."""
+
+    time: float
+    state: State
+    share: int | None = None
+    sentence: str
+
+
+class Promoted(_Part):
+    """A model that was promoted, with its full predictor, so that it can be brought back."""
+
+    time: float
+    rollout_id: str
+    digest: str
+    predictor: dict[str, Any]
+
+
+class Written(_Part):
+    """The specification as it was after our last write, by which an edit from outside is told."""
+
+    generation: int = 0
+    spec: str = ""  # SHA-256
+
+
+class Record(_Part):
+    """Everything about one rollout.
+
+    Attributes:
+        rollout_id: hash of package digest, predictor and plan.
+        owner: who drives it.
+        deadline: Unix seconds after which another rollout may take over.
+        mode: ``knative`` or ``standard``; empty until known.
+        state: where it is.
+        step: index of the plan's shares.
+        entered: Unix seconds since which it is in this state.
+        resume: where a held rollout goes on.
+        plan: as given.
+        digest: of the candidate's package.
+        candidate: full predictor.
+        candidate_name: Standard mode's name of it.
+        candidate_revision: what runs it; empty until known.
+        stable: full predictor before; None at a first deployment.
+        stable_digest: of its package.
+        stable_revision: what runs it.
+        written: our last write.
+        intent: hash of the specification that the write under way will leave; empty when none is.
+        wrote: state and step whose write to the InferenceService has been done.
+        snapshot: of the metrics when the step began.
+        baked_from: Unix seconds since which the step is watched; 0 before.
+        looks: the judgements, with their evidence.
+        smoke: what the smoke test found.
+        shadow: what the comparison of answers found.
+        timeline: what happened.
+        reason: why it ended, or is held.
+        outcome: promoted, unchanged, reported, rolled_back, held or failed; empty while it goes on.
+        history: models promoted, the newest last.
+    """
+
+    rollout_id: str
+    name: str
+    namespace: str
+    owner: str
+    deadline: float
+    mode: str = ""
+    state: State = State.LOCKED
+    step: int = 0
+    entered: float = 0.0
+    resume: State | None = None
+    plan: dict[str, Any] = {}
+    digest: str = ""
+    candidate: dict[str, Any] = {}
+    candidate_name: str = ""
+    candidate_revision: str = ""
+    stable: dict[str, Any] | None = None
+    stable_digest: str = ""
+    stable_revision: str = ""
+    written: Written = Written()
+    intent: str = ""
+    wrote: str = ""
+    snapshot: dict[str, Any] | None = None
+    baked_from: float = 0.0
+    looks: tuple[dict[str, Any], ...] = ()
+    smoke: dict[str, Any] | None = None
+    shadow: dict[str, Any] | None = None
+    timeline: tuple[Event, ...] = ()
+    reason: str = ""
+    outcome: str = ""
+    history: tuple[Promoted, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Names the write of this state."""
+        return f"{self.state}/{self.step}"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.state in ENDS
+
+    def told(self, time: float, sentence: str, share: int | None = None) -> "Record":
+        """The record with one more line in its timeline."""
+        event = Event(time=time, state=self.state, share=share, sentence=sentence)
+        return self.model_copy(update={"timeline": (*self.timeline, event)[-_MOST_EVENTS:]})
+
+    def promoted(self, time: float) -> "Record":
+        """The record with its candidate in the history."""
+        entry = Promoted(time=time, rollout_id=self.rollout_id, digest=self.digest, predictor=self.candidate)
+        others = [past for past in self.history if past.rollout_id != self.rollout_id]
+        return self.model_copy(update={"history": (*others, entry)[-_MOST_HISTORY:]})
+
+
+class Kept(BaseModel):
+    """A record as it is kept, with the version that fences the next write, and what a person asked for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    record: Record
+    version: str
+    request: str = ""
+
+
+def record_name(name: str) -> str:
+    """Of the ConfigMap."""
+    return f"{name}-kubeline-rollout"
+
+
+class Records:
+    """The record of one InferenceService in a cluster."""
+
+    def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
+        self._cluster, self._namespace, self._name = cluster, namespace, name
+
+    def read(self) -> Kept | None:
+        """The record, or None when there never was a rollout.
+
+        Raises:
+            PlatformError: when the ConfigMap holds something else.
+        """
+        found = self._cluster.read(self._namespace, record_name(self._name), CONFIG_MAP)
+        return None if found is None else self._kept(found)
+
+    def write(self, record: Record, version: str, service: Manifest | None = None, heard: bool = False) -> Kept:
+        """Replace the record; ConflictError when somebody else has.
+
+        Args:
+            record: the new one.
+            version: resource version that was read; empty creates it.
+            service: the InferenceService it goes with, when that is known.
+            heard: the request of a person has been followed.
+        """
+        meta: Manifest = {"name": record_name(self._name), "namespace": self._namespace}
+        meta["labels"] = {"app.kubernetes.io/managed-by": "kubeline"}
+        if service is not None:
+            meta["ownerReferences"] = [_owner(service)]
+        if heard:
+            meta["annotations"] = {REQUEST: None}
+        body: Manifest = {"metadata": meta, "data": {"record": record.model_dump_json()}}
+        if not version:
+            body |= {"apiVersion": CONFIG_MAP.api_version, "kind": CONFIG_MAP.kind}
+            return self._kept(self._cluster.create(body, CONFIG_MAP))
+        meta["resourceVersion"] = version
+        return self._kept(self._cluster.patch(self._namespace, record_name(self._name), body, CONFIG_MAP))
+
+    def ask(self, request: Request) -> None:
+        """Leave a request for whoever drives the rollout."""
+        body = {"metadata": {"annotations": {REQUEST: request}}}
+        self._cluster.patch(self._namespace, record_name(self._name), body, CONFIG_MAP)
+
+    def _kept(self, found: Manifest) -> Kept:
+        try:
+            record = Record.model_validate_json((found.get("data") or {}).get("record", ""))
+        except ValidationError as error:
+            where = f"ConfigMap {self._namespace}/{record_name(self._name)}"
+            raise PlatformError(
+                f"{where} holds no record of a rollout; delete it when no rollout is going on"
+            ) from error
+        meta = found["metadata"]
+        return Kept(
+            record=record,
+            version=meta["resourceVersion"],
+            request=(meta.get("annotations") or {}).get(REQUEST, ""),
+        )
+
+
+def _owner(service: Manifest) -> Manifest:
+    """The record goes with its InferenceService."""
+    meta = service["metadata"]
+    return {
+        "apiVersion": INFERENCE_SERVICE.api_version,
+        "kind": INFERENCE_SERVICE.kind,
+        "name": meta["name"],
+        "uid": meta["uid"],
+    }

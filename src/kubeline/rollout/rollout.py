@@ -1,0 +1,166 @@
+"""The step that brings a blessed model to its users: locks, drives, and writes down the decision."""
+
+import json
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kubeline.artifacts import Artifact, describe, finite, publish, step
+from kubeline.errors import UserError
+from kubeline.model_package import ModelPackage
+from kubeline.rollout.answers import WorldAnswers
+from kubeline.rollout.begin import begin, clear_abandoned, owner
+from kubeline.rollout.client import Cluster
+from kubeline.rollout.driver import Clock, Driver
+from kubeline.rollout.inference_service import KIND, Manifest
+from kubeline.rollout.modes import predictor_digest
+from kubeline.rollout.plan import Plan
+from kubeline.rollout.record import Record, Records
+from kubeline.rollout.report import write_report
+
+logger = logging.getLogger(__name__)
+
+
+@step
+def run(
+    model: Artifact,
+    manifest: Artifact,
+    decision: Artifact,
+    report: Artifact,
+    *,
+    cluster: str,
+    plan: Mapping[str, Any] | str | None = None,
+    gateway: str = "",
+    timeout_seconds: float = 30.0,
+) -> str:
+    """Roll the model out; see the component `rollout` for the parameters.
+
+    Returns:
+        promoted, unchanged, reported, rolled_back or held.
+
+    Raises:
+        UserError: when the cluster cannot do what is asked, or the manifest is of another package.
+        PlatformError: when the cluster cannot be used, another rollout is going on, or a rollback failed.
+    """
+    package = ModelPackage.open(model.path)
+    document = read_manifest(manifest.path)
+    digest = predictor_digest(document["spec"]["predictor"], document)
+    if digest != package.digest:
+        raise UserError(
+            f"the manifest is of package {digest[:12] or '(none)'}, but the model given is {package.digest[:12]}; give "
+            "the manifest that deploy rendered for this model"
+        )
+    last: list[Record] = []
+
+    def listen(record: Record) -> None:
+        last[:] = [record]
+        logger.info("%s: %s", record.state, record.timeline[-1].sentence if record.timeline else "")
+
+    try:
+        record = roll_out(
+            Cluster.connect(cluster, timeout_seconds), document, Plan.read(plan), package, gateway, listen
+        )
+    except Exception:
+        if last:  # what happened is told even when it ends badly
+            _write(decision, report, last[0])
+        raise
+    _write(decision, report, record)
+    logger.info("%s/%s: %s (%s)", record.namespace, record.name, record.outcome, record.reason)
+    return record.outcome
+
+
+def roll_out(
+    cluster: Cluster,
+    manifest: Manifest,
+    plan: Plan,
+    package: ModelPackage | None,
+    gateway: str = "",
+    listen: Callable[[Record], None] = lambda record: None,
+    clock: Clock | None = None,
+) -> Record:
+    """Begin or go on with a rollout, and drive it to an end, or until it is held.
+
+    Args:
+        cluster: where.
+        manifest: the InferenceService as `deploy` renders it.
+        plan: what is done.
+        package: for the smoke test.
+        gateway: where the candidate is asked through; empty asks its own address.
+        listen: called with the record after each change.
+        clock: time; SIGTERM cancels it.
+    """
+    clock = clock or Clock()
+    me = owner()
+    answers = WorldAnswers(cluster, plan, package, gateway)
+    with cancelled_by_sigterm(clock):
+        clear_abandoned(cluster, manifest, plan, answers, me, clock)
+        kept, whole = begin(cluster, manifest, plan, me, clock.now())
+        if kept.record.ended:
+            return kept.record
+        listen(kept.record)
+        meta = manifest["metadata"]
+        records = Records(cluster, meta["namespace"], meta["name"])
+        return Driver(cluster, records, plan, answers, whole, clock, listen).run(kept)
+
+
+@contextmanager
+def cancelled_by_sigterm(clock: Clock) -> Iterator[None]:
+    """SIGTERM ends the waiting, and the plan says what follows."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: clock.cancelled.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def read_manifest(path: str) -> Manifest:
+    """The InferenceService of a YAML file.
+
+    Raises:
+        UserError: when it is none.
+    """
+    try:
+        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"'{path}' cannot be read as YAML; give the manifest that deploy renders") from error
+    if not isinstance(document, dict) or document.get("kind") != KIND:
+        raise UserError(f"'{path}' is no {KIND}; give the manifest that deploy renders")
+    return document
+
+
+def decision_of(record: Record) -> dict[str, Any]:
+    """The decision, with the evidence of every look."""
+    return finite(
+        {
+            "outcome": record.outcome,
+            "reason": record.reason,
+            "rollout_id": record.rollout_id,
+            "name": record.name,
+            "namespace": record.namespace,
+            "mode": record.mode,
+            "package_digest": record.digest,
+            "stable_digest": record.stable_digest,
+            "plan": record.plan,
+            "smoke": record.smoke,
+            "shadow": record.shadow,
+            "looks": list(record.looks),
+            "timeline": [event.model_dump(mode="json") for event in record.timeline],
+        }
+    )
+
+
+def _write(decision: Artifact, report: Artifact, record: Record) -> None:
+    with publish(decision.path) as path:
+        path.write_text(json.dumps(decision_of(record), indent=2, ensure_ascii=False), encoding="utf-8")
+    kept = {"outcome": record.outcome, "rollout_id": record.rollout_id, "package_digest": record.digest}
+    describe(decision, {**kept, "name": record.name, "namespace": record.namespace, "reason": record.reason})
+    write_report(report, record)
