@@ -81,6 +81,7 @@ class GrpcServer:
 
     def __init__(self, engine: Engine, v2: V2, observers: Sequence[Observer], limits: RequestLimits):
         self.draining = False
+        self.open_calls = 0  # of ModelInfer
         self._engine = engine
         self._model = engine.model
         self._v2 = v2
@@ -89,13 +90,16 @@ class GrpcServer:
         self._buffered = 0
         self._server: grpc.aio.Server | None = None
 
-    async def start(self, port: int, certificate: Path | None = None, private_key: Path | None = None) -> None:
+    async def start(self, port: int, certificate: Path | None = None, private_key: Path | None = None) -> int:
         """Listen on all addresses of this machine.
 
         Args:
-            port: that other workers may share.
+            port: that other workers may share; 0 takes a free one.
             certificate: the server's PEM chain; None serves without TLS.
             private_key: of the certificate, PEM.
+
+        Returns:
+            The port.
 
         Raises:
             PlatformError: when the port cannot be listened on.
@@ -107,13 +111,14 @@ class GrpcServer:
         address = f"[::]:{port}"
         try:
             if certificate is None or private_key is None:
-                self._server.add_insecure_port(address)
+                port = self._server.add_insecure_port(address)
             else:
                 pair = (private_key.read_bytes(), certificate.read_bytes())
-                self._server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+                port = self._server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
         except RuntimeError as error:
             raise PlatformError(f"cannot listen on port {port} for gRPC; choose another one") from error
         await self._server.start()
+        return port
 
     async def stop(self, grace_seconds: float) -> None:
         """Take no more calls, and let those that are open end; after the grace period they are cancelled."""
@@ -141,6 +146,7 @@ class GrpcServer:
         exchange = _exchange(context)
         size = len(message)
         self._buffered += size
+        self.open_calls += 1
         answer = b""
         refused: KubelineError | None = None
         try:
@@ -159,6 +165,7 @@ class GrpcServer:
             raise
         finally:
             self._buffered -= size
+            self.open_calls -= 1
             exchange.request_id = exchange.request_id or _new_id()
             exchange.total_seconds = perf_counter() - exchange.arrived
             for observer in self._observers:
