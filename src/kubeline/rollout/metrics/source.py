@@ -1,13 +1,17 @@
 """Where evidence comes from: the interface, and its settings."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kubeline.errors import PlatformError
 from kubeline.rollout.judge import Evidence
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 Snapshot = Mapping[str, Any]
 """Where a window begins; JSON-able, so that a rollout that was killed goes on with it."""
@@ -71,7 +75,7 @@ class MetricsSpec(BaseModel):
 
     source: Literal["scrape", "prometheus"] = "scrape"
     url: str = ""
-    queries: Literal["kubeline", "knative", "istio", "envoy-gateway"] = "kubeline"
+    queries: Literal["kubeline", "knative", "knative-opencensus", "istio", "envoy-gateway"] = "kubeline"
     override: Mapping[str, str | float] = Field(default_factory=dict)
     token_file: str = ""
     token_env: str = ""
@@ -86,4 +90,11 @@ class MetricsSpec(BaseModel):
             raise ValueError(f"the source prometheus needs an url of http:// or https://, but got {self.url!r}")
         if self.token_file and self.token_env:
             raise ValueError("give token_file or token_env, not both")
+        secret = self.token_file or self.token_env
+        if secret and self.url.startswith("http://") and urlsplit(self.url).hostname not in _LOOPBACK:
+            raise ValueError("a token is sent over https:// only, but the url begins with http://")
+        try:
+            re.compile(self.error_codes)
+        except re.error as error:
+            raise ValueError(f"error_codes is no regular expression ({error})") from error
         return self
