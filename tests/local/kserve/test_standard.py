@@ -1,5 +1,6 @@
 """Standard mode: Deployments, canaries and HTTPRoutes, under real requests through Envoy."""
 
+import json
 import time
 from typing import Any
 
@@ -78,6 +79,22 @@ def test_the_release_0_20_0_claims_a_split_and_makes_none(unsplit: World, packag
         assert document["status"]["canaryStatuses"] == [{"name": "v2", "ready": True, "trafficPercent": 50}]
         assert weights(service) == {"claim-predictor": 1}
         assert set(service.ask_many(service.host, 40).answers) == {version(packages.first)}
+
+
+def test_with_an_ingress_instead_of_the_gateway_api_nothing_is_split(standard: World, packages: Packages) -> None:
+    config = "/api/v1/namespaces/kserve/configmaps/inferenceservice-config"
+    _, before = standard.api.get(config)
+    ingress = {**json.loads(before["data"]["ingress"]), "enableGatewayApi": False}
+    assert standard.api.patch(config, {"data": {"ingress": json.dumps(ingress)}})[0] == 200
+    try:
+        with standard.service("plain", packages.first) as service:
+            service.wait_ready()
+            service.change(canary(packages.second, 50, minReplicas=1))
+            service.wait(lambda d: condition(d, "CanaryPredictorReady") == "True", "claimed")
+            assert service.object(ROUTES, "plain") is None
+            assert set(service.ask_many(service.host, 40).answers) == {version(packages.first)}
+    finally:
+        standard.api.patch(config, {"data": before["data"]})
 
 
 def test_the_canary_percentage_of_the_other_mode_is_ignored_without_a_word(standard: World, packages: Packages) -> None:

@@ -65,6 +65,12 @@ _RUNTIME: dict[str, Any] = {
 }
 
 
+def gateway_api(store: Store) -> bool:
+    """Whether KServe is configured to make HTTPRoutes; otherwise it makes Ingresses."""
+    config = store.get(CONFIG_MAP, "kserve", "inferenceservice-config")
+    return bool(json.loads(config["data"]["ingress"]).get("enableGatewayApi"))
+
+
 def predictor_name(service: str, name: str = "") -> str:
     """Name of what serves: the Knative Service, the Deployment, the Service."""
     return f"{service}-{name}-predictor" if name else f"{service}-predictor"

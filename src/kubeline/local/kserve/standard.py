@@ -1,8 +1,8 @@
 """KServe's controller in Standard mode: Deployments, canaries beside the stable one, and weights of an HTTPRoute.
 
 With `splits` it follows the versions after 0.20.0: a canary's weight counts once it is ready, and the stable one gives
-up replicas for ready canaries only. Without, it is the release 0.20.0: the stable one gives them up at once, and the
-route has a single backend whatever the status says.
+up replicas for ready canaries only. Without, it is the release 0.20.0: the stable one gives them up at once, the route
+has a single backend whatever the status says, and a promotion makes another route for the predictor.
 """
 
 import dataclasses
@@ -15,7 +15,15 @@ from kubeline.local.kserve.conditions import Conditions, Status, model_status
 from kubeline.local.kserve.controller import Controller, Workload
 from kubeline.local.kserve.deployments import Deployment, predictor_ready
 from kubeline.local.kserve.gateway import Backend
-from kubeline.local.kserve.manifests import DOMAIN, InvalidSpecError, local_hosts, owner, predictor_name, template
+from kubeline.local.kserve.manifests import (
+    DOMAIN,
+    InvalidSpecError,
+    gateway_api,
+    local_hosts,
+    owner,
+    predictor_name,
+    template,
+)
 from kubeline.local.kserve.pods import PodSet, Template
 from kubeline.local.kserve.resources import DEPLOYMENT, HTTP_ROUTE, SERVICE
 from kubeline.local.kserve.store import Document
@@ -31,11 +39,12 @@ class _Service(Workload):
     Attributes:
         deployments: by name.
         route_due: when the route may follow, in monotonic seconds.
-        refused: the last refusal; while it lasts, nothing changes.
+        routed: the hosts outside the cluster.
     """
 
     deployments: dict[str, Deployment] = dataclasses.field(default_factory=dict)
     route_due: float = 0.0
+    routed: dict[str, tuple[Backend, ...]] = dataclasses.field(default_factory=dict)
 
 
 class StandardController(Controller[_Service]):
@@ -69,8 +78,7 @@ class StandardController(Controller[_Service]):
         if conditions.status("PredictorReady") == "True" and time.monotonic() >= state.route_due:
             self._write_routes(service, state)
         self._follow_routes(service, state)
-        routed = self.store.find(HTTP_ROUTE, service["metadata"]["namespace"], service["metadata"]["name"])
-        ready = conditions.status("PredictorReady") == "True" and routed is not None
+        ready = conditions.status("PredictorReady") == "True" and bool(state.routed)
         conditions.set("IngressReady", "True" if ready else "False", "" if ready else "Predictor ingress not created")
         conditions.conclude("Ready", "PredictorReady", "IngressReady")  # and never the canaries
         state.status = self._status(service, state, conditions)
@@ -132,8 +140,13 @@ class StandardController(Controller[_Service]):
     def _write_routes(self, service: Document, state: _Service) -> None:
         """The routes of the InferenceService and of its predictor: both split alike."""
         meta = service["metadata"]
+        names = (meta["name"], predictor_name(meta["name"]) if self.splits else _stable_name(service))
+        if not gateway_api(self.store):  # an Ingress, which knows no weights
+            only = (Backend(f"{meta['namespace']}/{_stable_name(service)}", 1),)
+            state.routed = {f"{name}-{meta['namespace']}.{DOMAIN}": only for name in names}
+            return
         backends = self._backends(service, state)
-        for name in (meta["name"], predictor_name(meta["name"])):
+        for name in names:
             identity = {"name": name, "namespace": meta["namespace"], "ownerReferences": owner(service)}
             parent = {
                 "group": "gateway.networking.k8s.io",
@@ -163,13 +176,12 @@ class StandardController(Controller[_Service]):
         """What a gateway does: its hosts from the routes as they are, its endpoints from the pods as they are."""
         meta = service["metadata"]
         namespace = meta["namespace"]
-        state.hosts = {}
-        for name in (meta["name"], predictor_name(meta["name"])):
-            route = self.store.find(HTTP_ROUTE, namespace, name)
-            if route is not None:
+        for route in self.store.every(HTTP_ROUTE, namespace):
+            if any(one["uid"] == meta["uid"] for one in route["metadata"].get("ownerReferences", [])):
                 references = route["spec"]["rules"][0]["backendRefs"]
                 split = tuple(Backend(f"{namespace}/{r['name']}", r["weight"]) for r in references)
-                state.hosts |= dict.fromkeys(route["spec"]["hostnames"], split)
+                state.routed |= dict.fromkeys(route["spec"]["hostnames"], split)
+        state.hosts = dict(state.routed)
         for name in state.deployments:
             state.hosts |= dict.fromkeys(local_hosts(name, namespace), (Backend(f"{namespace}/{name}", 1),))
         state.endpoints = {f"{namespace}/{name}": d.ports for name, d in state.deployments.items()}
