@@ -12,7 +12,7 @@ from kubeline.errors import UserError, listed
 from kubeline.model_package.signature import Signature
 from serving.errors import TooLarge
 
-_COMPARED = 1_000  # names that are looked at for a misspelt one, which takes 20 µs each
+_COMPARED = 200  # names that are looked at for a misspelt one, which takes 20 µs each
 
 
 def parse_json(body: bytes | memoryview) -> Any:
