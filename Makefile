@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
-.PHONY: demo test lint compile bench clean setup lock
+.PHONY: demo test lint compile bench bench-serving clean setup lock
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make lint     ruff, mypy, and generated files against their sources"
 	@echo "make compile  compile every component and pipeline"
 	@echo "make bench    the benchmarks"
+	@echo "make bench-serving  the model server beside its peers, under overload, and through an hour's requests"
 	@echo "make lock     resolve requirements.lock and the locks of images/ anew (needs uv)"
 	@echo "make clean    remove the environment, runs and caches"
 
@@ -49,6 +50,19 @@ compile: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# Peers that do not go with the libraries of the main environment have one of their own.
+PEERS := .cache/bench-serving
+
+$(PEERS)/%/.ready: benchmarks/serving/peers-%.lock
+	$(PYTHON) -m venv --clear --without-pip $(@D)
+	$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --no-deps --require-hashes -r $<
+	@touch $@
+
+bench-serving: setup $(PEERS)/mlserver/.ready $(PEERS)/bentoml/.ready
+	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.serving.overload
+	$(BIN)/python -m benchmarks.serving.soak
 
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --extra dev \
