@@ -286,9 +286,9 @@ def columns_of(request: messages.ModelInferRequest) -> dict[str, Values]:
         if name in columns:
             raise UserError(f"input '{name}' is given twice")
         shape = tensor.shape
-        # the two usual shapes without the detour by a tuple
+        # the two usual shapes without the detour by a list
         usual = shape and shape[0] > 0 and (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1))
-        count = shape[0] if usual else rows_of(name, tuple(shape))
+        count = shape[0] if usual else rows_of(name, list(shape))
         if not raws:
             columns[name] = _contents(name, datatype, tensor.contents, count)
         elif tensor.HasField("contents"):

@@ -55,6 +55,11 @@ def test_bytes_that_are_no_texts_are_refused_by_the_name_of_the_input(raw: bytes
         assert (len(texts), encode_raw(texts)) == (count, raw)
 
 
+@pytest.mark.parametrize("text", ["", "A", "JFK", "Å"])
+def test_many_texts_of_one_size_are_read(text: str) -> None:
+    assert decode_raw("x", "BYTES", encode_raw([text] * 100), 100) == [text] * 100
+
+
 @pytest.mark.parametrize("count", [3, 100])
 @pytest.mark.parametrize("text", ["AA", "Å"])
 def test_texts_that_are_cut_or_too_many_are_refused(count: int, text: str) -> None:

@@ -112,7 +112,8 @@ def _texts(name: str, raw: bytes, count: int) -> list[str]:
         text = raw.decode("ascii")  # its parts are cut out faster than bytes are decoded
         size = _common_size(raw, count) if count >= _MANY else None
         if size is not None:
-            return [text[start : start + size] for start in range(_length.size, len(raw), _length.size + size)]
+            width = _length.size + size
+            return [text[end - size : end] for end in range(width, len(raw) + 1, width)]
         texts = []
         end = 0
         for _ in range(count):
