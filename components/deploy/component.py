@@ -24,12 +24,17 @@ def deploy(
     max_replicas: int = 0,
     resources: dict = {},
     service_account: str = "",
+    node_selector: dict = {},
     labels: dict = {},
     annotations: dict = {},
     overrides: dict = {},
+    overrides_file: str = "",
     timeout_seconds: float = 30.0,
 ):
     """Render the KServe InferenceService of a blessed model package, and apply it where a cluster is given.
+
+    Applying gives the model all traffic as soon as it is ready. For a canary leave `cluster` empty here and hand the
+    manifest to `rollout`.
 
     Without a `promote` verdict of both checks for exactly this package it refuses. Applying creates the object, or
     patches what differs under optimistic locking and strict field validation; fields that others have set stay, and an
@@ -56,11 +61,13 @@ def deploy(
         resources: Resources of the model server, as in Kubernetes:
             `{"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}`.
         service_account: Service account of the pods, which may carry storage credentials. Empty: the default one.
+        node_selector: Labels of the nodes to run on: name to value.
         labels: More labels: name to text.
         annotations: More annotations: name to text.
         overrides: Fields of the InferenceService merged over what is rendered, as a JSON merge patch (RFC 7396):
             mappings are merged, lists replaced, null removes a field. The name, the namespace and the model cannot be
             changed here.
+        overrides_file: Path of a YAML file of such fields; `overrides` is merged over it.
         timeout_seconds: Timeout of each request to the cluster, in seconds.
 
     Returns:
@@ -86,8 +93,10 @@ def deploy(
         max_replicas=max_replicas,
         resources=resources,
         service_account=service_account,
+        node_selector=node_selector,
         labels=labels,
         annotations=annotations,
         overrides=overrides,
+        overrides_file=overrides_file,
         timeout_seconds=timeout_seconds,
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kubeline import __version__
+from kubeline.cli import rollout as rollout_command
 from kubeline.cli import run as run_command
 from kubeline.cli import serve as serve_command
 from kubeline.errors import KubelineError
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _pipeline(schema)
     schema.set_defaults(command=run_command.schema)
 
+    rollout_command.add_parser(commands)
     _serve(commands.add_parser("serve", help="serve a model package on this machine"))
     return parser
 

@@ -1,6 +1,7 @@
 """The step that renders a blessed model's InferenceService and, where a cluster is given, applies it."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -26,6 +27,7 @@ def run(
     registered_model: str = "",
     storage_uri: str = "",
     overrides: dict[str, Any] | None = None,
+    overrides_file: str = "",
     timeout_seconds: float = 30.0,
     **settings: Any,
 ) -> None:
@@ -50,7 +52,7 @@ def run(
         },
         **settings,
     )
-    document = render(service, overrides)
+    document = render(service, _laid_over(_overrides(overrides_file), overrides or {}))
     change = "rendered"
     if cluster:
         change = Cluster.connect(cluster, timeout_seconds).apply(document).change
@@ -77,6 +79,29 @@ def _storage(model: Artifact, given: str, cluster: str) -> str:
             "volume and give storage_uri (gs://, s3://, pvc://, …)"
         )
     return uri
+
+
+def _overrides(path: str) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file of overrides '{path}'; give a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"the overrides '{path}' are not YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(document, dict):
+        raise UserError(f"the overrides '{path}' are no mapping; give fields of the InferenceService, such as spec")
+    return document
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Two merge patches as one: what `above` says counts, also that a field is removed."""
+    both = {**below, **above}
+    inner = {
+        key for key in below.keys() & above.keys() if isinstance(below[key], dict) and isinstance(above[key], dict)
+    }
+    return {**both, **{key: _laid_over(below[key], above[key]) for key in inner}}
 
 
 def _write(artifact: Artifact, document: Manifest) -> None:

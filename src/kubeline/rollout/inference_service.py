@@ -54,6 +54,7 @@ class Service:
         max_replicas: most pods; 0 leaves it to KServe.
         resources: Kubernetes resource requests and limits of the model server.
         service_account: service account of the pods, which may hold storage credentials; empty for the default.
+        node_selector: labels of the nodes to run on.
         lineage: where the package comes from, such as ``{"git-revision": …}``, kept as annotations.
         labels: more labels.
         annotations: more annotations.
@@ -70,6 +71,7 @@ class Service:
     max_replicas: int = 0
     resources: Mapping[str, Any] = field(default_factory=dict)
     service_account: str = ""
+    node_selector: Mapping[str, str] = field(default_factory=dict)
     lineage: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -98,6 +100,7 @@ def render(service: Service, overrides: Mapping[str, Any] | None = None) -> Mani
         "minReplicas": service.min_replicas,
         "maxReplicas": service.max_replicas,
         "serviceAccountName": service.service_account,
+        "nodeSelector": _texts(service.node_selector),
         "model": {key: value for key, value in model.items() if value},
     }
     kept = {key: value for key, value in predictor.items() if value or key == "minReplicas"}

@@ -217,8 +217,8 @@ def promote(now: Situation) -> Move:
 
 def verify(now: Situation) -> Move:
     """See for a while that the routing is what it should be."""
-    first = now.record.stable is None and now.record.mode == "standard"  # with one model there is no weight to read
-    good = now.observed.ready and (first or now.observed.share == 100)
+    alone = now.record.stable is None and now.observed.share is None  # no route to read where nothing is split
+    good = now.observed.ready and (alone or now.observed.share == 100)
     since = now.record.baked_from
     if good and not since:
         return Go(State.VERIFY, "the candidate answers everything", {"baked_from": now.now})

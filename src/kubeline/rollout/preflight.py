@@ -16,18 +16,22 @@ Right = tuple[str, Resource, str]
 _LONGEST_LABEL = 63
 
 
-def rights(name: str, mode: str) -> Iterator[Right]:
-    """What the service account must be allowed: verb, resource, and the one object it is about."""
+def rights(name: str, mode: str, pages: bool = False) -> Iterator[Right]:
+    """What the service account must be allowed: verb, resource, and the one object it is about.
+
+    `pages` are the metrics pages of the pods, which are found by listing those.
+    """
     for verb in ("get", "create", "patch"):
         yield verb, INFERENCE_SERVICE, "" if verb == "create" else name
     for verb in ("get", "create", "patch"):
         yield verb, CONFIG_MAP, "" if verb == "create" else record_name(name)
     if mode == "standard":
         yield "get", HTTP_ROUTE, name
+    if mode == "standard" or pages:
         yield "list", POD, ""
 
 
-def check_rights(cluster: Cluster, namespace: str, name: str, mode: str) -> None:
+def check_rights(cluster: Cluster, namespace: str, name: str, mode: str, pages: bool = False) -> None:
     """Ask for each right.
 
     Raises:
@@ -36,7 +40,7 @@ def check_rights(cluster: Cluster, namespace: str, name: str, mode: str) -> None
     what = f"the rights in namespace {namespace}"
     missing = [
         f"{verb} {resource.full_name}"
-        for verb, resource, one in rights(name, mode)
+        for verb, resource, one in rights(name, mode, pages)
         if not cluster.attempt(lambda verb=verb, r=resource, one=one: cluster.may(verb, r, namespace, one), what)  # type: ignore[misc]
     ]
     if missing:

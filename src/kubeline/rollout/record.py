@@ -158,10 +158,12 @@ class Record(_Part):
         return self.model_copy(update={"timeline": (*self.timeline, event)[-_MOST_EVENTS:]})
 
     def promoted(self, time: float) -> "Record":
-        """The record with its candidate in the history."""
+        """The record with its candidate, and the stable model before it, in the history."""
         entry = Promoted(time=time, rollout_id=self.rollout_id, digest=self.digest, predictor=self.candidate)
-        others = [past for past in self.history if past.rollout_id != self.rollout_id]
-        return self.model_copy(update={"history": (*others, entry)[-_MOST_HISTORY:]})
+        before = [past for past in self.history if past.digest != self.digest]
+        if self.stable is not None and self.stable_digest not in {"", *(past.digest for past in self.history)}:
+            before.append(Promoted(time=self.entered, rollout_id="", digest=self.stable_digest, predictor=self.stable))
+        return self.model_copy(update={"history": (*before, entry)[-_MOST_HISTORY:]})
 
 
 class Kept(BaseModel):

@@ -35,7 +35,8 @@ def run(
     report: Artifact,
     *,
     cluster: str,
-    plan: Mapping[str, Any] | str | None = None,
+    plan: Mapping[str, Any] | None = None,
+    plan_file: str = "",
     gateway: str = "",
     timeout_seconds: float = 30.0,
 ) -> str:
@@ -64,7 +65,12 @@ def run(
 
     try:
         record = roll_out(
-            Cluster.connect(cluster, timeout_seconds), document, Plan.read(plan), package, gateway, listen
+            Cluster.connect(cluster, timeout_seconds),
+            document,
+            Plan.read(plan_file, **(plan or {})),
+            package,
+            gateway,
+            listen,
         )
     except Exception:
         if last:  # what happened is told even when it ends badly

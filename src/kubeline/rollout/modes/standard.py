@@ -142,6 +142,6 @@ def _share(route: Mapping[str, Any], candidate: str) -> int | None:
     for rule in (route.get("spec") or {}).get("rules") or []:
         weights = {b.get("name", ""): b.get("weight", 1) for b in rule.get("backendRefs") or []}
         total = sum(weights.values())
-        mine = sum(weight for name, weight in weights.items() if f"-{candidate}-" in f"{name}-")
+        mine = sum(weight for name, weight in weights.items() if not candidate or f"-{candidate}-" in f"{name}-")
         shares.add(round(100 * mine / total) if total else None)
     return shares.pop() if len(shares) == 1 else None

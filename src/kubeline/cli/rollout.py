@@ -1,0 +1,78 @@
+"""``kubeline rollout``: look at a rollout, promote, abort, roll back."""
+
+import argparse
+import datetime
+import os
+from pathlib import Path
+from typing import Any
+
+from kubeline.errors import UserError
+
+KUBECONFIG = "~/.kube/config"
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its four actions."""
+    rollout = commands.add_parser("rollout", help="look at a rollout, promote, abort, roll back")
+    actions = rollout.add_subparsers(required=True, metavar="ACTION")
+    for name, command, words in (
+        ("status", status, "what a rollout is doing"),
+        ("promote", promote, "promote a candidate that waits for a person"),
+        ("abort", abort, "take the candidate's traffic away and go back to the stable model"),
+        ("rollback", rollback, "bring back a model that was promoted earlier"),
+    ):
+        action = actions.add_parser(name, help=words, description=words)
+        action.add_argument("name", help="name of the InferenceService")
+        action.add_argument("--namespace", default="default", help="its namespace (default)")
+        action.add_argument(
+            "--kubeconfig", default="", metavar="FILE", help="or in-cluster ($KUBECONFIG, else the user's)"
+        )
+        if name == "rollback":
+            action.add_argument("--to", default="", metavar="DIGEST", help="package digest (the promoted one before)")
+        action.set_defaults(command=command)
+
+
+def status(options: argparse.Namespace) -> int:
+    """Print the record."""
+    from kubeline.rollout.operations import describe
+
+    for line in describe(_cluster(options), options.namespace, options.name, datetime.datetime.now(datetime.UTC)):
+        print(line)
+    return 0
+
+
+def promote(options: argparse.Namespace) -> int:
+    """Ask for the promotion, and see to it when nobody drives the rollout."""
+    from kubeline.rollout.operations import request
+
+    return _told(request(_cluster(options), options.namespace, options.name, "promote", print))
+
+
+def abort(options: argparse.Namespace) -> int:
+    """Ask for the end, and see to it when nobody drives the rollout."""
+    from kubeline.rollout.operations import request
+
+    return _told(request(_cluster(options), options.namespace, options.name, "abort", print))
+
+
+def rollback(options: argparse.Namespace) -> int:
+    """Bring back a model of the history."""
+    from kubeline.rollout.operations import roll_back
+
+    return _told(roll_back(_cluster(options), options.namespace, options.name, options.to, print))
+
+
+def _told(outcome: str) -> int:
+    print(outcome)
+    return 0
+
+
+def _cluster(options: argparse.Namespace) -> Any:
+    from kubeline.rollout.client import IN_CLUSTER, Cluster
+
+    given = options.kubeconfig or os.environ.get("KUBECONFIG", "") or KUBECONFIG
+    if given != IN_CLUSTER and not Path(given).expanduser().is_file():
+        raise UserError(
+            f"there is no kubeconfig '{given}'; give --kubeconfig FILE, or --kubeconfig {IN_CLUSTER} in a pod"
+        )
+    return Cluster.connect(given)

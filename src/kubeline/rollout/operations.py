@@ -1,0 +1,136 @@
+"""What a person does with a rollout: look, promote, abort, roll back."""
+
+import datetime
+from collections.abc import Callable, Iterator
+
+from kubeline.errors import UserError
+from kubeline.rollout.answers import WorldAnswers
+from kubeline.rollout.begin import begin, owner, plain
+from kubeline.rollout.client import Cluster
+from kubeline.rollout.driver import Clock, Driver
+from kubeline.rollout.inference_service import GROUP, KIND, VERSION, Manifest
+from kubeline.rollout.modes import predictor_digest
+from kubeline.rollout.plan import Plan
+from kubeline.rollout.record import Kept, Promoted, Record, Records, Request, State
+
+_SHOWN = 12  # lines of the timeline
+
+Tell = Callable[[str], None]
+
+
+def describe(cluster: Cluster, namespace: str, name: str, now: datetime.datetime) -> Iterator[str]:
+    """Lines about the rollout."""
+    record = _kept(cluster, namespace, name).record
+    share = next((event.share for event in reversed(record.timeline) if event.share is not None), None)
+    yield f"{namespace}/{name}: {record.state}" + (f" ({record.reason})" if record.reason else "")
+    yield f"candidate {record.digest[:12]}, stable {record.stable_digest[:12] or 'none'}, rollout {record.rollout_id}"
+    steps = Plan.read(record.plan).shares
+    if steps and not record.ended:
+        yield f"step {record.step + 1} of {len(steps)}; last observed share {share} %"
+    if not record.ended and record.state != State.HELD:
+        left = record.deadline - now.timestamp()
+        yield (
+            f"driven by {record.owner}"
+            if left > 0
+            else f"{record.owner} has not been heard of for {-left:.0f} s or more"
+        )
+    for event in record.timeline[-_SHOWN:]:
+        time = datetime.datetime.fromtimestamp(event.time, datetime.UTC).strftime("%H:%M:%S")
+        yield f"  {time}  {event.state.value:12}  {event.sentence}"
+    for past in record.history:
+        day = datetime.datetime.fromtimestamp(past.time, datetime.UTC).strftime("%Y-%m-%d %H:%M")
+        yield f"promoted {day}: {past.digest[:12]}"
+
+
+def request(cluster: Cluster, namespace: str, name: str, what: Request, tell: Tell = lambda line: None) -> str:
+    """Leave a request for whoever drives the rollout; drive it from here when nobody does.
+
+    Returns:
+        One sentence about what follows.
+
+    Raises:
+        UserError: when there is nothing to promote or abort.
+    """
+    kept = _kept(cluster, namespace, name)
+    record, clock = kept.record, Clock()
+    if record.ended and not (record.state == State.FAILED and what == "abort"):
+        raise UserError(f"the rollout of {namespace}/{name} has ended ({record.state}); there is nothing to {what}")
+    records = Records(cluster, namespace, name)
+    if record.state not in {State.HELD, State.FAILED} and record.deadline > clock.now():
+        cluster.attempt(lambda: records.ask(what), "the record of the rollout")
+        return f"asked {record.owner} to {what}"
+    if record.state == State.HELD and record.stable is None:
+        raise UserError(f"the first model of {namespace}/{name} is held and was never exposed; deploy another one")
+    changes = {"owner": owner(), "deadline": clock.now() + Plan.read(record.plan).lease_seconds}
+    if record.state == State.FAILED:
+        changes |= {"state": State.HELD, "resume": record.resume or State.WITHDRAW}
+    mine = record.model_copy(update=changes)
+    kept = cluster.attempt(lambda: records.write(mine, kept.version), "the record of the rollout")
+    done = _driver(cluster, mine, clock, tell).run(kept.model_copy(update={"request": what}))
+    return f"{done.outcome or done.state}: {done.reason}"
+
+
+def roll_back(cluster: Cluster, namespace: str, name: str, digest: str, tell: Tell = lambda line: None) -> str:
+    """Bring back a model that was promoted earlier, blue-green: its pods are ready before it has traffic.
+
+    Args:
+        cluster: where.
+        namespace: of the InferenceService.
+        name: of the InferenceService.
+        digest: the beginning of the package digest; empty for the model before the one that is promoted.
+        tell: called with what happens.
+
+    Raises:
+        UserError: when a rollout is going on, or there is no such model.
+    """
+    record = _kept(cluster, namespace, name).record
+    if not record.ended:
+        return request(cluster, namespace, name, "abort", tell)
+    service = cluster.attempt(lambda: cluster.read(namespace, name), f"InferenceService {namespace}/{name}")
+    if service is None:
+        raise UserError(f"there is no InferenceService {namespace}/{name}; deploy it first")
+    serving = predictor_digest(service["spec"]["predictor"], service)
+    target = _target(record, digest, serving)
+    plan = Plan.read({"strategy": "blue-green", "metrics": None, "smoke": {"rows": 0}, "attempt": int(Clock().now())})
+    clock = Clock()
+    manifest: Manifest = {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"predictor": plain(target.predictor)},
+    }
+    kept, whole = begin(cluster, manifest, plan, owner(), clock.now())
+    driver = _driver(cluster, kept.record, clock, tell)
+    driver.manifest = whole
+    done = driver.run(kept) if not kept.record.ended else kept.record
+    return f"{done.outcome}: {name} serves {target.digest[:12]} again"
+
+
+def _driver(cluster: Cluster, record: Record, clock: Clock, tell: Tell) -> Driver:
+    plan = Plan.read(record.plan)
+
+    def listen(changed: Record) -> None:
+        if changed.timeline:
+            tell(f"{changed.state}: {changed.timeline[-1].sentence}")
+
+    records = Records(cluster, record.namespace, record.name)
+    return Driver(cluster, records, plan, WorldAnswers(cluster, plan, None), clock=clock, listen=listen)
+
+
+def _kept(cluster: Cluster, namespace: str, name: str) -> Kept:
+    kept = cluster.attempt(Records(cluster, namespace, name).read, "the record of the rollout")
+    if kept is None:
+        raise UserError(f"there never was a rollout of {namespace}/{name}; look at the name and the namespace")
+    return kept
+
+
+def _target(record: Record, digest: str, serving: str) -> Promoted:
+    """The model to bring back."""
+    others = [past for past in record.history if past.digest != serving]
+    found = [past for past in others if past.digest.startswith(digest)]
+    if not found:
+        known = ", ".join(past.digest[:12] for past in others) or "none"
+        raise UserError(
+            f"no model {digest or 'before this one'} was promoted by a rollout of {record.name}; there are: {known}"
+        )
+    return found[-1]
