@@ -1,0 +1,56 @@
+"""The server's process holds what answers predictions, and no library of tables, of training or of web pages."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.serving.packages import write_tiny_package
+
+HEAVY = {
+    "pandas",
+    "pyarrow",
+    "kserve",
+    "fastapi",
+    "starlette",
+    "sklearn",
+    "scipy",
+    "kubernetes",
+    "kfp",
+    "opentelemetry",
+}
+WORKER = """
+import json, sys
+import serving.__main__
+from serving.options import read_options
+from serving.worker import Worker
+Worker(read_options(["--model_dir", sys.argv[1], "--model_name", "tiny"]))
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+CHECK = """
+import json, sys
+import kubeline.infra_validation.validate, grpc
+from kubeline.infra_validation.protocols import GrpcClient
+from kubeline.infra_validation.server import RunningServer
+GrpcClient(RunningServer(None, "tiny", 1, 1, None)).close()
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def modules_of(script: str, *arguments: str) -> set[str]:
+    """The libraries that a fresh interpreter has loaded at the end of a script."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_a_worker_with_a_loaded_model_has_no_heavy_library(tmp_path: Path) -> None:
+    write_tiny_package(tmp_path / "package")
+    loaded = modules_of(WORKER, str(tmp_path / "package"))
+    assert {"onnxruntime", "grpc", "uvicorn"} <= loaded
+    assert loaded & HEAVY == set()
+
+
+def test_the_server_check_needs_no_sdk_of_kserve() -> None:
+    assert modules_of(CHECK) & {"kserve", "fastapi", "kubernetes"} == set()
