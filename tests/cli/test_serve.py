@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from kubeline.infra_validation.golden import GoldenRows
@@ -90,14 +91,17 @@ def test_several_workers_share_the_ports(package: ModelPackage, ports: list[int]
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_cleanly_and_takes_the_server_along(
-    package: ModelPackage, ports: list[int], kind: signal.Signals
+def test_it_ends_in_order_with_its_log_written_and_takes_the_server_along(
+    package: ModelPackage, ports: list[int], tmp_path: Path, kind: signal.Signals
 ) -> None:
-    with serving(str(package.path), ports=ports) as (process, _):
+    log = tmp_path / "log"
+    with serving(str(package.path), "--payload-log", str(log), ports=ports) as (process, printed):
+        paste(printed[2])
         process.send_signal(kind)
         assert process.wait(timeout=30) == 0
         for port in ports:
             wait_until_gone(port)
+    assert [pq.read_metadata(file).num_rows for file in log.rglob("*.parquet")] == [1]
 
 
 def test_a_killed_command_leaves_no_server_behind(package: ModelPackage, ports: list[int]) -> None:
