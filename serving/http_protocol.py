@@ -13,6 +13,43 @@ _STATUS_LINES = {
 }
 
 
+class _JoiningTransport:
+    """Writes the head of an answer together with its body, which uvicorn hands over in two parts.
+
+    That is one system call and one packet instead of two: for a single row a tenth of the whole request.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop):
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+        self._flushing: asyncio.Handle | None = None
+
+    def write(self, data: bytes) -> None:
+        """Write with what was kept back, or keep back until the next part, at most for one turn of the event loop."""
+        if self._head:
+            data, self._head = self._head + data, b""
+            self._transport.write(data)
+        else:
+            self._head = data
+            if self._flushing is None:
+                self._flushing = self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        """Write what was kept back, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        self._flushing = None
+        if self._head:
+            data, self._head = self._head, b""
+            self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One connection. uvicorn itself waits without end for a head, and keeps all that comes of it."""
 
@@ -27,7 +64,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See :class:`asyncio.Protocol`."""
-        super().connection_made(transport)
+        super().connection_made(_JoiningTransport(transport, self.loop))  # type: ignore[arg-type]
         self._patience = self.loop.call_later(self.head_seconds, self._lose_patience)
 
     def connection_lost(self, exc: Exception | None) -> None:
