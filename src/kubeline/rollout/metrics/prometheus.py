@@ -1,9 +1,9 @@
 """Evidence from Prometheus' HTTP API.
 
 The raw samples of the window are asked for, and summed here. ``increase`` would extrapolate to the window's edges
-(which makes fractions of requests), and would not see the first requests of a series that begins inside the window, such as
-the canary's first error. A difference of two instant values would take a restart for fewer requests, and a pod that
-left for negative ones.
+(which makes fractions of requests), and would not see the first requests of a series that begins inside the window,
+such as the canary's first error. A difference of two instant values would take a restart for fewer requests, and a
+pod that left for negative ones.
 
 Each series grows from its last sample before the window, or from 0 when it began inside; where it goes back its process
 has restarted, and it grew by its new value. A gap between scrapes loses nothing as long as the process lives. The
