@@ -93,12 +93,14 @@ def v2_binary(path: str, output: str = "probability", extra: dict[str, Any] | No
     def read(answer: bytes, question: Question) -> Array:
         content, start = json.JSONDecoder().raw_decode(answer.decode("latin-1"))
         for tensor in content["outputs"]:
-            size = (tensor.get("parameters") or {}).get("binary_data_size")
-            if tensor["name"] == output and size is None:
-                return np.asarray(tensor["data"]).reshape(tensor["shape"])
+            size: int | None = (tensor.get("parameters") or {}).get("binary_data_size")
+            if size is None:
+                if tensor["name"] == output:
+                    return np.asarray(tensor["data"]).reshape(tensor["shape"])
+                continue
             if tensor["name"] == output:
                 return _from_raw(answer[start : start + size], tensor["datatype"], tensor["shape"])
-            start += size or 0
+            start += size
         raise ValueError(f"the answer has no output '{output}'")
 
     return Form("v2 binary", build, read)

@@ -20,6 +20,7 @@ _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
 _HEAD = 9  # bytes of a frame's head
 _LARGEST_FRAME = 16_384
 _WINDOW = 2**31 - 1
+_LATEST_SECONDS = 10.0  # for the last answers
 
 # the stream's answer (without its 5 bytes of gRPC), or None when the call failed or the connection was lost
 Answered = Callable[["Connection", bytes | None], None]
@@ -143,13 +144,15 @@ async def closed_loop(port: int, requests: Sequence[bytes], connections: int, se
 
     def answered(connection: Connection, answer: bytes | None) -> None:
         now = perf_counter()
+        if answer is not None:
+            measurement.answers[connection.position] = answer
+            measurement.answered[connection.position] += 1
         if now > end:
             return
         if answer is None:
             measurement.errors["connection lost" if connection.lost else "gRPC call failed"] += 1
         else:
             measurement.latencies.append(now - connection.sent)
-            measurement.answers[connection.position] = answer
         if not connection.lost:
             ask(connection)
 
@@ -157,6 +160,8 @@ async def closed_loop(port: int, requests: Sequence[bytes], connections: int, se
     for connection in opened:
         ask(connection)
     await asyncio.sleep(max(0.0, end - perf_counter()))
+    while any(connection.busy for connection in opened) and perf_counter() < end + _LATEST_SECONDS:
+        await asyncio.sleep(0.001)
     for connection in opened:
         connection.close()
     return measurement

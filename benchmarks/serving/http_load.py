@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, answered: Answered):
         self._answered = answered
         self._received = b""
-        self._size = 0  # of the whole answer, as soon as its head is there
+        self._size = 0  # of the whole answer, as soon as its head is there; 0 when it comes in chunks
         self._head = b""
         self.position = 0  # of the request that is under way
         self.due = 0.0  # when it was to be sent
@@ -59,12 +59,19 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Collect an answer."""
         self._received = self._received + data if self._received else data
-        if not self._size and not self._read_head():
+        if not self._head and not self._read_head():
             return
-        if len(self._received) < self._size:
-            return
-        head, body = self._head, self._received[len(self._head) : self._size]
-        self._received, self._size, self.busy = b"", 0, False
+        head = self._head
+        if self._size:
+            if len(self._received) < self._size:
+                return
+            body = self._received[len(head) : self._size]
+        else:
+            whole = unchunked(self._received, len(head))
+            if whole is None:
+                return
+            body = whole
+        self._received, self._head, self._size, self.busy = b"", b"", 0, False
         self._answered(self, int(head[9:12]), body, b"\r\nretry-after:" in head)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -85,11 +92,25 @@ class Connection(asyncio.Protocol):
             return False
         self._head = self._received[: end + len(_END)].lower()
         field = self._head.find(b"content-length:")
-        if field < 0:
-            raise ValueError(f"the answer has no Content-Length: {self._head!r}")
-        length = int(self._head[field + 15 : self._head.find(b"\r", field)])
-        self._size = end + len(_END) + length
+        if field >= 0:
+            self._size = len(self._head) + int(self._head[field + 15 : self._head.find(b"\r", field)])
+        elif b"\r\ntransfer-encoding: chunked" not in self._head:
+            raise ValueError(f"the answer tells no length: {self._head!r}")
         return True
+
+
+def unchunked(received: bytes, start: int) -> bytes | None:
+    """The body of an answer in chunks, which begins at `start`; None while it is not complete."""
+    parts: list[bytes] = []
+    while (end := received.find(b"\r\n", start)) >= 0:
+        size = int(received[start:end], 16)
+        start = end + 2 + size + 2
+        if start > len(received):
+            return None
+        if not size:
+            return b"".join(parts)
+        parts.append(received[end + 2 : end + 2 + size])
+    return None
 
 
 async def connect(port: int, answered: Answered) -> Connection:
@@ -125,7 +146,12 @@ class _ClosedLoop:
                     self.measurement.errors["connection refused"] += 1
             await asyncio.sleep(max(0.0, min(0.05, self._end - perf_counter())))
         if connection is not None:
+            await self._last_answer(connection)
             connection.close()
+
+    async def _last_answer(self, connection: Connection) -> None:
+        while connection.busy and perf_counter() < self._end + _LATEST_SECONDS:
+            await asyncio.sleep(0.001)
 
     def _ask(self, connection: Connection) -> None:
         self._turn = (self._turn + 1) % len(self._requests)
@@ -133,11 +159,12 @@ class _ClosedLoop:
 
     def _answered(self, connection: Connection, status: int, body: bytes, retry_after: bool) -> None:
         now = perf_counter()
+        if status == 200:
+            self.measurement.answers[connection.position] = body
+            self.measurement.answered[connection.position] += 1
         if now > self._end:
             return
         self.measurement.count(status, now - connection.due, retry_after)
-        if status == 200:
-            self.measurement.answers[connection.position] = body
         if not connection.lost:
             self._ask(connection)
 

@@ -26,6 +26,7 @@ class Measurement:
         errors: every other outcome, by its name: ``HTTP 500``, ``503 without Retry-After``, ``connection lost``…
         late: in the open loop, seconds that requests were sent after their time because the client was busy.
         answers: the newest content of each distinct request, by its position.
+        answered: how often each distinct request was answered with status 200, the last ones after the end included.
     """
 
     seconds: float = 0.0
@@ -34,6 +35,7 @@ class Measurement:
     errors: "Counter[str]" = field(default_factory=Counter)
     late: "array[float]" = field(default_factory=lambda: array("d"))
     answers: dict[int, Any] = field(default_factory=dict)
+    answered: "Counter[int]" = field(default_factory=Counter)
 
     @property
     def rate(self) -> float:
@@ -77,4 +79,5 @@ def together(parts: Iterable[Measurement]) -> Measurement:
         whole.errors.update(part.errors)
         whole.late.extend(part.late)
         whole.answers.update(part.answers)
+        whole.answered.update(part.answered)
     return whole

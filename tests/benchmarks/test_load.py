@@ -113,6 +113,30 @@ def test_the_closed_loop_asks_every_request_and_keeps_what_was_answered() -> Non
     assert len(found.latencies) > 6
 
 
+def test_an_answer_in_chunks_is_put_together() -> None:
+    async def chunked(body: bytes) -> bytes:
+        return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n0\r\n\r\n2\r\n\r\n\r\n0\r\n\r\n"
+
+    with server(chunked) as port:
+        found = uvloop.run(http_load.closed_loop(port, REQUESTS, connections=1, seconds=0.2))
+    assert set(found.answers.values()) == {b"0\r\n\r\n"}
+
+
+def test_every_answer_is_counted_even_the_last_ones_after_the_end() -> None:
+    served = 0
+
+    async def slow(body: bytes) -> bytes:
+        nonlocal served
+        await asyncio.sleep(0.03)
+        served += 1
+        return OK
+
+    with server(slow) as port:
+        found = uvloop.run(http_load.closed_loop(port, REQUESTS, connections=4, seconds=0.2))
+    assert found.answered.total() == served
+    assert len(found.latencies) < served
+
+
 def test_the_closed_loop_counts_each_kind_of_answer() -> None:
     replies = {b"first": BUSY, b"second": BROKEN}
 
