@@ -43,6 +43,12 @@ def wait_until_gone(folder: Path) -> None:
     assert processes_of(folder) == set()
 
 
+def wait_until_serving(api: Api, name: str) -> None:
+    deadline = time.monotonic() + 20
+    while "url" not in api.get(f"{SERVICES}/{name}")[1].get("status", {}) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 def test_a_killed_parent_takes_everything_along(tmp_path: Path, packages: Packages) -> None:
     package = tmp_path / "package"
     package.symlink_to(packages.first.path)
@@ -54,12 +60,21 @@ def test_a_killed_parent_takes_everything_along(tmp_path: Path, packages: Packag
         kubeconfig = Path(owner.stdout.readline().strip())
         api = Api.of(kubeconfig)
         assert api.post(SERVICES, inference_service("orphan", package.as_uri()))[0] == 201
-        deadline = time.monotonic() + 20
-        while "url" not in api.get(f"{SERVICES}/orphan")[1].get("status", {}) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until_serving(api, "orphan")
         assert len(processes_of(tmp_path)) >= 5  # owner, cluster, Envoy and its keeper, model server
         os.kill(owner.pid, signal.SIGKILL)
         owner.wait()
+        wait_until_gone(tmp_path)
+
+
+def test_when_it_is_killed_itself_its_envoy_and_servers_end(tmp_path: Path, packages: Packages) -> None:
+    package = tmp_path / "package"
+    package.symlink_to(packages.first.path)
+    with kserve.start(tmp_path / "cluster", "knative") as cluster:
+        api = Api.of(cluster.kubeconfig)
+        assert api.post(SERVICES, inference_service("brief", package.as_uri()))[0] == 201
+        wait_until_serving(api, "brief")
+        os.kill(cluster.pid, signal.SIGKILL)
         wait_until_gone(tmp_path)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kubeline.local.kserve.standard import ROUTE_LAG_SECONDS
 from kubeline.model_package import ModelPackage
 from tests.local.kserve.conftest import Packages
 from tests.local.kserve.world import DEPLOYMENTS, PODS, ROUTES, Json, Service, World, condition, version
@@ -141,6 +142,7 @@ def test_a_promotion_with_fewer_replicas_than_the_stable_model_holds_the_route_b
         standard.cluster.faults.pods("quota", "thin-v2-predictor")
         service.change(promotion(packages.second))
         service.wait(lambda d: condition(d, "PredictorReady") == "False", "not available")
+        time.sleep(2 * ROUTE_LAG_SECONDS)
         assert service.object(DEPLOYMENTS, "thin-predictor") is None
         assert "thin-predictor" in weights(service)
         assert service.ask_many(service.host, 30).failures
