@@ -15,6 +15,8 @@ def load(
     query: str = "",
     format: str = "auto",
     types: dict = {},
+    since: str = "",
+    until: str = "",
 ):
     """Load a table from files, an object store, the web or a database.
 
@@ -34,7 +36,8 @@ def load(
     become numbers.
 
     Args:
-        source: What to load: a path, a folder (of files of one table), a glob (`data/2013-*.csv`), or an address that
+        source: What to load: a path, a folder (of files of one table, or of partitions such as `date=2013-10-01`, one
+            level deep), a glob (`data/2013-*.csv`), or an address that
             begins with `file://`, `s3://`, `gs://`, `abfs://`, `http://`, `https://`, `postgresql://` or
             `sqlite:///relative/path` (`sqlite:////absolute/path`). Files of one table have the same columns. Give
             credentials to the step's environment, not here: cloud identities, `AWS_*`, `PGPASSWORD`; parameters are
@@ -47,6 +50,10 @@ def load(
         format: Format of the files: `csv`, `tsv`, `json` (lines), `parquet`, `feather`, or `auto`: by the ending of
             the name.
         types: Types of columns that are not to be inferred: column to `text`, `integer`, `number`, `boolean` or `time`.
+        since: For a log with the column `request.time`, such as the model server's payload log: only rows from this
+            time on. An ISO 8601 date or time (UTC where no offset is given), or how long ago: `90m`, `24h`, `7d`.
+            Partitions (`date=…`) out of the window are not read. Empty: all.
+        until: The same for the end of the window, which is not part of it.
 
     Returns:
         dataset: Folder of `part-*.parquet` files; metadata rows, columns, bytes, fingerprint (SHA-256 of names, types
@@ -54,4 +61,14 @@ def load(
     """
     from kubeline.data import load as implementation
 
-    implementation.run(source, dataset, columns=columns, where=where, query=query, file_format=format, types=types)
+    implementation.run(
+        source,
+        dataset,
+        columns=columns,
+        where=where,
+        query=query,
+        file_format=format,
+        types=types,
+        since=since,
+        until=until,
+    )

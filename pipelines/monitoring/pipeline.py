@@ -16,23 +16,30 @@ def monitoring(
     types: dict = {},
     exclude: list = [],
     tracking_uri: str = "",
+    since: str = "",
+    until: str = "",
+    format: str = "auto",
 ):
     """Compare a window of current data with the training data of a model.
 
     The training data itself is not needed: the model package carries its distribution.
 
     Args:
-        data: Where the window is: a path, folder, glob or URI (s3://, gs://, abfs://, http(s)://).
+        data: Where the window is: a path, folder, glob or URI (s3://, gs://, abfs://, http(s)://), such as the model
+            server's payload log.
         reference: The model to compare with: a package's path or URI, or models:/name@alias.
         columns: The columns to load; empty means all.
         where: A SQL condition; only the rows that meet it are loaded.
         types: Types of columns that are not to be inferred: column to text, integer, number, boolean or time.
         exclude: Columns that are not judged, such as the month: a window of one month never has the year's.
         tracking_uri: MLflow registry of `reference`; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
+        since: Of a log, only requests from this time on: an ISO 8601 time, or how long ago (24h, 7d). Empty: all.
+        until: Of a log, only requests before this time, in the same forms.
+        format: Format of the files; auto takes it from the name's ending, kserve is what KServe's own logger writes.
     """
     told = with_channels(never_cached(notify(title=f"monitoring {reference}"))).set_display_name("Notify")
     with dsl.ExitHandler(told, name="monitoring"):
-        loaded = load(source=data, columns=columns, where=where, types=types)
+        loaded = load(source=data, columns=columns, where=where, types=types, since=since, until=until, format=format)
         retried(never_cached(resources(loaded, "2", "4G"))).set_display_name("Load the window")
 
         checked = drift_check(

@@ -18,6 +18,7 @@ from kubeline.data.failures import explain
 from kubeline.data.inference import KINDS, Table, infer, typed
 from kubeline.data.sources import DATABASES, FORMATS, SourceFile, redact, scheme, stage
 from kubeline.data.tables import agree, open_file
+from kubeline.data.timespan import COLUMN, Timespan, timespan
 from kubeline.errors import UserError, listed
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Selection:
     columns: Sequence[str] = ()
     where: str = ""
     types: dict[str, str] = field(default_factory=dict)
+    span: Timespan = field(default_factory=Timespan)
 
 
 @step
@@ -42,6 +44,8 @@ def run(
     query: str = "",
     file_format: str = "auto",
     types: dict[str, str] | None = None,
+    since: str = "",
+    until: str = "",
 ) -> None:
     """Read `source` into the dataset artifact.
 
@@ -57,22 +61,24 @@ def run(
         query: SQL query, for a database only.
         file_format: ``auto`` (by the ending of the name), ``csv``, ``tsv``, ``json`` (lines), ``parquet``, ``feather``.
         types: Column to ``text``, ``integer``, ``number``, ``boolean`` or ``time``, where inference is not wanted.
+        since: Rows from this ``request.time`` on, see :func:`kubeline.data.timespan.timespan`.
+        until: Rows before this one.
 
     Raises:
         UserError: when the source is not there or not readable as its format, or the selection does not fit it.
         PlatformError: when disk, network or a server fails.
     """
-    selection = Selection(columns, where, types or {})
+    selection = Selection(columns, where, types or {}, timespan(since, until))
     _check(source, query, file_format, selection)
     with TemporaryDirectory(prefix="kubeline-load-") as folder, ExitStack() as resources:
         scratch = Path(folder)
-        files = [] if scheme(source) in DATABASES else stage(source, file_format, scratch)
+        files = [] if scheme(source) in DATABASES else stage(source, file_format, scratch, selection.span.may_hold)
         connection = resources.enter_context(engine.connect(scratch, [file.path for file in files]))
         tables = _open(connection, files) if files else [open_query(connection, source, query, resources)]
         with publish(dataset.path) as partial:
             writer = _write(connection, tables, selection, partial)
             if not writer.rows:
-                raise UserError(_no_rows(source, where))
+                raise UserError(_no_rows(source, selection))
     describe(dataset, writer.metadata(redact(source)))
 
 
@@ -109,16 +115,18 @@ def _write(connection: "DuckDBPyConnection", tables: list[Table], selection: Sel
             if name not in names:
                 raise UserError(f"{role} '{name}' is not a column of this table; it has: {listed(names)}")
     chosen = list(selection.columns) or names
-    needed = list(dict.fromkeys([*chosen, *engine.filter_columns(connection, selection.where, names)]))
+    window = "" if selection.span.is_open else selection.span.condition(names)
+    used = [*engine.filter_columns(connection, selection.where, names), *([COLUMN] if window else [])]
+    needed = list(dict.fromkeys([*chosen, *used]))
     kinds = {name: KINDS[kind] for name, kind in selection.types.items()}
     with _reading(tables[0].name if len(tables) == 1 else "the files"):
         kinds |= infer(connection, tables, [name for name in needed if name not in kinds])
     kinds = {name: kinds[name] for name in needed}
-    reader = _scan(connection, tables[0], chosen, kinds, selection.where)
+    reader = _scan(connection, tables[0], chosen, kinds, selection.where, window)
     with DatasetWriter(folder, reader.schema) as writer:
         for table in tables:
             if table is not tables[0]:
-                reader = _scan(connection, table, chosen, kinds, selection.where)
+                reader = _scan(connection, table, chosen, kinds, selection.where, window)
             with _reading(table.name):
                 for batch in reader:
                     writer.write(batch)
@@ -126,7 +134,7 @@ def _write(connection: "DuckDBPyConnection", tables: list[Table], selection: Sel
 
 
 def _scan(
-    connection: "DuckDBPyConnection", table: Table, chosen: list[str], kinds: dict[str, str], where: str
+    connection: "DuckDBPyConnection", table: Table, chosen: list[str], kinds: dict[str, str], where: str, window: str
 ) -> pa.RecordBatchReader:
     """The chosen columns of the rows that pass the filter, as a stream of batches."""
     row = ", ".join(
@@ -134,8 +142,9 @@ def _scan(
     )
     columns = ", ".join(map(engine.identifier, chosen))
     query = f"SELECT {columns} FROM (SELECT {row} FROM {table.relation}) AS data"
-    if where.strip():
-        query += f" WHERE {engine.enclosed(where)}"
+    conditions = [condition for condition in (window, engine.enclosed(where) * bool(where.strip())) if condition]
+    if conditions:
+        query += f" WHERE {' AND '.join(conditions)}"
     with engine.filter_errors(where, list(table.raw)):
         relation = connection.sql(query)
     with _reading(table.name):  # constants of the filter are converted here, and the first rows read
@@ -153,7 +162,9 @@ def _reading(name: str) -> Iterator[None]:
         raise explain(name, str(error)) from error
 
 
-def _no_rows(source: str, where: str) -> str:
-    if where.strip():
-        return f"no row of '{redact(source)}' passes the filter where={where!r}; widen it"
+def _no_rows(source: str, selection: Selection) -> str:
+    if not selection.span.is_open:
+        return f"no row of '{redact(source)}' is of the time that since and until ask for, and passes `where`; widen it"
+    if selection.where.strip():
+        return f"no row of '{redact(source)}' passes the filter where={selection.where!r}; widen it"
     return f"'{redact(source)}' has columns but no rows; expected at least one row"

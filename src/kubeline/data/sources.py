@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -60,10 +60,14 @@ def redact(text: str) -> str:
     return re.sub(r"(?i)\b((?:https?|postgres|postgresql)://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
 
 
-def stage(source: str, file_format: str, scratch: Path) -> list[SourceFile]:
+def stage(
+    source: str, file_format: str, scratch: Path, wanted: Callable[[str], bool] = lambda _: True
+) -> list[SourceFile]:
     """Bring the files of `source` under `scratch`, sorted by name: links to local ones, copies of remote ones.
 
-    Remote and compressed files are streamed to disk, so `scratch` needs their unpacked size.
+    Remote and compressed files are streamed to disk, so `scratch` needs their unpacked size. Of a folder that holds
+    partitions (folders such as ``date=2013-10-01``) and no files, those in the partitions are taken. Files for whose
+    path `wanted` is false are left out.
 
     Raises:
         UserError: when nothing is there, or a file's format is neither known nor given.
@@ -71,9 +75,9 @@ def stage(source: str, file_format: str, scratch: Path) -> list[SourceFile]:
     """
     kind = scheme(source)
     if kind in ("", "file"):
-        files = _link_local(_local_path(source), scratch)
+        files = _link_local(_local_path(source), scratch, wanted)
     elif kind in STORES or kind in WEB:
-        files = _download(source, scratch)
+        files = _download(source, scratch, wanted)
     else:
         known = [*STORES, *WEB, *DATABASES]
         raise UserError(f"'{kind}://' is not a source load can read; give a path or one of: {listed(known, 20)}")
@@ -93,9 +97,9 @@ def _local_path(source: str) -> str:
     return unquote(source[len("file://") + len(parts.netloc) :])
 
 
-def _link_local(path: str, scratch: Path) -> list[tuple[str, Path]]:
+def _link_local(path: str, scratch: Path, wanted: Callable[[str], bool]) -> list[tuple[str, Path]]:
     if Path(path).is_dir():
-        found = _visible(str(file) for file in Path(path).iterdir())
+        found = _visible(map(str, Path(path).iterdir())) or _visible(map(str, Path(path).glob("*=*/*")))
         what = f"the folder '{path}' holds no files"
     elif os.path.lexists(path):
         found, what = [path], ""
@@ -104,6 +108,7 @@ def _link_local(path: str, scratch: Path) -> list[tuple[str, Path]]:
         what = f"nothing matches '{path}'" if glob.has_magic(path) else f"there is no file at '{path}'"
     if not found:
         raise UserError(f"{what}; check the path")
+    found = _chosen(found, wanted, path)
     files = []
     for number, name in enumerate(found):
         with open(name, "rb"):  # a missing permission is an error of this file, not of the engine that reads it later
@@ -119,9 +124,17 @@ def _visible(names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if Path(name).name[0] not in "._" and not Path(name).is_dir())
 
 
-def _download(source: str, scratch: Path) -> list[tuple[str, Path]]:
+def _chosen(paths: list[str], wanted: Callable[[str], bool], source: str) -> list[str]:
+    chosen = [path for path in paths if wanted(path)]
+    if not chosen:
+        raise UserError(f"no file of '{redact(source)}' is of the time that since and until ask for; widen it")
+    return chosen
+
+
+def _download(source: str, scratch: Path, wanted: Callable[[str], bool]) -> list[tuple[str, Path]]:
     with _remote_errors(source):
         system, paths = _remote_paths(source)
+        paths = _chosen(paths, wanted, source)
         files = []
         for number, path in enumerate(paths):
             copy = scratch / f"file-{number:05d}"
@@ -146,6 +159,7 @@ def _remote_paths(source: str) -> tuple[Any, list[str]]:
         paths = [path]
     else:
         paths = [item["name"] for item in system.ls(path, detail=True) if item["type"] == "file"]
+        paths = paths or [str(item) for item in system.glob(f"{path.rstrip('/')}/*=*/*")]
     paths = sorted(item for item in paths if PurePosixPath(item).name[:1] not in (".", "_", ""))
     if not paths:
         raise FileNotFoundError(source)

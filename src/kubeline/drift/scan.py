@@ -9,6 +9,7 @@ import pyarrow as pa
 from kubeline.data.dataset import iter_batches, open_dataset
 from kubeline.drift import evidently_page
 from kubeline.drift.compare import Counter
+from kubeline.drift.logged import LOG_COLUMNS, LoggedAnswers
 from kubeline.drift.performance import LabelledRows
 from kubeline.drift.reference import Reference
 from kubeline.drift.result import Performance
@@ -53,11 +54,12 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
     columns = {name: counter(each) for name, each in reference.profile.columns.items() if name not in exclude}
     answers = _Answers(reference.package, reference, needed) if reference.package else None
     sample = RowSample(evidently_page.ROWS)
-    for batch in iter_batches(path, needed):
+    logged = LoggedAnswers.found(present, reference.package) if reference.package else None
+    for batch in iter_batches(path, [*needed, *(logged.columns if logged else ())]):
         frame = batch.to_pandas()
         for name, each in columns.items():
             each.add(frame[name])
-        sample.add(batch if answers is None else answers.add(batch, frame))
+        sample.add(batch if answers is None else answers.add(batch.select(needed), frame, logged))
     performance, note = answers.performance() if answers else (None, "the reference is a table, not a model")
     known = {*reference.names, *needed}
     return Window(
@@ -67,7 +69,7 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
         sample=sample.frame(),
         performance=performance,
         performance_note=note,
-        not_in_reference=[name for name in present if name not in known],
+        not_in_reference=[name for name in present if name not in known and not name.startswith(LOG_COLUMNS)],
     )
 
 
@@ -84,9 +86,11 @@ class _Answers:
         self._target = signature.target
         self._labelled = LabelledRows(package) if signature.target in columns else None
 
-    def add(self, batch: pa.RecordBatch, frame: pd.DataFrame) -> pa.RecordBatch:
-        """Predict a chunk and return it with its predictions as further columns."""
-        predictions = self._predictor.predict(frame)
+    def add(self, batch: pa.RecordBatch, frame: pd.DataFrame, logged: LoggedAnswers | None) -> pa.RecordBatch:
+        """Predict a chunk, unless its predictions were logged, and return it with them as further columns."""
+        predictions = logged.read(frame) if logged else None
+        if predictions is None:
+            predictions = self._predictor.predict(frame)
         if self._labelled is not None:
             self._labelled.add(frame, predictions)
         scores = _scores(predictions, self._predictor.signature)
