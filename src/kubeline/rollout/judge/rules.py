@@ -35,7 +35,7 @@ class Rules(BaseModel):
     max_p95_seconds: float | None = Field(None, gt=0)
     max_p99_seconds: float | None = Field(None, gt=0)
     max_error_increase: float | None = Field(0.005, ge=0, lt=1)
-    max_latency_shift: float | None = Field(0.15, ge=0, lt=1)
+    max_latency_shift: float | None = Field(0.12, ge=0, lt=1)
     max_prediction_drift: float | None = Field(0.25, ge=0)
     max_business_loss: float = Field(0.02, ge=0)
     failure_limit: int = Field(0, ge=0)

@@ -5,16 +5,18 @@ The raw samples of the window are asked for, and summed here. ``increase`` would
 such as the canary's first error. A difference of two instant values would take a restart for fewer requests, and a
 pod that left for negative ones.
 
-Each series grows from its last sample before the window, or from 0 when it began inside; where it goes back its process
-has restarted, and it grew by its new value. A gap between scrapes loses nothing as long as the process lives. The
-window is one of Prometheus' own clock.
+Each series grows from its last sample before the window, or from 0 when it began inside; where it, or another of its
+process, goes back the process has restarted, and it grew by its new value. A gap between scrapes loses nothing as long
+as the process lives. The window is one of Prometheus' own clock.
 """
 
 import json
 import math
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -28,6 +30,9 @@ from kubeline.rollout.metrics.http import get, pool
 from kubeline.rollout.metrics.source import Addresses, MetricsError, MetricsSpec, Snapshot
 
 _ENTRIES = (*KINDS, "code", "seconds")
+
+Series = tuple[dict[str, str], list[tuple[float, float]]]
+"""Labels, and samples as (time, value)."""
 
 
 class Prometheus:
@@ -74,16 +79,18 @@ class Prometheus:
 
     def _counts(self, whose: str, selectors: Mapping[Kind, str], start: float, now: float) -> Counts:
         """Growth of one version's counters, by kind."""
-        samples: dict[Kind, list[Sample]] = {}
-        for kind, selector in selectors.items():
-            reach = math.ceil(1000 * (now - start + self._spec.stale_seconds))
-            series = list(_series(self._ask(f"{selector}[{reach}ms]", now)))
-            if kind == "requests":
-                self._check_fresh(whose, selector, series, now)
-            samples[kind] = [(labels, _growth(points, start)) for labels, points in series]
-        return counted(samples, str(self._table["code"]))
+        reach = math.ceil(1000 * (now - start + self._spec.stale_seconds))
+        code = str(self._table["code"])
+        found = {kind: list(_series(self._ask(f"{each}[{reach}ms]", now))) for kind, each in selectors.items()}
+        self._check_fresh(whose, selectors["requests"], found["requests"], now)
+        restarts = _restarts([each for series in found.values() for each in series], code)
+        samples: dict[Kind, list[Sample]] = {
+            kind: [(labels, _growth(points, start, restarts[_target(labels, code)])) for labels, points in series]
+            for kind, series in found.items()
+        }
+        return counted(samples, code)
 
-    def _check_fresh(self, whose: str, selector: str, series: list[Any], now: float) -> None:
+    def _check_fresh(self, whose: str, selector: str, series: list[Series], now: float) -> None:
         if not series:
             raise MetricsError(
                 f"Prometheus has no samples of the {whose}: {selector} finds nothing; check that its pods are scraped."
@@ -123,7 +130,7 @@ class Prometheus:
         raise MetricsError(f"Prometheus rejects the query {query} ({reason}).")
 
 
-def _series(result: Any) -> Iterator[tuple[dict[str, str], list[tuple[float, float]]]]:
+def _series(result: Any) -> Iterator[Series]:
     """Labels and samples of each series of a range."""
     try:
         for each in result:
@@ -138,13 +145,28 @@ def _series(result: Any) -> Iterator[tuple[dict[str, str], list[tuple[float, flo
         ) from error
 
 
-def _growth(points: list[tuple[float, float]], start: float) -> float:
+def _target(labels: Mapping[str, str], code: str) -> frozenset[tuple[str, str]]:
+    """Labels that the series of one process have in common."""
+    own = {"__name__", "le", "label", "protocol", code}
+    return frozenset(item for item in labels.items() if item[0] not in own)
+
+
+def _restarts(series: list[Series], code: str) -> dict[frozenset[tuple[str, str]], set[float]]:
+    """When each process restarted: a counter that has passed its old value since is told by another one's fall."""
+    found: dict[frozenset[tuple[str, str]], set[float]] = defaultdict(set)
+    for labels, points in series:
+        falls = {later[0] for earlier, later in pairwise(points) if later[1] < earlier[1]}
+        found[_target(labels, code)] |= falls
+    return found
+
+
+def _growth(points: list[tuple[float, float]], start: float, restarts: set[float]) -> float:
     """How much a counter grew from its last sample at or before `start`."""
     before = [value for moment, value in points if moment <= start]
     last, grown = before[-1] if before else 0.0, 0.0
     for moment, value in points:
         if moment > start:
-            grown += value - last if value >= last else value
+            grown += value if moment in restarts else value - last
             last = value
     return grown
 
