@@ -161,6 +161,16 @@ def test_pods_that_cannot_be_made_fail_the_revision(
         assert set(service.ask_many(service.host, 10).answers) == {version(packages.first)}
 
 
+def test_an_image_of_a_registry_that_cannot_exist_is_never_pulled(knative: World, packages: Packages) -> None:
+    with knative.service("image", packages.first) as service:
+        service.wait_ready()
+        service.predictor(model={"image": "registry.invalid/serving:1"}, canaryTrafficPercent=50)
+        document = service.wait(lambda d: condition(d, "Ready") == "False", "failed")
+        assert component(document)["latestReadyRevision"] == f"image-predictor-{ONE}"
+        _, pods = service.api.get(f"{PODS}?labelSelector=serving.knative.dev/revision=image-predictor-{TWO}")
+        assert _container(pods["items"][0])["state"]["waiting"]["reason"] == "ImagePullBackOff"
+
+
 def test_a_model_server_that_dies_is_started_again(knative: World, packages: Packages) -> None:
     with knative.service("mortal", packages.first) as service:
         service.wait_ready()
