@@ -52,6 +52,7 @@ def begin(cluster: Cluster, manifest: Manifest, plan: Plan, me: str, now: float)
     whole = own_annotations(manifest)
     records = Records(cluster, namespace, name)
     what = f"the record of the rollout of {namespace}/{name}"
+    check_rights(cluster, namespace, name, "")
     found = cluster.attempt(records.read, what)
     rollout_id = identity(manifest, plan)
     service = cluster.attempt(lambda: cluster.read(namespace, name), what)
@@ -67,7 +68,8 @@ def begin(cluster: Cluster, manifest: Manifest, plan: Plan, me: str, now: float)
         return Kept(record=record.model_copy(update=end).told(now, told), version=""), whole
     world = World(service, *_routes(cluster, namespace, name, record.mode))
     pages = bool(plan.shares) and plan.metrics is not None and plan.metrics.source == "scrape"
-    check_rights(cluster, namespace, name, record.mode, pages)
+    if pages or record.mode == "standard":
+        check_rights(cluster, namespace, name, record.mode, pages)
     check_candidate(cluster, record, plan, world, whole)
     return _lock(cluster, records, record, found, service), whole
 
