@@ -48,7 +48,9 @@ def load(
             rows.
         query: For a database, and needed there: the SQL query whose result is the table. It runs read-only.
         format: Format of the files: `csv`, `tsv`, `json` (lines), `parquet`, `feather`, or `auto`: by the ending of
-            the name.
+            the name. `kserve`: what KServe's own logger wrote, as CloudEvents in JSON lines or in blob storage as JSON
+            or Parquet; requests are paired with their responses, one row for each instance, with columns `request.*`
+            and `output.*`. There, `columns` are the names of the values of requests that send lists.
         types: Types of columns that are not to be inferred: column to `text`, `integer`, `number`, `boolean` or `time`.
         since: For a log with the column `request.time`, such as the model server's payload log: only rows from this
             time on. An ISO 8601 date or time (UTC where no offset is given), or how long ago: `90m`, `24h`, `7d`.

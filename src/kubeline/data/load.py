@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from kubeline.data.databases import open_query
 from kubeline.data.dataset import DatasetWriter, chunk_rows
 from kubeline.data.failures import explain
 from kubeline.data.inference import KINDS, Table, infer, typed
+from kubeline.data.kserve_log import flatten
 from kubeline.data.sources import DATABASES, FORMATS, SourceFile, redact, scheme, stage
 from kubeline.data.tables import agree, open_file
 from kubeline.data.timespan import COLUMN, Timespan, timespan
@@ -23,6 +24,9 @@ from kubeline.errors import UserError, listed
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+
+KSERVE = "kserve"  # the log of KServe's own logger
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ def run(
         columns: Columns to take, in this order; all when empty.
         where: SQL expression over the columns; rows for which it is true are taken.
         query: SQL query, for a database only.
-        file_format: ``auto`` (by the ending of the name), ``csv``, ``tsv``, ``json`` (lines), ``parquet``, ``feather``.
+        file_format: ``auto`` (by the ending of the name), ``csv``, ``tsv``, ``json`` (lines), ``parquet``, ``feather``,
+            ``kserve`` (see :mod:`kubeline.data.kserve_log`; there `columns` names the values of lists).
         types: Column to ``text``, ``integer``, ``number``, ``boolean`` or ``time``, where inference is not wanted.
         since: Rows from this ``request.time`` on, see :func:`kubeline.data.timespan.timespan`.
         until: Rows before this one.
@@ -73,6 +78,9 @@ def run(
     with TemporaryDirectory(prefix="kubeline-load-") as folder, ExitStack() as resources:
         scratch = Path(folder)
         files = [] if scheme(source) in DATABASES else stage(source, file_format, scratch, selection.span.may_hold)
+        if file_format == KSERVE:
+            files = [flatten(files, selection.columns, scratch)]
+            selection = replace(selection, columns=())
         connection = resources.enter_context(engine.connect(scratch, [file.path for file in files]))
         tables = _open(connection, files) if files else [open_query(connection, source, query, resources)]
         with publish(dataset.path) as partial:
@@ -85,7 +93,7 @@ def run(
 def _check(source: str, query: str, file_format: str, selection: Selection) -> None:
     if not source:
         raise UserError("source is empty; give a path, a folder, a glob or an address")
-    formats = ["auto", *sorted(set(FORMATS.values()))]
+    formats = ["auto", *sorted({*FORMATS.values(), KSERVE})]
     if file_format not in formats:
         raise UserError(f"format '{file_format}' is not known; expected one of: {listed(formats)}")
     if query and scheme(source) not in DATABASES:
