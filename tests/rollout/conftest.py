@@ -1,13 +1,50 @@
-"""The API server that every test of the client asks."""
+"""The embedded API server for the client, and an embedded KServe in each mode for rollouts."""
 
+import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from kubeline.local import kserve
+from kubeline.local.kserve import LocalKServe
 from tests.rollout.api_server import ApiServer
+from tests.rollout.house import NAMESPACE, House
+
+_NUMBERS = itertools.count(1)
 
 
 @pytest.fixture
 def server() -> Iterator[ApiServer]:
     with ApiServer() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def _knative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKServe]:
+    with kserve.start(tmp_path_factory.mktemp("knative"), "knative") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def _standard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKServe]:
+    with kserve.start(tmp_path_factory.mktemp("standard"), "standard") as running:
+        yield running
+
+
+@pytest.fixture(params=["knative", "standard"])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    """A service of its own, in each mode; nothing is deployed yet."""
+    running: LocalKServe = request.getfixturevalue(f"_{request.param}")
+    running.faults.clear()
+    made = House(running, tmp_path, f"flights-{next(_NUMBERS)}")
+    yield made
+    running.faults.clear()
+    delete(made)
+
+
+def delete(house: House) -> None:
+    """End its pods."""
+    path = f"/apis/serving.kserve.io/v1beta1/namespaces/{NAMESPACE}/inferenceservices/{house.name}"
+    if house.cluster.read(NAMESPACE, house.name) is not None:
+        house.cluster._api.call_api(path, "DELETE", auth_settings=["BearerToken"], response_type="object")

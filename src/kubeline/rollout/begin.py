@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from kubeline.errors import PlatformError, UserError
+from kubeline.errors import PlatformError
 from kubeline.rollout import modes
-from kubeline.rollout.client import HTTP_ROUTE, Cluster, ConflictError, NotInstalledError
+from kubeline.rollout.client import HTTP_ROUTE, Cluster, NotInstalledError
 from kubeline.rollout.driver import Answers, Clock, Driver
 from kubeline.rollout.inference_service import ANNOTATION, PACKAGE_DIGEST, Manifest, merge, merge_patch
 from kubeline.rollout.modes import World, predictor_digest
@@ -202,15 +202,12 @@ def _lock(cluster: Cluster, records: Records, record: Record, found: Kept | None
     """Write the record, unless somebody else has begun meanwhile."""
 
     def write() -> Kept:
-        try:
-            return records.write(record, found.version if found else "", service, heard=bool(found and found.request))
-        except ConflictError as error:
-            there = records.read()
-            if there is not None and there.record == record:
-                return there
-            raise UserError(
-                f"another rollout of {record.namespace}/{record.name} has begun at the same time"
-            ) from error
+        there = records.read()
+        if there is not None and there.record == record:  # the answer of an earlier attempt was lost
+            return there
+        if (there and there.record) != (found and found.record):
+            raise PlatformError(f"another rollout of {record.namespace}/{record.name} has begun at the same time")
+        return records.write(record, there.version if there else "", service, heard=bool(there and there.request))
 
     return cluster.attempt(write, "the record of the rollout")
 

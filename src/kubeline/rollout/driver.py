@@ -70,6 +70,11 @@ def compare(record: Record, service: Manifest | None, request: str) -> tuple[Wri
     return found, "edited"
 
 
+def _still_asked(found: Kept, before: Kept) -> Kept:
+    """What a person asked for counts until it was heard."""
+    return found if found.request else found.model_copy(update={"request": before.request})
+
+
 class TakenOverError(PlatformError):
     """Another process drives this rollout now."""
 
@@ -273,7 +278,7 @@ class Driver:
         written = self._tried(write, kept.record)
         if written.record.state != kept.record.state or len(written.record.timeline) != len(kept.record.timeline):
             self.listen(written.record)
-        return written
+        return written if heard else _still_asked(written, kept)
 
     def _alive(self, kept: Kept) -> Kept:
         """Renew the lease when a third of it is over."""
@@ -291,7 +296,7 @@ class Driver:
             )
         if (found.record.owner, found.record.rollout_id) != (kept.record.owner, kept.record.rollout_id):
             raise TakenOverError(f"{found.record.owner} has taken over the rollout of {kept.record.name}")
-        return found
+        return _still_asked(found, kept)
 
     def _tried(self, work: Callable[[], T], record: Record) -> T:
         return self.cluster.attempt(work, f"InferenceService {record.namespace}/{record.name}")

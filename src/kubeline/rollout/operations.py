@@ -15,6 +15,14 @@ from kubeline.rollout.record import Kept, Promoted, Record, Records, Request, St
 
 _SHOWN = 12  # lines of the timeline
 
+_BACK = {
+    "strategy": "blue-green",
+    "metrics": None,
+    "smoke": {"rows": 0},
+    "verify_seconds": 2,
+    "poll_seconds": 0.5,
+}
+
 Tell = Callable[[str], None]
 
 
@@ -91,8 +99,8 @@ def roll_back(cluster: Cluster, namespace: str, name: str, digest: str, tell: Te
         raise UserError(f"there is no InferenceService {namespace}/{name}; deploy it first")
     serving = predictor_digest(service["spec"]["predictor"], service)
     target = _target(record, digest, serving)
-    plan = Plan.read({"strategy": "blue-green", "metrics": None, "smoke": {"rows": 0}, "attempt": int(Clock().now())})
     clock = Clock()
+    plan = Plan.read(_BACK, attempt=int(clock.now()))
     manifest: Manifest = {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,

@@ -1,0 +1,134 @@
+"""A running embedded KServe for rollouts: one service with a stable model, and candidates for it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kubeline.local.kserve import LocalKServe
+from kubeline.model_package import ModelPackage
+from kubeline.rollout.answers import WorldAnswers
+from kubeline.rollout.begin import begin, clear_abandoned, owner
+from kubeline.rollout.client import HTTP_ROUTE, Cluster
+from kubeline.rollout.driver import Clock, Driver
+from kubeline.rollout.inference_service import Manifest, Service, render
+from kubeline.rollout.modes import predictor_digest
+from kubeline.rollout.plan import Plan
+from kubeline.rollout.record import Kept, Record, Records
+from tests.serving.packages import write_tiny_package
+
+NAMESPACE = "default"
+QUICK: dict[str, Any] = {
+    "steps": [10, 50, 100],
+    "bake_seconds": 0.0,
+    "max_bake_seconds": 0.5,
+    "verify_seconds": 0.0,
+    "poll_seconds": 0.05,
+    "bootstrap": "direct",
+    "settle_seconds": 20,
+    "ready_seconds": 30,
+}
+PASS = {"outcome": "pass", "sentence": "as good as stable"}
+FAIL = {"outcome": "fail", "sentence": "5 % of the requests failed"}
+
+
+@dataclass
+class Told:
+    """Answers of the real world, except that the judge says what a test wants."""
+
+    world: WorldAnswers
+    look: Mapping[str, Any]
+
+    def ask(self, question: Any, record: Record, observed: Any, service: Manifest) -> Mapping[str, Any]:
+        if question == "snapshot":
+            return {"begun": True}
+        if question == "evidence":
+            return {**self.look, "step": record.step, "share": observed.share}
+        return self.world.ask(question, record, observed, service)
+
+
+@dataclass
+class House:
+    """One service in one embedded KServe."""
+
+    kserve: LocalKServe
+    folder: Path
+    name: str
+    cluster: Cluster = field(init=False)
+    packages: dict[str, ModelPackage] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.cluster = Cluster.connect(str(self.kserve.kubeconfig), 10, waits=(0.05, 0.1, 0.2, 0.4))
+
+    def package(self, name: str, wrong_by: float = 0.0) -> ModelPackage:
+        """A package of this name; every name is another model."""
+        if name not in self.packages:
+            reference = {"made for": name}
+            self.packages[name] = write_tiny_package(self.folder / name, wrong_by=wrong_by, reference=reference)
+        return self.packages[name]
+
+    def manifest(self, package: ModelPackage, overrides: Mapping[str, Any] | None = None) -> Manifest:
+        uri = Path(package.path).absolute().as_uri()
+        return render(Service(self.name, NAMESPACE, storage_uri=uri, package_digest=package.digest), overrides)
+
+    def roll_out(
+        self,
+        package: ModelPackage,
+        look: Mapping[str, Any] = PASS,
+        clock: Clock | None = None,
+        listen: Any = lambda record: None,
+        overrides: Mapping[str, Any] | None = None,
+        **plan: Any,
+    ) -> Record:
+        """Begin or go on, to the end."""
+        settings = Plan.read({**QUICK, **plan})
+        clock, me = clock or Clock(), owner()
+        answers = Told(WorldAnswers(self.cluster, settings, package, self.kserve.gateway_url), look)
+        manifest = self.manifest(package, overrides)
+        clear_abandoned(self.cluster, manifest, settings, answers, me, clock)
+        kept, whole = begin(self.cluster, manifest, settings, me, clock.now())
+        if kept.record.ended:
+            return kept.record
+        return Driver(self.cluster, self.records, settings, answers, whole, clock, listen).run(kept)
+
+    @property
+    def records(self) -> Records:
+        return Records(self.cluster, NAMESPACE, self.name)
+
+    def kept(self) -> Kept:
+        found = self.records.read()
+        assert found is not None
+        return found
+
+    def service(self) -> Manifest:
+        found = self.cluster.read(NAMESPACE, self.name)
+        assert found is not None
+        return found
+
+    def serving(self) -> str:
+        """Digest of the model that the specification names."""
+        return predictor_digest(self.service()["spec"]["predictor"])
+
+    def share(self) -> dict[str, int]:
+        """Per cent of the traffic as the routes have it, by revision or Service."""
+        if self.kserve.mode == "knative":
+            targets = self.service()["status"]["components"]["predictor"]["traffic"]
+            pairs = [(target["revisionName"], target["percent"]) for target in targets]
+        else:
+            route = self.cluster.read(NAMESPACE, self.name, HTTP_ROUTE)
+            assert route is not None
+            pairs = [(b["name"], b.get("weight", 1)) for b in route["spec"]["rules"][0]["backendRefs"]]
+        shares: dict[str, int] = {}
+        for name, percent in pairs:
+            shares[name] = shares.get(name, 0) + percent
+        total = sum(shares.values())
+        return {name: round(100 * percent / total) for name, percent in shares.items() if percent}
+
+    def stable(self, name: str = "stable") -> ModelPackage:
+        """The service with this model promoted, and no rollout going on."""
+        self.kserve.faults.clear()
+        package = self.package(name)
+        record = self.roll_out(package, strategy="blue-green", attempt=int(time.time() * 1000))
+        assert record.outcome in {"promoted", "unchanged"}, record.reason
+        return package

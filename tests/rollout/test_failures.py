@@ -1,0 +1,278 @@
+"""Every failure that a rollout must survive, in both modes, against the embedded KServe over HTTP."""
+
+import time
+from typing import Any
+
+import pytest
+
+from kubeline.errors import PlatformError
+from kubeline.rollout.client import ConflictError
+from kubeline.rollout.operations import request, roll_back
+from kubeline.rollout.record import Record, State
+from tests.rollout.house import FAIL, NAMESPACE, PASS, House
+
+pytestmark = pytest.mark.slow
+
+
+def states(record: Record) -> list[str]:
+    seen = [event.state.value for event in record.timeline]
+    return [state for number, state in enumerate(seen) if number == 0 or seen[number - 1] != state]
+
+
+def shares(record: Record) -> list[int]:
+    seen = [event.share for event in record.timeline if event.share is not None]
+    return [share for number, share in enumerate(seen) if number == 0 or seen[number - 1] != share]
+
+
+def test_first_deployment_is_tested_and_then_exposed(house: House) -> None:
+    package = house.package("first")
+    record = house.roll_out(package, bootstrap="hidden")
+    assert record.outcome == "promoted"
+    assert states(record) == ["locked", "bootstrap", "smoke", "expose", "verify", "done"]
+    assert house.serving() == package.digest
+    assert "networking.knative.dev/visibility" not in house.service()["metadata"].get("labels", {})
+
+
+def test_first_deployment_that_fails_its_smoke_test_stays_hidden(house: House) -> None:
+    record = house.roll_out(house.package("wrong", wrong_by=0.3), bootstrap="hidden")
+    assert record.outcome == "held"
+    assert "golden rows are answered otherwise" in record.reason
+    assert house.service()["metadata"]["labels"]["networking.knative.dev/visibility"] == "cluster-local"
+    assert house.roll_out(house.package("better"), bootstrap="hidden").outcome == "promoted"
+
+
+def test_good_to_good_goes_step_by_step(house: House) -> None:
+    house.stable()
+    record = house.roll_out(house.package("good"))
+    assert record.outcome == "promoted"
+    assert shares(record) == [0, 10, 50, 100]
+    assert list(house.share().values()) == [100]
+    assert house.serving() == house.package("good").digest
+    assert "canary" not in house.service()["spec"]
+    assert "canaryTrafficPercent" not in house.service()["spec"]["predictor"]
+    assert house.roll_out(house.package("good")).outcome == "promoted"  # the same rollout again does nothing
+    assert house.roll_out(house.package("good"), steps=[30]).outcome == "unchanged"  # nor another one of it
+
+
+def test_good_to_bad_is_rolled_back(house: House) -> None:
+    stable = house.stable()
+    record = house.roll_out(house.package("bad"), FAIL)
+    assert record.outcome == "rolled_back"
+    assert "5 % of the requests failed" in record.reason
+    assert shares(record) == [0, 10, 0]
+    assert house.serving() == stable.digest
+    assert list(house.share().values()) == [100]
+
+
+def test_a_wrong_answer_in_the_smoke_test_never_gets_traffic(house: House) -> None:
+    stable = house.stable()
+    record = house.roll_out(house.package("wrong", wrong_by=0.3))
+    assert record.outcome == "rolled_back"
+    assert shares(record) == [0]
+    assert house.serving() == stable.digest
+
+
+def test_bad_to_bad_and_bad_to_good(house: House) -> None:
+    stable = house.stable()
+    assert house.roll_out(house.package("bad"), FAIL).outcome == "rolled_back"
+    assert house.roll_out(house.package("worse"), FAIL).outcome == "rolled_back"
+    assert house.serving() == stable.digest
+    record = house.roll_out(house.package("good"))
+    assert record.outcome == "promoted"
+    assert shares(record) == [0, 10, 50, 100]
+
+
+def test_no_metrics_is_never_a_pass(house: House) -> None:
+    stable = house.stable()
+    record = house.roll_out(house.package("unseen"), {"outcome": "error", "sentence": "Prometheus does not answer"})
+    assert record.outcome == "rolled_back"
+    assert "no metrics" in record.reason
+    assert house.serving() == stable.digest
+
+
+def test_too_few_requests_hold_the_rollout_where_it_is(house: House) -> None:
+    house.stable()
+    record = house.roll_out(house.package("quiet"), {"outcome": "waiting", "sentence": "3 requests of 100"})
+    assert record.outcome == "held"
+    assert sorted(house.share().values()) == [10, 90]
+    assert request(house.cluster, NAMESPACE, house.name, "abort").startswith("rolled_back")
+    assert list(house.share().values()) == [100]
+
+
+@pytest.mark.parametrize("fault", ["never-ready", "bad-image", "quota"])
+def test_never_ready_bad_image_and_quota_are_rolled_back(fault: Any, house: House) -> None:
+    stable = house.stable()
+    house.kserve.faults.pods(fault, component="-00002" if house.kserve.mode == "knative" else f"{house.name}-v")
+    record = house.roll_out(house.package("stuck"), ready_seconds=1.0)
+    assert record.outcome == "rolled_back"
+    assert "did not become ready" in record.reason
+    assert shares(record) == [0]
+    house.kserve.faults.clear()
+    assert house.serving() == stable.digest
+    assert list(house.share().values()) == [100]
+
+
+def test_concurrent_deploy_refuses(house: House) -> None:
+    house.stable()
+    seen: list[PlatformError] = []
+
+    def intrude(record: Record) -> None:
+        if record.state == State.BAKE and not seen:
+            with pytest.raises(PlatformError) as caught:
+                house.roll_out(house.package("other"))
+            seen.append(caught.value)
+
+    assert house.roll_out(house.package("good"), listen=intrude).outcome == "promoted"
+    assert "is in state bake, driven by" in str(seen[0])
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def test_an_abandoned_rollout_is_taken_over_after_its_deadline(house: House) -> None:
+    house.stable()
+
+    def die(record: Record) -> None:
+        if record.state == State.BAKE:
+            raise Killed
+
+    with pytest.raises(Killed):
+        house.roll_out(house.package("dead"), listen=die, lease_seconds=0.5)
+    time.sleep(0.6)
+    record = house.roll_out(house.package("next"))
+    assert record.outcome == "promoted"
+    assert house.serving() == house.package("next").digest
+
+
+def test_409_reads_again_and_retries(house: House) -> None:
+    house.stable()
+    for skip in (0, 1, 2):
+        house.kserve.faults.add("status", verb="patch", skip=skip, code=409, reason="Conflict")
+    assert house.roll_out(house.package("good")).outcome == "promoted"
+    assert house.kserve.faults.pending() == []
+
+
+def test_429_and_5xx_back_off_and_honour_retry_after(house: House) -> None:
+    house.stable()
+    house.kserve.faults.add("status", verb="patch", code=429, reason="TooManyRequests", retry_after=1)
+    house.kserve.faults.add("status", verb="patch", skip=2, code=500)
+    house.kserve.faults.add("status", verb="get", skip=3, code=503)
+    begun = time.monotonic()
+    assert house.roll_out(house.package("good")).outcome == "promoted"
+    assert time.monotonic() - begun >= 1
+    assert house.kserve.faults.pending() == []
+
+
+@pytest.mark.parametrize("when", ["reset-before", "reset-after"])
+def test_an_ambiguous_write_is_read_before_it_is_repeated(when: Any, house: House) -> None:
+    house.stable()
+    house.kserve.faults.forget_requests()
+    house.kserve.faults.add(
+        when, verb="patch", resource="inferenceservices", skip=4
+    )  # of the first share, after its dry run
+    assert house.roll_out(house.package("good")).outcome == "promoted"
+    assert house.kserve.faults.pending() == []
+    asked = [r for r in house.kserve.faults.requests() if r["resource"] == "inferenceservices"]
+    broken = next(number for number, r in enumerate(asked) if r["code"] == 0)
+    assert asked[broken + 1]["verb"] == "get"
+    same = [r for r in asked if r["verb"] == "patch" and r["body"].get("spec") == asked[broken]["body"]["spec"]]
+    real = [r for r in same if "dryRun" not in r["query"]]
+    assert len(real) == (2 if when == "reset-before" else 1)
+
+
+def test_stale_reads_change_nothing(house: House) -> None:
+    house.stable()
+    for skip in (4, 7, 10, 13):
+        house.kserve.faults.add("stale", verb="get", resource="inferenceservices", skip=skip)
+    record = house.roll_out(house.package("good"))
+    assert record.outcome == "promoted"
+    assert shares(record) == [0, 10, 50, 100]
+
+
+def test_forbidden_is_told_before_anything_is_changed(house: House) -> None:
+    stable = house.stable()
+    before = house.service()
+    house.kserve.faults.add("deny", verb="patch", resource="configmaps")
+    with pytest.raises(PlatformError, match=r"may not patch configmaps in namespace 'default'; apply the Role"):
+        house.roll_out(house.package("good"))
+    house.kserve.faults.clear()
+    assert house.service()["spec"] == before["spec"]
+    assert house.serving() == stable.digest
+
+
+def test_rollback_of_an_already_promoted_model(house: House) -> None:
+    first = house.stable()
+    assert house.roll_out(house.package("second")).outcome == "promoted"
+    assert roll_back(house.cluster, NAMESPACE, house.name, "").startswith("promoted")
+    assert house.serving() == first.digest
+    assert list(house.share().values()) == [100]
+
+
+def test_a_rollback_that_itself_fails_is_the_loudest_error(house: House) -> None:
+    stable = house.stable()
+
+    def break_writes(record: Record) -> None:
+        if record.state == State.WITHDRAW:
+            house.kserve.faults.add("status", verb="patch", resource="inferenceservices", times=0, code=403)
+
+    with pytest.raises(PlatformError, match=r"THE ROLLBACK OF default/flights-\d+ FAILED and the candidate"):
+        house.roll_out(house.package("bad"), FAIL, listen=break_writes)
+    assert house.kept().record.state == State.FAILED
+    house.kserve.faults.clear()
+    assert request(house.cluster, NAMESPACE, house.name, "abort").startswith("rolled_back")
+    assert house.serving() == stable.digest
+    assert list(house.share().values()) == [100]
+
+
+def test_an_edit_from_outside_in_the_middle_is_noticed(house: House) -> None:
+    house.stable()
+
+    def edit(record: Record) -> None:
+        if record.state == State.BAKE and record.step == 1:
+            house.cluster.patch(NAMESPACE, house.name, {"spec": {"predictor": {"timeout": 77}}})
+
+    record = house.roll_out(house.package("good"), listen=edit)
+    assert record.outcome == "held"
+    assert "edited from outside" in record.reason
+    assert sorted(house.share().values()) == [50, 50]
+    with pytest.raises(PlatformError, match="is held"):
+        house.roll_out(house.package("other"))
+    assert request(house.cluster, NAMESPACE, house.name, "abort").startswith("rolled_back")
+
+
+def test_a_person_approves(house: House) -> None:
+    house.stable()
+
+    def approve(record: Record) -> None:
+        if record.state == State.APPROVAL:
+            assert "asked" in request(house.cluster, NAMESPACE, house.name, "promote")
+
+    record = house.roll_out(house.package("good"), listen=approve, approval=True)
+    assert record.outcome == "promoted"
+    assert "approval" in states(record)
+
+
+def test_nobody_approves_and_the_rollout_is_held_until_somebody_does(house: House) -> None:
+    house.stable()
+    record = house.roll_out(house.package("good"), approval=True, approval_seconds=0)
+    assert record.outcome == "held"
+    assert request(house.cluster, NAMESPACE, house.name, "promote").startswith("promoted")
+    assert house.serving() == house.package("good").digest
+
+
+def test_an_ab_test_ends_with_a_report_and_no_promotion(house: House) -> None:
+    house.stable()
+    record = house.roll_out(house.package("b"), PASS, strategy="ab", steps=[50])
+    assert record.outcome == "reported"
+    assert sorted(house.share().values()) == [50, 50]
+    assert request(house.cluster, NAMESPACE, house.name, "promote").startswith("promoted")
+
+
+def test_the_record_is_fenced(house: House) -> None:
+    house.stable()
+    kept = house.kept()
+    changed = kept.record.told(time.time(), "somebody else was here")
+    house.records.write(changed, kept.version)
+    with pytest.raises(ConflictError):
+        house.records.write(kept.record, kept.version)
