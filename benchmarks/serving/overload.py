@@ -2,8 +2,9 @@
 
 python -m benchmarks.serving.overload [--seconds 6] [--json FILE]
 
-First the capacity is measured (closed loop, more connections than it needs). Then it is asked at half of it, at twice
-of it, and at half of it again, by an open loop that does not wait for answers.
+First the capacity is measured (closed loop on 8 connections). Then come clients on 64 connections that ask again at
+once when they are refused. Then the server is asked at half of its capacity, at twice of it, and at half of it again,
+by an open loop that does not wait for answers.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from benchmarks.serving.liveness import Liveness, Prober
 from benchmarks.serving.measurement import Measurement, milliseconds
 from benchmarks.serving.processes import Server, share_cores
 
-SATURATING = 64  # connections
+CAPACITY, STORM = 8, 64  # connections of the closed loops
 ROWS = {1: 64, 100: 8}  # rows of a request, and how many different requests
 CONNECTIONS = {1: 1500, 100: 300}  # of the open loop: more than the server's queue holds
 LIVENESS_GOAL_MS = 50.0
@@ -39,7 +40,7 @@ class Stage:
 
     name: str
     rows: int
-    offered: float  # requests in a second; of the closed loop, what it achieved
+    offered: float  # requests in a second; of the closed loop, what it got answered or refused
     load: Measurement
     alive: Liveness
 
@@ -75,11 +76,13 @@ def main() -> int:
 
 def measure(server: Server, prober: Prober, rows: int, requests: Sequence[bytes], seconds: float) -> list[Stage]:
     """The stages of one size of requests."""
-    uvloop.run(closed_loop(server.http_port, requests, SATURATING, _WARM_UP_SECONDS))
-    alive = prober.start(server.http_port, seconds)
-    saturated = uvloop.run(closed_loop(server.http_port, requests, SATURATING, seconds))
-    capacity = saturated.rate
-    stages = [Stage("saturated", rows, capacity, saturated, alive())]
+    uvloop.run(closed_loop(server.http_port, requests, CAPACITY, _WARM_UP_SECONDS))
+    stages: list[Stage] = []
+    for name, connections in (("saturated", CAPACITY), ("storm", STORM)):
+        alive = prober.start(server.http_port, seconds)
+        load = uvloop.run(closed_loop(server.http_port, requests, connections, seconds))
+        stages.append(Stage(name, rows, load.total / seconds, load, alive()))
+    capacity = stages[0].load.rate
     for name, share in (("half", 0.5), ("twice", 2.0), ("half again", 0.5)):
         alive = prober.start(server.http_port, seconds)
         load = uvloop.run(open_loop(server.http_port, requests, share * capacity, seconds, CONNECTIONS[rows]))
@@ -91,9 +94,9 @@ def judge(stages: Sequence[Stage]) -> list[tuple[str, bool]]:
     """What each size of requests shows, as sentences with whether the goal is met."""
     findings = []
     for rows in sorted({stage.rows for stage in stages}):
-        saturated, half, twice, again = (stage for stage in stages if stage.rows == rows)
+        saturated, storm, half, twice, again = (stage for stage in stages if stage.rows == rows)
         size = f"{rows} row{'s' if rows > 1 else ''}:"
-        for stage in (saturated, twice):
+        for stage in (saturated, storm, twice):
             _, high, _ = stage.alive.quantiles()
             sentence = f"{size} liveness p99 {high:.1f} ms, {stage.name} (goal {LIVENESS_GOAL_MS:g})"
             findings.append((sentence, high < LIVENESS_GOAL_MS and not stage.alive.failed))
@@ -103,7 +106,7 @@ def judge(stages: Sequence[Stage]) -> list[tuple[str, bool]]:
             f"(saturated {saturated.p99:.1f} ms, and the queue adds at most {QUEUE_MS:g} ms)"
         )
         findings.append((sentence, twice.p99 <= limit))
-        errors = sum((stage.load.errors.total() for stage in (saturated, half, twice, again)), 0)
+        errors = sum((stage.load.errors.total() for stage in (saturated, storm, half, twice, again)), 0)
         others = "nothing else" if not errors else f"{errors:,} of something else"
         sentence = f"{size} {len(twice.load.refused) / twice.load.total:.0%} answered 503 with Retry-After, {others}"
         findings.append((sentence, not errors))
