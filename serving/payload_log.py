@@ -2,8 +2,8 @@
 
 What is promised: every file that has the name of a part is whole. After SIGTERM no accepted row is missing, as long as
 the store takes the last files within the grace period. After SIGKILL at most the rows of the last `seconds` (fewer,
-when a file fills up before) and those of the file that was being written are missing. Rows beyond the bound on memory,
-and of files that could not be written, are lost and counted. docs/payload-log.md has the schema and the metrics.
+when a file fills up before) and those of files that waited for a slow store are missing. Rows beyond the bound on
+memory, and of files that could not be written, are lost and counted. docs/payload-log.md has the schema and metrics.
 """
 
 import hashlib
@@ -199,8 +199,14 @@ class PayloadLog:
             self._wake.clear()
             if not self._closed:
                 time.sleep(_GATHER_SECONDS)
-            self._convert_queue()
-            self._seal(everything=closed or self._is_due())
+            try:
+                self._convert_queue()
+                self._seal(everything=closed or self._is_due())
+            except Exception:  # the log goes on without these rows
+                logger.exception("payload log: %d rows could not be made a file", self._batch_rows)
+                self._count("failed", self._batch_rows)
+                self._given_back += self._batch_bytes
+                self._batches, self._batch_rows, self._batch_bytes = [], 0, 0
             self._write_parts()
             self._tell()
             if closed and not self._queue and not self._batches:
