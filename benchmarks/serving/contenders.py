@@ -114,7 +114,7 @@ def _module(name: str, grpc: bool = True) -> Start:
 
 
 def _mlserver(package: ModelPackage, ports: tuple[int, int], folder: Path) -> tuple[list[str], Mapping[str, str]]:
-    """One process: with a worker of its own, its default, MLServer is slower on these cores."""
+    """One process, as the others; by default MLServer puts the model into a second one."""
     extra = {"predict_fn": "predict_proba"}
     model = {"uri": str((package.path / "model.joblib").absolute()), "extra": extra}
     settings = {
