@@ -69,8 +69,7 @@ class Encoder:
         if any(isinstance(values, np.ndarray) for values in columns):
             wide = np.array([self._wide(place, values) for place, values in enumerate(columns)])
         else:
-            parts = [self._doubles(place, values) for place, values in enumerate(columns)]
-            wide = np.frombuffer(b"".join(parts)).reshape(len(columns), rows)
+            wide = np.frombuffer(self._joined(columns, rows)).reshape(len(columns), rows)
         with np.errstate(over="ignore"):  # what is too large for float32 is told as infinite below
             block = wide.astype(np.float32)
         if np.isinf(block).any():
@@ -85,6 +84,15 @@ class Encoder:
                 row = int(wrong.argmax())
                 raise _refusal(self._feature(place), row, columns[place][row])
         return block[:, :, None]
+
+    def _joined(self, columns: list[Values], rows: int) -> "array[float] | bytes":
+        """The numbers of all columns, one column after the other."""
+        if rows == 1:  # one call for all then takes a quarter of the time
+            try:
+                return array("d", [values[0] for values in columns])
+            except (TypeError, OverflowError):  # something is missing, or wrong
+                pass
+        return b"".join([self._doubles(place, values) for place, values in enumerate(columns)])
 
     def _wide(self, place: int, values: Values) -> Array:
         if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":

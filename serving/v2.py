@@ -193,13 +193,10 @@ def rows_of(name: str, shape: Any) -> int:
     Raises:
         UserError: for another shape.
     """
-    if (
-        isinstance(shape, (list, tuple))
-        and len(shape) in (1, 2)
-        and all(type(size) is int and size >= 0 for size in shape)
-        and (len(shape) == 1 or shape[1] == 1)
-    ):
-        return int(shape[0])
+    if isinstance(shape, (list, tuple)) and len(shape) in (1, 2):
+        rows, width = shape[0], shape[-1] if len(shape) == 2 else 1
+        if type(rows) is int and rows >= 0 and type(width) is int and width == 1:
+            return rows
     given = "no shape" if shape is None else f"shape {show(shape)}"
     raise UserError(f"input '{name}' has {given}; this model takes one tensor of shape [rows, 1] for each column")
 

@@ -41,6 +41,8 @@ class Predictor:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors
+        # threads that wait by spinning take processor time from what else the machine does
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.signature = signature
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._output = PROBABILITIES if signature.classes is not None else PREDICTION
