@@ -1,0 +1,177 @@
+"""The component and the command, as users call them."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.rollout.component import rollout
+from kubeline.errors import UserError
+from kubeline.infra_validation.golden import GoldenRows
+from kubeline.infra_validation.protocols import RefusedError
+from kubeline.local import kserve
+from kubeline.model_package import ModelPackage
+from kubeline.rollout import smoke
+from kubeline.rollout.driver import Clock
+from kubeline.rollout.record import State
+from tests.conftest import make_artifact
+from tests.rollout.house import FAIL, QUICK, House
+
+pytestmark = pytest.mark.slow
+
+PLAN = {**QUICK, "steps": [50], "metrics": {"source": "scrape"}, "rules": {"min_requests": 20}}
+
+
+def artifacts(house: House, folder: Path, package: ModelPackage) -> dict[str, Any]:
+    folder.mkdir()
+    manifest = make_artifact(folder, "Artifact", "manifest")
+    Path(manifest.path).write_text(yaml.safe_dump(house.manifest(package)))
+    model = make_artifact(folder, "Model", "model")
+    model.uri = str(package.path)
+    return {
+        "model": model,
+        "manifest": manifest,
+        "decision": make_artifact(folder, "Artifact", "decision"),
+        "report": make_artifact(folder, "HTML", "report"),
+    }
+
+
+def step(house: House, given: dict[str, Any], **plan: Any) -> str:
+    where = {"cluster": str(house.kserve.kubeconfig), "gateway": house.kserve.gateway_url}
+    return str(rollout.python_func(**given, **where, plan={**PLAN, **plan}))
+
+
+def command(house: House, *words: str) -> subprocess.CompletedProcess[str]:
+    program = str(Path(sys.executable).with_name("kubeline"))
+    line = [program, "rollout", *words, "--kubeconfig", str(house.kserve.kubeconfig)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_step_leaves_its_decision_and_a_report(house: House, tmp_path: Path) -> None:
+    given = artifacts(house, tmp_path / "step", house.package("first"))
+    assert step(house, given, strategy="blue-green") == "promoted"
+    decision = json.loads(Path(given["decision"].path).read_text())
+    assert decision["outcome"] == "promoted"
+    assert decision["smoke"]["passed"]
+    assert [event["state"] for event in decision["timeline"]][-1] == "done"
+    assert given["decision"].metadata["package_digest"] == house.package("first").digest
+    page = Path(given["report"].path).read_text()
+    assert "promoted" in page
+    assert "<script" not in page
+
+
+def test_nobody_asks_and_the_real_metrics_are_no_pass(house: House, tmp_path: Path) -> None:
+    house.stable()
+    given = artifacts(house, tmp_path / "step", house.package("quiet"))
+    assert step(house, given) == "held"
+    assert Path(given["report"].path).is_file()
+
+
+def test_a_manifest_of_another_package_is_refused(house: House, tmp_path: Path) -> None:
+    given = artifacts(house, tmp_path / "step", house.package("one"))
+    other = artifacts(house, tmp_path / "other step", house.package("two"))
+    with pytest.raises(UserError, match="the manifest is of package"):
+        step(house, {**given, "manifest": other["manifest"]})
+    assert house.records.read() is None
+
+
+def test_a_person_looks_aborts_and_rolls_back_by_command(house: House) -> None:
+    first = house.stable()
+    assert house.roll_out(house.package("second"), approval=True, approval_seconds=0).outcome == "held"
+    told = command(house, "status", house.name)
+    assert told.returncode == 0
+    assert "held (nobody promoted within 0 s)" in told.stdout
+    assert "promoted: the candidate is the stable model" in command(house, "promote", house.name).stdout
+    assert house.serving() == house.package("second").digest
+    done = command(house, "rollback", house.name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"serves {first.digest[:12]} again" in done.stdout
+    nothing = command(house, "abort", house.name)
+    assert nothing.returncode == 2
+    assert "has ended (done); there is nothing to abort" in nothing.stderr
+    assert "there never was a rollout" in command(house, "status", "others").stderr
+
+
+@pytest.mark.parametrize(("on_cancel", "outcome"), [("hold", "held"), ("abort", "rolled_back")])
+def test_a_cancelled_pipeline_holds_or_aborts_by_the_plan(on_cancel: str, outcome: str, house: House) -> None:
+    stable, clock = house.stable(), Clock()
+
+    def cancel(record: Any) -> None:
+        if record.state == State.BAKE:
+            clock.cancelled.set()
+
+    record = house.roll_out(house.package("late"), clock=clock, listen=cancel, on_cancel=on_cancel)
+    assert record.outcome == outcome
+    if outcome == "held":
+        assert house.roll_out(house.package("late"), on_cancel=on_cancel).outcome == "promoted"
+    else:
+        assert house.serving() == stable.digest
+
+
+def test_a_kserve_that_writes_no_weights_is_told_and_harms_nobody(tmp_path: Path) -> None:
+    with kserve.start(tmp_path / "kserve", "standard", splits=False) as running:
+        house = House(running, tmp_path, "flights")
+        stable = house.stable()
+        record = house.roll_out(house.package("good"), settle_seconds=1.0)
+        assert record.outcome == "rolled_back"
+        assert "writes no weights (the release 0.20.0 does not)" in record.reason
+        assert house.serving() == stable.digest
+        assert list(house.share().values()) == [100]
+
+
+class Users:
+    """Ask the service without a pause until the block ends."""
+
+    def __init__(self, house: House, package: ModelPackage) -> None:
+        self._client = smoke.connect(house.service()["status"]["url"], house.kserve.gateway_url, house.name, "v2", 10)
+        self._request = self._client.prepare(GoldenRows.of(package), [0])
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self.failures: list[str] = []
+        self.answered = 0
+
+    def __enter__(self) -> "Users":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._ending.is_set():
+            try:
+                self._client.send(self._request)
+                self.answered += 1
+            except RefusedError as error:
+                self.failures.append(str(error))
+            time.sleep(0.005)
+
+
+def test_users_are_answered_all_the_time(house: House) -> None:
+    """Good and bad candidates come while requests are sent without a pause."""
+    with Users(house, house.stable()) as users:
+        assert house.roll_out(house.package("bad"), FAIL).outcome == "rolled_back"
+        assert house.roll_out(house.package("good")).outcome == "promoted"
+    assert users.failures == []
+    assert users.answered > 100
+
+
+def test_the_real_judge_promotes_by_the_metrics_pages_of_the_pods(house: House) -> None:
+    rules = {"min_requests": 20, "max_latency_shift": None, "max_prediction_drift": None}
+    with Users(house, house.stable()) as users:
+        record = house.roll_out(
+            house.package("good"), None, steps=[50], bake_seconds=1.5, max_bake_seconds=20, rules=rules
+        )
+    assert record.outcome == "promoted", record.reason
+    assert users.failures == []
+    look = record.looks[-1]
+    assert look["outcome"] == "pass"
+    assert look["evidence"]["canary"]["requests"] >= 20
+    assert look["evidence"]["stable"]["requests"] >= 20
