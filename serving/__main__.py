@@ -32,9 +32,11 @@ def main() -> int:
     if options.ignored:
         logger.warning("these options of KServe's server mean nothing here: %s", ", ".join(options.ignored))
     try:
-        with _listen(options.http_port) as http:
+        with _listen(options.host, options.http_port) as http:
             if options.enable_grpc:
-                _listen(options.grpc_port).close()  # gRPC binds it itself: two servers would share it in silence
+                _listen(
+                    options.host, options.grpc_port
+                ).close()  # gRPC binds it itself: two servers would share it in silence
             _serve(options, http)
     except KubelineError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -77,11 +79,11 @@ def _config(options: Options, application: Any, factory: bool = False) -> uvicor
     )
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("", port))
+        listener.bind((host, port))
     except OSError as error:
         listener.close()
         raise PlatformError(f"cannot listen on port {port}: {error.strerror}; choose another one") from error

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from serving import cloudevents, openapi
 from serving.engine import Engine
 from serving.errors import (
     BodyTimedOut,
-    Forbidden,
     NotFound,
     Overloaded,
     RequestRefused,
@@ -29,6 +27,8 @@ from serving.errors import (
     sentence,
 )
 from serving.exchange import Exchange, Inputs, Observer, ProtocolName
+from serving.ids import new_id, usable
+from serving.limits import RequestLimits
 from serving.metrics import ServerMetrics
 from serving.tracing import trace_context
 from serving.v1 import V1
@@ -45,7 +45,6 @@ Lifespan = Callable[[Receive, Send], Awaitable[None]]
 EXTENSIONS = ("binary_tensor_data", "model_repository")
 _JSON = b"application/json"
 _BINARY = b"application/octet-stream"
-_LONGEST_ID = 128
 
 
 @dataclass(frozen=True)
@@ -56,23 +55,6 @@ class Answer:
     status: int = 200
     content_type: bytes = _JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-@dataclass(frozen=True)
-class RequestLimits:
-    """What one request may take.
-
-    Attributes:
-        body_bytes: of a request.
-        body_seconds: for a client to send it, once it has begun.
-        buffered_bytes: of all requests that are being read or answered; beyond it, new ones are refused (503).
-        model_control: whether the verbs load and unload work.
-    """
-
-    body_bytes: int = 16 * 2**20
-    body_seconds: float = 30.0
-    buffered_bytes: int = 256 * 2**20
-    model_control: bool = False
 
 
 Page = Callable[[Headers], Answer]
@@ -121,7 +103,7 @@ class Application:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        headers = dict(scope["headers"])
+        headers = _headers(scope["headers"])
         predict = self._predictions.get(scope["path"])
         if predict is not None and scope["method"] == "POST":
             await predict(headers, receive, send)
@@ -200,7 +182,7 @@ class Application:
             nonlocal wanted
             columns, wanted = self._v2.read(body, headers.get(HEADER_LENGTH))
             if wanted.id and b"x-request-id" not in headers:
-                exchange.request_id = _clean(wanted.id)
+                exchange.request_id = usable(wanted.id) or exchange.request_id
             return self._v2.inputs(columns)
 
         def serialise(predictions: Predictions) -> Answer:
@@ -337,19 +319,14 @@ class Application:
         return _json([{"name": self._model.name, "version": self._model.version, "state": state, "reason": ""}])
 
     def _load(self, _: Headers) -> Answer:
-        self.check_control()
+        self._limits.check_control()
         self._model.reload()
         return _json({"name": self._model.name, "load": True})
 
     def _unload(self, _: Headers) -> Answer:
-        self.check_control()
+        self._limits.check_control()
         self._model.unload()
         return _json({"name": self._model.name, "unload": True})
-
-    def check_control(self) -> None:
-        """Refuse load and unload unless they are switched on: anyone who reaches the port could stop the model."""
-        if not self._limits.model_control:
-            raise Forbidden("load and unload are switched off; start the server with --model_control to allow them")
 
 
 def refusal(error: KubelineError) -> Answer:
@@ -373,10 +350,12 @@ def _error(words: str) -> bytes:
 
 
 def _request_id(headers: Headers) -> str:
-    """The client's, as far as it can stand in a header and a log; or a new one."""
     given = headers.get(b"x-request-id")
-    return (_clean(given.decode("latin-1")) if given else "") or os.urandom(16).hex()
+    return (usable(given.decode("latin-1")) if given else "") or new_id()
 
 
-def _clean(request_id: str) -> str:
-    return "".join(letter for letter in request_id[:_LONGEST_ID] if letter.isascii() and letter.isprintable())
+def _headers(pairs: list[tuple[bytes, bytes]]) -> Headers:
+    headers = dict(pairs)
+    if len(headers) < len(pairs):  # one came several times: its values count as one list (RFC 9110, 5.3)
+        headers = {name: b",".join(value for other, value in pairs if other == name) for name in headers}
+    return headers

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,11 +17,12 @@ from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.model_package.predictor import Predictions
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline.open_inference.tensors import datatype_of, decode_raw, encode_raw, unknown_datatype
-from serving.app import RequestLimits
 from serving.columns import Values
 from serving.engine import Engine
-from serving.errors import BrokenModel, Forbidden, NotFound, Overloaded, RequestRefused
+from serving.errors import BrokenModel, NotFound, Overloaded, RequestRefused, sentence
 from serving.exchange import Exchange, Inputs, Observer
+from serving.ids import new_id, usable
+from serving.limits import RequestLimits
 from serving.tracing import trace_context
 from serving.v2 import V2, Wanted, rows_of
 
@@ -32,8 +32,7 @@ Context = Any  # grpc.aio.ServicerContext; the library has no types
 Handler = Callable[[Any], Message]
 
 _SERVICE = "inference.GRPCInferenceService"
-_LONGEST_ID = 128
-_LONGEST_SENTENCE = 5000  # clients take 8 KiB of metadata
+_LONGEST_ESCAPED = 600  # letters of a sentence that is not ASCII: clients take 8 KiB of metadata
 _CLIENT_LEFT = 499  # nginx's; there is no official status for it
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -90,10 +89,13 @@ class GrpcServer:
         self._buffered = 0
         self._server: grpc.aio.Server | None = None
 
-    async def start(self, port: int, certificate: Path | None = None, private_key: Path | None = None) -> int:
-        """Listen on all addresses of this machine.
+    async def start(
+        self, host: str, port: int, certificate: Path | None = None, private_key: Path | None = None
+    ) -> int:
+        """Listen.
 
         Args:
+            host: address of this machine; ``0.0.0.0`` is all of them.
             port: that other workers may share; 0 takes a free one.
             certificate: the server's PEM chain; None serves without TLS.
             private_key: of the certificate, PEM.
@@ -108,7 +110,7 @@ class GrpcServer:
         self._server = grpc.aio.server(options=options)
         # not as registered methods: grpc.aio then waits for a call of each of them, which costs each call 20 µs
         self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(_SERVICE, self._handlers())])
-        address = f"[::]:{port}"
+        address = f"[::]:{port}" if host == "0.0.0.0" else f"{host}:{port}"  # noqa: S104 - compared
         try:
             if certificate is None or private_key is None:
                 port = self._server.add_insecure_port(address)
@@ -157,7 +159,7 @@ class GrpcServer:
             exchange.status = 200
         except KubelineError as error:
             refused = error
-            exchange.status, exchange.error = _status(error), str(error)
+            exchange.status, exchange.error = _status(error), sentence(error)
         except asyncio.CancelledError:
             expired = context.time_remaining() == 0
             exchange.status = 504 if expired else _CLIENT_LEFT
@@ -166,7 +168,7 @@ class GrpcServer:
         finally:
             self._buffered -= size
             self.open_calls -= 1
-            exchange.request_id = exchange.request_id or _new_id()
+            exchange.request_id = exchange.request_id or new_id()
             exchange.total_seconds = perf_counter() - exchange.arrived
             for observer in self._observers:
                 observer.record(exchange)
@@ -222,8 +224,7 @@ class GrpcServer:
         return messages.RepositoryModelUnloadResponse(model_name=self._model.name, isUnloaded=True)
 
     def _check_control(self, name: str) -> None:
-        if not self._limits.model_control:
-            raise Forbidden("load and unload are switched off; start the server with --model_control to allow them")
+        self._limits.check_control()
         check_model(name, "", self._model.name, self._model.version)
 
 
@@ -246,7 +247,7 @@ class _Call:
         """
         request = _parsed(messages.ModelInferRequest, self._message)
         exchange = self._exchange
-        exchange.request_id = exchange.request_id or _clean(request.id) or _new_id()
+        exchange.request_id = exchange.request_id or usable(request.id) or new_id()
         check_model(request.model_name, request.model_version, self._name, self._version)
         names = [output.name for output in request.outputs]
         self._v2.check_outputs(names)
@@ -338,13 +339,14 @@ def _exchange(context: Context) -> Exchange:
     request_id = trace = state = ""
     for key, value in context.invocation_metadata() or ():
         if key == "x-request-id":
-            request_id = _clean(str(value))
+            request_id = str(value)
         elif key == "traceparent":
             trace = f"{trace},{value}" if trace else str(value)
         elif key == "tracestate":
             state = f"{state},{value}" if state else str(value)
     traceparent, tracestate = trace_context(trace.encode(), state.encode()) if trace else ("", "")
-    return Exchange("grpc", request_id, traceparent, tracestate, time.time(), perf_counter())
+    own = usable(request_id)
+    return Exchange("grpc", own, traceparent, tracestate, time.time(), perf_counter())
 
 
 async def _refuse(context: Context, error: KubelineError, request_id: str = "") -> None:
@@ -353,19 +355,9 @@ async def _refuse(context: Context, error: KubelineError, request_id: str = "") 
     if isinstance(error, Overloaded):  # gRPC's own retries wait for so long
         metadata.append(("grpc-retry-pushback-ms", str(error.retry_after_seconds * 1000)))
     code = _CODES.get(_status(error), grpc.StatusCode.INTERNAL)
-    sentence = str(error)
-    longest = _LONGEST_SENTENCE if sentence.isascii() else _LONGEST_SENTENCE // 8  # other letters are escaped
-    await context.abort(code, sentence[:longest], tuple(metadata))
+    words = sentence(error)
+    await context.abort(code, words if words.isascii() else words[:_LONGEST_ESCAPED], tuple(metadata))
 
 
 def _status(error: KubelineError) -> int:
     return error.status if isinstance(error, RequestRefused) else 400
-
-
-def _clean(request_id: str) -> str:
-    """A client's id as far as it can stand in a header and a log."""
-    return "".join(letter for letter in request_id[:_LONGEST_ID] if letter.isascii() and letter.isprintable())
-
-
-def _new_id() -> str:
-    return os.urandom(16).hex()

@@ -1,6 +1,7 @@
 """The options of the command: those of KServe's own model server under their names, and the server's own."""
 
 import argparse
+import ipaddress
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class Options:
 
     model_dir: Path
     model_name: str
+    host: str
     http_port: int
     grpc_port: int
     enable_grpc: bool
@@ -94,6 +96,7 @@ def _model_and_ports(group: argparse._ArgumentGroup) -> None:
         default=os.environ.get("KUBELINE_PACKAGE_DIGEST", ""),
         help="serve no other package than the one with this digest (KUBELINE_PACKAGE_DIGEST; empty: any)",
     )
+    add("--host", type=_address, default="0.0.0.0", help="IPv4 address to listen on; 127.0.0.1: this machine alone")  # noqa: S104 - a pod
     add("--http_port", type=_port, default=8080, help="of HTTP")
     add("--grpc_port", type=_port, default=8081, help="of gRPC")
     add("--enable_grpc", type=_truth, default=True, metavar="BOOL", help="whether to serve gRPC")
@@ -197,6 +200,13 @@ def _share(text: str) -> float:
     if value > 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a share from 0 to 1")
     return value
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not an IPv4 address") from None
 
 
 def _port(text: str) -> int:

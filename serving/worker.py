@@ -14,11 +14,12 @@ from typing import Any
 
 from kubeline.errors import KubelineError
 from serving import logs
-from serving.app import Application, RequestLimits
+from serving.app import Application
 from serving.cpus import usable_cpus
 from serving.engine import Engine, Limits
 from serving.exchange import Observer
 from serving.grpc_service import GrpcServer
+from serving.limits import RequestLimits
 from serving.logs import RequestLog
 from serving.metrics import ServerMetrics
 from serving.model import ServedModel
@@ -64,7 +65,7 @@ class Worker:
         await receive()
         self._listen_for_the_end()
         if options.enable_grpc:
-            await self._grpc.start(options.grpc_port, options.ssl_certfile, options.ssl_keyfile)
+            await self._grpc.start(options.host, options.grpc_port, options.ssl_certfile, options.ssl_keyfile)
         logger.info(
             "serving model '%s' version %s on port %d", self._model.name, self._model.version, options.http_port
         )

@@ -82,7 +82,7 @@ async def service(
     v2 = V2(model.signature, model.name, model.version, max_rows=100)
     core = Engine(model, engine)
     server = GrpcServer(core, v2, [recorder], requests)
-    port = await server.start(port)
+    port = await server.start("127.0.0.1", port)
     try:
         async with channel(port) as client:
             yield Service(server, model, port, GRPCInferenceServiceStub(client), recorder)
@@ -501,7 +501,7 @@ def test_calls_go_through_tls(loop: asyncio.Runner, package: ModelPackage, tmp_p
         server = GrpcServer(
             Engine(model, Limits()), V2(model.signature, "tiny", model.version, 100), [], RequestLimits()
         )
-        port = await server.start(0, certificate, key)
+        port = await server.start("127.0.0.1", 0, certificate, key)
         trusted = grpc.ssl_channel_credentials(certificate.read_bytes())
         options = [("grpc.enable_http_proxy", 0), ("grpc.ssl_target_name_override", "localhost")]
         try:

@@ -82,7 +82,7 @@ def _command(options: argparse.Namespace, package: "ModelPackage", name: str) ->
     command = [
         *(sys.executable, "-m", "kubeline.tether", "serving"),
         *("--model_dir", str(package.path), "--model_name", name, "--package_digest", package.digest),
-        *("--http_port", str(options.port), "--grpc_port", str(options.grpc_port)),
+        *("--host", "127.0.0.1", "--http_port", str(options.port), "--grpc_port", str(options.grpc_port)),
         *("--workers", str(options.workers)),
     ]
     return [*command, "--payload_log", options.payload_log] if options.payload_log else command

@@ -100,7 +100,7 @@ def start(package: ModelPackage, log: Path) -> Iterator[RunningServer]:
     command = [
         *(sys.executable, "-m", "kubeline.tether", "serving"),
         *("--model_dir", str(package.path), "--model_name", name),
-        *("--http_port", str(http_port), "--grpc_port", str(grpc_port)),
+        *("--host", "127.0.0.1", "--http_port", str(http_port), "--grpc_port", str(grpc_port)),
     ]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - no shell, no words of a user

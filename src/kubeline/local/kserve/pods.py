@@ -148,7 +148,7 @@ class Pod:
     def _arguments(self, package: Path) -> list[str]:
         """The container's arguments, of which the last ones count: the package and ports are this machine's."""
         given = [str(a).replace("{{.Name}}", self.template.model_name) for a in self.template.container.get("args", [])]
-        ports = [f"--http_port={self.http_port}", f"--grpc_port={self.grpc_port}"]
+        ports = ["--host=127.0.0.1", f"--http_port={self.http_port}", f"--grpc_port={self.grpc_port}"]
         return [*given, f"--model_dir={package}", *ports]
 
     def _fail(self, container: str, code: int, message: str) -> None:

@@ -1,0 +1,15 @@
+"""Request ids: the client's own, or a new one."""
+
+import random
+
+_LONGEST = 128
+
+
+def usable(given: str) -> str:
+    """A client's id as far as it can stand in a header and a log; may be empty."""
+    return "".join(letter for letter in given[:_LONGEST] if letter.isascii() and letter.isprintable())
+
+
+def new_id() -> str:
+    """An id that no other request has; told apart, not kept secret."""
+    return f"{random.getrandbits(128):032x}"  # noqa: S311
