@@ -12,4 +12,4 @@ def usable(given: str) -> str:
 
 def new_id() -> str:
     """An id that no other request has; told apart, not kept secret."""
-    return f"{random.getrandbits(128):032x}"  # noqa: S311
+    return f"{random.getrandbits(128):032x}"

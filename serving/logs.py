@@ -42,7 +42,7 @@ def configure(level: int = logging.INFO, file: int | None = None) -> logging.Han
     descriptor = sys.stdout.fileno() if file is None else file
     handler = _BackgroundHandler(descriptor)
     handler.setFormatter(_TextFormatter() if os.isatty(descriptor) else _JsonFormatter())
-    handler.addFilter(_RateLimit())
+    handler.addFilter(_limit)
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -82,12 +82,15 @@ class RequestLog:
             if self._access:
                 logger.info("answered", extra={"fields": self._fields(exchange), "limit": None})
             return
+        suppressed = _limit.admit((status,))  # asked first: under overload, a line costs as much as the refusal
+        if suppressed is None:
+            return
         fields = self._fields(exchange)
         if exchange.error:
             fields["error"] = self._without_values(exchange.error)
         level = logging.ERROR if status >= 500 and status != 503 else logging.WARNING
         what = "failed" if level == logging.ERROR else "refused"
-        logger.log(level, what, extra={"fields": fields, "limit": status})
+        logger.log(level, what, extra={"fields": fields, "limit": None, "suppressed": suppressed})
 
     def close(self) -> None:
         """Write the lines that wait, and how many were left out."""
@@ -129,25 +132,30 @@ class _RateLimit(logging.Filter):
         self._tokens: dict[tuple[Any, ...], tuple[float, float, int]] = {}  # by kind: left, when, left out since
 
     def filter(self, record: logging.LogRecord) -> bool:
-        limit = getattr(record, "limit", 0)
-        if limit is None:
+        if getattr(record, "limit", 0) is None:
             return True
-        kind = (record.name, record.lineno, limit)
+        record.suppressed = self.admit((record.name, record.lineno))
+        return record.suppressed is not None
+
+    def admit(self, kind: tuple[Any, ...]) -> int | None:
+        """How many lines of a kind were left out before this one; None when this one is to be left out as well."""
         now = time.monotonic()
         left, then, left_out = self._tokens.get(kind, (_BURST, now, 0))
         left = min(_BURST, left + (now - then) * _PER_SECOND)
         if left < 1:
             self._tokens[kind] = (left, now, left_out + 1)
-            return False
+            return None
         self._tokens[kind] = (left - 1, now, 0)
-        record.suppressed = left_out
-        return True
+        return left_out
 
     def take_left_out(self) -> int:
         """How many lines were left out and not told of yet."""
         untold = sum(left_out for _, _, left_out in self._tokens.values())
         self._tokens = {kind: (left, when, 0) for kind, (left, when, _) in self._tokens.items()}
         return untold
+
+
+_limit = _RateLimit()
 
 
 class _BackgroundHandler(logging.Handler):

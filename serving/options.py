@@ -146,7 +146,7 @@ def _observability(group: argparse._ArgumentGroup) -> None:
     add("--access_log", action="store_true", help="log every prediction request, not only refused ones")
     add("--payload_log", default="", metavar="URI", help="folder for requests and predictions as Parquet; empty: none")
     add("--payload_sample", type=_share, default=1.0, help="share of the requests that are logged")
-    add("--payload_rows", type=_at_least_one, default=10_000, help="rows of one file at most")
+    add("--payload_rows", type=_at_least_one, default=50_000, help="rows of one file at most")
     add("--payload_seconds", type=_positive, default=10.0, help="a file is written at least so often")
     add("--payload_memory_mb", type=_at_least_one, default=64, help="for rows that wait; beyond it rows are dropped")
     add("--otlp_endpoint", default="", metavar="URL", help="OpenTelemetry collector; empty: no traces are sent")

@@ -60,7 +60,7 @@ class PayloadOptions:
     """
 
     sample: float = 1.0
-    rows: int = 10_000
+    rows: int = 50_000
     seconds: float = 10.0
     memory_bytes: int = 64 * 2**20
     grace: float = 20.0

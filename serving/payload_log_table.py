@@ -4,7 +4,6 @@ Arrays are made from buffers: pyarrow's conversions look whether a value is of p
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -69,8 +68,8 @@ class PayloadTable:
             _array(_TIME, np.repeat(times, rows).astype(np.int64)),
             _array(pa.int32(), (np.arange(total) - starts).astype(np.int32)),
             _repeated([exchange.traceparent[3:35] for exchange in exchanges], rows, empty_is_missing=True),
-            _texts([self._model] * total),
-            _texts([self._version] * total),
+            _repeated([self._model], rows.sum(keepdims=True)),
+            _repeated([self._version], rows.sum(keepdims=True)),
             *self._answers(exchanges),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
@@ -106,20 +105,30 @@ def _feature(kind: Kind, values: Array) -> pa.Array:
     return _array(pa.float32(), values, present)
 
 
-def _repeated(texts: list[str], rows: Array, empty_is_missing: bool = False) -> pa.Array:
+def _repeated(texts: Sequence[str], rows: Array, empty_is_missing: bool = False) -> pa.Array:
     """Each text for so many rows."""
-    pairs = zip(texts, rows.tolist(), strict=True)
-    return _texts(list(chain.from_iterable([text] * count for text, count in pairs)), empty_is_missing)
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    lengths = np.repeat(np.fromiter(map(len, encoded), np.int64, len(encoded)), rows)
+    characters = b"".join([text * count for text, count in zip(encoded, rows.tolist(), strict=True)])
+    return _strings(characters, lengths, empty_is_missing)
 
 
 def _texts(values: list[str], empty_is_missing: bool = False) -> pa.Array:
+    joined = "".join(values)
+    if joined.isascii():  # then letters and bytes are the same number
+        lengths = np.fromiter(map(len, values), np.int64, len(values))
+        return _strings(joined.encode("ascii"), lengths, empty_is_missing)
     encoded = [value.encode("utf-8", "replace") for value in values]
-    lengths = np.array(list(map(len, encoded)), dtype=np.int64)
-    offsets = np.concatenate([[0], lengths.cumsum()])
-    if offsets[-1] >= 2**31:
+    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    return _strings(b"".join(encoded), lengths, empty_is_missing)
+
+
+def _strings(characters: bytes, lengths: Array, empty_is_missing: bool) -> pa.Array:
+    if len(characters) >= 2**31:
         raise OverflowError("a column of text of more than 2 GB")
-    present = lengths > 0 if empty_is_missing else None
-    return _array(pa.string(), b"".join(encoded), present, offsets.astype(np.int32))
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return _array(pa.string(), characters, lengths > 0 if empty_is_missing else None, offsets)
 
 
 def _array(kind: pa.DataType, values: Any, present: Array | None = None, offsets: Array | None = None) -> pa.Array:
