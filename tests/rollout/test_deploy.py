@@ -108,3 +108,24 @@ def test_a_package_changed_after_its_blessing_is_refused(tmp_path: Path) -> None
     (given.package.path / "model.onnx").write_bytes(b"other weights")
     with pytest.raises(UserError, match="was changed after training"):
         run(tmp_path, given)
+
+
+def test_a_file_of_overrides_is_merged_and_the_parameter_is_merged_over_it(tmp_path: Path) -> None:
+    file = tmp_path / "overrides.yaml"
+    file.write_text("spec: {predictor: {timeout: 60, minReplicas: 2, tolerations: [{key: gpu}]}}")
+    overrides = {"spec": {"predictor": {"timeout": 30, "minReplicas": None}}}
+    settings = {"overrides": overrides, "overrides_file": str(file), "node_selector": {"disk": "ssd"}}
+    manifest = run(tmp_path, blessed(tmp_path), storage_uri=S3, **settings)
+    predictor = yaml.safe_load(Path(manifest.path).read_text())["spec"]["predictor"]
+    assert predictor["timeout"] == 30
+    assert "minReplicas" not in predictor
+    assert predictor["tolerations"] == [{"key": "gpu"}]
+    assert predictor["nodeSelector"] == {"disk": "ssd"}
+
+
+@pytest.mark.parametrize("content", ["- a list", "{"])
+def test_a_file_that_holds_no_overrides_is_refused(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "overrides.yaml"
+    file.write_text(content)
+    with pytest.raises(UserError, match="the overrides '"):
+        run(tmp_path, blessed(tmp_path), storage_uri=S3, overrides_file=str(file))

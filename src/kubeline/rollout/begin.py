@@ -93,9 +93,7 @@ def serves(service: Mapping[str, Any], record: Record) -> bool:
     live = service["spec"]["predictor"]
     beside = live.get("canaryTrafficPercent") is not None or service["spec"].get("canary")
     wanted = {key: value for key, value in record.candidate.items() if key not in _NOT_OURS and key != "annotations"}
-    differs = merge_patch(plain(live), wanted)
-    model = dict(differs.get("model") or {})
-    return not beside and not {**differs, **({"model": model} if model else {})} and _digest(service) == record.digest
+    return not beside and not merge_patch(plain(live), wanted) and _digest(service) == record.digest
 
 
 def plain(predictor: Mapping[str, Any]) -> dict[str, Any]:

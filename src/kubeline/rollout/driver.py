@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from kubeline.errors import KubelineError, PlatformError
+from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.rollout import machine, modes
 from kubeline.rollout.client import HTTP_ROUTE, POD, Cluster, ConflictError, NotInstalledError, UnavailableError
 from kubeline.rollout.inference_service import Manifest, merge
@@ -126,8 +126,10 @@ class Driver:
         return kept.record
 
     def _turn(self, kept: Kept) -> Kept:
-        if self.clock.cancelled.is_set() and kept.record.state not in machine.RETURNING:
-            return self._cancel(kept)
+        if self.clock.cancelled.is_set():
+            self.clock.cancelled.clear()
+            if kept.record.state not in machine.RETURNING:
+                return self._cancel(kept)
         world = self._look(kept.record)
         kept, stale = self._settled(kept, world)
         if stale:
@@ -142,7 +144,10 @@ class Driver:
         now = Situation(record, self.plan, world.service, observed, self.clock.now(), kept.request)
         move = machine.decide(now)
         if isinstance(move, Ask):
-            move, kept = self._asked(now, move, kept)
+            try:
+                move, kept = self._asked(now, move, kept)
+            except UserError as error:  # the same question can never be answered until someone changes something
+                return self._hold(kept, str(error), world.service)
         if isinstance(move, Go):
             return self._go(kept, move, observed, world.service)
         if isinstance(move, Change):
@@ -254,7 +259,6 @@ class Driver:
 
     def _cancel(self, kept: Kept) -> Kept:
         """The pipeline was cancelled."""
-        self.clock.cancelled.clear()
         record = kept.record
         if self.plan.on_cancel == "abort" and record.state in machine.ABORTABLE and record.wrote:
             return self._go(kept, Go(State.WITHDRAW, "cancelled", {"reason": "cancelled"}), Observed(), None)

@@ -1,0 +1,70 @@
+"""Rollouts in whatever cluster a kubeconfig names, with KServe in either mode.
+
+KUBELINE_CLUSTER_KUBECONFIG   the kubeconfig; without it nothing here runs
+KUBELINE_CLUSTER_NAMESPACE    where (default), with manifests/base applied
+KUBELINE_CLUSTER_GATEWAY      address of the ingress gateway; empty inside the cluster
+KUBELINE_CLUSTER_STABLE, _GOOD, _WRONG
+                              three packages as FOLDER=URI: here, and where the cluster reads the same one; the golden
+                              rows of the third must not be what its model answers
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from kubeline.model_package import ModelPackage
+from kubeline.rollout.client import Cluster
+from kubeline.rollout.inference_service import Service, render
+from kubeline.rollout.operations import roll_back
+from kubeline.rollout.plan import Plan
+from kubeline.rollout.record import Record
+from kubeline.rollout.rollout import roll_out
+
+KUBECONFIG = os.environ.get("KUBELINE_CLUSTER_KUBECONFIG", "")
+NAMESPACE = os.environ.get("KUBELINE_CLUSTER_NAMESPACE", "default")
+NAME = "kubeline-cluster-test"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not KUBECONFIG, reason="KUBELINE_CLUSTER_KUBECONFIG names no cluster"),
+    pytest.mark.timeout(3600),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    made = Cluster.connect(KUBECONFIG)
+    yield made
+    path = f"/apis/serving.kserve.io/v1beta1/namespaces/{NAMESPACE}/inferenceservices/{NAME}"
+    if made.read(NAMESPACE, NAME) is not None:
+        made._api.call_api(path, "DELETE", auth_settings=["BearerToken"], response_type="object")
+
+
+def bring(cluster: Cluster, which: str, **plan: Any) -> Record:
+    folder, _, uri = os.environ[f"KUBELINE_CLUSTER_{which}"].partition("=")
+    package = ModelPackage.open(folder)
+    manifest = render(Service(NAME, NAMESPACE, storage_uri=uri, package_digest=package.digest))
+    settings = {"strategy": "blue-green", "bootstrap": "direct", "poll_seconds": 1.0, **plan}
+    return roll_out(cluster, manifest, Plan.read(settings), package, os.environ.get("KUBELINE_CLUSTER_GATEWAY", ""))
+
+
+def test_first_then_wrong_then_good_then_back(cluster: Cluster) -> None:
+    first = bring(cluster, "STABLE")
+    assert first.outcome in {"promoted", "unchanged"}
+    wrong = bring(cluster, "WRONG")
+    assert wrong.outcome == "rolled_back"
+    assert "golden rows" in wrong.reason
+    good = bring(cluster, "GOOD")
+    assert good.outcome == "promoted"
+    assert bring(cluster, "GOOD").outcome == "promoted"  # again, and nothing is done
+    assert roll_back(cluster, NAMESPACE, NAME, first.digest).startswith("promoted")
+
+
+def test_a_split_is_observed_and_held_without_requests(cluster: Cluster) -> None:
+    bring(cluster, "STABLE", attempt=2)
+    steps = {"strategy": "canary", "steps": [50], "bake_seconds": 1, "max_bake_seconds": 5}
+    held = bring(cluster, "GOOD", attempt=2, on_inconclusive="rollback", **steps)
+    assert held.outcome == "rolled_back"
+    assert 50 in {event.share for event in held.timeline}
