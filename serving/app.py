@@ -6,8 +6,10 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from time import perf_counter
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -15,7 +17,7 @@ from kubeline import __version__
 from kubeline.errors import KubelineError
 from kubeline.model_package.predictor import Predictions
 from serving import cloudevents, openapi
-from serving.engine import Engine
+from serving.engine import Engine, overloaded
 from serving.errors import (
     BodyTimedOut,
     NotFound,
@@ -96,6 +98,9 @@ class Application:
             openapi.document(self._model.signature, self._model.name, self._model.version, v2.output_metadata)
         )
         self._pages, self._predictions = self._routes()
+        self._doors: dict[bytes, ProtocolName] = {
+            quote(path, safe="/:").encode(): "v1" if path.startswith("/v1") else "v2" for path in self._predictions
+        }
         self._slow = (self._metrics_page, self._load)  # take milliseconds
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -117,6 +122,21 @@ class Application:
             logger.exception("%s %s failed", scope["method"], scope["path"], exc_info=error)
             answer = Answer(_error("the server failed on this request; its log tells why"), 500)
         await self._send(send, answer, request_id)
+
+    def turn_away(self, url: bytes, pairs: list[tuple[bytes, bytes]]) -> bytes | None:
+        """The whole HTTP answer to a prediction request that would wait too long; None when it may come in.
+
+        Asked before anything is done for a request: under overload, refusing must cost a fraction of answering.
+        """
+        protocol = self._doors.get(url)
+        if protocol is None or self.draining or not self._engine.is_full:
+            return None
+        error = overloaded()
+        exchange = Exchange(protocol, _request_id(_headers(pairs)), "", "", time.time(), perf_counter())
+        exchange.status, exchange.error = error.status, str(error)
+        for observer in self._observers:
+            observer.record(exchange)
+        return _TURNED_AWAY % exchange.request_id.encode()
 
     async def _page(self, scope: dict[str, Any], headers: Headers, receive: Receive) -> Answer:
         method, path = scope["method"], scope["path"]
@@ -359,3 +379,14 @@ def _headers(pairs: list[tuple[bytes, bytes]]) -> Headers:
     if len(headers) < len(pairs):  # one came several times: its values count as one list (RFC 9110, 5.3)
         headers = {name: b",".join(value for other, value in pairs if other == name) for name in headers}
     return headers
+
+
+def _whole(answer: Answer) -> bytes:
+    """An answer as HTTP, with a place for the request id."""
+    headers = [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(answer.body)), *answer.headers]
+    lines = [b"HTTP/1.1 %d %s" % (answer.status, HTTPStatus(answer.status).phrase.encode())]
+    lines += [name + b": " + value for name, value in headers]
+    return b"\r\n".join([*lines, b"x-request-id: %s", b"", answer.body])
+
+
+_TURNED_AWAY = _whole(refusal(overloaded()))

@@ -8,6 +8,7 @@ the queue cannot answer in time is refused at once: under overload the rest keep
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _SLICE_SECONDS = 0.004  # of work between two looks at the connections
+_LONGEST_SLICE_SECONDS = 0.02
 _INLINE_BYTES = 128 * 1024  # larger requests go to a thread; this many take about a slice
 _SMOOTHING = 0.05  # weight of the newest request in the average time for one
 
@@ -69,6 +71,7 @@ class Engine:
         self._queue: deque[_Work[Any]] = deque()
         self._scheduled = False
         self._average_seconds = 0.0  # of one request in the queue
+        self._worked_until = math.inf  # the end of the last slice, when it left something in the queue
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="large-request")
         self._in_threads = 0
 
@@ -76,6 +79,11 @@ class Engine:
     def queue_length(self) -> int:
         """Requests that wait."""
         return len(self._queue)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a request that comes now would wait too long."""
+        return len(self._queue) * self._average_seconds > self._limits.queue_seconds
 
     async def answer(
         self,
@@ -99,8 +107,8 @@ class Engine:
             raise Overloaded(f"model '{self.model.name}' is not loaded; load it, or try again later")
         if size > _INLINE_BYTES:
             return await self._in_thread(exchange, parse, serialise)
-        if len(self._queue) * self._average_seconds > self._limits.queue_seconds:
-            raise _overloaded()
+        if self.is_full:
+            raise overloaded()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.append(_Work(exchange, parse, serialise, future))
         if not self._scheduled or len(self._queue) == self._limits.batch_rows:
@@ -120,10 +128,9 @@ class Engine:
             loop.call_soon(self._work)
 
     def _work(self) -> None:
-        """Answer what is in the queue, for one slice."""
-        started = perf_counter()
-        end = started + _SLICE_SECONDS
-        now = started
+        """Answer what is in the queue, for one slice: under overload, as long as everything else has just taken."""
+        now = perf_counter()
+        end = now + min(max(_SLICE_SECONDS, now - self._worked_until), _LONGEST_SLICE_SECONDS)
         while self._queue and now < end:
             waiting = len(self._queue)
             batch = self._next_batch(now)
@@ -133,6 +140,7 @@ class Engine:
             each = (now - before) / (waiting - len(self._queue))
             self._average_seconds += _SMOOTHING * (each - self._average_seconds)
         self._scheduled = bool(self._queue)
+        self._worked_until = now if self._queue else math.inf
         if self._queue:
             self._schedule()
 
@@ -147,7 +155,7 @@ class Engine:
             exchange = work.exchange
             exchange.queue_seconds = now - exchange.arrived
             if exchange.queue_seconds > self._limits.queue_seconds + self._limits.batch_wait_seconds:
-                work.future.set_exception(_overloaded())
+                work.future.set_exception(overloaded())
                 continue
             try:
                 _parse(work.exchange, work.parse)
@@ -183,7 +191,7 @@ class Engine:
         self, exchange: Exchange, parse: Callable[[], Inputs], serialise: Callable[[Predictions], T]
     ) -> T:
         if self._in_threads >= 2 * self._limits.threads:  # as many wait as are worked on
-            raise _overloaded()
+            raise overloaded()
         self._in_threads += 1
         task = asyncio.get_running_loop().run_in_executor(self._threads, self._alone, exchange, parse, serialise)
         task.add_done_callback(self._left_thread)
@@ -201,7 +209,7 @@ class Engine:
     def _alone(self, exchange: Exchange, parse: Callable[[], Inputs], serialise: Callable[[Predictions], T]) -> T:
         exchange.queue_seconds = perf_counter() - exchange.arrived
         if exchange.queue_seconds > self._limits.timeout_seconds:
-            raise _overloaded()
+            raise overloaded()
         try:
             inputs = _parse(exchange, parse)
             started = perf_counter()
@@ -251,7 +259,8 @@ def _split(together: Predictions, batch: Sequence[_Work[Any]]) -> list[Predictio
     return parts
 
 
-def _overloaded() -> Overloaded:
+def overloaded() -> Overloaded:
+    """What a request is told that would wait too long."""
     return Overloaded("the server is overloaded; try again later, or add replicas")
 
 

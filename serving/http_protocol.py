@@ -61,6 +61,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._received = 0  # bytes of an unfinished head
         self._patience: asyncio.TimerHandle | None = None
+        self._turned_away: bytes | None = None  # the answer to a request that is not let in
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See :class:`asyncio.Protocol`."""
@@ -96,7 +97,35 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = False
         if self._patience is not None:
             self._stop_waiting()
-        super().on_headers_complete()
+        if self._is_plain_post():
+            self._turned_away = self.app.turn_away(self.url, self.headers)
+        if self._turned_away is None:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body, which is thrown away when the request is not let in."""
+        if self._turned_away is None:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is there as a whole."""
+        if self._turned_away is None:
+            super().on_message_complete()
+            return
+        self.transport.write(self._turned_away)
+        self._turned_away = None
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _is_plain_post(self) -> bool:
+        """Whether the request may be answered here: nothing is open before it, and the connection goes on after it."""
+        return (
+            (self.cycle is None or self.cycle.response_complete)
+            and self.parser.get_method() == b"POST"
+            and self.parser.should_keep_alive()
+            and self.parser.get_http_version() == "1.1"
+            and not self.expect_100_continue
+        )
 
     def send_400_response(self, msg: str) -> None:
         """What came is not HTTP."""

@@ -134,8 +134,9 @@ class _RateLimit(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if getattr(record, "limit", 0) is None:
             return True
-        record.suppressed = self.admit((record.name, record.lineno))
-        return record.suppressed is not None
+        suppressed = self.admit((record.name, record.lineno))
+        record.__dict__["suppressed"] = suppressed
+        return suppressed is not None
 
     def admit(self, kind: tuple[Any, ...]) -> int | None:
         """How many lines of a kind were left out before this one; None when this one is to be left out as well."""

@@ -31,6 +31,7 @@ from serving.v2 import V2
 logger = logging.getLogger(__name__)
 
 METRICS_FOLDER = "KUBELINE_METRICS_FOLDER"  # names the counters that the workers share
+_SWITCH_SECONDS = 0.0005  # for which a thread that logs may keep the interpreter from the event loop
 STARTUP_FAILURE = 3  # the exit code by which uvicorn's supervisor knows that another try would fail as well
 
 
@@ -69,6 +70,7 @@ class Worker:
         logger.info(
             "serving model '%s' version %s on port %d", self._model.name, self._model.version, options.http_port
         )
+        sys.setswitchinterval(_SWITCH_SECONDS)
         gc.collect()
         gc.freeze()  # what was loaded stays: the collector need not look at it again and again
         await send({"type": "lifespan.startup.complete"})
