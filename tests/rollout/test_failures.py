@@ -155,8 +155,9 @@ def test_409_reads_again_and_retries(house: House) -> None:
 
 def test_429_and_5xx_back_off_and_honour_retry_after(house: House) -> None:
     house.stable()
-    house.kserve.faults.add("status", verb="patch", code=429, reason="TooManyRequests", retry_after=1)
-    house.kserve.faults.add("status", verb="patch", skip=2, code=500)
+    busy = {"code": 429, "reason": "TooManyRequests", "retry_after": 1}
+    house.kserve.faults.add("status", verb="patch", resource="inferenceservices", skip=1, **busy)  # past the preflight
+    house.kserve.faults.add("status", verb="patch", skip=4, code=500)
     house.kserve.faults.add("status", verb="get", skip=3, code=503)
     house.kserve.faults.forget_requests()
     assert house.roll_out(house.package("good")).outcome == "promoted"
