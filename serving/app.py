@@ -150,7 +150,10 @@ class Application:
             raise WrongMethod(f"{path} takes {allowed}, not {method}", allowed)
         if method == "POST":
             await self._body(headers, receive)  # of a repository verb: it has no options here
-        return await asyncio.to_thread(page, headers) if page in self._slow else page(headers)
+        if page not in self._slow:
+            return page(headers)
+        self._metrics.flush()
+        return await asyncio.to_thread(page, headers)
 
     async def _predict(
         self,

@@ -31,6 +31,7 @@ from serving.v2 import V2
 logger = logging.getLogger(__name__)
 
 METRICS_FOLDER = "KUBELINE_METRICS_FOLDER"  # names the counters that the workers share
+_COUNT_SECONDS = 0.25
 _SWITCH_SECONDS = 0.0005  # for which a thread that logs may keep the interpreter from the event loop
 STARTUP_FAILURE = 3  # the exit code by which uvicorn's supervisor knows that another try would fail as well
 
@@ -49,7 +50,9 @@ class Worker:
         self._model = ServedModel(options.model_name, options.model_dir, threads, options.package_digest)
         self._engine = Engine(self._model, _engine_limits(options))
         folder = os.environ.get(METRICS_FOLDER)
-        metrics = ServerMetrics(options.model_name, self._model.package, Path(folder) if folder else None)
+        self._metrics = metrics = ServerMetrics(
+            options.model_name, self._model.package, Path(folder) if folder else None
+        )
         metrics.watch_queue(lambda: self._engine.queue_length)
         self._observers = _observers(options, self._model, metrics)
         signature = self._model.signature
@@ -73,11 +76,17 @@ class Worker:
         sys.setswitchinterval(_SWITCH_SECONDS)
         gc.collect()
         gc.freeze()  # what was loaded stays: the collector need not look at it again and again
+        self._count_again_and_again()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._grpc.stop(options.grace_seconds)
         await asyncio.to_thread(self._close)
         await send({"type": "lifespan.shutdown.complete"})
+
+    def _count_again_and_again(self) -> None:
+        """Leave nothing uncounted for long: another worker may be asked for the metrics."""
+        self._metrics.flush()
+        asyncio.get_running_loop().call_later(_COUNT_SECONDS, self._count_again_and_again)
 
     def _close(self) -> None:
         self._engine.close()

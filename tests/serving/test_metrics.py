@@ -33,6 +33,7 @@ sys.stdin.readline()
 metrics.watch_queue(lambda: int(queue))
 for _ in range(int(times)):
     metrics.record(exchange)
+metrics.flush()
 print("recorded", flush=True)
 sys.stdin.readline()
 """
@@ -42,6 +43,7 @@ class Page:
     """A scraped page: the value of each sample by name and labels other than model and version."""
 
     def __init__(self, metrics: ServerMetrics):
+        metrics.flush()
         body, content_type = metrics.page()
         assert content_type.startswith("text/plain")
         self.families = list(text_string_to_metric_families(body.decode()))
