@@ -79,8 +79,10 @@ def test_the_runtime_may_not_become_root_or_write(container: dict[str, Any]) -> 
 def test_the_role_of_pipeline_steps_covers_inference_services_and_no_secrets() -> None:
     role, binding = documents("base/rbac.yaml")
     granted = {resource: set(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]}
-    assert {"get", "create", "patch", "delete"} <= granted["inferenceservices"]
-    assert {group for rule in role["rules"] for group in rule["apiGroups"]} == {"serving.kserve.io"}
+    assert {"get", "create", "patch"} <= granted["inferenceservices"]
+    groups = {group for rule in role["rules"] for group in rule["apiGroups"]}
+    assert groups == {"serving.kserve.io", "gateway.networking.k8s.io", ""}
+    assert not {"secrets", "*"} & set(granted)
     assert binding["roleRef"] == {
         "apiGroup": "rbac.authorization.k8s.io",
         "kind": "Role",
