@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,20 @@ def workers(launched: Launched) -> set[int]:
     pid = launched.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     return {int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
+
+
+def answered(launched: Launched) -> float:
+    """v1 requests answered, as the metrics tell."""
+    page = ask(launched.http_port, "GET", "/metrics")[2].decode()
+    (count,) = re.findall(r'kubeline_requests_total\{code="200",[^}]*protocol="v1"[^}]*\} (\S+)', page)
+    return float(count)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_server_that_drains_is_not_ready_and_still_answers(tmp_path: Path) -> None:
@@ -87,16 +102,12 @@ def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(tmp_path: Path
     with launch(write_tiny_package(tmp_path / "package"), tmp_path, "--workers", "2") as launched:
         for _ in range(40):
             assert predict(launched.http_port)[0] == 200
+        wait_for(lambda: answered(launched) == 40)  # a request is counted after its answer is sent
         before = workers(launched)
         victim = min(before)
         os.kill(victim, signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        while len(now := workers(launched) - {victim}) < 2:
-            assert time.monotonic() < deadline, now
-            time.sleep(0.1)
-        page = ask(launched.http_port, "GET", "/metrics")[2].decode()
-        (answered,) = re.findall(r'kubeline_requests_total\{code="200",[^}]*protocol="v1"[^}]*\} (\S+)', page)
-        assert float(answered) == 40
+        wait_for(lambda: len(workers(launched) - {victim}) == 2)
+        assert answered(launched) == 40
         assert predict(launched.http_port)[0] == 200
 
 
@@ -107,10 +118,7 @@ def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path: Path
         assert len(started) == 2
         launched.process.kill()
         launched.process.wait()
-        deadline = time.monotonic() + 30
-        while any(Path(f"/proc/{pid}").exists() for pid in started):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started))
 
 
 def test_model_control_refuses_several_workers(tmp_path: Path) -> None:
