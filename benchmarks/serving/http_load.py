@@ -91,9 +91,10 @@ class Connection(asyncio.Protocol):
         if end < 0:
             return False
         self._head = self._received[: end + len(_END)].lower()
-        field = self._head.find(b"content-length:")
+        field = self._head.find(b"\r\ncontent-length:")  # Inference-Header-Content-Length is another one
         if field >= 0:
-            self._size = len(self._head) + int(self._head[field + 15 : self._head.find(b"\r", field)])
+            value = field + len(b"\r\ncontent-length:")
+            self._size = len(self._head) + int(self._head[value : self._head.find(b"\r", value)])
         elif b"\r\ntransfer-encoding: chunked" not in self._head:
             raise ValueError(f"the answer tells no length: {self._head!r}")
         return True
