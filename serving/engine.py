@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 _SLICE_SECONDS = 0.004  # of work between two looks at the connections
 _LONGEST_SLICE_SECONDS = 0.02
-_INLINE_BYTES = 128 * 1024  # larger requests go to a thread; this many take about a slice
+INLINE_BYTES = 128 * 1024  # larger requests go to a thread; this many take about a slice
 _SMOOTHING = 0.05  # weight of the newest request in the average time for one
 
 
@@ -55,11 +55,22 @@ class Limits:
 
 
 @dataclass(slots=True)
-class _Work(Generic[T]):
+class Work(Generic[T]):
+    """One request in the queue.
+
+    Attributes:
+        exchange: inputs, predictions and times are written into it.
+        parse: makes the inputs; a KubelineError refuses the request.
+        serialise: makes the answer.
+        done: is called with the answer, or with why there is none; must not raise.
+        abandoned: set it when nobody waits for the answer any more.
+    """
+
     exchange: Exchange
     parse: Callable[[], Inputs]
     serialise: Callable[[Predictions], T]
-    future: "asyncio.Future[T]"
+    done: Callable[[T | KubelineError], None]
+    abandoned: bool = False
 
 
 class Engine:
@@ -68,7 +79,7 @@ class Engine:
     def __init__(self, model: ServedModel, limits: Limits):
         self.model = model
         self._limits = limits
-        self._queue: deque[_Work[Any]] = deque()
+        self._queue: deque[Work[Any]] = deque()
         self._scheduled = False
         self._average_seconds = 0.0  # of one request in the queue
         self._worked_until = math.inf  # the end of the last slice, when it left something in the queue
@@ -103,17 +114,42 @@ class Engine:
         Raises:
             KubelineError: why the request is refused.
         """
-        if not self.model.ready:
-            raise Overloaded(f"model '{self.model.name}' is not loaded; load it, or try again later")
-        if size > _INLINE_BYTES:
+        if size > INLINE_BYTES:
+            self._check_ready()
             return await self._in_thread(exchange, parse, serialise)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def done(outcome: T | KubelineError) -> None:
+            if future.done():
+                return
+            if isinstance(outcome, KubelineError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        work = Work(exchange, parse, serialise, done)
+        self.submit(work)
+        try:
+            return await future
+        finally:
+            work.abandoned = True
+
+    def submit(self, work: Work[Any]) -> None:
+        """Queue a request of at most `INLINE_BYTES`; its `done` is called later, from the event loop.
+
+        Raises:
+            Overloaded: when the queue is full, or the model not loaded.
+        """
+        self._check_ready()
         if self.is_full:
             raise overloaded()
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Work(exchange, parse, serialise, future))
+        self._queue.append(work)
         if not self._scheduled or len(self._queue) == self._limits.batch_rows:
             self._schedule(self._limits.batch_wait_seconds if not self._scheduled else 0.0)
-        return await future
+
+    def _check_ready(self) -> None:
+        if not self.model.ready:
+            raise Overloaded(f"model '{self.model.name}' is not loaded; load it, or try again later")
 
     def close(self) -> None:
         """Wait for the threads."""
@@ -144,26 +180,26 @@ class Engine:
         if self._queue:
             self._schedule()
 
-    def _next_batch(self, now: float) -> list[_Work[Any]]:
+    def _next_batch(self, now: float) -> list[Work[Any]]:
         """The next requests to answer together, parsed; those that are refused are told so."""
-        batch: list[_Work[Any]] = []
+        batch: list[Work[Any]] = []
         rows = 0
         while self._queue:
             work = self._queue.popleft()
-            if work.future.done():  # the client is gone
+            if work.abandoned:
                 continue
             exchange = work.exchange
             exchange.queue_seconds = now - exchange.arrived
             if exchange.queue_seconds > self._limits.queue_seconds + self._limits.batch_wait_seconds:
-                work.future.set_exception(overloaded())
+                work.done(overloaded())
                 continue
             try:
                 _parse(work.exchange, work.parse)
             except KubelineError as error:
-                work.future.set_exception(error)
+                work.done(error)
                 continue
             except Exception as error:
-                work.future.set_exception(_broken(error))
+                work.done(_broken(error))
                 continue
             batch.append(work)
             rows += exchange.rows
@@ -171,21 +207,22 @@ class Engine:
                 break
         return batch
 
-    def _answer(self, batch: list[_Work[Any]]) -> None:
+    def _answer(self, batch: list[Work[Any]]) -> None:
         try:
             started = perf_counter()
             together = self.model.predict(_joined([work.exchange.inputs for work in batch]))
             seconds = perf_counter() - started
         except Exception as error:
             for work in batch:
-                work.future.set_exception(_broken(error))
+                work.done(_broken(error))
             return
         for work, predictions in zip(batch, _split(together, batch), strict=True):
             work.exchange.predict_seconds = seconds
             try:
-                work.future.set_result(_serialise(work.exchange, predictions, work.serialise))
+                answer = _serialise(work.exchange, predictions, work.serialise)
             except Exception as error:
-                work.future.set_exception(_broken(error))
+                answer = _broken(error)
+            work.done(answer)
 
     async def _in_thread(
         self, exchange: Exchange, parse: Callable[[], Inputs], serialise: Callable[[Predictions], T]
@@ -246,7 +283,7 @@ def _joined(inputs: Sequence[Inputs | None]) -> Inputs:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _split(together: Predictions, batch: Sequence[_Work[Any]]) -> list[Predictions]:
+def _split(together: Predictions, batch: Sequence[Work[Any]]) -> list[Predictions]:
     if len(batch) == 1:
         return [together]
     parts = []

@@ -1,11 +1,17 @@
 """HTTP connections: uvicorn's, with the head of a request limited in bytes and time, and errors in JSON."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from serving.answers import Answer
+from serving.engine import INLINE_BYTES, Work
+from serving.predictions import Headers, Route, headers_of
+
+_MOST_DIGITS = 9  # of a length
 _STATUS_LINES = {
     400: b"HTTP/1.1 400 Bad Request\r\n",
     408: b"HTTP/1.1 408 Request Timeout\r\n",
@@ -35,6 +41,11 @@ class _JoiningTransport:
             if self._flushing is None:
                 self._flushing = self._loop.call_soon(self._flush)
 
+    def write_whole(self, data: bytes) -> None:
+        """Write a whole answer."""
+        self._flush()
+        self._transport.write(data)
+
     def close(self) -> None:
         """Write what was kept back, then close."""
         self._flush()
@@ -50,6 +61,35 @@ class _JoiningTransport:
         return getattr(self._transport, name)
 
 
+class _Direct:
+    """A prediction request that is answered without ASGI; to uvicorn it looks like the cycle of a request.
+
+    uvicorn makes a task, an event and two messages for each request. For a single row that costs as much as the model.
+    """
+
+    message_event = asyncio.Event()  # nobody waits for it
+
+    def __init__(self, route: Route, headers: Headers, keep_alive: bool):
+        self.route = route
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.body = b""
+        self.response_complete = False
+        self.work: Work[Answer] | None = None
+        self._disconnected = False
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether the client has left."""
+        return self._disconnected
+
+    @disconnected.setter
+    def disconnected(self, value: bool) -> None:
+        self._disconnected = value
+        if self.work is not None:
+            self.work.abandoned = True
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One connection. uvicorn itself waits without end for a head, and keeps all that comes of it."""
 
@@ -61,11 +101,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._received = 0  # bytes of an unfinished head
         self._patience: asyncio.TimerHandle | None = None
-        self._turned_away: bytes | None = None  # the answer to a request that is not let in
+        self._direct: _Direct | None = None  # that is being read
+        self._longest = min(INLINE_BYTES, self.app.limits.body_bytes)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See :class:`asyncio.Protocol`."""
-        super().connection_made(_JoiningTransport(transport, self.loop))  # type: ignore[arg-type]
+        self._joining = _JoiningTransport(transport, self.loop)
+        super().connection_made(self._joining)  # type: ignore[arg-type]
         self._patience = self.loop.call_later(self.head_seconds, self._lose_patience)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -77,7 +119,11 @@ class HttpProtocol(HttpToolsProtocol):
         """See :class:`asyncio.Protocol`."""
         went_on = self._in_head
         super().data_received(data)
-        if not self._in_head or self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._direct is not None and self._patience is None:
+            self._patience = self.loop.call_later(self.app.limits.body_seconds, self._lose_patience)
+        if not self._in_head:
             return
         if went_on:  # the bytes before may be of another request
             self._received += len(data)
@@ -93,39 +139,63 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """All headers are there; the application limits what follows."""
+        """All headers are there: a prediction of usual size is answered here, anything else by the application."""
         self._in_head = False
-        if self._patience is not None:
-            self._stop_waiting()
-        if self._is_plain_post():
-            self._turned_away = self.app.turn_away(self.url, self.headers)
-        if self._turned_away is None:
+        self._stop_waiting()
+        direct = self._as_direct()
+        if direct is None:
             super().on_headers_complete()
+        else:
+            self._direct = self.cycle = direct  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body, which is thrown away when the request is not let in."""
-        if self._turned_away is None:
+        """A part of the body."""
+        if self._direct is None:
             super().on_body(body)
+        else:
+            self._direct.body += body
 
     def on_message_complete(self) -> None:
         """The request is there as a whole."""
-        if self._turned_away is None:
+        direct, self._direct = self._direct, None
+        if direct is None:
             super().on_message_complete()
             return
-        self.transport.write(self._turned_away)
-        self._turned_away = None
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._stop_waiting()
+        service = self.app.service
+        if service.is_full and not self.app.draining:
+            self._send(direct, *service.turn_away(direct.route, direct.headers))
+        else:
+            direct.work = service.submit(direct.route, direct.headers, direct.body, partial(self._send, direct))
 
-    def _is_plain_post(self) -> bool:
-        """Whether the request may be answered here: nothing is open before it, and the connection goes on after it."""
-        return (
-            (self.cycle is None or self.cycle.response_complete)
-            and self.parser.get_method() == b"POST"
-            and self.parser.should_keep_alive()
-            and self.parser.get_http_version() == "1.1"
-            and not self.expect_100_continue
-        )
+    def _as_direct(self) -> "_Direct | None":
+        """The request, when it is a prediction of usual size whose length is told, and none is before it."""
+        route = self.app.route_of(self.url)
+        if (
+            route is None
+            or self.parser.get_method() != b"POST"
+            or not (self.cycle is None or self.cycle.response_complete)
+            or self.parser.get_http_version() != "1.1"
+            or self.expect_100_continue
+        ):
+            return None
+        headers = headers_of(self.headers)
+        length = headers.get(b"content-length", b"")
+        if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > self._longest:
+            return None
+        if b"content-encoding" in headers or b"transfer-encoding" in headers or self.parser.should_upgrade():
+            return None
+        return _Direct(route, headers, self.parser.should_keep_alive())
+
+    def _send(self, direct: "_Direct", answer: Answer, request_id: str) -> None:
+        direct.response_complete = True
+        if direct.disconnected or self.transport.is_closing():
+            return
+        keep = direct.keep_alive and not self.app.draining
+        self._joining.write_whole(answer.as_http(request_id, not keep, self.server_state.default_headers))
+        if not keep:
+            self.transport.close()
+        self.on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """What came is not HTTP."""
@@ -140,6 +210,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._patience = None
         if self._in_head:
             self._refuse(408, f"the headers did not arrive within {self.head_seconds:g} s; send them faster")
+        elif self._direct is not None:
+            self._refuse(408, f"the request did not arrive within {self.app.limits.body_seconds:g} s; send it faster")
         else:  # nothing came at all
             self.transport.close()
 

@@ -24,6 +24,7 @@ from serving.logs import RequestLog
 from serving.metrics import ServerMetrics
 from serving.model import ServedModel
 from serving.options import Options, read_options
+from serving.predictions import PredictionService
 from serving.tracing import Tracing, collector
 from serving.v1 import V1
 from serving.v2 import V2
@@ -59,9 +60,8 @@ class Worker:
         v2 = V2(signature, self._model.name, self._model.version, options.max_rows)
         limits = RequestLimits(options.max_body_bytes, options.timeout_ms / 1000, model_control=options.model_control)
         self._grpc = GrpcServer(self._engine, v2, self._observers, limits)
-        self.application = Application(
-            self._engine, V1(signature, options.max_rows), v2, self._observers, metrics, limits, self._lifespan
-        )
+        service = PredictionService(self._engine, V1(signature, options.max_rows), v2, self._observers)
+        self.application = Application(self._model, service, v2, metrics, limits, self._lifespan)
 
     async def _lifespan(self, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
         """Start and stop with uvicorn (ASGI lifespan protocol)."""
