@@ -18,6 +18,7 @@ def register(
     tracking_uri: str = "",
     alias: str = "challenger",
     promote: bool = False,
+    outcome: str = "",
     experiment: str = "",
     pipeline_run: str = "",
     git_revision: str = "",
@@ -42,6 +43,8 @@ def register(
         alias: Alias that this version gets, away from the version that had it; empty for none. A version that is the
             champion does not become the challenger.
         promote: Also make this version the `champion`, in the place of the one that was.
+        outcome: Outcome of its `rollout`. With one, `promote` counts only when the version serves now: `promoted` or
+            `unchanged`. Register before the rollout without `promote`, and after it once more: the version is the same.
         experiment: MLflow experiment of the run. Empty: the name of the model.
         pipeline_run: Name or id of the pipeline run, kept as a tag.
         git_revision: Commit of the code, kept as a tag. Empty: the one in the package's manifest.
@@ -64,6 +67,7 @@ def register(
         tracking_uri=tracking_uri,
         alias=alias,
         promote=promote,
+        outcome=outcome,
         experiment=experiment,
         pipeline_run=pipeline_run,
         git_revision=git_revision,

@@ -8,6 +8,7 @@ from components.infra_validate.component import infra_validate
 from components.load.component import load
 from components.notify.component import notify
 from components.register.component import register
+from components.rollout.component import rollout
 from components.select.component import select
 from components.split.component import split
 from components.train.component import train
@@ -52,12 +53,15 @@ def training(
     cluster: str = "",
     service_account: str = "",
     overrides: dict = {},
+    plan: dict = {},
+    gateway: str = "",
 ):
     """Train a model on a table and bring it to serving when it is good enough.
 
     The candidates are trained side by side and the one with the best validation score goes on. It is evaluated on
     rows that no candidate saw, beside the champion on the same rows. Only when the verdict is `promote` is it checked
-    in the real model server, registered and deployed; each of these refuses a model without the blessings before it.
+    in the real model server, registered and rendered for KServe; each of these refuses a model without the blessings
+    before it. Where a cluster is given, it is rolled out there as a canary, and becomes the champion when it serves.
 
     Args:
         data: Where the table is: a path, folder, glob or URI (s3://, gs://, abfs://, http(s)://).
@@ -90,12 +94,14 @@ def training(
         no_champion: Verdict when there is no champion yet and the thresholds hold: 'promote' or 'hold'.
         max_latency_ms: Most time the model server may take for one row in 95 % of requests, in milliseconds.
         tracking_uri: MLflow tracking and registry; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
-        promote: Give the new version the alias 'champion' too.
+        promote: Give the new version the alias 'champion' too; on a cluster only when it serves there.
         namespace: Kubernetes namespace of the InferenceService.
         storage_uri: Where KServe reads the package from; empty means where it is now.
-        cluster: Where to apply the InferenceService: empty only renders it, 'in-cluster', or a kubeconfig path.
+        cluster: Where to roll out the InferenceService: empty only renders it, 'in-cluster', or a kubeconfig path.
         service_account: Service account of the predictor.
         overrides: Fields merged over the rendered InferenceService.
+        plan: What the rollout does, such as {"steps": [10, 50], "bake_seconds": 600}; docs/rollout.md has the fields.
+        gateway: Where the rollout reaches the candidate, with its host name as Host header; empty asks its own address.
     """
     told = with_channels(never_cached(notify(title=f"training {name}"))).set_display_name("Notify")
     with dsl.ExitHandler(told, name="training"):
@@ -155,27 +161,37 @@ def training(
             served = infra_validate(model=model, max_latency_ms=max_latency_ms).set_display_name("Try the model server")
             never_cached(served)
 
-            registered = register(
-                model=model,
-                evaluation=evaluated.outputs["blessing"],
-                infra_validation=served.outputs["blessing"],
-                name=name,
-                tracking_uri=tracking_uri,
-                promote=promote,
-                pipeline_run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-            ).set_display_name("Register")
+            checked = {
+                "model": model,
+                "evaluation": evaluated.outputs["blessing"],
+                "infra_validation": served.outputs["blessing"],
+            }
+            filed = {"name": name, "tracking_uri": tracking_uri, "pipeline_run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
+            registered = register(**checked, **filed).set_display_name("Register")
             retried(never_cached(registered))
 
-            deployed = deploy(
-                model=model,
-                evaluation=evaluated.outputs["blessing"],
-                infra_validation=served.outputs["blessing"],
+            rendered = deploy(
+                **checked,
                 name=name,
                 namespace=namespace,
                 storage_uri=storage_uri,
-                cluster=cluster,
                 service_account=service_account,
                 overrides=overrides,
                 registered_model=registered.outputs["uri"],
-            ).set_display_name("Deploy")
-            retried(never_cached(deployed))
+            ).set_display_name("Render the InferenceService")
+            never_cached(rendered)
+
+            with dsl.If(cluster == "", name="nothing-serves"):
+                champion = register(**checked, **filed, alias="", promote=promote).set_display_name("Make champion")
+                retried(never_cached(champion.after(rendered)))
+
+            with dsl.Else(name="on-the-cluster"):
+                rolled = rollout(
+                    model=model, manifest=rendered.outputs["manifest"], cluster=cluster, plan=plan, gateway=gateway
+                ).set_display_name("Roll out")
+                retried(never_cached(rolled))
+
+                champion = register(
+                    **checked, **filed, alias="", promote=promote, outcome=rolled.outputs["Output"]
+                ).set_display_name("Make champion when it serves")
+                retried(never_cached(champion))

@@ -61,8 +61,8 @@ def _show(console: Console, result: Run, made: Sequence[Output]) -> None:
             table.add_row(output.task, output.name, output.kind, escape(output.facts(most=5)))
     console.print(table)
     for output in made:
-        if verdict := output.metadata.get("verdict"):
-            console.print(f"[bold]{output.task}: {verdict}[/]", soft_wrap=True)
+        if output.verdict:
+            console.print(f"[bold]{output.task}: {output.verdict}[/]", soft_wrap=True)
             for reason in output.reasons():
                 console.print(f"  - {escape(reason)}", soft_wrap=True)
     if not result.succeeded:

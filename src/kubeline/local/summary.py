@@ -22,6 +22,10 @@ _TONES: dict[str, reports.Tone] = {
     "drift": "bad",
     "inconclusive": "warn",
     "insufficient_data": "warn",
+    "promoted": "good",
+    "unchanged": "good",
+    "held": "warn",
+    "rolled_back": "bad",
 }
 
 
@@ -46,15 +50,20 @@ class Output:
         plain = [f"{key} {_short(value)}" for key, value in pairs if not isinstance(value, (dict, list))]
         return ", ".join(plain[:most] + (["…"] if len(plain) > most else []))
 
+    @property
+    def verdict(self) -> str:
+        """What a check decided, or how a rollout ended; empty for other artifacts."""
+        return str(self.metadata.get("verdict") or self.metadata.get("outcome") or "")
+
     def reasons(self) -> list[str]:
         """The reasons given for a verdict, where the artifact is a JSON document with reasons."""
-        if "verdict" not in self.metadata:
+        if not self.verdict:
             return []
         try:
             document = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return []
-        return [str(reason) for reason in document.get("reasons", [])]
+        return [str(reason) for reason in document.get("reasons", [document.get("reason")]) if reason]
 
 
 def outputs(run: Run, pipeline: Path) -> list[Output]:
@@ -70,9 +79,9 @@ def write_page(run: Run, made: Sequence[Output]) -> Path:
     word, tone = ("succeeded", "good") if run.succeeded else ("failed", "bad")
     page.add("Run", reports.verdict(word, tone, [run.reason] if run.reason else []), _link(run, run.log, "log"))  # type: ignore[arg-type]
     for output in made:
-        if verdict := output.metadata.get("verdict"):
-            tone = _TONES.get(verdict, "plain")
-            page.add(f"{output.task}: {output.name}", reports.verdict(verdict, tone, output.reasons()))
+        if output.verdict:
+            word, tone = output.verdict.replace("_", " "), _TONES.get(output.verdict, "plain")
+            page.add(f"{output.task}: {output.name}", reports.verdict(word, tone, output.reasons()))
     pages = [(output, file) for output in made if (file := _readable(run, output))]
     page.add("Reports", reports.table(["step", "report"], [[o.task, _link(run, f, o.name)] for o, f in pages]))
     rows = [[o.task, _link(run, o.path, o.name) if o.path.exists() else o.name, o.kind, o.facts()] for o in made]

@@ -24,6 +24,7 @@ from kubeline.registry.opening import open_registry
 
 logger = logging.getLogger(__name__)
 
+_SERVING = {"", "promoted", "unchanged"}  # outcomes of a rollout; empty: there was none
 _REASONS = 1_000  # characters of a verdict's reasons that are kept as a tag
 
 
@@ -45,6 +46,7 @@ def run(
     tracking_uri: str = "",
     alias: str = CHALLENGER,
     promote: bool = False,
+    outcome: str = "",
     experiment: str = "",
     pipeline_run: str = "",
     git_revision: str = "",
@@ -61,6 +63,9 @@ def run(
         check_alias(alias)
     if alias == CHAMPION and not promote:
         raise UserError("the alias 'champion' was given; a version becomes the champion by promote=True")
+    if promote and outcome not in _SERVING:
+        logger.info("the rollout ended as %s: the champion stays the one that serves", outcome)
+        promote = False
     package = ModelPackage.open(model.path)
     blessings = [
         require(evaluation, "evaluation", package.digest),
