@@ -40,8 +40,11 @@ class Answer:
 
     def as_http(self, request_id: str, close: bool, more: Pairs = ()) -> bytes:
         """The whole response, HTTP/1.1, with `more` headers in front."""
-        lines = [name + b": " + value for name, value in (*more, *self.all_headers(request_id, close))]
-        return _STATUS_LINES[self.status] + b"\r\n".join([*lines, b"", self.body])
+        parts = [_STATUS_LINES[self.status]]
+        for name, value in (*more, *self.all_headers(request_id, close)):
+            parts += (name, b": ", value, b"\r\n")
+        parts += (b"\r\n", self.body)
+        return b"".join(parts)
 
 
 def refusal(error: KubelineError) -> Answer:

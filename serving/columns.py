@@ -25,6 +25,7 @@ _EXPECTED = {
     "category": "text",
     "datetime": "dates or times as ISO 8601 text",
 }
+_LARGEST = float(np.finfo(np.float32).max)
 _SHOWN = 60  # characters of a refused value that an error repeats
 
 
@@ -66,10 +67,15 @@ class Encoder:
 
     def _numbers(self, columns: list[Values], rows: int) -> Array:
         """Columns of numbers as float32, shape (columns, rows, 1)."""
+        if rows == 1 and not self._booleans:
+            block = _one_row(columns)
+            if block is not None:
+                return block
         if any(isinstance(values, np.ndarray) for values in columns):
             wide = np.array([self._wide(place, values) for place, values in enumerate(columns)])
         else:
-            wide = np.frombuffer(self._joined(columns, rows)).reshape(len(columns), rows)
+            parts = [self._doubles(place, values) for place, values in enumerate(columns)]
+            wide = np.frombuffer(b"".join(parts)).reshape(len(columns), rows)
         with np.errstate(over="ignore"):  # what is too large for float32 is told as infinite below
             block = wide.astype(np.float32)
         if np.isinf(block).any():
@@ -84,15 +90,6 @@ class Encoder:
                 row = int(wrong.argmax())
                 raise _refusal(self._feature(place), row, columns[place][row])
         return block[:, :, None]
-
-    def _joined(self, columns: list[Values], rows: int) -> "array[float] | bytes":
-        """The numbers of all columns, one column after the other."""
-        if rows == 1:  # one call for all then takes a quarter of the time
-            try:
-                return array("d", [values[0] for values in columns])
-            except (TypeError, OverflowError):  # something is missing, or wrong
-                pass
-        return b"".join([self._doubles(place, values) for place, values in enumerate(columns)])
 
     def _wide(self, place: int, values: Values) -> Array:
         if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
@@ -120,6 +117,18 @@ class Encoder:
 
     def _feature(self, place: int) -> Feature:
         return self.features[self._block[place]]
+
+
+def _one_row(columns: list[Values]) -> Array | None:
+    """The same for a single row, in half the time; None when something in it needs a closer look."""
+    try:
+        doubles = array("d", [math.nan if values[0] is None else values[0] for values in columns])
+    except (TypeError, OverflowError):
+        return None
+    # a NaN makes these comparisons false, or is left out of them: neither lets a large number pass
+    if min(doubles) >= -_LARGEST and max(doubles) <= _LARGEST:
+        return np.array(doubles, dtype=np.float32)[:, None, None]
+    return None
 
 
 def _categories(feature: Feature, values: Values) -> Array:

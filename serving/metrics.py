@@ -1,7 +1,6 @@
 """Prometheus metrics of the served model; docs/monitoring.md lists them."""
 
 import math
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from prometheus_client.utils import floatToGoString
 
 from kubeline.model_package import ModelPackage, Predictions
 from kubeline.model_package.signature import MISSING_CATEGORY
-from serving.counters import Numbers, SharedCounters
+from serving.counters import SharedCounters
 from serving.exchange import Array, Exchange, Inputs, ProtocolName
 
 PayloadOutcome = Literal["written", "dropped", "failed", "sampled_out"]
@@ -98,44 +97,48 @@ class ServerMetrics:
         size = layout.size - SharedCounters.gauge(1)
         self._counters = SharedCounters(1, size, folder, name=package.digest[:12])
         self._values = self._counters.values
-        self._uncounted: list[tuple[Inputs, Predictions]] = []
+        self._uncounted: list[Exchange] = []
         self._uncounted_rows = 0
         self._registry = CollectorRegistry()
         self._registry.register(_Collected(self))
 
     def record(self, exchange: Exchange) -> None:
-        """Count an exchange: its status, and when it was answered its durations, rows, inputs and predictions."""
-        values = self._values
-        values[_QUEUE_LENGTH] = self._queue_length()
-        values[self._requests[exchange.protocol] + exchange.status] += 1
-        inputs, predictions = exchange.inputs, exchange.predictions
-        if exchange.status != 200 or inputs is None or predictions is None:
-            return
-        self._duration.add(values, _PROTOCOLS.index(exchange.protocol), exchange.total_seconds)
-        phase = self._phase
-        phase.add(values, 0, exchange.queue_seconds)
-        phase.add(values, 1, exchange.parse_seconds)
-        phase.add(values, 2, exchange.predict_seconds)
-        phase.add(values, 3, exchange.serialise_seconds)
-        values[self._rows] += exchange.rows
-        if exchange.rows:
-            self._uncounted.append((inputs, predictions))
-            self._uncounted_rows += exchange.rows
-            if len(self._uncounted) >= _MOST_UNCOUNTED or self._uncounted_rows >= _MOST_UNCOUNTED_ROWS:
-                self.flush()
+        """Count an exchange, now or with the next ones: counting many together is much faster."""
+        self._uncounted.append(exchange)
+        self._uncounted_rows += exchange.rows
+        if len(self._uncounted) >= _MOST_UNCOUNTED or self._uncounted_rows >= _MOST_UNCOUNTED_ROWS:
+            self.flush()
 
     def flush(self) -> None:
-        """Count the inputs and predictions of the latest exchanges, which are counted together: that is much faster.
+        """Count what was recorded: statuses, and of answered requests durations, rows, inputs and predictions.
 
         To be called in the thread that records, before a page and a few times a second.
         """
-        if not self._uncounted:
-            return
-        found, rows = self._uncounted, self._uncounted_rows
-        self._uncounted, self._uncounted_rows = [], 0
-        self._count_predictions([predictions for _, predictions in found])
-        self._count_missing_numbers([inputs for inputs, _ in found], rows)
-        self._count_categories([inputs for inputs, _ in found], rows)
+        self._values[_QUEUE_LENGTH] = self._queue_length()
+        found, self._uncounted, self._uncounted_rows = self._uncounted, [], 0
+        for (protocol, status), count in Counter((each.protocol, each.status) for each in found).items():
+            self._values[self._requests[protocol] + status] += count
+        answered = [each for each in found if each.status == 200 and each.inputs is not None and each.predictions]
+        if answered:
+            self._count_durations(answered)
+        filled = [each for each in answered if each.rows]
+        if filled:
+            rows = sum(each.rows for each in filled)
+            inputs = [each.inputs for each in filled if each.inputs is not None]
+            self._values[self._rows] += rows
+            self._count_predictions([each.predictions for each in filled if each.predictions is not None])
+            self._count_missing_numbers(inputs, rows)
+            self._count_categories(inputs, rows)
+
+    def _count_durations(self, answered: list[Exchange]) -> None:
+        array = self._counters.array
+        phases = [
+            (each.queue_seconds, each.parse_seconds, each.predict_seconds, each.serialise_seconds) for each in answered
+        ]
+        self._phase.add_columns(array, np.array(phases))
+        for series, protocol in enumerate(_PROTOCOLS):
+            if totals := [each.total_seconds for each in answered if each.protocol == protocol]:
+                self._duration.add_column(array, np.array(totals), series)
 
     def watch_queue(self, length: Callable[[], int]) -> None:
         """Tell how many requests wait in this worker: asked at every exchange and at every page."""
@@ -284,19 +287,18 @@ class _Histogram:
         self._sums = layout.take(len(self._series))
         self._first_bins = np.arange(len(self._series)) * self._bins
 
-    def add(self, values: Numbers, series: int, value: float) -> None:
-        """Count one value, in the bin whose bound is not below it."""
-        values[self._counts + series * self._bins + bisect_left(self._bounds, value)] += 1
-        values[self._sums + series] += value
+    def add_column(self, array: Array, column: Array, series: int = 0) -> None:
+        """Count the values of one series, each in the bin whose bound is not below it.
 
-    def add_column(self, array: Array, column: Array) -> None:
-        """Count the values of the only series. NaN is in the last bin; what is not finite is in no sum."""
+        NaN is in the last bin; what is not finite is in no sum.
+        """
         bins = self._edges.searchsorted(column)
-        array[self._counts : self._counts + self._bins] += np.bincount(bins, minlength=self._bins)
+        start = self._counts + series * self._bins
+        array[start : start + self._bins] += np.bincount(bins, minlength=self._bins)
         total = float(column.sum(dtype=np.float64))
         if not math.isfinite(total):
             total = float(column[np.isfinite(column)].sum(dtype=np.float64))
-        array[self._sums] += total
+        array[self._sums + series] += total
 
     def add_columns(self, array: Array, columns: Array) -> None:
         """Count finite values of shape (rows, series)."""

@@ -329,6 +329,8 @@ def test_any_worker_reports_for_all(package: ModelPackage, folder: Path) -> None
     second = ServerMetrics("tiny", package, folder)
     first.record(answered(package))
     second.record(answered(package))
+    first.flush()
+    second.flush()
     assert Page(first)("kubeline_rows_total") == Page(second)("kubeline_rows_total") == 2 * len(ROWS)
 
 
