@@ -1,19 +1,30 @@
-"""The main job of Kubeline on real data, with no cluster: ``make demo``.
+"""The main job, end to end, on real data, with no cluster: ``make demo``.
 
-Trains on the flights of January to September 2013, evaluates on October to December, checks the model in the real
-model server, registers it, renders its InferenceService, and checks each later month for drift.
+A model is served and has users. A better one is trained on the flights of January to September, evaluated on October to
+December, and becomes the served one step by step. Each later month is checked for drift. In the end a bad model comes.
 """
 
+import shutil
 import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 
+from examples.flights import canary
+from examples.flights.canary import VERSION_DIGITS, Watch
+from examples.flights.page import write_page
 from examples.flights.prepare import prepare
+from examples.flights.traffic import Traffic
 from kubeline.cli import main as kubeline
+from kubeline.local import kserve
+from kubeline.local.kserve import LocalKServe
+from kubeline.local.summary import write_overview
 
 HERE = Path(__file__).parent
+RUNS = Path("runs")
+WORK = RUNS / "demo"
 LATER_MONTHS = (10, 11, 12)
 
 
@@ -23,15 +34,69 @@ def main() -> int:
     started = time.monotonic()
     months = prepare()
     console.print(f"[bold]data[/]\n  {len(months)} months of flights in {months[0].parent}", soft_wrap=True)
-    if code := kubeline(["run", "training", "--params", str(HERE / "training.yaml")]):
+    shutil.rmtree(WORK, ignore_errors=True)
+    try:
+        with kserve.start(WORK / "kserve") as cluster:
+            code = _serve_and_replace(console, cluster, months)
+    except KeyboardInterrupt:
+        return 130
+    if code:
         return code
+    write_overview(RUNS)
+    console.print(f"\n[bold green]done[/] in {time.monotonic() - started:.0f} s; every page: runs/index.html")
+    return 0
+
+
+def _serve_and_replace(console: Console, cluster: LocalKServe, months: list[Path]) -> int:
+    console.print("\n[bold]an earlier model is served[/]: trained on January to June, on an embedded KServe")
+    earlier = canary.earlier_model(months, WORK / "earlier")
+    record = canary.deploy(cluster, earlier, strategy="blue-green", bootstrap="direct")
+    names = {earlier.digest[:VERSION_DIGITS]: "earlier"}
+    console.print(f"  {record.outcome}: {record.reason}")
+    later = pd.concat([pd.read_parquet(months[month - 1]) for month in LATER_MONTHS]).sample(20_000, random_state=0)
+    with Traffic(cluster.gateway_url, canary.host(cluster), canary.NAME, earlier.signature, later) as traffic:
+        code = _good(console, cluster, traffic, names) or _drift(console, months)
+        if code:
+            return code
+        _bad(console, cluster, traffic, names, months)
+    console.print(f"\n[bold]{len(traffic.answers):,} requests, {traffic.failed} failed[/]")
+    return 0
+
+
+def _good(console: Console, cluster: LocalKServe, traffic: Traffic, names: dict[str, str]) -> int:
+    console.print("\n[bold]a better model[/]: the pipeline trains it, and gives it more of the users step by step")
+    where = [f"cluster={cluster.kubeconfig}", f"gateway={cluster.gateway_url}"]
+    settings = [word for one in where for word in ("--set", one)]
+    with Watch(cluster, traffic, names) as watch:
+        code = kubeline(["run", "training", "--params", str(HERE / "training.yaml"), *settings])
+    _show(console, "the better model", watch, traffic, names)
+    return code
+
+
+def _drift(console: Console, months: list[Path]) -> int:
     for month in LATER_MONTHS:
         console.print(f"\n[bold]drift of 2013-{month:02d} against the training data[/]")
         window = f"data={months[month - 1]}"
         if code := kubeline(["run", "monitoring", "--params", str(HERE / "monitoring.yaml"), "--set", window]):
             return code
-    console.print(f"\n[bold green]done[/] in {time.monotonic() - started:.0f} s; every page: runs/index.html")
     return 0
+
+
+def _bad(console: Console, cluster: LocalKServe, traffic: Traffic, names: dict[str, str], months: list[Path]) -> None:
+    console.print("\n[bold]a bad model[/]: wrong and slow, and brought past every check before the rollout")
+    bad = canary.bad_model(months, WORK / "bad")
+    with Watch(cluster, traffic, names) as watch:
+        canary.deploy(cluster, bad)
+    _show(console, "a bad model", watch, traffic, names)
+
+
+def _show(console: Console, title: str, watch: Watch, traffic: Traffic, names: dict[str, str]) -> None:
+    """Write the page of a rollout; from now on its model has its name."""
+    if watch.record is None:
+        return
+    names[watch.record.digest[:VERSION_DIGITS]] = title.rpartition("the ")[2]
+    page = write_page(RUNS, title, watch.record, watch.moments, traffic.answers, names)
+    console.print(f"  {watch.record.outcome}: {watch.record.reason}\npage  {page}", soft_wrap=True)
 
 
 if __name__ == "__main__":

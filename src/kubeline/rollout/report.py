@@ -1,7 +1,10 @@
 """The report of a rollout, for people: what was decided and why, and who had how much traffic when."""
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
+
+from markupsafe import Markup
 
 from kubeline.artifacts import Artifact
 from kubeline.reports import Report, Tone, facts, figure, table, text, verdict
@@ -20,11 +23,23 @@ _WORDS = {"rolled_back": "rolled back", "": "going on"}
 
 def write_report(report: Artifact, record: Record) -> None:
     """Write the HTML page."""
+    page_of(record).write(report.path)
+
+
+def page_of(record: Record, seen: Sequence[Markup] = ()) -> Report:
+    """The page.
+
+    Args:
+        record: of the rollout.
+        seen: what clients saw of it, where somebody has counted that.
+    """
     page = Report(f"Rollout of {record.name}", f"package {record.digest[:12]} to namespace {record.namespace}")
     word = _WORDS.get(record.outcome, record.outcome)
     page.add("Decision", verdict(word, _TONES.get(record.outcome, "plain"), [record.reason] if record.reason else []))
     shares = [(event.time, event.share) for event in record.timeline if event.share is not None]
-    if len(shares) > 1:
+    if seen:
+        page.add("What clients saw", *seen)
+    elif len(shares) > 1:
         page.add("Traffic", _traffic(shares))
     page.add("The rollout", facts(_facts(record)))
     if record.smoke:
@@ -36,7 +51,7 @@ def write_report(report: Artifact, record: Record) -> None:
             f"Look {number}, at {look['share']} %: {look['outcome']}", text(str(look["sentence"])), *_findings(look)
         )
     page.add("What happened", _timeline(record))
-    page.write(report.path)
+    return page
 
 
 def _facts(record: Record) -> dict[str, Any]:

@@ -1,0 +1,152 @@
+"""Models on a service with users: what the demo deploys, watches and shows."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import yaml
+from kfp import dsl
+from rich.console import Console
+from rich.markup import escape
+
+from examples.flights.traffic import Traffic
+from kubeline.artifacts import publish
+from kubeline.data.dataset import write_dataset
+from kubeline.errors import KubelineError
+from kubeline.local.kserve import LocalKServe
+from kubeline.model_package import ModelPackage
+from kubeline.rollout.client import Cluster
+from kubeline.rollout.inference_service import Service, render
+from kubeline.rollout.plan import Plan
+from kubeline.rollout.record import Record, Records, State
+from kubeline.rollout.rollout import roll_out
+from kubeline.training import train
+
+NAME, NAMESPACE = "flights", "default"
+PLAN = yaml.safe_load((Path(__file__).parent / "training.yaml").read_text(encoding="utf-8"))["plan"]
+VERSION_DIGITS = 12  # of the package digest, as the model server tells its version
+
+_QUIET = ("begun by", "the step ", "the candidate is given", "the candidate is added", "the specification is")
+_POLL_SECONDS = 0.2
+_AFTERWARDS_SECONDS = 1.5  # that users are still watched when a rollout is over
+
+
+def earlier_model(months: list[Path], folder: Path) -> ModelPackage:
+    """The model of half a year before: trained on January to June."""
+    table = pd.concat([pd.read_parquet(month) for month in months[:6]], ignore_index=True)
+    return _train(table, folder, max_iter=200)
+
+
+def bad_model(months: list[Path], folder: Path) -> ModelPackage:
+    """A model that is wrong and slow: thousands of trees that have learned shuffled answers by heart."""
+    table = pd.concat([pd.read_parquet(month) for month in months[:9]], ignore_index=True)
+    table = table.sample(8_000, random_state=0).sort_values("departure", ignore_index=True)
+    table["late"] = np.random.default_rng(0).permutation(table["late"])
+    return _train(table, folder, max_iter=1_500, max_leaf_nodes=63)
+
+
+def _train(table: pd.DataFrame, folder: Path, **params: Any) -> ModelPackage:
+    data = dsl.Dataset(uri=str(folder / "data"), metadata={})
+    rows = pa.Table.from_pandas(table, preserve_index=False)
+    with publish(data.path) as path:
+        write_dataset(data, rows.schema, rows.to_batches(), path, source="examples/flights")
+    model = dsl.Model(uri=str(folder / "model"), metadata={})
+    metrics = dsl.Metrics(uri=str(folder / "metrics"), metadata={})
+    report = dsl.HTML(uri=str(folder / "report.html"), metadata={})
+    train.run(data, model, metrics, report, target="late", params=params, time_column="departure")
+    return ModelPackage.open(model.path)
+
+
+def deploy(kserve: LocalKServe, package: ModelPackage, **plan: Any) -> Record:
+    """Roll a package out as it is: nobody asks here whether it was blessed, as the component `deploy` does."""
+    uri = Path(package.path).absolute().as_uri()
+    manifest = render(Service(NAME, NAMESPACE, storage_uri=uri, package_digest=package.digest))
+    cluster = Cluster.connect(str(kserve.kubeconfig))
+    return roll_out(cluster, manifest, Plan.read({**PLAN, **plan}), package, kserve.gateway_url)
+
+
+def host(kserve: LocalKServe) -> str:
+    """What users call the service."""
+    service = Cluster.connect(str(kserve.kubeconfig)).read(NAMESPACE, NAME) or {}
+    return str(urlsplit(service["status"]["url"]).netloc)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The rollout at one time (Unix seconds): share of the candidate that is planned and that the routes have, in %."""
+
+    time: float
+    planned: int
+    observed: int
+
+
+class Watch:
+    """Follows the next rollout of the service from its record, and tells each decision with what users saw till then.
+
+    Args:
+        kserve: where.
+        traffic: the users.
+        names: of the models by version; others are new.
+    """
+
+    def __init__(self, kserve: LocalKServe, traffic: Traffic, names: Mapping[str, str]) -> None:
+        self.moments: list[Moment] = []
+        self.record: Record | None = None
+        self._records = Records(Cluster.connect(str(kserve.kubeconfig)), NAMESPACE, NAME)
+        kept = self._records.read()
+        self._before = kept.record.rollout_id if kept else ""
+        self._traffic, self._names = traffic, names
+        self._told = 0
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and self._thread.is_alive():
+            time.sleep(_AFTERWARDS_SECONDS)
+        self._ending.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        while not self._ending.wait(_POLL_SECONDS):
+            try:
+                kept = self._records.read()
+            except KubelineError:  # the next look may succeed
+                continue
+            if kept is None or kept.record.rollout_id == self._before:
+                continue
+            self.record = kept.record
+            shares = [event.share for event in self.record.timeline if event.share is not None]
+            self.moments.append(Moment(time.time(), planned(self.record), shares[-1] if shares else 0))
+            for event in self.record.timeline[self._told :]:
+                if not event.sentence.startswith(_QUIET):
+                    self._tell(self.record, event.state, event.sentence)
+            self._told = len(self.record.timeline)
+
+    def _tell(self, record: Record, state: State, sentence: str) -> None:
+        counts = self._traffic.by_version(since=record.timeline[0].time)
+        seen = ", ".join(f"{n:,} {self._names.get(version, 'new')}" for version, n in counts.items())
+        told = f"  {planned(record):>3} %  {state.value:<11} {sentence[:96]:<96}  {seen}, {self._traffic.failed} failed"
+        Console(highlight=False).print(escape(told), soft_wrap=True)
+
+
+def planned(record: Record) -> int:
+    """Share that the candidate should have in this state, in %."""
+    if record.stable is None or record.state in {State.FILL, State.PROMOTE, State.VERIFY, State.DONE}:
+        return 100
+    shares = Plan.read(record.plan).shares
+    watched = record.state in {State.SHIFT, State.BAKE, State.JUDGE, State.APPROVAL}
+    return shares[min(record.step, len(shares) - 1)] if watched and shares else 0

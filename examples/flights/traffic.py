@@ -1,0 +1,132 @@
+"""Users of the served model: they ask about flights of October to December, at a steady rate, through the gateway."""
+
+import http.client
+import json
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from kubeline.model_package import Signature
+
+ROWS = 8  # flights in a request, as a page of search results has them
+RATE = 160.0  # requests a second, of all connections together
+CONNECTIONS = 2
+_TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request and what came of it.
+
+    Attributes:
+        time: Unix seconds of the request.
+        version: of the model that answered; empty when none did.
+        seconds: until the answer was read.
+        late: whether each flight was late in the end.
+        probability: of being late, as answered.
+        failure: why there is no answer.
+    """
+
+    time: float
+    version: str
+    seconds: float
+    late: tuple[bool, ...] = ()
+    probability: tuple[float, ...] = ()
+    failure: str = ""
+
+
+class Traffic:
+    """Asks from start to end of the block; every answer is kept.
+
+    Args:
+        gateway: address that requests go to.
+        host: of the InferenceService, as their Host header.
+        model: name of the model.
+        signature: columns of the model.
+        flights: rows to ask about, with the column `late`; again from the first one after the last.
+    """
+
+    def __init__(self, gateway: str, host: str, model: str, signature: Signature, flights: pd.DataFrame) -> None:
+        self.answers: list[Answer] = []
+        self._gateway = urlsplit(gateway)
+        self._headers = {"Host": host, "Content-Type": "application/json"}
+        self._path = f"/v2/models/{model}/infer"
+        parts = [flights.iloc[at : at + ROWS] for at in range(0, len(flights) - ROWS + 1, ROWS)]
+        self._questions = [(_body(part, signature), tuple(map(bool, part["late"]))) for part in parts]
+        self._ending = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(CONNECTIONS)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        for thread in self._threads:
+            thread.join(_TIMEOUT_SECONDS)
+
+    @property
+    def failed(self) -> int:
+        """Requests without an answer."""
+        return sum(bool(answer.failure) for answer in list(self.answers))
+
+    def by_version(self, since: float = 0.0) -> dict[str, int]:
+        """Answered requests of each version."""
+        counts: dict[str, int] = {}
+        for answer in list(self.answers):
+            if answer.version and answer.time >= since:
+                counts[answer.version] = counts.get(answer.version, 0) + 1
+        return counts
+
+    def _ask(self, number: int) -> None:
+        connection = http.client.HTTPConnection(
+            str(self._gateway.hostname), self._gateway.port, timeout=_TIMEOUT_SECONDS
+        )
+        due, asked = time.monotonic(), number
+        while not self._ending.wait(max(0.0, due - time.monotonic())):
+            self.answers.append(self._one(connection, *self._questions[asked % len(self._questions)]))
+            asked += CONNECTIONS
+            due = max(
+                due + CONNECTIONS / RATE, time.monotonic() - 1.0
+            )  # what a pause of the machine held up is not made up for
+        connection.close()
+
+    def _one(self, connection: http.client.HTTPConnection, body: bytes, late: tuple[bool, ...]) -> Answer:
+        now, begun = time.time(), time.perf_counter()
+        try:
+            connection.request("POST", self._path, body, self._headers)
+            response = connection.getresponse()
+            text = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            return Answer(now, "", time.perf_counter() - begun, failure=f"{type(error).__name__}: {error}")
+        seconds = time.perf_counter() - begun
+        if response.status != 200:
+            return Answer(now, "", seconds, failure=f"{response.status}: {text[:200].decode(errors='replace')}")
+        told = json.loads(text)
+        found = next(output["data"] for output in told["outputs"] if output["name"] == "probability")
+        return Answer(now, told["model_version"], seconds, late, tuple(found[1::2]))  # False and True take turns
+
+
+def _body(flights: pd.DataFrame, signature: Signature) -> bytes:
+    """A request of the Open Inference Protocol: one tensor for each column; a missing number is null."""
+    inputs: list[dict[str, Any]] = []
+    for feature in signature.features:
+        text = feature.kind == "category"
+        column = flights[feature.name]
+        values = (
+            column.fillna("").astype(str) if text else column.astype(float).astype(object).where(column.notna(), None)
+        )
+        datatype = "BYTES" if text else "FP64"
+        inputs.append({"name": feature.name, "shape": [len(flights), 1], "datatype": datatype, "data": [*values]})
+    return json.dumps({"inputs": inputs}).encode()
