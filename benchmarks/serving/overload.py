@@ -30,7 +30,7 @@ CAPACITY, STORM = 8, 64  # connections of the closed loops
 ROWS = {1: 64, 100: 8}  # rows of a request, and how many different requests
 CONNECTIONS = {1: 1500, 100: 300}  # of the open loop: more than the server's queue holds
 LIVENESS_GOAL_MS = 50.0
-QUEUE_MS = 50.0  # the server's --max_queue_ms
+QUEUE_MS = 100.0  # the server's --max_queue_ms
 _WARM_UP_SECONDS = 2.0
 
 
