@@ -49,6 +49,7 @@ class Worker:
         self._options = options
         threads = options.onnx_threads or max(1, usable_cpus() // options.workers)
         self._model = ServedModel(options.model_name, options.model_dir, threads, options.package_digest)
+        logger.info("ONNX Runtime threads for one prediction: %d", threads)
         self._engine = Engine(self._model, _engine_limits(options))
         folder = os.environ.get(METRICS_FOLDER)
         self._metrics = metrics = ServerMetrics(
