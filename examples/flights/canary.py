@@ -1,5 +1,7 @@
 """Models on a service with users: what the demo deploys, watches and shows."""
 
+import re
+import textwrap
 import threading
 import time
 from collections.abc import Mapping
@@ -26,7 +28,7 @@ from kubeline.model_package import ModelPackage
 from kubeline.rollout.client import Cluster
 from kubeline.rollout.inference_service import Service, render
 from kubeline.rollout.plan import Plan
-from kubeline.rollout.record import Record, Records, State
+from kubeline.rollout.record import Event, Record, Records, State
 from kubeline.rollout.rollout import roll_out
 from kubeline.training import train
 
@@ -34,7 +36,9 @@ NAME, NAMESPACE = "flights", "default"
 PLAN = yaml.safe_load((Path(__file__).parent / "training.yaml").read_text(encoding="utf-8"))["plan"]
 VERSION_DIGITS = 12  # of the package digest, as the model server tells its version
 
-_QUIET = ("begun by", "the step ", "the candidate is given", "the candidate is added", "the specification is")
+# lines of a timeline that tell no decision
+_QUIET = re.compile(r"begun by|the step |the restored |the spec|the candidate (is|takes|leaves|answers)")
+_WIDTH = 100  # of a decision on the terminal
 _POLL_SECONDS = 0.2
 _AFTERWARDS_SECONDS = 1.5  # that users are still watched when a rollout is over
 
@@ -48,7 +52,7 @@ def earlier_model(months: list[Path], folder: Path) -> ModelPackage:
 def bad_model(months: list[Path], folder: Path) -> ModelPackage:
     """A model that is wrong and slow: thousands of trees that have learned shuffled answers by heart."""
     table = pd.concat([pd.read_parquet(month) for month in months[:9]], ignore_index=True)
-    table = table.sample(8_000, random_state=0).sort_values("departure", ignore_index=True)
+    table = table.sample(min(8_000, len(table)), random_state=0).sort_values("departure", ignore_index=True)
     table["late"] = np.random.default_rng(0).permutation(table["late"])
     return _train(table, folder, max_iter=1_500, max_leaf_nodes=63)
 
@@ -132,14 +136,16 @@ class Watch:
             shares = [event.share for event in self.record.timeline if event.share is not None]
             self.moments.append(Moment(time.time(), planned(self.record), shares[-1] if shares else 0))
             for event in self.record.timeline[self._told :]:
-                if not event.sentence.startswith(_QUIET):
-                    self._tell(self.record, event.state, event.sentence)
+                if not _QUIET.match(event.sentence):
+                    self._tell(self.record, event)
             self._told = len(self.record.timeline)
 
-    def _tell(self, record: Record, state: State, sentence: str) -> None:
+    def _tell(self, record: Record, event: Event) -> None:
         counts = self._traffic.by_version(since=record.timeline[0].time)
         seen = ", ".join(f"{n:,} {self._names.get(version, 'new')}" for version, n in counts.items())
-        told = f"  {planned(record):>3} %  {state.value:<11} {sentence[:96]:<96}  {seen}, {self._traffic.failed} failed"
+        share = "" if event.share is None else f"{event.share} %"
+        sentence = textwrap.shorten(event.sentence, _WIDTH, placeholder=" …")
+        told = f"  {share:>5}  {event.state.value:<11}  {sentence:<{_WIDTH}}  {seen}, {self._traffic.failed} failed"
         Console(highlight=False).print(escape(told), soft_wrap=True)
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from examples.flights import canary
 from examples.flights.canary import VERSION_DIGITS, Watch
-from examples.flights.page import write_page
+from examples.flights.page import summary, write_page
 from examples.flights.prepare import prepare
 from examples.flights.traffic import Traffic
 from kubeline.cli import main as kubeline
@@ -48,7 +48,9 @@ def main() -> int:
 
 
 def _serve_and_replace(console: Console, cluster: LocalKServe, months: list[Path]) -> int:
-    console.print("\n[bold]an earlier model is served[/]: trained on January to June, on an embedded KServe")
+    console.print(
+        "\n[bold]an earlier model is served[/]: trained on January to June, on an embedded KServe", soft_wrap=True
+    )
     earlier = canary.earlier_model(months, WORK / "earlier")
     record = canary.deploy(cluster, earlier, strategy="blue-green", bootstrap="direct")
     names = {earlier.digest[:VERSION_DIGITS]: "earlier"}
@@ -58,19 +60,20 @@ def _serve_and_replace(console: Console, cluster: LocalKServe, months: list[Path
         code = _good(console, cluster, traffic, names) or _drift(console, months)
         if code:
             return code
-        _bad(console, cluster, traffic, names, months)
+        code = _bad(console, cluster, traffic, names, months)
     console.print(f"\n[bold]{len(traffic.answers):,} requests, {traffic.failed} failed[/]")
-    return 0
+    return code or int(traffic.failed > 0)
 
 
 def _good(console: Console, cluster: LocalKServe, traffic: Traffic, names: dict[str, str]) -> int:
-    console.print("\n[bold]a better model[/]: the pipeline trains it, and gives it more of the users step by step")
+    console.print(
+        "\n[bold]a better model[/]: the pipeline trains it, and gives it more of the users step by step", soft_wrap=True
+    )
     where = [f"cluster={cluster.kubeconfig}", f"gateway={cluster.gateway_url}"]
     settings = [word for one in where for word in ("--set", one)]
     with Watch(cluster, traffic, names) as watch:
         code = kubeline(["run", "training", "--params", str(HERE / "training.yaml"), *settings])
-    _show(console, "the better model", watch, traffic, names)
-    return code
+    return code or _show(console, "better", "promoted", watch, traffic, names)
 
 
 def _drift(console: Console, months: list[Path]) -> int:
@@ -82,21 +85,23 @@ def _drift(console: Console, months: list[Path]) -> int:
     return 0
 
 
-def _bad(console: Console, cluster: LocalKServe, traffic: Traffic, names: dict[str, str], months: list[Path]) -> None:
+def _bad(console: Console, cluster: LocalKServe, traffic: Traffic, names: dict[str, str], months: list[Path]) -> int:
     console.print("\n[bold]a bad model[/]: wrong and slow, and brought past every check before the rollout")
     bad = canary.bad_model(months, WORK / "bad")
     with Watch(cluster, traffic, names) as watch:
         canary.deploy(cluster, bad)
-    _show(console, "a bad model", watch, traffic, names)
+    return _show(console, "bad", "rolled_back", watch, traffic, names)
 
 
-def _show(console: Console, title: str, watch: Watch, traffic: Traffic, names: dict[str, str]) -> None:
-    """Write the page of a rollout; from now on its model has its name."""
+def _show(console: Console, title: str, wanted: str, watch: Watch, traffic: Traffic, names: dict[str, str]) -> int:
+    """Write the page of a rollout, and name its model; 1 when the rollout did not end as wanted."""
     if watch.record is None:
-        return
-    names[watch.record.digest[:VERSION_DIGITS]] = title.rpartition("the ")[2]
+        console.print("  the rollout never began")
+        return 1
+    names[watch.record.digest[:VERSION_DIGITS]] = title
     page = write_page(RUNS, title, watch.record, watch.moments, traffic.answers, names)
-    console.print(f"  {watch.record.outcome}: {watch.record.reason}\npage  {page}", soft_wrap=True)
+    console.print(f"  {summary(watch.record)}\npage  {page}", soft_wrap=True)
+    return int(watch.record.outcome != wanted)
 
 
 if __name__ == "__main__":

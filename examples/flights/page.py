@@ -31,21 +31,34 @@ def write_page(
     answers: Sequence[Answer],
     names: Mapping[str, str],
 ) -> Path:
-    """Write ``index.html`` into a new folder below `root`, as a run that the overview lists; returns the page."""
+    """Write the page of a rollout into a new folder, and list it with the runs.
+
+    Args:
+        root: folder of the runs.
+        title: word for the candidate.
+        record: of the rollout.
+        moments: the shares over time.
+        answers: everything that was asked; what came long before or after is left out.
+        names: of the models by version.
+
+    Returns:
+        The page.
+    """
     begun, ended = record.timeline[0].time - _AROUND_SECONDS, record.timeline[-1].time + _AROUND_SECONDS
     seen = [answer for answer in answers if begun <= answer.time <= ended]
-    folder = root / f"canary-{time.strftime('%Y%m%d-%H%M%S')}-{title.replace(' ', '-')}"
+    folder = root / f"canary-{time.strftime('%Y%m%d-%H%M%S')}-{title}"
     folder.mkdir(parents=True)
     page = page_of(record, [_chart(record, moments, seen, begun), _table(seen, names)])
     page.write(folder / "index.html")
-    result = {"pipeline": f"rollout of {title}", "succeeded": True, "reason": f"{_word(record)}: {record.reason}"}
+    result = {"pipeline": f"rollout of the {title} model", "succeeded": True, "reason": summary(record)}
     with publish(folder / "result.json") as path:
         path.write_text(json.dumps(result, indent=2), encoding="utf-8")
     return folder / "index.html"
 
 
-def _word(record: Record) -> str:
-    return record.outcome.replace("_", " ")
+def summary(record: Record) -> str:
+    """How it ended, in a sentence."""
+    return f"{record.outcome.replace('_', ' ')}: {record.reason.partition('. ')[0]}"
 
 
 def _table(answers: Sequence[Answer], names: Mapping[str, str]) -> Markup:
@@ -55,7 +68,7 @@ def _table(answers: Sequence[Answer], names: Mapping[str, str]) -> Markup:
     ]
     failed = sum(bool(answer.failure) for answer in answers)
     note = (
-        f"{len(answers):,} requests of {ROWS} flights each were sent while the rollout went on; {failed} of them failed. "
+        f"{len(answers):,} requests of {ROWS} flights each were sent meanwhile; {failed} of them failed. "
         "AUC: how well the answers tell the flights that were late in the end from the others; a coin has 0.5."
     )
     return table(["model", "version", "requests", "median ms", "95 % below ms", "AUC"], rows, note)
@@ -101,14 +114,10 @@ def _chart(record: Record, moments: Sequence[Moment], answers: Sequence[Answer],
         above.step(times, [moment.observed for moment in moments], where="post", color=INK, linewidth=1, label="routed")
         above.set(ylabel="share of the answers, %", ylim=(0, 100), xlim=(0, last))
         above.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
-        for side, colour in zip(sides, (MODEL, CHAMPION), strict=True):
-            below.plot(
-                [a.time - begun for a in side],
-                [a.seconds * 1000 for a in side],
-                ".",
-                markersize=2.5,
-                alpha=0.5,
-                color=colour,
-            )
-        below.set(xlabel="seconds", ylabel="milliseconds, each request", yscale="log")
+        for side, colour in zip(reversed(sides), (CHAMPION, MODEL), strict=True):
+            size, alpha = (5, 0.8) if colour == MODEL else (2.5, 0.4)
+            times, milliseconds = [a.time - begun for a in side], [a.seconds * 1000 for a in side]
+            below.plot(times, milliseconds, ".", markersize=size, alpha=alpha, color=colour)
+        below.set(xlabel="seconds", ylabel="milliseconds a request", yscale="log")
+        below.yaxis.set_major_formatter("{x:g}")
     return figure(drawing, "What the users saw: who answered them in each half second, and how long each request took.")

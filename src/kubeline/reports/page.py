@@ -67,8 +67,9 @@ def facts(values: Mapping[str, Any]) -> Markup:
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], note: str = "") -> Markup:
     """A table; numbers are right-aligned, under a head that is too, and rounded to four significant digits."""
     rows = list(rows)
-    first = rows[0] if rows else [""] * len(columns)
-    kinds = [_kind(value) for value in first]
+    kinds = [
+        "number" if any(_kind(row[place]) == "number" for row in rows) else "text" for place in range(len(columns))
+    ]
     head = Markup("").join(map(Markup("<th class={}>{}</th>").format, kinds, columns))
     body = Markup("").join(Markup("<tr>{}</tr>").format(_row(row)) for row in rows)
     caption = Markup("<p class=note>{}</p>").format(note) if note else Markup("")

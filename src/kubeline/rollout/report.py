@@ -87,7 +87,7 @@ def _timeline(record: Record) -> Any:
 
 
 def _clock(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%d\u00a0%b\u00a0%H:%M:%S")
 
 
 def _traffic(shares: list[tuple[float, int]]) -> Any:

@@ -1,0 +1,82 @@
+"""The compiled pipeline `training` with a cluster: it ends with a rollout, and the champion is what serves."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from kubeline.cli import main as kubeline
+from kubeline.local import kserve
+from kubeline.registry import open_registry
+from kubeline.rollout.client import Cluster
+from kubeline.rollout.modes import predictor_digest
+
+ROOT = Path(__file__).parents[2]
+TARGETS = ["kubeflow", "vertex"]
+
+
+def dags(target: str) -> dict[str, dict]:
+    """Tasks by the name of the graph they are in."""
+    text = (ROOT / "pipelines" / "training" / f"{target}.yaml").read_text(encoding="utf-8")
+    document = next(yaml.safe_load_all(text))
+    return {name: spec["dag"]["tasks"] for name, spec in document["components"].items() if "dag" in spec}
+
+
+def holding(target: str, name: str) -> dict:
+    """The tasks of the graph that has the task `name`."""
+    (found,) = (tasks for tasks in dags(target).values() if name in tasks)
+    return found
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_version_is_registered_without_becoming_the_champion_before_the_rollout(target: str) -> None:
+    before = holding(target, "deploy")["register"]["inputs"]["parameters"]
+    assert "promote" not in before
+    assert "cluster" not in holding(target, "deploy")["deploy"]["inputs"]["parameters"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_on_a_cluster_the_champion_waits_for_the_outcome_of_the_rollout(target: str) -> None:
+    tasks = holding(target, "rollout")
+    (champion,) = (task for name, task in tasks.items() if name.startswith("register"))
+    assert champion["inputs"]["parameters"]["outcome"]["taskOutputParameter"]["producerTask"] == "rollout"
+    assert "rollout" in champion["dependentTasks"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_rollout_is_repeated_after_a_failure_and_never_taken_from_the_cache(target: str) -> None:
+    task = holding(target, "rollout")["rollout"]
+    assert task["retryPolicy"]["maxRetryCount"] == 2
+    assert not task["cachingOptions"].get("enableCache")
+
+
+@pytest.mark.slow
+def test_the_model_that_the_pipeline_has_rolled_out_is_the_champion(flights: pd.DataFrame, tmp_path: Path) -> None:
+    flights.tail(2_000).to_parquet(tmp_path / "flights.parquet", index=False)
+    tracking = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with kserve.start(tmp_path / "kserve") as cluster:
+        values = {
+            "data": str(tmp_path / "flights.parquet"),
+            "target": "late",
+            "name": "flights",
+            "candidates": [{"estimator": "linear", "params": {}}],
+            "time_column": "departure",
+            "thresholds": {"roc_auc": {"threshold": 0.1}},
+            "tracking_uri": tracking,
+            "cluster": str(cluster.kubeconfig),
+            "gateway": cluster.gateway_url,
+            "plan": {"bootstrap": "direct", "poll_seconds": 0.1, "verify_seconds": 0},
+        }
+        (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+        line = ["run", "training", "--params", str(tmp_path / "values.yaml"), "--output", str(tmp_path / "runs")]
+        assert kubeline(line) == 0
+        service = Cluster.connect(str(cluster.kubeconfig)).read("default", "flights")
+    (decision,) = tmp_path.rglob("rollout/decision")
+    assert json.loads(decision.read_text())["outcome"] == "promoted"
+    champion = open_registry(tracking).find("flights", alias="champion")
+    assert service is not None
+    assert champion is not None
+    assert predictor_digest(service["spec"]["predictor"]) == champion.tags["package_digest"]
+    assert champion.aliases == ("champion",)
