@@ -1,5 +1,6 @@
 """Answers of a model by ONNX Runtime; needs numpy, pandas for frames alone, and nothing of training."""
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ class Predictor:
             signature: the columns it reads and the classes it answers.
             threads: for one prediction; 0 lets ONNX Runtime take one for each core.
         """
+        # Read at its import: its wheels keep a device id in HOME and report to their maker unless told not to.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
