@@ -10,13 +10,15 @@ import kserve
 import kubernetes
 import pytest
 import yaml
-from kserve import model_server
 
 from components.images import image
+from serving.options import read_options
+from tests.serving.conftest import Served
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
 DOCKERFILES = {"root": ROOT / "Dockerfile", "serving": ROOT / "serving" / "Dockerfile"}
+KUBERNETES_GRACE_SECONDS = 30  # terminationGracePeriodSeconds of a pod that sets none
 LOCKS = sorted(path.name for path in (ROOT / "images").glob("*.lock"))
 
 
@@ -58,14 +60,30 @@ def test_the_runtime_runs_the_pinned_serving_image(container: dict[str, Any]) ->
     assert container["image"] == image("serving")
 
 
-def test_the_server_knows_every_argument_of_the_runtime(container: dict[str, Any]) -> None:
-    given = dict(argument.removeprefix("--").split("=") for argument in container["args"])
-    known = {action.dest for action in model_server.parser._actions} | {"model_dir"}
-    assert given.keys() <= known
-    assert given["model_name"] == "{{.Name}}"
-    assert given["model_dir"] == "/mnt/models"
+def test_the_server_takes_every_argument_of_the_runtime(container: dict[str, Any]) -> None:
+    options = read_options(container["args"])
+    assert options.ignored == ()
+    assert options.model_name == "{{.Name}}"
+    assert options.model_dir == Path("/mnt/models")
     ports = {container[probe]["httpGet"]["port"] for probe in ("readinessProbe", "livenessProbe")}
-    assert ports == {int(given["http_port"])}
+    assert ports == {options.http_port}
+
+
+def test_the_server_ends_before_kubernetes_kills_its_pod(container: dict[str, Any]) -> None:
+    options = read_options(container["args"])
+    assert options.drain_seconds > 0
+    assert options.drain_seconds + options.grace_seconds < KUBERNETES_GRACE_SECONDS
+
+
+def test_a_server_answers_the_probes_of_the_runtime(container: dict[str, Any], tiny: Served) -> None:
+    for probe in ("readinessProbe", "livenessProbe"):
+        path = container[probe]["httpGet"]["path"].replace("{{.Name}}", tiny.name)
+        assert tiny.get(path)[0] == 200
+        assert tiny.get(path + "x")[0] == 404
+
+
+def test_knative_takes_the_probes_of_the_runtime(container: dict[str, Any]) -> None:
+    assert "startupProbe" not in container  # refused before Knative 1.15
 
 
 def test_the_runtime_may_not_become_root_or_write(container: dict[str, Any]) -> None:
