@@ -18,6 +18,7 @@ from examples.flights.page import summary, write_page
 from examples.flights.prepare import prepare
 from examples.flights.traffic import Traffic
 from kubeline.cli import main as kubeline
+from kubeline.errors import KubelineError
 from kubeline.local import kserve
 from kubeline.local.kserve import LocalKServe
 from kubeline.local.summary import write_overview
@@ -40,6 +41,9 @@ def main() -> int:
             code = _serve_and_replace(console, cluster, months)
     except KeyboardInterrupt:
         return 130
+    except KubelineError as error:
+        console.print(f"demo: {error}", markup=False)
+        return error.exit_code
     if code:
         return code
     write_overview(RUNS)
@@ -61,7 +65,10 @@ def _serve_and_replace(console: Console, cluster: LocalKServe, months: list[Path
         if code:
             return code
         code = _bad(console, cluster, traffic, names, months)
-    console.print(f"\n[bold]{len(traffic.answers):,} requests, {traffic.failed} failed[/]")
+    busy = f" ({traffic.asked_again} asked again, as the busy server wished)" if traffic.asked_again else ""
+    console.print(f"\n[bold]{len(traffic.answers):,} requests, {traffic.failed} failed[/]{busy}")
+    if traffic.failed:
+        console.print(f"  first: {next(a.failure for a in traffic.answers if a.failure)}", markup=False)
     return code or int(traffic.failed > 0)
 
 

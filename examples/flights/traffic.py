@@ -17,6 +17,7 @@ ROWS = 8  # flights in a request, as a page of search results has them
 RATE = 160.0  # requests a second, of all connections together
 CONNECTIONS = 2
 _TIMEOUT_SECONDS = 10.0
+_ATTEMPTS = 3  # where a busy server answers 503 and says when to ask again
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Traffic:
 
     def __init__(self, gateway: str, host: str, model: str, signature: Signature, flights: pd.DataFrame) -> None:
         self.answers: list[Answer] = []
+        self.asked_again = 0  # as a busy server wished
         self._gateway = urlsplit(gateway)
         self._headers = {"Host": host, "Content-Type": "application/json"}
         self._path = f"/v2/models/{model}/infer"
@@ -104,18 +106,28 @@ class Traffic:
     def _one(self, connection: http.client.HTTPConnection, body: bytes, late: tuple[bool, ...]) -> Answer:
         now, begun = time.time(), time.perf_counter()
         try:
-            connection.request("POST", self._path, body, self._headers)
-            response = connection.getresponse()
-            text = response.read()
+            status, text = self._send(connection, body)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             return Answer(now, "", time.perf_counter() - begun, failure=f"{type(error).__name__}: {error}")
         seconds = time.perf_counter() - begun
-        if response.status != 200:
-            return Answer(now, "", seconds, failure=f"{response.status}: {text[:200].decode(errors='replace')}")
+        if status != 200:
+            return Answer(now, "", seconds, failure=f"{status}: {text[:200].decode(errors='replace')}")
         told = json.loads(text)
         found = next(output["data"] for output in told["outputs"] if output["name"] == "probability")
         return Answer(now, told["model_version"], seconds, late, tuple(found[1::2]))  # False and True take turns
+
+    def _send(self, connection: http.client.HTTPConnection, body: bytes) -> tuple[int, bytes]:
+        for attempt in range(1, _ATTEMPTS + 1):
+            connection.request("POST", self._path, body, self._headers)
+            response = connection.getresponse()
+            text = response.read()
+            wait = response.headers.get("Retry-After", "")
+            if response.status != 503 or not wait.isdigit() or attempt == _ATTEMPTS:
+                break
+            self.asked_again += 1
+            self._ending.wait(float(wait))
+        return response.status, text
 
 
 def _body(flights: pd.DataFrame, signature: Signature) -> bytes:
