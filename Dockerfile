@@ -21,7 +21,8 @@ USER 1000:1000
 FROM base AS deploy
 USER root
 COPY images/deploy.lock /locks/
-RUN pip install --no-deps --require-hashes -r /locks/deploy.lock
+RUN pip install --no-deps --require-hashes -r /locks/deploy.lock \
+ && find /usr/local/lib -type d -name tests -path '*-packages/*' -prune -exec rm -r {} +
 COPY src/kubeline /app/kubeline
 RUN python -m compileall -q /app
 USER 1000:1000
