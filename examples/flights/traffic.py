@@ -14,7 +14,7 @@ import pandas as pd
 from kubeline.model_package import Signature
 
 ROWS = 8  # flights in a request, as a page of search results has them
-RATE = 160.0  # requests a second, of all connections together
+RATE = 120.0  # requests a second, of all connections together
 CONNECTIONS = 2
 _TIMEOUT_SECONDS = 10.0
 _ATTEMPTS = 3  # where a busy server answers 503 and says when to ask again
