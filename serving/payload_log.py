@@ -233,7 +233,7 @@ class PayloadLog:
         return bool(self._batches) and time.perf_counter() - self._opened >= self._options.seconds - 2 * _GATHER_SECONDS
 
     def _convert_queue(self) -> None:
-        """Make Arrow batches of what waits, a little at a time, and seal the files that are full."""
+        """Make Arrow batches of what waits, a little at a time, until a file is full and can be written."""
         while self._queue:
             exchanges: list[Exchange] = []
             size = rows = 0
@@ -256,6 +256,8 @@ class PayloadLog:
             self._batch_rows += rows
             self._batch_bytes += size
             self._seal(everything=self._batch_bytes > self._options.memory_bytes / 4)
+            if self._parts and time.monotonic() >= self._retry_at:
+                return  # written first: under steady load the queue may never be empty
             if not self._closed:
                 time.sleep(0.0001)  # gives the interpreter back to the event loop
 
