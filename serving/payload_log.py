@@ -35,9 +35,9 @@ logger = logging.getLogger(__name__)
 
 Outcome = Literal["written", "dropped", "failed", "sampled_out"]
 
-_GATHER_SECONDS = 0.05  # between two looks at the queue
-_BATCH_EXCHANGES = 256  # converted at once: the event loop waits for the interpreter no longer than that takes
-_BATCH_ROWS = 16_384
+_GATHER_SECONDS = 0.2  # between two looks of the writer at what waits
+_BATCH_EXCHANGES = 64  # converted at once, for which others wait a fraction of a millisecond
+_BATCH_ROWS = 2_000
 _FIRST_RETRY_SECONDS = 0.25
 _LONGEST_RETRY_SECONDS = 15.0
 _TOLD_EVERY_SECONDS = 60.0
@@ -73,6 +73,16 @@ class _Part:
     name: str
     content: bytes
     rows: int
+
+
+@dataclass(frozen=True)
+class _Converted:
+    """Exchanges as Arrow, or how many rows could not be that."""
+
+    batch: pa.RecordBatch | None
+    rows: int
+    size: int  # bytes that the exchanges took
+    arrived: float  # of the first, by time.perf_counter
 
 
 class PayloadLog:
@@ -117,6 +127,7 @@ class PayloadLog:
         self._store.check(f".writable-{self._worker}")
 
         self._queue: deque[tuple[Exchange, int]] = deque()
+        self._converted: deque[_Converted] = deque()
         self._taken = 0  # bytes; written by the event loop alone
         self._given_back = 0  # the same, by the writer alone
         self._batches: list[pa.RecordBatch] = []
@@ -155,6 +166,9 @@ class PayloadLog:
             return
         self._taken += size
         self._queue.append((exchange, size))
+        if len(self._queue) >= _BATCH_EXCHANGES and exchange.rows < _BATCH_ROWS:
+            # here, and not by the writer: two threads that want the interpreter hold each other up
+            self._convert()
         if not self._wake.is_set():
             self._wake.set()
 
@@ -166,6 +180,7 @@ class PayloadLog:
         self._thread.join(self._options.grace + 1.0)
         if self._thread.is_alive():  # the store does not answer
             lost = sum(part.rows for part in [*self._parts]) + self._batch_rows
+            lost += sum(converted.rows for converted in [*self._converted])
             self._count("failed", lost + sum(exchange.rows for exchange, _ in [*self._queue]))
         if self.counts["failed"] or self.counts["dropped"]:
             logger.error("payload log: %s", self._told())
@@ -190,6 +205,27 @@ class PayloadLog:
         if self._on_count is not None and rows:
             self._on_count(outcome, rows)
 
+    def _convert(self) -> None:
+        """Make an Arrow batch of the next exchanges; called by the event loop, and by the writer for what it leaves."""
+        exchanges: list[Exchange] = []
+        size = rows = 0
+        while len(exchanges) < _BATCH_EXCHANGES and rows < _BATCH_ROWS:
+            try:
+                exchange, bytes_ = self._queue.popleft()
+            except IndexError:  # the other thread may have taken it
+                break
+            exchanges.append(exchange)
+            size += bytes_
+            rows += exchange.rows
+        if not exchanges:
+            return
+        batch = None
+        try:
+            batch = self._table.batch(exchanges)
+        except Exception:  # a request that cannot be written must not end the log
+            logger.exception("payload log: %d rows could not be converted", rows)
+        self._converted.append(_Converted(batch, rows, size, exchanges[0].arrived))
+
     # --- in the thread of the writer ---------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -200,7 +236,7 @@ class PayloadLog:
             if not self._closed:
                 time.sleep(_GATHER_SECONDS)
             try:
-                self._convert_queue()
+                self._collect()
                 self._seal(everything=closed or self._is_due())
             except Exception:  # the log goes on without these rows
                 logger.exception("payload log: %d rows could not be made a file", self._batch_rows)
@@ -209,7 +245,7 @@ class PayloadLog:
                 self._batches, self._batch_rows, self._batch_bytes = [], 0, 0
             self._write_parts()
             self._tell()
-            if closed and not self._queue and not self._batches:
+            if closed and not self._queue and not self._converted and not self._batches:
                 if not self._parts:
                     return
                 if time.monotonic() >= self._deadline:
@@ -225,36 +261,30 @@ class PayloadLog:
             pauses.append(self._opened + self._options.seconds - time.perf_counter() - _GATHER_SECONDS)
         if self._parts:
             pauses.append(self._retry_at - time.monotonic())
-        if self._queue:
+        if self._queue or self._converted:
             pauses.append(0.0)
         return max(0.0, min(pauses)) if pauses else None
 
     def _is_due(self) -> bool:
         return bool(self._batches) and time.perf_counter() - self._opened >= self._options.seconds - 2 * _GATHER_SECONDS
 
-    def _convert_queue(self) -> None:
-        """Make Arrow batches of what waits, a little at a time, until a file is full and can be written."""
-        while self._queue:
-            exchanges: list[Exchange] = []
-            size = rows = 0
-            while self._queue and len(exchanges) < _BATCH_EXCHANGES and rows < _BATCH_ROWS:
-                exchange, bytes_ = self._queue.popleft()
-                exchanges.append(exchange)
-                size += bytes_
-                rows += exchange.rows
-            try:
-                batch = self._table.batch(exchanges)
-            except Exception:  # a request that cannot be written must not end the log
-                logger.exception("payload log: %d rows could not be converted", rows)
-                self._given_back += size
-                self._count("failed", rows)
+    def _collect(self) -> None:
+        """Take what was converted, and convert what waits, until a file is full and can be written."""
+        while self._converted or self._queue:
+            if not self._converted:
+                self._convert()
                 continue
-            self._latest = exchanges[0].arrived
+            converted = self._converted.popleft()
+            if converted.batch is None:
+                self._given_back += converted.size
+                self._count("failed", converted.rows)
+                continue
+            self._latest = converted.arrived
             if not self._batches:
                 self._opened = self._latest
-            self._batches.append(batch)
-            self._batch_rows += rows
-            self._batch_bytes += size
+            self._batches.append(converted.batch)
+            self._batch_rows += converted.rows
+            self._batch_bytes += converted.size
             self._seal(everything=self._batch_bytes > self._options.memory_bytes / 4)
             if self._parts and time.monotonic() >= self._retry_at:
                 return  # written first: under steady load the queue may never be empty
