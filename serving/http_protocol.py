@@ -166,7 +166,9 @@ class HttpProtocol(HttpToolsProtocol):
         if service.is_full and not self.app.draining:
             self._send(direct, *service.turn_away(direct.route, direct.headers))
         else:
-            direct.work = service.submit(direct.route, direct.headers, direct.body, partial(self._send, direct))
+            work = service.submit(direct.route, direct.headers, direct.body, partial(self._send, direct))
+            if not direct.response_complete:
+                direct.work = work
 
     def _as_direct(self) -> "_Direct | None":
         """The request, when it is a prediction of usual size whose length is told, and none is before it."""
@@ -189,6 +191,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _send(self, direct: "_Direct", answer: Answer, request_id: str) -> None:
         direct.response_complete = True
+        direct.work = None  # it refers back: left in place, only the garbage collector would free the request
         if direct.disconnected or self.transport.is_closing():
             return
         keep = direct.keep_alive and not self.app.draining

@@ -1,5 +1,6 @@
 """The head of a request is limited in bytes and time: a uvicorn server with little patience."""
 
+import gc
 import re
 import socket
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 import uvicorn
 
+from serving.exchange import Exchange
 from serving.http_protocol import HttpProtocol
 from serving.options import read_options
 from serving.worker import Worker
@@ -126,3 +128,16 @@ def test_a_client_that_leaves_before_its_answer_harms_nobody(port: int) -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
             connection.sendall(prediction("gone")[:-5])
     assert answer(port, prediction("here", "Connection: close")).startswith("HTTP/1.1 200 OK")
+
+
+def test_a_request_is_freed_when_it_is_answered(port: int) -> None:
+    """Without the garbage collector: a request that refers to itself would wait for it, with all its arrays."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            assert answer(port, prediction("freed", "Connection: close")).startswith("HTTP/1.1 200 OK")
+        waiting = sum(isinstance(thing, Exchange) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert waiting < 50
