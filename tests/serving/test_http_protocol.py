@@ -135,9 +135,9 @@ def test_a_request_is_freed_when_it_is_answered(port: int) -> None:
     gc.collect()
     gc.disable()
     try:
-        for _ in range(50):
+        for _ in range(150):
             assert answer(port, prediction("freed", "Connection: close")).startswith("HTTP/1.1 200 OK")
         waiting = sum(isinstance(thing, Exchange) for thing in gc.get_objects())
     finally:
         gc.enable()
-    assert waiting < 50
+    assert waiting < 100  # the metrics keep the latest ones, to count them together
