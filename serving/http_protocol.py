@@ -4,19 +4,14 @@ import asyncio
 from functools import partial
 from typing import Any
 
-import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.answers import Answer
+from serving.answers import Answer, error_body
 from serving.engine import INLINE_BYTES, Work
+from serving.ids import new_id
 from serving.predictions import Headers, Route, headers_of
 
 _MOST_DIGITS = 9  # of a length
-_STATUS_LINES = {
-    400: b"HTTP/1.1 400 Bad Request\r\n",
-    408: b"HTTP/1.1 408 Request Timeout\r\n",
-    431: b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
-}
 
 
 class _JoiningTransport:
@@ -163,7 +158,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._stop_waiting()
         service = self.app.service
-        if service.is_full and not self.app.draining:
+        if service.is_full:
             self._send(direct, *service.turn_away(direct.route, direct.headers))
         else:
             work = service.submit(direct.route, direct.headers, direct.body, partial(self._send, direct))
@@ -219,7 +214,5 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, sentence: str) -> None:
-        body = orjson.dumps({"error": sentence})
-        headers = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self.transport.write(_STATUS_LINES[status] + headers + body)
+        self._joining.write_whole(Answer(error_body(sentence), status).as_http(new_id(), close=True))
         self.transport.close()

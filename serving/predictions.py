@@ -71,8 +71,7 @@ class PredictionService:
         """Refuse before anything is done for a request: under overload, that must cost a fraction of answering."""
         exchange = Exchange(route.protocol, request_id(headers), "", "", time.time(), perf_counter())
         exchange.status, exchange.error = _TURNED_AWAY.status, str(_TURNED_AWAY)
-        for observer in self._observers:
-            observer.record(exchange)
+        self._tell(exchange)
         return _TURNED_AWAY_ANSWER, exchange.request_id
 
     def submit(self, route: Route, headers: Headers, body: bytes, send: Callable[[Answer, str], None]) -> Work[Answer]:
@@ -87,8 +86,7 @@ class PredictionService:
         exchange = self.begin(route, headers)
 
         def done(outcome: Answer | KubelineError) -> None:
-            answer = outcome if isinstance(outcome, Answer) else self._refused(exchange, outcome)
-            self._finish(exchange, answer)
+            answer = self._finish(exchange, outcome)
             send(answer, exchange.request_id)
             self._tell(exchange)
 
@@ -110,18 +108,19 @@ class PredictionService:
 
     def end(self, exchange: Exchange, outcome: Answer | KubelineError) -> Answer:
         """What is to be sent for an exchange; the observers are told."""
-        answer = outcome if isinstance(outcome, Answer) else self._refused(exchange, outcome)
-        self._finish(exchange, answer)
+        answer = self._finish(exchange, outcome)
         self._tell(exchange)
         return answer
 
-    def _refused(self, exchange: Exchange, error: KubelineError) -> Answer:
-        exchange.error = sentence(error)
-        return refusal(error)
-
-    def _finish(self, exchange: Exchange, answer: Answer) -> None:
+    def _finish(self, exchange: Exchange, outcome: Answer | KubelineError) -> Answer:
+        if isinstance(outcome, Answer):
+            answer = outcome
+        else:
+            answer = refusal(outcome)
+            exchange.error = sentence(outcome)
         exchange.status = answer.status
         exchange.total_seconds = perf_counter() - exchange.arrived
+        return answer
 
     def _tell(self, exchange: Exchange) -> None:
         for observer in self._observers:
