@@ -167,18 +167,20 @@ class Engine:
         """Answer what is in the queue, for one slice: under overload, as long as everything else has just taken."""
         now = perf_counter()
         end = now + min(max(_SLICE_SECONDS, now - self._worked_until), _LONGEST_SLICE_SECONDS)
-        while self._queue and now < end:
-            waiting = len(self._queue)
-            batch = self._next_batch(now)
-            if batch:
-                self._answer(batch)
-            before, now = now, perf_counter()
-            each = (now - before) / (waiting - len(self._queue))
-            self._average_seconds += _SMOOTHING * (each - self._average_seconds)
-        self._scheduled = bool(self._queue)
-        self._worked_until = now if self._queue else math.inf
-        if self._queue:
-            self._schedule()
+        try:
+            while self._queue and now < end:
+                waiting = len(self._queue)
+                batch = self._next_batch(now)
+                if batch:
+                    self._answer(batch)
+                before, now = now, perf_counter()
+                each = (now - before) / (waiting - len(self._queue))
+                self._average_seconds += _SMOOTHING * (each - self._average_seconds)
+        finally:  # whatever one request does, the queue goes on
+            self._scheduled = bool(self._queue)
+            self._worked_until = now if self._queue else math.inf
+            if self._queue:
+                self._schedule()
 
     def _next_batch(self, now: float) -> list[Work[Any]]:
         """The next requests to answer together, parsed; those that are refused are told so."""

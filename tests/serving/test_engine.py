@@ -12,7 +12,7 @@ import pytest
 
 from kubeline.errors import KubelineError, UserError
 from kubeline.model_package import Predictions
-from serving.engine import Engine, Limits
+from serving.engine import Engine, Limits, Work
 from serving.errors import BrokenModel, Overloaded, TimedOut
 from serving.exchange import Exchange, Inputs
 from serving.model import ServedModel
@@ -194,3 +194,19 @@ def test_a_failure_of_the_model_is_told_without_its_insides(model: ServedModel, 
     error = asyncio.run(outcome(Engine(model, Limits()), wrong, size))
     assert isinstance(error, BrokenModel)
     assert str(error) == "the model could not answer this request; the server's log tells why"
+
+
+def test_a_request_whose_answer_cannot_be_taken_does_not_stop_the_queue(model: ServedModel) -> None:
+    def untaken(outcome: Predictions | KubelineError) -> None:
+        raise ConnectionError("the client is gone")
+
+    async def two() -> tuple[Any, list[Any]]:
+        told: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        engine = Engine(model, Limits())
+        engine.submit(Work(exchange(), lambda: inputs(model, 0), lambda predictions: predictions, untaken))
+        return await asyncio.wait_for(outcome(engine, lambda: inputs(model, 0)), 10), told
+
+    answer, told = asyncio.run(two())
+    assert isinstance(answer, Predictions)
+    assert [str(error) for error in told] == ["the client is gone"]  # and it is not hidden
