@@ -123,9 +123,9 @@ def test_a_file_of_overrides_is_merged_and_the_parameter_is_merged_over_it(tmp_p
     assert predictor["nodeSelector"] == {"disk": "ssd"}
 
 
-@pytest.mark.parametrize("content", ["- a list", "{"])
-def test_a_file_that_holds_no_overrides_is_refused(content: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("content", "fault"), [("- a list", "must be a mapping"), ("{", "is not valid YAML")])
+def test_a_file_that_holds_no_overrides_is_refused(content: str, fault: str, tmp_path: Path) -> None:
     file = tmp_path / "overrides.yaml"
     file.write_text(content)
-    with pytest.raises(UserError, match="the overrides '"):
+    with pytest.raises(UserError, match=f"the file of overrides '.*overrides.yaml' {fault}"):
         run(tmp_path, blessed(tmp_path), storage_uri=S3, overrides_file=str(file))

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from kubeline.errors import UserError, listed
+from kubeline.yaml_files import read_mapping
 
 # parameterType of the pipeline specification: the Python type, and what an error calls it
 _TYPES: dict[str, tuple[Any, str]] = {
@@ -57,15 +58,7 @@ def read_parameters(file: Path | None, overrides: Mapping[str, Any]) -> dict[str
     """
     if file is None:
         return dict(overrides)
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"there is no parameter file '{file}'") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"the parameter file '{file}' is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"the parameter file '{file}' must be a mapping of parameter names to values")
-    return {**values, **overrides}
+    return {**read_mapping(file, "parameter file", "parameter names to values"), **overrides}
 
 
 def check(pipeline: Path, arguments: Mapping[str, Any]) -> dict[str, Any]:

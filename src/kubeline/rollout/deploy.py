@@ -1,7 +1,6 @@
 """The step that renders a blessed model's InferenceService and, where a cluster is given, applies it."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -12,6 +11,7 @@ from kubeline.model_package.blessing import require
 from kubeline.model_package.package import ModelPackage
 from kubeline.rollout.client import Cluster
 from kubeline.rollout.inference_service import Manifest, Service, kserve_uri, render
+from kubeline.yaml_files import read_mapping
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,10 @@ def run(
         },
         **settings,
     )
-    document = render(service, _laid_over(_overrides(overrides_file), overrides or {}))
+    below = (
+        read_mapping(overrides_file, "file of overrides", "fields of the InferenceService") if overrides_file else {}
+    )
+    document = render(service, _laid_over(below, overrides or {}))
     change = "rendered"
     if cluster:
         change = Cluster.connect(cluster, timeout_seconds).apply(document).change
@@ -79,20 +82,6 @@ def _storage(model: Artifact, given: str, cluster: str) -> str:
             "volume and give storage_uri (gs://, s3://, pvc://, …)"
         )
     return uri
-
-
-def _overrides(path: str) -> dict[str, Any]:
-    if not path:
-        return {}
-    try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file of overrides '{path}'; give a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"the overrides '{path}' are not YAML ({str(error).splitlines()[0]})") from error
-    if not isinstance(document, dict):
-        raise UserError(f"the overrides '{path}' are no mapping; give fields of the InferenceService, such as spec")
-    return document
 
 
 def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

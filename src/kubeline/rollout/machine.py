@@ -7,6 +7,7 @@ from typing import Any, Literal
 from kubeline.rollout import modes
 from kubeline.rollout.inference_service import Manifest
 from kubeline.rollout.modes import Observed, Sides
+from kubeline.rollout.modes.observed import replacing
 from kubeline.rollout.plan import Plan
 from kubeline.rollout.record import Record, State
 
@@ -450,8 +451,6 @@ def _unsplit(now: Situation, share: int) -> str:
 
 def _first(now: Situation) -> Manifest:
     """The whole service, or what makes of an unfinished one the candidate's."""
-    from kubeline.rollout.modes.observed import replacing
-
     if now.service is None:
         return {"spec": {"predictor": now.record.candidate}}
     return {"spec": {"predictor": replacing(now.service["spec"]["predictor"], now.record.candidate)}}

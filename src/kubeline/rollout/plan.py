@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kubeline.errors import UserError
+from kubeline.rollout.inference_service import whole_numbers
 from kubeline.rollout.judge import Rules
 from kubeline.rollout.metrics import MetricsSpec
+from kubeline.yaml_files import read_mapping
 
 Strategy = Literal["canary", "ab", "blue-green", "shadow"]
 
@@ -147,11 +148,13 @@ class Plan(_Part):
         Raises:
             UserError: when a field is unknown or its value not allowed.
         """
-        values = {**(_file(given) if isinstance(given, (str, Path)) else given or {}), **settings}
+        if isinstance(given, (str, Path)):
+            given = read_mapping(given, "rollout plan", "its fields, see docs/rollout.md") if str(given) else {}
+        values = {**(given or {}), **settings}
         if values.get("strategy") == "ab":
             values.setdefault("steps", [50])
         try:
-            return cls.model_validate(_whole_steps(values))
+            return cls.model_validate(whole_numbers(values))  # KFP passes the numbers of a dict as floats
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "plan"
@@ -164,24 +167,3 @@ def fingerprint(*parts: Any) -> str:
     """SHA-256 of JSON values, independent of the order of keys."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _file(path: str | Path) -> Mapping[str, Any]:
-    if not str(path):
-        return {}
-    try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"there is no rollout plan '{path}'; give a YAML file of its fields") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"the rollout plan '{path}' is not YAML ({str(error).splitlines()[0]})") from error
-    if not isinstance(document, Mapping):
-        raise UserError(f"the rollout plan '{path}' is no mapping of fields; see docs/rollout.md")
-    return document
-
-
-def _whole_steps(values: Mapping[str, Any]) -> dict[str, Any]:
-    """KFP passes the numbers of a dict as floats."""
-    from kubeline.rollout.inference_service import whole_numbers
-
-    return dict(whole_numbers(dict(values)))

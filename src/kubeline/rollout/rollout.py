@@ -6,10 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from kubeline.artifacts import Artifact, describe, finite, publish, step
 from kubeline.errors import UserError
@@ -23,6 +20,7 @@ from kubeline.rollout.modes import predictor_digest
 from kubeline.rollout.plan import Plan
 from kubeline.rollout.record import Record, Records
 from kubeline.rollout.report import write_report
+from kubeline.yaml_files import read_mapping
 
 logger = logging.getLogger(__name__)
 
@@ -134,11 +132,8 @@ def read_manifest(path: str) -> Manifest:
     Raises:
         UserError: when it is none.
     """
-    try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"'{path}' cannot be read as YAML; give the manifest that deploy renders") from error
-    if not isinstance(document, dict) or document.get("kind") != KIND:
+    document = read_mapping(path, "manifest", "the fields of an InferenceService, as deploy renders it")
+    if document.get("kind") != KIND:
         raise UserError(f"'{path}' is no {KIND}; give the manifest that deploy renders")
     return document
 
