@@ -1,0 +1,125 @@
+"""Each parameter that does not fit the source is one sentence; a filter reaches nothing but the row."""
+
+import pytest
+
+from kubeline.errors import UserError
+from tests.data.bad_input import ROWS, Case, assert_case_refused, assert_refused, database, one
+
+CASES: dict[str, Case] = {
+    "mixed types in SQLite": (
+        database,
+        {"query": "SELECT * FROM t"},
+        "column 'a' of the query's result holds 1 numbers among 2 values in all; make it one type in the query, *",
+    ),
+    "a type that a value does not have": (
+        one("t.csv", ROWS),
+        {"types": {"b": "number"}},
+        "a value of '{0}/t.csv' does not have the type that `types` or `where` takes it for (Could not convert string "
+        "'x' to DOUBLE); mend one of them",
+    ),
+    "a type that is none": (
+        one("t.csv", ROWS),
+        {"types": {"a": "float"}},
+        "types asks for 'a' as 'float'; expected one of: text, integer, number, boolean, time",
+    ),
+    "an unknown format": (one("t.csv", ROWS), {"format": "xml"}, "format 'xml' is not known; expected one of: auto, *"),
+    "an unknown column": (
+        one("t.csv", ROWS),
+        {"columns": ["c"]},
+        "column 'c' is not a column of this table; it has: a, b",
+    ),
+    "a column twice": (one("t.csv", ROWS), {"columns": ["a", "a"]}, "columns names a column twice: a, a; name each *"),
+    "a filter that leaves no row": (
+        one("t.csv", ROWS),
+        {"where": "a > 2"},
+        "no row of '{0}/t.csv' passes the filter where='a > 2'; widen it",
+    ),
+    "a filter with a syntax error": (
+        one("t.csv", ROWS),
+        {"where": "a >"},
+        "the filter where='a >' is not an SQL expression: syntax error at or near \")\"; mend it",
+    ),
+    "a filter with an unknown column": (
+        one("t.csv", ROWS),
+        {"where": 'b = "x"'},
+        "the filter where='b = \"x\"' uses 'x', which is not a column (text stands in single quotes); there are: a, b",
+    ),
+    "a filter of another type": (
+        one("t.csv", ROWS),
+        {"where": "a = 'x'"},
+        "a value of '{0}/t.csv' does not have the type that `types` or `where` takes it for (Could not convert string "
+        "'x' to INT64); mend one of them",
+    ),
+    "a filter that aggregates": (
+        one("t.csv", ROWS),
+        {"where": "sum(a) > 1"},
+        "the filter where='sum(a) > 1' does not fit the table: WHERE clause cannot contain aggregates; mend it",
+    ),
+    "a database without a query": (
+        database,
+        {},
+        "'sqlite:///{0}/t.db' is a database, so a query is needed, such as query='SELECT * FROM flights'",
+    ),
+    "a query without a database": (
+        one("t.csv", ROWS),
+        {"query": "SELECT 1"},
+        "a query needs a database (postgresql://, *",
+    ),
+    "a query with a syntax error": (database, {"query": "SELEC"}, "the query on '*t.db' failed (near \"SELEC\": *"),
+    "a query that writes": (
+        database,
+        {"query": "DELETE FROM t RETURNING a"},
+        "the query on '*t.db' failed (attempt to write a readonly database); mend it",
+    ),
+    "a query without rows": (database, {"query": "SELECT * FROM t WHERE b = 'z'"}, "'*' has columns but no rows; *"),
+    "no database at the path": (
+        "sqlite:///{0}/none.db",
+        {"query": "SELECT 1"},
+        "there is no SQLite file at '*none.db'; an absolute path takes four slashes: sqlite:////folder/file.db",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_bad_input_is_refused_in_one_sentence(case: Case, tmp_path, output):
+    assert_case_refused(case, tmp_path / "in", output)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "a IN (SELECT 1)",
+        "EXISTS (SELECT content FROM read_text('/etc/passwd'))",
+        "a = (SELECT count(*) FROM glob('/etc/*'))",
+        "true) UNION ALL SELECT content, 1 FROM read_text('/etc/passwd') WHERE (true",
+        "true) GROUP BY ALL HAVING (true",
+        "true) LIMIT (1",
+        "true); ATTACH '/tmp/kubeline-test.db'; SELECT (true",
+        "true; COPY (SELECT 1) TO '/tmp/kubeline-test.csv'",
+        "true); SET enable_external_access = true; --",
+        "COLUMNS(*) = 1",
+    ],
+)
+def test_a_filter_is_one_condition_and_reaches_nothing_but_the_row(where, tmp_path, output):
+    (tmp_path / "t.csv").write_text(ROWS)
+    sentence = "^the filter where=.* (is not an SQL expression|is more than one expression|holds a subquery)"
+    assert_refused(output, UserError, sentence, str(tmp_path / "t.csv"), where=where)
+
+
+def test_the_engine_itself_opens_nothing_but_the_staged_files(tmp_path):
+    import duckdb
+
+    from kubeline.data.engine import connect
+
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "secret.txt").write_text("secret")
+    with connect(tmp_path / "scratch") as connection:
+        for query in (
+            f"SELECT * FROM read_text('{tmp_path}/secret.txt')",  # noqa: S608
+            f"COPY (SELECT 1) TO '{tmp_path}/new.csv'",
+            f"ATTACH '{tmp_path}/new.db'",
+            "SET enable_external_access = true",
+            "INSTALL httpfs",
+        ):
+            with pytest.raises(duckdb.Error, match=r"disabled by configuration|locked"):
+                connection.execute(query)
