@@ -11,9 +11,10 @@ from kubeline.rollout import smoke
 from kubeline.rollout.client import POD, Cluster
 from kubeline.rollout.inference_service import Manifest
 from kubeline.rollout.judge import judge
-from kubeline.rollout.machine import Question, looks
+from kubeline.rollout.machine import looks
 from kubeline.rollout.metrics import Addresses, MetricsError, Source, open_source
 from kubeline.rollout.modes import Observed
+from kubeline.rollout.moves import Question
 from kubeline.rollout.plan import Plan
 from kubeline.rollout.record import Record
 

@@ -10,8 +10,8 @@ from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.rollout import machine, modes
 from kubeline.rollout.client import HTTP_ROUTE, POD, Cluster, ConflictError, NotInstalledError, UnavailableError
 from kubeline.rollout.inference_service import Manifest, merge
-from kubeline.rollout.machine import Ask, Change, Go, Question, Situation, Wait
 from kubeline.rollout.modes import Observed, World
+from kubeline.rollout.moves import Ask, Change, Go, Question, Situation, Wait, sides
 from kubeline.rollout.plan import Plan, fingerprint
 from kubeline.rollout.record import Kept, Record, Records, State, Written
 
@@ -140,7 +140,7 @@ class Driver:
 
     def _move(self, kept: Kept, world: World) -> Kept:
         record = kept.record
-        observed = modes.module(record.mode).observe(world, machine.sides(record)) if record.mode else Observed()
+        observed = modes.module(record.mode).observe(world, sides(record)) if record.mode else Observed()
         now = Situation(record, self.plan, world.service, observed, self.clock.now(), kept.request)
         move = machine.decide(now)
         if isinstance(move, Ask):

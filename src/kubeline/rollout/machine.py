@@ -1,107 +1,16 @@
 """The state machine: for each state one pure function from what is recorded and observed to the next move."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from kubeline.rollout import modes
 from kubeline.rollout.inference_service import Manifest
-from kubeline.rollout.modes import Observed, Sides
 from kubeline.rollout.modes.observed import replacing
+from kubeline.rollout.moves import Ask, Change, Go, Move, Question, Situation, Wait
 from kubeline.rollout.plan import Plan
-from kubeline.rollout.record import Record, State
-
-Question = Literal["smoke", "shadow", "snapshot", "evidence"]
+from kubeline.rollout.record import State
 
 # Both names: KServe uses one for each mode.
 HIDDEN = {"networking.knative.dev/visibility": "cluster-local", "networking.kserve.io/visibility": "cluster-local"}
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Look again a little later."""
-
-
-@dataclass(frozen=True)
-class Go:
-    """Enter another state; `changes` are fields of the record."""
-
-    state: State
-    sentence: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Change:
-    """Write to the InferenceService: a merge patch, or the whole object where there is none yet."""
-
-    body: Manifest
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Ask:
-    """Find something out, which :func:`answered` judges."""
-
-    question: Question
-
-
-Move = Wait | Go | Change | Ask
-
-
-@dataclass(frozen=True)
-class Situation:
-    """Everything that a decision is made from.
-
-    Attributes:
-        record: as read.
-        plan: of the rollout.
-        service: the live InferenceService; None when there is none.
-        observed: how things really are.
-        now: Unix seconds.
-        request: of a person: promote, abort or nothing.
-    """
-
-    record: Record
-    plan: Plan
-    service: Manifest | None
-    observed: Observed
-    now: float
-    request: str = ""
-
-    @property
-    def wrote(self) -> bool:
-        """Whether this state's write has been done."""
-        return self.record.wrote == self.record.key
-
-    @property
-    def sides(self) -> Sides:
-        """Who is who."""
-        return sides(self.record)
-
-    @property
-    def mode(self) -> Any:
-        """The functions of the mode."""
-        return modes.module(self.record.mode)
-
-    def late(self, seconds: float) -> bool:
-        """Whether this state has taken too long."""
-        return self.now - self.record.entered > seconds
-
-    def tell(self, sentence: str) -> str:
-        """The sentence with what the cluster says is wrong."""
-        return f"{sentence}: {self.observed.trouble}" if self.observed.trouble else sentence
-
-
-def sides(record: Record) -> Sides:
-    """Who is stable and who is the candidate."""
-    return Sides(
-        candidate=record.candidate,
-        stable=record.stable,
-        stable_revision=record.stable_revision,
-        candidate_revision=record.candidate_revision,
-        candidate_name=record.candidate_name,
-    )
 
 
 def locked(now: Situation) -> Move:
@@ -286,17 +195,9 @@ TABLE: Mapping[State, Callable[[Situation], Move]] = {
     State.SETTLE: settle,
 }
 
-# States from which a person may abort: the candidate has not taken the stable model's place.
-ABORTABLE = (
-    frozenset(TABLE)
-    - {State.PROMOTE, State.VERIFY, State.EXPOSE, State.BOOTSTRAP}
-    - {
-        State.WITHDRAW,
-        State.RESTORE,
-        State.SETTLE,
-    }
-)
 RETURNING = frozenset({State.WITHDRAW, State.RESTORE, State.SETTLE})
+# States from which a person may abort: the candidate has not taken the stable model's place.
+ABORTABLE = frozenset(TABLE) - RETURNING - {State.BOOTSTRAP, State.EXPOSE, State.PROMOTE, State.VERIFY}
 
 
 def decide(now: Situation) -> Move:

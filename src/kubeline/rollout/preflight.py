@@ -6,8 +6,8 @@ from kubeline.errors import PlatformError, UserError
 from kubeline.rollout import modes
 from kubeline.rollout.client import CONFIG_MAP, HTTP_ROUTE, INFERENCE_SERVICE, POD, Cluster, ConflictError, Resource
 from kubeline.rollout.inference_service import Manifest
-from kubeline.rollout.machine import sides
 from kubeline.rollout.modes import World
+from kubeline.rollout.moves import sides
 from kubeline.rollout.plan import Plan
 from kubeline.rollout.record import Record, record_name
 
