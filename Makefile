@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
-.PHONY: demo test lint compile bench bench-serving clean setup lock
+.PHONY: demo test lint compile proto bench bench-serving clean setup lock
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make test     the test suite"
 	@echo "make lint     ruff, mypy, and generated files against their sources"
 	@echo "make compile  compile every component and pipeline"
+	@echo "make proto    generate the modules of the Open Inference Protocol"
 	@echo "make bench    the benchmarks"
 	@echo "make bench-serving  the model server beside its peers, under overload, and through an hour's requests"
 	@echo "make lock     resolve requirements.lock and the locks of images/ anew (needs uv)"
@@ -44,9 +45,13 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python compile.py --check
+	$(BIN)/python -m kubeline.open_inference.generate --check
 
 compile: setup
 	$(BIN)/python compile.py
+
+proto: setup
+	$(BIN)/python -m kubeline.open_inference.generate
 
 bench: setup
 	$(BIN)/python -m benchmarks

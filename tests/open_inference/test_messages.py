@@ -39,6 +39,15 @@ def test_the_committed_modules_are_those_of_the_proto(tmp_path: Path) -> None:
     assert committed == essence(tmp_path)
 
 
+def test_a_module_edited_by_hand_or_absent_is_told(tmp_path: Path) -> None:
+    generate.generate(tmp_path)
+    assert generate.stale_modules(tmp_path) == []
+    messages, _, methods = (tmp_path / name for name in generate.MODULES)
+    messages.write_text(messages.read_text(encoding="utf-8") + "edited = True\n", encoding="utf-8")
+    methods.unlink()
+    assert generate.stale_modules(tmp_path) == [messages.name, methods.name]
+
+
 def test_the_messages_are_those_of_kserve_to_the_byte() -> None:
     from kserve.protocol.grpc import grpc_predict_v2_pb2 as kserves
 

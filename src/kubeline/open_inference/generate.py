@@ -1,6 +1,14 @@
-"""Write the modules of ``grpc_predict_v2.proto`` anew, beside it or into a given folder; needs grpcio-tools."""
+"""Write the modules of ``grpc_predict_v2.proto``, or check them.
 
+    python -m kubeline.open_inference.generate            writes them beside the .proto
+    python -m kubeline.open_inference.generate --check    writes nothing, and fails when a committed one differs
+
+Needs grpcio-tools; another version than the one in requirements.lock may write something else.
+"""
+
+import argparse
 import sys
+import tempfile
 from importlib import resources
 from pathlib import Path
 
@@ -32,5 +40,30 @@ def generate(folder: Path) -> None:
         (folder / name).write_text(_HEADER + text, encoding="utf-8")
 
 
+def stale_modules(folder: Path) -> list[str]:
+    """The modules of a folder that are absent or differ from fresh ones."""
+    with tempfile.TemporaryDirectory() as name:
+        fresh = Path(name)
+        generate(fresh)
+        return [
+            module
+            for module in MODULES
+            if not (folder / module).exists() or (folder / module).read_bytes() != (fresh / module).read_bytes()
+        ]
+
+
+def main() -> int:
+    """Write the modules, or check them."""
+    parser = argparse.ArgumentParser(description="Generate the modules of the Open Inference Protocol.")
+    parser.add_argument("--check", action="store_true", help="compare with the committed modules, write nothing")
+    if not parser.parse_args().check:
+        generate(HERE)
+        return 0
+    stale = stale_modules(HERE)
+    if stale:
+        print(f"{', '.join(stale)} differ from {PROTO}; run 'make proto' and commit the result")
+    return int(bool(stale))
+
+
 if __name__ == "__main__":
-    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)
+    sys.exit(main())
