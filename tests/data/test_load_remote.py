@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kubeline.data.sources import STORES, redact
+from kubeline.data.sources import STORES
 from kubeline.errors import PlatformError, UserError
 from tests.data.servers import S3, CloudStorage, Web, serving
 
@@ -113,22 +113,6 @@ def test_every_store_has_a_client():
 
     for scheme in STORES:
         assert fsspec.get_filesystem_class(scheme).protocol
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("s3://bucket/key", "s3://bucket/key"),
-        ("postgresql://me:p@ss/word@host:5432/db?sslmode=require", "postgresql://host:5432/db"),
-        ("https://store/key?X-Amz-Signature=abc&x=1", "https://store/key"),
-        ("failed: https://me:secret@host/x?sig=1 (again)", "failed: https://host/x (again)"),
-        ("s3://bucket/model@v1/t.csv", "s3://bucket/model@v1/t.csv"),
-        ("data/2013-?.csv", "data/2013-?.csv"),
-        ("s3://bucket/2013-?.csv", "s3://bucket/2013-?.csv"),
-    ],
-)
-def test_credentials_are_taken_out_of_addresses(text, shown):
-    assert redact(text) == shown
 
 
 def test_a_copy_of_a_remote_file_is_removed_in_the_end(web, load, tmp_path, monkeypatch):

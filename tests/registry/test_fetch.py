@@ -99,7 +99,7 @@ def test_an_unknown_protocol_is_refused() -> None:
 
 
 def test_a_web_server_that_is_down_is_told_without_the_password_in_its_address() -> None:
-    with pytest.raises(PlatformError, match=r"cannot read 'http://\*\*\*@127") as caught:
+    with pytest.raises(PlatformError, match="cannot read 'http://127") as caught:
         fetch(f"http://bob:sEcret@127.0.0.1:{_closed_port()}/model?token=sEcret")
     assert "sEcret" not in str(caught.value)
 
@@ -137,7 +137,7 @@ def test_a_registry_that_is_down_is_told_in_one_sentence_without_its_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(PlatformError, match=r"cannot reach the MLflow registry at http://\*\*\*@127") as caught:
+    with pytest.raises(PlatformError, match="cannot reach the MLflow registry at http://127") as caught:
         fetch("models:/flights@champion", f"http://bob:sEcret@127.0.0.1:{_closed_port()}")
     assert "sEcret" not in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -10,10 +10,11 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
+from kubeline.addresses import redact, scheme
 from kubeline.data.dataset import chunk_rows
 from kubeline.data.engine import identifier
 from kubeline.data.inference import NUMBER_TEXT, TIME_TEXT, Table
-from kubeline.data.sources import DATABASES, redact, scheme
+from kubeline.data.sources import DATABASES
 from kubeline.data.tables import check_names, described
 from kubeline.errors import PlatformError, UserError
 

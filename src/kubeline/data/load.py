@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from kubeline.addresses import redact, scheme
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.data import engine
 from kubeline.data.databases import open_query
@@ -17,7 +18,7 @@ from kubeline.data.dataset import DatasetWriter, chunk_rows
 from kubeline.data.failures import explain
 from kubeline.data.inference import KINDS, Table, infer, typed
 from kubeline.data.kserve_log import flatten
-from kubeline.data.sources import DATABASES, FORMATS, SourceFile, redact, scheme, stage
+from kubeline.data.sources import DATABASES, FORMATS, SourceFile, stage
 from kubeline.data.tables import agree, open_file
 from kubeline.data.timespan import COLUMN, Timespan, timespan
 from kubeline.errors import UserError, listed

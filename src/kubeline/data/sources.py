@@ -2,7 +2,6 @@
 
 import glob
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from kubeline.addresses import redact as redact  # noqa: PLC0414 - also taken from here
+from kubeline.addresses import scheme as scheme  # noqa: PLC0414
 from kubeline.data.unpack import COMPRESSIONS, unpack
 from kubeline.errors import PlatformError, UserError, listed
 
@@ -45,19 +46,6 @@ class SourceFile:
     name: str
     path: Path
     format: str
-
-
-def scheme(source: str) -> str:
-    """The scheme of a source in lower case; empty for a plain path."""
-    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source)
-    return match.group(1).lower() if match else ""
-
-
-def redact(text: str) -> str:
-    """The text with every address in it freed from user names, passwords and query strings (signatures, tokens)."""
-    text = re.sub(r"(?i)\b((?:postgres|postgresql)://)[^\s'\"]*@", r"\1", text)  # a password may hold anything
-    text = re.sub(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/'\"@]*@", r"\1", text)
-    return re.sub(r"(?i)\b((?:https?|postgres|postgresql)://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
 
 
 def stage(

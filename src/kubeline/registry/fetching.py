@@ -8,9 +8,10 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from kubeline.addresses import redact
 from kubeline.artifacts import publish
 from kubeline.errors import KubelineError, PlatformError, UserError
-from kubeline.registry.interface import parse_reference, without_secrets
+from kubeline.registry.interface import parse_reference
 from kubeline.registry.opening import open_registry
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -64,16 +65,16 @@ def _from_storage(uri: str) -> Path:
             return _local(root)
         folder = _temporary_folder() / (PurePosixPath(root).name or "package")
         with publish(folder) as partial:
-            _copy(storage, root.rstrip("/"), partial, without_secrets(uri))
+            _copy(storage, root.rstrip("/"), partial, redact(uri))
     except KubelineError:
         raise
     except FileNotFoundError as error:
-        raise UserError(f"there is nothing at '{without_secrets(uri)}'; check the address") from error
+        raise UserError(f"there is nothing at '{redact(uri)}'; check the address") from error
     except (ValueError, ImportError) as error:  # fsspec: unknown protocol, or its package is not installed
-        raise UserError(f"cannot read '{without_secrets(uri)}': {error}") from error
+        raise UserError(f"cannot read '{redact(uri)}': {error}") from error
     except Exception as error:  # each storage raises errors of its own
-        reason = without_secrets(f"{type(error).__name__}: {error}")
-        raise PlatformError(f"cannot read '{without_secrets(uri)}': {reason}") from error
+        reason = redact(f"{type(error).__name__}: {error}")
+        raise PlatformError(f"cannot read '{redact(uri)}': {reason}") from error
     return folder
 
 

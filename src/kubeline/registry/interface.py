@@ -91,11 +91,6 @@ class Registry(Protocol):
         ...
 
 
-def without_secrets(text: str) -> str:
-    """The same text with the credentials and the query of every URI in it left out, fit for a log."""
-    return re.sub(r"(\w://[^\s'\"?]+)\?[^\s'\")]+", r"\1?***", re.sub(r"://[^/@\s'\"]+@", "://***@", text))
-
-
 def check_name(name: str) -> str:
     """Return the name of a registered model, or raise UserError when no registry would take it."""
     if not _NAME.fullmatch(name):

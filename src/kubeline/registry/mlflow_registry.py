@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from kubeline.addresses import redact
 from kubeline.artifacts import publish
 from kubeline.errors import PlatformError, UserError
 from kubeline.registry.interface import (
@@ -20,7 +21,6 @@ from kubeline.registry.interface import (
     Submission,
     check_alias,
     check_name,
-    without_secrets,
 )
 
 if TYPE_CHECKING:
@@ -262,8 +262,8 @@ class MLflowRegistry:
             raise PlatformError(self._sentence(error)) from error
 
     def _sentence(self, error: Exception) -> str:
-        place = without_secrets(self.uri)
-        reason = without_secrets(str(error).strip().partition("\n")[0])
+        place = redact(self.uri)
+        reason = redact(str(error).strip().partition("\n")[0])
         if _code(error) in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
             return (
                 f"the MLflow registry at {place} refuses this user: set MLFLOW_TRACKING_TOKEN, or "

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from kubeline.addresses import redact
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.errors import UserError
 from kubeline.model_package.blessing import Blessing, require
@@ -18,7 +19,6 @@ from kubeline.registry.interface import (
     Submission,
     check_alias,
     check_name,
-    without_secrets,
 )
 from kubeline.registry.opening import open_registry
 
@@ -71,7 +71,7 @@ def run(
         require(evaluation, "evaluation", package.digest),
         require(infra_validation, "infra_validation", package.digest),
     ]
-    lineage = {"pipeline_run": pipeline_run, "package_uri": without_secrets(model.uri)}
+    lineage = {"pipeline_run": pipeline_run, "package_uri": redact(model.uri)}
     lineage["git_revision"] = git_revision or package.manifest.git_revision
     registry = open_registry(tracking_uri)
     version = registry.register(
@@ -150,7 +150,7 @@ def _write(registration: Artifact, version: ModelVersion, package: ModelPackage)
         "uri": version.uri,
         "aliases": list(version.aliases),
         "package_digest": package.digest,
-        "source": without_secrets(version.source),
+        "source": redact(version.source),
         "run_id": version.run_id,
         "tags": version.tags,
     }

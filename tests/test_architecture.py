@@ -1,0 +1,59 @@
+"""The arrows of docs/design.md: who may import whom, in every file and inside every function."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# What the model server takes from the library; its image holds all of it, but a server's process should not.
+SERVED = (
+    "kubeline.__version__",
+    "kubeline.addresses",
+    "kubeline.data.sources",
+    "kubeline.errors",
+    "kubeline.model_package",
+    "kubeline.open_inference",
+)
+
+
+def imports(folder: str) -> Iterator[tuple[str, str, bool]]:
+    """Of every import below a folder: the file, the module, and whether it stands outside every function."""
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        within = {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            for inner in ast.walk(node)
+        }
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            for name in names:
+                yield str(file.relative_to(ROOT)), name, id(node) not in within
+
+
+def inside(name: str, *modules: str) -> bool:
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
+
+
+def test_the_library_imports_no_room_above_it_and_never_the_language_of_pipelines() -> None:
+    above = ("components", "pipelines", "serving", "examples", "benchmarks", "tests", "kfp.dsl")
+    found = [(file, name) for file, name, _ in imports("src/kubeline")]
+    assert len(found) > 500
+    assert [(file, name) for file, name in found if inside(name, *above)] == []
+
+
+def test_a_component_imports_its_implementation_only_inside_its_body() -> None:
+    outside = {name for _, name, top in imports("components") if top and inside(name, "kubeline")}
+    assert outside == {"kubeline.__version__"}  # of the images
+    assert any(inside(name, "kubeline.training") for _, name, top in imports("components") if not top)
+    assert [name for _, name, _ in imports("components") if inside(name, "pipelines", "serving")] == []
+
+
+def test_the_model_server_takes_little_from_the_library() -> None:
+    taken = [(file, name) for file, name, _ in imports("serving") if inside(name, "kubeline")]
+    assert len(taken) > 20
+    assert [(file, name) for file, name in taken if not inside(name, *SERVED)] == []
+    assert [name for _, name, _ in imports("serving") if inside(name, "components", "pipelines", "kfp")] == []
