@@ -15,6 +15,7 @@ from kubeline.model_package.signature import Signature
 from kubeline.training import calibration, transformers
 from kubeline.training.calibration import Calibrated
 from kubeline.training.graph import Graph
+from kubeline.training.trees import with_one_score
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -57,6 +58,8 @@ def to_onnx(pipeline: Any, signature: Signature) -> bytes:
     output = model.graph.output[1 if classification else 0].name
     if classification:
         graph = Graph(model)
+        graph.prune(output)  # of the labels, which nothing reads
+        with_one_score(model, graph)
         if isinstance(pipeline, Calibrated):
             output = calibration.append(graph, output, pipeline)
         # sums in float32 may end a little above one

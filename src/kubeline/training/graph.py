@@ -1,4 +1,4 @@
-"""Nodes appended to an ONNX graph."""
+"""Nodes appended to an ONNX graph, and dropped."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Graph:
-    """Adds nodes to an ONNX graph; each method returns the name of what it adds."""
+    """Adds nodes to an ONNX graph; what adds one returns its name."""
 
     def __init__(self, model: "ModelProto"):
         self._graph = model.graph
@@ -40,3 +40,13 @@ class Graph:
     def column(self, probabilities: str, k: int) -> str:
         """Column `k` of a matrix, shape (rows, 1)."""
         return self.add("Gather", probabilities, self.constant(np.array([k])), axis=1)
+
+    def prune(self, output: str) -> None:
+        """Drop the nodes that `output` does not need; they stand in an order in which they can be computed."""
+        needed, kept = {output}, []
+        for node in reversed(self._graph.node):
+            if needed & set(node.output):
+                needed |= set(node.input)
+                kept.append(node)
+        del self._graph.node[:]
+        self._graph.node.extend(reversed(kept))
