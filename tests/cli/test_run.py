@@ -34,6 +34,17 @@ def test_a_run_shows_every_step_and_lists_what_was_made(run) -> None:
     assert str(folder / "index.html") in printed
 
 
+def test_runs_side_by_side_have_folders_of_their_own_and_are_all_listed(toy: Path, tmp_path: Path) -> None:
+    code = "import sys; from kubeline.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "run", str(toy), "--output", str(tmp_path / "runs")]
+    together = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in together] == [0, 0, 0]
+    folders = [folder.name for folder in (tmp_path / "runs").glob("toy-*")]
+    assert len(folders) == 3
+    overview = (tmp_path / "runs" / "index.html").read_text(encoding="utf-8")
+    assert all(f'href="{name}/index.html"' in overview for name in folders)
+
+
 def test_a_condition_that_does_not_hold_skips_its_steps(run) -> None:
     _, printed, _ = run("--set", "limit=50")
     assert "celebrate" not in printed

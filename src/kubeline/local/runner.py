@@ -1,5 +1,6 @@
 """Runs a compiled pipeline on this machine and tells what happens as it happens."""
 
+import contextlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from kubeline.artifacts import publish
 from kubeline.errors import UserError
 
 # What the log of a run tells. Starts and ends come from the KFP executor inside the step, whose lines name the
@@ -85,7 +87,8 @@ def run(
         finally:
             _end(process)
     outcome = {"pipeline": name, "succeeded": result.succeeded, "reason": result.reason}
-    (result.folder / "result.json").write_text(json.dumps(outcome, indent=2), encoding="utf-8")
+    with publish(result.folder / "result.json") as partial:  # whole, for the overview of a run beside this one
+        partial.write_text(json.dumps(outcome, indent=2), encoding="utf-8")
     return result
 
 
@@ -137,7 +140,7 @@ def _new_folder(root: Path, name: str) -> Path:
     try:
         for suffix in ("", *(f"-{number}" for number in range(2, 100))):
             folder = (root / f"{name}-{stamp}{suffix}").resolve()
-            if not folder.exists():
+            with contextlib.suppress(FileExistsError):  # another run of this second, perhaps from another process
                 folder.mkdir(parents=True)
                 return folder
     except OSError as error:

@@ -1,9 +1,11 @@
 """What a run made: its outputs as a list, and one page that links every report."""
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,22 @@ def write_page(run: Run, made: Sequence[Output]) -> Path:
 
 def write_overview(root: Path) -> Path:
     """Write ``index.html`` of all runs below `root`, the latest first, and return its path."""
+    with _alone_in(root):
+        return _write_overview(root)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Nobody else who asks for the same is in the folder meanwhile: runs may end side by side."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write_overview(root: Path) -> Path:
     page = reports.Report("Runs", f"Pipelines run on this machine, in {root}.")
     rows = []
     for file in sorted(root.glob("*/result.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True):
