@@ -11,7 +11,7 @@ export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo     the main job, end to end, on real data, with no cluster"
+	@echo "make demo     the main job, end to end, on real data, with no cluster (MODE=standard: KServe's other mode)"
 	@echo "make test     the test suite"
 	@echo "make lint     ruff, mypy, and generated files against their sources"
 	@echo "make compile  compile every component and pipeline"
@@ -35,7 +35,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 demo: setup
-	@$(BIN)/python -m examples.flights.demo
+	@$(BIN)/python -m examples.flights.demo $(if $(MODE),--mode $(MODE))
 
 test: setup
 	$(BIN)/python -m pytest

@@ -46,7 +46,7 @@ _AFTERWARDS_SECONDS = 1.5  # that users are still watched when a rollout is over
 def earlier_model(months: list[Path], folder: Path) -> ModelPackage:
     """The model of half a year before: trained on January to June."""
     table = pd.concat([pd.read_parquet(month) for month in months[:6]], ignore_index=True)
-    return _train(table, folder, max_iter=200)
+    return _train(table, folder, max_iter=100)
 
 
 def bad_model(months: list[Path], folder: Path) -> ModelPackage:
@@ -119,8 +119,8 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None and self._thread.is_alive():
-            time.sleep(_AFTERWARDS_SECONDS)
+        if error is None and self.record is not None:
+            time.sleep(max(2 * _POLL_SECONDS, self.record.timeline[-1].time + _AFTERWARDS_SECONDS - time.time()))
         self._ending.set()
         self._thread.join()
 

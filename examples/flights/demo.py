@@ -4,10 +4,15 @@ A model is served and has users. A better one is trained on the flights of Janua
 December, and becomes the served one step by step. Each later month is checked for drift. In the end a bad model comes.
 """
 
+import argparse
 import shutil
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 from rich.console import Console
@@ -22,22 +27,27 @@ from kubeline.errors import KubelineError
 from kubeline.local import kserve
 from kubeline.local.kserve import LocalKServe
 from kubeline.local.summary import write_overview
+from kubeline.model_package import ModelPackage
 
 HERE = Path(__file__).parent
 RUNS = Path("runs")
 WORK = RUNS / "demo"
 LATER_MONTHS = (10, 11, 12)
+_AT_ONCE = 2  # checks for drift, which take one core each
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit code of the first command that failed, or 0."""
+    parser = argparse.ArgumentParser(prog="python -m examples.flights.demo", description="The main job, end to end.")
+    parser.add_argument("--mode", choices=get_args(kserve.Mode), default="knative", help="of the embedded KServe")
+    mode = parser.parse_args(arguments).mode
     console = Console(highlight=False)
     started = time.monotonic()
     months = prepare()
     console.print(f"[bold]data[/]\n  {len(months)} months of flights in {months[0].parent}", soft_wrap=True)
     shutil.rmtree(WORK, ignore_errors=True)
     try:
-        with kserve.start(WORK / "kserve") as cluster:
+        with kserve.start(WORK / "kserve", mode) as cluster:
             code = _serve_and_replace(console, cluster, months)
     except KeyboardInterrupt:
         return 130
@@ -61,10 +71,7 @@ def _serve_and_replace(console: Console, cluster: LocalKServe, months: list[Path
     console.print(f"  {record.outcome}: {record.reason}")
     later = pd.concat([pd.read_parquet(months[month - 1]) for month in LATER_MONTHS]).sample(20_000, random_state=0)
     with Traffic(cluster.gateway_url, canary.host(cluster), canary.NAME, earlier.signature, later) as traffic:
-        code = _good(console, cluster, traffic, names) or _drift(console, months)
-        if code:
-            return code
-        code = _bad(console, cluster, traffic, names, months)
+        code = _good(console, cluster, traffic, names) or _drift_and_bad(console, cluster, traffic, names, months)
     busy = f" ({traffic.asked_again} asked again, as the busy server wished)" if traffic.asked_again else ""
     console.print(f"\n[bold]{len(traffic.answers):,} requests, {traffic.failed} failed[/]{busy}")
     if traffic.failed:
@@ -83,18 +90,39 @@ def _good(console: Console, cluster: LocalKServe, traffic: Traffic, names: dict[
     return code or _show(console, "better", "promoted", watch, traffic, names)
 
 
+def _drift_and_bad(
+    console: Console, cluster: LocalKServe, traffic: Traffic, names: dict[str, str], months: list[Path]
+) -> int:
+    console.print(
+        "\n[bold]three months later[/]: each is checked for drift, while a bad model is trained", soft_wrap=True
+    )
+    with ThreadPoolExecutor() as pool:
+        training = pool.submit(canary.bad_model, months, WORK / "bad")  # while the months are checked
+        return _drift(console, months) or _bad(console, cluster, traffic, names, training.result())
+
+
 def _drift(console: Console, months: list[Path]) -> int:
-    for month in LATER_MONTHS:
-        console.print(f"\n[bold]drift of 2013-{month:02d} against the training data[/]")
-        window = f"data={months[month - 1]}"
-        if code := kubeline(["run", "monitoring", "--params", str(HERE / "monitoring.yaml"), "--set", window]):
-            return code
+    """Check the later months, some of them side by side; the first exit code that is not 0, or 0."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        checks = pool.map(_check, [months[month - 1] for month in LATER_MONTHS])
+        for month, check in zip(LATER_MONTHS, checks, strict=True):
+            console.print(f"\n[bold]drift of 2013-{month:02d} against the training data[/]")
+            console.print(check.stdout.rstrip(), markup=False, soft_wrap=True)
+            if check.returncode:
+                return check.returncode
     return 0
 
 
-def _bad(console: Console, cluster: LocalKServe, traffic: Traffic, names: dict[str, str], months: list[Path]) -> int:
+def _check(month: Path) -> "subprocess.CompletedProcess[str]":
+    command = [str(Path(sys.executable).with_name("kubeline")), "run", "monitoring"]
+    parameters = ["--params", str(HERE / "monitoring.yaml"), "--set", f"data={month}"]
+    return subprocess.run(  # noqa: S603 (our own command and files)
+        [*command, *parameters], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+
+
+def _bad(console: Console, cluster: LocalKServe, traffic: Traffic, names: dict[str, str], bad: ModelPackage) -> int:
     console.print("\n[bold]a bad model[/]: wrong and slow, and brought past every check before the rollout")
-    bad = canary.bad_model(months, WORK / "bad")
     with Watch(cluster, traffic, names) as watch:
         canary.deploy(cluster, bad)
     return _show(console, "bad", "rolled_back", watch, traffic, names)

@@ -58,8 +58,7 @@ class Traffic:
         self._gateway = urlsplit(gateway)
         self._headers = {"Host": host, "Content-Type": "application/json"}
         self._path = f"/v2/models/{model}/infer"
-        parts = [flights.iloc[at : at + ROWS] for at in range(0, len(flights) - ROWS + 1, ROWS)]
-        self._questions = [(_body(part, signature), tuple(map(bool, part["late"]))) for part in parts]
+        self._questions = _questions(flights, signature)
         self._ending = threading.Event()
         self._threads = [
             threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(CONNECTIONS)
@@ -130,15 +129,24 @@ class Traffic:
         return response.status, text
 
 
-def _body(flights: pd.DataFrame, signature: Signature) -> bytes:
-    """A request of the Open Inference Protocol: one tensor for each column; a missing number is null."""
-    inputs: list[dict[str, Any]] = []
-    for feature in signature.features:
-        text = feature.kind == "category"
-        column = flights[feature.name]
-        values = (
-            column.fillna("").astype(str) if text else column.astype(float).astype(object).where(column.notna(), None)
-        )
-        datatype = "BYTES" if text else "FP64"
-        inputs.append({"name": feature.name, "shape": [len(flights), 1], "datatype": datatype, "data": [*values]})
+def _questions(flights: pd.DataFrame, signature: Signature) -> list[tuple[bytes, tuple[bool, ...]]]:
+    """Requests of the Open Inference Protocol, each with whether its flights were late in the end."""
+    late = [bool(value) for value in flights["late"]]
+    columns = [(feature.name, *_values(flights[feature.name], feature.kind)) for feature in signature.features]
+    return [(_body(columns, at), tuple(late[at : at + ROWS])) for at in range(0, len(flights) - ROWS + 1, ROWS)]
+
+
+def _values(column: pd.Series, kind: str) -> tuple[str, list[Any]]:
+    """Datatype and values of a tensor; a missing number is null."""
+    if kind == "category":
+        return "BYTES", [*column.fillna("").astype(str)]
+    return "FP64", [*column.astype(float).astype(object).where(column.notna(), None)]
+
+
+def _body(columns: list[tuple[str, str, list[Any]]], at: int) -> bytes:
+    """The rows from `at` on: one tensor for each column."""
+    inputs = [
+        {"name": name, "shape": [ROWS, 1], "datatype": datatype, "data": values[at : at + ROWS]}
+        for name, datatype, values in columns
+    ]
     return json.dumps({"inputs": inputs}).encode()
