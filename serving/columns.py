@@ -12,7 +12,7 @@ import numpy as np
 
 from kubeline.errors import UserError
 from kubeline.model_package.signature import MISSING_CATEGORY, Feature, Signature
-from serving.exchange import Array, Inputs
+from serving.inputs import Array, Inputs
 
 Values = Sequence[Any] | Array
 
@@ -27,10 +27,12 @@ _EXPECTED = {
 }
 _LARGEST = float(np.finfo(np.float32).max)
 _SHOWN = 60  # characters of a refused value that an error repeats
+_NO_NUMBERS = np.empty((0, 0), dtype=np.float32)
+_NO_TIMES = np.empty((0, 0))
 
 
 class Encoder:
-    """Makes ONNX inputs of the columns of a request, equal to those of :meth:`Signature.encode`.
+    """Makes inputs of the columns of a request, equal to those of :meth:`Signature.encode`.
 
     Numbers and booleans are checked in one block, because one numpy call costs as much as fifty values.
     """
@@ -44,7 +46,7 @@ class Encoder:
         self._datetimes = [place for place, kind in enumerate(kinds) if kind == "datetime"]
 
     def encode(self, columns: Sequence[Values], rows: int) -> Inputs:
-        """The ONNX inputs by column name, each of shape (rows, 1).
+        """The inputs of some columns.
 
         Args:
             columns: the values of each feature, in their order, all of the same length. None and NaN are missing, and
@@ -54,28 +56,22 @@ class Encoder:
         Raises:
             UserError: names the column and the row of a value of another type.
         """
-        inputs: Inputs = {}
+        numbers, times = _NO_NUMBERS, _NO_TIMES
         if self._block:
-            block = self._numbers([columns[place] for place in self._block], rows)
-            for place, values in zip(self._block, block, strict=True):
-                inputs[self.features[place].name] = values
-        for place in self._categories:
-            inputs[self.features[place].name] = _categories(self.features[place], columns[place]).reshape(rows, 1)
-        for place in self._datetimes:
-            inputs[self.features[place].name] = _seconds(self.features[place], columns[place]).reshape(rows, 1)
-        return inputs
+            numbers = self._numbers([columns[place] for place in self._block], rows)
+        texts = [_categories(self.features[place], columns[place]) for place in self._categories]
+        if self._datetimes:
+            times = np.array([_seconds(self.features[place], columns[place]) for place in self._datetimes])
+        return Inputs(rows, numbers, texts, times)
 
     def _numbers(self, columns: list[Values], rows: int) -> Array:
-        """Columns of numbers as float32, shape (columns, rows, 1)."""
+        """Columns of numbers as float32, shape (columns, rows)."""
         if rows == 1 and not self._booleans:
             block = _one_row(columns)
             if block is not None:
                 return block
-        if any(isinstance(values, np.ndarray) for values in columns):
-            wide = np.array([self._wide(place, values) for place, values in enumerate(columns)])
-        else:
-            parts = [self._doubles(place, values) for place, values in enumerate(columns)]
-            wide = np.frombuffer(b"".join(parts)).reshape(len(columns), rows)
+        parts: Any = [self._doubles(place, values) for place, values in enumerate(columns)]
+        wide = np.frombuffer(b"".join(parts)).reshape(len(columns), rows)
         with np.errstate(over="ignore"):  # what is too large for float32 is told as infinite below
             block = wide.astype(np.float32)
         if np.isinf(block).any():
@@ -89,15 +85,12 @@ class Encoder:
             if wrong.any():
                 row = int(wrong.argmax())
                 raise _refusal(self._feature(place), row, columns[place][row])
-        return block[:, :, None]
+        return block
 
-    def _wide(self, place: int, values: Values) -> Array:
+    def _doubles(self, place: int, values: Values) -> "array[float] | Array":
+        """The numbers of a column as float64; `place` is its row in the block."""
         if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
-            return values.astype(np.float64)
-        return np.frombuffer(self._doubles(place, values))
-
-    def _doubles(self, place: int, values: Values) -> "array[float]":
-        """The numbers of a column; `place` is its row in the block."""
+            return values.astype(np.float64, copy=False)
         for missing in (False, True):  # most columns of a request have no missing value
             try:  # array checks the types as it converts, and takes no text
                 return array("d", [math.nan if value is None else value for value in values] if missing else values)
@@ -127,21 +120,21 @@ def _one_row(columns: list[Values]) -> Array | None:
         return None
     # a NaN makes these comparisons false, or is left out of them: neither lets a large number pass
     if min(doubles) >= -_LARGEST and max(doubles) <= _LARGEST:
-        return np.array(doubles, dtype=np.float32)[:, None, None]
+        return np.array(doubles, dtype=np.float32)[:, None]
     return None
 
 
-def _categories(feature: Feature, values: Values) -> Array:
+def _categories(feature: Feature, values: Values) -> Sequence[str]:
     types = set(map(type, values))
-    if types != _TEXT:
-        values = [MISSING_CATEGORY if value is None else value for value in _texts(feature, values, types)]
-    return np.array(values, dtype=object)
+    if types == _TEXT:
+        return list(values)
+    return [MISSING_CATEGORY if value is None else value for value in _texts(feature, values, types)]
 
 
-def _seconds(feature: Feature, values: Values) -> Array:
-    """Seconds since 1970-01-01 UTC as float64; a time without an offset is UTC."""
+def _seconds(feature: Feature, values: Values) -> list[float]:
+    """Seconds since 1970-01-01 UTC; a time without an offset is UTC."""
     texts = _texts(feature, values, set(map(type, values)))
-    return np.array([_moment(feature, row, text) if text else np.nan for row, text in enumerate(texts)])
+    return [_moment(feature, row, text) if text else math.nan for row, text in enumerate(texts)]
 
 
 def _moment(feature: Feature, row: int, text: str) -> float:

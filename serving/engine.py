@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
-import numpy as np
-
 from kubeline.errors import KubelineError
 from kubeline.model_package.predictor import Predictions
 from serving.errors import BrokenModel, Overloaded, TimedOut
-from serving.exchange import Exchange, Inputs
+from serving.exchange import Exchange
+from serving.inputs import Inputs, joined
 from serving.model import ServedModel
 
 logger = logging.getLogger(__name__)
@@ -212,7 +211,9 @@ class Engine:
     def _answer(self, batch: list[Work[Any]]) -> None:
         try:
             started = perf_counter()
-            together = self.model.predict(_joined([work.exchange.inputs for work in batch]))
+            together = self.model.predict(
+                joined([work.exchange.inputs for work in batch if work.exchange.inputs is not None])
+            )
             seconds = perf_counter() - started
         except Exception as error:
             for work in batch:
@@ -266,7 +267,7 @@ def _parse(exchange: Exchange, parse: Callable[[], Inputs]) -> Inputs:
     inputs = parse()
     exchange.parse_seconds = perf_counter() - started
     exchange.inputs = inputs
-    exchange.rows = len(next(iter(inputs.values())))
+    exchange.rows = inputs.rows
     return inputs
 
 
@@ -276,13 +277,6 @@ def _serialise(exchange: Exchange, predictions: Predictions, serialise: Callable
     exchange.serialise_seconds = perf_counter() - started
     exchange.predictions = predictions
     return answer
-
-
-def _joined(inputs: Sequence[Inputs | None]) -> Inputs:
-    parts = [part for part in inputs if part is not None]
-    if len(parts) == 1:
-        return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _split(together: Predictions, batch: Sequence[Work[Any]]) -> list[Predictions]:

@@ -1,14 +1,11 @@
 """One request and its answer, as everything that watches the server sees them."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
-
-import numpy as np
+from typing import Literal, Protocol
 
 from kubeline.model_package.predictor import Predictions
+from serving.inputs import Inputs
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Inputs = dict[str, Array]
 ProtocolName = Literal["v1", "v2", "grpc"]
 
 
@@ -26,7 +23,7 @@ class Exchange:
         status: HTTP status of the answer; for gRPC the equivalent one.
         error: the sentence of a refusal; empty for an answer.
         rows: of the request; 0 when it was refused before they were counted.
-        inputs: the ONNX inputs by column, each (rows, 1); None when refused before.
+        inputs: what the model reads; None when refused before.
         predictions: the answer; None when refused.
         queue_seconds: waited before work began.
         parse_seconds: body to inputs.

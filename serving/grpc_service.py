@@ -20,8 +20,9 @@ from kubeline.open_inference.tensors import datatype_of, decode_raw, encode_raw,
 from serving.columns import Values
 from serving.engine import Engine
 from serving.errors import BrokenModel, NotFound, Overloaded, RequestRefused, sentence
-from serving.exchange import Exchange, Inputs, Observer
+from serving.exchange import Exchange, Observer
 from serving.ids import new_id, usable
+from serving.inputs import Inputs
 from serving.limits import RequestLimits
 from serving.tracing import trace_context
 from serving.v2 import V2, Wanted, rows_of

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, get_args
@@ -23,7 +24,8 @@ from prometheus_client.utils import floatToGoString
 from kubeline.model_package import ModelPackage, Predictions
 from kubeline.model_package.signature import MISSING_CATEGORY
 from serving.counters import SharedCounters
-from serving.exchange import Array, Exchange, Inputs, ProtocolName
+from serving.exchange import Exchange, ProtocolName
+from serving.inputs import Array, Columns, Inputs
 
 PayloadOutcome = Literal["written", "dropped", "failed", "sampled_out"]
 
@@ -68,7 +70,7 @@ class ServerMetrics:
             "git_revision": manifest.git_revision,
         }
         self._names = signature.names
-        self._numeric = [feature.name for feature in signature.features if feature.kind != "category"]
+        self._columns = Columns(signature)
         self._known = {
             feature.name: None if feature.categories is None else frozenset(feature.categories) - {MISSING_CATEGORY}
             for feature in signature.features
@@ -87,8 +89,9 @@ class ServerMetrics:
         self._predicted = {label: layout.take(1) for label in classes}
         self._probability = _Histogram(layout, PROBABILITIES, distributed)
         self._number = _Histogram(layout, _number_bounds(package), [""] if not classes else [])
-        # missing values of numeric columns stand side by side, so that they are added in one step
-        self._missing = {column: layout.take(1) for column in [*self._numeric, *self._known]}
+        # missing values of columns of one form stand side by side, so that they are added in one step
+        columns = self._columns
+        self._missing = {name: layout.take(1) for name in [*columns.numbers, *columns.times, *columns.texts]}
         self._unseen = {column: layout.take(1) for column, known in self._known.items() if known is not None}
         self._payload = {outcome: layout.take(1) for outcome in _OUTCOMES}
         self._payload_lock = Lock()
@@ -127,7 +130,8 @@ class ServerMetrics:
             inputs = [each.inputs for each in filled if each.inputs is not None]
             self._values[self._rows] += rows
             self._count_predictions([each.predictions for each in filled if each.predictions is not None])
-            self._count_missing_numbers(inputs, rows)
+            self._count_missing(self._columns.numbers, [each.numbers for each in inputs])
+            self._count_missing(self._columns.times, [each.times for each in inputs])
             self._count_categories(inputs, rows)
 
     def _count_durations(self, answered: list[Exchange]) -> None:
@@ -179,17 +183,17 @@ class ServerMetrics:
         else:
             self._probability.add_column(self._counters.array, joined[:, 1])
 
-    def _count_missing_numbers(self, inputs: list[Inputs], rows: int) -> None:
-        if not self._numeric:
+    def _count_missing(self, columns: list[str], blocks: list[Array]) -> None:
+        if not columns:
             return
-        missing = np.isnan(np.concatenate([each[column] for column in self._numeric for each in inputs]))
-        first = self._missing[self._numeric[0]]
-        self._counters.array[first : first + len(self._numeric)] += missing.reshape(-1, rows).sum(axis=1)
+        missing = np.isnan(np.concatenate(blocks, axis=1))
+        first = self._missing[columns[0]]
+        self._counters.array[first : first + len(columns)] += missing.sum(axis=1)
 
     def _count_categories(self, inputs: list[Inputs], rows: int) -> None:
         values = self._values
-        for column, known in self._known.items():
-            found = np.concatenate([each[column] for each in inputs]).ravel().tolist()
+        for place, (column, known) in enumerate(self._known.items()):
+            found = list(chain.from_iterable([each.texts[place] for each in inputs]))
             if known is not None and known.issuperset(found):
                 continue
             missing = found.count(MISSING_CATEGORY)

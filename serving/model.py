@@ -8,7 +8,7 @@ from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.signature import Signature
 from serving.columns import Encoder
-from serving.exchange import Inputs
+from serving.inputs import Columns, Inputs
 
 _VERSION_DIGITS = 12  # of the package's digest, as blessings and the registry show it
 
@@ -34,6 +34,7 @@ class ServedModel:
         self.version = self.digest[:_VERSION_DIGITS]
         self.ready = True
         self._predictor = _load(self.package, threads)
+        self._columns = Columns(self.signature)
         self._lock = threading.Lock()
         self._folder, self._threads, self._required = folder, threads, digest
 
@@ -43,8 +44,8 @@ class ServedModel:
         return self._predictor.signature
 
     def predict(self, inputs: Inputs) -> Predictions:
-        """Answer inputs in the form of :meth:`kubeline.model_package.Signature.encode`, each (rows, 1)."""
-        return self._predictor.predict_inputs(inputs)
+        """Answer the rows of one or several requests."""
+        return self._predictor.predict_inputs(self._columns.tensors(inputs))
 
     def unload(self) -> None:
         """Answer no more requests until it is loaded again."""
@@ -79,7 +80,7 @@ def _load(package: ModelPackage, threads: int) -> Predictor:
     nothing = Encoder(package.signature).encode([[None]] * len(package.signature.features), 1)
     try:
         predictor = package.predictor(threads=threads)
-        predictor.predict_inputs(nothing)
+        predictor.predict_inputs(Columns(package.signature).tensors(nothing))
     except Exception as error:  # ONNX Runtime's exceptions have no common base
         raise UserError(f"ONNX Runtime cannot run model.onnx of the package at '{package.path}': {error}") from error
     return predictor

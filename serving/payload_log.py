@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -118,7 +118,6 @@ class PayloadLog:
         self._options = options or PayloadOptions()
         self._on_count = on_count
         self._table = PayloadTable(model, version, signature)
-        self._categories = [feature.name for feature in signature.features if feature.kind == "category"]
         self._row_bytes = _row_bytes(signature)
         self._exchange_bytes = _EXCHANGE_BYTES + _COLUMN_BYTES * len(signature.features)
         self._store = PayloadStore(uri)
@@ -194,10 +193,9 @@ class PayloadLog:
 
     def _size(self, exchange: Exchange) -> int:
         """Bytes that an exchange keeps in memory, about."""
-        inputs: dict[str, Any] = exchange.inputs or {}
         size = self._exchange_bytes + self._row_bytes * exchange.rows
-        for name in self._categories:
-            size += sys.getsizeof("".join(inputs[name].ravel().tolist()))
+        for texts in exchange.inputs.texts if exchange.inputs is not None else ():
+            size += sys.getsizeof("".join(texts))
         return size
 
     def _count(self, outcome: Outcome, rows: int) -> None:

@@ -3,7 +3,7 @@
 Arrays are made from buffers: pyarrow's conversions look whether a value is of pandas, and import pandas to do so.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from kubeline.errors import UserError
 from kubeline.model_package.signature import Kind, Signature
-from serving.exchange import Array, Exchange
+from serving.exchange import Exchange
+from serving.inputs import Array, Columns, joined
 
 _TIME = pa.timestamp("us", "UTC")
 _KINDS: dict[Kind, pa.DataType] = {
@@ -45,6 +46,7 @@ class PayloadTable:
     def __init__(self, model: str, version: str, signature: Signature):
         self._model, self._version = model, version
         self._features = [(feature.name, feature.kind) for feature in signature.features]
+        self._columns = Columns(signature)
         self._classes = signature.classes
         answer = [("output.prediction", pa.float64() if signature.classes is None else pa.string())]
         answer += [(f"output.probability.{label}", pa.float32()) for label in signature.classes or ()]
@@ -59,8 +61,12 @@ class PayloadTable:
     def batch(self, exchanges: Sequence[Exchange]) -> pa.RecordBatch:
         """The rows of answered exchanges, in their order."""
         rows = np.array([exchange.rows for exchange in exchanges])
-        columns = [_feature(kind, _joined(exchanges, name)) for name, kind in self._features]
-        total = int(rows.sum())
+        inputs = joined([exchange.inputs for exchange in exchanges if exchange.inputs is not None])
+        found: dict[str, Any] = dict(zip(self._columns.numbers, inputs.numbers, strict=True))
+        found.update(zip(self._columns.texts, inputs.texts, strict=True))
+        found.update(zip(self._columns.times, inputs.times, strict=True))
+        columns = [_feature(kind, found[name]) for name, kind in self._features]
+        total = inputs.rows
         starts = np.repeat(rows.cumsum() - rows, rows)
         times = np.array([round(exchange.time * 1e6) for exchange in exchanges])
         columns += [
@@ -89,14 +95,10 @@ def first_time(table: pa.Table) -> int:
     return min(int(np.frombuffer(c.buffers()[1], np.int64)[c.offset : c.offset + len(c)].min()) for c in chunks)
 
 
-def _joined(exchanges: Iterable[Exchange], name: str) -> Array:
-    return np.concatenate([exchange.inputs[name] for exchange in exchanges if exchange.inputs is not None]).ravel()
-
-
-def _feature(kind: Kind, values: Array) -> pa.Array:
-    """Encoded values of a feature, shape (rows,), as what they were: see :class:`serving.exchange.Exchange`."""
+def _feature(kind: Kind, values: Any) -> pa.Array:
+    """Encoded values of a feature as what they were: see :class:`serving.inputs.Inputs`."""
     if kind == "category":
-        return _texts(values.tolist(), empty_is_missing=True)
+        return _texts(values, empty_is_missing=True)
     present = ~np.isnan(values)
     if kind == "boolean":
         return _array(pa.bool_(), np.packbits(values == 1, bitorder="little"), present)
@@ -113,7 +115,7 @@ def _repeated(texts: Sequence[str], rows: Array, empty_is_missing: bool = False)
     return _strings(characters, lengths, empty_is_missing)
 
 
-def _texts(values: list[str], empty_is_missing: bool = False) -> pa.Array:
+def _texts(values: Sequence[str], empty_is_missing: bool = False) -> pa.Array:
     joined = "".join(values)
     if joined.isascii():  # then letters and bytes are the same number
         lengths = np.fromiter(map(len, values), np.int64, len(values))

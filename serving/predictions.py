@@ -12,8 +12,9 @@ from serving import cloudevents
 from serving.answers import Answer, refusal
 from serving.engine import Engine, Work, overloaded
 from serving.errors import sentence
-from serving.exchange import Exchange, Inputs, Observer, ProtocolName
+from serving.exchange import Exchange, Observer, ProtocolName
 from serving.ids import new_id, usable
+from serving.inputs import Inputs
 from serving.tracing import trace_context
 from serving.v1 import V1
 from serving.v2 import HEADER_LENGTH, V2, Wanted

@@ -11,7 +11,7 @@ from kubeline.errors import UserError, listed
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
 from serving.columns import Encoder
-from serving.exchange import Inputs
+from serving.inputs import Inputs
 from serving.parsing import check_rows, kind_of, parse_json, require
 
 

@@ -15,7 +15,7 @@ from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
 from kubeline.open_inference.tensors import DATATYPES, datatype_of, decode_raw, encode_raw, unknown_datatype
 from serving.columns import Encoder, Values, show
-from serving.exchange import Array, Inputs
+from serving.inputs import Array, Inputs
 from serving.parsing import check_rows, kind_of, parse_json, require
 
 HEADER_LENGTH = b"inference-header-content-length"

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kubeline.model_package import ModelPackage
+from kubeline.model_package import ModelPackage, Signature
 from serving.exchange import Exchange, ProtocolName
+from serving.inputs import Columns, Inputs
 from tests.serving.packages import ROWS
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -15,12 +16,21 @@ SPAN = "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
 
 
+def encoded(signature: Signature, frame: pd.DataFrame) -> Inputs:
+    """The rows of a frame, as the server reads them of a request."""
+    tensors, columns = signature.encode(frame), Columns(signature)
+    numbers = [tensors[name][:, 0] for name in columns.numbers]
+    times = [tensors[name][:, 0] for name in columns.times]
+    texts = [tensors[name][:, 0].tolist() for name in columns.texts]
+    return Inputs(len(frame), np.array(numbers, np.float32), texts, np.array(times, np.float64))
+
+
 def answered(
     package: ModelPackage, frame: pd.DataFrame = ROWS, protocol: ProtocolName = "v2", **facts: Any
 ) -> Exchange:
     """The exchange of a request with these rows, answered by the package's own model."""
-    inputs = {name: np.ascontiguousarray(values) for name, values in package.signature.encode(frame).items()}
-    predictions = package.predictor(threads=1).predict_inputs(inputs)
+    inputs = encoded(package.signature, frame)
+    predictions = package.predictor(threads=1).predict_inputs(Columns(package.signature).tensors(inputs))
     durations = {
         "queue_seconds": 0.00002,
         "parse_seconds": 0.0004,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kubeline.errors import UserError
 from kubeline.model_package import Feature, Signature
 from serving.columns import Encoder
+from serving.inputs import Columns
 from serving.parsing import parse_json
 from serving.v1 import V1
 from tests.serving.packages import FEATURES
@@ -42,7 +43,7 @@ def test_requests_are_encoded_as_the_signature_encodes_a_frame(rows: list[dict[s
     columns = {name: [row[name] for row in rows] for name in VALUES}
     frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
     expected = SIGNATURE.encode(frame)
-    found = Encoder(SIGNATURE).encode(list(columns.values()), len(rows))
+    found = Columns(SIGNATURE).tensors(Encoder(SIGNATURE).encode(list(columns.values()), len(rows)))
     assert found.keys() == expected.keys()
     for name in VALUES:
         assert found[name].dtype == expected[name].dtype
@@ -54,7 +55,7 @@ def test_requests_are_encoded_as_the_signature_encodes_a_frame(rows: list[dict[s
 def test_any_json_is_answered_or_refused_with_a_sentence(body: Any) -> None:
     with contextlib.suppress(UserError):
         inputs = V1_OF_IT.inputs(body)
-        assert all(column.shape[1] == 1 for column in inputs.values())
+        assert all(len(column) == inputs.rows for column in (*inputs.numbers, *inputs.texts, *inputs.times))
 
 
 @settings(max_examples=200, deadline=None)
@@ -76,14 +77,13 @@ def test_an_absent_column_is_not_taken_as_missing_values() -> None:
 
 def test_large_whole_numbers_are_rounded_as_float32_rounds() -> None:
     signature = Signature(features=[Feature(name="n", kind="number")], target="t", task="regression")
-    values = Encoder(signature).encode([[2**24 + 1, 10**30, math.nan, None]], 4)["n"]
-    np.testing.assert_array_equal(values[:, 0], np.array([2**24, 1e30, math.nan, math.nan], dtype=np.float32))
+    (values,) = Encoder(signature).encode([[2**24 + 1, 10**30, math.nan, None]], 4).numbers
+    np.testing.assert_array_equal(values, np.array([2**24, 1e30, math.nan, math.nan], dtype=np.float32))
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "<u2", "<u8", "i1", "<i4", "<i8", "<f2", "<f4", "<f8"])
 def test_tensors_of_every_datatype_are_encoded_as_their_numbers(dtype: str) -> None:
     numbers = np.array([0, 1, 1], dtype=dtype)
     found = Encoder(SIGNATURE).encode([numbers, ["AA"] * 3, numbers, [""] * 3], 3)
-    for name in ("amount", "rush"):
-        assert found[name].dtype == np.float32
-        np.testing.assert_array_equal(found[name][:, 0], [0, 1, 1])
+    assert found.numbers.dtype == np.float32
+    np.testing.assert_array_equal(found.numbers, [[0, 1, 1]] * 2)  # amount and rush

@@ -16,6 +16,7 @@ from serving.engine import Engine, Limits, Work
 from serving.errors import BrokenModel, Overloaded, TimedOut
 from serving.exchange import Exchange, Inputs
 from serving.model import ServedModel
+from tests.serving.exchanges import encoded
 from tests.serving.packages import ROWS, write_tiny_package
 
 LARGE = 10 * 2**20  # bytes
@@ -33,7 +34,7 @@ def exchange() -> Exchange:
 
 
 def inputs(model: ServedModel, row: int) -> Inputs:
-    return model.signature.encode(ROWS.iloc[[row]])
+    return encoded(model.signature, ROWS.iloc[[row]])
 
 
 async def ask(engine: Engine, parse: Callable[[], Inputs], size: int = 100, about: Exchange | None = None) -> Any:

@@ -222,9 +222,8 @@ def test_the_estimate_of_memory_is_not_below_the_truth(bucket: Files, package: M
         tracemalloc.start()
         exchanges = [answered(package, frame.head(rows), request_id=f"request {k}") for k in range(200)]
         for exchange in exchanges:
-            for values in exchange.inputs.values():  # as they come from a body: each text is one of its own
-                if values.dtype == object:
-                    values[:, 0] = ["".join(list(value)) for value in values[:, 0]]
+            texts = exchange.inputs.texts  # as they come from a body: each is one of its own
+            texts[:] = [["".join(list(value)) for value in values] for values in texts]
         used = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
         assert sum(map(log._size, exchanges)) >= used
@@ -299,11 +298,12 @@ import numpy as np
 from kubeline.model_package.package import ModelPackage
 from serving.columns import Encoder
 from serving.exchange import Exchange
+from serving.inputs import Columns
 from serving.payload_log import PayloadLog
 package = ModelPackage.open(Path(sys.argv[1]))
 log = PayloadLog(sys.argv[2], "m", "v", package.signature)
 inputs = Encoder(package.signature).encode([[1.5], ["AA"], [True], ["2013-01-01"]], 1)
-predictions = package.predictor(threads=1).predict_inputs(inputs)
+predictions = package.predictor(threads=1).predict_inputs(Columns(package.signature).tensors(inputs))
 log.record(Exchange("v1", "r", "", "", time.time(), 0.0, 200, rows=1, inputs=inputs, predictions=predictions))
 log.close()
 print(log.counts["written"], "pandas" in sys.modules)

@@ -88,7 +88,7 @@ def test_an_answer_is_recorded_with_its_inputs_predictions_and_times(
             (exchange,) = served.recorder.exchanges
             assert (exchange.protocol, exchange.status, exchange.rows, exchange.error) == ("grpc", 200, 3, "")
             assert exchange.inputs is not None
-            assert exchange.inputs["amount"].tolist() == [[1.5]] * 3
+            assert exchange.inputs.numbers[0].tolist() == [1.5] * 3
             assert exchange.predictions is not None
             assert len(exchange.predictions.values) == 3
             phases = (exchange.parse_seconds, exchange.predict_seconds, exchange.serialise_seconds)
