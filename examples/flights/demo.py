@@ -94,7 +94,7 @@ def _drift_and_bad(
     console: Console, cluster: LocalKServe, traffic: Traffic, names: dict[str, str], months: list[Path]
 ) -> int:
     console.print(
-        "\n[bold]three months later[/]: each is checked for drift, while a bad model is trained", soft_wrap=True
+        "\n[bold]the three later months[/]: each is checked for drift, while a bad model is trained", soft_wrap=True
     )
     with ThreadPoolExecutor() as pool:
         training = pool.submit(canary.bad_model, months, WORK / "bad")  # while the months are checked
