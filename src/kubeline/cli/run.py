@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -17,6 +18,26 @@ from kubeline.local.runner import Run
 from kubeline.local.runner import run as run_locally
 from kubeline.local.summary import Output, outputs, write_overview, write_page
 from kubeline.resources import pipeline_file
+
+
+def add_parser(commands: Any) -> None:
+    """Add both commands."""
+    parser = commands.add_parser("run", help="run a compiled pipeline on this machine")
+    _pipeline(parser)
+    parser.add_argument("--params", type=Path, metavar="FILE", help="YAML file of parameter values")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; the value is read as YAML"
+    )
+    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs go (runs)")
+    parser.set_defaults(command=run)
+
+    parser = commands.add_parser("schema", help="print the JSON schema of a pipeline's parameter file")
+    _pipeline(parser)
+    parser.set_defaults(command=schema)
+
+
+def _pipeline(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pipeline", help="name of a pipeline of this repository, or path of a compiled YAML file")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kubeline.errors import PlatformError, UserError
 
@@ -21,6 +21,23 @@ _POLL_SECONDS = 0.05
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 40.0  # longer than the server takes to answer what it has accepted
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser("serve", help="serve a model package on this machine")
+    parser.add_argument("package", help="folder or URI of a model package, or models:/NAME@ALIAS of the registry")
+    parser.add_argument("--name", default="", help="name of the model in URLs (the registered name, else: model)")
+    parser.add_argument("--port", type=int, default=8080, help="of HTTP (8080)")
+    parser.add_argument("--grpc-port", type=int, default=8081, help="of gRPC (8081)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that answer (1)")
+    parser.add_argument(
+        "--payload-log", default="", metavar="URI", help="where requests and answers are logged (nowhere)"
+    )
+    parser.add_argument(
+        "--tracking-uri", default="", metavar="URI", help="the registry for models:/ (MLflow's default)"
+    )
+    parser.set_defaults(command=serve)
 
 
 def serve(options: argparse.Namespace) -> int:

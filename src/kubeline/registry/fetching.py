@@ -2,19 +2,16 @@
 
 import atexit
 import json
-import re
 import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kubeline.addresses import redact
+from kubeline.addresses import redact, scheme
 from kubeline.artifacts import publish
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.registry.interface import parse_reference
 from kubeline.registry.opening import open_registry
-
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def fetch(reference: str, tracking_uri: str = "") -> Path | None:
@@ -37,7 +34,7 @@ def fetch(reference: str, tracking_uri: str = "") -> Path | None:
     """
     if reference.startswith("models:"):
         return _from_registry(reference, tracking_uri)
-    if _SCHEME.match(reference):
+    if scheme(reference):
         return _from_storage(reference)
     return _local(reference)
 
@@ -71,7 +68,7 @@ def _from_storage(uri: str) -> Path:
     except FileNotFoundError as error:
         raise UserError(f"there is nothing at '{redact(uri)}'; check the address") from error
     except (ValueError, ImportError) as error:  # fsspec: unknown protocol, or its package is not installed
-        raise UserError(f"cannot read '{redact(uri)}': {error}") from error
+        raise UserError(f"cannot read '{redact(uri)}': {redact(str(error))}") from error
     except Exception as error:  # each storage raises errors of its own
         reason = redact(f"{type(error).__name__}: {error}")
         raise PlatformError(f"cannot read '{redact(uri)}': {reason}") from error

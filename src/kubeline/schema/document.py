@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from kubeline.addresses import redact
 from kubeline.errors import UserError, listed
 from kubeline.schema.types import Type
 
@@ -277,7 +278,7 @@ def read_schema(uri: str) -> TableSchema:
     """
     import fsspec
 
-    name = uri.split("?", maxsplit=1)[0]  # what follows may be a signature, which is a secret
+    name = redact(uri)
     try:
         with fsspec.open(uri, "rb") as stream:
             content = stream.read().decode("utf-8")
