@@ -15,6 +15,7 @@ from kubeline.local.kserve.manifests import SERVICE_LABEL, InvalidSpecError, own
 from kubeline.local.kserve.pods import Pod, PodSet, Template
 from kubeline.local.kserve.resources import INFERENCE_SERVICE, POD, Kind
 from kubeline.local.kserve.store import Document, Store
+from kubeline.local.kserve.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Controller(abc.ABC, Generic[W]):
         self._faults = faults
         self._logs = logs
         self._changed = changed
+        self._watch = Watch(lambda name: faults.watch_delay(INFERENCE_SERVICE.plural, name))
         self._workloads: dict[tuple[str, str, str], W] = {}  # by namespace, name and uid
         self._ending: list[Pod] = []
 
@@ -80,7 +82,7 @@ class Controller(abc.ABC, Generic[W]):
     def step(self) -> None:
         """One step for all: pods and routes first, then what is no longer needed, then what the statuses tell."""
         seen = {}
-        for service in self.store.every(INFERENCE_SERVICE):
+        for service in self._watch.told(self.store.every(INFERENCE_SERVICE)):
             meta = service["metadata"]
             if deployment_mode(service, self.mode) != self.mode:
                 self._reject(service)

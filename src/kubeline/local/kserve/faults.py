@@ -27,8 +27,9 @@ class Fault(BaseModel):
     Attributes:
         action: ``status`` answers with `code` and does nothing; ``reset-before`` and ``reset-after`` reset the
             connection before or after the request took effect; ``stale`` answers a read as of `versions_back` changes
-            ago; ``slow`` answers, or sends each event of a watch, `seconds` later; ``deny`` is a missing right: 403,
-            and the access review says so.
+            ago; ``slow`` answers, or sends each event of a watch, `seconds` later, and while such a fault of watches of
+            ``inferenceservices`` is there, the controller sees every change that much later; ``deny`` is a missing
+            right: 403, and the access review says so.
         verb: get, list, watch, create, update, patch or delete; ``read``, ``write`` or ``*`` for several.
         resource: plural name, such as ``inferenceservices``; ``*`` for all.
         name: of the object; ``*`` for all.
@@ -107,6 +108,12 @@ class FaultBook:
         """Whether a right is missing."""
         with self._lock:
             return any(fault.action == "deny" and fault.matches(verb, resource, name) for fault in self._faults)
+
+    def watch_delay(self, resource: str, name: str) -> float:
+        """Seconds after which a controller sees a change."""
+        with self._lock:
+            slow = [fault for fault in self._faults if fault.action == "slow"]
+            return max((fault.seconds for fault in slow if fault.matches("watch", resource, name)), default=0.0)
 
     def of_pod(self, component: str) -> WorkloadFault | None:
         """What becomes of the pods of a revision or Deployment."""

@@ -12,7 +12,15 @@ from typing import Any
 from kubeline.local.kserve.conditions import Conditions, Status, Truth, model_status
 from kubeline.local.kserve.controller import Controller, Workload
 from kubeline.local.kserve.gateway import Backend
-from kubeline.local.kserve.manifests import DOMAIN, InvalidSpecError, local_hosts, owner, predictor_name, template
+from kubeline.local.kserve.manifests import (
+    DOMAIN,
+    InvalidSpecError,
+    cluster_local,
+    local_hosts,
+    owner,
+    predictor_name,
+    template,
+)
 from kubeline.local.kserve.pods import PodSet, Template
 from kubeline.local.kserve.resources import KNATIVE_SERVICE, REVISION
 from kubeline.local.kserve.store import Document
@@ -31,11 +39,13 @@ class _Service(Workload):
         latest_ready: name of the newest revision that has ever been ready.
         targets: what the traffic is wanted to be.
         traffic: what it is: targets with the names of their revisions.
+        hidden: whether it has no hosts outside the cluster.
     """
 
     latest_ready: str = ""
     targets: Targets = dataclasses.field(default_factory=list)
     traffic: Targets = dataclasses.field(default_factory=list)
+    hidden: bool = False
 
     @property
     def latest_created(self) -> PodSet | None:
@@ -97,19 +107,18 @@ class KnativeController(Controller[_Service]):
                 return
         meta = service["metadata"]
         name, namespace = predictor_name(meta["name"]), meta["namespace"]
+        state.hidden = cluster_local(service, self.mode)
         shares: dict[str, int] = {}
         hosts: dict[str, tuple[Backend, ...]] = {}
         for target in resolved:
             shares[target["revisionName"]] = shares.get(target["revisionName"], 0) + target["percent"]
             if tag := target.get("tag"):
-                target["url"] = f"http://{tag}-{name}.{namespace}.{DOMAIN}"
-                only = (Backend(f"{namespace}/{target['revisionName']}", 1),)
-                for host in (f"{tag}-{name}.{namespace}.{DOMAIN}", *local_hosts(f"{tag}-{name}", namespace)):
-                    hosts[host] = only
+                tagged = _hosts(f"{tag}-{name}", namespace, state.hidden)
+                target["url"] = f"http://{tagged[0]}"
+                hosts |= dict.fromkeys(tagged, (Backend(f"{namespace}/{target['revisionName']}", 1),))
         split = tuple(Backend(f"{namespace}/{revision}", share) for revision, share in shares.items())
         for base in (meta["name"], name):
-            for host in (f"{base}.{namespace}.{DOMAIN}", *local_hosts(base, namespace)):
-                hosts[host] = split
+            hosts |= dict.fromkeys(_hosts(base, namespace, state.hidden), split)
         state.traffic, state.hosts = resolved, hosts
 
     def _keep_pods(self, service: Document, state: _Service, before: Mapping[str, Any]) -> None:
@@ -167,7 +176,7 @@ class KnativeController(Controller[_Service]):
         conditions.set("IngressReady", routed)
         conditions.conclude("Ready", "PredictorReady", "IngressReady")
         if state.traffic:
-            component["url"] = f"http://{predictor_name(meta['name'])}.{meta['namespace']}.{DOMAIN}"
+            component["url"] = f"http://{_hosts(predictor_name(meta['name']), meta['namespace'], state.hidden)[0]}"
         ready = conditions.status("Ready") == "True" and newest.name == state.latest_ready
         status = {
             **old,
@@ -178,7 +187,7 @@ class KnativeController(Controller[_Service]):
             "modelStatus": model_status(old.get("modelStatus", {}), newest.pods, ready, made == "False"),
         }
         if state.traffic:
-            status["url"] = f"http://{meta['name']}.{meta['namespace']}.{DOMAIN}"
+            status["url"] = f"http://{_hosts(meta['name'], meta['namespace'], state.hidden)[0]}"
             status["address"] = {"url": f"http://{meta['name']}.{meta['namespace']}.svc.cluster.local"}
         told = {
             "observedGeneration": knative["metadata"]["generation"],
@@ -188,6 +197,12 @@ class KnativeController(Controller[_Service]):
         }
         state.others[(KNATIVE_SERVICE, predictor_name(meta["name"]))] = told
         return status
+
+
+def _hosts(name: str, namespace: str, hidden: bool) -> tuple[str, ...]:
+    """The names under which something is reached; its address has the first one."""
+    inside = local_hosts(name, namespace)
+    return inside[::-1] if hidden else (f"{name}.{namespace}.{DOMAIN}", *inside)
 
 
 def _targets(before: Mapping[str, Any], percent: int | None, tagged: bool) -> Targets:

@@ -22,6 +22,7 @@ _UNCOPIED_ANNOTATIONS = {
     "kubectl.kubernetes.io/last-applied-configuration",
 }
 _UNCOPIED_LABELS = {"networking.knative.dev/visibility"}
+_VISIBILITY = {"Knative": "networking.knative.dev/visibility", "Standard": "networking.kserve.io/visibility"}
 SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 
 
@@ -79,6 +80,11 @@ def predictor_name(service: str, name: str = "") -> str:
 def local_hosts(name: str, namespace: str) -> tuple[str, ...]:
     """The names of a Service inside the cluster."""
     return tuple(f"{name}.{namespace}{suffix}" for suffix in ("", ".svc", ".svc.cluster.local"))
+
+
+def cluster_local(service: Mapping[str, Any], mode: str) -> bool:
+    """Whether an InferenceService is not to be reached from outside the cluster; each mode has its own label."""
+    return bool(service["metadata"].get("labels", {}).get(_VISIBILITY[mode]) == "cluster-local")
 
 
 def owner(service: Mapping[str, Any]) -> list[dict[str, Any]]:

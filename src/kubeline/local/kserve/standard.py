@@ -18,6 +18,7 @@ from kubeline.local.kserve.gateway import Backend
 from kubeline.local.kserve.manifests import (
     DOMAIN,
     InvalidSpecError,
+    cluster_local,
     gateway_api,
     local_hosts,
     owner,
@@ -75,10 +76,11 @@ class StandardController(Controller[_Service]):
         ]
         state.sets = list(dict.fromkeys(state.sets))
         conditions = self._conditions(service, state)
-        if conditions.status("PredictorReady") == "True" and time.monotonic() >= state.route_due:
+        hidden = cluster_local(service, self.mode)  # gets no routes; those that it has got stay as they are
+        if not hidden and conditions.status("PredictorReady") == "True" and time.monotonic() >= state.route_due:
             self._write_routes(service, state)
         self._follow_routes(service, state)
-        ready = conditions.status("PredictorReady") == "True" and bool(state.routed)
+        ready = hidden or (conditions.status("PredictorReady") == "True" and bool(state.routed))
         conditions.set("IngressReady", "True" if ready else "False", "" if ready else "Predictor ingress not created")
         conditions.conclude("Ready", "PredictorReady", "IngressReady")  # and never the canaries
         state.status = self._status(service, state, conditions)
