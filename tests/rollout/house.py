@@ -1,10 +1,17 @@
 """A running embedded KServe for rollouts: one service with a stable model, and candidates for it."""
 
+import json
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pandas as pd
 
 from kubeline.local.kserve import LocalKServe
 from kubeline.model_package import ModelPackage
@@ -126,6 +133,21 @@ class House:
         total = sum(shares.values())
         return {name: round(100 * percent / total) for name, percent in shares.items() if percent}
 
+    def ask(self, host: str = "") -> int:
+        """HTTP status of the service at the gateway; 404 where that routes no such host."""
+        try:
+            self.model(host)
+        except urllib.error.HTTPError as error:
+            return error.code
+        return 200
+
+    def model(self, host: str = "") -> dict[str, Any]:
+        """What the model at a host says about itself; without a host, at the address of the service."""
+        url = f"{self.kserve.gateway_url}/v2/models/{self.name}"
+        headers = {"Host": host or urlsplit(self.service()["status"]["url"]).netloc}
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as response:  # noqa: S310
+            return dict(json.loads(response.read()))
+
     def stable(self, name: str = "stable") -> ModelPackage:
         """The service with this model promoted, and no rollout going on."""
         self.kserve.faults.clear()
@@ -133,3 +155,21 @@ class House:
         record = self.roll_out(package, strategy="blue-green", attempt=int(time.time() * 1000))
         assert record.outcome in {"promoted", "unchanged"}, record.reason
         return package
+
+
+def write_payload_log(package: ModelPackage, folder: Path, rows: int = 40, wrong: int = 0) -> str:
+    """A payload log with the answers of a package; the first `wrong` rows of it were answered otherwise."""
+    frame = package.golden().sample(rows, replace=True, random_state=0).reset_index(drop=True)
+    logged = frame[package.signature.names].assign(
+        **{
+            "request.id": [f"request-{number}" for number in range(rows)],
+            "request.time": pd.date_range("2026-01-01", periods=rows, freq="s", tz="UTC"),
+            "output.prediction": frame["expected.prediction"],
+        }
+    )
+    for label in package.signature.classes or ():
+        moved = np.where(np.arange(rows) < wrong, 0.3, 0.0)
+        logged[f"output.probability.{label}"] = (frame[f"expected.probability.{label}"] + moved).astype(np.float32)
+    folder.mkdir()
+    logged.to_parquet(folder / "part-0.parquet", index=False)
+    return str(folder)

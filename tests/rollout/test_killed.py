@@ -4,25 +4,39 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kubeline.model_package import ModelPackage
 from kubeline.rollout.client import Cluster
+from kubeline.rollout.operations import request, roll_back
 from kubeline.rollout.record import Record, State
-from tests.rollout.house import FAIL, PASS, House
+from tests.rollout.house import FAIL, NAMESPACE, House, write_payload_log
 
 pytestmark = pytest.mark.slow
 
-# Every state that a rollout with a stable model passes on its way to each of the two ends.
-FORTH = [
-    State.LOCKED, State.START, State.READY, State.SMOKE, State.SHIFT, State.BAKE, State.JUDGE, State.FILL,
-    State.PROMOTE, State.VERIFY, State.DONE,
-]  # fmt: skip
-BACK = [*FORTH[:7], State.WITHDRAW, State.RESTORE, State.SETTLE, State.ROLLED_BACK]
+# The states on the way to each end.
+TESTED = [State.LOCKED, State.START, State.READY, State.SMOKE]
+JUDGED = [*TESTED, State.SHIFT, State.BAKE, State.JUDGE]
+FORTH = [State.FILL, State.PROMOTE, State.VERIFY, State.DONE]
+BACK = [State.WITHDRAW, State.RESTORE, State.SETTLE, State.ROLLED_BACK]
 FIRST = [State.LOCKED, State.BOOTSTRAP, State.SMOKE, State.EXPOSE, State.VERIFY, State.DONE]
+PATHS = {
+    "first deployment": FIRST,
+    "promotion": [*JUDGED, *FORTH],
+    "rollback": [*JUDGED, *BACK],
+    "blue-green": [*TESTED, *FORTH],
+    "shadow": [*TESTED, State.SHADOW, *BACK],
+    "comparison": [*JUDGED, State.HELD, *FORTH],
+    "approved": [*JUDGED, State.APPROVAL, *FORTH],
+    "not approved": [*JUDGED, State.APPROVAL, State.HELD, *BACK],
+    "aborted": [*TESTED, State.SHIFT, State.BAKE, *BACK],
+    "old model back": [State.LOCKED, State.START, State.READY, State.SMOKE, *FORTH],
+    "failed rollback": [*JUDGED, State.WITHDRAW, State.FAILED, State.RESTORE, State.SETTLE, State.ROLLED_BACK],
+}
 
 
 class Deadly(Cluster):
@@ -48,68 +62,205 @@ class Deadly(Cluster):
         return done
 
 
-def drive(house: House, package: ModelPackage, look: Mapping[str, Any], allowed: int) -> None:
-    house.cluster = Deadly.connect(str(house.kserve.kubeconfig), 10)
-    house.cluster.allowed = allowed
-    house.roll_out(package, look)
+@dataclass
+class Killed:
+    """Work that is killed after each of its writes and begun again, until it has nothing left to write.
+
+    Attributes:
+        house: where.
+        work: what is begun again; it may look at the record to see what a person would do now.
+        between: what happens in the cluster between two kills.
+        seen: the states in which it was killed.
+        shares: the candidate's per cent of the traffic, each time.
+    """
+
+    house: House
+    work: Callable[[House], Any]
+    between: Callable[[Record], Any] = lambda record: None
+    seen: list[State] = field(default_factory=list)
+    shares: list[int] = field(default_factory=list)
+
+    def until_the_end(self) -> Record:
+        forks = multiprocessing.get_context("fork")
+        for number in range(150):
+            allowed = 2 + number % 3 if number else 1  # the lock, then what is meant, what is done, and that it was
+            child = forks.Process(target=self._once, args=(allowed,))
+            child.start()
+            child.join(60)
+            kept = self.house.records.read()
+            if kept is not None:
+                self._look(kept.record)
+            if child.exitcode == 0:
+                return self.house.kept().record
+            assert child.exitcode == -signal.SIGKILL
+            if kept is not None:
+                self.between(kept.record)
+        raise AssertionError(f"no end after {self.seen}")
+
+    def _once(self, allowed: int) -> None:
+        cluster = Deadly.connect(str(self.house.kserve.kubeconfig), 10)
+        cluster.allowed = allowed
+        self.house.cluster = cluster
+        self.work(self.house)
+
+    def _look(self, record: Record) -> None:
+        self.seen.append(record.state)
+        if record.stable is None:
+            return
+        found = self.house.share()
+        assert sum(found.values()) == 100
+        assert self.house.ask() == 200
+        mine, before = record.candidate_revision or f"-{record.candidate_name}-", record.stable_revision
+        share = sum(share for name, share in found.items() if mine in name and name != before)
+        if self.shares[-1:] != [share]:
+            self.shares.append(share)
+
+    def assert_went(self, path: str, *shares: int) -> None:
+        """It was killed in every state of this path, and the traffic rose and fell by exactly these steps."""
+        assert set(PATHS[path]) <= set(self.seen)
+        assert self.shares == list(shares)
 
 
-def killed_until_the_end(house: House, package: ModelPackage, look: Mapping[str, Any]) -> tuple[list[State], list[int]]:
-    """The states and the candidate's shares between kills, until the rollout has nothing left to write."""
-    forks = multiprocessing.get_context("fork")
-    seen: list[State] = []
-    shares: list[int] = []
-    for number in range(120):
-        allowed = 2 + number % 3 if number else 1  # the lock, then what is meant, what is done, and that it was done
-        child = forks.Process(target=drive, args=(house, package, look, allowed))
-        child.start()
-        child.join(60)
-        kept = house.records.read()
-        if kept is not None:
-            seen.append(kept.record.state)
-            if kept.record.stable is not None:
-                shares.append(candidate_share(house, kept.record))
-        if child.exitcode == 0:
-            return seen, shares
-        assert child.exitcode == -signal.SIGKILL
-    raise AssertionError(f"no end after {seen}")
-
-
-def candidate_share(house: House, record: Record) -> int:
-    mine = record.candidate_revision or f"-{record.candidate_name}-"
-    before = record.stable_revision
-    found = house.share()
-    assert sum(found.values()) == 100
-    return sum(share for name, share in found.items() if mine in name and name != before)
-
-
-def rises_by_the_plan(shares: list[int], steps: list[int]) -> bool:
-    changes = [share for number, share in enumerate(shares) if number == 0 or shares[number - 1] != share]
-    return changes == steps
+def test_every_state_is_on_a_path_whose_process_is_killed() -> None:
+    assert {state for path in PATHS.values() for state in path} == set(State)
 
 
 def test_killed_after_every_write_it_is_promoted_all_the_same(house: House) -> None:
     house.stable()
-    seen, shares = killed_until_the_end(house, house.package("good"), PASS)
-    assert set(FORTH) <= set(seen)
-    assert rises_by_the_plan(shares, [0, 10, 50, 100])
-    assert house.kept().record.outcome == "promoted"
-    assert house.serving() == house.package("good").digest
+    package = house.package("good")
+    killed = Killed(house, lambda house: house.roll_out(package))
+    assert killed.until_the_end().outcome == "promoted"
+    killed.assert_went("promotion", 0, 10, 50, 100)
+    assert house.serving() == package.digest
     assert list(house.share().values()) == [100]
 
 
 def test_killed_after_every_write_it_is_rolled_back_all_the_same(house: House) -> None:
-    stable = house.stable()
-    seen, shares = killed_until_the_end(house, house.package("bad"), FAIL)
-    assert set(BACK) <= set(seen)
-    assert rises_by_the_plan(shares, [0, 10, 0])
-    assert house.kept().record.outcome == "rolled_back"
+    stable, package = house.stable(), house.package("bad")
+    killed = Killed(house, lambda house: house.roll_out(package, FAIL))
+    assert killed.until_the_end().outcome == "rolled_back"
+    killed.assert_went("rollback", 0, 10, 0)
     assert house.serving() == stable.digest
     assert list(house.share().values()) == [100]
 
 
 def test_killed_after_every_write_the_first_model_is_deployed_all_the_same(house: House) -> None:
-    seen, _ = killed_until_the_end(house, house.package("first"), PASS)
-    assert set(FIRST) <= set(seen)
-    assert house.kept().record.outcome == "promoted"
-    assert house.serving() == house.package("first").digest
+    package = house.package("first")
+    killed = Killed(house, lambda house: house.roll_out(package, bootstrap="hidden"))
+    assert killed.until_the_end().outcome == "promoted"
+    killed.assert_went("first deployment")
+    assert house.serving() == package.digest
+    assert house.ask() == 200
+
+
+def test_killed_after_every_write_a_blue_green_rollout_is_promoted_all_the_same(house: House) -> None:
+    house.stable()
+    package = house.package("green")
+    killed = Killed(house, lambda house: house.roll_out(package, strategy="blue-green"))
+    assert killed.until_the_end().outcome == "promoted"
+    killed.assert_went("blue-green", 0, 100)
+    assert house.serving() == package.digest
+
+
+def test_killed_after_every_write_a_shadow_reports_all_the_same(house: House, tmp_path: Path) -> None:
+    stable, package = house.stable(), house.package("shadow")
+    shadow = {"payload_log": write_payload_log(stable, tmp_path / "log")}
+    killed = Killed(house, lambda house: house.roll_out(package, strategy="shadow", shadow=shadow))
+    record = killed.until_the_end()
+    assert record.outcome == "reported"
+    assert record.shadow is not None
+    killed.assert_went("shadow", 0)
+    assert house.serving() == stable.digest
+
+
+def test_killed_after_every_write_a_comparison_reports_and_is_promoted_by_a_person(house: House) -> None:
+    house.stable()
+    package = house.package("b")
+    plan = {"strategy": "ab", "steps": [50]}
+    compared = Killed(house, lambda house: house.roll_out(package, **plan))
+    assert compared.until_the_end().outcome == "reported"
+    assert sorted(house.share().values()) == [50, 50]
+
+    def go_on(house: House) -> None:
+        if house.kept().record.state == State.HELD:
+            request(house.cluster, NAMESPACE, house.name, "promote")
+        else:
+            house.roll_out(package, **plan)
+
+    promoted = Killed(house, go_on, seen=compared.seen, shares=compared.shares)
+    assert promoted.until_the_end().outcome == "promoted"
+    promoted.assert_went("comparison", 0, 50, 100)
+    assert house.serving() == package.digest
+
+
+def test_killed_after_every_write_what_a_person_approves_is_promoted_all_the_same(house: House) -> None:
+    house.stable()
+    package = house.package("approved")
+
+    def approve(record: Record) -> None:
+        if record.state == State.APPROVAL:
+            house.records.ask("promote")
+
+    killed = Killed(house, lambda house: house.roll_out(package, approval=True, steps=[10]), approve)
+    assert killed.until_the_end().outcome == "promoted"
+    killed.assert_went("approved", 0, 10, 100)
+    assert house.serving() == package.digest
+
+
+def test_killed_after_every_write_what_nobody_approves_is_held_until_a_person_aborts(house: House) -> None:
+    stable, package = house.stable(), house.package("forgotten")
+
+    def wait_then_abort(house: House) -> None:
+        kept = house.records.read()
+        if kept is not None and kept.record.state == State.HELD:
+            request(house.cluster, NAMESPACE, house.name, "abort")
+        else:
+            house.roll_out(package, approval=True, approval_seconds=0, steps=[10])
+
+    killed = Killed(house, wait_then_abort)
+    assert killed.until_the_end().outcome == "rolled_back"
+    killed.assert_went("not approved", 0, 10, 0)
+    assert house.serving() == stable.digest
+
+
+def test_killed_after_every_write_an_abort_in_the_middle_ends_all_the_same(house: House) -> None:
+    stable, package = house.stable(), house.package("unwanted")
+
+    def abort(record: Record) -> None:
+        if record.state == State.BAKE:
+            house.records.ask("abort")
+
+    killed = Killed(house, lambda house: house.roll_out(package), abort)
+    assert killed.until_the_end().outcome == "rolled_back"
+    killed.assert_went("aborted", 0, 10, 0)
+    assert house.serving() == stable.digest
+
+
+def test_killed_after_every_write_a_promoted_model_is_rolled_back_all_the_same(house: House) -> None:
+    first = house.stable()
+    assert house.roll_out(house.package("regretted"), strategy="blue-green").outcome == "promoted"
+    killed = Killed(house, lambda house: roll_back(house.cluster, NAMESPACE, house.name, ""))
+    assert killed.until_the_end().outcome == "promoted"
+    killed.assert_went("old model back", 0, 100)
+    assert house.serving() == first.digest
+
+
+def test_killed_after_every_write_a_rollback_that_fails_says_so_and_is_aborted_later(house: House) -> None:
+    stable, package = house.stable(), house.package("stuck")
+
+    def work(house: House) -> None:
+        kept = house.records.read()
+        if kept is not None and kept.record.state == State.FAILED:
+            request(house.cluster, NAMESPACE, house.name, "abort")
+        else:
+            house.roll_out(package, FAIL)
+
+    def break_or_mend(record: Record) -> None:
+        house.kserve.faults.clear()
+        if record.state == State.WITHDRAW and State.FAILED not in killed.seen:
+            house.kserve.faults.add("status", verb="patch", resource="inferenceservices", times=0, code=403)
+
+    killed = Killed(house, work, break_or_mend)
+    assert killed.until_the_end().outcome == "rolled_back"
+    killed.assert_went("failed rollback", 0, 10, 0)
+    assert house.serving() == stable.digest

@@ -10,7 +10,7 @@ from kubeline.errors import PlatformError
 from kubeline.rollout import modes
 from kubeline.rollout.client import HTTP_ROUTE, Cluster, NotInstalledError
 from kubeline.rollout.driver import Answers, Clock, Driver
-from kubeline.rollout.inference_service import ANNOTATION, PACKAGE_DIGEST, Manifest, merge, merge_patch
+from kubeline.rollout.inference_service import ANNOTATION, HIDDEN, Manifest, merge, merge_patch
 from kubeline.rollout.modes import World, predictor_digest
 from kubeline.rollout.plan import Plan, fingerprint
 from kubeline.rollout.preflight import check_candidate, check_rights
@@ -62,7 +62,7 @@ def begin(cluster: Cluster, manifest: Manifest, plan: Plan, me: str, now: float)
     elif found is not None:
         _refuse_while_going_on(found.record, now)
     record = _new(whole, plan, rollout_id, me, now, service, found)
-    if service is not None and serves(service, record):
+    if service is not None and record.stable is not None and serves(service, record):
         told = "this model is served already, with these settings"
         end = {"state": State.DONE, "outcome": "unchanged", "reason": told}
         return Kept(record=record.model_copy(update=end).told(now, told), version=""), whole
@@ -90,15 +90,20 @@ def own_annotations(manifest: Manifest) -> Manifest:
 
 def serves(service: Mapping[str, Any], record: Record) -> bool:
     """Whether the candidate is what the service is specified to be, with nothing beside it."""
-    live = service["spec"]["predictor"]
-    beside = live.get("canaryTrafficPercent") is not None or service["spec"].get("canary")
-    wanted = {key: value for key, value in record.candidate.items() if key not in _NOT_OURS and key != "annotations"}
-    return not beside and not merge_patch(plain(live), wanted) and _digest(service) == record.digest
+    beside = service["spec"]["predictor"].get("canaryTrafficPercent") is not None or service["spec"].get("canary")
+    return not beside and _holds(service, record.candidate)
 
 
 def plain(predictor: Mapping[str, Any]) -> dict[str, Any]:
     """A predictor without what a rollout writes into it."""
     return {key: value for key, value in predictor.items() if key not in _NOT_OURS}
+
+
+def _holds(service: Mapping[str, Any], candidate: Mapping[str, Any]) -> bool:
+    """Whether the service's predictor is the candidate."""
+    wanted = {key: value for key, value in candidate.items() if key not in _NOT_OURS and key != "annotations"}
+    same = not merge_patch(plain(service["spec"]["predictor"]), wanted)
+    return same and _digest(service) == predictor_digest(candidate)
 
 
 def _digest(service: Mapping[str, Any]) -> str:
@@ -110,11 +115,17 @@ def _new(
 ) -> Record:
     meta, rendered = whole["metadata"], whole["spec"]["predictor"]
     mode = modes.mode_of(service) if service is not None else ""
-    unfinished = found is not None and found.record.stable is None and found.record.state != State.DONE
-    stable = None if service is None or unfinished else dict(service["spec"]["predictor"])
-    written = Written()
+    stable = None if service is None or _unfinished(found) else dict(service["spec"]["predictor"])
+    candidate = plain(merge(plain(stable), rendered)) if stable else plain(rendered)
+    known: dict[str, Any] = {}
     if service is not None:
-        written = Written(generation=service["metadata"].get("generation", 0), spec=fingerprint(service["spec"]))
+        generation, spec = service["metadata"].get("generation", 0), fingerprint(service["spec"])
+        known["written"] = Written(generation=generation, spec=spec)
+    if service is not None and mode:
+        known["replaced"] = "" if _holds(service, candidate) else modes.module(mode).newest_revision(service)
+    if service is not None and stable:
+        revision = modes.module(mode).stable_revision(service) if mode else ""
+        known |= {"stable_digest": _digest(service), "stable_revision": revision}
     return Record(
         rollout_id=rollout_id,
         name=meta["name"],
@@ -125,20 +136,33 @@ def _new(
         entered=now,
         plan=plan.model_dump(mode="json"),
         digest=predictor_digest(rendered),
-        candidate=plain(merge(plain(stable), rendered)) if stable else plain(rendered),
+        candidate=candidate,
         candidate_name=f"v{rollout_id[:7]}" if stable else "",
         stable=stable,
-        stable_digest=_digest(service) if service is not None and stable else "",
-        stable_revision=modes.module(mode).stable_revision(service) if service is not None and mode and stable else "",
-        written=written,
+        hidden=stable is None and _hides(whole, plan, service),
         history=found.record.history if found is not None else (),
+        **known,
     ).told(now, f"begun by {me}")
+
+
+def _unfinished(found: Kept | None) -> bool:
+    """Whether the service is that of a first deployment which never came to its end."""
+    if found is None or found.record.stable is not None or found.record.state == State.DONE:
+        return False
+    return bool(found.record.wrote or found.record.intent)
+
+
+def _hides(whole: Manifest, plan: Plan, service: Manifest | None) -> bool:
+    """Whether the first model is hidden until it has passed; what its manifest hides stays so for ever."""
+    wanted, live = (m["metadata"].get("labels") or {} for m in (whole, service or {"metadata": {}}))
+    return not HIDDEN.keys() & wanted.keys() and (plan.bootstrap == "hidden" or bool(HIDDEN.keys() & live.keys()))
 
 
 def _go_on(cluster: Cluster, records: Records, found: Kept, me: str, now: float, plan: Plan) -> Kept:
     """The same rollout again: at the same point, by us."""
     record = found.record
-    if record.ended:
+    undecided = record.state == State.HELD and record.outcome == "reported"  # by a person, who is not waited for
+    if record.ended or undecided:
         return found
     changes: dict[str, Any] = {"owner": me, "deadline": now + plan.lease_seconds}
     if record.state == State.HELD and record.resume is not None:
@@ -208,6 +232,3 @@ def _lock(cluster: Cluster, records: Records, record: Record, found: Kept | None
         return records.write(record, there.version if there else "", service, heard=bool(there and there.request))
 
     return cluster.attempt(write, "the record of the rollout")
-
-
-__all__ = ["PACKAGE_DIGEST", "abandoned", "begin", "clear_abandoned", "identity", "own_annotations", "owner", "serves"]

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.rollout import machine, modes
 from kubeline.rollout.client import HTTP_ROUTE, POD, Cluster, ConflictError, NotInstalledError, UnavailableError
-from kubeline.rollout.inference_service import Manifest, merge
+from kubeline.rollout.inference_service import HIDDEN, Manifest, merge
 from kubeline.rollout.modes import Observed, World
 from kubeline.rollout.moves import Ask, Change, Go, Question, Situation, Wait, sides
 from kubeline.rollout.plan import Plan, fingerprint
@@ -59,7 +59,7 @@ def compare(record: Record, service: Manifest | None, request: str) -> tuple[Wri
         gone = (record.written.spec or record.stable is not None) and record.state != State.HELD
         return Written(), "deleted" if gone else "same"
     found = Written(generation=service["metadata"].get("generation", 0), spec=fingerprint(service["spec"]))
-    if record.intent and found.spec == record.intent:
+    if record.intent and intended(service) == record.intent:
         return found, "done"
     if found.spec == record.written.spec:
         return found, "same"
@@ -68,6 +68,11 @@ def compare(record: Record, service: Manifest | None, request: str) -> tuple[Wri
     if record.state == State.HELD:  # a person has looked at it, or has not yet
         return found, "adopt" if request else "same"
     return found, "edited"
+
+
+def intended(service: Manifest) -> str:
+    """Fingerprint of all that a rollout writes: the specification, and whether the service is hidden."""
+    return fingerprint(service["spec"], sorted(HIDDEN.keys() & (service["metadata"].get("labels") or {}).keys()))
 
 
 def _still_asked(found: Kept, before: Kept) -> Kept:
@@ -204,7 +209,7 @@ class Driver:
         """Write down what will be, do it fenced by the version that was read, and write down that it was done."""
         try:
             expected = self._send(kept.record, move, service, dry_run=True)
-            intent = record_with(kept.record, intent=fingerprint(expected["spec"]))
+            intent = record_with(kept.record, intent=intended(expected))
             kept = self._write(kept, intent.told(self.clock.now(), move.sentence, observed.share), service)
             done = self._send(kept.record, move, service)
         except (ConflictError, UnavailableError) as error:
@@ -214,7 +219,7 @@ class Driver:
 
     def _send(self, record: Record, move: Change, service: Manifest | None, dry_run: bool = False) -> Manifest:
         if service is None:
-            hidden = machine.HIDDEN if self.plan.bootstrap == "hidden" else {}
+            hidden = HIDDEN if record.hidden else {}
             whole = merge(merge(self.manifest, {"metadata": {"labels": hidden}}), move.body)
             return self.cluster.create(whole, dry_run=dry_run)
         fence = {"metadata": {"resourceVersion": service["metadata"]["resourceVersion"]}}
@@ -259,9 +264,9 @@ class Driver:
 
     def _cancel(self, kept: Kept) -> Kept:
         """The pipeline was cancelled."""
-        record = kept.record
-        if self.plan.on_cancel == "abort" and record.state in machine.ABORTABLE and record.wrote:
-            return self._go(kept, Go(State.WITHDRAW, "cancelled", {"reason": "cancelled"}), Observed(), None)
+        move = machine.aborted(kept.record, "cancelled") if self.plan.on_cancel == "abort" else None
+        if move is not None:
+            return self._go(kept, move, Observed(), None)
         return self._hold(kept, "cancelled; the same rollout goes on where it is, or abort it", None)
 
     def _write(self, kept: Kept, record: Record, service: Manifest | None, heard: bool = False) -> Kept:

@@ -19,6 +19,9 @@ ANNOTATION = "kubeline.dev/"
 PACKAGE_DIGEST = f"{ANNOTATION}package-digest"
 DIGEST_VARIABLE = "KUBELINE_PACKAGE_DIGEST"  # the model server serves no other package
 
+# Labels that keep a service inside the cluster: the first one in Knative mode, the other one in Standard mode.
+HIDDEN = {"networking.knative.dev/visibility": "cluster-local", "networking.kserve.io/visibility": "cluster-local"}
+
 Manifest = dict[str, Any]
 
 # KServe wants a letter first. With "-predictor-00001" behind it, the name of a Knative revision, a label of 63 remains.

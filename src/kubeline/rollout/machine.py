@@ -3,14 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kubeline.rollout.inference_service import Manifest
+from kubeline.rollout.inference_service import HIDDEN, Manifest
 from kubeline.rollout.modes.observed import replacing
 from kubeline.rollout.moves import Ask, Change, Go, Move, Question, Situation, Wait
 from kubeline.rollout.plan import Plan
-from kubeline.rollout.record import State
-
-# Both names: KServe uses one for each mode.
-HIDDEN = {"networking.knative.dev/visibility": "cluster-local", "networking.kserve.io/visibility": "cluster-local"}
+from kubeline.rollout.record import Record, State
 
 
 def locked(now: Situation) -> Move:
@@ -42,6 +39,8 @@ def ready(now: Situation) -> Move:
     """Wait for the candidate's pods."""
     if now.observed.ready and now.observed.candidate_url:
         return Go(State.SMOKE, f"{now.observed.revision} is ready", {"candidate_revision": now.observed.revision})
+    if now.observed.revision and not now.record.candidate_revision:  # a restored stable one is told from it by this
+        return Go(State.READY, f"{now.observed.revision} starts", {"candidate_revision": now.observed.revision})
     if now.late(now.plan.ready_seconds):
         return _withdraw(now.tell(f"the candidate did not become ready in {now.plan.ready_seconds:g} s"))
     return Wait()
@@ -54,7 +53,7 @@ def smoke(now: Situation) -> Move:
 
 def expose(now: Situation) -> Move:
     """Let the world see the first model."""
-    if now.plan.bootstrap != "hidden":
+    if not now.record.hidden:
         return Go(State.VERIFY, "the first model passed")
     if now.wrote:
         return Go(State.VERIFY, "the first model passed and is exposed")
@@ -128,7 +127,7 @@ def promote(now: Situation) -> Move:
 def verify(now: Situation) -> Move:
     """See for a while that the routing is what it should be."""
     alone = now.record.stable is None and now.observed.share is None  # no route to read where nothing is split
-    good = now.observed.ready and (alone or now.observed.share == 100)
+    good = now.observed.ready and (alone or now.observed.share == 100) and now.followed and now.exposed
     since = now.record.baked_from
     if good and not since:
         return Go(State.VERIFY, "the candidate answers everything", {"baked_from": now.now})
@@ -144,7 +143,7 @@ def withdraw(now: Situation) -> Move:
     if not now.wrote:
         share = now.observed.share or 1
         return Change(now.mode.shift(now.service, now.sides, 0, share), "the candidate is given 0 %")
-    if now.observed.share == 0:
+    if now.observed.share == 0 and now.followed:
         return Go(State.RESTORE, "the stable model answers everything")
     if now.late(now.plan.settle_seconds):
         return _fail(now.tell(f"the observed share of the candidate is {now.observed.share} after it was set to 0"))
@@ -163,7 +162,7 @@ def settle(now: Situation) -> Move:
     patch = now.mode.settle(now.service, now.sides)
     over = Go(State.ROLLED_BACK, "rolled back", {"outcome": _outcome(now)})
     if not patch or now.wrote:
-        if now.observed.share == 0 and now.observed.stable_share == 100:
+        if now.observed.share == 0 and now.observed.stable_share == 100 and now.followed:
             return over
         if now.late(now.plan.settle_seconds + now.plan.ready_seconds):
             return _fail(now.tell("the traffic of the stable model is not observed after the return"))
@@ -197,20 +196,24 @@ TABLE: Mapping[State, Callable[[Situation], Move]] = {
 
 RETURNING = frozenset({State.WITHDRAW, State.RESTORE, State.SETTLE})
 # States from which a person may abort: the candidate has not taken the stable model's place.
-ABORTABLE = frozenset(TABLE) - RETURNING - {State.BOOTSTRAP, State.EXPOSE, State.PROMOTE, State.VERIFY}
+ABORTABLE = frozenset(TABLE) - RETURNING - {State.PROMOTE, State.VERIFY}
 
 
 def decide(now: Situation) -> Move:
     """The next move: what a person asks for comes first."""
-    state, request = now.record.state, now.request
-    if request == "abort" and (state in ABORTABLE or (state == State.HELD and now.record.stable is not None)):
-        if state == State.LOCKED or not now.record.wrote:
-            changes = {"outcome": "rolled_back", "reason": "aborted by request"}
-            return Go(State.ROLLED_BACK, "aborted before anything was changed", changes)
-        return _withdraw("aborted by request")
-    if state == State.HELD:
-        return _held(now)
-    return TABLE[state](now)
+    if now.request == "abort" and (move := aborted(now.record, "aborted by request")):
+        return move
+    return _held(now) if now.record.state == State.HELD else TABLE[now.record.state](now)
+
+
+def aborted(record: Record, reason: str) -> Go | None:
+    """What follows when the rollout is to be aborted; None where there is no way back, or nothing to do."""
+    if record.state in ABORTABLE and not record.wrote and not record.intent:
+        changes = {"outcome": "rolled_back", "reason": reason}
+        return Go(State.ROLLED_BACK, f"{reason} before anything was changed", changes)
+    if record.stable is None:  # nothing to go back to
+        return _hold(record.state, reason) if record.state in ABORTABLE else None
+    return _withdraw(reason) if record.state in ABORTABLE | {State.HELD} else None
 
 
 def looks(plan: Plan) -> int:

@@ -84,6 +84,16 @@ class Situation:
         """Whether this state has taken too long."""
         return self.now - self.record.entered > seconds
 
+    @property
+    def followed(self) -> bool:
+        """Whether KServe has seen the specification; one that never says so is not waited for any longer."""
+        return self.observed.current or self.late(self.plan.settle_seconds)
+
+    @property
+    def exposed(self) -> bool:
+        """Whether what was hidden can be reached; where there is only an Ingress, nothing tells."""
+        return not self.record.hidden or self.observed.exposed or self.late(self.plan.settle_seconds)
+
     def tell(self, sentence: str) -> str:
         """The sentence with what the cluster says is wrong."""
         return f"{sentence}: {self.observed.trouble}" if self.observed.trouble else sentence
@@ -97,4 +107,5 @@ def sides(record: Record) -> Sides:
         stable_revision=record.stable_revision,
         candidate_revision=record.candidate_revision,
         candidate_name=record.candidate_name,
+        replaced=record.replaced,
     )

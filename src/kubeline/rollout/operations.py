@@ -1,6 +1,7 @@
 """What a person does with a rollout: look, promote, abort, roll back."""
 
 import datetime
+import time
 from collections.abc import Callable, Iterator
 
 from kubeline.errors import UserError
@@ -43,8 +44,8 @@ def describe(cluster: Cluster, namespace: str, name: str, now: datetime.datetime
             else f"{record.owner} has not been heard of for {-left:.0f} s or more"
         )
     for event in record.timeline[-_SHOWN:]:
-        time = datetime.datetime.fromtimestamp(event.time, datetime.UTC).strftime("%H:%M:%S")
-        yield f"  {time}  {event.state.value:12}  {event.sentence}"
+        clock = datetime.datetime.fromtimestamp(event.time, datetime.UTC).strftime("%H:%M:%S")
+        yield f"  {clock}  {event.state.value:12}  {event.sentence}"
     for past in record.history:
         day = datetime.datetime.fromtimestamp(past.time, datetime.UTC).strftime("%Y-%m-%d %H:%M")
         yield f"promoted {day}: {past.digest[:12]}"
@@ -81,6 +82,8 @@ def request(cluster: Cluster, namespace: str, name: str, what: Request, tell: Te
 def roll_back(cluster: Cluster, namespace: str, name: str, digest: str, tell: Tell = lambda line: None) -> str:
     """Bring back a model that was promoted earlier, blue-green: its pods are ready before it has traffic.
 
+    Where that has been begun already, it goes on at the same point; any other rollout that is going on is aborted.
+
     Args:
         cluster: where.
         namespace: of the InferenceService.
@@ -89,29 +92,40 @@ def roll_back(cluster: Cluster, namespace: str, name: str, digest: str, tell: Te
         tell: called with what happens.
 
     Raises:
-        UserError: when a rollout is going on, or there is no such model.
+        UserError: when there is no such model.
     """
     record = _kept(cluster, namespace, name).record
     if not record.ended:
-        return request(cluster, namespace, name, "abort", tell)
+        if not _goes_back(record, digest):
+            return request(cluster, namespace, name, "abort", tell)
+        return _bring_back(cluster, record, Plan.read(record.plan), _target(record, record.digest, ""), tell)
     service = cluster.attempt(lambda: cluster.read(namespace, name), f"InferenceService {namespace}/{name}")
     if service is None:
         raise UserError(f"there is no InferenceService {namespace}/{name}; deploy it first")
     serving = predictor_digest(service["spec"]["predictor"], service)
-    target = _target(record, digest, serving)
+    plan = Plan.read(_BACK, attempt=int(time.time()))
+    return _bring_back(cluster, record, plan, _target(record, digest, serving), tell)
+
+
+def _goes_back(record: Record, digest: str) -> bool:
+    """Whether the rollout that is going on is such a rollback, to a model whose digest begins so."""
+    ours = Plan.read(_BACK, attempt=record.plan.get("attempt", 1)).model_dump(mode="json")
+    return record.plan == ours and record.digest.startswith(digest)
+
+
+def _bring_back(cluster: Cluster, record: Record, plan: Plan, target: Promoted, tell: Tell) -> str:
     clock = Clock()
-    plan = Plan.read(_BACK, attempt=int(clock.now()))
     manifest: Manifest = {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": record.name, "namespace": record.namespace},
         "spec": {"predictor": plain(target.predictor)},
     }
     kept, whole = begin(cluster, manifest, plan, owner(), clock.now())
     driver = _driver(cluster, kept.record, clock, tell)
     driver.manifest = whole
     done = driver.run(kept) if not kept.record.ended else kept.record
-    return f"{done.outcome}: {name} serves {target.digest[:12]} again"
+    return f"{done.outcome}: {record.name} serves {target.digest[:12]} again"
 
 
 def _driver(cluster: Cluster, record: Record, clock: Clock, tell: Tell) -> Driver:

@@ -67,6 +67,10 @@ def check_candidate(cluster: Cluster, record: Record, plan: Plan, world: World, 
         if service is None:
             cluster.attempt(lambda: cluster.create(manifest, dry_run=True), _about(record))
         return
+    if not record.mode:
+        raise PlatformError(
+            f"KServe has not looked at {_about(record)} yet (it has no status); try again a little later"
+        )
     mode = modes.module(record.mode)
     if refused := mode.refusal(world, sides(record)):
         raise UserError(f"traffic cannot be split for {record.namespace}/{record.name}: {refused}")

@@ -97,8 +97,10 @@ class Record(_Part):
         stable: full predictor before; None at a first deployment.
         stable_digest: of its package.
         stable_revision: what runs it.
+        replaced: Knative revision that was the newest one before the candidate's.
+        hidden: the service is hidden by the rollout, until its first model has passed.
         written: our last write.
-        intent: hash of the specification that the write under way will leave; empty when none is.
+        intent: fingerprint of what the write under way will leave; empty when none is.
         wrote: state and step whose write to the InferenceService has been done.
         snapshot: of the metrics when the step began.
         baked_from: Unix seconds since which the step is watched; 0 before.
@@ -129,6 +131,8 @@ class Record(_Part):
     stable: dict[str, Any] | None = None
     stable_digest: str = ""
     stable_revision: str = ""
+    replaced: str = ""
+    hidden: bool = False
     written: Written = Written()
     intent: str = ""
     wrote: str = ""

@@ -30,5 +30,5 @@ def mode_of(live: Mapping[str, Any]) -> str:
 
 
 def module(mode: str) -> ModuleType:
-    """The functions of a mode: observe, start, shift, promote, restore, settle, refusal."""
+    """The functions of a mode: each of them has the same ones."""
     return _MODES[mode]

@@ -7,6 +7,7 @@ revision is set below 100 again. While the newest revision is not ready, "the la
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from kubeline.rollout.inference_service import Manifest
 from kubeline.rollout.modes.observed import Observed, Sides, World, replacing, trouble
@@ -20,11 +21,13 @@ _TAGS = "serving.kserve.io/enable-tag-routing"
 def observe(world: World, sides: Sides) -> Observed:
     """What the Knative route does; the specification is not looked at."""
     status = ((world.service or {}).get("status") or {}).get("components", {}).get("predictor") or {}
+    spec = ((world.service or {}).get("spec") or {}).get("predictor") or {}
     created, newest = status.get("latestCreatedRevision", ""), status.get("latestReadyRevision", "")
-    revision = sides.candidate_revision or (created if created != sides.stable_revision else "")
+    revision = sides.candidate_revision or (created if created not in {sides.stable_revision, sides.replaced} else "")
     targets = status.get("traffic") or []
     total = sum(_percent(target) for target in targets)
     share = sum(_percent(target) for target in targets if revision and target.get("revisionName") == revision)
+    latest = [target for target in targets if target.get("latestRevision")]
     urls = [str(t.get("url", "")) for t in targets if t.get("tag") == "latest" and t.get("revisionName") == revision]
     restored = bool(created) and created == newest and created != revision
     return Observed(
@@ -35,6 +38,8 @@ def observe(world: World, sides: Sides) -> Observed:
         restored=restored,
         candidate_url=urls[0] if urls else "",
         trouble=trouble(world),
+        current=sum(map(_percent, latest)) == spec.get(_PERCENT, 100),
+        exposed=_exposed(world.service or {}),
     )
 
 
@@ -42,6 +47,12 @@ def stable_revision(service: Mapping[str, Any]) -> str:
     """The revision that serves now: the last one that was promoted."""
     status = (service.get("status") or {}).get("components", {}).get("predictor") or {}
     return str(status.get("latestRolledoutRevision") or status.get("latestReadyRevision") or "")
+
+
+def newest_revision(service: Mapping[str, Any]) -> str:
+    """The revision that was made last, whether it serves or not."""
+    status = (service.get("status") or {}).get("components", {}).get("predictor") or {}
+    return str(status.get("latestCreatedRevision") or "")
 
 
 def start(service: Mapping[str, Any], sides: Sides, ahead: int) -> Manifest:
@@ -83,8 +94,16 @@ def settle(service: Mapping[str, Any], sides: Sides) -> Manifest:
 
 def refusal(world: World, sides: Sides) -> str:
     """Why traffic cannot be split here; empty when it can."""
-    del world, sides
-    return ""
+    del world
+    if sides.stable_revision:
+        return ""
+    return "its model has never been ready, so that a candidate would get everything at once; deploy one that works"
+
+
+def _exposed(service: Mapping[str, Any]) -> bool:
+    """Knative gives what is hidden an address inside the cluster only."""
+    host = urlsplit(str((service.get("status") or {}).get("url", ""))).hostname or ""
+    return bool(host) and not host.endswith(".svc.cluster.local")
 
 
 def _percent(target: Mapping[str, Any]) -> int:

@@ -32,6 +32,7 @@ class Sides:
         stable_revision: Knative revision of the stable one.
         candidate_revision: Knative revision of the candidate; empty until it is known.
         candidate_name: Standard mode's name of the candidate's predictor.
+        replaced: Knative revision that was the newest one before the candidate's; empty when the candidate is in it.
     """
 
     candidate: Manifest
@@ -39,6 +40,7 @@ class Sides:
     stable_revision: str = ""
     candidate_revision: str = ""
     candidate_name: str = ""
+    replaced: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Observed:
         restored: the stable predictor is back in the specification and its pods answer.
         candidate_url: address of the candidate alone; empty until there is one.
         trouble: what the cluster says is wrong; empty when nothing is.
+        current: the status speaks of the specification as it is now, and not of the one before.
+        exposed: the service is reached from outside the cluster.
     """
 
     ready: bool = False
@@ -62,6 +66,8 @@ class Observed:
     restored: bool = False
     candidate_url: str = ""
     trouble: str = ""
+    current: bool = True
+    exposed: bool = True
 
 
 def replacing(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from kubeline.rollout.inference_service import Manifest
-from kubeline.rollout.modes.observed import Observed, Sides, World, replacing, trouble
+from kubeline.rollout.inference_service import DIGEST_VARIABLE, Manifest
+from kubeline.rollout.modes.observed import Observed, Sides, World, predictor_digest, replacing, trouble
 
 NAME = "standard"
 NEEDS_ROUTES = True
@@ -40,6 +40,8 @@ def observe(world: World, sides: Sides) -> Observed:
         restored=not spec.get("canary") and spec.get("predictor", {}).get("name", "") != sides.candidate_name,
         candidate_url=f"http://{workload}.{meta.get('namespace', '')}.svc.cluster.local",
         trouble=trouble(world),
+        current=_current(spec, status),
+        exposed=world.routes is None or bool(world.routes),
     )
 
 
@@ -51,6 +53,12 @@ def workload_name(service: str, name: str) -> str:
 def stable_revision(service: Mapping[str, Any]) -> str:
     """What serves now."""
     return workload_name(service["metadata"]["name"], service["spec"]["predictor"].get("name", ""))
+
+
+def newest_revision(service: Mapping[str, Any]) -> str:
+    """Nothing: pods are told apart by their packages."""
+    del service
+    return ""
 
 
 def start(service: Mapping[str, Any], sides: Sides, ahead: int) -> Manifest:
@@ -94,7 +102,10 @@ def refusal(world: World, sides: Sides) -> str:
     if world.routes is None:
         return "this cluster has no Gateway API (HTTPRoute), without which Standard mode splits no traffic"
     if not world.routes:
-        return "the service has no HTTPRoute: KServe needs enableGatewayApi: true in Standard mode to split traffic"
+        return (
+            "the service has no HTTPRoute: KServe needs enableGatewayApi: true in Standard mode to split traffic, and "
+            "makes none for a service with the label networking.kserve.io/visibility: cluster-local"
+        )
     if int(predictor.get("minReplicas", 1)) < 1:
         return "the stable predictor has minReplicas 0, so that a canary would have no pods; give it at least 1"
     if _uri(predictor) == _uri(sides.candidate):
@@ -112,6 +123,12 @@ def _uri(predictor: Mapping[str, Any]) -> Any:
     return (predictor.get("model") or {}).get("storageUri")
 
 
+def _current(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """What `canaryStatuses` copies from the specification at least tells which one was seen."""
+    wanted = [(c["predictor"].get("name"), c.get("trafficPercent", 0)) for c in spec.get("canary") or []]
+    return wanted == [(c.get("name"), c.get("trafficPercent", 0)) for c in status.get("canaryStatuses") or []]
+
+
 def _ready(spec: Mapping[str, Any], status: Mapping[str, Any], sides: Sides) -> bool:
     if spec.get("predictor", {}).get("name", "") == sides.candidate_name:  # promoted
         conditions = {c.get("type"): c.get("status") for c in status.get("conditions") or []}
@@ -127,13 +144,21 @@ def _pods_ready(world: World, workload: str, spec: Mapping[str, Any], sides: Sid
     predictors = [c["predictor"] for c in spec.get("canary") or []] + [spec.get("predictor", {})]
     wanted = next((p.get("minReplicas", 1) for p in predictors if p.get("name") == sides.candidate_name), 1)
     mine = (pod for pod in world.pods if pod["metadata"]["name"].startswith(f"{workload}-"))
-    return sum(map(_pod_ready, mine)) >= wanted
+    return sum(_pod_ready(pod) and _holds_candidate(pod, sides) for pod in mine) >= wanted
 
 
 def _pod_ready(pod: Mapping[str, Any]) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or []
     leaving = pod["metadata"].get("deletionTimestamp")
     return not leaving and any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def _holds_candidate(pod: Mapping[str, Any], sides: Sides) -> bool:
+    """Not another package: a first model that failed has pods of the same name."""
+    containers = (pod.get("spec") or {}).get("containers") or []
+    variables = [variable for container in containers for variable in container.get("env") or []]
+    told = {variable.get("value") for variable in variables if variable.get("name") == DIGEST_VARIABLE}
+    return not told or predictor_digest(sides.candidate) in told
 
 
 def _share(route: Mapping[str, Any], candidate: str) -> int | None:

@@ -1,0 +1,107 @@
+"""Slow watch: KServe sees every change late, and its status, routes and observedGeneration lag behind."""
+
+from collections.abc import Callable
+
+import pytest
+
+from kubeline.local.kserve.faults import Faults
+from kubeline.rollout.client import HTTP_ROUTE
+from kubeline.rollout.record import Record, State
+from tests.rollout.house import FAIL, NAMESPACE, House
+from tests.rollout.test_failures import shares
+
+pytestmark = pytest.mark.slow
+
+_SECONDS = 0.4
+
+
+@pytest.fixture
+def slow(house: House) -> Callable[[], None]:
+    """Makes the watch slow from then on."""
+
+    def start() -> None:
+        faults: Faults = house.kserve.faults
+        faults.add("slow", verb="watch", resource="inferenceservices", name=house.name, times=0, seconds=_SECONDS)
+
+    return start
+
+
+def version(house: House, host: str) -> str:
+    """Of the model that answers at a host inside the cluster."""
+    return house.model(f"{host}.{NAMESPACE}.svc.cluster.local")["versions"][0]
+
+
+def settled(house: House) -> bool:
+    """Whether KServe has done all that the specification says."""
+    status = house.service()["status"]
+    if house.kserve.mode == "knative":
+        component = status["components"]["predictor"]
+        return component["latestCreatedRevision"] == component["latestRolledoutRevision"]
+    return "canaryStatuses" not in status and list(house.share()) == [
+        f"{house.name}-{house.service()['spec']['predictor'].get('name', '')}-predictor".replace("--", "-")
+    ]
+
+
+def test_slow_watch_of_a_promotion(house: House, slow: Callable[[], None]) -> None:
+    house.stable()
+    slow()
+    seen: list[tuple[int, int]] = []
+
+    def look(record: Record) -> None:
+        if record.state == State.BAKE:
+            seen.append((record.step, min(house.share().values())))
+
+    record = house.roll_out(house.package("good"), listen=look)
+    assert record.outcome == "promoted"
+    assert shares(record) == [0, 10, 50, 100]
+    assert set(seen) == {(0, 10), (1, 50)}
+    assert settled(house)
+
+
+def test_slow_watch_of_a_rollback_and_of_what_follows_it(house: House, slow: Callable[[], None]) -> None:
+    stable = house.stable()
+    slow()
+    assert shares(house.roll_out(house.package("bad"), FAIL)) == [0, 10, 0]
+    assert settled(house)
+    assert house.serving() == stable.digest
+    tested: list[str] = []
+
+    def look(record: Record) -> None:
+        if record.state == State.SMOKE:
+            knative = house.kserve.mode == "knative"
+            name = f"latest-{house.name}" if knative else f"{house.name}-{record.candidate_name}"
+            tested.append(version(house, f"{name}-predictor"))
+
+    good = house.package("good")
+    assert house.roll_out(good, listen=look).outcome == "promoted"
+    assert tested == [good.digest[:12]]
+
+
+def test_slow_watch_of_a_candidate_that_is_withdrawn_before_kserve_has_seen_it(
+    house: House, slow: Callable[[], None]
+) -> None:
+    stable = house.stable()
+    slow()
+    record = house.roll_out(house.package("late"), ready_seconds=0.1)
+    assert record.outcome == "rolled_back"
+    assert shares(record) == [0]
+    assert house.serving() == stable.digest
+    assert list(house.share().values()) == [100]
+
+
+def test_slow_watch_of_first_models(house: House, slow: Callable[[], None]) -> None:
+    slow()
+    tested: list[str] = []
+
+    def look(record: Record) -> None:
+        if record.state == State.SMOKE:
+            tested.append(version(house, f"{house.name}-predictor"))
+
+    wrong, right = house.package("wrong", wrong_by=0.3), house.package("right")
+    assert house.roll_out(wrong, bootstrap="hidden", listen=look).outcome == "held"
+    assert house.roll_out(right, bootstrap="hidden", listen=look).outcome == "promoted"
+    assert tested == [wrong.digest[:12], right.digest[:12]]
+    if house.kserve.mode == "knative":
+        assert house.service()["status"]["url"] == f"http://{house.name}.{NAMESPACE}.example.com"
+    else:
+        assert house.cluster.read(NAMESPACE, house.name, HTTP_ROUTE) is not None
