@@ -1,0 +1,140 @@
+"""SIGTERM to a real step: the command of the compiled component, as pipelines start it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kubeline.model_package import ModelPackage
+from kubeline.rollout.record import State
+from tests.rollout.house import QUICK, House
+
+pytestmark = pytest.mark.slow
+
+COMPONENT = Path(__file__).parents[2] / "components" / "rollout" / "component.yaml"
+# Nobody asks anything: each step is watched for as long as the test wishes, by the real metrics.
+PLAN = {**QUICK, "steps": [20], "bake_seconds": 30, "max_bake_seconds": 60, "poll_seconds": 0.1}
+
+
+def executor_input(house: House, folder: Path, package: ModelPackage, **plan: Any) -> dict[str, Any]:
+    """What the launcher hands to the executor."""
+    folder.mkdir(exist_ok=True)
+    manifest = folder / "manifest.yaml"
+    manifest.write_text(yaml.safe_dump(house.manifest(package)))
+
+    def artifact(name: str, kind: str, uri: Path) -> dict[str, Any]:
+        schema = {"schemaTitle": f"system.{kind}", "schemaVersion": "0.0.1"}
+        return {"artifacts": [{"name": name, "type": schema, "uri": str(uri), "metadata": {}}]}
+
+    return {
+        "inputs": {
+            "parameterValues": {
+                "cluster": str(house.kserve.kubeconfig),
+                "gateway": house.kserve.gateway_url,
+                "plan": {**PLAN, **plan},
+                "plan_file": "",
+                "timeout_seconds": 10.0,
+            },
+            "artifacts": {
+                "model": artifact("model", "Model", Path(package.path)),
+                "manifest": artifact("manifest", "Artifact", manifest),
+            },
+        },
+        "outputs": {
+            "parameters": {"Output": {"outputFile": str(folder / "Output")}},
+            "artifacts": {
+                "decision": artifact("decision", "Artifact", folder / "decision"),
+                "report": artifact("report", "HTML", folder / "report"),
+            },
+            "outputFile": str(folder / "executor_output.json"),
+        },
+    }
+
+
+@contextmanager
+def step(house: House, folder: Path, package: ModelPackage, **plan: Any) -> Iterator["subprocess.Popen[bytes]"]:
+    """The step as a process group of its own, which has ended when the block has."""
+    container = yaml.safe_load(COMPONENT.read_text())["deploymentSpec"]["executors"]["exec-rollout"]["container"]
+    given = json.dumps(executor_input(house, folder, package, **plan))
+    words = [*container["command"], *(word.replace("{{$}}", given) for word in container["args"])]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            words, env={**os.environ, "PATH": path}, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        _wait_for_group(process, 0)
+
+
+def _wait_for_group(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """The shell ends at SIGTERM, the step under it when it is done."""
+    until = time.monotonic() + seconds
+    try:
+        while time.monotonic() < until:
+            process.poll()
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    except ProcessLookupError:
+        pass
+
+
+def cancelled_in_a_bake(house: House, folder: Path, package: ModelPackage, **plan: Any) -> None:
+    """Run the step until it watches the traffic, then end its process group politely, as a cancelled pipeline does."""
+    with step(house, folder, package, **plan) as process:
+        until = time.monotonic() + 60
+        while (kept := house.records.read()) is None or kept.record.state != State.BAKE or not kept.record.baked_from:
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < until, kept
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGTERM)
+        _wait_for_group(process, 30)
+
+
+def output(folder: Path) -> str:
+    """What the step says to the pipeline."""
+    return str(json.loads((folder / "executor_output.json").read_text())["parameterValues"]["Output"])
+
+
+def test_a_cancelled_step_that_holds_leaves_the_traffic_and_goes_on_at_the_same_point(
+    house: House, tmp_path: Path
+) -> None:
+    house.stable()
+    package = house.package("late")
+    cancelled_in_a_bake(house, tmp_path / "first", package, on_cancel="hold")
+    held = house.kept().record
+    assert (held.state, held.resume, held.outcome) == (State.HELD, State.BAKE, "held")
+    assert output(tmp_path / "first") == "held"
+    assert sorted(house.share().values()) == [20, 80]
+    with step(house, tmp_path / "again", package, on_cancel="hold"):
+        until = time.monotonic() + 60
+        while (record := house.kept().record).state != State.BAKE and time.monotonic() < until:
+            time.sleep(0.05)
+        assert sorted(house.share().values()) == [20, 80]
+    after = [event.state for event in record.timeline[len(held.timeline) :]]
+    assert set(after) == {State.BAKE}
+    assert record.rollout_id == held.rollout_id
+
+
+def test_a_cancelled_step_that_aborts_takes_the_canary_back_to_nothing(house: House, tmp_path: Path) -> None:
+    stable = house.stable()
+    cancelled_in_a_bake(house, tmp_path / "step", house.package("late"), on_cancel="abort")
+    record = house.kept().record
+    assert (record.state, record.reason) == (State.ROLLED_BACK, "cancelled")
+    assert output(tmp_path / "step") == "rolled_back"
+    assert json.loads((tmp_path / "step" / "decision").read_text())["outcome"] == "rolled_back"
+    assert [event.share for event in record.timeline if event.share][-1] == 20
+    assert list(house.share().values()) == [100]
+    assert house.serving() == stable.digest
