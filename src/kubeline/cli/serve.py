@@ -1,7 +1,6 @@
 """``kubeline serve``: the model server of the cluster, on this machine."""
 
 import argparse
-import http.client
 import json
 import re
 import shlex
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubeline.errors import PlatformError, UserError
 
-if TYPE_CHECKING:  # it imports pandas, which the other commands need not wait for
+if TYPE_CHECKING:  # the other commands need not wait for its import
     from kubeline.model_package import ModelPackage
 
 _POLL_SECONDS = 0.05
@@ -106,8 +105,10 @@ def _command(options: argparse.Namespace, package: "ModelPackage", name: str) ->
 
 
 def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, name: str) -> None:
+    from kubeline.infra_validation.server import is_ready
+
     deadline = time.monotonic() + _READY_SECONDS
-    while not _is_ready(port, name):
+    while not is_ready(port, name):
         code = server.poll()
         if code is not None:  # its own sentence stands above
             raise (UserError if code == UserError.exit_code else PlatformError)(
@@ -116,17 +117,6 @@ def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, name: str) -
         if time.monotonic() > deadline:
             raise PlatformError(f"the model server was not ready in {_READY_SECONDS:g} s; try again")
         time.sleep(_POLL_SECONDS)
-
-
-def _is_ready(port: int, name: str) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", f"/v2/models/{name}/ready")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _tell(package: "ModelPackage", name: str, port: int, grpc_port: int) -> None:

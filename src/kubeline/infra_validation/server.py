@@ -40,7 +40,7 @@ class RunningServer:
         Raises:
             ServerFailedError: when the process ends, or the time is over.
         """
-        while not self._is_ready():
+        while not is_ready(self.http_port, self.model_name):
             code = self.process.poll()
             if code is not None:
                 raise ServerFailedError(f"the server ended with exit code {code}; {self.last_words()}")
@@ -74,17 +74,19 @@ class RunningServer:
             self.process.kill()
             self.process.wait()
 
-    def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=2)
-        try:
-            connection.request("GET", f"/v2/models/{self.model_name}/ready")
-            response = connection.getresponse()
-            answer: dict[str, Any] = json.loads(response.read())
-            return response.status == 200 and answer.get("ready") is True
-        except (OSError, http.client.HTTPException, ValueError):
-            return False
-        finally:
-            connection.close()
+
+def is_ready(http_port: int, model_name: str) -> bool:
+    """Whether a server on this machine answers, and has this model ready."""
+    connection = http.client.HTTPConnection("127.0.0.1", http_port, timeout=2)
+    try:
+        connection.request("GET", f"/v2/models/{model_name}/ready")
+        response = connection.getresponse()
+        answer: dict[str, Any] = json.loads(response.read())
+        return response.status == 200 and answer.get("ready") is True
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+    finally:
+        connection.close()
 
 
 @contextlib.contextmanager
