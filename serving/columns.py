@@ -2,9 +2,10 @@
 
 import math
 import reprlib
-from array import array
+import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from struct import pack
 from types import NoneType
 from typing import Any
 
@@ -25,7 +26,7 @@ _EXPECTED = {
     "category": "text",
     "datetime": "dates or times as ISO 8601 text",
 }
-_LARGEST = float(np.finfo(np.float32).max)
+_NOT_PACKED = (struct.error, OverflowError)  # no number, or too large for float32
 _SHOWN = 60  # characters of a refused value that an error repeats
 _NO_NUMBERS = np.empty((0, 0), dtype=np.float32)
 _NO_TIMES = np.empty((0, 0))
@@ -66,14 +67,10 @@ class Encoder:
 
     def _numbers(self, columns: list[Values], rows: int) -> Array:
         """Columns of numbers as float32, shape (columns, rows)."""
-        if rows == 1 and not self._booleans:
-            block = _one_row(columns)
-            if block is not None:
-                return block
-        parts: Any = [self._doubles(place, values) for place, values in enumerate(columns)]
-        wide = np.frombuffer(b"".join(parts)).reshape(len(columns), rows)
-        with np.errstate(over="ignore"):  # what is too large for float32 is told as infinite below
-            block = wide.astype(np.float32)
+        packed = _one_row(columns) if rows == 1 else None
+        if packed is None:
+            packed = b"".join([self._packed(place, values) for place, values in enumerate(columns)])
+        block = np.frombuffer(packed, np.float32).reshape(len(columns), rows)
         if np.isinf(block).any():
             place, row = (int(found[0]) for found in np.nonzero(np.isinf(block)))
             feature = self._feature(place)
@@ -87,16 +84,18 @@ class Encoder:
                 raise _refusal(self._feature(place), row, columns[place][row])
         return block
 
-    def _doubles(self, place: int, values: Values) -> "array[float] | Array":
-        """The numbers of a column as float64; `place` is its row in the block."""
-        if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
-            return values.astype(np.float64, copy=False)
-        for missing in (False, True):  # most columns of a request have no missing value
-            try:  # array checks the types as it converts, and takes no text
-                return array("d", [math.nan if value is None else value for value in values] if missing else values)
-            except (TypeError, OverflowError):
-                continue
-        return array("d", [self._double(place, row, value) for row, value in enumerate(values)])
+    def _packed(self, place: int, values: Values) -> bytes:
+        """The numbers of a column as float32, too large ones as infinite; `place` is its row in the block."""
+        numbers = values
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
+            for missing in (False, True):  # most columns of a request have no missing value
+                try:  # packing checks the types as it converts, takes no text, and is the fastest way
+                    return pack(f"{len(values)}f", *(_with_nan(values) if missing else values))
+                except _NOT_PACKED:
+                    continue
+            numbers = np.array([self._double(place, row, value) for row, value in enumerate(values)])
+        with np.errstate(over="ignore"):
+            return np.asarray(numbers).astype(np.float32, copy=False).tobytes()
 
     def _double(self, place: int, row: int, value: Any) -> float:
         if value is None:
@@ -112,16 +111,16 @@ class Encoder:
         return self.features[self._block[place]]
 
 
-def _one_row(columns: list[Values]) -> Array | None:
-    """The same for a single row, in half the time; None when something in it needs a closer look."""
+def _one_row(columns: list[Values]) -> bytes | None:
+    """The numbers of a single row, packed at once; None when something in it needs a closer look."""
     try:
-        doubles = array("d", [math.nan if values[0] is None else values[0] for values in columns])
-    except (TypeError, OverflowError):
+        return pack(f"{len(columns)}f", *_with_nan([values[0] for values in columns]))
+    except _NOT_PACKED:
         return None
-    # a NaN makes these comparisons false, or is left out of them: neither lets a large number pass
-    if min(doubles) >= -_LARGEST and max(doubles) <= _LARGEST:
-        return np.array(doubles, dtype=np.float32)[:, None]
-    return None
+
+
+def _with_nan(values: Values) -> list[Any]:
+    return [math.nan if value is None else value for value in values]
 
 
 def _categories(feature: Feature, values: Values) -> Sequence[str]:

@@ -1,7 +1,7 @@
 """The KServe v1 protocol: rows as records or lists, or columns, and the answer for them."""
 
 from collections.abc import Callable
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -26,10 +26,8 @@ class V1:
     def __init__(self, signature: Signature, max_rows: int):
         self._signature = signature
         self._names = signature.names
-        self._row_of = _getter(itemgetter, self._names)
+        self._row_of = _getter(self._names)
         self._typed = _typed_records(signature)
-        fields = [f"column_{place}" for place in range(len(self._names))]
-        self._typed_row_of = _getter(attrgetter, fields)
         self._encoder = Encoder(signature)
         self._max_rows = max_rows
 
@@ -47,7 +45,7 @@ class V1:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # another form, a NaN, or what is told below
             return self.inputs(parse_json(body))
         check_rows(len(records), self._max_rows)
-        return self._encoder.encode(list(zip(*map(self._typed_row_of, records), strict=True)), len(records))
+        return self._encoder.encode(list(zip(*map(msgspec.structs.astuple, records), strict=True)), len(records))
 
     def inputs(self, payload: Any) -> Inputs:
         """The inputs of a request that is parsed already; see :meth:`parse`."""
@@ -125,8 +123,8 @@ def _typed_records(signature: Signature) -> "msgspec.json.Decoder[Any]":
     return msgspec.json.Decoder(msgspec.defstruct("Request", [("instances", list[record])], gc=False))  # type: ignore[valid-type]
 
 
-def _getter(getter: Callable[..., Callable[[Any], Any]], names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
     if len(names) > 1:
-        return getter(*names)
-    single = getter(names[0])  # of one name, it would give the bare value
+        return itemgetter(*names)
+    single = itemgetter(names[0])  # of one name, it would give the bare value
     return lambda row: (single(row),)
