@@ -34,7 +34,6 @@ from kubeline.training import train
 
 NAME, NAMESPACE = "flights", "default"
 PLAN = yaml.safe_load((Path(__file__).parent / "training.yaml").read_text(encoding="utf-8"))["plan"]
-VERSION_DIGITS = 12  # of the package digest, as the model server tells its version
 
 # lines of a timeline that tell no decision
 _QUIET = re.compile(r"begun by|the step |the restored |the spec|the candidate (is|takes|leaves|answers)")

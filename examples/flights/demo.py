@@ -18,7 +18,7 @@ import pandas as pd
 from rich.console import Console
 
 from examples.flights import canary
-from examples.flights.canary import VERSION_DIGITS, Watch
+from examples.flights.canary import Watch
 from examples.flights.page import summary, write_page
 from examples.flights.prepare import prepare
 from examples.flights.traffic import Traffic
@@ -27,7 +27,7 @@ from kubeline.errors import KubelineError
 from kubeline.local import kserve
 from kubeline.local.kserve import LocalKServe
 from kubeline.local.summary import write_overview
-from kubeline.model_package import ModelPackage
+from kubeline.model_package import ModelPackage, version_of
 
 HERE = Path(__file__).parent
 RUNS = Path("runs")
@@ -67,7 +67,7 @@ def _serve_and_replace(console: Console, cluster: LocalKServe, months: list[Path
     )
     earlier = canary.earlier_model(months, WORK / "earlier")
     record = canary.deploy(cluster, earlier, strategy="blue-green", bootstrap="direct")
-    names = {earlier.digest[:VERSION_DIGITS]: "earlier"}
+    names = {version_of(earlier.digest): "earlier"}
     console.print(f"  {record.outcome}: {record.reason}")
     later = pd.concat([pd.read_parquet(months[month - 1]) for month in LATER_MONTHS]).sample(20_000, random_state=0)
     with Traffic(cluster.gateway_url, canary.host(cluster), canary.NAME, earlier.signature, later) as traffic:
@@ -133,7 +133,7 @@ def _show(console: Console, title: str, wanted: str, watch: Watch, traffic: Traf
     if watch.record is None:
         console.print("  the rollout never began")
         return 1
-    names[watch.record.digest[:VERSION_DIGITS]] = title
+    names[version_of(watch.record.digest)] = title
     page = write_page(RUNS, title, watch.record, watch.moments, traffic.answers, names)
     console.print(f"  {summary(watch.record)}\npage  {page}", soft_wrap=True)
     return int(watch.record.outcome != wanted)

@@ -11,9 +11,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
-from examples.flights.canary import VERSION_DIGITS, Moment
+from examples.flights.canary import Moment
 from examples.flights.traffic import ROWS, Answer
 from kubeline.artifacts import publish
+from kubeline.model_package import version_of
 from kubeline.reports import figure, table
 from kubeline.reports.plots import CHAMPION, INK, MODEL, style
 from kubeline.rollout.record import Record
@@ -85,7 +86,7 @@ def _facts(answers: Sequence[Answer]) -> list[Any]:
 
 def _chart(record: Record, moments: Sequence[Moment], answers: Sequence[Answer], begun: float) -> Markup:
     """Above: the candidate's share, as users saw it, as planned and as the routes had it. Below: latency of both."""
-    candidate = record.digest[:VERSION_DIGITS]
+    candidate = version_of(record.digest)
     last = max(answer.time for answer in answers) - begun
     edges = np.arange(0, last + _BIN_SECONDS, _BIN_SECONDS)
     sides = [[a for a in answers if a.version and (a.version == candidate) is new] for new in (True, False)]

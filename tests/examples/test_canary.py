@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from examples.flights import canary
-from examples.flights.canary import VERSION_DIGITS, Watch
+from examples.flights.canary import Watch
 from examples.flights.page import write_page
 from examples.flights.traffic import Traffic
 from kubeline.local import kserve
 from kubeline.local.summary import write_overview
+from kubeline.model_package import version_of
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_a_bad_model_is_rolled_back_and_no_user_is_left_without_an_answer(
 ) -> None:
     stable = canary.earlier_model(months, tmp_path / "stable")
     bad = canary.bad_model(months, tmp_path / "bad")
-    names = {stable.digest[:VERSION_DIGITS]: "stable", bad.digest[:VERSION_DIGITS]: "bad"}
+    names = {version_of(stable.digest): "stable", version_of(bad.digest): "bad"}
     with kserve.start(tmp_path / "kserve") as cluster:
         canary.deploy(cluster, stable, strategy="blue-green", bootstrap="direct")
         host = canary.host(cluster)
@@ -41,7 +42,7 @@ def test_a_bad_model_is_rolled_back_and_no_user_is_left_without_an_answer(
     assert record.outcome == "rolled_back"
     assert traffic.failed == 0
     answered = traffic.by_version()
-    assert 0 < answered[bad.digest[:VERSION_DIGITS]] < 0.3 * answered[stable.digest[:VERSION_DIGITS]]
+    assert 0 < answered[version_of(bad.digest)] < 0.3 * answered[version_of(stable.digest)]
     assert max(moment.planned for moment in watch.moments) == 10
     assert watch.record is not None
     page = write_page(tmp_path / "runs", "bad", watch.record, watch.moments, traffic.answers, names)

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from kubeline.model_package.package import ModelPackage
+from kubeline.model_package.package import ModelPackage, version_of
 from kubeline.model_package.predictor import Predictions
 
 LOG_COLUMNS = ("request.", "model.", "output.")  # how the names of a log's own columns begin
@@ -20,7 +20,7 @@ class LoggedAnswers:
     """The columns of a log that hold the answers of one model.
 
     Attributes:
-        version: how the digest of its package begins.
+        version: of its package, as logs name it.
         probabilities: the columns of its classes; empty for regression.
     """
 
@@ -32,7 +32,7 @@ class LoggedAnswers:
         """The columns of this package's answers, or None when the table does not have all of them."""
         probabilities = [f"output.probability.{label}" for label in package.signature.classes or ()]
         wanted = {_VERSION, _PREDICTION, *probabilities}
-        return cls(package.digest[:12], probabilities) if wanted <= set(present) else None
+        return cls(version_of(package.digest), probabilities) if wanted <= set(present) else None
 
     @property
     def columns(self) -> list[str]:

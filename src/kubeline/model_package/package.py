@@ -30,6 +30,11 @@ EXPECTED_PREDICTION = "expected.prediction"
 EXPECTED_PROBABILITY = "expected.probability."  # followed by the class
 
 
+def version_of(digest: str) -> str:
+    """What a model server, its metrics and its payload log call the package of this digest: its first 12 digits."""
+    return digest[:12]
+
+
 @dataclass(frozen=True)
 class ModelPackage:
     """A verified package.
