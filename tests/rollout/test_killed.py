@@ -86,7 +86,7 @@ class Killed:
             allowed = 2 + number % 3 if number else 1  # the lock, then what is meant, what is done, and that it was
             child = forks.Process(target=self._once, args=(allowed,))
             child.start()
-            child.join(60)
+            child.join(120)
             kept = self.house.records.read()
             if kept is not None:
                 self._look(kept.record)
@@ -98,7 +98,7 @@ class Killed:
         raise AssertionError(f"no end after {self.seen}")
 
     def _once(self, allowed: int) -> None:
-        cluster = Deadly.connect(str(self.house.kserve.kubeconfig), 10)
+        cluster = Deadly.connect(str(self.house.kserve.kubeconfig), 60)
         cluster.allowed = allowed
         self.house.cluster = cluster
         self.work(self.house)
@@ -239,7 +239,7 @@ def test_killed_after_every_write_an_abort_in_the_middle_ends_all_the_same(house
 def test_killed_after_every_write_a_promoted_model_is_rolled_back_all_the_same(house: House) -> None:
     first = house.stable()
     assert house.roll_out(house.package("regretted"), strategy="blue-green").outcome == "promoted"
-    killed = Killed(house, lambda house: roll_back(house.cluster, NAMESPACE, house.name, ""))
+    killed = Killed(house, lambda house: roll_back(house.cluster, NAMESPACE, house.name, first.digest))
     assert killed.until_the_end().outcome == "promoted"
     killed.assert_went("old model back", 0, 100)
     assert house.serving() == first.digest

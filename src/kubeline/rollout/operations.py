@@ -103,6 +103,8 @@ def roll_back(cluster: Cluster, namespace: str, name: str, digest: str, tell: Te
     if service is None:
         raise UserError(f"there is no InferenceService {namespace}/{name}; deploy it first")
     serving = predictor_digest(service["spec"]["predictor"], service)
+    if digest and serving.startswith(digest):
+        return f"unchanged: {name} serves {serving[:12]} already"
     plan = Plan.read(_BACK, attempt=int(time.time()))
     return _bring_back(cluster, record, plan, _target(record, digest, serving), tell)
 

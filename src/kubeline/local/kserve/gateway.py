@@ -102,7 +102,7 @@ class Gateway:
         """Let requests go where `traffic` says; returns when Envoy does so."""
         if traffic == self._traffic:
             return
-        before, self._traffic = self._traffic, traffic
+        before = self._traffic
         version = self._write_endpoints({n: p for n, p in traffic.endpoints.items() if p != before.endpoints.get(n)})
         both = set(before.endpoints) | set(traffic.endpoints)
         if both != set(before.endpoints):
@@ -113,6 +113,7 @@ class Gateway:
             self._await(f"http.{_ROUTES}.rds.{_ROUTES}.version_text", self._write_routes(traffic.hosts))
         if both != set(traffic.endpoints):
             self._await("cluster_manager.cds.version_text", self._write_clusters(set(traffic.endpoints)))
+        self._traffic = traffic  # only now: what was interrupted is done again
 
     def _write_endpoints(self, endpoints: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
         written = {}

@@ -12,7 +12,8 @@ class Rules(BaseModel):
         alpha: chance that a rollout of an identical version is stopped: over all its looks and checks together.
         spending: how alpha is divided among the looks: ``pocock`` about evenly, which stops a bad version early;
             ``obrien-fleming`` mostly for the last ones.
-        min_requests: of each version before anything can pass.
+        min_requests: of each version before anything can pass. With fewer of the canary the rollout waits without a
+            look; with fewer of the stable version the look is inconclusive.
         max_error_rate: share of requests that may fail; None does not check.
         max_p95_seconds: of the canary; None does not check.
         max_p99_seconds: of the canary; None does not check.
@@ -23,7 +24,6 @@ class Rules(BaseModel):
         max_business_loss: share of the stable mean by which the business metric may be worse.
         failure_limit: failed looks that are forgiven; one more stops the rollout.
         inconclusive_limit: inconclusive looks at one step that are waited through.
-        error_limit: looks in a row without usable data that are waited through.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -40,4 +40,3 @@ class Rules(BaseModel):
     max_business_loss: float = Field(0.02, ge=0)
     failure_limit: int = Field(0, ge=0)
     inconclusive_limit: int = Field(5, ge=0)
-    error_limit: int = Field(3, ge=0)
