@@ -6,6 +6,7 @@ import pytest
 
 from kubeline.local.kserve.faults import Faults
 from kubeline.rollout.client import HTTP_ROUTE
+from kubeline.rollout.operations import request
 from kubeline.rollout.record import Record, State
 from tests.rollout.house import FAIL, NAMESPACE, House
 from tests.rollout.test_failures import shares
@@ -77,16 +78,20 @@ def test_slow_watch_of_a_rollback_and_of_what_follows_it(house: House, slow: Cal
     assert tested == [good.digest[:12]]
 
 
-def test_slow_watch_of_a_candidate_that_is_withdrawn_before_kserve_has_seen_it(
-    house: House, slow: Callable[[], None]
-) -> None:
+def test_slow_watch_of_an_abort_before_kserve_has_seen_the_candidate(house: House, slow: Callable[[], None]) -> None:
     stable = house.stable()
     slow()
-    record = house.roll_out(house.package("late"), ready_seconds=0.1)
-    assert record.outcome == "rolled_back"
+
+    def abort(record: Record) -> None:
+        if record.state == State.READY and not record.candidate_revision:
+            request(house.cluster, NAMESPACE, house.name, "abort")
+
+    record = house.roll_out(house.package("late"), listen=abort)
+    assert (record.outcome, record.reason) == ("rolled_back", "aborted by request")
     assert shares(record) == [0]
+    assert settled(house)
     assert house.serving() == stable.digest
-    assert list(house.share().values()) == [100]
+    assert "canaryTrafficPercent" not in house.service()["spec"]["predictor"]
 
 
 def test_slow_watch_of_first_models(house: House, slow: Callable[[], None]) -> None:

@@ -39,7 +39,7 @@ def ready(now: Situation) -> Move:
     """Wait for the candidate's pods."""
     if now.observed.ready and now.observed.candidate_url:
         return Go(State.SMOKE, f"{now.observed.revision} is ready", {"candidate_revision": now.observed.revision})
-    if now.observed.revision and not now.record.candidate_revision:  # a restored stable one is told from it by this
+    if now.observed.revision and not now.record.candidate_revision:
         return Go(State.READY, f"{now.observed.revision} starts", {"candidate_revision": now.observed.revision})
     if now.late(now.plan.ready_seconds):
         return _withdraw(now.tell(f"the candidate did not become ready in {now.plan.ready_seconds:g} s"))
@@ -144,7 +144,8 @@ def withdraw(now: Situation) -> Move:
         share = now.observed.share or 1
         return Change(now.mode.shift(now.service, now.sides, 0, share), "the candidate is given 0 %")
     if now.observed.share == 0 and now.followed:
-        return Go(State.RESTORE, "the stable model answers everything")
+        known = {"candidate_revision": now.record.candidate_revision or now.observed.revision}
+        return Go(State.RESTORE, "the stable model answers everything", known)
     if now.late(now.plan.settle_seconds):
         return _fail(now.tell(f"the observed share of the candidate is {now.observed.share} after it was set to 0"))
     return Wait()
