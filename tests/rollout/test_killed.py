@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kubeline.rollout.client import Cluster
+from kubeline.rollout.inference_service import HIDDEN
 from kubeline.rollout.operations import request, roll_back
 from kubeline.rollout.record import Record, State
 from tests.rollout.house import FAIL, NAMESPACE, House, write_payload_log
@@ -150,6 +151,7 @@ def test_killed_after_every_write_the_first_model_is_deployed_all_the_same(house
     assert killed.until_the_end().outcome == "promoted"
     killed.assert_went("first deployment")
     assert house.serving() == package.digest
+    assert not HIDDEN.keys() & house.service()["metadata"]["labels"].keys()
     assert house.ask() == 200
 
 

@@ -66,7 +66,7 @@ def begin(cluster: Cluster, manifest: Manifest, plan: Plan, me: str, now: float)
         told = "this model is served already, with these settings"
         end = {"state": State.DONE, "outcome": "unchanged", "reason": told}
         return Kept(record=record.model_copy(update=end).told(now, told), version=""), whole
-    world = World(service, *_routes(cluster, namespace, name, record.mode))
+    world = World(service, _routes(cluster, namespace, name, record.mode))
     pages = bool(plan.shares) and plan.metrics is not None and plan.metrics.source == "scrape"
     if pages or record.mode == "standard":
         check_rights(cluster, namespace, name, record.mode, pages)
@@ -210,14 +210,14 @@ def clear_abandoned(cluster: Cluster, manifest: Manifest, plan: Plan, answers: A
     Driver(cluster, records, theirs, answers, clock=clock).run(kept.model_copy(update={"request": "abort"}))
 
 
-def _routes(cluster: Cluster, namespace: str, name: str, mode: str) -> tuple[list[Manifest] | None]:
+def _routes(cluster: Cluster, namespace: str, name: str, mode: str) -> list[Manifest] | None:
     if mode != "standard":
-        return (None,)
+        return None
     try:
         route = cluster.attempt(lambda: cluster.read(namespace, name, HTTP_ROUTE), f"HTTPRoute {namespace}/{name}")
     except NotInstalledError:
-        return (None,)
-    return ([] if route is None else [route],)
+        return None
+    return [] if route is None else [route]
 
 
 def _lock(cluster: Cluster, records: Records, record: Record, found: Kept | None, service: Manifest | None) -> Kept:

@@ -43,11 +43,6 @@ class Answers(Protocol):
         """The answer, as :func:`kubeline.rollout.machine.answered` takes it."""
 
 
-def record_with(record: Record, **changes: Any) -> Record:
-    """The record with other fields."""
-    return record.model_copy(update=changes)
-
-
 def compare(record: Record, service: Manifest | None, request: str) -> tuple[Written, str]:
     """What the live specification is, and what follows when it is compared with our last write.
 
@@ -209,7 +204,7 @@ class Driver:
         """Write down what will be, do it fenced by the version that was read, and write down that it was done."""
         try:
             expected = self._send(kept.record, move, service, dry_run=True)
-            intent = record_with(kept.record, intent=intended(expected))
+            intent = kept.record.model_copy(update={"intent": intended(expected)})
             kept = self._write(kept, intent.told(self.clock.now(), move.sentence, observed.share), service)
             done = self._send(kept.record, move, service)
         except (ConflictError, UnavailableError) as error:
@@ -239,7 +234,8 @@ class Driver:
         """The write took effect."""
         record = kept.record
         written = Written(generation=service["metadata"].get("generation", 0), spec=fingerprint(service["spec"]))
-        return self._write(kept, record_with(record, written=written, intent="", wrote=record.key), service)
+        done = record.model_copy(update={"written": written, "intent": "", "wrote": record.key})
+        return self._write(kept, done, service)
 
     def _asked(self, now: Situation, move: Ask, kept: Kept) -> tuple[Go | Wait, Kept]:
         kept = self._alive(kept)

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from kubeline.rollout.inference_service import Manifest
 from kubeline.rollout.modes.observed import Observed, Sides, World, replacing, trouble
 
-NAME = "knative"
 NEEDS_ROUTES = False
 _PERCENT = "canaryTrafficPercent"
 _TAGS = "serving.kserve.io/enable-tag-routing"

@@ -11,7 +11,6 @@ from typing import Any
 from kubeline.rollout.inference_service import DIGEST_VARIABLE, Manifest
 from kubeline.rollout.modes.observed import Observed, Sides, World, predictor_digest, replacing, trouble
 
-NAME = "standard"
 NEEDS_ROUTES = True
 # A canary takes none of these; they come back with its promotion.
 _AUTOSCALING = (
