@@ -3,7 +3,7 @@
 import math
 import reprlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from struct import pack
 from types import NoneType
@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from kubeline.errors import UserError
-from kubeline.model_package.signature import MISSING_CATEGORY, Feature, Signature
-from serving.inputs import Array, Inputs
+from kubeline.model_package.signature import Feature, Signature
+from serving.inputs import Array, Columns, Inputs
 
 Values = Sequence[Any] | Array
 
 _NUMBERS = {int, float, bool}
-_TEXT = {str}
 _TEXT_OR_MISSING = {str, NoneType}
 _EXPECTED = {
     "number": "numbers",
@@ -44,6 +43,10 @@ class Encoder:
         self._block = [place for place, kind in enumerate(kinds) if kind in ("number", "boolean")]
         self._booleans = [row for row, place in enumerate(self._block) if kinds[place] == "boolean"]
         self._categories = [place for place, kind in enumerate(kinds) if kind == "category"]
+        self._codes_of: list[dict[str | None, int]] = []  # of the values of each category
+        for vocabulary, missing in zip(Columns(signature).vocabularies, Columns(signature).missing, strict=True):
+            codes = {value: code for code, value in enumerate(vocabulary.tolist())}
+            self._codes_of.append({**codes, None: int(missing)})
         self._datetimes = [place for place, kind in enumerate(kinds) if kind == "datetime"]
 
     def encode(self, columns: Sequence[Values], rows: int) -> Inputs:
@@ -60,10 +63,10 @@ class Encoder:
         numbers, times = _NO_NUMBERS, _NO_TIMES
         if self._block:
             numbers = self._numbers([columns[place] for place in self._block], rows)
-        texts = [_categories(self.features[place], columns[place]) for place in self._categories]
+        codes, unseen = self._codes([columns[place] for place in self._categories], rows)
         if self._datetimes:
             times = np.array([_seconds(self.features[place], columns[place]) for place in self._datetimes])
-        return Inputs(rows, numbers, texts, times)
+        return Inputs(rows, numbers, codes, unseen, times)
 
     def _numbers(self, columns: list[Values], rows: int) -> Array:
         """Columns of numbers as float32, shape (columns, rows)."""
@@ -83,6 +86,23 @@ class Encoder:
                 row = int(wrong.argmax())
                 raise _refusal(self._feature(place), row, columns[place][row])
         return block
+
+    def _codes(self, columns: list[Values], rows: int) -> tuple[Array, Sequence[Sequence[str]]]:
+        """Codes of categories, int32 of shape (columns, rows), and the unseen values of each column, if there are any.
+
+        Codes are all that is kept: memory that a request has used is then still in the cache for the next one.
+        """
+        packed = []
+        unseen: dict[int, list[str]] = {}
+        for place, values in enumerate(columns):
+            code_of = self._codes_of[place]
+            try:  # also a check of the types, as only text is in there
+                packed.append(pack(f"{rows}i", *map(code_of.__getitem__, values)))
+            except (KeyError, TypeError):
+                codes, unseen[place] = _codes_of_any(self.features[self._categories[place]], values, code_of)
+                packed.append(pack(f"{rows}i", *codes))
+        block = np.frombuffer(b"".join(packed), np.int32).reshape(len(columns), rows)
+        return block, [unseen.get(place, ()) for place in range(len(columns))] if unseen else ()
 
     def _packed(self, place: int, values: Values) -> bytes:
         """The numbers of a column as float32, too large ones as infinite; `place` is its row in the block."""
@@ -123,11 +143,15 @@ def _with_nan(values: Values) -> list[Any]:
     return [math.nan if value is None else value for value in values]
 
 
-def _categories(feature: Feature, values: Values) -> Sequence[str]:
-    types = set(map(type, values))
-    if types == _TEXT:
-        return list(values)
-    return [MISSING_CATEGORY if value is None else value for value in _texts(feature, values, types)]
+def _codes_of_any(feature: Feature, values: Values, code_of: Mapping[str | None, int]) -> tuple[list[int], list[str]]:
+    """The codes of values of which some are unseen, and these values."""
+    unseen: dict[str, int] = {}
+    first = code_of[None] + 1
+    codes = []
+    for value in _texts(feature, values, set(map(type, values))):
+        code = code_of.get(value)
+        codes.append(unseen.setdefault(value, first + len(unseen)) if code is None else code)
+    return codes, list(unseen)
 
 
 def _seconds(feature: Feature, values: Values) -> list[float]:

@@ -20,7 +20,7 @@ from kubeline.errors import KubelineError
 from kubeline.model_package.predictor import Predictions
 from serving.errors import BrokenModel, Overloaded, TimedOut
 from serving.exchange import Exchange
-from serving.inputs import Inputs, joined
+from serving.inputs import Inputs
 from serving.model import ServedModel
 
 logger = logging.getLogger(__name__)
@@ -211,9 +211,7 @@ class Engine:
     def _answer(self, batch: list[Work[Any]]) -> None:
         try:
             started = perf_counter()
-            together = self.model.predict(
-                joined([work.exchange.inputs for work in batch if work.exchange.inputs is not None])
-            )
+            together = self.model.predict([work.exchange.inputs for work in batch if work.exchange.inputs is not None])
             seconds = perf_counter() - started
         except Exception as error:
             for work in batch:
@@ -253,7 +251,7 @@ class Engine:
         try:
             inputs = _parse(exchange, parse)
             started = perf_counter()
-            predictions = self.model.predict(inputs)
+            predictions = self.model.predict([inputs])
             exchange.predict_seconds = perf_counter() - started
             return _serialise(exchange, predictions, serialise)
         except KubelineError:

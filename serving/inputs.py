@@ -1,20 +1,19 @@
-"""The rows of a request in the form that the model reads."""
+"""The rows of a request in the form in which they are predicted, counted and logged."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from kubeline.model_package.signature import Kind, Signature
+from kubeline.model_package.signature import MISSING_CATEGORY, Kind, Signature
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(slots=True)
 class Inputs:
-    """Rows, encoded as :meth:`Signature.encode` does.
+    """Rows, encoded as by :meth:`Signature.encode`, of which they keep no text that training has seen.
 
     Columns of one kind stand side by side, in the order of the signature: whatever is done to a request, one array
     takes as long as one column.
@@ -22,26 +21,18 @@ class Inputs:
     Attributes:
         rows: their number.
         numbers: numbers and booleans, float32 of shape (columns, rows); missing: NaN.
-        texts: categories, the values of one column after the other; missing: ``""``.
+        codes: categories, int32 of shape (columns, rows): positions in the column's vocabulary, see :class:`Columns`;
+            larger codes are unseen values.
+        unseen: of each category column, the values that its vocabulary does not have, by their codes; empty when no
+            column has any.
         times: datetimes, float64 of shape (columns, rows), seconds since 1970-01-01 UTC; missing: NaN.
     """
 
     rows: int
     numbers: Array
-    texts: list[Sequence[str]]
+    codes: Array
+    unseen: Sequence[Sequence[str]]
     times: Array
-
-
-def joined(parts: Sequence[Inputs]) -> Inputs:
-    """The rows of several requests, one after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    return Inputs(
-        sum(part.rows for part in parts),
-        np.concatenate([part.numbers for part in parts], axis=1),
-        [list(chain.from_iterable(column)) for column in zip(*(part.texts for part in parts), strict=True)],
-        np.concatenate([part.times for part in parts], axis=1),
-    )
 
 
 class Columns:
@@ -49,23 +40,65 @@ class Columns:
 
     Attributes:
         numbers: names of the numbers and booleans.
-        texts: names of the categories.
+        categories: names of the categories.
         times: names of the datetimes.
+        vocabularies: of each category, an object array of the values that training saw, and at last ``""``, which
+            stands for a missing value.
+        missing: of each category, the code of a missing value, the largest that is not of an unseen one.
     """
 
     def __init__(self, signature: Signature):
         self.numbers = _names(signature, "number", "boolean")
-        self.texts = _names(signature, "category")
+        self.categories = _names(signature, "category")
         self.times = _names(signature, "datetime")
+        known = [feature.categories or [] for feature in signature.features if feature.kind == "category"]
+        self.vocabularies = [
+            np.array([*(value for value in values if value != MISSING_CATEGORY), MISSING_CATEGORY], dtype=object)
+            for values in known
+        ]
+        self.missing = np.array([len(vocabulary) - 1 for vocabulary in self.vocabularies], dtype=np.int32)
+
+    def joined(self, parts: Sequence[Inputs]) -> Inputs:
+        """The rows of several requests, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        numbers, codes, times = (
+            np.concatenate(blocks, axis=1)
+            for blocks in zip(*((part.numbers, part.codes, part.times) for part in parts), strict=True)
+        )
+        unseen = self._join_unseen(parts, codes) if any(part.unseen for part in parts) else ()
+        return Inputs(sum(part.rows for part in parts), numbers, codes, unseen, times)
+
+    def texts(self, inputs: Inputs) -> list[Array]:
+        """The values of each category column, as text in an object array of shape (rows,)."""
+        found = []
+        for place, known in enumerate(self.vocabularies):
+            unseen = inputs.unseen[place] if inputs.unseen else ()
+            values = np.concatenate([known, np.array(unseen, dtype=object)]) if unseen else known
+            found.append(values[inputs.codes[place]])
+        return found
 
     def tensors(self, inputs: Inputs) -> dict[str, Array]:
         """The inputs of the ONNX model by name, each of shape (rows, 1)."""
         found: dict[str, Array] = dict(zip(self.numbers, _tall(inputs.numbers), strict=True))
-        for name, texts in zip(self.texts, inputs.texts, strict=True):
-            found[name] = np.array(texts, dtype=object)[:, None]
+        for name, texts in zip(self.categories, self.texts(inputs), strict=True):
+            found[name] = texts[:, None]
         if self.times:
             found.update(zip(self.times, _tall(inputs.times), strict=True))
         return found
+
+    def _join_unseen(self, parts: Sequence[Inputs], codes: Array) -> list[list[str]]:
+        """The unseen values of all parts; their codes are changed to go on where those of the parts before end."""
+        unseen: list[list[str]] = [[] for _ in self.categories]
+        start = 0
+        for part in parts:
+            end = start + part.rows
+            for place, values in enumerate(part.unseen):
+                mine = codes[place, start:end]
+                mine[mine > self.missing[place]] += len(unseen[place])
+                unseen[place].extend(values)
+            start = end
+        return unseen
 
 
 def _tall(block: Array) -> Iterable[Array]:

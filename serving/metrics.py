@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, get_args
@@ -22,10 +21,9 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from kubeline.model_package import ModelPackage, Predictions
-from kubeline.model_package.signature import MISSING_CATEGORY
 from serving.counters import SharedCounters
 from serving.exchange import Exchange, ProtocolName
-from serving.inputs import Array, Columns, Inputs
+from serving.inputs import Array, Columns
 
 PayloadOutcome = Literal["written", "dropped", "failed", "sampled_out"]
 
@@ -71,11 +69,7 @@ class ServerMetrics:
         }
         self._names = signature.names
         self._columns = Columns(signature)
-        self._known = {
-            feature.name: None if feature.categories is None else frozenset(feature.categories) - {MISSING_CATEGORY}
-            for feature in signature.features
-            if feature.kind == "category"
-        }
+        known = [feature.name for feature in signature.features if feature.categories is not None]
         classes = signature.classes or []
         distributed = (
             classes[1:] if signature.task == "binary" else classes[: len(classes) * (len(classes) <= _MOST_CLASSES)]
@@ -86,13 +80,15 @@ class ServerMetrics:
         self._duration = _Histogram(layout, DURATIONS, _PROTOCOLS)
         self._phase = _Histogram(layout, DURATIONS, _PHASES)
         self._rows = layout.take(1)
+        self._first_predicted = layout.size
         self._predicted = {label: layout.take(1) for label in classes}
         self._probability = _Histogram(layout, PROBABILITIES, distributed)
         self._number = _Histogram(layout, _number_bounds(package), [""] if not classes else [])
         # missing values of columns of one form stand side by side, so that they are added in one step
         columns = self._columns
-        self._missing = {name: layout.take(1) for name in [*columns.numbers, *columns.times, *columns.texts]}
-        self._unseen = {column: layout.take(1) for column, known in self._known.items() if known is not None}
+        self._missing = {name: layout.take(1) for name in [*columns.numbers, *columns.times, *columns.categories]}
+        self._unseen = {name: layout.take(1) for name in columns.categories if name in known}
+        self._with_vocabulary = np.array([name in known for name in columns.categories], dtype=bool)
         self._payload = {outcome: layout.take(1) for outcome in _OUTCOMES}
         self._payload_lock = Lock()
         self._queue_length: Callable[[], int] = int  # nothing waits
@@ -127,12 +123,14 @@ class ServerMetrics:
         filled = [each for each in answered if each.rows]
         if filled:
             rows = sum(each.rows for each in filled)
-            inputs = [each.inputs for each in filled if each.inputs is not None]
+            inputs = self._columns.joined([each.inputs for each in filled if each.inputs is not None])
             self._values[self._rows] += rows
             self._count_predictions([each.predictions for each in filled if each.predictions is not None])
-            self._count_missing(self._columns.numbers, [each.numbers for each in inputs])
-            self._count_missing(self._columns.times, [each.times for each in inputs])
-            self._count_categories(inputs, rows)
+            self._add_by_column(self._missing, self._columns.numbers, np.isnan(inputs.numbers))
+            self._add_by_column(self._missing, self._columns.times, np.isnan(inputs.times))
+            missing = self._columns.missing[:, None]
+            self._add_by_column(self._missing, self._columns.categories, inputs.codes == missing)
+            self._add_by_column(self._unseen, list(self._unseen), (inputs.codes > missing)[self._with_vocabulary])
 
     def _count_durations(self, answered: list[Exchange]) -> None:
         array = self._counters.array
@@ -170,36 +168,23 @@ class ServerMetrics:
         self.flush()
 
     def _count_predictions(self, answers: list[Predictions]) -> None:
-        found = np.concatenate([predictions.values for predictions in answers])
         probabilities = [each.probabilities for each in answers if each.probabilities is not None]
         if not probabilities:
-            self._number.add_column(self._counters.array, found)
+            self._number.add_column(self._counters.array, np.concatenate([each.values for each in answers]))
             return
-        for label, count in Counter(found.tolist()).items():
-            self._values[self._predicted[label]] += count
         joined = np.concatenate(probabilities)
+        first, classes = self._first_predicted, len(self._predicted)
+        self._counters.array[first : first + classes] += np.bincount(joined.argmax(axis=1), minlength=classes)
         if len(self._predicted) > 2:
             self._probability.add_columns(self._counters.array, joined)
         else:
             self._probability.add_column(self._counters.array, joined[:, 1])
 
-    def _count_missing(self, columns: list[str], blocks: list[Array]) -> None:
-        if not columns:
-            return
-        missing = np.isnan(np.concatenate(blocks, axis=1))
-        first = self._missing[columns[0]]
-        self._counters.array[first : first + len(columns)] += missing.sum(axis=1)
-
-    def _count_categories(self, inputs: list[Inputs], rows: int) -> None:
-        values = self._values
-        for place, (column, known) in enumerate(self._known.items()):
-            found = list(chain.from_iterable([each.texts[place] for each in inputs]))
-            if known is not None and known.issuperset(found):
-                continue
-            missing = found.count(MISSING_CATEGORY)
-            values[self._missing[column]] += missing
-            if known is not None:
-                values[self._unseen[column]] += rows - missing - sum(map(known.__contains__, found))
+    def _add_by_column(self, counters: Mapping[str, int], columns: list[str], found: Array) -> None:
+        """Count what is true in an array of shape (columns, rows); the counters of the columns stand side by side."""
+        if columns:
+            first = counters[columns[0]]
+            self._counters.array[first : first + len(columns)] += found.sum(axis=1)
 
     def collect(self) -> Iterator[Metric]:
         """The families of the page, in its order."""

@@ -1,6 +1,7 @@
 """A verified model package that answers."""
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from kubeline.errors import UserError
@@ -43,9 +44,9 @@ class ServedModel:
         """What the model reads and answers."""
         return self._predictor.signature
 
-    def predict(self, inputs: Inputs) -> Predictions:
-        """Answer the rows of one or several requests."""
-        return self._predictor.predict_inputs(self._columns.tensors(inputs))
+    def predict(self, requests: Sequence[Inputs]) -> Predictions:
+        """Answer the rows of some requests, one after the other."""
+        return self._predictor.predict_inputs(self._columns.tensors(self._columns.joined(requests)))
 
     def unload(self) -> None:
         """Answer no more requests until it is loaded again."""

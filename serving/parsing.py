@@ -6,12 +6,21 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
+import msgspec
 import orjson
 
 from kubeline.errors import UserError, listed
-from kubeline.model_package.signature import Signature
+from kubeline.model_package.signature import Kind, Signature
 from serving.errors import TooLarge
 
+# of the values of a column, as most requests have them; integers become floats
+JSON_TYPES: dict[Kind, Any] = {
+    "number": float | None,
+    "boolean": bool | float | None,
+    "category": str | None,
+    "datetime": str | None,
+}
+NOT_TYPED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # from decoding something else
 _COMPARED = 200  # names that are looked at for a misspelt one, which takes 20 µs each
 
 

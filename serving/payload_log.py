@@ -41,9 +41,7 @@ _BATCH_ROWS = 2_000
 _FIRST_RETRY_SECONDS = 0.25
 _LONGEST_RETRY_SECONDS = 15.0
 _TOLD_EVERY_SECONDS = 60.0
-_EXCHANGE_BYTES = 1_600  # of the objects around the values of one request, as measured
-_COLUMN_BYTES = 300  # of those around each of its columns
-_TEXT_BYTES = 57  # of a text without its characters, and its place in the column
+_EXCHANGE_BYTES = 2_800  # of the objects around the values of one request, as measured
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,6 @@ class PayloadLog:
         self._on_count = on_count
         self._table = PayloadTable(model, version, signature)
         self._row_bytes = _row_bytes(signature)
-        self._exchange_bytes = _EXCHANGE_BYTES + _COLUMN_BYTES * len(signature.features)
         self._store = PayloadStore(uri)
         pod = re.sub(r"[^A-Za-z0-9.]+", "_", socket.gethostname())
         self._worker = f"{pod}-{uuid.uuid4().hex[:8]}"
@@ -193,9 +190,9 @@ class PayloadLog:
 
     def _size(self, exchange: Exchange) -> int:
         """Bytes that an exchange keeps in memory, about."""
-        size = self._exchange_bytes + self._row_bytes * exchange.rows
-        for texts in exchange.inputs.texts if exchange.inputs is not None else ():
-            size += sys.getsizeof("".join(texts))
+        size = _EXCHANGE_BYTES + self._row_bytes * exchange.rows
+        for values in exchange.inputs.unseen if exchange.inputs is not None else ():
+            size += sum(map(sys.getsizeof, values)) + 8 * len(values)
         return size
 
     def _count(self, outcome: Outcome, rows: int) -> None:
@@ -267,11 +264,12 @@ class PayloadLog:
         return bool(self._batches) and time.perf_counter() - self._opened >= self._options.seconds - 2 * _GATHER_SECONDS
 
     def _collect(self) -> None:
-        """Take what was converted, and convert what waits, until a file is full and can be written."""
-        while self._converted or self._queue:
-            if not self._converted:
+        """Take what was converted, and convert what is left over, until a file is full and can be written."""
+        while True:
+            if self._has_left_over():
                 self._convert()
-                continue
+            if not self._converted:
+                return
             converted = self._converted.popleft()
             if converted.batch is None:
                 self._given_back += converted.size
@@ -288,6 +286,14 @@ class PayloadLog:
                 return  # written first: under steady load the queue may never be empty
             if not self._closed:
                 time.sleep(0.0001)  # gives the interpreter back to the event loop
+
+    def _has_left_over(self) -> bool:
+        """Whether exchanges wait that the event loop will not convert soon, because too few others come."""
+        try:
+            waits_since = self._queue[0][0].arrived
+        except IndexError:  # the event loop may have taken it
+            return False
+        return self._closed or time.perf_counter() - waits_since > _GATHER_SECONDS
 
     def _seal(self, everything: bool) -> None:
         """Make files of the batches: those that are full, or all rows."""
@@ -362,6 +368,6 @@ def open_log(options: Options, model: ServedModel, on_count: Callable[[Outcome, 
 
 
 def _row_bytes(signature: Signature) -> int:
-    """Memory of one row without the characters of its texts."""
-    widths = {"number": 4, "boolean": 4, "datetime": 8, "category": _TEXT_BYTES}
+    """Memory of one row without unseen texts."""
+    widths = {"number": 4, "boolean": 4, "datetime": 8, "category": 4}
     return sum(widths[feature.kind] for feature in signature.features) + 8 + 4 * len(signature.classes or ())

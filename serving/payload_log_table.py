@@ -12,7 +12,7 @@ import pyarrow as pa
 from kubeline.errors import UserError
 from kubeline.model_package.signature import Kind, Signature
 from serving.exchange import Exchange
-from serving.inputs import Array, Columns, joined
+from serving.inputs import Array, Columns, Inputs
 
 _TIME = pa.timestamp("us", "UTC")
 _KINDS: dict[Kind, pa.DataType] = {
@@ -45,9 +45,10 @@ class PayloadTable:
 
     def __init__(self, model: str, version: str, signature: Signature):
         self._model, self._version = model, version
-        self._features = [(feature.name, feature.kind) for feature in signature.features]
+        self._kinds = {feature.name: feature.kind for feature in signature.features}
         self._columns = Columns(signature)
-        self._classes = signature.classes
+        self._vocabularies = [_texts(known.tolist(), empty_is_missing=True) for known in self._columns.vocabularies]
+        self._labels = None if signature.classes is None else _texts(signature.classes)
         answer = [("output.prediction", pa.float64() if signature.classes is None else pa.string())]
         answer += [(f"output.probability.{label}", pa.float32()) for label in signature.classes or ()]
         own = [*_ABOUT, *answer]
@@ -56,17 +57,14 @@ class PayloadTable:
                 f"the payload log cannot hold the feature '{name}', which is the name of a column of its own; rename "
                 "the feature, or serve without --payload_log"
             )
-        self.schema = pa.schema([*((name, _KINDS[kind]) for name, kind in self._features), *own])
+        self.schema = pa.schema([*((name, _KINDS[kind]) for name, kind in self._kinds.items()), *own])
 
     def batch(self, exchanges: Sequence[Exchange]) -> pa.RecordBatch:
         """The rows of answered exchanges, in their order."""
         rows = np.array([exchange.rows for exchange in exchanges])
-        inputs = joined([exchange.inputs for exchange in exchanges if exchange.inputs is not None])
-        found: dict[str, Any] = dict(zip(self._columns.numbers, inputs.numbers, strict=True))
-        found.update(zip(self._columns.texts, inputs.texts, strict=True))
-        found.update(zip(self._columns.times, inputs.times, strict=True))
-        columns = [_feature(kind, found[name]) for name, kind in self._features]
+        inputs = self._columns.joined([exchange.inputs for exchange in exchanges if exchange.inputs is not None])
         total = inputs.rows
+        columns = self._features_of(inputs)
         starts = np.repeat(rows.cumsum() - rows, rows)
         times = np.array([round(exchange.time * 1e6) for exchange in exchanges])
         columns += [
@@ -80,13 +78,24 @@ class PayloadTable:
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
+    def _features_of(self, inputs: Inputs) -> list[pa.Array]:
+        """The features of some rows, in the order of the signature."""
+        found: dict[str, Any] = dict(zip(self._columns.numbers, inputs.numbers, strict=True))
+        found.update(zip(self._columns.times, inputs.times, strict=True))
+        columns = {name: _feature(self._kinds[name], values) for name, values in found.items()}
+        for place, (name, known) in enumerate(zip(self._columns.categories, self._vocabularies, strict=True)):
+            unseen = inputs.unseen[place] if inputs.unseen else ()
+            texts = pa.concat_arrays([known, _texts(unseen)]) if unseen else known
+            columns[name] = texts.take(_array(pa.int32(), inputs.codes[place]))
+        return [columns[name] for name in self._kinds]
+
     def _answers(self, exchanges: Sequence[Exchange]) -> list[pa.Array]:
         predictions = [exchange.predictions for exchange in exchanges if exchange.predictions is not None]
-        values = np.concatenate([each.values for each in predictions])
-        if self._classes is None:
-            return [_array(pa.float64(), values.astype(np.float64))]
+        if self._labels is None:
+            return [_array(pa.float64(), np.concatenate([each.values for each in predictions]).astype(np.float64))]
         probabilities = np.concatenate([each.probabilities for each in predictions if each.probabilities is not None])
-        return [_texts(values.tolist()), *(_array(pa.float32(), np.ascontiguousarray(p)) for p in probabilities.T)]
+        labels = self._labels.take(_array(pa.int64(), probabilities.argmax(axis=1)))
+        return [labels, *(_array(pa.float32(), np.ascontiguousarray(p)) for p in probabilities.T)]
 
 
 def first_time(table: pa.Table) -> int:
@@ -95,10 +104,8 @@ def first_time(table: pa.Table) -> int:
     return min(int(np.frombuffer(c.buffers()[1], np.int64)[c.offset : c.offset + len(c)].min()) for c in chunks)
 
 
-def _feature(kind: Kind, values: Any) -> pa.Array:
-    """Encoded values of a feature as what they were: see :class:`serving.inputs.Inputs`."""
-    if kind == "category":
-        return _texts(values, empty_is_missing=True)
+def _feature(kind: Kind, values: Array) -> pa.Array:
+    """Encoded numbers or times of a feature as what they were: see :class:`serving.inputs.Inputs`."""
     present = ~np.isnan(values)
     if kind == "boolean":
         return _array(pa.bool_(), np.packbits(values == 1, bitorder="little"), present)

@@ -12,7 +12,7 @@ from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
 from serving.columns import Encoder
 from serving.inputs import Inputs
-from serving.parsing import check_rows, kind_of, parse_json, require
+from serving.parsing import JSON_TYPES, NOT_TYPED, check_rows, kind_of, parse_json, require
 
 
 class V1:
@@ -42,7 +42,7 @@ class V1:
         """
         try:
             records = self._typed.decode(body).instances
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # another form, a NaN, or what is told below
+        except NOT_TYPED:  # another form, a NaN, or what is told below
             return self.inputs(parse_json(body))
         check_rows(len(records), self._max_rows)
         return self._encoder.encode(list(zip(*map(msgspec.structs.astuple, records), strict=True)), len(records))
@@ -114,9 +114,8 @@ class V1:
 
 def _typed_records(signature: Signature) -> "msgspec.json.Decoder[Any]":
     """Decodes records of the right types, the form that most requests have, in half the time of dicts."""
-    types = {"number": float | None, "boolean": bool | float | None}
     fields = [
-        (f"column_{place}", types.get(feature.kind, str | None), msgspec.field(name=feature.name))
+        (f"column_{place}", JSON_TYPES[feature.kind], msgspec.field(name=feature.name))
         for place, feature in enumerate(signature.features)
     ]
     record = msgspec.defstruct("Record", fields, gc=False)

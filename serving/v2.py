@@ -6,8 +6,10 @@ Specification: Open Inference Protocol, with its binary tensor data extension.
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from types import GenericAlias
+from typing import Any, Literal, Union
 
+import msgspec
 import orjson
 
 from kubeline.errors import UserError, listed
@@ -16,7 +18,7 @@ from kubeline.model_package.signature import Signature
 from kubeline.open_inference.tensors import DATATYPES, datatype_of, decode_raw, encode_raw, unknown_datatype
 from serving.columns import Encoder, Values, show
 from serving.inputs import Array, Inputs
-from serving.parsing import check_rows, kind_of, parse_json, require
+from serving.parsing import JSON_TYPES, NOT_TYPED, check_rows, kind_of, parse_json, require
 
 HEADER_LENGTH = b"inference-header-content-length"
 _LONGEST_SIZE = 18  # digits; Python refuses to read thousands of them
@@ -46,6 +48,7 @@ class V2:
         self._signature = signature
         self._names = signature.names
         self._encoder = Encoder(signature)
+        self._typed, self._name_of = _typed_tensors(signature)
         self._model_name = model_name
         self._model_version = model_version
         self._max_rows = max_rows
@@ -91,6 +94,11 @@ class V2:
                 )
             view = memoryview(body)
             body, raw = bytes(view[: int(header_length)]), view[int(header_length) :]
+        else:
+            try:
+                return self._read_typed(body)
+            except NOT_TYPED:  # another form, a NaN, or what is told below
+                pass
         request = parse_json(body)
         tensors = request.get("inputs") if isinstance(request, dict) else None
         if not isinstance(tensors, list):
@@ -104,6 +112,17 @@ class V2:
         if raw:
             raise UserError(f"{len(raw):,} bytes are left behind the last binary tensor; check each binary_data_size")
         return columns, self._wanted(request)
+
+    def _read_typed(self, body: bytes) -> tuple[dict[str, Values], Wanted]:
+        columns: dict[str, Values] = {}
+        request = self._typed.decode(body)
+        for tensor in request.inputs:
+            if tensor.shape != [len(tensor.data)] and tensor.shape != [len(tensor.data), 1]:
+                raise msgspec.ValidationError
+            columns[self._name_of[type(tensor)]] = tensor.data
+        if len(columns) != len(request.inputs):
+            raise msgspec.ValidationError
+        return columns, Wanted(request.id)
 
     def inputs(self, columns: dict[str, Values]) -> Inputs:
         """The inputs of tensors that are read.
@@ -185,6 +204,24 @@ class V2:
             if _parameters(output, f"output '{output['name']}'").get("binary_data", all_binary) is True
         ]
         return Wanted(identity, names, self.output_names if all_binary and not names else binary)
+
+
+def _typed_tensors(signature: Signature) -> tuple["msgspec.json.Decoder[Any]", dict[type, str]]:
+    """Decodes tensors of the model's columns, each with values of its type, as nearly all requests in JSON have them.
+
+    That takes a third of the time of looking at the parts of parsed JSON, for a single row.
+    """
+    datatypes = Literal[DATATYPES]  # type: ignore[valid-type]
+    name_of: dict[type, str] = {}
+    for place, feature in enumerate(signature.features):
+        values: Any = GenericAlias(list, (JSON_TYPES[feature.kind],))
+        fields = [("shape", list[int]), ("datatype", datatypes), ("data", values)]
+        options: Any = {"tag_field": "name", "tag": feature.name, "gc": False}
+        name_of[msgspec.defstruct(f"Column{place}", fields, **options)] = feature.name
+    tensor: Any = Union[tuple(name_of)]  # noqa: UP007 - made of a list
+    parts: Any = [("inputs", list[tensor]), ("id", str, "")]
+    request = msgspec.defstruct("Request", parts, forbid_unknown_fields=True, gc=False)
+    return msgspec.json.Decoder(request), name_of
 
 
 def rows_of(name: str, shape: Any) -> int:

@@ -1,12 +1,13 @@
 """Exchanges as the server makes them, without a server."""
 
+import json
 import time
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from kubeline.model_package import ModelPackage, Signature
+from serving.columns import Encoder
 from serving.exchange import Exchange, ProtocolName
 from serving.inputs import Columns, Inputs
 from tests.serving.packages import ROWS
@@ -18,11 +19,8 @@ TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
 
 def encoded(signature: Signature, frame: pd.DataFrame) -> Inputs:
     """The rows of a frame, as the server reads them of a request."""
-    tensors, columns = signature.encode(frame), Columns(signature)
-    numbers = [tensors[name][:, 0] for name in columns.numbers]
-    times = [tensors[name][:, 0] for name in columns.times]
-    texts = [tensors[name][:, 0].tolist() for name in columns.texts]
-    return Inputs(len(frame), np.array(numbers, np.float32), texts, np.array(times, np.float64))
+    rows = json.loads(frame[signature.names].to_json(orient="values", date_format="iso", date_unit="us"))
+    return Encoder(signature).encode(list(zip(*rows, strict=True)), len(frame))
 
 
 def answered(

@@ -1,6 +1,7 @@
 """Values of a request become the same ONNX inputs that a DataFrame would."""
 
 import contextlib
+import json
 import math
 from typing import Any
 
@@ -16,10 +17,12 @@ from serving.columns import Encoder
 from serving.inputs import Columns
 from serving.parsing import parse_json
 from serving.v1 import V1
+from serving.v2 import V2
 from tests.serving.packages import FEATURES
 
 SIGNATURE = Signature(features=FEATURES, target="late", task="binary", classes=["False", "True"])
 V1_OF_IT = V1(SIGNATURE, max_rows=100)
+V2_OF_IT = V2(SIGNATURE, "tiny", "1", max_rows=100)
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "amount": st.none() | st.integers(-(2**53), 2**53) | st.floats(width=32, allow_infinity=False),
@@ -50,12 +53,36 @@ def test_requests_are_encoded_as_the_signature_encodes_a_frame(rows: list[dict[s
         np.testing.assert_array_equal(found[name], expected[name])
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    tensors=st.fixed_dictionaries(
+        {name: st.lists(values | JSON, min_size=1, max_size=3) for name, values in VALUES.items()}
+    ),
+    shape=st.sampled_from([[1], [1, 1], [2], [2, 1], [3, 1], [1, 3], [True], "3", None]),
+    datatype=st.sampled_from(["FP32", "BYTES", "BOOL", "FP99"]),
+)
+def test_usual_v2_requests_are_read_as_those_that_need_a_closer_look(
+    tensors: dict[str, list[Any]], shape: Any, datatype: str
+) -> None:
+    inputs = [{"name": name, "shape": shape, "datatype": datatype, "data": data} for name, data in tensors.items()]
+    usual, closer = (json.dumps({"inputs": inputs} | more).encode() for more in ({}, {"parameters": {}}))
+    assert told_of_v2(usual) == told_of_v2(closer)
+
+
+def told_of_v2(body: bytes) -> str:
+    try:
+        inputs = V2_OF_IT.inputs(V2_OF_IT.read(body, None)[0])
+    except UserError as error:
+        return str(error)
+    return repr((inputs.rows, inputs.numbers.tolist(), inputs.codes.tolist(), inputs.unseen, inputs.times.tolist()))
+
+
 @settings(max_examples=400, deadline=None)
 @given(body=st.fixed_dictionaries({"instances": JSON}) | st.fixed_dictionaries({"inputs": JSON}) | JSON)
 def test_any_json_is_answered_or_refused_with_a_sentence(body: Any) -> None:
     with contextlib.suppress(UserError):
         inputs = V1_OF_IT.inputs(body)
-        assert all(len(column) == inputs.rows for column in (*inputs.numbers, *inputs.texts, *inputs.times))
+        assert all(len(column) == inputs.rows for column in (*inputs.numbers, *inputs.codes, *inputs.times))
 
 
 @settings(max_examples=200, deadline=None)
@@ -73,6 +100,21 @@ def test_a_misspelt_column_is_named_with_the_one_that_was_given() -> None:
 def test_an_absent_column_is_not_taken_as_missing_values() -> None:
     with pytest.raises(UserError, match="column 'carrier' is absent; send null where its value is not known"):
         V1_OF_IT.inputs({"inputs": {"amount": [1], "rush": [True], "departure": [None]}})
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    parts=st.lists(st.lists(st.none() | st.sampled_from(["AA", "UA", "x", "y"]) | st.text(), min_size=1), min_size=1)
+)
+def test_requests_that_are_joined_keep_their_categories_also_those_that_training_did_not_see(
+    parts: list[list[str | None]],
+) -> None:
+    encoder, columns = Encoder(SIGNATURE), Columns(SIGNATURE)
+    requests = [
+        encoder.encode([[1] * len(part), part, [True] * len(part), [None] * len(part)], len(part)) for part in parts
+    ]
+    (carriers,) = columns.texts(columns.joined(requests))
+    assert carriers.tolist() == [value or "" for part in parts for value in part]
 
 
 def test_large_whole_numbers_are_rounded_as_float32_rounds() -> None:

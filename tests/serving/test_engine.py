@@ -57,7 +57,7 @@ def test_requests_that_wait_together_are_answered_as_each_alone(model: ServedMod
         return await asyncio.gather(*rows)
 
     for row, answer in enumerate(asyncio.run(together())):
-        alone = model.predict(inputs(model, row))
+        alone = model.predict([inputs(model, row)])
         assert answer.values.tolist() == alone.values.tolist()
         np.testing.assert_array_equal(answer.probabilities, alone.probabilities)
     assert len({about.predict_seconds for about in abouts}) == 1  # one prediction for all
@@ -82,7 +82,7 @@ def test_a_bad_request_does_not_spoil_the_batch_it_is_in(model: ServedModel) -> 
 
     first, refused, last = asyncio.run(mixed())
     assert str(refused) == "column 'amount' takes numbers"
-    assert first.values.tolist() == last.values.tolist() == model.predict(inputs(model, 0)).values.tolist()
+    assert first.values.tolist() == last.values.tolist() == model.predict([inputs(model, 0)]).values.tolist()
 
 
 def test_other_work_of_the_event_loop_comes_between_requests(model: ServedModel) -> None:
