@@ -19,7 +19,8 @@ PREDICTION = "output.prediction"
 class Predictions:
     """`values` are class labels as text (object) or float64 numbers, shape (rows,).
 
-    A label is that of the largest probability, the first of equal ones. `probabilities` has shape (rows, classes) in the order of ``Signature.classes``; None for regression.
+    A label is that of the largest probability, the first of equal ones. `probabilities` has shape (rows, classes) in
+    the order of ``Signature.classes``; None for regression.
     """
 
     values: Array
