@@ -72,7 +72,8 @@ class Encoder:
         """Columns of numbers as float32, shape (columns, rows)."""
         packed = _one_row(columns) if rows == 1 else None
         if packed is None:
-            packed = b"".join([self._packed(place, values) for place, values in enumerate(columns)])
+            parts: Any = [self._packed(place, values) for place, values in enumerate(columns)]
+            packed = b"".join(parts)
         block = np.frombuffer(packed, np.float32).reshape(len(columns), rows)
         if np.isinf(block).any():
             place, row = (int(found[0]) for found in np.nonzero(np.isinf(block)))
@@ -104,8 +105,10 @@ class Encoder:
         block = np.frombuffer(b"".join(packed), np.int32).reshape(len(columns), rows)
         return block, [unseen.get(place, ()) for place in range(len(columns))] if unseen else ()
 
-    def _packed(self, place: int, values: Values) -> bytes:
+    def _packed(self, place: int, values: Values) -> bytes | Array:
         """The numbers of a column as float32, too large ones as infinite; `place` is its row in the block."""
+        if isinstance(values, np.ndarray) and values.dtype == np.float32:
+            return values
         numbers = values
         if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
             for missing in (False, True):  # most columns of a request have no missing value
