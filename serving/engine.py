@@ -27,10 +27,10 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_SLICE_SECONDS = 0.004  # of work between two looks at the connections
-_LONGEST_SLICE_SECONDS = 0.02
+_SLICE_SECONDS = 0.005  # of work between two looks at the connections
 INLINE_BYTES = 128 * 1024  # larger requests go to a thread; this many take about a slice
 _SMOOTHING = 0.05  # weight of the newest request in the average time for one
+_LARGEST_WEIGHT = 0.5  # of the newest slice
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ class Engine:
         self._limits = limits
         self._queue: deque[Work[Any]] = deque()
         self._scheduled = False
-        self._average_seconds = 0.0  # of one request in the queue
+        self._average_seconds = 0.0  # from one request in the queue to the next
+        self._cycle_seconds = 0.0  # from slice to slice: a request waits about so long to be read, which nobody sees
         self._worked_until = math.inf  # the end of the last slice, when it left something in the queue
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="large-request")
         self._in_threads = 0
@@ -93,7 +94,7 @@ class Engine:
     @property
     def is_full(self) -> bool:
         """Whether a request that comes now would wait too long."""
-        return len(self._queue) * self._average_seconds > self._limits.queue_seconds
+        return len(self._queue) * self._average_seconds + self._cycle_seconds > self._limits.queue_seconds
 
     async def answer(
         self,
@@ -163,23 +164,29 @@ class Engine:
             loop.call_soon(self._work)
 
     def _work(self) -> None:
-        """Answer what is in the queue, for one slice: under overload, as long as everything else has just taken."""
-        now = perf_counter()
-        end = now + min(max(_SLICE_SECONDS, now - self._worked_until), _LONGEST_SLICE_SECONDS)
+        """Answer what is in the queue, for one slice."""
+        now = started = perf_counter()
+        before, waiting = min(now, self._worked_until), len(self._queue)
+        end = now + _SLICE_SECONDS
         try:
             while self._queue and now < end:
-                waiting = len(self._queue)
                 batch = self._next_batch(now)
                 if batch:
                     self._answer(batch)
-                before, now = now, perf_counter()
-                each = (now - before) / (waiting - len(self._queue))
-                self._average_seconds += _SMOOTHING * (each - self._average_seconds)
+                now = perf_counter()
         finally:  # whatever one request does, the queue goes on
+            # of a queue that goes on, what came between the slices is part of what each request waits
+            self._learn(waiting - len(self._queue), now - (before if self._queue else started))
             self._scheduled = bool(self._queue)
             self._worked_until = now if self._queue else math.inf
             if self._queue:
                 self._schedule()
+
+    def _learn(self, answered: int, seconds: float) -> None:
+        """Take into the average what the newest slice took, for as many requests."""
+        weight = min(_SMOOTHING * answered, _LARGEST_WEIGHT)
+        self._average_seconds += weight * (seconds / max(answered, 1) - self._average_seconds)
+        self._cycle_seconds = seconds if self._queue else 0.0
 
     def _next_batch(self, now: float) -> list[Work[Any]]:
         """The next requests to answer together, parsed; those that are refused are told so."""
@@ -191,7 +198,8 @@ class Engine:
                 continue
             exchange = work.exchange
             exchange.queue_seconds = now - exchange.arrived
-            if exchange.queue_seconds > self._limits.queue_seconds + self._limits.batch_wait_seconds:
+            waited = exchange.queue_seconds + self._cycle_seconds - self._limits.batch_wait_seconds
+            if waited > self._limits.queue_seconds:
                 work.done(overloaded())
                 continue
             try:

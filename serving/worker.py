@@ -36,6 +36,9 @@ _COUNT_SECONDS = 0.25
 _SWITCH_SECONDS = 0.0005  # for which a thread that logs may keep the interpreter from the event loop
 STARTUP_FAILURE = 3  # the exit code by which uvicorn's supervisor knows that another try would fail as well
 
+# New objects between two looks for cycles. A request leaves none, and to look at the requests that wait takes long.
+_GARBAGE_EVERY = 10_000
+
 
 class Worker:
     """Serves one verified package over HTTP and gRPC.
@@ -77,6 +80,7 @@ class Worker:
         sys.setswitchinterval(_SWITCH_SECONDS)
         gc.collect()
         gc.freeze()  # what was loaded stays: the collector need not look at it again and again
+        gc.set_threshold(_GARBAGE_EVERY)
         self._count_again_and_again()
         await send({"type": "lifespan.startup.complete"})
         await receive()
