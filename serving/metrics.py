@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from kubeline.model_package import ModelPackage, Predictions
+from kubeline.model_package import ModelPackage, Predictions, version_of
 from serving.counters import SharedCounters
 from serving.exchange import Exchange, ProtocolName
 from serving.inputs import Array, Columns
@@ -60,7 +60,7 @@ class ServerMetrics:
             folder: of :func:`serving.counters.shared_folder`; None when there is one worker.
         """
         signature, manifest = package.signature, package.manifest
-        self._labels = {"model": name, "version": package.digest[:12]}
+        self._labels = {"model": name, "version": version_of(package.digest)}
         self._info = {
             "digest": package.digest,
             "task": signature.task,
@@ -94,7 +94,7 @@ class ServerMetrics:
         self._queue_length: Callable[[], int] = int  # nothing waits
 
         size = layout.size - SharedCounters.gauge(1)
-        self._counters = SharedCounters(1, size, folder, name=package.digest[:12])
+        self._counters = SharedCounters(1, size, folder, name=version_of(package.digest))
         self._values = self._counters.values
         self._uncounted: list[Exchange] = []
         self._uncounted_rows = 0

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kubeline.errors import UserError
-from kubeline.model_package.package import ModelPackage
+from kubeline.model_package.package import ModelPackage, version_of
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.signature import Signature
 from serving.columns import Encoder
 from serving.inputs import Columns, Inputs
-
-_VERSION_DIGITS = 12  # of the package's digest, as blessings and the registry show it
 
 
 class ServedModel:
@@ -32,7 +30,7 @@ class ServedModel:
         self.name = name
         self.package = verified(folder, digest)
         self.digest = self.package.digest
-        self.version = self.digest[:_VERSION_DIGITS]
+        self.version = version_of(self.digest)
         self.ready = True
         self._predictor = _load(self.package, threads)
         self._columns = Columns(self.signature)
@@ -70,7 +68,7 @@ def verified(folder: Path, digest: str = "") -> ModelPackage:
     package = ModelPackage.open(folder)
     if digest and package.digest != digest:
         raise UserError(
-            f"the package at '{folder}' is {package.digest[:12]}, but {digest[:12]} was blessed for this "
+            f"the package at '{folder}' is {version_of(package.digest)}, but {version_of(digest)} was blessed for this "
             "deployment; deploy this package with blessings of its own, or correct the storage URI"
         )
     return package

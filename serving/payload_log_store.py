@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kubeline.data.sources import STORES, redact, scheme
+from kubeline.addresses import redact, scheme
+from kubeline.data.sources import STORES
 from kubeline.errors import KubelineError, PlatformError, UserError
 
 _START_SECONDS = 30.0

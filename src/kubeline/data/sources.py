@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from kubeline.addresses import redact as redact  # noqa: PLC0414 - also taken from here
-from kubeline.addresses import scheme as scheme  # noqa: PLC0414
+from kubeline.addresses import redact, scheme
 from kubeline.data.unpack import COMPRESSIONS, unpack
 from kubeline.errors import PlatformError, UserError, listed
 
