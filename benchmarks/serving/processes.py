@@ -18,6 +18,7 @@ _STOP_SECONDS = 30.0
 _CORES = 2
 # one worker with one thread: what is compared is the server, not how many cores it takes
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_QUIET = {"ORT_DISABLE_TELEMETRY": "1"}  # ONNX Runtime reports to its maker unless told not to
 
 
 @dataclass
@@ -88,7 +89,7 @@ def running(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **THREADS, **environment},
+            env={**os.environ, **THREADS, **_QUIET, **environment},
             start_new_session=True,  # a group of its own, to be ended as one
         )
     server = Server(process, *ports, log)
