@@ -1,5 +1,6 @@
 """What every room's tests share: real artifacts, a sample of the real data, and a trained package."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from kfp import dsl
 from examples.flights.prepare import flights as all_flights
 from kubeline.artifacts import publish
 from kubeline.data.dataset import write_dataset
+
+# What a shell starts in the background ignores Ctrl-C, and would pass that on to the commands that tests send it to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ArtifactMaker = Callable[..., Any]
 
