@@ -9,7 +9,9 @@ KUBELINE_CLUSTER_STABLE, _GOOD, _WRONG
 """
 
 import os
+import time
 from collections.abc import Iterator
+from multiprocessing import get_context
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from kubeline.rollout.client import Cluster
 from kubeline.rollout.inference_service import Service, render
 from kubeline.rollout.operations import roll_back
 from kubeline.rollout.plan import Plan
-from kubeline.rollout.record import Record
+from kubeline.rollout.record import Record, Records, State
 from kubeline.rollout.rollout import roll_out
 
 KUBECONFIG = os.environ.get("KUBELINE_CLUSTER_KUBECONFIG", "")
@@ -42,10 +44,10 @@ def cluster() -> Iterator[Cluster]:
         made._api.call_api(path, "DELETE", auth_settings=["BearerToken"], response_type="object")
 
 
-def bring(cluster: Cluster, which: str, **plan: Any) -> Record:
+def bring(cluster: Cluster, which: str, suffix: str = "", **plan: Any) -> Record:
     folder, _, uri = os.environ[f"KUBELINE_CLUSTER_{which}"].partition("=")
     package = ModelPackage.open(folder)
-    manifest = render(Service(NAME, NAMESPACE, storage_uri=uri, package_digest=package.digest))
+    manifest = render(Service(NAME, NAMESPACE, storage_uri=uri + suffix, package_digest=package.digest))
     settings = {"strategy": "blue-green", "bootstrap": "direct", "poll_seconds": 1.0, **plan}
     return roll_out(cluster, manifest, Plan.read(settings), package, os.environ.get("KUBELINE_CLUSTER_GATEWAY", ""))
 
@@ -68,3 +70,27 @@ def test_a_split_is_observed_and_held_without_requests(cluster: Cluster) -> None
     held = bring(cluster, "GOOD", attempt=2, on_inconclusive="rollback", **steps)
     assert held.outcome == "rolled_back"
     assert 50 in {event.share for event in held.timeline}
+
+
+def test_a_model_that_is_never_ready_is_rolled_back(cluster: Cluster) -> None:
+    stable = bring(cluster, "STABLE", attempt=3)
+    never = bring(cluster, "GOOD", suffix="/no-such-folder", attempt=3, ready_seconds=60)
+    assert never.outcome == "rolled_back"
+    assert never.stable_digest == stable.digest
+
+
+def test_a_step_that_is_killed_is_resumed_without_a_jump(cluster: Cluster) -> None:
+    bring(cluster, "STABLE", attempt=4)
+    steps = {"strategy": "canary", "steps": [20, 50], "bake_seconds": 1, "max_bake_seconds": 20}
+    plan = {**steps, "attempt": 4, "on_inconclusive": "rollback"}  # without requests, no look concludes
+    step = get_context("fork").Process(target=bring, args=(cluster, "GOOD"), kwargs=plan)
+    step.start()
+    records = Records(cluster, NAMESPACE, NAME)
+    while (kept := records.read()) is None or kept.record.state != State.BAKE:
+        assert step.is_alive()
+        time.sleep(0.2)
+    step.kill()
+    step.join()
+    ended = bring(cluster, "GOOD", **plan)
+    assert ended.outcome == "rolled_back"
+    assert max(event.share or 0 for event in ended.timeline) == 20
