@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from kubeline.errors import UserError
-from kubeline.model_package.signature import Feature, Signature
-from serving.inputs import Array, Columns, Inputs
+from kubeline.model_package.signature import MISSING_CATEGORY, Array, Feature, Signature
+from serving.inputs import Columns, Inputs
 
 Values = Sequence[Any] | Array
 
@@ -44,9 +44,9 @@ class Encoder:
         self._booleans = [row for row, place in enumerate(self._block) if kinds[place] == "boolean"]
         self._categories = [place for place, kind in enumerate(kinds) if kind == "category"]
         self._codes_of: list[dict[str | None, int]] = []  # of the values of each category
-        for vocabulary, missing in zip(Columns(signature).vocabularies, Columns(signature).missing, strict=True):
+        for vocabulary in Columns(signature).vocabularies:
             codes = {value: code for code, value in enumerate(vocabulary.tolist())}
-            self._codes_of.append({**codes, None: int(missing)})
+            self._codes_of.append({**codes, None: codes[MISSING_CATEGORY]})
         self._datetimes = [place for place, kind in enumerate(kinds) if kind == "datetime"]
 
     def encode(self, columns: Sequence[Values], rows: int) -> Inputs:

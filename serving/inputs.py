@@ -2,13 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from kubeline.model_package.signature import MISSING_CATEGORY, Kind, Signature
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from kubeline.model_package.signature import MISSING_CATEGORY, Array, Kind, Signature
 
 
 @dataclass(slots=True)

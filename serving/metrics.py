@@ -21,9 +21,10 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from kubeline.model_package import ModelPackage, Predictions, version_of
+from kubeline.model_package.signature import Array
 from serving.counters import SharedCounters
 from serving.exchange import Exchange, ProtocolName
-from serving.inputs import Array, Columns
+from serving.inputs import Columns
 
 PayloadOutcome = Literal["written", "dropped", "failed", "sampled_out"]
 

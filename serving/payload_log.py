@@ -88,7 +88,8 @@ class PayloadLog:
 
     The date and the time are UTC, of the file's earliest request; sorted by name, files are in that order.
 
-    :meth:`record` takes references only; one thread of its own converts and writes. `counts` are the rows by outcome.
+    :meth:`record` takes references, and makes every 64 requests Arrow; a thread of its own does so with what is left
+    over, and makes and writes the files. `counts` are the rows by outcome.
 
     Args:
         uri: the folder, a path or an address of any fsspec file system.

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from kubeline.errors import UserError
-from kubeline.model_package.signature import Kind, Signature
+from kubeline.model_package.signature import Array, Kind, Signature
 from serving.exchange import Exchange
-from serving.inputs import Array, Columns, Inputs
+from serving.inputs import Columns, Inputs
 
 _TIME = pa.timestamp("us", "UTC")
 _KINDS: dict[Kind, pa.DataType] = {

@@ -14,10 +14,10 @@ import orjson
 
 from kubeline.errors import UserError, listed
 from kubeline.model_package.predictor import Predictions
-from kubeline.model_package.signature import Signature
+from kubeline.model_package.signature import Array, Signature
 from kubeline.open_inference.tensors import DATATYPES, datatype_of, decode_raw, encode_raw, unknown_datatype
 from serving.columns import Encoder, Values, show
-from serving.inputs import Array, Inputs
+from serving.inputs import Inputs
 from serving.parsing import JSON_TYPES, NOT_TYPED, check_rows, kind_of, parse_json, require
 
 HEADER_LENGTH = b"inference-header-content-length"
@@ -209,7 +209,7 @@ class V2:
 def _typed_tensors(signature: Signature) -> tuple["msgspec.json.Decoder[Any]", dict[type, str]]:
     """Decodes tensors of the model's columns, each with values of its type, as nearly all requests in JSON have them.
 
-    That takes a third of the time of looking at the parts of parsed JSON, for a single row.
+    For a single row, that takes half of the time of looking at the parts of parsed JSON.
     """
     datatypes = Literal[DATATYPES]  # type: ignore[valid-type]
     name_of: dict[type, str] = {}
