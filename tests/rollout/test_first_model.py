@@ -1,14 +1,18 @@
 """The first model of a service: hidden until it has passed, at the real gateway, and what follows when it has not."""
 
+import json
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from kubeline.errors import PlatformError, UserError
+from kubeline.rollout.client import CONFIG_MAP, INGRESS
 from kubeline.rollout.inference_service import HIDDEN
 from kubeline.rollout.operations import request
 from kubeline.rollout.record import Record, State
-from tests.rollout.house import NAMESPACE, House
+from tests.rollout.house import NAMESPACE, QUICK, Ahead, House
+from tests.rollout.test_failures import Killed, shares
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +29,36 @@ def answered(house: House) -> bool:
     while (code := house.ask(outside(house))) != 200 and time.monotonic() < until:
         time.sleep(0.02)
     return code == 200
+
+
+def never_route(house: House) -> None:
+    """From now on KServe sees no change of the service, and so makes no route."""
+    house.kserve.faults.add("slow", verb="watch", resource="inferenceservices", name=house.name, times=0, seconds=600)
+
+
+def roll_out_unreached(house: House) -> Record:
+    """The first model is exposed, but no route follows until every deadline is over."""
+    clock = Ahead()
+
+    def listen(record: Record) -> None:
+        if record.state == State.EXPOSE:
+            never_route(house)
+        if record.state == State.VERIFY:
+            clock.seconds = 10_000
+
+    return house.roll_out(house.package("first"), bootstrap="hidden", clock=clock, listen=listen)
+
+
+@pytest.fixture
+def ingress_only(house: House) -> Iterator[House]:
+    """KServe in Standard mode makes an Ingress, though the cluster knows HTTPRoutes."""
+    where = ("kserve", "inferenceservice-config")
+    before = house.cluster.read(*where, CONFIG_MAP)
+    assert before is not None
+    settings = json.dumps({**json.loads(before["data"]["ingress"]), "enableGatewayApi": False})
+    house.cluster.patch(*where, {"data": {"ingress": settings}}, CONFIG_MAP)
+    yield house
+    house.cluster.patch(*where, {"data": before["data"]}, CONFIG_MAP)
 
 
 def test_hidden_is_not_found_from_outside_and_answered_once_exposed(house: House) -> None:
@@ -87,3 +121,63 @@ def test_beside_a_model_that_was_never_ready_nothing_is_split(house: House) -> N
         time.sleep(0.02)
     with pytest.raises(UserError, match=r"traffic cannot be split .*(never been ready|no HTTPRoute)"):
         house.roll_out(house.package("next"))
+
+
+def test_a_first_model_that_is_never_seen_reached_is_held_and_not_said_promoted(house: House) -> None:
+    record = roll_out_unreached(house)
+    assert (record.outcome, record.resume, record.history) == ("held", State.VERIFY, ())
+    assert "the first model passed and is no longer hidden, but " in record.reason
+    named = "its address" if house.kserve.mode == "knative" else f"there is no HTTPRoute {house.name}"
+    assert named in record.reason
+    assert house.ask(outside(house)) == 404
+    with pytest.raises(UserError, match=r"is held \(the first model passed .*; run its rollout again"):
+        request(house.cluster, NAMESPACE, house.name, "promote")
+    house.kserve.faults.clear()
+    assert house.roll_out(house.package("first"), bootstrap="hidden").outcome == "promoted"
+    assert answered(house)
+
+
+def test_a_killed_rollout_waits_on_until_the_first_model_is_seen_reached(house: House) -> None:
+    def die(record: Record) -> None:
+        if record.state == State.EXPOSE:
+            never_route(house)
+        if record.state == State.VERIFY:
+            raise Killed
+
+    with pytest.raises(Killed):
+        house.roll_out(house.package("first"), bootstrap="hidden", listen=die)
+    late = Ahead(QUICK["settle_seconds"] + 1, lambda times: house.kserve.faults.clear() if times == 3 else None)
+    assert house.roll_out(house.package("first"), bootstrap="hidden", clock=late).outcome == "promoted"
+    assert late.times >= 3
+    assert answered(house)
+
+
+def test_a_first_model_that_passed_is_stable_to_the_next_one_even_if_it_was_not_seen_reached(house: House) -> None:
+    assert roll_out_unreached(house).outcome == "held"
+    house.kserve.faults.clear()
+    assert answered(house)
+    record = house.roll_out(house.package("next"), bootstrap="hidden")
+    assert (record.outcome, record.stable_digest) == ("promoted", house.package("first").digest)
+    assert shares(record) == [0, 10, 50, 100]
+
+
+@pytest.mark.parametrize("house", ["standard"], indirect=True)
+def test_where_kserve_makes_an_ingress_the_first_model_is_promoted_as_soon_as_that_is_there(
+    ingress_only: House,
+) -> None:
+    assert ingress_only.roll_out(ingress_only.package("first"), bootstrap="hidden").outcome == "promoted"
+    assert ingress_only.cluster.read(NAMESPACE, ingress_only.name, INGRESS) is not None
+    assert answered(ingress_only)
+
+
+@pytest.mark.parametrize("house", ["standard"], indirect=True)
+def test_without_the_right_to_see_ingresses_none_is_believed(ingress_only: House) -> None:
+    def end_once_answered(times: int) -> None:
+        if ingress_only.ask(outside(ingress_only)) == 200:
+            clock.seconds = 10_000
+
+    clock = Ahead(waited=end_once_answered)
+    ingress_only.kserve.faults.add("deny", verb="get", resource="ingresses")
+    record = ingress_only.roll_out(ingress_only.package("first"), bootstrap="hidden", clock=clock)
+    assert (record.outcome, record.resume) == ("held", State.VERIFY)
+    assert "there is no HTTPRoute" in record.reason

@@ -27,7 +27,7 @@ def revisions(created: str, ready: str, *traffic: tuple[str, int]) -> World:
 
 def route(**weights: int) -> dict[str, Any]:
     backends = [{"name": name.replace("_", "-"), "weight": weight} for name, weight in weights.items()]
-    return {"spec": {"rules": [{"backendRefs": backends}]}}
+    return {"metadata": {"name": "f"}, "spec": {"rules": [{"backendRefs": backends}]}}
 
 
 def test_while_a_revision_is_not_ready_ten_per_cent_of_the_latest_are_the_stable_one_s() -> None:
@@ -47,6 +47,37 @@ def test_the_stable_revision_is_never_taken_for_a_ready_candidate() -> None:
 
 def test_a_share_that_does_not_add_up_is_not_known() -> None:
     assert knative.observe(revisions("f-2", "f-2", ("f-2", 10)), SIDES).share is None
+
+
+def test_a_knative_service_is_reached_at_an_address_outside_once_kserve_is_ready() -> None:
+    def unreached(url: str, ready: str) -> str:
+        conditions = [{"type": "Ready", "status": ready}]
+        return knative.observe(World(service(status={"url": url, "conditions": conditions})), SIDES).unreached
+
+    assert unreached("http://f.n.example.com", "True") == ""
+    assert "not say that it is ready at f.n.example.com" in unreached("http://f.n.example.com", "Unknown")
+    assert "f.n.svc.cluster.local is one inside" in unreached("http://f.n.svc.cluster.local", "True")
+    assert unreached("", "True") == "it has no address"
+
+
+def test_a_standard_service_is_reached_by_its_own_route_once_the_gateway_has_accepted_it() -> None:
+    def named(name: str, *accepted: str) -> dict[str, Any]:
+        parents = [{"conditions": [{"type": "Accepted", "status": status}]} for status in accepted]
+        return {**route(f_predictor=1), "metadata": {"name": name}, "status": {"parents": parents}}
+
+    def unreached(*routes: dict[str, Any]) -> str:
+        return standard.observe(World(service(), routes), SIDES).unreached
+
+    assert unreached(named("f", "True")) == ""
+    for routes in ((), (named("f-predictor", "True"),)):
+        assert unreached(*routes) == "there is no HTTPRoute f, nor an Ingress that this service account may get"
+    for parents in ((), ("False",), ("True", "False")):
+        assert unreached(named("f", *parents)) == "the gateway has not accepted the HTTPRoute f"
+
+
+def test_where_there_is_only_an_ingress_nothing_else_is_asked_for() -> None:
+    assert standard.observe(World(service(), None), SIDES).unreached == ""
+    assert standard.observe(World(service(), [], ingress={"metadata": {"name": "f"}}), SIDES).unreached == ""
 
 
 def test_a_canary_status_that_claims_twenty_is_not_believed_over_the_route() -> None:

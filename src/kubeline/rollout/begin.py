@@ -115,7 +115,8 @@ def _new(
 ) -> Record:
     meta, rendered = whole["metadata"], whole["spec"]["predictor"]
     mode = modes.mode_of(service) if service is not None else ""
-    stable = None if service is None or _unfinished(found) else dict(service["spec"]["predictor"])
+    digest = predictor_digest(rendered)
+    stable = None if service is None or _unfinished(found, digest) else dict(service["spec"]["predictor"])
     candidate = plain(merge(plain(stable), rendered)) if stable else plain(rendered)
     known: dict[str, Any] = {}
     if service is not None:
@@ -135,7 +136,7 @@ def _new(
         mode=mode,
         entered=now,
         plan=plan.model_dump(mode="json"),
-        digest=predictor_digest(rendered),
+        digest=digest,
         candidate=candidate,
         candidate_name=f"v{rollout_id[:7]}" if stable else "",
         stable=stable,
@@ -145,11 +146,16 @@ def _new(
     ).told(now, f"begun by {me}")
 
 
-def _unfinished(found: Kept | None) -> bool:
-    """Whether the service is that of a first deployment which never came to its end."""
+def _unfinished(found: Kept | None, digest: str) -> bool:
+    """Whether the service is that of a first deployment which never came to its end.
+
+    One that passed, and only waits to be seen reached, is not replaced: to another model it is the stable one.
+    """
     if found is None or found.record.stable is not None or found.record.state == State.DONE:
         return False
-    return bool(found.record.wrote or found.record.intent)
+    record = found.record
+    passed = State.VERIFY in {record.state, record.resume}
+    return bool(record.wrote or record.intent) and not (passed and record.digest != digest)
 
 
 def _hides(whole: Manifest, plan: Plan, service: Manifest | None) -> bool:

@@ -8,7 +8,15 @@ from typing import Any, Protocol, TypeVar
 
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.rollout import machine, modes
-from kubeline.rollout.client import HTTP_ROUTE, POD, Cluster, ConflictError, NotInstalledError, UnavailableError
+from kubeline.rollout.client import (
+    HTTP_ROUTE,
+    INGRESS,
+    POD,
+    Cluster,
+    ConflictError,
+    NotInstalledError,
+    UnavailableError,
+)
 from kubeline.rollout.inference_service import HIDDEN, Manifest, merge
 from kubeline.rollout.modes import Observed, World
 from kubeline.rollout.moves import Ask, Change, Go, Question, Situation, Wait, sides
@@ -168,7 +176,10 @@ class Driver:
             service = self.cluster.read(namespace, name)
             if not record.mode or not modes.module(record.mode).NEEDS_ROUTES:
                 return World(service)
-            return World(service, self._routes(namespace, name), self._pods(namespace, name))
+            routes = self._routes(namespace, name)
+            alone = routes == [] and record.hidden and record.state == State.VERIFY
+            ingress = self._ingress(namespace, name) if alone else None
+            return World(service, routes, self._pods(namespace, name), ingress)
 
         return self._tried(read, record)
 
@@ -178,6 +189,12 @@ class Driver:
         except NotInstalledError:
             return None
         return [route for route in found if route is not None]
+
+    def _ingress(self, namespace: str, name: str) -> Manifest | None:
+        """Where KServe makes these instead of HTTPRoutes. The right to look is asked for nowhere else."""
+        if not self.cluster.may("get", INGRESS, namespace, name):
+            return None
+        return self.cluster.read(namespace, name, INGRESS)
 
     def _pods(self, namespace: str, name: str) -> list[Manifest]:
         return self.cluster.find(namespace, POD, f"serving.kserve.io/inferenceservice={name}")

@@ -127,14 +127,14 @@ def promote(now: Situation) -> Move:
 def verify(now: Situation) -> Move:
     """See for a while that the routing is what it should be."""
     alone = now.record.stable is None and now.observed.share is None  # no route to read where nothing is split
-    good = now.observed.ready and (alone or now.observed.share == 100) and now.followed and now.exposed
+    good = now.observed.ready and (alone or now.observed.share == 100) and now.followed and not now.unreached
     since = now.record.baked_from
     if good and not since:
         return Go(State.VERIFY, "the candidate answers everything", {"baked_from": now.now})
     if good and now.now - since >= now.plan.verify_seconds:
         return Go(State.DONE, "promoted", {"outcome": "promoted", "reason": "the candidate is the stable model"})
     if now.late(now.plan.settle_seconds + now.plan.ready_seconds + now.plan.verify_seconds):
-        return _hold(State.VERIFY, now.tell(f"promoted, but the observed share is {now.observed.share} %"))
+        return _hold(State.VERIFY, now.tell(_unverified(now)))
     return Wait()
 
 
@@ -352,6 +352,14 @@ def _unsplit(now: Situation, share: int) -> str:
             "writes no weights (the release 0.20.0 does not); use a later one, Knative mode or a plain deploy"
         )
     return f"the observed share of the candidate is {now.observed.share} where {share} were asked for"
+
+
+def _unverified(now: Situation) -> str:
+    if now.unreached:
+        return f"the first model passed and is no longer hidden, but {now.unreached}"
+    if not now.observed.ready:
+        return "promoted, but not all pods are ready"
+    return f"promoted, but the observed share is {now.observed.share} %"
 
 
 def _first(now: Situation) -> Manifest:

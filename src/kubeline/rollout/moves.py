@@ -90,9 +90,12 @@ class Situation:
         return self.observed.current or self.late(self.plan.settle_seconds)
 
     @property
-    def exposed(self) -> bool:
-        """Whether what was hidden can be reached; where there is only an Ingress, nothing tells."""
-        return not self.record.hidden or self.observed.exposed or self.late(self.plan.settle_seconds)
+    def unreached(self) -> str:
+        """What shows that a service which the rollout has hidden is not reached from outside; empty when nothing does.
+
+        Unlike :attr:`followed`, no time makes up for it: what users do not reach is not promoted.
+        """
+        return self.observed.unreached if self.record.hidden else ""
 
     def tell(self, sentence: str) -> str:
         """The sentence with what the cluster says is wrong."""

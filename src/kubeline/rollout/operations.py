@@ -69,6 +69,8 @@ def request(cluster: Cluster, namespace: str, name: str, what: Request, tell: Te
         cluster.attempt(lambda: records.ask(what), "the record of the rollout")
         return f"asked {record.owner} to {what}"
     if record.state == State.HELD and record.stable is None:
+        if record.resume == State.VERIFY:
+            raise UserError(f"the first model of {namespace}/{name} is held ({record.reason}); run its rollout again")
         raise UserError(f"the first model of {namespace}/{name} is held and was never exposed; deploy another one")
     changes = {"owner": owner(), "deadline": clock.now() + Plan.read(record.plan).lease_seconds}
     if record.state == State.FAILED:

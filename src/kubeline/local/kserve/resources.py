@@ -41,6 +41,7 @@ CLUSTER_SERVING_RUNTIME = Kind(
     "serving.kserve.io", "v1alpha1", "clusterservingruntimes", "ClusterServingRuntime", namespaced=False
 )
 HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
+INGRESS = Kind("networking.k8s.io", "v1", "ingresses", "Ingress")
 KNATIVE_SERVICE = Kind("serving.knative.dev", "v1", "services", "Service")
 REVISION = Kind("serving.knative.dev", "v1", "revisions", "Revision")
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
@@ -55,6 +56,7 @@ KINDS = (
     SERVING_RUNTIME,
     CLUSTER_SERVING_RUNTIME,
     HTTP_ROUTE,
+    INGRESS,
     KNATIVE_SERVICE,
     REVISION,
     DEPLOYMENT,

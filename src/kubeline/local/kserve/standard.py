@@ -26,7 +26,7 @@ from kubeline.local.kserve.manifests import (
     template,
 )
 from kubeline.local.kserve.pods import PodSet, Template
-from kubeline.local.kserve.resources import DEPLOYMENT, HTTP_ROUTE, SERVICE
+from kubeline.local.kserve.resources import DEPLOYMENT, HTTP_ROUTE, INGRESS, SERVICE
 from kubeline.local.kserve.store import Document
 
 ROUTE_LAG_SECONDS = 0.5  # between the removal of a Deployment and the route that no longer names it
@@ -146,6 +146,9 @@ class StandardController(Controller[_Service]):
         if not gateway_api(self.store):  # an Ingress, which knows no weights
             only = (Backend(f"{meta['namespace']}/{_stable_name(service)}", 1),)
             state.routed = {f"{name}-{meta['namespace']}.{DOMAIN}": only for name in names}
+            rules = [{"host": host} for host in state.routed]
+            identity = {"name": meta["name"], "namespace": meta["namespace"], "ownerReferences": owner(service)}
+            self.store.apply(INGRESS, {"metadata": identity, "spec": {"rules": rules}})
             return
         backends = self._backends(service, state)
         for name in names:

@@ -38,7 +38,7 @@ def observe(world: World, sides: Sides) -> Observed:
         candidate_url=urls[0] if urls else "",
         trouble=trouble(world),
         current=sum(map(_percent, latest)) == spec.get(_PERCENT, 100),
-        exposed=_exposed(world.service or {}),
+        unreached=_unreached(world.service or {}),
     )
 
 
@@ -99,10 +99,16 @@ def refusal(world: World, sides: Sides) -> str:
     return "its model has never been ready, so that a candidate would get everything at once; deploy one that works"
 
 
-def _exposed(service: Mapping[str, Any]) -> bool:
-    """Knative gives what is hidden an address inside the cluster only."""
-    host = urlsplit(str((service.get("status") or {}).get("url", ""))).hostname or ""
-    return bool(host) and not host.endswith(".svc.cluster.local")
+def _unreached(service: Mapping[str, Any]) -> str:
+    """Knative gives what is hidden an address inside the cluster only, and takes a moment to route another one."""
+    status = service.get("status") or {}
+    host = urlsplit(str(status.get("url", ""))).hostname or ""
+    if not host:
+        return "it has no address"
+    if host.endswith(".svc.cluster.local"):
+        return f"its address {host} is one inside the cluster"
+    ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in status.get("conditions") or [])
+    return "" if ready else f"KServe does not say that it is ready at {host}"
 
 
 def _percent(target: Mapping[str, Any]) -> int:

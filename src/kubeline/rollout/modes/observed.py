@@ -15,11 +15,13 @@ class World:
         service: the InferenceService; None when there is none.
         routes: its HTTPRoutes; None where the cluster has no Gateway API, or it was not asked.
         pods: its pods; None when they were not asked for.
+        ingress: its Ingress, which KServe makes where it is not to make HTTPRoutes; None where it was not seen.
     """
 
     service: Manifest | None
     routes: Sequence[Manifest] | None = None
     pods: Sequence[Manifest] | None = None
+    ingress: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Observed:
         candidate_url: address of the candidate alone; empty until there is one.
         trouble: what the cluster says is wrong; empty when nothing is.
         current: the status speaks of the specification as it is now, and not of the one before.
-        exposed: the service is reached from outside the cluster.
+        unreached: what shows that the service is not reached from outside the cluster; empty when it is, or when
+            nothing can tell.
     """
 
     ready: bool = False
@@ -67,7 +70,7 @@ class Observed:
     candidate_url: str = ""
     trouble: str = ""
     current: bool = True
-    exposed: bool = True
+    unreached: str = ""
 
 
 def replacing(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

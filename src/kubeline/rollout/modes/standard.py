@@ -40,7 +40,7 @@ def observe(world: World, sides: Sides) -> Observed:
         candidate_url=f"http://{workload}.{meta.get('namespace', '')}.svc.cluster.local",
         trouble=trouble(world),
         current=_current(spec, status),
-        exposed=world.routes is None or bool(world.routes),
+        unreached=_unreached(world, meta.get("name", "")),
     )
 
 
@@ -116,6 +116,21 @@ def refusal(world: World, sides: Sides) -> str:
     if others and others != [sides.candidate_name]:
         return f"the service has a canary already ({', '.join(map(str, others))}) that is not ours; remove it first"
     return ""
+
+
+def _unreached(world: World, name: str) -> str:
+    """What is not hidden gets an HTTPRoute that the gateway accepts, or an Ingress, of which nothing more is asked."""
+    if world.routes is None or world.ingress is not None:
+        return ""
+    route = next((route for route in world.routes if route["metadata"]["name"] == name), None)
+    if route is None:
+        return f"there is no HTTPRoute {name}, nor an Ingress that this service account may get"
+    parents = (route.get("status") or {}).get("parents") or []
+    return "" if parents and all(map(_accepted, parents)) else f"the gateway has not accepted the HTTPRoute {name}"
+
+
+def _accepted(parent: Mapping[str, Any]) -> bool:
+    return any(c.get("type") == "Accepted" and c.get("status") == "True" for c in parent.get("conditions") or [])
 
 
 def _uri(predictor: Mapping[str, Any]) -> Any:
