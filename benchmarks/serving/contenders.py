@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.serving.forms import Form, columns, grpc_form, records, v2, v2_binary
-from benchmarks.serving.processes import Server, free_ports, running
+from benchmarks.serving.processes import Server, running
 from kubeline.model_package import ModelPackage
+from kubeline.ports import free_ports
 
 MODEL = "flights"
 V1 = f"/v1/models/{MODEL}:predict"

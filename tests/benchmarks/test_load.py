@@ -12,7 +12,7 @@ import uvloop
 
 from benchmarks.serving import grpc_load, http_load
 from benchmarks.serving.measurement import Measurement, milliseconds, percentile, together
-from benchmarks.serving.processes import free_ports
+from kubeline.ports import free_ports
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"

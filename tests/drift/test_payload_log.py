@@ -16,6 +16,7 @@ from components.drift_check.component import drift_check
 from components.load.component import load
 from kubeline.data.dataset import read_frame
 from kubeline.model_package import ModelPackage
+from kubeline.ports import free_ports
 from tests.conftest import make_artifact
 
 OUTPUTS = {"result": "Artifact", "metrics": "Metrics", "report": "HTML", "evidently_report": "HTML"}
@@ -30,9 +31,7 @@ def check(folder: Path, current: Any, model: Any) -> tuple[str, dict[str, Any]]:
 
 def serve_rows(package: ModelPackage, log: Path, frames: list[pd.DataFrame]) -> None:
     """Ask a real server for these rows, a hundred at a time, and end it."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     options = ["--model_name", "flights", "--http_port", str(port), "--enable_grpc", "false", "--payload_log", str(log)]
     command = [sys.executable, "-m", "serving", "--model_dir", str(package.path), *options]
     with subprocess.Popen(command) as server:

@@ -8,8 +8,9 @@ import pytest
 
 from kubeline.local import kserve
 from kubeline.local.kserve import LocalKServe
+from kubeline.rollout import operations
 from tests.rollout.api_server import ApiServer
-from tests.rollout.house import NAMESPACE, House
+from tests.rollout.house import NAMESPACE, QUICK, House
 
 _NUMBERS = itertools.count(1)
 
@@ -33,8 +34,10 @@ def _standard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKServe]
 
 
 @pytest.fixture(params=["knative", "standard"])
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
-    """A service of its own, in each mode; nothing is deployed yet."""
+def house(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """A service of its own, in each mode; nothing is deployed yet. A rollback by a person looks as often as it does."""
+    for field in ("poll_seconds", "verify_seconds"):
+        monkeypatch.setitem(operations._BACK, field, QUICK[field])
     running: LocalKServe = request.getfixturevalue(f"_{request.param}")
     running.faults.clear()
     made = House(running, tmp_path, f"flights-{next(_NUMBERS)}")

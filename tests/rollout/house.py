@@ -4,7 +4,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,14 @@ NAMESPACE = "default"
 QUICK: dict[str, Any] = {
     "steps": [10, 50, 100],
     "bake_seconds": 0.0,
-    "max_bake_seconds": 0.5,
+    "max_bake_seconds": 0.2,
     "verify_seconds": 0.0,
-    "poll_seconds": 0.05,
+    "poll_seconds": 0.02,
     "bootstrap": "direct",
     # Limits that no test is to reach, however busy the machine is.
     "settle_seconds": 120,
     "ready_seconds": 120,
+    "lease_seconds": 120,
     "smoke": {"max_latency_ms": 0},
 }
 _REQUEST_SECONDS = 60
@@ -56,6 +57,24 @@ class Told:
         if question == "evidence":
             return {**self.look, "step": record.step, "share": observed.share}
         return self.world.ask(question, record, observed, service)
+
+
+class Ahead(Clock):
+    """A clock that is put forward, and that tells how often it was waited on."""
+
+    def __init__(self, seconds: float = 0.0, waited: Callable[[int], None] = lambda times: None) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.times = 0
+        self._waited = waited
+
+    def now(self) -> float:
+        return super().now() + self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.times += 1
+        self._waited(self.times)
+        super().sleep(seconds)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from kubeline.errors import PlatformError
 from kubeline.rollout.client import ConflictError
 from kubeline.rollout.operations import request, roll_back
 from kubeline.rollout.record import Record, State
-from tests.rollout.house import FAIL, NAMESPACE, PASS, House
+from tests.rollout.house import FAIL, NAMESPACE, PASS, QUICK, Ahead, House
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +103,7 @@ def test_too_few_requests_hold_the_rollout_where_it_is(house: House) -> None:
 def test_never_ready_bad_image_and_quota_are_rolled_back(fault: Any, house: House) -> None:
     stable = house.stable()
     house.kserve.faults.pods(fault, component="-00002" if house.kserve.mode == "knative" else f"{house.name}-v")
-    record = house.roll_out(house.package("stuck"), ready_seconds=1.0)
+    record = house.roll_out(house.package("stuck"), ready_seconds=0.5)
     assert record.outcome == "rolled_back"
     assert "did not become ready" in record.reason
     assert shares(record) == [0]
@@ -138,9 +138,8 @@ def test_an_abandoned_rollout_is_taken_over_after_its_deadline(house: House) -> 
             raise Killed
 
     with pytest.raises(Killed):
-        house.roll_out(house.package("dead"), listen=die, lease_seconds=0.5)
-    time.sleep(0.6)
-    record = house.roll_out(house.package("next"))
+        house.roll_out(house.package("dead"), listen=die)
+    record = house.roll_out(house.package("next"), clock=Ahead(QUICK["lease_seconds"] + 1))
     assert record.outcome == "promoted"
     assert house.serving() == house.package("next").digest
 
@@ -188,9 +187,23 @@ def test_stale_reads_change_nothing(house: House) -> None:
     house.stable()
     for skip in (4, 7, 10, 13):
         house.kserve.faults.add("stale", verb="get", resource="inferenceservices", skip=skip)
-    record = house.roll_out(house.package("good"))
-    assert record.outcome == "promoted"
-    assert shares(record) == [0, 10, 50, 100]
+    house.kserve.faults.forget_requests()
+    assert house.roll_out(house.package("good")).outcome == "promoted"
+    assert house.kserve.faults.pending() == []
+    assert written(house) == [0, 10, 50, 100, None]
+
+
+def written(house: House) -> list[int | None]:
+    """The candidate's per cent of each change of the service; None where nothing is split any more."""
+    found: list[int | None] = []
+    for asked in house.kserve.faults.requests():
+        body = asked["body"] or {}
+        if asked["verb"] != "patch" or "dryRun" in asked["query"] or "spec" not in body:
+            continue
+        canaries = body["spec"].get("canary") or []
+        part = canaries[0] if canaries else body["spec"].get("predictor", {})
+        found.append(part.get("trafficPercent" if canaries else "canaryTrafficPercent"))
+    return found
 
 
 def test_forbidden_is_told_before_anything_is_changed(house: House) -> None:

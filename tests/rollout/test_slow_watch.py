@@ -13,7 +13,7 @@ from tests.rollout.test_failures import shares
 
 pytestmark = pytest.mark.slow
 
-_SECONDS = 0.4
+_SECONDS = 0.25  # several times as long as a rollout waits between two looks
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from components.rollout.component import rollout
+from kubeline.cli import main as kubeline
 from kubeline.errors import UserError
 from kubeline.infra_validation.golden import GoldenRows
 from kubeline.infra_validation.protocols import RefusedError
@@ -47,10 +49,18 @@ def step(house: House, given: dict[str, Any], **plan: Any) -> str:
     return str(rollout.python_func(**given, **where, plan={**PLAN, **plan}))
 
 
-def command(house: House, *words: str) -> subprocess.CompletedProcess[str]:
-    program = str(Path(sys.executable).with_name("kubeline"))
-    line = [program, "rollout", *words, "--kubeconfig", str(house.kserve.kubeconfig)]
-    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(house: House, capsys: pytest.CaptureFixture[str]) -> Command:
+    """`command(words)`: exit code, output and errors of `kubeline rollout`."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = kubeline(["rollout", *words, "--kubeconfig", str(house.kserve.kubeconfig)])
+        return code, *capsys.readouterr()
+
+    return run
 
 
 def test_the_step_leaves_its_decision_and_a_report(house: House, tmp_path: Path) -> None:
@@ -81,21 +91,32 @@ def test_a_manifest_of_another_package_is_refused(house: House, tmp_path: Path) 
     assert house.records.read() is None
 
 
-def test_a_person_looks_aborts_and_rolls_back_by_command(house: House) -> None:
+def test_a_person_looks_aborts_and_rolls_back_by_command(house: House, command: Command) -> None:
     first = house.stable()
     assert house.roll_out(house.package("second"), approval=True, approval_seconds=0).outcome == "held"
-    told = command(house, "status", house.name)
-    assert told.returncode == 0
-    assert "held (nobody promoted within 0 s)" in told.stdout
-    assert "promoted: the candidate is the stable model" in command(house, "promote", house.name).stdout
+    code, told, _ = command("status", house.name)
+    assert code == 0
+    assert "held (nobody promoted within 0 s)" in told
+    code, told, _ = command("promote", house.name)
+    assert "promoted: the candidate is the stable model" in told
     assert house.serving() == house.package("second").digest
-    done = command(house, "rollback", house.name)
+    code, told, errors = command("rollback", house.name)
+    assert (code, errors) == (0, "")
+    assert f"serves {first.digest[:12]} again" in told
+    code, _, errors = command("abort", house.name)
+    assert code == 2
+    assert "has ended (done); there is nothing to abort" in errors
+    assert "there never was a rollout" in command("status", "others")[2]
+
+
+@pytest.mark.parametrize("house", ["knative"], indirect=True)
+def test_the_command_as_a_person_starts_it(house: House) -> None:
+    house.stable()
+    program = str(Path(sys.executable).with_name("kubeline"))
+    line = [program, "rollout", "status", house.name, "--kubeconfig", str(house.kserve.kubeconfig)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"serves {first.digest[:12]} again" in done.stdout
-    nothing = command(house, "abort", house.name)
-    assert nothing.returncode == 2
-    assert "has ended (done); there is nothing to abort" in nothing.stderr
-    assert "there never was a rollout" in command(house, "status", "others").stderr
+    assert "done (the candidate is the stable model)" in done.stdout
 
 
 @pytest.mark.parametrize(("on_cancel", "outcome"), [("hold", "held"), ("abort", "rolled_back")])
@@ -118,7 +139,7 @@ def test_a_kserve_that_writes_no_weights_is_told_and_harms_nobody(tmp_path: Path
     with kserve.start(tmp_path / "kserve", "standard", splits=False) as running:
         house = House(running, tmp_path, "flights")
         stable = house.stable()
-        record = house.roll_out(house.package("good"), settle_seconds=1.0)
+        record = house.roll_out(house.package("good"), settle_seconds=0.5)
         assert record.outcome == "rolled_back"
         assert "writes no weights (the release 0.20.0 does not)" in record.reason
         assert house.serving() == stable.digest
@@ -167,7 +188,7 @@ def test_the_real_judge_promotes_by_the_metrics_pages_of_the_pods(house: House) 
     rules = {"min_requests": 20, "max_latency_shift": None, "max_prediction_drift": None}
     with Users(house, house.stable()) as users:
         record = house.roll_out(
-            house.package("good"), None, steps=[50], bake_seconds=1.5, max_bake_seconds=20, rules=rules
+            house.package("good"), None, steps=[50], bake_seconds=0.75, max_bake_seconds=20, rules=rules
         )
     assert record.outcome == "promoted", record.reason
     assert users.failures == []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kubeline.infra_validation.server import RunningServer
 from kubeline.model_package import ModelPackage
-from tests.serving.ports import free_ports
+from kubeline.ports import free_ports
 
 
 @dataclass(frozen=True)

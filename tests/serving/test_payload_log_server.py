@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from kubeline.ports import free_ports
 from tests.serving.packages import write_tiny_package
 
 BODY = json.dumps({"instances": [{"amount": 1.5, "carrier": "AA", "rush": True, "departure": None}] * 3})
@@ -25,12 +25,6 @@ BODY = json.dumps({"instances": [{"amount": 1.5, "carrier": "AA", "rush": True, 
 def command(folder: Path, port: int, *options: str) -> list[str]:
     given = ["--model_dir", str(folder), "--model_name", "tiny", "--http_port", str(port), "--enable_grpc", "false"]
     return [sys.executable, "-m", "serving", *given, *options]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass
@@ -91,7 +85,7 @@ def logged(folder: Path) -> dict[str, int]:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_after_sigterm_under_load_no_answered_row_is_missing(tmp_path: Path, workers: str) -> None:
     write_tiny_package(tmp_path / "package")
-    port, log = free_port(), tmp_path / "log"
+    port, log = free_ports(1)[0], tmp_path / "log"
     options = ("--payload_log", str(log), "--payload_rows", "500", "--payload_seconds", "60", "--workers", workers)
     with subprocess.Popen(command(tmp_path / "package", port, *options)) as process:
         with asked(process, port) as clients:
@@ -108,7 +102,7 @@ def test_after_sigterm_under_load_no_answered_row_is_missing(tmp_path: Path, wor
 @pytest.mark.slow
 def test_after_sigkill_under_load_only_the_last_moments_are_missing(tmp_path: Path) -> None:
     write_tiny_package(tmp_path / "package")
-    port, log = free_port(), tmp_path / "log"
+    port, log = free_ports(1)[0], tmp_path / "log"
     options = ("--payload_log", str(log), "--payload_seconds", "0.5")
     with subprocess.Popen(command(tmp_path / "package", port, *options)) as process:
         with asked(process, port) as clients:
@@ -124,7 +118,7 @@ def test_after_sigkill_under_load_only_the_last_moments_are_missing(tmp_path: Pa
 @pytest.mark.slow
 def test_a_server_with_a_payload_log_loads_no_pandas_and_counts_its_rows(tmp_path: Path) -> None:
     write_tiny_package(tmp_path / "package")
-    port = free_port()
+    port = free_ports(1)[0]
     options = ("--payload_log", (tmp_path / "log").as_uri(), "--payload_rows", "3", "--payload_sample", "0.5")
     with subprocess.Popen(command(tmp_path / "package", port, *options)) as process:
         with asked(process, port) as clients:
@@ -158,7 +152,7 @@ def test_a_server_whose_log_cannot_be_written_does_not_start(
     tmp_path: Path, uri: str, code: int, sentence: str
 ) -> None:
     write_tiny_package(tmp_path / "package")
-    line = command(tmp_path / "package", free_port(), "--payload_log", uri)
+    line = command(tmp_path / "package", free_ports(1)[0], "--payload_log", uri)
     ended = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, env={**os.environ})
     assert ended.returncode == code
     (told,) = ended.stderr.strip().splitlines()

@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kubeline.model_package import ModelPackage
+from kubeline.ports import free_ports
 
 _LAST_LINES = 12  # of the log, shown when the server did not start
 _POLL_SECONDS = 0.05
@@ -98,7 +98,7 @@ def start(package: ModelPackage, log: Path) -> Iterator[RunningServer]:
         log: a file for what the server prints.
     """
     name = f"package-{package.digest[:12]}"  # no other server that might take the port answers for this name
-    http_port, grpc_port = _free_ports(2)
+    http_port, grpc_port = free_ports(2)
     command = [
         *(sys.executable, "-m", "kubeline.tether", "serving"),
         *("--model_dir", str(package.path), "--model_name", name),
@@ -113,11 +113,3 @@ def start(package: ModelPackage, log: Path) -> Iterator[RunningServer]:
         server.stop()
         if process.stdin is not None:
             process.stdin.close()
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in sockets:
-            probe.bind(("", 0))
-        return [probe.getsockname()[1] for probe in sockets]

@@ -15,6 +15,7 @@ from kubeline.local.kserve.faults import FaultBook
 from kubeline.local.kserve.gateway import Gateway
 from kubeline.local.kserve.knative import KnativeController
 from kubeline.local.kserve.manifests import MODES, furnish
+from kubeline.local.kserve.nursery import prepare
 from kubeline.local.kserve.resources import installed
 from kubeline.local.kserve.standard import StandardController
 from kubeline.local.kserve.store import Store
@@ -65,6 +66,7 @@ class Cluster:
         logs.mkdir(parents=True, exist_ok=True)
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
         furnish(self.store, self._settings.mode)
+        prepare()
         with contextlib.ExitStack() as starting:
             gateway = starting.enter_context(Gateway(folder / "envoy", logs / "envoy.log"))
             api = starting.enter_context(ApiServer(self.store, self.faults))
@@ -104,8 +106,9 @@ class Cluster:
         """A change of any object makes a step due."""
         version = 0
         while not self._ending.is_set():
-            version = max([version, *(change.version for change in self.store.changes_since(version, 0.5))])
-            self._due.set()
+            if changes := self.store.changes_since(version, _STEP_SECONDS):
+                version = changes[-1].version
+                self._due.set()
 
     def _reconcile(self, controller: Controller[Any]) -> None:
         while not self._ending.is_set():

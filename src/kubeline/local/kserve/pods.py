@@ -13,13 +13,15 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from kubeline.local.kserve.faults import WorkloadFault
-from kubeline.local.kserve.processes import Child, free_ports
+from kubeline.local.kserve.nursery import Server
+from kubeline.ports import free_ports
 
 CONTAINER = "kserve-container"
 INITIALIZER = "storage-initializer"
 
 DRAIN_SECONDS = 0.5  # between leaving the routes and SIGTERM
 _PROBE_SECONDS = 0.1
+_STARTING_SECONDS = 0.02  # between the probes of a pod that is not ready yet
 _BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 _LAST_LINES = 5  # of the log, as the message of a termination
 
@@ -94,6 +96,11 @@ class Pod:
         """Whether it answers requests."""
         return self.phase == "ready"
 
+    @property
+    def _pause(self) -> float:
+        """Seconds between two probes."""
+        return _PROBE_SECONDS if self.ready else _STARTING_SECONDS
+
     def stop(self, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Begin to end it: after the drain, in which it still answers, it is stopped."""
         self._drain = drain_seconds
@@ -129,9 +136,9 @@ class Pod:
         if self.restarts:
             self.http_port, self.grpc_port = free_ports(2)
         environment = {v["name"]: v["value"] for v in self.template.container.get("env", []) if "value" in v}
-        child = Child(["serving", *self._arguments(package)], self._log, environment)
+        server = Server(["serving", *self._arguments(package)], self._log, environment)
         try:
-            while (code := child.exit_code()) is None and not self._ending.wait(_PROBE_SECONDS):
+            while (code := server.exit_code()) is None and not self._ending.wait(self._pause):
                 if self.phase == "starting":
                     if self._fault() != "never-ready" and _answers(self.http_port, self.template.model_name):
                         self._step("ready")
@@ -140,7 +147,7 @@ class Pod:
             if self._ending.is_set():
                 time.sleep(self._drain)
         finally:
-            child.stop()
+            server.stop()
         if code is not None and not self._ending.is_set():
             words = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-_LAST_LINES:]
             self._fail(CONTAINER, code, "\n".join(words))

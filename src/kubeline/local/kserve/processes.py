@@ -1,9 +1,8 @@
-"""Child processes that end with their parent, and ports for them."""
+"""Child processes that end with their parent."""
 
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,12 +47,3 @@ class Child:
         self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in sockets]

@@ -1,11 +1,11 @@
-"""Ports of this machine that nothing listens on."""
+"""Ports of this machine."""
 
 import contextlib
 import socket
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports that are free now."""
+    """Different ports that nobody listens on now, at any address of this machine."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in sockets:
