@@ -15,7 +15,7 @@ help:
 	@echo "make test     the test suite"
 	@echo "make lint     ruff, mypy, and generated files against their sources"
 	@echo "make compile  compile every component and pipeline"
-	@echo "make proto    generate the modules of the Open Inference Protocol"
+	@echo "make proto    generate the modules of the .proto files"
 	@echo "make bench    the benchmarks"
 	@echo "make bench-serving  the model server beside its peers, under overload, and through an hour's requests"
 	@echo "make lock     resolve requirements.lock and the locks of images/ anew (needs uv)"
@@ -45,13 +45,13 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python compile.py --check
-	$(BIN)/python -m kubeline.open_inference.generate --check
+	$(BIN)/python -m kubeline.protos --check
 
 compile: setup
 	$(BIN)/python compile.py
 
 proto: setup
-	$(BIN)/python -m kubeline.open_inference.generate
+	$(BIN)/python -m kubeline.protos
 
 bench: setup
 	$(BIN)/python -m benchmarks

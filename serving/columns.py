@@ -1,10 +1,11 @@
 """JSON and tensor values to the inputs of a model: whole columns at a time, without a DataFrame."""
 
-import math
 import reprlib
 import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
+from math import inf, nan
 from struct import pack
 from types import NoneType
 from typing import Any
@@ -18,6 +19,7 @@ from serving.inputs import Columns, Inputs
 Values = Sequence[Any] | Array
 
 _NUMBERS = {int, float, bool}
+_BOOLEANS = (0, 1, nan)
 _TEXT_OR_MISSING = {str, NoneType}
 _EXPECTED = {
     "number": "numbers",
@@ -25,7 +27,7 @@ _EXPECTED = {
     "category": "text",
     "datetime": "dates or times as ISO 8601 text",
 }
-_NOT_PACKED = (struct.error, OverflowError)  # no number, or too large for float32
+_NOT_PACKED = (struct.error, OverflowError)  # no number, or too large
 _SHOWN = 60  # characters of a refused value that an error repeats
 _NO_NUMBERS = np.empty((0, 0), dtype=np.float32)
 _NO_TIMES = np.empty((0, 0))
@@ -47,6 +49,7 @@ class Encoder:
         for vocabulary in Columns(signature).vocabularies:
             codes = {value: code for code, value in enumerate(vocabulary.tolist())}
             self._codes_of.append({**codes, None: codes[MISSING_CATEGORY]})
+        self._code_for = [code_of.__getitem__ for code_of in self._codes_of]
         self._datetimes = [place for place, kind in enumerate(kinds) if kind == "datetime"]
 
     def encode(self, columns: Sequence[Values], rows: int) -> Inputs:
@@ -70,40 +73,54 @@ class Encoder:
 
     def _numbers(self, columns: list[Values], rows: int) -> Array:
         """Columns of numbers as float32, shape (columns, rows)."""
-        packed = _one_row(columns) if rows == 1 else None
-        if packed is None:
-            parts: Any = [self._packed(place, values) for place, values in enumerate(columns)]
-            packed = b"".join(parts)
-        block = np.frombuffer(packed, np.float32).reshape(len(columns), rows)
+        if rows == 1 and (usual := self._one_row(columns)) is not None:
+            return usual
+        parts: Any = [self._packed(place, values) for place, values in enumerate(columns)]
+        block = np.frombuffer(b"".join(parts), np.float32).reshape(len(columns), rows)
         if np.isinf(block).any():
             place, row = (int(found[0]) for found in np.nonzero(np.isinf(block)))
             feature = self._feature(place)
             value = show(columns[place][row])
             raise UserError(f"column '{feature.name}' holds {value} in row {row}, which is no finite float32")
-        for place in self._booleans:
-            values = block[place]
+        if self._booleans:
+            values = block[self._booleans]
             wrong = ~((values == 0) | (values == 1) | np.isnan(values))
             if wrong.any():
-                row = int(wrong.argmax())
+                place, row = (int(found[0]) for found in np.nonzero(wrong))
+                place = self._booleans[place]
                 raise _refusal(self._feature(place), row, columns[place][row])
         return block
+
+    def _one_row(self, columns: list[Values]) -> Array | None:
+        """The numbers of a single row, looked at without numpy; None when something in it needs a closer look."""
+        values = [nan if value is None else value for (value,) in columns]
+        try:  # with = it also refuses what is too large, where it would else make it infinite
+            packed = pack(f"={len(values)}f", *values)
+        except _NOT_PACKED:
+            return None
+        if inf in values or -inf in values or any(values[place] not in _BOOLEANS for place in self._booleans):
+            return None
+        return np.ndarray((len(values), 1), np.float32, packed)
 
     def _codes(self, columns: list[Values], rows: int) -> tuple[Array, Sequence[Sequence[str]]]:
         """Codes of categories, int32 of shape (columns, rows), and the unseen values of each column, if there are any.
 
         Codes are all that is kept: memory that a request has used is then still in the cache for the next one.
         """
-        packed = []
-        unseen: dict[int, list[str]] = {}
-        for place, values in enumerate(columns):
-            code_of = self._codes_of[place]
-            try:  # also a check of the types, as only text is in there
-                packed.append(pack(f"{rows}i", *map(code_of.__getitem__, values)))
-            except (KeyError, TypeError):
-                codes, unseen[place] = _codes_of_any(self.features[self._categories[place]], values, code_of)
-                packed.append(pack(f"{rows}i", *codes))
+        try:  # also a check of the types, as only text is in there
+            codes = pack(f"{len(columns) * rows}i", *chain.from_iterable(map(map, self._code_for, columns)))
+        except (KeyError, TypeError):
+            return self._codes_with_unseen(columns, rows)
+        return np.ndarray((len(columns), rows), np.int32, codes), ()
+
+    def _codes_with_unseen(self, columns: list[Values], rows: int) -> tuple[Array, Sequence[Sequence[str]]]:
+        packed, unseen = [], []
+        for place, code_of, values in zip(self._categories, self._codes_of, columns, strict=True):
+            codes, others = _codes_of_any(self.features[place], values, code_of)
+            packed.append(pack(f"{rows}i", *codes))
+            unseen.append(others)
         block = np.frombuffer(b"".join(packed), np.int32).reshape(len(columns), rows)
-        return block, [unseen.get(place, ()) for place in range(len(columns))] if unseen else ()
+        return block, unseen if any(unseen) else ()
 
     def _packed(self, place: int, values: Values) -> bytes | Array:
         """The numbers of a column as float32, too large ones as infinite; `place` is its row in the block."""
@@ -122,28 +139,20 @@ class Encoder:
 
     def _double(self, place: int, row: int, value: Any) -> float:
         if value is None:
-            return math.nan
+            return nan
         if type(value) not in _NUMBERS:
             raise _refusal(self._feature(place), row, value)
         try:
             return float(value)
         except OverflowError:  # an integer of more than 308 digits
-            return math.inf
+            return inf
 
     def _feature(self, place: int) -> Feature:
         return self.features[self._block[place]]
 
 
-def _one_row(columns: list[Values]) -> bytes | None:
-    """The numbers of a single row, packed at once; None when something in it needs a closer look."""
-    try:
-        return pack(f"{len(columns)}f", *_with_nan([values[0] for values in columns]))
-    except _NOT_PACKED:
-        return None
-
-
 def _with_nan(values: Values) -> list[Any]:
-    return [math.nan if value is None else value for value in values]
+    return [nan if value is None else value for value in values]
 
 
 def _codes_of_any(feature: Feature, values: Values, code_of: Mapping[str | None, int]) -> tuple[list[int], list[str]]:
@@ -160,7 +169,7 @@ def _codes_of_any(feature: Feature, values: Values, code_of: Mapping[str | None,
 def _seconds(feature: Feature, values: Values) -> list[float]:
     """Seconds since 1970-01-01 UTC; a time without an offset is UTC."""
     texts = _texts(feature, values, set(map(type, values)))
-    return [_moment(feature, row, text) if text else math.nan for row, text in enumerate(texts)]
+    return [_moment(feature, row, text) if text else nan for row, text in enumerate(texts)]
 
 
 def _moment(feature: Feature, row: int, text: str) -> float:

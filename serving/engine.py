@@ -1,9 +1,10 @@
 """Answers requests one after the other, in slices of the event loop, and refuses what would wait too long.
 
 A prediction for a few rows takes less time than handing it to a thread, so it is made on the event loop itself. That
-never holds the loop for longer than a slice: between slices, connections are read and health checks are answered. Large
-requests go to threads. Every request waits in a queue of its own process, so that how long it waits is known, and what
-the queue cannot answer in time is refused at once: under overload the rest keep their latency.
+never holds the loop for longer than a slice: between slices, connections are read and health checks are answered. A
+prediction that takes longer is made aside where there is a CPU for it, and large requests go to threads as a whole.
+Every request waits in a queue of its own process, so that how long it waits is known, and what the queue cannot answer
+in time is refused at once: under overload the rest keep their latency.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from kubeline.errors import KubelineError
 from kubeline.model_package.predictor import Predictions
+from serving.aside import Aside
 from serving.errors import BrokenModel, Overloaded, TimedOut
 from serving.exchange import Exchange
 from serving.inputs import Inputs
@@ -44,6 +46,7 @@ class Limits:
             alone.
         batch_wait_seconds: a request waits this long for others to join its batch.
         threads: for large requests.
+        aside: whether a thread may predict while the event loop reads and writes; it needs a CPU of its own.
     """
 
     queue_seconds: float = 0.1
@@ -51,6 +54,7 @@ class Limits:
     batch_rows: int = 0
     batch_wait_seconds: float = 0.0
     threads: int = 2
+    aside: bool = False
 
 
 @dataclass(slots=True)
@@ -85,6 +89,7 @@ class Engine:
         self._worked_until = math.inf  # the end of the last slice, when it left something in the queue
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="large-request")
         self._in_threads = 0
+        self._aside = Aside(self._predict, self._end) if limits.aside else None
 
     @property
     def queue_length(self) -> int:
@@ -153,6 +158,8 @@ class Engine:
 
     def close(self) -> None:
         """Wait for the threads."""
+        if self._aside:
+            self._aside.close()
         self._threads.shutdown()
 
     def _schedule(self, delay: float = 0.0) -> None:
@@ -200,15 +207,15 @@ class Engine:
             exchange.queue_seconds = now - exchange.arrived
             waited = exchange.queue_seconds + self._cycle_seconds - self._limits.batch_wait_seconds
             if waited > self._limits.queue_seconds:
-                work.done(overloaded())
+                _give(work, overloaded())
                 continue
             try:
                 _parse(work.exchange, work.parse)
             except KubelineError as error:
-                work.done(error)
+                _give(work, error)
                 continue
             except Exception as error:
-                work.done(_broken(error))
+                _give(work, _broken(error))
                 continue
             batch.append(work)
             rows += exchange.rows
@@ -217,21 +224,41 @@ class Engine:
         return batch
 
     def _answer(self, batch: list[Work[Any]]) -> None:
+        rows = sum(work.exchange.rows for work in batch)
+        if self._aside and self._aside.pays(rows):
+            self._aside.submit(batch, rows)
+        else:
+            self._answer_here(batch)
+
+    def _answer_here(self, batch: list[Work[Any]]) -> None:
+        started = perf_counter()
         try:
-            started = perf_counter()
-            together = self.model.predict([work.exchange.inputs for work in batch if work.exchange.inputs is not None])
-            seconds = perf_counter() - started
+            outcome: Predictions | Exception = self._predict(batch)
         except Exception as error:
-            for work in batch:
-                work.done(_broken(error))
+            outcome = error
+        self._end(batch, outcome, perf_counter() - started)
+
+    def _predict(self, batch: list[Work[Any]]) -> Predictions:
+        return self.model.predict([work.exchange.inputs for work in batch if work.exchange.inputs is not None])
+
+    def _end(self, batch: list[Work[Any]], outcome: Predictions | Exception, seconds: float) -> None:
+        """Hand out the predictions of a batch, or why there are none, and the time that they took."""
+        if self._aside:
+            self._aside.learn(sum(work.exchange.rows for work in batch), seconds)
+        if isinstance(outcome, Exception):
+            if len(batch) == 1:
+                _give(batch[0], _broken(outcome))
+                return
+            for work in batch:  # it may have failed because of one of them
+                self._answer_here([work])
             return
-        for work, predictions in zip(batch, _split(together, batch), strict=True):
+        for work, predictions in zip(batch, _split(outcome, batch), strict=True):
             work.exchange.predict_seconds = seconds
             try:
                 answer = _serialise(work.exchange, predictions, work.serialise)
             except Exception as error:
                 answer = _broken(error)
-            work.done(answer)
+            _give(work, answer)
 
     async def _in_thread(
         self, exchange: Exchange, parse: Callable[[], Inputs], serialise: Callable[[Predictions], T]
@@ -266,6 +293,15 @@ class Engine:
             raise
         except Exception as error:
             raise _broken(error) from error
+
+
+def _give(work: Work[T], outcome: T | KubelineError) -> None:
+    try:
+        work.done(outcome)
+    except Exception as error:  # the other requests are answered all the same
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "an answer could not be handed out", "exception": error}
+        )
 
 
 def _parse(exchange: Exchange, parse: Callable[[], Inputs]) -> Inputs:

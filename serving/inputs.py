@@ -1,6 +1,6 @@
 """The rows of a request in the form in which they are predicted, counted and logged."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,30 +59,17 @@ class Columns:
         """The rows of several requests, one after the other."""
         if len(parts) == 1:
             return parts[0]
-        numbers, codes, times = (
-            np.concatenate(blocks, axis=1)
-            for blocks in zip(*((part.numbers, part.codes, part.times) for part in parts), strict=True)
-        )
+        numbers = _joined([part.numbers for part in parts])
+        codes = _joined([part.codes for part in parts])
+        times = _joined([part.times for part in parts])
         unseen = self._join_unseen(parts, codes) if any(part.unseen for part in parts) else ()
         return Inputs(sum(part.rows for part in parts), numbers, codes, unseen, times)
 
-    def texts(self, inputs: Inputs) -> list[Array]:
-        """The values of each category column, as text in an object array of shape (rows,)."""
-        found = []
-        for place, known in enumerate(self.vocabularies):
-            unseen = inputs.unseen[place] if inputs.unseen else ()
-            values = np.concatenate([known, np.array(unseen, dtype=object)]) if unseen else known
-            found.append(values[inputs.codes[place]])
-        return found
-
-    def tensors(self, inputs: Inputs) -> dict[str, Array]:
-        """The inputs of the ONNX model by name, each of shape (rows, 1)."""
-        found: dict[str, Array] = dict(zip(self.numbers, _tall(inputs.numbers), strict=True))
-        for name, texts in zip(self.categories, self.texts(inputs), strict=True):
-            found[name] = texts[:, None]
-        if self.times:
-            found.update(zip(self.times, _tall(inputs.times), strict=True))
-        return found
+    def texts(self, inputs: Inputs, place: int) -> Array:
+        """The values of a category column, as text in an object array of shape (rows,)."""
+        known, unseen = self.vocabularies[place], inputs.unseen[place] if inputs.unseen else ()
+        values = np.concatenate([known, np.array(unseen, dtype=object)]) if unseen else known
+        return values[inputs.codes[place]]
 
     def _join_unseen(self, parts: Sequence[Inputs], codes: Array) -> list[list[str]]:
         """The unseen values of all parts; their codes are changed to go on where those of the parts before end."""
@@ -98,8 +85,9 @@ class Columns:
         return unseen
 
 
-def _tall(block: Array) -> Iterable[Array]:
-    return block[:, :, None]
+def _joined(blocks: list[Array]) -> Array:
+    """Blocks of the same columns, one behind the other; a block without columns needs no rows."""
+    return np.concatenate(blocks, axis=1) if len(blocks[0]) else blocks[0]
 
 
 def _names(signature: Signature, *kinds: Kind) -> list[str]:

@@ -127,7 +127,7 @@ def _limits(group: argparse._ArgumentGroup) -> None:
     add(
         "--max_batch_rows",
         type=_natural,
-        default=0,
+        default=32,
         help="answer waiting requests together up to this many rows; 0: each alone",
     )
     add("--batch_wait_ms", type=_not_negative, default=0.0, help="how long a request waits for others to join it")

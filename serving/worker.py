@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 METRICS_FOLDER = "KUBELINE_METRICS_FOLDER"  # names the counters that the workers share
 _COUNT_SECONDS = 0.25
-_SWITCH_SECONDS = 0.0005  # for which a thread that logs may keep the interpreter from the event loop
+_SWITCH_SECONDS = 0.0005  # for which a thread may keep the interpreter from the event loop
 STARTUP_FAILURE = 3  # the exit code by which uvicorn's supervisor knows that another try would fail as well
 
 # New objects between two looks for cycles. A request leaves none, and to look at the requests that wait takes long.
@@ -50,10 +50,11 @@ class Worker:
 
     def __init__(self, options: Options):
         self._options = options
-        threads = options.onnx_threads or max(1, usable_cpus() // options.workers)
+        cpus = max(1, usable_cpus() // options.workers)
+        threads = options.onnx_threads or cpus
         self._model = ServedModel(options.model_name, options.model_dir, threads, options.package_digest)
         logger.info("ONNX Runtime threads for one prediction: %d", threads)
-        self._engine = Engine(self._model, _engine_limits(options))
+        self._engine = Engine(self._model, _engine_limits(options, cpus))
         folder = os.environ.get(METRICS_FOLDER)
         self._metrics = metrics = ServerMetrics(
             options.model_name, self._model.package, Path(folder) if folder else None
@@ -140,9 +141,13 @@ def exit_in_order() -> None:
         signal.signal(number, lambda *_: sys.exit(0))
 
 
-def _engine_limits(options: Options) -> Limits:
+def _engine_limits(options: Options, cpus: int) -> Limits:
     return Limits(
-        options.max_queue_ms / 1000, options.timeout_ms / 1000, options.max_batch_rows, options.batch_wait_ms / 1000
+        options.max_queue_ms / 1000,
+        options.timeout_ms / 1000,
+        options.max_batch_rows,
+        options.batch_wait_ms / 1000,
+        aside=cpus > 1,
     )
 
 

@@ -12,8 +12,9 @@ from kubeline.errors import UserError
 from kubeline.open_inference.tensors import DTYPES, datatype_of, decode_raw, encode_raw
 
 TEXTS = st.lists(st.text(max_size=300), max_size=150)
-# few sizes, so that all elements of one size are met too
-CODES = st.lists(st.text("ABÅ\0", min_size=2, max_size=2), min_size=60, max_size=70)
+# of one size, also with letters that look like the length of the next one
+CODES = st.lists(st.text("ABÅ\0", min_size=2, max_size=2), min_size=5, max_size=70)
+LENGTHS = st.lists(st.text("A\5\0", min_size=5, max_size=5), min_size=5, max_size=20)
 
 
 def raw_of_kserve(values: np.ndarray, datatype: str) -> bytes:
@@ -34,7 +35,7 @@ def test_numbers_are_read_and_written_as_kserve_does(datatype: str) -> None:
         np.testing.assert_array_equal(decoded, values)
 
 
-@given(st.one_of(TEXTS, CODES))
+@given(st.one_of(TEXTS, CODES, LENGTHS))
 def test_texts_are_read_and_written_as_kserve_does(texts: list[str]) -> None:
     raw = encode_raw(texts)
     if texts:
@@ -55,7 +56,7 @@ def test_bytes_that_are_no_texts_are_refused_by_the_name_of_the_input(raw: bytes
         assert (len(texts), encode_raw(texts)) == (count, raw)
 
 
-@pytest.mark.parametrize("text", ["", "A", "JFK", "Å"])
+@pytest.mark.parametrize("text", ["", "A", "JFK", "Å", "\5\0\0\0A", "\4\0\0\0"])
 def test_many_texts_of_one_size_are_read(text: str) -> None:
     assert decode_raw("x", "BYTES", encode_raw([text] * 100), 100) == [text] * 100
 
@@ -73,6 +74,12 @@ def test_a_length_beyond_the_bytes_is_refused_though_the_sizes_add_up() -> None:
     raw = encode_raw(["AA"] * 99) + struct.pack("<I", 3) + b"AA"
     with pytest.raises(UserError, match="not 100 elements"):
         decode_raw("carrier", "BYTES", raw, 100)
+
+
+def test_lengths_at_other_places_are_refused_though_the_sizes_add_up() -> None:
+    raw = encode_raw(["AAAAA"] * 8) + b"\5\0\0\0" + b"A" * 4 + b"\5\0\0\0" + b"A" * 6
+    with pytest.raises(UserError, match="not 10 elements"):
+        decode_raw("carrier", "BYTES", raw, 10)
 
 
 def test_a_number_of_bytes_that_does_not_fill_the_shape_is_refused() -> None:

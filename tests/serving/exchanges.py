@@ -9,7 +9,8 @@ import pandas as pd
 from kubeline.model_package import ModelPackage, Signature
 from serving.columns import Encoder
 from serving.exchange import Exchange, ProtocolName
-from serving.inputs import Columns, Inputs
+from serving.inputs import Inputs
+from serving.model import ServedModel
 from tests.serving.packages import ROWS
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -28,7 +29,7 @@ def answered(
 ) -> Exchange:
     """The exchange of a request with these rows, answered by the package's own model."""
     inputs = encoded(package.signature, frame)
-    predictions = package.predictor(threads=1).predict_inputs(Columns(package.signature).tensors(inputs))
+    predictions = ServedModel("tiny", package.path).predict([inputs])
     durations = {
         "queue_seconds": 0.00002,
         "parse_seconds": 0.0004,

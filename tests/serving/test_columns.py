@@ -45,9 +45,10 @@ JSON = st.recursive(
 def test_requests_are_encoded_as_the_signature_encodes_a_frame(rows: list[dict[str, Any]]) -> None:
     columns = {name: [row[name] for row in rows] for name in VALUES}
     frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
-    expected = SIGNATURE.encode(frame)
-    found = Columns(SIGNATURE).tensors(Encoder(SIGNATURE).encode(list(columns.values()), len(rows)))
-    assert found.keys() == expected.keys()
+    expected = {name: column[:, 0] for name, column in SIGNATURE.encode(frame).items()}
+    inputs = Encoder(SIGNATURE).encode(list(columns.values()), len(rows))
+    carriers = Columns(SIGNATURE).texts(inputs, 0)
+    found = dict(zip(VALUES, [inputs.numbers[0], carriers, inputs.numbers[1], inputs.times[0]], strict=True))
     for name in VALUES:
         assert found[name].dtype == expected[name].dtype
         np.testing.assert_array_equal(found[name], expected[name])
@@ -113,7 +114,7 @@ def test_requests_that_are_joined_keep_their_categories_also_those_that_training
     requests = [
         encoder.encode([[1] * len(part), part, [True] * len(part), [None] * len(part)], len(part)) for part in parts
     ]
-    (carriers,) = columns.texts(columns.joined(requests))
+    carriers = columns.texts(columns.joined(requests), 0)
     assert carriers.tolist() == [value or "" for part in parts for value in part]
 
 
@@ -121,6 +122,22 @@ def test_large_whole_numbers_are_rounded_as_float32_rounds() -> None:
     signature = Signature(features=[Feature(name="n", kind="number")], target="t", task="regression")
     (values,) = Encoder(signature).encode([[2**24 + 1, 10**30, math.nan, None]], 4).numbers
     np.testing.assert_array_equal(values, np.array([2**24, 1e30, math.nan, math.nan], dtype=np.float32))
+
+
+@pytest.mark.parametrize("value", [1e300, -1e39, math.inf, -math.inf, 10**400, "1", b"1", [], {}, 0.5])
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_a_row_alone_is_encoded_or_refused_as_among_others(place: int, value: Any) -> None:
+    row: list[Any] = [1.5, "AA", True, "2013-01-01"]
+    row[place] = value
+    assert told_of_columns([[value] for value in row]) == told_of_columns([[value, value] for value in row])
+
+
+def told_of_columns(columns: list[Any]) -> str:
+    try:
+        inputs = Encoder(SIGNATURE).encode(columns, len(columns[0]))
+    except UserError as error:
+        return str(error)
+    return repr([block[:, 0].tolist() for block in (inputs.numbers, inputs.codes, inputs.times)])
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "<u2", "<u8", "i1", "<i4", "<i8", "<f2", "<f4", "<f8"])

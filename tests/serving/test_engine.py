@@ -1,6 +1,7 @@
 """The engine answers in turn, leaves the event loop free, and refuses what would wait too long."""
 
 import asyncio
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
@@ -197,14 +198,29 @@ def test_a_failure_of_the_model_is_told_without_its_insides(model: ServedModel, 
     assert str(error) == "the model could not answer this request; the server's log tells why"
 
 
-def test_a_request_whose_answer_cannot_be_taken_does_not_stop_the_queue(model: ServedModel) -> None:
+def test_what_the_model_fails_on_does_not_spoil_the_batch_it_is_in(model: ServedModel) -> None:
+    def wrong() -> Inputs:
+        return dataclasses.replace(inputs(model, 1), codes=np.full((1, 1), 10**6, dtype=np.int32))  # of no value
+
+    async def mixed() -> list[Any]:
+        engine = Engine(model, Limits(batch_rows=3, batch_wait_seconds=5.0))
+        good = [outcome(engine, lambda: inputs(model, 0)) for _ in range(2)]
+        return await asyncio.gather(good[0], outcome(engine, wrong), good[1])
+
+    first, failed, last = asyncio.run(mixed())
+    assert isinstance(failed, BrokenModel)
+    assert first.values.tolist() == last.values.tolist() == model.predict([inputs(model, 0)]).values.tolist()
+
+
+@pytest.mark.parametrize("batch_rows", [0, 10], ids=["alone", "together"])
+def test_a_request_whose_answer_cannot_be_taken_does_not_stop_the_queue(model: ServedModel, batch_rows: int) -> None:
     def untaken(outcome: Predictions | KubelineError) -> None:
         raise ConnectionError("the client is gone")
 
     async def two() -> tuple[Any, list[Any]]:
         told: list[Any] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
-        engine = Engine(model, Limits())
+        engine = Engine(model, Limits(batch_rows=batch_rows))
         engine.submit(Work(exchange(), lambda: inputs(model, 0), lambda predictions: predictions, untaken))
         return await asyncio.wait_for(outcome(engine, lambda: inputs(model, 0)), 10), told
 

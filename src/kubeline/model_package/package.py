@@ -92,9 +92,13 @@ class ModelPackage:
 
         return joblib.load(io.BytesIO(_read(self.path, self.manifest, SKLEARN)))
 
+    def onnx(self) -> bytes:
+        """The ONNX model: one input of shape (rows, 1) for each column, by its name."""
+        return _read(self.path, self.manifest, ONNX)
+
     def predictor(self, threads: int = 0) -> Predictor:
         """The model loaded in ONNX Runtime; `threads` 0 takes one for each core."""
-        return Predictor(_read(self.path, self.manifest, ONNX), self.signature, threads)
+        return Predictor(self.onnx(), self.signature, threads)
 
     def metadata(self) -> dict[str, Any]:
         """The metadata keys of a model artifact."""

@@ -61,7 +61,10 @@ class Predictor:
         return self.predict_inputs(self.signature.encode(frame))
 
     def predict_inputs(self, inputs: dict[str, Array]) -> Predictions:
-        """Predictions for inputs in the form of :meth:`Signature.encode`: each (rows, 1), by column name."""
+        """Predictions for the inputs of the model, by name.
+
+        Those of a package's model have the form of :meth:`Signature.encode`, and may have no rows.
+        """
         if not len(next(iter(inputs.values()))):
             return self._empty()
         answer = self._session.run([self._output], inputs)[0]

@@ -34,7 +34,7 @@ DATATYPES = (*DTYPES, "BYTES")
 _NAMES = {(dtype.kind, dtype.itemsize): name for name, dtype in DTYPES.items()}
 _length = struct.Struct("<I")
 _length_at = _length.unpack_from
-_MANY = 64  # texts, from which on looking at all lengths at once pays
+_MANY = 8  # texts, from which on trying whether all are of one size pays
 
 
 def decode_raw(name: str, datatype: str, raw: bytes | memoryview, count: int) -> Array | list[str]:
@@ -110,10 +110,8 @@ def _texts(name: str, raw: bytes, count: int) -> list[str]:
         if not raw.isascii():
             return [str(element, "utf-8") for element in _elements(name, raw, count)]
         text = raw.decode("ascii")  # its parts are cut out faster than bytes are decoded
-        size = _common_size(raw, count) if count >= _MANY else None
-        if size is not None:
-            width = _length.size + size
-            return [text[end - size : end] for end in range(width, len(raw) + 1, width)]
+        if count >= _MANY and (texts := _of_one_size(text, raw, count)):
+            return texts
         texts = []
         end = 0
         for _ in range(count):
@@ -141,13 +139,14 @@ def _elements(name: str, raw: bytes, count: int) -> list[bytes]:
     return elements
 
 
-def _common_size(raw: bytes, count: int) -> int | None:
-    """The size that all elements have; None when they differ, or the bytes are not so many."""
+def _of_one_size(text: str, raw: bytes, count: int) -> list[str] | None:
+    """The elements when all are of one size, so that each stands behind the same four letters; otherwise None."""
     size: int = _length_at(raw)[0]
     if len(raw) != count * (_length.size + size):
         return None
-    lengths = np.frombuffer(raw, np.uint8).reshape(count, -1)[:, : _length.size]
-    return size if (lengths == lengths[0]).all() else None
+    texts = text.split(text[: _length.size])
+    del texts[0]  # nothing stands before the first element
+    return texts if set(map(len, texts)) == {size} else None
 
 
 def _cut(name: str, raw: bytes, count: int) -> UserError:

@@ -1,0 +1,111 @@
+"""A thread that predicts while the event loop reads the next requests and writes the last answers."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from time import perf_counter
+from typing import Generic, TypeVar
+
+from kubeline.model_package.predictor import Predictions
+
+T = TypeVar("T")
+
+_WORTHWHILE_SECONDS = 0.00015  # a prediction that takes less costs more to hand over than the event loop wins
+_AHEAD_SECONDS = 0.0015  # of predictions that are handed over; what comes then, the event loop makes itself
+_MOST_ROWS = 256  # predicted together, so that the event loop has something to do before the thread has again
+_FORGETTING = 1.05  # by which the least time of a size grows with each prediction
+
+
+class Aside(Generic[T]):
+    """Takes predictions off the event loop that it belongs to, when that pays.
+
+    ONNX Runtime needs no interpreter while it predicts, so that a second CPU makes of reading, predicting and writing
+    a pipeline. The thread has to wait for the interpreter between two predictions: it makes one of all that has come
+    meanwhile. A thread pool would take longer to hand over than many predictions.
+
+    Args:
+        predict: predictions for some requests, one after the other; it is called in the thread.
+        done: is called on the event loop with the requests, their predictions or why there are none, and the seconds
+            that these took.
+    """
+
+    def __init__(
+        self,
+        predict: Callable[[list[T]], Predictions],
+        done: Callable[[list[T], Predictions | Exception, float], None],
+    ):
+        self._predict, self._done = predict, done
+        self._queue: SimpleQueue[_Task[T]] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._ahead = 0.0  # seconds of predictions that are handed over
+        # The least of late for a number of rows of so many binary digits: what is more was waiting for something else.
+        self._seconds: dict[int, float] = {}
+
+    def pays(self, rows: int) -> bool:
+        """Whether a prediction for so many rows is to be handed over now; otherwise the event loop makes it itself."""
+        return self._expected(rows) > _WORTHWHILE_SECONDS and self._ahead < _AHEAD_SECONDS
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Take note of what a prediction took."""
+        size = rows.bit_length()
+        self._seconds[size] = min(seconds, _FORGETTING * self._seconds.get(size, seconds))
+
+    def submit(self, requests: list[T], rows: int) -> None:
+        """Predict some requests, which have so many rows together, in the thread."""
+        if self._thread is None:
+            loop = asyncio.get_running_loop()
+            self._thread = threading.Thread(target=self._run, args=[loop], name="predictions", daemon=True)
+            self._thread.start()
+        task = _Task(requests, rows, self._expected(rows))
+        self._ahead += task.seconds
+        self._queue.put(task)
+
+    def close(self) -> None:
+        """Wait for what was submitted."""
+        if self._thread is not None:
+            self._closing = True
+            self._queue.put(_Task([], 0, 0.0))
+            self._thread.join()
+            self._thread = None
+
+    def _expected(self, rows: int) -> float:
+        return self._seconds.get(rows.bit_length(), 0.0)
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        while not (self._closing and self._queue.empty()):
+            task = self._next()
+            if not task.requests:
+                continue
+            started = perf_counter()
+            try:
+                outcome: Predictions | Exception = self._predict(task.requests)
+            except Exception as error:
+                outcome = error
+            loop.call_soon_threadsafe(self._give_back, task, outcome, perf_counter() - started)
+            del task, outcome  # while it waits for the next one, it keeps nothing of the last
+
+    def _next(self) -> "_Task[T]":
+        """All that waits, as one."""
+        whole = self._queue.get()
+        while not self._queue.empty() and whole.rows < _MOST_ROWS:
+            whole = whole.with_(self._queue.get())
+        return whole
+
+    def _give_back(self, task: "_Task[T]", outcome: Predictions | Exception, seconds: float) -> None:
+        self._ahead -= task.seconds
+        self._done(task.requests, outcome, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task(Generic[T]):
+    """Requests, their rows together, and the seconds that a prediction for these is expected to take."""
+
+    requests: list[T]
+    rows: int
+    seconds: float
+
+    def with_(self, other: "_Task[T]") -> "_Task[T]":
+        return _Task([*self.requests, *other.requests], self.rows + other.rows, self.seconds + other.seconds)

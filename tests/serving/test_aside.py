@@ -1,0 +1,199 @@
+"""Predictions that take long are made beside the event loop, and everything is answered as if they were not."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kubeline.model_package import Predictions
+from kubeline.model_package.signature import Array
+from serving.aside import Aside
+from serving.engine import Engine, Limits
+from serving.errors import BrokenModel
+from serving.model import ServedModel
+from tests.serving.exchanges import encoded
+from tests.serving.packages import ROWS, write_tiny_package
+from tests.serving.test_engine import ask, exchange, inputs, outcome
+
+ASIDE = Limits(aside=True)
+
+
+class SlowModel(ServedModel):
+    """Takes its time, and notes in which thread."""
+
+    def __init__(self, folder: Path):
+        super().__init__("tiny", folder)
+        self.threads: list[str] = []
+        self.wait: Callable[[], object] = lambda: time.sleep(0.002)
+
+    def run(self, tensors: dict[str, Array]) -> Predictions:
+        """As the model, later."""
+        self.threads.append(threading.current_thread().name)
+        self.wait()
+        return super().run(tensors)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> SlowModel:
+    write_tiny_package(tmp_path / "package")
+    return SlowModel(tmp_path / "package")
+
+
+async def one_after_the_other(model: SlowModel, limits: Limits, count: int) -> list[str]:
+    """The threads in which some requests were predicted."""
+    model.threads.clear()
+    engine = Engine(model, limits)
+    for _ in range(count):
+        await ask(engine, lambda: inputs(model, 0))
+    engine.close()
+    return model.threads
+
+
+def test_only_predictions_that_are_known_to_take_long_are_handed_over(model: SlowModel) -> None:
+    assert asyncio.run(one_after_the_other(model, ASIDE, 3)) == ["MainThread", "predictions", "predictions"]
+    model.wait = lambda: None
+    assert asyncio.run(one_after_the_other(model, ASIDE, 50))[10:].count("MainThread") > 20
+
+
+def test_where_there_is_no_cpu_for_it_nothing_is_handed_over(model: SlowModel) -> None:
+    assert asyncio.run(one_after_the_other(model, Limits(), 3)) == ["MainThread"] * 3
+
+
+def test_the_event_loop_goes_on_while_a_prediction_is_made_aside(model: SlowModel) -> None:
+    checked = threading.Event()
+
+    async def beside() -> Any:
+        engine = Engine(model, ASIDE)
+        await ask(engine, lambda: inputs(model, 0))
+        model.wait = lambda: checked.wait(10) or pytest.fail("the event loop stood still")
+        task = asyncio.create_task(outcome(engine, lambda: inputs(model, 0)))
+        await asyncio.sleep(0.01)
+        checked.set()
+        answer = await task
+        engine.close()
+        return answer
+
+    assert isinstance(asyncio.run(beside()), Predictions)
+
+
+def test_each_of_many_requests_gets_its_own_answer(model: SlowModel) -> None:
+    """Some are predicted aside and some on the event loop, so that they end in another order than they came."""
+    rows = [encoded(model.signature, ROWS.iloc[[number % len(ROWS)] * (1 + number % 3)]) for number in range(60)]
+    abouts = [exchange() for _ in rows]
+
+    async def crowd() -> list[Predictions]:
+        engine = Engine(model, Limits(queue_seconds=60.0, aside=True))
+        asked = (ask(engine, lambda part=part: part, about=about) for part, about in zip(rows, abouts, strict=True))
+        answers = await asyncio.gather(*asked)
+        engine.close()
+        return answers
+
+    answers = asyncio.run(crowd())
+    assert set(model.threads) == {"MainThread", "predictions"}
+    model.wait = lambda: None
+    for part, answer, about in zip(rows, answers, abouts, strict=True):
+        alone = model.predict([part])
+        assert answer.values.tolist() == alone.values.tolist()
+        np.testing.assert_array_equal(answer.probabilities, alone.probabilities)
+        assert about.predictions is answer
+        assert about.predict_seconds > 0
+
+
+def test_a_batch_is_split_also_when_it_is_predicted_aside(model: SlowModel) -> None:
+    async def batches() -> list[list[Predictions]]:
+        engine = Engine(model, Limits(batch_rows=4, batch_wait_seconds=5.0, aside=True))
+        answers = []
+        for _ in range(2):
+            rows = (ask(engine, lambda row=row: inputs(model, row)) for row in range(4))
+            answers.append(await asyncio.gather(*rows))
+        engine.close()
+        return answers
+
+    first, second = asyncio.run(batches())
+    assert model.threads == ["MainThread", "predictions"]
+    assert [answer.values.tolist() for answer in first] == [answer.values.tolist() for answer in second]
+    assert len({tuple(answer.values) for answer in second}) > 1  # they differ, so that an exchange would show
+
+
+def test_a_failure_aside_is_told_and_the_next_request_is_answered(model: SlowModel) -> None:
+    def fail() -> None:
+        raise RuntimeError("out of memory")
+
+    async def around() -> list[Any]:
+        engine = Engine(model, ASIDE)
+        answers = [await outcome(engine, lambda: inputs(model, 0))]
+        patient, model.wait = model.wait, fail
+        answers.append(await outcome(engine, lambda: inputs(model, 0)))
+        model.wait = patient
+        answers.append(await outcome(engine, lambda: inputs(model, 0)))
+        engine.close()
+        return answers
+
+    first, failed, last = asyncio.run(around())
+    assert model.threads[1] == "predictions"
+    assert isinstance(failed, BrokenModel)
+    assert "out of memory" not in str(failed)
+    assert last.values.tolist() == first.values.tolist()
+
+
+def test_closing_waits_for_what_was_handed_over(model: SlowModel) -> None:
+    async def closed() -> Any:
+        engine = Engine(model, ASIDE)
+        await ask(engine, lambda: inputs(model, 0))
+        task = asyncio.create_task(outcome(engine, lambda: inputs(model, 0)))
+        while len(model.threads) < 2:
+            await asyncio.sleep(0)
+        await asyncio.to_thread(engine.close)
+        assert not [thread for thread in threading.enumerate() if thread.name == "predictions"]
+        return await task
+
+    assert isinstance(asyncio.run(closed()), Predictions)
+
+
+def test_a_prediction_that_once_had_to_wait_is_not_taken_for_a_long_one() -> None:
+    aside = Aside[str](lambda requests: pytest.fail("not asked"), lambda *answer: None)
+    aside.learn(1, 0.00002)
+    aside.learn(1, 0.01)  # the machine was busy
+    assert not aside.pays(1)
+    for _ in range(100):  # it has become a long one
+        aside.learn(1, 0.01)
+    assert aside.pays(1)
+    assert not aside.pays(100)  # of which nothing is known
+
+
+def test_what_comes_while_the_thread_predicts_is_predicted_together_and_bounded() -> None:
+    free = threading.Event()
+    predicted: list[list[str]] = []
+    answered: list[str] = []
+
+    def predict(requests: list[str]) -> Predictions:
+        predicted.append(requests)
+        free.wait(10)
+        return Predictions(np.zeros(len(requests)), None)
+
+    async def handed() -> list[str]:
+        aside = Aside[str](predict, lambda requests, outcome, seconds: answered.extend(requests))
+        aside.learn(100, 0.0003)
+        names = ["a"]
+        aside.submit(["a"], 100)
+        while not predicted:  # the thread has begun
+            await asyncio.sleep(0)
+        while aside.pays(100):
+            names.append(chr(ord(names[-1]) + 1))
+            aside.submit(names[-1:], 100)
+        free.set()
+        while len(answered) < len(names):
+            await asyncio.sleep(0)
+        aside.close()
+        return names
+
+    names = asyncio.run(handed())
+    assert predicted[0] == ["a"]
+    assert len(predicted[1]) > 1
+    assert [name for part in predicted for name in part] == answered == names
+    assert len(names) < 10
