@@ -44,17 +44,20 @@ def main() -> int:
     return 0
 
 
+_ACCEPTED_AT_ONCE = 16  # connections
+
+
 def _serve(options: Options, http: socket.socket) -> None:
     if options.workers == 1:
         application = Worker(options).application
         exit_in_order()
-        uvicorn.Server(_config(options, application)).run([http])
+        uvicorn.Server(_config(options, application)).run(_often(http))
         return
     verified(options.model_dir, options.package_digest)  # told once, and before any worker starts
     config = _config(options, "serving.worker:create_application", factory=True)
     with shared_folder() as folder:
         os.environ[METRICS_FOLDER] = str(folder)
-        Multiprocess(config, [http]).run()
+        Multiprocess(config, _often(http)).run()
 
 
 def _config(options: Options, application: Any, factory: bool = False) -> uvicorn.Config:
@@ -89,6 +92,17 @@ def _listen(host: str, port: int) -> socket.socket:
         raise PlatformError(f"cannot listen on port {port}: {error.strerror}; choose another one") from error
     listener.set_inheritable(True)
     return listener
+
+
+def _often(listener: socket.socket) -> list[socket.socket]:
+    """The listener several times: libuv accepts one connection of each in a turn of the event loop.
+
+    In a busy server, new clients and health checks would wait for many turns.
+    """
+    copies = [listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1)]
+    for copy in copies:
+        copy.set_inheritable(True)
+    return [listener, *copies]
 
 
 if __name__ == "__main__":

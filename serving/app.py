@@ -70,6 +70,11 @@ class Application:
         self._pages = self._routes()
         self._direct = {quote(path, safe="/:").encode(): route for path, route in service.routes.items()}
         self._slow = (self._metrics_page, self._load)  # take milliseconds
+        self._quick = {
+            quote(path, safe="/:").encode(): _safe(page, path)
+            for path, (method, page) in self._pages.items()
+            if method == "GET" and page not in self._slow
+        }
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one HTTP request (ASGI 3)."""
@@ -81,19 +86,21 @@ class Application:
         if route is not None and scope["method"] == "POST":
             await self._predict(route, headers, receive, send)
             return
-        own_id = request_id(headers)
         try:
             answer = await self._page(scope, headers, receive)
         except KubelineError as error:
             answer = refusal(error)
-        except Exception as error:  # nothing below is expected to fail, and no client is shown a traceback
-            logger.exception("%s %s failed", scope["method"], scope["path"], exc_info=error)
-            answer = Answer(error_body("the server failed on this request; its log tells why"), 500)
-        await self._send(send, answer, own_id)
+        except Exception as error:
+            answer = _failed(error, scope["path"])
+        await self._send(send, answer, request_id(headers))
 
     def route_of(self, url: bytes) -> Route | None:
         """The route of a path as it stands in a request, when it predicts."""
         return self._direct.get(url)
+
+    def page_at(self, url: bytes) -> Page | None:
+        """What shows the page of a path as it stands in a request for it, when that takes no time; it never raises."""
+        return self._quick.get(url)
 
     async def _page(self, scope: dict[str, Any], headers: Headers, receive: Receive) -> Answer:
         method, path = scope["method"], scope["path"]
@@ -250,3 +257,21 @@ class Application:
         self.limits.check_control()
         self._model.unload()
         return json_answer({"name": self._model.name, "unload": True})
+
+
+def _failed(error: Exception, path: str) -> Answer:
+    """Nothing of a page is expected to fail, and no client is shown a traceback."""
+    logger.error("%s failed", path, exc_info=error)
+    return Answer(error_body("the server failed on this request; its log tells why"), 500)
+
+
+def _safe(page: Page, path: str) -> Page:
+    def shown(headers: Headers) -> Answer:
+        try:
+            return page(headers)
+        except KubelineError as error:
+            return refusal(error)
+        except Exception as error:
+            return _failed(error, path)
+
+    return shown

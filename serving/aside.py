@@ -12,7 +12,8 @@ from kubeline.model_package.predictor import Predictions
 
 T = TypeVar("T")
 
-_WORTHWHILE_SECONDS = 0.00015  # a prediction that takes less costs more to hand over than the event loop wins
+LONG_SECONDS = 0.005  # a prediction that takes longer would keep the event loop from health checks
+_WORTHWHILE_SECONDS = 0.00015  # one that takes less costs more to hand over than the event loop wins
 _AHEAD_SECONDS = 0.0015  # of predictions that are handed over; what comes then, the event loop makes itself
 _MOST_ROWS = 256  # predicted together, so that the event loop has something to do before the thread has again
 _FORGETTING = 1.05  # by which the least time of a size grows with each prediction
@@ -22,31 +23,45 @@ class Aside(Generic[T]):
     """Takes predictions off the event loop that it belongs to, when that pays.
 
     ONNX Runtime needs no interpreter while it predicts, so that a second CPU makes of reading, predicting and writing
-    a pipeline. The thread has to wait for the interpreter between two predictions: it makes one of all that has come
+    a pipeline. Without one, only long predictions are handed over, for the sake of what else the event loop has to do.
+
+    The thread has to wait for the interpreter between two predictions: it makes one of all that has come
     meanwhile. A thread pool would take longer to hand over than many predictions.
 
     Args:
         predict: predictions for some requests, one after the other; it is called in the thread.
         done: is called on the event loop with the requests, their predictions or why there are none, and the seconds
             that these took.
+        has_cpu: whether there is a CPU for the thread.
     """
 
     def __init__(
         self,
         predict: Callable[[list[T]], Predictions],
         done: Callable[[list[T], Predictions | Exception, float], None],
+        has_cpu: bool,
     ):
         self._predict, self._done = predict, done
+        self._worthwhile = _WORTHWHILE_SECONDS if has_cpu else LONG_SECONDS
         self._queue: SimpleQueue[_Task[T]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closing = False
-        self._ahead = 0.0  # seconds of predictions that are handed over
+        self.ahead = 0.0  # seconds of predictions that are handed over
         # The least of late for a number of rows of so many binary digits: what is more was waiting for something else.
         self._seconds: dict[int, float] = {}
 
     def pays(self, rows: int) -> bool:
         """Whether a prediction for so many rows is to be handed over now; otherwise the event loop makes it itself."""
-        return self._expected(rows) > _WORTHWHILE_SECONDS and self._ahead < _AHEAD_SECONDS
+        expected = self.expected(rows)
+        return expected > self._worthwhile and (self.ahead < _AHEAD_SECONDS or expected > LONG_SECONDS)
+
+    def expected(self, rows: int) -> float:
+        """The seconds that a prediction for so many rows takes; of a new size, guessed from the next smaller one."""
+        size = rows.bit_length()
+        for known in range(size, 0, -1):
+            if known in self._seconds:
+                return self._seconds[known] * 2 ** (size - known)
+        return 0.0
 
     def learn(self, rows: int, seconds: float) -> None:
         """Take note of what a prediction took."""
@@ -59,8 +74,8 @@ class Aside(Generic[T]):
             loop = asyncio.get_running_loop()
             self._thread = threading.Thread(target=self._run, args=[loop], name="predictions", daemon=True)
             self._thread.start()
-        task = _Task(requests, rows, self._expected(rows))
-        self._ahead += task.seconds
+        task = _Task(requests, rows, self.expected(rows))
+        self.ahead += task.seconds
         self._queue.put(task)
 
     def close(self) -> None:
@@ -70,9 +85,6 @@ class Aside(Generic[T]):
             self._queue.put(_Task([], 0, 0.0))
             self._thread.join()
             self._thread = None
-
-    def _expected(self, rows: int) -> float:
-        return self._seconds.get(rows.bit_length(), 0.0)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         while not (self._closing and self._queue.empty()):
@@ -95,7 +107,7 @@ class Aside(Generic[T]):
         return whole
 
     def _give_back(self, task: "_Task[T]", outcome: Predictions | Exception, seconds: float) -> None:
-        self._ahead -= task.seconds
+        self.ahead -= task.seconds
         self._done(task.requests, outcome, seconds)
 
 

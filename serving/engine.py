@@ -2,14 +2,13 @@
 
 A prediction for a few rows takes less time than handing it to a thread, so it is made on the event loop itself. That
 never holds the loop for longer than a slice: between slices, connections are read and health checks are answered. A
-prediction that takes longer is made aside where there is a CPU for it, and large requests go to threads as a whole.
+prediction that takes longer is made aside, and large requests go to threads as a whole.
 Every request waits in a queue of its own process, so that how long it waits is known, and what the queue cannot answer
 in time is refused at once: under overload the rest keep their latency.
 """
 
 import asyncio
 import logging
-import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from kubeline.errors import KubelineError
 from kubeline.model_package.predictor import Predictions
-from serving.aside import Aside
+from serving.aside import LONG_SECONDS, Aside
 from serving.errors import BrokenModel, Overloaded, TimedOut
 from serving.exchange import Exchange
 from serving.inputs import Inputs
@@ -29,10 +28,12 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_SLICE_SECONDS = 0.005  # of work between two looks at the connections
+_SLICE_SECONDS = LONG_SECONDS  # of work between two looks at the connections
 INLINE_BYTES = 128 * 1024  # larger requests go to a thread; this many take about a slice
+_LATE_SECONDS = 0.02  # for a slice to come
 _SMOOTHING = 0.05  # weight of the newest request in the average time for one
 _LARGEST_WEIGHT = 0.5  # of the newest slice
+_UNSEEN_TURNS = 2.0  # that a request may wait to be read, in turns of the event loop like the last one
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Limits:
             alone.
         batch_wait_seconds: a request waits this long for others to join its batch.
         threads: for large requests.
-        aside: whether a thread may predict while the event loop reads and writes; it needs a CPU of its own.
+        cpus: that this process may use; from two on, a thread predicts while the event loop reads and writes.
     """
 
     queue_seconds: float = 0.1
@@ -54,7 +55,7 @@ class Limits:
     batch_rows: int = 0
     batch_wait_seconds: float = 0.0
     threads: int = 2
-    aside: bool = False
+    cpus: int = 1
 
 
 @dataclass(slots=True)
@@ -84,12 +85,13 @@ class Engine:
         self._limits = limits
         self._queue: deque[Work[Any]] = deque()
         self._scheduled = False
-        self._average_seconds = 0.0  # from one request in the queue to the next
-        self._cycle_seconds = 0.0  # from slice to slice: a request waits about so long to be read, which nobody sees
-        self._worked_until = math.inf  # the end of the last slice, when it left something in the queue
+        self._patience: asyncio.TimerHandle | None = None  # while a batch waits for others
+        self._average_seconds = 0.0  # from one answer to the next, with all that comes between
+        self._scheduled_at = 0.0
+        self._unseen_seconds = 0.0  # that a request waits to be read
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="large-request")
         self._in_threads = 0
-        self._aside = Aside(self._predict, self._end) if limits.aside else None
+        self._aside = Aside(self._predict, self._end, limits.cpus > 1)
 
     @property
     def queue_length(self) -> int:
@@ -99,7 +101,13 @@ class Engine:
     @property
     def is_full(self) -> bool:
         """Whether a request that comes now would wait too long."""
-        return len(self._queue) * self._average_seconds + self._cycle_seconds > self._limits.queue_seconds
+        waiting = len(self._queue)
+        return waiting > 0 and waiting * self._average_seconds + self._unseen_seconds > self._limits.queue_seconds
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the queue has waited long for its slice."""
+        return self._scheduled and perf_counter() - self._scheduled_at > _LATE_SECONDS
 
     async def answer(
         self,
@@ -149,8 +157,11 @@ class Engine:
         if self.is_full:
             raise overloaded()
         self._queue.append(work)
-        if not self._scheduled or len(self._queue) == self._limits.batch_rows:
-            self._schedule(self._limits.batch_wait_seconds if not self._scheduled else 0.0)
+        if not self._scheduled:
+            self._schedule(self._limits.batch_wait_seconds)
+        elif self._patience is not None and len(self._queue) >= self._limits.batch_rows:
+            self._patience.cancel()
+            self._schedule()
 
     def _check_ready(self) -> None:
         if not self.model.ready:
@@ -158,42 +169,41 @@ class Engine:
 
     def close(self) -> None:
         """Wait for the threads."""
-        if self._aside:
-            self._aside.close()
+        self._aside.close()
         self._threads.shutdown()
 
     def _schedule(self, delay: float = 0.0) -> None:
         self._scheduled = True
+        self._scheduled_at = perf_counter() + delay
         loop = asyncio.get_running_loop()
-        if delay:
-            loop.call_later(delay, self._work)
-        else:
+        self._patience = loop.call_later(delay, self._work) if delay else None
+        if not delay:
             loop.call_soon(self._work)
 
     def _work(self) -> None:
         """Answer what is in the queue, for one slice."""
-        now = started = perf_counter()
-        before, waiting = min(now, self._worked_until), len(self._queue)
+        self._patience = None
+        answered = 0
+        now = perf_counter()
         end = now + _SLICE_SECONDS
         try:
             while self._queue and now < end:
                 batch = self._next_batch(now)
                 if batch:
                     self._answer(batch)
+                    answered += len(batch)
                 now = perf_counter()
         finally:  # whatever one request does, the queue goes on
-            # of a queue that goes on, what came between the slices is part of what each request waits
-            self._learn(waiting - len(self._queue), now - (before if self._queue else started))
+            self._learn(answered, max(now - self._scheduled_at, 0.0))
             self._scheduled = bool(self._queue)
-            self._worked_until = now if self._queue else math.inf
             if self._queue:
                 self._schedule()
 
     def _learn(self, answered: int, seconds: float) -> None:
-        """Take into the average what the newest slice took, for as many requests."""
+        """Take into the average what the newest turn took, in which so many were answered and others were refused."""
         weight = min(_SMOOTHING * answered, _LARGEST_WEIGHT)
         self._average_seconds += weight * (seconds / max(answered, 1) - self._average_seconds)
-        self._cycle_seconds = seconds if self._queue else 0.0
+        self._unseen_seconds = _UNSEEN_TURNS * seconds
 
     def _next_batch(self, now: float) -> list[Work[Any]]:
         """The next requests to answer together, parsed; those that are refused are told so."""
@@ -205,7 +215,7 @@ class Engine:
                 continue
             exchange = work.exchange
             exchange.queue_seconds = now - exchange.arrived
-            waited = exchange.queue_seconds + self._cycle_seconds - self._limits.batch_wait_seconds
+            waited = exchange.queue_seconds + self._unseen_seconds - self._limits.batch_wait_seconds
             if waited > self._limits.queue_seconds:
                 _give(work, overloaded())
                 continue
@@ -219,16 +229,19 @@ class Engine:
                 continue
             batch.append(work)
             rows += exchange.rows
-            if rows >= self._limits.batch_rows:
+            if rows >= self._limits.batch_rows or self._aside.expected(rows) > LONG_SECONDS:
                 break
         return batch
 
     def _answer(self, batch: list[Work[Any]]) -> None:
         rows = sum(work.exchange.rows for work in batch)
-        if self._aside and self._aside.pays(rows):
-            self._aside.submit(batch, rows)
-        else:
+        if not self._aside.pays(rows):
             self._answer_here(batch)
+        elif self._aside.ahead > self._limits.queue_seconds:
+            for work in batch:
+                _give(work, overloaded())
+        else:
+            self._aside.submit(batch, rows)
 
     def _answer_here(self, batch: list[Work[Any]]) -> None:
         started = perf_counter()
@@ -243,8 +256,7 @@ class Engine:
 
     def _end(self, batch: list[Work[Any]], outcome: Predictions | Exception, seconds: float) -> None:
         """Hand out the predictions of a batch, or why there are none, and the time that they took."""
-        if self._aside:
-            self._aside.learn(sum(work.exchange.rows for work in batch), seconds)
+        self._aside.learn(sum(work.exchange.rows for work in batch), seconds)
         if isinstance(outcome, Exception):
             if len(batch) == 1:
                 _give(batch[0], _broken(outcome))

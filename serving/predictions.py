@@ -62,6 +62,11 @@ class PredictionService:
         """Whether a request that comes now would wait too long."""
         return self._engine.is_full
 
+    @property
+    def is_late(self) -> bool:
+        """Whether requests are read for so long already that others should have their turn."""
+        return self._engine.is_late
+
     def begin(self, route: Route, headers: Headers) -> Exchange:
         """The exchange of a request that has just come."""
         trace = headers.get(b"traceparent")

@@ -147,7 +147,7 @@ def _engine_limits(options: Options, cpus: int) -> Limits:
         options.timeout_ms / 1000,
         options.max_batch_rows,
         options.batch_wait_ms / 1000,
-        aside=cpus > 1,
+        cpus=cpus,
     )
 
 

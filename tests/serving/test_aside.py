@@ -14,13 +14,13 @@ from kubeline.model_package import Predictions
 from kubeline.model_package.signature import Array
 from serving.aside import Aside
 from serving.engine import Engine, Limits
-from serving.errors import BrokenModel
+from serving.errors import BrokenModel, Overloaded
 from serving.model import ServedModel
 from tests.serving.exchanges import encoded
 from tests.serving.packages import ROWS, write_tiny_package
 from tests.serving.test_engine import ask, exchange, inputs, outcome
 
-ASIDE = Limits(aside=True)
+ASIDE = Limits(cpus=2)
 
 
 class SlowModel(ServedModel):
@@ -29,11 +29,13 @@ class SlowModel(ServedModel):
     def __init__(self, folder: Path):
         super().__init__("tiny", folder)
         self.threads: list[str] = []
+        self.rows: list[int] = []
         self.wait: Callable[[], object] = lambda: time.sleep(0.002)
 
     def run(self, tensors: dict[str, Array]) -> Predictions:
         """As the model, later."""
         self.threads.append(threading.current_thread().name)
+        self.rows.append(max(tensor.shape[1] for tensor in tensors.values()))
         self.wait()
         return super().run(tensors)
 
@@ -60,8 +62,43 @@ def test_only_predictions_that_are_known_to_take_long_are_handed_over(model: Slo
     assert asyncio.run(one_after_the_other(model, ASIDE, 50))[10:].count("MainThread") > 20
 
 
-def test_where_there_is_no_cpu_for_it_nothing_is_handed_over(model: SlowModel) -> None:
+def test_without_a_cpu_for_it_only_what_would_hold_up_health_checks_is_handed_over(model: SlowModel) -> None:
     assert asyncio.run(one_after_the_other(model, Limits(), 3)) == ["MainThread"] * 3
+    model.wait = lambda: time.sleep(0.02)
+    assert asyncio.run(one_after_the_other(model, Limits(), 3)) == ["MainThread", "predictions", "predictions"]
+
+
+def test_what_would_wait_too_long_for_the_thread_is_refused(model: SlowModel) -> None:
+    model.wait = lambda: time.sleep(0.05)
+
+    async def crowd() -> list[Any]:
+        engine = Engine(model, Limits(queue_seconds=0.1))
+        await ask(engine, lambda: inputs(model, 0))
+        engine._average_seconds = engine._unseen_seconds = 0.0  # forget that the event loop itself took so long
+        answers = await asyncio.gather(*(outcome(engine, lambda: inputs(model, 0)) for _ in range(12)))
+        answers.append(await outcome(engine, lambda: inputs(model, 0)))
+        engine.close()
+        return answers
+
+    *crowded, later = asyncio.run(crowd())
+    refused = [isinstance(answer, Overloaded) for answer in crowded]
+    assert refused == sorted(refused)  # first come, first served
+    assert 2 <= refused.count(False) <= 4
+    assert isinstance(later, Predictions)
+
+
+def test_no_more_is_predicted_together_than_leaves_time_for_health_checks(model: SlowModel) -> None:
+    model.wait = lambda: time.sleep(0.002 * model.rows[-1])
+
+    async def crowd() -> None:
+        engine = Engine(model, Limits(queue_seconds=60.0, batch_rows=32))
+        await ask(engine, lambda: inputs(model, 0))
+        await asyncio.gather(*(ask(engine, lambda: inputs(model, 0)) for _ in range(64)))
+        engine.close()
+
+    asyncio.run(crowd())
+    here = [rows for rows, thread in zip(model.rows, model.threads, strict=True) if thread == "MainThread"]
+    assert max(here) <= 3
 
 
 def test_the_event_loop_goes_on_while_a_prediction_is_made_aside(model: SlowModel) -> None:
@@ -87,7 +124,7 @@ def test_each_of_many_requests_gets_its_own_answer(model: SlowModel) -> None:
     abouts = [exchange() for _ in rows]
 
     async def crowd() -> list[Predictions]:
-        engine = Engine(model, Limits(queue_seconds=60.0, aside=True))
+        engine = Engine(model, Limits(queue_seconds=60.0, cpus=2))
         asked = (ask(engine, lambda part=part: part, about=about) for part, about in zip(rows, abouts, strict=True))
         answers = await asyncio.gather(*asked)
         engine.close()
@@ -106,7 +143,7 @@ def test_each_of_many_requests_gets_its_own_answer(model: SlowModel) -> None:
 
 def test_a_batch_is_split_also_when_it_is_predicted_aside(model: SlowModel) -> None:
     async def batches() -> list[list[Predictions]]:
-        engine = Engine(model, Limits(batch_rows=4, batch_wait_seconds=5.0, aside=True))
+        engine = Engine(model, Limits(batch_rows=4, batch_wait_seconds=5.0, cpus=2))
         answers = []
         for _ in range(2):
             rows = (ask(engine, lambda row=row: inputs(model, row)) for row in range(4))
@@ -149,21 +186,29 @@ def test_closing_waits_for_what_was_handed_over(model: SlowModel) -> None:
         while len(model.threads) < 2:
             await asyncio.sleep(0)
         await asyncio.to_thread(engine.close)
-        assert not [thread for thread in threading.enumerate() if thread.name == "predictions"]
+        assert engine._aside._thread is None
         return await task
 
     assert isinstance(asyncio.run(closed()), Predictions)
 
 
 def test_a_prediction_that_once_had_to_wait_is_not_taken_for_a_long_one() -> None:
-    aside = Aside[str](lambda requests: pytest.fail("not asked"), lambda *answer: None)
+    aside = Aside[str](lambda requests: pytest.fail("not asked"), lambda *answer: None, has_cpu=True)
     aside.learn(1, 0.00002)
     aside.learn(1, 0.01)  # the machine was busy
     assert not aside.pays(1)
     for _ in range(100):  # it has become a long one
         aside.learn(1, 0.01)
     assert aside.pays(1)
-    assert not aside.pays(100)  # of which nothing is known
+
+
+def test_what_a_new_size_takes_is_guessed_from_a_smaller_one() -> None:
+    aside = Aside[str](lambda requests: pytest.fail("not asked"), lambda *answer: None, has_cpu=True)
+    assert not aside.pays(100)  # nothing is known
+    aside.learn(1, 0.00001)
+    assert aside.pays(100)
+    aside.learn(100, 0.00002)
+    assert not aside.pays(100)
 
 
 def test_what_comes_while_the_thread_predicts_is_predicted_together_and_bounded() -> None:
@@ -177,7 +222,7 @@ def test_what_comes_while_the_thread_predicts_is_predicted_together_and_bounded(
         return Predictions(np.zeros(len(requests)), None)
 
     async def handed() -> list[str]:
-        aside = Aside[str](predict, lambda requests, outcome, seconds: answered.extend(requests))
+        aside = Aside[str](predict, lambda requests, outcome, seconds: answered.extend(requests), has_cpu=True)
         aside.learn(100, 0.0003)
         names = ["a"]
         aside.submit(["a"], 100)

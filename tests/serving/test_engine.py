@@ -72,6 +72,25 @@ def test_a_batch_goes_when_its_time_is_over_though_it_is_not_full(model: ServedM
     assert len(asyncio.run(alone()).values) == 1
 
 
+def test_a_long_queue_is_worked_on_once(model: ServedModel) -> None:
+    class Counting(Engine):
+        slices = 0
+
+        def _work(self) -> None:
+            self.slices += 1
+            super()._work()
+
+    async def crowd() -> Counting:
+        engine = Counting(model, Limits(queue_seconds=60.0, batch_rows=4))
+        await ask(engine, lambda: inputs(model, 0))  # the first one takes long
+        engine.slices = 0
+        await asyncio.gather(*(ask(engine, lambda: inputs(model, 0)) for _ in range(8)))
+        await asyncio.sleep(0)
+        return engine
+
+    assert asyncio.run(crowd()).slices == 1
+
+
 def test_a_bad_request_does_not_spoil_the_batch_it_is_in(model: ServedModel) -> None:
     def bad() -> Inputs:
         raise UserError("column 'amount' takes numbers")
