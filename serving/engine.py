@@ -33,6 +33,7 @@ INLINE_BYTES = 128 * 1024  # larger requests go to a thread; this many take abou
 _LATE_SECONDS = 0.02  # for a slice to come
 _SMOOTHING = 0.05  # weight of the newest request in the average time for one
 _LARGEST_WEIGHT = 0.5  # of the newest slice
+_IDLE_SECONDS = 0.0005  # without work; a busy event loop has the next request sooner
 _UNSEEN_TURNS = 2.0  # that a request may wait to be read, in turns of the event loop like the last one
 
 
@@ -88,7 +89,8 @@ class Engine:
         self._patience: asyncio.TimerHandle | None = None  # while a batch waits for others
         self._average_seconds = 0.0  # from one answer to the next, with all that comes between
         self._scheduled_at = 0.0
-        self._unseen_seconds = 0.0  # that a request waits to be read
+        self._worked_until = 0.0
+        self._unseen_seconds = 0.0  # that a request waits to be read, while turns of the event loop follow each other
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="large-request")
         self._in_threads = 0
         self._aside = Aside(self._predict, self._end, limits.cpus > 1)
@@ -158,6 +160,8 @@ class Engine:
             raise overloaded()
         self._queue.append(work)
         if not self._scheduled:
+            if perf_counter() - self._worked_until > _IDLE_SECONDS:
+                self._unseen_seconds = 0.0
             self._schedule(self._limits.batch_wait_seconds)
         elif self._patience is not None and len(self._queue) >= self._limits.batch_rows:
             self._patience.cancel()
@@ -194,6 +198,7 @@ class Engine:
                     answered += len(batch)
                 now = perf_counter()
         finally:  # whatever one request does, the queue goes on
+            self._worked_until = now
             self._learn(answered, max(now - self._scheduled_at, 0.0))
             self._scheduled = bool(self._queue)
             if self._queue:
