@@ -33,7 +33,7 @@ INLINE_BYTES = 128 * 1024  # larger requests go to a thread; this many take abou
 _LATE_SECONDS = 0.02  # for a slice to come
 _SMOOTHING = 0.05  # weight of the newest request in the average time for one
 _LARGEST_WEIGHT = 0.5  # of the newest slice
-_IDLE_SECONDS = 0.0005  # without work; a busy event loop has the next request sooner
+_IDLE_SECONDS = 0.02  # without work; a busy event loop has the next request sooner
 _UNSEEN_TURNS = 2.0  # that a request may wait to be read, in turns of the event loop like the last one
 
 
@@ -214,13 +214,16 @@ class Engine:
         """The next requests to answer together, parsed; those that are refused are told so."""
         batch: list[Work[Any]] = []
         rows = 0
+        unseen = (
+            self._unseen_seconds if len(self._queue) > 1 else 0.0
+        )  # one alone came when nothing else was to be read
         while self._queue:
             work = self._queue.popleft()
             if work.abandoned:
                 continue
             exchange = work.exchange
             exchange.queue_seconds = now - exchange.arrived
-            waited = exchange.queue_seconds + self._unseen_seconds - self._limits.batch_wait_seconds
+            waited = exchange.queue_seconds + unseen - self._limits.batch_wait_seconds
             if waited > self._limits.queue_seconds:
                 _give(work, overloaded())
                 continue

@@ -145,14 +145,16 @@ def test_what_would_wait_too_long_is_refused_and_the_rest_is_answered(model: Ser
     assert isinstance(later, Predictions)
 
 
-def test_after_a_pause_nothing_is_refused_for_how_busy_it_was_before(model: ServedModel) -> None:
+def test_alone_or_after_a_pause_nothing_is_refused_for_how_busy_it_was_before(model: ServedModel) -> None:
     async def later() -> list[Any]:
         engine = Engine(model, Limits(queue_seconds=0.05))
         await ask(engine, lambda: time.sleep(0.1) or inputs(model, 0))
-        await asyncio.sleep(0.01)
-        return await asyncio.gather(*(outcome(engine, lambda: inputs(model, 0)) for _ in range(2)))
+        alone = await outcome(engine, lambda: inputs(model, 0))
+        await ask(engine, lambda: time.sleep(0.1) or inputs(model, 0))
+        await asyncio.sleep(0.1)
+        return [alone, *await asyncio.gather(*(outcome(engine, lambda: inputs(model, 0)) for _ in range(2)))]
 
-    assert [type(answer) for answer in asyncio.run(later())] == [Predictions, Predictions]
+    assert [type(answer) for answer in asyncio.run(later())] == [Predictions] * 3
 
 
 def test_a_large_request_leaves_the_event_loop_free(model: ServedModel) -> None:
