@@ -214,9 +214,8 @@ class Engine:
         """The next requests to answer together, parsed; those that are refused are told so."""
         batch: list[Work[Any]] = []
         rows = 0
-        unseen = (
-            self._unseen_seconds if len(self._queue) > 1 else 0.0
-        )  # one alone came when nothing else was to be read
+        # one that is alone came when nothing else was to be read
+        unseen = self._unseen_seconds if len(self._queue) > 1 else 0.0
         while self._queue:
             work = self._queue.popleft()
             if work.abandoned:
