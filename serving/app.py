@@ -88,10 +88,8 @@ class Application:
             return
         try:
             answer = await self._page(scope, headers, receive)
-        except KubelineError as error:
-            answer = refusal(error)
         except Exception as error:
-            answer = _failed(error, scope["path"])
+            answer = _instead(error, scope["path"])
         await self._send(send, answer, request_id(headers))
 
     def route_of(self, url: bytes) -> Route | None:
@@ -259,8 +257,10 @@ class Application:
         return json_answer({"name": self._model.name, "unload": True})
 
 
-def _failed(error: Exception, path: str) -> Answer:
-    """Nothing of a page is expected to fail, and no client is shown a traceback."""
+def _instead(error: Exception, path: str) -> Answer:
+    """What is shown instead of a page: why it is refused. Nothing else is expected, and no client sees a traceback."""
+    if isinstance(error, KubelineError):
+        return refusal(error)
     logger.error("%s failed", path, exc_info=error)
     return Answer(error_body("the server failed on this request; its log tells why"), 500)
 
@@ -269,9 +269,7 @@ def _safe(page: Page, path: str) -> Page:
     def shown(headers: Headers) -> Answer:
         try:
             return page(headers)
-        except KubelineError as error:
-            return refusal(error)
         except Exception as error:
-            return _failed(error, path)
+            return _instead(error, path)
 
     return shown

@@ -2,9 +2,9 @@
 
 A prediction for a few rows takes less time than handing it to a thread, so it is made on the event loop itself. That
 never holds the loop for longer than a slice: between slices, connections are read and health checks are answered. A
-prediction that takes longer is made aside, and large requests go to threads as a whole.
-Every request waits in a queue of its own process, so that how long it waits is known, and what the queue cannot answer
-in time is refused at once: under overload the rest keep their latency.
+prediction that takes longer is made aside, and large requests go to threads as a whole. Every request waits in a queue
+of its own process, so that how long it waits is known, and what the queue cannot answer in time is refused at once:
+under overload the rest keep their latency.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _SLICE_SECONDS = LONG_SECONDS  # of work between two looks at the connections
 INLINE_BYTES = 128 * 1024  # larger requests go to a thread; this many take about a slice
 _LATE_SECONDS = 0.02  # for a slice to come
 _SMOOTHING = 0.05  # weight of the newest request in the average time for one
-_LARGEST_WEIGHT = 0.5  # of the newest slice
+_LARGEST_WEIGHT = 0.5  # of the newest turn
 _IDLE_SECONDS = 0.02  # without work; a busy event loop has the next request sooner
 _UNSEEN_TURNS = 2.0  # that a request may wait to be read, in turns of the event loop like the last one
 

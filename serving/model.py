@@ -8,7 +8,7 @@ from pathlib import Path
 from kubeline.errors import UserError
 from kubeline.model_package.package import ModelPackage, version_of
 from kubeline.model_package.predictor import Predictions, Predictor
-from kubeline.model_package.signature import Array, Signature
+from kubeline.model_package.signature import Signature
 from serving.blocks import Blocks
 from serving.columns import Encoder
 from serving.graph import reading_blocks
@@ -46,15 +46,7 @@ class ServedModel:
 
     def predict(self, requests: Sequence[Inputs]) -> Predictions:
         """Answer the rows of some requests, one after the other."""
-        return self.run(self.prepare(requests))
-
-    def prepare(self, requests: Sequence[Inputs]) -> dict[str, Array]:
-        """The tensors in which the rows of some requests, one after the other, are fed to the model."""
-        return self._blocks.tensors(self._blocks.columns.joined(requests))
-
-    def run(self, tensors: dict[str, Array]) -> Predictions:
-        """Answer the rows of prepared requests; most of its time is spent without the GIL."""
-        return self._predictor.predict_inputs(tensors)
+        return self._predictor.predict_inputs(self._blocks.tensors(self._blocks.columns.joined(requests)))
 
     def unload(self) -> None:
         """Answer no more requests until it is loaded again."""

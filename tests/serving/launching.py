@@ -1,16 +1,23 @@
-"""A model server with options of its own, as the command starts it."""
+"""A model server with options of its own: as the command starts it, or its HTTP part in this process."""
 
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import uvicorn
 
 from kubeline.infra_validation.server import RunningServer
 from kubeline.model_package import ModelPackage
 from kubeline.ports import free_ports
+from serving.app import Application
+from serving.http_protocol import HttpProtocol
 
 
 @dataclass(frozen=True)
@@ -42,3 +49,28 @@ def launch(package: ModelPackage, folder: Path, *options: str) -> Iterator[Launc
         process.wait()
         assert process.stdin is not None
         process.stdin.close()
+
+
+@contextmanager
+def serve_here(application: Application, protocol: type[HttpProtocol], **options: Any) -> Iterator[int]:
+    """Serve HTTP in a thread of this process, on the port that is given; `options` are uvicorn's."""
+    config = uvicorn.Config(
+        application,
+        http=protocol,
+        loop="uvloop",
+        interface="asgi3",
+        lifespan="off",
+        proxy_headers=False,
+        log_level="critical",
+        **options,
+    )
+    server = uvicorn.Server(config)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join()

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from kubeline.model_package import Predictions
-from kubeline.model_package.signature import Array
 from serving.aside import Aside
 from serving.engine import Engine, Limits
 from serving.errors import BrokenModel, Overloaded
+from serving.inputs import Inputs
 from serving.model import ServedModel
 from tests.serving.exchanges import encoded
 from tests.serving.packages import ROWS, write_tiny_package
@@ -32,12 +32,12 @@ class SlowModel(ServedModel):
         self.rows: list[int] = []
         self.wait: Callable[[], object] = lambda: time.sleep(0.002)
 
-    def run(self, tensors: dict[str, Array]) -> Predictions:
+    def predict(self, requests: Sequence[Inputs]) -> Predictions:
         """As the model, later."""
         self.threads.append(threading.current_thread().name)
-        self.rows.append(max(tensor.shape[1] for tensor in tensors.values()))
+        self.rows.append(sum(request.rows for request in requests))
         self.wait()
-        return super().run(tensors)
+        return super().predict(requests)
 
 
 @pytest.fixture

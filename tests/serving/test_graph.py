@@ -78,7 +78,7 @@ def test_a_trained_model_answers_the_same_from_blocks(kind: str, tmp_path: Path)
     for one, answer in zip(inputs, expected, strict=True):
         assert_same(served.predict([one]), answer)
     assert_same(served.predict(inputs), package.predictor(threads=1).predict(pd.concat([rows, *single])))
-    assert [name for name in served.prepare(inputs) if name not in BLOCKS] == []
+    assert [name for name in served._blocks.tensors(inputs[0]) if name not in BLOCKS] == []
 
 
 @pytest.mark.parametrize("kind", ["linear, multiclass", "one-hot, trees", "target encoding", "two dates"])

@@ -3,17 +3,16 @@
 import gc
 import re
 import socket
-import threading
 import time
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 
 from serving.exchange import Exchange
 from serving.http_protocol import HttpProtocol
 from serving.options import read_options
 from serving.worker import Worker
+from tests.serving.launching import serve_here
 from tests.serving.packages import write_tiny_package
 
 HEAD = b"GET / HTTP/1.1\r\nHost: test\r\n"
@@ -28,25 +27,8 @@ class Impatient(HttpProtocol):
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     package = write_tiny_package(tmp_path_factory.mktemp("impatient") / "package")
     application = Worker(read_options(["--model_dir", str(package.path), "--enable_grpc", "false"])).application
-    config = uvicorn.Config(
-        application,
-        http=Impatient,
-        loop="uvloop",
-        interface="asgi3",
-        lifespan="off",
-        proxy_headers=False,
-        log_level="critical",
-    )
-    server = uvicorn.Server(config)
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        thread.join()
+    with serve_here(application, Impatient) as port:
+        yield port
 
 
 def answer(port: int, *parts: bytes, pause: float = 0.0) -> str:

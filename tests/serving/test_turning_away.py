@@ -2,18 +2,17 @@
 
 import re
 import socket
-import threading
 import time
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 
 from serving.engine import Engine, Work
 from serving.exchange import Exchange
 from serving.http_protocol import HttpProtocol
 from serving.options import read_options
 from serving.worker import Worker
+from tests.serving.launching import serve_here
 from tests.serving.packages import write_tiny_package
 
 BODY = b'{"instances": [[1.5, "AA", true, "2013-01-01T06:00:00"]]}'
@@ -25,26 +24,8 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     package = write_tiny_package(tmp_path_factory.mktemp("full") / "package")
     worker = Worker(read_options(["--model_dir", str(package.path), "--enable_grpc", "false"]))
     fill(worker._engine)
-    config = uvicorn.Config(
-        worker.application,
-        http=HttpProtocol,
-        loop="uvloop",
-        interface="asgi3",
-        lifespan="off",
-        proxy_headers=False,
-        log_level="critical",
-        timeout_keep_alive=KEEP_ALIVE,
-    )
-    server = uvicorn.Server(config)
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        thread.join()
+    with serve_here(worker.application, HttpProtocol, timeout_keep_alive=KEEP_ALIVE) as port:
+        yield port
 
 
 def fill(engine: Engine) -> None:
