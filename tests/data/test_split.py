@@ -110,6 +110,11 @@ def test_equal_instants_are_never_in_both_sets(split):
     assert "first of test: `2013-01-03" in sets.report
 
 
+def test_nan_and_null_are_one_missing_class():
+    classes = pa.chunked_array([pa.array([1.0, 1.0, float("nan"), None])])
+    assert assignment.by_class(classes, "c", 0.5, 0).sum() == 2
+
+
 @pytest.mark.parametrize(
     ("times", "cutoff", "rows"),
     [
@@ -118,6 +123,10 @@ def test_equal_instants_are_never_in_both_sets(split):
         (pd.to_datetime(["2013-01-01", "2013-06-01"]).date, "2013-03", 1),
         ([2011, 2012, 2013], "2012", 2),
         ([0.5, 1.5], "1.0", 1),
+        ([2011, 2012, 2013], "2011.5", 2),
+        ([1_370_044_800_000_000_001, 1_370_044_800_000_000_002], "1370044800000000002", 1),  # nanoseconds since 1970
+        (np.array([1, 2**64 - 1], np.uint64), "18446744073709551615", 1),
+        (pd.to_datetime(["2013-01-01", "2013-06-01"]).astype("datetime64[s]"), "2013-01-01T00:00:00.5", 1),
     ],
 )
 def test_a_cutoff_is_the_first_instant_of_the_test_set(times, cutoff, rows, split):
@@ -164,6 +173,11 @@ FRAME = pd.DataFrame(
         ({"test_fraction": float("nan")}, "test_fraction is nan; expected a share between 0 and 1, such as 0.2"),
         ({"cutoff": "2013"}, "cutoff '2013' has no meaning for by='random'; give it with by='time'"),
         ({"by": "group", "column": "g"}, "group column 'g' is missing in 1 rows, which may belong to any group; drop"),
+        (
+            {"by": "group", "column": "nan"},
+            "group column 'nan' is missing in 1 rows, which may belong to any group; drop",
+        ),
+        ({"by": "time", "column": "n", "cutoff": "nan"}, r"cutoff 'nan' does not fit time column 'n' \(int64\)"),
         ({"by": "group", "column": "one"}, r"group column 'one' has one group only \(a\); a split needs at least two"),
         (
             {"by": "stratified", "column": "n"},

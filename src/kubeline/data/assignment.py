@@ -1,5 +1,8 @@
 """Which rows go to the test set: one boolean for each row."""
 
+import math
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -26,7 +29,7 @@ def by_class(values: pa.ChunkedArray, column: str, fraction: float, seed: int) -
     Raises:
         UserError: when a class has fewer than two rows, one for each set.
     """
-    codes, labels = _encode(values)
+    codes, labels = _encode(_nan_as_missing(values))
     sizes = np.bincount(codes, minlength=len(labels))
     single = [str(label) for label, size in zip(labels, sizes, strict=True) if size < 2]
     if single:
@@ -49,6 +52,7 @@ def by_group(values: pa.ChunkedArray, column: str, fraction: float, seed: int) -
     Raises:
         UserError: when there is one group only, or a row has none.
     """
+    values = _nan_as_missing(values)
     if values.null_count:
         raise UserError(
             f"group column '{column}' is missing in {values.null_count:,} rows, which may belong to any group; "
@@ -82,10 +86,11 @@ def by_time(values: pa.ChunkedArray, column: str, fraction: float, cutoff: str) 
             f"time column '{column}' holds {kind}; expected timestamps, dates or numbers "
             "(load reads ISO 8601 as timestamps)"
         )
-    missing = values.null_count + (pc.sum(pc.is_nan(values)).as_py() or 0 if pa.types.is_floating(kind) else 0)
-    if missing:
+    values = _nan_as_missing(values)
+    if values.null_count:
         raise UserError(
-            f"time column '{column}' is missing in {missing:,} rows; drop them, for they have no place in time"
+            f"time column '{column}' is missing in {values.null_count:,} rows; drop them, for they have no place in "
+            "time"
         )
     first = _parse(cutoff, column, kind) if cutoff else _quantile(values, column, fraction)
     test = pc.greater_equal(values, first).to_numpy()
@@ -112,10 +117,15 @@ def _quantile(values: pa.ChunkedArray, column: str, fraction: float) -> pa.Scala
 
 def _parse(cutoff: str, column: str, kind: pa.DataType) -> pa.Scalar:
     try:
-        if not pa.types.is_temporal(kind):
+        if pa.types.is_integer(kind):  # a double holds 53 bits, and nanoseconds since 1970 need 61
+            least, most = (0, 2**64 - 1) if kind == pa.uint64() else (-(2**63), 2**63 - 1)
+            return pa.scalar(
+                min(max(math.ceil(Decimal(cutoff)), least), most), pa.uint64() if least == 0 else pa.int64()
+            )
+        if pa.types.is_floating(kind):
             return pa.scalar(float(cutoff))
         instant = pd.to_datetime([cutoff], format="ISO8601")[0]
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         example = "2013-10-01" if pa.types.is_temporal(kind) else "2013"
         raise UserError(
             f"cutoff '{cutoff}' does not fit time column '{column}' ({kind}); expected such as {example}"
@@ -127,7 +137,14 @@ def _parse(cutoff: str, column: str, kind: pa.DataType) -> pa.Scalar:
         raise UserError(
             f"cutoff '{cutoff}' has an offset from UTC, but time column '{column}' has none; give it without"
         )
-    return pa.scalar(instant, kind if pa.types.is_timestamp(kind) else pa.timestamp("us"))
+    if not pa.types.is_timestamp(kind):
+        return pa.scalar(instant, pa.timestamp("us"))
+    return pa.scalar(instant.ceil(kind.unit), kind)  # no value of the column lies between the two
+
+
+def _nan_as_missing(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values with NaN as null: a missing value is one thing."""
+    return pc.if_else(pc.is_nan(values), None, values) if pa.types.is_floating(values.type) else values
 
 
 def _encode(values: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[object]]:
