@@ -14,6 +14,7 @@ def train(
     report: Output[HTML],
     target: str,
     task: str = "auto",
+    positive_class: str = "",
     estimator: str = "hist_gradient_boosting",
     params: dict = {},
     exclude: list = [],
@@ -44,9 +45,11 @@ def train(
     Args:
         dataset: Rows to learn from: features and target.
         target: Column to predict. It may not be missing in any row.
-        task: ``binary``, ``multiclass``, ``regression``, or ``auto``: text and booleans are classes; whole numbers are
-            classes up to 20 different values, and other numbers are classes when there are just two of them; else it
-            is a regression.
+        task: ``binary``, ``multiclass``, ``regression``, or ``auto``: text and booleans are classes; whole numbers,
+            however they are stored, are classes up to 20 different values, and other numbers are classes when there
+            are just two of them; else it is a regression.
+        positive_class: Of two classes, the one that f1, average_precision, recall and the like speak of, here and in
+            every later step. Empty: the rarer one, which the report names.
         estimator: ``hist_gradient_boosting``, ``lightgbm``, ``xgboost``, ``random_forest``, or ``linear`` (logistic
             regression, ridge).
         params: Hyperparameters by the names the library gives them (for ``linear``: ``regularization``, ``max_iter``),
@@ -74,8 +77,8 @@ def train(
 
     Returns:
         model: Model package: a folder of ``model.onnx``, ``model.joblib``, ``schema.json``, ``golden.parquet``,
-            ``reference.json`` and ``manifest.json``; metadata framework, estimator, task, features, package_digest,
-            dataset_fingerprint, score_name, score.
+            ``reference.json`` and ``manifest.json``; metadata framework, estimator, task, features, positive_class,
+            package_digest, dataset_fingerprint, score_name, score.
         metrics: Metrics on the held-out rows. Binary: roc_auc, average_precision, brier, f1, log_loss, accuracy,
             balanced_accuracy. Multiclass: log_loss, accuracy, balanced_accuracy, macro_f1. Regression: rmse, mae, r2.
             All: parity_max_difference.
@@ -90,6 +93,7 @@ def train(
         report,
         target=target,
         task=task,
+        positive_class=positive_class,
         estimator=estimator,
         params=params,
         exclude=exclude,

@@ -30,6 +30,7 @@ def training(
     split_cutoff: str = "",
     test_fraction: float = 0.2,
     candidates: list = [{"estimator": "hist_gradient_boosting", "params": {}}],
+    positive_class: str = "",
     exclude: list = [],
     group_column: str = "",
     time_column: str = "",
@@ -77,6 +78,7 @@ def training(
         split_cutoff: With 'time': the first instant of the test rows; empty takes the last `test_fraction`.
         test_fraction: Share of the rows, or of the groups, for the test.
         candidates: What to train: a list of {"estimator": name, "params": {hyperparameter: value}}, both keys needed.
+        positive_class: Of two classes, the one that recall and its like speak of; empty takes the rarer one.
         exclude: Columns that are no features.
         group_column: Rows with the same value stay together in cross-validation; no feature.
         time_column: Validation rows come after training rows by this column; no feature.
@@ -127,6 +129,7 @@ def training(
                 target=target,
                 estimator=candidate.estimator,
                 params=candidate.params,
+                positive_class=positive_class,
                 exclude=exclude,
                 group_column=group_column,
                 time_column=time_column,

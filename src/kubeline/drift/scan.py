@@ -79,7 +79,7 @@ class _Answers:
     def __init__(self, package: ModelPackage, reference: Reference, columns: list[str]):
         signature = package.signature
         # of two classes, one probability tells all
-        wanted = f"probability.{signature.classes[1]}" if signature.task == "binary" and signature.classes else ""
+        wanted = f"probability.{signature.positive_class}" if signature.task == "binary" else ""
         profiles = reference.profile.predictions.items()
         self.counters = {name: counter(each) for name, each in profiles if wanted in ("", name)}
         self._predictor = package.predictor()

@@ -15,10 +15,10 @@ from kubeline.errors import UserError, listed
 from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.comparison import Comparison
 from kubeline.evaluation.metrics import METRICS, Metric
-from kubeline.evaluation.scored import Task
 from kubeline.evaluation.scoring import Agreement
 from kubeline.evaluation.slices import Slice
 from kubeline.model_package.blessing import Verdict
+from kubeline.task import Task
 
 Outcome = Literal["pass", "fail", "unclear"]
 Rule = Literal["non_inferior", "superior"]

@@ -14,7 +14,8 @@ from kubeline.errors import UserError, listed
 from kubeline.evaluation import terms
 from kubeline.evaluation.bootstrap import Bootstrap, Interval, Terms, interval
 from kubeline.evaluation.delong import auc
-from kubeline.evaluation.scored import Array, Scored, Task
+from kubeline.evaluation.scored import Array, Scored
+from kubeline.task import Task
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from kubeline.task import Task
+
 Array = NDArray[Any]
-Task = Literal["binary", "multiclass", "regression"]
 
 
 @dataclass(frozen=True)

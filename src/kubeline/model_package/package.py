@@ -107,6 +107,7 @@ class ModelPackage:
             "estimator": self.manifest.estimator,
             "task": self.signature.task,
             "features": len(self.signature.features),
+            "positive_class": self.signature.positive_class or "",
             "package_digest": self.digest,
             "dataset_fingerprint": self.manifest.dataset_fingerprint,
             "score_name": self.manifest.score_name,

@@ -6,12 +6,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kubeline.errors import UserError, listed
+from kubeline.task import Task
 
 if TYPE_CHECKING:  # the model server reads signatures without pandas
     import pandas as pd
 
 Kind = Literal["number", "category", "boolean", "datetime"]
-Task = Literal["binary", "multiclass", "regression"]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 MISSING_CATEGORY = ""  # a missing category and an empty text are the same value to a model
@@ -34,7 +34,8 @@ class Feature(BaseModel):
 class Signature(BaseModel):
     """The inputs and the answer of a model.
 
-    For a binary task ``classes[1]`` is the positive class. `classes` is None for regression.
+    `classes` are in the order of the probabilities; None for regression. `positive_class` is the one of two classes
+    that recall, precision and their like speak of (where a package does not say, the second one); None for other tasks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +44,17 @@ class Signature(BaseModel):
     target: str
     task: Task
     classes: list[str] | None = None
+    positive_class: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _second_is_positive(cls, given: Any) -> Any:
+        """What packages meant before they said it."""
+        if isinstance(given, dict) and given.get("task") == "binary" and given.get("positive_class") is None:
+            classes = given.get("classes")
+            if isinstance(classes, list) and len(classes) == 2:
+                return {**given, "positive_class": classes[1]}
+        return given
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -55,12 +67,21 @@ class Signature(BaseModel):
             raise ValueError("classification needs at least two different classes")
         if self.task == "binary" and len(self.classes or ()) != 2:
             raise ValueError("a binary task has two classes")
+        if (self.task == "binary") != (self.positive_class is not None):
+            raise ValueError("a positive class belongs to a binary task, and only there")
+        if self.positive_class is not None and self.positive_class not in (self.classes or ()):
+            raise ValueError("the positive class must be one of the classes")
         return self
 
     @property
     def names(self) -> list[str]:
         """The feature columns, in the order of the model."""
         return [feature.name for feature in self.features]
+
+    @property
+    def positive_code(self) -> int:
+        """The position of the positive class in `classes`."""
+        return (self.classes or []).index(self.positive_class or "")
 
     def encode(self, frame: "pd.DataFrame") -> dict[str, Array]:
         """The ONNX inputs of `frame`, by column name, each of shape (rows, 1).

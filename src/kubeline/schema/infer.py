@@ -21,10 +21,10 @@ from typing import Any
 
 from kubeline.schema.document import Column, Observed, Rows, TableSchema, Target, Task, Value
 from kubeline.schema.profile import ColumnProfile, TableProfile
+from kubeline.task import task_of
 
 MISSING_SLACK = 0.1  # the missing share may grow by this much before it is a problem,
 MISSING_GROWTH = 1.2  # and by this factor, because what is often missing varies most
-CLASS_LIMIT = 20  # an integer target with more distinct values is a quantity
 
 
 def infer_schema(profile: TableProfile, target: str = "", strict: bool = False) -> TableSchema:
@@ -50,14 +50,9 @@ def infer_schema(profile: TableProfile, target: str = "", strict: bool = False) 
 
 
 def infer_task(target: ColumnProfile) -> Task:
-    """As `train` takes it: regression for numbers of more than two values unless they are few and whole."""
-    few = target.distinct is not None and target.distinct <= CLASS_LIMIT
-    if target.type == "integer":
-        return "classification" if few else "regression"
-    if target.type == "number":
-        whole = few and all(float(value).is_integer() for value in target.counts or {})
-        return "classification" if whole or target.distinct == 2 else "regression"
-    return "classification"
+    """As `train` takes it."""
+    found = task_of(target.type in ("integer", "number"), target.distinct or 0, target.counts)
+    return "regression" if found == "regression" else "classification"
 
 
 def observe(column: ColumnProfile) -> Observed:

@@ -5,8 +5,8 @@ from typing import Any
 
 from kubeline.schema.document import Task
 from kubeline.schema.findings import Finding
+from kubeline.task import MOST_CLASSES
 
-MOST_CLASSES = 100  # more cannot be learned by `train`
 FEW_ROWS = 10  # a class with fewer rows gets a warning
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kubeline.errors import PlatformError, UserError, listed
-from kubeline.model_package.signature import Task
+from kubeline.task import Task
 
 if TYPE_CHECKING:
     from optuna import Trial

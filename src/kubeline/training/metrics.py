@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kubeline.model_package.predictor import Predictions
-from kubeline.model_package.signature import Task
+from kubeline.task import Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -17,8 +17,10 @@ SCORES: dict[Task, tuple[str, str, float]] = {
     "regression": ("neg_rmse", "rmse", -1.0),
 }
 
+OF_POSITIVE = ("average_precision", "f1")  # say something else of the other class
 
-def measure(task: Task, y: Array, found: Predictions, weights: Array | None) -> dict[str, float]:
+
+def measure(task: Task, y: Array, found: Predictions, weights: Array | None, positive: int = 1) -> dict[str, float]:
     """All metrics of a task.
 
     Args:
@@ -26,6 +28,7 @@ def measure(task: Task, y: Array, found: Predictions, weights: Array | None) -> 
         y: positions of classes, or numbers; shape (rows,).
         found: predictions for the same rows.
         weights: of the rows, or None.
+        positive: the position of the positive class of a binary task, which average_precision and f1 speak of.
 
     Returns:
         Metrics by name: for classification log_loss, accuracy, balanced_accuracy, and for binary roc_auc,
@@ -35,7 +38,7 @@ def measure(task: Task, y: Array, found: Predictions, weights: Array | None) -> 
     if found.probabilities is None:
         values = _regression(y, found.values, weights)
     else:
-        values = _classification(task, y, found.probabilities.astype(np.float64), weights)
+        values = _classification(task, y, found.probabilities.astype(np.float64), weights, positive)
     return {name: float(value) for name, value in values.items() if np.isfinite(value)}
 
 
@@ -45,7 +48,9 @@ def score(task: Task, metrics: dict[str, float]) -> tuple[str, float]:
     return name, sign * metrics[metric]
 
 
-def _classification(task: Task, y: Array, probabilities: Array, weights: Array | None) -> dict[str, float]:
+def _classification(
+    task: Task, y: Array, probabilities: Array, weights: Array | None, positive: int
+) -> dict[str, float]:
     from sklearn import metrics
 
     every = np.arange(probabilities.shape[1])
@@ -58,12 +63,12 @@ def _classification(task: Task, y: Array, probabilities: Array, weights: Array |
     }
     if task == "multiclass":
         return {**values, "macro_f1": _f1(y, guess, average="macro", sample_weight=weights)}
-    positive = probabilities[:, 1]
+    truth, chance = y == positive, probabilities[:, positive]
     return {
-        "roc_auc": metrics.roc_auc_score(y, positive, sample_weight=weights),
-        "average_precision": metrics.average_precision_score(y, positive, sample_weight=weights),
-        "brier": metrics.brier_score_loss(y, positive, sample_weight=weights),
-        "f1": _f1(y, guess, sample_weight=weights),
+        "roc_auc": metrics.roc_auc_score(truth, chance, sample_weight=weights),
+        "average_precision": metrics.average_precision_score(truth, chance, sample_weight=weights),
+        "brier": metrics.brier_score_loss(truth, chance, sample_weight=weights),
+        "f1": _f1(truth, guess == positive, sample_weight=weights),
         **values,
     }
 

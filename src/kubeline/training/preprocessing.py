@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from kubeline.errors import UserError, listed
-from kubeline.model_package.signature import Kind, Task
+from kubeline.model_package.signature import Kind
+from kubeline.task import Task
 from kubeline.training.estimators import Estimator
 from kubeline.training.transformers import DATE_PARTS, DateParts, MissingFlags
 

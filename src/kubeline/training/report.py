@@ -4,6 +4,7 @@ from markupsafe import Markup
 
 from kubeline.model_package.package import ModelPackage
 from kubeline.reports import Report, facts, figure, table, text, verdict
+from kubeline.training.metrics import OF_POSITIVE
 from kubeline.training.trained import Settings, Trained
 from kubeline.training.tuning import Tuning
 
@@ -33,7 +34,12 @@ def _validation(trained: Trained) -> list[Markup]:
     )
     if rest:
         words += f" {rest:,} further rows calibrated its probabilities."
-    return [text(words), table(["metric", "value"], sorted(trained.metrics.items()))]
+    positive = trained.signature.positive_class
+    named = {
+        f"{name} of '{positive}'" if positive is not None and name in OF_POSITIVE else name: value
+        for name, value in trained.metrics.items()
+    }
+    return [text(words), table(["metric", "value"], sorted(named.items()))]
 
 
 def _parity(trained: Trained) -> Markup:

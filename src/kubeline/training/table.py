@@ -12,12 +12,11 @@ import pyarrow.types as pat
 from kubeline.data.dataset import open_dataset, require_columns
 from kubeline.errors import UserError, listed
 from kubeline.model_package.encoding import encode_column, labels
-from kubeline.model_package.signature import Kind, Task
+from kubeline.model_package.signature import Kind
+from kubeline.task import MOST_CLASSES, MOST_WHOLE_NUMBERS, Task, positive_class, task_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-MAX_CLASSES = 100
-WHOLE_NUMBER_CLASSES = 20  # a whole-number target with more different values is taken for a regression
 TASKS = ("auto", "binary", "multiclass", "regression")
 
 
@@ -65,6 +64,7 @@ class Table:
         kinds: the kind of each feature.
         task: what is predicted.
         classes: of a classification, in order.
+        positive_class: of a binary classification.
         y: int64 positions in `classes`, or float64 numbers; shape (rows,).
         weights: float64, shape (rows,), or None.
         groups: int64 codes, shape (rows,), or None.
@@ -77,6 +77,7 @@ class Table:
     kinds: dict[str, Kind]
     task: Task
     classes: list[str] | None
+    positive_class: str | None
     y: Array
     weights: Array | None
     groups: Array | None
@@ -84,8 +85,14 @@ class Table:
     notes: list[str]
 
 
-def read(path: str, roles: Roles, task: str) -> Table:
+def read(path: str, roles: Roles, task: str, wanted_class: str = "") -> Table:
     """Read the dataset at `path`, and check everything that can be checked before a model is fitted.
+
+    Args:
+        path: of the dataset.
+        roles: of its columns.
+        task: one of `TASKS`.
+        wanted_class: the positive one of two classes; empty takes the rarer one.
 
     Raises:
         UserError: names the column and what is wrong with it.
@@ -104,6 +111,7 @@ def read(path: str, roles: Roles, task: str) -> Table:
     if raw.num_rows < 2:
         raise UserError(f"the dataset has {raw.num_rows} rows; training needs at least 2")
     found, classes, y = _target(raw, roles.target, task)
+    positive, said = _positive_class(wanted_class, found, classes, y)
     kinds, notes = _kinds(raw, roles)
     frame = raw.select(list(kinds)).to_pandas()
     encoded = pd.DataFrame({name: encode_column(frame[name], kind) for name, kind in kinds.items()})
@@ -116,11 +124,12 @@ def read(path: str, roles: Roles, task: str) -> Table:
         kinds=kinds,
         task=found,
         classes=classes,
+        positive_class=positive,
         y=y,
         weights=_weights(raw, roles.weight),
         groups=_groups(raw, roles.group),
         times=_times(raw, roles.time),
-        notes=notes,
+        notes=said + notes,
     )
 
 
@@ -163,18 +172,17 @@ def _task(name: str, values: pd.Series, task: str, numeric: bool, distinct: int)
         raise UserError(
             f"task binary needs a target of two classes, but '{name}' has {distinct:,}; choose another task"
         )
-    if task == "auto" and numeric and distinct > 2:
-        is_whole = bool((values == values.round()).all()) if pd.api.types.is_integer_dtype(values.dtype) else False
-        if not is_whole or distinct > WHOLE_NUMBER_CLASSES:
-            return "regression"
-    if distinct > MAX_CLASSES:
+    found: Task = (
+        "multiclass"
+        if task == "multiclass"
+        else task_of(numeric and task == "auto", distinct, values.unique().tolist())
+    )
+    if found != "regression" and distinct > MOST_CLASSES:
         raise UserError(
-            f"target '{name}' has {distinct:,} different values, and at most {MAX_CLASSES} classes can be learned; "
+            f"target '{name}' has {distinct:,} different values, and at most {MOST_CLASSES} classes can be learned; "
             f"name another target, or merge rare classes"
         )
-    if task == "multiclass":
-        return "multiclass"
-    return "binary" if distinct == 2 else "multiclass"
+    return found
 
 
 def _classes(name: str, values: pd.Series, numeric: bool) -> tuple[list[str], Array]:
@@ -188,6 +196,18 @@ def _classes(name: str, values: pd.Series, numeric: bool) -> tuple[list[str], Ar
         )
     classes = sorted(counts.index, key=float) if numeric else sorted(counts.index)
     return classes, pd.Index(classes).get_indexer(pd.Index(found)).astype(np.int64)
+
+
+def _positive_class(wanted: str, task: Task, classes: list[str] | None, y: Array) -> tuple[str | None, list[str]]:
+    """The class that f1 and average_precision speak of, and a note of it."""
+    if task != "binary" or classes is None:
+        if wanted:
+            raise UserError(f"positive_class '{wanted}' belongs to a target of two classes, but the task is {task}")
+        return None, []
+    rows = dict(zip(classes, np.bincount(y).tolist(), strict=True))
+    found = positive_class(wanted, classes, rows)
+    why = "as asked for" if wanted else "the rarer of the two; positive_class names another"
+    return found, [f"the positive class is '{found}', {rows[found]:,} of {len(y):,} rows ({why})"]
 
 
 def _kinds(raw: pa.Table, roles: Roles) -> tuple[dict[str, Kind], list[str]]:
@@ -228,7 +248,7 @@ def _refuse_numbers_as_text(values: pd.Series) -> None:
     """Refuse a column of numbers that a stray text made a column of text, which would learn every number by heart."""
     distinct = pd.Series(values.unique())
     distinct = distinct[distinct.str.strip() != ""]
-    if len(distinct) <= WHOLE_NUMBER_CLASSES:
+    if len(distinct) <= MOST_WHOLE_NUMBERS:
         return
     strays = distinct[pd.to_numeric(distinct, errors="coerce").isna()]
     if 0 < len(strays) <= 0.1 * len(distinct):

@@ -42,6 +42,7 @@ def run(
     *,
     target: str,
     task: str = "auto",
+    positive_class: str = "",
     estimator: str = "hist_gradient_boosting",
     params: Mapping[str, Any] | None = None,
     exclude: Sequence[str] = (),
@@ -65,7 +66,7 @@ def run(
     roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
     settings = Settings(
         task, estimator, params or {}, balanced, calibration, tuning_trials, tuning_minutes,
-        folds, validation_fraction, tolerance, seed,
+        folds, validation_fraction, tolerance, seed, positive_class,
     )  # fmt: skip
     settings.check()
     trained = fit(dataset.path, roles, settings)
@@ -88,7 +89,7 @@ def fit(path: str, roles: Roles, settings: Settings) -> Trained:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(estimators.threads_for(open_dataset(path).count_rows())):
-        table = read(path, roles, settings.task)
+        table = read(path, roles, settings.task, settings.positive_class)
         recipe = Recipe(settings.estimator, dict(settings.params), settings.balanced, settings.seed)
         recipe.check(table)
         if settings.calibration != "none" and table.classes is None:
@@ -145,7 +146,13 @@ def _examine(
         )
         for name, kind in kinds.items()
     ]
-    signature = Signature(features=features, target=roles.target, task=table.task, classes=table.classes)
+    signature = Signature(
+        features=features,
+        target=roles.target,
+        task=table.task,
+        classes=table.classes,
+        positive_class=table.positive_class,
+    )
     onnx = to_onnx(model, signature)
     encoded = table.encoded[list(kinds)].iloc[held]
     inputs = {name: encoded[name].to_numpy()[:, None] for name in kinds}
@@ -159,7 +166,8 @@ def _examine(
         frame=encoded,
     )
     weights = table.weights[held] if table.weights is not None else None
-    measured = metrics.measure(table.task, table.y[held], found, weights)
+    positive = signature.positive_code if table.positive_class is not None else 1
+    measured = metrics.measure(table.task, table.y[held], found, weights, positive)
     if metrics.SCORES[table.task][1] not in measured:
         raise UserError("the held-out rows cannot score a model: their weights leave out a class; check the weights")
     name, score = metrics.score(table.task, measured)

@@ -32,6 +32,7 @@ class Settings:
     validation_fraction: float
     tolerance: float
     seed: int
+    positive_class: str = ""
 
     def check(self) -> None:
         """Raise a :class:`UserError` for a value that is not allowed."""
