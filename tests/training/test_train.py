@@ -26,6 +26,7 @@ def test_the_simplest_call_trains_on_real_flights_better_than_a_guess(flights, d
         "estimator": "hist_gradient_boosting",
         "task": "binary",
         "features": len(flights.columns) - 1,
+        "positive_class": "True",
         "package_digest": package.digest,
         "dataset_fingerprint": table.metadata["fingerprint"],
         "score_name": "roc_auc",
