@@ -28,6 +28,7 @@ ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
 from kubeline.resources import Target  # noqa: E402
+from pipelines.compact import compact  # noqa: E402
 from pipelines.platform import compiling_for  # noqa: E402
 
 COMPONENT_README = """\
@@ -79,6 +80,7 @@ def fresh_files() -> Iterator[tuple[Path, str]]:
         for target in get_args(Target):
             with compiling_for(target):
                 pipeline = dsl.pipeline(name=name.replace("_", "-"))(recipe)
+            compact(pipeline)
             yield source.parent / f"{target}.yaml", _compile(pipeline)
 
 
