@@ -28,8 +28,8 @@ def infra_validate(
         model: Model package, as ``train`` or ``select`` writes it.
         max_latency_ms: Most milliseconds that 95 % of requests with one row may take, over the slowest protocol,
             sent one after the other. Greater than 0.
-        tolerance: Largest allowed difference from a recorded probability; for regression relative to the recorded
-            prediction where that is greater than 1. Labels must be the same. 0 or greater.
+        tolerance: Largest allowed difference from a recorded probability; for regression from a recorded prediction, in
+            standard deviations of the target. Labels must be the same. 0 or greater.
         timeout_seconds: Seconds until the server must be ready. Greater than 0.
         requests: Timed requests for each protocol. 1 or more.
 

@@ -72,7 +72,7 @@ def train(
         folds: Folds of the cross-validation that scores a trial. At least 2.
         validation_fraction: Share of the rows, or of the groups, that is held out. Between 0 and 1.
         tolerance: Greatest difference allowed between scikit-learn and ONNX on a held-out row: of a probability, or of
-            a regression's prediction relative to its size (or to the target's standard deviation where that is more).
+            a regression's prediction in standard deviations of the target.
         seed: Of everything random. A whole number from 0.
 
     Returns:

@@ -100,7 +100,7 @@ def evaluate(
         metric, settings.min_slice_rows, margin=settings.margin, confidence=settings.confidence, seed=settings.seed
     )
     slices = look(test[known], settings.slices, looks, model.scored, rival)
-    agreement = scoring.agreement(package, model.inputs, model.predictions, _scale(model.scored))
+    agreement = scoring.agreement(package, model.inputs, model.predictions)
     checks = [
         gate.parity_check(agreement),
         gate.rows_check(len(model.scored), settings.min_rows),
@@ -150,7 +150,3 @@ def _champion_checks(
 def _importances(model: Contender, known: Array, metric: Metric, settings: Settings) -> list[Importance]:
     inputs = {name: column[known] for name, column in model.inputs.items()}
     return importances(model.predictor, inputs, model.scored, metric, settings.seed)
-
-
-def _scale(scored: Scored) -> float:
-    return float(np.std(scored.target)) if scored.task == "regression" else 1.0

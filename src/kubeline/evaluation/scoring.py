@@ -7,6 +7,7 @@ import pandas as pd
 
 from kubeline.errors import UserError, listed
 from kubeline.evaluation.scored import Array, Scored
+from kubeline.model_package.agreement import differences
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
@@ -18,8 +19,8 @@ class Agreement:
 
     Attributes:
         rows: How many rows both forms answered.
-        max_difference: The greatest difference: of probabilities, or for regression relative to the larger of the
-            prediction and the target's standard deviation, as the manifest's own parity.
+        max_difference: The greatest difference: of probabilities, or for regression of predictions in standard
+            deviations of the target, as the manifest's own parity.
         tolerance: What the package states.
         beyond: Rows that differ by more.
         worst_row: The position of the row that differs most.
@@ -79,24 +80,22 @@ def judged(frame: pd.DataFrame, known: Array, signature: Signature, predictions:
     )
 
 
-def agreement(package: ModelPackage, inputs: dict[str, Array], predictions: Predictions, scale: float) -> Agreement:
+def agreement(package: ModelPackage, inputs: dict[str, Array], predictions: Predictions) -> Agreement:
     """Ask the scikit-learn form for the same rows and compare.
 
     Args:
         package: A verified package.
         inputs: The encoded rows, as :meth:`Signature.encode` gives them.
         predictions: What ONNX answered for them.
-        scale: The standard deviation of a regression's target; not used for classification.
     """
     pipeline = package.sklearn()
     table = pd.DataFrame({name: column[:, 0] for name, column in inputs.items()})
-    if predictions.probabilities is None:
-        expected = pipeline.predict(table)
-        apart = np.abs(expected - predictions.values) / np.maximum(np.abs(expected), max(scale, 1e-12))
-    else:
-        apart = np.abs(pipeline.predict_proba(table) - predictions.probabilities).max(axis=1)
-    apart = np.where(np.isfinite(apart), apart, np.inf)
-    tolerance = package.manifest.parity.tolerance
+    expected = Predictions(
+        predictions.values if predictions.probabilities is not None else pipeline.predict(table),
+        None if predictions.probabilities is None else pipeline.predict_proba(table),
+    )
+    parity = package.manifest.parity
+    apart, tolerance = differences(expected, predictions, parity.scale), parity.tolerance
     return Agreement(len(apart), float(apart.max()), tolerance, int((apart > tolerance).sum()), int(apart.argmax()))
 
 

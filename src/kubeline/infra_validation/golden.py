@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kubeline.model_package import ModelPackage, Predictions, Signature
+from kubeline.model_package.agreement import differences
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 
 
@@ -14,12 +15,14 @@ from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABI
 class GoldenRows:
     """Rows as a client sends them, and the predictions recorded for them.
 
-    `records` hold JSON values: None where a value is missing, times as ISO 8601 text.
+    `records` hold JSON values: None where a value is missing, times as ISO 8601 text. `scale` is what differences of a
+    regression's predictions are divided by: the standard deviation of its target.
     """
 
     signature: Signature
     records: list[dict[str, Any]]
     expected: Predictions
+    scale: float = 1.0
 
     @classmethod
     def of(cls, package: ModelPackage) -> Self:
@@ -31,28 +34,23 @@ class GoldenRows:
         probabilities = None
         if signature.classes is not None:
             probabilities = frame[[EXPECTED_PROBABILITY + name for name in signature.classes]].to_numpy(np.float64)
-        return cls(signature, records, Predictions(frame[EXPECTED_PREDICTION].to_numpy(), probabilities))
+        expected = Predictions(frame[EXPECTED_PREDICTION].to_numpy(), probabilities)
+        return cls(signature, records, expected, package.manifest.parity.scale)
 
     def compare(self, answer: Predictions) -> "Comparison":
         """Compare answers for all rows with the recorded ones.
 
-        Classification compares probabilities and labels; regression compares numbers, relative to the recorded one
-        where that is greater than 1. What is not a number in the answer differs infinitely.
+        Classification compares probabilities and labels; regression compares numbers, in `scale`. What is not a number
+        in the answer differs infinitely.
         """
         rows = len(self.records)
         expected = self.expected.probabilities
         if len(answer.values) != rows or (expected is None) != (answer.probabilities is None):
             return Comparison(np.full(rows, np.inf), np.full(rows, True))
-        if expected is None:
-            scale = np.maximum(1.0, np.abs(self.expected.values.astype(np.float64)))
-            difference = np.abs(answer.values.astype(np.float64) - self.expected.values) / scale
-            wrong = np.zeros(rows, dtype=bool)
-        elif answer.probabilities is None or answer.probabilities.shape != expected.shape:
+        if expected is not None and answer.probabilities is not None and answer.probabilities.shape != expected.shape:
             return Comparison(np.full(rows, np.inf), np.full(rows, True))
-        else:
-            difference = np.abs(answer.probabilities - expected).max(axis=1, initial=0.0)
-            wrong = answer.values != self.expected.values
-        return Comparison(np.where(np.isnan(difference), np.inf, difference), wrong)
+        wrong = np.zeros(rows, dtype=bool) if expected is None else answer.values != self.expected.values
+        return Comparison(differences(self.expected, answer, self.scale), wrong)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class Parity(BaseModel):
     """How far scikit-learn and ONNX are apart on the held-out rows.
 
-    `max_difference` is of probabilities, or for regression relative to the larger of the prediction and the
-    target's standard deviation.
+    `max_difference` is of probabilities, or for regression of predictions divided by `scale`, the standard deviation of
+    the target in the rows of the training: whoever compares answers of this model divides by it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -19,6 +19,7 @@ class Parity(BaseModel):
     rows: int
     max_difference: float
     tolerance: float
+    scale: float = 1.0
 
 
 class Manifest(BaseModel):

@@ -56,7 +56,7 @@ class WorldAnswers:
         from kubeline.rollout.shadow import compare
 
         client = self._client(record, observed, service, self.plan.smoke.timeout_seconds)
-        return finite(compare(client, self._package(record).signature, self.plan.shadow))
+        return finite(compare(client, self._package(record), self.plan.shadow))
 
     def _client(self, record: Record, observed: Observed, service: Manifest, timeout: float) -> Any:
         url = observed.candidate_url or str((service.get("status") or {}).get("url", ""))

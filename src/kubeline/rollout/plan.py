@@ -26,7 +26,7 @@ class Smoke(_Part):
 
     Attributes:
         rows: golden rows asked, at most; 0 skips the test.
-        tolerance: largest difference of a number from the recorded answer.
+        tolerance: largest difference of a probability, or of a prediction in standard deviations of the target.
         max_latency_ms: 95th percentile of single rows; 0 does not measure.
         timeout_seconds: for each request.
         attempts: requests that may fail for want of a connection before the test is given up.
@@ -46,7 +46,7 @@ class Shadow(_Part):
         payload_log: URI of the payload log.
         share: share of the logged rows.
         rows: rows at most.
-        tolerance: difference of a number up to which two answers are the same.
+        tolerance: difference up to which two answers are the same; as above.
         min_agreement: share of rows that must be answered alike; 0 only reports.
     """
 

@@ -8,7 +8,7 @@ import pandas as pd
 from kubeline.errors import PlatformError, UserError
 from kubeline.infra_validation.golden import GoldenRows, _json_values
 from kubeline.infra_validation.protocols import RefusedError
-from kubeline.model_package import Predictions, Signature
+from kubeline.model_package import ModelPackage, Predictions, Signature
 
 if TYPE_CHECKING:
     from kubeline.rollout.plan import Shadow
@@ -18,12 +18,12 @@ _ROWS_PER_REQUEST = 100
 _ALL = 2**32
 
 
-def compare(client: "RoutedV1 | RoutedV2", signature: Signature, plan: "Shadow") -> dict[str, Any]:
+def compare(client: "RoutedV1 | RoutedV2", package: ModelPackage, plan: "Shadow") -> dict[str, Any]:
     """Ask the candidate for logged rows, and compare.
 
     Args:
         client: of the candidate.
-        signature: of its package.
+        package: its own.
         plan: which rows, and when two answers are the same.
 
     Returns:
@@ -33,10 +33,11 @@ def compare(client: "RoutedV1 | RoutedV2", signature: Signature, plan: "Shadow")
         UserError: when there is no log, or it does not have the columns of this model.
         PlatformError: when it cannot be read.
     """
+    signature = package.signature
     frame = _rows(signature, plan)
     if frame.empty:
         return {"passed": False, "sentence": f"the payload log '{plan.payload_log}' has no rows to compare", "rows": 0}
-    logged = _logged(signature, frame)
+    logged = _logged(package, frame)
     differences, wrong, refused = [], [], 0
     for begin in range(0, len(logged.records), _ROWS_PER_REQUEST):
         part = _part(logged, begin, begin + _ROWS_PER_REQUEST)
@@ -89,8 +90,9 @@ def _answers(signature: Signature) -> list[str]:
     return ["output.prediction", *(f"output.probability.{label}" for label in signature.classes or ())]
 
 
-def _logged(signature: Signature, frame: pd.DataFrame) -> GoldenRows:
+def _logged(package: ModelPackage, frame: pd.DataFrame) -> GoldenRows:
     """The logged requests with their logged answers."""
+    signature = package.signature
     for feature in signature.features:
         if feature.kind == "datetime" and getattr(frame[feature.name].dtype, "tz", None) is not None:
             frame = frame.assign(**{feature.name: frame[feature.name].dt.tz_convert("UTC").dt.tz_localize(None)})
@@ -99,10 +101,12 @@ def _logged(signature: Signature, frame: pd.DataFrame) -> GoldenRows:
     probabilities = None
     if signature.classes is not None:
         probabilities = frame[_answers(signature)[1:]].to_numpy(np.float64)
-    return GoldenRows(signature, records, Predictions(frame["output.prediction"].to_numpy(), probabilities))
+    answers = Predictions(frame["output.prediction"].to_numpy(), probabilities)
+    return GoldenRows(signature, records, answers, package.manifest.parity.scale)
 
 
 def _part(rows: GoldenRows, begin: int, end: int) -> GoldenRows:
     expected = rows.expected
     probabilities = None if expected.probabilities is None else expected.probabilities[begin:end]
-    return GoldenRows(rows.signature, rows.records[begin:end], Predictions(expected.values[begin:end], probabilities))
+    answers = Predictions(expected.values[begin:end], probabilities)
+    return GoldenRows(rows.signature, rows.records[begin:end], answers, rows.scale)

@@ -136,7 +136,8 @@ def _joined(answers: list[Predictions]) -> Predictions:
 def _first(golden: GoldenRows, rows: int) -> GoldenRows:
     expected = golden.expected
     probabilities = None if expected.probabilities is None else expected.probabilities[:rows]
-    return GoldenRows(golden.signature, golden.records[:rows], Predictions(expected.values[:rows], probabilities))
+    answers = Predictions(expected.values[:rows], probabilities)
+    return GoldenRows(golden.signature, golden.records[:rows], answers, golden.scale)
 
 
 def protocol_of(predictor: Mapping[str, Any]) -> str:

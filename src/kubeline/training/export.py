@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 
 from kubeline.errors import UserError
+from kubeline.model_package.agreement import differences
 from kubeline.model_package.manifest import Parity
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES, Predictions
 from kubeline.model_package.signature import Signature
-from kubeline.training import calibration, transformers
+from kubeline.training import calibration, target, transformers
 from kubeline.training.calibration import Calibrated
 from kubeline.training.graph import Graph
+from kubeline.training.target import Moved
 from kubeline.training.trees import with_one_score
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ _CONVERTERS = {
 def to_onnx(pipeline: Any, signature: Signature) -> bytes:
     """The pipeline as an ONNX model: one input of shape (rows, 1) for each column, by its name; one output.
 
-    The output is ``output.probabilities`` (rows, classes) or ``output.prediction`` (rows, 1), float32.
+    The output is ``output.probabilities`` (rows, classes), float32, or ``output.prediction`` (rows, 1), of a
+    :class:`Moved` regressor float64.
     """
     from onnx import TensorProto, helper
     from skl2onnx import convert_sklearn
@@ -49,29 +52,40 @@ def to_onnx(pipeline: Any, signature: Signature) -> bytes:
     inputs = [(feature.name, types[feature.kind]([None, 1])) for feature in signature.features]
     classification = signature.classes is not None
     model = convert_sklearn(
-        pipeline.classifier if isinstance(pipeline, Calibrated) else pipeline,
+        _inner(pipeline),
         name="kubeline",
         initial_types=inputs,
         options={"zipmap": False} if classification else None,
         target_opset=OPSETS,
     )
     output = model.graph.output[1 if classification else 0].name
+    graph = Graph(model)
     if classification:
-        graph = Graph(model)
         graph.prune(output)  # of the labels, which nothing reads
         with_one_score(model, graph)
         if isinstance(pipeline, Calibrated):
             output = calibration.append(graph, output, pipeline)
         # sums in float32 may end a little above one
         output = graph.add("Clip", output, graph.constant(np.float32(0.0)), graph.constant(np.float32(1.0)))
-        del model.graph.output[:]
-        model.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, None]))
+    moved = isinstance(pipeline, Moved)
+    if moved:
+        output = target.append(graph, output, pipeline)
+    kind = TensorProto.DOUBLE if moved else TensorProto.FLOAT
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info(output, kind, [None, None if classification else 1]))
     _rename(model, signature.names, output, PROBABILITIES if classification else PREDICTION)
     opsets = sorted(model.opset_import, key=lambda opset: opset.domain)  # skl2onnx takes them from a set
     del model.opset_import[:]
     model.opset_import.extend(opsets)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
+
+
+def _inner(model: Any) -> Any:
+    """What skl2onnx converts; what is around it is appended to the graph."""
+    if isinstance(model, Calibrated):
+        return model.classifier
+    return model.regressor if isinstance(model, Moved) else model
 
 
 def _register() -> None:
@@ -135,8 +149,8 @@ def check_parity(
     Args:
         expected: of scikit-learn.
         actual: of ONNX, of the same rows.
-        scale: the standard deviation of a regression's target; differences count relative to the larger of it and
-            the size of the prediction. Not used for classification, where differences of probabilities count.
+        scale: what differences are divided by: the standard deviation of a regression's target, which alone says what
+            a difference means; 1 for classification, where differences of probabilities count.
         tolerance: the greatest difference that passes.
         rows: the positions of the rows in the dataset, for the message.
         frame: the features of the rows, for the message.
@@ -144,17 +158,12 @@ def check_parity(
     Raises:
         UserError: names the worst row, its values and both predictions when it is beyond `tolerance`.
     """
-    one, other = (
-        np.asarray(found.values if found.probabilities is None else found.probabilities, dtype=np.float64)
-        for found in (expected, actual)
-    )
-    if expected.probabilities is None:
-        by_row = np.abs(one - other) / np.maximum(np.abs(one), scale)
-    else:
-        by_row = np.abs(one - other).max(axis=1)
-    by_row = np.where(np.isfinite(by_row), by_row, np.inf)
+    by_row = differences(expected, actual, scale)
     worst = int(by_row.argmax())
     if by_row[worst] > tolerance:
+        one, other = (
+            found.values if found.probabilities is None else found.probabilities for found in (expected, actual)
+        )
         values = ", ".join(f"{name}={value!r}" for name, value in frame.iloc[worst].to_dict().items())
         raise UserError(
             f"ONNX and scikit-learn disagree beyond the tolerance {tolerance:g} on {int((by_row > tolerance).sum()):,} "
@@ -162,4 +171,4 @@ def check_parity(
             f"({values}), where scikit-learn predicts {one[worst].tolist()} and ONNX {other[worst].tolist()}; "
             f"choose another estimator or encoding, or raise tolerance"
         )
-    return Parity(rows=len(by_row), max_difference=float(f"{by_row[worst]:.3g}"), tolerance=tolerance)
+    return Parity(rows=len(by_row), max_difference=float(f"{by_row[worst]:.3g}"), tolerance=tolerance, scale=scale)

@@ -12,8 +12,9 @@ from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Kind
 from kubeline.training import estimators, preprocessing
 from kubeline.training.calibration import Calibrated, Method
-from kubeline.training.lightgbm_thresholds import round_down
 from kubeline.training.table import Table
+from kubeline.training.target import Moved
+from kubeline.training.thresholds import round_thresholds
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -43,7 +44,7 @@ class Recipe:
             raise UserError("balanced gives classes equal weight, and a regression has none; leave balanced off")
 
     def fit(self, table: Table, rows: Array, kinds: Mapping[str, Kind]) -> Any:
-        """A fitted scikit-learn Pipeline.
+        """A fitted scikit-learn Pipeline; of a regression, within :class:`Moved`.
 
         Args:
             table: the table.
@@ -60,16 +61,18 @@ class Recipe:
         encoded = table.encoded.iloc[rows]
         columns = preprocessing.build(encoded, kinds, estimator, settings, table.task, self.seed)
         model = estimator.build(table.task, params, self.seed, estimators.threads_for(len(table.y)))
-        pipeline = Pipeline([("columns", columns), ("model", model)])
+        pipeline: Any = Pipeline([("columns", columns), ("model", model)])
+        y = table.y[rows]
+        if table.task == "regression":
+            pipeline = Moved.around(pipeline, y, keep_origin=_needs_positive(params))
         try:
-            pipeline.fit(encoded, table.y[rows], model__sample_weight=self.weights(table, rows))
+            pipeline.fit(encoded, y, model__sample_weight=self.weights(table, rows))
         except Exception as error:
             if not _refuses_a_parameter(error):
                 raise
             words = next(line for line in str(error).splitlines()[::-1] if line.strip())
             raise UserError(f"estimator {self.estimator} refuses its parameters: {words.strip()}") from error
-        if self.estimator == "lightgbm":
-            round_down(model)
+        round_thresholds(self.estimator, model)
         if self.estimator == "random_forest":
             model.set_params(n_jobs=1)  # threads would sum the trees' answers in changing order
         return pipeline
@@ -97,6 +100,11 @@ def predict(model: Any, encoded: pd.DataFrame, classes: list[str] | None) -> Pre
         return Predictions(np.asarray(model.predict(encoded), dtype=np.float64).reshape(-1), None)
     probabilities = np.asarray(model.predict_proba(encoded), dtype=np.float64)
     return Predictions(np.array(classes, dtype=object)[probabilities.argmax(axis=1)], probabilities)
+
+
+def _needs_positive(params: Mapping[str, Any]) -> bool:
+    """Whether the loss is of targets above zero: the model is then of their logarithm, or of ratios."""
+    return bool({params.get("loss"), params.get("criterion")} & {"poisson", "gamma"})
 
 
 def _refuses_a_parameter(error: Exception) -> bool:

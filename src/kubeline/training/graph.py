@@ -19,13 +19,13 @@ class Graph:
         self._count += 1
         return f"appended.{self._count}"
 
-    def constant(self, value: Any) -> str:
-        """A float32 or int64 constant."""
+    def constant(self, value: Any, floats: type = np.float32) -> str:
+        """A constant of `floats`, or of int64."""
         from onnx import numpy_helper
 
         array = np.asarray(value)
         name = self._name()
-        array = array.astype(np.float32) if array.dtype.kind == "f" else array.astype(np.int64)
+        array = array.astype(floats) if array.dtype.kind == "f" else array.astype(np.int64)
         self._graph.initializer.append(numpy_helper.from_array(array, name))
         return name
 

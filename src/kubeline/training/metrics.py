@@ -7,6 +7,7 @@ import numpy as np
 
 from kubeline.model_package.predictor import Predictions
 from kubeline.task import Task
+from kubeline.training.target import power_of_two
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -95,4 +96,6 @@ def _regression(y: Array, values: Array, weights: Array | None) -> dict[str, flo
         "mae": metrics.mean_absolute_error,
         "r2": metrics.r2_score,
     }
-    return {name: function(y, values, sample_weight=weights) for name, function in functions.items()}
+    unit = power_of_two(max(float(np.abs(y).max()), 1e-300))  # without it, squares of what is very large are infinite
+    found = {name: function(y / unit, values / unit, sample_weight=weights) for name, function in functions.items()}
+    return {name: value if name == "r2" else value * unit for name, value in found.items()}

@@ -44,7 +44,7 @@ def _validation(trained: Trained) -> list[Markup]:
 
 def _parity(trained: Trained) -> Markup:
     parity = trained.parity
-    kind = "probabilities" if trained.signature.classes is not None else "predictions, relative to their size,"
+    kind = "probabilities" if trained.signature.classes is not None else "predictions, in deviations of the target,"
     return verdict(
         f"ONNX and scikit-learn agree on all {parity.rows:,} held-out rows",
         "good",

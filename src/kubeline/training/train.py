@@ -27,6 +27,7 @@ from kubeline.training.golden import golden_rows
 from kubeline.training.holdout import hold_out
 from kubeline.training.report import render
 from kubeline.training.table import Roles, Table, read
+from kubeline.training.target import spread
 from kubeline.training.trained import Settings, Trained
 from kubeline.training.tuning import Tuning, tune
 
@@ -160,7 +161,7 @@ def _examine(
     parity = check_parity(
         predict(model, table.encoded.iloc[held], table.classes),
         found,
-        scale=float(np.std(table.y)),
+        scale=spread(table.y) if table.classes is None else 1.0,
         tolerance=settings.tolerance,
         rows=held,
         frame=encoded,
