@@ -18,6 +18,7 @@ def register(
     tracking_uri: str = "",
     alias: str = "challenger",
     promote: bool = False,
+    cluster: str = "",
     outcome: str = "",
     experiment: str = "",
     pipeline_run: str = "",
@@ -43,8 +44,10 @@ def register(
         alias: Alias that this version gets, away from the version that had it; empty for none. A version that is the
             champion does not become the challenger.
         promote: Also make this version the `champion`, in the place of the one that was.
+        cluster: Where a `rollout` follows; then `promote` waits for it: register before the rollout with its cluster,
+            and after it once more with its outcome. The version is the same. Empty: none follows.
         outcome: Outcome of its `rollout`. With one, `promote` counts only when the version serves now: `promoted` or
-            `unchanged`. Register before the rollout without `promote`, and after it once more: the version is the same.
+            `unchanged`.
         experiment: MLflow experiment of the run. Empty: the name of the model.
         pipeline_run: Name or id of the pipeline run, kept as a tag.
         git_revision: Commit of the code, kept as a tag. Empty: the one in the package's manifest.
@@ -67,6 +70,7 @@ def register(
         tracking_uri=tracking_uri,
         alias=alias,
         promote=promote,
+        cluster=cluster,
         outcome=outcome,
         experiment=experiment,
         pipeline_run=pipeline_run,

@@ -17,6 +17,7 @@ def train(
     positive_class: str = "",
     estimator: str = "hist_gradient_boosting",
     params: dict = {},
+    candidates: list = [],
     exclude: list = [],
     group_column: str = "",
     time_column: str = "",
@@ -58,6 +59,9 @@ def train(
             multiclass), ``max_categories`` (default 254: the most frequent ones are told apart, rarer and unseen ones
             are one bucket) and ``date_parts`` (some of ``year``, ``month``, ``day``, ``weekday``, ``hour``; default
             all, of UTC).
+        candidates: Several to choose from, 8 at most, in place of estimator and params: a list of ``{"estimator": name,
+            "params": {hyperparameter: value}}``. Each is trained on the same rows, one after the other, and the one
+            with the best score on the held-out rows is written, the first of equals. Empty: just the one.
         exclude: Columns that are no features.
         group_column: Rows of one group are never both learned from and scored on. Not a feature. Empty: none.
         time_column: The last rows are held out, and tuning scores on later rows than it learns from. A date, time or
@@ -68,7 +72,7 @@ def train(
         calibration: Correct the probabilities on a second held-out part of the rows, as large as the first:
             ``sigmoid``, ``isotonic`` (for thousands of rows), or ``none``.
         tuning_trials: Most trials of hyperparameter tuning with Optuna; 0 does not tune. What params sets stays.
-        tuning_minutes: No trial begins after so many minutes.
+        tuning_minutes: No trial of a candidate begins after so many minutes.
         folds: Folds of the cross-validation that scores a trial. At least 2.
         validation_fraction: Share of the rows, or of the groups, that is held out. Between 0 and 1.
         tolerance: Greatest difference allowed between scikit-learn and ONNX on a held-out row: of a probability, or of
@@ -82,7 +86,7 @@ def train(
         metrics: Metrics on the held-out rows. Binary: roc_auc, average_precision, brier, f1, log_loss, accuracy,
             balanced_accuracy. Multiclass: log_loss, accuracy, balanced_accuracy, macro_f1. Regression: rmse, mae, r2.
             All: parity_max_difference.
-        report: Page with metrics, agreement, features, trials of tuning, parameters and versions.
+        report: Page with the candidates, metrics, agreement, features, trials of tuning, parameters and versions.
     """
     from kubeline.training import train as implementation
 
@@ -96,6 +100,7 @@ def train(
         positive_class=positive_class,
         estimator=estimator,
         params=params,
+        candidates=candidates,
         exclude=exclude,
         group_column=group_column,
         time_column=time_column,

@@ -9,7 +9,6 @@ from components.load.component import load
 from components.notify.component import notify
 from components.register.component import register
 from components.rollout.component import rollout
-from components.select.component import select
 from components.split.component import split
 from components.train.component import train
 from components.validate.component import validate
@@ -59,7 +58,7 @@ def training(
 ):
     """Train a model on a table and bring it to serving when it is good enough.
 
-    The candidates are trained side by side and the one with the best validation score goes on. It is evaluated on
+    The candidates are trained on the same rows and the one with the best validation score goes on. It is evaluated on
     rows that no candidate saw, beside the champion on the same rows. Only when the verdict is `promote` is it checked
     in the real model server, registered and rendered for KServe; each of these refuses a model without the blessings
     before it. Where a cluster is given, it is rolled out there as a canary, and becomes the champion when it serves.
@@ -77,7 +76,7 @@ def training(
         split_column: The column that 'stratified', 'group' or 'time' goes by.
         split_cutoff: With 'time': the first instant of the test rows; empty takes the last `test_fraction`.
         test_fraction: Share of the rows, or of the groups, for the test.
-        candidates: What to train: a list of {"estimator": name, "params": {hyperparameter: value}}, both keys needed.
+        candidates: What to train: 1 to 8 of {"estimator": name, "params": {hyperparameter: value}}, each by its turn.
         positive_class: Of two classes, the one that recall and its like speak of; empty takes the rarer one.
         exclude: Columns that are no features.
         group_column: Rows with the same value stay together in cross-validation; no feature.
@@ -123,27 +122,23 @@ def training(
             seed=seed,
         ).set_display_name("Split")
 
-        with dsl.ParallelFor(candidates, name="candidates") as candidate:
-            trained = train(
-                dataset=parts.outputs["train"],
-                target=target,
-                estimator=candidate.estimator,
-                params=candidate.params,
-                positive_class=positive_class,
-                exclude=exclude,
-                group_column=group_column,
-                time_column=time_column,
-                weight_column=weight_column,
-                balanced=balanced,
-                calibration=calibration,
-                tuning_trials=tuning_trials,
-                tuning_minutes=tuning_minutes,
-                seed=seed,
-            ).set_display_name("Train")
-            resources(trained, "4", "16G")
-
-        best = select(models=dsl.Collected(trained.outputs["model"])).set_display_name("Select the best")
-        model = best.outputs["model"]
+        trained = train(
+            dataset=parts.outputs["train"],
+            target=target,
+            candidates=candidates,
+            positive_class=positive_class,
+            exclude=exclude,
+            group_column=group_column,
+            time_column=time_column,
+            weight_column=weight_column,
+            balanced=balanced,
+            calibration=calibration,
+            tuning_trials=tuning_trials,
+            tuning_minutes=tuning_minutes,
+            seed=seed,
+        ).set_display_name("Train")
+        resources(trained, "4", "16G")
+        model = trained.outputs["model"]
 
         evaluated = evaluate(
             test=parts.outputs["test"],
@@ -170,7 +165,7 @@ def training(
                 "infra_validation": served.outputs["blessing"],
             }
             filed = {"name": name, "tracking_uri": tracking_uri, "pipeline_run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
-            registered = register(**checked, **filed).set_display_name("Register")
+            registered = register(**checked, **filed, promote=promote, cluster=cluster).set_display_name("Register")
             retried(never_cached(registered))
 
             rendered = deploy(
@@ -184,11 +179,7 @@ def training(
             ).set_display_name("Render the InferenceService")
             never_cached(rendered)
 
-            with dsl.If(cluster == "", name="nothing-serves"):
-                champion = register(**checked, **filed, alias="", promote=promote).set_display_name("Make champion")
-                retried(never_cached(champion.after(rendered)))
-
-            with dsl.Else(name="on-the-cluster"):
+            with dsl.If(cluster != "", name="on-the-cluster"):
                 rolled = rollout(
                     model=model, manifest=rendered.outputs["manifest"], cluster=cluster, plan=plan, gateway=gateway
                 ).set_display_name("Roll out")

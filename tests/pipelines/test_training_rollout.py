@@ -33,7 +33,7 @@ def holding(target: str, name: str) -> dict:
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_version_is_registered_without_becoming_the_champion_before_the_rollout(target: str) -> None:
     before = holding(target, "deploy")["register"]["inputs"]["parameters"]
-    assert "promote" not in before
+    assert before["cluster"] == {"componentInputParameter": "pipelinechannel--cluster"}
     assert "cluster" not in holding(target, "deploy")["deploy"]["inputs"]["parameters"]
 
 

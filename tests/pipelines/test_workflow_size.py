@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.pipelines.workflow_size import Workflow
+from kubeline.training.candidates import MOST
+from tests.pipelines.workflow_size import LIMIT, Workflow
 
 ROOT = Path(__file__).parents[2]
 RECORDINGS = ROOT / "tests" / "recordings" / "kfp"
@@ -93,3 +94,31 @@ def test_a_component_in_a_pipeline_has_the_inputs_that_the_pipeline_gives_and_no
                 inputs = set(component["inputDefinitions"].get("parameters", {}))
                 given = {one for one in task["inputs"].get("parameters", {}) if not one.startswith("pipelinechannel--")}
                 assert inputs == given, name
+
+
+def test_a_training_with_eight_candidates_and_a_rollout_stays_below_the_size_at_which_argo_compresses() -> None:
+    """Whole, on its longest way: as compiled before, two candidates had 1.27 MB of nodes alone."""
+    first, second = yaml.safe_load_all((ROOT / "pipelines/training/kubeflow.yaml").read_text(encoding="utf-8"))
+    executors = second["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    candidate = {"estimator": "hist_gradient_boosting", "params": {"learning_rate": 0.1, "max_iter": 300, "l2": 0.001}}
+    arguments = {
+        "data": "s3://bucket/flights/2013/",
+        "target": "late",
+        "name": "flights",
+        "candidates": [candidate] * MOST,
+        "slices": ["origin", "carrier"],
+        "thresholds": {"roc_auc": {"threshold": 0.6}},
+        "tracking_uri": "http://mlflow.mlflow:5000",
+        "cluster": "in-cluster",
+        "plan": {"steps": [5, 25, 50, 100], "bake_seconds": 600, "rules": {"max_error_rate": 0.01}},
+    }
+    assert MOST == 8
+    assert Workflow(first, arguments, executors).size() < LIMIT
+
+
+def test_a_longer_interface_makes_the_workflow_bigger_than_eight_times_its_text() -> None:
+    first, second = yaml.safe_load_all((ROOT / "pipelines/training/kubeflow.yaml").read_text(encoding="utf-8"))
+    executors = second["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    before = Workflow(first, {"candidates": []}, executors).size()
+    first["deploymentSpec"]["executors"]["exec-train"]["container"]["command"][3] += "x" * 1_000
+    assert Workflow(first, {"candidates": []}, executors).size() - before > 8_000

@@ -107,6 +107,16 @@ def test_the_same_package_has_one_version_and_one_run(tmp_path: Path, file: Regi
     assert len(MlflowClient(tracking_uri).get_metric_history(run.info.run_id, "score")) == 1
 
 
+def test_where_a_rollout_follows_the_champion_waits_for_its_outcome(
+    tmp_path: Path, file: Register, tracking_uri: str
+) -> None:
+    given = blessed(tmp_path)
+    file(given, promote=True, cluster="in-cluster")
+    assert [version.aliases for version in versions(tracking_uri)] == [("challenger",)]
+    file(given, alias="", promote=True, outcome="promoted")
+    assert [version.aliases for version in versions(tracking_uri)] == [("champion",)]
+
+
 @pytest.mark.parametrize("outcome", ["rolled_back", "held", "reported"])
 def test_a_version_whose_rollout_did_not_end_in_serving_is_no_champion(
     outcome: str, tmp_path: Path, file: Register, tracking_uri: str

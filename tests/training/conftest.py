@@ -61,12 +61,13 @@ def train(tmp_path: Path, artifact: Any, dataset: Any) -> Callable[..., ModelPac
 
     def run(frame: pd.DataFrame, **parameters: Any) -> ModelPackage:
         model = artifact("Model", "model")
+        small = SMALL[parameters.get("estimator", "hist_gradient_boosting")] if "candidates" not in parameters else {}
         component.python_func(
             dataset=dataset(frame),
             model=model,
             metrics=artifact("Metrics", "metrics"),
             report=artifact("HTML", "report"),
-            **{"target": "y", "params": SMALL[parameters.get("estimator", "hist_gradient_boosting")], **parameters},
+            **{"target": "y", "params": small, **parameters},
         )
         return ModelPackage.open(model.path)
 

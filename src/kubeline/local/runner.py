@@ -68,7 +68,7 @@ def run(
     command = [sys.executable, "-m", "kubeline.tether", *worker]
     # PATH: a step's command is `python3`, which must be this environment's
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    # OMP_WAIT_POLICY: candidates train side by side here, and threads that wait by spinning would starve each other
+    # OMP_WAIT_POLICY: steps may run side by side here, and threads that wait by spinning would starve each other
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONUNBUFFERED": "1", "PATH": path}
     with subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
         command,

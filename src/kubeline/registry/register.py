@@ -46,6 +46,7 @@ def run(
     tracking_uri: str = "",
     alias: str = CHALLENGER,
     promote: bool = False,
+    cluster: str = "",
     outcome: str = "",
     experiment: str = "",
     pipeline_run: str = "",
@@ -63,6 +64,9 @@ def run(
         check_alias(alias)
     if alias == CHAMPION and not promote:
         raise UserError("the alias 'champion' was given; a version becomes the champion by promote=True")
+    if promote and cluster and not outcome:
+        logger.info("a rollout follows: the champion stays the one that serves until then")
+        promote = False
     if promote and outcome not in _SERVING:
         logger.info("the rollout ended as %s: the champion stays the one that serves", outcome)
         promote = False

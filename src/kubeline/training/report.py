@@ -1,18 +1,23 @@
 """The page about one training."""
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from kubeline.model_package.package import ModelPackage
 from kubeline.reports import Report, facts, figure, table, text, verdict
+from kubeline.training.candidates import Standing
 from kubeline.training.metrics import OF_POSITIVE
 from kubeline.training.trained import Settings, Trained
 from kubeline.training.tuning import Tuning
 
 
-def render(trained: Trained, package: ModelPackage, settings: Settings) -> Report:
-    """Validation metrics, parity, features, tuning, and what made the model."""
+def render(trained: Trained, package: ModelPackage, settings: Settings, standings: Sequence[Standing] = ()) -> Report:
+    """Candidates, validation metrics, parity, features, tuning, and what made the model."""
     signature = trained.signature
     page = Report(f"Training of {signature.target}", f"{signature.task}, {settings.estimator}")
+    if len(standings) > 1:
+        page.add("Candidates", *_candidates(standings, settings))
     page.add("Validation", *_validation(trained))
     page.add("Agreement of ONNX and scikit-learn", _parity(trained))
     page.add("Features", *_features(trained))
@@ -21,6 +26,26 @@ def render(trained: Trained, package: ModelPackage, settings: Settings) -> Repor
     page.add("Parameters", facts({name: _plain(value) for name, value in trained.params.items()}))
     page.add("Package", facts(_origin(package)))
     return page
+
+
+def _candidates(standings: Sequence[Standing], taken: Settings) -> list[Markup]:
+    name = standings[0].score_name
+    words = (
+        f"The best of {len(standings)} by {name} (greater is better) on the rows that were held out is what this page "
+        "is about; the test set was not looked at."
+    )
+    rows = [
+        [
+            "taken" if one.settings is taken else "",
+            one.settings.estimator,
+            _plain(dict(one.settings.params)) or "defaults",
+            one.score,
+            ", ".join(f"{metric} {value:.4g}" for metric, value in sorted(one.metrics.items())),
+            one.parity,
+        ]
+        for one in sorted(standings, key=lambda one: -one.score)
+    ]
+    return [text(words), table(["", "estimator", "parameters", name, "metrics", "parity"], rows)]
 
 
 def _validation(trained: Trained) -> list[Markup]:

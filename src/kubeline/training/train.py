@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import logging
 import os
 import platform
 import shutil
@@ -22,6 +23,8 @@ from kubeline.model_package import package as files
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.signature import Feature, Kind, Signature
 from kubeline.training import estimators, metrics, preprocessing
+from kubeline.training.candidates import Standing
+from kubeline.training.candidates import read as read_candidates
 from kubeline.training.fitting import Recipe, calibrate, predict
 from kubeline.training.golden import golden_rows
 from kubeline.training.holdout import hold_out
@@ -30,6 +33,8 @@ from kubeline.training.table import Roles, Table, read
 from kubeline.training.target import spread
 from kubeline.training.trained import Settings, Trained
 from kubeline.training.tuning import Tuning, tune
+
+logger = logging.getLogger(__name__)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -46,6 +51,7 @@ def run(
     positive_class: str = "",
     estimator: str = "hist_gradient_boosting",
     params: Mapping[str, Any] | None = None,
+    candidates: Sequence[Any] = (),
     exclude: Sequence[str] = (),
     group_column: str = "",
     time_column: str = "",
@@ -70,14 +76,32 @@ def run(
         folds, validation_fraction, tolerance, seed, positive_class,
     )  # fmt: skip
     settings.check()
-    trained = fit(dataset.path, roles, settings)
+    settings, trained, standings = _best(dataset.path, roles, read_candidates(candidates, settings))
     fingerprint = dataset.metadata.get("fingerprint") or fingerprint_of(dataset.path)
     with publish(model.path) as folder:
         package = write(folder, trained, settings, str(fingerprint))
-        page = render(trained, package, settings)
+        page = render(trained, package, settings, standings)
     page.write(report.path)
     describe(model, package.metadata())
     describe(metrics, {**trained.metrics, "parity_max_difference": trained.parity.max_difference})
+
+
+def _best(path: str, roles: Roles, candidates: Sequence[Settings]) -> tuple[Settings, Trained, list[Standing]]:
+    """Train each candidate on the same rows; the one with the best score, the first of equals, and how all did."""
+    standings, best = [], None
+    for number, settings in enumerate(candidates, start=1):
+        try:
+            trained = fit(path, roles, settings)
+        except UserError as error:
+            raise UserError(
+                f"candidate {number} ({settings.estimator}): {error}" if len(candidates) > 1 else str(error)
+            ) from error
+        standings.append(Standing.of(settings, trained))
+        logger.info("%s: %s %.5g on the held-out rows", settings.estimator, trained.score_name, trained.score)
+        if best is None or trained.score > best[1].score:
+            best = (settings, trained)
+    assert best is not None  # noqa: S101 (there is at least one candidate)
+    return *best, standings
 
 
 def fit(path: str, roles: Roles, settings: Settings) -> Trained:

@@ -1,0 +1,76 @@
+"""Several candidates for one model: what each is, and which of them is taken."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+from kubeline.errors import UserError, listed
+from kubeline.task import Task
+from kubeline.training import estimators, preprocessing
+from kubeline.training.trained import Settings, Trained
+
+MOST = 8  # that one step trains
+DEFAULT = "hist_gradient_boosting"
+_FORM = '{"estimator": name, "params": {hyperparameter: value}}'
+
+
+def read(given: Sequence[Any], alone: Settings) -> list[Settings]:
+    """The settings of each candidate; without any given, those of the only one.
+
+    Args:
+        given: the input `candidates` of `train`.
+        alone: the settings that all share, with the inputs `estimator` and `params`.
+
+    Raises:
+        UserError: names the first candidate that is not one.
+    """
+    if not given:
+        return [alone]
+    if alone.params or alone.estimator != DEFAULT:
+        raise UserError(
+            "estimator or params was given besides candidates; give each candidate its own, and nothing beside them"
+        )
+    if len(given) > MOST:
+        raise UserError(f"{len(given)} candidates were given, and one step trains {MOST} at most; leave some out")
+    return [replace(alone, **_parts(number, one)) for number, one in enumerate(given, start=1)]
+
+
+def _parts(number: int, candidate: Any) -> dict[str, Any]:
+    if not isinstance(candidate, Mapping) or not candidate.keys() <= {"estimator", "params"}:
+        told = listed(candidate) if isinstance(candidate, Mapping) else repr(candidate)
+        raise UserError(f"candidate {number} is {told}; expected {_FORM}")
+    estimator, params = candidate.get("estimator", DEFAULT), candidate.get("params", {})
+    if not isinstance(estimator, str) or not isinstance(params, Mapping):
+        raise UserError(f"candidate {number} has estimator {estimator!r} and params {params!r}; expected {_FORM}")
+    _require_hyperparameters(number, estimator, params)
+    return {"estimator": estimator, "params": params}
+
+
+def _require_hyperparameters(number: int, estimator: str, params: Mapping[str, Any]) -> None:
+    """See that the library knows each parameter, before hours of training the candidates in front of it."""
+    found = estimators.find(estimator)
+    refused = []
+    for task in get_args(Task):  # which one it is, the table tells
+        try:
+            _, hyper = preprocessing.take(params, found, task)
+            found.settle(task, hyper)
+        except UserError as error:
+            refused.append(error)
+    if len(refused) == len(get_args(Task)):
+        raise UserError(f"candidate {number} ({estimator}): {refused[0]}")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is kept of a candidate after its training."""
+
+    settings: Settings
+    score: float
+    score_name: str
+    metrics: Mapping[str, float]
+    parity: float
+
+    @classmethod
+    def of(cls, settings: Settings, trained: Trained) -> "Standing":
+        """The standing of one candidate."""
+        return cls(settings, trained.score, trained.score_name, trained.metrics, trained.parity.max_difference)

@@ -1,0 +1,50 @@
+"""Several candidates in one step: the best is written; what is no candidate is refused before anything is trained."""
+
+import pytest
+
+from kubeline.errors import UserError
+from kubeline.training.candidates import MOST
+
+WEAK = {"estimator": "hist_gradient_boosting", "params": {"max_iter": 1, "max_leaf_nodes": 2}}
+GOOD = {"estimator": "hist_gradient_boosting", "params": {"max_iter": 40}}
+
+
+def test_the_best_candidate_is_the_package_that_it_makes_alone(train, mixed, tmp_path):
+    alone = train(mixed, params=GOOD["params"])
+    package = train(mixed, candidates=[WEAK, GOOD])
+    assert package.digest == alone.digest
+    page = (tmp_path / "report").read_text(encoding="utf-8")
+    assert "The best of 2 by roc_auc" in page
+
+
+def test_the_first_of_equals_is_taken(train, mixed):
+    same = [{"estimator": "linear", "params": {"max_iter": 1000}}, {"estimator": "linear", "params": {"max_iter": 999}}]
+    assert train(mixed, candidates=same).manifest.params["max_iter"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("candidates", "sentence"),
+    [
+        ([GOOD] * (MOST + 1), f"{MOST + 1} candidates were given, and one step trains {MOST} at most"),
+        ([GOOD, {"estimator": "lightgmb"}], "estimator 'lightgmb' is not known; choose one of"),
+        ([GOOD, {"estimator": "linear", "params": {"depth": 3}}], r"candidate 2 \(linear\): 'depth' is not a hyperpar"),
+        ([GOOD, {"estimator": "linear", "param": {}}], "candidate 2 is estimator, param; expected"),
+        (["linear"], "candidate 1 is 'linear'; expected"),
+        ([{"estimator": "linear", "params": None}], "candidate 1 has estimator 'linear' and params None; expected"),
+    ],
+)
+def test_what_is_no_candidate_is_refused_before_anything_is_trained(candidates, sentence, train, mixed, tmp_path):
+    with pytest.raises(UserError, match=sentence):
+        train(mixed, candidates=candidates)
+    assert not (tmp_path / "model").exists()
+
+
+def test_candidates_beside_an_estimator_are_refused(train, mixed):
+    with pytest.raises(UserError, match="params was given besides candidates"):
+        train(mixed, candidates=[GOOD], params={"max_iter": 3})
+
+
+def test_the_failure_of_one_candidate_names_it(train, mixed):
+    bad = {"estimator": "hist_gradient_boosting", "params": {"max_iter": -1}}
+    with pytest.raises(UserError, match=r"candidate 2 \(hist_gradient_boosting\): "):
+        train(mixed, candidates=[GOOD, bad])
