@@ -18,6 +18,7 @@ _FILLED_IN = ParameterType.TASK_FINAL_STATUS  # by the back end, which knows it 
 def compact(pipeline: BaseComponent) -> None:
     """Take out of the specification of `pipeline`, in place:
 
+    - parameters of the pipeline that nothing uses, which only another target has a use for;
     - descriptions of the components' inputs and outputs, and docstrings in their code;
     - inputs that no task gives, whose default is in the code, and the defaults of those that every task gives.
     """
@@ -26,6 +27,7 @@ def compact(pipeline: BaseComponent) -> None:
     for graph in [specification.root, *specification.components.values()]:
         for task in graph.dag.tasks.values():
             given[task.component_ref.name].append({*task.inputs.parameters})
+    _keep_what_is_used(specification.root)
     for name, component in specification.components.items():
         for definition in _definitions(component):
             definition.ClearField("description")
@@ -35,6 +37,13 @@ def compact(pipeline: BaseComponent) -> None:
         command = executor["container"]["command"]
         for position, word in enumerate(command):
             command[position] = _without_docstring(word) if "\ndef " in word else _without_indentation(word)
+
+
+def _keep_what_is_used(root: Any) -> None:
+    used = str(root.dag)
+    for name in [*root.input_definitions.parameters]:
+        if f'"{name}"' not in used and f"'{name}'" not in used:
+            del root.input_definitions.parameters[name]
 
 
 def _definitions(component: Any) -> Iterator[Any]:

@@ -1,14 +1,32 @@
 """What a task needs of the platform it runs on; the recipe of a pipeline stays the same on all of them."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Literal
 
 from kfp.dsl import PipelineTask
+from kfp.dsl.pipeline_channel import extract_pipeline_channels_from_any
 
 from kubeline.resources import Target
 
 NOTIFY_SECRET = "kubeline-notify"  # noqa: S105 (a name, not a secret): key `urls` holds the channels of `notify`
+
+Access = Literal["storage", "registry", "database"]
+# The variables by which the libraries take their credentials; the secret has keys of the same names.
+VARIABLES: dict[Access, tuple[str, ...]] = {
+    "storage": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION"),
+    "registry": ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+    "database": ("PGUSER", "PGPASSWORD"),
+}
+
+# CPU and memory on Vertex AI, by KUBELINE_PROFILE when compiling: of a step that reads, and of one that trains.
+PROFILES = {
+    "small": {"read": ("1", "4G"), "train": ("2", "8G")},
+    "medium": {"read": ("2", "8G"), "train": ("4", "16G")},
+    "large": {"read": ("4", "16G"), "train": ("16", "64G")},
+}
 
 _target: ContextVar[Target] = ContextVar("target", default="kubeflow")
 
@@ -23,10 +41,41 @@ def compiling_for(target: Target) -> Iterator[None]:
         _target.reset(token)
 
 
-def resources(task: PipelineTask, cpu: str, memory: str) -> PipelineTask:
-    """Ask for CPU and memory; the same amounts are request and limit, so that a step is never evicted for its use."""
-    task.set_cpu_request(cpu).set_cpu_limit(cpu)
-    return task.set_memory_request(memory).set_memory_limit(memory)
+def resources(
+    task: PipelineTask, work: Literal["read", "train"], requests: tuple[str, str], limits: tuple[str, str]
+) -> PipelineTask:
+    """Ask for CPU and memory: on Kubeflow Pipelines for what the pipeline's parameters say, on Vertex for a profile.
+
+    Args:
+        task: the step.
+        work: what it does.
+        requests: CPU and memory that a node must have free, as Kubernetes quantities; never empty.
+        limits: CPU and memory that it may use, likewise.
+    """
+    if _target.get() == "vertex":
+        requests = limits = PROFILES[os.environ.get("KUBELINE_PROFILE", "medium")][work]
+    # set_cpu_request and the others do not tell the graphs around the task that they need the parameter
+    task.register_pipeline_channels(extract_pipeline_channels_from_any([requests, limits]))
+    task.set_cpu_request(requests[0]).set_cpu_limit(limits[0])
+    return task.set_memory_request(requests[1]).set_memory_limit(limits[1])
+
+
+def with_credentials(task: PipelineTask, secret: str, *access: Access) -> PipelineTask:
+    """Give a step that reads or writes the world its credentials: on Kubeflow Pipelines from a secret, if there is one.
+
+    On Vertex AI Pipelines, which takes no Kubernetes section, the step has the service account of the job.
+
+    Args:
+        task: the step.
+        secret: name of the secret. Not empty: the back end fails on that.
+        access: what the credentials are for.
+    """
+    if _target.get() == "kubeflow":
+        from kfp import kubernetes
+
+        names = {name: name for one in access for name in VARIABLES[one]}
+        kubernetes.use_secret_as_env(task, secret_name=secret, secret_key_to_env=names, optional=True)
+    return task
 
 
 def retried(task: PipelineTask) -> PipelineTask:

@@ -5,7 +5,7 @@ from kfp import dsl
 from components.drift_check.component import drift_check
 from components.load.component import load
 from components.notify.component import notify
-from pipelines.platform import never_cached, resources, retried, with_channels
+from pipelines.platform import never_cached, resources, retried, with_channels, with_credentials
 
 
 def monitoring(
@@ -19,6 +19,11 @@ def monitoring(
     since: str = "",
     until: str = "",
     format: str = "auto",
+    secret: str = "kubeline-s3",  # noqa: S107 (a name)
+    cpu_request: str = "500m",
+    memory_request: str = "1Gi",
+    cpu_limit: str = "4",
+    memory_limit: str = "16Gi",
 ):
     """Compare a window of current data with the training data of a model.
 
@@ -36,13 +41,21 @@ def monitoring(
         since: Of a log, only requests from this time on: an ISO 8601 time, or how long ago (24h, 7d). Empty: all.
         until: Of a log, only requests before this time, in the same forms.
         format: Format of the files; auto takes it from the name's ending, kserve is what KServe's own logger writes.
+        secret: Name of the Kubernetes secret with credentials, if there is one (docs/clusters.md); never empty.
+        cpu_request: CPU that a node must have free for loading, as a Kubernetes quantity; not empty.
+        memory_request: Memory that a node must have free for loading, as a Kubernetes quantity; not empty.
+        cpu_limit: CPU that loading may use at most.
+        memory_limit: Memory that loading may use at most.
     """
     told = with_channels(never_cached(notify(title=f"monitoring {reference}"))).set_display_name("Notify")
     with dsl.ExitHandler(told, name="monitoring"):
+        requests, limits = (cpu_request, memory_request), (cpu_limit, memory_limit)
         loaded = load(source=data, columns=columns, where=where, types=types, since=since, until=until, format=format)
-        retried(never_cached(resources(loaded, "2", "4G"))).set_display_name("Load the window")
+        retried(never_cached(resources(loaded, "read", requests, limits))).set_display_name("Load the window")
+        with_credentials(loaded, secret, "storage", "database")
 
         checked = drift_check(
             current=loaded.outputs["dataset"], reference_uri=reference, tracking_uri=tracking_uri, exclude=exclude
         ).set_display_name("Check for drift")
+        with_credentials(checked, secret, "storage", "registry")
         never_cached(checked)  # the alias may point to another model now

@@ -12,7 +12,7 @@ from components.rollout.component import rollout
 from components.split.component import split
 from components.train.component import train
 from components.validate.component import validate
-from pipelines.platform import never_cached, resources, retried, with_channels
+from pipelines.platform import never_cached, resources, retried, with_channels, with_credentials
 
 
 def training(
@@ -55,6 +55,11 @@ def training(
     overrides: dict = {},
     plan: dict = {},
     gateway: str = "",
+    secret: str = "kubeline-s3",  # noqa: S107 (a name)
+    cpu_request: str = "500m",
+    memory_request: str = "1Gi",
+    cpu_limit: str = "4",
+    memory_limit: str = "16Gi",
 ):
     """Train a model on a table and bring it to serving when it is good enough.
 
@@ -103,15 +108,23 @@ def training(
         overrides: Fields merged over the rendered InferenceService.
         plan: What the rollout does, such as {"steps": [10, 50], "bake_seconds": 600}; docs/rollout.md has the fields.
         gateway: Where the rollout reaches the candidate, with its host name as Host header; empty asks its own address.
+        secret: Name of the Kubernetes secret with credentials, if there is one (docs/clusters.md); never empty.
+        cpu_request: CPU that a node must have free for loading and training, as a Kubernetes quantity; not empty.
+        memory_request: Memory that a node must have free for loading and training, as a Kubernetes quantity; not empty.
+        cpu_limit: CPU that loading and training may use at most.
+        memory_limit: Memory that loading and training may use at most.
     """
     told = with_channels(never_cached(notify(title=f"training {name}"))).set_display_name("Notify")
     with dsl.ExitHandler(told, name="training"):
+        requests, limits = (cpu_request, memory_request), (cpu_limit, memory_limit)
         loaded = load(source=data, columns=columns, where=where, types=types)
-        retried(never_cached(resources(loaded, "2", "4G"))).set_display_name("Load the table")
+        retried(never_cached(resources(loaded, "read", requests, limits))).set_display_name("Load the table")
+        with_credentials(loaded, secret, "storage", "database")
 
         validated = validate(
             dataset=loaded.outputs["dataset"], target=target, schema_uri=schema_uri, mode=validation_mode
         ).set_display_name("Validate")
+        with_credentials(validated, secret, "storage")
 
         parts = split(
             dataset=validated.outputs["valid"],
@@ -137,7 +150,7 @@ def training(
             tuning_minutes=tuning_minutes,
             seed=seed,
         ).set_display_name("Train")
-        resources(trained, "4", "16G")
+        resources(trained, "train", requests, limits)
         model = trained.outputs["model"]
 
         evaluated = evaluate(
@@ -153,6 +166,7 @@ def training(
             no_champion=no_champion,
             seed=seed,
         ).set_display_name("Evaluate")
+        with_credentials(evaluated, secret, "storage", "registry")
         never_cached(evaluated)  # the champion may have changed
 
         with dsl.If(evaluated.outputs["Output"] == "promote", name="good-enough"):
@@ -166,7 +180,7 @@ def training(
             }
             filed = {"name": name, "tracking_uri": tracking_uri, "pipeline_run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
             registered = register(**checked, **filed, promote=promote, cluster=cluster).set_display_name("Register")
-            retried(never_cached(registered))
+            retried(never_cached(with_credentials(registered, secret, "storage", "registry")))
 
             rendered = deploy(
                 **checked,
@@ -183,9 +197,9 @@ def training(
                 rolled = rollout(
                     model=model, manifest=rendered.outputs["manifest"], cluster=cluster, plan=plan, gateway=gateway
                 ).set_display_name("Roll out")
-                retried(never_cached(rolled))
+                retried(never_cached(with_credentials(rolled, secret, "storage")))
 
                 champion = register(
                     **checked, **filed, alias="", promote=promote, outcome=rolled.outputs["Output"]
                 ).set_display_name("Make champion when it serves")
-                retried(never_cached(champion))
+                retried(never_cached(with_credentials(champion, secret, "storage", "registry")))
