@@ -17,6 +17,10 @@ def load(
     types: dict = {},
     since: str = "",
     until: str = "",
+    decimal: str = "",
+    thousands: str = "",
+    types_from: str = "",
+    tracking_uri: str = "",
 ):
     """Load a table from files, an object store, the web or a database.
 
@@ -32,16 +36,20 @@ def load(
     or false, and text otherwise. Numbers with leading zeros stay text, and so do integers beyond 64 bits. An empty
     field is missing in every column; NA, N/A, NaN, NULL and None are missing in columns that are not text. A column
     where nine values out of ten are numbers and others are not is refused, as are lines with too many or too few
-    fields: nothing is guessed, dropped or made missing silently. In all formats, dates become timestamps and decimals
-    become numbers.
+    fields: nothing is guessed, dropped or made missing silently. Numbers such as `1.234,56 €` or `12 %` and dates such
+    as `31/12/2013` are read where one way alone fits all values of the column, and a warning says how.
+
+    Values keep their worth in all formats: a conversion is exact, or refused, or a warning counts what it rounds.
+    Dates become timestamps, and decimals become numbers, or text where they are whole and beyond 64 bits. Folders such
+    as `carrier=UA` become columns. A column that pandas wrote as the index of the rows is left out with a warning,
+    unless `columns` names it. Warnings stand in the log, in the metadata, and in the report of `validate`.
 
     Args:
-        source: What to load: a path, a folder (of files of one table, or of partitions such as `date=2013-10-01`, one
-            level deep), a glob (`data/2013-*.csv`), or an address that
-            begins with `file://`, `s3://`, `gs://`, `abfs://`, `http://`, `https://`, `postgresql://` or
-            `sqlite:///relative/path` (`sqlite:////absolute/path`). Files of one table have the same columns. Give
-            credentials to the step's environment, not here: cloud identities, `AWS_*`, `PGPASSWORD`; parameters are
-            shown in the UI.
+        source: What to load: a path, a folder (of files of one table, and of partitions such as `date=2013-10-01`, at
+            any depth), a glob (`data/2013-*.csv`), or an address that begins with `file://`, `s3://`, `gs://`,
+            `abfs://`, `http://`, `https://`, `postgresql://` or `sqlite:///relative/path`
+            (`sqlite:////absolute/path`). Files of one table have the same columns. Give credentials to the step's
+            environment, not here: cloud identities, `AWS_*`, `PGPASSWORD`; parameters are shown in the UI.
         columns: Columns to take, in this order. Empty: all.
         where: Filter, an SQL expression over the columns in DuckDB's dialect: `distance > 500 AND carrier = 'UA'`.
             Rows for which it is true are taken. It may use columns that are not taken, but no subqueries. Empty: all
@@ -51,15 +59,22 @@ def load(
             the name. `kserve`: what KServe's own logger wrote, as CloudEvents in JSON lines or in blob storage as JSON
             or Parquet; requests are paired with their responses, one row for each instance, with columns `request.*`
             and `output.*`. There, `columns` are the names of the values of requests that send lists.
-        types: Types of columns that are not to be inferred: column to `text`, `integer`, `number`, `boolean` or `time`.
+        types: Types of columns that are not to be inferred: column to `text`, `integer`, `number`, `boolean`, `time`,
+            or a format of times such as `%d/%m/%Y %H:%M`.
         since: For a log with the column `request.time`, such as the model server's payload log: only rows from this
             time on. An ISO 8601 date or time (UTC where no offset is given), or how long ago: `90m`, `24h`, `7d`.
             Partitions (`date=…`) out of the window are not read. Empty: all.
         until: The same for the end of the window, which is not part of it.
+        decimal: What stands before the fraction of numbers in CSV and TSV: `.` or `,`. Empty: what fits all values.
+        thousands: What stands between groups of three digits there: `,`, `.`, a space or `'`. Empty: what fits.
+        types_from: What tells the types where the values leave them open: a model package (path, URI or
+            `models:/NAME@ALIAS`), a schema of `validate` (path or URI) or a dataset. So the postal codes of a window
+            are text, even where all are plain numbers. `types` comes first. Empty: nothing.
+        tracking_uri: Registry of `models:/…` in `types_from`. Empty: the default one.
 
     Returns:
         dataset: Folder of `part-*.parquet` files; metadata rows, columns, bytes, fingerprint (SHA-256 of names, types
-            and values: the version of the data) and source (without credentials).
+            and values: the version of the data), source (without credentials) and, where there are any, warnings.
     """
     from kubeline.data import load as implementation
 
@@ -73,4 +88,8 @@ def load(
         types=types,
         since=since,
         until=until,
+        decimal=decimal,
+        thousands=thousands,
+        types_from=types_from,
+        tracking_uri=tracking_uri,
     )

@@ -14,6 +14,8 @@ def monitoring(
     columns: list = [],
     where: str = "",
     types: dict = {},
+    decimal: str = "",
+    thousands: str = "",
     exclude: list = [],
     tracking_uri: str = "",
     since: str = "",
@@ -35,7 +37,10 @@ def monitoring(
         reference: The model to compare with: a package's path or URI, or models:/name@alias.
         columns: The columns to load; empty means all.
         where: A SQL condition; only the rows that meet it are loaded.
-        types: Types of columns that are not to be inferred: column to text, integer, number, boolean or time.
+        types: Types of columns that are not to be inferred: column to text, integer, number, boolean, time, or a format
+            such as %d/%m/%Y.
+        decimal: What stands before the fraction of numbers in CSV files, '.' or ','; empty: what fits all values.
+        thousands: What stands between groups of three digits there; empty: what fits all values.
         exclude: Columns that are not judged, such as the month: a window of one month never has the year's.
         tracking_uri: MLflow registry of `reference`; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
         since: Of a log, only requests from this time on: an ISO 8601 time, or how long ago (24h, 7d). Empty: all.
@@ -50,9 +55,21 @@ def monitoring(
     told = with_channels(never_cached(notify(title=f"monitoring {reference}"))).set_display_name("Notify")
     with dsl.ExitHandler(told, name="monitoring"):
         requests, limits = (cpu_request, memory_request), (cpu_limit, memory_limit)
-        loaded = load(source=data, columns=columns, where=where, types=types, since=since, until=until, format=format)
+        loaded = load(
+            source=data,
+            columns=columns,
+            where=where,
+            types=types,
+            since=since,
+            until=until,
+            format=format,
+            decimal=decimal,
+            thousands=thousands,
+            types_from=reference,  # a window of digits alone does not tell postal codes from numbers
+            tracking_uri=tracking_uri,
+        )
         retried(never_cached(resources(loaded, "read", requests, limits))).set_display_name("Load the window")
-        with_credentials(loaded, secret, "storage", "database")
+        with_credentials(loaded, secret, "storage", "database", "registry")
 
         checked = drift_check(
             current=loaded.outputs["dataset"], reference_uri=reference, tracking_uri=tracking_uri, exclude=exclude

@@ -22,6 +22,8 @@ def training(
     columns: list = [],
     where: str = "",
     types: dict = {},
+    decimal: str = "",
+    thousands: str = "",
     schema_uri: str = "",
     validation_mode: str = "fail",
     split_by: str = "random",
@@ -74,7 +76,10 @@ def training(
         name: Name of the registered model and of the InferenceService: lower-case letters, digits and '-'.
         columns: The columns to load; empty means all.
         where: A SQL condition; only the rows that meet it are loaded.
-        types: Types of columns that are not to be inferred: column to text, integer, number, boolean or time.
+        types: Types of columns that are not to be inferred: column to text, integer, number, boolean, time, or a format
+            such as %d/%m/%Y.
+        decimal: What stands before the fraction of numbers in CSV files, '.' or ','; empty: what fits all values.
+        thousands: What stands between groups of three digits there; empty: what fits all values.
         schema_uri: Path or URI of a reviewed schema to enforce; empty infers one.
         validation_mode: What a broken expectation does: 'fail', 'warn' or 'quarantine'.
         split_by: How test rows are chosen: 'random', 'stratified', 'group' or 'time'.
@@ -117,7 +122,15 @@ def training(
     told = with_channels(never_cached(notify(title=f"training {name}"))).set_display_name("Notify")
     with dsl.ExitHandler(told, name="training"):
         requests, limits = (cpu_request, memory_request), (cpu_limit, memory_limit)
-        loaded = load(source=data, columns=columns, where=where, types=types)
+        loaded = load(
+            source=data,
+            columns=columns,
+            where=where,
+            types=types,
+            decimal=decimal,
+            thousands=thousands,
+            types_from=schema_uri,
+        )
         retried(never_cached(resources(loaded, "read", requests, limits))).set_display_name("Load the table")
         with_credentials(loaded, secret, "storage", "database")
 

@@ -20,7 +20,7 @@ CASES: dict[str, Case] = {
     "a type that is none": (
         one("t.csv", ROWS),
         {"types": {"a": "float"}},
-        "types asks for 'a' as 'float'; expected one of: text, integer, number, boolean, time",
+        "types asks for 'a' as 'float'; expected one of: text, integer, number, boolean, time, *",
     ),
     "an unknown format": (one("t.csv", ROWS), {"format": "xml"}, "format 'xml' is not known; expected one of: auto, *"),
     "an unknown column": (

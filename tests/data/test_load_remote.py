@@ -1,12 +1,13 @@
 """Sources on other machines: read through real clients from loopback servers, and failing in one sentence."""
 
+import errno
 import gzip
 import socket
 from pathlib import Path
 
 import pytest
 
-from kubeline.data.sources import STORES
+from kubeline.data.sources import STORES, _remote_errors
 from kubeline.errors import PlatformError, UserError
 from tests.data.servers import S3, CloudStorage, Web, serving
 
@@ -106,6 +107,14 @@ def test_objects_are_read_from_google_cloud_storage(load, monkeypatch):
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
         assert load("gs://bucket/2013/*.csv*").frame["a"].tolist() == [2, 1]
         assert load("gs://bucket/2013/jan.csv").frame["a"].tolist() == [1]
+
+
+def test_a_store_that_fails_is_told_apart_from_a_full_disk():
+    told = r"^'s3://b/t.csv' could not be read \(.*Internal Server Error\); check"
+    with pytest.raises(PlatformError, match=told), _remote_errors("s3://b/t.csv"):
+        raise OSError(121, "Internal Server Error")  # what s3fs makes of an answer 500
+    with pytest.raises(OSError, match="No space left"), _remote_errors("s3://b/t.csv"):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_every_store_has_a_client():

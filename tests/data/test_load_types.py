@@ -39,7 +39,7 @@ def test_a_column_has_the_type_of_all_its_values(values, kind, tmp_path, load):
         ["03/04/2013", "04/03/2013"],  # the month is anyone's guess
         ["12:00", "13:00"],
         ["yes", "no"],
-        ["1,5", "2,5"],
+        ["1,234", "2,345"],  # thousands, or fractions
         ["NA", "NA"],
     ],
 )

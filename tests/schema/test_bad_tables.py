@@ -82,8 +82,8 @@ AGAINST: dict[str, tuple[Change, str]] = {
     "extra column": (lambda f: f.assign(new=1), "column 'new' is not in the schema"),
     "extra columns": (lambda f: f.assign(new=1, more=2), "columns 'new', 'more' are not in the schema"),
     "number became text": (
-        lambda f: f.assign(shop=f["count"]),
-        "column 'shop' holds whole numbers (int64), and the schema expects string",
+        lambda f: f.assign(shop=f["count"] + 0.5),
+        "column 'shop' is not text in 1,000 of 1,000 rows (such as ",
     ),
     "time became number": (
         lambda f: f.assign(when=1.5),
@@ -182,6 +182,35 @@ def test_ten_thousand_categories_are_a_warning(check: Any) -> None:
     result = check(frame, target="y")
     assert result.passed
     assert "10,000 different values in 20,000 rows: text or an identifier rather than a category" in result.report
+
+
+def test_a_numeric_identifier_is_a_warning(clean: pd.DataFrame, check: Any) -> None:
+    numbers = np.random.default_rng(1).permutation(len(clean)) + 10**6
+    some = pd.Series(numbers, dtype=float).where(clean.index != 5)
+    result = check(clean.assign(account=numbers, some=some, measured=clean["amount"] + numbers / 7), target="y")
+    assert result.passed
+    assert (
+        "Column &#39;account&#39; has a different whole number in each of its 1,000 rows: an identifier"
+        in result.report
+    )
+    assert "Column &#39;some&#39; has a different whole number in each of its 999 rows: an identifier" in result.report
+    assert result.report.count("has a different whole number") == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "what"),
+    [
+        (lambda row: f"{row},50", "numbers"),
+        (lambda row: f"${row}.50", "numbers"),
+        (lambda row: f"{row % 28 + 1:02d}/12/2013", "times"),
+    ],
+)
+def test_text_that_looks_like_numbers_or_times_is_a_warning(
+    written: Any, what: str, clean: pd.DataFrame, check: Any
+) -> None:
+    result = check(clean.assign(text=[written(row) for row in range(len(clean))]), target="y")
+    assert result.passed
+    assert f"Column &#39;text&#39; is text, and its values look like {what}, such as" in result.report
 
 
 def test_a_constant_column_is_a_warning(clean: pd.DataFrame, check: Any) -> None:

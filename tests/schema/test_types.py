@@ -43,6 +43,10 @@ def test_every_stored_type_has_a_schema_type(stored: pa.DataType, expected: str)
         (["2024-01-02T00:00:00+02:00"], "datetime", [dt.datetime(2024, 1, 1, 22)], []),  # noqa: DTZ001
         ([1, 2], "number", [1, 2], []),
         (["a", None], "string", ["a", None], []),
+        ([10115, None], "string", ["10115", None], []),
+        ([7.0, 2.5, float("nan"), 2.0**53], "string", ["7", None, None, None], [1, 3]),
+        ([Decimal(7), Decimal(8)], "string", ["7", "8"], []),
+        (["9007199254740993", "1234567890123456789", "7.0"], "integer", [2**53 + 1, 1234567890123456789, 7], []),
     ],
 )
 def test_values_are_read_as_the_type_and_the_others_are_told(
@@ -55,7 +59,13 @@ def test_values_are_read_as_the_type_and_the_others_are_told(
 
 @pytest.mark.parametrize(
     ("stored", "wanted"),
-    [(pa.int64(), "string"), (pa.int64(), "datetime"), (pa.bool_(), "number"), (pa.timestamp("s"), "integer")],
+    [
+        (pa.bool_(), "string"),
+        (pa.timestamp("s"), "string"),
+        (pa.int64(), "datetime"),
+        (pa.bool_(), "number"),
+        (pa.timestamp("s"), "integer"),
+    ],
 )
 def test_a_type_that_changes_the_meaning_is_not_read(stored: pa.DataType, wanted: Any) -> None:
     assert not is_readable(stored, wanted)
@@ -73,3 +83,4 @@ def test_checks_see_decimals_dates_and_zoned_times_as_numbers_and_times() -> Non
     zoned = pa.array([dt.datetime(2024, 1, 2, tzinfo=dt.UTC)], pa.timestamp("us", "Asia/Tokyo"))
     assert str(series_of(zoned)[0]) == "2024-01-02 00:00:00"
     assert series_of(pa.array([2**60 + 1, None])).tolist()[0] == 2**60 + 1
+    assert series_of(pa.array([2**64 - 1, None], pa.uint64())).tolist()[0] == 2**64 - 1

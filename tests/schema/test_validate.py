@@ -1,10 +1,13 @@
 """The `validate` component: the three modes, what is passed on, and schemas that last."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -250,3 +253,12 @@ def test_every_row_is_either_valid_or_quarantined(
     assert (bad["row"] % 5 == 4).sum() == (frame["row"] % 5 == 4).sum()
     if low is not None:
         assert valid["amount"].dropna().ge(low).all()
+
+
+def test_nan_in_a_parquet_file_is_missing(artifact: Any, outputs: Any) -> None:
+    """The file's own statistics leave NaN out."""
+    table = artifact("Dataset", "table")
+    Path(table.path).mkdir(parents=True)
+    pq.write_table(pa.table({"a": [1.0, 2.0, float("nan")]}), Path(table.path) / "part-00000.parquet")
+    validate.python_func(table, **outputs)
+    assert json.loads(Path(outputs["schema"].path).read_text())["columns"]["a"]["observed"]["missing"] == 0.333333

@@ -54,7 +54,29 @@ def read_frame(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
     dataset = open_dataset(path)
     if columns is not None:
         require_columns(dataset, columns, "column")
-    return dataset.to_table(columns=list(columns) if columns is not None else None).to_pandas()
+    return to_frame(dataset.to_table(columns=list(columns) if columns is not None else None))
+
+
+def to_frame(table: pa.Table | pa.RecordBatch) -> pd.DataFrame:
+    """The rows as a pandas frame, every value exact.
+
+    pandas has no missing integer, so that a column with missing values becomes one of doubles; where a double would
+    round one of its values, it becomes one of nullable integers instead.
+    """
+    frame = table.to_pandas()
+    for name, column in zip(table.schema.names, table.columns, strict=True):
+        if pa.types.is_integer(column.type) and column.null_count and _is_large(column):
+            nullable = pd.UInt64Dtype() if pa.types.is_unsigned_integer(column.type) else pd.Int64Dtype()
+            frame[name] = column.cast(pa.uint64() if nullable.kind == "u" else pa.int64()).to_pandas(
+                types_mapper=lambda _, nullable=nullable: nullable
+            )
+    return frame
+
+
+def _is_large(column: pa.Array | pa.ChunkedArray) -> bool:
+    """Whether a double would round one of these integers."""
+    bounds = pc.min_max(column).as_py()
+    return bounds["min"] is not None and (bounds["min"] < -(2**53) or bounds["max"] > 2**53)
 
 
 def iter_batches(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:

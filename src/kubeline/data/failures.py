@@ -45,7 +45,7 @@ _FAILURES: list[tuple[str, type[KubelineError], str]] = [
         "the temporary folder filled up while '{name}' was read; make room or set TMPDIR",
     ),
     (
-        r"Conversion Error|Could not (convert|cast)",
+        r"Conversion Error|Could not (convert|cast|parse string)",
         UserError,
         "a value of '{name}' does not have the type that `types` or `where` takes it for ({told}); mend one of them",
     ),

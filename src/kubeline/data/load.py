@@ -1,7 +1,8 @@
 """Any source to a dataset: the implementation of the component `load`."""
 # ruff: noqa: S608 - names and paths in queries are quoted, filters are checked
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,10 +17,13 @@ from kubeline.data import engine
 from kubeline.data.databases import open_query
 from kubeline.data.dataset import DatasetWriter, chunk_rows
 from kubeline.data.failures import explain
-from kubeline.data.inference import KINDS, Table, infer, typed
+from kubeline.data.hints import types_of
+from kubeline.data.inference import KINDS, infer
 from kubeline.data.kserve_log import flatten
+from kubeline.data.notation import PLAIN, Notation, notation_of, time_format
+from kubeline.data.reading import Reading, Table
 from kubeline.data.sources import DATABASES, FORMATS, SourceFile, stage
-from kubeline.data.tables import agree, open_file
+from kubeline.data.tables import agree, index_columns, open_file
 from kubeline.data.timespan import COLUMN, Timespan, timespan
 from kubeline.errors import UserError, listed
 
@@ -27,16 +31,23 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
+log = logging.getLogger(__name__)
+
 KSERVE = "kserve"  # the log of KServe's own logger
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What to take from a table: columns (all when empty), rows, and types that are not to be inferred."""
+    """What to take from a table: columns (all when empty), rows, and types that are not to be inferred.
+
+    `hints` are types of what will use the table, followed where the values leave it open.
+    """
 
     columns: Sequence[str] = ()
     where: str = ""
-    types: dict[str, str] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
+    notation: Notation = PLAIN
     span: Timespan = field(default_factory=Timespan)
 
 
@@ -51,6 +62,10 @@ def run(
     types: dict[str, str] | None = None,
     since: str = "",
     until: str = "",
+    decimal: str = "",
+    thousands: str = "",
+    types_from: str = "",
+    tracking_uri: str = "",
 ) -> None:
     """Read `source` into the dataset artifact.
 
@@ -66,16 +81,25 @@ def run(
         query: SQL query, for a database only.
         file_format: ``auto`` (by the ending of the name), ``csv``, ``tsv``, ``json`` (lines), ``parquet``, ``feather``,
             ``kserve`` (see :mod:`kubeline.data.kserve_log`; there `columns` names the values of lists).
-        types: Column to ``text``, ``integer``, ``number``, ``boolean`` or ``time``, where inference is not wanted.
+        types: Column to ``text``, ``integer``, ``number``, ``boolean``, ``time`` or a format of ``strptime``, where
+            inference is not wanted.
         since: Rows from this ``request.time`` on, see :func:`kubeline.data.timespan.timespan`.
         until: Rows before this one.
+        decimal: What stands before the fraction of numbers in text.
+        thousands: What stands between groups of three digits of them.
+        types_from: A model package, a schema or a dataset whose types the columns take, see
+            :mod:`kubeline.data.hints`.
+        tracking_uri: Registry of a ``models:/`` reference.
 
     Raises:
         UserError: when the source is not there or not readable as its format, or the selection does not fit it.
         PlatformError: when disk, network or a server fails.
     """
-    selection = Selection(columns, where, types or {}, timespan(since, until))
+    notation = notation_of(decimal, thousands)
+    selection = Selection(columns, where, types or {}, {}, notation, timespan(since, until))
     _check(source, query, file_format, selection)
+    if types_from:
+        selection = replace(selection, hints=types_of(types_from, tracking_uri))
     with TemporaryDirectory(prefix="kubeline-load-") as folder, ExitStack() as resources:
         scratch = Path(folder)
         files = [] if scheme(source) in DATABASES else stage(source, file_format, scratch, selection.span.may_hold)
@@ -83,12 +107,14 @@ def run(
             files = [flatten(files, selection.columns, scratch)]
             selection = replace(selection, columns=())
         connection = resources.enter_context(engine.connect(scratch, [file.path for file in files]))
-        tables = _open(connection, files) if files else [open_query(connection, source, query, resources)]
+        tables = _open(connection, files) if files else [open_query(connection, source, query, scratch, resources)]
         with publish(dataset.path) as partial:
-            writer = _write(connection, tables, selection, partial)
+            writer, warnings = _write(connection, tables, selection, partial)
             if not writer.rows:
                 raise UserError(_no_rows(source, selection))
-    describe(dataset, writer.metadata(redact(source)))
+    for warning in warnings:
+        log.warning("%s", warning)
+    describe(dataset, writer.metadata(redact(source)) | ({"warnings": warnings} if warnings else {}))
 
 
 def _check(source: str, query: str, file_format: str, selection: Selection) -> None:
@@ -103,8 +129,12 @@ def _check(source: str, query: str, file_format: str, selection: Selection) -> N
             "files by `where`"
         )
     for name, kind in selection.types.items():
-        if kind not in KINDS:
-            raise UserError(f"types asks for '{name}' as '{kind}'; expected one of: {listed(KINDS)}")
+        if "%" in kind:
+            time_format(kind)
+        elif kind not in KINDS:
+            raise UserError(
+                f"types asks for '{name}' as '{kind}'; expected one of: {listed(KINDS)}, or a format such as %d/%m/%Y"
+            )
     if len(set(selection.columns)) < len(selection.columns):
         raise UserError(f"columns names a column twice: {listed(selection.columns)}; name each one once")
 
@@ -117,37 +147,45 @@ def _open(connection: "DuckDBPyConnection", files: list[SourceFile]) -> list[Tab
     return tables
 
 
-def _write(connection: "DuckDBPyConnection", tables: list[Table], selection: Selection, folder: Path) -> DatasetWriter:
+def _write(
+    connection: "DuckDBPyConnection", tables: list[Table], selection: Selection, folder: Path
+) -> tuple[DatasetWriter, list[str]]:
     names = agree(tables)
     for role, asked in (("column", selection.columns), ("the column of types", selection.types)):
         for name in asked:
             if name not in names:
                 raise UserError(f"{role} '{name}' is not a column of this table; it has: {listed(names)}")
-    chosen = list(selection.columns) or names
+    left_out, warning = ([], "") if selection.columns else index_columns(tables, names)
+    chosen = list(selection.columns) or [name for name in names if name not in left_out]
+    if not chosen:
+        raise UserError(f"{warning}, and no column is left; name those that are wanted in columns")
     window = "" if selection.span.is_open else selection.span.condition(names)
     used = [*engine.filter_columns(connection, selection.where, names), *([COLUMN] if window else [])]
     needed = list(dict.fromkeys([*chosen, *used]))
-    kinds = {name: KINDS[kind] for name, kind in selection.types.items()}
     with _reading(tables[0].name if len(tables) == 1 else "the files"):
-        kinds |= infer(connection, tables, [name for name in needed if name not in kinds])
-    kinds = {name: kinds[name] for name in needed}
-    reader = _scan(connection, tables[0], chosen, kinds, selection.where, window)
+        found = infer(connection, tables, needed, selection.types, selection.hints, selection.notation)
+    reader = _scan(connection, tables[0], chosen, found.readings, selection.where, window)
     with DatasetWriter(folder, reader.schema) as writer:
         for table in tables:
             if table is not tables[0]:
-                reader = _scan(connection, table, chosen, kinds, selection.where, window)
+                reader = _scan(connection, table, chosen, found.readings, selection.where, window)
             with _reading(table.name):
                 for batch in reader:
                     writer.write(batch)
-    return writer
+    return writer, [warning] * bool(warning) + found.warnings
 
 
 def _scan(
-    connection: "DuckDBPyConnection", table: Table, chosen: list[str], kinds: dict[str, str], where: str, window: str
+    connection: "DuckDBPyConnection",
+    table: Table,
+    chosen: list[str],
+    readings: Mapping[str, Reading],
+    where: str,
+    window: str,
 ) -> pa.RecordBatchReader:
     """The chosen columns of the rows that pass the filter, as a stream of batches."""
     row = ", ".join(
-        f"{typed(name, table.raw[name], kind)} AS {engine.identifier(name)}" for name, kind in kinds.items()
+        f"{reading.sql(name, table.raw[name])} AS {engine.identifier(name)}" for name, reading in readings.items()
     )
     columns = ", ".join(map(engine.identifier, chosen))
     query = f"SELECT {columns} FROM (SELECT {row} FROM {table.relation}) AS data"

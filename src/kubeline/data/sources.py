@@ -1,5 +1,6 @@
 """From what the user typed to files on this machine: paths, folders, globs, object stores, web addresses, archives."""
 
+import errno
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +31,9 @@ DATABASES = {"postgresql": "postgresql", "postgres": "postgresql", "sqlite": "sq
 STORES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "abfs": "abfs", "abfss": "abfs", "az": "abfs"}
 WEB = ("http", "https")
 
+# Errors of the disk that a copy goes to; the clients of stores raise others of the same class.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_HIVE_MISSING = "__HIVE_DEFAULT_PARTITION__"
 _CONNECT_SECONDS = 30
 _SILENCE_SECONDS = 120  # a download may take hours, but not stand still
 
@@ -39,12 +43,23 @@ class SourceFile:
     """One file to read.
 
     `path` is a staged copy or link with a harmless name; `name` is what messages call it; `format` is one of the
-    values of `FORMATS`.
+    values of `FORMATS`; `partitions` are the columns and values that the names of its folders hold.
     """
 
     name: str
     path: Path
     format: str
+    partitions: tuple[tuple[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Staged:
+    """A file as it was found: `name` for messages, `key` is its whole path, and `inner` the part below the source."""
+
+    name: str
+    path: Path
+    key: str
+    inner: str
 
 
 def stage(
@@ -52,9 +67,9 @@ def stage(
 ) -> list[SourceFile]:
     """Bring the files of `source` under `scratch`, sorted by name: links to local ones, copies of remote ones.
 
-    Remote and compressed files are streamed to disk, so `scratch` needs their unpacked size. Of a folder that holds
-    partitions (folders such as ``date=2013-10-01``) and no files, those in the partitions are taken. Files for whose
-    path `wanted` is false are left out.
+    Remote and compressed files are streamed to disk, so `scratch` needs their unpacked size. Of a folder, its files
+    are taken, and those in its partitions (folders such as ``date=2013-10-01``, at any depth). Files for whose path
+    `wanted` is false are left out.
 
     Raises:
         UserError: when nothing is there, or a file's format is neither known nor given.
@@ -69,10 +84,21 @@ def stage(
         known = [*STORES, *WEB, *DATABASES]
         raise UserError(f"'{kind}://' is not a source load can read; give a path or one of: {listed(known, 20)}")
     return [
-        SourceFile(inner, path, _format_of(inner, name) if file_format == "auto" else file_format)
-        for name, staged in files
-        for inner, path in unpack(name, staged)
+        SourceFile(
+            name,
+            path,
+            _format_of(name, file.key + name[len(file.name) :], file.key) if file_format == "auto" else file_format,
+            _partitions(file.inner),
+        )
+        for file in files
+        for name, path in unpack(file.name, file.path)
     ]
+
+
+def _partitions(inner: str) -> tuple[tuple[str, str | None], ...]:
+    """The columns that folders such as ``carrier=UA`` hold, by the path below the source; Hive's word is missing."""
+    pairs = [folder.partition("=") for folder in PurePosixPath(inner).parts[:-1] if "=" in folder]
+    return tuple((unquote(name), None if value == _HIVE_MISSING else unquote(value)) for name, _, value in pairs)
 
 
 def _local_path(source: str) -> str:
@@ -84,13 +110,17 @@ def _local_path(source: str) -> str:
     return unquote(source[len("file://") + len(parts.netloc) :])
 
 
-def _link_local(path: str, scratch: Path, wanted: Callable[[str], bool]) -> list[tuple[str, Path]]:
+def _link_local(path: str, scratch: Path, wanted: Callable[[str], bool]) -> list[_Staged]:
     if Path(path).is_dir():
-        found = _visible(map(str, Path(path).iterdir())) or _visible(map(str, Path(path).glob("*=*/*")))
+        root = path
+        found = sorted(_in_folder(Path(path)))
         what = f"the folder '{path}' holds no files"
+        if any(each.is_dir() for each in Path(path).iterdir()):
+            what += f", only folders that are no partitions such as 'date=2013-10-01'; take them by '{path}/**/*'"
     elif os.path.lexists(path):
-        found, what = [path], ""
+        root, found, what = str(Path(path).parent), [path], ""
     else:
+        root = _above_glob(path)
         found = _visible(glob.glob(path, recursive=True)) if glob.has_magic(path) else []  # noqa: PTH207 - absolute too
         what = f"nothing matches '{path}'" if glob.has_magic(path) else f"there is no file at '{path}'"
     if not found:
@@ -98,12 +128,32 @@ def _link_local(path: str, scratch: Path, wanted: Callable[[str], bool]) -> list
     found = _chosen(found, wanted, path)
     files = []
     for number, name in enumerate(found):
+        if not Path(name).is_file() and Path(name).exists():
+            raise UserError(f"'{name}' is a pipe, a device or a socket, which may never end; give a file")
         with open(name, "rb"):  # a missing permission is an error of this file, not of the engine that reads it later
             pass
         link = scratch / f"file-{number:05d}"
         link.symlink_to(Path(name).absolute())
-        files.append((name, link))
+        files.append(_Staged(name, link, name, os.path.relpath(name, root)))
     return files
+
+
+def _in_folder(folder: Path) -> Iterator[str]:
+    """The files of a folder and of its partitions."""
+    for each in folder.iterdir():
+        if each.name[0] in "._":
+            continue
+        if not each.is_dir():
+            yield str(each)
+        elif "=" in each.name:
+            yield from _in_folder(each)
+
+
+def _above_glob(path: str) -> str:
+    """The folders of a glob that are certain."""
+    parts = PurePosixPath(path).parts
+    first = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return str(PurePosixPath(*parts[:first])) if first else "."
 
 
 def _visible(names: Iterable[str]) -> list[str]:
@@ -118,19 +168,24 @@ def _chosen(paths: list[str], wanted: Callable[[str], bool], source: str) -> lis
     return chosen
 
 
-def _download(source: str, scratch: Path, wanted: Callable[[str], bool]) -> list[tuple[str, Path]]:
+def _download(source: str, scratch: Path, wanted: Callable[[str], bool]) -> list[_Staged]:
     with _remote_errors(source):
-        system, paths = _remote_paths(source)
+        system, root, paths = _remote_paths(source)
         paths = _chosen(paths, wanted, source)
         files = []
         for number, path in enumerate(paths):
             copy = scratch / f"file-{number:05d}"
             system.get_file(path, str(copy))
-            files.append((redact(source) if len(paths) == 1 else f"{scheme(source)}://{path}", copy))
+            if scheme(source) in WEB:
+                files.append(_Staged(redact(source), copy, urlsplit(source).path, ""))
+            else:
+                name = f"{scheme(source)}://{path}"
+                files.append(_Staged(name, copy, path, path.removeprefix(root).lstrip("/")))
         return files
 
 
-def _remote_paths(source: str) -> tuple[Any, list[str]]:
+def _remote_paths(source: str) -> tuple[Any, str, list[str]]:
+    """The file system, the path below which partitions are named, and the paths of the files."""
     import fsspec
 
     if scheme(source) in WEB:
@@ -138,19 +193,29 @@ def _remote_paths(source: str) -> tuple[Any, list[str]]:
 
         timeout = ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
         client = {"timeout": timeout, "trust_env": True}  # trust_env: proxies
-        return fsspec.filesystem(scheme(source), client_kwargs=client, skip_instance_cache=True), [source]
+        return fsspec.filesystem(scheme(source), client_kwargs=client, skip_instance_cache=True), "", [source]
     system, path = fsspec.core.url_to_fs(source, skip_instance_cache=True, use_listings_cache=False)
+    if system.isfile(path):  # before it is taken for a glob: a key may hold [, ? and *
+        return system, str(PurePosixPath(path).parent), [path]
     if glob.has_magic(path):
+        root = _above_glob(path)
         paths = [str(item) for item in system.glob(path)]
-    elif system.isfile(path):
-        paths = [path]
     else:
-        paths = [item["name"] for item in system.ls(path, detail=True) if item["type"] == "file"]
-        paths = paths or [str(item) for item in system.glob(f"{path.rstrip('/')}/*=*/*")]
+        root = path
+        paths = _in_store(system, path)
     paths = sorted(item for item in paths if PurePosixPath(item).name[:1] not in (".", "_", ""))
     if not paths:
         raise FileNotFoundError(source)
-    return system, paths
+    return system, root, paths
+
+
+def _in_store(system: Any, folder: str) -> list[str]:
+    """The files of a folder and of its partitions, listed at once where there are any."""
+    found = system.ls(folder, detail=True)
+    if not any(item["type"] == "directory" and "=" in PurePosixPath(item["name"]).name for item in found):
+        return [item["name"] for item in found if item["type"] == "file"]
+    inner = ((path, PurePosixPath(path.removeprefix(folder).lstrip("/")).parts[:-1]) for path in system.find(folder))
+    return [path for path, parts in inner if all("=" in part and part[0] not in "._" for part in parts)]
 
 
 @contextmanager
@@ -164,7 +229,7 @@ def _remote_errors(source: str) -> Iterator[None]:
     except PermissionError:
         raise PlatformError(f"access to '{shown}' was denied; give this job's identity the right to read it") from None
     except OSError as error:
-        if error.filename or (error.errno and type(error) is OSError):
+        if error.filename or error.errno in _DISK:
             raise  # the disk that the copy goes to
         raise PlatformError(_unreachable(shown, error)) from None
     except (UserError, PlatformError):
@@ -185,11 +250,10 @@ def _unreachable(shown: str, error: BaseException) -> str:
     return f"'{shown}' could not be read ({cause}); check the address, the network and the credentials"
 
 
-def _format_of(name: str, outer: str) -> str:
-    """The format by the ending of a file's name, or else by that of the archive that holds it."""
-    for candidate in (name, outer):
-        path = PurePosixPath(urlsplit(candidate).path if scheme(candidate) else candidate)
-        suffixes = [suffix.lower() for suffix in path.suffixes]
+def _format_of(name: str, *keys: str) -> str:
+    """The format by the ending of a file's path, or else by that of the archive that holds it."""
+    for key in keys:
+        suffixes = [suffix.lower() for suffix in PurePosixPath(key).suffixes]
         while suffixes and suffixes[-1] in COMPRESSIONS:
             suffixes.pop()
         if suffixes and suffixes[-1] in FORMATS:

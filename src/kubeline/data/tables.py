@@ -5,14 +5,18 @@ import codecs
 import csv
 import io
 import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
+from kubeline.data import timespan
 from kubeline.data.engine import BUFFER_BYTES, fetch, first_line, identifier, literal
-from kubeline.data.inference import MIXED, UNKNOWN, Table
+from kubeline.data.reading import MIXED, UNKNOWN, Table
 from kubeline.data.sources import SourceFile
 from kubeline.errors import UserError, listed
 
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _HEADER_BYTES = 1 << 20
+_HEADER_MOST = 32 << 20  # of a first line that does not end
 _DELIMITERS = ",;\t|"
 
 
@@ -32,7 +37,29 @@ def open_file(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     if not file.path.stat().st_size:
         raise UserError(f"'{file.name}' is empty; expected a table with at least one row")
     reader = {"csv": _csv, "tsv": _csv, "json": _json, "parquet": _parquet, "feather": _feather}[file.format]
-    return reader(connection, file)
+    table = reader(connection, file)
+    index = [name for name in table.raw if name in table.index or _INDEX.fullmatch(name)]
+    return _with_partitions(replace(table, index=index), file)
+
+
+# What pandas calls an index without a name, in Parquet and after a CSV file without index=False.
+_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(?:\.\d+)?")
+
+
+def _with_partitions(table: Table, file: SourceFile) -> Table:
+    """The table with the columns that the names of its folders hold; a column of the file itself comes first."""
+    known = {name.casefold() for name in table.raw}
+    known |= {"date"} if timespan.COLUMN in table.raw else set()  # a log's folders say no more than its times
+    added = {name: value for name, value in file.partitions if name.casefold() not in known}
+    if not added:
+        return table
+    check_names([*table.raw, *added], file.name)
+    values = ", ".join(
+        f"{'CAST(NULL AS VARCHAR)' if value is None else literal(value)} AS {identifier(name)}"
+        for name, value in added.items()
+    )
+    relation = f"(SELECT *, {values} FROM {table.relation})"
+    return replace(table, relation=relation, raw={**table.raw, **dict.fromkeys(added, UNKNOWN)})
 
 
 def check_names(names: list[str], table: str) -> list[str]:
@@ -58,59 +85,94 @@ def check_names(names: list[str], table: str) -> list[str]:
 
 
 def agree(tables: list[Table]) -> list[str]:
-    """The columns that all tables have, in the order of the first.
+    """The columns that all tables have, in the order of the first; an index of pandas may be in some of them only.
 
     Raises:
         UserError: when a table has other columns than the first; it names the table and the columns.
     """
     first = tables[0]
+    index = {name for table in tables for name in table.index}
     for table in tables[1:]:
-        missing = [name for name in first.raw if name not in table.raw]
-        extra = [name for name in table.raw if name not in first.raw]
+        missing = [name for name in first.raw if name not in table.raw and name not in index]
+        extra = [name for name in table.raw if name not in first.raw and name not in index]
         if missing or extra:
             parts = [f"lacks {listed(missing)}"] * bool(missing) + [f"has {listed(extra)} as well"] * bool(extra)
             raise UserError(
                 f"'{table.name}' {' and '.join(parts)}, compared with '{first.name}'; all files of one source need the "
                 "same columns"
             )
-    return list(first.raw)
+    return [name for name in first.raw if all(name in table.raw for table in tables)]
+
+
+def index_columns(tables: list[Table], names: Sequence[str]) -> tuple[list[str], str]:
+    """Those of `names` that pandas wrote as the index of the rows, and the warning that they are left out."""
+    found = [name for name in names if any(name in table.index for table in tables)]
+    if not found:
+        return [], ""
+    words = f"columns {listed(map(repr, found))} are" if len(found) > 1 else f"column '{found[0]}' is"
+    return found, (
+        f"{words} the index that pandas gave the rows, which says where a row stood and not what it is, and left out; "
+        "to take an index that means something, name all columns that are wanted in columns"
+    )
 
 
 def _csv(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
-    delimiter, names = _header(file)
+    delimiter, line_end, names = _header(file)
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in check_names(names, file.name))
     # Nothing is sniffed from a sample, nothing is skipped and nothing is padded: a row that does not fit is an error.
     relation = (
         f"read_csv({literal(str(file.path))}, columns = {{{columns}}}, auto_detect = false, header = true, skip = 0, "
-        f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', comment = '', strict_mode = true, "
+        f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', comment = '', strict_mode = true, {line_end}"
         f"null_padding = false, ignore_errors = false, compression = 'none', buffer_size = {BUFFER_BYTES})"
     )
     return Table(file.name, relation, dict.fromkeys(names, UNKNOWN))
 
 
-def _header(file: SourceFile) -> tuple[str, list[str]]:
-    """Delimiter and column names: the delimiter is a tab for TSV, else the one that parts the first line the most."""
-    with file.path.open("rb") as stream:
-        head = stream.read(_HEADER_BYTES)
+def _header(file: SourceFile) -> tuple[str, str, list[str]]:
+    """Delimiter, the option for the line end, and column names.
+
+    The delimiter is a tab for TSV, else the one that parts the first line the most.
+    """
+    line, end = _first_line(file)
+    outside = re.sub(r'"[^"]*"', "", line)
+    delimiter = "\t" if file.format == "tsv" else max(_DELIMITERS, key=outside.count)
     try:
-        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
-    except UnicodeDecodeError as error:
-        line = head.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"line {line:,} of '{file.name}' is not UTF-8 text (byte {head[error.start]:#04x}); "
-            "convert the file to UTF-8"
-        ) from error
-    if "\0" in text:
-        raise UserError(f"'{file.name}' holds binary data, not text; expected a {file.format.upper()} file in UTF-8")
-    candidates = "\t" if file.format == "tsv" else _DELIMITERS
-    try:
-        rows = {delimiter: next(csv.reader(io.StringIO(text), delimiter=delimiter), []) for delimiter in candidates}
+        names = next(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         raise UserError(f"the first line of '{file.name}' is not a header ({error}); expected column names") from error
-    delimiter = max(candidates, key=lambda candidate: len(rows[candidate]))
-    if not rows[delimiter]:
+    if not names:
         raise UserError(f"the first line of '{file.name}' is blank; expected column names")
-    return delimiter, rows[delimiter]
+    return delimiter, "new_line = '\\r', " if end == "\r" else "", names
+
+
+# Up to its end, a line feed, a carriage return or both; quotes may hold any of them.
+_LINE = re.compile(r'((?:[^"\r\n]|"[^"]*")*)(\r\n|\r(?!$)|\n)')
+
+
+def _first_line(file: SourceFile) -> tuple[str, str]:
+    """The first line of a text file, and what ends it."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    text, read = "", 0
+    with file.path.open("rb") as stream:
+        while True:
+            head = stream.read(_HEADER_BYTES)
+            try:
+                text += decoder.decode(head, final=not head)
+            except UnicodeDecodeError as error:
+                line = text.count("\n") + error.object.count(b"\n", 0, error.start) + 1
+                raise UserError(
+                    f"line {line:,} of '{file.name}' is not UTF-8 text (byte {error.object[error.start]:#04x}); "
+                    "convert the file to UTF-8"
+                ) from error
+            if "\0" in text:
+                raise UserError(
+                    f"'{file.name}' holds binary data, not text; expected a {file.format.upper()} file in UTF-8"
+                )
+            if found := _LINE.match(text if head else text + "\n"):
+                return found.group(1), found.group(2)
+            read += len(head)
+            if not head or read > _HEADER_MOST:
+                return text, ""
 
 
 def _json(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
@@ -132,10 +194,12 @@ def _json(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     check_names(list(inferred), file.name)
     # DuckDB takes more notations for dates than the ISO one, and guesses which number is the month.
     dates = {name for name, kind in inferred.items() if kind.startswith(("DATE", "TIMESTAMP"))}
-    kinds = {name: "VARCHAR" if name in dates else kind for name, kind in inferred.items()}
+    # Numbers of more than 64 bits would become doubles: they are read with all their digits, and looked at.
+    numbers = {name for name, kind in inferred.items() if kind in ("DOUBLE", "UBIGINT", "HUGEINT", "UHUGEINT")}
+    kinds = {name: "VARCHAR" if name in dates | numbers else kind for name, kind in inferred.items()}
     columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in kinds.items())
     relation = f"read_json({path}, columns = {{{columns}}}, {options})"
-    special = dict.fromkeys(dates, UNKNOWN) | {name: MIXED for name, kind in kinds.items() if kind == "JSON"}
+    special = dict.fromkeys(dates | numbers, UNKNOWN) | {name: MIXED for name, kind in kinds.items() if kind == "JSON"}
     return Table(file.name, relation, kinds | special)
 
 
@@ -157,7 +221,7 @@ def _parquet(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
         raise UserError(f"'{file.name}' is not a whole Parquet file; copy or write it again") from error
     check_names(schema.names, file.name)
     relation = f"read_parquet({literal(str(file.path))}, hive_partitioning = false)"
-    return described(connection, file.name, relation)
+    return replace(described(connection, file.name, relation), index=_pandas_index(schema))
 
 
 def _feather(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
@@ -168,7 +232,16 @@ def _feather(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     check_names(dataset.schema.names, file.name)
     view = f"feather {file.path.name}"
     connection.register(view, dataset)
-    return described(connection, file.name, identifier(view))
+    return replace(described(connection, file.name, identifier(view)), index=_pandas_index(dataset.schema))
+
+
+def _pandas_index(schema: pa.Schema) -> list[str]:
+    """The columns that pandas wrote as the index of its rows, by the metadata that it leaves."""
+    try:
+        index = json.loads((schema.metadata or {})[b"pandas"])["index_columns"]
+        return [name for name in index if isinstance(name, str)]  # a range is no column
+    except (KeyError, TypeError, ValueError):
+        return []
 
 
 def described(connection: "DuckDBPyConnection", name: str, relation: str) -> Table:

@@ -74,6 +74,7 @@ def _judge(window: Window, reference: Reference, rule: Rule, exclude: list[str],
         performance_note=window.performance_note,
         excluded=exclude,
         not_in_reference=window.not_in_reference,
+        read_as=window.read_as,
         evidently_note=note,
     )
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from kubeline.artifacts import Artifact
-from kubeline.data.dataset import iter_batches, open_dataset
+from kubeline.data.dataset import iter_batches, open_dataset, to_frame
 from kubeline.drift.profile import (
     MAX_CATEGORIES,
     CategoryProfile,
@@ -125,7 +125,7 @@ def _count(path: str | Path, kinds: dict[str, Kind], sample: pd.DataFrame) -> Pr
     rows = 0
     for batch in iter_batches(path, list(kinds)):
         rows += batch.num_rows
-        frame = batch.to_pandas()
+        frame = to_frame(batch)
         for name, tally in columns.items():
             tally.add(frame[name])
     return Profile(rows=rows, columns={name: tally.profile() for name, tally in columns.items()})

@@ -133,4 +133,5 @@ class DriftResult(_Model):
     performance_note: str
     excluded: list[str]
     not_in_reference: list[str]
+    read_as: list[str] = []
     evidently_note: str

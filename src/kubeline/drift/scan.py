@@ -1,23 +1,27 @@
 """One pass over the rows of a window: counts of every column and prediction, a sample of rows, and performance."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
-from kubeline.data.dataset import iter_batches, open_dataset
+from kubeline.data.dataset import iter_batches, open_dataset, to_frame
 from kubeline.drift import evidently_page
 from kubeline.drift.compare import Counter
 from kubeline.drift.logged import LOG_COLUMNS, LoggedAnswers
 from kubeline.drift.performance import LabelledRows
 from kubeline.drift.reference import Reference
 from kubeline.drift.result import Performance
+from kubeline.drift.values import as_reference, is_other
 from kubeline.drift.window import RowSample, counter
 from kubeline.errors import UserError, listed
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions
-from kubeline.model_package.signature import Signature
+from kubeline.model_package.signature import Kind, Signature
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Window:
         performance: The model on the labelled rows; None when it is not known.
         performance_note: Why not.
         not_in_reference: Columns of the window that the reference does not have.
+        read_as: Columns that the window has in another type than the reference, and how they are read.
     """
 
     rows: int
@@ -41,6 +46,7 @@ class Window:
     performance: Performance | None
     performance_note: str
     not_in_reference: list[str]
+    read_as: list[str]
 
 
 def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
@@ -49,14 +55,22 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
     Raises:
         UserError: when a column that is compared, or that the model needs, is missing or of another type.
     """
-    present = open_dataset(path).schema.names
+    schema = open_dataset(path).schema
+    present = schema.names
     needed = _needed(present, reference, exclude)
     columns = {name: counter(each) for name, each in reference.profile.columns.items() if name not in exclude}
     answers = _Answers(reference.package, reference, needed) if reference.package else None
     sample = RowSample(evidently_page.ROWS)
     logged = LoggedAnswers.found(present, reference.package) if reference.package else None
+    kinds = _kinds(reference)
+    read_as = [
+        f"{name}: {schema.field(name).type} as {kinds[name]}" for name in needed if is_other(schema, name, kinds)
+    ]
+    for told in read_as:
+        log.warning("the window's column is read as the reference has it: %s", told)
     for batch in iter_batches(path, [*needed, *(logged.columns if logged else ())]):
-        frame = batch.to_pandas()
+        batch = as_reference(batch, kinds)  # noqa: PLW2901
+        frame = to_frame(batch)
         for name, each in columns.items():
             each.add(frame[name])
         sample.add(batch if answers is None else answers.add(batch.select(needed), frame, logged))
@@ -70,7 +84,15 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
         performance=performance,
         performance_note=note,
         not_in_reference=[name for name in present if name not in known and not name.startswith(LOG_COLUMNS)],
+        read_as=read_as,
     )
+
+
+def _kinds(reference: Reference) -> dict[str, Kind]:
+    """The kinds of the columns that are compared, and of the features of the model."""
+    features = reference.package.signature.features if reference.package else []
+    compared = {name: each.kind for name, each in reference.profile.columns.items()}
+    return compared | {each.name: each.kind for each in features}
 
 
 class _Answers:

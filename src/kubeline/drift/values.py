@@ -1,16 +1,54 @@
 """Cells as drift statistics see them: numbers as float64, categories as text, missing as missing."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from kubeline.errors import UserError
 from kubeline.model_package.encoding import encode_column
 from kubeline.model_package.signature import Kind
+from kubeline.schema.types import Type, read_column, type_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+_AS: dict[Kind, Type] = {"category": "string", "number": "number", "boolean": "boolean", "datetime": "datetime"}
+_WORDS: dict[Kind, str] = {"category": "text", "number": "a number", "boolean": "true or false", "datetime": "a time"}
+
+
+def is_other(schema: pa.Schema, name: str, kinds: Mapping[str, Kind]) -> bool:
+    """Whether a column of the window has to be read as another type to be of its kind in the reference."""
+    found, kind = type_of(schema.field(name).type), kinds.get(name)
+    return kind is not None and (found == "string") != (kind == "category") and found in ("string", "integer", "number")
+
+
+def as_reference(batch: pa.RecordBatch, kinds: Mapping[str, Kind]) -> pa.RecordBatch:
+    """A chunk of a window with its columns in the kinds that they have in the reference.
+
+    The values of one window may not tell its types: postal codes of digits alone are read as numbers. Whole numbers are
+    read as text, and text as numbers, true or false, or times, where that changes no value.
+
+    Raises:
+        UserError: names a value for which it would.
+    """
+    for place, name in enumerate(batch.schema.names):
+        if not is_other(batch.schema, name, kinds):
+            continue
+        column, kind = batch.column(place), kinds[name]
+        values, unread = read_column(column, _AS[kind])
+        if unread.any():
+            value = column[int(unread.argmax())].as_py()
+            raise UserError(
+                f"column '{name}' holds {value!r}, but the reference has {_WORDS[kind]} there; mend it, or load the "
+                f'window with types_from the model, or types={{"{name}": …}}'
+            )
+        batch = batch.set_column(place, name, values)
+    return batch
 
 
 def numbers(column: pd.Series, kind: Kind) -> Array:

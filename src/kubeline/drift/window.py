@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from kubeline.data.dataset import to_frame
 from kubeline.drift.profile import MAX_CATEGORIES, CategoryProfile, ColumnProfile, NumberProfile, bin_counts
 from kubeline.drift.statistics import CategoryCounts
 from kubeline.drift.values import Array, numbers, texts
@@ -114,7 +115,7 @@ class RowSample:
 
     def frame(self) -> pd.DataFrame | None:
         """The sample in the order of the rows, or None when no chunk was offered."""
-        return None if self._kept is None else self._kept.to_pandas()
+        return None if self._kept is None else to_frame(self._kept)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -18,7 +18,15 @@ from kubeline.schema.labels import check_labels
 from kubeline.schema.leaks import SAMPLE_ROWS, leak_scores
 from kubeline.schema.profile import TableProfile, TableQueries, open_queries, profile_table
 from kubeline.schema.rules import parse_rules
-from kubeline.schema.table import MOSTLY_NUMBERS, table_problems, table_warnings, text_numbers, unchecked_rules
+from kubeline.schema.table import (
+    MOSTLY_NUMBERS,
+    identifier,
+    table_problems,
+    table_warnings,
+    text_numbers,
+    text_styles,
+    unchecked_rules,
+)
 from kubeline.schema.types import is_readable, read_column, series_of
 
 
@@ -94,6 +102,7 @@ def examine(
         result.warnings += table_warnings(schema, profile) + unchecked_rules(checker.unchecked)
         if given is None:
             _look_into_text(result, queries)
+        _look_for_identifiers(result)
     result.row_problems = tally.findings(checker.checks)
     if schema.target is not None and schema.target.column in profile.columns:
         _judge_target(result, schema.target, limits or Limits())
@@ -144,6 +153,7 @@ def _look_into_text(result: Examination, queries: TableQueries) -> None:
             continue
         words = result.sample[name].dropna()
         if len(words) and pd.to_numeric(words, errors="coerce").notna().mean() < MOSTLY_NUMBERS / 2:
+            result.warnings += text_styles(name, words.astype(str).tolist())
             continue
         number = f"TRY_CAST(trim({queries.column(index)}) AS DOUBLE)"
         numeric = int(queries.rows(f"count({number})")[0][0])
@@ -154,6 +164,16 @@ def _look_into_text(result: Examination, queries: TableQueries) -> None:
         problems, warnings = text_numbers(column, numeric, others)
         result.problems += problems
         result.warnings += warnings
+
+
+def _look_for_identifiers(result: Examination) -> None:
+    """Find the identifiers that missing values have turned into floats."""
+    target = result.schema.target.column if result.schema.target else ""
+    for name, column in result.profile.columns.items():
+        if column.type == "number" and name != target:
+            values = result.sample[name].dropna()
+            if pd.api.types.is_numeric_dtype(values) and len(values) and (values == np.floor(values)).all():
+                result.warnings += identifier(column)
 
 
 def _judge_target(result: Examination, target: Target, limits: Limits) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
+from kubeline.data.engine import BLIND_OPTIMIZER
 from kubeline.schema.types import Type, type_of
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def open_queries(dataset: pads.Dataset) -> Iterator[TableQueries]:
         tempfile.TemporaryDirectory(prefix="kubeline-") as folder,
         duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": folder}) as connection,
     ):
+        connection.execute(f"SET disabled_optimizers = '{BLIND_OPTIMIZER}'")
         yield TableQueries(connection, dataset)
 
 

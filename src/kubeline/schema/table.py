@@ -1,18 +1,21 @@
 """Checks of the table as a whole: its columns, types, missing shares, and what differs from what was seen before."""
 
+import re
 from collections.abc import Iterator, Sequence
 
+from kubeline.data.notation import COMMA, POINT, TIMES
 from kubeline.errors import listed
-from kubeline.schema.document import Column, TableSchema
+from kubeline.schema.document import Column, Observed, TableSchema
 from kubeline.schema.findings import Finding
 from kubeline.schema.infer import observe
-from kubeline.schema.profile import ColumnProfile, TableProfile
+from kubeline.schema.profile import EXACT_ROWS, ColumnProfile, TableProfile
 from kubeline.schema.rules import Rule
 from kubeline.schema.types import is_readable, target_type
 
 MANY_CATEGORIES = 1_000
 MISSING_GROWTH = 0.05  # a missing share that grew by more than this since the schema was made gets a warning
 MOSTLY_NUMBERS = 0.8
+LEAST_ROWS = 50  # with fewer, whole numbers may well differ by chance
 
 _STORED = {
     "integer": "whole numbers",
@@ -60,8 +63,9 @@ def table_warnings(schema: TableSchema, profile: TableProfile) -> list[Finding]:
     if profile.copies:
         message = f"{profile.copies:,} of {profile.rows:,} rows equal an earlier row in every column"
         found.append(Finding("copies", "", message, profile.copies))
+    target = schema.target.column if schema.target else ""
     for name, column in profile.columns.items():
-        found += _oddities(column)
+        found += _oddities(column, is_target=name == target)
         expected = schema.columns.get(name)
         if expected is not None:
             found += _differences(expected, column)
@@ -114,8 +118,43 @@ def _column_problems(expected: Column, found: ColumnProfile) -> Iterator[Finding
         yield Finding("missing share", name, message)
 
 
-def _oddities(column: ColumnProfile) -> Iterator[Finding]:
+def text_styles(name: str, words: Sequence[str]) -> list[Finding]:
+    """Warnings about a text column whose values look like numbers or times that people write; `words` are some."""
+    for what, patterns in _WRITTEN.items():
+        written = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
+        if len(words) and sum(bool(written.fullmatch(word.strip())) for word in words) >= MOSTLY_NUMBERS * len(words):
+            message = f"column '{name}' is text, and its values look like {what}, such as {words[0]!r}"
+            advice = "read it as such when loading (types, decimal, thousands): as categories they say little"
+            return [Finding(f"text of {what}", name, message, None, (words[0],), advice)]
+    return []
+
+
+_WRITTEN = {
+    "numbers": (COMMA.pattern, POINT.pattern),
+    "times": (
+        *(times.pattern for times in TIMES),
+        r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d([.,]\d+)?)?)?(Z|[+-]\d\d:?\d\d)?",
+    ),
+}
+
+
+def identifier(column: ColumnProfile) -> list[Finding]:
+    """The warning that a column of whole numbers has another one in every row, as an identifier has."""
     present = column.rows - column.missing
+    every = present if column.rows <= EXACT_ROWS else 0.98 * present  # an estimate
+    if present < LEAST_ROWS or (column.distinct or 0) < every:
+        return []
+    message = (
+        f"column '{column.name}' has a different whole number in each of its {present:,} rows: an identifier, which "
+        "tells a model which row it sees rather than what it is"
+    )
+    return [Finding("identifier", column.name, message, advice="leave it out (exclude), unless it measures something")]
+
+
+def _oddities(column: ColumnProfile, is_target: bool) -> Iterator[Finding]:
+    present = column.rows - column.missing
+    if column.type == "integer" and not is_target:
+        yield from identifier(column)
     if column.distinct == 1 and present > 1 and column.missing == 0:
         value = next(iter(column.counts or {"": 0}))
         yield Finding("constant", column.name, f"column '{column.name}' is constant ({value!r}) and says nothing")
@@ -134,18 +173,26 @@ def _differences(expected: Column, found: ColumnProfile) -> Iterator[Finding]:
     if found.missing_share > before.missing + MISSING_GROWTH:
         message = f"column '{name}' is missing in {found.missing_share:.1%} of the rows, {before.missing:.1%} before"
         yield Finding("missing share", name, message)
-    if found.type != expected.type or expected.categories is not None:
+    as_text = expected.type == "string" and found.type == "integer"
+    if (found.type != expected.type and not as_text) or expected.categories is not None:
         return
-    if before.categories is not None:
-        new = [value for value in found.counts or () if value not in before.categories]
-        if found.type != "integer" and (new or found.counts is None):
-            words = listed(map(repr, new)) if new else f"{found.distinct:,} different values"
-            yield Finding("new categories", name, f"column '{name}' has values that were not there before: {words}")
+    yield from _new_categories(before, found, as_text)
     for limit, old, new_value in (("min", before.min, now.min), ("max", before.max, now.max)):
-        if getattr(expected, limit) is None and old is not None and new_value is not None:
+        if getattr(expected, limit) is None and old is not None and new_value is not None and not as_text:
             if found.type == "datetime" and limit == "max":
                 continue  # time moves on
             beyond = new_value < old if limit == "min" else new_value > old  # type: ignore[operator]
             if beyond:
                 end = "goes down" if limit == "min" else "goes up"
                 yield Finding("range", name, f"column '{name}' {end} to {new_value}, {old} before")
+
+
+def _new_categories(before: Observed, found: ColumnProfile, as_text: bool) -> Iterator[Finding]:
+    if before.categories is None or (found.type == "integer" and not as_text):
+        return
+    values = [str(value) if as_text else value for value in found.counts or ()]
+    new = [value for value in values if value not in before.categories]
+    if new or found.counts is None:
+        words = listed(map(repr, new)) if new else f"{found.distinct:,} different values"
+        message = f"column '{found.name}' has values that were not there before: {words}"
+        yield Finding("new categories", found.name, message)

@@ -22,8 +22,8 @@ _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 
 # Stored type -> types it can be read as, value by value; each value that cannot is a bad row.
 _READABLE: dict[Type, set[Type]] = {
-    "integer": {"integer", "number", "boolean"},
-    "number": {"number", "integer", "boolean"},
+    "integer": {"integer", "number", "boolean", "string"},
+    "number": {"number", "integer", "boolean", "string"},
     "boolean": {"boolean"},
     "string": {"string", "integer", "number", "boolean", "datetime"},
     "datetime": {"datetime"},
@@ -56,6 +56,8 @@ def target_type(stored: pa.DataType, wanted: Type) -> pa.DataType:
         return changed.get(wanted, stored)
     if wanted == "boolean" and found in ("integer", "number"):
         return pa.bool_()
+    if wanted == "string" and found in ("integer", "number"):
+        return pa.string()
     return stored
 
 
@@ -63,7 +65,8 @@ def read_column(column: pa.Array, wanted: Type) -> tuple[pa.Array, Mask]:
     """Read a column as a type: the values, and a mask of those that cannot be read (they become missing).
 
     Missing is one thing afterwards: the NaN of a float column is null. Text is read as numbers, as ``true`` and
-    ``false`` (or 1 and 0), and as ISO 8601 times (UTC without a zone). A float read as integer must be whole.
+    ``false`` (or 1 and 0), and as ISO 8601 times (UTC without a zone). A float read as integer must be whole. Whole
+    numbers are read as text by their digits: a window of postal codes may have none that tells it is text.
     """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
@@ -79,14 +82,29 @@ def read_column(column: pa.Array, wanted: Type) -> tuple[pa.Array, Mask]:
     return values, np.asarray(pc.and_(column.is_valid(), values.is_null()).to_numpy(zero_copy_only=False))
 
 
+def _booleans(column: pa.Array, found: Type) -> pa.Array:
+    if found != "string":
+        numbers = column.cast(pa.float64(), safe=False)
+        whole = pc.or_(pc.equal(numbers, 0), pc.equal(numbers, 1))
+        return pc.if_else(whole, pc.equal(numbers, 1), pa.scalar(None, pa.bool_()))
+    words = pc.utf8_lower(pc.utf8_trim_whitespace(column)).to_pylist()
+    return pa.array([_TRUTH.get(word) for word in words], pa.bool_())
+
+
+def _digits(column: pa.Array) -> pa.Array:
+    """Whole numbers as text; a number with a fraction, or that a double may have rounded, is missing."""
+    if pa.types.is_integer(column.type):
+        return column.cast(pa.string())
+    numbers = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    whole = np.isfinite(numbers) & (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**53)
+    return pa.array(np.where(whole, numbers, 0).astype(np.int64), mask=~whole).cast(pa.string())
+
+
 def _convert(column: pa.Array, found: Type, wanted: Type) -> pa.Array:
+    if wanted == "string":
+        return _digits(column)
     if wanted == "boolean":
-        if found != "string":
-            numbers = column.cast(pa.float64(), safe=False)
-            whole = pc.or_(pc.equal(numbers, 0), pc.equal(numbers, 1))
-            return pc.if_else(whole, pc.equal(numbers, 1), pa.scalar(None, pa.bool_()))
-        words = pc.utf8_lower(pc.utf8_trim_whitespace(column)).to_pylist()
-        return pa.array([_TRUTH.get(word) for word in words], pa.bool_())
+        return _booleans(column, found)
     words = column.to_pandas()
     if wanted == "datetime":
         times = pd.to_datetime(words, format="ISO8601", utc=True, errors="coerce").dt.tz_localize(None)
@@ -102,11 +120,16 @@ def _convert(column: pa.Array, found: Type, wanted: Type) -> pa.Array:
 def _whole(column: pa.Array, numbers: pd.Series) -> pa.Array:
     """Text as 64-bit integers; digits alone are read exactly, since a float holds only 53 bits."""
     values = numbers.to_numpy()
-    whole = np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**63)
-    digits = pc.fill_null(pc.match_substring_regex(column, r"^\s*[+-]?[0-9]{1,18}\s*$"), False)
-    exact = pc.if_else(digits, pc.utf8_ltrim(pc.utf8_trim_whitespace(column), "+"), None).cast(pa.int64())
+    whole = np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53)
+    digits = pc.fill_null(pc.match_substring_regex(column, r"^\s*[+-]?[0-9]+([.]0*)?\s*$"), False)
+    exact = [_int64(word) for word in pc.if_else(digits, column, None).to_pylist()]
     rounded = pa.array(np.where(whole, values, 0).astype(np.int64), mask=~whole)
-    return pc.coalesce(exact, rounded)
+    return pc.coalesce(pa.array(exact, pa.int64()), rounded)
+
+
+def _int64(word: str | None) -> int | None:
+    number = int(word.strip().partition(".")[0]) if word else None
+    return number if number is not None and -(2**63) <= number < 2**63 else None
 
 
 def series_of(column: pa.Array) -> pd.Series:
@@ -119,5 +142,6 @@ def series_of(column: pa.Array) -> pd.Series:
     elif pa.types.is_timestamp(kind) and kind.tz is not None:
         column = column.cast(pa.timestamp(kind.unit))
     if pa.types.is_integer(column.type) and column.null_count:
-        return column.to_pandas(types_mapper={column.type: pd.Int64Dtype()}.get)
+        nullable = pd.UInt64Dtype() if pa.types.is_unsigned_integer(column.type) else pd.Int64Dtype()
+        return column.to_pandas(types_mapper={column.type: nullable}.get)
     return column.to_pandas()

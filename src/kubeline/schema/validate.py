@@ -58,6 +58,7 @@ def run(
     limits = Limits(min_class_share=min_class_share, leak_threshold=leak_threshold)
     found = examine(dataset.path, given, target, rules, int(min_rows), strict, limits)
     found.problems += _row_counts(found, mode, max_quarantine)
+    found.warnings += _of_load(dataset)
     everything = [*found.problems, *found.row_problems]
     blocking = found.problems if mode == "quarantine" else everything
     for finding in everything:
@@ -73,6 +74,11 @@ def run(
     if failed:
         raise UserError(_sentence(blocking, mode, by_row=not found.problems))
     return Outcome(passed=not blocking, problems=len(everything))
+
+
+def _of_load(dataset: Artifact) -> list[Finding]:
+    """What `load` warned of; it is in the dataset's metadata."""
+    return [Finding("load", "", str(warning)) for warning in dataset.metadata.get("warnings", [])]
 
 
 def _check_arguments(

@@ -1,0 +1,138 @@
+"""Text columns that hold numbers or times as people write them: read where only one way of reading fits all values."""
+# ruff: noqa: S608 - names and paths in queries are quoted, filters are checked
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kubeline.data import text
+from kubeline.data.engine import fetch, identifier, literal
+from kubeline.data.notation import COMMA, POINT, TIMES, Notation, unit
+from kubeline.data.reading import Reading, Table
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_SAMPLE = 1_000  # values that are looked at before all are
+_MOST = 0.8  # from this share on, a column looks like numbers or times
+
+
+@dataclass(frozen=True)
+class Style:
+    """The one reading of a column, or None where there are several or not all values fit; and what to say of it."""
+
+    reading: Reading | None
+    warning: str
+
+
+def sample(connection: "DuckDBPyConnection", table: Table, columns: list[str]) -> dict[str, list[str]]:
+    """Values of the first rows, by column, without the missing ones."""
+    if not columns:
+        return {}
+    values = ", ".join(f"trim({identifier(name)})" for name in columns)
+    rows = fetch(connection, f"SELECT {values} FROM {table.relation} LIMIT {_SAMPLE}")
+    absent = {None, *text.MISSING}
+    return {
+        name: [v for v in each if v not in absent] for name, each in zip(columns, zip(*rows, strict=True), strict=True)
+    }
+
+
+def find_style(
+    connection: "DuckDBPyConnection", tables: Sequence[Table], name: str, seen: list[str], present: int
+) -> Style | None:
+    """How a text column may be read as numbers or times; None when it does not look like any.
+
+    Args:
+        connection: the engine.
+        tables: that hold the column.
+        name: of the column.
+        seen: some of its values; when most of them look like numbers or times, all are tried.
+        present: how many values it has that are not missing.
+    """
+    values = f"trim({identifier(name)})"
+    where = f"{identifier(name)} IS NOT NULL AND {values} NOT IN ({text.missing_words()})"
+    rows = [f"SELECT {values} AS v FROM {table.relation} WHERE {where}" for table in tables]
+    every = "(" + " UNION ALL ".join(rows) + ")"
+    if _most(seen, [COMMA.pattern, POINT.pattern]) and (style := _numbers(connection, every, name, present)):
+        return style
+    if _most(seen, [times.pattern for times in TIMES]):
+        return _times(connection, every, name, present)
+    return None
+
+
+def unlike_units(name: str, units: set[str]) -> str:
+    """The warning that numbers are kept as text because of what they bear."""
+    borne = ", ".join(sorted(repr(each) if each else "none" for each in units))
+    return f"column '{name}' looks like numbers and is kept as text: its values bear different units ({borne})"
+
+
+def _most(sample: Sequence[str], patterns: Sequence[str]) -> bool:
+    whole = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
+    return sum(bool(whole.fullmatch(value)) for value in sample) >= _MOST * len(sample)
+
+
+def _numbers(connection: "DuckDBPyConnection", every: str, name: str, present: int) -> Style | None:
+    fits = {notation: notation.fits("v") for notation in (COMMA, POINT)}
+    as_comma, as_point = (f"CASE WHEN {fits[each]} THEN try_cast({each.plain('v')} AS DOUBLE) END" for each in fits)
+    whole = [f"regexp_full_match({each.plain('v')}, '-?[0-9]{{1,18}}')" for each in fits]
+    query = (
+        f"SELECT count(*) FILTER (WHERE {fits[COMMA]}), count(*) FILTER (WHERE {fits[POINT]}), "
+        f"count(*) FILTER (WHERE {fits[COMMA]} OR {fits[POINT]}), "
+        f"count(*) FILTER (WHERE {as_comma} IS DISTINCT FROM {as_point}), list(DISTINCT {unit('v')})[:9], "
+        f"count(*) FILTER (WHERE NOT {whole[0]}), count(*) FILTER (WHERE NOT {whole[1]}), min(v) FROM {every}"
+    )
+    comma, point, either, different, units, *fractions, example = fetch(connection, query)[0]
+    if either < _MOST * present:
+        return None
+    told = f"column '{name}' looks like numbers ({example!r}) and is kept as text"
+    keep = f'types={{"{name}": "text"}}'
+    if len(units) > 1:
+        return Style(None, unlike_units(name, set(units)))
+    if comma == point == present and different:
+        return Style(
+            None, f"{told}: whether ',' parts thousands or a fraction is not clear; give load decimal or thousands"
+        )
+    if present not in (comma, point):
+        strays = present - max(comma, point)
+        return Style(
+            None, f"{told}: {strays:,} of its {present:,} values are not of one notation; mend them, or say {keep}"
+        )
+    notation: Notation = POINT if point == present else COMMA
+    is_whole = not fractions[notation == POINT] and not units[0]
+    of = {"%": " of per cent", "": ""}.get(units[0], f" of {units[0]}")
+    warning = (
+        f"column '{name}' is read as numbers{of} with '{notation.decimal}' before the fraction, such as {example!r}; "
+        f"give load decimal='{notation.decimal}' so that every later file is read alike, or keep it by {keep}"
+    )
+    return Style(Reading("BIGINT" if is_whole else "DOUBLE", notation), warning)
+
+
+def _times(connection: "DuckDBPyConnection", every: str, name: str, present: int) -> Style | None:
+    fits = [
+        f"CASE WHEN regexp_full_match(v, {literal(times.pattern)}) THEN {times.parsed('v', strict=False)} END"
+        for times in TIMES
+    ]
+    counts = ", ".join(f"count({each})" for each in fits)
+    either = " OR ".join(f"({each}) IS NOT NULL" for each in fits)
+    different = f"count(*) FILTER (WHERE ({fits[0]}) IS DISTINCT FROM ({fits[1]}))"
+    query = f"SELECT {counts}, count(*) FILTER (WHERE {either}), {different}, min(v) FROM {every}"
+    *found, some, differ, example = fetch(connection, query)[0]
+    if some < _MOST * present:
+        return None
+    told = f"column '{name}' looks like times ({example!r}) and is kept as text"
+    matching = [times for times, count in zip(TIMES, found, strict=True) if count == present]
+    hint = f'types={{"{name}": "%d/%m/%Y"}} or the format that it has'
+    if not matching:
+        most = present - max(found)
+        return Style(
+            None, f"{told}: {most:,} of its {present:,} values are not of one notation; mend them, or give {hint}"
+        )
+    if found[0] == found[1] == present and differ:
+        return Style(None, f"{told}: which number is the month is not clear; give {hint}")
+    warning = (
+        f"column '{name}' is read as times, {matching[0].name}, such as {example!r}; give the format in types, such as "
+        f'{{"{name}": {matching[0].formats[0]!r}}}, so that every later file is read alike, or keep it by '
+        f'types={{"{name}": "text"}}'
+    )
+    return Style(Reading(matching[0].kind, times=matching[0]), warning)

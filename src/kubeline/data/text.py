@@ -1,0 +1,123 @@
+"""What the values of a text column are: one class for each value, in SQL over all of them."""
+# ruff: noqa: S608 - names and paths in queries are quoted, filters are checked
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from kubeline.data.engine import fetch, identifier, literal
+from kubeline.data.notation import Notation, unit
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from kubeline.data.reading import Table
+
+# Written for a missing value in columns that are not text; in text, NA may well be Namibia.
+MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
+
+# Each class is told from those before it:
+# integer   fits a double without rounding       large     fits 64 bits, but not a double
+# wide      whole, but fits no 64 bits           code      digits with leading zeros, or more than any number has
+# whole     2.0                                  decimal   any other number that a double keeps
+# long      more digits than a double may keep   huge      a finite number that is infinite as a double
+# missing   see MISSING                          boolean   true or false
+# time      ISO 8601 to the microsecond          fine      the same to the nanosecond
+# zoned     the same with an offset from UTC     zonedfine
+# text      anything else
+EXACT = ("integer", "whole", "decimal")
+NUMBERS = (*EXACT, "large", "long")
+TIMES = ("time", "fine", "zoned", "zonedfine")
+
+_COLUMNS = 32  # that are counted in one query, each with a histogram of its own
+
+
+def missing_words() -> str:
+    """The words for a missing value as an SQL list."""
+    return ", ".join(literal(word) for word in MISSING)
+
+
+def class_of(value: str) -> str:
+    """SQL that names the class of one trimmed text value; NULL when it is NULL."""
+    date, clock, offset = r"\d{4}-\d\d-\d\d", r"[ T]\d\d:\d\d(:\d\d([.]\d{1,6}0*)?)?", r"(Z|[+-]\d\d(:?\d\d)?)"
+    fine = r"[ T]\d\d:\d\d:\d\d[.]\d{7,9}0*"
+    decimal = "-?((0|[1-9][0-9]*)([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?|-?(?i:inf|infinity)"
+    double = f"CAST({value} AS DOUBLE)"
+    # A double keeps 15 digits, and those that it is printed with; what is small enough becomes zero.
+    lost = (
+        f"(length({value}) > 16 AND CAST({double} AS VARCHAR) <> {value}) "
+        f"OR ({double} = 0 AND regexp_matches({value}, '^-?[0.]*[1-9]'))"
+    )
+    return f"""CASE
+        WHEN {value} IS NULL THEN NULL
+        WHEN regexp_full_match({value}, '-?(0|[1-9][0-9]*)') THEN CASE
+            WHEN length({value}) <= 15 THEN 'integer'
+            WHEN length({value}) > 308 THEN 'code'
+            WHEN try_cast({value} AS BIGINT) IS NULL THEN 'wide'
+            WHEN abs(CAST({value} AS HUGEINT)) > 9007199254740992 THEN 'large' ELSE 'integer' END
+        WHEN regexp_full_match({value}, '-?0[0-9]+') THEN 'code'
+        WHEN regexp_full_match({value}, '{decimal}') THEN CASE
+            WHEN isinf({double}) AND regexp_matches({value}, '[0-9]') THEN 'huge'
+            WHEN {lost} THEN 'long'
+            WHEN regexp_full_match({value}, '-?[0-9]+[.]0*') THEN 'whole' ELSE 'decimal' END
+        WHEN {value} IN ({missing_words()}) THEN 'missing'
+        WHEN lower({value}) IN ('true', 'false') THEN 'boolean'
+        WHEN regexp_full_match({value}, '{date}({clock})?') AND try_cast({value} AS TIMESTAMP) IS NOT NULL THEN 'time'
+        WHEN regexp_full_match({value}, '{date}{clock}{offset}') AND try_cast({value} AS TIMESTAMPTZ) IS NOT NULL
+            THEN 'zoned'
+        WHEN regexp_full_match({value}, '{date}{fine}') AND try_cast({value} AS TIMESTAMP_NS) IS NOT NULL THEN 'fine'
+        WHEN regexp_full_match({value}, '{date}{fine}{offset}') AND try_cast({value} AS TIMESTAMPTZ_NS) IS NOT NULL
+            THEN 'zonedfine'
+        ELSE 'text' END"""
+
+
+def trimmed(name: str, notation: Notation) -> str:
+    """SQL of a text column without blanks around it, its numbers in plain form."""
+    return notation.only(f"trim({identifier(name)})")
+
+
+def classify(
+    connection: "DuckDBPyConnection", table: "Table", columns: list[str], notation: Notation
+) -> dict[str, tuple[Counter[str], set[str]]]:
+    """How many values of each class the columns of one table hold, and the units that their numbers bear."""
+    found: dict[str, tuple[Counter[str], set[str]]] = {}
+    for start in range(0, len(columns), _COLUMNS):
+        part = columns[start : start + _COLUMNS]
+        values = ", ".join(f"{trimmed(name, notation)} AS c{number}" for number, name in enumerate(part))
+        classes = [class_of(f"c{number}") for number in range(len(part))]
+        if not notation.is_plain:
+            values += "".join(f", {_unit(name, notation)} AS u{number}" for number, name in enumerate(part))
+            classes = [f"({each}) || '|' || u{number}" for number, each in enumerate(classes)]
+        histograms = ", ".join(f"histogram({each})" for each in classes)
+        (row,) = fetch(connection, f"SELECT {histograms} FROM (SELECT {values} FROM {table.relation})")
+        found |= {name: _split(told or {}) for name, told in zip(part, row, strict=True)}
+    return found
+
+
+def _unit(name: str, notation: Notation) -> str:
+    value = f"trim({identifier(name)})"
+    return f"CASE WHEN {notation.fits(value)} THEN {unit(value)} ELSE '' END"
+
+
+def _split(told: dict[str, int]) -> tuple[Counter[str], set[str]]:
+    """Counts by class, and the units of the numbers, from the keys ``class`` or ``class|unit``."""
+    counts: Counter[str] = Counter()
+    units = set()
+    for key, count in told.items():
+        name, _, borne = key.partition("|")
+        counts[name] += count
+        if name in (*NUMBERS, "wide"):
+            units.add(borne)
+    return counts, units
+
+
+def stray(
+    connection: "DuckDBPyConnection", table: "Table", name: str, notation: Notation, good: tuple[str, ...]
+) -> str | None:
+    """A value of another class than the `good` ones, as it stands in the table."""
+    classes = ", ".join(map(literal, (*good, "missing")))
+    found = fetch(
+        connection,
+        f"SELECT v FROM (SELECT {identifier(name)} AS v, {trimmed(name, notation)} AS c0 FROM {table.relation}) "
+        f"WHERE {class_of('c0')} NOT IN ({classes}) LIMIT 1",
+    )
+    return str(found[0][0]) if found else None
