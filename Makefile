@@ -7,12 +7,13 @@ READY  := $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
-.PHONY: demo test lint compile proto bench bench-serving clean setup lock
+.PHONY: demo test images-test lint compile proto bench bench-serving clean setup lock
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     the main job, end to end, on real data, with no cluster (MODE=standard: KServe's other mode)"
 	@echo "make test     the test suite"
+	@echo "make images-test  the images, built and tried in a Docker engine (BASE=…: on another base)"
 	@echo "make lint     ruff, mypy, and generated files against their sources"
 	@echo "make compile  compile every component and pipeline"
 	@echo "make proto    generate the modules of the .proto files"
@@ -23,12 +24,9 @@ help:
 
 setup: $(READY)
 
-# --no-deps: the lock is complete, and without it pip would not accept extras of locked packages.
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml .ci/environment.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Kubeline needs Python 3.11 or newer; run make PYTHON=python3.x")'
-	$(PYTHON) -m venv --without-pip $(VENV)
-	$(PYTHON) -m pip --python $(BIN)/python install --quiet --no-deps --require-hashes -r requirements.lock
-	$(PYTHON) -m pip --python $(BIN)/python install --quiet --no-deps --no-build-isolation --editable .
+	$(PYTHON) .ci/environment.py $(VENV) requirements.lock .
 # LightGBM needs the system's OpenMP runtime; where there is none, the one that scikit-learn brings serves as well.
 	@$(BIN)/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || \
 	  { mkdir -p $(VENV)/openmp && ln -sf "$$(ls $(CURDIR)/$(VENV)/lib/python3*/site-packages/scikit_learn.libs/libgomp*)" $(VENV)/openmp/libgomp.so.1; }
@@ -39,6 +37,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+images-test: setup
+	@$(BIN)/python -m tests.images.docker_engine
 
 lint: setup
 	$(BIN)/ruff check .
@@ -59,9 +60,8 @@ bench: setup
 # Peers that do not go with the libraries of the main environment have one of their own.
 PEERS := .cache/bench-serving
 
-$(PEERS)/%/.ready: benchmarks/serving/peers-%.lock
-	$(PYTHON) -m venv --clear --without-pip $(@D)
-	$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --no-deps --require-hashes -r $<
+$(PEERS)/%/.ready: benchmarks/serving/peers-%.lock .ci/environment.py
+	$(PYTHON) .ci/environment.py $(@D) $<
 	@touch $@
 
 bench-serving: setup $(PEERS)/mlserver/.ready $(PEERS)/bentoml/.ready

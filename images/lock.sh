@@ -13,3 +13,4 @@ for name in steps deploy drift; do
 done
 compile images/serving.in --output-file images/serving.lock
 echo kfp | compile --no-deps - --output-file images/kfp.lock
+grep '^hatchling==' requirements.lock | cut -d ' ' -f 1 | compile - --output-file images/build.lock

@@ -1,37 +1,61 @@
-"""The process that runs one compiled pipeline: ``python -m kubeline.local.worker PIPELINE ARGUMENTS ROOT``.
+"""The process that runs one compiled pipeline: ``python -m kubeline.local.worker PIPELINE ARGUMENTS ROOT [IMAGES]``.
 
 It is a process of its own because the local runner writes its log to the standard output and patches `print`.
+IMAGES is a JSON file that says what each step runs in; without it all run in the environment of this process:
+
+- ``{"environments": {image: {variable: value}}}``: a process of this machine with the variables of its image, whose
+  ``PATH`` leads to the image's ``python3``
+- ``{"docker": {argument: value}}``: a container of its image, with these arguments of docker's ``containers.run``
 """
 
 import json
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import yaml
 from kfp import local
 from kfp.components import load_component_from_text
 
 
-def main(pipeline: str, arguments: str, root: str) -> None:
+def main(pipeline: str, arguments: str, root: str, images: str = "") -> None:
     """Run the compiled `pipeline` with the JSON file `arguments`; outputs go below `root`."""
     # The runner warns of every display name, cache switch and resource request: they are for clusters.
     warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*")
-    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root)
-    text = without_retries(Path(pipeline).read_text(encoding="utf-8"))
+    places = json.loads(Path(images).read_text(encoding="utf-8")) if images else {}
+    document = next(yaml.safe_load_all(Path(pipeline).read_text(encoding="utf-8")))
+    _without_retries(document)
+    runner = local.SubprocessRunner(use_venv=False)
+    if "docker" in places:
+        runner = local.DockerRunner(**places["docker"])
+    elif "environments" in places:
+        _set_variables(document, places["environments"])
+        sys.executable = "python3"  # which the runner writes into the command: that of the step's own PATH
+    local.init(runner, pipeline_root=root)
+    text = yaml.safe_dump(document, sort_keys=False)
     load_component_from_text(text)(**json.loads(Path(arguments).read_text(encoding="utf-8")))
 
 
-def without_retries(compiled: str) -> str:
-    """The pipeline's first document with no task retried.
+def _without_retries(document: dict[str, Any]) -> None:
+    """Let no task be retried.
 
     Retries are for nodes that go away. Here they would only repeat a wrong input, after minutes of waiting.
     """
-    document = next(yaml.safe_load_all(compiled))
     for component in [document["root"], *document.get("components", {}).values()]:
         for task in component.get("dag", {}).get("tasks", {}).values():
             task.pop("retryPolicy", None)
-    return yaml.safe_dump(document, sort_keys=False)
+
+
+def _set_variables(document: dict[str, Any], environments: dict[str, dict[str, str]]) -> None:
+    """Give each step the variables of its image; those that the pipeline sets stay."""
+    for executor in document["deploymentSpec"]["executors"].values():
+        container = executor["container"]
+        variables = {
+            **environments[container["image"]],
+            **{each["name"]: each["value"] for each in container.get("env", [])},
+        }
+        container["env"] = [{"name": name, "value": value} for name, value in variables.items()]
 
 
 if __name__ == "__main__":

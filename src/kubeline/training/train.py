@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kubeline import __version__
 from kubeline.artifacts import Artifact, describe, finite, publish, step
 from kubeline.data.dataset import DatasetWriter, iter_batches, open_dataset
 from kubeline.errors import UserError
@@ -291,9 +292,10 @@ def fingerprint_of(path: str) -> str:
 
 
 def _versions(estimator: str) -> dict[str, str]:
-    names = {"kubeline", "scikit-learn", "numpy", "pandas", "onnx", "onnxruntime", "skl2onnx"}
+    names = {"scikit-learn", "numpy", "pandas", "onnx", "onnxruntime", "skl2onnx"}
     names.add(estimators.find(estimator).library)
-    return {"python": platform.python_version(), **{name: version(name) for name in sorted(names)}}
+    own = {"python": platform.python_version(), "kubeline": __version__}
+    return {**own, **{name: version(name) for name in sorted(names)}}
 
 
 def _git_revision() -> str:

@@ -1,0 +1,162 @@
+"""What each image holds: this project as a distribution, the libraries of its components, caches; and how it starts."""
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from kfp.dsl import Model
+
+from kubeline import __version__
+from kubeline.ports import free_ports
+from tests.images.dockerfiles import IMAGES, ROOT, dockerfile, stage, stages
+from tests.images.environments import NOBODY, Environment, another_user
+from tests.images.reachable import implementations, libraries
+
+# Imported by functions that no component of the image calls: what reads or asks a model in a step of training, the
+# gRPC form of a request, a plot of a report.
+NEVER_CALLED = {"deploy": {"grpc", "joblib", "onnxruntime"}, "serving": {"joblib", "matplotlib"}}
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_distribution_kubeline_is_installed_in_every_image(images: dict[str, Environment], image: str) -> None:
+    asked = "import importlib.metadata as m, kubeline; print(m.version('kubeline'), kubeline.__version__)"
+    done = images[image].run(["python3", "-c", asked])
+    assert done.stdout.split() == [__version__, __version__], done.stderr
+
+
+@pytest.mark.parametrize("image", ["steps", "drift", "deploy"])
+def test_the_command_kubeline_runs_in_the_images_of_the_steps(images: dict[str, Environment], image: str) -> None:
+    main = "from importlib.metadata import entry_points; entry_points(group='console_scripts')['kubeline'].load()()"
+    done = images[image].run(["python3", "-c", main, "--version"])
+    assert done.stdout == f"kubeline {__version__}\n", done.stderr
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_holds_every_library_that_its_components_import(images: dict[str, Environment], image: str) -> None:
+    ours = {module for name, module in implementations() if name == image}
+    needed = libraries(ours | ({"serving.__main__", "serving.worker"} if image == "serving" else set()))
+    assert needed
+    asked = "import importlib.util as u, sys; print([n for n in sys.argv[1:] if u.find_spec(n) is None])"
+    done = images[image].run(["python3", "-c", asked, *sorted(needed - NEVER_CALLED.get(image, set()))])
+    assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.parametrize("image", ["steps", "drift", "serving"])
+def test_an_image_that_reads_the_world_reads_every_kind_of_store(images: dict[str, Environment], image: str) -> None:
+    kinds = ["s3", "gs", "abfs", *(["https"] if image != "serving" else [])]
+    asked = "import fsspec, sys; [fsspec.get_filesystem_class(kind) for kind in sys.argv[1:]]"
+    done = images[image].run(["python3", "-c", asked, *kinds])
+    assert done.returncode == 0, done.stderr
+
+
+def test_any_user_may_read_the_project_whatever_the_umask_of_the_checkout(images: dict[str, Environment]) -> None:
+    paths = [images["steps"].app, *images["steps"].app.rglob("*")]
+    assert len(paths) > 100
+    for path in paths:
+        needed = stat.S_IROTH | (stat.S_IXOTH if path.is_dir() else 0)
+        assert path.stat().st_mode & needed == needed, path
+
+
+def test_the_tests_run_in_the_images_as_a_user_that_owns_nothing(images: dict[str, Environment]) -> None:
+    done = images["steps"].run(["python3", "-c", "import os; print(os.getuid(), os.access('.', os.W_OK))"])
+    assert done.stdout.split() == [NOBODY if another_user() else str(os.getuid()), "False"]
+
+
+@pytest.mark.parametrize("image", ["steps", "drift", "deploy"])
+def test_an_image_brings_the_font_cache_of_matplotlib(images: dict[str, Environment], image: str) -> None:
+    asked = "import logging; logging.basicConfig(level='DEBUG'); import matplotlib.font_manager"
+    done = images[image].run(["python3", "-c", asked])
+    assert "Using fontManager instance from" in done.stderr
+    assert "generated new fontManager" not in done.stderr
+
+
+def test_no_module_is_taken_from_the_working_directory(images: dict[str, Environment], tmp_path: Path) -> None:
+    (tmp_path / "orjson.py").write_text("raise SystemExit('planted')")
+    server = ["python3", "-m", "serving", "--help"]
+    done = subprocess.run(server, env=images["serving"].variables, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_wheel_holds_the_library_the_server_and_the_compiled_yaml_alone(
+    images: dict[str, Environment], place: Path
+) -> None:
+    (wheel,) = (place / "wheels").glob("*.whl")
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    sources = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
+    sources |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "serving").rglob("*.py")}
+    for room in ("components", "pipelines"):
+        sources |= {f"kubeline/_{path.relative_to(ROOT).as_posix()}" for path in (ROOT / room).rglob("*.yaml")}
+    assert sources <= names
+    kinds = {Path(name).suffix for name in names - sources}
+    assert kinds <= {".jinja", ".proto", ".pyi", ".yaml", ".json", ".css", ".js"}, sorted(names - sources)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_a_dockerfile_installs_with_the_script_of_the_tests(image: str) -> None:
+    runs = " ".join(" ".join(each.runs) for each in stages(dockerfile(image)).values())
+    assert f"/build/images/install.sh packages {image}" in runs
+    assert "/build/images/install.sh kubeline" in runs
+    assert "-m hatchling build --target wheel --directory /build/wheels" in runs
+    installs = re.findall(r"pip install ([^&]*)", runs)
+    assert all("--no-deps --require-hashes -r /build/images/build.lock" in each for each in installs)
+    assert stage(image).user == "1000:1000"
+
+
+def step_command(name: str) -> list[str]:
+    """What a component's compiled YAML starts, with an empty input: it says what it misses, and ends."""
+    text = (ROOT / "components" / name / "component.yaml").read_text(encoding="utf-8")
+    (executor,) = yaml.safe_load(text)["deploymentSpec"]["executors"].values()
+    return [*executor["container"]["command"], *executor["container"]["args"]]
+
+
+def entrypoint(environment: Environment) -> list[str]:
+    """The entry point of the serving image, with its path here."""
+    return [environment.here(word) for word in stage("serving").entrypoint]
+
+
+def test_the_serving_image_runs_the_command_that_docker_hands_to_its_entry_point(
+    images: dict[str, Environment], place: Path
+) -> None:
+    place = place / "tmp" / "step"
+    asked = {"inputs": {}, "outputs": {"outputFile": str(place / "executor_output.json")}}
+    command = [word.replace("{{$}}", json.dumps(asked)) for word in step_command("infra_validate")]
+    done = images["serving"].run([*entrypoint(images["serving"]), *command])
+    assert "unrecognized arguments" not in done.stderr
+    assert 'Loading KFP component "infra_validate"' in done.stdout  # the step itself began
+    ended = images["serving"].run([*entrypoint(images["serving"]), "sh", "-ec", 'exit "$0"', "7"])
+    assert ended.returncode == 7
+
+
+def test_the_serving_image_serves_when_it_is_given_options_alone(
+    images: dict[str, Environment], package: Model
+) -> None:
+    (port,) = free_ports(1)
+    options = ["--model_name=flights", f"--model_dir={package.path}", f"--http_port={port}", "--enable_grpc=false"]
+    serving = images["serving"]
+    with subprocess.Popen([*entrypoint(serving), *options], env=serving.variables, cwd=serving.app) as server:
+        address = f"http://127.0.0.1:{port}/v1/models/flights"
+        for _ in range(600):
+            time.sleep(0.1)
+            try:
+                with urllib.request.urlopen(address) as answer:
+                    assert json.load(answer) == {"name": "flights", "ready": True}
+                break
+            except OSError:
+                assert server.poll() is None
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+
+
+def test_the_serving_image_without_options_is_a_server_too(images: dict[str, Environment]) -> None:
+    done = images["serving"].run(entrypoint(images["serving"]))
+    assert done.returncode == 2
+    assert "/mnt/models" in done.stderr

@@ -1,0 +1,42 @@
+"""The whole training and monitoring pipelines, as they are compiled, in what the images hold."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kubeline.local import kserve
+from kubeline.registry import open_registry
+from tests.images import pipeline
+from tests.images.environments import Environment, another_user, places
+
+
+@pytest.mark.slow
+def test_training_with_a_rollout_and_monitoring_run_in_the_images(
+    images: dict[str, Environment], place: Path, flights: pd.DataFrame
+) -> None:
+    where = places(images, place / "places.json")
+    root = place / "runs"
+    tracking = f"sqlite:///{root / 'mlflow.db'}"
+    with kserve.start(place / "kserve") as cluster:
+        plan = {"bootstrap": "direct", "poll_seconds": 0.1, "verify_seconds": 0}
+        on_cluster = {"cluster": str(cluster.kubeconfig), "gateway": cluster.gateway_url, "plan": plan}
+        arguments = pipeline.training_arguments(flights, root, tracking_uri=tracking, **on_cluster)
+        training = pipeline.run("training", arguments, where, root, another_user())
+    (decision,) = place.rglob("rollout/decision")
+    assert json.loads(decision.read_text())["outcome"] == "promoted"
+    champion = open_registry(tracking).find("flights", alias="champion")
+    assert champion is not None
+    manifest = json.loads(next(root.rglob("model/manifest.json")).read_text())
+    assert manifest["versions"]["kubeline"] == version("kubeline")
+
+    window = {"data": arguments["data"], "reference": "models:/flights@champion", "tracking_uri": tracking}
+    monitoring = pipeline.run("monitoring", window, where, root, another_user())
+    assert len(list(place.rglob("drift-check/executor_output.json"))) == 1
+
+    for log in (training, monitoring):
+        assert "font cache" not in log
+        assert "not a writable directory" not in log
+        assert "Permission denied" not in log
