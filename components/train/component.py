@@ -30,6 +30,7 @@ def train(
     validation_fraction: float = 0.1,
     tolerance: float = 1e-5,
     seed: int = 0,
+    metric: str = "",
 ):
     """Train a model on a table and write it as a model package that serves by ONNX.
 
@@ -78,14 +79,17 @@ def train(
         tolerance: Greatest difference allowed between scikit-learn and ONNX on a held-out row: of a probability, or of
             a regression's prediction in standard deviations of the target.
         seed: Of everything random. A whole number from 0.
+        metric: What tuning makes best and what candidates are compared by: a metric of ``evaluate``, best the
+            one that decides there. Empty: roc_auc, log_loss or rmse by the task.
 
     Returns:
         model: Model package: a folder of ``model.onnx``, ``model.joblib``, ``schema.json``, ``golden.parquet``,
-            ``reference.json`` and ``manifest.json``; metadata framework, estimator, task, features, positive_class,
-            package_digest, dataset_fingerprint, score_name, score.
+            ``reference.json``, ``training_rows.parquet`` (which rows were in the table, in ten bits each, so that no
+            later step scores the model on them) and ``manifest.json``; metadata framework, estimator, task, features,
+            positive_class, package_digest, dataset_fingerprint, score_name, score.
         metrics: Metrics on the held-out rows. Binary: roc_auc, average_precision, brier, f1, log_loss, accuracy,
             balanced_accuracy. Multiclass: log_loss, accuracy, balanced_accuracy, macro_f1. Regression: rmse, mae, r2.
-            All: parity_max_difference.
+            All: the one that `metric` names, and parity_max_difference.
         report: Page with the candidates, metrics, agreement, features, trials of tuning, parameters and versions.
     """
     from kubeline.training import train as implementation
@@ -113,4 +117,5 @@ def train(
         validation_fraction=validation_fraction,
         tolerance=tolerance,
         seed=seed,
+        metric=metric,
     )

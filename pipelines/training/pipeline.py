@@ -100,7 +100,7 @@ def training(
         slices: Columns by which the metrics are broken down.
         thresholds: Gate on metrics, such as {"roc_auc": {"threshold": 0.6}}.
         rule: Against the champion: 'non_inferior' or 'superior'.
-        metric: The metric that decides against the champion; empty means roc_auc, log_loss or rmse by the task.
+        metric: What candidates are selected by, and the champion is compared by; empty means roc_auc, log_loss or rmse.
         margin: How much worse than the champion is still non-inferior, as a share of the champion's value.
         no_champion: Verdict when there is no champion yet and the thresholds hold: 'promote' or 'hold'.
         max_latency_ms: Most time the model server may take for one row in 95 % of requests, in milliseconds.
@@ -162,6 +162,7 @@ def training(
             tuning_trials=tuning_trials,
             tuning_minutes=tuning_minutes,
             seed=seed,
+            metric=metric,
         ).set_display_name("Train")
         resources(trained, "train", requests, limits)
         model = trained.outputs["model"]

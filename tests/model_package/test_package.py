@@ -10,7 +10,7 @@ import pytest
 
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
-from kubeline.model_package.package import FILES, write_package
+from kubeline.model_package.package import FILES, OPTIONAL, write_package
 
 
 class Trap:
@@ -26,10 +26,10 @@ class Trap:
 def test_a_whole_package_opens_with_the_digest_of_its_manifest(folder):
     package = ModelPackage.open(folder)
     assert package.digest == hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
-    assert set(package.manifest.files) == set(FILES)
+    assert set(package.manifest.files) == {*FILES, *OPTIONAL}
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, *OPTIONAL])
 def test_a_changed_file_is_refused_by_name(folder, name):
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -38,11 +38,24 @@ def test_a_changed_file_is_refused_by_name(folder, name):
         ModelPackage.open(folder)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, *OPTIONAL])
 def test_a_missing_file_is_refused_by_name(folder, name):
     (folder / name).unlink()
     with pytest.raises(UserError, match=f"lacks {name}"):
         ModelPackage.open(folder)
+
+
+def test_a_package_of_an_earlier_version_opens_and_does_not_say_which_rows_it_was_trained_on(folder):
+    assert ModelPackage.open(folder).training_rows() is not None
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["files"]["training_rows.parquet"], manifest["roles"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"holds training_rows\.parquet, which its manifest does not name"):
+        ModelPackage.open(folder)
+    (folder / "training_rows.parquet").unlink()
+    package = ModelPackage.open(folder)
+    assert package.training_rows() is None
+    assert package.manifest.roles.weight == ""
 
 
 def test_a_file_that_the_manifest_does_not_name_is_refused(folder):

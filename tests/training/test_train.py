@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from components.train.component import train as component
+from kubeline.evaluation.metrics import choose
 from kubeline.model_package import ModelPackage
 from kubeline.training.fitting import Recipe
 from kubeline.training.holdout import hold_out
@@ -96,7 +97,14 @@ def test_balance_raises_the_probability_of_a_rare_class(train, mixed):
 def tuned(dataset, mixed, **limits):
     table = read(dataset(mixed).path, Roles("y"), "auto")
     recipe = Recipe("linear", {}, balanced=False, seed=0)
-    return tune(recipe, table, np.arange(600), table.kinds, **{"trials": 4, "minutes": 5.0, "number": 3, **limits})
+    return tune(
+        recipe,
+        table,
+        np.arange(600),
+        table.kinds,
+        choose("binary"),
+        **{"trials": 4, "minutes": 5.0, "number": 3, **limits},
+    )
 
 
 def test_tuning_begins_with_the_defaults_and_keeps_the_best(dataset, mixed):
@@ -115,7 +123,7 @@ def test_no_trial_begins_after_the_time_is_up(dataset, mixed):
 def test_tuning_does_not_search_what_is_given(dataset, mixed):
     table = read(dataset(mixed).path, Roles("y"), "auto")
     recipe = Recipe("hist_gradient_boosting", {"max_iter": 5, "learning_rate": 0.2}, balanced=False, seed=0)
-    found = tune(recipe, table, np.arange(600), table.kinds, trials=3, minutes=5.0, number=2)
+    found = tune(recipe, table, np.arange(600), table.kinds, choose("binary"), trials=3, minutes=5.0, number=2)
     assert all(
         set(trial.params) == {"max_leaf_nodes", "min_samples_leaf", "l2_regularization"} for trial in found.trials[1:]
     )

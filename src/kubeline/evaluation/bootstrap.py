@@ -5,13 +5,18 @@ random into at most 2,048 buckets of equal size, and a replicate gives each buck
 whole random buckets has the same expected variance as resampling rows, and all replicates of all sums become one
 matrix product. With no more rows than buckets it is the Poisson bootstrap of the rows themselves.
 
+Rows that belong together (of one customer, of one day) are dealt and resampled together, as clusters: the intervals
+then say what other customers or days would have brought, which rows taken one by one do not.
+
 Two models judged by the same `Bootstrap` share the weights, so their differences are paired.
 
 Source: Chamandy, Muralidharan, Najmi, Naidu (2012), Estimating Uncertainty for Massive Data Streams, Google.
 """
 
 import math
+from copy import copy
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -26,16 +31,24 @@ class Terms:
         codes: Pairs of (n,) integer codes and the number of codes; the sum is the count of each code.
         values: (n, m) numbers; the sum is that of each column.
         grid: What the estimate needs beside the sums, such as the edges of the bins that the codes stand for.
+        weights: (n,) how often each row counts in the sums, or None for once.
     """
 
     codes: tuple[tuple[Array, int], ...] = ()
     values: Array | None = None
     grid: Array | None = None
+    weights: Array | None = None
 
     def totals(self) -> list[Array]:
         """The sums over all rows as one replicate: (1, codes) for each of `codes`, then (1, m) for `values`."""
-        counts = [np.bincount(code, minlength=size)[None].astype(float) for code, size in self.codes]
-        return counts if self.values is None else [*counts, self.values.sum(axis=0)[None]]
+        counts = [np.bincount(code, self.weights, size)[None].astype(float) for code, size in self.codes]
+        return counts if self.values is None else [*counts, self.weighted().sum(axis=0)[None]]
+
+    def weighted(self) -> Array:
+        """(n, m) the values times the weights."""
+        if self.values is None:
+            raise TypeError("there are no values to add up")
+        return self.values if self.weights is None else self.values * self.weights[:, None]
 
 
 @dataclass(frozen=True)
@@ -71,24 +84,45 @@ class Interval:
 
 
 class Bootstrap:
-    """The buckets of `rows` rows and the weights of the replicates."""
+    """The buckets of `rows` rows and the weights of the replicates.
 
-    def __init__(self, rows: int, replicates: int = 1000, buckets: int = 2048, seed: int = 0):
+    Args:
+        rows: How many rows there are.
+        replicates: How often they are resampled.
+        buckets: How many there are, at most.
+        seed: Of the dealing and the weights.
+        clusters: (rows,) codes from 0 of the clusters that are resampled whole, or None for the rows themselves.
+    """
+
+    def __init__(
+        self, rows: int, replicates: int = 1000, buckets: int = 2048, seed: int = 0, clusters: Array | None = None
+    ):
         rng = np.random.default_rng(seed)
-        self.buckets = min(rows, buckets)
-        self._bucket = rng.permutation(rows) % self.buckets
+        units = rows if clusters is None else int(clusters.max()) + 1
+        self.clustered = clusters is not None
+        self.buckets = min(units, buckets)
+        dealt = rng.permutation(units) % self.buckets
+        self._bucket = dealt if clusters is None else dealt[clusters]
         self._weights = rng.poisson(1.0, (replicates, self.buckets)).astype(np.float32)
+
+    def take(self, rows: Array) -> Self:
+        """The same replicates of some of the rows, a mask or row numbers: paired with those of all rows."""
+        part = copy(self)
+        part._bucket = self._bucket[rows]
+        return part
 
     def sums(self, terms: Terms) -> list[Array]:
         """The sums of every replicate, shaped as :meth:`Terms.totals` with one row for each replicate."""
-        parts = [self._counts(code, size) for code, size in terms.codes]
+        parts = [self._counts(code, size, terms.weights) for code, size in terms.codes]
         if terms.values is not None:
-            columns = [np.bincount(self._bucket, weights=column, minlength=self.buckets) for column in terms.values.T]
+            columns = [
+                np.bincount(self._bucket, weights=column, minlength=self.buckets) for column in terms.weighted().T
+            ]
             parts.append(self._weights.astype(np.float64) @ np.column_stack(columns))
         return parts
 
-    def _counts(self, code: Array, size: int) -> Array:
-        cells = np.bincount(self._bucket * size + code, minlength=self.buckets * size)
+    def _counts(self, code: Array, size: int, weights: Array | None) -> Array:
+        cells = np.bincount(self._bucket * size + code, weights, minlength=self.buckets * size)
         counts: Array = self._weights @ cells.reshape(self.buckets, size).astype(np.float32)
         return counts.astype(np.float64)
 

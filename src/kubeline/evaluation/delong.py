@@ -20,13 +20,18 @@ class AucDifference:
     p_value: float
 
 
-def auc(positive: Array, score: Array) -> float:
+def auc(positive: Array, score: Array, weights: Array | None = None) -> float:
     """The ROC AUC: the chance that a positive row scores above a negative one, ties counting half.
 
     Args:
         positive: (n,) True for the positive class; both classes must occur.
         score: (n,) numbers that grow with the chance of the positive class.
+        weights: (n,) above 0, or None.
     """
+    if weights is not None:
+        from sklearn.metrics import roc_auc_score
+
+        return float(roc_auc_score(positive, score, sample_weight=weights))
     positives = int(positive.sum())
     ranks = _midranks(score)[positive].sum()
     return float((ranks - positives * (positives + 1) / 2) / (positives * (len(score) - positives)))

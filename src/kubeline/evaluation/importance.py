@@ -1,6 +1,6 @@
 """Permutation importance: how much worse the metric gets when one column is shuffled (Breiman, 2001)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,12 +65,13 @@ def _values(predictor: Predictor, inputs: dict[str, Array], part: Scored, metric
     """(repeats,) the metric for each repeat, all of them predicted in one call."""
     answer = predictor.predict_inputs(inputs)
     rows = len(part)
+    order = [(predictor.signature.classes or []).index(label) for label in part.classes]
     values = []
     for start in range(0, len(answer.values), rows):
         if answer.probabilities is None:
-            again = Scored(part.task, part.classes, part.target, answer.values[start : start + rows])
+            again = replace(part, prediction=answer.values[start : start + rows])
         else:
-            probabilities = answer.probabilities[start : start + rows].astype(np.float64)
-            again = Scored(part.task, part.classes, part.target, probabilities.argmax(axis=1), probabilities)
+            probabilities = answer.probabilities[start : start + rows, order].astype(np.float64)
+            again = replace(part, prediction=probabilities.argmax(axis=1), probabilities=probabilities)
         values.append(np.nan if metric.undefined(again) else metric.value(again))
     return np.array(values)

@@ -1,8 +1,8 @@
 """The metrics of each task, each as a function of sums over the rows.
 
 That form gives the value, its bootstrap interval (:mod:`kubeline.evaluation.bootstrap`) and the paired difference of
-two models from one definition. Values agree with scikit-learn's functions of the same names, with the exceptions that
-their docstrings tell.
+two models from one definition, all of them by the rows' weights. Values agree with scikit-learn's functions of the same
+names, with the exceptions that their docstrings tell.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from kubeline.errors import UserError, listed
 from kubeline.evaluation import terms
 from kubeline.evaluation.bootstrap import Bootstrap, Interval, Terms, interval
 from kubeline.evaluation.delong import auc
-from kubeline.evaluation.scored import Array, Scored
+from kubeline.evaluation.scored import Array, Scored, median
 from kubeline.task import Task
 
 
@@ -97,12 +97,13 @@ def _zero_target(scored: Scored) -> str:
 def _average_precision(scored: Scored) -> float:
     from sklearn.metrics import average_precision_score
 
-    return float(average_precision_score(scored.positive, scored.score))
+    return float(average_precision_score(scored.positive, scored.score, sample_weight=scored.weights))
 
 
 def _macro_auc(scored: Scored) -> float:
     present = np.unique(scored.target)
-    return float(np.mean([auc(scored.target == code, scored.class_probabilities[:, code]) for code in present]))
+    values = [auc(scored.target == code, scored.class_probabilities[:, code], scored.weights) for code in present]
+    return float(np.mean(values))
 
 
 UNIT = (0.0, 1.0)
@@ -116,7 +117,7 @@ _CLASSIFICATION = [
 _BINARY = [
     Metric(
         "roc_auc", "ROC AUC", True, UNIT, terms.score_bins, terms.roc_auc, _one_class,
-        lambda scored: auc(scored.positive, scored.score),
+        lambda scored: auc(scored.positive, scored.score, scored.weights),
     ),
     Metric(
         "average_precision", "Average precision", True, UNIT, terms.score_bins, terms.average_precision,
@@ -141,7 +142,7 @@ _REGRESSION = [
     Metric("mae", "MAE", False, POSITIVE, terms.errors, terms.mae),
     Metric(
         "median_ae", "Median absolute error", False, POSITIVE, terms.error_bins, terms.median, lambda scored: "",
-        lambda scored: float(np.median(np.abs(scored.target - scored.prediction))),
+        lambda scored: median(np.abs(scored.target - scored.prediction), scored.weights),
     ),
     Metric("r2", "R²", True, (-np.inf, 1.0), terms.errors, terms.r2, _no_variation),
     Metric("mape", "MAPE", False, POSITIVE, terms.relative_error, terms.mean, _zero_target),

@@ -1,11 +1,14 @@
 """Predictions beside the truth, on the rows that have a label."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from kubeline.model_package.predictor import Predictions
 from kubeline.task import Task
 
 Array = NDArray[Any]
@@ -17,10 +20,12 @@ class Scored:
 
     Attributes:
         task: What is predicted.
-        classes: The k class labels, of which ``classes[1]`` is the positive one of a binary task; empty for regression.
+        classes: The k class labels, of which ``classes[1]`` is the positive one of a binary task (see :meth:`of`, which
+            puts it there); empty for regression.
         target: (n,) class codes (index into `classes`) or, for regression, numbers.
         prediction: (n,) the same for what was predicted; a class is the one the model serves (threshold 0.5).
         probabilities: (n, k) class probabilities, or None for regression.
+        weights: (n,) how much each row counts, above 0, or None when all count the same.
     """
 
     task: Task
@@ -28,6 +33,35 @@ class Scored:
     target: Array
     prediction: Array
     probabilities: Array | None = None
+    weights: Array | None = None
+
+    @classmethod
+    def of(
+        cls,
+        labels: Sequence[str] | None,
+        positive_class: str | None,
+        target: Array,
+        predictions: Predictions,
+        weights: Array | None = None,
+    ) -> Self:
+        """What was predicted for n rows beside what was true.
+
+        Args:
+            labels: The classes, in the order of the probabilities; None for regression.
+            positive_class: The one of two that is spoken of; None for other tasks.
+            target: (n,) positions in `labels`, or numbers.
+            predictions: For the same rows.
+            weights: (n,) above 0, or None.
+        """
+        if labels is None or predictions.probabilities is None:
+            return cls("regression", (), target, predictions.values, weights=weights)
+        classes, probabilities = tuple(labels), predictions.probabilities.astype(np.float64)
+        prediction = pd.Index(classes).get_indexer(pd.Index(predictions.values))
+        if positive_class == classes[0]:
+            classes, probabilities = classes[::-1], probabilities[:, ::-1]
+            target, prediction = 1 - target, 1 - prediction
+        task: Task = "multiclass" if positive_class is None else "binary"
+        return cls(task, classes, target, prediction, probabilities, weights)
 
     def __len__(self) -> int:
         return len(self.target)
@@ -35,7 +69,31 @@ class Scored:
     def take(self, rows: Array) -> Self:
         """The same for some of the rows: a mask or row numbers."""
         probabilities = None if self.probabilities is None else self.probabilities[rows]
-        return replace(self, target=self.target[rows], prediction=self.prediction[rows], probabilities=probabilities)
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(
+            self,
+            target=self.target[rows],
+            prediction=self.prediction[rows],
+            probabilities=probabilities,
+            weights=weights,
+        )
+
+    def against_rest(self, label: str) -> Self:
+        """The same as a binary task, whose positive class is `label` and whose other one is all the rest."""
+        code = self.classes.index(label)
+        chance = self.class_probabilities[:, code]
+        return replace(
+            self,
+            task="binary",
+            classes=(f"not {label}", label),
+            target=(self.target == code).astype(np.int64),
+            prediction=(self.prediction == code).astype(np.int64),
+            probabilities=np.column_stack([1 - chance, chance]),
+        )
+
+    def mean(self, values: Array) -> float:
+        """The mean of (n,) values, by weight."""
+        return float(np.average(values, weights=self.weights))
 
     @property
     def positive(self) -> Array:
@@ -62,9 +120,21 @@ class Scored:
         """
         rows = len(self)
         if self.task == "regression":
-            middle = np.mean(self.target) if centre == "mean" else np.median(self.target)
+            middle = self.mean(self.target) if centre == "mean" else median(self.target, self.weights)
             return replace(self, prediction=np.full(rows, middle))
-        shares = np.bincount(self.target, minlength=len(self.classes)) / rows
+        counts = np.bincount(self.target, self.weights, minlength=len(self.classes))
+        shares = counts / counts.sum()
         return replace(
             self, prediction=np.full(rows, shares.argmax()), probabilities=np.broadcast_to(shares, (rows, len(shares)))
         )
+
+
+def median(values: Array, weights: Array | None = None) -> float:
+    """The middle of (n,) values: half of the weight is at or below it, and half at or above."""
+    if weights is None:
+        return float(np.median(values))
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weights[order]) / weights.sum()
+    first = int(np.searchsorted(below, 0.5))
+    second = min(first + 1, len(values) - 1) if np.isclose(below[first], 0.5, rtol=0, atol=1e-12) else first
+    return float((values[order[first]] + values[order[second]]) / 2)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from kubeline.errors import UserError, listed
@@ -62,22 +61,26 @@ def labelled(frame: pd.DataFrame, signature: Signature) -> Array:
     return known
 
 
-def judged(frame: pd.DataFrame, known: Array, signature: Signature, predictions: Predictions) -> Scored:
-    """The predictions for the rows with a label, beside that label.
+def judged(
+    frame: pd.DataFrame, known: Array, signature: Signature, predictions: Predictions, weights: Array | None = None
+) -> Scored:
+    """The predictions for some rows with a label, beside that label.
+
+    Args:
+        frame: All rows.
+        known: (n,) True for those with a label that are judged.
+        signature: Of the model that is judged: its positive class is the one spoken of, for a champion too.
+        predictions: For all rows.
+        weights: Of the rows that are judged, or None.
 
     Raises:
         UserError: when a label is none of the model's classes, or a target is not a finite number.
     """
     rows = frame[known]
-    if signature.classes is None:
-        return Scored("regression", (), signature.truth(rows), predictions.values[known])
-    return Scored(
-        signature.task,
-        tuple(signature.classes),
-        signature.codes(rows),
-        pd.Index(signature.classes).get_indexer(pd.Index(predictions.values[known])),
-        None if predictions.probabilities is None else predictions.probabilities[known].astype(np.float64),
-    )
+    target = signature.truth(rows) if signature.classes is None else signature.codes(rows)
+    probabilities = None if predictions.probabilities is None else predictions.probabilities[known]
+    answers = Predictions(predictions.values[known], probabilities)
+    return Scored.of(signature.classes, signature.positive_class, target, answers, weights)
 
 
 def agreement(package: ModelPackage, inputs: dict[str, Array], predictions: Predictions) -> Agreement:

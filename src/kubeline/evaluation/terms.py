@@ -1,4 +1,4 @@
-"""What each metric sums over the rows, and its value from those sums.
+"""What each metric sums over the rows, by their weights, and its value from those sums.
 
 The functions that build terms take n scored rows. The functions that estimate take the list of sums (one array of
 shape (replicates, size) for each code, then one for the values) and give (replicates,) values, NaN where undefined.
@@ -21,7 +21,7 @@ def labels(scored: Scored) -> Terms:
     """The counts that every metric of predicted classes needs."""
     size = len(scored.classes)
     hit = np.where(scored.target == scored.prediction, scored.target, size)
-    return Terms(codes=((hit, size + 1), (scored.target, size), (scored.prediction, size)))
+    return Terms(codes=((hit, size + 1), (scored.target, size), (scored.prediction, size)), weights=scored.weights)
 
 
 def accuracy(sums: list[Array], _: Terms) -> Array:
@@ -66,21 +66,21 @@ def recall(sums: list[Array], _: Terms) -> Array:
 def log_loss(scored: Scored) -> Terms:
     """Minus the logarithm of the probability given to the true class."""
     given = scored.class_probabilities[np.arange(len(scored)), scored.target]
-    return _mean_of(-np.log(np.clip(given, _SMALLEST, 1 - _SMALLEST)))
+    return _mean_of(scored, -np.log(np.clip(given, _SMALLEST, 1 - _SMALLEST)))
 
 
 def brier(scored: Scored) -> Terms:
     """The squared error of the positive class's probability."""
-    return _mean_of((scored.score - scored.positive) ** 2)
+    return _mean_of(scored, (scored.score - scored.positive) ** 2)
 
 
 def relative_error(scored: Scored) -> Terms:
     """The absolute error as a share of the target."""
-    return _mean_of(np.abs((scored.target - scored.prediction) / scored.target))
+    return _mean_of(scored, np.abs((scored.target - scored.prediction) / scored.target))
 
 
 def mean(sums: list[Array], _: Terms) -> Array:
-    """The mean of the first value; the second counts the rows."""
+    """The mean of the first value; the second adds up the weights."""
     return _ratio(sums[-1][:, 0], sums[-1][:, 1])
 
 
@@ -90,8 +90,9 @@ def mean(sums: list[Array], _: Terms) -> Array:
 def errors(scored: Scored) -> Terms:
     """Absolute and squared error, the centred target and its square, and the count."""
     error = scored.target - scored.prediction
-    centred = scored.target - scored.target.mean()
-    return Terms(values=np.column_stack([np.abs(error), error**2, centred, centred**2, np.ones(len(scored))]))
+    centred = scored.target - scored.mean(scored.target)
+    values = np.column_stack([np.abs(error), error**2, centred, centred**2, np.ones(len(scored))])
+    return Terms(values=values, weights=scored.weights)
 
 
 def mae(sums: list[Array], _: Terms) -> Array:
@@ -114,7 +115,7 @@ def error_bins(scored: Scored) -> Terms:
     """Absolute errors in quantile bins; `grid` holds the bins' upper edges."""
     error = np.abs(scored.target - scored.prediction)
     edges = np.unique(np.quantile(error, np.linspace(0, 1, 4 * BINS), method="inverted_cdf"))
-    return Terms(codes=((np.searchsorted(edges, error), len(edges)),), grid=edges)
+    return Terms(codes=((np.searchsorted(edges, error), len(edges)),), grid=edges, weights=scored.weights)
 
 
 def median(sums: list[Array], found: Terms) -> Array:
@@ -132,7 +133,7 @@ def median(sums: list[Array], found: Terms) -> Array:
 
 def score_bins(scored: Scored) -> Terms:
     """The positive class's score in bins, by class: code 2 * bin + class."""
-    return Terms(codes=(_binned(scored.score, scored.positive, BINS),))
+    return Terms(codes=(_binned(scored.score, scored.positive, BINS),), weights=scored.weights)
 
 
 def class_score_bins(scored: Scored) -> Terms:
@@ -140,7 +141,8 @@ def class_score_bins(scored: Scored) -> Terms:
     present = np.unique(scored.target)
     bins = max(32, BINS // len(present))
     return Terms(
-        codes=tuple(_binned(scored.class_probabilities[:, code], scored.target == code, bins) for code in present)
+        codes=tuple(_binned(scored.class_probabilities[:, code], scored.target == code, bins) for code in present),
+        weights=scored.weights,
     )
 
 
@@ -167,8 +169,8 @@ def average_precision(sums: list[Array], _: Terms) -> Array:
 # --- helpers --------------------------------------------------------------------------------------------------------
 
 
-def _mean_of(numbers: Array) -> Terms:
-    return Terms(values=np.column_stack([numbers, np.ones(len(numbers))]))
+def _mean_of(scored: Scored, numbers: Array) -> Terms:
+    return Terms(values=np.column_stack([numbers, np.ones(len(numbers))]), weights=scored.weights)
 
 
 def _ratio(part: Array, whole: Array) -> Array:

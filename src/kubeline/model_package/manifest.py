@@ -22,12 +22,24 @@ class Parity(BaseModel):
     scale: float = 1.0
 
 
+class Roles(BaseModel):
+    """What the columns that are no features are for; an empty name is no column. The target is in ``schema.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: str = ""
+    group: str = ""
+    time: str = ""
+    exclude: list[str] = []
+
+
 class Manifest(BaseModel):
     """What is in a model package and where it comes from.
 
     It holds no time: the same input and seed give the same bytes, and their SHA-256 names the package.
     `metrics` and `score` are of the rows that training held out; a greater `score` is better. `held_out` is the digest
-    of these rows' positions and weights: scores compare only where it is the same.
+    of these rows' positions and weights: scores compare only where it is the same. `roles` are known to every later
+    step; packages of earlier versions name none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,3 +56,4 @@ class Manifest(BaseModel):
     parity: Parity
     git_revision: str
     seed: int
+    roles: Roles = Roles()

@@ -18,13 +18,17 @@ from kubeline.model_package.signature import Signature
 if TYPE_CHECKING:  # the model server opens packages without pandas
     import pandas as pd
 
+    from kubeline.model_package.training_rows import TrainingRows
+
 MANIFEST = "manifest.json"
 ONNX = "model.onnx"
 SKLEARN = "model.joblib"
 SIGNATURE = "schema.json"
 GOLDEN = "golden.parquet"
 REFERENCE = "reference.json"
+TRAINING_ROWS = "training_rows.parquet"
 FILES = (ONNX, SKLEARN, SIGNATURE, GOLDEN, REFERENCE)
+OPTIONAL = (TRAINING_ROWS,)  # packages of earlier versions have none
 
 EXPECTED_PREDICTION = "expected.prediction"
 EXPECTED_PROBABILITY = "expected.probability."  # followed by the class
@@ -86,6 +90,14 @@ class ModelPackage:
         reference: dict[str, Any] = json.loads(_read(self.path, self.manifest, REFERENCE))
         return reference
 
+    def training_rows(self) -> "TrainingRows | None":
+        """Which rows training had; None where the package does not say."""
+        if TRAINING_ROWS not in self.manifest.files:
+            return None
+        from kubeline.model_package.training_rows import TrainingRows
+
+        return TrainingRows.from_bytes(_read(self.path, self.manifest, TRAINING_ROWS))
+
     def sklearn(self) -> Any:
         """The scikit-learn pipeline; it reads ``signature.encoded_frame(frame)`` and answers class positions."""
         import joblib
@@ -120,15 +132,15 @@ def write_package(folder: Path, files: dict[str, bytes], **facts: Any) -> ModelP
 
     Args:
         folder: as :func:`kubeline.artifacts.publish` yields.
-        files: the content of each of `FILES`.
+        files: the content of each of `FILES`, and of those of `OPTIONAL` that there are.
         facts: the other fields of :class:`Manifest`.
     """
-    if set(files) != set(FILES):
+    if set(files) - set(OPTIONAL) != set(FILES):
         raise ValueError(f"a package consists of {listed(FILES)}, not of {listed(files)}")
     folder.mkdir(parents=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    digests = {name: hashlib.sha256(files[name]).hexdigest() for name in FILES}
+    digests = {name: hashlib.sha256(files[name]).hexdigest() for name in (*FILES, *OPTIONAL) if name in files}
     manifest = Manifest(files=digests, **facts)
     # sorted: KFP hands over mappings in a random order, and the digest of these bytes names the package
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False)
@@ -138,17 +150,18 @@ def write_package(folder: Path, files: dict[str, bytes], **facts: Any) -> ModelP
 
 def _verify(folder: Path, manifest: Manifest) -> None:
     present = {str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir()} - {MANIFEST}
-    missing = sorted((set(FILES) - present) | (set(FILES) - set(manifest.files)))
+    known = {*FILES, *(set(OPTIONAL) & set(manifest.files))}
+    missing = sorted((known - present) | (set(FILES) - set(manifest.files)))
     if missing:
         raise UserError(
             f"the model package at '{folder}' lacks {missing[0]}; it is incomplete: train or fetch it again"
         )
-    extra = sorted((present - set(FILES)) | (set(manifest.files) - set(FILES)))
+    extra = sorted((present | set(manifest.files)) - known)
     if extra:
         raise UserError(
             f"the model package at '{folder}' holds {extra[0]}, which its manifest does not name; remove it"
         )
-    for name in FILES:
+    for name in sorted(known):
         with (folder / name).open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         _same(folder, name, digest, manifest)

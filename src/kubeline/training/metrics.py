@@ -5,18 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from kubeline.errors import UserError
+from kubeline.evaluation.metrics import Metric
+from kubeline.evaluation.scored import Scored
 from kubeline.model_package.predictor import Predictions
 from kubeline.task import Task
+from kubeline.training.table import Table
 from kubeline.training.target import power_of_two
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-# Of each task: the metric that is the score, and its sign, so that a greater score is better.
-SCORES: dict[Task, tuple[str, str, float]] = {
-    "binary": ("roc_auc", "roc_auc", 1.0),
-    "multiclass": ("neg_log_loss", "log_loss", -1.0),
-    "regression": ("neg_rmse", "rmse", -1.0),
-}
 
 OF_POSITIVE = ("average_precision", "f1")  # say something else of the other class
 
@@ -43,10 +40,46 @@ def measure(task: Task, y: Array, found: Predictions, weights: Array | None, pos
     return {name: float(value) for name, value in values.items() if np.isfinite(value)}
 
 
-def score(task: Task, metrics: dict[str, float]) -> tuple[str, float]:
-    """Name and value of the score; greater is better."""
-    name, metric, sign = SCORES[task]
-    return name, sign * metrics[metric]
+def examine(table: Table, rows: Array, found: Predictions, metric: Metric) -> tuple[dict[str, float], float]:
+    """All metrics of a model on some rows of a table, and the score by which it is compared; greater is better.
+
+    Args:
+        table: the table.
+        rows: positions of the rows.
+        found: predictions for these rows.
+        metric: the one that decides in `evaluate`, so that the model is selected by it, too.
+
+    Raises:
+        UserError: when these rows do not define the metric.
+    """
+    weights = None if table.weights is None else table.weights[rows]
+    positive = (table.classes or []).index(table.positive_class) if table.positive_class is not None else 1
+    measured = measure(table.task, table.y[rows], found, weights, positive)
+    if metric.name not in measured:
+        counts = np.ones(len(rows), dtype=bool) if weights is None else weights > 0
+        measured[metric.name] = _deciding(metric, Scored.of(
+            table.classes, table.positive_class, table.y[rows][counts],
+            Predictions(found.values[counts], None if found.probabilities is None else found.probabilities[counts]),
+            None if weights is None else weights[counts],
+        ))  # fmt: skip
+    return measured, measured[metric.name] * (1 if metric.greater_is_better else -1)
+
+
+def _deciding(metric: Metric, scored: Scored) -> float:
+    reason = metric.undefined(scored)
+    if not reason:
+        return metric.value(scored)
+    if metric.name == "precision" and scored.positive.any():
+        return 0.0  # a candidate that never predicts the class is not preferred to one that does
+    raise UserError(
+        f"the held-out rows cannot score a model by {metric.name}: {reason}; check the weights, or choose another "
+        "metric"
+    )
+
+
+def score_name(metric: Metric) -> str:
+    """The name of the score: of an error it is ``neg_`` and the metric's, as scikit-learn calls them."""
+    return metric.name if metric.greater_is_better else f"neg_{metric.name}"
 
 
 def _classification(

@@ -20,9 +20,12 @@ from kubeline import __version__
 from kubeline.artifacts import Artifact, describe, finite, publish, step
 from kubeline.data.dataset import DatasetWriter, iter_batches, open_dataset
 from kubeline.errors import UserError
+from kubeline.evaluation.metrics import choose
 from kubeline.model_package import package as files
+from kubeline.model_package.manifest import Roles as ColumnRoles
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.signature import Feature, Kind, Signature
+from kubeline.model_package.training_rows import TrainingRows
 from kubeline.training import estimators, metrics, preprocessing
 from kubeline.training.candidates import Standing
 from kubeline.training.candidates import read as read_candidates
@@ -65,6 +68,7 @@ def run(
     validation_fraction: float = 0.1,
     tolerance: float = 1e-5,
     seed: int = 0,
+    metric: str = "",
 ) -> None:
     """Train on `dataset` and write the package, its metrics and the report; see the component `train`.
 
@@ -74,13 +78,13 @@ def run(
     roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
     settings = Settings(
         task, estimator, params or {}, balanced, calibration, tuning_trials, tuning_minutes,
-        folds, validation_fraction, tolerance, seed, positive_class,
+        folds, validation_fraction, tolerance, seed, positive_class, metric,
     )  # fmt: skip
     settings.check()
     settings, trained, standings = _best(dataset.path, roles, read_candidates(candidates, settings))
     fingerprint = dataset.metadata.get("fingerprint") or fingerprint_of(dataset.path)
     with publish(model.path) as folder:
-        package = write(folder, trained, settings, str(fingerprint))
+        package = write(folder, trained, roles, settings, str(fingerprint), _split_group(dataset, roles))
         page = render(trained, package, settings, standings)
     page.write(report.path)
     describe(model, package.metadata())
@@ -105,6 +109,11 @@ def _best(path: str, roles: Roles, candidates: Sequence[Settings]) -> tuple[Sett
     return *best, standings
 
 
+def _split_group(dataset: Artifact, roles: Roles) -> str:
+    """The column whose groups `split` kept whole, so that no test row shares one with a row of this table."""
+    return "" if roles.group or dataset.metadata.get("split_by") != "group" else str(dataset.metadata["split_column"])
+
+
 def fit(path: str, roles: Roles, settings: Settings) -> Trained:
     """Everything from the table to a model that passed the parity gate.
 
@@ -118,6 +127,7 @@ def fit(path: str, roles: Roles, settings: Settings) -> Trained:
         table = read(path, roles, settings.task, settings.positive_class)
         recipe = Recipe(settings.estimator, dict(settings.params), settings.balanced, settings.seed)
         recipe.check(table)
+        choose(table.task, settings.metric)
         if settings.calibration != "none" and table.classes is None:
             raise UserError("calibration corrects probabilities, and a regression has none; leave calibration at none")
         every = np.arange(len(table.y))
@@ -129,7 +139,7 @@ def fit(path: str, roles: Roles, settings: Settings) -> Trained:
         tuning = None
         if settings.tuning_trials:
             tuning = tune(
-                recipe, table, rows, kinds,
+                recipe, table, rows, kinds, choose(table.task, settings.metric),
                 trials=settings.tuning_trials, minutes=settings.tuning_minutes, number=settings.folds,
             )  # fmt: skip
             recipe = Recipe(recipe.estimator, {**recipe.params, **tuning.best}, recipe.balanced, recipe.seed)
@@ -191,12 +201,8 @@ def _examine(
         rows=held,
         frame=encoded,
     )
-    weights = table.weights[held] if table.weights is not None else None
-    positive = signature.positive_code if table.positive_class is not None else 1
-    measured = metrics.measure(table.task, table.y[held], found, weights, positive)
-    if metrics.SCORES[table.task][1] not in measured:
-        raise UserError("the held-out rows cannot score a model: their weights leave out a class; check the weights")
-    name, score = metrics.score(table.task, measured)
+    metric = choose(table.task, settings.metric)
+    measured, score = metrics.examine(table, held, found, metric)
     params = {
         **estimators.find(recipe.estimator).settle(table.task, hyper),
         "category_encoding": prepared.category_encoding,
@@ -215,7 +221,7 @@ def _examine(
         found,
         parity,
         measured,
-        name,
+        metrics.score_name(metric),
         score,
         finite(params),
         tuning,
@@ -224,8 +230,19 @@ def _examine(
     )
 
 
-def write(folder: Path, trained: Trained, settings: Settings, fingerprint: str) -> files.ModelPackage:
-    """Write the package into a new `folder`."""
+def write(
+    folder: Path, trained: Trained, roles: Roles, settings: Settings, fingerprint: str, split_group: str = ""
+) -> files.ModelPackage:
+    """Write the package into a new `folder`.
+
+    Args:
+        folder: as :func:`kubeline.artifacts.publish` yields.
+        trained: what came of the training.
+        roles: of the table's columns.
+        settings: of the training.
+        fingerprint: of the table.
+        split_group: the column by whose groups the test rows were taken from the table, if they were.
+    """
     import joblib
 
     sklearn = io.BytesIO()
@@ -236,6 +253,7 @@ def write(folder: Path, trained: Trained, settings: Settings, fingerprint: str) 
         files.SIGNATURE: trained.signature.model_dump_json(indent=2).encode(),
         files.GOLDEN: golden_rows(trained.table, trained.signature, trained.held, trained.predictions),
         files.REFERENCE: _reference(trained),
+        files.TRAINING_ROWS: _training_rows(trained, roles, split_group),
     }
     return files.write_package(
         folder,
@@ -251,7 +269,14 @@ def write(folder: Path, trained: Trained, settings: Settings, fingerprint: str) 
         parity=trained.parity,
         git_revision=_git_revision(),
         seed=settings.seed,
+        roles=ColumnRoles(weight=roles.weight, group=roles.group, time=roles.time, exclude=sorted(set(roles.exclude))),
     )
+
+
+def _training_rows(trained: Trained, roles: Roles, split_group: str) -> bytes:
+    """All rows of the table: those held out have chosen the model, so it is not judged on them either."""
+    needed = [*trained.signature.names, roles.target]
+    return TrainingRows.of(trained.table.raw, needed, roles.group or split_group).to_bytes()
 
 
 def _held_out(trained: Trained) -> str:

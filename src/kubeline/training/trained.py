@@ -33,6 +33,7 @@ class Settings:
     tolerance: float
     seed: int
     positive_class: str = ""
+    metric: str = ""
 
     def check(self) -> None:
         """Raise a :class:`UserError` for a value that is not allowed."""

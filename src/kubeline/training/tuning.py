@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kubeline.errors import UserError
+from kubeline.evaluation.metrics import Metric
 from kubeline.model_package.signature import Kind
 from kubeline.training import estimators
 from kubeline.training.fitting import Recipe, predict
 from kubeline.training.holdout import folds
-from kubeline.training.metrics import measure, score
+from kubeline.training.metrics import examine
 from kubeline.training.table import Table
 
 if TYPE_CHECKING:
@@ -37,7 +39,15 @@ class Tuning:
 
 
 def tune(
-    recipe: Recipe, table: Table, rows: Array, kinds: Mapping[str, Kind], *, trials: int, minutes: float, number: int
+    recipe: Recipe,
+    table: Table,
+    rows: Array,
+    kinds: Mapping[str, Kind],
+    metric: Metric,
+    *,
+    trials: int,
+    minutes: float,
+    number: int,
 ) -> Tuning:
     """Search where the estimator's space says, leaving alone what `recipe.params` sets.
 
@@ -49,6 +59,7 @@ def tune(
         table: the table.
         rows: positions to learn from and score on.
         kinds: the features.
+        metric: what is made best.
         trials: most trials.
         minutes: no trial begins after so many.
         number: of folds.
@@ -70,7 +81,7 @@ def tune(
         candidate = replace(recipe, params={**recipe.params, **proposed})
         scores: list[float] = []
         for fold, (learned, held) in enumerate(pairs):
-            scores.append(_score(candidate, table, learned, held, kinds))
+            scores.append(_score(candidate, table, learned, held, kinds, metric))
             trial.report(float(np.mean(scores)), fold)
             if trial.should_prune():
                 raise optuna.TrialPruned
@@ -89,9 +100,12 @@ def tune(
     return Tuning(done, study.best_trial.user_attrs["params"])
 
 
-def _score(recipe: Recipe, table: Table, learned: Array, held: Array, kinds: Mapping[str, Kind]) -> float:
+def _score(
+    recipe: Recipe, table: Table, learned: Array, held: Array, kinds: Mapping[str, Kind], metric: Metric
+) -> float:
     pipeline = recipe.fit(table, learned, kinds)
     found = predict(pipeline, table.encoded.iloc[held], table.classes)
-    weights = table.weights[held] if table.weights is not None else None
-    value = score(table.task, measure(table.task, table.y[held], found, weights))[1]
-    return value if math.isfinite(value) else -math.inf
+    try:
+        return examine(table, held, found, metric)[1]
+    except UserError:  # this fold does not define the metric
+        return -math.inf

@@ -1,0 +1,116 @@
+"""Which rows a model was trained on, kept with it in ten bits a row: whoever scores it can leave them out.
+
+The rows stand in Bloom filters (Bloom, 1970, Communications of the ACM 13). None that was there is missed, and one in a
+hundred others is taken for one of them: by chance, so that leaving it out favours no model.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from kubeline.data.row_hash import Hashes, hash_rows, mix
+
+Mask = NDArray[np.bool_]
+
+_BITS, _PROBES = 10, 7  # of each row: 0.8 % of other rows are taken for one that was there
+
+
+@dataclass(frozen=True)
+class Filter:
+    """The values that some columns had together, as a Bloom filter."""
+
+    columns: list[str]
+    bits: NDArray[np.uint8]  # eight in each byte
+
+    @classmethod
+    def of(cls, rows: pa.Table, columns: Sequence[str]) -> Self:
+        """The filter of all `rows`."""
+        hashes = np.unique(hash_rows(rows.select(list(columns))))
+        found = np.zeros(-(-max(64, _BITS * len(hashes)) // 8) * 8, dtype=bool)
+        for place in _places(hashes, len(found)):
+            found[place] = True
+        return cls(list(columns), np.packbits(found))
+
+    def holds(self, rows: pa.Table) -> Mask:
+        """(rows,) True for each row that was there."""
+        hashes = hash_rows(rows.select(self.columns))
+        held = np.ones(len(hashes), dtype=bool)
+        bits = np.unpackbits(self.bits)
+        for place in _places(hashes, len(bits)):
+            held &= bits[place] == 1
+        return held
+
+
+def _places(hashes: Hashes, size: int) -> list[NDArray[np.int64]]:
+    """The bits of each row, by double hashing (Kirsch, Mitzenmacher, 2006)."""
+    step = mix(hashes ^ np.uint64(0x632BE59BD9B4E019)) | np.uint64(1)
+    return [((hashes + np.uint64(probe) * step) % np.uint64(size)).astype(np.int64) for probe in range(_PROBES)]
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """What a model was trained on, its held-out rows included.
+
+    Attributes:
+        rows: Filters of whole rows: of all columns that training had, and of those without which the model cannot be
+            judged (features and target), for tables that lack the others.
+        groups: The filter of the groups, where rows belong to groups.
+    """
+
+    rows: list[Filter]
+    groups: Filter | None = None
+
+    @classmethod
+    def of(cls, table: pa.Table, needed: Sequence[str], group: str = "") -> Self:
+        """Of the `table` of a training, whose features and target are `needed`."""
+        wanted = [table.schema.names]
+        if set(needed) != set(table.schema.names):
+            wanted.append([name for name in table.schema.names if name in set(needed)])
+        return cls([Filter.of(table, names) for names in wanted], Filter.of(table, [group]) if group else None)
+
+    def seen(self, table: pa.Table) -> Mask:
+        """(rows,) True for the rows that training had, by the most columns that `table` has as well.
+
+        Raises:
+            KeyError: when `table` lacks a column that the model needs.
+        """
+        there = set(table.schema.names)
+        for one in self.rows:
+            if there.issuperset(one.columns):
+                return one.holds(table)
+        raise KeyError("the table has not even the features and the target")
+
+    def seen_groups(self, table: pa.Table, group: str) -> Mask | None:
+        """(rows,) True for the rows whose group training had; None when it had none by this column."""
+        if self.groups is None or self.groups.columns != [group]:
+            return None
+        return self.groups.holds(table)
+
+    def to_bytes(self) -> bytes:
+        """As Parquet: one row a filter."""
+        filters = [("row", one) for one in self.rows] + ([("group", self.groups)] if self.groups else [])
+        table = pa.table(
+            {
+                "of": [of for of, _ in filters],
+                "columns": [one.columns for _, one in filters],
+                "bits": pa.array([one.bits.tobytes() for _, one in filters], pa.large_binary()),
+            }
+        )
+        stream = io.BytesIO()
+        pq.write_table(table, stream, compression="none", use_dictionary=False)
+        return stream.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """What :meth:`to_bytes` wrote."""
+        found: dict[str, list[Filter]] = {"row": [], "group": []}
+        for one in pq.read_table(io.BytesIO(content)).to_pylist():
+            row: dict[str, Any] = one
+            found[row["of"]].append(Filter(row["columns"], np.frombuffer(row["bits"], np.uint8)))
+        return cls(found["row"], next(iter(found["group"]), None))
