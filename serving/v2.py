@@ -15,7 +15,14 @@ import orjson
 from kubeline.errors import UserError, listed
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Array, Signature
-from kubeline.open_inference.tensors import DATATYPES, datatype_of, decode_raw, encode_raw, unknown_datatype
+from kubeline.open_inference.tensors import (
+    DATATYPES,
+    datatype_of,
+    decode_base64,
+    decode_raw,
+    encode_raw,
+    unknown_datatype,
+)
 from serving.columns import Encoder, Values, show
 from serving.inputs import Inputs
 from serving.parsing import JSON_TYPES, NOT_TYPED, check_rows, kind_of, parse_json, require
@@ -216,7 +223,8 @@ def _typed_tensors(signature: Signature) -> tuple["msgspec.json.Decoder[Any]", d
     for place, feature in enumerate(signature.features):
         values: Any = GenericAlias(list, (JSON_TYPES[feature.kind],))
         fields = [("shape", list[int]), ("datatype", datatypes), ("data", values)]
-        options: Any = {"tag_field": "name", "tag": feature.name, "gc": False}
+        # What else a tensor has may say how its data is encoded, as "parameters" do.
+        options: Any = {"tag_field": "name", "tag": feature.name, "gc": False, "forbid_unknown_fields": True}
         name_of[msgspec.defstruct(f"Column{place}", fields, **options)] = feature.name
     tensor: Any = Union[tuple(name_of)]  # noqa: UP007 - made of a list
     parts: Any = [("inputs", list[tensor]), ("id", str, "")]
@@ -259,6 +267,8 @@ def _values(place: int, tensor: Any, raw: memoryview) -> tuple[str, Values, memo
         data = [value for row in data for value in (row if isinstance(row, list) else [row])]
     if len(data) != count:
         raise UserError(f"input '{name}' has shape {json.dumps(tensor['shape'])}, but {len(data)} values")
+    if datatype == "BYTES" and _parameters(tensor, f"input '{name}'").get("content_type") == "base64":
+        data = decode_base64(name, data)
     return name, data, raw
 
 

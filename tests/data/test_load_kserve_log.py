@@ -82,6 +82,21 @@ def test_each_instance_becomes_a_row_with_its_answer(tmp_path, load, request_, a
     assert found["output.probability.yes"].tolist() == [0.1, 0.8]
 
 
+BASE64 = [base64.b64encode(city.encode()).decode() for city in ("Oslo", "Rome")]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"inputs": [V2["inputs"][0], {**V2["inputs"][1], "data": BASE64, "parameters": {"content_type": "base64"}}]},
+        {"instances": [{"x": 1.5, "city": {"b64": BASE64[0]}}, {"x": None, "city": {"b64": BASE64[1]}}]},
+    ],
+)
+def test_text_that_says_it_is_base64_is_read_as_text(tmp_path, load, request_):
+    events = write(tmp_path / "events.jsonl", pair("a", request_, V1_ANSWER))
+    assert load(events, format="kserve").frame["city"].tolist() == ["Oslo", "Rome"]
+
+
 def test_a_wide_tensor_takes_its_columns_from_the_parameter(tmp_path, load):
     events = write(tmp_path / "events.jsonl", pair("a", TENSOR, {"predictions": [10, 20]}))
     found = load(events, format="kserve", columns=["x", "y"]).frame

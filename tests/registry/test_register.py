@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from mlflow import MlflowClient
+from mlflow.cli import gc
 
 from components.register.component import register
 from kubeline.errors import PlatformError, UserError
@@ -251,6 +253,26 @@ def test_files_that_were_lost_are_logged_again(tmp_path: Path, file: Register, t
         open_registry(tracking_uri).download(version, tmp_path)
     file(given)
     assert (open_registry(tracking_uri).download(version, tmp_path) / "model.onnx").read_bytes() == b"weights 0"
+
+
+@pytest.mark.parametrize("for_good", [True, False])
+def test_a_package_whose_run_was_deleted_is_registered_again_with_its_aliases(
+    for_good: bool, tmp_path: Path, file: Register, tracking_uri: str
+) -> None:
+    given = blessed(tmp_path)
+    file(given, promote=True)
+    client = MlflowClient(tracking_uri)
+    client.set_registered_model_alias("flights", "audited", "1")
+    client.delete_run(versions(tracking_uri)[0].run_id)
+    if for_good:
+        done = CliRunner(env={"MLFLOW_TRACKING_URI": tracking_uri}).invoke(gc, ["--backend-store-uri", tracking_uri])
+        assert "has been permanently deleted" in done.output
+    assert file(given).version == ("2" if for_good else "1")
+    (version,) = versions(tracking_uri)
+    assert version.aliases == ("audited", "champion")
+    assert (open_registry(tracking_uri).download(version, tmp_path) / "model.onnx").read_bytes() == b"weights 0"
+    assert [run.info.lifecycle_stage for run in runs(tracking_uri)] == ["active"]
+    assert file(given).version == version.version
 
 
 def test_a_deleted_experiment_is_told_with_what_to_do(tmp_path: Path, file: Register, tracking_uri: str) -> None:

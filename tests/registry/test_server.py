@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -84,9 +85,9 @@ def test_many_who_register_one_package_at_once_on_a_server_end_with_one_version(
     assert [each.version for each in same] == [made[0].version]
 
 
-@pytest.mark.parametrize("code", [401, 403])
-def test_a_server_that_refuses_us_is_told_with_what_to_set(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "s3cret-token")
+@contextmanager
+def answering(code: int) -> Iterator[str]:
+    """A server that answers everything with one code; yields its address."""
 
     class Refusal(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -99,10 +100,27 @@ def test_a_server_that_refuses_us_is_told_with_what_to_set(code: int, monkeypatc
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            with pytest.raises(PlatformError, match="refuses this user: set MLFLOW_TRACKING_TOKEN") as caught:
-                fetch("models:/flights@champion", f"http://127.0.0.1:{server.server_port}")
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_a_server_that_fails_is_not_said_to_be_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    with answering(500) as address, pytest.raises(PlatformError) as caught:
+        fetch("models:/flights@champion", address)
+    assert str(caught.value) == (
+        f"the MLflow registry at {address} was reached, but answers with HTTP 500; look into its log, or try "
+        "again later"
+    )
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_server_that_refuses_us_is_told_with_what_to_set(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "s3cret-token")
+    refused = pytest.raises(PlatformError, match="refuses this user: set MLFLOW_TRACKING_TOKEN")
+    with answering(code) as address, refused as caught:
+        fetch("models:/flights@champion", address)
     assert "s3cret-token" not in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -1,6 +1,7 @@
 """What the server answers, asked as clients ask: a real process over HTTP and gRPC."""
 
 import asyncio
+import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -147,6 +148,22 @@ def test_null_and_nan_are_missing_values_in_every_column(tiny: Served, missing: 
     status, body = tiny.v1(f'{{"instances": [[{missing}, {missing}, {missing}, {missing}]]}}'.encode())
     assert status == 200
     np.testing.assert_array_equal(np.array(body["probabilities"], np.float32), answer)
+
+
+def test_v2_reads_text_that_says_it_is_base64(tiny: Served) -> None:
+    """As it stands it would be an unseen category, and answered in silence."""
+    texts = {1: "AA", 3: "2013-01-01T06:00:00"}
+    plain = tiny.v2({"inputs": TENSORS})
+    encoded = [
+        {**tensor, "data": [base64.b64encode(texts[place].encode()).decode()], "parameters": {"content_type": "base64"}}
+        if place in texts
+        else tensor
+        for place, tensor in enumerate(TENSORS)
+    ]
+    status, answer = tiny.v2({"inputs": encoded})
+    assert (status, answer["outputs"]) == (200, plain[1]["outputs"])
+    status, answer = tiny.v2({"inputs": [{**encoded[1], "data": ["AA?"]}, TENSORS[0], *TENSORS[2:]]})
+    assert (status, answer["error"].partition(",")[0]) == (400, "input 'carrier' has content_type base64")
 
 
 def test_an_unseen_category_is_answered(tiny: Served) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubeline.errors import UserError
+from kubeline.open_inference.tensors import decode_base64
 
 Row = dict[str, Any]
 
@@ -26,7 +27,13 @@ def instances(body: Any, columns: Sequence[str]) -> list[Row]:
         raise UserError("a request has neither instances nor inputs")
     if all(isinstance(item, dict) and "datatype" in item and "shape" in item for item in given):
         return _transposed(_tensors(given, columns))
-    return [item if isinstance(item, dict) else _named(item, columns) for item in given]
+    rows = [item if isinstance(item, dict) else _named(item, columns) for item in given]
+    return [{name: _plain(name, value) for name, value in row.items()} for row in rows]
+
+
+def _plain(name: str, value: Any) -> Any:
+    """The text of a value of v1 that stands in base64, ``{"b64": …}``; any other as it is."""
+    return decode_base64(name, [value["b64"]])[0] if isinstance(value, dict) and set(value) == {"b64"} else value
 
 
 def answers(body: Any) -> list[Row]:
@@ -97,6 +104,13 @@ def _cells(tensor: Any) -> tuple[int, list[Any]]:
     rows, width = shape[0], shape[1] if len(shape) == 2 else 1
     if rows * width != len(values):
         raise UserError("a tensor has another number of values than its shape says")
+    parameters = tensor.get("parameters")
+    if (
+        isinstance(parameters, dict)
+        and parameters.get("content_type") == "base64"
+        and tensor.get("datatype") == "BYTES"
+    ):
+        values = decode_base64(str(tensor.get("name")), values)
     return width, values
 
 

@@ -4,6 +4,7 @@ Raw bytes are the protocol's "binary tensor data": little-endian numbers without
 for each BOOL; and for BYTES each element after its length in four bytes.
 """
 
+import base64
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -83,6 +84,21 @@ def encode_raw(values: Array | Sequence[str | bytes]) -> bytes:
     # labels repeat: each is written once
     elements = {value: _element(value) for value in set(values)}
     return b"".join([elements[value] for value in values])
+
+
+def decode_base64(name: str, values: Sequence[Any]) -> list[Any]:
+    """The texts of BYTES in JSON that say ``"content_type": "base64"`` among their parameters; None stays None.
+
+    Raises:
+        UserError: names the input, when one is not base64 of UTF-8 text.
+    """
+    try:
+        return [value if value is None else base64.b64decode(value, validate=True).decode() for value in values]
+    except (ValueError, TypeError):
+        raise UserError(
+            f"input '{name}' has content_type base64, but one of its values is not UTF-8 text in base64; encode all of "
+            "them, or leave content_type out"
+        ) from None
 
 
 def datatype_of(values: Array) -> str:

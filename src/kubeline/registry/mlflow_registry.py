@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -143,19 +144,40 @@ class MLflowRegistry:
         return MlflowException
 
     def _version_of(self, submission: Submission) -> ModelVersion | None:
-        """The lowest version of this package. Any other, of two writers at once, is deleted unless it has an alias.
+        """The lowest version of this package whose run is there. Any other, of two writers at once, is deleted.
 
-        Its run is kept: a third writer may just have found it and be logging to it.
+        One that someone points to stays, and its run is kept: a third writer may just have found it and be logging to
+        it. A version whose run is gone for good (``mlflow gc`` takes its files too) hands its aliases over, and is
+        deleted.
         """
         query = f"name = '{submission.name}' and tags.{_DIGEST} = '{submission.digest}'"
         found = sorted(self._client.search_model_versions(query), key=lambda each: int(each.version))
-        versions = [_version(self._client.get_model_version(each.name, each.version)) for each in found[:1]]
-        for twin in found[1:]:
+        dead = [each for each in found if each.run_id and not self._has_run(each.run_id)]
+        alive = [each for each in found if each not in dead]
+        if not alive:
+            return None
+        kept = alive[0]
+        for twin in [*alive[1:], *dead]:
             with self._unless("RESOURCE_DOES_NOT_EXIST"):  # the other writer was faster
-                if not self._client.get_model_version(twin.name, twin.version).aliases:
+                aliases = self._client.get_model_version(twin.name, twin.version).aliases
+                for alias in aliases if twin in dead else ():
+                    self._client.set_registered_model_alias(kept.name, alias, kept.version)
+                if twin in dead or not aliases:
                     self._client.delete_model_version(twin.name, twin.version)
-                    logger.warning("version %s of %s was the same package again: deleted", twin.version, twin.name)
-        return versions[0] if versions else None
+                    why = "its run was deleted for good" if twin in dead else "it was the same package again"
+                    logger.warning("version %s of %s is deleted: %s", twin.version, twin.name, why)
+        return _version(self._client.get_model_version(kept.name, kept.version))
+
+    def _has_run(self, run_id: str) -> bool:
+        """Whether a run is there; one that is deleted, but not yet for good, is restored."""
+        try:
+            if self._client.get_run(run_id).info.lifecycle_stage == "deleted":
+                self._client.restore_run(run_id)
+        except self._error as error:
+            if _code(error) != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+        return True
 
     def _create_version(self, run: "Run", submission: Submission) -> ModelVersion:
         with self._unless("RESOURCE_ALREADY_EXISTS"):
@@ -268,6 +290,11 @@ class MLflowRegistry:
             return (
                 f"the MLflow registry at {place} refuses this user: set MLFLOW_TRACKING_TOKEN, or "
                 f"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD ({reason})"
+            )
+        if failed := re.search(r"too many (\d{3}) error responses", str(error)):
+            return (
+                f"the MLflow registry at {place} was reached, but answers with HTTP {failed.group(1)}; look into its "
+                "log, or try again later"
             )
         if "Max retries exceeded" in reason or "unable to open database file" in reason:
             return f"cannot reach the MLflow registry at {place}; check that the address is right and that it is up"
