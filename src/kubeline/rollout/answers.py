@@ -1,7 +1,7 @@
 """Answers the machine's questions: the smoke test, the shadow comparison, the metrics and the judge."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from kubeline.artifacts import finite
@@ -12,14 +12,14 @@ from kubeline.rollout.client import POD, Cluster
 from kubeline.rollout.inference_service import Manifest
 from kubeline.rollout.judge import judge
 from kubeline.rollout.machine import looks
-from kubeline.rollout.metrics import Addresses, MetricsError, Source, open_source
+from kubeline.rollout.metrics import MetricsError, Source, open_source
 from kubeline.rollout.modes import Observed
 from kubeline.rollout.moves import Question
+from kubeline.rollout.pages import addresses
 from kubeline.rollout.plan import Plan
 from kubeline.rollout.record import Record
 
 _VERSION_DIGITS = 12  # of the package digest, as the server's metrics have it
-_PORT = "prometheus.kserve.io/port"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ class WorldAnswers:
     def _snapshot(self, record: Record, observed: Observed, service: Manifest) -> Mapping[str, Any]:
         del service
         try:
-            return dict(self._source(record, observed).start())
+            source = self._source(record, observed)
+            source.check()
+            return dict(source.start())
         except MetricsError as error:
             return {"error": str(error)}
 
@@ -86,6 +88,9 @@ class WorldAnswers:
             evidence = self._source(record, observed).evidence(record.snapshot or {})
         except MetricsError as error:
             return {**look, "outcome": "error", "sentence": str(error)}
+        if evidence.stable is None and record.stable is not None:
+            why = "The stable model names no package digest, so which metrics are its own is not known."
+            evidence = replace(evidence, incomparable=why)
         if evidence.canary.requests < self.plan.rules.min_requests:
             told = f"the candidate has answered {evidence.canary.requests} requests of {self.plan.rules.min_requests}"
             return {**look, "outcome": "waiting", "sentence": told}
@@ -105,25 +110,12 @@ class WorldAnswers:
     def _source(self, record: Record, observed: Observed) -> Source:
         if self.plan.metrics is None:
             raise UserError("the plan names no source of metrics, but a step is to be judged; give metrics")
-        pages = self._pages(record) if self.plan.metrics.source == "scrape" else ()
-        where = Addresses(pages, record.namespace, observed.revision, record.stable_revision)
-        stable = record.stable_digest[:_VERSION_DIGITS]
+        pods = self._pods(record) if self.plan.metrics.source == "scrape" else []
+        where = addresses(pods, record.namespace, observed.revision, record.stable_revision)
+        by_name = self.plan.metrics.queries != "kubeline"  # these tell a version by what runs it
+        stable = record.stable_digest[:_VERSION_DIGITS] or (record.stable_revision if by_name else "")
         return open_source(self.plan.metrics, record.name, stable, record.digest[:_VERSION_DIGITS], where)
 
-    def _pages(self, record: Record) -> tuple[str, ...]:
-        """The metrics pages of all pods that answer."""
+    def _pods(self, record: Record) -> list[Manifest]:
         labels = f"serving.kserve.io/inferenceservice={record.name}"
-        pods = self.cluster.attempt(lambda: self.cluster.find(record.namespace, POD, labels), "the pods")
-        return tuple(sorted(filter(None, map(_page, pods))))
-
-
-def _page(pod: Mapping[str, Any]) -> str:
-    status = pod.get("status") or {}
-    conditions = {c.get("type"): c.get("status") for c in status.get("conditions") or []}
-    if not status.get("podIP") or conditions.get("Ready") != "True":
-        return ""
-    annotations = pod["metadata"].get("annotations") or {}
-    containers = (pod.get("spec") or {}).get("containers") or [{}]
-    ports = [port["containerPort"] for port in containers[0].get("ports") or []] or [8080]
-    path = annotations.get("prometheus.kserve.io/path", "/metrics")
-    return f"http://{status['podIP']}:{annotations.get(_PORT, ports[0])}{path}"
+        return self.cluster.attempt(lambda: self.cluster.find(record.namespace, POD, labels), "the pods")

@@ -188,6 +188,55 @@ def test_rare_errors_are_never_surer_than_fishers_exact_test() -> None:
         assert tests.share_increase(x, n, y, m, 0.005) >= exact - 1e-9
 
 
+def test_counts_beyond_all_bounds_are_judged_as_quickly_as_others() -> None:
+    many = Side(2 * 10**15, 10**15, Histogram(BOUNDS, (0, 0, 0, 0, 1e15)))
+    judgement = judge(Evidence(many, many, 60), RULES, 1, 4)
+    assert judgement.outcome is Outcome.FAIL  # half of the requests failed
+    assert outcomes(judgement)["error_increase"] is Outcome.PASS
+
+
+def test_a_check_that_is_not_possible_stands_in_the_evidence_and_is_no_pass_unless_the_rules_say_so() -> None:
+    unknown = Evidence(replace(side(), predictions=None), replace(side(), predictions=None), 60, None, "no predictions")
+    judgement = judge(unknown, RULES, 1, 4)
+    assert outcomes(judgement)["prediction_drift"] is Outcome.NOT_POSSIBLE
+    assert judgement.outcome is Outcome.ERROR
+    assert judgement.sentence == "no predictions"
+    wanted = Rules.model_validate({"optional": ["prediction_drift"]})
+    assert judge(unknown, wanted, 1, 4).outcome is Outcome.PASS
+    assert outcomes(judge(unknown, wanted, 1, 4))["prediction_drift"] is Outcome.NOT_POSSIBLE
+    without = judge(unknown, Rules.model_validate({"max_prediction_drift": "off"}), 1, 4)
+    assert without.outcome is Outcome.PASS
+    assert "prediction_drift" not in outcomes(without)
+
+
+def test_a_stable_version_of_which_nothing_is_known_makes_every_comparison_not_possible() -> None:
+    judgement = judge(Evidence(side(), None, 60, None, "its digest is not known"), RULES, 1, 4)
+    impossible = {name for name, outcome in outcomes(judgement).items() if outcome is Outcome.NOT_POSSIBLE}
+    assert impossible == {"error_increase", "latency_shift", "prediction_drift"}
+    assert judgement.outcome is Outcome.ERROR
+
+
+def test_latencies_whose_common_bins_hide_what_each_ones_own_show_are_not_compared() -> None:
+    fine = Histogram((0.01, 0.02, 0.05, 10.0), (500, 500, 500, 500, 0))
+    coarse = Histogram((0.03, 10.0), (0, 2000, 0))
+    judgement = judge(Evidence(replace(side(), latency=fine), replace(side(), latency=coarse), 60), RULES, 1, 4)
+    assert outcomes(judgement)["latency_shift"] is Outcome.NOT_POSSIBLE
+
+
+def test_every_default_check_stands_in_the_evidence_however_little_there_is() -> None:
+    nothing = Side(0, 0, Histogram((), (0,)))
+    for canary, stable in ((nothing, nothing), (nothing, side()), (side(), nothing), (side(), side())):
+        found = outcomes(judge(Evidence(canary, stable, 60), RULES, 1, 4))
+        assert set(found) == {"samples", "error_rate", "error_increase", "latency_shift", "prediction_drift"}
+
+
+@pytest.mark.parametrize("off", ["off", False, None])
+def test_off_switches_a_check_off(off: object) -> None:
+    assert Rules.model_validate({"max_error_rate": off, "max_p95_seconds": off}) == Rules(max_error_rate=None)
+    with pytest.raises(ValidationError):
+        Rules.model_validate({"optional": ["samples"]})
+
+
 def test_the_score_test_keeps_its_level_on_the_edge_of_the_tolerance() -> None:
     rng = np.random.default_rng(0)
     canary, stable = rng.binomial(500, 0.015, 4000), rng.binomial(5000, 0.01, 4000)

@@ -94,21 +94,32 @@ class BusinessMetric:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was observed in one window of `seconds`; `stable` is None where there is nothing to compare with."""
+    """What was observed in one window.
+
+    Attributes:
+        canary: its requests.
+        stable: those of the version it is compared with; None where there is none, or nothing tells of it.
+        seconds: length of the window.
+        business: what the predictions are for.
+        incomparable: why the predictions of the two cannot be compared or, without `stable`, why nothing can though
+            there is a stable version.
+    """
 
     canary: Side
     stable: Side | None
     seconds: float
     business: BusinessMetric | None = None
+    incomparable: str = ""
 
 
 class Outcome(StrEnum):
-    """What one check, or all of them, came to."""
+    """What one check, or all of them, came to; all together are in error where one that counts is not possible."""
 
     PASS = "pass"  # noqa: S105 not a password
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
     ERROR = "error"
+    NOT_POSSIBLE = "not possible"
 
 
 @dataclass(frozen=True)
@@ -148,4 +159,5 @@ class Judgement:
     @property
     def sentence(self) -> str:
         """The sentences of the checks that decided."""
-        return " ".join(each.sentence for each in self.findings if each.outcome is self.outcome)
+        decided = {self.outcome} | ({Outcome.NOT_POSSIBLE} if self.outcome is Outcome.ERROR else set())
+        return " ".join(each.sentence for each in self.findings if each.outcome in decided)

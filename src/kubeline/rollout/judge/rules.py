@@ -1,8 +1,12 @@
 """What a canary must keep to."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 from kubeline.rollout.judge.spending import Spending
+
+Check = Literal["error_rate", "p95", "p99", "error_increase", "latency_shift", "prediction_drift"]
 
 
 class Rules(BaseModel):
@@ -14,14 +18,15 @@ class Rules(BaseModel):
             ``obrien-fleming`` mostly for the last ones.
         min_requests: of each version before anything can pass. With fewer of the canary the rollout waits without a
             look; with fewer of the stable version the look is inconclusive.
-        max_error_rate: share of requests that may fail; None does not check.
-        max_p95_seconds: of the canary; None does not check.
-        max_p99_seconds: of the canary; None does not check.
-        max_error_increase: by how much the share of failed requests may exceed the stable version's; None does not
-            check.
-        max_latency_shift: largest Cliff's delta, from 0 (as fast as stable) to 1 (always slower); None does not check.
-        max_prediction_drift: largest population stability index without its bias; None does not check.
+        max_error_rate: share of requests that may fail; ``off`` (or None) does not check, here and below.
+        max_p95_seconds: of the canary.
+        max_p99_seconds: of the canary.
+        max_error_increase: by how much the share of failed requests may exceed the stable version's.
+        max_latency_shift: largest Cliff's delta, from 0 (as fast as stable) to 1 (always slower).
+        max_prediction_drift: largest population stability index without its bias.
         max_business_loss: share of the stable mean by which the business metric may be worse.
+        optional: checks that are made where the evidence allows it, and hold nothing up where it does not, such as
+            ``prediction_drift``. Without this, a check that is not possible is never a pass.
         failure_limit: failed looks that are forgiven; one more stops the rollout.
         inconclusive_limit: inconclusive looks at one step that are waited through.
     """
@@ -38,5 +43,19 @@ class Rules(BaseModel):
     max_latency_shift: float | None = Field(0.12, ge=0, lt=1)
     max_prediction_drift: float | None = Field(0.25, ge=0)
     max_business_loss: float = Field(0.02, ge=0)
+    optional: frozenset[Check] = frozenset()
     failure_limit: int = Field(0, ge=0)
     inconclusive_limit: int = Field(5, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _switched_off(cls, given: Any) -> Any:
+        """``off`` is None, which no compiled pipeline can pass on; YAML reads it as false where it is not quoted."""
+        if not isinstance(given, dict):
+            return given
+        off = {key for key, value in given.items() if value is False or value == "off"}
+        return {key: None if key in off and key.startswith("max_") else value for key, value in given.items()}
+
+    @field_serializer("optional")
+    def _in_order(self, optional: frozenset[str]) -> list[str]:
+        return sorted(optional)

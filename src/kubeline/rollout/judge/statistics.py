@@ -12,6 +12,9 @@ import numpy as np
 
 from kubeline.rollout.judge.evidence import Histogram, Sample
 
+_RARE = 10**6  # errors, beyond which the score test is as good as exact, and Fisher's takes as long as there are errors
+_TOGETHER, _SPREAD = 0.95, 0.8  # shares of a version's values in one bin: when they tell nothing, and something
+
 
 def share_above(count: float, n: float, limit: float) -> float:
     """Chance (p) that `count` or more of `n` are above if each is with a chance of `limit`: exact binomial test."""
@@ -33,7 +36,8 @@ def share_increase(canary: int, canary_n: int, stable: int, stable_n: int, toler
 
     if not canary_n or not stable_n:
         return 1.0
-    exact = float(hypergeom.sf(canary - 1, canary_n + stable_n, canary + stable, canary_n))
+    rare = canary + stable <= _RARE
+    exact = float(hypergeom.sf(canary - 1, canary_n + stable_n, canary + stable, canary_n)) if rare else 0.0
     p1, p2 = canary / canary_n, stable / stable_n
     q1, q2 = _restricted(p1, p2, stable_n / canary_n, tolerance)
     deviation = math.sqrt(max(q1 * (1 - q1) / canary_n + q2 * (1 - q2) / stable_n, 0.0))
@@ -93,6 +97,16 @@ def aligned(first: Histogram, second: Histogram) -> tuple[np.ndarray, np.ndarray
         return found
 
     return counts(first), counts(second)
+
+
+def blurred(first: Histogram, second: Histogram) -> bool:
+    """Whether the bounds that both have hide what the bins of one show.
+
+    That is so when nearly everything of both falls into one common bin, while one side's own bins tell it apart.
+    """
+    shares = [counts / counts.sum() for counts in aligned(first, second) if counts.sum()]
+    own = [max(each.counts) / each.total for each in (first, second) if each.total]
+    return len(shares) == 2 and bool(min(own) < _SPREAD and np.min(shares, axis=0).max() > _TOGETHER)
 
 
 def mean_loss(canary: Sample, stable: Sample, tolerance: float) -> float:

@@ -5,14 +5,19 @@ Every check measures an effect, holds it against a limit, and asks whether chanc
 - pass: the effect is within the limit, and there were enough requests to say so;
 - fail: the effect is beyond the limit, and chance explains that with a probability of at most the look's level;
 - inconclusive: beyond the limit, but chance may explain it; or too few requests;
-- error: the source lacks what it must have, such as a canary without requests next to a busy stable version.
+- not possible: the source does not tell what the check compares;
+- error: the evidence lacks what it must have, such as a canary without requests next to a busy stable version; or a
+  check is not possible, and not optional.
+
+Every check that the rules ask for is among the findings. Without a stable version there is nothing to compare with.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from kubeline.drift.statistics import Bin, divergence
+from kubeline.drift.statistics import MIN_EXPECTED, Bin, divergence
+from kubeline.errors import listed
 from kubeline.rollout.judge import statistics
 from kubeline.rollout.judge.evidence import BusinessMetric, Evidence, Finding, Judgement, Outcome, Sample, Side
 from kubeline.rollout.judge.rules import Rules
@@ -71,18 +76,26 @@ def judge(evidence: Evidence, rules: Rules, look: int, looks: int) -> Judgement:
     at = level(rules.alpha, look, looks, rules.spending)
     findings: list[Finding] = list(_samples(evidence, rules))
     checks: list[_Check] = []
-    if evidence.canary.requests:
-        for each in (*_objectives(evidence.canary, rules), *_comparisons(evidence, rules)):
-            if isinstance(each, _Check):
-                checks.append(each)
-            else:
-                findings.append(each)
+    for each in (*_objectives(evidence.canary, rules), *_comparisons(evidence, rules)):
+        if isinstance(each, _Check):
+            checks.append(each)
+        else:
+            findings.append(each)
     at /= max(len(checks), 1)
     findings += [check.decided(at) for check in checks]
-    outcomes = {finding.outcome for finding in findings}
+    return Judgement(_worst(findings, rules), tuple(findings), at)
+
+
+def _worst(findings: list[Finding], rules: Rules) -> Outcome:
+    outcomes = {
+        Outcome.ERROR if finding.outcome is Outcome.NOT_POSSIBLE else finding.outcome
+        for finding in findings
+        if not (finding.outcome is Outcome.NOT_POSSIBLE and finding.name in rules.optional)
+    }
+    if outcomes == {Outcome.PASS} and len(findings) > 1 and not any(f.outcome is Outcome.PASS for f in findings[1:]):
+        return Outcome.ERROR  # there were requests, and nothing was checked
     order = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE, Outcome.PASS)
-    worst = next((each for each in order if each in outcomes), Outcome.ERROR)
-    return Judgement(worst, tuple(findings), at)
+    return next((each for each in order if each in outcomes), Outcome.ERROR)
 
 
 def _samples(evidence: Evidence, rules: Rules) -> Iterator[Finding]:
@@ -104,43 +117,64 @@ def _samples(evidence: Evidence, rules: Rules) -> Iterator[Finding]:
 def _any_check(evidence: Evidence, rules: Rules) -> bool:
     objectives = (rules.max_error_rate, rules.max_p95_seconds, rules.max_p99_seconds)
     comparisons = (rules.max_error_increase, rules.max_latency_shift, rules.max_prediction_drift)
-    asked = [*objectives, *(comparisons if evidence.stable else ())]
+    asked = [*objectives, *(comparisons if evidence.stable or evidence.incomparable else ())]
     return any(limit is not None for limit in asked) or evidence.business is not None
 
 
 def _objectives(canary: Side, rules: Rules) -> Iterator[_Check | Finding]:
     if rules.max_error_rate is not None:
-        limit, rate = rules.max_error_rate, canary.errors / canary.requests
-        p = statistics.share_above(canary.errors, canary.requests, limit)
-        sentence = f"{rate:.2%} of the canary's requests failed; {limit:.2%} may."
-        yield _Check("error_rate", rate, None, limit, rate, p, sentence)
+        yield _error_rate(canary, rules.max_error_rate)
     for name, q, seconds in (("p95", 0.95, rules.max_p95_seconds), ("p99", 0.99, rules.max_p99_seconds)):
-        if seconds is None:
-            continue
-        if missing := _without_latency(name, canary):
-            yield missing
-            continue
-        found, n = canary.latency.quantile(q), canary.latency.total
-        p = statistics.share_above(canary.latency.surely_above(seconds), n, 1 - q)
-        took = f"over {_seconds(canary.latency.bounds[-1])}" if math.isinf(found) else _seconds(found)
-        sentence = f"{q:.0%} of the canary's requests took up to {took}; {_seconds(seconds)} are allowed."
-        yield _Check(name, found, None, seconds, found, p, sentence)
+        if seconds is not None:
+            yield _quantile(name, canary, q, seconds)
+
+
+def _error_rate(canary: Side, limit: float) -> _Check | Finding:
+    if not canary.requests:
+        return _few("error_rate", "The canary has no requests whose errors could be counted.")
+    rate = canary.errors / canary.requests
+    p = statistics.share_above(canary.errors, canary.requests, limit)
+    sentence = f"{rate:.2%} of the canary's requests failed; {limit:.2%} may."
+    return _Check("error_rate", rate, None, limit, rate, p, sentence)
+
+
+def _quantile(name: str, canary: Side, q: float, seconds: float) -> _Check | Finding:
+    if missing := _without_latency(name, canary):
+        return missing
+    found, n = canary.latency.quantile(q), canary.latency.total
+    p = statistics.share_above(canary.latency.surely_above(seconds), n, 1 - q)
+    took = f"over {_seconds(canary.latency.bounds[-1])}" if math.isinf(found) else _seconds(found)
+    sentence = f"{q:.0%} of the canary's requests took up to {took}; {_seconds(seconds)} are allowed."
+    return _Check(name, found, None, seconds, found, p, sentence)
+
+
+_Compare = Callable[[Evidence, Side, Side, float], _Check | Finding]
 
 
 def _comparisons(evidence: Evidence, rules: Rules) -> Iterator[_Check | Finding]:
+    asked: tuple[tuple[str, float | None, _Compare], ...] = (
+        ("error_increase", rules.max_error_increase, _error_increase),
+        ("latency_shift", rules.max_latency_shift, _latency_shift),
+        ("prediction_drift", rules.max_prediction_drift, _prediction_drift),
+    )
     canary, stable = evidence.canary, evidence.stable
-    if stable is not None and stable.requests:
-        if rules.max_error_increase is not None:
-            yield _error_increase(canary, stable, rules.max_error_increase)
-        if rules.max_latency_shift is not None:
-            yield _latency_shift(canary, stable, rules.max_latency_shift)
-        if rules.max_prediction_drift is not None and (canary.predictions, stable.predictions) != (None, None):
-            yield _prediction_drift(canary, stable, rules.max_prediction_drift)
+    for name, limit, compare in asked:
+        if limit is None:
+            continue
+        if stable is None and not evidence.incomparable:
+            continue  # there is no stable version
+        if stable is None:
+            yield _impossible(name, evidence.incomparable)
+        elif not canary.requests or not stable.requests:
+            who = "stable version" if canary.requests else "canary"
+            yield _few(name, f"The {who} has no requests to compare yet.")
+        else:
+            yield compare(evidence, canary, stable, limit)
     if evidence.business is not None:
         yield _business(evidence.business, rules.max_business_loss)
 
 
-def _error_increase(canary: Side, stable: Side, limit: float) -> _Check:
+def _error_increase(_: Evidence, canary: Side, stable: Side, limit: float) -> _Check:
     mine, theirs = canary.errors / canary.requests, stable.errors / stable.requests
     p = statistics.share_increase(canary.errors, canary.requests, stable.errors, stable.requests, limit)
     sentence = (
@@ -150,12 +184,14 @@ def _error_increase(canary: Side, stable: Side, limit: float) -> _Check:
     return _Check("error_increase", mine, theirs, limit, mine - theirs, p, sentence)
 
 
-def _latency_shift(canary: Side, stable: Side, limit: float) -> _Check | Finding:
+def _latency_shift(_: Evidence, canary: Side, stable: Side, limit: float) -> _Check | Finding:
     name = "latency_shift"
     if missing := _without_latency(name, canary) or _without_latency(name, stable, "stable version"):
         return missing
     if not set(canary.latency.bounds) & set(stable.latency.bounds):
         return _nothing(name, "The latency histograms of the two versions have no bound in common.")
+    if statistics.blurred(canary.latency, stable.latency):
+        return _impossible(name, "The latency histograms of the two versions have too few bounds in common.")
     shift = statistics.latency_shift(canary.latency, stable.latency)
     mine, theirs = canary.latency.quantile(0.5), stable.latency.quantile(0.5)
     sentence = (
@@ -165,24 +201,47 @@ def _latency_shift(canary: Side, stable: Side, limit: float) -> _Check | Finding
     return _Check(name, mine, theirs, limit, shift.delta, shift.p_value, sentence)
 
 
-def _prediction_drift(canary: Side, stable: Side, limit: float) -> _Check | Finding:
+def _prediction_drift(evidence: Evidence, canary: Side, stable: Side, limit: float) -> _Check | Finding:
     name = "prediction_drift"
+    if evidence.incomparable:
+        return _impossible(name, evidence.incomparable)
     for side, whose in ((canary, "canary"), (stable, "stable version")):
         rows = sum((side.predictions or {}).values())
         if side.requests > side.errors and not rows:
             return _nothing(name, f"The {whose} answered requests, but there are no metrics of its predictions.")
         if rows < _LEAST:
             return _few(name, f"There are {rows:.0f} predictions of the {whose}, but {_LEAST} are needed.")
-    bins = _bins(canary.predictions or {}, stable.predictions or {})
-    found = divergence(bins)
+    found = divergence(_bins(canary.predictions or {}, stable.predictions or {}))
     effect = float(found.effect)
     sentence = f"The distributions of the predictions differ by a PSI of {effect:.3f}; {limit:.3f} is allowed."
+    if new := sorted((canary.predictions or {}).keys() ^ (stable.predictions or {}).keys()):
+        sentence += f" Only one of the versions knows {listed(new)}."
     return _Check(name, effect, None, limit, effect, found.p_value, sentence)
 
 
 def _bins(canary: Mapping[str, float], stable: Mapping[str, float]) -> list[Bin]:
-    labels = dict.fromkeys((*stable, *canary))
-    return [Bin(label, round(stable.get(label, 0)), round(canary.get(label, 0))) for label in labels]
+    """Neighbours together until each bin has or expects enough rows of the smaller sample for the chi-squared test."""
+    n, m = sum(stable.values()), sum(canary.values())
+    share = min(n, m) / (n + m)
+
+    def enough(bin_: Bin) -> bool:
+        fewer = bin_.current if m <= n else bin_.reference
+        return max(fewer, (bin_.reference + bin_.current) * share) >= MIN_EXPECTED
+
+    bins: list[Bin] = []
+    for label in dict.fromkeys((*stable, *canary)):
+        each = Bin(label, round(stable.get(label, 0)), round(canary.get(label, 0)))
+        if bins and not enough(bins[-1]):
+            bins[-1] = _joined(bins[-1], each)
+        else:
+            bins.append(each)
+    if len(bins) > 1 and not enough(bins[-1]):
+        bins[-2:] = [_joined(*bins[-2:])]
+    return bins
+
+
+def _joined(first: Bin, second: Bin) -> Bin:
+    return Bin(second.label, first.reference + second.reference, first.current + second.current)
 
 
 def _business(metric: BusinessMetric, tolerance: float) -> _Check | Finding:
@@ -216,6 +275,10 @@ def _without_latency(name: str, side: Side, whose: str = "canary") -> Finding | 
 
 def _nothing(name: str, sentence: str) -> Finding:
     return Finding(name, Outcome.ERROR, None, None, None, None, None, sentence)
+
+
+def _impossible(name: str, sentence: str) -> Finding:
+    return Finding(name, Outcome.NOT_POSSIBLE, None, None, None, None, None, sentence)
 
 
 def _few(name: str, sentence: str) -> Finding:

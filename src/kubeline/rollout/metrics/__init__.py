@@ -20,8 +20,9 @@ def open_source(
     Raises:
         UserError: when the settings do not fit together.
     """
+    from kubeline.rollout.metrics.guarded import Guarded
     from kubeline.rollout.metrics.prometheus import Prometheus
     from kubeline.rollout.metrics.scrape import Scrape
 
     kind = Prometheus if spec.source == "prometheus" else Scrape
-    return kind(spec, model, stable_version, canary_version, addresses)
+    return Guarded(kind(spec, model, stable_version, canary_version, addresses))

@@ -1,12 +1,10 @@
-"""What both sources gather: how much each counter of a version grew, and the Sides that follow from it."""
+"""What both sources gather: how much each counter of a version grew."""
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
-from kubeline.rollout.judge import Histogram, Side
 from kubeline.rollout.metrics.source import MetricsError
 
 Kind = Literal["requests", "latency", "labels", "probabilities", "numbers"]
@@ -14,9 +12,24 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 BUCKETS = {"latency", "probabilities", "numbers"}  # cumulative, by upper bound
 
 Counts = dict[str, dict[str, float]]
-"""By kind, then by status code, label, or upper bound."""
+"""By kind, then by status code, label, or upper bound; beside probabilities, ``classes`` has what they are of."""
 
 Sample = tuple[Mapping[str, str], float]
+
+CLASSES = "classes"
+_MOST_COUNTED = 2.0**53  # from there on a float64 does not count any more
+
+
+def count(value: float, labels: Mapping[str, str]) -> float:
+    """The value, when it is a count.
+
+    Raises:
+        MetricsError: when it is none.
+    """
+    if not (math.isfinite(value) and 0 <= value <= _MOST_COUNTED):
+        told = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))[:300]
+        raise MetricsError(f"The value {value:g} is no count ({told}).")
+    return value
 
 
 def counted(samples: Mapping[Kind, Sequence[Sample]], code: str) -> Counts:
@@ -29,20 +42,42 @@ def counted(samples: Mapping[Kind, Sequence[Sample]], code: str) -> Counts:
     Returns:
         Cumulative counts only at the bounds that all series have; probabilities only of a single class, because
         those of several are told by the labels.
+
+    Raises:
+        MetricsError: when a value is no count, a series is there twice, or lacks the label that it is told by.
     """
     found: Counts = {}
     for kind, of_kind in samples.items():
         key = {"requests": code, "labels": "label"}.get(kind, "le")
         series: dict[frozenset[tuple[str, str]], dict[str, float]] = defaultdict(dict)
-        classes = set()
         for labels, value in of_kind:
-            rest = frozenset(item for item in labels.items() if item[0] != key)
-            at = str(float(labels.get("le", "nan"))) if key == "le" else labels.get(key, "")
-            series[rest][at] = value
-            classes.add(labels.get("label", ""))
+            at = _key(kind, key, labels)
+            of_series = series[frozenset(item for item in labels.items() if item[0] != key)]
+            if at in of_series:
+                raise MetricsError(f"There are two series of {kind} with the same labels, as of {key} {at[:100]}.")
+            of_series[at] = count(value, labels)
+        classes = {label for rest in series for name, label in rest if name == "label"}
         if series and not (kind == "probabilities" and len(classes) > 1):
             found[kind] = _summed(kind, series.values())
+            if kind == "probabilities":
+                found[CLASSES] = dict.fromkeys(classes, 0.0)
     return found
+
+
+def _key(kind: str, key: str, labels: Mapping[str, str]) -> str:
+    """What tells the sample from others of its series."""
+    at = labels.get(key, "")
+    if not at and kind != "labels":  # a class may be the empty text, which Prometheus keeps no label for
+        raise MetricsError(f"A series of {kind} has no label {key}, so it is not known what it counts.")
+    if key != "le":
+        return at
+    try:
+        bound = float(at)
+    except ValueError:
+        bound = math.nan
+    if math.isnan(bound):
+        raise MetricsError(f"A bucket has the bound {at[:40]!r}, but a number is expected.")
+    return str(bound)
 
 
 def together(parts: Iterable[Counts]) -> Counts:
@@ -60,63 +95,3 @@ def _summed(kind: str, parts: Iterable[Mapping[str, float]]) -> dict[str, float]
     if kind in BUCKETS:
         keys = [key for key in keys if all(key in part for part in parts)]
     return {key: sum(part.get(key, 0.0) for part in parts) for key in keys}
-
-
-def sides(canary: Counts, stable: Counts | None, errors: str, seconds: float) -> tuple[Side, Side | None]:
-    """What happened to each version.
-
-    Args:
-        canary: growth of its counters.
-        stable: the same, or None.
-        errors: regular expression of the status codes that are errors.
-        seconds: length of the latency's unit.
-
-    Raises:
-        MetricsError: when there are no requests to count, or no latency.
-    """
-    both = [canary] if stable is None else [canary, stable]
-    predictions = _predictions(both)
-    made = []
-    for counts, predicted in zip(both, predictions, strict=True):
-        requests = round(sum(counts["requests"].values()))
-        failed = round(sum(n for code, n in counts["requests"].items() if re.fullmatch(errors, code)))
-        made.append(Side(requests, min(failed, requests), _latency(counts, seconds), predicted))
-    return made[0], None if stable is None else made[1]
-
-
-def _latency(counts: Counts, seconds: float) -> Histogram:
-    bounds, bins = _bins(counts.get("latency", {}))
-    if not bounds:
-        raise MetricsError(
-            "The metrics have no latency histogram whose bounds all pods share; see the queries of the metrics' source."
-        )
-    return Histogram(tuple(bound * seconds for bound in bounds), tuple(bins))
-
-
-def _bins(cumulative: Mapping[str, float]) -> tuple[list[float], list[float]]:
-    """Finite bounds, and counts between them; what is above the last one is the last count."""
-    rising = sorted((float(bound), count) for bound, count in cumulative.items())
-    bounds = [bound for bound, _ in rising if math.isfinite(bound)]
-    if not bounds or not math.isinf(rising[-1][0]):
-        return [], []
-    bins, below = [], 0.0
-    for _, count in rising:
-        bins.append(max(count - below, 0.0))  # a scrape in the middle of a restart can be out of order
-        below = max(count, below)
-    return bounds, bins
-
-
-def _predictions(both: list[Counts]) -> list[dict[str, float] | None]:
-    """Distribution of each version's predictions, in the finest terms that both have."""
-    for kind in ("probabilities", "numbers"):
-        if not all(counts.get(kind) for counts in both):
-            continue
-        common = [bound for bound in both[0][kind] if all(bound in counts[kind] for counts in both)]
-        if len(common) > 2:  # infinity and two more
-            binned = [_bins({bound: counts[kind][bound] for bound in common}) for counts in both]
-            return [dict(zip(_names(bounds), bins, strict=True)) for bounds, bins in binned]
-    return [counts.get("labels") for counts in both]
-
-
-def _names(bounds: list[float]) -> list[str]:
-    return [*(f"up to {bound:g}" for bound in bounds), f"above {bounds[-1]:g}"]

@@ -1,50 +1,71 @@
-"""GET with a bound on time and size, and one sentence for each failure."""
+"""GET with a bound on time and size, asked again where that can help, and one sentence for each failure."""
 
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+import time
+from urllib.parse import urlencode, urlsplit
 
+from kubeline.errors import PlatformError
+from kubeline.rollout.credentials import bearer
+from kubeline.rollout.exchange import Answer, ExchangeError, Peer
 from kubeline.rollout.metrics.source import MetricsError, MetricsSpec
 
-if TYPE_CHECKING:
-    from urllib3 import PoolManager
+_BUSY = frozenset({429, 502, 503, 504})
+_PAUSES = (0.2, 0.4)  # seconds before each further attempt
+_REQUESTS = 6  # of the longest time each, that one look may take
 
-_MOST_BYTES = 64 * 2**20
 
+class Deadline:
+    """When a look must be over, however many requests it is made of."""
 
-def pool(spec: MetricsSpec) -> "PoolManager":
-    """Connections that check certificates, follow no redirect, and ask again twice where that can help."""
-    from urllib3 import PoolManager, Retry, Timeout
+    def __init__(self, spec: MetricsSpec) -> None:
+        self._each = spec.timeout_seconds
+        self._end = time.monotonic() + _REQUESTS * spec.timeout_seconds
 
-    retry = Retry(2, redirect=0, status_forcelist=(429, 502, 503, 504), backoff_factor=0.2, raise_on_status=False)
-    return PoolManager(
-        retries=retry,
-        timeout=Timeout(spec.timeout_seconds),
-        cert_reqs="CERT_REQUIRED",
-        ca_certs=spec.ca_file or None,
-    )
+    def left(self) -> float:
+        """Seconds that the next request may take.
+
+        Raises:
+            MetricsError: when there are none.
+        """
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise MetricsError(
+                f"Reading the metrics took longer than {_REQUESTS * self._each:g} s, six times timeout_seconds; see "
+                "why they come so slowly."
+            )
+        return min(left, self._each)
 
 
 def get(
-    connections: "PoolManager", url: str, fields: dict[str, str] | None = None, token: str = ""
-) -> tuple[int, bytes]:
-    """Status and body of an answer.
+    url: str, spec: MetricsSpec, deadline: Deadline, most_bytes: int, fields: dict[str, str] | None = None
+) -> Answer:
+    """The answer, whatever its status.
 
     Raises:
         MetricsError: when there was none, or it was too large.
     """
-    from urllib3.exceptions import HTTPError
-
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    where = f"{urlsplit(url).hostname}:{urlsplit(url).port or urlsplit(url).scheme}"  # never a user's secret in a URL
     try:
-        answer = connections.request("GET", url, fields=fields, headers=headers, redirect=False, preload_content=False)
+        peer = Peer(url, spec.ca_file)
+    except ValueError as error:
+        raise MetricsError(f"The metrics cannot be read: {error}.") from error
+    try:
+        headers = bearer(spec.token_file, spec.token_env, peer, "the metrics")
+    except PlatformError as error:
+        raise MetricsError(str(error)) from error
+    parts = urlsplit(url)
+    query = urlencode(fields) if fields else parts.query
+    path = (parts.path or "/") + (f"?{query}" if query else "")
+    for pause in (*_PAUSES, None):
         try:
-            body = answer.read(_MOST_BYTES + 1, decode_content=True)
+            answer = peer.exchange("GET", path, headers, seconds=deadline.left(), most_bytes=most_bytes)
+        except ExchangeError as error:
+            if pause is None or error.too_large:
+                raise MetricsError(
+                    f"The metrics at {peer.where} could not be read ({error}); check their address."
+                ) from error
+        else:
+            if pause is None or answer.status not in _BUSY:
+                return answer
         finally:
-            answer.release_conn()
-    except (HTTPError, OSError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise MetricsError(f"The metrics at {where} could not be read ({reason}); check its address.") from error
-    if len(body) > _MOST_BYTES:
-        raise MetricsError(f"The metrics at {where} are more than {_MOST_BYTES >> 20} MiB; shorten the bake time.")
-    return answer.status, body
+            peer.close()
+        time.sleep(min(pause, deadline.left()))
+    raise AssertionError("the last attempt returns or raises")

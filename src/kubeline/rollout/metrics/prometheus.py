@@ -3,21 +3,14 @@
 The raw samples of the window are asked for, and summed here. ``increase`` would extrapolate to the window's edges
 (which makes fractions of requests), and would not see the first requests of a series that begins inside the window,
 such as the canary's first error. A difference of two instant values would take a restart for fewer requests, and a
-pod that left for negative ones.
-
-Each series grows from its last sample before the window, or from 0 when it began inside; where it, or another of its
-process, goes back the process has restarted, and it grew by its new value. A gap between scrapes loses nothing as long
-as the process lives. The window is one of Prometheus' own clock.
+pod that left for negative ones. growth.py says from where each counter grew. The window is one of Prometheus' own
+clock.
 """
 
 import json
 import math
-import os
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
-from itertools import pairwise
-from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -25,14 +18,15 @@ import yaml
 
 from kubeline.errors import UserError, listed
 from kubeline.rollout.judge import Evidence
-from kubeline.rollout.metrics.counts import KINDS, Counts, Kind, Sample, counted, sides
-from kubeline.rollout.metrics.http import get, pool
+from kubeline.rollout.metrics.counts import KINDS, Counts, Kind, Sample, counted
+from kubeline.rollout.metrics.growth import NOT_UNDERSTOOD, Series, Window, series_of
+from kubeline.rollout.metrics.http import Deadline, get
+from kubeline.rollout.metrics.sides import evidence_of
 from kubeline.rollout.metrics.source import Addresses, MetricsError, MetricsSpec, Snapshot
 
 _ENTRIES = (*KINDS, "code", "seconds")
-
-Series = tuple[dict[str, str], list[tuple[float, float]]]
-"""Labels, and samples as (time, value)."""
+_LOOK_BACK = 900.0  # seconds before the window in which a counter that was there before is looked for
+_MOST_BYTES = 32 * 2**20
 
 
 class Prometheus:
@@ -53,19 +47,29 @@ class Prometheus:
                     "The metrics' queries are the same for the canary and the stable version, but must tell them "
                     "apart: name each with $version or $name."
                 )
-        self._pool = pool(spec)
+
+    def check(self) -> None:
+        """See that Prometheus has fresh samples of the stable version, and of the canary when it has any."""
+        deadline = Deadline(self._spec)
+        now = self._time(deadline)
+        for whose, selectors in (("stable version", self._stable), ("canary", self._canary)):
+            series = self._range(selectors["requests"], _LOOK_BACK, now, deadline) if selectors else []
+            if selectors and (series or whose != "canary"):
+                self._check_fresh(whose, selectors["requests"], series, now)
 
     def start(self) -> Snapshot:
         """The time at Prometheus."""
-        return {"time": self._time()}
+        return {"time": self._time(Deadline(self._spec))}
 
     def evidence(self, since: Snapshot) -> Evidence:
         """Growth of the counters since then."""
-        start, now = float(since["time"]), self._time()
-        canary = self._counts("canary", self._canary, start, now)
-        stable = self._counts("stable version", self._stable, start, now) if self._stable else None
-        both = sides(canary, stable, self._spec.error_codes, float(self._table["seconds"]))
-        return Evidence(*both, seconds=now - start)
+        deadline = Deadline(self._spec)
+        start, now = float(since["time"]), self._time(deadline)
+        if now < start:
+            raise MetricsError(f"The clock of Prometheus has gone back by {start - now:.0f} s since the step began.")
+        canary = self._counts("canary", self._canary, start, now, deadline)
+        stable = self._counts("stable version", self._stable, start, now, deadline) if self._stable else None
+        return evidence_of(canary, stable, self._spec.error_codes, float(self._table["seconds"]), now - start)
 
     def _selectors(self, values: Mapping[str, str]) -> dict[Kind, str]:
         """Selectors of one version by kind, its values put into the templates."""
@@ -77,17 +81,18 @@ class Prometheus:
         except ValueError as error:
             raise UserError(f"A query of the metrics is no template ({error}); write $$ for a dollar sign.") from error
 
-    def _counts(self, whose: str, selectors: Mapping[Kind, str], start: float, now: float) -> Counts:
+    def _counts(
+        self, whose: str, selectors: Mapping[Kind, str], start: float, now: float, deadline: Deadline
+    ) -> Counts:
         """Growth of one version's counters, by kind."""
-        reach = math.ceil(1000 * (now - start + self._spec.stale_seconds))
+        reach = now - start + max(_LOOK_BACK, self._spec.stale_seconds)
         code = str(self._table["code"])
-        found = {kind: list(_series(self._ask(f"{each}[{reach}ms]", now))) for kind, each in selectors.items()}
+        found = {kind: self._range(each, reach, now, deadline) for kind, each in selectors.items()}
         self._check_fresh(whose, selectors["requests"], found["requests"], now)
-        restarts = _restarts([each for series in found.values() for each in series], code)
-        samples: dict[Kind, list[Sample]] = {
-            kind: [(labels, _growth(points, start, restarts[_target(labels, code)])) for labels, points in series]
-            for kind, series in found.items()
-        }
+        window = Window(whose, start, self._spec.stale_seconds, code)
+        samples: dict[Kind, list[Sample]] = {kind: [] for kind in found}
+        for kind, labels, grown in window.growth(found):
+            samples[kind].append((labels, grown))
         return counted(samples, code)
 
     def _check_fresh(self, whose: str, selector: str, series: list[Series], now: float) -> None:
@@ -102,73 +107,43 @@ class Prometheus:
                 f"{self._spec.stale_seconds:g} s are allowed (stale_seconds); check that its pods are scraped."
             )
 
-    def _time(self) -> float:
-        result = self._ask("time()", None)
+    def _time(self, deadline: Deadline) -> float:
+        result = self._ask("time()", None, deadline)
         try:
-            return float(result[1])
-        except (TypeError, ValueError, LookupError) as error:
-            raise MetricsError(f"Prometheus does not tell its time, but {str(result)[:80]!r}.") from error
+            time = float(result[1])
+            if math.isfinite(time) and time > 0:
+                return time
+        except NOT_UNDERSTOOD:
+            pass
+        raise MetricsError(f"Prometheus does not tell its time, but {str(result)[:80]!r}.")
 
-    def _ask(self, query: str, at: float | None) -> Any:
+    def _range(self, selector: str, seconds: float, now: float, deadline: Deadline) -> list[Series]:
+        """The samples of the last `seconds` before `now`."""
+        return series_of(self._ask(f"{selector}[{math.ceil(1000 * seconds)}ms]", now, deadline), now)
+
+    def _ask(self, query: str, at: float | None, deadline: Deadline) -> Any:
         """The result of an instant query."""
         url = f"{self._spec.url.rstrip('/')}/api/v1/query"
         fields = {"query": query, "timeout": f"{self._spec.timeout_seconds:g}s"}
         if at is not None:
             fields["time"] = repr(at)
-        status, body = get(self._pool, url, fields, _token(self._spec))
-        if status in {401, 403}:
-            raise MetricsError(f"Prometheus refuses this client (status {status}); check token_file or token_env.")
-        try:
-            answer = json.loads(body)
-            if answer["status"] == "success":
-                return answer["data"]["result"]
-            reason = str(answer["error"])[:300]
-        except (ValueError, LookupError, TypeError) as error:
+        answer = get(url, self._spec, deadline, _MOST_BYTES, fields)
+        if answer.status in {401, 403}:
             raise MetricsError(
-                f"{url} answered with status {status} and not as Prometheus does; check the url of the metrics."
+                f"Prometheus refuses this client (status {answer.status}); check token_file or token_env."
+            )
+        try:
+            said = json.loads(answer.body)
+            if said["status"] == "success":
+                if warned := said.get("warnings") or (said.get("isPartial") and ["the answer is partial"]):
+                    raise MetricsError(f"Prometheus answers in part only ({str(warned[0])[:300]}); see its own state.")
+                return said["data"]["result"]
+            reason = str(said["error"])[:300]
+        except NOT_UNDERSTOOD as error:
+            raise MetricsError(
+                f"{url} answered with status {answer.status} and not as Prometheus does; check the url of the metrics."
             ) from error
         raise MetricsError(f"Prometheus rejects the query {query} ({reason}).")
-
-
-def _series(result: Any) -> Iterator[Series]:
-    """Labels and samples of each series of a range."""
-    try:
-        for each in result:
-            points = [(float(moment), float(value)) for moment, value in each["values"]]
-            if not all(math.isfinite(value) and value >= 0 for _, value in points):
-                raise MetricsError(f"Prometheus has a value that is no count in {each['metric']}; check the queries.")
-            if points:
-                yield each["metric"], points
-    except (ValueError, LookupError, TypeError) as error:
-        raise MetricsError(
-            "Prometheus answered with something else than samples; a query of the metrics must select counters."
-        ) from error
-
-
-def _target(labels: Mapping[str, str], code: str) -> frozenset[tuple[str, str]]:
-    """Labels that the series of one process have in common."""
-    own = {"__name__", "le", "label", "protocol", code}
-    return frozenset(item for item in labels.items() if item[0] not in own)
-
-
-def _restarts(series: list[Series], code: str) -> dict[frozenset[tuple[str, str]], set[float]]:
-    """When each process restarted: a counter that has passed its old value since is told by another one's fall."""
-    found: dict[frozenset[tuple[str, str]], set[float]] = defaultdict(set)
-    for labels, points in series:
-        falls = {later[0] for earlier, later in pairwise(points) if later[1] < earlier[1]}
-        found[_target(labels, code)] |= falls
-    return found
-
-
-def _growth(points: list[tuple[float, float]], start: float, restarts: set[float]) -> float:
-    """How much a counter grew from its last sample at or before `start`."""
-    before = [value for moment, value in points if moment <= start]
-    last, grown = before[-1] if before else 0.0, 0.0
-    for moment, value in points:
-        if moment > start:
-            grown += value if moment in restarts else value - last
-            last = value
-    return grown
 
 
 def _table(spec: MetricsSpec) -> dict[str, Any]:
@@ -177,17 +152,3 @@ def _table(spec: MetricsSpec) -> dict[str, Any]:
     if unknown := set(spec.override) - set(_ENTRIES):
         raise UserError(f"override has {listed(sorted(unknown))}, but may only have {listed(_ENTRIES)}.")
     return {**known[spec.queries], **spec.override}
-
-
-def _token(spec: MetricsSpec) -> str:
-    """The bearer token, read anew because mounted ones are renewed; empty when none is asked for."""
-    if spec.token_env:
-        if token := os.environ.get(spec.token_env, "").strip():
-            return token
-        raise MetricsError(f"The environment variable {spec.token_env} for Prometheus' token is not set.")
-    if spec.token_file:
-        try:
-            return Path(spec.token_file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise MetricsError(f"Prometheus' token cannot be read ({error}); check token_file.") from error
-    return ""

@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kubeline.errors import PlatformError
+from kubeline.rollout.exchange import LOOPBACK
 from kubeline.rollout.judge import Evidence
-
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 Snapshot = Mapping[str, Any]
 """Where a window begins; JSON-able, so that a rollout that was killed goes on with it."""
@@ -26,7 +25,10 @@ class Addresses:
     """Where the two versions are at this moment.
 
     Attributes:
-        pages: URLs of the metrics pages of all pods of both versions, for two scrapes.
+        pages: URLs of the metrics pages of all ready pods of both versions, for two scrapes.
+        unready: URLs of pods that are not ready now and may have been, so that they are not taken for new ones later.
+        processes: which process answers at a URL, such as the pod and how often it has restarted: an address can go
+            from one to another. A URL that is not named stands for itself.
         namespace: of the InferenceService.
         canary: name by which the mesh or gateway counts the canary: the Knative revision, Istio's destination
             workload, or Envoy's cluster.
@@ -34,6 +36,8 @@ class Addresses:
     """
 
     pages: tuple[str, ...] = ()
+    unready: tuple[str, ...] = ()
+    processes: Mapping[str, str] = field(default_factory=dict)
     namespace: str = ""
     canary: str = ""
     stable: str = ""
@@ -42,8 +46,20 @@ class Addresses:
 class Source(Protocol):
     """Evidence since a snapshot. Without state: it can be opened anew for each look, with the addresses of then."""
 
+    def check(self) -> None:
+        """See that a window that begins now has a beginning.
+
+        Raises:
+            MetricsError: when what was counted before it would not be known.
+        """
+        ...
+
     def start(self) -> Snapshot:
-        """Begin a window."""
+        """Begin a window.
+
+        Raises:
+            MetricsError: when the source cannot be read.
+        """
         ...
 
     def evidence(self, since: Snapshot) -> Evidence:
@@ -63,12 +79,13 @@ class MetricsSpec(BaseModel):
         url: of Prometheus, such as ``http://prometheus.monitoring:9090``.
         queries: whose metrics Prometheus has: a table of queries.yaml.
         override: replaces entries of that table.
-        token_file: file of a bearer token for Prometheus, read anew for each look.
+        token_file: file of a bearer token for Prometheus or the pages, read anew for each request. It is sent over
+            https only.
         token_env: environment variable of one.
-        ca_file: certificates that Prometheus' certificate is checked with, instead of the public ones.
+        ca_file: certificates that the source's certificate is checked with, instead of the public ones.
         error_codes: regular expression of the status codes that are the server's fault.
         stale_seconds: age from which the newest sample is too old to judge by.
-        timeout_seconds: for each request.
+        timeout_seconds: for each request, to its last byte; one look may take six times as long.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -91,7 +108,7 @@ class MetricsSpec(BaseModel):
         if self.token_file and self.token_env:
             raise ValueError("give token_file or token_env, not both")
         secret = self.token_file or self.token_env
-        if secret and self.url.startswith("http://") and urlsplit(self.url).hostname not in _LOOPBACK:
+        if secret and self.url.startswith("http://") and urlsplit(self.url).hostname not in LOOPBACK:
             raise ValueError("a token is sent over https:// only, but the url begins with http://")
         try:
             re.compile(self.error_codes)
