@@ -25,14 +25,13 @@ from kubeline.model_package.signature import Array
 from serving.counters import SharedCounters
 from serving.exchange import Exchange, ProtocolName
 from serving.inputs import Columns
+from serving.number_bins import number_bounds
 
 PayloadOutcome = Literal["written", "dropped", "failed", "sampled_out"]
 
 # Seconds. ONNX Runtime takes 20 µs for a row; the longest wait that the options allow by default is some seconds.
 DURATIONS = [step * 10.0**power for power in range(-5, 1) for step in (1, 2.5, 5)] + [10.0]
 PROBABILITIES = [tenth / 10 for tenth in range(1, 11)]
-_PERCENTILES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)
-_ANY_NUMBERS = [-(10.0**power) for power in range(6, -3, -1)] + [0.0] + [10.0**power for power in range(-2, 7)]
 
 _PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
 _PHASES = ("queue", "parse", "predict", "serialise")
@@ -317,12 +316,9 @@ class _Collected(Collector):
 
 
 def _number_bounds(package: ModelPackage) -> list[float]:
-    """Bounds of the bins of predicted numbers: percentiles of the predictions that training recorded."""
+    """Bounds of the bins of predicted numbers, by the predictions that training recorded."""
     recorded: dict[str, Any] = package.reference().get("predictions", {}).get("prediction", {})
-    quantiles = recorded.get("quantiles", [])
-    if len(quantiles) != 101:
-        return _ANY_NUMBERS
-    return sorted({float(f"{quantiles[percentile]:.6g}") for percentile in _PERCENTILES})
+    return number_bounds(recorded.get("quantiles", []))
 
 
 def _processes(workers: dict[int, int]) -> Iterable[Metric]:
