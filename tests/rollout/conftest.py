@@ -36,7 +36,7 @@ def _standard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKServe]
 @pytest.fixture(params=["knative", "standard"])
 def house(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """A service of its own, in each mode; nothing is deployed yet. A rollback by a person looks as often as it does."""
-    for field in ("poll_seconds", "verify_seconds"):
+    for field in ("poll_seconds", "verify_seconds", "drain_seconds"):
         monkeypatch.setitem(operations._BACK, field, QUICK[field])
     running: LocalKServe = request.getfixturevalue(f"_{request.param}")
     running.faults.clear()

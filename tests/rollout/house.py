@@ -18,7 +18,8 @@ from kubeline.model_package import ModelPackage
 from kubeline.rollout.answers import WorldAnswers
 from kubeline.rollout.begin import begin, clear_abandoned, owner
 from kubeline.rollout.client import HTTP_ROUTE, Cluster
-from kubeline.rollout.driver import Clock, Driver
+from kubeline.rollout.clock import Clock
+from kubeline.rollout.driver import Driver
 from kubeline.rollout.inference_service import Manifest, Service, render
 from kubeline.rollout.modes import predictor_digest
 from kubeline.rollout.plan import Plan
@@ -31,6 +32,8 @@ QUICK: dict[str, Any] = {
     "bake_seconds": 0.0,
     "max_bake_seconds": 0.2,
     "verify_seconds": 0.0,
+    "drain_seconds": 0.05,
+    "outage_seconds": 0.5,
     "poll_seconds": 0.02,
     "bootstrap": "direct",
     # Limits that no test is to reach, however busy the machine is.

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import yaml
 
 from kubeline.model_package import ModelPackage
 from kubeline.rollout.record import State
-from tests.rollout.house import QUICK, House
+from tests.rollout.house import QUICK, Ahead, House
 
 pytestmark = pytest.mark.slow
 
@@ -138,3 +138,72 @@ def test_a_cancelled_step_that_aborts_takes_the_canary_back_to_nothing(house: Ho
     assert [event.share for event in record.timeline if event.share][-1] == 20
     assert list(house.share().values()) == [100]
     assert house.serving() == stable.digest
+
+
+def wait_until(what: Callable[[], bool], process: "subprocess.Popen[bytes]", folder: Path) -> None:
+    until = time.monotonic() + 60
+    while not what():
+        assert process.poll() is None or what(), (folder / "log").read_text()
+        assert time.monotonic() < until, (folder / "log").read_text()
+        time.sleep(0.02)
+
+
+def specified(house: House) -> int:
+    """Per cent that the specification gives the candidate."""
+    spec = house.service()["spec"]
+    canaries = spec.get("canary") or [{"trafficPercent": spec["predictor"].get("canaryTrafficPercent") or 0}]
+    return int(canaries[0]["trafficPercent"])
+
+
+def killed_after_its_one_patch(house: House, folder: Path, package: ModelPackage) -> None:
+    """A pipeline that is cancelled leaves the step a moment: it is killed before it can write its record."""
+    with step(house, folder, package, on_cancel="abort") as process:
+        wait_until(lambda: _baking(house), process, folder)
+        house.kserve.faults.add("slow", verb="patch", resource="configmaps", times=0, seconds=30)
+        os.killpg(process.pid, signal.SIGTERM)
+        until = time.monotonic() + 60
+        while specified(house) and time.monotonic() < until:
+            time.sleep(0.02)
+    house.kserve.faults.clear()
+    assert specified(house) == 0
+
+
+def _baking(house: House) -> bool:
+    kept = house.records.read()
+    return kept is not None and kept.record.state == State.BAKE and bool(kept.record.baked_from)
+
+
+def test_a_cancelled_step_takes_the_traffic_back_before_it_writes_anything_down(house: House, tmp_path: Path) -> None:
+    stable, package = house.stable(), house.package("late")
+    killed_after_its_one_patch(house, tmp_path / "step", package)
+    left = house.kept().record
+    assert (left.state, left.step) == (State.BAKE, 0)  # nothing was written down
+    record = house.roll_out(package, **{**PLAN, "on_cancel": "abort"})  # what a later run finds it takes up
+    assert record.outcome == "rolled_back"
+    assert record.reason == "a step that was cancelled gave the candidate 0 %"
+    assert house.serving() == stable.digest
+    assert list(house.share().values()) == [100]
+
+
+@pytest.mark.parametrize("house", ["knative"], indirect=True)
+def test_another_model_takes_up_what_a_cancelled_step_has_left(house: House, tmp_path: Path) -> None:
+    house.stable()
+    killed_after_its_one_patch(house, tmp_path / "step", house.package("late"))
+    record = house.roll_out(house.package("next"), clock=Ahead(QUICK["lease_seconds"] + 1))
+    assert record.outcome == "promoted"
+    assert house.serving() == house.package("next").digest
+
+
+@pytest.mark.parametrize("house", ["standard"], indirect=True)
+def test_a_plan_that_differs_only_in_what_follows_a_cancellation_goes_on_with_the_same_rollout(
+    house: House, tmp_path: Path
+) -> None:
+    house.stable()
+    package = house.package("late")
+    cancelled_in_a_bake(house, tmp_path / "first", package, on_cancel="hold")
+    held = house.kept().record
+    assert held.state == State.HELD
+    cancelled_in_a_bake(house, tmp_path / "again", package, on_cancel="abort")
+    record = house.kept().record
+    assert (record.rollout_id, record.state) == (held.rollout_id, State.ROLLED_BACK)
+    assert record.plan["on_cancel"] == "abort"

@@ -1,8 +1,9 @@
 """What the traps of KServe's two modes look like, and that none of them is believed."""
 
+from dataclasses import replace
 from typing import Any
 
-from kubeline.rollout.inference_service import merge
+from kubeline.rollout.inference_service import DIGEST_VARIABLE, merge
 from kubeline.rollout.modes import Sides, World, knative, standard
 from kubeline.rollout.modes.observed import replacing
 
@@ -27,7 +28,16 @@ def revisions(created: str, ready: str, *traffic: tuple[str, int]) -> World:
 
 def route(**weights: int) -> dict[str, Any]:
     backends = [{"name": name.replace("_", "-"), "weight": weight} for name, weight in weights.items()]
-    return {"metadata": {"name": "f"}, "spec": {"rules": [{"backendRefs": backends}]}}
+    parent = {"conditions": [{"type": kind, "status": "True"} for kind in ("Accepted", "ResolvedRefs")]}
+    spec = {"rules": [{"backendRefs": backends}]}
+    return {"metadata": {"name": "f"}, "spec": spec, "status": {"parents": [parent]}}
+
+
+def pods(workload: str, ready: int, digest: str = "") -> list[dict[str, Any]]:
+    env = [{"name": DIGEST_VARIABLE, "value": digest}] if digest else []
+    status = {"conditions": [{"type": "Ready", "status": "True"}]}
+    spec = {"containers": [{"env": env}]}
+    return [{"metadata": {"name": f"{workload}-{n}"}, "spec": spec, "status": status} for n in range(ready)]
 
 
 def test_while_a_revision_is_not_ready_ten_per_cent_of_the_latest_are_the_stable_one_s() -> None:
@@ -71,8 +81,9 @@ def test_a_standard_service_is_reached_by_its_own_route_once_the_gateway_has_acc
     assert unreached(named("f", "True")) == ""
     for routes in ((), (named("f-predictor", "True"),)):
         assert unreached(*routes) == "there is no HTTPRoute f, nor an Ingress that this service account may get"
-    for parents in ((), ("False",), ("True", "False")):
-        assert unreached(named("f", *parents)) == "the gateway has not accepted the HTTPRoute f"
+    assert unreached(named("f")) == "no gateway has taken up the HTTPRoute f"
+    for parents in (("False",), ("True", "False")):
+        assert unreached(named("f", *parents)) == "the gateway has not accepted the HTTPRoute f (it says nothing)"
 
 
 def test_where_there_is_only_an_ingress_nothing_else_is_asked_for() -> None:
@@ -95,13 +106,103 @@ def test_weights_are_shares_of_their_sum_and_routes_must_agree() -> None:
     assert standard.observe(World(service(), []), SIDES).share is None
 
 
+def test_a_route_that_no_gateway_follows_gives_nobody_a_share() -> None:
+    weighted = route(f_predictor=75, f_v2_predictor=25)
+    assert standard.observe(World(service(), [{**weighted, "status": {}}]), SIDES).share is None
+    behind = merge(weighted, {"metadata": {"generation": 2}})
+    behind["status"]["parents"][0]["conditions"][0]["observedGeneration"] = 1
+    seen = standard.observe(World(service(), [behind]), SIDES)
+    assert (seen.share, seen.trouble) == (None, "the gateway has not looked at the HTTPRoute f as it is now")
+    refs = {"type": "ResolvedRefs", "status": "False", "reason": "BackendNotFound", "message": "service f not found"}
+    lost = {**weighted, "status": {"parents": [{"conditions": [{"type": "Accepted", "status": "True"}, refs]}]}}
+    assert (
+        "not resolved the HTTPRoute f (BackendNotFound: service f"
+        in standard.observe(World(service(), [lost]), SIDES).trouble
+    )
+
+
 def test_a_canary_has_pods_before_it_has_traffic_and_no_autoscaling() -> None:
-    entry = standard.start(service(), SIDES, ahead=5)["spec"]["canary"][0]
+    entry = standard.start(service(), SIDES, 5, 4)["spec"]["canary"][0]
     assert entry["trafficPercent"] == 0
     assert entry["predictor"]["minReplicas"] == 1
     assert "maxReplicas" not in entry["predictor"]
     assert entry["predictor"]["model"]["name"] == ""  # the CRD wants it
-    assert standard.shift(service(), SIDES, 50, ahead=100)["spec"]["canary"][0]["predictor"]["minReplicas"] == 4
+
+
+def kserve_runs(spec: dict[str, Any]) -> tuple[int, int]:
+    """Pods of the stable model and of the canary, as KServe reckons them while the canary is ready."""
+    canary = spec["canary"][0]["predictor"]["minReplicas"]
+    return max(spec["predictor"].get("minReplicas", 1) - canary, 1), canary
+
+
+def test_of_four_pods_the_stable_model_keeps_four_at_every_share_and_the_candidate_has_enough_before_its_own() -> None:
+    live, seen = merge(service(), standard.start(service(), SIDES, 25, 4)), []
+    for share in (25, 50, 100):
+        live = merge(live, standard.scale(live, SIDES, share, 4))
+        before = live["spec"]["canary"][0]["trafficPercent"]
+        seen.append((before, *kserve_runs(live["spec"])))
+        live = merge(live, standard.shift(live, SIDES, share))
+        assert kserve_runs(live["spec"]) == seen[-1][1:]  # the share moves without a pod
+    assert seen == [(0, 4, 1), (25, 4, 2), (50, 4, 4)]
+
+
+def test_of_two_pods_the_stable_model_keeps_both_at_five_per_cent() -> None:
+    two = replace(SIDES, stable={**STABLE, "minReplicas": 2})
+    started = merge(service(two.stable), standard.start(service(two.stable), two, 5, 2))
+    assert kserve_runs(started["spec"]) == (2, 1)
+
+
+def test_pods_that_an_autoscaler_has_added_count_and_those_that_the_rollout_asked_for_do_not() -> None:
+    live = merge(service(), standard.start(service(), SIDES, 25, 4))  # minReplicas are 5 now, and for a while pods too
+    assert kserve_runs(merge(live, standard.scale(live, SIDES, 50, 5))["spec"]) == (4, 2)
+    assert kserve_runs(merge(live, standard.scale(live, SIDES, 50, 10))["spec"]) == (4, 5)
+    assert kserve_runs(merge(live, standard.scale(live, replace(SIDES, busy=8), 50, 0))["spec"]) == (4, 4)
+
+
+def test_the_most_replicas_make_room_for_the_fewest_and_all_of_it_comes_back() -> None:
+    for before in ({"minReplicas": 2, "maxReplicas": 2}, {"minReplicas": 2}, {"maxReplicas": 9}, {}):
+        predictor = {"model": STABLE["model"], **before}
+        who = replace(SIDES, stable=predictor)
+        beside = merge(service(predictor), standard.start(service(predictor), who, 50, 0))
+        raised = beside["spec"]["predictor"]
+        assert raised["minReplicas"] <= raised.get("maxReplicas", 99)
+        assert ("maxReplicas" in raised) == ("maxReplicas" in before)
+        assert merge(beside, standard.restore(beside, who))["spec"] == {"predictor": predictor}
+
+
+def test_the_ready_pods_of_both_sides_are_counted_and_those_of_another_package_are_not() -> None:
+    candidate = {**CANDIDATE, "model": {**CANDIDATE["model"], "env": [{"name": DIGEST_VARIABLE, "value": "new"}]}}
+    who = replace(SIDES, candidate=candidate, stable_revision="f-predictor")
+    there = [*pods("f-predictor", 4, "old"), *pods("f-v2-predictor", 2, "new"), *pods("f-v2-predictor", 1, "old")]
+    status = {"canaryStatuses": [{"name": "v2", "ready": True, "trafficPercent": 0}]}
+    beside = service(status=status, canary=[{"predictor": {"name": "v2", "minReplicas": 3}, "trafficPercent": 0}])
+    seen = standard.observe(World(beside, [], there), who)
+    assert (seen.ready, seen.replicas, seen.wanted, seen.stable_replicas) == (False, 2, 3, 4)
+
+
+def test_the_first_knative_model_has_an_address_only_when_all_of_the_route_leads_to_it() -> None:
+    first = Sides(candidate=CANDIDATE)
+
+    def address(url: str, *traffic: tuple[str, int]) -> str:
+        found = revisions("f-1", "f-1", *traffic)
+        assert found.service is not None
+        return knative.observe(World(merge(found.service, {"status": {"url": url}})), first).candidate_url
+
+    assert address("", ("f-1", 100)) == ""
+    assert address("http://f.example.com") == ""
+    assert address("http://f.example.com", ("f-1", 0), ("f-0", 100)) == ""
+    assert address("http://f.example.com", ("f-1", 100)) == "http://f.example.com"
+
+
+def test_a_quota_that_refuses_the_candidate_for_ever_has_been_seen_by_kserve() -> None:
+    refused = [{"type": "PredictorReady", "status": "False", "reason": "ReconcileFailed", "message": "exceeded quota"}]
+    found = revisions("f-1", "f-1", ("f-1", 100)).service
+    assert found is not None
+    found["spec"]["predictor"]["canaryTrafficPercent"] = 0
+    who = Sides(candidate=CANDIDATE, stable=STABLE, stable_revision="f-1")
+    assert not knative.observe(World(found), who).current
+    seen = knative.observe(World(merge(found, {"status": {"conditions": refused}})), who)
+    assert (seen.current, seen.share, seen.stable_share) == (True, 0, 100)
 
 
 def test_promotion_in_standard_mode_is_one_patch_of_name_model_and_canary() -> None:

@@ -45,6 +45,7 @@ class WorldAnswers:
             "shadow": self._shadow,
             "snapshot": self._snapshot,
             "evidence": self._evidence,
+            "arrivals": self._arrivals,
         }
         return asked[question](record, observed, service)
 
@@ -106,6 +107,21 @@ class WorldAnswers:
                 "evidence": asdict(evidence),
             }
         )
+
+    def _arrivals(self, record: Record, observed: Observed, service: Manifest) -> Mapping[str, Any]:
+        """Requests that each version's pods have counted; only the pods themselves tell of the last second."""
+        del service
+        if self.plan.metrics is None or self.plan.metrics.source != "scrape":
+            return {"error": "the plan reads no pods' metrics pages"}
+        try:
+            pages = self._source(record, observed).start()["pages"].values()
+        except MetricsError as error:
+            return {"error": str(error)}
+        versions = {"candidate": record.digest[:_VERSION_DIGITS], "stable": record.stable_digest[:_VERSION_DIGITS]}
+        counts = {
+            who: [page.get(version, {}).get("requests", {}) for page in pages] for who, version in versions.items()
+        }
+        return {who: sum(sum(of_page.values()) for of_page in of_side) for who, of_side in counts.items()}
 
     def _source(self, record: Record, observed: Observed) -> Source:
         if self.plan.metrics is None:

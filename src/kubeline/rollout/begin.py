@@ -9,13 +9,16 @@ from typing import Any
 from kubeline.errors import PlatformError
 from kubeline.rollout import modes
 from kubeline.rollout.client import HTTP_ROUTE, Cluster, NotInstalledError
-from kubeline.rollout.driver import Answers, Clock, Driver
+from kubeline.rollout.clock import Clock
+from kubeline.rollout.driver import Answers, Driver
 from kubeline.rollout.inference_service import ANNOTATION, HIDDEN, Manifest, merge, merge_patch
 from kubeline.rollout.modes import World, predictor_digest
 from kubeline.rollout.plan import Plan, fingerprint
 from kubeline.rollout.preflight import check_candidate, check_rights
 from kubeline.rollout.record import Kept, Record, Records, State, Written
 
+# Of a plan: how a rollout is driven. With another of these it is the same rollout, and goes on where it is.
+_NOT_WHAT = ("on_cancel", "poll_seconds", "lease_seconds", "outage_seconds")
 _NOT_OURS = ("canaryTrafficPercent", "name")  # of a predictor: the rollout's own
 
 
@@ -25,9 +28,9 @@ def owner() -> str:
 
 
 def identity(manifest: Mapping[str, Any], plan: Plan) -> str:
-    """The rollout id: of the package digest, the specification and the plan."""
+    """The rollout id: of the package digest, the specification, and what of the plan says what is done."""
     digest = predictor_digest(manifest["spec"]["predictor"], manifest)
-    return fingerprint(digest, manifest["spec"], plan.model_dump(mode="json"))[:16]
+    return fingerprint(digest, manifest["spec"], plan.model_dump(mode="json", exclude=set(_NOT_WHAT)))[:16]
 
 
 def begin(cluster: Cluster, manifest: Manifest, plan: Plan, me: str, now: float) -> tuple[Kept, Manifest]:
@@ -170,7 +173,7 @@ def _go_on(cluster: Cluster, records: Records, found: Kept, me: str, now: float,
     undecided = record.state == State.HELD and record.outcome == "reported"  # by a person, who is not waited for
     if record.ended or undecided:
         return found
-    changes: dict[str, Any] = {"owner": me, "deadline": now + plan.lease_seconds}
+    changes: dict[str, Any] = {"owner": me, "deadline": now + plan.lease_seconds, "plan": plan.model_dump(mode="json")}
     if record.state == State.HELD and record.resume is not None:
         changes |= {"state": record.resume, "entered": now, "outcome": "", "reason": "", "resume": None}
         if record.resume == State.BAKE:

@@ -57,6 +57,7 @@ HTTP_ROUTE = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRout
 INGRESS = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
 CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
 POD = Resource("", "v1", "pods", "Pod")
+DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment")
 _REVIEW = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
 
 

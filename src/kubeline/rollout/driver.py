@@ -1,14 +1,15 @@
 """Drives the state machine: reads, decides, writes down what is about to be done, does it, and looks again."""
 
-import threading
-import time
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from kubeline.errors import KubelineError, PlatformError, UserError
-from kubeline.rollout import machine, modes
+from kubeline.rollout import machine, modes, ways
+from kubeline.rollout.answering import answered
 from kubeline.rollout.client import (
+    DEPLOYMENT,
     HTTP_ROUTE,
     INGRESS,
     POD,
@@ -17,31 +18,20 @@ from kubeline.rollout.client import (
     NotInstalledError,
     UnavailableError,
 )
+from kubeline.rollout.clock import Clock
+from kubeline.rollout.comparison import compare, intended
 from kubeline.rollout.inference_service import HIDDEN, Manifest, merge
 from kubeline.rollout.modes import Observed, World
 from kubeline.rollout.moves import Ask, Change, Go, Question, Situation, Wait, sides
 from kubeline.rollout.plan import Plan, fingerprint
 from kubeline.rollout.record import Kept, Record, Records, State, Written
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _MOST_DOUBTS = 8  # writes in a row of which none is known to have succeeded
 _LONGEST_PAUSE = 30.0  # seconds that a Retry-After is honoured at most
-
-
-class Clock:
-    """Time, and waiting that a cancelled pipeline ends."""
-
-    def __init__(self) -> None:
-        self.cancelled = threading.Event()
-
-    def now(self) -> float:
-        """Unix seconds."""
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, or until :attr:`cancelled`."""
-        self.cancelled.wait(seconds)
 
 
 class Answers(Protocol):
@@ -51,40 +41,13 @@ class Answers(Protocol):
         """The answer, as :func:`kubeline.rollout.machine.answered` takes it."""
 
 
-def compare(record: Record, service: Manifest | None, request: str) -> tuple[Written, str]:
-    """What the live specification is, and what follows when it is compared with our last write.
-
-    Returns:
-        ``same``; ``done``: the write under way took effect; ``stale``: an older one was read; ``adopt``: take it as it
-        is; ``edited`` or ``deleted`` from outside.
-    """
-    if service is None:
-        gone = (record.written.spec or record.stable is not None) and record.state != State.HELD
-        return Written(), "deleted" if gone else "same"
-    found = Written(generation=service["metadata"].get("generation", 0), spec=fingerprint(service["spec"]))
-    if record.intent and intended(service) == record.intent:
-        return found, "done"
-    if found.spec == record.written.spec:
-        return found, "same"
-    if found.generation < record.written.generation:
-        return found, "stale"
-    if record.state == State.HELD:  # a person has looked at it, or has not yet
-        return found, "adopt" if request else "same"
-    return found, "edited"
-
-
-def intended(service: Manifest) -> str:
-    """Fingerprint of all that a rollout writes: the specification, and whether the service is hidden."""
-    return fingerprint(service["spec"], sorted(HIDDEN.keys() & (service["metadata"].get("labels") or {}).keys()))
-
-
 def _still_asked(found: Kept, before: Kept) -> Kept:
     """What a person asked for counts until it was heard."""
     return found if found.request else found.model_copy(update={"request": before.request})
 
 
 class TakenOverError(PlatformError):
-    """Another process drives this rollout now."""
+    """Another process drives this rollout now, or nobody can any more."""
 
 
 @dataclass
@@ -109,6 +72,8 @@ class Driver:
     clock: Clock = field(default_factory=Clock)
     listen: Callable[[Record], None] = lambda record: None
     _doubts: int = 0
+    _wrong_since: float | None = None
+    _known: Kept | None = None
 
     def run(self, kept: Kept) -> Record:
         """Go on from a record that is ours.
@@ -118,26 +83,33 @@ class Driver:
                 failed, the loudest of all: the candidate may still have traffic.
             TakenOverError: when another process took over.
         """
-        while not kept.record.ended and not (kept.record.state == State.HELD and not kept.request):
-            try:
-                kept = self._turn(kept)
-            except ConflictError:
-                kept = self._again(kept)
-            except TakenOverError:
-                raise
-            except KubelineError as error:
-                if kept.record.state in machine.RETURNING:
-                    raise self._loudest(kept, str(error)) from error
-                raise
+        self.clock.at_cancel = self._take_back
+        try:
+            while not kept.record.ended and not (kept.record.state == State.HELD and not kept.request):
+                self._known = kept
+                kept = self._tried_turn(kept)
+        finally:
+            self.clock.at_cancel = lambda: None
         if kept.record.state == State.FAILED:
             raise self._loudest(kept, kept.record.reason)
         return kept.record
 
+    def _tried_turn(self, kept: Kept) -> Kept:
+        try:
+            kept = self._turn(kept)
+        except TakenOverError:
+            raise
+        except Exception as error:  # whatever it is: users may be on the candidate
+            return self._wrong(kept, error)
+        self._wrong_since = None
+        return kept
+
     def _turn(self, kept: Kept) -> Kept:
         if self.clock.cancelled.is_set():
-            self.clock.cancelled.clear()
             if kept.record.state not in machine.RETURNING:
-                return self._cancel(kept)
+                kept = self._cancel(kept)
+            self.clock.cancelled.clear()
+            return kept
         world = self._look(kept.record)
         kept, stale = self._settled(kept, world)
         if stale:
@@ -145,6 +117,56 @@ class Driver:
         if kept.record.state == State.HELD and not kept.request:
             return kept
         return self._move(kept, world)
+
+    def _wrong(self, kept: Kept, error: Exception) -> Kept:
+        """Something went wrong: try again for as long as the plan says, and then do what it says."""
+        if not isinstance(error, KubelineError):
+            logger.exception("the rollout of %s met something unexpected", kept.record.name)
+            error = PlatformError(f"unexpectedly, {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        now = self.clock.now()
+        self._wrong_since = now if self._wrong_since is None else self._wrong_since
+        over = now - self._wrong_since >= self.plan.outage_seconds and not isinstance(error, ConflictError)
+        try:
+            if over:
+                return self._give_up(self._again(kept), error)
+            if not isinstance(error, ConflictError):
+                logger.warning("%s; it is tried again", error)
+                self.clock.sleep(self.plan.poll_seconds)
+            return self._alive(self._again(kept))
+        except TakenOverError:
+            raise
+        except (ConflictError, UnavailableError):
+            return kept
+
+    def _give_up(self, kept: Kept, error: KubelineError) -> Kept:
+        """Do what `on_error` says."""
+        record = kept.record
+        if record.state in machine.RETURNING:
+            raise self._loudest(kept, str(error)) from error
+        if not record.wrote and not record.intent:  # there is nothing to go back from
+            raise error
+        self._wrong_since = None
+        return self._go(kept, machine.gone_wrong(record, self.plan, str(error)), Observed(), None)
+
+    def _take_back(self) -> None:
+        """The one patch of an abort, before all else: a pipeline that is cancelled leaves a step about a second.
+
+        It is fenced; what it leaves is known again by :func:`kubeline.rollout.comparison.compare`.
+        """
+        kept = self._known
+        if kept is None or self.plan.on_cancel != "abort" or kept.record.state not in machine.SHARING:
+            return
+        record, mode = kept.record, modes.module(kept.record.mode)
+        for _ in range(_MOST_DOUBTS):
+            try:
+                service = self.cluster.read(record.namespace, record.name)
+                if service is None or not mode.specified(service, sides(record)):
+                    return
+                self._send(record, Change(mode.shift(service, sides(record), 0), ""), service)
+            except KubelineError as error:
+                logger.warning("taking the traffic back at once: %s", error)
+            else:
+                return
 
     def _move(self, kept: Kept, world: World) -> Kept:
         record = kept.record
@@ -179,9 +201,16 @@ class Driver:
             routes = self._routes(namespace, name)
             alone = routes == [] and record.hidden and record.state == State.VERIFY
             ingress = self._ingress(namespace, name) if alone else None
-            return World(service, routes, self._pods(namespace, name), ingress)
+            return World(service, routes, self._pods(namespace, name), ingress, self._deployment(record))
 
         return self._tried(read, record)
+
+    def _deployment(self, record: Record) -> Manifest | None:
+        """The candidate's, where its pods are waited for: of some troubles nothing else tells."""
+        if record.state not in {State.BOOTSTRAP, State.READY, State.SCALE}:
+            return None
+        name = modes.standard.workload_name(record.name, record.candidate_name)
+        return self.cluster.read(record.namespace, name, DEPLOYMENT)
 
     def _routes(self, namespace: str, name: str) -> list[Manifest] | None:
         try:
@@ -208,6 +237,8 @@ class Driver:
         match verdict:
             case "done" if service is not None:
                 kept = self._written(kept, service)
+            case "withdrawn":
+                kept = self._withdrawn(kept, found, service)
             case "adopt":
                 kept = self._write(kept, kept.record.model_copy(update={"written": found, "intent": ""}), service)
             case "deleted":
@@ -217,25 +248,48 @@ class Driver:
                 kept = self._hold(kept, reason, service)
         return kept, verdict == "stale"
 
+    def _withdrawn(self, kept: Kept, found: Written, service: Manifest | None) -> Kept:
+        """A step that was cancelled has given the candidate 0 %, and may not have come to say so."""
+        record = kept.record
+        if record.state != State.WITHDRAW:
+            go = ways.withdraw("a step that was cancelled gave the candidate 0 %")
+            record = record.model_copy(update={**go.changes, "state": go.state, "entered": self.clock.now()})
+            record = record.told(self.clock.now(), go.sentence)
+        done = record.model_copy(update={"written": found, "intent": "", "wrote": record.key})
+        return self._write(kept, done, service)
+
     def _change(self, kept: Kept, move: Change, observed: Observed, service: Manifest | None) -> Kept:
         """Write down what will be, do it fenced by the version that was read, and write down that it was done."""
         try:
             expected = self._send(kept.record, move, service, dry_run=True)
             intent = kept.record.model_copy(update={"intent": intended(expected)})
             kept = self._write(kept, intent.told(self.clock.now(), move.sentence, observed.share), service)
-            done = self._send(kept.record, move, service)
+            done = self._fenced(kept.record, move, service)
         except (ConflictError, UnavailableError) as error:
             return self._doubtful(kept, error)
         self._doubts = 0
         return self._written(kept, done)
+
+    def _fenced(self, record: Record, move: Change, service: Manifest | None) -> Manifest:
+        """Write over the specification that the move was chosen for, however often its status is written meanwhile."""
+        until = self.clock.now() + self.plan.settle_seconds
+        while True:
+            try:
+                return self._send(record, move, service)
+            except ConflictError:
+                found = self.cluster.read(record.namespace, record.name)
+                same = service is not None and found is not None and intended(found) == intended(service)
+                if not same or self.clock.now() > until:
+                    raise
+                service = found
 
     def _send(self, record: Record, move: Change, service: Manifest | None, dry_run: bool = False) -> Manifest:
         if service is None:
             hidden = HIDDEN if record.hidden else {}
             whole = merge(merge(self.manifest, {"metadata": {"labels": hidden}}), move.body)
             return self.cluster.create(whole, dry_run=dry_run)
-        fence = {"metadata": {"resourceVersion": service["metadata"]["resourceVersion"]}}
-        body = {**move.body, "metadata": {**move.body.get("metadata", {}), **fence["metadata"]}}
+        fence = {} if dry_run else {"resourceVersion": service["metadata"]["resourceVersion"]}
+        body = {**move.body, "metadata": {**move.body.get("metadata", {}), **fence}}
         return self.cluster.patch(record.namespace, record.name, body, dry_run=dry_run)
 
     def _doubtful(self, kept: Kept, error: KubelineError) -> Kept:
@@ -258,7 +312,7 @@ class Driver:
         kept = self._alive(kept)
         answer = self.answers.ask(move.question, now.record, now.observed, now.service or {})
         later = Situation(now.record, now.plan, now.service, now.observed, self.clock.now(), now.request)
-        return machine.answered(later, move.question, answer), kept
+        return answered(later, move.question, answer), kept
 
     def _go(self, kept: Kept, move: Go, observed: Observed, service: Manifest | None) -> Kept:
         record, now = kept.record, self.clock.now()
@@ -313,7 +367,7 @@ class Driver:
     def _ours(self, kept: Kept) -> Kept:
         found = self.records.read()
         if found is None:
-            raise PlatformError(
+            raise TakenOverError(
                 f"the record of the rollout of {kept.record.namespace}/{kept.record.name} was deleted; start it again"
             )
         if (found.record.owner, found.record.rollout_id) != (kept.record.owner, kept.record.rollout_id):

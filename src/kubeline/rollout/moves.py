@@ -10,7 +10,7 @@ from kubeline.rollout.modes import Observed, Sides
 from kubeline.rollout.plan import Plan
 from kubeline.rollout.record import Record, State
 
-Question = Literal["smoke", "shadow", "snapshot", "evidence"]
+Question = Literal["smoke", "shadow", "snapshot", "evidence", "arrivals"]
 
 
 @dataclass(frozen=True)
@@ -111,4 +111,5 @@ def sides(record: Record) -> Sides:
         candidate_revision=record.candidate_revision,
         candidate_name=record.candidate_name,
         replaced=record.replaced,
+        busy=record.busy,
     )

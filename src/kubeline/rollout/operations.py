@@ -8,7 +8,8 @@ from kubeline.errors import UserError
 from kubeline.rollout.answers import WorldAnswers
 from kubeline.rollout.begin import begin, owner, plain
 from kubeline.rollout.client import Cluster
-from kubeline.rollout.driver import Clock, Driver
+from kubeline.rollout.clock import Clock
+from kubeline.rollout.driver import Driver
 from kubeline.rollout.inference_service import GROUP, KIND, VERSION, Manifest
 from kubeline.rollout.modes import predictor_digest
 from kubeline.rollout.plan import Plan
@@ -21,6 +22,7 @@ _BACK = {
     "metrics": None,
     "smoke": {"rows": 0},
     "verify_seconds": 2,
+    "drain_seconds": 10,
     "poll_seconds": 0.5,
 }
 

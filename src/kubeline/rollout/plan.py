@@ -68,7 +68,7 @@ class Plan(_Part):
         max_bake_seconds: how long a step is watched at most: with too few requests, no metrics or no decision.
         attempt: raise it to try a rollout again that was rolled back.
         on_inconclusive: what follows when a step stays inconclusive.
-        on_error: what follows when the metrics cannot be read for so long.
+        on_error: what follows when the metrics cannot be read for so long, or anything else goes wrong.
         on_cancel: what follows when the pipeline is cancelled (SIGTERM).
         promote: whether a passed candidate is promoted. Empty: yes, except for ``ab`` and ``shadow``.
         approval: a person must promote.
@@ -77,6 +77,10 @@ class Plan(_Part):
             passed; ``direct`` is not hidden; ``refuse`` creates nothing.
         ready_seconds: how long pods may take to be ready.
         settle_seconds: how long a change of traffic may take to be observed.
+        drain_seconds: how long pods that get no traffic any more are kept, when no request arrives there. With many at
+            the other version they go earlier: the gateway has followed its route then.
+        outage_seconds: how long whatever goes wrong, such as a cluster that refuses or does not answer, is tried again;
+            then `on_error` says what follows.
         verify_seconds: how long the routing is watched after the promotion.
         poll_seconds: between two looks at the cluster.
         lease_seconds: after this time without a sign of life another rollout may take over.
@@ -100,6 +104,8 @@ class Plan(_Part):
     bootstrap: Literal["hidden", "direct", "refuse"] = "hidden"
     ready_seconds: float = Field(default=900.0, gt=0)
     settle_seconds: float = Field(default=120.0, gt=0)
+    drain_seconds: float = Field(default=10.0, ge=0)
+    outage_seconds: float = Field(default=60.0, ge=0)
     verify_seconds: float = Field(default=10.0, ge=0)
     poll_seconds: float = Field(default=2.0, gt=0)
     lease_seconds: float = Field(default=120.0, gt=0)

@@ -4,7 +4,16 @@ from collections.abc import Iterator
 
 from kubeline.errors import PlatformError, UserError
 from kubeline.rollout import modes
-from kubeline.rollout.client import CONFIG_MAP, HTTP_ROUTE, INFERENCE_SERVICE, POD, Cluster, ConflictError, Resource
+from kubeline.rollout.client import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    POD,
+    Cluster,
+    ConflictError,
+    Resource,
+)
 from kubeline.rollout.inference_service import Manifest
 from kubeline.rollout.modes import World
 from kubeline.rollout.moves import sides
@@ -27,6 +36,7 @@ def rights(name: str, mode: str, pages: bool = False) -> Iterator[Right]:
         yield verb, CONFIG_MAP, "" if verb == "create" else record_name(name)
     if mode == "standard":
         yield "get", HTTP_ROUTE, name
+        yield "get", DEPLOYMENT, ""
     if mode == "standard" or pages:
         yield "list", POD, ""
 
@@ -82,7 +92,7 @@ def check_candidate(cluster: Cluster, record: Record, plan: Plan, world: World, 
 
     def dry_run() -> None:
         live = cluster.read(record.namespace, record.name) or service
-        patch = mode.start(live, sides(record), plan.shares[0] if plan.shares else 100)
+        patch = mode.start(live, sides(record), plan.shares[0] if plan.shares else 100, 0)
         cluster.patch(record.namespace, record.name, patch, dry_run=True)
 
     try:

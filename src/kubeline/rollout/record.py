@@ -28,6 +28,7 @@ class State(StrEnum):
     SMOKE = "smoke"
     EXPOSE = "expose"
     SHADOW = "shadow"
+    SCALE = "scale"
     SHIFT = "shift"
     BAKE = "bake"
     JUDGE = "judge"
@@ -45,6 +46,7 @@ class State(StrEnum):
 
 
 ENDS = frozenset({State.DONE, State.ROLLED_BACK, State.FAILED})
+_WITH_TRAFFIC = frozenset({State.SHIFT, State.BAKE, State.JUDGE, State.APPROVAL, State.FILL, State.PROMOTE})
 Request = Literal["promote", "abort"]
 
 
@@ -86,7 +88,7 @@ class Record(_Part):
         deadline: Unix seconds after which another rollout may take over.
         mode: ``knative`` or ``standard``; empty until known.
         state: where it is.
-        step: index of the plan's shares.
+        step: index of the plan's shares; their number once the candidate is to get everything.
         entered: Unix seconds since which it is in this state.
         resume: where a held rollout goes on.
         plan: as given.
@@ -98,12 +100,14 @@ class Record(_Part):
         stable_digest: of its package.
         stable_revision: what runs it.
         replaced: Knative revision that was the newest one before the candidate's.
+        busy: pods that the stable model had when the rollout began, in Standard mode.
         hidden: the service is hidden by the rollout, until its first model has passed.
         written: our last write.
         intent: fingerprint of what the write under way will leave; empty when none is.
         wrote: state and step whose write to the InferenceService has been done.
         snapshot: of the metrics when the step began.
         baked_from: Unix seconds since which the step is watched; 0 before.
+        arrivals: requests that each side had been asked, when one last arrived where none is to arrive any more.
         looks: the judgements, with their evidence.
         smoke: what the smoke test found.
         shadow: what the comparison of answers found.
@@ -132,12 +136,14 @@ class Record(_Part):
     stable_digest: str = ""
     stable_revision: str = ""
     replaced: str = ""
+    busy: int = 0
     hidden: bool = False
     written: Written = Written()
     intent: str = ""
     wrote: str = ""
     snapshot: dict[str, Any] | None = None
     baked_from: float = 0.0
+    arrivals: dict[str, Any] | None = None
     looks: tuple[dict[str, Any], ...] = ()
     smoke: dict[str, Any] | None = None
     shadow: dict[str, Any] | None = None
@@ -155,6 +161,11 @@ class Record(_Part):
     def ended(self) -> bool:
         """Whether nothing is left to do."""
         return self.state in ENDS
+
+    @property
+    def exposed(self) -> bool:
+        """Whether the candidate may have had traffic."""
+        return any(event.state in _WITH_TRAFFIC for event in self.timeline)
 
     def told(self, time: float, sentence: str, share: int | None = None) -> "Record":
         """The record with one more line in its timeline."""

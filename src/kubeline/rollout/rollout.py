@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,8 @@ from kubeline.model_package import ModelPackage
 from kubeline.rollout.answers import WorldAnswers
 from kubeline.rollout.begin import begin, clear_abandoned, owner
 from kubeline.rollout.client import Cluster
-from kubeline.rollout.driver import Clock, Driver
+from kubeline.rollout.clock import Clock
+from kubeline.rollout.driver import Driver
 from kubeline.rollout.inference_service import KIND, Manifest
 from kubeline.rollout.modes import predictor_digest
 from kubeline.rollout.plan import Plan
@@ -115,15 +117,26 @@ def roll_out(
 
 @contextmanager
 def cancelled_by_sigterm(clock: Clock) -> Iterator[None]:
-    """SIGTERM ends the waiting, and the plan says what follows."""
+    """SIGTERM ends the waiting, and the plan says what follows: at once, whatever is being waited for."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: clock.cancelled.set())
+    reader, writer = os.pipe()  # a handler may take no lock that the code it interrupts holds
+    watcher = threading.Thread(target=_cancel_when_told, args=(reader, clock), daemon=True)
+    watcher.start()
+    before = signal.signal(signal.SIGTERM, lambda *_: os.write(writer, b"\0"))
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        os.close(writer)
+        watcher.join()
+        os.close(reader)
+
+
+def _cancel_when_told(reader: int, clock: Clock) -> None:
+    while os.read(reader, 1):
+        clock.cancel()
 
 
 def read_manifest(path: str) -> Manifest:

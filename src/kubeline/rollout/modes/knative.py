@@ -5,41 +5,78 @@ to the newest revision as soon as that is ready at 100 %, and back to `previousR
 revision is set below 100 again. While the newest revision is not ready, "the latest" is the one before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from kubeline.rollout.inference_service import Manifest
-from kubeline.rollout.modes.observed import Observed, Sides, World, replacing, trouble
+from kubeline.rollout.modes.observed import Observed, Sides, World, pod_ready, replacing
+from kubeline.rollout.modes.trouble import trouble
 
 NEEDS_ROUTES = False
+SCALES = False  # the autoscaler of each revision sees to its pods
+ROUTES_LAG = False  # a share is in the status only once the gateway has it
 _PERCENT = "canaryTrafficPercent"
+_REVISION = "serving.knative.dev/revision"
+_ALL = 100
 _TAGS = "serving.kserve.io/enable-tag-routing"
 
 
 def observe(world: World, sides: Sides) -> Observed:
     """What the Knative route does; the specification is not looked at."""
-    status = ((world.service or {}).get("status") or {}).get("components", {}).get("predictor") or {}
-    spec = ((world.service or {}).get("spec") or {}).get("predictor") or {}
+    service = world.service or {}
+    status = (service.get("status") or {}).get("components", {}).get("predictor") or {}
+    spec = (service.get("spec") or {}).get("predictor") or {}
     created, newest = status.get("latestCreatedRevision", ""), status.get("latestReadyRevision", "")
     revision = sides.candidate_revision or (created if created not in {sides.stable_revision, sides.replaced} else "")
     targets = status.get("traffic") or []
     total = sum(_percent(target) for target in targets)
     share = sum(_percent(target) for target in targets if revision and target.get("revisionName") == revision)
     latest = [target for target in targets if target.get("latestRevision")]
-    urls = [str(t.get("url", "")) for t in targets if t.get("tag") == "latest" and t.get("revisionName") == revision]
     restored = bool(created) and created == newest and created != revision
     return Observed(
         ready=bool(revision) and revision == created == newest,
         share=share if total == 100 else None,
         stable_share=total - share if total == 100 else None,
+        replicas=_ready_pods(world, revision),
+        wanted=int(spec.get("minReplicas", 1)),
+        stable_replicas=_ready_pods(world, sides.stable_revision),
         revision=revision,
         restored=restored,
-        candidate_url=urls[0] if urls else "",
-        trouble=trouble(world),
-        current=sum(map(_percent, latest)) == spec.get(_PERCENT, 100),
-        unreached=_unreached(world.service or {}),
+        candidate_url=_address(service, targets, revision, sides),
+        trouble=trouble(world, revision),
+        current=sum(map(_percent, latest)) == spec.get(_PERCENT, 100) or (not revision and _refused(service)),
+        unreached=_unreached(service),
     )
+
+
+def _address(service: Mapping[str, Any], targets: Sequence[Mapping[str, Any]], revision: str, sides: Sides) -> str:
+    """Of the candidate alone: its tag's, or the service's where all of that is the candidate.
+
+    A revision is ready some two seconds before the route leads to it and the service has an address.
+    """
+    mine = [target for target in targets if revision and target.get("revisionName") == revision]
+    if sides.stable is not None:
+        return next((str(target.get("url", "")) for target in mine if target.get("tag") == "latest"), "")
+    alone = sum(map(_percent, mine)) == sum(map(_percent, targets)) == _ALL
+    return str((service.get("status") or {}).get("url", "")) if alone else ""
+
+
+def _refused(service: Mapping[str, Any]) -> bool:
+    """Whether KServe cannot do what the specification says, such as when a quota's dry run refuses the pods.
+
+    Its status then says nothing else of that specification, ever.
+    """
+    conditions = (service.get("status") or {}).get("conditions") or []
+    said: Mapping[str, Any] = next((c for c in conditions if c.get("type") == "PredictorReady"), {})
+    return said.get("status") == "False" and said.get("reason") == "ReconcileFailed"
+
+
+def _ready_pods(world: World, revision: str) -> int | None:
+    if world.pods is None:
+        return None
+    mine = (pod for pod in world.pods if (pod["metadata"].get("labels") or {}).get(_REVISION) == revision)
+    return sum(map(pod_ready, mine)) if revision else 0
 
 
 def stable_revision(service: Mapping[str, Any]) -> str:
@@ -54,9 +91,9 @@ def newest_revision(service: Mapping[str, Any]) -> str:
     return str(status.get("latestCreatedRevision") or "")
 
 
-def start(service: Mapping[str, Any], sides: Sides, ahead: int) -> Manifest:
+def start(service: Mapping[str, Any], sides: Sides, share: int, busy: int) -> Manifest:
     """The candidate beside the stable one, without traffic, and with an address of its own."""
-    del ahead
+    del share, busy
     wanted = {**_plain(sides.candidate), _PERCENT: 0}
     return {
         "metadata": {"annotations": {_TAGS: "true"}},
@@ -64,10 +101,23 @@ def start(service: Mapping[str, Any], sides: Sides, ahead: int) -> Manifest:
     }
 
 
-def shift(service: Mapping[str, Any], sides: Sides, share: int, ahead: int) -> Manifest:
+def scale(service: Mapping[str, Any], sides: Sides, share: int, busy: int) -> Manifest:
+    """Nothing: each revision scales by itself."""
+    del service, sides, share, busy
+    return {}
+
+
+def shift(service: Mapping[str, Any], sides: Sides, share: int) -> Manifest:
     """Give the candidate this share."""
-    del service, sides, ahead
+    del service, sides
     return {"spec": {"predictor": {_PERCENT: share}}}
+
+
+def specified(service: Mapping[str, Any], sides: Sides) -> int | None:
+    """Per cent that the specification gives the candidate; None when it is not beside the stable model."""
+    del sides
+    share = service["spec"]["predictor"].get(_PERCENT)
+    return None if share is None else int(share)
 
 
 def promote(service: Mapping[str, Any], sides: Sides) -> Manifest:

@@ -16,12 +16,14 @@ class World:
         routes: its HTTPRoutes; None where the cluster has no Gateway API, or it was not asked.
         pods: its pods; None when they were not asked for.
         ingress: its Ingress, which KServe makes where it is not to make HTTPRoutes; None where it was not seen.
+        deployment: Deployment of the candidate in Standard mode; None when there is none, or it was not asked for.
     """
 
     service: Manifest | None
     routes: Sequence[Manifest] | None = None
     pods: Sequence[Manifest] | None = None
     ingress: Manifest | None = None
+    deployment: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Sides:
         candidate_revision: Knative revision of the candidate; empty until it is known.
         candidate_name: Standard mode's name of the candidate's predictor.
         replaced: Knative revision that was the newest one before the candidate's; empty when the candidate is in it.
+        busy: pods that the stable model had when the rollout began; 0 where they were not looked at.
     """
 
     candidate: Manifest
@@ -43,6 +46,7 @@ class Sides:
     candidate_revision: str = ""
     candidate_name: str = ""
     replaced: str = ""
+    busy: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ class Observed:
         ready: the newest pods of the candidate answer.
         share: per cent of the traffic that the candidate really gets; None when that cannot be told.
         stable_share: the same of everything else.
+        replicas: pods of the candidate that are ready; None where pods are not looked at.
+        wanted: pods of the candidate that the specification asks for.
+        stable_replicas: pods of the stable model that are ready; None where pods are not looked at.
         revision: name of what runs the candidate.
         restored: the stable predictor is back in the specification and its pods answer.
         candidate_url: address of the candidate alone; empty until there is one.
@@ -65,6 +72,9 @@ class Observed:
     ready: bool = False
     share: int | None = None
     stable_share: int | None = None
+    replicas: int | None = None
+    wanted: int = 1
+    stable_replicas: int | None = None
     revision: str = ""
     restored: bool = False
     candidate_url: str = ""
@@ -97,19 +107,8 @@ def predictor_digest(predictor: Mapping[str, Any] | None, service: Mapping[str, 
     return str(own.get(PACKAGE_DIGEST) or outer.get(PACKAGE_DIGEST) or "")
 
 
-def trouble(world: World) -> str:
-    """What the status and the pods say is wrong, in one line."""
-    status = (world.service or {}).get("status") or {}
-    told = []
-    failure = (status.get("modelStatus") or {}).get("lastFailureInfo") or {}
-    if failure.get("message") or failure.get("reason"):
-        told.append(f"{failure.get('reason', '')}: {failure.get('message', '')}".strip(": "))
-    bad = (c for c in status.get("conditions") or [] if c.get("status") == "False" and c.get("message"))
-    told.extend(f"{condition['type']}: {condition['message']}" for condition in bad)
-    for pod in world.pods or []:
-        statuses = pod.get("status") or {}
-        for container in [*(statuses.get("initContainerStatuses") or []), *(statuses.get("containerStatuses") or [])]:
-            waiting = (container.get("state") or {}).get("waiting") or {}
-            if waiting.get("reason") not in {None, "PodInitializing", "ContainerCreating"}:
-                told.append(f"pod {pod['metadata']['name']}: {waiting['reason']} {waiting.get('message', '')}".strip())
-    return "; ".join(dict.fromkeys(" ".join(line.split())[:300] for line in told))[:900]
+def pod_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod answers, and is not leaving."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    leaving = pod["metadata"].get("deletionTimestamp")
+    return not leaving and any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)

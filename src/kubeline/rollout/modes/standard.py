@@ -1,7 +1,10 @@
 """Standard mode (formerly RawDeployment): a canary is a predictor of its own name, and HTTPRoute weights split.
 
-`canaryStatuses` copies what the specification says, so only the HTTPRoutes are believed. The release 0.20.0 writes no
-weights at all. A canary's replicas run ahead of its share, because its promotion removes the old Deployment.
+`canaryStatuses` copies what the specification says, so only the HTTPRoutes are believed, and only those that a gateway
+has taken up. The release 0.20.0 writes no weights at all.
+
+While a canary is ready, KServe runs `max(minReplicas - replicas of the canary, 1)` pods of the stable model, whoever
+has the traffic. So the stable predictor's minReplicas is raised by the canary's until one of the two is gone.
 """
 
 import math
@@ -9,9 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubeline.rollout.inference_service import DIGEST_VARIABLE, Manifest
-from kubeline.rollout.modes.observed import Observed, Sides, World, predictor_digest, replacing, trouble
+from kubeline.rollout.modes.observed import Observed, Sides, World, pod_ready, predictor_digest, replacing
+from kubeline.rollout.modes.trouble import trouble, unprogrammed
 
 NEEDS_ROUTES = True
+SCALES = True  # the pods of a share are asked for before it is given
+ROUTES_LAG = True  # the gateway follows its routes a moment later, and KServe does not wait for it
 # A canary takes none of these; they come back with its promotion.
 _AUTOSCALING = (
     "maxReplicas",
@@ -21,6 +27,7 @@ _AUTOSCALING = (
     "autoScaling",
     "canaryTrafficPercent",
 )
+_REPLICAS = ("minReplicas", "maxReplicas")
 
 
 def observe(world: World, sides: Sides) -> Observed:
@@ -31,14 +38,19 @@ def observe(world: World, sides: Sides) -> Observed:
     share = shares.pop() if len(shares) == 1 else None
     meta = service.get("metadata") or {}
     workload = workload_name(meta.get("name", ""), sides.candidate_name)
+    wanted = _wanted(spec, sides)
+    replicas = _count(world, workload, sides.candidate)
     return Observed(
-        ready=_ready(spec, status, sides) and _pods_ready(world, workload, spec, sides),
+        ready=_ready(spec, status, sides) and (replicas is None or replicas >= wanted),
         share=share,
         stable_share=None if share is None else 100 - share,
+        replicas=replicas,
+        wanted=wanted,
+        stable_replicas=_count(world, sides.stable_revision),
         revision=workload,
         restored=not spec.get("canary") and spec.get("predictor", {}).get("name", "") != sides.candidate_name,
         candidate_url=f"http://{workload}.{meta.get('namespace', '')}.svc.cluster.local",
-        trouble=trouble(world),
+        trouble=trouble(world, workload),
         current=_current(spec, status),
         unreached=_unreached(world, meta.get("name", "")),
     )
@@ -60,19 +72,68 @@ def newest_revision(service: Mapping[str, Any]) -> str:
     return ""
 
 
-def start(service: Mapping[str, Any], sides: Sides, ahead: int) -> Manifest:
-    """The candidate beside the stable one, without traffic but with pods."""
-    return shift(service, sides, 0, ahead)
+def start(service: Mapping[str, Any], sides: Sides, share: int, busy: int) -> Manifest:
+    """The candidate beside the stable one, without traffic, and with the pods of its first share."""
+    return _beside(service, sides, _replicas(sides, share, busy), 0)
 
 
-def shift(service: Mapping[str, Any], sides: Sides, share: int, ahead: int) -> Manifest:
-    """Give the candidate this share, and the replicas of the next one."""
-    stable = int(service["spec"]["predictor"].get("minReplicas", 1))
-    predictor = {key: value for key, value in sides.candidate.items() if key not in _AUTOSCALING}
-    predictor["name"] = sides.candidate_name
-    predictor["minReplicas"] = min(stable, max(1, math.ceil(stable * max(share, ahead) / 100)))
+def scale(service: Mapping[str, Any], sides: Sides, share: int, busy: int) -> Manifest:
+    """The pods of a share, and as many of the stable model as before, while the traffic stays where it is.
+
+    Args:
+        service: live.
+        sides: who is who.
+        share: per cent that the candidate is to get.
+        busy: pods that the stable model has now; up to its minReplicas, which are raised, they tell no load.
+    """
+    now = _canary(service, sides)
+    loaded = busy if busy > _fewest(service["spec"]["predictor"]) else 0
+    wanted = max(_replicas(sides, share, loaded), _fewest(now["predictor"]))  # never fewer on the way up
+    return _beside(service, sides, wanted, now.get("trafficPercent", 0))
+
+
+def shift(service: Mapping[str, Any], sides: Sides, share: int) -> Manifest:
+    """Give the candidate this share, with the pods that there are."""
+    return _beside(service, sides, _fewest(_canary(service, sides)["predictor"]), share)
+
+
+def specified(service: Mapping[str, Any], sides: Sides) -> int | None:
+    """Per cent that the specification gives the candidate; None when it is not beside the stable model."""
+    entry = _canary(service, sides)
+    return int(entry.get("trafficPercent") or 0) if entry["predictor"] else None
+
+
+def _beside(service: Mapping[str, Any], sides: Sides, replicas: int, share: int) -> Manifest:
+    """A canary with so many replicas, and the stable predictor with as many more."""
+    live = _canary(service, sides)["predictor"]
+    predictor = dict(live) or {key: value for key, value in sides.candidate.items() if key not in _AUTOSCALING}
+    predictor |= {"name": sides.candidate_name, "minReplicas": replicas}
     predictor["model"] = {"name": "", **predictor["model"]}  # the CRD requires it of canaries
-    return {"spec": {"canary": [{"predictor": predictor, "trafficPercent": share}]}}
+    stable = sides.stable or {}
+    fewest, most = _fewest(stable) + replicas, int(stable.get("maxReplicas") or 0)
+    room = {"maxReplicas": max(most, fewest)} if most else {}  # KServe refuses fewer than minReplicas
+    return {
+        "spec": {
+            "canary": [{"predictor": predictor, "trafficPercent": share}],
+            "predictor": {"minReplicas": fewest, **room},
+        }
+    }
+
+
+def _canary(service: Mapping[str, Any], sides: Sides) -> Mapping[str, Any]:
+    """The candidate's entry of the live specification; one with an empty predictor when there is none."""
+    canaries = (service.get("spec") or {}).get("canary") or []
+    return next((c for c in canaries if c["predictor"].get("name") == sides.candidate_name), {"predictor": {}})
+
+
+def _replicas(sides: Sides, share: int, busy: int) -> int:
+    """Pods that a share needs, when all of the traffic needs as many as the stable model has."""
+    whole = max(busy, sides.busy, _fewest(sides.stable or {}), _fewest(sides.candidate))
+    return max(1, math.ceil(whole * share / 100))
+
+
+def _fewest(predictor: Mapping[str, Any]) -> int:
+    return int(predictor.get("minReplicas", 1))
 
 
 def promote(service: Mapping[str, Any], sides: Sides) -> Manifest:
@@ -83,9 +144,9 @@ def promote(service: Mapping[str, Any], sides: Sides) -> Manifest:
 
 
 def restore(service: Mapping[str, Any], sides: Sides) -> Manifest:
-    """Drop the canary; the stable predictor was never touched."""
-    del service, sides
-    return {"spec": {"canary": None}}
+    """Drop the canary; of the stable predictor only the replicas were touched."""
+    known, before = {*service["spec"]["predictor"], *(sides.stable or {})}, sides.stable or {}
+    return {"spec": {"canary": None, "predictor": {key: before.get(key) for key in _REPLICAS if key in known}}}
 
 
 def settle(service: Mapping[str, Any], sides: Sides) -> Manifest:
@@ -125,12 +186,7 @@ def _unreached(world: World, name: str) -> str:
     route = next((route for route in world.routes if route["metadata"]["name"] == name), None)
     if route is None:
         return f"there is no HTTPRoute {name}, nor an Ingress that this service account may get"
-    parents = (route.get("status") or {}).get("parents") or []
-    return "" if parents and all(map(_accepted, parents)) else f"the gateway has not accepted the HTTPRoute {name}"
-
-
-def _accepted(parent: Mapping[str, Any]) -> bool:
-    return any(c.get("type") == "Accepted" and c.get("status") == "True" for c in parent.get("conditions") or [])
+    return unprogrammed(route)
 
 
 def _uri(predictor: Mapping[str, Any]) -> Any:
@@ -151,32 +207,38 @@ def _ready(spec: Mapping[str, Any], status: Mapping[str, Any], sides: Sides) -> 
     return any(c.get("name") == sides.candidate_name and c.get("ready") for c in canaries)
 
 
-def _pods_ready(world: World, workload: str, spec: Mapping[str, Any], sides: Sides) -> bool:
-    """As many ready pods as are wanted; `canaryStatuses` does not know for which generation it is ready."""
-    if world.pods is None:
-        return True
+def _wanted(spec: Mapping[str, Any], sides: Sides) -> int:
+    """Pods of the candidate that the specification asks for."""
     predictors = [c["predictor"] for c in spec.get("canary") or []] + [spec.get("predictor", {})]
-    wanted = next((p.get("minReplicas", 1) for p in predictors if p.get("name") == sides.candidate_name), 1)
-    mine = (pod for pod in world.pods if pod["metadata"]["name"].startswith(f"{workload}-"))
-    return sum(_pod_ready(pod) and _holds_candidate(pod, sides) for pod in mine) >= wanted
+    return next((_fewest(p) for p in predictors if p.get("name", "") == sides.candidate_name), 1)
 
 
-def _pod_ready(pod: Mapping[str, Any]) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    leaving = pod["metadata"].get("deletionTimestamp")
-    return not leaving and any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+def _count(world: World, workload: str, predictor: Mapping[str, Any] | None = None) -> int | None:
+    """Pods of a workload that answer, and hold the package of a predictor where one is given.
+
+    `canaryStatuses` does not know for which generation it is ready.
+    """
+    if world.pods is None:
+        return None
+    mine = (pod for pod in world.pods if workload and pod["metadata"]["name"].startswith(f"{workload}-"))
+    return sum(pod_ready(pod) and (predictor is None or _holds(pod, predictor)) for pod in mine)
 
 
-def _holds_candidate(pod: Mapping[str, Any], sides: Sides) -> bool:
+def _holds(pod: Mapping[str, Any], predictor: Mapping[str, Any]) -> bool:
     """Not another package: a first model that failed has pods of the same name."""
     containers = (pod.get("spec") or {}).get("containers") or []
     variables = [variable for container in containers for variable in container.get("env") or []]
     told = {variable.get("value") for variable in variables if variable.get("name") == DIGEST_VARIABLE}
-    return not told or predictor_digest(sides.candidate) in told
+    return not told or predictor_digest(predictor) in told
 
 
 def _share(route: Mapping[str, Any], candidate: str) -> int | None:
-    """Per cent of a route's requests that go to the candidate; None when its rules differ or lead nowhere."""
+    """Per cent of a route's requests that go to the candidate.
+
+    None when its rules differ or lead nowhere, or when no gateway follows it.
+    """
+    if unprogrammed(route):
+        return None
     shares = set()
     for rule in (route.get("spec") or {}).get("rules") or []:
         weights = {b.get("name", ""): b.get("weight", 1) for b in rule.get("backendRefs") or []}

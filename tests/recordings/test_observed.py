@@ -1,0 +1,195 @@
+"""What a rollout would have seen of each recorded cluster: ready or not, share, pods, and what was wrong."""
+
+import functools
+from collections.abc import Iterator
+
+import pytest
+
+from kubeline.rollout import modes
+from kubeline.rollout.inference_service import Manifest
+from kubeline.rollout.modes import Observed, Sides, World, standard
+from kubeline.rollout.modes.trouble import unprogrammed
+from tests.recordings import reader
+
+
+@functools.cache
+def candidate_of(name: str) -> tuple[Manifest, Sides]:
+    """The service before the rollout, and who is who in it."""
+    recording = reader.read(name)
+    versions = [change.object for change in recording.of("InferenceService", recording.header["name"])]
+    before = versions[0]
+    mode = modes.module(recording.header["mode"])
+    known = {"stable": before["spec"]["predictor"], "stable_revision": mode.stable_revision(before)}
+    if recording.header["mode"] == "standard":
+        entries = (entry for one in versions for entry in one["spec"].get("canary") or [])
+        entry = next(entries, {"predictor": {}})["predictor"]
+        return before, Sides(candidate=entry, candidate_name=entry.get("name", ""), **known)
+    others = (one["spec"]["predictor"] for one in versions if "canaryTrafficPercent" in one["spec"]["predictor"])
+    revisions = (
+        revision for one in versions if (revision := mode.newest_revision(one)) != mode.newest_revision(before)
+    )
+    return before, Sides(candidate=next(others, {}), candidate_revision=next(revisions, ""), **known)
+
+
+def world(found: reader.World, recording: reader.Recording) -> World:
+    """What a rollout reads of a moment."""
+    name = recording.header["name"]
+    routes = [route for route in found.every("HTTPRoute") if route["metadata"]["name"] in {name, f"{name}-predictor"}]
+    workload = standard.workload_name(name, candidate_of(recording.name)[1].candidate_name)
+    return World(
+        found.find("InferenceService", name),
+        routes,
+        found.every("Pod"),
+        deployment=found.find("Deployment", workload),
+    )
+
+
+def seen(name: str) -> Iterator[tuple[float, Observed]]:
+    """What is observed of each moment until the rollout has gone on from it, with its seconds."""
+    recording = reader.read(name)
+    mode = modes.module(recording.header["mode"])
+    sides = candidate_of(name)[1]
+    for seconds, moment in recording.moments():
+        if moment.find("InferenceService", recording.header["name"]) is not None:
+            yield seconds, mode.observe(world(moment, recording), sides)
+
+
+def at(name: str, text: str, seconds: float = 0.0) -> Observed:
+    """What was observed when the rollout first said this, or so many seconds later."""
+    recording = reader.read(name)
+    moment = recording.at(recording.said(text) + seconds)
+    return modes.module(recording.header["mode"]).observe(world(moment, recording), candidate_of(name)[1])
+
+
+def changes(name: str, until: str) -> list[int]:
+    """The shares that are known, each once, up to a line of the rollout."""
+    end = reader.read(name).said(until)
+    known = [one.share for seconds, one in seen(name) if seconds <= end and one.share is not None]
+    return [share for number, share in enumerate(known) if number == 0 or known[number - 1] != share]
+
+
+@pytest.mark.parametrize("name", ["standard-02-good", "knative-02-good"])
+def test_the_shares_of_a_good_candidate_rise_as_planned(name: str) -> None:
+    assert changes(name, "done: promoted") == [0, 5, 25, 50, 100]
+
+
+@pytest.mark.parametrize("name", ["standard-03-bad", "knative-03-bad"])
+def test_the_share_of_a_bad_candidate_falls_to_nothing(name: str) -> None:
+    assert changes(name, "rolled_back: rolled back") == [0, 5, 0]
+    last = at(name, "rolled_back: rolled back")
+    assert (last.share, last.stable_share, last.restored) == (0, 100, True)
+
+
+@pytest.mark.parametrize("name", [n for n in reader.NAMES if n.startswith("standard")])
+def test_no_share_is_known_while_the_gateway_has_not_followed_the_route(name: str) -> None:
+    recording = reader.read(name)
+    sides = candidate_of(name)[1]
+    known = 0
+    for _, moment in recording.moments():
+        found = world(moment, recording)
+        behind = [why for route in found.routes or [] if (why := unprogrammed(route))]
+        if found.service is not None and behind:
+            observed = standard.observe(found, sides)
+            assert observed.share is None
+            assert behind[0] in observed.trouble
+            known += 1
+    assert known or name in {"standard-09-quota", "standard-04-never-ready", "standard-10-bad-image"}
+
+
+def test_a_gateway_that_programmed_nothing_gives_nobody_5_per_cent() -> None:
+    name = "standard-05x-gateway-down"
+    observed = at(name, "bake: 5 % are observed")
+    assert (observed.ready, observed.share) == (True, None)
+    assert "no gateway has taken up the HTTPRoute flights" in observed.trouble
+    assert {one.share for _, one in seen(name)} == {None}
+    begun = reader.read(name).said("bake: 5 % are observed")
+    assert 200 not in {user.code for user in reader.read(name).users if user.seconds > begun}
+
+
+def test_of_four_pods_two_were_left_when_the_candidate_had_25_per_cent_in_the_specification() -> None:
+    """What KServe makes of a stable predictor whose minReplicas stay as they are."""
+    recording = reader.read("standard-07-four-replicas")
+    fewest = [c.object["spec"]["minReplicas"] for c in recording.of("HorizontalPodAutoscaler", "flights-predictor")]
+    assert [n for i, n in enumerate(fewest) if i == 0 or fewest[i - 1] != n] == [4, 3, 2, 1]
+    before, sides = candidate_of("standard-07-four-replicas")
+    live = before
+    for share in (25, 50, 100):
+        change = standard.start if share == 25 else standard.scale
+        live = {**live, "spec": {**live["spec"], **_patched(live, change(live, sides, share, 4))}}
+        canary = live["spec"]["canary"][0]["predictor"]["minReplicas"]
+        assert max(live["spec"]["predictor"]["minReplicas"] - canary, 1) == 4
+        assert canary >= 4 * share / 100
+
+
+def _patched(live: Manifest, patch: Manifest) -> Manifest:
+    predictor = {**live["spec"]["predictor"], **patch["spec"]["predictor"]}
+    return {"predictor": predictor, "canary": patch["spec"]["canary"]}
+
+
+def test_a_share_was_live_some_25_s_before_its_second_pod_and_is_not_taken_for_ready() -> None:
+    name = "standard-07-four-replicas"
+    first = at(name, "shift: the candidate is given 25 %", 2.0)
+    assert (first.share, first.ready, first.replicas, first.wanted) == (25, False, 1, 2)
+    baked = at(name, "bake: 25 % are observed")
+    assert (baked.share, baked.ready, baked.replicas, baked.stable_replicas) == (25, True, 2, 4)
+    half = at(name, "shift: the candidate is given 50 %", 2.0)
+    assert (half.share, half.ready, half.replicas, half.wanted) == (50, False, 2, 4)
+
+
+def test_a_slow_second_pod_is_what_is_missing_and_not_the_share() -> None:
+    observed = at("standard-08b-slow-second-pod", "withdraw: back to the stable model")
+    assert (observed.share, observed.ready, observed.replicas, observed.wanted) == (50, False, 1, 2)
+
+
+NEVER_READY = {
+    "standard-04-never-ready": "Storage initialization failed: Failed to fetch model. No model found in none.",
+    "knative-04-never-ready": "Storage initialization failed: Failed to fetch model. No model found in none.",
+    "standard-09-quota": "exceeded quota: pods, requested: pods=1, used: pods=2, limited: pods=2",
+    "knative-09-quota": "exceeded quota: pods, requested: pods=1, used: pods=2, limited: pods=2",
+    "standard-10-bad-image": "kubeline-python-serving:9.9.9",
+    "knative-10-bad-image": "unexpected status code 404 Not Found",
+}
+
+
+@pytest.mark.parametrize("name", NEVER_READY)
+def test_a_candidate_that_is_never_ready_is_never_taken_for_ready_and_its_reason_is_told(name: str) -> None:
+    end = reader.read(name).said("withdraw: back to the stable model")
+    until = [one for seconds, one in seen(name) if seconds <= end]
+    assert not any(one.ready for one in until)
+    assert {one.share for one in until} <= {0, None}
+    observed = at(name, "withdraw: back to the stable model")
+    assert NEVER_READY[name] in observed.trouble
+    assert observed.stable_replicas == 2
+
+
+def test_in_standard_mode_a_failing_init_container_says_how_often_it_has_ended() -> None:
+    told = at("standard-04-never-ready", "withdraw: back to the stable model").trouble
+    assert "storage-initializer ended with exit code 1 (restarts: 3): " in told
+
+
+def test_a_quota_in_knative_mode_is_seen_by_kserve_and_not_waited_for() -> None:
+    observed = at("knative-09-quota", "withdraw: back to the stable model")
+    assert (observed.current, observed.share, observed.stable_share, observed.revision) == (True, 0, 100, "")
+
+
+def test_the_first_knative_model_is_asked_only_once_it_has_an_address() -> None:
+    name = "knative-01-bootstrap-hidden"
+    recording = reader.read(name)
+    first = Sides(candidate={})
+    found = [
+        (seconds, modes.module("knative").observe(world(moment, recording), first))
+        for seconds, moment in recording.moments()
+        if moment.find("InferenceService", recording.header["name"]) is not None
+    ]
+    asked = [one for _, one in found if one.ready and one.candidate_url]
+    assert asked[0].candidate_url == "http://flights-predictor.k01-bootstrap-hidden.svc.cluster.local"
+    assert asked[0].share == 100
+    assert all(one.share == 100 for one in asked)
+    assert not any(one.candidate_url for seconds, one in found if not one.ready and seconds < recording.said("smoke:"))
+
+
+def test_a_share_edited_from_outside_is_seen_as_it_is() -> None:
+    for name in ("standard-11a-edit-percent", "knative-11a-edit-percent"):
+        held = reader.read(name).said("held")
+        before = [one.share for seconds, one in seen(name) if seconds <= held + 5 and one.share is not None]
+        assert before[-1] not in {0, 5, 25, 100}, name
