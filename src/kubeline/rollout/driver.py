@@ -121,7 +121,7 @@ class Driver:
     def _wrong(self, kept: Kept, error: Exception) -> Kept:
         """Something went wrong: try again for as long as the plan says, and then do what it says."""
         if not isinstance(error, KubelineError):
-            logger.exception("the rollout of %s met something unexpected", kept.record.name)
+            logger.error("the rollout of %s met something unexpected", kept.record.name, exc_info=error)
             error = PlatformError(f"unexpectedly, {type(error).__name__}: {' '.join(str(error).split())[:300]}")
         now = self.clock.now()
         self._wrong_since = now if self._wrong_since is None else self._wrong_since
