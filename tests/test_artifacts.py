@@ -190,23 +190,67 @@ def test_a_step_returns_what_its_function_returns_and_keeps_its_name():
             1,
         ),
         ("ValueError('a bug')", 1, "ValueError: a bug", 5),
+        ("ValueError('two\\nlines')", 1, "ValueError: two lines", 5),
+        ("AssertionError()", 1, "AssertionError: no message; raised in fail (<string>:*", 5),
+        ("StopIteration('end')", 1, "UnexpectedError: StopIteration: end", 5),
     ],
 )
 def test_a_running_step_ends_with_its_sentence_and_exit_code(raised, code, last_line, lines):
-    script = f"""
-from kubeline.artifacts import step
-from kubeline.errors import PlatformError, UserError
-@step
-def fail():
-    raise {raised}
-fail()
-"""
-    environment = {"PYTHONPATH": str(ROOT / "src"), "_KFP_RUNTIME": "true"}
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    ended = _ended(f"raise {raised}")
     assert ended.returncode == code
     assert ended.stderr.splitlines()[-1].startswith(last_line.rstrip("*"))
     assert len(ended.stderr.splitlines()) >= lines
     assert (len(ended.stderr.splitlines()) == 1) == (lines == 1)
+
+
+def _ended(body: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """A running step with this body, in a process of its own."""
+    script = f"""
+import atexit
+from kubeline.artifacts import step
+from kubeline.errors import PlatformError, UserError
+@step
+def fail(blessing=None, result=None):
+    {body}
+class Made:
+    def __init__(self, **metadata):
+        self.metadata, self.path = metadata, "nothing"
+fail(Made(verdict="promote"), result=Made())
+"""
+    variables = {"PYTHONPATH": str(ROOT / "src"), "_KFP_RUNTIME": "true", **environment}
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=variables, check=False)
+
+
+def test_the_sentence_comes_behind_what_libraries_print_at_the_end() -> None:
+    ended = _ended("""atexit.register(lambda: print("leaked 27 instances", file=__import__("sys").stderr))
+    import duckdb
+    duckdb.sql("select 1")
+    raise UserError("the table has no rows; load some")""")
+    assert "leaked 27 instances" in ended.stderr
+    assert ended.stderr.splitlines()[-1] == "UserError: the table has no rows; load some"
+
+
+def test_a_failing_step_leaves_its_sentence_where_kubernetes_shows_it(tmp_path):
+    place = tmp_path / "termination-log"
+    place.touch()
+    _ended("raise UserError('the table has no rows; load some')", KUBELINE_TERMINATION_LOG=str(place))
+    assert place.read_text() == "UserError: the table has no rows; load some"
+    _ended("raise ValueError('ä' * 5_000)", KUBELINE_TERMINATION_LOG=str(place))
+    assert place.read_text().startswith("ValueError: ää")
+    assert 4090 <= len(place.read_bytes()) <= 4096
+
+
+def test_a_step_leaves_what_it_decided_and_not_what_it_was_given(tmp_path):
+    place = tmp_path / "termination-log"
+    place.touch()
+    _ended("result.metadata.update(verdict='hold')", KUBELINE_TERMINATION_LOG=str(place))
+    assert place.read_text() == "hold"
+
+
+def test_where_there_is_no_such_place_nothing_is_written(tmp_path):
+    ended = _ended("raise UserError('x')", KUBELINE_TERMINATION_LOG=str(tmp_path / "termination-log"))
+    assert ended.returncode == 2
+    assert not (tmp_path / "termination-log").exists()
 
 
 def test_names_in_a_message_are_cut_after_the_twelfth():

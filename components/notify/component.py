@@ -22,6 +22,11 @@ def notify(
     commas) from a Kubernetes secret, or mount a file and name it in `KUBELINE_NOTIFY_URLS_FILE` (lines that begin
     with `#` are comments). With no channel the message goes to the log.
 
+    The message says how the run ended, which step failed and why, and what was decided: verdicts with their reasons,
+    the drift, the outcome of a rollout, the registered version. Kubeflow Pipelines does not always tell an exit handler
+    the truth, so the workflow and its pods are asked, else the API server (`KF_PIPELINES_ENDPOINT`), and what nobody
+    knows is told as not known. Elsewhere the folder of the run's outputs is read.
+
     It never fails a pipeline: what could not be delivered is logged, without the address, and the step ends well.
 
     Args:
@@ -29,7 +34,7 @@ def notify(
         title: What the headline names, for example `Flight delays: training`. Empty: the name of the pipeline job.
         message: Text put in front of the status.
         link: Address of a page about this run, put at the end.
-        only_on: `always`, or `failure` to be silent about a pipeline that succeeded.
+        only_on: `always`, or `failure` to be silent about a pipeline that is known to have succeeded.
     """
     from kubeline.notification import notify as implementation
 

@@ -9,12 +9,14 @@ import math
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from kubeline.decision import leave, told
 from kubeline.errors import KubelineError, PlatformError
 
 P = ParamSpec("P")
@@ -117,26 +119,39 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
     """Mark the entry point of a component.
 
     Failures of the machine (disk full, no permission) become a :class:`PlatformError`, and inside a running step
-    a :class:`KubelineError` ends the process with its one sentence and its exit code instead of a traceback. Mappings
+    a :class:`KubelineError` ends the process with its one sentence and its exit code instead of a traceback. The
+    sentence is the last line of the log, and what Kubernetes shows of the pod, as is what a step decided. Mappings
     among the parameters are sorted by key, because KFP hands them over in a random order, and the same parameters must
     leave the same outputs.
     """
+    running = os.environ.get("_KFP_RUNTIME") == "true"
+    if running:
+        sys.excepthook = _end_step  # now, so that an import that fails has its sentence too
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        if os.environ.get("_KFP_RUNTIME") == "true":
+        if running:
             logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-            sys.excepthook = _end_step
             _collect_less_garbage()
+        artifacts = [value for value in (*args, *kwargs.values()) if hasattr(value, "metadata")]
+        before = [_told(artifact) for artifact in artifacts]
         try:
-            return function(*map(_in_order, args), **{name: _in_order(value) for name, value in kwargs.items()})
+            result = function(*map(_in_order, args), **{name: _in_order(value) for name, value in kwargs.items()})
         except OSError as error:
             reason = _BROKEN_WORLD.get(error.errno or 0)
             if reason is None:
                 raise
             raise PlatformError(f"cannot use {error.filename or 'the disk'}: {reason}") from error
+        if running:
+            after = [_told(artifact) for artifact in artifacts]
+            leave("; ".join(new for old, new in zip(before, after, strict=True) if new and new != old))
+        return result
 
     return run
+
+
+def _told(artifact: Any) -> str:
+    return told(artifact.metadata, artifact.path) if isinstance(artifact.metadata, dict) else ""
 
 
 def _collect_less_garbage() -> None:
@@ -156,8 +171,22 @@ def _in_order(value: Any) -> Any:
 
 
 def _end_step(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """End a step that failed: its one sentence comes last, behind what libraries print when the process ends."""
     if not isinstance(error, KubelineError):
         sys.__excepthook__(kind, error, trace)
-        return
-    print(f"{kind.__name__}: {error}", file=sys.stderr, flush=True)
-    raise SystemExit(error.exit_code)  # the interpreter takes the exit code of an excepthook that exits
+    sentence = _sentence(kind, error, trace)
+    leave(sentence)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    print(sentence, file=sys.stderr, flush=True)
+    os._exit(error.exit_code if isinstance(error, KubelineError) else 1)
+
+
+def _sentence(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> str:
+    """One line that is never empty: what kind of error, and its words or else where it came from."""
+    words = " ".join(str(error).split())
+    if not words:
+        last = traceback.extract_tb(trace)[-1:]
+        words = f"no message; raised in {last[0].name} ({last[0].filename}:{last[0].lineno})" if last else "no message"
+    name = kind.__name__
+    return f"{name if name.endswith(('Error', 'Exception')) else f'UnexpectedError: {name}'}: {words}"

@@ -111,14 +111,18 @@ def another_user() -> tuple[str, ...]:
     """What to put before a command so that another user runs it; empty where that is not allowed.
 
     That user may read everything, because an interpreter may lie in somebody's home, and write only what everyone may.
+    Where that right cannot be given and is needed, it is the same user without a superuser's rights.
     """
-    become = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-    for more in (("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"), ()):
+    become = (f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    read_all = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    # an interpreter that cannot read its own library takes another one's
+    works = [sys.executable, "-c", f"import sys, yaml; sys.exit(sys.base_prefix != {sys.base_prefix!r})"]
+    for options in ((*become, *read_all), become, ("--inh-caps=-all", "--bounding-set=-all")):
         try:
-            subprocess.run([*become, *more, sys.executable, "-c", ""], check=True, capture_output=True)
+            subprocess.run(["setpriv", *options, *works], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
             continue
-        return (*become, *more)
+        return ("setpriv", *options)
     return ()
 
 

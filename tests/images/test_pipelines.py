@@ -36,6 +36,15 @@ def test_training_with_a_rollout_and_monitoring_run_in_the_images(
     monitoring = pipeline.run("monitoring", window, where, root, another_user())
     assert len(list(place.rglob("drift-check/executor_output.json"))) == 1
 
+    assert "training flights succeeded (rollout: promoted)" in training  # what notify says
+    for step in (
+        "evaluate: promote (",
+        "infra-validate: promote (",
+        "register: models:/flights/1",
+        "rollout: promoted (",
+    ):
+        assert f"Decided: {step}" in training
+    assert "Decided: drift-check: " in monitoring
     for log in (training, monitoring):
         assert "font cache" not in log
         assert "not a writable directory" not in log

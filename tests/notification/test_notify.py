@@ -15,6 +15,7 @@ from kfp import dsl, local
 from components.images import image
 from components.notify.component import notify
 from kubeline.notification.channels import URLS, URLS_FILE, addresses, send
+from kubeline.notification.ending import Ending
 from kubeline.notification.notify import compose
 
 SECRET = "sEcr3tHookToken"  # noqa: S105
@@ -101,7 +102,7 @@ def test_a_failure_reaches_the_webhook_with_its_error_and_link(
 
 
 def test_the_job_gives_the_headline_its_name_when_no_title_is_given() -> None:
-    headline, body = compose(status(), message="AUC 0.79")
+    headline, body = compose(status(), Ending("SUCCEEDED"), message="AUC 0.79")
     assert headline == "training-42 succeeded"
     assert body.splitlines() == [
         "AUC 0.79",
@@ -196,7 +197,7 @@ def test_a_status_with_nothing_in_it_does_not_fail_the_step(webhook: Webhook, ch
     channels.setenv(URLS, webhook.url)
     notify.python_func(dsl.PipelineTaskFinalStatus(None, None, None, None, None))  # type: ignore[arg-type]
     notify.python_func(None)  # what not even the contract of KFP allows
-    assert [message["title"] for message in webhook.messages] == ["pipeline ended as None"]
+    assert [message["title"] for message in webhook.messages] == ["pipeline ended, how is not known"]
 
 
 def test_the_libraries_log_as_before_once_the_message_is_sent(webhook: Webhook) -> None:

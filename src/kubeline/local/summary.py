@@ -15,6 +15,7 @@ import yaml
 from markupsafe import Markup
 
 from kubeline import reports
+from kubeline.decision import decided, reasons
 from kubeline.local.runner import Run, label
 
 _TONES: dict[str, reports.Tone] = {
@@ -55,17 +56,11 @@ class Output:
     @property
     def verdict(self) -> str:
         """What a check decided, or how a rollout ended; empty for other artifacts."""
-        return str(self.metadata.get("verdict") or self.metadata.get("outcome") or "")
+        return decided(self.metadata)
 
     def reasons(self) -> list[str]:
         """The reasons given for a verdict, where the artifact is a JSON document with reasons."""
-        if not self.verdict:
-            return []
-        try:
-            document = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return []
-        return [str(reason) for reason in document.get("reasons", [document.get("reason")]) if reason]
+        return reasons(self.path) if self.verdict else []
 
 
 def outputs(run: Run, pipeline: Path) -> list[Output]:

@@ -1,35 +1,33 @@
 """The step that tells people how a pipeline ended. It never fails: a message lost must not cost a model."""
 
 import logging
-from typing import Protocol
 
 from kubeline.artifacts import step
+from kubeline.decision import GOOD
+from kubeline.notification.asking import FinalStatus, ending
 from kubeline.notification.channels import URLS, URLS_FILE, Delivery, Mood, addresses, send
+from kubeline.notification.ending import Ending, Said, State
 
 logger = logging.getLogger(__name__)
 
-_MOODS: dict[str, Mood] = {"SUCCEEDED": "success", "FAILED": "failure", "CANCELLED": "warning"}
-_WORDS = {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELLED": "was cancelled"}
-
-
-class FinalStatus(Protocol):
-    """How a pipeline ended; `kfp.dsl.PipelineTaskFinalStatus` satisfies it."""
-
-    state: str
-    pipeline_job_resource_name: str
-    pipeline_task_name: str
-    error_code: int | None
-    error_message: str | None
+_MOODS: dict[State, Mood] = {"SUCCEEDED": "success", "FAILED": "failure", "CANCELLED": "warning", "UNKNOWN": "info"}
+_WORDS: dict[State, str] = {
+    "SUCCEEDED": "succeeded",
+    "FAILED": "failed",
+    "CANCELLED": "was cancelled",
+    "UNKNOWN": "ended, how is not known",
+}
 
 
 @step
 def run(status: FinalStatus, *, title: str = "", message: str = "", link: str = "", only_on: str = "always") -> None:
     """Send the final status to every configured channel; log what did not arrive, and end well in every case."""
     try:
-        headline, body = compose(status, title=title, message=message, link=link)
+        found = ending(status)
+        headline, body = compose(status, found, title=title, message=message, link=link)
         if only_on not in {"always", "failure"}:
             logger.warning("only_on '%s' is neither 'always' nor 'failure'; 'always' is taken", only_on)
-        if only_on == "failure" and status.state == "SUCCEEDED":
+        if only_on == "failure" and found.state == "SUCCEEDED":
             logger.info("nothing to tell: %s, and only_on is 'failure'", headline)
             return
         urls = addresses()
@@ -37,27 +35,43 @@ def run(status: FinalStatus, *, title: str = "", message: str = "", link: str = 
             logger.info("no channel is configured (set %s or %s); the message is:", URLS, URLS_FILE)
             logger.info("%s\n%s", headline, body)
             return
-        _log(send(urls, headline, body, _MOODS.get(status.state, "info")))
+        _log(send(urls, headline, body, mood(found)))
     except Exception as error:  # see the module's first line; the text of the error could hold an address
         logger.error("the notification failed (%s)", type(error).__name__)  # noqa: TRY400
 
 
-def compose(status: FinalStatus, *, title: str = "", message: str = "", link: str = "") -> tuple[str, str]:
+def mood(found: Ending) -> Mood:
+    """A success that someone should look at, because a model was held or the data drifted, is a warning."""
+    good = all(_word(said) in GOOD or said.text.startswith("models:/") for said in found.decisions)
+    return "warning" if found.state == "SUCCEEDED" and not good else _MOODS[found.state]
+
+
+def compose(
+    status: FinalStatus, found: Ending, *, title: str = "", message: str = "", link: str = ""
+) -> tuple[str, str]:
     """The headline and the plain text of the message.
 
     Args:
-        status: how the pipeline ended.
+        status: what KFP says of the end.
+        found: how it ended, and what was decided.
         title: what the headline names; empty for the name of the pipeline job.
         message: text of the caller, put first.
         link: address of a page about this run.
     """
     job = status.pipeline_job_resource_name or ""
     name = title or job.rpartition("/")[2] or "pipeline"
-    headline = f"{name} {_WORDS.get(status.state, f'ended as {status.state}')}"
+    verdicts = [said for said in found.decisions if not said.text.startswith("models:/")]
+    headline = f"{name} {_WORDS[found.state]}"
+    if verdicts:
+        headline += f" ({verdicts[-1].task}: {_word(verdicts[-1])})"
     lines = [message] if message else []
+    if found.state == "UNKNOWN":
+        lines.append(f"The platform's state is {status.state or 'empty'}, which does not tell how the run ended")
     if status.error_message or status.error_code:
         code = f" (code {status.error_code})" if status.error_code else ""
         lines.append(f"Error{code}: {status.error_message or 'no message'}")
+    lines += [f"Failed: {said if said.text else said.task}" for said in found.failures]
+    lines += [f"Decided: {said}" for said in found.decisions]
     if job and job != name:
         lines.append(f"Job: {job}")
     if status.pipeline_task_name:
@@ -65,6 +79,10 @@ def compose(status: FinalStatus, *, title: str = "", message: str = "", link: st
     if link:
         lines.append(f"More: {link}")
     return headline, "\n".join(lines) or headline
+
+
+def _word(said: Said) -> str:
+    return said.text.partition(" (")[0]
 
 
 def _log(deliveries: list[Delivery]) -> None:

@@ -1,0 +1,50 @@
+"""What a step decided, as a person reads it: a verdict or an outcome with its reasons."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+GOOD = frozenset({"promote", "promoted", "stable", "unchanged"})  # all others are for a person to look at
+
+# Kubernetes shows what a container writes there: in its status, and, of one that failed, in the workflow's node.
+TERMINATION_LOG = "KUBELINE_TERMINATION_LOG"
+_TERMINATION_LOG = "/dev/termination-log"
+_MOST_BYTES = 4096  # Kubernetes keeps no more
+_MOST_REASONS = 10
+
+
+def decided(metadata: Mapping[str, Any]) -> str:
+    """The verdict of a check or the outcome of a rollout in the metadata of an artifact; empty for others."""
+    return str(metadata.get("verdict") or metadata.get("outcome") or "")
+
+
+def reasons(path: str | Path) -> list[str]:
+    """The reasons for it, where the artifact is a JSON document with reasons."""
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        return [str(reason) for reason in document.get("reasons", [document.get("reason")]) if reason]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return []
+
+
+def told(metadata: Mapping[str, Any], path: str | Path) -> str:
+    """``hold (reason; reason)``, or ``models:/name/3`` of a registered version; empty where nothing was decided."""
+    word = decided(metadata) or _registered(metadata)
+    why = reasons(path)[:_MOST_REASONS] if word else []
+    return f"{word} ({'; '.join(why)})" if why else word
+
+
+def leave(text: str) -> None:
+    """Write the last words of a step where Kubernetes shows them, if there is such a place."""
+    file = Path(os.environ.get(TERMINATION_LOG, _TERMINATION_LOG))
+    if file.is_file() and os.access(file, os.W_OK):
+        whole = text.encode()
+        cut = whole[: _MOST_BYTES - 3].decode(errors="ignore") + "…"
+        file.write_bytes(whole if len(whole) <= _MOST_BYTES else cut.encode())
+
+
+def _registered(metadata: Mapping[str, Any]) -> str:
+    uri = str(metadata.get("uri", ""))
+    return uri if uri.startswith("models:/") else ""

@@ -1,0 +1,145 @@
+"""Asks the platform how the run ended: the folder of its outputs, Argo's workflow, or KFP's API server.
+
+What does not answer is told in the log, and then nothing is made up: the ending is not known.
+"""
+
+import json
+import logging
+import os
+import re
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from kubeline.decision import told
+from kubeline.errors import KubelineError
+from kubeline.notification.ending import Ending, Said, of_run, of_workflow, state_of
+from kubeline.rollout.client import IN_CLUSTER, POD, Cluster, Resource
+
+logger = logging.getLogger(__name__)
+
+WORKFLOW = Resource("argoproj.io", "v1alpha1", "workflows", "Workflow")
+# As KFP's own client names them; the address is that of a standard installation.
+ENDPOINT = "KF_PIPELINES_ENDPOINT"
+TOKEN_FILE = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105 (a path)
+_ENDPOINT = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
+_TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105 (a path)
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_SECONDS = 10.0  # for each request
+_PATIENCE_SECONDS = 20.0  # the controller writes the end of a task a moment after the exit handler was started
+_MOST_BYTES = 32 * 2**20
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class FinalStatus(Protocol):
+    """How a pipeline ended; `kfp.dsl.PipelineTaskFinalStatus` satisfies it."""
+
+    state: str
+    pipeline_job_resource_name: str
+    pipeline_task_name: str
+    error_code: int | None
+    error_message: str | None
+
+
+def ending(status: FinalStatus) -> Ending:
+    """How the run of this process ended, as far as anyone says.
+
+    Args:
+        status: what KFP says, which is not always true; see `kubeline.notification.ending`.
+    """
+    output = own_output()
+    found = Ending(state_of(status.state), decisions=decisions_in(output.parent.parent) if output else ())
+    handler = status.pipeline_task_name or ""
+    if "KUBERNETES_SERVICE_HOST" in os.environ and status.pipeline_job_resource_name and _NAMESPACE_FILE.exists():
+        namespace = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
+        name = status.pipeline_job_resource_name
+        found = _better(found, lambda: by_workflow(Cluster.connect(IN_CLUSTER, _SECONDS, ()), namespace, name, handler))
+    run = _UUID.search(str(output or ""))
+    in_kfp = ENDPOINT in os.environ or "KUBERNETES_SERVICE_HOST" in os.environ
+    if found.state == "UNKNOWN" and run and in_kfp:
+        endpoint = os.environ.get(ENDPOINT, _ENDPOINT)
+        found = _better(found, lambda: by_api(endpoint, run[0], handler))
+    return found
+
+
+def _better(found: Ending, ask: Callable[[], Ending]) -> Ending:
+    """What is found, with what an answer adds to it."""
+    try:
+        said = ask()
+    except (KubelineError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        sentence = str(error) if isinstance(error, KubelineError) else type(error).__name__
+        logger.warning("how the run ended could not be read: %s", sentence)
+        return found
+    state = found.state if said.state == "UNKNOWN" else said.state
+    return Ending(state, said.failures or found.failures, said.decisions or found.decisions)
+
+
+def by_workflow(
+    cluster: Cluster, namespace: str, name: str, handler: str, patience: float = _PATIENCE_SECONDS
+) -> Ending:
+    """The ending by the workflow and its pods; waits a little for a task whose end is not written yet.
+
+    Raises:
+        KubelineError: when the API server refuses, does not answer, or has no such workflow.
+    """
+    until = time.monotonic() + patience
+    while True:
+        workflow = cluster.read(namespace, name, WORKFLOW)
+        if workflow is None:
+            raise KubelineError(f"there is no workflow '{name}' in namespace '{namespace}'")
+        found = of_workflow(workflow, [], handler)
+        if found.state != "UNKNOWN" or time.monotonic() >= until:
+            break
+        time.sleep(1)
+    try:
+        pods = cluster.find(namespace, POD, f"workflows.argoproj.io/workflow={name}")
+    except KubelineError as error:
+        logger.warning("what the steps said could not be read: %s", error)
+        return found
+    return replace(of_workflow(workflow, pods, handler), state=found.state)
+
+
+def by_api(endpoint: str, run: str, handler: str) -> Ending:
+    """The ending by KFP's API server.
+
+    Raises:
+        OSError: when it does not answer, or refuses.
+        ValueError: when the answer is not JSON, or too long.
+    """
+    address = endpoint if "://" in endpoint else f"http://{endpoint}"
+    request = urllib.request.Request(f"{address.rstrip('/')}/apis/v2beta1/runs/{run}")  # noqa: S310 (the operator's)
+    token = Path(os.environ.get(TOKEN_FILE, _TOKEN_FILE))
+    if token.is_file():
+        request.add_header("Authorization", f"Bearer {token.read_text(encoding='utf-8').strip()}")
+    with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 (as above)
+        body = answer.read(_MOST_BYTES + 1)
+    if len(body) > _MOST_BYTES:
+        raise ValueError("the answer is too long")
+    return of_run(json.loads(body), handler)
+
+
+def own_output() -> Path | None:
+    """The file that the KFP executor of this process will write, in the folder of this task."""
+    try:
+        given = json.loads(sys.argv[sys.argv.index("--executor_input") + 1])
+        return Path(given["outputs"]["outputFile"])
+    except (ValueError, IndexError, KeyError, TypeError):
+        return None
+
+
+def decisions_in(folder: Path) -> tuple[Said, ...]:
+    """What the tasks decided whose outputs lie in the folder of a run, on this machine or in a mounted bucket."""
+    files = [file for pattern in ("*", "*/*") for file in folder.glob(f"{pattern}/executor_output.json")]
+    found = []
+    for file in sorted(files, key=lambda file: file.stat().st_mtime_ns):
+        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        task = re.sub(r"_-?\d+$", "", file.parent.name)  # Vertex adds a number
+        for written in document.get("artifacts", {}).values():
+            for artifact in written["artifacts"]:
+                place = re.sub(r"^gs://", "/gcs/", artifact["uri"])
+                found += [Said(task, text) for text in [told(artifact.get("metadata") or {}, place)] if text]
+    return tuple(found)
