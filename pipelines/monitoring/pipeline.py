@@ -5,6 +5,7 @@ from kfp import dsl
 from components.drift_check.component import drift_check
 from components.load.component import load
 from components.notify.component import notify
+from components.preflight.component import preflight
 from pipelines.platform import never_cached, resources, retried, with_channels, with_credentials
 
 
@@ -55,6 +56,10 @@ def monitoring(
     told = with_channels(never_cached(notify(title=f"monitoring {reference}"))).set_display_name("Notify")
     with dsl.ExitHandler(told, name="monitoring"):
         requests, limits = (cpu_request, memory_request), (cpu_limit, memory_limit)
+        tried = preflight(data=data, columns=columns, format=format, reference=reference, tracking_uri=tracking_uri)
+        with_channels(never_cached(with_credentials(tried, secret, "storage", "registry")))
+        tried.set_display_name("Try what is needed")
+
         loaded = load(
             source=data,
             columns=columns,
@@ -68,7 +73,8 @@ def monitoring(
             types_from=reference,  # a window of digits alone does not tell postal codes from numbers
             tracking_uri=tracking_uri,
         )
-        retried(never_cached(resources(loaded, "read", requests, limits))).set_display_name("Load the window")
+        loaded.after(tried).set_display_name("Load the window")
+        retried(never_cached(resources(loaded, "read", requests, limits)))
         with_credentials(loaded, secret, "storage", "database", "registry")
 
         checked = drift_check(

@@ -7,6 +7,7 @@ from components.evaluate.component import evaluate
 from components.infra_validate.component import infra_validate
 from components.load.component import load
 from components.notify.component import notify
+from components.preflight.component import preflight
 from components.register.component import register
 from components.rollout.component import rollout
 from components.split.component import split
@@ -122,6 +123,41 @@ def training(
     told = with_channels(never_cached(notify(title=f"training {name}"))).set_display_name("Notify")
     with dsl.ExitHandler(told, name="training"):
         requests, limits = (cpu_request, memory_request), (cpu_limit, memory_limit)
+        tried = preflight(
+            data=data,
+            columns=columns,
+            target=target,
+            name=name,
+            schema_uri=schema_uri,
+            validation_mode=validation_mode,
+            split_by=split_by,
+            split_column=split_column,
+            split_cutoff=split_cutoff,
+            test_fraction=test_fraction,
+            candidates=candidates,
+            calibration=calibration,
+            seed=seed,
+            exclude=exclude,
+            group_column=group_column,
+            time_column=time_column,
+            weight_column=weight_column,
+            slices=slices,
+            thresholds=thresholds,
+            rule=rule,
+            metric=metric,
+            margin=margin,
+            no_champion=no_champion,
+            tracking_uri=tracking_uri,
+            namespace=namespace,
+            storage_uri=storage_uri,
+            service_account=service_account,
+            overrides=overrides,
+            cluster=cluster,
+            plan=plan,
+            gateway=gateway,
+        ).set_display_name("Try what is needed")
+        with_channels(never_cached(with_credentials(tried, secret, "storage", "registry")))
+
         loaded = load(
             source=data,
             columns=columns,
@@ -130,7 +166,7 @@ def training(
             decimal=decimal,
             thousands=thousands,
             types_from=schema_uri,
-        )
+        ).after(tried)
         retried(never_cached(resources(loaded, "read", requests, limits))).set_display_name("Load the table")
         with_credentials(loaded, secret, "storage", "database")
 

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 PIPELINES = sorted(path.parent.name for path in ROOT.glob("pipelines/*/pipeline.py"))
 # Of each component that reads or writes the world, what it needs credentials for.
 WORLD = {
+    "preflight": {"AWS", "MLFLOW"},
     "load": {"AWS", "PG"},
     "validate": {"AWS"},
     "evaluate": {"AWS", "MLFLOW"},

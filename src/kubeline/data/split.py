@@ -48,7 +48,7 @@ def run(
     Raises:
         UserError: when the parameters do not fit the table, or one set would be empty.
     """
-    _check(by, column, test_fraction, cutoff)
+    check(by, column, test_fraction, cutoff)
     mask, first = _assign(dataset.path, by, column, test_fraction, cutoff, seed)
     with publish(train.path) as train_folder, publish(test.path) as test_folder, publish(report.path) as page:
         writers = _write(dataset.path, mask, train_folder, test_folder)
@@ -85,7 +85,8 @@ def count_duplicates(train: Path, test: Path) -> int:
             return int(engine.fetch(connection, query)[0][0])
 
 
-def _check(by: str, column: str, test_fraction: float, cutoff: str) -> None:
+def check(by: str, column: str, test_fraction: float, cutoff: str) -> None:
+    """Raise a :class:`UserError` for parameters that no table fits."""
     if by not in WAYS:
         raise UserError(f"by='{by}' is not a way to split; expected one of: {listed(WAYS)}")
     if not 0 < test_fraction < 1:

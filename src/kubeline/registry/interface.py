@@ -70,6 +70,10 @@ class ModelVersion:
 class Registry(Protocol):
     """A model registry. Every method raises PlatformError when the registry cannot be used."""
 
+    def probe(self, name: str) -> None:
+        """Reach the registry and write what a first version of this model needs before it; harmless when repeated."""
+        ...
+
     def register(self, submission: Submission) -> ModelVersion:
         """Return the version of this package, made when there is none; the same package gives the same version."""
         ...

@@ -12,8 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from kubeline.addresses import redact
+from kubeline.addresses import redact, scheme
 from kubeline.artifacts import publish
+from kubeline.data.peek import reach
+from kubeline.data.sources import STORES
 from kubeline.errors import PlatformError, UserError
 from kubeline.registry.interface import (
     CHALLENGER,
@@ -68,6 +70,25 @@ class MLflowRegistry:
         self.uri = _resolve(tracking_uri)
         self._database = _sqlite_file(self.uri)
         self._open_client: MlflowClient | None = None
+
+    def probe(self, name: str) -> None:
+        """Make the experiment of this model, as `register` does, and mark it; look at where its files will go."""
+        check_name(name)
+        if self._database and not self._database.exists():
+            return self._require_writable_folder(self._database.parent)
+        with self._plain_errors(), self._one_writer():
+            experiment = self._experiment(name)
+            self._client.set_experiment_tag(experiment, "kubeline.preflight", "passed")
+            place = self._client.get_experiment(experiment).artifact_location
+        if scheme(place) in STORES:  # else the server has the files
+            reach(place)
+        return None
+
+    @staticmethod
+    def _require_writable_folder(folder: Path) -> None:
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if not os.access(there, os.W_OK):
+            raise PlatformError(f"the MLflow database cannot be made: this user may not write to {there}")
 
     def register(self, submission: Submission) -> ModelVersion:
         """Return the version of this package, made when there is none; see :class:`Registry`."""
@@ -286,6 +307,12 @@ class MLflowRegistry:
     def _sentence(self, error: Exception) -> str:
         place = redact(self.uri)
         reason = redact(str(error).strip().partition("\n")[0])
+        if "Invalid Host header" in reason:
+            host = urlsplit(self.uri).netloc.rpartition("@")[2]
+            return (
+                f"the MLflow registry at {place} does not know the host it was asked for; start its server with "
+                f"--allowed-hosts {host} (MLflow 3.5 and later refuse other names than localhost)"
+            )
         if _code(error) in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
             return (
                 f"the MLflow registry at {place} refuses this user: set MLFLOW_TRACKING_TOKEN, or "

@@ -81,12 +81,16 @@ def _of_load(dataset: Artifact) -> list[Finding]:
     return [Finding("load", "", str(warning)) for warning in dataset.metadata.get("warnings", [])]
 
 
+def check_mode(mode: str) -> None:
+    """Raise a :class:`UserError` for a mode that there is not."""
+    if mode not in get_args(Mode):
+        raise UserError(f"mode '{mode}' is not known; use one of: {listed(get_args(Mode))}")
+
+
 def _check_arguments(
     mode: str, rules: Any, min_rows: float, max_quarantine: float, min_class_share: float, leak_threshold: float
 ) -> None:
-    modes = get_args(Mode)
-    if mode not in modes:
-        raise UserError(f"mode '{mode}' is not known; use one of: {listed(modes)}")
+    check_mode(mode)
     if isinstance(rules, str):
         raise UserError(f"rules must be a list of SQL conditions, not the text '{rules}'; put it into a list")
     if min_rows < 0 or int(min_rows) != min_rows:

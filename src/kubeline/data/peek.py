@@ -1,0 +1,81 @@
+"""A first look at a source: is it there, may it be read, and which columns has it?"""
+
+import csv
+import io
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
+
+from kubeline.addresses import scheme
+from kubeline.data.sources import DATABASES, STORES, WEB, _link_local, _local_path, _remote_errors, _remote_paths
+
+_FIRST = 1 << 20  # bytes in which a header is looked for
+
+
+def column_names(source: str, file_format: str = "auto") -> list[str] | None:
+    """The columns of the first file of `source`; None where only loading it tells (archives, JSON, logs, databases).
+
+    Raises:
+        UserError: when nothing is there.
+        PlatformError: when the store cannot be reached, or does not let this user read.
+    """
+    kind = scheme(source)
+    if kind in DATABASES:
+        return None
+    if kind in ("", "file"):
+        with TemporaryDirectory(prefix="kubeline-peek-") as scratch:
+            first = _link_local(_local_path(source), Path(scratch), lambda _: True)[0]
+            with first.path.open("rb") as file:
+                return _names(file, first.name, file_format)
+    if kind not in STORES and kind not in WEB:
+        return None  # load says what it takes
+    with _remote_errors(source):
+        system, _, paths = _remote_paths(source)
+        with system.open(paths[0], "rb") as file:
+            return _names(file, paths[0], file_format)
+
+
+def reach(uri: str) -> None:
+    """List a place in an object store, whether anything is there yet or not.
+
+    Raises:
+        PlatformError: when it cannot be reached, or does not let this user read.
+    """
+    import fsspec
+
+    with _remote_errors(uri):
+        system, path = fsspec.core.url_to_fs(uri, skip_instance_cache=True, use_listings_cache=False)
+        try:
+            system.ls(path, detail=False)
+        except FileNotFoundError:
+            system.ls(path.partition("/")[0], detail=False)  # the bucket at least
+
+
+def _names(file: BinaryIO | Any, name: str, file_format: str) -> list[str] | None:
+    """The columns in the file, and those in the names of its folders (``date=2013-10-01``)."""
+    found = _in_file(file, name, file_format)
+    folders = [part.partition("=")[0] for part in PurePosixPath(name).parts[:-1] if "=" in part]
+    return None if found is None else [*found, *folders]
+
+
+def _in_file(file: BinaryIO | Any, name: str, file_format: str) -> list[str] | None:
+    ending = PurePosixPath(name).suffix.lower() if file_format == "auto" else f".{file_format}"
+    if ending in (".parquet", ".pq"):
+        import pyarrow.parquet as pq
+
+        return list(pq.read_schema(file).names)
+    if ending in (".csv", ".tsv", ".tab"):
+        return _header(file.read(_FIRST), "," if ending == ".csv" else "\t")
+    file.read(1)  # it may be read
+    return None
+
+
+def _header(text: bytes, delimiter: str) -> list[str] | None:
+    try:
+        rows = csv.reader(io.StringIO(text.decode("utf-8-sig", errors="strict"), newline=""), delimiter=delimiter)
+        header = next(rows, None)
+    except (UnicodeDecodeError, csv.Error):  # load tells what is wrong, or reads it
+        return None
+    if header is not None and len(header) == 1 and any(other in header[0] for other in ";|\t"):
+        return None  # another delimiter, which load may know
+    return header

@@ -1,0 +1,1 @@
+"""What a run will need, tried in seconds before anything is loaded."""

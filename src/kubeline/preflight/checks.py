@@ -1,0 +1,54 @@
+"""What was looked at, and what was found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kubeline.errors import KubelineError, PlatformError, UserError
+
+Result = Literal["fine", "wrong", "unreachable", "not checked"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at; `sentence` says what is wrong, or why it could not be checked."""
+
+    name: str
+    result: Result
+    sentence: str = ""
+
+
+@dataclass
+class Checks:
+    """All that was looked at so far."""
+
+    done: list[Check] = field(default_factory=list)
+
+    def look(self, name: str, check: Callable[[], str | None]) -> None:
+        """Do one check. It returns what it could not look at, or nothing, and raises what is wrong."""
+        try:
+            unknown = check()
+        except UserError as error:
+            self.done.append(Check(name, "wrong", str(error)))
+        except KubelineError as error:
+            self.done.append(Check(name, "unreachable", str(error)))
+        else:
+            self.done.append(Check(name, "not checked" if unknown else "fine", unknown or ""))
+
+    @property
+    def failed(self) -> list[Check]:
+        """What a run would fail of."""
+        return [check for check in self.done if check.result in {"wrong", "unreachable"}]
+
+    def raise_what_failed(self) -> None:
+        """Tell everything at once.
+
+        Raises:
+            UserError: when something in the parameters is wrong.
+            PlatformError: when only the world around is broken.
+        """
+        if not self.failed:
+            return
+        wrong = any(check.result == "wrong" for check in self.failed)
+        sentence = "; ".join(f"{check.name}: {check.sentence}" for check in self.failed)
+        raise (UserError if wrong else PlatformError)(f"nothing was run, since this would fail later: {sentence}")

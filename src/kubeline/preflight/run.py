@@ -1,0 +1,164 @@
+"""The step that tries in seconds what a run will need, and tells everything that is wrong at once."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubeline.artifacts import Artifact, step
+from kubeline.errors import UserError
+from kubeline.preflight import parameters, world
+from kubeline.preflight.checks import Checks, Result
+from kubeline.reports import Report, Tone, table, text, verdict
+
+logger = logging.getLogger(__name__)
+
+_TONES: dict[Result, Tone] = {"fine": "good", "wrong": "bad", "unreachable": "bad", "not checked": "plain"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a run was asked for; the fields are the inputs of the component `preflight`, empty where there is none."""
+
+    data: str = ""
+    columns: Sequence[str] = ()
+    format: str = "auto"
+    target: str = ""
+    name: str = ""
+    schema_uri: str = ""
+    validation_mode: str = "fail"
+    split_by: str = "random"
+    split_column: str = ""
+    split_cutoff: str = ""
+    test_fraction: float = 0.2
+    candidates: Sequence[Any] = ()
+    calibration: str = "none"
+    seed: int = 0
+    exclude: Sequence[str] = ()
+    roles: Sequence[str] = ()
+    slices: Sequence[str] = ()
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    rule: str = "non_inferior"
+    metric: str = ""
+    margin: float = 0.01
+    no_champion: str = "promote"
+    tracking_uri: str = ""
+    reference: str = ""
+    namespace: str = ""
+    storage_uri: str = ""
+    service_account: str = ""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    cluster: str = ""
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    gateway: str = ""
+
+
+@step
+def run(report: Artifact, **given: Any) -> None:
+    """Try everything and write a page of it; see the component `preflight`.
+
+    Raises:
+        UserError: tells every parameter that is wrong.
+        PlatformError: tells what cannot be reached.
+    """
+    checks = look(Wanted(**given))
+    for check in checks.done:
+        logger.info("%s: %s%s", check.name, check.result, f" ({check.sentence})" if check.sentence else "")
+    page(checks).write(report.path)
+    checks.raise_what_failed()
+
+
+def look(wanted: Wanted) -> Checks:
+    """The parameters first, and the world when these are right."""
+    checks = Checks()
+    _parameters(checks, wanted)
+    if not checks.failed:
+        _world(checks, wanted)
+    return checks
+
+
+def _parameters(checks: Checks, wanted: Wanted) -> None:
+    if wanted.name:
+        checks.look("name", lambda: parameters.check_model_name(wanted.name))
+        checks.look("service", lambda: _only_raise(_service(wanted)))
+        checks.look("plan", lambda: parameters.check_plan(wanted.plan))
+    if wanted.target:
+        checks.look(
+            "candidates",
+            lambda: parameters.check_candidates(wanted.candidates, wanted.calibration, wanted.seed),
+        )
+        checks.look(
+            "gate",
+            lambda: parameters.check_gate(
+                wanted.metric, wanted.thresholds, wanted.rule, wanted.margin, wanted.no_champion, wanted.slices
+            ),
+        )
+        checks.look(
+            "split",
+            lambda: parameters.check_split(
+                wanted.split_by, wanted.split_column, wanted.test_fraction, wanted.split_cutoff
+            ),
+        )
+        checks.look("validation", lambda: parameters.check_validation(wanted.validation_mode))
+
+
+def _world(checks: Checks, wanted: Wanted) -> None:
+    checks.look("data", lambda: _data(wanted))
+    if wanted.schema_uri:
+        checks.look("schema", lambda: world.check_schema(wanted.schema_uri))
+    if wanted.name:
+        checks.look("registry", lambda: world.check_registry(wanted.tracking_uri, wanted.name))
+    if wanted.reference:
+        checks.look("reference", lambda: world.check_reference(wanted.tracking_uri, wanted.reference))
+    if wanted.storage_uri:
+        checks.look("storage", lambda: world.check_package_store(wanted.storage_uri))
+    if wanted.cluster:
+        checks.look("cluster", lambda: world.check_cluster(wanted.cluster, _service(wanted), wanted.plan))
+    if wanted.gateway:
+        checks.look("gateway", lambda: world.check_gateway(wanted.gateway))
+    checks.look("channels", world.check_channels)
+
+
+def _service(wanted: Wanted) -> dict[str, Any]:
+    return parameters.check_service(
+        wanted.name, wanted.namespace or "default", wanted.storage_uri, wanted.service_account, wanted.overrides
+    )
+
+
+def _data(wanted: Wanted) -> str | None:
+    from kubeline.data.peek import column_names
+
+    if not wanted.data:
+        raise UserError("data is empty; give a path, folder, glob or URI")
+    found = column_names(wanted.data, wanted.format)
+    known = list(wanted.columns) or found
+    if known is None:
+        return "the data is there, and its columns are known when it is loaded"
+    if found is not None:
+        parameters.check_columns(found, {"columns": wanted.columns})
+    named = {
+        "target": [wanted.target],
+        "exclude": wanted.exclude,
+        "a role": wanted.roles,
+        "split_column": [wanted.split_column],
+        "slices": wanted.slices,
+    }
+    parameters.check_columns(known, named)
+    return None
+
+
+def _only_raise(_: object) -> None:
+    return None
+
+
+def page(checks: Checks) -> Report:
+    """What was looked at."""
+    made = Report("Preflight", "What this run needs, tried before it began")
+    failed = [f"{check.name}: {check.sentence}" for check in checks.failed]
+    word = "this run would fail" if failed else "everything that could be tried is fine"
+    made.add("Result", verdict(word, "bad" if failed else "good", failed))
+    rows = [[check.name, check.result, check.sentence] for check in checks.done]
+    made.add("Checks", table(["what", "result", ""], rows))
+    if any(check.result == "not checked" for check in checks.done):
+        made.add("Not checked", text("What is not checked here is found out by the step that needs it."))
+    return made

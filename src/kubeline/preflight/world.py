@@ -1,0 +1,87 @@
+"""Checks of the world around: the registry, the storage, the cluster, the channels."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+from kubeline.errors import PlatformError, UserError
+
+_SECONDS = 10.0
+
+
+def check_registry(tracking_uri: str, name: str) -> None:
+    """That the registry answers, and takes what `register` will write."""
+    from kubeline.registry import open_registry
+
+    open_registry(tracking_uri).probe(name)
+
+
+def check_reference(tracking_uri: str, reference: str) -> str | None:
+    """That the model to compare with is there."""
+    from kubeline.registry import open_registry
+    from kubeline.registry.interface import parse_reference
+
+    if not reference.startswith("models:"):
+        return "a model outside the registry is looked for by the step that reads it"
+    name, alias, version = parse_reference(reference)
+    if open_registry(tracking_uri).find(name, alias=alias, version=version) is None:
+        raise UserError(f"the registry has no '{reference}'; check the name, and the alias or version")
+    return None
+
+
+def check_schema(uri: str) -> None:
+    """That the reviewed schema is there and is one."""
+    from kubeline.schema.document import read_schema
+
+    read_schema(uri)
+
+
+def check_package_store(storage_uri: str) -> str | None:
+    """That the place where KServe reads packages from can be reached with the credentials of this step."""
+    from kubeline.addresses import scheme
+    from kubeline.data.peek import reach
+    from kubeline.data.sources import STORES
+
+    if scheme(storage_uri) not in STORES:
+        return f"'{scheme(storage_uri)}://' can be looked at by KServe alone"
+    reach(storage_uri)
+    return None
+
+
+def check_cluster(cluster: str, manifest: dict[str, Any], plan: Mapping[str, Any]) -> str | None:
+    """That the cluster can be reached, grants the rights, and can do what the plan says."""
+    from kubeline.rollout.client import Cluster
+    from kubeline.rollout.plan import Plan
+    from kubeline.rollout.rehearsal import rehearse
+
+    return rehearse(Cluster.connect(cluster), manifest, Plan.read("", **plan))
+
+
+def check_gateway(gateway: str) -> None:
+    """That something answers HTTP there; which model it leads to is seen by the rollout."""
+    if not gateway.startswith(("http://", "https://")):
+        raise UserError(f"gateway '{gateway}' is no address; expected http://HOST or https://HOST")
+    try:
+        with urllib.request.urlopen(gateway, timeout=_SECONDS):  # noqa: S310 (the scheme was looked at)
+            pass
+    except urllib.error.HTTPError:
+        pass  # an answer is an answer
+    except (OSError, ValueError) as error:
+        raise PlatformError(f"the gateway {gateway} does not answer ({error}); check the address") from error
+
+
+def check_channels() -> str | None:
+    """That each channel is one that Apprise knows; nothing is sent."""
+    from apprise import Apprise
+
+    from kubeline.notification.channels import addresses
+
+    channels = addresses()
+    if not channels:
+        return "no channel is given: the message at the end goes to the log"
+    wrong = [number for number, url in enumerate(channels, start=1) if not Apprise().add(url)]
+    if wrong:
+        numbers = ", ".join(map(str, wrong))
+        raise UserError(f"the URL of channel {numbers} of {len(channels)} is not one that Apprise knows; correct it")
+    return None

@@ -1,0 +1,188 @@
+"""What a run will need is tried before anything is loaded, and everything that is wrong is told at once."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from components.preflight.component import preflight
+from kubeline.cli import main
+from kubeline.errors import PlatformError, UserError
+from kubeline.local import kserve
+from kubeline.registry import open_registry
+
+Preflight = Callable[..., str]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "flights.parquet"
+    pd.DataFrame({"late": [True, False], "origin": ["EWR", "JFK"], "departure": [1, 2]}).to_parquet(path)
+    return path
+
+
+@pytest.fixture
+def run(artifact: Any, table: Path, tmp_path: Path) -> Preflight:
+    """`run(**wrong)`: the page of a preflight whose other parameters are right."""
+
+    def tried(**given: Any) -> str:
+        report = artifact("HTML", "report")
+        right = {"data": str(table), "target": "late", "name": "flights", "tracking_uri": f"sqlite:///{tmp_path}/m.db"}
+        preflight.python_func(report=report, **{**right, **given})
+        return Path(report.path).read_text(encoding="utf-8")
+
+    return tried
+
+
+def test_what_is_right_passes_and_what_could_not_be_tried_is_said(run: Preflight) -> None:
+    page = run()
+    assert "everything that could be tried is fine" in page
+    assert "no channel is given" in page
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"name": "a/b"}, "name: 'a/b' cannot name a registered model"),
+        ({"name": "Flights_2"}, "service: 'Flights_2' cannot name an InferenceService"),
+        ({"namespace": "My_Space"}, "service: 'My_Space' cannot be a namespace"),
+        ({"overrides": {"metadata": {"name": "x"}}}, "service: overrides"),
+        ({"plan": {"stepz": [5]}}, "plan: the rollout plan is not valid: stepz"),
+        ({"plan": {"steps": [50, 5]}}, "plan: the rollout plan is not valid: steps: must rise"),
+        ({"plan": {"rules": {"max_error": 1}}}, "plan: the rollout plan is not valid: rules.max_error"),
+        ({"candidates": [{"estimator": "xgbost"}]}, "candidates: estimator 'xgbost' is not known"),
+        ({"candidates": [{"estimator": "lightgbm", "params": {"trees": 3}}]}, "'trees' is not a hyperparameter"),
+        ({"candidates": [{"estimator": "linear"}] * 9}, "candidates: 9 candidates were given"),
+        ({"calibration": "platt"}, "candidates: calibration 'platt' is not known"),
+        ({"metric": "auc"}, "gate: 'auc' is not a metric; choose one of"),
+        ({"metric": "rmse", "thresholds": {"roc_auc": 0.6}}, "gate: .*is not a metric of a"),
+        ({"thresholds": {"roc_auc": {"min": 0.6}}}, "gate: the threshold of 'roc_auc' is"),
+        ({"thresholds": {"rocauc": 0.6}}, "gate: 'rocauc' is not a metric"),
+        ({"rule": "better"}, "gate: rule is 'better'"),
+        ({"margin": 2.0}, "gate: margin is 2.0"),
+        ({"no_champion": "no"}, "gate: no_champion is 'no'"),
+        ({"slices": [3]}, "gate: slices holds 3; expected names of columns"),
+        (
+            {"slices": ["orgin"]},
+            "slices names the column 'orgin', which the table does not have; did you mean 'origin'",
+        ),
+        ({"target": "lat"}, "target names the column 'lat'"),
+        ({"exclude": ["month"]}, "exclude names the column 'month'"),
+        ({"columns": ["late", "carrier"]}, "columns names the column 'carrier'"),
+        ({"columns": ["late"], "slices": ["origin"]}, "slices names the column 'origin'"),
+        ({"split_by": "day"}, "split: by='day' is not a way to split"),
+        ({"split_by": "group"}, "split: by='group' needs a column"),
+        ({"validation_mode": "warning"}, "validation: mode 'warning' is not known"),
+        ({"data": "/nowhere.parquet"}, "data: there is no file at '/nowhere.parquet'"),
+        ({"schema_uri": "/nowhere.json"}, "schema: "),
+        ({"reference": "models:/flights@champion"}, "the registry has no 'models:/flights@champion'"),
+        ({"gateway": "gateway:80"}, "gateway: gateway 'gateway:80' is no address"),
+        ({"cluster": "/nowhere/kubeconfig"}, "cluster: "),
+    ],
+)
+def test_a_wrong_parameter_is_refused_with_its_name(wrong: dict[str, Any], sentence: str, run: Preflight) -> None:
+    with pytest.raises(UserError, match=sentence):
+        run(**wrong)
+
+
+def test_everything_that_is_wrong_is_told_at_once(run: Preflight) -> None:
+    with pytest.raises(UserError) as caught:
+        run(name="a/b", plan={"stepz": 1}, metric="auc", candidates=["x"])
+    assert all(f"{what}: " in str(caught.value) for what in ("name", "plan", "gate", "candidates"))
+    assert "\n" not in str(caught.value)
+
+
+@contextmanager
+def answering(status: int, text: str) -> Iterator[str]:
+    """A server that answers everything alike, at a name that is not localhost's."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_mlflow_that_does_not_know_its_host_is_told_with_the_option_its_server_needs(run: Preflight) -> None:
+    said = "Invalid Host header - possible DNS rebinding attack detected"
+    with answering(403, said) as address, pytest.raises(PlatformError) as caught:
+        run(tracking_uri=address)
+    assert f"--allowed-hosts {address.removeprefix('http://')}" in str(caught.value)
+    assert "MLFLOW_TRACKING_TOKEN" not in str(caught.value)
+
+
+def test_mlflow_that_refuses_the_user_is_told_with_the_variables_it_needs(run: Preflight) -> None:
+    with answering(401, "who are you?") as address, pytest.raises(PlatformError, match="MLFLOW_TRACKING_TOKEN"):
+        run(tracking_uri=address)
+
+
+def test_mlflow_that_answers_500_is_not_called_unreachable(run: Preflight, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    with answering(500, "oh") as address, pytest.raises(PlatformError, match="was reached, but answers with HTTP 500"):
+        run(tracking_uri=address)
+
+
+def test_the_experiment_of_the_model_is_there_after_a_registry_was_tried(run: Preflight, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/m.db"
+    run()
+    assert not (tmp_path / "m.db").exists()  # a database is not made for a try
+    open_registry(uri)._client  # type: ignore[attr-defined]  # noqa: B018 (opening it makes it)
+    run()
+    run()
+    from mlflow import MlflowClient
+
+    assert MlflowClient(uri).get_experiment_by_name("flights").tags["kubeline.preflight"] == "passed"
+
+
+def test_an_unknown_channel_is_told_without_its_address(run: Preflight, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBELINE_NOTIFY_URLS", "json://127.0.0.1/hook nonsense://TOKEN")
+    with pytest.raises(UserError, match="channels: the URL of channel 2 of 2 is not one that Apprise knows") as caught:
+        run()
+    assert "TOKEN" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_cluster_is_asked_for_its_rights_and_for_what_the_plan_says(run: Preflight, tmp_path: Path) -> None:
+    with kserve.start(tmp_path / "kserve") as cluster:
+        kubeconfig = str(cluster.kubeconfig)
+        assert "everything that could be tried is fine" in run(cluster=kubeconfig, gateway=cluster.gateway_url)
+        with pytest.raises(UserError, match=r"cluster: there is no stable model at .*bootstrap: refuse"):
+            run(cluster=kubeconfig, plan={"bootstrap": "refuse"})
+        with pytest.raises(UserError, match="cluster: "):
+            run(cluster=kubeconfig, overrides={"spec": {"predictor": {"minReplica": 1}}})
+
+
+def test_a_run_with_a_wrong_plan_ends_before_anything_is_loaded(table: Path, tmp_path: Path, capsys: Any) -> None:
+    values = [
+        f"data={table}",
+        "target=late",
+        "name=flights",
+        "plan={stepz: [5]}",
+        f"tracking_uri=sqlite:///{tmp_path}/m.db",
+    ]
+    settings = [word for value in values for word in ("--set", value)]
+    assert main(["run", "training", "--output", str(tmp_path / "runs"), *settings]) != 0
+    printed = capsys.readouterr().out
+    assert "✗ preflight" in printed
+    assert "plan: the rollout plan is not valid: stepz" in printed
+    assert "load" not in [line.split()[1] for line in printed.splitlines() if line.strip().startswith(("✓", "✗"))]
