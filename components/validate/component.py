@@ -51,8 +51,9 @@ def validate(
         dataset: The table.
         target: Column to be predicted; its labels are checked, and leaks of it looked for. Empty: the schema's, if any.
         schema_uri: Path or URI (``s3://``, ``gs://``, ``https://``, ...) of a schema to enforce. Empty: infer one.
-        mode: ``fail`` stops the pipeline at any problem (the report and the schema are still written), ``warn`` reports
-            and passes the table on, ``quarantine`` sets bad rows aside and stops at problems of the table only.
+        mode: ``fail`` stops the pipeline at any problem (the report and the schema are still written; every finding is
+            in the log too, which is all that Kubeflow Pipelines keeps of a step that failed), ``warn`` reports and
+            passes the table on, ``quarantine`` sets bad rows aside and stops at problems of the table only.
         rules: SQL conditions that every row must meet, besides those of the schema.
         min_rows: Fewest rows that may be passed on. 0 or more.
         strict: Whether an inferred schema enforces ranges, categories, missing shares and unique columns as observed.

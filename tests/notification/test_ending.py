@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import logging
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +16,7 @@ import yaml
 from kfp.dsl import PipelineTaskFinalStatus
 
 from kubeline.errors import KubelineError
+from kubeline.notification import notify
 from kubeline.notification.asking import by_api, by_workflow, decisions_in, ending
 from kubeline.notification.ending import Ending, Said, of_run, of_workflow, state_of
 from kubeline.notification.notify import compose, mood
@@ -211,3 +214,25 @@ def test_the_folder_of_a_run_tells_what_was_decided(tmp_path: Path) -> None:
         (place / "blessing").write_text(json.dumps({"reasons": ["too slow"]}))
         (place / "executor_output.json").write_text(json.dumps({"artifacts": {"blessing": {"artifacts": [artifact]}}}))
     assert decisions_in(tmp_path) == (Said("evaluate", "hold (too slow)"),)
+
+
+@pytest.mark.parametrize(
+    ("platform", "name", "title"),
+    [
+        ("skipped-branch", "skipped-branch", None),
+        ("e-terminate", "e-terminate", "Nightly was cancelled"),
+        ("f-failed", "f-failed", "Nightly failed"),
+    ],
+    indirect=["platform"],
+)
+def test_only_on_failure_goes_by_what_the_api_server_says_where_the_handler_was_told_running(
+    platform: Platform, name: str, title: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = next(path for path in platform.answers if path.startswith("/apis/v2beta1")).rpartition("/")[2]
+    output = {"outputs": {"outputFile": f"/minio/mlpipeline/v2/artifacts/p/{run}/notify/output_metadata.json"}}
+    monkeypatch.setattr(sys, "argv", ["executor_main", "--executor_input", json.dumps(output)])
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", platform.url)
+    caplog.set_level(logging.INFO)
+    notify.run(final_status("RUNNING"), title="Nightly", only_on="failure")
+    assert ("nothing to tell: Nightly succeeded" in caplog.text) == (title is None)
+    assert title is None or f"{title}\n" in caplog.text

@@ -125,7 +125,7 @@ def _write_schema(artifact: Artifact, schema: TableSchema) -> None:
 def _sentence(blocking: Sequence[Finding], mode: str, by_row: bool) -> str:
     common = {finding.advice for finding in blocking}
     advice = common.pop() if len(common) == 1 else ""
-    advice = advice or "correct the data or the schema, both described in the report"
+    advice = advice or "correct the data or the schema, both described in the log and in the report"
     if mode == "fail" and by_row:
         advice += ", or set mode to quarantine to go on without the bad rows"
     return f"the table has {problem_count(blocking)}: {summary(blocking)}; {advice}"
