@@ -9,8 +9,8 @@ import numpy as np
 from kubeline.model_package.signature import Array
 from serving.inputs import Columns, Inputs
 
-Block = Literal["numbers", "codes", "times"]
-BLOCKS: Sequence[Block] = ("numbers", "codes", "times")
+Block = Literal["numbers", "codes", "doubles"]
+BLOCKS: Sequence[Block] = ("numbers", "codes", "doubles")
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Blocks:
     texts: Sequence[int]
 
     def tensors(self, inputs: Inputs) -> dict[str, Array]:
-        """The inputs by name: numbers float32, codes int32 and times float64 of shape (columns, rows); text (rows, 1).
+        """The inputs by name: numbers float32, codes int32, doubles float64, of shape (columns, rows); text (rows, 1).
 
         Codes are those of `inputs`, but unseen values have the one code after that of a missing value, unless the model
         knows them.
         """
-        blocks = {"numbers": inputs.numbers, "codes": inputs.codes, "times": inputs.times}
+        blocks = {"numbers": inputs.numbers, "codes": inputs.codes, "doubles": inputs.doubles}
         if inputs.unseen:
             blocks["codes"] = self._codes(inputs, inputs.unseen)
         found = {name: blocks[block] for block, name in self.names.items()}

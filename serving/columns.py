@@ -1,6 +1,5 @@
 """JSON and tensor values to the inputs of a model: whole columns at a time, without a DataFrame."""
 
-import reprlib
 import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,23 +13,18 @@ import numpy as np
 
 from kubeline.errors import UserError
 from kubeline.model_package.signature import MISSING_CATEGORY, Array, Feature, Signature
+from serving.doubles import doubles
 from serving.inputs import Columns, Inputs
+from serving.refusals import refusal, show
 
 Values = Sequence[Any] | Array
 
 _NUMBERS = {int, float, bool}
 _BOOLEANS = (0, 1, nan)
 _TEXT_OR_MISSING = {str, NoneType}
-_EXPECTED = {
-    "number": "numbers",
-    "boolean": "true and false",
-    "category": "text",
-    "datetime": "dates or times as ISO 8601 text",
-}
 _NOT_PACKED = (struct.error, OverflowError)  # no number, or too large
-_SHOWN = 60  # characters of a refused value that an error repeats
 _NO_NUMBERS = np.empty((0, 0), dtype=np.float32)
-_NO_TIMES = np.empty((0, 0))
+_NO_DOUBLES = np.empty((0, 0))
 
 
 class Encoder:
@@ -42,7 +36,10 @@ class Encoder:
     def __init__(self, signature: Signature):
         self.features = signature.features
         kinds = [feature.kind for feature in self.features]
-        self._block = [place for place, kind in enumerate(kinds) if kind in ("number", "boolean")]
+        self._doubles = [place for place, feature in enumerate(self.features) if feature.is_double]
+        self._block = [
+            place for place, kind in enumerate(kinds) if kind in ("number", "boolean") and place not in self._doubles
+        ]
         self._booleans = [row for row, place in enumerate(self._block) if kinds[place] == "boolean"]
         self._categories = [place for place, kind in enumerate(kinds) if kind == "category"]
         self._codes_of: list[dict[str | None, int]] = []  # of the values of each category
@@ -50,7 +47,6 @@ class Encoder:
             codes = {value: code for code, value in enumerate(vocabulary.tolist())}
             self._codes_of.append({**codes, None: codes[MISSING_CATEGORY]})
         self._code_for = [code_of.__getitem__ for code_of in self._codes_of]
-        self._datetimes = [place for place, kind in enumerate(kinds) if kind == "datetime"]
 
     def encode(self, columns: Sequence[Values], rows: int) -> Inputs:
         """The inputs of some columns.
@@ -61,15 +57,15 @@ class Encoder:
             rows: their length, 1 or more.
 
         Raises:
-            UserError: names the column and the row of a value of another type.
+            UserError: names the column and the row of a value of another type, or of one that its dtype does not hold.
         """
-        numbers, times = _NO_NUMBERS, _NO_TIMES
+        numbers, doubles = _NO_NUMBERS, _NO_DOUBLES
         if self._block:
             numbers = self._numbers([columns[place] for place in self._block], rows)
         codes, unseen = self._codes([columns[place] for place in self._categories], rows)
-        if self._datetimes:
-            times = np.array([_seconds(self.features[place], columns[place]) for place in self._datetimes])
-        return Inputs(rows, numbers, codes, unseen, times)
+        if self._doubles:
+            doubles = np.array([_of_doubles(self.features[place], columns[place]) for place in self._doubles])
+        return Inputs(rows, numbers, codes, unseen, doubles)
 
     def _numbers(self, columns: list[Values], rows: int) -> Array:
         """Columns of numbers as float32, shape (columns, rows)."""
@@ -88,7 +84,7 @@ class Encoder:
             if wrong.any():
                 place, row = (int(found[0]) for found in np.nonzero(wrong))
                 place = self._booleans[place]
-                raise _refusal(self._feature(place), row, columns[place][row])
+                raise refusal(self._feature(place), row, columns[place][row])
         return block
 
     def _one_row(self, columns: list[Values]) -> Array | None:
@@ -141,7 +137,7 @@ class Encoder:
         if value is None:
             return nan
         if type(value) not in _NUMBERS:
-            raise _refusal(self._feature(place), row, value)
+            raise refusal(self._feature(place), row, value)
         try:
             return float(value)
         except OverflowError:  # an integer of more than 308 digits
@@ -166,6 +162,10 @@ def _codes_of_any(feature: Feature, values: Values, code_of: Mapping[str | None,
     return codes, list(unseen)
 
 
+def _of_doubles(feature: Feature, values: Values) -> Array | list[float]:
+    return doubles(feature, values) if feature.kind == "number" else _seconds(feature, values)
+
+
 def _seconds(feature: Feature, values: Values) -> list[float]:
     """Seconds since 1970-01-01 UTC; a time without an offset is UTC."""
     texts = _texts(feature, values, set(map(type, values)))
@@ -176,7 +176,7 @@ def _moment(feature: Feature, row: int, text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise _refusal(feature, row, text) from error
+        raise refusal(feature, row, text) from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
@@ -191,19 +191,5 @@ def _texts(feature: Feature, values: Values, types: set[type]) -> Values:
         elif type(value) in _TEXT_OR_MISSING:
             texts.append(value)
         else:
-            raise _refusal(feature, row, value)
+            raise refusal(feature, row, value)
     return texts
-
-
-def _refusal(feature: Feature, row: int, value: Any) -> UserError:
-    return UserError(f"column '{feature.name}' takes {_EXPECTED[feature.kind]}, but row {row} holds {show(value)}")
-
-
-def show(value: Any) -> str:
-    """A refused value as an error repeats it: short, and on one line."""
-    if isinstance(value, int) and abs(value) >= 10**_SHOWN:  # printing it could take long, or be refused by Python
-        return f"a whole number of {value.bit_length()} bits"
-    if isinstance(value, (list, dict)):  # nested so deep, perhaps, that Python cannot print it
-        return reprlib.repr(value)
-    words = repr(value.item() if isinstance(value, np.generic) else value)
-    return words if len(words) <= _SHOWN else words[:_SHOWN] + "…"

@@ -25,7 +25,7 @@ from serving.inputs import Columns
 
 _INT, _INTS = 2, 7  # types of attributes
 _TYPES = {"float32": 1, "int32": 6, "int64": 7, "float64": 11}  # of tensors
-_OF_BLOCK = {"numbers": _TYPES["float32"], "codes": _TYPES["int32"], "times": _TYPES["float64"]}
+_OF_BLOCK = {"numbers": _TYPES["float32"], "codes": _TYPES["int32"], "doubles": _TYPES["float64"]}
 _GATHERS_ELEMENTS = 11  # the first version of ONNX's operators that does
 
 
@@ -51,7 +51,7 @@ class _Rewriting:
     def __init__(self, model: ModelProto, columns: Columns):
         self._graph = graph = model.graph
         self._columns = columns
-        self._of_block = {"numbers": columns.numbers, "codes": columns.categories, "times": columns.times}
+        self._of_block = {"numbers": columns.numbers, "codes": columns.categories, "doubles": columns.doubles}
         self._forms = {
             name: Form((Piece(block, place),)) for block in BLOCKS for place, name in enumerate(self._of_block[block])
         }

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 import grpc
+import numpy as np
 from google.protobuf.message import DecodeError, Message
 
 from kubeline import __version__
@@ -320,6 +321,8 @@ def _contents(name: str, datatype: str, contents: messages.InferTensorContents, 
             f"input '{name}' has {len(values)} values in {field}, but its shape tells {count}; {datatype} goes there, "
             "or into raw_input_contents"
         )
+    if datatype == "FP32":
+        return np.array(values, dtype=np.float32)  # what they were, before Python had them
     if datatype != "BYTES":
         return values
     try:

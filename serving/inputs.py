@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubeline.model_package.signature import MISSING_CATEGORY, Array, Kind, Signature
+from kubeline.model_package.signature import MISSING_CATEGORY, Array, Signature
 
 
 @dataclass(slots=True)
@@ -22,32 +22,35 @@ class Inputs:
             larger codes are unseen values.
         unseen: of each category column, the values that its vocabulary does not have, by their codes; empty when no
             column has any.
-        times: datetimes, float64 of shape (columns, rows), seconds since 1970-01-01 UTC; missing: NaN.
+        doubles: datetimes (seconds since 1970-01-01 UTC) and numbers that need it, float64 of shape (columns, rows);
+            missing: NaN.
     """
 
     rows: int
     numbers: Array
     codes: Array
     unseen: Sequence[Sequence[str]]
-    times: Array
+    doubles: Array
 
 
 class Columns:
     """The columns of a model by the form in which :class:`Inputs` holds them.
 
     Attributes:
-        numbers: names of the numbers and booleans.
+        numbers: names of the numbers that are float32, and of the booleans.
         categories: names of the categories.
-        times: names of the datetimes.
+        doubles: names of the datetimes, and of the numbers that are float64.
         vocabularies: of each category, an object array of the values that training saw, and at last ``""``, which
             stands for a missing value.
         missing: of each category, the code of a missing value, the largest that is not of an unseen one.
     """
 
     def __init__(self, signature: Signature):
-        self.numbers = _names(signature, "number", "boolean")
-        self.categories = _names(signature, "category")
-        self.times = _names(signature, "datetime")
+        features = signature.features
+        self.categories = [feature.name for feature in features if feature.kind == "category"]
+        self.doubles = [feature.name for feature in features if feature.is_double]
+        others = {*self.categories, *self.doubles}
+        self.numbers = [feature.name for feature in features if feature.name not in others]
         known = [feature.categories or [] for feature in signature.features if feature.kind == "category"]
         self.vocabularies = [
             np.array([*(value for value in values if value != MISSING_CATEGORY), MISSING_CATEGORY], dtype=object)
@@ -61,9 +64,9 @@ class Columns:
             return parts[0]
         numbers = _joined([part.numbers for part in parts])
         codes = _joined([part.codes for part in parts])
-        times = _joined([part.times for part in parts])
+        doubles = _joined([part.doubles for part in parts])
         unseen = self._join_unseen(parts, codes) if any(part.unseen for part in parts) else ()
-        return Inputs(sum(part.rows for part in parts), numbers, codes, unseen, times)
+        return Inputs(sum(part.rows for part in parts), numbers, codes, unseen, doubles)
 
     def texts(self, inputs: Inputs, place: int) -> Array:
         """The values of a category column, as text in an object array of shape (rows,)."""
@@ -88,7 +91,3 @@ class Columns:
 def _joined(blocks: list[Array]) -> Array:
     """Blocks of the same columns, one behind the other; a block without columns needs no rows."""
     return np.concatenate(blocks, axis=1) if len(blocks[0]) else blocks[0]
-
-
-def _names(signature: Signature, *kinds: Kind) -> list[str]:
-    return [feature.name for feature in signature.features if feature.kind in kinds]

@@ -86,7 +86,7 @@ class ServerMetrics:
         self._number = _Histogram(layout, _number_bounds(package), [""] if not classes else [])
         # missing values of columns of one form stand side by side, so that they are added in one step
         columns = self._columns
-        self._missing = {name: layout.take(1) for name in [*columns.numbers, *columns.times, *columns.categories]}
+        self._missing = {name: layout.take(1) for name in [*columns.numbers, *columns.doubles, *columns.categories]}
         self._unseen = {name: layout.take(1) for name in columns.categories if name in known}
         self._with_vocabulary = np.array([name in known for name in columns.categories], dtype=bool)
         self._payload = {outcome: layout.take(1) for outcome in _OUTCOMES}
@@ -127,7 +127,7 @@ class ServerMetrics:
             self._values[self._rows] += rows
             self._count_predictions([each.predictions for each in filled if each.predictions is not None])
             self._add_by_column(self._missing, self._columns.numbers, np.isnan(inputs.numbers))
-            self._add_by_column(self._missing, self._columns.times, np.isnan(inputs.times))
+            self._add_by_column(self._missing, self._columns.doubles, np.isnan(inputs.doubles))
             missing = self._columns.missing[:, None]
             self._add_by_column(self._missing, self._columns.categories, inputs.codes == missing)
             self._add_by_column(self._unseen, list(self._unseen), (inputs.codes > missing)[self._with_vocabulary])

@@ -5,7 +5,7 @@ from typing import Any
 
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.open_inference.tensors import DTYPES
-from serving.v2 import DATATYPE_OF_KIND
+from serving.v2 import datatype_of_feature
 
 Json = dict[str, Any]
 
@@ -195,7 +195,7 @@ def _value(feature: Feature) -> Json:
             "type": ["number", "boolean", "null"],
             "exclusiveMinimum": -_FLOAT32_LIMIT,
             "exclusiveMaximum": _FLOAT32_LIMIT,
-            "description": "A number, which becomes a float32; true and false count as 1 and 0.",
+            "description": f"A number, which becomes a {feature.dtype}; true and false count as 1 and 0.",
         }
     if feature.kind == "boolean":
         return {"enum": [True, False, 1, 0, None]}
@@ -362,7 +362,7 @@ def _metadata(signature: Signature, model_name: str, version: str, outputs: Sequ
 
 def _v2_examples(signature: Signature) -> Json:
     tensors = [
-        {"name": feature.name, "shape": [1, 1], "datatype": DATATYPE_OF_KIND[feature.kind], "data": [_example(feature)]}
+        {"name": feature.name, "shape": [1, 1], "datatype": datatype_of_feature(feature), "data": [_example(feature)]}
         for feature in signature.features
     ]
     return {"one row": {"summary": "One row, one tensor for each column", "value": {"inputs": tensors}}}

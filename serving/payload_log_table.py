@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from kubeline.errors import UserError
-from kubeline.model_package.signature import Array, Kind, Signature
+from kubeline.model_package.signature import Array, Feature, Kind, Signature
 from serving.exchange import Exchange
 from serving.inputs import Columns, Inputs
 
@@ -34,7 +34,7 @@ _ABOUT = [
 class PayloadTable:
     """The schema of the log of one model, and exchanges in that form.
 
-    Columns: the features under their own names (number float32, boolean bool, category string, datetime
+    Columns: the features under their own names (number float32 or float64, boolean bool, category string, datetime
     timestamp[us, UTC]; a missing value is null), ``request.id``, ``request.time`` (arrival, timestamp[us, UTC]),
     ``request.row`` (int32, from 0), ``request.trace_id`` (null without one), ``model.name``, ``model.version``,
     ``output.prediction`` (string, for regression float64) and ``output.probability.<class>`` (float32).
@@ -45,7 +45,7 @@ class PayloadTable:
 
     def __init__(self, model: str, version: str, signature: Signature):
         self._model, self._version = model, version
-        self._kinds = {feature.name: feature.kind for feature in signature.features}
+        self._features = {feature.name: feature for feature in signature.features}
         self._columns = Columns(signature)
         self._vocabularies = [_texts(known.tolist(), empty_is_missing=True) for known in self._columns.vocabularies]
         self._labels = None if signature.classes is None else _texts(signature.classes)
@@ -57,7 +57,7 @@ class PayloadTable:
                 f"the payload log cannot hold the feature '{name}', which is the name of a column of its own; rename "
                 "the feature, or serve without --payload_log"
             )
-        self.schema = pa.schema([*((name, _KINDS[kind]) for name, kind in self._kinds.items()), *own])
+        self.schema = pa.schema([*((name, _stored(feature)) for name, feature in self._features.items()), *own])
 
     def batch(self, exchanges: Sequence[Exchange]) -> pa.RecordBatch:
         """The rows of answered exchanges, in their order."""
@@ -81,13 +81,13 @@ class PayloadTable:
     def _features_of(self, inputs: Inputs) -> list[pa.Array]:
         """The features of some rows, in the order of the signature."""
         found: dict[str, Any] = dict(zip(self._columns.numbers, inputs.numbers, strict=True))
-        found.update(zip(self._columns.times, inputs.times, strict=True))
-        columns = {name: _feature(self._kinds[name], values) for name, values in found.items()}
+        found.update(zip(self._columns.doubles, inputs.doubles, strict=True))
+        columns = {name: _feature(self._features[name], values) for name, values in found.items()}
         for place, (name, known) in enumerate(zip(self._columns.categories, self._vocabularies, strict=True)):
             unseen = inputs.unseen[place] if inputs.unseen else ()
             texts = pa.concat_arrays([known, _texts(unseen)]) if unseen else known
             columns[name] = texts.take(_array(pa.int32(), inputs.codes[place]))
-        return [columns[name] for name in self._kinds]
+        return [columns[name] for name in self._features]
 
     def _answers(self, exchanges: Sequence[Exchange]) -> list[pa.Array]:
         predictions = [exchange.predictions for exchange in exchanges if exchange.predictions is not None]
@@ -104,14 +104,18 @@ def first_time(table: pa.Table) -> int:
     return min(int(np.frombuffer(c.buffers()[1], np.int64)[c.offset : c.offset + len(c)].min()) for c in chunks)
 
 
-def _feature(kind: Kind, values: Array) -> pa.Array:
+def _stored(feature: Feature) -> pa.DataType:
+    return pa.float64() if feature.dtype == "float64" else _KINDS[feature.kind]
+
+
+def _feature(feature: Feature, values: Array) -> pa.Array:
     """Encoded numbers or times of a feature as what they were: see :class:`serving.inputs.Inputs`."""
     present = ~np.isnan(values)
-    if kind == "boolean":
+    if feature.kind == "boolean":
         return _array(pa.bool_(), np.packbits(values == 1, bitorder="little"), present)
-    if kind == "datetime":
+    if feature.kind == "datetime":
         return _array(_TIME, np.where(present, np.rint(values * 1e6), 0).astype(np.int64), present)
-    return _array(pa.float32(), values, present)
+    return _array(_stored(feature), values, present)
 
 
 def _repeated(texts: Sequence[str], rows: Array, empty_is_missing: bool = False) -> pa.Array:

@@ -14,7 +14,7 @@ import orjson
 
 from kubeline.errors import UserError, listed
 from kubeline.model_package.predictor import Predictions
-from kubeline.model_package.signature import Array, Signature
+from kubeline.model_package.signature import Array, Feature, Signature
 from kubeline.open_inference.tensors import (
     DATATYPES,
     datatype_of,
@@ -23,13 +23,19 @@ from kubeline.open_inference.tensors import (
     encode_raw,
     unknown_datatype,
 )
-from serving.columns import Encoder, Values, show
+from serving.columns import Encoder, Values
 from serving.inputs import Inputs
-from serving.parsing import JSON_TYPES, NOT_TYPED, check_rows, kind_of, parse_json, require
+from serving.parsing import NOT_TYPED, check_rows, json_type, kind_of, parse_json, require
+from serving.refusals import show
 
 HEADER_LENGTH = b"inference-header-content-length"
 _LONGEST_SIZE = 18  # digits; Python refuses to read thousands of them
-DATATYPE_OF_KIND = {"number": "FP32", "boolean": "BOOL", "category": "BYTES", "datetime": "BYTES"}
+_DATATYPES = {"number": "FP32", "boolean": "BOOL", "category": "BYTES", "datetime": "BYTES"}
+
+
+def datatype_of_feature(feature: Feature) -> str:
+    """The datatype that the protocol's metadata names for a column."""
+    return "FP64" if feature.dtype == "float64" else _DATATYPES[feature.kind]
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class V2:
     def input_metadata(self) -> list[dict[str, Any]]:
         """The columns, in the order in which lists of values are read; -1 stands for any number of rows."""
         return [
-            {"name": feature.name, "datatype": DATATYPE_OF_KIND[feature.kind], "shape": [-1, 1]}
+            {"name": feature.name, "datatype": datatype_of_feature(feature), "shape": [-1, 1]}
             for feature in self._signature.features
         ]
 
@@ -221,7 +227,7 @@ def _typed_tensors(signature: Signature) -> tuple["msgspec.json.Decoder[Any]", d
     datatypes = Literal[DATATYPES]  # type: ignore[valid-type]
     name_of: dict[type, str] = {}
     for place, feature in enumerate(signature.features):
-        values: Any = GenericAlias(list, (JSON_TYPES[feature.kind],))
+        values: Any = GenericAlias(list, (json_type(feature),))
         fields = [("shape", list[int]), ("datatype", datatypes), ("data", values)]
         # What else a tensor has may say how its data is encoded, as "parameters" do.
         options: Any = {"tag_field": "name", "tag": feature.name, "gc": False, "forbid_unknown_fields": True}

@@ -42,7 +42,9 @@ def train(
 
     Missing values need no treatment: a missing category is the same as an empty text, and is a category of its own.
     Categories unseen in training are answered as rare ones are. Columns without any value are left out and named in
-    the report. Infinite values, and numbers mixed with text, are refused.
+    the report. Infinite values, and numbers mixed with text, are refused. Numbers that float32 would merge (account
+    numbers, seconds since 1970) are told apart as float64, whole numbers beyond float64 are refused, and other values
+    that merge are counted in the report.
 
     Args:
         dataset: Rows to learn from: features and target.

@@ -48,7 +48,7 @@ def test_requests_are_encoded_as_the_signature_encodes_a_frame(rows: list[dict[s
     expected = {name: column[:, 0] for name, column in SIGNATURE.encode(frame).items()}
     inputs = Encoder(SIGNATURE).encode(list(columns.values()), len(rows))
     carriers = Columns(SIGNATURE).texts(inputs, 0)
-    found = dict(zip(VALUES, [inputs.numbers[0], carriers, inputs.numbers[1], inputs.times[0]], strict=True))
+    found = dict(zip(VALUES, [inputs.numbers[0], carriers, inputs.numbers[1], inputs.doubles[0]], strict=True))
     for name in VALUES:
         assert found[name].dtype == expected[name].dtype
         np.testing.assert_array_equal(found[name], expected[name])
@@ -75,7 +75,7 @@ def told_of_v2(body: bytes) -> str:
         inputs = V2_OF_IT.inputs(V2_OF_IT.read(body, None)[0])
     except UserError as error:
         return str(error)
-    return repr((inputs.rows, inputs.numbers.tolist(), inputs.codes.tolist(), inputs.unseen, inputs.times.tolist()))
+    return repr((inputs.rows, inputs.numbers.tolist(), inputs.codes.tolist(), inputs.unseen, inputs.doubles.tolist()))
 
 
 @settings(max_examples=400, deadline=None)
@@ -83,7 +83,7 @@ def told_of_v2(body: bytes) -> str:
 def test_any_json_is_answered_or_refused_with_a_sentence(body: Any) -> None:
     with contextlib.suppress(UserError):
         inputs = V1_OF_IT.inputs(body)
-        assert all(len(column) == inputs.rows for column in (*inputs.numbers, *inputs.codes, *inputs.times))
+        assert all(len(column) == inputs.rows for column in (*inputs.numbers, *inputs.codes, *inputs.doubles))
 
 
 @settings(max_examples=200, deadline=None)
@@ -137,7 +137,7 @@ def told_of_columns(columns: list[Any]) -> str:
         inputs = Encoder(SIGNATURE).encode(columns, len(columns[0]))
     except UserError as error:
         return str(error)
-    return repr([block[:, 0].tolist() for block in (inputs.numbers, inputs.codes, inputs.times)])
+    return repr([block[:, 0].tolist() for block in (inputs.numbers, inputs.codes, inputs.doubles)])
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "<u2", "<u8", "i1", "<i4", "<i8", "<f2", "<f4", "<f8"])

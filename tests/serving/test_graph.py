@@ -19,7 +19,7 @@ from tests.serving.exchanges import encoded
 from tests.training.conftest import SMALL, for_task, mixed_table
 from tests.training.test_exactness import fresh_rows
 
-BLOCKS = ["kubeline.numbers", "kubeline.codes", "kubeline.times"]
+BLOCKS = ["kubeline.numbers", "kubeline.codes", "kubeline.doubles"]
 TEXT_READERS = {"LabelEncoder", "OneHotEncoder"}
 BINARY = for_task(mixed_table(), "binary")
 RARE = BINARY.assign(city=[f"c{k % 9}" if k % 3 else "common" for k in range(600)])

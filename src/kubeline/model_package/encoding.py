@@ -11,6 +11,8 @@ import pandas as pd
 from kubeline.errors import UserError
 from kubeline.model_package.signature import MISSING_CATEGORY, Array, Kind
 
+EXACT_WHOLE_NUMBERS = 2.0**53  # float64 holds every whole number below
+
 
 def labels(column: pd.Series) -> Array:
     """Class labels as text in an object array; whole floats lose their ``.0``, so that 1, 1.0 and "1" are one class."""
@@ -34,7 +36,25 @@ def encode_column(column: pd.Series, kind: Kind, number: type = np.float32) -> A
     return _numbers(column, number)
 
 
-def _numbers(column: pd.Series, number: type) -> Array:
+def encode_exactly(column: pd.Series) -> Array:
+    """A column of numbers as float64, shape (rows,); what float32 cannot hold is refused, and so are whole numbers that
+    float64 does not hold exactly.
+
+    Raises:
+        UserError: names the value and its row.
+    """
+    values = _numbers(column, np.float32, keep=np.float64)
+    for row in np.flatnonzero(np.abs(values) >= EXACT_WHOLE_NUMBERS):
+        given = column.iloc[row]
+        if isinstance(given, (int, np.integer, Decimal)) and int(given) != int(values[row]):
+            raise UserError(
+                f"column '{column.name}' holds {given} in row {row}, which float64 does not hold exactly; load the "
+                f"column as text if it tells things apart, or exclude it"
+            )
+    return values
+
+
+def _numbers(column: pd.Series, number: type, keep: type | None = None) -> Array:
     wide = _floats(column, "a number")
     with np.errstate(over="ignore"):  # what is too large for float32 is told as infinite below
         values: Array = wide.astype(number)
@@ -44,7 +64,7 @@ def _numbers(column: pd.Series, number: type) -> Array:
             f"column '{column.name}' holds {wide[row]:g} in row {row}, which is infinite as "
             f"{np.dtype(number).name}; make infinite values finite or missing"
         )
-    return values
+    return values if keep is None else wide
 
 
 def _booleans(column: pd.Series) -> Array:

@@ -21,7 +21,8 @@ class Feature(BaseModel):
     """One column that the model reads.
 
     `categories` are the values a category column had in training, most frequent first; any other value is
-    answered too, as an unseen one. It is None for the other kinds.
+    answered too, as an unseen one. It is None for the other kinds. A number is read as `dtype`: float64 where float32
+    would merge values that training told apart.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +30,18 @@ class Feature(BaseModel):
     name: Annotated[str, Field(min_length=1)]
     kind: Kind
     categories: list[str] | None = None
+    dtype: Literal["float32", "float64"] = "float32"
+
+    @model_validator(mode="after")
+    def _number_of_dtype(self) -> Self:
+        if self.dtype != "float32" and self.kind != "number":
+            raise ValueError("dtype belongs to numbers")
+        return self
+
+    @property
+    def is_double(self) -> bool:
+        """Whether a model reads it as float64: times, and numbers that need it."""
+        return self.kind == "datetime" or self.dtype == "float64"
 
 
 class Signature(BaseModel):
@@ -86,14 +99,15 @@ class Signature(BaseModel):
     def encode(self, frame: "pd.DataFrame") -> dict[str, Array]:
         """The ONNX inputs of `frame`, by column name, each of shape (rows, 1).
 
-        Numbers and booleans become float32 (missing: NaN), categories text in an object array (missing: ``""``),
-        datetimes float64 seconds since 1970-01-01 UTC (missing: NaN; without a time zone they are taken as UTC; text
-        is read as ISO 8601). Other columns are ignored, and the order of columns does not matter.
+        Numbers and booleans become float32 (missing: NaN), or float64 where their dtype says so, whole numbers then
+        exactly. Categories become text in an object array (missing: ``""``), datetimes float64 seconds since 1970-01-01
+        UTC (missing: NaN; without a time zone they are taken as UTC; text is read as ISO 8601). Other columns are
+        ignored, and the order of columns does not matter.
 
         Raises:
-            UserError: names the column that is missing or holds a value of another type.
+            UserError: names the column that is missing, or holds a value of another type or one that is not exact.
         """
-        from kubeline.model_package.encoding import encode_column
+        from kubeline.model_package.encoding import encode_column, encode_exactly
 
         absent = [name for name in self.names if name not in frame.columns]
         if absent:
@@ -101,7 +115,12 @@ class Signature(BaseModel):
                 f"column '{absent[0]}' is missing; the model needs {listed(self.names, 40)} and was given "
                 f"{listed(frame.columns)}"
             )
-        return {feature.name: encode_column(frame[feature.name], feature.kind)[:, None] for feature in self.features}
+        found = {}
+        for feature in self.features:
+            column = frame[feature.name]
+            exact = feature.dtype == "float64"
+            found[feature.name] = encode_exactly(column) if exact else encode_column(column, feature.kind)
+        return {name: values[:, None] for name, values in found.items()}
 
     def encoded_frame(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """The same as :meth:`encode` as a frame: what the scikit-learn pipeline of ``model.joblib`` reads."""

@@ -43,13 +43,11 @@ def to_onnx(pipeline: Any, signature: Signature) -> bytes:
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 
     _register()
-    types = {
-        "number": FloatTensorType,
-        "boolean": FloatTensorType,
-        "category": StringTensorType,
-        "datetime": DoubleTensorType,
-    }
-    inputs = [(feature.name, types[feature.kind]([None, 1])) for feature in signature.features]
+    types = {"category": StringTensorType, "number": FloatTensorType, "boolean": FloatTensorType}
+    inputs = [
+        (feature.name, (DoubleTensorType if feature.is_double else types[feature.kind])([None, 1]))
+        for feature in signature.features
+    ]
     classification = signature.classes is not None
     model = convert_sklearn(
         _inner(pipeline),

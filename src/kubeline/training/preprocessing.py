@@ -11,6 +11,7 @@ from kubeline.errors import UserError, listed
 from kubeline.model_package.signature import Kind
 from kubeline.task import Task
 from kubeline.training.estimators import Estimator
+from kubeline.training.numbers import Differences
 from kubeline.training.transformers import DATE_PARTS, DateParts, MissingFlags
 
 Encoding = Literal["ordinal", "one_hot", "target"]
@@ -73,9 +74,10 @@ def build(
         seed: for target encoding.
     """
     from sklearn.compose import ColumnTransformer
-    from sklearn.pipeline import make_pipeline
 
-    numbers = [name for name, kind in kinds.items() if kind in ("number", "boolean")]
+    every = [name for name, kind in kinds.items() if kind in ("number", "boolean")]
+    wide = [name for name in every if encoded[name].dtype == np.float64]
+    numbers = [name for name in every if name not in wide]
     categories = [name for name, kind in kinds.items() if kind == "category"]
     dates = [name for name, kind in kinds.items() if kind == "datetime"]
     steps: list[tuple[str, Any, list[str]]] = []
@@ -83,13 +85,14 @@ def build(
         steps.append(("numbers", _numbers(estimator), numbers))
     if numbers and not estimator.reads_missing:
         steps.append(("missing", MissingFlags(), numbers))
+    if wide:
+        steps.append(("differences", _after(Differences(), estimator), wide))
+    if wide and not estimator.reads_missing:
+        steps.append(("missing differences", MissingFlags(), wide))
     if categories:
         steps.append(("categories", _categories(encoded, categories, settings, task, seed), categories))
     if dates:
-        parts: Any = DateParts(settings.date_parts)
-        if not estimator.reads_missing:
-            parts = make_pipeline(parts, _numbers(estimator))
-        steps.append(("dates", parts, dates))
+        steps.append(("dates", _after(DateParts(settings.date_parts), estimator), dates))
     return ColumnTransformer(steps, sparse_threshold=0.3 if estimator.one_hot else 0.0)
 
 
@@ -110,6 +113,13 @@ def _numbers(estimator: Estimator) -> Any:
     # a column may be all missing in one fold, and must keep its place there
     imputer = SimpleImputer(strategy="median", keep_empty_features=True)
     return make_pipeline(imputer, StandardScaler()) if estimator.one_hot else imputer
+
+
+def _after(transformer: Any, estimator: Estimator) -> Any:
+    """A transformer that makes numbers, and what the estimator needs done to these."""
+    from sklearn.pipeline import make_pipeline
+
+    return transformer if estimator.reads_missing else make_pipeline(transformer, _numbers(estimator))
 
 
 def _categories(encoded: pd.DataFrame, names: list[str], settings: Preprocessing, task: Task, seed: int) -> Any:

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from kubeline.data.dataset import open_dataset, require_columns
 from kubeline.errors import UserError, listed
-from kubeline.model_package.encoding import encode_column, labels
+from kubeline.model_package.encoding import EXACT_WHOLE_NUMBERS, encode_column, encode_exactly, labels
 from kubeline.model_package.signature import Kind
 from kubeline.task import MOST_CLASSES, MOST_WHOLE_NUMBERS, Task, positive_class, task_of
+from kubeline.training import numbers
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -68,7 +70,7 @@ class Table:
         y: int64 positions in `classes`, or float64 numbers; shape (rows,).
         weights: float64, shape (rows,), or None.
         groups: int64 codes, shape (rows,), or None.
-        times: float64, shape (rows,), or None.
+        times: numbers, shape (rows,), or None.
         notes: what a person should know about the columns.
     """
 
@@ -113,8 +115,7 @@ def read(path: str, roles: Roles, task: str, wanted_class: str = "") -> Table:
     found, classes, y = _target(raw, roles.target, task)
     positive, said = _positive_class(wanted_class, found, classes, y)
     kinds, notes = _kinds(raw, roles)
-    frame = raw.select(list(kinds)).to_pandas()
-    encoded = pd.DataFrame({name: encode_column(frame[name], kind) for name, kind in kinds.items()})
+    encoded = pd.DataFrame({name: _encoded(raw, name, kind, notes) for name, kind in kinds.items()})
     for name, kind in kinds.items():
         if kind == "category":
             _refuse_numbers_as_text(encoded[name])
@@ -135,7 +136,26 @@ def read(path: str, roles: Roles, task: str, wanted_class: str = "") -> Table:
 
 def column(raw: pa.Table, name: str) -> pd.Series:
     """One column as a pandas series with its name."""
-    return raw.column(name).to_pandas().rename(name)
+    values = raw.column(name)
+    # pandas makes floats of integers beside missing values, which are exact up to 2**53
+    large = pat.is_integer(values.type) and values.null_count and _beyond_float64(values)
+    return values.to_pandas(integer_object_nulls=bool(large)).rename(name)
+
+
+def _beyond_float64(values: pa.ChunkedArray) -> bool:
+    limits = pc.min_max(values).as_py()
+    return max(abs(limits["min"] or 0), abs(limits["max"] or 0)) > EXACT_WHOLE_NUMBERS
+
+
+def _encoded(raw: pa.Table, name: str, kind: Kind, notes: list[str]) -> Array:
+    """A feature as the model reads it; what is to be known of its numbers comes to the notes."""
+    values = column(raw, name)
+    if kind != "number":
+        return encode_column(values, kind)
+    exact = encode_exactly(values)
+    wide = numbers.needs_float64(exact)
+    notes += filter(None, [numbers.note(name, exact, wide)])
+    return exact if wide else exact.astype(np.float32)
 
 
 def _target(raw: pa.Table, name: str, task: str) -> tuple[Task, list[str] | None, Array]:
@@ -287,6 +307,9 @@ def _times(raw: pa.Table, name: str) -> Array | None:
     if not name:
         return None
     kind = raw.schema.field(name).type
+    values = raw.column(name)
+    if pat.is_integer(kind) and not values.null_count:
+        return values.to_numpy()  # also those that are no float64
     is_number = pat.is_integer(kind) or pat.is_floating(kind)
     times = encode_column(column(raw, name), "number" if is_number else "datetime", np.float64)
     if np.isnan(times).any():

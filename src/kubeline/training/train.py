@@ -179,6 +179,7 @@ def _examine(
             categories=preprocessing.frequent(table.encoded[name].iloc[rows], prepared.max_categories)
             if kind == "category"
             else None,
+            dtype="float64" if kind == "number" and table.encoded[name].dtype == np.float64 else "float32",
         )
         for name, kind in kinds.items()
     ]

@@ -1,10 +1,12 @@
-"""Two transformers that scikit-learn lacks, with their converters to ONNX."""
+"""Transformers that scikit-learn lacks, and their converters to ONNX."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+
+from kubeline.training.numbers import Differences
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -68,6 +70,11 @@ class DateParts(TransformerMixin, BaseEstimator):
         stacked = np.stack([found[part] for part in self.parts], axis=2)
         return stacked.reshape(len(seconds), -1).astype(np.float32)
 
+    @property
+    def n_features_out_(self) -> int:
+        """Columns of the result."""
+        return self.n_features_in_ * len(self.parts)
+
 
 class MissingFlags(TransformerMixin, BaseEstimator):
     """Turns each column into a float32 column that is 1 where the value is missing."""
@@ -80,6 +87,11 @@ class MissingFlags(TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> Array:
         """Keeps the shape (rows, columns)."""
         return np.isnan(np.asarray(X)).astype(np.float32)
+
+    @property
+    def n_features_out_(self) -> int:
+        """Columns of the result."""
+        return self.n_features_in_
 
 
 class _Node:
@@ -143,6 +155,35 @@ def _convert_missing_flags(scope: Any, operator: Any, container: Any) -> None:
     container.add_node("Cast", flags, operator.outputs[0].full_name, to=1, name=scope.get_unique_operator_name("Cast"))
 
 
+def _convert_differences(scope: Any, operator: Any, container: Any) -> None:
+    from onnx import TensorProto
+
+    model: Differences = operator.raw_operator
+
+    def add(operation: str, *inputs: str, output: str = "", **attributes: int) -> str:
+        output = output or scope.get_unique_variable_name("difference")
+        name = scope.get_unique_operator_name(operation)
+        container.add_node(operation, list(inputs), output, name=name, **attributes)
+        return output
+
+    def constant(kind: int, values: Array) -> str:
+        name: str = scope.get_unique_variable_name("constant")
+        container.add_initializer(name, kind, list(values.shape), values.tolist())
+        return name
+
+    final = operator.outputs[0].full_name
+    apart = add("Sub", operator.inputs[0].full_name, constant(TensorProto.DOUBLE, model.origins_))
+    if (model.units_ != 1).any():
+        apart = add("Div", apart, constant(TensorProto.DOUBLE, model.units_))
+    if not model.rest_:
+        add("Cast", apart, output=final, to=TensorProto.FLOAT)
+        return
+    near = add("Cast", apart, to=TensorProto.FLOAT)
+    rest = add("Sub", apart, add("Cast", near, to=TensorProto.DOUBLE))
+    rest = add("Gather", rest, constant(TensorProto.INT64, np.array(model.rest_)), axis=1)
+    add("Concat", near, add("Cast", rest, to=TensorProto.FLOAT), output=final, axis=1)
+
+
 def _parse(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None) -> list[Any]:
     """Declare a float32 output, where the default parser takes the type of the input."""
     from skl2onnx.common.data_types import FloatTensorType
@@ -150,18 +191,25 @@ def _parse(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None
     alias = _ALIASES[type(model)]
     operator = scope.declare_local_operator(alias, model)
     operator.inputs = inputs
-    width = model.n_features_in_ * (len(model.parts) if isinstance(model, DateParts) else 1)
-    operator.outputs.append(scope.declare_local_variable("variable", FloatTensorType([None, width])))
+    operator.outputs.append(scope.declare_local_variable("variable", FloatTensorType([None, model.n_features_out_])))
     outputs: list[Any] = operator.outputs
     return outputs
 
 
-_ALIASES = {DateParts: "KubelineDateParts", MissingFlags: "KubelineMissingFlags"}
+_ALIASES = {
+    DateParts: "KubelineDateParts",
+    MissingFlags: "KubelineMissingFlags",
+    Differences: "KubelineDifferences",
+}
 
 
 def register() -> None:
-    """Make the two transformers known to skl2onnx."""
+    """Make the transformers known to skl2onnx."""
     from skl2onnx import update_registered_converter
 
-    for kind, convert in ((DateParts, _convert_date_parts), (MissingFlags, _convert_missing_flags)):
+    for kind, convert in (
+        (DateParts, _convert_date_parts),
+        (MissingFlags, _convert_missing_flags),
+        (Differences, _convert_differences),
+    ):
         update_registered_converter(kind, _ALIASES[kind], lambda operator: None, convert, parser=_parse)
