@@ -88,7 +88,18 @@ def _compile(thing: Any) -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "compiled.yaml"
         Compiler().compile(thing, str(file))
-        return DEFAULT.sub(_in_one_order, file.read_text(encoding="utf-8"))
+        header, text = _parted(file.read_text(encoding="utf-8"))
+        return DEFAULT.sub(_in_one_order, header) + text
+
+
+def _parted(compiled: str) -> tuple[str, str]:
+    """The comment at the head, whole, and the document: the compiler forgets the '#' of a default's further lines."""
+    start = re.search(r"^components:$", compiled, re.MULTILINE)
+    if start is None:
+        raise ValueError("this is no compiled pipeline: it has no components")
+    lines = compiled[: start.start()].splitlines()
+    header = "".join(f"{line if line.startswith('#') else f'#    {line}'.rstrip()}\n" for line in lines)
+    return header, compiled[start.start() :]
 
 
 def _in_one_order(comment: re.Match[str]) -> str:

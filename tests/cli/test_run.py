@@ -45,6 +45,19 @@ def test_runs_side_by_side_have_folders_of_their_own_and_are_all_listed(toy: Pat
     assert all(f'href="{name}/index.html"' in overview for name in folders)
 
 
+def test_a_whole_number_for_a_share_runs(run) -> None:
+    code, _, _ = run("--set", "share=1")
+    assert code == 0
+
+
+def test_a_run_that_cannot_begin_says_why(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = toy.read_text(encoding="utf-8").replace("taskOutputArtifact", "noSuchField", 1)
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(text, encoding="utf-8")
+    assert main(["run", str(broken), "--output", str(tmp_path / "runs")]) == 1
+    assert "noSuchField" in " ".join(capsys.readouterr().out.partition("failed")[2].split())
+
+
 def test_a_condition_that_does_not_hold_skips_its_steps(run) -> None:
     _, printed, _ = run("--set", "limit=50")
     assert "celebrate" not in printed

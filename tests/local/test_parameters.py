@@ -32,6 +32,12 @@ def test_the_signature_has_the_pipelines_types_defaults_and_descriptions(toy: Pa
         ({"share": "half"}, "parameter 'share' of pipeline toy is 'half', but a number is expected"),
         ({"title": 2013}, "parameter 'title' of pipeline toy is 2013, but a text (put it in quotes) is expected"),
         ({"sizes": {"size": 1}}, "parameter 'sizes' of pipeline toy is {'size': 1}, but a list is expected"),
+        ({"title": None}, "parameter 'title' of pipeline toy is None, but a text (put it in quotes) is expected"),
+        (
+            {"sizes": [{"size": {"x": None}}]},
+            "parameter 'sizes' of pipeline toy holds null at sizes[0].size.x, which no pipeline can pass on; leave it "
+            'out to have the default (a check of a plan is switched off by "off")',
+        ),
     ],
 )
 def test_a_wrong_argument_is_named_before_anything_runs(toy: Path, arguments: dict[str, Any], sentence: str) -> None:
@@ -41,7 +47,22 @@ def test_a_wrong_argument_is_named_before_anything_runs(toy: Path, arguments: di
 
 
 def test_a_whole_number_is_a_number(toy: Path) -> None:
-    assert check(toy, {"share": 1}) == {"share": 1}
+    taken = check(toy, {"share": 1})
+    assert taken == {"share": 1.0}
+    assert isinstance(taken["share"], float)  # the local runner takes nothing else
+
+
+def test_an_artifact_cannot_be_given_to_a_run(toy: Path, tmp_path: Path) -> None:
+    document = yaml.safe_load(toy.read_text(encoding="utf-8"))
+    kind = {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}
+    document["root"]["inputDefinitions"]["artifacts"] = {"table": {"artifactType": kind}}
+    file = tmp_path / "artifact.yaml"
+    file.write_text(yaml.safe_dump(document))
+    for arguments in ({}, {"table": "x.parquet"}):
+        with pytest.raises(
+            UserError, match=r"'table' of pipeline toy is an artifact, .* begin the pipeline with dsl.imp"
+        ):
+            check(file, arguments)
 
 
 def test_a_missing_parameter_is_told_with_its_meaning(toy: Path, tmp_path: Path) -> None:

@@ -132,3 +132,20 @@ def test_the_images_follow_the_registry_and_version_of_the_environment() -> None
             [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == expected
+
+
+def test_a_default_of_several_lines_stays_within_the_comment_at_the_head() -> None:
+    from kfp import dsl
+
+    from compile import _compile
+
+    @dsl.component(base_image="example.com/python:1", install_kfp_package=False)
+    def step(text: str) -> str:
+        return text
+
+    @dsl.pipeline(name="lines")
+    def lines(text: str = "one\ntwo: 2\n\n- three") -> None:
+        step(text=text)
+
+    document = yaml.safe_load(_compile(lines))
+    assert document["root"]["inputDefinitions"]["parameters"]["text"]["defaultValue"] == "one\ntwo: 2\n\n- three"

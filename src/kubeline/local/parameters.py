@@ -2,7 +2,7 @@
 
 import difflib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +62,48 @@ def read_parameters(file: Path | None, overrides: Mapping[str, Any]) -> dict[str
 
 
 def check(pipeline: Path, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments when the pipeline can take them.
+    """Return the arguments, each of its parameter's type, when the pipeline can take them.
 
     Raises:
-        UserError: naming the first parameter that is unknown, missing, or of the wrong type.
+        UserError: naming the first parameter that is unknown, missing, of the wrong type, or holds a null; or an
+            artifact that the pipeline needs.
     """
     model = signature(pipeline)
+    _refuse_artifacts(pipeline, model.__name__, arguments)
     try:
-        model(**arguments)
+        taken = model(**arguments).model_dump(include=set(arguments))
     except ValidationError as error:
         raise UserError(_sentence(model, error)) from error
-    return dict(arguments)
+    for name, value in taken.items():
+        if place := next(_nulls(value, name), ""):
+            raise UserError(
+                f"parameter '{name}' of pipeline {model.__name__} holds null at {place}, which no pipeline can pass "
+                'on; leave it out to have the default (a check of a plan is switched off by "off")'
+            )
+    return taken
+
+
+def _refuse_artifacts(pipeline: Path, name: str, arguments: Mapping[str, Any]) -> None:
+    document = next(yaml.safe_load_all(pipeline.read_text(encoding="utf-8")))
+    artifacts = document["root"].get("inputDefinitions", {}).get("artifacts", {})
+    for artifact, definition in artifacts.items():
+        if artifact in arguments or not definition.get("isOptional"):
+            raise UserError(
+                f"'{artifact}' of pipeline {name} is an artifact, and a run can be given parameters only; begin the "
+                "pipeline with dsl.importer, whose URI is a parameter"
+            )
+
+
+def _nulls(value: Any, place: str) -> Iterator[str]:
+    """Where in a value there is a null: ``plan.rules.max_p99_seconds``, ``candidates[0].params``."""
+    if value is None:
+        yield place
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _nulls(item, f"{place}.{key}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _nulls(item, f"{place}[{number}]")
 
 
 def _sentence(model: type[BaseModel], error: ValidationError) -> str:

@@ -23,6 +23,7 @@ _STARTED = re.compile(r'"outputFile": "(.+)/executor_output\.json"')
 _SUCCEEDED = re.compile(r"Wrote executor output file to (.+)/executor_output\.json")
 _FAILED = re.compile(r"Task '([^']+)' finished with status FAILURE")
 _SENTENCE = re.compile(r"^\s*(?:UserError|PlatformError): (.+)")
+_BROKEN = re.compile(r"^RunError: (.+)")  # of the worker itself: the pipeline or its arguments
 _EXCEPTION = re.compile(r"^\s{4,}([\w.]+(?:Error|Exception)\b.*)")
 
 
@@ -83,7 +84,10 @@ def run(
         try:
             for event in _follow(process, result):
                 on_event(event)
-            result.succeeded = process.wait() == 0
+            code = process.wait()
+            result.succeeded = code == 0
+            if code and not result.reason:
+                result.reason = f"the run ended with exit code {code} and without a word; see {result.log}"
         finally:
             _end(process)
     outcome = {"pipeline": name, "succeeded": result.succeeded, "reason": result.reason}
@@ -116,8 +120,10 @@ def _follow(process: "subprocess.Popen[str]", result: Run) -> Iterator[TaskEvent
             elif failed := _FAILED.search(line):
                 task = next((task for task in running if task.split()[0] == failed[1]), failed[1])
                 running = [other for other in running if other != task]
-                result.reason = result.reason or f"{task}: {exception}"
+                result.reason = result.reason or f"{task}: {exception or 'ended without a word; see its log'}"
                 yield TaskEvent(task, "failed")
+            elif broken := _BROKEN.match(line):
+                result.reason = result.reason or broken[1]
             elif problem := _SENTENCE.match(line) or _EXCEPTION.match(line):
                 exception = problem[1]
     for task in running:

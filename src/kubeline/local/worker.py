@@ -34,7 +34,12 @@ def main(pipeline: str, arguments: str, root: str, images: str = "") -> None:
         sys.executable = "python3"  # which the runner writes into the command: that of the step's own PATH
     local.init(runner, pipeline_root=root)
     text = yaml.safe_dump(document, sort_keys=False)
-    load_component_from_text(text)(**json.loads(Path(arguments).read_text(encoding="utf-8")))
+    try:
+        load_component_from_text(text)(**json.loads(Path(arguments).read_text(encoding="utf-8")))
+    except Exception as error:
+        words = " ".join(str(error).split())
+        print(f"RunError: {words or type(error).__name__}", flush=True)  # when no step has failed, this is why
+        raise
 
 
 def _without_retries(document: dict[str, Any]) -> None:

@@ -86,7 +86,7 @@ class Plan(_Part):
         lease_seconds: after this time without a sign of life another rollout may take over.
         smoke: the smoke test.
         shadow: for the strategy ``shadow``.
-        metrics: where the evidence comes from; None judges nothing, which only blue-green may.
+        metrics: where the evidence comes from; ``off`` judges nothing, which only blue-green may.
         rules: of the judge; `rules.min_requests` are the samples without which nothing passes.
     """
 
@@ -113,6 +113,12 @@ class Plan(_Part):
     shadow: Shadow = Shadow()
     metrics: MetricsSpec | None = Field(default_factory=lambda: MetricsSpec.model_validate({}))
     rules: Rules = Field(default_factory=lambda: Rules.model_validate({}))
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _switched_off(cls, metrics: Any) -> Any:
+        """``off`` is None, which no compiled pipeline can pass on; YAML reads it as false where it is not quoted."""
+        return None if metrics is False or metrics == "off" else metrics
 
     @field_validator("steps")
     @classmethod
