@@ -1,7 +1,7 @@
 """Rollouts in whatever cluster a kubeconfig names, with KServe in either mode.
 
 KUBELINE_CLUSTER_KUBECONFIG   the kubeconfig; without it nothing here runs
-KUBELINE_CLUSTER_NAMESPACE    where (default), with manifests/base applied
+KUBELINE_CLUSTER_NAMESPACE    where (default), with manifests/base and tests/cluster/rbac.yaml applied
 KUBELINE_CLUSTER_GATEWAY      address of the ingress gateway; empty inside the cluster
 KUBELINE_CLUSTER_STABLE, _GOOD, _WRONG
                               three packages as FOLDER=URI: here, and where the cluster reads the same one; the golden

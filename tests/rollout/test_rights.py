@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
+from kubeline.errors import PlatformError
 from kubeline.rollout.preflight import rights
+from tests.rollout.house import House
 
 RBAC = Path(__file__).parents[2] / "manifests" / "base" / "rbac.yaml"
 
@@ -20,3 +23,15 @@ def test_the_role_allows_what_a_rollout_asks_for_and_no_more() -> None:
     }
     asked = {(verb, resource.group, resource.plural) for verb, resource, _ in rights("flights", "standard", pages=True)}
     assert allowed == asked
+
+
+def test_all_missing_rights_are_listed_also_where_the_records_are_among_them(house: House) -> None:
+    house.stable()
+    before = house.service()
+    house.kserve.faults.add("deny", verb="*", resource="configmaps", times=0)
+    house.kserve.faults.add("deny", verb="list", resource="pods", times=0)
+    missing = "get configmaps, create configmaps, patch configmaps, list pods"
+    with pytest.raises(PlatformError, match=f"may not {missing} in namespace 'default'; apply the Role"):
+        house.roll_out(house.package("good"))
+    house.kserve.faults.clear()
+    assert house.service()["spec"] == before["spec"]

@@ -29,6 +29,13 @@ def add_parser(commands: Any) -> None:
         )
         if name == "rollback":
             action.add_argument("--to", default="", metavar="DIGEST", help="package digest (the promoted one before)")
+            action.add_argument(
+                "--tracking_uri",
+                default="",
+                metavar="URI",
+                help="of the registry, whose champion follows",
+            )
+            action.add_argument("--model", default="", metavar="NAME", help="its registered model (the service's name)")
         action.set_defaults(command=command)
 
 
@@ -56,10 +63,17 @@ def abort(options: argparse.Namespace) -> int:
 
 
 def rollback(options: argparse.Namespace) -> int:
-    """Bring back a model of the history."""
-    from kubeline.rollout.operations import roll_back
+    """Bring back a model of the history, and make it the registry's champion again."""
+    from kubeline.registry.champion import follow
+    from kubeline.rollout.operations import roll_back, serving
 
-    return _told(roll_back(_cluster(options), options.namespace, options.name, options.to, print))
+    cluster = _cluster(options)
+    outcome = roll_back(cluster, options.namespace, options.name, options.to, print)
+    _told(outcome)
+    if outcome.startswith(("promoted", "unchanged")):
+        digest = serving(cluster, options.namespace, options.name)
+        _told(follow(options.model or options.name, digest, options.tracking_uri))
+    return 0
 
 
 def _told(outcome: str) -> int:

@@ -78,8 +78,8 @@ class Registry(Protocol):
         """Return the version of this package, made when there is none; the same package gives the same version."""
         ...
 
-    def find(self, name: str, *, alias: str = "", version: str = "") -> ModelVersion | None:
-        """Return the version that an alias points to, or the version of a number; None when there is none."""
+    def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:
+        """Return the version that an alias points to, of a number, or of a package; None when there is none."""
         ...
 
     def point(self, alias: str, to: ModelVersion) -> ModelVersion:

@@ -99,12 +99,18 @@ class MLflowRegistry:
             self._log(run, submission)
             return known or self._create_version(run, submission)
 
-    def find(self, name: str, *, alias: str = "", version: str = "") -> ModelVersion | None:
-        """Return the version an alias points to, or of a number; None when there is none."""
+    def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:
+        """Return the version an alias points to, of a number, or of a package; None when there is none."""
         if self._database and not self._database.exists():
             return None  # nothing was ever registered here, and looking must not create a database
         with self._plain_errors():
             try:
+                if digest:
+                    query = f"name = '{check_name(name)}' and tags.{_DIGEST} = '{digest}'"
+                    found = self._client.search_model_versions(query)
+                    if not found:
+                        return None
+                    version = min((each.version for each in found), key=int)
                 if alias:
                     version = self._client.get_model_version_by_alias(check_name(name), alias).version
                 return _version(self._client.get_model_version(check_name(name), version))

@@ -55,7 +55,7 @@ def begin(cluster: Cluster, manifest: Manifest, plan: Plan, me: str, now: float)
     whole = own_annotations(manifest)
     records = Records(cluster, namespace, name)
     what = f"the record of the rollout of {namespace}/{name}"
-    check_rights(cluster, namespace, name, "")
+    check_rights(cluster, namespace, name, plan)
     found = cluster.attempt(records.read, what)
     rollout_id = identity(manifest, plan)
     service = cluster.attempt(lambda: cluster.read(namespace, name), what)
@@ -70,9 +70,6 @@ def begin(cluster: Cluster, manifest: Manifest, plan: Plan, me: str, now: float)
         end = {"state": State.DONE, "outcome": "unchanged", "reason": told}
         return Kept(record=record.model_copy(update=end).told(now, told), version=""), whole
     world = World(service, _routes(cluster, namespace, name, record.mode))
-    pages = bool(plan.shares) and plan.metrics is not None and plan.metrics.source == "scrape"
-    if pages or record.mode == "standard":
-        check_rights(cluster, namespace, name, record.mode, pages)
     check_candidate(cluster, record, plan, world, whole)
     return _lock(cluster, records, record, found, service), whole
 
@@ -209,6 +206,7 @@ def clear_abandoned(cluster: Cluster, manifest: Manifest, plan: Plan, answers: A
     """Take the candidate of an abandoned rollout away, by its own plan."""
     namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
     records = Records(cluster, namespace, name)
+    check_rights(cluster, namespace, name, plan)
     found = cluster.attempt(records.read, "the record of the rollout")
     if found is None or not abandoned(found.record, identity(manifest, plan), clock.now()):
         return

@@ -65,7 +65,10 @@ def request(cluster: Cluster, namespace: str, name: str, what: Request, tell: Te
     kept = _kept(cluster, namespace, name)
     record, clock = kept.record, Clock()
     if record.ended and not (record.state == State.FAILED and what == "abort"):
-        raise UserError(f"the rollout of {namespace}/{name} has ended ({record.state}); there is nothing to {what}")
+        back = "; `kubeline rollout rollback` brings the model before it back" if record.state == State.DONE else ""
+        raise UserError(
+            f"the rollout of {namespace}/{name} has ended ({record.state}); there is nothing to {what}{back}"
+        )
     records = Records(cluster, namespace, name)
     if record.state not in {State.HELD, State.FAILED} and record.deadline > clock.now():
         cluster.attempt(lambda: records.ask(what), "the record of the rollout")
@@ -103,14 +106,19 @@ def roll_back(cluster: Cluster, namespace: str, name: str, digest: str, tell: Te
         if not _goes_back(record, digest):
             return request(cluster, namespace, name, "abort", tell)
         return _bring_back(cluster, record, Plan.read(record.plan), _target(record, record.digest, ""), tell)
+    served = serving(cluster, namespace, name)
+    if digest and served.startswith(digest):
+        return f"unchanged: {name} serves {served[:12]} already"
+    plan = Plan.read(_BACK, attempt=int(time.time()))
+    return _bring_back(cluster, record, plan, _target(record, digest, served), tell)
+
+
+def serving(cluster: Cluster, namespace: str, name: str) -> str:
+    """Digest of the package that the service is specified to serve; empty when nothing tells."""
     service = cluster.attempt(lambda: cluster.read(namespace, name), f"InferenceService {namespace}/{name}")
     if service is None:
         raise UserError(f"there is no InferenceService {namespace}/{name}; deploy it first")
-    serving = predictor_digest(service["spec"]["predictor"], service)
-    if digest and serving.startswith(digest):
-        return f"unchanged: {name} serves {serving[:12]} already"
-    plan = Plan.read(_BACK, attempt=int(time.time()))
-    return _bring_back(cluster, record, plan, _target(record, digest, serving), tell)
+    return predictor_digest(service["spec"]["predictor"], service)
 
 
 def _goes_back(record: Record, digest: str) -> bool:

@@ -41,18 +41,21 @@ def rights(name: str, mode: str, pages: bool = False) -> Iterator[Right]:
         yield "list", POD, ""
 
 
-def check_rights(cluster: Cluster, namespace: str, name: str, mode: str, pages: bool = False) -> None:
-    """Ask for each right.
+def check_rights(cluster: Cluster, namespace: str, name: str, plan: Plan) -> None:
+    """Ask for each right that the plan needs, before anything is read with one of them.
 
     Raises:
-        PlatformError: that names the missing rules.
+        PlatformError: that names all missing rules.
     """
-    what = f"the rights in namespace {namespace}"
-    missing = [
-        f"{verb} {resource.full_name}"
-        for verb, resource, one in rights(name, mode, pages)
-        if not cluster.attempt(lambda verb=verb, r=resource, one=one: cluster.may(verb, r, namespace, one), what)  # type: ignore[misc]
-    ]
+    pages = bool(plan.shares) and plan.metrics is not None and plan.metrics.source == "scrape"
+
+    def missing_ones() -> list[str]:
+        service = cluster.read(namespace, name) if cluster.may("get", INFERENCE_SERVICE, namespace, name) else None
+        mode = modes.mode_of(service) if service is not None else ""
+        needed = rights(name, mode, pages)
+        return [f"{verb} {kind.full_name}" for verb, kind, one in needed if not cluster.may(verb, kind, namespace, one)]
+
+    missing = cluster.attempt(missing_ones, f"the rights in namespace {namespace}")
     if missing:
         raise PlatformError(
             f"this service account may not {', '.join(missing)} in namespace '{namespace}'; apply the Role of "
