@@ -193,6 +193,9 @@ def test_counts_beyond_all_bounds_are_judged_as_quickly_as_others() -> None:
     judgement = judge(Evidence(many, many, 60), RULES, 1, 4)
     assert judgement.outcome is Outcome.FAIL  # half of the requests failed
     assert outcomes(judgement)["error_increase"] is Outcome.PASS
+    for errors in (0, 7, 10**6, 2**53):
+        assert 0 <= tests.share_increase(errors, 2**53, 7, 2**53, 0.005) <= 1
+        assert 0 <= tests.share_increase(7, 1000, errors, 2**53, 0.005) <= 1
 
 
 def test_a_check_that_is_not_possible_stands_in_the_evidence_and_is_no_pass_unless_the_rules_say_so() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from kubeline.rollout.judge.evidence import Histogram, Sample
 
-_RARE = 10**6  # errors, beyond which the score test is as good as exact, and Fisher's takes as long as there are errors
+_MANY = 10**7  # requests, beyond which the hypergeometric distribution takes long, and is the binomial one
 _TOGETHER, _SPREAD = 0.95, 0.8  # shares of a version's values in one bin: when they tell nothing, and something
 
 
@@ -36,8 +36,11 @@ def share_increase(canary: int, canary_n: int, stable: int, stable_n: int, toler
 
     if not canary_n or not stable_n:
         return 1.0
-    rare = canary + stable <= _RARE
-    exact = float(hypergeom.sf(canary - 1, canary_n + stable_n, canary + stable, canary_n)) if rare else 0.0
+    total = canary_n + stable_n
+    if total <= _MANY:
+        exact = float(hypergeom.sf(canary - 1, total, canary + stable, canary_n))
+    else:  # its limit, which is never surer
+        exact = share_above(canary, canary + stable, canary_n / total)
     p1, p2 = canary / canary_n, stable / stable_n
     q1, q2 = _restricted(p1, p2, stable_n / canary_n, tolerance)
     deviation = math.sqrt(max(q1 * (1 - q1) / canary_n + q2 * (1 - q2) / stable_n, 0.0))
