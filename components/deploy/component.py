@@ -13,7 +13,7 @@ def deploy(
     infra_validation: Input[Artifact],
     manifest: Output[Artifact],
     name: str,
-    namespace: str = "default",
+    namespace: str = "",
     storage_uri: str = "",
     cluster: str = "",
     registered_model: str = "",
@@ -46,7 +46,7 @@ def deploy(
         evaluation: The blessing of `evaluate` for this package.
         infra_validation: The blessing of `infra_validate` for this package.
         name: Name of the InferenceService: lower-case letters, digits and `-`, at most 47 characters, a letter first.
-        namespace: Kubernetes namespace.
+        namespace: Kubernetes namespace. Empty: that of the run; outside a cluster that of the kubeconfig, or `default`.
         storage_uri: Where KServe reads this model package from (`gs://`, `s3://`, `pvc://`, ...). Empty: where the
             model artifact is; `minio://` becomes `s3://`.
         cluster: Empty renders only; `in-cluster` applies with the service account of the step's pod; anything else is

@@ -51,7 +51,7 @@ def training(
     max_latency_ms: float = 100.0,
     tracking_uri: str = "",
     promote: bool = True,
-    namespace: str = "default",
+    namespace: str = "",
     storage_uri: str = "",
     cluster: str = "",
     service_account: str = "",
@@ -107,7 +107,7 @@ def training(
         max_latency_ms: Most time the model server may take for one row in 95 % of requests, in milliseconds.
         tracking_uri: MLflow tracking and registry; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
         promote: Give the new version the alias 'champion' too; on a cluster only when it serves there.
-        namespace: Kubernetes namespace of the InferenceService.
+        namespace: Kubernetes namespace of the InferenceService; empty takes that of the run.
         storage_uri: Where KServe reads the package from; empty means where it is now.
         cluster: Where to roll out the InferenceService: empty only renders it, 'in-cluster', or a kubeconfig path.
         service_account: Service account of the predictor.

@@ -14,9 +14,14 @@ class UserError(KubelineError):
 
 
 class PlatformError(KubelineError):
-    """The world around is broken (disk, network, permission, server): a retry may succeed."""
+    """The world around is broken (disk, network, permission, server): a retry may succeed.
+
+    Attributes:
+        retry_after: seconds after which a server said to come again; 0 where none did.
+    """
 
     exit_code = 3
+    retry_after = 0.0
 
 
 def listed(names: object, limit: int = 12) -> str:

@@ -26,6 +26,7 @@ from kubeline.data.sources import DATABASES, FORMATS, SourceFile, stage
 from kubeline.data.tables import agree, index_columns, open_file
 from kubeline.data.timespan import COLUMN, Timespan, timespan
 from kubeline.errors import UserError, listed
+from kubeline.retries import repeated
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -52,6 +53,7 @@ class Selection:
 
 
 @step
+@repeated
 def run(
     source: str,
     dataset: Artifact,

@@ -241,7 +241,10 @@ def _remote_errors(source: str) -> Iterator[None]:
         if status in (401, 403):
             raise PlatformError(f"the server refused '{shown}' with HTTP {status}; check the credentials") from None
         if isinstance(status, int) and status >= 400:
-            raise PlatformError(f"the server answered '{shown}' with HTTP {status}; try again later") from None
+            busy = PlatformError(f"the server answered '{shown}' with HTTP {status}; try again later")
+            after = str((getattr(error, "headers", None) or {}).get("Retry-After", ""))
+            busy.retry_after = float(after) if after.isdigit() else 0.0
+            raise busy from None
         raise PlatformError(_unreachable(shown, error)) from None
 
 

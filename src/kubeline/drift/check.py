@@ -10,6 +10,7 @@ from kubeline.drift.page import write_report
 from kubeline.drift.reference import Reference, resolve
 from kubeline.drift.result import DriftResult, Rule, Verdict
 from kubeline.drift.scan import Window, scan
+from kubeline.retries import repeated
 
 
 class Outcome(NamedTuple):
@@ -20,6 +21,7 @@ class Outcome(NamedTuple):
 
 
 @step
+@repeated
 def run(
     current: Artifact,
     result: Artifact,

@@ -20,9 +20,11 @@ from kubeline.evaluation.report import page
 from kubeline.evaluation.scored import Array, Scored
 from kubeline.evaluation.slices import Looks, Slice, look
 from kubeline.model_package.package import ModelPackage
+from kubeline.retries import repeated
 
 
 @step
+@repeated
 def run(
     test: Artifact,
     model: Artifact,

@@ -120,8 +120,11 @@ def _world(checks: Checks, wanted: Wanted) -> None:
 
 
 def _service(wanted: Wanted) -> dict[str, Any]:
+    from kubeline.rollout.namespace import namespace_of
+
+    namespace = namespace_of(wanted.namespace, wanted.cluster)
     return parameters.check_service(
-        wanted.name, wanted.namespace or "default", wanted.storage_uri, wanted.service_account, wanted.overrides
+        wanted.name, namespace, wanted.storage_uri, wanted.service_account, wanted.overrides
     )
 
 

@@ -21,6 +21,7 @@ from kubeline.registry.interface import (
     check_name,
 )
 from kubeline.registry.opening import open_registry
+from kubeline.retries import repeated
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Registered(NamedTuple):
 
 
 @step
+@repeated
 def run(
     model: Artifact,
     evaluation: Artifact,

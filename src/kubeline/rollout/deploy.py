@@ -9,20 +9,24 @@ from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.errors import UserError
 from kubeline.model_package.blessing import require
 from kubeline.model_package.package import ModelPackage
+from kubeline.retries import repeated
 from kubeline.rollout.client import Cluster
 from kubeline.rollout.inference_service import Manifest, Service, kserve_uri, render
+from kubeline.rollout.namespace import namespace_of
 from kubeline.yaml_files import read_mapping
 
 logger = logging.getLogger(__name__)
 
 
 @step
+@repeated
 def run(
     model: Artifact,
     evaluation: Artifact,
     infra_validation: Artifact,
     manifest: Artifact,
     *,
+    namespace: str = "",
     cluster: str = "",
     registered_model: str = "",
     storage_uri: str = "",
@@ -43,6 +47,7 @@ def run(
     require(evaluation, "evaluation", package.digest)
     require(infra_validation, "infra_validation", package.digest)
     service = Service(
+        namespace=namespace_of(namespace, cluster),
         storage_uri=_storage(model, storage_uri, cluster),
         package_digest=package.digest,
         lineage={

@@ -12,6 +12,7 @@ from typing import Any
 from kubeline.artifacts import Artifact, describe, finite, publish, step
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
+from kubeline.retries import repeated
 from kubeline.rollout.answers import WorldAnswers
 from kubeline.rollout.begin import begin, clear_abandoned, owner
 from kubeline.rollout.client import Cluster
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 @step
+@repeated
 def run(
     model: Artifact,
     manifest: Artifact,

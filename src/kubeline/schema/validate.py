@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, get_args
 
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.errors import UserError, listed
+from kubeline.retries import repeated
 from kubeline.schema.document import TableSchema, read_schema
 from kubeline.schema.examine import Examination, Limits, examine
 from kubeline.schema.findings import Finding, problem_count, summary
@@ -29,6 +30,7 @@ class Outcome(NamedTuple):
 
 
 @step
+@repeated
 def run(
     dataset: Artifact,
     valid: Artifact,
