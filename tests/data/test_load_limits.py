@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from components.validate.component import validate
+
 SCRIPT = """
 import resource, sys
 from kfp import dsl
@@ -53,6 +55,20 @@ def test_peak_memory_of_load_and_split_does_not_follow_the_size_of_the_table(tmp
     growth = peaks[1] - peaks[0]
     assert sizes[1] - sizes[0] > 120
     assert growth < 90, f"{sizes} MiB of CSV took {peaks} MiB at the peak"
+
+
+def test_a_table_of_many_columns_is_loaded_and_validated(tmp_path, load, artifact):
+    """At 101 columns it needed more memory than the engine has."""
+    columns = 600
+    rows = [",".join(f"{row * column % 97 / 4}" for column in range(columns)) for row in range(200)]
+    (tmp_path / "t.csv").write_text("\n".join([",".join(f"c{column}" for column in range(columns)), *rows]) + "\n")
+    loaded = load(tmp_path / "t.csv")
+    assert loaded.frame.shape == (200, columns)
+    assert loaded.frame["c599"].tolist() == [row * 599 % 97 / 4 for row in range(200)]
+    made = {name: artifact("Dataset", name) for name in ("valid", "quarantine", "schema", "report")}
+    table = artifact("Dataset", "table")
+    table.uri = str(loaded.path)
+    assert validate.python_func(table, **made).passed
 
 
 def test_a_load_killed_in_the_middle_and_repeated_equals_a_clean_one(tmp_path, load):

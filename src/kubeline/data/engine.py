@@ -17,11 +17,40 @@ if TYPE_CHECKING:
 MEMORY_LIMIT = "512MB"
 # It takes a Parquet file's least and greatest value, which leave NaN out, for proof that a column has no NaN.
 BLIND_OPTIMIZER = "statistics_propagation"
+# Functions that a filter may use besides those of a rule of `validate`.
+_MORE_FUNCTIONS = {
+    *(
+        "~",
+        "!~",
+        "concat",
+        "hash",
+        "list_contains",
+        "array_contains",
+        "regexp_extract",
+        "string_split",
+        "strip_accents",
+    ),
+    *(
+        "date_add",
+        "date_sub",
+        "epoch_ms",
+        "last_day",
+        "make_date",
+        "make_timestamp",
+        "monthname",
+        "dayname",
+        "strftime",
+    ),
+    *("strptime", "try_strptime", "to_timestamp", "timezone", "today", "now", "current_date", "current_timestamp"),
+    *("struct_extract", "array_extract", "json_extract", "json_extract_string", "->>", "->", "len", "md5", "sha256"),
+}
+_WIDE = 250  # columns, from which on
+_WIDE_KIB = 320  # of memory are added for each
 BUFFER_BYTES = 8 << 20  # of text that one thread reads at a time
 
 
 def connect(scratch: Path, files: Sequence[Path] = (), memory: str = MEMORY_LIMIT) -> "DuckDBPyConnection":
-    """An in-memory connection that can open `files` and what is under `scratch`, and whose settings are locked.
+    """An in-memory connection that can open `files` and what is under `scratch`; :func:`lock` locks its settings.
 
     What needs more than `memory` is spilled to `scratch`.
 
@@ -47,8 +76,19 @@ def connect(scratch: Path, files: Sequence[Path] = (), memory: str = MEMORY_LIMI
     paths = ", ".join(literal(str(file.resolve())) for file in files)  # access is checked behind links
     connection.execute(f"SET allowed_paths = [{paths}]")
     connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
     return connection
+
+
+def lock(connection: "DuckDBPyConnection", columns: int = 0) -> None:
+    """Lock the settings, for good, before anything that a user wrote runs.
+
+    For a table of many columns the engine gets more memory, and one thread: it reads 2,048 rows at a time in each, with
+    several values for every cell of them.
+    """
+    if columns > _WIDE:
+        connection.execute("SET threads = 1")
+        connection.execute(f"SET memory_limit = '{512 + columns * _WIDE_KIB // 1024}MB'")
+    connection.execute("SET lock_configuration = true")
 
 
 def identifier(name: str) -> str:
@@ -70,15 +110,28 @@ def filter_columns(connection: "DuckDBPyConnection", where: str, names: Sequence
     """Check that a filter is one expression over a row, and return those of `names` that it uses.
 
     Raises:
-        UserError: when it does not parse, is more than one expression, or uses what is not a column.
+        UserError: when it does not parse, is more than one expression, or uses what is not a column or not a function
+            of a row's values: `repeat` and `range` make gigabytes of nothing.
     """
     if not where.strip():
         return []
     nodes = list(_nodes(_parse(connection, where)))
+    from kubeline.schema.rules import FUNCTIONS
+
     for node in nodes:
         if node.get("class") in ("SUBQUERY", "STAR"):
             raise UserError(
                 f"the filter where={where!r} holds a subquery or a star; expected a condition on the row's columns"
+            )
+        name = node.get("function_name", "")
+        if (
+            node.get("class") in ("FUNCTION", "WINDOW")
+            and not node.get("is_operator")
+            and (name not in FUNCTIONS | _MORE_FUNCTIONS)
+        ):
+            raise UserError(
+                f"the filter where={where!r} uses the function '{name}', which is not one of those that compare the "
+                "values of a row in little time and memory (validate's documentation says where they are listed)"
             )
     row = ", ".join(f"NULL AS {identifier(name)}" for name in names)
     with filter_errors(where, names):
@@ -120,21 +173,23 @@ def first_line(message: str) -> str:
 def _parse(connection: "DuckDBPyConnection", where: str) -> Any:
     """The syntax tree of a filter; anything around it but the one WHERE clause is refused."""
 
-    def statements(expression: str) -> Any:
-        query = f"SELECT 1 FROM data WHERE {enclosed(expression)}"
+    def statements(condition: str) -> Any:
+        query = f"SELECT 1 FROM data WHERE {condition}"
         tree = json.loads(fetch(connection, f"SELECT json_serialize_sql({literal(query)})")[0][0])
         if tree["error"]:
             raise UserError(f"the filter where={where!r} is not an SQL expression: {tree['error_message']}; mend it")
         return tree["statements"]
 
-    tree = statements(where)
-    clause = tree[0]["node"].pop("where_clause", None)
-    frame = statements("true")
+    frame = statements(enclosed("true"))
     frame[0]["node"].pop("where_clause")
-    if tree != frame:
-        raise UserError(
-            f"the filter where={where!r} is more than one expression; expected a condition on the row's columns"
-        )
+    # In parentheses, and without them: "true) OR (true" is an expression in the first way only.
+    for condition in (enclosed(where), f"\n{where}\n"):
+        tree = statements(condition)
+        clause = tree[0]["node"].pop("where_clause", None)
+        if tree != frame:
+            raise UserError(
+                f"the filter where={where!r} is more than one expression; expected a condition on the row's columns"
+            )
     return clause
 
 

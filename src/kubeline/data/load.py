@@ -110,6 +110,7 @@ def run(
             selection = replace(selection, columns=())
         connection = resources.enter_context(engine.connect(scratch, [file.path for file in files]))
         tables = _open(connection, files) if files else [open_query(connection, source, query, scratch, resources)]
+        engine.lock(connection, max(len(table.raw) for table in tables))
         with publish(dataset.path) as partial:
             writer, warnings = _write(connection, tables, selection, partial)
             if not writer.rows:

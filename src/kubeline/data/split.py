@@ -81,6 +81,7 @@ def count_duplicates(train: Path, test: Path) -> int:
             listed_parts = ", ".join(engine.literal(str(part)) for part in parts)
             hashes.append(f"SELECT hash({row}) AS row_hash FROM read_parquet([{listed_parts}])")
         with engine.connect(Path(scratch), files, memory=DUPLICATES_MEMORY) as connection:
+            engine.lock(connection)
             query = f"SELECT count(*) FROM ({hashes[1]}) SEMI JOIN ({hashes[0]}) USING (row_hash)"
             return int(engine.fetch(connection, query)[0][0])
 

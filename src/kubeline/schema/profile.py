@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MEMORY = "1GB"  # above it DuckDB goes to disk
 EXACT_ROWS = 500_000  # up to here distinct values are counted, beyond they are estimated (HyperLogLog)
 COUNTED_VALUES = 100  # a column with at most so many distinct values has each of them counted
+_BLOCK = 64  # columns that are counted in one query: the different values of each are held meanwhile
 
 
 @dataclass(frozen=True)
@@ -118,17 +119,23 @@ def open_queries(dataset: pads.Dataset) -> Iterator[TableQueries]:
 
 
 def profile_table(queries: TableQueries) -> TableProfile:
-    """Profile every column, in one pass and one more for each column of few values."""
+    """Profile every column, in one pass for each block of columns and one more for those of few values."""
     names = queries.schema.names
     rows = int(queries.rows("count(*)")[0][0])
-    parts = [_aggregates(kind, queries.column(index), rows) for index, kind in enumerate(queries.schema.types)]
-    values = iter(queries.rows(", ".join(expression for part in parts for expression in part.values()))[0])
     columns = {}
-    for index, (name, part) in enumerate(zip(names, parts, strict=True)):
-        found = {key: next(values) for key in part}
-        stored = queries.schema.field(index).type
-        counts = _counts(queries, index) if 0 < (found.get("distinct") or 0) <= COUNTED_VALUES else None
-        columns[name] = ColumnProfile(name, stored, type_of(stored), rows, **found, counts=counts)
+    for start in range(0, len(names), _BLOCK):
+        block = range(start, min(start + _BLOCK, len(names)))
+        parts = {index: _aggregates(queries.schema.field(index).type, queries.column(index), rows) for index in block}
+        selected = [expression for part in parts.values() for expression in part.values()]
+        values = iter(queries.rows(", ".join(selected))[0])
+        found = {index: {key: next(values) for key in part} for index, part in parts.items()}
+        few = [index for index in block if 0 < (found[index].get("distinct") or 0) <= COUNTED_VALUES]
+        counts = _counts(queries, few)
+        for index in block:
+            stored = queries.schema.field(index).type
+            columns[names[index]] = ColumnProfile(
+                names[index], stored, type_of(stored), rows, **found[index], counts=counts.get(index)
+            )
     return TableProfile(rows, columns, _copies(queries) if 0 < rows <= EXACT_ROWS else 0)
 
 
@@ -159,7 +166,16 @@ def _aggregates(stored: pa.DataType, column: str, rows: int) -> dict[str, str]:
     return found
 
 
-def _counts(queries: TableQueries, index: int) -> dict[Any, int]:
-    column = queries.column(index)
-    present = f"WHERE NOT {_missing(queries.schema.field(index).type, column)}"
-    return dict(queries.rows(f"{column}, count(*)", f"{present} GROUP BY 1 ORDER BY 2 DESC, 1"))
+def _counts(queries: TableQueries, columns: Sequence[int]) -> dict[int, dict[Any, int]]:
+    """Of columns of few values, how often each occurs, the most frequent first."""
+    if not columns:
+        return {}
+    present = [
+        f"FILTER (WHERE NOT {_missing(queries.schema.field(index).type, queries.column(index))})" for index in columns
+    ]
+    histograms = [f"histogram({queries.column(index)}) {each}" for index, each in zip(columns, present, strict=True)]
+    (row,) = queries.rows(", ".join(histograms))
+    return {
+        index: dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+        for index, found in zip(columns, row, strict=True)
+    }
