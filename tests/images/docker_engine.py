@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from components.images import image as address
@@ -24,8 +25,8 @@ from tests.images.environments import NOBODY
 
 def main() -> int:
     """Build, run, and say what was seen."""
-    docker = shutil.which("docker")
-    engine = docker and subprocess.run([docker, "version"], capture_output=True, text=True, check=False)
+    found = shutil.which("docker")
+    engine = found and subprocess.run([found, "version"], capture_output=True, text=True, check=False)
     if not engine or engine.returncode:
         reason = engine.stderr.strip().rpartition("\n")[2] if engine else "there is no command 'docker'"
         print(
@@ -54,8 +55,7 @@ def build(image: str) -> None:
     more = shlex.split(os.environ.get("DOCKER_BUILD_FLAGS", ""))
     command = ["docker", "build", "--quiet", *more, *arguments, *target, "--file", str(dockerfile(image)), "--tag", tag]
     subprocess.run([*command, str(ROOT)], check=True, stdout=subprocess.DEVNULL)
-    size = subprocess.run(["docker", "image", "inspect", "--format", "{{.Size}}", tag], check=True, capture_output=True)
-    print(f"built {tag}: {int(size.stdout) / 1e6:.0f} MB", flush=True)
+    print(f"built {tag}: {int(docker('image', 'inspect', '--format', '{{.Size}}', tag)) / 1e6:.0f} MB", flush=True)
 
 
 def run_pipelines(place: Path) -> None:
@@ -70,6 +70,36 @@ def run_pipelines(place: Path) -> None:
     say("training", pipeline.run("training", arguments, where, root))
     window = {"data": arguments["data"], "reference": "models:/flights@champion", "tracking_uri": tracking}
     say("monitoring", pipeline.run("monitoring", window, where, root))
+    serve(next(root.rglob("model/manifest.json")).parent)
+
+
+def serve(package: Path) -> None:
+    """Start the image as KServe does, with options alone, and stop it when it has answered."""
+    run = ["--read-only", "--network", "none", "--user", f"{NOBODY}:0", "--volume", f"{package}:/mnt/models:ro"]
+    server = docker("run", "--detach", *run, address("serving"), "--model_name=flights").strip()
+    try:
+        asked = (
+            "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8080/v1/models/flights').read().decode())"
+        )
+        answer = ""
+        for _ in range(60):
+            time.sleep(1)
+            done = subprocess.run(["docker", "exec", server, "python", "-c", asked], capture_output=True, check=False)
+            answer = done.stdout.decode().strip()
+            if answer:
+                break
+        docker("stop", server)
+        code = docker("wait", server).strip()
+        print(f"serving: {answer or 'no answer'}, stopped with exit code {code}", flush=True)
+        if not answer or code != "0":
+            sys.exit(f"the image serving did not serve: {docker('logs', server)}")
+    finally:
+        docker("rm", "--force", server)
+
+
+def docker(*words: str) -> str:
+    """What a docker command prints; it must succeed."""
+    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout
 
 
 def say(name: str, log: str) -> None:

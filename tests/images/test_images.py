@@ -22,8 +22,12 @@ from tests.images.environments import NOBODY, Environment, another_user
 from tests.images.reachable import implementations, libraries
 
 # Imported by functions that no component of the image calls: what reads or asks a model in a step of training, the
-# gRPC form of a request, a plot of a report.
-NEVER_CALLED = {"deploy": {"grpc", "joblib", "onnxruntime"}, "serving": {"joblib", "matplotlib"}}
+# gRPC form of a request, a canary's metrics page, a plot of a report.
+NEVER_CALLED = {
+    "steps": {"prometheus_client"},
+    "deploy": {"grpc", "joblib", "onnxruntime"},
+    "serving": {"joblib", "matplotlib"},
+}
 
 
 @pytest.mark.parametrize("image", IMAGES)
