@@ -24,8 +24,7 @@ def rehearse(cluster: Cluster, manifest: Manifest, plan: Plan) -> str | None:
     meta, now = manifest["metadata"], time.time()
     namespace, name = meta["namespace"], meta["name"]
     what = f"the record of the rollout of {namespace}/{name}"
-    pages = bool(plan.shares) and plan.metrics is not None and plan.metrics.source == "scrape"
-    check_rights(cluster, namespace, name, "", pages)
+    check_rights(cluster, namespace, name, plan)
     found = cluster.attempt(Records(cluster, namespace, name).read, what)
     if found is not None and not found.record.ended:
         held = found.record.state == State.HELD
@@ -36,8 +35,6 @@ def rehearse(cluster: Cluster, manifest: Manifest, plan: Plan) -> str | None:
     service = cluster.attempt(lambda: cluster.read(namespace, name), what)
     whole = own_annotations(manifest)
     record = _new(whole, plan, "0" * 16, "preflight", now, service, found)
-    if record.mode == "standard":
-        check_rights(cluster, namespace, name, record.mode, pages)
     world = World(service, _routes(cluster, namespace, name, record.mode))
     check_candidate(cluster, record, plan, world, whole)
     return None
