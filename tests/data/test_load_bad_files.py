@@ -160,6 +160,21 @@ CASES: dict[str, Case] = {
         {},
         "line 2 of '{0}/t.jsonl' is not a JSON object (*); expected one object on each line",
     ),
+    "a table on its side": (
+        one("t.csv", ",".join(f"column_{number}" for number in range(100_000)) + "\n" + ",".join("1" * 100_000) + "\n"),
+        {},
+        "'{0}/t.csv' has 100,000 columns, and at most 10,000 can be read; is it turned on its side, or without line *",
+    ),
+    "JSON that is nested too deep": (
+        one("t.jsonl", '{"a": 1}\n{"a": ' + "[" * 100_000 + "]" * 100_000 + "}\n"),
+        {},
+        "line 2 of '{0}/t.jsonl' is not a JSON object (*); expected one object on each line",
+    ),
+    "a log that is nested too deep": (
+        one("t.jsonl", "[" * 100_000 + "\n"),
+        {"format": "kserve"},
+        "'{0}/t.jsonl' holds no request with its response (1 x a line is not JSON); check the log",
+    ),
     "a JSON array": (
         one("t.json", '[{"a": 1}]'),
         {},

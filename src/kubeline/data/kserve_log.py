@@ -98,7 +98,7 @@ def _records(file: SourceFile, troubles: Counter[str]) -> Iterator[Any]:
                 continue
             try:
                 found = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):  # nested some thousand levels deep
                 troubles["a line is not JSON"] += 1
                 continue
             yield from found if isinstance(found, list) else [found]
@@ -169,5 +169,5 @@ def _pair(request: Any, response: Any, columns: Sequence[str]) -> list[tuple[Row
 def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body, parse_constant=lambda _: None)  # NaN is no JSON
-    except ValueError as error:  # raw tensors come behind their JSON
+    except (ValueError, RecursionError) as error:  # raw tensors come behind their JSON
         raise BrokenEvent("a body is not JSON (binary tensors are not read)") from error

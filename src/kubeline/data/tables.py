@@ -23,6 +23,7 @@ from kubeline.errors import UserError, listed
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+MOST_COLUMNS = 10_000
 _HEADER_BYTES = 1 << 20
 _HEADER_MOST = 32 << 20  # of a first line that does not end
 _DELIMITERS = ",;\t|"
@@ -66,8 +67,14 @@ def check_names(names: list[str], table: str) -> list[str]:
     """The names, when every column has one of its own.
 
     Raises:
-        UserError: when one is empty, or two are equal but for upper and lower case (which SQL does not tell apart).
+        UserError: when one is empty, two are equal but for upper and lower case (which SQL does not tell apart), or
+            there are more than `MOST_COLUMNS`.
     """
+    if len(names) > MOST_COLUMNS:
+        raise UserError(
+            f"'{table}' has {len(names):,} columns, and at most {MOST_COLUMNS:,} can be read; is it turned on its side, "
+            "or without line ends? Write rows as rows"
+        )
     seen: dict[str, str] = {}
     for number, name in enumerate(names, 1):
         if not name.strip():
@@ -209,7 +216,7 @@ def _broken_line(file: SourceFile) -> int:
         for number, line in enumerate(stream, 1):
             try:
                 json.loads(line or b"null")
-            except ValueError:
+            except (ValueError, RecursionError):  # nested some thousand levels deep
                 return number
     return 0
 
