@@ -72,7 +72,7 @@ def check_names(names: list[str], table: str) -> list[str]:
     """
     if len(names) > MOST_COLUMNS:
         raise UserError(
-            f"'{table}' has {len(names):,} columns, and at most {MOST_COLUMNS:,} can be read; is it turned on its side, "
+            f"'{table}' has {len(names):,} columns, and at most {MOST_COLUMNS:,} can be read; is it on its side, "
             "or without line ends? Write rows as rows"
         )
     seen: dict[str, str] = {}
