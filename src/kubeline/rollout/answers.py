@@ -62,7 +62,7 @@ class WorldAnswers:
     def _client(self, record: Record, observed: Observed, service: Manifest, timeout: float) -> Any:
         url = observed.candidate_url or str((service.get("status") or {}).get("url", ""))
         protocol = smoke.protocol_of(record.candidate)
-        return smoke.connect(url, self.gateway, record.name, protocol, timeout)
+        return smoke.connect(url, self.gateway, record.name, protocol, timeout, self.plan.smoke)
 
     def _package(self, record: Record) -> ModelPackage:
         if self.package is None or self.package.digest != record.digest:

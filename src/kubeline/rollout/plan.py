@@ -28,7 +28,11 @@ class Smoke(_Part):
         rows: golden rows asked, at most; 0 skips the test.
         tolerance: largest difference of a probability, or of a prediction in standard deviations of the target.
         max_latency_ms: 95th percentile of single rows; 0 does not measure.
-        timeout_seconds: for each request.
+        timeout_seconds: for each request, to the last byte of its answer.
+        token_file: file of a bearer token that the candidate's address asks for, read anew for each request. It is sent
+            over https only.
+        token_env: environment variable of one.
+        ca_file: certificates that its certificate is checked with, instead of the public ones.
         attempts: requests that may fail for want of a connection before the test is given up.
     """
 
@@ -37,6 +41,9 @@ class Smoke(_Part):
     max_latency_ms: float = Field(default=1000.0, ge=0)
     timeout_seconds: float = Field(default=10.0, gt=0)
     attempts: int = Field(default=5, ge=1)
+    token_file: str = ""
+    token_env: str = ""
+    ca_file: str = ""
 
 
 class Shadow(_Part):

@@ -14,7 +14,10 @@ from kubeline.rollout.client import (
     ConflictError,
     Resource,
 )
+from kubeline.rollout.credentials import bearer
+from kubeline.rollout.exchange import Peer
 from kubeline.rollout.inference_service import Manifest
+from kubeline.rollout.metrics import Addresses, open_source
 from kubeline.rollout.modes import World
 from kubeline.rollout.moves import sides
 from kubeline.rollout.plan import Plan
@@ -84,6 +87,7 @@ def check_candidate(cluster: Cluster, record: Record, plan: Plan, world: World, 
         raise PlatformError(
             f"KServe has not looked at {_about(record)} yet (it has no status); try again a little later"
         )
+    _check_evidence(record, plan)
     mode = modes.module(record.mode)
     if refused := mode.refusal(world, sides(record)):
         raise UserError(f"traffic cannot be split for {record.namespace}/{record.name}: {refused}")
@@ -102,6 +106,15 @@ def check_candidate(cluster: Cluster, record: Record, plan: Plan, world: World, 
         cluster.attempt(dry_run, _about(record))
     except ConflictError as error:
         raise PlatformError(f"{_about(record)} is being deleted; try later") from error
+
+
+def _check_evidence(record: Record, plan: Plan) -> None:
+    """See that Prometheus answers us, and that there is the token that the candidate will be asked with."""
+    if plan.smoke.rows:
+        bearer(plan.smoke.token_file, plan.smoke.token_env, Peer("https://localhost"), "the candidate")
+    if plan.shares and plan.metrics is not None and plan.metrics.source == "prometheus":
+        names = Addresses(namespace=record.namespace, canary="candidate", stable=record.stable_revision)
+        open_source(plan.metrics, record.name, record.stable_digest, record.digest, names).start()
 
 
 def _about(record: Record) -> str:

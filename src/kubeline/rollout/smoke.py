@@ -1,6 +1,5 @@
 """The smoke test: the golden rows of the package, asked of the candidate alone."""
 
-import http.client
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -8,46 +7,68 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from kubeline.errors import UserError
+from kubeline.errors import PlatformError, UserError
 from kubeline.infra_validation.golden import GoldenRows
 from kubeline.infra_validation.protocols import RefusedError, V1Client, V2Client
 from kubeline.model_package import ModelPackage, Predictions
+from kubeline.rollout.credentials import bearer
+from kubeline.rollout.exchange import ExchangeError, Peer
 
 if TYPE_CHECKING:
     from kubeline.rollout.plan import Smoke
 
 _ROWS_PER_REQUEST = 50
 _TIMED = 20  # requests with one row
+_MOST_BYTES = 16 * 2**20  # of an answer
 
 
 class _Routed:
-    """Sends to an address of the candidate, straight or through a gateway that routes by the Host header."""
+    """Sends to an address of the candidate, straight or through a gateway that routes by the Host header.
+
+    The candidate may be broken in any way: each answer has an end in time and in size.
+    """
 
     name: str
     path: str
 
-    def __init__(self, url: str, gateway: str, model: str, timeout_seconds: float) -> None:
+    def __init__(self, url: str, gateway: str, model: str, timeout_seconds: float, plan: "Smoke | None" = None) -> None:
         target, through = urlsplit(url), urlsplit(gateway or url)
-        if through.scheme not in {"http", "https"} or not through.hostname:
-            raise UserError(f"'{gateway or url}' is no address to reach the model server at; give http://HOST:PORT")
-        kind = http.client.HTTPSConnection if through.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(through.hostname, through.port, timeout=timeout_seconds)
-        self._headers = {"Content-Type": "application/json", "Host": target.netloc}
+        if not url:
+            raise UserError("the candidate has no address to reach the model server at; give gateway: http://HOST:PORT")
+        try:
+            self._peer = Peer(gateway or url, plan.ca_file if plan else "")
+        except ValueError as error:
+            raise UserError(
+                f"'{gateway or url}' is no address to reach the model server at; give http://HOST:PORT"
+            ) from error
+        self._token = (plan.token_file, plan.token_env) if plan else ("", "")
+        self._host = target.netloc
         self._path = through.path.rstrip("/") + self.path.format(model)
+        self._seconds = timeout_seconds
 
     def send(self, request: bytes) -> bytes:
         """POST the body; RefusedError when there is no answer or an error."""
+        headers = {"Content-Type": "application/json", "Host": self._host, **self._authorization()}
         try:
-            self._connection.request("POST", self._path, request, self._headers)
-            response = self._connection.getresponse()
-            body = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
-            raise RefusedError(f"no answer from {self._headers['Host']}: {type(error).__name__} {error}") from error
-        if response.status != 200:
-            said = " ".join(body[:300].decode(errors="replace").split())
-            raise RefusedError(f"{self._headers['Host']} answers {response.status}: {said}")
-        return body
+            answer = self._peer.exchange(
+                "POST", self._path, headers, request, seconds=self._seconds, most_bytes=_MOST_BYTES
+            )
+        except ExchangeError as error:
+            raise RefusedError(f"no answer from {self._host}: {error}") from error
+        if answer.status in {401, 403}:
+            raise RefusedError(
+                f"{self._host} refuses this client (status {answer.status}); give smoke.token_file or smoke.token_env"
+            )
+        if answer.status != 200:
+            said = " ".join(answer.body[:300].decode(errors="replace").split())
+            raise RefusedError(f"{self._host} answers {answer.status}: {said}")
+        return answer.body
+
+    def _authorization(self) -> dict[str, str]:
+        try:
+            return bearer(*self._token, self._peer, "the candidate")
+        except PlatformError as error:
+            raise RefusedError(str(error)) from error
 
 
 class RoutedV1(_Routed, V1Client):
@@ -58,7 +79,9 @@ class RoutedV2(_Routed, V2Client):
     """The Open Inference Protocol at any address."""
 
 
-def connect(url: str, gateway: str, model: str, protocol: str, timeout_seconds: float) -> RoutedV1 | RoutedV2:
+def connect(
+    url: str, gateway: str, model: str, protocol: str, timeout_seconds: float, plan: "Smoke | None" = None
+) -> RoutedV1 | RoutedV2:
     """A client of the candidate.
 
     Args:
@@ -66,10 +89,11 @@ def connect(url: str, gateway: str, model: str, protocol: str, timeout_seconds: 
         gateway: where to send instead, with the host of `url` as Host header; empty sends to `url`.
         model: name of the model.
         protocol: v1 or v2; gRPC is asked over HTTP, which the server speaks too.
-        timeout_seconds: for each request.
+        timeout_seconds: for each request, to the last byte of its answer.
+        plan: what opens a candidate that asks for a token, or has a certificate of its own.
     """
     kind = RoutedV1 if protocol == "v1" else RoutedV2
-    return kind(url, gateway, model, timeout_seconds)
+    return kind(url, gateway, model, timeout_seconds, plan)
 
 
 def try_candidate(client: RoutedV1 | RoutedV2, package: ModelPackage, plan: "Smoke") -> dict[str, Any]:
@@ -85,9 +109,12 @@ def try_candidate(client: RoutedV1 | RoutedV2, package: ModelPackage, plan: "Smo
     try:
         answers = [_patiently(client, golden, part, plan.attempts) for part in _parts(rows)]
         p95 = _time(client, golden, rows) if plan.max_latency_ms else None
-    except (RefusedError, ValueError, KeyError, TypeError) as error:
-        return {"passed": False, "sentence": str(error) or type(error).__name__, "rows": len(rows)}
-    comparison = _first(golden, len(rows)).compare(_joined(answers))
+        comparison = _first(golden, len(rows)).compare(_joined(answers))
+    except RefusedError as error:
+        return {"passed": False, "sentence": str(error), "rows": len(rows)}
+    except Exception as error:  # the candidate wrote the answer
+        told = f"an answer cannot be understood ({type(error).__name__}: {str(error)[:200]})"
+        return {"passed": False, "sentence": told, "rows": len(rows)}
     wrong = comparison.mismatches(plan.tolerance)
     found = {"rows": len(rows), "max_difference": comparison.max_difference, "p95_ms": p95}
     if wrong:
