@@ -1,4 +1,4 @@
-"""The Role that is shipped allows what a rollout asks for, and no more."""
+"""The Role that is shipped allows what a rollout and notify ask for, and no more."""
 
 from pathlib import Path
 
@@ -6,13 +6,14 @@ import pytest
 import yaml
 
 from kubeline.errors import PlatformError
+from kubeline.notification.asking import WORKFLOW
 from kubeline.rollout.preflight import rights
 from tests.rollout.house import House
 
 RBAC = Path(__file__).parents[2] / "manifests" / "base" / "rbac.yaml"
 
 
-def test_the_role_allows_what_a_rollout_asks_for_and_no_more() -> None:
+def test_the_role_allows_what_a_rollout_and_notify_ask_for_and_no_more() -> None:
     role = next(document for document in yaml.safe_load_all(RBAC.read_text()) if document["kind"] == "Role")
     allowed = {
         (verb, group, resource)
@@ -22,7 +23,7 @@ def test_the_role_allows_what_a_rollout_asks_for_and_no_more() -> None:
         for resource in rule["resources"]
     }
     asked = {(verb, resource.group, resource.plural) for verb, resource, _ in rights("flights", "standard", pages=True)}
-    assert allowed == asked
+    assert allowed == asked | {("get", WORKFLOW.group, WORKFLOW.plural)}
 
 
 def test_all_missing_rights_are_listed_also_where_the_records_are_among_them(house: House) -> None:
