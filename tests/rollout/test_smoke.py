@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubeline.errors import PlatformError
+from kubeline.errors import KubelineError
 from kubeline.model_package import ModelPackage
 from kubeline.rollout.plan import Plan, Smoke
 from kubeline.rollout.smoke import connect, try_candidate
@@ -83,6 +83,10 @@ def test_a_token_never_goes_over_http(package: ModelPackage, monkeypatch: pytest
     [
         ({"smoke": {"token_file": "/no/such/token"}}, "token of the candidate cannot be read"),
         ({"metrics": {"source": "prometheus", "url": "http://127.0.0.1:1"}}, "could not be read"),
+        (
+            {"metrics": {"source": "prometheus", "url": "http://127.0.0.1:1", "queries": "istio"}},
+            "'istio' tell nothing of predictions",
+        ),
     ],
 )
 def test_what_the_evidence_needs_is_tried_before_anything_is_changed(
@@ -90,7 +94,7 @@ def test_what_the_evidence_needs_is_tried_before_anything_is_changed(
 ) -> None:
     house.stable()
     before = house.service()
-    with pytest.raises(PlatformError, match=sentence):
+    with pytest.raises(KubelineError, match=sentence):
         house.roll_out(house.package("good"), **plan)
     assert house.service()["spec"] == before["spec"]
     assert Plan.read(plan).shares

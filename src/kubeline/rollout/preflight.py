@@ -18,6 +18,7 @@ from kubeline.rollout.credentials import bearer
 from kubeline.rollout.exchange import Peer
 from kubeline.rollout.inference_service import Manifest
 from kubeline.rollout.metrics import Addresses, open_source
+from kubeline.rollout.metrics.prometheus import tells_predictions
 from kubeline.rollout.modes import World
 from kubeline.rollout.moves import sides
 from kubeline.rollout.plan import Plan
@@ -113,6 +114,12 @@ def _check_evidence(record: Record, plan: Plan) -> None:
     if plan.smoke.rows:
         bearer(plan.smoke.token_file, plan.smoke.token_env, Peer("https://localhost"), "the candidate")
     if plan.shares and plan.metrics is not None and plan.metrics.source == "prometheus":
+        wanted = plan.rules.max_prediction_drift is not None and "prediction_drift" not in plan.rules.optional
+        if wanted and not tells_predictions(plan.metrics):
+            raise UserError(
+                f"the metrics of '{plan.metrics.queries}' tell nothing of predictions, which the rules are to compare; "
+                "set rules.max_prediction_drift to off, or name prediction_drift in rules.optional"
+            )
         names = Addresses(namespace=record.namespace, canary="candidate", stable=record.stable_revision)
         open_source(plan.metrics, record.name, record.stable_digest, record.digest, names).start()
 

@@ -146,6 +146,11 @@ class Prometheus:
         raise MetricsError(f"Prometheus rejects the query {query} ({reason}).")
 
 
+def tells_predictions(spec: MetricsSpec) -> bool:
+    """Whether the queries ask for predictions; meshes and gateways do not see any."""
+    return not {"labels", "probabilities", "numbers"}.isdisjoint(_table(spec))
+
+
 def _table(spec: MetricsSpec) -> dict[str, Any]:
     """Queries of the metrics' kind with the user's own over them."""
     known = yaml.safe_load((files(__package__) / "queries.yaml").read_text(encoding="utf-8"))
