@@ -120,7 +120,7 @@ class House:
         answers = world if look is None else Told(world, look)
         manifest = self.manifest(package, overrides)
         clear_abandoned(self.cluster, manifest, settings, answers, me, clock)
-        kept, whole = begin(self.cluster, manifest, settings, me, clock.now())
+        kept, whole = begin(self.cluster, manifest, settings, me, clock.now(), self.kserve.gateway_url)
         if kept.record.ended:
             return kept.record
         return Driver(self.cluster, self.records, settings, answers, whole, clock, listen).run(kept)

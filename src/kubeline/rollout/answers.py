@@ -7,7 +7,7 @@ from typing import Any
 from kubeline.artifacts import finite
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
-from kubeline.rollout import smoke
+from kubeline.rollout import proxied, smoke
 from kubeline.rollout.client import POD, Cluster
 from kubeline.rollout.inference_service import Manifest
 from kubeline.rollout.judge import judge
@@ -30,7 +30,8 @@ class WorldAnswers:
         cluster: for the addresses of the pods.
         plan: of the rollout.
         package: the candidate's; None where only a request of a person is followed.
-        gateway: where requests go instead of the candidate's own address, which is then their Host header.
+        gateway: of a cluster that is asked from outside: where requests go in Knative mode, with the candidate's own
+            address as their Host header. In Standard mode they go through the API server.
     """
 
     cluster: Cluster
@@ -60,6 +61,9 @@ class WorldAnswers:
         return finite(compare(client, self._package(record), self.plan.shadow))
 
     def _client(self, record: Record, observed: Observed, service: Manifest, timeout: float) -> Any:
+        if self.gateway and record.mode == "standard":  # whose gateway has no route to a candidate
+            namespace, protocol = record.namespace, smoke.protocol_of(record.candidate)
+            return proxied.connect(self.cluster, namespace, observed.revision, record.name, protocol, timeout)
         url = observed.candidate_url or str((service.get("status") or {}).get("url", ""))
         protocol = smoke.protocol_of(record.candidate)
         return smoke.connect(url, self.gateway, record.name, protocol, timeout, self.plan.smoke)

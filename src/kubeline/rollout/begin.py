@@ -33,7 +33,9 @@ def identity(manifest: Mapping[str, Any], plan: Plan) -> str:
     return fingerprint(digest, manifest["spec"], plan.model_dump(mode="json", exclude=set(_NOT_WHAT)))[:16]
 
 
-def begin(cluster: Cluster, manifest: Manifest, plan: Plan, me: str, now: float) -> tuple[Kept, Manifest]:
+def begin(
+    cluster: Cluster, manifest: Manifest, plan: Plan, me: str, now: float, gateway: str = ""
+) -> tuple[Kept, Manifest]:
     """Take the lock for this rollout, or the place of whoever drove it before.
 
     Args:
@@ -42,6 +44,7 @@ def begin(cluster: Cluster, manifest: Manifest, plan: Plan, me: str, now: float)
         plan: of the rollout.
         me: who asks.
         now: Unix seconds.
+        gateway: where the candidate is asked through; empty inside the cluster.
 
     Returns:
         The record, which has ended already when there is nothing to do, and the manifest for a first deployment.
@@ -55,7 +58,7 @@ def begin(cluster: Cluster, manifest: Manifest, plan: Plan, me: str, now: float)
     whole = own_annotations(manifest)
     records = Records(cluster, namespace, name)
     what = f"the record of the rollout of {namespace}/{name}"
-    check_rights(cluster, namespace, name, plan)
+    check_rights(cluster, namespace, name, plan, gateway)
     found = cluster.attempt(records.read, what)
     rollout_id = identity(manifest, plan)
     service = cluster.attempt(lambda: cluster.read(namespace, name), what)

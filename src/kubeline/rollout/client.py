@@ -57,6 +57,7 @@ HTTP_ROUTE = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRout
 INGRESS = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
 CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
 POD = Resource("", "v1", "pods", "Pod")
+SERVICE_PROXY = Resource("", "v1", "services/proxy", "Service")
 DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment")
 _REVIEW = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
 
@@ -160,7 +161,9 @@ class Cluster:
 
     def may(self, verb: str, resource: Resource, namespace: str, name: str = "") -> bool:
         """Whether these credentials may do this (a SelfSubjectAccessReview, which everybody may ask for)."""
-        asked = {"group": resource.group, "resource": resource.plural, "verb": verb, "namespace": namespace}
+        plural, _, part = resource.plural.partition("/")
+        asked = {"group": resource.group, "resource": plural, "verb": verb, "namespace": namespace}
+        asked |= {"subresource": part} if part else {}
         review = {
             "apiVersion": _REVIEW.api_version,
             "kind": _REVIEW.kind,
@@ -172,6 +175,26 @@ class Cluster:
         except _StatusError as error:
             raise _plain(error.answer, "create", _REVIEW, namespace, "", self._host) from error
         return bool(answer.get("status", {}).get("allowed"))
+
+    def proxy(self, namespace: str, service: str, path: str, request: bytes, seconds: float) -> tuple[int, bytes]:
+        """POST JSON to a Service through the API server.
+
+        Args:
+            namespace: of the Service.
+            service: its name and port, ``NAME:PORT``.
+            path: there, with its leading slash.
+            request: body.
+            seconds: to connect and to answer.
+
+        Returns:
+            Status and JSON of the answer; with an error status it may be the API server's own.
+        """
+        where = f"/api/v1/namespaces/{namespace}/services/{service}/proxy{path}"
+        try:
+            answer = self._request("POST", where, {}, json.loads(request), {}, (seconds, seconds))
+        except _StatusError as error:
+            return int(error.answer.status), str(error.answer.body or error.answer.reason).encode()
+        return 200, json.dumps(answer).encode()
 
     def apply(self, manifest: Manifest) -> Applied:
         """Create the object, or patch what differs in it; fields that `manifest` does not name stay as they are.
@@ -228,7 +251,15 @@ class Cluster:
     def _host(self) -> str:
         return str(self._api.configuration.host)
 
-    def _request(self, method: str, path: str, where: dict[str, str], body: Any, query: dict[str, str]) -> Any:
+    def _request(
+        self,
+        method: str,
+        path: str,
+        where: dict[str, str],
+        body: Any,
+        query: dict[str, str],
+        timeout: tuple[float, float] | None = None,
+    ) -> Any:
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
@@ -243,7 +274,7 @@ class Cluster:
                 body=body,
                 response_type="object",
                 auth_settings=["BearerToken"],
-                _request_timeout=self._timeout,
+                _request_timeout=timeout or self._timeout,
             )
         except ApiException as error:
             raise _StatusError(error) from error

@@ -99,7 +99,7 @@ def roll_out(
         manifest: the InferenceService as `deploy` renders it.
         plan: what is done.
         package: for the smoke test.
-        gateway: where the candidate is asked through; empty asks its own address.
+        gateway: where the candidate is asked through from outside the cluster; empty asks its own address.
         listen: called with the record after each change.
         clock: time; SIGTERM cancels it.
     """
@@ -108,7 +108,7 @@ def roll_out(
     answers = WorldAnswers(cluster, plan, package, gateway)
     with cancelled_by_sigterm(clock):
         clear_abandoned(cluster, manifest, plan, answers, me, clock)
-        kept, whole = begin(cluster, manifest, plan, me, clock.now())
+        kept, whole = begin(cluster, manifest, plan, me, clock.now(), gateway)
         if kept.record.ended:
             return kept.record
         listen(kept.record)
