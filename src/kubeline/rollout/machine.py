@@ -157,8 +157,10 @@ def withdraw(now: Situation) -> Move:
     """Take all traffic from the candidate, and see that it really gets none."""
     if not now.wrote:
         return Change(now.mode.shift(now.service, now.sides, 0), "the candidate is given 0 %")
+    if now.mode.ROUTES_LAG and not now.record.exposed:
+        return ways.taken(now)  # a gateway that follows nothing gives it nothing either
     if now.observed.share == 0 and now.followed:
-        return Ask("arrivals") if now.mode.ROUTES_LAG and now.record.exposed else ways.taken(now)
+        return Ask("arrivals") if now.mode.ROUTES_LAG else ways.taken(now)
     if now.late(now.plan.settle_seconds):
         return ways.fail(now.tell(f"the observed share of the candidate is {now.observed.share} after it was set to 0"))
     return Wait()
@@ -176,7 +178,9 @@ def settle(now: Situation) -> Move:
     patch = now.mode.settle(now.service, now.sides)
     over = Go(State.ROLLED_BACK, "rolled back", {"outcome": _outcome(now)})
     if not patch or now.wrote:
-        if now.observed.share == 0 and now.observed.stable_share == 100 and now.followed:
+        back = now.observed.share == 0 and now.observed.stable_share == 100
+        never_away = now.mode.ROUTES_LAG and not now.record.exposed and now.observed.restored
+        if (back or never_away) and now.followed:
             return over
         if now.late(now.plan.settle_seconds + now.plan.ready_seconds):
             return ways.fail(now.tell("the traffic of the stable model is not observed after the return"))

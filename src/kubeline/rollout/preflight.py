@@ -33,8 +33,8 @@ _LONGEST_LABEL = 63
 def rights(name: str, mode: str, pages: bool = False, outside: bool = False) -> Iterator[Right]:
     """What the service account must be allowed: verb, resource, and the one object it is about.
 
-    `pages` are the metrics pages of the pods, which are found by listing those. `outside` is where the candidate is asked
-    from outside the cluster, which in Standard mode goes through the API server: a POST there is a ``create``.
+    `pages` are the metrics pages of the pods, which are found by listing those. `outside`: the candidate is asked from
+    outside the cluster, which in Standard mode goes through the API server, where a POST is a ``create``.
     """
     for verb in ("get", "create", "patch"):
         yield verb, INFERENCE_SERVICE, "" if verb == "create" else name
