@@ -1,6 +1,11 @@
 """The Kubernetes client, against a web server that answers as an API server does."""
 
+import http.server
+import json
 import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +13,7 @@ import pytest
 
 from kubeline.errors import PlatformError, UserError
 from kubeline.local.kserve.faults import Fault
-from kubeline.rollout.client import Cluster, ConflictError
+from kubeline.rollout.client import POD, Cluster, ConflictError, UnavailableError
 from kubeline.rollout.inference_service import DIGEST_VARIABLE, PACKAGE_DIGEST, Service, render
 from tests.rollout.api_server import BROKEN, ApiServer, status
 
@@ -218,3 +223,61 @@ def test_in_cluster_outside_a_pod_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(UserError, match="this is not a pod with a service account"):
         Cluster.connect("in-cluster")
+
+
+LIES = {
+    "a web page": b"<html>Please sign in</html>",
+    "nothing": b"",
+    "a list": b"[]",
+    "a number": b"7",
+    "an object without metadata": b'{"kind": "InferenceService"}',
+    "an object without a name": b'{"metadata": {}}',
+    "a list of pods that is none": b'{"items": [7], "metadata": {"name": "x"}, "spec": []}',
+    "JSON without a bottom": b"[" * 100_000,
+    "no text": b"\xff\xfe{",
+}
+
+
+@pytest.fixture(params=LIES.values(), ids=LIES)
+def liar(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
+    """Something that stands between, and answers everything with 200."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(request.param)))
+            self.end_headers()
+            self.wfile.write(request.param)
+
+        do_POST = do_PATCH = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        config = {
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": url}}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+        }
+        (tmp_path / "liar").write_text(json.dumps(config))
+        yield Cluster.connect(str(tmp_path / "liar"), timeout_seconds=2, waits=())
+        server.shutdown()
+
+
+def test_an_answer_that_is_no_object_is_no_answer(liar: Cluster) -> None:
+    asked: list[Callable[[], Any]] = [
+        lambda: liar.read("default", "flights"),
+        lambda: liar.find("default", POD),
+        lambda: liar.create(manifest()),
+        lambda: liar.patch("default", "flights", {"spec": {}}),
+    ]
+    for ask in asked:
+        with pytest.raises(UnavailableError, match=r"(is no Kubernetes API server|answers what is no JSON)"):
+            ask()
+    with suppress(UnavailableError):
+        assert not liar.may("get", POD, "default")

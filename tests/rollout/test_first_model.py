@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 def outside(house: House) -> str:
     """The host of the service for those outside the cluster."""
-    between = "." if house.kserve.mode == "knative" else "-"
+    between = "-predictor." if house.kserve.mode == "knative" else "-"
     return f"{house.name}{between}{NAMESPACE}.example.com"
 
 

@@ -27,9 +27,13 @@ def slow(house: House) -> Callable[[], None]:
     return start
 
 
-def version(house: House, host: str) -> str:
-    """Of the model that answers at a host inside the cluster."""
-    return house.model(f"{host}.{NAMESPACE}.svc.cluster.local")["versions"][0]
+def version(house: House, name: str) -> str:
+    """Of the model that answers at a name inside the cluster: a host of the gateway, or a Service."""
+    if house.kserve.mode == "knative":
+        return str(house.model(f"{name}.{NAMESPACE}.svc.cluster.local")["versions"][0])
+    path = f"/api/v1/namespaces/{NAMESPACE}/services/{name}:80/proxy/v2/models/{house.name}"
+    answer, *_ = house.cluster._api.call_api(path, "GET", auth_settings=["BearerToken"], response_type="object")
+    return str(answer["versions"][0])
 
 
 def settled(house: House) -> bool:
@@ -107,6 +111,6 @@ def test_slow_watch_of_first_models(house: House, slow: Callable[[], None]) -> N
     assert house.roll_out(right, bootstrap="hidden", listen=look).outcome == "promoted"
     assert tested == [wrong.digest[:12], right.digest[:12]]
     if house.kserve.mode == "knative":
-        assert house.service()["status"]["url"] == f"http://{house.name}.{NAMESPACE}.example.com"
+        assert house.service()["status"]["url"] == f"http://{house.name}-predictor.{NAMESPACE}.example.com"
     else:
         assert house.cluster.read(NAMESPACE, house.name, HTTP_ROUTE) is not None

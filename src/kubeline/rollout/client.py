@@ -174,7 +174,8 @@ class Cluster:
             answer = self._request("POST", path, {}, review, {})
         except _StatusError as error:
             raise _plain(error.answer, "create", _REVIEW, namespace, "", self._host) from error
-        return bool(answer.get("status", {}).get("allowed"))
+        status = answer.get("status") if isinstance(answer, dict) else None
+        return bool(status.get("allowed")) if isinstance(status, dict) else False
 
     def proxy(self, namespace: str, service: str, path: str, request: bytes, seconds: float) -> tuple[int, bytes]:
         """POST JSON to a Service through the API server.
@@ -243,7 +244,8 @@ class Cluster:
         path = resource.path + ("/{name}" if one else "")
         where = {"namespace": namespace, "name": name} if one else {"namespace": namespace}
         try:
-            return self._request(_METHODS[verb], path, where, body, dict(query or {}))
+            answer = self._request(_METHODS[verb], path, where, body, dict(query or {}))
+            return _checked(answer, verb, resource, self._host)
         except _StatusError as error:
             raise _plain(error.answer, verb, resource, namespace, name, self._host) from error
 
@@ -278,10 +280,38 @@ class Cluster:
             )
         except ApiException as error:
             raise _StatusError(error) from error
+        except (RecursionError, UnicodeError) as error:
+            raise UnavailableError(f"the Kubernetes API server at {self._host} answers what is no JSON") from error
         except (HTTPError, OSError) as error:
             reason = type(getattr(error, "reason", None) or error).__name__
             raise UnavailableError(f"the Kubernetes API server at {self._host} does not answer ({reason})") from error
         return answer
+
+
+def _checked(answer: Any, verb: str, resource: Resource, host: str) -> Any:
+    """The answer, when it has the shape of what was asked for; a proxy in between can answer 200 with anything.
+
+    Raises:
+        UnavailableError: when it has not: whether a write took effect is then unknown.
+    """
+    objects = answer.get("items") if verb == "list" and isinstance(answer, dict) else [answer]
+    if isinstance(objects, list) and all(map(_is_object, objects)):
+        return answer
+    said = " ".join(str(answer).split())[:60]
+    raise UnavailableError(
+        f"what answers at {host} is no Kubernetes API server, or not a whole one: {resource.kind} was expected, but it "
+        f"says '{said}'; look at what stands between"
+    )
+
+
+def _is_object(found: Any) -> bool:
+    """Whether it has what every object has, each of its kind."""
+    if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
+        return False
+    parts = (found.get("spec", {}), found.get("status", {}), found.get("data", {}))
+    return isinstance(found["metadata"].get("name"), str) and all(
+        isinstance(part, (dict, type(None))) for part in parts
+    )
 
 
 _METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH"}
