@@ -4,8 +4,10 @@ import http.server
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from kubeline.errors import PlatformError, UserError
 from kubeline.local.kserve.faults import Fault
 from kubeline.rollout.client import POD, Cluster, ConflictError, UnavailableError
+from kubeline.rollout.clock import Clock
 from kubeline.rollout.inference_service import DIGEST_VARIABLE, PACKAGE_DIGEST, Service, render
 from tests.rollout.api_server import BROKEN, ApiServer, status
 
@@ -225,6 +228,28 @@ def test_in_cluster_outside_a_pod_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         Cluster.connect("in-cluster")
 
 
+def test_the_time_is_the_api_server_s_and_no_step_of_this_machine_s_clock(tmp_path: Path) -> None:
+    ahead = time.time() + 3600
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return formatdate(ahead, usegmt=True)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with answering(Handler, tmp_path) as cluster:
+        clock = Clock(cluster.time())
+    assert int(ahead) <= clock.now() < ahead + 1800
+    assert abs(cluster.time() - time.time()) < 1800  # nobody answers any more
+
+
 LIES = {
     "a web page": b"<html>Please sign in</html>",
     "nothing": b"",
@@ -236,6 +261,23 @@ LIES = {
     "JSON without a bottom": b"[" * 100_000,
     "no text": b"\xff\xfe{",
 }
+
+
+@contextmanager
+def answering(handler: type[http.server.BaseHTTPRequestHandler], folder: Path) -> Iterator[Cluster]:
+    """A client of a server of its own."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        config = {
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": url}}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+        }
+        (folder / "other").write_text(json.dumps(config))
+        yield Cluster.connect(str(folder / "other"), timeout_seconds=2, waits=())
+        server.shutdown()
 
 
 @pytest.fixture(params=LIES.values(), ids=LIES)
@@ -255,18 +297,8 @@ def liar(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        config = {
-            "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-            "clusters": [{"name": "c", "cluster": {"server": url}}],
-            "users": [{"name": "u", "user": {"token": "t"}}],
-        }
-        (tmp_path / "liar").write_text(json.dumps(config))
-        yield Cluster.connect(str(tmp_path / "liar"), timeout_seconds=2, waits=())
-        server.shutdown()
+    with answering(Handler, tmp_path) as cluster:
+        yield cluster
 
 
 def test_an_answer_that_is_no_object_is_no_answer(liar: Cluster) -> None:

@@ -63,7 +63,7 @@ def request(cluster: Cluster, namespace: str, name: str, what: Request, tell: Te
         UserError: when there is nothing to promote or abort.
     """
     kept = _kept(cluster, namespace, name)
-    record, clock = kept.record, Clock()
+    record, clock = kept.record, Clock(cluster.time())
     if record.ended and not (record.state == State.FAILED and what == "abort"):
         back = "; `kubeline rollout rollback` brings the model before it back" if record.state == State.DONE else ""
         raise UserError(
@@ -128,7 +128,7 @@ def _goes_back(record: Record, digest: str) -> bool:
 
 
 def _bring_back(cluster: Cluster, record: Record, plan: Plan, target: Promoted, tell: Tell) -> str:
-    clock = Clock()
+    clock = Clock(cluster.time())
     manifest: Manifest = {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,

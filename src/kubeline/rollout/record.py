@@ -14,7 +14,10 @@ from kubeline.rollout.client import CONFIG_MAP, INFERENCE_SERVICE, Cluster
 from kubeline.rollout.inference_service import Manifest
 
 REQUEST = "kubeline.dev/request"  # annotation of the ConfigMap: promote or abort
+FORMAT = 1  # raised when an older process could not go on with a record
+_MOST_BYTES = 900_000  # an object of Kubernetes may have 1 MiB with all else in it
 _MOST_EVENTS = 300
+_MOST_LETTERS = 1_000  # of a sentence in the timeline
 _MOST_HISTORY = 5
 
 
@@ -83,6 +86,7 @@ class Record(_Part):
     """Everything about one rollout.
 
     Attributes:
+        format: of the record itself.
         rollout_id: hash of package digest, predictor and plan.
         owner: who drives it.
         deadline: Unix seconds after which another rollout may take over.
@@ -117,6 +121,7 @@ class Record(_Part):
         history: models promoted, the newest last.
     """
 
+    format: int = FORMAT
     rollout_id: str
     name: str
     namespace: str
@@ -169,7 +174,7 @@ class Record(_Part):
 
     def told(self, time: float, sentence: str, share: int | None = None) -> "Record":
         """The record with one more line in its timeline."""
-        event = Event(time=time, state=self.state, share=share, sentence=sentence)
+        event = Event(time=time, state=self.state, share=share, sentence=sentence[:_MOST_LETTERS])
         return self.model_copy(update={"timeline": (*self.timeline, event)[-_MOST_EVENTS:]})
 
     def promoted(self, time: float) -> "Record":
@@ -179,6 +184,31 @@ class Record(_Part):
         if self.stable is not None and self.stable_digest not in {"", *(past.digest for past in self.history)}:
             before.append(Promoted(time=self.entered, rollout_id="", digest=self.stable_digest, predictor=self.stable))
         return self.model_copy(update={"history": (*before, entry)[-_MOST_HISTORY:]})
+
+
+def fitted(record: Record) -> Record:
+    """The record, small enough for a ConfigMap: the evidence of its oldest looks is left out first, then their checks.
+
+    Raises:
+        PlatformError: when it is too large all the same.
+    """
+    for part in ("evidence", "findings"):
+        for number in range(len(record.looks)):
+            if _size(record) <= _MOST_BYTES:
+                return record
+            look = {key: value for key, value in record.looks[number].items() if key != part}
+            looks = (*record.looks[:number], look, *record.looks[number + 1 :])
+            record = record.model_copy(update={"looks": looks})
+    if _size(record) > _MOST_BYTES:
+        raise PlatformError(
+            f"the record of the rollout of {record.namespace}/{record.name} would have {_size(record):,} bytes, but a "
+            f"ConfigMap holds {_MOST_BYTES:,}; shorten the predictor or the plan"
+        )
+    return record
+
+
+def _size(record: Record) -> int:
+    return len(record.model_dump_json().encode())
 
 
 class Kept(BaseModel):
@@ -226,7 +256,7 @@ class Records:
             meta["ownerReferences"] = [_owner(service)]
         if heard:
             meta["annotations"] = {REQUEST: None}
-        body: Manifest = {"metadata": meta, "data": {"record": record.model_dump_json()}}
+        body: Manifest = {"metadata": meta, "data": {"record": fitted(record).model_dump_json()}}
         if not version:
             body |= {"apiVersion": CONFIG_MAP.api_version, "kind": CONFIG_MAP.kind}
             return self._kept(self._cluster.create(body, CONFIG_MAP))
@@ -246,6 +276,11 @@ class Records:
             raise PlatformError(
                 f"{where} holds no record of a rollout; delete it when no rollout is going on"
             ) from error
+        if record.format > FORMAT:
+            raise PlatformError(
+                f"the rollout of {self._namespace}/{self._name} was begun by a newer Kubeline, whose record this one "
+                "cannot keep; use that version, here and wherever it is driven"
+            )
         meta = found["metadata"]
         return Kept(
             record=record,

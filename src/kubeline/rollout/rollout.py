@@ -103,7 +103,7 @@ def roll_out(
         listen: called with the record after each change.
         clock: time; SIGTERM cancels it.
     """
-    clock = clock or Clock()
+    clock = clock or Clock(cluster.time())
     me = owner()
     answers = WorldAnswers(cluster, plan, package, gateway)
     with cancelled_by_sigterm(clock):
