@@ -47,3 +47,10 @@ def unsplit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Standard mode of KServe 0.20.0."""
     with kserve.start(tmp_path_factory.mktemp("unsplit"), "standard", splits=False) as cluster:
         yield World(cluster)
+
+
+@pytest.fixture(scope="session")
+def unhurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Standard mode, as slow as a real cluster."""
+    with kserve.start(tmp_path_factory.mktemp("unhurried"), "standard", pace=1) as cluster:
+        yield World(cluster)

@@ -3,16 +3,20 @@
 import contextlib
 import os
 import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kubeline.local.kserve.faults import WorkloadFault
 from tests.local.kserve.conftest import Packages
-from tests.local.kserve.world import PODS, Json, World, component, condition, shares, version
+from tests.local.kserve.world import PODS, Json, Service, World, component, condition, shares, version
 
 pytestmark = pytest.mark.slow
 
+REVISIONS = "/apis/serving.knative.dev/v1/namespaces/default/revisions"
+KNATIVE_ROUTES = "/apis/serving.knative.dev/v1/namespaces/default/routes"
+INGRESSES = "/apis/networking.internal.knative.dev/v1alpha1/namespaces/default/ingresses"
 ONE, TWO, THREE = (f"00{number:03}" for number in (1, 2, 3))
 
 
@@ -130,9 +134,9 @@ def test_a_package_that_cannot_be_loaded_fails_the_model_and_leaves_the_old_one_
     with knative.service("broken", packages.first) as service:
         service.wait_ready()
         service.predictor(model={"storageUri": packages.broken.as_uri()}, canaryTrafficPercent=50)
-        document = service.wait(lambda d: condition(d, "Ready") == "False", "failed")
+        service.wait(lambda d: condition(d, "Ready") == "False", "failed")
+        document = service.wait(lambda d: d["status"]["modelStatus"]["transitionStatus"] == "BlockedByFailedLoad")
         status = document["status"]["modelStatus"]
-        assert status["transitionStatus"] == "BlockedByFailedLoad"
         assert status["states"] == {"activeModelState": "Loaded", "targetModelState": "FailedToLoad"}
         assert (status["lastFailureInfo"]["reason"], status["lastFailureInfo"]["exitCode"]) == ("ModelLoadFailed", 2)
         assert "schema.json" in status["lastFailureInfo"]["message"]
@@ -147,28 +151,100 @@ def test_a_package_that_cannot_be_downloaded_fails_in_the_storage_initializer(kn
         assert "s3://bucket/model" in document["status"]["modelStatus"]["lastFailureInfo"]["message"]
 
 
-@pytest.mark.parametrize(("fault", "word"), [("bad-image", "image"), ("quota", "exceeded quota")])
-def test_pods_that_cannot_be_made_fail_the_revision(
-    knative: World, packages: Packages, fault: WorkloadFault, word: str
+@pytest.mark.parametrize("how", ["fault", "registry"])
+def test_an_image_that_cannot_be_pulled_makes_no_pod_because_its_digest_is_not_resolved(
+    knative: World, packages: Packages, how: str
 ) -> None:
-    with knative.service(f"un{fault}", packages.first) as service:
+    name, two = f"image-{how}", f"image-{how}-predictor-{TWO}"
+    with knative.service(name, packages.first) as service:
         service.wait_ready()
-        knative.cluster.faults.pods(fault, f"un{fault}-predictor-{TWO}")
-        service.model(packages.second, canaryTrafficPercent=50)
+        if how == "fault":
+            knative.cluster.faults.pods("bad-image", two)
+            service.model(packages.second, canaryTrafficPercent=50)
+        else:
+            service.predictor(model={"image": "registry.invalid/serving:1"}, canaryTrafficPercent=50)
         document = service.wait(lambda d: condition(d, "Ready") == "False", "failed")
-        message = next(c["message"] for c in document["status"]["conditions"] if c["type"] == "Ready")
-        assert word in message
+        told = next(c for c in document["status"]["conditions"] if c["type"] == "Ready")
+        assert told["reason"] == "RevisionFailed"
+        assert f'Revision "{two}" failed with message: Unable to fetch image' in told["message"]
+        revision = service.object(REVISIONS, two)
+        assert revision is not None
+        reasons = {c["type"]: c.get("reason") for c in revision["status"]["conditions"]}
+        assert reasons["Ready"] == reasons["ContainerHealthy"] == "ContainerMissing"
+        assert component(document)["latestReadyRevision"] == f"{name}-predictor-{ONE}"
+        _, pods = service.api.get(f"{PODS}?labelSelector=serving.knative.dev/revision={two}")
+        assert pods["items"] == []
         assert set(service.ask_many(service.host, 10).answers) == {version(packages.first)}
 
 
-def test_an_image_of_a_registry_that_cannot_exist_is_never_pulled(knative: World, packages: Packages) -> None:
-    with knative.service("image", packages.first) as service:
+def test_a_quota_makes_the_webhook_refuse_the_service_and_kserve_write_its_status_again_and_again(
+    knative: World, packages: Packages
+) -> None:
+    with knative.service("quota", packages.first) as service:
         service.wait_ready()
-        service.predictor(model={"image": "registry.invalid/serving:1"}, canaryTrafficPercent=50)
-        document = service.wait(lambda d: condition(d, "Ready") == "False", "failed")
-        assert component(document)["latestReadyRevision"] == f"image-predictor-{ONE}"
-        _, pods = service.api.get(f"{PODS}?labelSelector=serving.knative.dev/revision=image-predictor-{TWO}")
-        assert _container(pods["items"][0])["state"]["waiting"]["reason"] == "ImagePullBackOff"
+        knative.cluster.faults.pods("quota", f"quota-predictor-{TWO}")
+        service.model(packages.second, canaryTrafficPercent=50)
+        document = service.wait(lambda d: condition(d, "Ready") == "False", "refused")
+        told = next(c for c in document["status"]["conditions"] if c["type"] == "PredictorReady")
+        assert told["reason"] == "ReconcileFailed"
+        assert "exceeded quota" in told["message"]
+        versions = {service.read()["metadata"]["resourceVersion"] for _ in sleeping(40, 0.05)}
+        assert len(versions) > 4  # in 2 s
+        assert component(service.read())["latestCreatedRevision"] == f"quota-predictor-{ONE}"
+        assert shares(service.read()) == {f"quota-predictor-{ONE}": 100}
+        assert set(service.ask_many(service.host, 10).answers) == {version(packages.first)}
+        knative.cluster.faults.clear()
+        service.wait(lambda d: shares(d).get(f"quota-predictor-{TWO}") == 50, "split at last")
+
+
+def test_a_revision_is_told_to_be_ready_before_the_service_has_an_address(knative: World, packages: Packages) -> None:
+    with knative.service("late", packages.first) as service:
+        document = service.wait(lambda d: component(d).get("latestReadyRevision"), "ready")
+        assert "url" not in document["status"]
+        assert component(document)["latestReadyRevision"] == f"late-predictor-{ONE}"
+        assert condition(document, "Ready") == "Unknown"
+        document = service.wait(lambda d: d["status"].get("url"), "addressed")
+        assert document["status"]["url"] == "http://late-predictor.default.example.com"  # as with Kourier
+        assert document["status"]["address"]["url"] == "http://late-predictor.default.svc.cluster.local"
+        service.wait(lambda _: service.ask("late-predictor.default.example.com")[0] == 200, "answering")
+        assert service.ask("late.default.example.com")[0] == 404
+
+
+def test_a_revision_without_traffic_has_one_pod_soon_and_later_none_also_the_one_before_the_last_promotion(
+    knative: World, packages: Packages
+) -> None:
+    one, two = f"cold-predictor-{ONE}", f"cold-predictor-{TWO}"
+    with knative.service("cold", packages.first, minReplicas=2) as service:
+        service.wait_ready()
+        service.model(packages.second, canaryTrafficPercent=100)
+        service.wait(lambda d: component(d).get("latestRolledoutRevision") == two, "promoted")
+        pods = f"{PODS}?labelSelector=serving.knative.dev/revision={one}"
+        service.wait(lambda _: service.api.get(pods)[1]["items"] == [], "no pods")
+        revision = service.object(REVISIONS, one)
+        assert revision is not None
+        told = {c["type"]: (c["status"], c.get("reason")) for c in revision["status"]["conditions"]}
+        assert told["Active"] == ("False", "NoTraffic")
+        assert told["Ready"] == ("True", None)
+        with service.traffic(service.host) as always:
+            service.predictor(canaryTrafficPercent=0)
+            service.wait(lambda _: set(service.ask_many(service.host, 10).answers) == {version(packages.first)}, "back")
+        assert always.failures == []
+
+
+def test_route_and_ingress_are_unknown_at_each_change_of_a_share(knative: World, packages: Packages) -> None:
+    with knative.service("unsure", packages.first) as service:
+        service.wait_ready()
+        service.model(packages.second, canaryTrafficPercent=0)
+        service.wait(lambda d: shares(d).get(f"unsure-predictor-{TWO}") == 0, "beside")
+        knative.cluster.faults.gateway(seconds=1)
+        service.predictor(canaryTrafficPercent=40)
+        route = service.wait(lambda _: reason_of(service, KNATIVE_ROUTES) == "Uninitialized", "unsure")
+        assert reason_of(service, INGRESSES) == "Uninitialized"
+        assert service.ask_many(service.host, 30).answers[version(packages.second)] == 0
+        service.wait(lambda _: reason_of(service, KNATIVE_ROUTES) == "", "sure")
+        assert route
+        service.wait(lambda d: shares(d).get(f"unsure-predictor-{TWO}") == 40, "told")
+        assert service.ask_many(service.host, 40).answers[version(packages.second)] > 0
 
 
 def test_a_model_server_that_dies_is_started_again(knative: World, packages: Packages) -> None:
@@ -179,6 +255,19 @@ def test_a_model_server_that_dies_is_started_again(knative: World, packages: Pac
         os.kill(_server("mortal"), signal.SIGKILL)
         service.wait(lambda _: _container(service.api.get(path)[1])["restartCount"] == 1, "restarted")
         service.wait(lambda _: service.ask(service.host)[0] == 200, "answering again")
+
+
+def sleeping(times: int, seconds: float) -> Iterator[int]:
+    for number in range(times):
+        time.sleep(seconds)
+        yield number
+
+
+def reason_of(service: Service, collection: str) -> str:
+    """Why the Route or Ingress of the service is not ready."""
+    found = service.object(collection, f"{service.name}-predictor")
+    assert found is not None
+    return str(next(c.get("reason", "") for c in found["status"]["conditions"] if c["type"] == "Ready"))
 
 
 def _container(pod: Json) -> Json:

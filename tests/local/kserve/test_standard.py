@@ -2,16 +2,19 @@
 
 import json
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
 
-from kubeline.local.kserve.standard import ROUTE_LAG_SECONDS
+from kubeline.local.kserve.delays import DEFAULT_FACTOR, Pace
 from kubeline.model_package import ModelPackage
 from tests.local.kserve.conftest import Packages
-from tests.local.kserve.world import DEPLOYMENTS, PODS, ROUTES, Json, Service, World, condition, version
+from tests.local.kserve.world import DEPLOYMENTS, PODS, ROUTES, Asked, Json, Service, World, condition, version
 
 pytestmark = pytest.mark.slow
+
+PACE = Pace.of(DEFAULT_FACTOR)
 
 
 def canary(package: ModelPackage | str, percent: int, name: str = "v2", **predictor: Any) -> Json:
@@ -22,6 +25,11 @@ def canary(package: ModelPackage | str, percent: int, name: str = "v2", **predic
 
 def promotion(package: ModelPackage, name: str = "v2") -> Json:
     return {"spec": {"canary": [], "predictor": {"name": name, "model": {"storageUri": package.path.as_uri()}}}}
+
+
+def told(name: str, ready: bool, percent: int) -> Json:
+    """One of the `canaryStatuses`."""
+    return {"name": name, "ready": ready, "trafficPercent": percent, "modelStatus": {"transitionStatus": ""}}
 
 
 def weights(service: Service, route: str = "") -> dict[str, int]:
@@ -77,7 +85,7 @@ def test_the_release_0_20_0_claims_a_split_and_makes_none(unsplit: World, packag
         service.wait_ready()
         service.change(canary(packages.second, 50, minReplicas=1))
         document = service.wait(lambda d: condition(d, "CanaryPredictorReady") == "True", "claimed")
-        assert document["status"]["canaryStatuses"] == [{"name": "v2", "ready": True, "trafficPercent": 50}]
+        assert document["status"]["canaryStatuses"] == [told("v2", True, 50)]
         assert weights(service) == {"claim-predictor": 1}
         assert set(service.ask_many(service.host, 40).answers) == {version(packages.first)}
 
@@ -119,20 +127,21 @@ def test_a_canary_of_no_traffic_and_no_replicas_of_its_own_is_never_ready(standa
 
 
 def test_a_promotion_below_100_percent_fails_requests_until_the_route_follows(
-    standard: World, packages: Packages
+    unhurried: World, packages: Packages
 ) -> None:
-    with standard.service("hasty", packages.first) as service:
+    with unhurried.service("hasty", packages.first) as service:
         service.wait_ready()
         service.change(canary(packages.second, 50))
-        service.wait(lambda _: weights(service).get("hasty-v2-predictor") == 50, "split")
+        service.wait(lambda _: service.ask_many(service.host, 20).answers[version(packages.second)], "split")
         with service.traffic(service.host) as always:
             service.change(promotion(packages.second))
-            service.wait(lambda _: weights(service) == {"hasty-v2-predictor": 1}, "followed")
+            new = version(packages.second)
+            service.wait(lambda _: service.ask_many(service.host, 20) == Asked(Counter({new: 20})), "followed")
         assert set(always.failures) == {"503"}
         assert service.ask_many(service.host, 20).failures == []
 
 
-def test_a_promotion_with_fewer_replicas_than_the_stable_model_holds_the_route_back(
+def test_a_promotion_with_fewer_replicas_serves_everything_with_them_until_the_autoscaler_looks(
     standard: World, packages: Packages
 ) -> None:
     with standard.service("thin", packages.first, minReplicas=2) as service:
@@ -141,13 +150,69 @@ def test_a_promotion_with_fewer_replicas_than_the_stable_model_holds_the_route_b
         service.wait(lambda _: weights(service).get("thin-v2-predictor") == 50, "split")
         standard.cluster.faults.pods("quota", "thin-v2-predictor")
         service.change(promotion(packages.second))
-        service.wait(lambda d: condition(d, "PredictorReady") == "False", "not available")
-        time.sleep(2 * ROUTE_LAG_SECONDS)
-        assert service.object(DEPLOYMENTS, "thin-predictor") is None
-        assert "thin-predictor" in weights(service)
-        assert service.ask_many(service.host, 30).failures
-        standard.cluster.faults.clear()
         service.wait(lambda _: weights(service) == {"thin-v2-predictor": 1}, "followed")
+        assert replicas(service, "thin-v2-predictor") == 1
+        service.wait(lambda d: condition(d, "PredictorReady") == "False", "not available")
+        assert replicas(service, "thin-v2-predictor") == 2
+        assert service.ask_many(service.host, 30).failures == []
+        standard.cluster.faults.clear()
+        service.wait(lambda d: condition(d, "PredictorReady") == "True", "available")
+
+
+def test_each_ready_canary_takes_pods_from_the_stable_model_long_before_its_traffic(
+    standard: World, packages: Packages
+) -> None:
+    with standard.service("four", packages.first, minReplicas=4) as service:
+        service.wait(lambda _: answering(service, "four-predictor") == 4, "four pods")
+        service.change(canary(packages.second, 25, minReplicas=2))
+        service.wait(lambda _: answering(service, "four-predictor") == 2, "two pods")
+        assert weights(service) == {"four-predictor": 75, "four-v2-predictor": 25}
+        service.change(canary(packages.second, 25, minReplicas=4))
+        service.wait(lambda _: answering(service, "four-predictor") == 1, "one pod")
+        service.change({"spec": {"canary": None}})
+        service.wait(lambda _: answering(service, "four-predictor") == 4, "four pods again")
+
+
+def test_a_stable_model_with_as_many_more_replicas_as_its_canary_keeps_its_pods(
+    standard: World, packages: Packages
+) -> None:
+    with standard.service("kept", packages.first, minReplicas=2) as service:
+        service.wait(lambda _: answering(service, "kept-predictor") == 2, "two pods")
+        before = {pod["metadata"]["uid"] for pod in pods(service, "kept-predictor")}
+        service.change({"spec": {"predictor": {"minReplicas": 3}, **canary(packages.second, 5, minReplicas=1)["spec"]}})
+        service.wait(lambda _: weights(service).get("kept-v2-predictor") == 5, "split")
+        time.sleep(2 * PACE.autoscaler)
+        assert before <= {pod["metadata"]["uid"] for pod in pods(service, "kept-predictor")}
+        assert answering(service, "kept-predictor") == 2
+
+
+def test_the_gateway_is_behind_the_route(standard: World, packages: Packages) -> None:
+    old, new = version(packages.first), version(packages.second)
+    with standard.service("behind", packages.first) as service:
+        service.wait_ready()
+        service.change(canary(packages.second, 0, minReplicas=1))
+        service.wait(lambda d: condition(d, "CanaryPredictorReady") == "True", "ready")
+        standard.cluster.faults.gateway(seconds=3)
+        service.change(canary(packages.second, 100, minReplicas=1))
+        document = service.wait(
+            lambda _: weights(service) == {"behind-predictor": 0, "behind-v2-predictor": 100}, "told"
+        )
+        assert document["status"]["canaryStatuses"][0]["trafficPercent"] in {0, 100}
+        assert set(service.ask_many(service.host, 20).answers) == {old}
+        service.wait(lambda _: set(service.ask_many(service.host, 20).answers) == {new}, "followed")
+
+
+def test_a_gateway_that_stands_still_tells_nothing_while_weights_and_status_claim_the_share(
+    standard: World, packages: Packages
+) -> None:
+    standard.cluster.faults.gateway()
+    with standard.service("still", packages.first) as service:
+        service.wait(lambda _: service.object(ROUTES, "still"), "routed")
+        service.wait(lambda _: (service.object(ROUTES, "still") or {}).get("status") == {"parents": []}, "no parents")
+        document = service.wait(lambda d: condition(d, "IngressReady") == "False", "not ready")
+        reasons = {c["type"]: c.get("reason") for c in document["status"]["conditions"]}
+        assert reasons["IngressReady"] == "ParentStatusNotAvailable"
+        assert service.ask("still-default.example.com")[0] == 404
 
 
 def test_the_canary_status_repeats_the_spec_while_the_route_does_not_follow(
@@ -158,8 +223,8 @@ def test_the_canary_status_repeats_the_spec_while_the_route_does_not_follow(
         standard.cluster.faults.pods("never-ready", "claimed-v2")
         service.change(canary(packages.second, 40, minReplicas=1))
         document = service.wait(lambda d: d["status"].get("canaryStatuses"), "told")
-        assert document["status"]["canaryStatuses"] == [{"name": "v2", "ready": False, "trafficPercent": 40}]
-        assert weights(service) == {"claimed-predictor": 1}
+        assert document["status"]["canaryStatuses"] == [told("v2", False, 40)]
+        assert weights(service) == {"claimed-predictor": 100}
         assert condition(document, "Ready") == "True"  # which leaves the canary out
 
 
@@ -177,7 +242,7 @@ def test_a_canary_that_changes_its_model_under_the_same_name_stays_ready_with_th
         assert service.ask_many(service.host, 60).answers[version(packages.second)] > 0  # the model before
 
 
-def test_an_annotation_restarts_every_pod_and_ready_is_unknown_meanwhile_although_all_requests_are_answered(
+def test_an_annotation_restarts_every_pod_while_the_predictor_stays_ready_and_all_requests_are_answered(
     standard: World, packages: Packages
 ) -> None:
     with standard.service("noted", packages.first) as service:
@@ -185,10 +250,11 @@ def test_an_annotation_restarts_every_pod_and_ready_is_unknown_meanwhile_althoug
         before = {pod["metadata"]["uid"] for pod in pods(service, "noted-predictor")}
         with service.traffic(service.host) as always:
             service.change({"metadata": {"annotations": {"example.com/note": "x"}}})
-            service.wait(lambda d: condition(d, "Ready") in {"Unknown", "False"}, "unsure")
-            service.wait_ready()
+            rolling = service.wait(lambda d: reason(d, "PredictorReady") == "MinimumReplicasAvailable", "rolling")
+            assert condition(rolling, "Ready") == "True"
+            service.wait(lambda d: reason(d, "PredictorReady") == "NewReplicaSetAvailable", "rolled out")
+            service.wait(lambda _: before.isdisjoint(p["metadata"]["uid"] for p in pods(service, "noted-predictor")))
         assert always.failures == []
-        assert before.isdisjoint(pod["metadata"]["uid"] for pod in pods(service, "noted-predictor"))
 
 
 def test_the_observed_generation_is_that_of_the_stable_deployment(standard: World, packages: Packages) -> None:
@@ -211,14 +277,72 @@ def test_a_failing_canary_shows_in_no_model_status(standard: World, packages: Pa
         assert condition(document, "CanaryPredictorReady") == "False"
 
 
-def test_a_canary_is_reached_inside_the_cluster_before_it_takes_traffic(standard: World, packages: Packages) -> None:
+def test_no_gateway_routes_a_canary_by_its_name_inside_the_cluster(standard: World, packages: Packages) -> None:
     with standard.service("inner", packages.first) as service:
         service.wait_ready()
         service.change(canary(packages.second, 0, minReplicas=1))
         service.wait(lambda d: condition(d, "CanaryPredictorReady") == "True", "ready")
-        host = "inner-v2-predictor.default.svc.cluster.local"
-        service.wait(lambda _: service.ask(host) == (200, version(packages.second)), "reached")
-        assert set(service.ask_many(service.host, 20).answers) == {version(packages.first)}
+        route = service.object(ROUTES, "inner")
+        assert route is not None
+        assert route["spec"]["hostnames"] == ["inner-default.example.com"]
+        assert service.ask("inner-predictor-default.example.com")[0] == 200
+        for name in ("inner-v2-predictor", "inner-predictor"):
+            assert service.ask(f"{name}.default.svc.cluster.local")[0] == 404
+            assert service.ask(f"{name}.default")[0] == 404
+
+
+@pytest.mark.parametrize("of", ["service", "pod"])
+def test_a_canary_is_reached_through_the_proxy_of_the_api_server(standard: World, packages: Packages, of: str) -> None:
+    with standard.service(f"proxied-{of}", packages.first) as service:
+        service.wait_ready()
+        service.change(canary(packages.second, 0, minReplicas=1))
+        service.wait(lambda d: condition(d, "CanaryPredictorReady") == "True", "ready")
+        name = f"{service.name}-v2-predictor"
+        target = f"services/{name}:80" if of == "service" else f"pods/{pods(service, name)[0]['metadata']['name']}:8080"
+        path = f"/api/v1/namespaces/default/{target}/proxy/v2/models/{service.name}"
+        assert service.api.get(path)[1]["versions"] == [version(packages.second)]
+        standard.cluster.faults.add("deny", resource=f"{of}s/proxy")
+        assert service.api.get(path)[0] == 403
+
+
+def test_a_service_without_a_ready_pod_is_no_endpoint_of_the_proxy(standard: World, packages: Packages) -> None:
+    standard.cluster.faults.pods("never-ready", "empty-predictor")
+    with standard.service("empty", packages.first) as service:
+        service.wait(lambda _: service.object(DEPLOYMENTS, "empty-predictor"), "made")
+        path = "/api/v1/namespaces/default/services/{}:80/proxy/v2/health/ready"
+        code, told = service.api.get(path.format("empty-predictor"))
+        assert (code, told["message"]) == (503, 'no endpoints available for service "empty-predictor"')
+        assert service.api.get(path.format("nobody"))[0] == 404
+
+
+def test_an_http_route_of_our_own_reaches_a_canary_by_a_host_of_its_own(standard: World, packages: Packages) -> None:
+    with standard.service("own", packages.first) as service:
+        service.wait_ready()
+        service.change(canary(packages.second, 0, minReplicas=1))
+        service.wait(lambda d: condition(d, "CanaryPredictorReady") == "True", "ready")
+        kserves = service.object(ROUTES, "own")
+        assert kserves is not None
+        rule = {"backendRefs": [{"name": "own-v2-predictor", "port": 80}]}
+        spec = {"parentRefs": kserves["spec"]["parentRefs"], "hostnames": ["smoke.example.com"], "rules": [rule]}
+        assert service.api.post(ROUTES, {"metadata": {"name": "smoke"}, "spec": spec})[0] == 201
+        service.wait(lambda _: service.ask("smoke.example.com") == (200, version(packages.second)), "reached")
+        assert service.api.call("DELETE", f"{ROUTES}/smoke")[0] == 200
+        service.wait(lambda _: service.ask("smoke.example.com")[0] == 404, "gone")
+
+
+def test_a_package_that_cannot_be_downloaded_shows_an_init_container_that_ended_and_never_waits_for_long(
+    standard: World, packages: Packages
+) -> None:
+    with standard.service("fails", packages.first) as service:
+        service.wait_ready()
+        service.change(canary("s3://bucket/none", 0, minReplicas=1))
+        seen: list[str] = []
+        deadline = time.monotonic() + 4
+        while time.monotonic() < deadline:
+            for pod in pods(service, "fails-v2-predictor"):
+                seen += pod["status"]["initContainerStatuses"][0]["state"]
+            time.sleep(0.02)
+        assert seen.count("terminated") > 5 * seen.count("waiting")
 
 
 def test_a_deleted_service_takes_its_pods_and_routes_along(standard: World, packages: Packages) -> None:
@@ -228,13 +352,31 @@ def test_a_deleted_service_takes_its_pods_and_routes_along(standard: World, pack
     while service.ask(host)[0] != 404 and time.monotonic() < deadline:
         time.sleep(0.02)
     assert service.ask(host)[0] == 404
-    assert pods(service, "gone-predictor") == []
     assert service.object(ROUTES, "gone") is None
+    while pods(service, "gone-predictor") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert pods(service, "gone-predictor") == []
 
 
 def pods(service: Service, deployment: str) -> list[Json]:
     _, found = service.api.get(f"{PODS}?labelSelector=app=isvc.{deployment}")
     return list(found["items"])
+
+
+def replicas(service: Service, deployment: str) -> int:
+    """As its specification says."""
+    found = service.object(DEPLOYMENTS, deployment)
+    assert found is not None
+    return int(found["spec"]["replicas"])
+
+
+def answering(service: Service, deployment: str) -> int:
+    found = service.object(DEPLOYMENTS, deployment)
+    return int((found or {}).get("status", {}).get("readyReplicas", 0))
+
+
+def reason(document: Json, kind: str) -> str:
+    return next((c.get("reason", "") for c in document["status"]["conditions"] if c["type"] == kind), "")
 
 
 def _restarts(pod: Json) -> bool:

@@ -111,7 +111,11 @@ class Service:
         raise AssertionError(f"never {what or until}: {json.dumps(document.get('status'), indent=1)}")
 
     def wait_ready(self) -> Json:
-        return self.wait(lambda d: condition(d, "Ready") == "True", "ready")
+        """Ready, and known to the gateway, which is a moment behind."""
+        ready = self.wait(lambda d: condition(d, "Ready") == "True", "ready")
+        if "url" in ready["status"]:
+            self.wait(lambda d: self.ask(self.host)[0] == 200, "answered by the gateway")
+        return ready
 
     def object(self, collection: str, name: str) -> Json | None:
         code, document = self.api.get(f"{collection}/{name}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kubeline.errors import KubelineError
 from kubeline.local.kserve.cluster import Cluster, Settings
+from kubeline.local.kserve.delays import DEFAULT_FACTOR
 
 
 def main() -> int:
@@ -23,12 +24,18 @@ def main() -> int:
         action="store_false",
         help="Standard mode claims a split of traffic and makes none, as KServe 0.20.0 does.",
     )
+    parser.add_argument(
+        "--pace",
+        type=float,
+        default=DEFAULT_FACTOR,
+        help="What the delays of a real cluster are multiplied by (default: %(default)s).",
+    )
     args = parser.parse_args()
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
     try:
-        with Cluster(Settings(args.folder.absolute(), args.mode, args.splits)) as cluster:
+        with Cluster(Settings(args.folder.absolute(), args.mode, args.splits, args.pace)) as cluster:
             print(
                 json.dumps({key: str(value) for key, value in dataclasses.asdict(cluster.addresses).items()}),
                 flush=True,

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from kubeline.local.kserve import discovery
+from kubeline.local.kserve import discovery, proxy
 from kubeline.local.kserve.faults import ADMIN_PATH, Fault, FaultBook
+from kubeline.local.kserve.proxy import ProxyRequest
 from kubeline.local.kserve.requests import ApiRequest, parse, selected
-from kubeline.local.kserve.resources import INFERENCE_SERVICE
+from kubeline.local.kserve.resources import INFERENCE_SERVICE, POD, SERVICE
 from kubeline.local.kserve.schema import check_fields
 from kubeline.local.kserve.statuses import StatusError, bad_request, forbidden
 from kubeline.local.kserve.store import Change, Store
@@ -109,8 +110,22 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(201, discovery.access_review(json.loads(text), self.server.faults.denied))
         elif self.command == "GET" and (found := discovery.answer(path, self.server.store.kinds)) is not None:
             self._send(200, found)
+        elif (proxied := proxy.parse(self.command, self.path)) is not None:
+            self._pass_on(proxied, text)
         else:
             self._objects(text)
+
+    def _pass_on(self, request: ProxyRequest, text: bytes) -> None:
+        try:
+            if self.server.faults.denied(request.verb, request.resource, request.name):
+                kind = POD if request.plural == "pods" else SERVICE
+                raise forbidden(kind, request.verb, request.name, request.namespace)
+            content_type = self.headers.get("Content-Type", "")
+            code, told, body = proxy.fulfil(self.server.store, request, self.command, text, content_type)
+        except StatusError as error:
+            self._refuse(error)
+        else:
+            self._send_bytes(code, body, {"Content-Type": told})
 
     def _objects(self, text: bytes) -> None:
         try:
@@ -216,7 +231,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_text(code, json.dumps(document), {"Content-Type": "application/json", **(headers or {})})
 
     def _send_text(self, code: int, text: str, headers: dict[str, str] | None = None) -> None:
-        data = text.encode()
+        self._send_bytes(code, text.encode(), headers)
+
+    def _send_bytes(self, code: int, data: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(code)
         for key, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
             self.send_header(key, value)

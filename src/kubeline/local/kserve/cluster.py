@@ -11,6 +11,7 @@ from typing import Any
 from kubeline.local.kserve.admission import review
 from kubeline.local.kserve.api_server import ApiServer
 from kubeline.local.kserve.controller import Controller
+from kubeline.local.kserve.delays import DEFAULT_FACTOR, Pace
 from kubeline.local.kserve.faults import FaultBook
 from kubeline.local.kserve.gateway import Gateway
 from kubeline.local.kserve.knative import KnativeController
@@ -27,11 +28,19 @@ _STEP_SECONDS = 0.1  # between steps while nothing changes
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run: folder for files, mode (``knative`` or ``standard``), and whether Standard mode splits traffic."""
+    """How to run: folder for files, mode, whether Standard mode splits traffic, and how slow a real cluster is to be.
+
+    Attributes:
+        folder: for files.
+        mode: ``knative`` or ``standard``.
+        splits: whether Standard mode splits traffic.
+        pace: of the delays of a real cluster, which are multiplied by this.
+    """
 
     folder: Path
     mode: str
     splits: bool = True
+    pace: float = DEFAULT_FACTOR
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class Cluster:
         mode = MODES[settings.mode]
         self.store = Store(installed(settings.mode), lambda new, old: review(new, old, mode))
         self.faults = FaultBook()
+        self._pace = Pace.of(settings.pace)
         self._running = contextlib.ExitStack()
         self._ending = threading.Event()
         self._due = threading.Event()
@@ -65,7 +75,7 @@ class Cluster:
         folder, logs = self._settings.folder, self._settings.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-        furnish(self.store, self._settings.mode)
+        furnish(self.store, self._settings.mode, self._pace.drain)
         prepare()
         with contextlib.ExitStack() as starting:
             gateway = starting.enter_context(Gateway(folder / "envoy", logs / "envoy.log"))
@@ -86,7 +96,7 @@ class Cluster:
         self._gateway.check()
 
     def _controller(self, gateway: Gateway, logs: Path) -> Controller[Any]:
-        common = (self.store, gateway, self.faults, logs, self._due.set)
+        common = (self.store, gateway, self.faults, logs, self._pace, self._due.set)
         if self._settings.mode == "knative":
             return KnativeController(*common)
         controller = StandardController(*common)
@@ -112,7 +122,7 @@ class Cluster:
 
     def _reconcile(self, controller: Controller[Any]) -> None:
         while not self._ending.is_set():
-            self._due.wait(_STEP_SECONDS)
+            self._due.wait(controller.alarm.left(_STEP_SECONDS))
             self._due.clear()
             try:
                 controller.step()

@@ -3,16 +3,19 @@
 import abc
 import dataclasses
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from kubeline.local.kserve.admission import deployment_mode
-from kubeline.local.kserve.conditions import Conditions, Status, invalid_model
-from kubeline.local.kserve.faults import FaultBook
+from kubeline.local.kserve.conditions import Conditions, Status
+from kubeline.local.kserve.delays import Alarm, Late, Pace, Timers
+from kubeline.local.kserve.faults import FaultBook, WorkloadFault
 from kubeline.local.kserve.gateway import Backend, Gateway, Traffic
 from kubeline.local.kserve.manifests import SERVICE_LABEL, InvalidSpecError, owner
-from kubeline.local.kserve.pods import Pod, PodSet, Template
+from kubeline.local.kserve.model_status import invalid_model
+from kubeline.local.kserve.pods import PodSet, Template
 from kubeline.local.kserve.resources import INFERENCE_SERVICE, POD, Kind
 from kubeline.local.kserve.store import Document, Store
 from kubeline.local.kserve.watch import Watch
@@ -27,16 +30,14 @@ class Workload:
     Attributes:
         sets: its pods by template, in order of their creation.
         made: number of sets made so far.
-        hosts: its part of the gateway's hosts.
         endpoints: its part of the gateway's endpoints.
-        status: what is to be written into it, once the gateway has followed.
+        status: what is to be written into it.
         others: statuses of further objects, by kind and name.
         owners: the reference of its pods to it.
     """
 
     sets: list[PodSet] = dataclasses.field(default_factory=list)
     made: int = 0
-    hosts: dict[str, tuple[Backend, ...]] = dataclasses.field(default_factory=dict)
     endpoints: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     status: Status = dataclasses.field(default_factory=dict)
     others: dict[tuple[Kind, str], Status] = dataclasses.field(default_factory=dict)
@@ -54,22 +55,27 @@ class Controller(abc.ABC, Generic[W]):
         gateway: where routes are put.
         faults: what becomes of pods.
         logs: folder for the pods' logs.
+        pace: how long things take.
         changed: called when a pod has changed, so that a step is due.
     """
 
     mode: str
 
     def __init__(
-        self, store: Store, gateway: Gateway, faults: FaultBook, logs: Path, changed: Callable[[], None]
+        self, store: Store, gateway: Gateway, faults: FaultBook, logs: Path, pace: Pace, changed: Callable[[], None]
     ) -> None:
         self.store = store
         self._gateway = gateway
         self._faults = faults
         self._logs = logs
         self._changed = changed
+        self.pace = pace
+        self.alarm = Alarm()
+        self.timers = Timers(self.alarm)
+        self._routed: Late[Traffic] = Late(self.alarm)
+        self._known = Traffic({}, {})  # what the gateway does
         self._watch = Watch(lambda name: faults.watch_delay(INFERENCE_SERVICE.plural, name))
         self._workloads: dict[tuple[str, str, str], W] = {}  # by namespace, name and uid
-        self._ending: list[Pod] = []
 
     @abc.abstractmethod
     def new_workload(self) -> W:
@@ -80,7 +86,8 @@ class Controller(abc.ABC, Generic[W]):
         """One step for one InferenceService: change `state`, and the objects it owns."""
 
     def step(self) -> None:
-        """One step for all: pods and routes first, then what is no longer needed, then what the statuses tell."""
+        """One step for all: what other controllers do, objects and pods, what the gateway knows, and statuses."""
+        self.others()
         seen = {}
         for service in self._watch.told(self.store.every(INFERENCE_SERVICE)):
             meta = service["metadata"]
@@ -94,27 +101,55 @@ class Controller(abc.ABC, Generic[W]):
             self.reconcile(service, state)
         for key in set(self._workloads) - set(seen):
             self._forget(key)
-        hosts = {host: backends for state in self._workloads.values() for host, backends in state.hosts.items()}
-        ends = {name: ports for state in self._workloads.values() for name, ports in state.endpoints.items()}
-        self._gateway.apply(Traffic(hosts, ends))
+        self._lead()
         for key, state in list(self._workloads.items()):
-            self._ending += [pod for one in state.sets for pod in one.release()]
             self._write(key, state)
-            if key not in seen and not any(one.pods for one in state.sets):
+            if key not in seen and not any(one.pods or one.leaving for one in state.sets):
                 del self._workloads[key]
-        self._ending = [pod for pod in self._ending if not pod.ended.is_set()]
+
+    def _lead(self) -> None:
+        """Tell the gateway of hosts and endpoints, as they were some time ago."""
+        hosts = dict(self.hosts())
+        ends = {name: ports for state in self._workloads.values() for name, ports in state.endpoints.items()}
+        behind = self._faults.of_gateway()
+        known = self._routed.told(Traffic(hosts, ends), self.pace.gateway if behind is None else behind)
+        if known is not None:
+            self._gateway.apply(known)
+            if known != self._known:
+                self._known = known
+                self._changed()  # what waits for the gateway is due
+
+    def leads_to(self, hosts: Mapping[str, tuple[Backend, ...]]) -> bool:
+        """Whether the gateway routes these hosts so."""
+        return all(self._known.hosts.get(host) == backends for host, backends in hosts.items())
+
+    @property
+    def gateway_stands_still(self) -> bool:
+        """Whether the gateway follows nothing."""
+        return self._faults.of_gateway() == math.inf
+
+    def others(self) -> None:
+        """What controllers do that are not KServe's, with what was written in the step before."""
+
+    @abc.abstractmethod
+    def hosts(self) -> Mapping[str, tuple[Backend, ...]]:
+        """What is to be routed, by host."""
 
     def stop(self) -> None:
-        """End every pod at once, and wait for them."""
-        pods = [pod for state in self._workloads.values() for one in state.sets for pod in (*one.pods, *one.leaving)]
-        for pod in pods:
-            pod.stop(drain_seconds=0.0)
-        for pod in (*pods, *self._ending):
+        """End every pod, and wait for them."""
+        sets = [one for state in self._workloads.values() for one in state.sets]
+        for one in sets:
+            one.scale(0)
+        for pod in [pod for one in sets for pod in one.leaving]:
             pod.ended.wait(20)
 
     def new_set(self, name: str, template: Template) -> PodSet:
         """A set without pods yet."""
-        return PodSet(name, template, self._logs, self._faults.of_pod, self._changed)
+        return PodSet(name, template, self._logs, self.pace, self._faults.of_pod, self._changed)
+
+    def fault_of(self, component: str) -> WorkloadFault | None:
+        """What becomes of the pods of a revision or Deployment."""
+        return self._faults.of_pod(component)
 
     def refuse(self, service: Document, state: W, error: InvalidSpecError) -> None:
         """Say in the status that there can be no pods; what serves already goes on."""
@@ -138,7 +173,7 @@ class Controller(abc.ABC, Generic[W]):
 
     def _forget(self, key: tuple[str, str, str]) -> None:
         state = self._workloads[key]
-        state.hosts, state.endpoints, state.status, state.others = {}, {}, {}, {}
+        state.endpoints, state.status, state.others = {}, {}, {}
         for one in state.sets:
             one.scale(0)
 
@@ -153,7 +188,7 @@ class Controller(abc.ABC, Generic[W]):
             self.store.set_status(INFERENCE_SERVICE, namespace, name, state.status)
 
     def _write_pods(self, namespace: str, name: str, uid: str, state: W) -> None:
-        pods = {pod.name: pod for one in state.sets for pod in one.pods}
+        pods = {pod.name: pod for one in state.sets for pod in (*one.pods, *one.leaving)}
         there = {d["metadata"]["name"]: d for d in self.store.every(POD, namespace)}
         for pod_name, document in there.items():
             owners = document["metadata"].get("ownerReferences", [])
@@ -163,9 +198,11 @@ class Controller(abc.ABC, Generic[W]):
             return
         for one in state.sets:
             labels = {**one.template.labels, SERVICE_LABEL: name, **self.pod_labels(one)}
-            for pod in one.pods:
+            for pod in (*one.pods, *one.leaving):
                 meta = {"name": pod.name, "namespace": namespace, "labels": labels, "ownerReferences": state.owners}
-                made = {**meta, "annotations": dict(one.template.annotations)}
+                made: Document = {**meta, "annotations": dict(one.template.annotations)}
+                if pod.phase == "leaving":
+                    made["deletionTimestamp"] = pod.leaving_since
                 self.store.apply(POD, {"metadata": made, "spec": pod.spec()})
                 self.store.set_status(POD, namespace, pod.name, pod.status())
 

@@ -1,10 +1,11 @@
 """Deployments of Standard mode: replicas of one pod template, replaced by rolling update when it changes."""
 
+import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from kubeline.local.kserve.conditions import Conditions
+from kubeline.local.kserve.conditions import Conditions, Truth
 from kubeline.local.kserve.pods import PodSet, Template
 
 _MAX_UNAVAILABLE = 0.25
@@ -31,7 +32,8 @@ class Deployment:
         self.replicas = replicas
         if not self.sets or self.sets[-1].template != template:
             self._made += 1
-            self.sets.append(self._new_set(f"{self.name}-{self._made:03}", template))
+            digest = hashlib.sha256(f"{self._made} {template}".encode()).hexdigest()[:10]
+            self.sets.append(self._new_set(f"{self.name}-{digest}", template))
             self._rolled_out = False
         self.sets[-1].scale(replicas)
         missing = max(replicas - self.sets[-1].ready_replicas, 0)
@@ -57,36 +59,44 @@ class Deployment:
 
     def status(self, before: dict[str, Any], generation: int) -> dict[str, Any]:
         """The status of the Deployment, as Kubernetes has it."""
+        newest = self.sets[-1]
         conditions = Conditions(before.get("conditions", []))
-        if self.available >= self.replicas - math.floor(self.replicas * _MAX_UNAVAILABLE):
-            conditions.set("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
-        else:
-            message = "Deployment does not have minimum availability."
-            conditions.set("Available", "False", "MinimumReplicasUnavailable", message)
-        done = "NewReplicaSetAvailable" if self._rolled_out else "ReplicaSetUpdated"
-        conditions.set("Progressing", "True", done)
+        reason, message = self._progress(newest, conditions)
+        conditions.set("Progressing", "True", reason, message)
+        if before.get("conditions"):  # the first thing told is that there is a ReplicaSet
+            conditions.set("Available", *self._availability())
         conditions.clear("ReplicaFailure")
-        if self.sets[-1].over_quota:
-            conditions.set("ReplicaFailure", "True", "FailedCreate", "pods are forbidden: exceeded quota")
-        return {
+        if newest.over_quota:
+            missing = f'pods "{newest.name}-" is forbidden: exceeded quota: pods, requested: pods=1, limited: pods=0'
+            conditions.set("ReplicaFailure", "True", "FailedCreate", missing)
+        told = {
             "observedGeneration": generation,
-            "replicas": sum(one.wanted for one in self.sets),
-            "updatedReplicas": self.sets[-1].wanted,
+            "replicas": sum(one.made for one in self.sets),
+            "updatedReplicas": newest.made,
             "readyReplicas": self.available,
             "availableReplicas": self.available,
-            "conditions": conditions.listed(),
+            "unavailableReplicas": max(self.replicas - self.available, 0),
         }
+        return {**{key: value for key, value in told.items() if value}, "conditions": conditions.listed()}
+
+    def _progress(self, newest: PodSet, conditions: Conditions) -> tuple[str, str]:
+        if self._rolled_out:
+            return "NewReplicaSetAvailable", f'ReplicaSet "{newest.name}" has successfully progressed.'
+        seen = newest.name in conditions.message("Progressing") and conditions.reason("Available")
+        if seen and newest.pods:
+            return "ReplicaSetUpdated", f'ReplicaSet "{newest.name}" is progressing.'
+        return "NewReplicaSetCreated", f'Created new replica set "{newest.name}"'
+
+    def _availability(self) -> tuple[Truth, str, str]:
+        if self.available >= self.replicas - math.floor(self.replicas * _MAX_UNAVAILABLE):
+            return "True", "MinimumReplicasAvailable", "Deployment has minimum availability."
+        return "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."
 
 
-def predictor_ready(conditions: list[dict[str, Any]]) -> tuple[Any, str, str]:
-    """PredictorReady by the stable Deployment's conditions: Unknown while it rolls out, although it serves."""
-    by_type = {condition["type"]: condition for condition in conditions}
-    available, progressing = by_type["Available"], by_type["Progressing"]
-    failure = by_type.get("ReplicaFailure")
-    if failure is not None:
-        return "False", failure["reason"], failure["message"]
-    if available["status"] == "False":
-        return "False", available["reason"], available["message"]
-    if progressing["reason"] == "NewReplicaSetAvailable":
-        return "True", "", ""
-    return "Unknown", progressing["reason"], ""
+def predictor_ready(status: Mapping[str, Any]) -> tuple[Truth, str, str]:
+    """PredictorReady by the stable Deployment's status: True while enough pods answer, also while it rolls out."""
+    conditions = Conditions(status.get("conditions", []))
+    if conditions.status("Available") != "True":
+        return "False", conditions.reason("Available"), conditions.message("Available")
+    told = "Progressing" if conditions.reason("Progressing") == "NewReplicaSetAvailable" else "Available"
+    return "True", conditions.reason(told), conditions.message(told)

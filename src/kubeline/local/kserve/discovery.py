@@ -36,7 +36,8 @@ def answer(path: str, kinds: tuple[Kind, ...]) -> Any:
 def access_review(review: dict[str, Any], denied: Callable[[str, str, str], bool]) -> dict[str, Any]:
     """A SelfSubjectAccessReview, answered: everything is allowed but what `denied` says."""
     asked = review.get("spec", {}).get("resourceAttributes", {})
-    allowed = not denied(asked.get("verb", ""), asked.get("resource", ""), asked.get("name", ""))
+    resource = "/".join(filter(None, (asked.get("resource", ""), asked.get("subresource", ""))))
+    allowed = not denied(asked.get("verb", ""), resource, asked.get("name", ""))
     return {**review, "status": {"allowed": allowed, "reason": "" if allowed else "denied by an injected fault"}}
 
 

@@ -4,6 +4,7 @@ A test holds :class:`Faults`, in whatever process; the API server holds the :cla
 """
 
 import json
+import math
 import threading
 import urllib.request
 from collections import deque
@@ -69,7 +70,7 @@ class PodFault(BaseModel):
 
     Attributes:
         kind: ``never-ready`` runs but is never found ready, ``bad-image`` cannot pull its image, ``quota`` is not
-            created.
+            created. In Knative mode an image that cannot be pulled makes no pod, and a quota no revision.
         component: text in the name of the revision or Deployment; empty for all.
     """
 
@@ -86,6 +87,7 @@ class FaultBook:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._pods: list[PodFault] = []
+        self._gateway: float | None = None
         self._requests: deque[dict[str, Any]] = deque(maxlen=_REMEMBERED_REQUESTS)
 
     def take(self, verb: str, resource: str, name: str) -> Fault | None:
@@ -115,6 +117,11 @@ class FaultBook:
             slow = [fault for fault in self._faults if fault.action == "slow"]
             return max((fault.seconds for fault in slow if fault.matches("watch", resource, name)), default=0.0)
 
+    def of_gateway(self) -> float | None:
+        """Seconds by which the gateway is behind, infinity when it stands still; None when nothing is wrong with it."""
+        with self._lock:
+            return self._gateway
+
     def of_pod(self, component: str) -> WorkloadFault | None:
         """What becomes of the pods of a revision or Deployment."""
         with self._lock:
@@ -133,9 +140,12 @@ class FaultBook:
                     self._faults.append(Fault.model_validate(body))
                 case "POST", "pods":
                     self._pods.append(PodFault.model_validate(body))
+                case "POST", "gateway":
+                    self._gateway = float(body["seconds"])
                 case "DELETE", "faults":
                     self._faults.clear()
                     self._pods.clear()
+                    self._gateway = None
                 case "GET", "faults":
                     return [fault.model_dump() for fault in self._faults]
                 case "GET", "requests":
@@ -164,6 +174,13 @@ class Faults:
     def pods(self, kind: WorkloadFault, component: str = "") -> None:
         """Make pods fail that have not started yet, of components with this text in their name."""
         self._call("POST", "pods", PodFault(kind=kind, component=component).model_dump())
+
+    def gateway(self, seconds: float = math.inf) -> None:
+        """Make the gateway follow routes and endpoints only so much later, or not at all.
+
+        One that stands still writes nothing into the status of HTTPRoutes, and Knative's Ingress is never ready.
+        """
+        self._call("POST", "gateway", {"seconds": seconds})
 
     def clear(self) -> None:
         """End every fault; pods that were hit recover."""

@@ -1,208 +1,170 @@
-"""KServe's controller in Knative mode: revisions, and traffic split between them.
+"""KServe's controller in Knative mode: a Knative Service for each InferenceService, and what its status tells of it.
 
 The rules of `_targets` and `_propagated` are KServe's (createKnativeService and PropagateStatus), with what follows
 from them: a first deployment ignores the canary's percentage; an unchanged model that is sent with a percentage after
-its promotion gives most traffic back to the model before.
+its promotion gives most traffic back to the model before. What Knative makes of the Service is in `knative_serving`.
 """
 
 import dataclasses
+import time
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from kubeline.local.kserve.conditions import Conditions, Status, Truth, model_status
-from kubeline.local.kserve.controller import Controller, Workload
+from kubeline.local.kserve.conditions import Conditions, Status
+from kubeline.local.kserve.controller import Controller
 from kubeline.local.kserve.gateway import Backend
+from kubeline.local.kserve.knative_serving import VISIBILITY, KnativeWorkload, Serving, Targets
 from kubeline.local.kserve.manifests import (
-    DOMAIN,
     InvalidSpecError,
     cluster_local,
     local_hosts,
     owner,
     predictor_name,
+    runtime_name,
     template,
 )
+from kubeline.local.kserve.model_status import model_status
 from kubeline.local.kserve.pods import PodSet, Template
-from kubeline.local.kserve.resources import KNATIVE_SERVICE, REVISION
+from kubeline.local.kserve.resources import KNATIVE_SERVICE
 from kubeline.local.kserve.store import Document
 
 TAG_ANNOTATION = "serving.kserve.io/enable-tag-routing"
 _AUTOSCALING = "autoscaling.knative.dev"
-
-Targets = list[dict[str, Any]]
-
-
-@dataclasses.dataclass
-class _Service(Workload):
-    """What became of one InferenceService.
-
-    Attributes:
-        latest_ready: name of the newest revision that has ever been ready.
-        targets: what the traffic is wanted to be.
-        traffic: what it is: targets with the names of their revisions.
-        hidden: whether it has no hosts outside the cluster.
-    """
-
-    latest_ready: str = ""
-    targets: Targets = dataclasses.field(default_factory=list)
-    traffic: Targets = dataclasses.field(default_factory=list)
-    hidden: bool = False
-
-    @property
-    def latest_created(self) -> PodSet | None:
-        return self.sets[-1] if self.sets else None
-
-    def revision(self, name: str) -> PodSet:
-        return next(revision for revision in self.sets if revision.name == name)
+_REFUSED_SECONDS = 0.15  # between two tries of what the webhook refuses
 
 
-class KnativeController(Controller[_Service]):
-    """Reconciles InferenceServices by revisions."""
+class KnativeController(Controller[KnativeWorkload]):
+    """Reconciles InferenceServices by Knative Services."""
 
     mode = "Knative"
 
-    def new_workload(self) -> _Service:
+    def new_workload(self) -> KnativeWorkload:
         """Nothing there yet."""
-        return _Service()
+        return KnativeWorkload()
 
-    def reconcile(self, service: Document, state: _Service) -> None:
-        """One step towards what is wanted: revisions, routes, and the status to be written."""
-        status: Status = service.get("status", {})
-        before: Mapping[str, Any] = status.get("components", {}).get("predictor", {})
+    def hosts(self) -> Mapping[str, tuple[Backend, ...]]:
+        """Those of Knative's Ingresses, whose revisions answer."""
+        there = [state for state in self._workloads.values() if state.status]
+        return {host: split for state in there for host, split in state.hosts.items()}
+
+    def reconcile(self, service: Document, state: KnativeWorkload) -> None:
+        """One step: what came of the last one is told upwards, then what is wanted goes down."""
+        namespace, name = service["metadata"]["namespace"], predictor_name(service["metadata"]["name"])
+        before: Mapping[str, Any] = service.get("status", {}).get("components", {}).get("predictor", {})
+        status = self._status(service, state, before)
+        Serving(self, state, namespace, name, owner(service)).step()
         try:
-            self._reconcile_revisions(service, state)
+            pods = _revision_template(template(self.store, service, service["spec"]["predictor"]), service)
         except InvalidSpecError as error:
             self.refuse(service, state, error)
             return
         percent = service["spec"]["predictor"].get("canaryTrafficPercent")
         tagged = service["metadata"].get("annotations", {}).get(TAG_ANNOTATION) == "true"
-        state.targets = _targets(before, percent, tagged)
-        self._route(service, state)
-        self._write_objects(service, state)
-        self._keep_pods(service, state, before)
-        state.status = self._status(service, state, before)
+        refused = self._write_service(service, state, pods, _targets(before, percent, tagged))
+        state.status = _refused(service.get("status", {}), state.refusal) if refused else status
 
-    def _reconcile_revisions(self, service: Document, state: _Service) -> None:
-        wanted = _revision_template(template(self.store, service, service["spec"]["predictor"]), service)
-        if state.latest_created is None or state.latest_created.template != wanted:
-            state.made += 1
-            name = f"{predictor_name(service['metadata']['name'])}-{state.made:05}"
-            state.sets.append(self.new_set(name, wanted))
-            state.sets[-1].scale(_scale(service))
-        for revision in reversed(state.sets):
-            if revision.name == state.latest_ready:
-                break
-            if revision.complete and revision.wanted:
-                state.latest_ready = revision.name
-                break
-
-    def _route(self, service: Document, state: _Service) -> None:
-        """Point the hosts at the revisions, as soon as those that get requests for the first time answer."""
-        resolved = [{**t, "revisionName": t.get("revisionName") or state.latest_ready} for t in state.targets]
-        routed = {target["revisionName"] for target in state.traffic}
-        for target in resolved:
-            if not target["revisionName"]:
-                return
-            new = target["percent"] and target["revisionName"] not in routed
-            if new and not state.revision(target["revisionName"]).ready_replicas:
-                return
+    def _write_service(self, service: Document, state: KnativeWorkload, pods: Template, targets: Targets) -> bool:
+        """Write the Knative Service, unless its webhook refuses it, as a quota makes it do. Returns whether it does."""
         meta = service["metadata"]
-        name, namespace = predictor_name(meta["name"]), meta["namespace"]
-        state.hidden = cluster_local(service, self.mode)
-        shares: dict[str, int] = {}
-        hosts: dict[str, tuple[Backend, ...]] = {}
-        for target in resolved:
-            shares[target["revisionName"]] = shares.get(target["revisionName"], 0) + target["percent"]
-            if tag := target.get("tag"):
-                tagged = _hosts(f"{tag}-{name}", namespace, state.hidden)
-                target["url"] = f"http://{tagged[0]}"
-                hosts |= dict.fromkeys(tagged, (Backend(f"{namespace}/{target['revisionName']}", 1),))
-        split = tuple(Backend(f"{namespace}/{revision}", share) for revision, share in shares.items())
-        for base in (meta["name"], name):
-            hosts |= dict.fromkeys(_hosts(base, namespace, state.hidden), split)
-        state.traffic, state.hosts = resolved, hosts
-
-    def _keep_pods(self, service: Document, state: _Service, before: Mapping[str, Any]) -> None:
-        """Revisions that nothing points at have no pods; the one before the last promotion keeps its own."""
-        pointed = {target.get("revisionName") or state.latest_ready for target in (*state.targets, *state.traffic)}
-        pointed |= {before.get("latestRolledoutRevision", ""), before.get("previousRolledoutRevision", "")}
-        for revision in state.sets:
-            kept = revision.name in pointed or revision is state.latest_created
-            revision.scale(_template_scale(revision.template) if kept else 0)
-        namespace = service["metadata"]["namespace"]
-        state.endpoints = {f"{namespace}/{revision.name}": revision.ports for revision in state.sets}
-
-    def _write_objects(self, service: Document, state: _Service) -> None:
-        meta = service["metadata"]
-        newest = state.latest_created
-        assert newest is not None  # noqa: S101 - made just before
         name = predictor_name(meta["name"])
-        identity = {"name": name, "namespace": meta["namespace"], "ownerReferences": owner(service)}
-        spec = {"template": newest.template.document(), "traffic": state.targets}
+        labels = {VISIBILITY: "cluster-local"} if cluster_local(service, self.mode) else {}
+        identity = {"name": name, "namespace": meta["namespace"], "labels": labels, "ownerReferences": owner(service)}
+        spec = {"template": pods.document(), "traffic": targets}
+        live = self.store.find(KNATIVE_SERVICE, meta["namespace"], name)
+        if live is None or live["spec"] != spec:
+            newer = not state.revisions or state.revisions[-1].template != pods
+            if self.fault_of(state.next_name(name) if newer else state.revisions[-1].name) == "quota":
+                if self.timers.settled((meta["uid"], "refused"), state.refusal, _REFUSED_SECONDS):
+                    state.refusal = uuid.uuid4().hex[:5]
+                return True
         self.store.apply(KNATIVE_SERVICE, {"metadata": identity, "spec": spec})
-        for revision in state.sets:
-            about = {**identity, "name": revision.name, "labels": {"serving.knative.dev/service": name}}
-            self.store.apply(REVISION, {"metadata": about, "spec": revision.template.document()["spec"]})
-            ready, reason, message = _revision_ready(revision)
-            conditions = Conditions(
-                (self.store.get(REVISION, meta["namespace"], revision.name).get("status") or {}).get("conditions", [])
-            )
-            conditions.set("Ready", ready, reason, message)
-            told = {
-                "conditions": conditions.listed(),
-                "actualReplicas": revision.ready_replicas,
-                "desiredReplicas": revision.wanted,
-            }
-            self.store.set_status(REVISION, meta["namespace"], revision.name, told)
+        state.wanted = pods
+        return False
 
-    def _status(self, service: Document, state: _Service, before: Mapping[str, Any]) -> Status:
-        meta = service["metadata"]
+    def _status(self, service: Document, state: KnativeWorkload, before: Mapping[str, Any]) -> Status:
+        """The status by what the Knative Service has told of itself, as KServe saw it last."""
         old: Status = service.get("status", {})
-        newest = state.latest_created
-        assert newest is not None  # noqa: S101
-        component = _propagated(before, newest.name, state.latest_ready, state.traffic)
-        knative = self.store.get(KNATIVE_SERVICE, meta["namespace"], predictor_name(meta["name"]))
+        told = self._look(service, state)
         conditions = Conditions(old.get("conditions", []))
-        made, reason, message = _revision_ready(newest)
-        if newest.name == state.latest_ready:
-            made, reason, message = "True", "", ""
-        elif made == "False":
-            reason, message = "RevisionFailed", f'Revision "{newest.name}" failed with message: {message}.'
-        routed: Truth = "True" if state.traffic else "Unknown"
-        conditions.set("PredictorConfigurationReady", made, reason, message)
-        conditions.set("PredictorRouteReady", routed, "" if state.traffic else "RevisionMissing")
-        conditions.conclude("PredictorReady", "PredictorConfigurationReady", "PredictorRouteReady")
-        conditions.conclude("LatestDeploymentReady", "PredictorConfigurationReady")
-        conditions.conclude("RoutesReady", "PredictorRouteReady")
-        conditions.set("IngressReady", routed)
+        knative = Conditions(told.get("conditions", []))
+        for kind, part in (
+            ("PredictorConfigurationReady", "ConfigurationsReady"),
+            ("PredictorRouteReady", "RoutesReady"),
+        ):
+            if told:
+                conditions.set(kind, knative.status(part), knative.reason(part), knative.message(part), "Info")
+        for kind, part in (
+            ("LatestDeploymentReady", "PredictorConfigurationReady"),
+            ("RoutesReady", "PredictorRouteReady"),
+        ):
+            truth = conditions.status(part)
+            conditions.set(kind, truth, "" if truth == "True" else f"{part} not ready", severity="Info")
+        conditions.set("PredictorReady", knative.status("Ready"), knative.reason("Ready"), knative.message("Ready"))
+        if conditions.status("IngressReady") != "True":
+            conditions.set("IngressReady", "True" if knative.status("Ready") == "True" else "Unknown")
         conditions.conclude("Ready", "PredictorReady", "IngressReady")
-        if state.traffic:
-            component["url"] = f"http://{_hosts(predictor_name(meta['name']), meta['namespace'], state.hidden)[0]}"
-        ready = conditions.status("Ready") == "True" and newest.name == state.latest_ready
+        conditions.set("Stopped", "False", severity="Info")
+        newest = state.revisions[-1] if state.revisions else None
+        was_ready = Conditions(old.get("conditions", [])).status("Ready") == "True"
+        serves = was_ready and newest is not None and newest.name == before.get("latestReadyRevision")
         status = {
             **old,
             "deploymentMode": self.mode,
-            "observedGeneration": knative["metadata"]["generation"],  # of the Knative Service, not of this object
-            "components": {"predictor": component},
             "conditions": conditions.listed(),
-            "modelStatus": model_status(old.get("modelStatus", {}), newest.pods, ready, made == "False"),
+            "modelStatus": model_status(
+                old.get("modelStatus", {}),
+                newest.pods if newest else [],
+                serves,
+                knative.status("ConfigurationsReady") == "False",
+            ),
         }
-        if state.traffic:
-            status["url"] = f"http://{_hosts(meta['name'], meta['namespace'], state.hidden)[0]}"
-            status["address"] = {"url": f"http://{meta['name']}.{meta['namespace']}.svc.cluster.local"}
-        told = {
-            "observedGeneration": knative["metadata"]["generation"],
-            "latestCreatedRevisionName": newest.name,
-            "latestReadyRevisionName": state.latest_ready,
-            "traffic": state.traffic,
-        }
-        state.others[(KNATIVE_SERVICE, predictor_name(meta["name"]))] = told
+        if newest is not None:
+            status["servingRuntimeName"] = runtime_name(newest.template)
+        if not told:
+            return status
+        status["observedGeneration"] = told["observedGeneration"]  # of the Knative Service, not of this object
+        created, ready = told.get("latestCreatedRevisionName", ""), told.get("latestReadyRevisionName", "")
+        component = _propagated(before, created, ready, told.get("traffic", []))
+        if conditions.status("IngressReady") == "True" and knative.status("Ready") == "True":
+            inside = local_hosts(predictor_name(service["metadata"]["name"]), service["metadata"]["namespace"])[-1]
+            component |= {"url": told["url"], "address": {"url": f"http://{inside}"}}
+            status |= {"url": told["url"], "address": {"url": f"http://{inside}"}}
+        status["components"] = {"predictor": component}
         return status
 
+    def _look(self, service: Document, state: KnativeWorkload) -> Status:
+        """KServe sees a new revision that is ready at once, before there is a route to it, and all else later."""
+        namespace, name = service["metadata"]["namespace"], predictor_name(service["metadata"]["name"])
+        live: Status = (self.store.find(KNATIVE_SERVICE, namespace, name) or {}).get("status", {})
+        if live == state.seen:
+            state.differs_since = 0.0
+            return state.seen
+        now = time.monotonic()
+        state.differs_since = state.differs_since or now
+        ready = live.get("latestReadyRevisionName", "") != state.seen.get("latestReadyRevisionName", "")
+        if ready or now >= state.differs_since + self.pace.status:
+            state.seen, state.differs_since = live, 0.0
+        else:
+            self.alarm.at(state.differs_since + self.pace.status)
+        return state.seen
 
-def _hosts(name: str, namespace: str, hidden: bool) -> tuple[str, ...]:
-    """The names under which something is reached; its address has the first one."""
-    inside = local_hosts(name, namespace)
-    return inside[::-1] if hidden else (f"{name}.{namespace}.{DOMAIN}", *inside)
+    def pod_labels(self, one: PodSet) -> dict[str, str]:
+        """Pods are found by the name of their revision."""
+        return {"serving.knative.dev/revision": one.name.rpartition("-deployment-")[0]}
+
+
+def _refused(old: Status, refusal: str) -> Status:
+    """The status that KServe writes again and again while Knative's webhook refuses the Service."""
+    message = (
+        "fails to reconcile predictor: fails to reconcile knative service: admission webhook "
+        '"validation.webhook.serving.knative.dev" denied the request: validation callback failed: dry run failed with '
+        f'pods "dry-run-validation{refusal}" is forbidden: exceeded quota: pods, requested: pods=1: spec.template'
+    )
+    conditions = Conditions(old.get("conditions", []))
+    for kind in ("PredictorReady", "Ready"):
+        conditions.set(kind, "False", "ReconcileFailed", message)
+    return {**old, "conditions": conditions.listed()}
 
 
 def _targets(before: Mapping[str, Any], percent: int | None, tagged: bool) -> Targets:
@@ -251,26 +213,3 @@ def _revision_template(pods: Template, service: Document) -> Template:
             scaling[f"{_AUTOSCALING}/{key}"] = str(predictor[field])
     rest = {key: predictor[key] for key in ("containerConcurrency", "timeout") if key in predictor}
     return dataclasses.replace(pods, annotations={**scaling, **pods.annotations, **scaling}, rest={**pods.rest, **rest})
-
-
-def _scale(service: Document) -> int:
-    return max(int(service["spec"]["predictor"].get("minReplicas", 1)), 1)  # scale to zero is not modelled
-
-
-def _template_scale(revision: Template) -> int:
-    return max(int(revision.annotations[f"{_AUTOSCALING}/min-scale"]), 1)
-
-
-def _revision_ready(revision: PodSet) -> tuple[Truth, str, str]:
-    if revision.wanted == 0:
-        return "True", "NoTraffic", "The target is not receiving traffic."
-    if revision.complete:
-        return "True", "", ""
-    if revision.over_quota:
-        return "False", "FailedCreate", "pods are forbidden: exceeded quota"
-    for pod in revision.pods:
-        if pod.phase == "pulling":
-            return "False", "ImagePullBackOff", f'Back-off pulling image "{pod.image}"'
-        if pod.failed_in and not pod.ready:
-            return "False", f"ExitCode{pod.exit_code}", f"Container failed with: {pod.message}"
-    return "Unknown", "Deploying", ""

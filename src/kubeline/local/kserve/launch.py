@@ -13,6 +13,7 @@ from typing import Literal
 import yaml
 
 from kubeline.errors import PlatformError
+from kubeline.local.kserve.delays import DEFAULT_FACTOR
 from kubeline.local.kserve.faults import Faults
 
 Mode = Literal["knative", "standard"]
@@ -49,7 +50,9 @@ class LocalKServe:
 
 
 @contextlib.contextmanager
-def start(folder: str | Path, mode: Mode = "knative", splits: bool = True) -> Iterator[LocalKServe]:
+def start(
+    folder: str | Path, mode: Mode = "knative", splits: bool = True, pace: float = DEFAULT_FACTOR
+) -> Iterator[LocalKServe]:
     """Run the embedded KServe until the block ends, or this process.
 
     Args:
@@ -57,13 +60,15 @@ def start(folder: str | Path, mode: Mode = "knative", splits: bool = True) -> It
         mode: of deployment.
         splits: False behaves as KServe 0.20.0 does in Standard mode: the status claims a split of the traffic, and the
             HTTPRoute never has one. True behaves as later versions.
+        pace: what the delays of a real cluster are multiplied by; 1 is as slow as that one.
 
     Raises:
         PlatformError: when it does not start.
     """
     place = Path(folder).absolute()
     place.mkdir(parents=True, exist_ok=True)
-    arguments = ["--mode", mode, "--folder", str(place), *([] if splits else ["--no-splits"])]
+    how = ["--mode", mode, "--pace", f"{pace:g}", *([] if splits else ["--no-splits"])]
+    arguments = [*how, "--folder", str(place)]
     command = [sys.executable, "-m", "kubeline.tether", "kubeline.local.kserve", *arguments]
     with (place / LOG).open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - no shell, no words of a user

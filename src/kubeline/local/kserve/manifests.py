@@ -38,7 +38,7 @@ class InvalidSpecError(Exception):
         self.reason = reason
 
 
-def furnish(store: Store, mode: str) -> None:
+def furnish(store: Store, mode: str, drain_seconds: float = 5.0) -> None:
     """Put into the store what a cluster with KServe and Kubeline's runtime holds."""
     for name in NAMESPACES:
         store.create(NAMESPACE, {"metadata": {"name": name}})
@@ -50,20 +50,21 @@ def furnish(store: Store, mode: str) -> None:
     }
     data = {"deploy": json.dumps({"defaultDeploymentMode": MODES[mode]}), "ingress": json.dumps(ingress)}
     store.create(CONFIG_MAP, {"metadata": {"name": "inferenceservice-config", "namespace": "kserve"}, "data": data})
-    store.create(SERVING_RUNTIME, {"metadata": {"name": "kubeline", "namespace": "default"}, "spec": _RUNTIME})
+    store.create(
+        SERVING_RUNTIME,
+        {"metadata": {"name": "kubeline", "namespace": "default"}, "spec": _runtime_spec(drain_seconds)},
+    )
 
 
-_RUNTIME: dict[str, Any] = {
-    "supportedModelFormats": [{"name": "kubeline", "version": "1", "autoSelect": True, "priority": 1}],
-    "protocolVersions": ["v1", "v2", "grpc-v2"],
-    "containers": [
-        {
-            "name": CONTAINER,
-            "image": "ghcr.io/kubeline/kubeline-python-serving:0.1.0",
-            "args": ["--model_name={{.Name}}", "--model_dir=/mnt/models", "--http_port=8080", "--grpc_port=8081"],
-        }
-    ],
-}
+def _runtime_spec(drain_seconds: float) -> dict[str, Any]:
+    """The runtime of manifests/runtime, as far as it counts here."""
+    args = ["--model_name={{.Name}}", "--model_dir=/mnt/models", "--http_port=8080", "--grpc_port=8081"]
+    image = "ghcr.io/kubeline/kubeline-python-serving:0.1.0"
+    return {
+        "supportedModelFormats": [{"name": "kubeline", "version": "1", "autoSelect": True, "priority": 1}],
+        "protocolVersions": ["v1", "v2", "grpc-v2"],
+        "containers": [{"name": CONTAINER, "image": image, "args": [*args, f"--drain_seconds={drain_seconds:g}"]}],
+    }
 
 
 def gateway_api(store: Store) -> bool:
@@ -85,6 +86,11 @@ def local_hosts(name: str, namespace: str) -> tuple[str, ...]:
 def cluster_local(service: Mapping[str, Any], mode: str) -> bool:
     """Whether an InferenceService is not to be reached from outside the cluster; each mode has its own label."""
     return bool(service["metadata"].get("labels", {}).get(_VISIBILITY[mode]) == "cluster-local")
+
+
+def runtime_name(pods: Template) -> str:
+    """The serving runtime that made a pod template."""
+    return pods.annotations["runtime"]
 
 
 def owner(service: Mapping[str, Any]) -> list[dict[str, Any]]:

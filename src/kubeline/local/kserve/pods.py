@@ -4,7 +4,6 @@ import copy
 import http.client
 import json
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
+from kubeline.local.kserve.conditions import Conditions, timestamp
+from kubeline.local.kserve.delays import Pace
 from kubeline.local.kserve.faults import WorkloadFault
 from kubeline.local.kserve.nursery import Server
 from kubeline.ports import free_ports
@@ -19,13 +20,12 @@ from kubeline.ports import free_ports
 CONTAINER = "kserve-container"
 INITIALIZER = "storage-initializer"
 
-DRAIN_SECONDS = 0.5  # between leaving the routes and SIGTERM
+MOST_PODS = 4  # of one revision or Deployment that are run; more fit on no laptop
 _PROBE_SECONDS = 0.1
 _STARTING_SECONDS = 0.02  # between the probes of a pod that is not ready yet
-_BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 _LAST_LINES = 5  # of the log, as the message of a termination
 
-Phase = Literal["pulling", "downloading", "starting", "ready", "backing-off", "leaving"]
+Phase = Literal["created", "downloading", "pulling", "starting", "ready", "failed", "backing-off", "leaving"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Pod:
         name: its name.
         template: what it is made from.
         logs: folder for its log.
+        pace: how long it waits before it is started again.
         fault: what is wrong with it at the moment.
         changed: called after each step of its life.
     """
@@ -71,22 +72,24 @@ class Pod:
         name: str,
         template: Template,
         logs: Path,
+        pace: Pace,
         fault: Callable[[], WorkloadFault | None],
         changed: Callable[[], None],
     ) -> None:
         self.name = name
         self.template = template
-        self.phase: Phase = "pulling"
+        self.phase: Phase = "created"
         self.restarts = 0
         self.exit_code = 0
         self.message = ""
+        self.leaving_since = ""  # when it was told to end
         self.failed_in = ""  # the container that ended last, empty while nothing has
         self.http_port, self.grpc_port = free_ports(2)
         self._log = logs / f"{name}.log"
+        self._pace = pace
         self._fault = fault
         self._changed = changed
         self._ending = threading.Event()
-        self._drain = 0.0
         self.ended = threading.Event()
         self._thread = threading.Thread(target=self._live, name=name, daemon=True)
         self._thread.start()
@@ -101,19 +104,16 @@ class Pod:
         """Seconds between two probes."""
         return _PROBE_SECONDS if self.ready else _STARTING_SECONDS
 
-    def stop(self, drain_seconds: float = DRAIN_SECONDS) -> None:
-        """Begin to end it: after the drain, in which it still answers, it is stopped."""
-        self._drain = drain_seconds
+    def stop(self) -> None:
+        """Begin to end it, as a kubelet does: SIGTERM at once, after which it answers on for as long as it drains."""
+        self.leaving_since = timestamp()
         self._step("leaving")
         self._ending.set()
 
     def _live(self) -> None:
         try:
             while not self._ending.is_set():
-                if self._fault() == "bad-image" or _unpullable(self.template.container.get("image", "")):
-                    self._step("pulling")
-                    self._ending.wait(_PROBE_SECONDS)
-                elif package := self._download():
+                if package := self._download():
                     self._run(package)
         finally:
             self.ended.set()
@@ -121,8 +121,7 @@ class Pod:
 
     def _download(self) -> Path | None:
         """What the storage initializer does: only ``file://`` can be read."""
-        if self.phase == "pulling":
-            self._step("downloading")
+        self._step("downloading")
         uri = urlsplit(self.template.storage_uri)
         package = Path(unquote(uri.path))
         if uri.scheme == "file" and package.is_dir():
@@ -132,6 +131,10 @@ class Pod:
         return None
 
     def _run(self, package: Path) -> None:
+        while self._fault() == "bad-image" or unpullable(self.template):
+            self._step("pulling")
+            if self._ending.wait(_PROBE_SECONDS):
+                return
         self._step("starting")
         if self.restarts:
             self.http_port, self.grpc_port = free_ports(2)
@@ -144,8 +147,6 @@ class Pod:
                         self._step("ready")
                 elif self._fault() == "never-ready":
                     self._step("starting")
-            if self._ending.is_set():
-                time.sleep(self._drain)
         finally:
             server.stop()
         if code is not None and not self._ending.is_set():
@@ -159,9 +160,14 @@ class Pod:
         return [*given, f"--model_dir={package}", *ports]
 
     def _fail(self, container: str, code: int, message: str) -> None:
+        """Wait for the next start: an init container is told to have failed nearly all the time, another to wait."""
         self.failed_in, self.exit_code, self.message = container, code, message
-        self._step("backing-off")
-        self._ending.wait(_BACK_OFF_SECONDS[min(self.restarts, len(_BACK_OFF_SECONDS) - 1)])
+        self._step("failed")
+        pause = self._pace.back_off * 2 ** (self.restarts - 1) if self.restarts else self._pace.first_back_off
+        shown = 0.0 if not self.restarts else self._pace.back_off_shown if container == INITIALIZER else pause
+        if not self._ending.wait(pause - shown) and shown:
+            self._step("backing-off")
+            self._ending.wait(shown)
         self.restarts += 1
 
     def _step(self, phase: Phase) -> None:
@@ -178,49 +184,57 @@ class Pod:
 
     def status(self) -> dict[str, Any]:
         """The pod's status as Kubernetes has it."""
-        ready = self.ready
-        terminated: dict[str, Any] = {
-            "terminated": {"reason": "Error", "exitCode": self.exit_code, "message": self.message}
-        }
-        waiting: dict[str, Any] = {
-            "waiting": {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}
-        }
-        running: dict[str, Any] = {"running": {}}
-        if self.phase == "pulling":
-            state: dict[str, Any] = {
-                "waiting": {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{self.image}"'}
-            }
-        elif self.phase == "backing-off":
-            state = waiting if self.restarts else terminated
-        else:
-            state = running
-        last = terminated if self.failed_in else {}
-        failed_early = self.failed_in == INITIALIZER
-        main = {
-            "name": CONTAINER,
-            "image": self.image,
-            "ready": ready,
-            "restartCount": 0 if failed_early else self.restarts,
-        }
-        first = {"name": INITIALIZER, "ready": not failed_early, "restartCount": self.restarts if failed_early else 0}
-        creating = {"waiting": {"reason": "PodInitializing"}}
-        done = {"terminated": {"reason": "Completed", "exitCode": 0}}
+        initialized = self.phase not in {"created", "downloading"} and self.failed_in != INITIALIZER
+        early = "" if initialized else f"containers with incomplete status: [{INITIALIZER}]"
+        unready = "" if self.ready else f"containers with unready status: [{CONTAINER}]"
+        conditions = Conditions()
+        conditions.set("PodScheduled", "True")
+        for kind, reason, problem in (
+            ("Initialized", "ContainersNotInitialized", early),
+            ("ContainersReady", "ContainersNotReady", unready),
+            ("Ready", "ContainersNotReady", unready),
+        ):
+            conditions.set(kind, "False" if problem else "True", reason if problem else "", problem)
+        first = {"name": INITIALIZER, "ready": initialized, **self._restarted(INITIALIZER)}
+        main = {"name": CONTAINER, "image": self.image, "ready": self.ready, **self._restarted(CONTAINER)}
         return {
-            "phase": "Running" if self.phase in {"starting", "ready", "leaving"} else "Pending",
+            "phase": "Running" if initialized and self.phase != "pulling" else "Pending",
             "podIP": "127.0.0.1",
-            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
-            "initContainerStatuses": [
-                {**first, "state": state, "lastState": last} if failed_early else {**first, "state": done}
-            ],
-            "containerStatuses": [
-                {**main, "state": creating} if failed_early else {**main, "state": state, "lastState": last}
-            ],
+            "conditions": [{k: v for k, v in c.items() if k != "lastTransitionTime"} for c in conditions.listed()],
+            "initContainerStatuses": [{**first, "state": self._initializer(initialized)}],
+            "containerStatuses": [{**main, "state": self._main(initialized)}],
         }
+
+    def _restarted(self, container: str) -> dict[str, Any]:
+        """How often a container has been started again, and how it ended before."""
+        mine = self.failed_in == container
+        return {"restartCount": self.restarts if mine else 0, "lastState": self._terminated if mine else {}}
+
+    def _initializer(self, initialized: bool) -> dict[str, Any]:
+        if initialized:
+            return {"terminated": {"reason": "Completed", "exitCode": 0}}
+        if self.phase == "created":
+            return {"waiting": {"reason": "PodInitializing"}}
+        return {"failed": self._terminated, "backing-off": _CRASHING}.get(self.phase, {"running": {}})
+
+    def _main(self, initialized: bool) -> dict[str, Any]:
+        if not initialized:
+            return {"waiting": {"reason": "PodInitializing"}}
+        pulling = {"waiting": {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{self.image}"'}}
+        told = {"pulling": pulling, "failed": self._terminated, "backing-off": _CRASHING}
+        return told.get(self.phase, {"running": {}})
+
+    @property
+    def _terminated(self) -> dict[str, Any]:
+        return {"terminated": {"reason": "Error", "exitCode": self.exit_code, "message": self.message}}
 
     @property
     def image(self) -> str:
         """The container's image."""
         return str(self.template.container.get("image", ""))
+
+
+_CRASHING = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}}
 
 
 class PodSet:
@@ -230,17 +244,17 @@ class PodSet:
         name: of the revision or ReplicaSet.
         template: what its pods are made from.
         logs: folder for their logs.
+        pace: how long they wait before they are started again.
         fault: what is wrong with pods of this name at the moment.
         changed: called when a pod has changed.
     """
-
-    LARGEST = 2  # processes; more replicas than that are counted, and not run
 
     def __init__(
         self,
         name: str,
         template: Template,
         logs: Path,
+        pace: Pace,
         fault: Callable[[str], WorkloadFault | None],
         changed: Callable[[], None],
     ) -> None:
@@ -248,41 +262,49 @@ class PodSet:
         self.template = template
         self.wanted = 0
         self.pods: list[Pod] = []
-        self.leaving: list[Pod] = []  # out of the endpoints; stopped by `release`
-        self.created = time.monotonic()
+        self._left: list[Pod] = []
         self._logs = logs
+        self._pace = pace
         self._fault = fault
         self._changed = changed
 
     def scale(self, wanted: int) -> None:
-        """Have this many pods. What is too many leaves the endpoints, and is stopped by `release`."""
+        """Have this many pods. What is too many is stopped at once, whether the gateway knows or not."""
         self.wanted = wanted
-        processes = min(wanted, self.LARGEST)
+        processes = min(wanted, MOST_PODS)
         while len(self.pods) > processes:
             worst = next((pod for pod in reversed(self.pods) if not pod.ready), self.pods[-1])
             self.pods.remove(worst)
-            self.leaving.append(worst)
+            self._left.append(worst)
+            worst.stop()
         while len(self.pods) < processes and self._fault(self.name) != "quota":
             name = f"{self.name}-{uuid.uuid4().hex[:5]}"
-            self.pods.append(Pod(name, self.template, self._logs, lambda: self._fault(self.name), self._changed))
+            self.pods.append(Pod(name, self.template, self._logs, self._pace, self._told, self._changed))
 
-    def release(self) -> list[Pod]:
-        """Stop the pods that have left; to be called when nothing is routed to them. Returns those pods."""
-        gone, self.leaving = self.leaving, []
-        for pod in gone:
-            pod.stop()
-        return gone
+    @property
+    def leaving(self) -> list[Pod]:
+        """Pods that were told to end, and still drain."""
+        self._left = [pod for pod in self._left if not pod.ended.is_set()]
+        return self._left
+
+    def _told(self) -> WorkloadFault | None:
+        return self._fault(self.name)
+
+    @property
+    def made(self) -> int:
+        """How many replicas there are; those that are not run are counted once the others are there."""
+        return self.wanted if len(self.pods) == MOST_PODS else len(self.pods)
 
     @property
     def over_quota(self) -> bool:
         """Whether pods are missing because none may be created."""
-        return len(self.pods) < min(self.wanted, self.LARGEST)
+        return len(self.pods) < min(self.wanted, MOST_PODS)
 
     @property
     def ready_replicas(self) -> int:
         """How many replicas answer; a process stands for the ones that are not run."""
         ready = sum(pod.ready for pod in self.pods)
-        return self.wanted if ready and ready == min(self.wanted, self.LARGEST) else ready
+        return self.wanted if ready and ready == min(self.wanted, MOST_PODS) else ready
 
     @property
     def complete(self) -> bool:
@@ -295,8 +317,9 @@ class PodSet:
         return tuple(pod.http_port for pod in self.pods if pod.ready)
 
 
-def _unpullable(image: str) -> bool:
+def unpullable(template: Template) -> bool:
     """Images are not pulled; one of a registry that can never exist (RFC 2606) is missing, as it is everywhere."""
+    image = str(template.container.get("image", ""))
     return image.partition("/")[0].partition(":")[0].endswith(".invalid")
 
 

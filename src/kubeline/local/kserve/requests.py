@@ -12,7 +12,7 @@ _PATH = re.compile(
     r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[^/]+)"
     r"(?:/(?P<name>[^/]+))?(?:/(?P<part>status))?"
 )
-_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def parse(method: str, target: str, content_type: str, text: bytes, kinds: tuple
         watching = query.get("watch") in {"1", "true", "True"}
         verb = "get" if name else "watch" if watching else "list"
     else:
-        verb = _VERBS[method]
+        verb = VERBS[method]
     if verb == "create" and isinstance(body, dict):
         name = body.get("metadata", {}).get("name", "")
     return ApiRequest(verb, kind, namespace, name, part, query, content_type, body)

@@ -44,7 +44,11 @@ HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 INGRESS = Kind("networking.k8s.io", "v1", "ingresses", "Ingress")
 KNATIVE_SERVICE = Kind("serving.knative.dev", "v1", "services", "Service")
 REVISION = Kind("serving.knative.dev", "v1", "revisions", "Revision")
+CONFIGURATION = Kind("serving.knative.dev", "v1", "configurations", "Configuration")
+ROUTE = Kind("serving.knative.dev", "v1", "routes", "Route")
+KNATIVE_INGRESS = Kind("networking.internal.knative.dev", "v1alpha1", "ingresses", "Ingress")
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
+HORIZONTAL_POD_AUTOSCALER = Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 POD = Kind("", "v1", "pods", "Pod")
 SERVICE = Kind("", "v1", "services", "Service")
 CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap", status=False)
@@ -58,8 +62,12 @@ KINDS = (
     HTTP_ROUTE,
     INGRESS,
     KNATIVE_SERVICE,
+    CONFIGURATION,
     REVISION,
+    ROUTE,
+    KNATIVE_INGRESS,
     DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
     POD,
     SERVICE,
     CONFIG_MAP,
@@ -70,5 +78,6 @@ KINDS = (
 
 def installed(mode: str) -> tuple[Kind, ...]:
     """The kinds of a cluster in this mode: Standard mode has no Knative, Knative mode no Gateway API."""
-    absent = {"knative": {HTTP_ROUTE}, "standard": {KNATIVE_SERVICE, REVISION}}[mode]
+    knative = {KNATIVE_SERVICE, CONFIGURATION, REVISION, ROUTE, KNATIVE_INGRESS}
+    absent = {"knative": {HTTP_ROUTE}, "standard": knative}[mode]
     return tuple(kind for kind in KINDS if kind not in absent)

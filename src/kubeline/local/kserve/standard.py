@@ -10,8 +10,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from kubeline.local.kserve import autoscaler, http_routes
 from kubeline.local.kserve.admission import canary_replicas
-from kubeline.local.kserve.conditions import Conditions, Status, model_status
+from kubeline.local.kserve.conditions import Conditions, Status
 from kubeline.local.kserve.controller import Controller, Workload
 from kubeline.local.kserve.deployments import Deployment, predictor_ready
 from kubeline.local.kserve.gateway import Backend
@@ -20,17 +21,26 @@ from kubeline.local.kserve.manifests import (
     InvalidSpecError,
     cluster_local,
     gateway_api,
-    local_hosts,
     owner,
     predictor_name,
+    runtime_name,
     template,
 )
+from kubeline.local.kserve.model_status import model_status
 from kubeline.local.kserve.pods import PodSet, Template
 from kubeline.local.kserve.resources import DEPLOYMENT, HTTP_ROUTE, INGRESS, SERVICE
 from kubeline.local.kserve.store import Document
 
-ROUTE_LAG_SECONDS = 0.5  # between the removal of a Deployment and the route that no longer names it
 _AUTOSCALING = ("maxReplicas", "scaleTarget", "scaleMetric", "autoScaling")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Wanted:
+    """What a Deployment is to be: its pods, and the fewest and most of them that its autoscaler allows."""
+
+    pods: Template
+    fewest: int
+    most: int
 
 
 @dataclasses.dataclass
@@ -40,12 +50,10 @@ class _Service(Workload):
     Attributes:
         deployments: by name.
         route_due: when the route may follow, in monotonic seconds.
-        routed: the hosts outside the cluster.
     """
 
     deployments: dict[str, Deployment] = dataclasses.field(default_factory=dict)
     route_due: float = 0.0
-    routed: dict[str, tuple[Backend, ...]] = dataclasses.field(default_factory=dict)
 
 
 class StandardController(Controller[_Service]):
@@ -53,10 +61,23 @@ class StandardController(Controller[_Service]):
 
     mode = "Standard"
     splits = True
+    _next_look = 0.0
 
     def new_workload(self) -> _Service:
         """Nothing there yet."""
         return _Service()
+
+    def others(self) -> None:
+        """The gateway accepts routes; from time to time the autoscalers look."""
+        http_routes.answer(self.store, self.gateway_stands_still)
+        if time.monotonic() >= self._next_look:
+            autoscaler.look(self.store)
+            self._next_look = time.monotonic() + self.pace.autoscaler
+        self.alarm.at(self._next_look)
+
+    def hosts(self) -> Mapping[str, tuple[Backend, ...]]:
+        """Those of the routes: no name inside the cluster is one of them."""
+        return http_routes.hosts(self.store)
 
     def reconcile(self, service: Document, state: _Service) -> None:
         """One step towards what is wanted: Deployments, then, later, the route; and the status to be written."""
@@ -65,28 +86,25 @@ class StandardController(Controller[_Service]):
         except InvalidSpecError as error:
             self.refuse(service, state, error)
             return
-        for name, (pods, replicas) in wanted.items():
-            if name not in state.deployments:
-                state.deployments[name] = Deployment(name, self.new_set)
-            state.deployments[name].want(pods, replicas)
-            self._write_objects(service, state, state.deployments[name])
+        for name, one in wanted.items():
+            self._write_deployment(service, state.deployments.setdefault(name, Deployment(name, self.new_set)), one)
         self._remove_orphans(service, state, set(wanted))
-        state.sets = [one for deployment in state.deployments.values() for one in deployment.sets] + [
-            one for one in state.sets if one.pods or one.leaving
-        ]
-        state.sets = list(dict.fromkeys(state.sets))
+        here = [one for deployment in state.deployments.values() for one in deployment.sets]
+        state.sets = list(dict.fromkeys(here + [one for one in state.sets if one.pods or one.leaving]))
+        namespace = service["metadata"]["namespace"]
+        state.endpoints = {f"{namespace}/{name}": d.ports for name, d in state.deployments.items()}
+        if time.monotonic() < state.route_due:
+            self.alarm.at(state.route_due)
+            return
         conditions = self._conditions(service, state)
-        hidden = cluster_local(service, self.mode)  # gets no routes; those that it has got stay as they are
-        if not hidden and conditions.status("PredictorReady") == "True" and time.monotonic() >= state.route_due:
+        if conditions.status("PredictorReady") == "True" and not cluster_local(service, self.mode):
             self._write_routes(service, state)
-        self._follow_routes(service, state)
-        ready = hidden or (conditions.status("PredictorReady") == "True" and bool(state.routed))
-        conditions.set("IngressReady", "True" if ready else "False", "" if ready else "Predictor ingress not created")
+        conditions.set("IngressReady", *self._ingress_ready(service, conditions))
         conditions.conclude("Ready", "PredictorReady", "IngressReady")  # and never the canaries
         state.status = self._status(service, state, conditions)
 
-    def _wanted(self, service: Document, state: _Service) -> dict[str, tuple[Template, int]]:
-        """Pod templates and replicas by Deployment: canaries, then the stable one."""
+    def _wanted(self, service: Document, state: _Service) -> dict[str, _Wanted]:
+        """What each Deployment is to be: canaries, then the stable one."""
         spec, name = service["spec"], service["metadata"]["name"]
         stable = spec["predictor"]
         wanted = {}
@@ -94,131 +112,154 @@ class StandardController(Controller[_Service]):
         for canary in spec.get("canary") or []:
             own = predictor_name(name, canary["predictor"]["name"])
             replicas = canary_replicas(stable, canary)
-            wanted[own] = (template(self.store, service, _canary_predictor(stable, canary)), replicas)
+            pods = template(self.store, service, _canary_predictor(stable, canary))
+            wanted[own] = _Wanted(pods, replicas, replicas)
             if not self.splits or _is_ready(state, own):
                 given_up += replicas
-        replicas = int(stable.get("minReplicas", 1))
+        fewest = int(stable.get("minReplicas", 1))
+        most = max(int(stable.get("maxReplicas", 0)), fewest)
         if "minReplicas" in stable and wanted:
-            replicas = max(replicas - given_up, 1)
-        wanted[predictor_name(name, stable.get("name", ""))] = (template(self.store, service, stable), replicas)
+            fewest = max(fewest - given_up, 1)
+        pods = template(self.store, service, stable)
+        wanted[predictor_name(name, stable.get("name", ""))] = _Wanted(pods, fewest, most)
         return wanted
 
+    def _write_deployment(self, service: Document, deployment: Deployment, wanted: _Wanted) -> None:
+        """The Service, the Deployment, which begins with one replica, and its autoscaler; and the pods."""
+        meta = service["metadata"]
+        app = f"isvc.{deployment.name}"
+        labels = {"app": app, "serving.kserve.io/inferenceservice": meta["name"], "component": "predictor"}
+        identity = {"name": deployment.name, "namespace": meta["namespace"], "labels": labels}
+        identity["ownerReferences"] = owner(service)
+        ports = [{"name": deployment.name, "protocol": "TCP", "port": 80, "targetPort": 8080}]
+        self.store.apply(SERVICE, {"metadata": identity, "spec": {"selector": {"app": app}, "ports": ports}})
+        there = self.store.find(DEPLOYMENT, meta["namespace"], deployment.name)
+        replicas = ((there["spec"]["replicas"] if there else 0) or 1) if wanted.fewest else 0
+        spec = {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": app}},
+            "template": wanted.pods.document(),
+        }
+        written = self.store.apply(DEPLOYMENT, {"metadata": identity, "spec": spec})
+        if wanted.fewest:
+            autoscaler.write(self.store, identity, wanted.fewest, wanted.most)
+        deployment.want(wanted.pods, replicas)
+        status = deployment.status(written.get("status", {}), written["metadata"]["generation"])
+        self.store.set_status(DEPLOYMENT, meta["namespace"], deployment.name, status)
+        missing = Conditions(status["conditions"]).message("ReplicaFailure")
+        if missing and not Conditions(written.get("status", {}).get("conditions", [])).message("ReplicaFailure"):
+            self.store.event(written, "FailedCreate", f"Error creating: {missing}", warning=True)
+
     def _remove_orphans(self, service: Document, state: _Service, wanted: set[str]) -> None:
+        """Deployments and Services that are no longer wanted; their autoscalers stay behind."""
         namespace = service["metadata"]["namespace"]
         for name in set(state.deployments) - wanted:
             state.deployments.pop(name).scale_down()
             self.store.delete(DEPLOYMENT, namespace, name)
             self.store.delete(SERVICE, namespace, name)
-            state.route_due = time.monotonic() + ROUTE_LAG_SECONDS
-
-    def _write_objects(self, service: Document, state: _Service, deployment: Deployment) -> None:
-        meta = service["metadata"]
-        identity = {"name": deployment.name, "namespace": meta["namespace"], "ownerReferences": owner(service)}
-        identity["labels"] = {"serving.kserve.io/inferenceservice": meta["name"], "component": "predictor"}
-        app = {"app": f"isvc.{deployment.name}"}
-        pods = deployment.sets[-1].template.document()
-        spec = {"replicas": deployment.replicas, "selector": {"matchLabels": app}, "template": pods}
-        written = self.store.apply(DEPLOYMENT, {"metadata": identity, "spec": spec})
-        self.store.apply(
-            SERVICE, {"metadata": identity, "spec": {"selector": app, "ports": [{"port": 80, "targetPort": 8080}]}}
-        )
-        status = deployment.status(written.get("status", {}), written["metadata"]["generation"])
-        self.store.set_status(DEPLOYMENT, meta["namespace"], deployment.name, status)
+            state.route_due = time.monotonic() + self.pace.backend_gone
 
     def _conditions(self, service: Document, state: _Service) -> Conditions:
         meta, spec = service["metadata"], service["spec"]
         conditions = Conditions(service.get("status", {}).get("conditions", []))
+        conditions.set("Stopped", "False", severity="Info")
         stable = self.store.get(DEPLOYMENT, meta["namespace"], _stable_name(service))
-        conditions.set("PredictorReady", *predictor_ready(stable["status"]["conditions"]))
+        conditions.set("PredictorReady", *predictor_ready(stable.get("status", {})))
         names = [predictor_name(meta["name"], canary["predictor"]["name"]) for canary in spec.get("canary") or []]
         if not names:
             conditions.clear("CanaryPredictorReady")
         elif all(_is_ready(state, name) for name in names):
-            conditions.set("CanaryPredictorReady", "True", "AllCanariesReady")
+            conditions.set("CanaryPredictorReady", "True", "AllCanariesReady", severity="Info")
         else:
-            conditions.set("CanaryPredictorReady", "False", "CanariesNotReady")
+            conditions.set("CanaryPredictorReady", "False", "CanariesNotReady", severity="Info")
         return conditions
 
+    def _ingress_ready(self, service: Document, conditions: Conditions) -> Any:
+        """What is hidden needs no route; another needs its predictor's, and its own, in order."""
+        if cluster_local(service, self.mode):
+            return ("True",)
+        if conditions.status("PredictorReady") != "True":
+            return "False", "Predictor ingress not created"
+        if not gateway_api(self.store):
+            return ("True",)
+        namespace = service["metadata"]["namespace"]
+        for which, name in zip(("Predictor", "InferenceService"), self._route_names(service), strict=True):
+            reason, message = http_routes.trouble(self.store.find(HTTP_ROUTE, namespace, name))
+            if reason:
+                return "False", reason, f"{which} {message}"
+        return ("True",)
+
+    def _route_names(self, service: Document) -> tuple[str, str]:
+        """The route of the predictor, and that of the InferenceService."""
+        name = service["metadata"]["name"]
+        return (predictor_name(name) if self.splits else _stable_name(service)), name
+
     def _write_routes(self, service: Document, state: _Service) -> None:
-        """The routes of the InferenceService and of its predictor: both split alike."""
+        """The routes of the predictor and of the InferenceService: both split alike."""
         meta = service["metadata"]
-        names = (meta["name"], predictor_name(meta["name"]) if self.splits else _stable_name(service))
+        identity = {"namespace": meta["namespace"], "ownerReferences": owner(service)}
+        hosts = {name: f"{name}-{meta['namespace']}.{DOMAIN}" for name in self._route_names(service)}
         if not gateway_api(self.store):  # an Ingress, which knows no weights
-            only = (Backend(f"{meta['namespace']}/{_stable_name(service)}", 1),)
-            state.routed = {f"{name}-{meta['namespace']}.{DOMAIN}": only for name in names}
-            rules = [{"host": host} for host in state.routed]
-            identity = {"name": meta["name"], "namespace": meta["namespace"], "ownerReferences": owner(service)}
-            self.store.apply(INGRESS, {"metadata": identity, "spec": {"rules": rules}})
+            backend = {"service": {"name": _stable_name(service), "port": {"number": 80}}}
+            paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+            rules = [{"host": host, "http": {"paths": paths}} for host in hosts.values()]
+            self.store.apply(INGRESS, {"metadata": {**identity, "name": meta["name"]}, "spec": {"rules": rules}})
             return
         backends = self._backends(service, state)
-        for name in names:
-            identity = {"name": name, "namespace": meta["namespace"], "ownerReferences": owner(service)}
-            parent = {
-                "group": "gateway.networking.k8s.io",
-                "kind": "Gateway",
-                "namespace": "kserve",
-                "name": "kserve-ingress-gateway",
-            }
+        for name, host in hosts.items():
             rule = {"matches": [{"path": {"type": "RegularExpression", "value": "^/.*$"}}], "backendRefs": backends}
-            spec = {"parentRefs": [parent], "hostnames": [f"{name}-{meta['namespace']}.{DOMAIN}"], "rules": [rule]}
-            route = self.store.apply(HTTP_ROUTE, {"metadata": identity, "spec": spec})
-            accepted = [
-                {"type": kind, "status": "True", "reason": kind, "observedGeneration": route["metadata"]["generation"]}
-                for kind in ("Accepted", "ResolvedRefs")
-            ]
-            state.others[(HTTP_ROUTE, name)] = {"parents": [{"parentRef": parent, "conditions": accepted}]}
+            spec = {"parentRefs": [http_routes.PARENT], "hostnames": [host], "rules": [rule]}
+            if self._weighs_alone(meta["namespace"], name, backends):
+                continue
+            self.store.apply(HTTP_ROUTE, {"metadata": {**identity, "name": name}, "spec": spec})
+
+    def _weighs_alone(self, namespace: str, name: str, backends: list[dict[str, Any]]) -> bool:
+        """Whether a route names this backend alone already: its weight of 100 is not brought back to 1."""
+        route = self.store.find(HTTP_ROUTE, namespace, name)
+        there = route["spec"]["rules"][0]["backendRefs"] if route else []
+        return [{**one, "weight": 1} for one in there] == backends
 
     def _backends(self, service: Document, state: _Service) -> list[dict[str, Any]]:
+        """Ready canaries with their shares, and the stable one with the rest: 1 where there is no canary at all."""
         meta = service["metadata"]
-        canaries = service["spec"].get("canary") or []
+        canaries = service["spec"].get("canary") or [] if self.splits else []
         named = [(predictor_name(meta["name"], c["predictor"]["name"]), c.get("trafficPercent", 0)) for c in canaries]
-        shares = [(name, share) for name, share in named if self.splits and _is_ready(state, name)]
-        stable = (_stable_name(service), 100 - sum(share for _, share in shares) if shares else 1)
+        shares = [(name, share) for name, share in named if _is_ready(state, name)]
+        stable = (_stable_name(service), 100 - sum(share for _, share in shares) if named else 1)
         reference = {"group": "", "kind": "Service", "namespace": meta["namespace"], "port": 80}
         return [{**reference, "name": name, "weight": weight} for name, weight in (stable, *shares)]
-
-    def _follow_routes(self, service: Document, state: _Service) -> None:
-        """What a gateway does: its hosts from the routes as they are, its endpoints from the pods as they are."""
-        meta = service["metadata"]
-        namespace = meta["namespace"]
-        for route in self.store.every(HTTP_ROUTE, namespace):
-            if any(one["uid"] == meta["uid"] for one in route["metadata"].get("ownerReferences", [])):
-                references = route["spec"]["rules"][0]["backendRefs"]
-                split = tuple(Backend(f"{namespace}/{r['name']}", r["weight"]) for r in references)
-                state.routed |= dict.fromkeys(route["spec"]["hostnames"], split)
-        state.hosts = dict(state.routed)
-        for name in state.deployments:
-            state.hosts |= dict.fromkeys(local_hosts(name, namespace), (Backend(f"{namespace}/{name}", 1),))
-        state.endpoints = {f"{namespace}/{name}": d.ports for name, d in state.deployments.items()}
 
     def _status(self, service: Document, state: _Service, conditions: Conditions) -> Status:
         meta, old = service["metadata"], service.get("status", {})
         stable = state.deployments[_stable_name(service)]
-        generation = self.store.get(DEPLOYMENT, meta["namespace"], stable.name)["status"]["observedGeneration"]
-        ready = conditions.status("Ready") == "True"
+        deployment = self.store.get(DEPLOYMENT, meta["namespace"], stable.name)
+        was_ready = Conditions(old.get("conditions", [])).status("Ready") == "True"
+        now_ready = was_ready and conditions.status("PredictorReady") == "True"
+        canaries = service["spec"].get("canary") or []
         status = {
             **old,
             "deploymentMode": self.mode,
-            "observedGeneration": generation,  # of the stable Deployment, not of this object
+            "servingRuntimeName": runtime_name(stable.sets[-1].template),
+            "observedGeneration": deployment["status"].get("observedGeneration"),  # not that of this object
             "conditions": conditions.listed(),
-            "modelStatus": model_status(old.get("modelStatus", {}), stable.sets[-1].pods, ready, failed=False),
+            "modelStatus": model_status(old.get("modelStatus", {}), stable.sets[-1].pods, now_ready),
             "canaryStatuses": [
                 {
                     "name": canary["predictor"]["name"],
                     "ready": _is_ready(state, predictor_name(meta["name"], canary["predictor"]["name"])),
                     "trafficPercent": canary.get("trafficPercent", 0),  # what the spec says, whatever the route does
+                    "modelStatus": {"transitionStatus": ""},
                 }
-                for canary in service["spec"].get("canary") or []
+                for canary in canaries
             ],
         }
-        if not status["canaryStatuses"]:
+        if not canaries:
             del status["canaryStatuses"]
-        if ready:
+        if conditions.status("PredictorReady") == "True":
+            status["components"] = {"predictor": {"url": f"http://{stable.name}-{meta['namespace']}.{DOMAIN}"}}
+        if conditions.status("IngressReady") == "True":
             status["url"] = f"http://{meta['name']}-{meta['namespace']}.{DOMAIN}"
             status["address"] = {"url": f"http://{stable.name}.{meta['namespace']}.svc.cluster.local"}
-            status["components"] = {
-                "predictor": {"url": f"http://{predictor_name(meta['name'])}-{meta['namespace']}.{DOMAIN}"}
-            }
         return status
 
     def pod_labels(self, one: PodSet) -> dict[str, str]:

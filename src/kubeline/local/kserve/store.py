@@ -124,6 +124,7 @@ class Store:
             new = copy.deepcopy(document)
             kept = {field: old["metadata"][field] for field in _FIXED if field in old["metadata"]}
             new["metadata"] = {**new["metadata"], **kept}
+            new |= {"apiVersion": kind.api_version, "kind": kind.kind}
             if kind.status:
                 new = {**new, "status": old.get("status")} if "status" in old else _without(new, "status")
             new = self._admitted(kind, new, old)

@@ -1,0 +1,134 @@
+"""What of a cluster's objects counts when an embedded KServe is compared with a real one."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from tests.recordings.reader import Json, Recording, World
+
+
+class Facet(NamedTuple):
+    """One thing that an object shows: its kind, its name, and which thing."""
+
+    kind: str
+    name: str
+    aspect: str
+
+
+def shown(world: World) -> dict[Facet, Any]:
+    """Everything that counts in the objects of one moment; names of canaries and namespaces are those of none."""
+    found: dict[Facet, Any] = {}
+    for (group, kind, name), document in world.objects.items():
+        look = _LOOKS.get((group, kind))
+        if look is None:
+            continue
+        where = document["metadata"]["namespace"]
+        told = "KnativeService" if (group, kind) == ("serving.knative.dev", "Service") else kind
+        for aspect, value in {**_conditions(document), **look(document)}.items():
+            if value not in (None, "", [], {}):
+                found[Facet(told, _anonymous(name, where), aspect)] = _anonymous(value, where)
+    return found
+
+
+def histories(recording: Recording) -> dict[Facet, list[Any]]:
+    """The values of each facet in their order; None where it is not there."""
+    found: dict[Facet, list[Any]] = {}
+    for _, world in recording.moments():
+        now = shown(world)
+        for facet in {*found, *now}:
+            values = found.setdefault(facet, [])
+            if not values or values[-1] != now.get(facet):
+                values.append(now.get(facet))
+    return found
+
+
+def _anonymous(value: Any, namespace: str) -> Any:
+    """Without the namespace, and without the version in a canary's name."""
+    if isinstance(value, str):
+        return re.sub(r"\bv[0-9a-f]{7}\b", "CANARY", value.replace(namespace, "NAMESPACE"))
+    if isinstance(value, tuple):
+        return tuple(_anonymous(part, namespace) for part in value)
+    return value
+
+
+def _conditions(document: Json) -> Iterator[Any] | dict[str, Any]:
+    told = (document.get("status") or {}).get("conditions") or []
+    return {c["type"]: (c["status"], c.get("reason", ""), c.get("severity", "")) for c in told}
+
+
+def _service(document: Json) -> Mapping[str, Any]:
+    status = document.get("status", {})
+    component = dict(status.get("components", {}).get("predictor", {}))
+    states = status.get("modelStatus", {}).get("states", {})
+    return {
+        "url": status.get("url"),
+        "address": status.get("address", {}).get("url"),
+        "deploymentMode": status.get("deploymentMode"),
+        "component url": component.get("url"),
+        "component address": component.get("address", {}).get("url"),
+        "traffic": _traffic(component.get("traffic", [])),
+        **{key: component.get(key) for key in component if key.endswith("Revision")},
+        "canaryStatuses": tuple(
+            (one["name"], one["ready"], one.get("trafficPercent", 0)) for one in status.get("canaryStatuses", [])
+        ),
+        "model": (status.get("modelStatus", {}).get("transitionStatus", ""), states.get("targetModelState", "")),
+    }
+
+
+def _traffic(targets: list[Json]) -> Any:
+    return tuple((t["revisionName"], t.get("percent", 0), t.get("tag", ""), t.get("url", "")) for t in targets)
+
+
+def _route(document: Json) -> Mapping[str, Any]:
+    spec = document["spec"]
+    parents = document.get("status", {}).get("parents", [])
+    accepted = {c["type"]: (c["status"], c["reason"], "") for parent in parents for c in parent["conditions"]}
+    weights = [tuple((b["name"], b["weight"]) for b in rule["backendRefs"]) for rule in spec["rules"]]
+    return {"hosts": tuple(spec["hostnames"]), "weights": tuple(weights), **accepted}
+
+
+def _knative(document: Json) -> Mapping[str, Any]:
+    status = document.get("status", {})
+    wanted = document["spec"].get("traffic", [])
+    return {
+        "wanted": tuple((t.get("revisionName", ""), t.get("percent", 0), t.get("tag", "")) for t in wanted),
+        "traffic": _traffic(status.get("traffic", [])),
+        "url": status.get("url"),
+        "latestCreatedRevisionName": status.get("latestCreatedRevisionName"),
+        "latestReadyRevisionName": status.get("latestReadyRevisionName"),
+    }
+
+
+def _ingress(document: Json) -> Mapping[str, Any]:
+    found = {}
+    for rule in document["spec"]["rules"]:
+        splits = [split for path in rule["http"]["paths"] for split in path["splits"]]
+        split = tuple((one["serviceName"], one.get("percent", 0)) for one in splits)
+        found |= dict.fromkeys(rule["hosts"], (rule["visibility"], split))
+    return {"hosts": tuple(sorted(found.items()))}
+
+
+def _replicas(document: Json) -> Mapping[str, Any]:
+    return {"replicas": (document["spec"].get("replicas"),)}
+
+
+def _autoscaler(document: Json) -> Mapping[str, Any]:
+    return {"bounds": (document["spec"]["minReplicas"], document["spec"]["maxReplicas"])}
+
+
+def _there(document: Json) -> Mapping[str, Any]:
+    del document
+    return {"there": "yes"}
+
+
+_LOOKS: dict[tuple[str, str], Callable[[Json], Mapping[str, Any]]] = {
+    ("serving.kserve.io", "InferenceService"): _service,
+    ("gateway.networking.k8s.io", "HTTPRoute"): _route,
+    ("serving.knative.dev", "Service"): _knative,
+    ("serving.knative.dev", "Configuration"): _knative,
+    ("serving.knative.dev", "Route"): _knative,
+    ("serving.knative.dev", "Revision"): _there,
+    ("networking.internal.knative.dev", "Ingress"): _ingress,
+    ("apps", "Deployment"): _replicas,
+    ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
+}
