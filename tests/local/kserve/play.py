@@ -43,10 +43,10 @@ def play(cluster: Cluster, recording: Recording, models: Mapping[str, str]) -> R
     namespace = recording.header["namespace"]
     _furnish(cluster, namespace)
     with Recorder(cluster.cluster, namespace).running() as recorder:
-        began, *others = _specifications(recording)
+        began, *others = specifications(recording)
         _write(cluster, "POST", _SERVICES.format(namespace), _local(began[1], models))
         recorder.wait(_all_there, lambda world: f"the first model is never ready: {world.every('InferenceService')}")
-        if began[0] < recording.lines[0].seconds:  # it was there before the rollout
+        if not creates(recording):
             recorder.forget()
         for seconds, document in others:
             _catch_up(recorder, recording.at(seconds - _TOLD_LATE))
@@ -67,8 +67,13 @@ def _furnish(cluster: Cluster, namespace: str) -> None:
         _write(cluster, "POST", _RUNTIMES.format(namespace), {"metadata": {"name": name}, "spec": spec})
 
 
-def _specifications(recording: Recording) -> list[tuple[float, Json]]:
-    """Each InferenceService as someone wrote it, with the time."""
+def creates(recording: Recording) -> bool:
+    """Whether the first model was created by what was recorded, or was there before."""
+    return specifications(recording)[0][0] > recording.lines[0].seconds
+
+
+def specifications(recording: Recording) -> list[tuple[float, Json]]:
+    """Each InferenceService as someone wrote it, with the time at which that was told."""
     found: list[tuple[float, Json]] = []
     for change in recording.of("InferenceService"):
         meta = change.object["metadata"]
@@ -106,22 +111,21 @@ def _all_there(world: World) -> bool:
 
 def _catch_up(recorder: Recorder, recorded: World, at_the_end: bool = False) -> None:
     """Wait until the embedded KServe shows what was recorded, as far as anyone would have waited for it."""
-    wanted = _told(recorded, at_the_end)
-    recorder.wait(
-        lambda world: _told(world, at_the_end) == wanted, lambda world: _difference(wanted, _told(world, at_the_end))
-    )
+
+    def told(world: World) -> dict[Facet, Any]:
+        return {facet: value for facet, value in shown(world).items() if _waited_for(facet, value, at_the_end)}
+
+    wanted = told(recorded)
+    recorder.wait(lambda world: told(world) == wanted, lambda world: _difference(wanted, told(world)))
 
 
-def _told(world: World, at_the_end: bool) -> dict[Facet, Any]:
-    return {facet: value for facet, value in shown(world).items() if _waited_for(facet, at_the_end)}
-
-
-def _waited_for(facet: Facet, at_the_end: bool) -> bool:
+def _waited_for(facet: Facet, value: Any, at_the_end: bool) -> bool:
     """What a rollout looks at; the stable model's replicas are another matter (see the named differences)."""
     if facet.kind == "Deployment":
         return "CANARY" in facet.name and facet.aspect in {"replicas", "Available"}
     if facet.kind == "HorizontalPodAutoscaler":
-        return at_the_end and facet.aspect == "AbleToScale"
+        looked = value[1:2] == ("SucceededGetScale",) and "CANARY" in facet.name
+        return looked or (at_the_end and facet.aspect == "AbleToScale")
     return facet.kind in {"InferenceService", "HTTPRoute"} and facet.aspect in _WAITED_FOR
 
 

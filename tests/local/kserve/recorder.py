@@ -1,6 +1,7 @@
 """Records what an embedded KServe shows, in the form of the recordings of a real one."""
 
 import contextlib
+import dataclasses
 import json
 import threading
 import time
@@ -79,8 +80,12 @@ class Recorder:
         """What was recorded."""
         with self._lock:
             ordered = sorted(self.changes, key=lambda change: int(change.object["metadata"]["resourceVersion"]))
+        seconds, numbered = 0.0, []
+        for number, one in enumerate(ordered):  # one watch may be behind another, but versions are not
+            seconds = max(seconds, one.seconds)
+            numbered.append(dataclasses.replace(one, seconds=seconds + number * 1e-6))
         header = {"mode": self.kserve.mode, "namespace": self.namespace}
-        return Recording(name, header, tuple(ordered), (), (), ())
+        return Recording(name, header, tuple(numbered), (), (), ())
 
     @property
     def seconds(self) -> float:

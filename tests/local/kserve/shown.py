@@ -1,10 +1,11 @@
 """What of a cluster's objects counts when an embedded KServe is compared with a real one."""
 
+import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from tests.recordings.reader import Json, Recording, World
+from tests.recordings.reader import Change, Json, Recording, World
 
 
 class Facet(NamedTuple):
@@ -42,6 +43,26 @@ def histories(recording: Recording) -> dict[Facet, list[Any]]:
     return found
 
 
+def first_shown(recording: Recording) -> dict[tuple[Facet, Any], float]:
+    """When each value of each facet was first shown; not those that were there from the start."""
+    found: dict[tuple[Facet, Any], float] = {}
+    before: set[tuple[Facet, Any]] | None = None
+    for seconds, world in recording.moments():
+        now = set(shown(world).items())
+        if seconds > recording.changes[0].seconds:
+            before = before if before is not None else set()
+            found |= {item: seconds for item in now - before if item not in found}
+        before = now if before is None or seconds == recording.changes[0].seconds else before | now
+    return found
+
+
+def since(recording: Recording, seconds: float) -> Recording:
+    """The recording from a time on, beginning with what was there."""
+    there = [Change(seconds, "ADDED", document) for document in recording.at(seconds).objects.values()]
+    later = [change for change in recording.changes if change.seconds > seconds]
+    return dataclasses.replace(recording, changes=(*there, *later))
+
+
 def _anonymous(value: Any, namespace: str) -> Any:
     """Without the namespace, and without the version in a canary's name."""
     if isinstance(value, str):
@@ -51,7 +72,7 @@ def _anonymous(value: Any, namespace: str) -> Any:
     return value
 
 
-def _conditions(document: Json) -> Iterator[Any] | dict[str, Any]:
+def _conditions(document: Json) -> dict[str, Any]:
     told = (document.get("status") or {}).get("conditions") or []
     return {c["type"]: (c["status"], c.get("reason", ""), c.get("severity", "")) for c in told}
 
@@ -100,7 +121,7 @@ def _knative(document: Json) -> Mapping[str, Any]:
 
 
 def _ingress(document: Json) -> Mapping[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for rule in document["spec"]["rules"]:
         splits = [split for path in rule["http"]["paths"] for split in path["splits"]]
         split = tuple((one["serviceName"], one.get("percent", 0)) for one in splits)

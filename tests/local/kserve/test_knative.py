@@ -1,6 +1,7 @@
 """Knative mode: what KServe does with revisions and traffic, under real requests through Envoy."""
 
 import contextlib
+import functools
 import os
 import signal
 import time
@@ -89,7 +90,7 @@ def test_the_observed_generation_is_that_of_the_knative_service(knative: World, 
         service.wait_ready()
         for labels in ({"a": "1"}, {"a": "2"}):
             service.change({"metadata": {"labels": labels}})  # no new generation here, one of the Knative Service
-            service.wait(lambda d, labels=labels: d["metadata"]["labels"] == labels)
+            service.wait(functools.partial(labelled, labels))
         document = service.wait(lambda d: d["status"]["observedGeneration"] > 1, "seen")
         assert document["metadata"]["generation"] == 1
 
@@ -255,6 +256,10 @@ def test_a_model_server_that_dies_is_started_again(knative: World, packages: Pac
         os.kill(_server("mortal"), signal.SIGKILL)
         service.wait(lambda _: _container(service.api.get(path)[1])["restartCount"] == 1, "restarted")
         service.wait(lambda _: service.ask(service.host)[0] == 200, "answering again")
+
+
+def labelled(labels: Json, document: Json) -> bool:
+    return bool(document["metadata"]["labels"] == labels)
 
 
 def sleeping(times: int, seconds: float) -> Iterator[int]:

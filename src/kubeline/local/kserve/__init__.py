@@ -6,7 +6,7 @@ Standard mode, real model server processes as pods, and a real Envoy as the gate
     with kserve.start(folder, mode="knative") as cluster:
         …  # cluster.kubeconfig, cluster.gateway_url, cluster.faults
 
-Not modelled: scaling by load and to zero, transformers and explainers, TLS, user accounts, nodes. A package is read
+Not modelled: scaling by load, transformers and explainers, TLS, user accounts, nodes. A package is read
 from ``file://``; every other address fails as a storage initializer does that cannot download.
 """
 

@@ -17,6 +17,7 @@ from kubeline.local.kserve.manifests import SERVICE_LABEL, InvalidSpecError, own
 from kubeline.local.kserve.model_status import invalid_model
 from kubeline.local.kserve.pods import PodSet, Template
 from kubeline.local.kserve.resources import INFERENCE_SERVICE, POD, Kind
+from kubeline.local.kserve.statuses import StatusError
 from kubeline.local.kserve.store import Document, Store
 from kubeline.local.kserve.watch import Watch
 
@@ -98,7 +99,11 @@ class Controller(abc.ABC, Generic[W]):
             seen[key] = service
             state = self._workloads.setdefault(key, self.new_workload())
             state.owners = owner(service)
-            self.reconcile(service, state)
+            try:
+                self.reconcile(service, state)
+            except StatusError:
+                if self.store.find(INFERENCE_SERVICE, key[0], key[1]) is not None:  # else it was deleted meanwhile
+                    raise
         for key in set(self._workloads) - set(seen):
             self._forget(key)
         self._lead()
@@ -143,12 +148,14 @@ class Controller(abc.ABC, Generic[W]):
         for pod in [pod for one in sets for pod in one.leaving]:
             pod.ended.wait(20)
 
-    def new_set(self, name: str, template: Template) -> PodSet:
+    def new_set(self, namespace: str, name: str, template: Template) -> PodSet:
         """A set without pods yet."""
-        return PodSet(name, template, self._logs, self.pace, self._faults.of_pod, self._changed)
+        return PodSet(
+            name, template, self._logs, self.pace, lambda: self.fault_of(f"{namespace}/{name}"), self._changed
+        )
 
     def fault_of(self, component: str) -> WorkloadFault | None:
-        """What becomes of the pods of a revision or Deployment."""
+        """What becomes of the pods of a revision or Deployment, given with its namespace."""
         return self._faults.of_pod(component)
 
     def refuse(self, service: Document, state: W, error: InvalidSpecError) -> None:
@@ -176,6 +183,7 @@ class Controller(abc.ABC, Generic[W]):
         state.endpoints, state.status, state.others = {}, {}, {}
         for one in state.sets:
             one.scale(0)
+        self.store.collect(key[2])
 
     def _write(self, key: tuple[str, str, str], state: W) -> None:
         namespace, name, uid = key

@@ -71,7 +71,7 @@ class PodFault(BaseModel):
     Attributes:
         kind: ``never-ready`` runs but is never found ready, ``bad-image`` cannot pull its image, ``quota`` is not
             created. In Knative mode an image that cannot be pulled makes no pod, and a quota no revision.
-        component: text in the name of the revision or Deployment; empty for all.
+        component: text in the namespace and name (``NAMESPACE/NAME``) of the revision or Deployment; empty for all.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -172,7 +172,7 @@ class Faults:
         self._call("POST", "faults", Fault(action=action, **matcher).model_dump())
 
     def pods(self, kind: WorkloadFault, component: str = "") -> None:
-        """Make pods fail that have not started yet, of components with this text in their name."""
+        """Make pods fail that have not started yet, of components with this text in their namespace and name."""
         self._call("POST", "pods", PodFault(kind=kind, component=component).model_dump())
 
     def gateway(self, seconds: float = math.inf) -> None:

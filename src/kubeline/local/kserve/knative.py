@@ -74,7 +74,8 @@ class KnativeController(Controller[KnativeWorkload]):
         live = self.store.find(KNATIVE_SERVICE, meta["namespace"], name)
         if live is None or live["spec"] != spec:
             newer = not state.revisions or state.revisions[-1].template != pods
-            if self.fault_of(state.next_name(name) if newer else state.revisions[-1].name) == "quota":
+            revision = state.next_name(name) if newer else state.revisions[-1].name
+            if self.fault_of(f"{meta['namespace']}/{revision}") == "quota":
                 if self.timers.settled((meta["uid"], "refused"), state.refusal, _REFUSED_SECONDS):
                     state.refusal = uuid.uuid4().hex[:5]
                 return True

@@ -5,6 +5,7 @@ down. So each object is seen to lag behind another, as where every kind has a co
 """
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 from kubeline.local.kserve.conditions import Conditions, Status, Truth
@@ -156,9 +157,11 @@ class Serving:
         self._tell(KNATIVE_SERVICE, self._name, {key: value for key, value in told.items() if value})
 
     def _tell_route(self) -> None:
-        """By its Ingress: where the traffic goes is told as soon as the Ingress has been written."""
+        """By its Ingress, once that has been written as the Route wants it."""
         route, ingress = self._find(ROUTE), self._find(KNATIVE_INGRESS)
         if not route:
+            return
+        if ingress and ingress["spec"] != self._ingress_spec(route):
             return
         conditions = Conditions(route.get("status", {}).get("conditions", []))
         host = _hosts(self._name, self._namespace, self._hidden(route))[0]
@@ -173,9 +176,8 @@ class Serving:
             conditions.set("AllTrafficAssigned", "True")
             conditions.set("CertificateProvisioned", "True", "TLSNotEnabled", "external-domain-tls is not enabled")
             own = Conditions(ingress.get("status", {}).get("conditions", []))
-            seen = _observed(ingress) and ingress["spec"] == self._ingress_spec(route)
-            state = (own.status("Ready"), own.reason("Ready"), own.message("Ready")) if seen else not_yet
-            conditions.set("IngressReady", *state)
+            state = (own.status("Ready"), own.reason("Ready"), own.message("Ready"))
+            conditions.set("IngressReady", *(state if _observed(ingress) else not_yet))
             told["traffic"] = self._resolved(route)
         conditions.conclude("Ready", "AllTrafficAssigned", "IngressReady")
         self._tell(ROUTE, self._name, {**told, "conditions": conditions.listed()})
@@ -210,7 +212,8 @@ class Serving:
         current = wanted is not None and configuration["spec"]["template"] == wanted.document()
         if wanted is not None and current and (not state.revisions or state.revisions[-1].template != wanted):
             name = state.next_name(self._name)
-            state.revisions.append(Revision(name, wanted, Deployment(f"{name}-deployment", self._cluster.new_set)))
+            new_set = functools.partial(self._cluster.new_set, self._namespace)
+            state.revisions.append(Revision(name, wanted, Deployment(f"{name}-deployment", new_set)))
             labels = {"serving.knative.dev/service": self._name, _STATE: "active"}
             self._write(REVISION, name, wanted.document()["spec"], labels)
             return
@@ -247,7 +250,9 @@ class Serving:
             conditions.set("ContainerHealthy", "Unknown")
             for kind in ("Ready", "ResourcesAvailable"):
                 conditions.set(kind, "Unknown", "ResolvingDigests")
-        elif self._cluster.fault_of(revision.name) == "bad-image" or unpullable(revision.template):
+        elif self._cluster.fault_of(f"{self._namespace}/{revision.name}") == "bad-image" or unpullable(
+            revision.template
+        ):
             image = revision.template.container.get("image", "")
             message = f'Unable to fetch image "{image}": failed to resolve image to digest: unexpected status code 404'
             for kind in ("ContainerHealthy", "Ready"):

@@ -245,7 +245,7 @@ class PodSet:
         template: what its pods are made from.
         logs: folder for their logs.
         pace: how long they wait before they are started again.
-        fault: what is wrong with pods of this name at the moment.
+        fault: what is wrong with them at the moment.
         changed: called when a pod has changed.
     """
 
@@ -255,7 +255,7 @@ class PodSet:
         template: Template,
         logs: Path,
         pace: Pace,
-        fault: Callable[[str], WorkloadFault | None],
+        fault: Callable[[], WorkloadFault | None],
         changed: Callable[[], None],
     ) -> None:
         self.name = name
@@ -277,18 +277,15 @@ class PodSet:
             self.pods.remove(worst)
             self._left.append(worst)
             worst.stop()
-        while len(self.pods) < processes and self._fault(self.name) != "quota":
+        while len(self.pods) < processes and self._fault() != "quota":
             name = f"{self.name}-{uuid.uuid4().hex[:5]}"
-            self.pods.append(Pod(name, self.template, self._logs, self._pace, self._told, self._changed))
+            self.pods.append(Pod(name, self.template, self._logs, self._pace, self._fault, self._changed))
 
     @property
     def leaving(self) -> list[Pod]:
         """Pods that were told to end, and still drain."""
         self._left = [pod for pod in self._left if not pod.ended.is_set()]
         return self._left
-
-    def _told(self) -> WorkloadFault | None:
-        return self._fault(self.name)
 
     @property
     def made(self) -> int:

@@ -6,6 +6,7 @@ has a single backend whatever the status says, and a promotion makes another rou
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -86,8 +87,9 @@ class StandardController(Controller[_Service]):
         except InvalidSpecError as error:
             self.refuse(service, state, error)
             return
+        new_set = functools.partial(self.new_set, service["metadata"]["namespace"])
         for name, one in wanted.items():
-            self._write_deployment(service, state.deployments.setdefault(name, Deployment(name, self.new_set)), one)
+            self._write_deployment(service, state.deployments.setdefault(name, Deployment(name, new_set)), one)
         self._remove_orphans(service, state, set(wanted))
         here = [one for deployment in state.deployments.values() for one in deployment.sets]
         state.sets = list(dict.fromkeys(here + [one for one in state.sets if one.pods or one.leaving]))
@@ -99,7 +101,8 @@ class StandardController(Controller[_Service]):
         conditions = self._conditions(service, state)
         if conditions.status("PredictorReady") == "True" and not cluster_local(service, self.mode):
             self._write_routes(service, state)
-        conditions.set("IngressReady", *self._ingress_ready(service, conditions))
+        if conditions.status("PredictorReady") == "True" or conditions.status("IngressReady") == "Unknown":
+            conditions.set("IngressReady", *self._ingress_ready(service, conditions))
         conditions.conclude("Ready", "PredictorReady", "IngressReady")  # and never the canaries
         state.status = self._status(service, state, conditions)
 

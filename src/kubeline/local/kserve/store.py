@@ -142,6 +142,14 @@ class Store:
                 self._remove((kind, namespace, name))
             return old
 
+    def collect(self, uid: str) -> None:
+        """Remove whatever an object owns that is gone."""
+        with self.changed:
+            for key, owned in list(self._objects.items()):
+                owners: list[Mapping[str, Any]] = owned["metadata"].get("ownerReferences", [])
+                if key in self._objects and any(owner.get("uid") == uid for owner in owners):
+                    self._remove(key)
+
     def set_status(self, kind: Kind, namespace: str, name: str, status: Document) -> None:
         """Replace the status, as a controller does; nothing happens when it is the same, or the object is gone."""
         with self.changed:
@@ -226,10 +234,7 @@ class Store:
         document = self._objects.pop(key)
         document["metadata"]["resourceVersion"] = str(self._version)
         self._tell(key, "DELETED", document)
-        for other, owned in list(self._objects.items()):
-            owners: list[Mapping[str, Any]] = owned["metadata"].get("ownerReferences", [])
-            if other in self._objects and any(owner.get("uid") == document["metadata"]["uid"] for owner in owners):
-                self._remove(other)
+        self.collect(document["metadata"]["uid"])
 
     def _remember(self, key: Key) -> None:
         self._past.setdefault(key, deque(maxlen=_REMEMBERED_VERSIONS)).append(copy.deepcopy(self._objects.get(key)))
