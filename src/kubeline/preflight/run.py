@@ -113,7 +113,9 @@ def _world(checks: Checks, wanted: Wanted) -> None:
     if wanted.storage_uri:
         checks.look("storage", lambda: world.check_package_store(wanted.storage_uri))
     if wanted.cluster:
-        checks.look("cluster", lambda: world.check_cluster(wanted.cluster, _service(wanted), wanted.plan))
+        checks.look(
+            "cluster", lambda: world.check_cluster(wanted.cluster, _service(wanted), wanted.plan, wanted.gateway)
+        )
     if wanted.gateway:
         checks.look("gateway", lambda: world.check_gateway(wanted.gateway))
     checks.look("channels", world.check_channels)

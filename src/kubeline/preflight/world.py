@@ -49,13 +49,13 @@ def check_package_store(storage_uri: str) -> str | None:
     return None
 
 
-def check_cluster(cluster: str, manifest: dict[str, Any], plan: Mapping[str, Any]) -> str | None:
+def check_cluster(cluster: str, manifest: dict[str, Any], plan: Mapping[str, Any], gateway: str = "") -> str | None:
     """That the cluster can be reached, grants the rights, and can do what the plan says."""
     from kubeline.rollout.client import Cluster
     from kubeline.rollout.plan import Plan
     from kubeline.rollout.rehearsal import rehearse
 
-    return rehearse(Cluster.connect(cluster), manifest, Plan.read("", **plan))
+    return rehearse(Cluster.connect(cluster), manifest, Plan.read("", **plan), gateway)
 
 
 def check_gateway(gateway: str) -> None:

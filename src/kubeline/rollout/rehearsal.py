@@ -11,7 +11,7 @@ from kubeline.rollout.preflight import check_candidate, check_rights
 from kubeline.rollout.record import Records, State
 
 
-def rehearse(cluster: Cluster, manifest: Manifest, plan: Plan) -> str | None:
+def rehearse(cluster: Cluster, manifest: Manifest, plan: Plan, gateway: str = "") -> str | None:
     """See that a rollout of a model, whose package is not known yet, could begin now.
 
     Returns:
@@ -24,7 +24,7 @@ def rehearse(cluster: Cluster, manifest: Manifest, plan: Plan) -> str | None:
     meta, now = manifest["metadata"], time.time()
     namespace, name = meta["namespace"], meta["name"]
     what = f"the record of the rollout of {namespace}/{name}"
-    check_rights(cluster, namespace, name, plan)
+    check_rights(cluster, namespace, name, plan, gateway)
     found = cluster.attempt(Records(cluster, namespace, name).read, what)
     if found is not None and not found.record.ended:
         held = found.record.state == State.HELD
