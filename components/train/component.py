@@ -61,7 +61,8 @@ def train(
             ``one_hot``, the default of ``linear``; ``target``, the mean of the target, for many categories, not with
             multiclass), ``max_categories`` (default 254: the most frequent ones are told apart, rarer and unseen ones
             are one bucket) and ``date_parts`` (some of ``year``, ``month``, ``day``, ``weekday``, ``hour``; default
-            all, of UTC).
+            all, of UTC). What speaks of columns takes their names: ``monotonic_cst`` and ``monotone_constraints``
+            ``{"column": 1}``, ``interaction_cst`` and ``interaction_constraints`` ``[["column", "column"]]``.
         candidates: Several to choose from, 8 at most, in place of estimator and params: a list of ``{"estimator": name,
             "params": {hyperparameter: value}}``. Each is trained on the same rows, one after the other, and the one
             with the best score on the held-out rows is written, the first of equals. Empty: just the one.

@@ -22,7 +22,7 @@ _RESERVED = {
     "random_state", "n_jobs", "nthread", "num_threads", "verbose", "verbosity", "class_weight", "scale_pos_weight",
     "categorical_features", "enable_categorical", "warm_start", "callbacks", "objective", "device", "missing",
     "feature_types", "multi_class", "oob_score", "max_cat_to_onehot", "max_cat_threshold", "eval_metric",
-    "early_stopping_rounds", "importance_type", "base_score",
+    "early_stopping_rounds", "importance_type", "base_score", "feature_weights",
 }  # fmt: skip
 _FRACTIONS = {"max_features", "max_samples", "subsample", "colsample_bytree"}  # here 1.0 is all and not one
 
@@ -56,6 +56,7 @@ class Estimator:
         reads_missing: whether the model itself handles missing numbers; else the median and a flag stand in.
         one_hot: whether categories become a column each and numbers are scaled, or categories become numbers.
         threaded: whether it takes a number of threads of its own.
+        more: parameters that its classes take without listing them.
     """
 
     library: str
@@ -67,6 +68,7 @@ class Estimator:
     reads_missing: bool = True
     one_hot: bool = False
     threaded: bool = False
+    more: tuple[str, ...] = ()
 
     def build(self, task: Task, params: Mapping[str, Any], seed: int, threads: int = 1) -> Any:
         """An unfitted model; see :meth:`settle` for `params`. `seed` is of everything random in it."""
@@ -101,7 +103,7 @@ class Estimator:
     def _parameters(self, factory: Any) -> dict[str, Any]:
         """The hyperparameters a user may set, with their defaults."""
         if hasattr(factory, "get_params"):
-            every = factory().get_params()
+            every = factory().get_params() | dict.fromkeys(self.more)
         else:
             every = {key: value.default for key, value in inspect.signature(factory).parameters.items()}
         return {key: value for key, value in every.items() if key not in _RESERVED and key not in self.fixed}
@@ -171,6 +173,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         defaults={},
         fixed={"deterministic": True, "force_row_wise": True, "verbose": -1},
         threaded=True,
+        more=("monotone_constraints", "interaction_constraints"),
         space={
             "learning_rate": _RATE,
             "n_estimators": _ROUNDS,

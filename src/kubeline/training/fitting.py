@@ -10,7 +10,7 @@ import pandas as pd
 from kubeline.errors import UserError
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Kind
-from kubeline.training import estimators, preprocessing
+from kubeline.training import constraints, estimators, preprocessing
 from kubeline.training.calibration import Calibrated, Method
 from kubeline.training.table import Table
 from kubeline.training.target import Moved
@@ -39,6 +39,9 @@ class Recipe:
         """Raise a :class:`UserError` for a name that is not known, before anything takes time."""
         estimator = estimators.find(self.estimator)
         _, rest = preprocessing.take(self.params, estimator, table.task)
+        estimator.settle(table.task, rest)
+        named, rest = constraints.take(rest)
+        constraints.check(named, table.kinds, table.task)
         estimator.build(table.task, rest, self.seed)
         if self.balanced and table.classes is None:
             raise UserError("balanced gives classes equal weight, and a regression has none; leave balanced off")
@@ -58,6 +61,7 @@ class Recipe:
 
         estimator = estimators.find(self.estimator)
         settings, params = preprocessing.take(self.params, estimator, table.task)
+        named, params = constraints.take(params)
         encoded = table.encoded.iloc[rows]
         columns = preprocessing.build(encoded, kinds, estimator, settings, table.task, self.seed)
         model = estimator.build(table.task, params, self.seed, estimators.threads_for(len(table.y)))
@@ -65,6 +69,8 @@ class Recipe:
         y = table.y[rows]
         if table.task == "regression":
             pipeline = Moved.around(pipeline, y, keep_origin=_needs_positive(params))
+        if named:
+            model.set_params(**constraints.placed(named, columns.fit(encoded, y), as_text=self.estimator == "xgboost"))
         try:
             pipeline.fit(encoded, y, model__sample_weight=self.weights(table, rows))
         except Exception as error:
