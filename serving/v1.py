@@ -40,6 +40,8 @@ class V1:
         Raises:
             UserError: when it is neither, or names the row or column that is malformed.
         """
+        if self._typed is None:
+            return self.inputs(parse_json(body))
         try:
             records = self._typed.decode(body).instances
         except NOT_TYPED:  # another form, a NaN, or what is told below
@@ -112,13 +114,19 @@ class V1:
         return self._encoder.encode([columns[name] for name in self._names], rows)
 
 
-def _typed_records(signature: Signature) -> "msgspec.json.Decoder[Any]":
-    """Decodes records of the right types, the form that most requests have, in half the time of dicts."""
+def _typed_records(signature: Signature) -> "msgspec.json.Decoder[Any] | None":
+    """Decodes records of the right types, the form that most requests have, in half the time of dicts.
+
+    None when a column has a name that msgspec does not take: one with a quote, a backslash or a control character.
+    """
     fields = [
         (f"column_{place}", json_type(feature), msgspec.field(name=feature.name))
         for place, feature in enumerate(signature.features)
     ]
-    record = msgspec.defstruct("Record", fields, gc=False)
+    try:
+        record = msgspec.defstruct("Record", fields, gc=False)
+    except ValueError:
+        return None
     return msgspec.json.Decoder(msgspec.defstruct("Request", [("instances", list[record])], gc=False))  # type: ignore[valid-type]
 
 

@@ -125,3 +125,20 @@ def test_times_as_whole_nanoseconds_are_held_out_in_their_order(train):
     """As float64, 256 of them are one moment."""
     frame = pd.DataFrame({"t": 1_700_000_000_000_000_000 + np.arange(ROWS), "x": CODE, "y": CODE == 1})
     assert train(frame, time_column="t").manifest.parity.rows == 60
+
+
+@pytest.mark.parametrize(
+    ("values", "warned"),
+    [
+        (np.arange(ROWS) + 5_000, True),
+        ([f"customer {row}" for row in range(ROWS)], True),
+        (np.arange(ROWS) * 1.0, True),
+        (np.arange(ROWS) / 7, False),
+        (np.arange(ROWS) // 2, False),
+        (np.where(np.arange(ROWS) % 2, "a", "b"), False),
+    ],
+)
+def test_a_column_that_looks_like_an_identifier_is_warned_about_by_name(train, tmp_path, values, warned):
+    train(pd.DataFrame({"customer_id": values, "x": CODE, "y": CODE == 1}))
+    words = "olumn &#39;customer_id&#39; has 600 different values in 600 rows, as an identifier has"
+    assert (words in (tmp_path / "report").read_text()) is warned

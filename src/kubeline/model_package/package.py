@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from kubeline.errors import UserError, listed
 from kubeline.model_package.manifest import Manifest
 from kubeline.model_package.predictor import Predictor
+from kubeline.model_package.raw_table import RawTable
 from kubeline.model_package.signature import Signature
 
 if TYPE_CHECKING:  # the model server opens packages without pandas
@@ -102,7 +103,8 @@ class ModelPackage:
         """The scikit-learn pipeline; it reads ``signature.encoded_frame(frame)`` and answers class positions."""
         import joblib
 
-        return joblib.load(io.BytesIO(_read(self.path, self.manifest, SKLEARN)))
+        found = joblib.load(io.BytesIO(_read(self.path, self.manifest, SKLEARN)))
+        return found.model if isinstance(found, RawTable) else found
 
     def onnx(self) -> bytes:
         """The ONNX model: one input of shape (rows, 1) for each column, by its name."""

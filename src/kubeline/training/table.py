@@ -13,12 +13,16 @@ import pyarrow.types as pat
 from kubeline.data.dataset import open_dataset, require_columns
 from kubeline.errors import UserError, listed
 from kubeline.model_package.encoding import EXACT_WHOLE_NUMBERS, encode_column, encode_exactly, labels
-from kubeline.model_package.signature import Kind
+from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
+from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
+from kubeline.model_package.signature import MISSING_CATEGORY, Kind
 from kubeline.task import MOST_CLASSES, MOST_WHOLE_NUMBERS, Task, positive_class, task_of
 from kubeline.training import numbers
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+IDENTIFIER_ROWS = 100  # fewer tell nothing
+IDENTIFIER_SHARE = 0.95  # of the rows have a value of their own in a column that looks like an identifier
 TASKS = ("auto", "binary", "multiclass", "regression")
 
 
@@ -147,12 +151,29 @@ def _beyond_float64(values: pa.ChunkedArray) -> bool:
     return max(abs(limits["min"] or 0), abs(limits["max"] or 0)) > EXACT_WHOLE_NUMBERS
 
 
+def _identifier(name: str, values: Array) -> list[str]:
+    """A warning of a column that has another whole number, or text, in nearly every row."""
+    distinct = len(pd.unique(values))
+    if len(values) < IDENTIFIER_ROWS or distinct < IDENTIFIER_SHARE * len(values):
+        return []
+    return [
+        f"column '{name}' has {distinct:,} different values in {len(values):,} rows, as an identifier has: a model "
+        f"learns nothing from it that holds for new rows, so exclude it unless it is a quantity"
+    ]
+
+
 def _encoded(raw: pa.Table, name: str, kind: Kind, notes: list[str]) -> Array:
     """A feature as the model reads it; what is to be known of its numbers comes to the notes."""
     values = column(raw, name)
     if kind != "number":
-        return encode_column(values, kind)
+        found = encode_column(values, kind)
+        if kind == "category":
+            notes += _identifier(name, found[found != MISSING_CATEGORY])
+        return found
     exact = encode_exactly(values)
+    present = exact[~np.isnan(exact)]
+    if (present == np.floor(present)).all():
+        notes += _identifier(name, present)
     wide = numbers.needs_float64(exact)
     notes += filter(None, [numbers.note(name, exact, wide)])
     return exact if wide else exact.astype(np.float32)
@@ -234,8 +255,13 @@ def _kinds(raw: pa.Table, roles: Roles) -> tuple[dict[str, Kind], list[str]]:
     kinds: dict[str, Kind] = {}
     notes = []
     for field in raw.schema:
-        if field.name in roles.others:
+        if field.name and field.name in roles.others:
             continue
+        own = field.name in (EXPECTED_PREDICTION, PREDICTION, PROBABILITIES)
+        if not field.name or "\0" in field.name or own or field.name.startswith(EXPECTED_PROBABILITY):
+            raise UserError(
+                f"a column has the name {field.name!r}, which a model package cannot hold; rename or exclude it"
+            )
         if raw.column(field.name).null_count == raw.num_rows:
             notes.append(f"column '{field.name}' is not used: all its values are missing")
             continue

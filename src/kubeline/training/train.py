@@ -24,6 +24,7 @@ from kubeline.evaluation.metrics import choose
 from kubeline.model_package import package as files
 from kubeline.model_package.manifest import Roles as ColumnRoles
 from kubeline.model_package.predictor import Predictions, Predictor
+from kubeline.model_package.raw_table import RawTable
 from kubeline.model_package.signature import Feature, Kind, Signature
 from kubeline.model_package.training_rows import TrainingRows
 from kubeline.training import estimators, metrics, preprocessing
@@ -247,7 +248,7 @@ def write(
     import joblib
 
     sklearn = io.BytesIO()
-    joblib.dump(trained.model, sklearn)
+    joblib.dump(RawTable(trained.model, trained.signature), sklearn)
     content = {
         files.ONNX: trained.onnx,
         files.SKLEARN: sklearn.getvalue(),
