@@ -28,14 +28,22 @@ def evaluate(
     confidence: float = 0.95,
     replicates: int = 1000,
     seed: int = 0,
+    weight_column: str = "",
+    group_column: str = "",
+    time_column: str = "",
 ) -> str:
     """Judge a model on rows it was not trained on, alone and against the champion.
 
     Every metric comes with a bootstrap confidence interval. The champion is scored again on the very same rows, and
-    the difference is tested: DeLong for ROC AUC, McNemar for accuracy, the paired bootstrap for the rest. The verdict
+    the difference is tested: DeLong for ROC AUC, McNemar for accuracy, the paired bootstrap for the rest. Rows that
+    either of the two was trained on judge neither (packages know theirs), nor do rows of groups of which only one saw
+    others; how many were left out is told. Where too few are left, or an earlier version's package does not say, the
+    comparison is inconclusive. Rows that belong together are resampled together, and DeLong and McNemar, which take
+    rows as independent and of equal weight, give way to the bootstrap; so they do with weights. The verdict
     is ``promote`` when every check passes with its whole interval, ``hold`` when one surely fails, else
     ``inconclusive``. Checked are: that ONNX and scikit-learn agree on all test rows, that there are enough rows, that
-    the model beats a constant guess, the thresholds, the champion, and the champion in every slice.
+    the model beats a constant guess (by the deciding metric, and in a classification by log loss and Brier score as
+    well, for only probabilities that come true do that), the thresholds, the champion, and the champion in every slice.
 
     Args:
         test: Rows that the model was not trained on: its feature columns, the target, and any others. Rows whose
@@ -51,7 +59,9 @@ def evaluate(
         thresholds: Requirements by metric: a number (a floor, or a ceiling where smaller is better), or MLflow's
             fields ``threshold``, ``min_absolute_change`` (in the metric's unit), ``min_relative_change`` (a share of
             the champion's value) and ``greater_is_better``, as in ``{"roc_auc": {"threshold": 0.6}}``. Changes are
-            asked for only where there is a champion.
+            asked for only where there is a champion. ``class`` makes ``precision``, ``recall``, ``f1``,
+            ``average_precision``, ``roc_auc`` or ``brier`` those of one class against the rest, in any classification:
+            ``{"recall": {"threshold": 0.8, "class": "fraud"}}``, or a list of such for several classes.
         rule: ``non_inferior`` (surely not worse than the champion by more than the margin) or ``superior`` (surely
             better).
         margin: Loss that does not matter, as a share of the champion's value of the metric. 0 or greater, below 1.
@@ -61,13 +71,20 @@ def evaluate(
         confidence: Level of every interval. From 0.5 up to 1.
         replicates: Bootstrap replicates. 100 or more.
         seed: Of the resampling and the shuffles.
+        weight_column: How much each row counts, in every metric, test and slice; rows of weight 0 are left out. Empty:
+            the one the model was trained with, if any.
+        group_column: Rows with the same value belong together and are resampled together, as clusters. At least 10
+            groups. Empty: as in training, else the column by whose groups ``split`` made the test table; where there
+            is none, rows are taken as independent, and the report says so.
+        time_column: The same for the rows of one day (of a time or date) or of one value (of a number). Empty: as for
+            groups; days that only ``split`` knows of and that are fewer than 10 are not clusters, and that is said.
 
     Returns:
         blessing: JSON, a blessing of the check ``evaluation`` that ``register`` and ``deploy`` ask for, with the
             verdict, the reasons and the evidence; metadata verdict, check, package_digest.
-        predictions: Parquet folder, one row for each test row: row, target, prediction, probability.CLASS, and the
-            champion's as champion.prediction, champion.probability.CLASS; metadata rows, columns, bytes, fingerprint,
-            source.
+        predictions: Parquet folder, one row for each test row: row, judged, target, prediction, probability.CLASS, and
+            the champion's as champion.prediction, champion.probability.CLASS; metadata rows, columns, bytes,
+            fingerprint, source.
         metrics: Every defined metric as METRIC, METRIC_lower, METRIC_upper and champion_METRIC; rows,
             parity_max_difference.
         classification: Confusion matrix and, for a binary task, the ROC curve.
@@ -97,4 +114,7 @@ def evaluate(
         confidence=confidence,
         replicates=replicates,
         seed=seed,
+        weight_column=weight_column,
+        group_column=group_column,
+        time_column=time_column,
     )

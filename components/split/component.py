@@ -21,8 +21,9 @@ def split(
     """Split a table into train and test sets.
 
     Every row goes to exactly one of the two, and both keep the order of the table. The same table, parameters and seed
-    give the same sets. Rows of the test set that occur, equal in every column, in the train set as well are counted and
-    reported: a model can remember them.
+    give the same sets. Except by time, each row or group is drawn by a hash of itself and the seed, not by its place:
+    it stays on its side when rows are added, so that the next model is not tested on what this one was trained on, and
+    equal rows are on one side. The price is that the share is near the one asked for, and not exact.
 
     Args:
         dataset: The table, a folder of Parquet files.
@@ -30,17 +31,19 @@ def split(
             (missing is a class); `group`: rows with the same value of `column` stay together; `time`: the test set is
             later than the train set, and no instant is in both.
         column: The class, group or time column. A time column holds timestamps, dates or numbers. Not for `random`.
-        test_fraction: Share of the rows that go to the test set, between 0 and 1. Groups and equal times are kept
-            whole, so there the share is as near as they allow.
+        test_fraction: Share of the rows that go to the test set, between 0 and 1. Approximate: of 1,000
+            rows drawn with 0.2, 187 to 213 in two of three cases. Groups and equal times are kept whole, and 0.2 is of
+            the groups, whatever their size.
         cutoff: With `time`: the first instant of the test set, such as `2013-10-01` (UTC when the column has time
             zones), in place of `test_fraction`.
-        seed: Seed of the random choice. Not used by `time`.
+        seed: Of the random choice; another one gives other sets, which overlap with the former training. Not used by
+            `time`.
 
     Returns:
         train: Folder of `part-*.parquet` files; metadata rows, columns, bytes, fingerprint, source and
-            parent_fingerprint (of the table that was split).
-        test: The same, with the metadata key duplicates: test rows that occur in the train set as well.
-        report: Rows and share of each set, what the split was made by, and the duplicates.
+            parent_fingerprint (of the table that was split), split_by, split_column.
+        test: The same.
+        report: Rows and share of each set, and what the split was made by.
     """
     from kubeline.data import split as implementation
 

@@ -69,7 +69,7 @@ def test_every_row_is_in_exactly_one_set_in_the_order_of_the_table(way, flights,
 @pytest.mark.parametrize("way", WAYS[:4], ids=lambda way: way["by"])
 def test_the_share_is_as_asked_for_and_the_same_seed_gives_the_same_sets(way, flights, split):
     first, again = (split(flights, test_fraction=0.3, seed=7, **way) for _ in range(2))
-    assert len(first.test) / len(flights) == pytest.approx(0.3, abs=0.01)
+    assert len(first.test) / len(flights) == pytest.approx(0.3, abs=0.1 if way["by"] == "group" else 0.02)
     assert first.artifacts["test"].metadata == again.artifacts["test"].metadata
     other = split(flights, test_fraction=0.3, seed=8, **way)
     assert (other.test["departure"].tolist() == first.test["departure"].tolist()) == (way["by"] == "time")
@@ -78,19 +78,52 @@ def test_the_share_is_as_asked_for_and_the_same_seed_gives_the_same_sets(way, fl
 def test_the_metadata_say_what_each_set_is_and_what_it_is_a_part_of(flights, split):
     sets = split(flights)
     train, test = (sets.artifacts[name].metadata for name in ("train", "test"))
-    assert (train["rows"], test["rows"]) == (4_800, 1_200)
+    assert train["rows"] + test["rows"] == 6_000
+    assert test["rows"] == pytest.approx(1_200, abs=100)
     assert train["fingerprint"] != test["fingerprint"]
     assert len(train["parent_fingerprint"]) == 64
     assert train["parent_fingerprint"] == test["parent_fingerprint"]
     assert train["source"] == "test"
-    assert test["duplicates"] == 0
+    assert (test["split_by"], test["split_column"]) == ("random", "")
 
 
-def test_each_class_has_the_same_share_in_both_sets(split):
-    frame = pd.DataFrame({"class": ["rare"] * 10 + ["common"] * 989 + [None], "n": range(1_000)})
-    frame.loc[1_000] = [None, 1_000]
+def test_each_class_has_about_the_same_share_and_is_in_both_sets(split):
+    frame = pd.DataFrame({"class": ["rare"] * 10 + ["common"] * 9_988 + [None] * 2, "n": range(10_000)})
     sets = split(frame, by="stratified", column="class", test_fraction=0.2)
-    assert sets.test["class"].value_counts(dropna=False).to_dict() == {"common": 198, "rare": 2, None: 1}
+    counts = sets.test["class"].value_counts(dropna=False).to_dict()
+    assert counts["common"] == pytest.approx(0.2 * 9_988, abs=150)
+    assert 1 <= counts["rare"] <= 9
+    assert counts[None] == 1
+
+
+@pytest.mark.parametrize("way", WAYS[:3], ids=lambda way: way["by"])
+def test_rows_stay_on_their_side_when_others_are_added_and_the_order_changes(way, flights, split):
+    before = split(flights.head(4_000), **way)
+    after = split(flights.sample(frac=1, random_state=1), **way)
+    tested, trained = (set(rows.astype(str).agg("|".join, axis=1)) for rows in (after.test, before.train))
+    assert len(tested) > 500
+    assert not tested & trained
+
+
+def test_with_a_larger_share_no_row_leaves_the_test_set(flights, split):
+    small, large = (split(flights, test_fraction=share).test for share in (0.1, 0.3))
+    assert len(small.merge(large.drop_duplicates())) == len(small)
+
+
+@pytest.mark.parametrize("way", [{"by": "random"}, {"by": "stratified", "column": "b"}], ids=lambda way: way["by"])
+def test_equal_rows_are_on_one_side_however_often_they_are_there(way, split):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.integers(0, 300, 3_000).astype(float), "b": rng.choice(["x", "y"], 3_000)})
+    frame.loc[::50, "a"] = np.nan
+    sets = split(frame, test_fraction=0.4, **way)
+    assert len(sets.test) > 500
+    assert sets.test.merge(sets.train.drop_duplicates()).empty
+    assert "equal rows are on one side" in sets.report
+
+
+def test_a_table_of_equal_rows_cannot_be_split(split):
+    with pytest.raises(UserError, match="all 5 rows are equal and belong on one side; a split needs at least two"):
+        split(pd.DataFrame({"a": [1] * 5}))
 
 
 def test_groups_are_never_in_both_sets(flights, split):
@@ -98,9 +131,11 @@ def test_groups_are_never_in_both_sets(flights, split):
     assert not set(sets.train["dest"]) & set(sets.test["dest"])
 
 
-def test_groups_larger_than_the_test_set_give_the_nearest_share(split):
-    sets = split(pd.DataFrame({"g": ["a"] * 5 + ["b"] * 3}), by="group", column="g", test_fraction=0.1)
-    assert set(sets.test["g"]) == {"b"}
+def test_of_two_groups_one_is_for_the_test_whatever_the_share(split):
+    frame = pd.DataFrame({"g": ["a"] * 5 + ["b"] * 3})
+    for share in (0.01, 0.99):
+        sets = split(frame, by="group", column="g", test_fraction=share)
+        assert len(set(sets.test["g"])) == len(set(sets.train["g"])) == 1
 
 
 def test_equal_instants_are_never_in_both_sets(split):
@@ -112,7 +147,7 @@ def test_equal_instants_are_never_in_both_sets(split):
 
 def test_nan_and_null_are_one_missing_class():
     classes = pa.chunked_array([pa.array([1.0, 1.0, float("nan"), None])])
-    assert assignment.by_class(classes, "c", 0.5, 0).sum() == 2
+    assert assignment.by_class(classes, np.arange(4, dtype=np.uint64), "c", 0.5, 0).sum() == 2
 
 
 @pytest.mark.parametrize(
@@ -131,21 +166,6 @@ def test_nan_and_null_are_one_missing_class():
 )
 def test_a_cutoff_is_the_first_instant_of_the_test_set(times, cutoff, rows, split):
     assert len(split(pd.DataFrame({"t": times}), by="time", column="t", cutoff=cutoff).test) == rows
-
-
-def test_test_rows_that_are_in_the_train_set_are_counted_and_told(split):
-    frame = pd.DataFrame({"a": [1, 1, 2, 3, None, None], "b": ["x", "x", "x", None, None, None]})
-    frame["t"] = [0, 0, 0, 0, 0, 0]
-    frame = pd.concat([frame, frame.iloc[[0, 3, 4]], pd.DataFrame({"a": [9.0], "b": ["x"], "t": [0]})])
-    test = np.array([False] * 6 + [True] * 4)
-    frame["t"] = np.where(test, 1, 0)
-    assert split(frame, by="time", column="t", cutoff="1").artifacts["test"].metadata["duplicates"] == 0
-    sets = split(frame.drop(columns="t").assign(t=0).iloc[:9], by="random", test_fraction=0.4, seed=3)
-    expected = len(sets.test.merge(sets.train.drop_duplicates(), how="inner"))
-    assert expected > 0
-    assert sets.artifacts["test"].metadata["duplicates"] == expected
-    assert f"**{expected} test rows" in sets.report
-    assert "No test row is in the train set as well." in split(pd.DataFrame({"a": range(10)})).report
 
 
 FRAME = pd.DataFrame(
@@ -181,7 +201,7 @@ FRAME = pd.DataFrame(
         ({"by": "group", "column": "one"}, r"group column 'one' has one group only \(a\); a split needs at least two"),
         (
             {"by": "stratified", "column": "n"},
-            "3 of the 3 classes of 'n' have one row only and cannot be in both sets: 1",
+            "3 of the 3 classes of 'n' have one row only, or equal ones, and cannot be in both sets: 1",
         ),
         ({"by": "time", "column": "g"}, "time column 'g' holds string; expected timestamps, dates or numbers"),
         (
@@ -229,13 +249,12 @@ def test_one_row_cannot_be_split(split):
     st.floats(0.01, 0.99),
     st.integers(0, 2**32),
 )
-def test_strata_keep_the_share_to_within_a_row_and_are_on_both_sides(sizes, fraction, seed):
+def test_every_class_is_on_both_sides(sizes, fraction, seed):
     codes = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    test = assignment.by_class(pa.chunked_array([codes]), "class", fraction, seed)
+    rows = np.arange(len(codes), dtype=np.uint64)
+    test = assignment.by_class(pa.chunked_array([codes]), rows, "class", fraction, seed)
     for code, size in enumerate(sizes):
-        chosen = int(test[codes == code].sum())
-        assert 1 <= chosen <= size - 1
-        assert abs(chosen - size * fraction) <= 1
+        assert 1 <= int(test[codes == code].sum()) <= size - 1
 
 
 @settings(deadline=None)

@@ -1,19 +1,24 @@
 """Real packages of small models on numeric columns, trained in a fraction of a second."""
 
+import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.pipeline import make_pipeline
 
 from kubeline.model_package import Feature, ModelPackage, Predictor, Signature
 from kubeline.model_package.encoding import labels
+from kubeline.model_package.manifest import Roles
 from kubeline.model_package.package import write_package
+from kubeline.model_package.training_rows import TrainingRows
 from kubeline.training.export import to_onnx
 
 TASKS = {2: "binary", 3: "multiclass"}
@@ -28,10 +33,14 @@ def trained(
     regression: bool = False,
     joblib_of: ModelPackage | None = None,
     seed: int = 0,
+    roles: Roles | None = None,
+    knows_rows: bool = True,
+    positive_class: str | None = None,
 ) -> ModelPackage:
     """Train gradient boosting on some columns and write its package into `folder`.
 
-    `joblib_of` takes the scikit-learn form from another package, so that the two forms disagree.
+    `joblib_of` takes the scikit-learn form from another package, so that the two forms disagree; without `knows_rows`
+    it is a package of an earlier version.
     """
     kind = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
     classes = None if regression else sorted(set(labels(frame[target])))
@@ -40,6 +49,7 @@ def trained(
         target=target,
         task="regression" if regression else TASKS[min(len(classes or ()), 3)],  # type: ignore[arg-type]
         classes=classes,
+        positive_class=positive_class,
     )
     truth: Any = frame[target].to_numpy(float) if regression else signature.codes(frame)
     columns = ColumnTransformer([("numbers", "passthrough", list(features))])
@@ -57,7 +67,12 @@ def trained(
         "golden.parquet": golden.getvalue(),
         "reference.json": b"{}",
     }
-    return write_package(folder, files, **{**_FACTS, "seed": seed})
+    if knows_rows:
+        rows = pa.Table.from_pandas(frame, preserve_index=False)
+        files["training_rows.parquet"] = TrainingRows.of(rows, [*features, target], (roles or Roles()).group).to_bytes()
+    fingerprint = hashlib.sha256(frame.to_csv().encode()).hexdigest()
+    facts = {"seed": seed, "roles": roles or Roles(), "dataset_fingerprint": fingerprint}
+    return write_package(folder, files, **{**_FACTS, **facts})
 
 
 _FACTS: dict[str, Any] = {
@@ -72,3 +87,18 @@ _FACTS: dict[str, Any] = {
     "parity": {"rows": 0, "max_difference": 0.0, "tolerance": 1e-5},
     "git_revision": "",
 }
+
+
+def people(rows: int, seed: int) -> pd.DataFrame:
+    """Features a and b drive the targets, noise does not; segment is not a feature; later is known too late."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(rng.normal(size=(rows, 3)), columns=["a", "b", "noise"])
+    signal = 1.5 * frame["a"] + frame["b"]
+    frame["buys"] = np.where(signal + rng.normal(size=rows) > 0.8, "yes", "no")
+    frame["amount"] = 20 + 4 * signal + rng.normal(size=rows)
+    frame["size"] = pd.cut(
+        signal + 0.5 * rng.normal(size=rows), [-np.inf, -1, 1, np.inf], labels=["S", "M", "L"]
+    ).astype(str)
+    frame["later"] = (frame["buys"] == "yes") + 0.1 * rng.normal(size=rows)
+    frame["segment"] = rng.choice(["north", "south", "east"], rows)
+    return frame

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,66 +10,10 @@ import pandas as pd
 import pytest
 from kfp import dsl
 
-from components.evaluate.component import evaluate
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
 from kubeline.model_package.blessing import Blessing, require
-from tests.evaluation.packages import trained
-
-KINDS = {
-    "blessing": "Artifact",
-    "predictions": "Dataset",
-    "metrics": "Metrics",
-    "classification": "ClassificationMetrics",
-    "report": "HTML",
-}
-
-
-def people(rows: int, seed: int) -> pd.DataFrame:
-    """Features a and b drive the targets, noise does not; segment is not a feature; later is known too late."""
-    rng = np.random.default_rng(seed)
-    frame = pd.DataFrame(rng.normal(size=(rows, 3)), columns=["a", "b", "noise"])
-    signal = 1.5 * frame["a"] + frame["b"]
-    frame["buys"] = np.where(signal + rng.normal(size=rows) > 0.8, "yes", "no")
-    frame["amount"] = 20 + 4 * signal + rng.normal(size=rows)
-    frame["size"] = pd.cut(
-        signal + 0.5 * rng.normal(size=rows), [-np.inf, -1, 1, np.inf], labels=["S", "M", "L"]
-    ).astype(str)
-    frame["later"] = (frame["buys"] == "yes") + 0.1 * rng.normal(size=rows)
-    frame["segment"] = rng.choice(["north", "south", "east"], rows)
-    return frame
-
-
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage]:
-    folder, train = tmp_path_factory.mktemp("packages"), people(3_000, 1)
-    return {
-        "good": trained(folder / "good", train, ["a", "b", "noise"], "buys"),
-        "weak": trained(folder / "weak", train, ["b", "noise"], "buys"),
-        "useless": trained(folder / "useless", train, ["noise"], "buys"),
-        "shy": trained(folder / "shy", train[(train["buys"] == "no") | (train.index < 100)], ["noise"], "buys"),
-        "leaking": trained(folder / "leaking", train, ["a", "later"], "buys"),
-        "amount": trained(folder / "amount", train, ["a", "b"], "amount", regression=True),
-        "size": trained(folder / "size", train, ["a", "b"], "size"),
-    }
-
-
-@pytest.fixture
-def judge(packages: dict[str, ModelPackage], dataset: Callable[..., Any], artifact: Callable[..., Any]) -> Any:
-    """`judge(model, test, champion, ...)` runs the component; its artifacts are in `judge.outputs`."""
-
-    def run(model: str | Path, test: pd.DataFrame, champion: str = "", **parameters: Any) -> str:
-        folder = packages[model].path if isinstance(model, str) else model
-        run.outputs = {name: artifact(kind, name) for name, kind in KINDS.items()}  # type: ignore[attr-defined]
-        return evaluate.python_func(
-            test=dataset(test, "test"),
-            model=dsl.Model(name="model", uri=str(folder), metadata={}),
-            champion=str(packages[champion].path) if champion in packages else champion,
-            **run.outputs,  # type: ignore[attr-defined]
-            **parameters,
-        )
-
-    return run
+from tests.evaluation.packages import people, trained
 
 
 def blessing(judge: Any) -> Blessing:
@@ -171,8 +114,9 @@ def test_rows_without_a_label_are_predicted_but_not_judged(judge: Any) -> None:
     assert table["target"].isna().sum() == 100
     assert table["prediction"].notna().all()
     assert judge.outputs["metrics"].metadata["rows"] == 1_900
-    assert blessing(judge).evidence["rows"] == {"labelled": 1_900, "unlabelled": 100}
-    assert "100 rows without a label" in page(judge)
+    assert blessing(judge).evidence["rows"]["left_out"] == {"no label": 100}
+    assert table["judged"].sum() == 1_900
+    assert "100 rows: no label" in page(judge)
 
 
 def test_the_prediction_table_holds_both_models_beside_the_truth(judge: Any, packages: dict[str, ModelPackage]) -> None:
@@ -180,7 +124,7 @@ def test_the_prediction_table_holds_both_models_beside_the_truth(judge: Any, pac
     judge("good", test, "weak")
     table = pd.read_parquet(judge.outputs["predictions"].path)
     assert list(table) == [
-        "row", "target", "prediction", "probability.no", "probability.yes",
+        "row", "judged", "target", "prediction", "probability.no", "probability.yes",
         "champion.prediction", "champion.probability.no", "champion.probability.yes",
     ]  # fmt: skip
     assert (table["target"] == test["buys"]).all()
@@ -204,7 +148,7 @@ def test_precision_is_compared_where_a_rival_never_predicts_the_class(judge: Any
     test = people(2_000, 2)
     assert judge("good", test, "shy", metric="precision") == "inconclusive"
     assert blessing(judge).reasons == [
-        "precision of the champion is not defined on these test rows: no row is predicted 'yes'"
+        "precision of 'yes' of the champion is not defined on these test rows: no row is predicted 'yes'"
     ]
     assert judge("good", test, metric="precision") == "promote"  # a guess that every row is positive has a precision
 

@@ -1,13 +1,15 @@
 """From evidence to verdict: the truth tables of the gate."""
 
+import numpy as np
 import pytest
 
 from kubeline.errors import UserError
-from kubeline.evaluation import gate
-from kubeline.evaluation.bootstrap import Interval
+from kubeline.evaluation import gate, thresholds
+from kubeline.evaluation.bootstrap import Bootstrap, Interval
 from kubeline.evaluation.comparison import Comparison
-from kubeline.evaluation.gate import Check, MetricThreshold
+from kubeline.evaluation.gate import Check
 from kubeline.evaluation.metrics import METRICS
+from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.scoring import Agreement
 from kubeline.evaluation.slices import Slice
 
@@ -72,9 +74,8 @@ def test_one_failed_check_holds_and_one_unclear_check_is_inconclusive(
 def test_a_threshold_is_a_floor_or_where_smaller_is_better_a_ceiling(
     metric: str, lower: float, upper: float, outcome: str
 ) -> None:
-    found = {metric: Interval((lower + upper) / 2, lower, upper)}
-    checks = gate.threshold_checks({metric: MetricThreshold(threshold=0.7)}, found, {}, None, "binary")
-    assert [check.outcome for check in checks] == [outcome]
+    found = Interval((lower + upper) / 2, lower, upper)
+    assert thresholds.threshold_check(METRICS["binary"][metric], found, 0.7).outcome == outcome
 
 
 @pytest.mark.parametrize(
@@ -89,16 +90,17 @@ def test_a_threshold_is_a_floor_or_where_smaller_is_better_a_ceiling(
     ],
 )
 def test_a_required_change_is_compared_with_the_gain_on_the_champion(threshold: dict[str, float], outcome: str) -> None:
-    thresholds = gate.parse_thresholds({"roc_auc": threshold}, "binary")
-    found = {"roc_auc": Interval(0.83, 0.82, 0.84)}
-    comparisons = {"roc_auc": gain(0.02, 0.04)}
-    assert [one.outcome for one in gate.threshold_checks(thresholds, found, {}, comparisons, "binary")] == [outcome]
-    assert gate.threshold_checks(thresholds, found, {}, None, "binary") == []  # no champion: nothing to change from
+    (required,) = thresholds.parse({"roc_auc": threshold}, "binary", ["no", "yes"])
+    assert [one.outcome for one in thresholds.change_checks(AUC, required.asked, gain(0.02, 0.04))] == [outcome]
+    (check,) = thresholds.change_checks(AUC, required.asked, None)  # a champion that cannot be compared
+    assert check.outcome == "unclear"
 
 
 def test_a_threshold_on_an_undefined_metric_is_unclear_and_says_why() -> None:
-    thresholds = {"recall": MetricThreshold(threshold=0.5)}
-    (check,) = gate.threshold_checks(thresholds, {}, {"recall": "no row is labelled 'yes'"}, None, "binary")
+    required = thresholds.parse({"recall": 0.5}, "binary", ["no", "yes"])
+    target = np.zeros(100, dtype=np.int64)
+    model = Scored("binary", ("no", "yes"), target, target, np.full((100, 2), 0.5))
+    (check,) = thresholds.checks(required, model, None, Bootstrap(100), 0.95, champion=False)
     assert check.outcome == "unclear"
     assert "no row is labelled 'yes'" in check.sentence
 
@@ -145,7 +147,7 @@ def test_disagreeing_forms_fail_with_the_count_and_the_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("thresholds", "message"),
+    ("given", "message"),
     [
         ({"auc": 0.7}, "thresholds name 'auc', which is not a metric of a binary task; it has: roc_auc"),
         ({"roc_auc": "high"}, "the threshold of 'roc_auc' is 'high'; expected a number"),
@@ -153,7 +155,7 @@ def test_disagreeing_forms_fail_with_the_count_and_the_row() -> None:
         ({"log_loss": {"threshold": 0.7, "greater_is_better": True}}, "for log_loss smaller is better"),
     ],
 )
-def test_a_threshold_that_cannot_be_meant_is_refused(thresholds: dict[str, object], message: str) -> None:
+def test_a_threshold_that_cannot_be_meant_is_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(UserError) as error:
-        gate.parse_thresholds(thresholds, "binary")
+        thresholds.parse(given, "binary", ["no", "yes"])
     assert message in str(error.value)

@@ -15,16 +15,16 @@ def table(rows: int, start: int = 0) -> pa.Table:
     return pa.table({"n": numbers, "x": numbers / 7, "city": [f"city {number % 50}" for number in numbers]})
 
 
-def test_every_row_of_the_training_is_known_and_of_others_one_in_a_hundred_is_taken_for_one():
+def test_every_row_of_the_training_is_known_and_of_others_hardly_one_is_taken_for_one():
     rows = TrainingRows.of(table(20_000), ["x", "city"])
     assert rows.seen(table(20_000)).all()
-    assert 0.001 < rows.seen(table(50_000, start=20_000)).mean() < 0.012
+    assert rows.seen(table(100_000, start=20_000)).sum() < 10
 
 
-def test_it_takes_ten_bits_a_row_and_says_the_same_when_read_again():
+def test_it_takes_three_bytes_a_row_and_says_the_same_when_read_again():
     rows = TrainingRows.of(table(100_000), ["n", "x", "city"], group="city")
     content = rows.to_bytes()
-    assert len(content) < 1.3 * 100_000 + 5_000
+    assert len(content) < 3 * 100_000 + 5_000
     again = TrainingRows.from_bytes(content)
     later = table(5_000, start=97_000)
     assert (again.seen(later) == rows.seen(later)).all()

@@ -1,4 +1,8 @@
-"""Which rows go to the test set: one boolean for each row."""
+"""Which rows go to the test set: one boolean for each row.
+
+Except by time, a row (or its group) is drawn by its own hash and never by its place, so that it stays on its side when
+the table grows: what a model was trained on does not come into the test set of the next one.
+"""
 
 import math
 from decimal import Decimal
@@ -9,45 +13,61 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from kubeline.data.row_hash import Hashes, hash_values, salted
 from kubeline.errors import UserError, listed
 
 Mask = NDArray[np.bool_]
 
 
-def by_chance(rows: int, fraction: float, seed: int) -> Mask:
-    """A random choice of `fraction` of the rows, at least one on each side."""
-    if rows < 2:
-        raise UserError(f"a table of {rows} row cannot be split into two sets; expected at least two rows")
-    test = np.zeros(rows, dtype=bool)
-    test[np.random.default_rng(seed).permutation(rows)[: _count(rows, fraction)]] = True
-    return test
+def by_chance(hashes: Hashes, fraction: float, seed: int) -> Mask:
+    """The rows whose salted hash is below `fraction` of all there can be: about that share of them.
 
+    A row stays on its side when others are added or taken away, when the order changes, and, with a larger `fraction`,
+    when it was in the test set before. Equal rows are on one side.
 
-def by_class(values: pa.ChunkedArray, column: str, fraction: float, seed: int) -> Mask:
-    """A random choice of `fraction` of the rows of each class; a missing value is a class of its own.
+    Args:
+        hashes: (rows,) of the rows.
+        fraction: Share of the test rows.
+        seed: Another one gives other sets.
 
     Raises:
-        UserError: when a class has fewer than two rows, one for each set.
+        UserError: when there are no two different rows.
+    """
+    if len(hashes) < 2:
+        raise UserError(f"a table of {len(hashes)} row cannot be split into two sets; expected at least two rows")
+    drawn = salted(hashes, seed)
+    if (drawn == drawn[0]).all():
+        raise UserError(
+            f"all {len(hashes):,} rows are equal and belong on one side; a split needs at least two different ones"
+        )
+    return _below(drawn, fraction)
+
+
+def by_class(values: pa.ChunkedArray, hashes: Hashes, column: str, fraction: float, seed: int) -> Mask:
+    """The same within each class, with a row of it on each side; a missing value is a class of its own.
+
+    Raises:
+        UserError: when a class has fewer than two different rows, one for each set.
     """
     codes, labels = _encode(_nan_as_missing(values))
-    sizes = np.bincount(codes, minlength=len(labels))
-    single = [str(label) for label, size in zip(labels, sizes, strict=True) if size < 2]
+    drawn = salted(hashes, seed)
+    order = np.lexsort((drawn, codes))
+    starts = np.searchsorted(codes[order], np.arange(len(labels)))
+    parts = np.split(order, starts[1:])  # the rows of each class, by what was drawn
+    single = [str(label) for label, rows in zip(labels, parts, strict=True) if drawn[rows[0]] == drawn[rows[-1]]]
     if single:
         raise UserError(
-            f"{len(single):,} of the {len(labels):,} classes of '{column}' have one row only and cannot be in both "
-            f"sets: {listed(single)}; drop or merge them, or split by random"
+            f"{len(single):,} of the {len(labels):,} classes of '{column}' have one row only, or equal ones, and "
+            f"cannot be in both sets: {listed(single)}; drop or merge them, or split by random"
         )
-    # Rows of one class side by side, in random order within it: the first ones of each class are for the test.
-    random = np.random.default_rng(seed).permutation(len(codes))
-    order = random[np.argsort(codes[random], kind="stable")]
-    rank = np.arange(len(codes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     test = np.zeros(len(codes), dtype=bool)
-    test[order] = rank < np.repeat(_apportion(sizes, fraction), sizes)
+    for rows in parts:
+        test[rows] = _below(drawn[rows], fraction)
     return test
 
 
 def by_group(values: pa.ChunkedArray, column: str, fraction: float, seed: int) -> Mask:
-    """Whole groups, in random order, as long as they fit into `fraction` of the rows.
+    """The groups whose salted hash is below `fraction` of all there can be: about that share of the groups.
 
     Raises:
         UserError: when there is one group only, or a row has none.
@@ -58,20 +78,19 @@ def by_group(values: pa.ChunkedArray, column: str, fraction: float, seed: int) -
             f"group column '{column}' is missing in {values.null_count:,} rows, which may belong to any group; "
             "drop them or fill them in"
         )
-    codes, labels = _encode(values)
-    if len(labels) < 2:
-        raise UserError(f"group column '{column}' has one group only ({listed(labels)}); a split needs at least two")
-    sizes = np.bincount(codes, minlength=len(labels))
-    room = _count(len(codes), fraction)
-    order = np.random.default_rng(seed).permutation(len(labels))
-    chosen = np.zeros(len(labels), dtype=bool)
-    for group in order:
-        if sizes[group] <= room:
-            chosen[group] = True
-            room -= sizes[group]
-    if not chosen.any():  # every group is larger than the test set should be: the smallest comes nearest
-        chosen[order[np.argmin(sizes[order])]] = True
-    return np.asarray(chosen[codes])
+    drawn = salted(hash_values(values), seed)
+    if not len(drawn) or (drawn == drawn[0]).all():
+        named = listed(values.slice(0, 1).to_pylist())
+        raise UserError(f"group column '{column}' has one group only ({named}); a split needs at least two")
+    return _below(drawn, fraction)
+
+
+def _below(drawn: Hashes, fraction: float) -> Mask:
+    """The rows below the share; where one side would be empty, the lowest or all but the highest ones."""
+    test = drawn < np.uint64(min(int(fraction * 2**64), 2**64 - 1))
+    if not test.any():
+        return np.asarray(drawn == drawn.min())
+    return np.asarray(drawn != drawn.max()) if test.all() else test
 
 
 def by_time(values: pa.ChunkedArray, column: str, fraction: float, cutoff: str) -> tuple[Mask, str]:
@@ -151,16 +170,3 @@ def _encode(values: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[object]]:
     """Codes and the values that they stand for, in order of first appearance."""
     encoded = values.combine_chunks().dictionary_encode(null_encoding="encode")
     return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
-
-
-def _count(rows: int, fraction: float) -> int:
-    return min(max(round(rows * fraction), 1), rows - 1)
-
-
-def _apportion(sizes: NDArray[np.int64], fraction: float) -> NDArray[np.int64]:
-    """Test rows of each class, at least one on each side, which add up to the nearest count (largest remainders)."""
-    exact = sizes * fraction
-    counts = np.floor(exact).astype(np.int64)
-    more = round(float(exact.sum())) - int(counts.sum())
-    counts[np.argsort(counts - exact, kind="stable")[:more]] += 1
-    return np.clip(counts, 1, sizes - 1)

@@ -25,6 +25,7 @@ class LabelledRows:
     def __init__(self, package: ModelPackage):
         self.package = package
         self.problem = ""
+        self._classes: tuple[str, ...] = ()
         self._sample = RowSample(ROWS)
 
     def add(self, frame: pd.DataFrame, predictions: Predictions) -> None:
@@ -37,6 +38,7 @@ class LabelledRows:
         except UserError as error:  # labels that the model does not know end this comparison, not the drift check
             self.problem = str(error)
             return
+        self._classes = scored.classes
         columns: dict[str, Array] = {"target": scored.target, "prediction": scored.prediction}
         if scored.probabilities is not None:
             columns |= {f"probability.{k}": scored.probabilities[:, k] for k in range(len(scored.classes))}
@@ -70,9 +72,8 @@ class LabelledRows:
         ), ""
 
     def _scored(self, frame: pd.DataFrame) -> Scored:
-        signature = self.package.signature
-        classes = tuple(signature.classes or ())
+        classes = self._classes
         probabilities = np.column_stack([frame[f"probability.{k}"] for k in range(len(classes))]) if classes else None
         return Scored(
-            signature.task, classes, frame["target"].to_numpy(), frame["prediction"].to_numpy(), probabilities
+            self.package.signature.task, classes, frame["target"].to_numpy(), frame["prediction"].to_numpy(), probabilities
         )

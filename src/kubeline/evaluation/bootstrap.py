@@ -74,13 +74,17 @@ class Interval:
         """``0.672 [0.667, 0.677]``: rounded to two digits of the interval's half width; `sign` writes a plus too."""
         plus = "+" if sign else ""
         if self.lower is None or self.upper is None:
-            return f"{self.value:{plus}.4g} (too few rows for an interval)"
+            return f"{_written(self.value, f'{plus}.4g')} (too few rows for an interval)"
         half = (self.upper - self.lower) / 2
-        if half <= 0:
-            return f"{self.value:{plus}.4g} [{self.lower:{plus}.4g}, {self.upper:{plus}.4g}]"
-        digits = min(max(1 - math.floor(math.log10(half)), 0), 8)
-        value, lower, upper = (f"{number:{plus}.{digits}f}" for number in (self.value, self.lower, self.upper))
+        form = f"{plus}.4g" if half <= 0 else f"{plus}.{min(max(1 - math.floor(math.log10(half)), 0), 8)}f"
+        value, lower, upper = (_written(number, form) for number in (self.value, self.lower, self.upper))
         return f"{value} [{lower}, {upper}]"
+
+
+def _written(number: float, form: str) -> str:
+    """A number in a format; what rounds to zero has no minus."""
+    text = f"{number:{form}}"
+    return text if float(text) else f"{0.0:{form}}"
 
 
 class Bootstrap:
@@ -104,6 +108,11 @@ class Bootstrap:
         dealt = rng.permutation(units) % self.buckets
         self._bucket = dealt if clusters is None else dealt[clusters]
         self._weights = rng.poisson(1.0, (replicates, self.buckets)).astype(np.float32)
+
+    @property
+    def method(self) -> str:
+        """What a comparison by it is called."""
+        return "paired cluster bootstrap" if self.clustered else "paired bootstrap"
 
     def take(self, rows: Array) -> Self:
         """The same replicates of some of the rows, a mask or row numbers: paired with those of all rows."""

@@ -17,7 +17,7 @@ class Reliability:
         predicted: (bins,) mean probability.
         observed: (bins,) share of rows in which it came true.
         lower, upper: (bins,) 95 % Wilson interval of `observed`.
-        rows: (bins,) rows.
+        rows: (bins,) rows, or their weights.
         event: What the probability is of.
     """
 
@@ -44,11 +44,14 @@ def reliability(scored: Scored, bins: int = _BINS) -> Reliability:
         event = "the predicted class"
     edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf"))
     code = np.searchsorted(edges, probability)
-    rows = np.bincount(code, minlength=len(edges) + 1)
-    code, rows = np.searchsorted(np.flatnonzero(rows), code), rows[rows > 0]
-    predicted = np.bincount(code, weights=probability) / rows
-    observed = np.bincount(code, weights=happened) / rows
-    return Reliability(predicted, observed, *_wilson(observed, rows), rows, event)
+    counts = np.bincount(code, minlength=len(edges) + 1)
+    code = np.searchsorted(np.flatnonzero(counts), code)
+    weights = np.ones(len(code)) if scored.weights is None else scored.weights
+    rows = np.bincount(code, weights)
+    predicted = np.bincount(code, weights * probability) / rows
+    observed = np.bincount(code, weights * happened) / rows
+    effective = rows**2 / np.bincount(code, weights**2)  # as many rows of equal weight would say as much (Kish, 1965)
+    return Reliability(predicted, observed, *_wilson(observed, effective), rows, event)
 
 
 def _wilson(share: Array, rows: Array, z: float = 1.96) -> tuple[Array, Array]:

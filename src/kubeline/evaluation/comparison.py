@@ -43,17 +43,22 @@ class Comparison:
 
 
 def compare(metric: Metric, model: Scored, other: Scored, bootstrap: Bootstrap, confidence: float) -> Comparison:
-    """Compare two models by one metric: DeLong for the AUC, McNemar's p for accuracy, else the paired bootstrap."""
+    """Compare two models by one metric: DeLong for the AUC, McNemar's p for accuracy, else the paired bootstrap.
+
+    DeLong and McNemar take rows as independent and equal: with clusters or weights the bootstrap is in their place.
+    """
+    metric = metric.about(model)
     values = metric.value(model), metric.value(other)
-    if metric.name == "roc_auc":
+    plain = not bootstrap.clustered and model.weights is None
+    if metric.name == "roc_auc" and plain:
         found = compare_auc(model.positive, model.score, other.score, confidence)
         return Comparison(metric, *values, found.difference, found.p_value, "DeLong")
     differences = metric.replicates(model, bootstrap) - metric.replicates(other, bootstrap)
     difference = interval(values[0] - values[1], differences, confidence)
-    if metric.name == "accuracy":
+    if metric.name == "accuracy" and plain:
         p_value = mcnemar(model.target == model.prediction, other.target == other.prediction)
         return Comparison(metric, *values, difference, p_value, "McNemar")
-    return Comparison(metric, *values, difference, _two_sided(differences), "paired bootstrap")
+    return Comparison(metric, *values, difference, _two_sided(differences), bootstrap.method)
 
 
 def compare_all(model: Scored, other: Scored, bootstrap: Bootstrap, confidence: float) -> dict[str, Comparison]:

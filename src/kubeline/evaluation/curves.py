@@ -28,7 +28,7 @@ def roc(scored: Scored, points: int = _POINTS) -> Roc:
     """At most `points` points of the ROC curve of a binary task in which both classes occur."""
     from sklearn.metrics import roc_curve
 
-    fpr, tpr, threshold = roc_curve(scored.positive, scored.score)
+    fpr, tpr, threshold = roc_curve(scored.positive, scored.score, sample_weight=scored.weights)
     kept = _thin(fpr + tpr, points)
     # scikit-learn begins with an infinite threshold, "no row is positive"; for a probability 1 says the same.
     return Roc(fpr[kept], tpr[kept], np.minimum(threshold[kept], 1.0))
@@ -38,15 +38,16 @@ def precision_recall(scored: Scored, points: int = _POINTS) -> PrecisionRecall:
     """At most `points` points of the precision-recall curve of a binary task with a positive row."""
     from sklearn.metrics import precision_recall_curve
 
-    precision, recall, _ = precision_recall_curve(scored.positive, scored.score)
+    precision, recall, _ = precision_recall_curve(scored.positive, scored.score, sample_weight=scored.weights)
     kept = _thin(1 - recall, points)
     return PrecisionRecall(recall[kept], precision[kept])
 
 
 def confusion(scored: Scored) -> Array:
-    """(k, k) counts: true classes in rows, predicted ones in columns."""
+    """(k, k) counts of rows, or their weights: true classes in rows, predicted ones in columns."""
     size = len(scored.classes)
-    return np.bincount(scored.target * size + scored.prediction, minlength=size**2).reshape(size, size)
+    cells = np.bincount(scored.target * size + scored.prediction, scored.weights, size**2)
+    return cells.reshape(size, size)
 
 
 def _thin(position: Array, points: int) -> Array:

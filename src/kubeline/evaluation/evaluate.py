@@ -9,17 +9,20 @@ import pandas as pd
 
 from kubeline.artifacts import Artifact, step
 from kubeline.data.dataset import read_frame
-from kubeline.evaluation import gate, outputs, scoring
+from kubeline.evaluation import gate, outputs, scoring, thresholds
 from kubeline.evaluation.bootstrap import Bootstrap
 from kubeline.evaluation.comparison import Comparison, compare, compare_all
 from kubeline.evaluation.findings import Contender, Evaluation, Settings
 from kubeline.evaluation.gate import Check
 from kubeline.evaluation.importance import Importance, importances
-from kubeline.evaluation.metrics import Metric, choose, measure
+from kubeline.evaluation.metrics import METRICS, PROPER, Metric, choose, measure
 from kubeline.evaluation.report import page
+from kubeline.evaluation.rows import Rows, choose_rows, merge
 from kubeline.evaluation.scored import Array, Scored
 from kubeline.evaluation.slices import Looks, Slice, look
+from kubeline.model_package.manifest import Roles
 from kubeline.model_package.package import ModelPackage
+from kubeline.model_package.signature import Signature
 from kubeline.retries import repeated
 
 
@@ -37,7 +40,6 @@ def run(
     champion: str = "",
     tracking_uri: str = "",
     slices: Sequence[str] = (),
-    thresholds: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> str:
     """Judge `model` on the rows of `test`, write every output, and return the verdict.
@@ -47,10 +49,10 @@ def run(
     Raises:
         UserError: tells what is wrong with the table, the model, the champion or a parameter. Nothing is written.
     """
-    chosen = Settings(slices=tuple(slices), thresholds=thresholds, **settings)
+    chosen = Settings(slices=tuple(slices), **settings)
     package = ModelPackage.open(model.path)
     challenged = _fetch(champion, tracking_uri)
-    evaluation = evaluate(read_frame(test.path), package, challenged, champion, chosen)
+    evaluation = evaluate(read_frame(test.path), package, challenged, champion, chosen, test.metadata)
     html = page(evaluation, test.metadata)
     outputs.write_predictions(predictions, evaluation)
     outputs.log_metrics(metrics, evaluation)
@@ -70,7 +72,12 @@ def _fetch(reference: str, tracking_uri: str) -> ModelPackage | None:
 
 
 def evaluate(
-    test: pd.DataFrame, package: ModelPackage, champion: ModelPackage | None, reference: str, settings: Settings
+    test: pd.DataFrame,
+    package: ModelPackage,
+    champion: ModelPackage | None,
+    reference: str,
+    settings: Settings,
+    metadata: Mapping[str, Any],
 ) -> Evaluation:
     """Find out everything about a model on the rows of `test`.
 
@@ -80,75 +87,100 @@ def evaluate(
         champion: What it is compared with on the same rows, or None.
         reference: How the user named the champion, for sentences.
         settings: What to look at and what to require.
+        metadata: Of the test table: how it was split off.
 
     Raises:
         UserError: tells what is wrong with the table, the champion or a setting.
     """
     signature = package.signature
     metric = choose(signature.task, settings.metric)
-    thresholds = gate.parse_thresholds(settings.thresholds or {}, signature.task)
+    requirements = thresholds.parse(settings.thresholds or {}, signature.task, signature.classes)
+    named = Roles(weight=settings.weight_column, group=settings.group_column, time=settings.time_column)
+    roles, asked = merge(named, package.manifest.roles, metadata)
     known = scoring.labelled(test, signature)
-    model = _contender(package, test, known, signature.encode(test))
-    other = None
-    if champion is not None:
-        scoring.require_same_question(signature, champion.signature, reference)
-        other = _contender(champion, test, known, scoring.encode_for(champion.signature, test, reference))
-    bootstrap = Bootstrap(len(model.scored), settings.replicates, seed=settings.seed)
+    inputs = signature.encode(test)
+    others = None if champion is None else scoring.inputs_of(champion.signature, signature, test, reference)
+    rows = choose_rows(test, known, package, champion, roles, asked=asked, min_rows=settings.min_rows)
+    model = _contender(package, test, rows, signature, inputs)
+    other = None if champion is None or others is None else _contender(champion, test, rows, signature, others)
+    rival = None if other is None or rows.unfair else other.scored
+    metric = metric.about(model.scored)
+    bootstrap = Bootstrap(len(model.scored), settings.replicates, seed=settings.seed, clusters=rows.clusters.codes)
     metrics, undefined = measure(model.scored, bootstrap, settings.confidence)
-    rival = None if other is None else other.scored
     comparisons = None if rival is None else compare_all(model.scored, rival, bootstrap, settings.confidence)
-    dummy = None if metric.name in undefined else _against_constant(metric, model.scored, bootstrap, settings)
+    dummies = _against_constant(metric, model.scored, bootstrap, settings)
     looks = Looks(
         metric, settings.min_slice_rows, margin=settings.margin, confidence=settings.confidence, seed=settings.seed
     )
-    slices = look(test[known], settings.slices, looks, model.scored, rival)
+    slices = look(test[rows.judged], settings.slices, looks, model.scored, rival, rows.clusters.codes)
     agreement = scoring.agreement(package, model.inputs, model.predictions)
+    clusters = gate.clusters_check(rows.clusters)
     checks = [
         gate.parity_check(agreement),
         gate.rows_check(len(model.scored), settings.min_rows),
-        gate.dummy_check(dummy) if dummy else gate.undefined_check(metric, undefined[metric.name]),
-        *gate.threshold_checks(thresholds, metrics, undefined, comparisons, signature.task),
-        *_champion_checks(metric, other, comparisons, slices, reference, settings),
+        *([clusters] if clusters else []),
+        *([gate.undefined_check(metric, undefined[metric.name])] if metric.name in undefined else []),
+        *(gate.dummy_check(one) if one.metric.name == metric.name else gate.proper_check(one) for one in dummies),
+        *thresholds.checks(
+            requirements, model.scored, rival, bootstrap, settings.confidence, champion=champion is not None
+        ),
+        *_champion_checks(metric, rival, rows.unfair, comparisons, slices, reference, settings),
     ]
     return Evaluation(
-        settings, metric, test, known, model, other, reference, metrics, undefined, comparisons, dummy, slices,
-        _importances(model, known, metric, settings), agreement, gate.decide(checks),
+        settings, metric, test, rows, roles, model, other, reference, metrics, undefined, comparisons, dummies, slices,
+        _importances(model, rows.judged, metric, settings), agreement, gate.decide(checks),
     )  # fmt: skip
 
 
-def _contender(package: ModelPackage, test: pd.DataFrame, known: Array, inputs: dict[str, Array]) -> Contender:
+def _contender(
+    package: ModelPackage, test: pd.DataFrame, rows: Rows, question: Signature, inputs: dict[str, Array]
+) -> Contender:
+    """A model's answers for the question of the model judged: its positive class is that of the champion too."""
     predictor = package.predictor()
     predictions = predictor.predict_inputs(inputs)
-    scored = scoring.judged(test, known, package.signature, predictions)
+    scored = scoring.judged(test, rows.judged, question, predictions, rows.weights)
     return Contender(package, predictor, inputs, predictions, scored)
 
 
-def _against_constant(metric: Metric, scored: Scored, bootstrap: Bootstrap, settings: Settings) -> Comparison:
-    centre: Literal["mean", "median"] = "median" if metric.name in ("mae", "median_ae", "mape") else "mean"
-    guess = scored.constant(centre)
-    if metric.undefined(guess):  # precision, when the guess is never positive: guess that every row is
-        guess = replace(guess, prediction=np.ones_like(scored.prediction))
-    return compare(metric, scored, guess, bootstrap, settings.confidence)
+def _against_constant(metric: Metric, scored: Scored, bootstrap: Bootstrap, settings: Settings) -> list[Comparison]:
+    """The model beside the best guess that ignores every feature, by the deciding metric and by each proper score.
+
+    ROC AUC, accuracy and the like do not see whether a probability of 0.3 comes true in 30 of 100 rows.
+    """
+    proper = PROPER[scored.task] if np.ptp(scored.target) else ()  # of a single class, the constant guess is right
+    asked = [metric] + [METRICS[scored.task][name] for name in proper if name != metric.name]
+    found = []
+    for one in asked:
+        centre: Literal["mean", "median"] = "median" if one.name in ("mae", "median_ae", "mape") else "mean"
+        guess = scored.constant(centre)
+        if one.undefined(guess):  # precision, when the guess is never positive: guess that every row is
+            guess = replace(guess, prediction=np.ones_like(scored.prediction))
+        if not one.undefined(scored):
+            found.append(compare(one, scored, guess, bootstrap, settings.confidence))
+    return found
 
 
 def _champion_checks(
     metric: Metric,
-    champion: Contender | None,
+    rival: Scored | None,
+    unfair: str,
     comparisons: Mapping[str, Comparison] | None,
     slices: Sequence[Slice],
     reference: str,
     settings: Settings,
 ) -> list[Check]:
-    if champion is None or comparisons is None:
+    if unfair:
+        return [gate.unfair_check(unfair)]
+    if rival is None or comparisons is None:
         return [gate.no_champion_check(reference, settings.no_champion)]
     if metric.name not in comparisons:
-        reason = metric.undefined(champion.scored)
+        reason = metric.undefined(rival)
         return [gate.undefined_check(metric, reason, of="the champion")] if reason else []
     against = gate.champion_check(comparisons[metric.name], settings.rule, settings.margin)
     in_slices = gate.slices_check(slices, metric)
     return [against] if in_slices is None else [against, in_slices]
 
 
-def _importances(model: Contender, known: Array, metric: Metric, settings: Settings) -> list[Importance]:
-    inputs = {name: column[known] for name, column in model.inputs.items()}
+def _importances(model: Contender, judged: Array, metric: Metric, settings: Settings) -> list[Importance]:
+    inputs = {name: column[judged] for name, column in model.inputs.items()}
     return importances(model.predictor, inputs, model.scored, metric, settings.seed)

@@ -12,9 +12,11 @@ from kubeline.evaluation.comparison import Comparison
 from kubeline.evaluation.gate import Decision, Rule
 from kubeline.evaluation.importance import Importance
 from kubeline.evaluation.metrics import Metric
+from kubeline.evaluation.rows import Rows
 from kubeline.evaluation.scored import Array, Scored
 from kubeline.evaluation.scoring import Agreement
 from kubeline.evaluation.slices import Slice
+from kubeline.model_package.manifest import Roles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions, Predictor
 
@@ -36,6 +38,9 @@ class Settings:
     confidence: float = 0.95
     replicates: int = 1000
     seed: int = 0
+    weight_column: str = ""
+    group_column: str = ""
+    time_column: str = ""
 
     def __post_init__(self) -> None:
         _require(self.rule in get_args(Rule), "rule", self.rule, f"one of: {listed(get_args(Rule))}")
@@ -76,14 +81,15 @@ class Evaluation:
         settings: What was asked for.
         metric: The metric that decides.
         test: All test rows.
-        known: (n,) True for the rows with a label; only they are judged.
+        rows: Which of them judge the model, how much each counts and which belong together.
+        roles: What the columns are for.
         model: The model judged.
         champion: What it is compared with, if there is one.
         champion_reference: How the user named it.
         metrics: Each defined metric with its interval.
         undefined: Why the others are not defined.
-        comparisons: The model beside the champion, by metric; None without a champion.
-        dummy: The model beside a constant guess; None when the deciding metric is not defined.
+        comparisons: The model beside the champion, by metric; None without a champion that can be compared.
+        dummies: The model beside a constant guess, by the deciding metric and by proper scores, where defined.
         slices: The metric in slices.
         importances: What each feature is worth.
         agreement: ONNX beside scikit-learn, on all test rows.
@@ -93,15 +99,21 @@ class Evaluation:
     settings: Settings
     metric: Metric
     test: pd.DataFrame
-    known: Array
+    rows: Rows
+    roles: Roles
     model: Contender
     champion: Contender | None
     champion_reference: str
     metrics: dict[str, Interval]
     undefined: dict[str, str]
     comparisons: dict[str, Comparison] | None
-    dummy: Comparison | None
+    dummies: list[Comparison]
     slices: list[Slice]
     importances: list[Importance]
     agreement: Agreement
     decision: Decision
+
+    @property
+    def rival(self) -> Scored | None:
+        """The champion on the rows judged, where it can be compared on them."""
+        return None if self.champion is None or self.rows.unfair else self.champion.scored

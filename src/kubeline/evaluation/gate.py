@@ -5,39 +5,20 @@ when the whole interval is on the wrong side, and is unclear when the interval h
 holds the model; without one, an unclear check makes the verdict inconclusive.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from kubeline.errors import UserError, listed
 from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.comparison import Comparison
-from kubeline.evaluation.metrics import METRICS, Metric
+from kubeline.evaluation.metrics import Metric
+from kubeline.evaluation.rows import FEW_CLUSTERS, Clusters
 from kubeline.evaluation.scoring import Agreement
 from kubeline.evaluation.slices import Slice
 from kubeline.model_package.blessing import Verdict
-from kubeline.task import Task
 
 Outcome = Literal["pass", "fail", "unclear"]
 Rule = Literal["non_inferior", "superior"]
-
-
-class MetricThreshold(BaseModel):
-    """What one metric must reach, in MLflow's vocabulary.
-
-    `threshold` is absolute: a floor, or a ceiling where smaller is better. `min_absolute_change` and
-    `min_relative_change` say how much better than the champion the model must be, in the metric's unit and as a share
-    of the champion's value. `greater_is_better` is known for every metric and may be left out.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    threshold: float | None = None
-    min_absolute_change: float | None = None
-    min_relative_change: float | None = None
-    greater_is_better: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -56,35 +37,6 @@ class Decision:
     verdict: Verdict
     reasons: list[str]
     checks: list[Check]
-
-
-def parse_thresholds(given: Mapping[str, Any], task: Task) -> dict[str, MetricThreshold]:
-    """Read the `thresholds` parameter: metric names with a number (the threshold) or MLflow's fields.
-
-    Raises:
-        UserError: when a metric or a field is unknown, a number is not one, or the direction is the wrong one.
-    """
-    found = {}
-    for name, value in given.items():
-        metric = METRICS[task].get(name)
-        if metric is None:
-            raise UserError(
-                f"thresholds name '{name}', which is not a metric of a {task} task; it has: {listed(METRICS[task])}"
-            )
-        try:
-            threshold = MetricThreshold.model_validate(value if isinstance(value, Mapping) else {"threshold": value})
-        except ValidationError as error:
-            raise UserError(
-                f"the threshold of '{name}' is {value!r}; expected a number, or a mapping with some of: "
-                f"{listed(MetricThreshold.model_fields)}"
-            ) from error
-        if threshold.greater_is_better not in (None, metric.greater_is_better):
-            raise UserError(
-                f"the threshold of '{name}' says greater_is_better={threshold.greater_is_better}, but for {name} "
-                f"{'greater' if metric.greater_is_better else 'smaller'} is better; correct it or leave it out"
-            )
-        found[name] = threshold
-    return found
 
 
 def decide(checks: Sequence[Check]) -> Decision:
@@ -112,7 +64,7 @@ def rows_check(rows: int, min_rows: int) -> Check:
 def undefined_check(metric: Metric, reason: str, of: str = "the model") -> Check:
     """The metric has no value on these rows."""
     return Check(
-        f"{metric.name} of {of}", "unclear", f"{metric.name} of {of} is not defined on these test rows: {reason}"
+        f"{metric.spoken} of {of}", "unclear", f"{metric.spoken} of {of} is not defined on these test rows: {reason}"
     )
 
 
@@ -123,74 +75,47 @@ def parity_check(agreement: Agreement) -> Check:
 
 def dummy_check(comparison: Comparison) -> Check:
     """The model must beat the constant guess, beyond noise."""
+    outcome, words = _beats(comparison)
+    return Check("beats a constant guess", outcome, words)
+
+
+def proper_check(comparison: Comparison) -> Check:
+    """The same by a proper score, which rewards nothing but probabilities that come true."""
+    outcome, words = _beats(comparison)
+    if outcome != "pass":
+        words += "; its probabilities are too sure or not those of the table: calibrate them, or train without balanced"
+    return Check(f"beats a constant guess by {comparison.metric.name}", outcome, words)
+
+
+def _beats(comparison: Comparison) -> tuple[Outcome, str]:
     gain = comparison.gain
     outcome: Outcome = (
         "pass" if (gain.lower or 0) > 0 else "fail" if gain.upper is not None and gain.upper <= 0 else "unclear"
     )
     words = {"pass": "beats", "fail": "does not beat", "unclear": "may or may not beat"}[outcome]
-    name = comparison.metric.name
-    return Check(
-        "beats a constant guess",
-        outcome,
-        f"{name} {comparison.model:.4g} {words} the {comparison.other:.4g} of a constant guess: a gain of "
-        f"{_signed(gain)}",
+    return outcome, (
+        f"{comparison.metric.spoken} {comparison.model:.4g} {words} the {comparison.other:.4g} of a constant guess: "
+        f"a gain of {signed(gain)}"
     )
 
 
-def threshold_checks(
-    thresholds: Mapping[str, MetricThreshold],
-    metrics: Mapping[str, Interval],
-    undefined: Mapping[str, str],
-    comparisons: Mapping[str, Comparison] | None,
-    task: Task,
-) -> list[Check]:
-    """The checks of the `thresholds` parameter; changes are checked only where there is a champion."""
-    checks = []
-    for name, required in thresholds.items():
-        metric = METRICS[task][name]
-        if name in undefined:
-            checks.append(undefined_check(metric, undefined[name]))
-            continue
-        if required.threshold is not None:
-            checks.append(_threshold(metric, metrics[name], required.threshold))
-        if comparisons is not None:
-            checks += _changes(metric, required, comparisons.get(name))
-    return checks
-
-
-def _threshold(metric: Metric, found: Interval, required: float) -> Check:
-    sign = 1 if metric.greater_is_better else -1
-    outcome = reach(found if metric.greater_is_better else found.negated(), sign * required)
-    side = "above" if metric.greater_is_better else "below"
-    words = {
-        "pass": f"is {side} the threshold of {required:g} over its whole interval",
-        "fail": f"is not {side} the threshold of {required:g} anywhere in its interval",
-        "unclear": f"is too near the threshold of {required:g} to tell; more test rows would narrow the interval",
-    }
-    return Check(f"{metric.name} threshold", outcome, f"{metric.name} {found} {words[outcome]}")
-
-
-def _changes(metric: Metric, required: MetricThreshold, comparison: Comparison | None) -> list[Check]:
-    asked = {"min_absolute_change": required.min_absolute_change, "min_relative_change": required.min_relative_change}
-    checks = []
-    for name, change in asked.items():
-        if change is None:
-            continue
-        title = f"{metric.name} {name}"
-        if comparison is None:
-            checks.append(Check(title, "unclear", f"{metric.name} is not defined for the champion on these test rows"))
-            continue
-        least = change * abs(comparison.other) if name == "min_relative_change" else change
-        outcome = reach(comparison.gain, least)
-        words = {"pass": "reaches", "fail": "does not reach", "unclear": "may or may not reach"}[outcome]
-        checks.append(
-            Check(
-                title,
-                outcome,
-                f"the gain of {metric.name}, {_signed(comparison.gain)}, {words} {name} {change:g} ({least:.4g})",
-            )
+def clusters_check(clusters: Clusters) -> Check | None:
+    """Too few clusters decide nothing; None where every row stands for itself."""
+    if clusters.codes is None:
+        return None
+    if clusters.few:
+        return Check(
+            "clusters",
+            "unclear",
+            f"{clusters.assumed}, and the test rows have {clusters.number} of them, too few to tell how they differ; "
+            f"give rows of at least {FEW_CLUSTERS}",
         )
-    return checks
+    return Check("clusters", "pass", f"{clusters.assumed}; the test rows have {clusters.number:,} of them")
+
+
+def unfair_check(reason: str) -> Check:
+    """The champion cannot be compared on these rows."""
+    return Check("champion", "unclear", reason)
 
 
 def champion_check(comparison: Comparison, rule: Rule, margin: float) -> Check:
@@ -211,12 +136,12 @@ def champion_check(comparison: Comparison, rule: Rule, margin: float) -> Check:
         ("non_inferior", "unclear"): f"which may be worse by more than the margin of {allowed:.4g}; more test rows "
         "would narrow it",
     }[(rule, outcome)]
-    name = comparison.metric.name
+    name = comparison.metric.spoken
     return Check(
         f"champion: {rule}",
         outcome,
         f"{name} is {comparison.model:.4g} against the champion's {comparison.other:.4g}, a gain of "
-        f"{_signed(gain)} ({comparison.method}, {comparison.p_words}), {words}",
+        f"{signed(gain)} ({comparison.method}, {comparison.p_words}), {words}",
     )
 
 
@@ -238,16 +163,23 @@ def slices_check(slices: Sequence[Slice], metric: Metric) -> Check | None:
         return Check(
             "slices",
             "pass",
-            f"in none of {len(compared)} slices is {metric.name} worse than the champion's beyond margin and chance",
+            f"in none of {counted(len(compared), 'slice')} is {metric.spoken} worse than the champion's beyond margin "
+            "and chance",
         )
     named = "; ".join(f"{part.name}: {part.estimate} against {part.champion:.4g}" for part in lost[:3])
     return Check(
         "slices",
         "fail",
-        f"in {len(lost)} of {len(compared)} slices {metric.name} is worse than the champion's beyond margin and "
-        f"chance ({named}{'; …' if len(lost) > 3 else ''})",
+        f"in {len(lost)} of {counted(len(compared), 'slice')} {metric.spoken} is worse than the champion's beyond "
+        f"margin and chance ({named}{'; …' if len(lost) > 3 else ''})",
     )
 
 
-def _signed(gain: Interval) -> str:
+def counted(number: int, noun: str) -> str:
+    """``1 slice``, ``2 slices``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def signed(gain: Interval) -> str:
+    """An interval with the sign of its numbers."""
     return gain.written(sign=True)

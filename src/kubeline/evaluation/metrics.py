@@ -6,7 +6,8 @@ names, with the exceptions that their docstrings tell.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -31,6 +32,8 @@ class Metric:
         estimate: (replicates,) values from the sums of :meth:`Terms.totals`, NaN where undefined.
         undefined: Why it is not defined on these rows, or an empty string.
         exact: The value itself, where the sums are of binned numbers and only give its spread.
+        of_class: Whether it says something else of the other one of two classes.
+        of: The class it is of, for people; empty where it is of all.
     """
 
     name: str
@@ -41,6 +44,22 @@ class Metric:
     estimate: Callable[[list[Array], Terms], Array]
     undefined: Callable[[Scored], str] = lambda scored: ""
     exact: Callable[[Scored], float] | None = None
+    of_class: bool = False
+    of: str = ""
+
+    def about(self, scored: Scored) -> Self:
+        """The same, and of which class it is where that matters."""
+        return replace(self, of=scored.classes[1]) if self.of_class and not self.of else self
+
+    @property
+    def spoken(self) -> str:
+        """Its name with the class: ``recall of 'fraud'``."""
+        return f"{self.name} of '{self.of}'" if self.of else self.name
+
+    @property
+    def title(self) -> str:
+        """Its label with the class."""
+        return f"{self.label} of '{self.of}'" if self.of else self.label
 
     def value(self, scored: Scored) -> float:
         """The metric on these rows; they must define it."""
@@ -121,13 +140,13 @@ _BINARY = [
     ),
     Metric(
         "average_precision", "Average precision", True, UNIT, terms.score_bins, terms.average_precision,
-        _no_positive, _average_precision,
+        _no_positive, _average_precision, of_class=True,
     ),
     Metric("brier", "Brier score", False, UNIT, terms.brier, terms.mean),
     *_CLASSIFICATION,
-    Metric("f1", "F1", True, UNIT, terms.labels, terms.f1, _neither),
-    Metric("precision", "Precision", True, UNIT, terms.labels, terms.precision, _none_predicted),
-    Metric("recall", "Recall", True, UNIT, terms.labels, terms.recall, _no_positive),
+    Metric("f1", "F1", True, UNIT, terms.labels, terms.f1, _neither, of_class=True),
+    Metric("precision", "Precision", True, UNIT, terms.labels, terms.precision, _none_predicted, of_class=True),
+    Metric("recall", "Recall", True, UNIT, terms.labels, terms.recall, _no_positive, of_class=True),
 ]  # fmt: skip
 _MULTICLASS = [
     *_CLASSIFICATION,
@@ -153,6 +172,8 @@ METRICS: dict[Task, dict[str, Metric]] = {
     "multiclass": {metric.name: metric for metric in _MULTICLASS},
     "regression": {metric.name: metric for metric in _REGRESSION},
 }
+# What only probabilities that come true make best; a regression's metrics see every error by themselves.
+PROPER: dict[Task, tuple[str, ...]] = {"binary": ("log_loss", "brier"), "multiclass": ("log_loss",), "regression": ()}
 PRIMARY: dict[Task, str] = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 
 

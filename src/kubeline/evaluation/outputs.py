@@ -20,14 +20,16 @@ _MOST_CLASSES = 50  # of a confusion matrix in metadata and on a page
 def prediction_table(evaluation: Evaluation) -> pd.DataFrame:
     """One row for each test row, in their order, the unlabelled ones included.
 
-    Columns: ``row`` (position in the test table), ``target`` (missing where unknown), ``prediction``,
+    Columns: ``row`` (position in the test table), ``judged`` (whether the metrics are of it), ``target`` (missing
+    where unknown), ``prediction``,
     ``probability.<class>``, and the champion's as ``champion.prediction``, ``champion.probability.<class>``.
     """
     signature = evaluation.model.package.signature
     frame = pd.DataFrame({"row": np.arange(len(evaluation.test), dtype=np.int64)})
-    truth = signature.truth(evaluation.test[evaluation.known])
+    known = evaluation.test[signature.target].notna().to_numpy()
     target = np.full(len(frame), np.nan) if signature.classes is None else np.full(len(frame), None, dtype=object)
-    target[evaluation.known] = truth
+    target[known] = signature.truth(evaluation.test[known])
+    frame["judged"] = evaluation.rows.judged
     frame["target"] = target
     _add(frame, evaluation.model, "")
     if evaluation.champion is not None:
@@ -52,7 +54,7 @@ def write_predictions(artifact: Artifact, evaluation: Evaluation) -> None:
 
 def summary(evaluation: Evaluation) -> dict[str, float]:
     """The figures of the evaluation as flat names: ``roc_auc``, ``roc_auc_lower``, ``champion_roc_auc``, …"""
-    found: dict[str, float] = {"rows": float(evaluation.known.sum())}
+    found: dict[str, float] = {"rows": float(evaluation.rows.judged.sum())}
     for name, interval in evaluation.metrics.items():
         found[name] = interval.value
         if interval.lower is not None and interval.upper is not None:
@@ -82,16 +84,30 @@ def write_blessing(artifact: Artifact, evaluation: Evaluation, test: dict[str, A
     """Write the verdict on this package with the evidence for it."""
     decision = evaluation.decision
     found = worst(evaluation.slices, evaluation.metric)
-    champion = evaluation.champion
+    champion, rows = evaluation.champion, evaluation.rows
     evidence = {
         "metric": evaluation.metric.name,
         "metrics": {name: _interval(value) for name, value in evaluation.metrics.items()},
         "undefined": evaluation.undefined,
         "checks": [vars(check) for check in decision.checks],
-        "rows": {"labelled": int(evaluation.known.sum()), "unlabelled": int((~evaluation.known).sum())},
+        "positive_class": evaluation.model.package.signature.positive_class,
+        "rows": {
+            "judged": int(rows.judged.sum()),
+            "labelled": len(rows.judged) - rows.left_out.get("no label", 0),
+            "unlabelled": rows.left_out.get("no label", 0),
+            "left_out": rows.left_out,
+            "notes": list(rows.notes),
+        },
+        "roles": evaluation.roles.model_dump(),
+        "assumed": rows.clusters.assumed,
+        "clusters": rows.clusters.number,
         "test_fingerprint": test.get("fingerprint"),
         "champion": champion
-        and {"reference": evaluation.champion_reference, "package_digest": champion.package.digest},
+        and {
+            "reference": evaluation.champion_reference,
+            "package_digest": champion.package.digest,
+            "not_compared": rows.unfair,
+        },
         "comparison": {
             name: {
                 "model": comparison.model,

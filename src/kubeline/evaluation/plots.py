@@ -30,11 +30,14 @@ def ranking(model: Scored, champion: Scored | None) -> "Figure":
             curve, tradeoff = roc(scored), precision_recall(scored)
             left.plot(curve.false_positive_rate, curve.true_positive_rate, line, color=colour, label=label)
             right.plot(tradeoff.recall, tradeoff.precision, line, color=colour, label=label)
-        share = float(model.positive.mean())
+        share = model.mean(model.positive)
         left.plot([0, 1], [0, 1], ":", color=NEUTRAL, label="constant guess")
         right.axhline(share, linestyle=":", color=NEUTRAL, label="constant guess")
-        left.set(title="ROC", xlabel="False positive rate", ylabel="True positive rate", xlim=(0, 1), ylim=(0, 1.01))
-        right.set(title="Precision and recall", xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1.01))
+        of = plain(f"of '{model.classes[1]}'")
+        left.set(
+            title=f"ROC {of}", xlabel="False positive rate", ylabel="True positive rate", xlim=(0, 1), ylim=(0, 1.01)
+        )
+        right.set(title=f"Precision and recall {of}", xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1.01))
         left.legend(loc="lower right")
         right.legend(loc="upper right")
     return figure
@@ -101,7 +104,7 @@ def confusion_matrix(scored: Scored) -> "Figure":
         for row, column in np.ndindex(counts.shape) if size <= 12 else ():
             share = shares[row, column]
             ax.text(
-                column + 0.5, row + 0.5, f"{counts[row, column]:,}\n{share:.0%}", ha="center", va="center",
+                column + 0.5, row + 0.5, f"{counts[row, column]:,.6g}\n{share:.0%}", ha="center", va="center",
                 color="white" if share > 0.55 else INK,
             )  # fmt: skip
     return figure
@@ -150,7 +153,7 @@ def slice_intervals(slices: list[Slice], metric: Metric, overall: float) -> "Fig
             ax.plot(values, places, "|", color=CHAMPION, markersize=9, markeredgewidth=2, label="champion")
         ax.set_yticks(range(len(drawn)), [plain(f"{part.name}  ({part.rows:,})") for part in drawn])
         ax.set_ylim(len(drawn) - 0.5, -0.5)
-        ax.set(xlabel=metric.label)
+        ax.set(xlabel=plain(metric.title))
         ax.legend(loc="best")
     return figure
 
@@ -175,5 +178,5 @@ def importance(found: list[Importance], metric: Metric) -> "Figure":
         ax.set_yticks(places, [plain(one.feature) for one in drawn])
         ax.set_ylim(len(drawn) - 0.5, -0.5)
         ax.grid(visible=False, axis="y")
-        ax.set(xlabel=f"{metric.label}: how much worse it gets when the column is shuffled")
+        ax.set(xlabel=f"{plain(metric.title)}: how much worse it gets when the column is shuffled")
     return figure

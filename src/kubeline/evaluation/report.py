@@ -2,14 +2,14 @@
 
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
 from kubeline.evaluation import plots
 from kubeline.evaluation.calibration import reliability
 from kubeline.evaluation.comparison import Comparison
+from kubeline.evaluation.curves import confusion
 from kubeline.evaluation.findings import Evaluation, Settings
-from kubeline.evaluation.gate import Decision
+from kubeline.evaluation.gate import Decision, counted
 from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.slices import Slice, ranked
 from kubeline.reports import Report, facts, figure, table, text, verdict
@@ -26,7 +26,7 @@ def page(evaluation: Evaluation, test: dict[str, Any]) -> Report:
     signature = evaluation.model.package.signature
     report = Report(
         f"Evaluation of {evaluation.model.package.manifest.estimator} for '{signature.target}'",
-        f"{len(evaluation.model.scored):,} labelled test rows, decided by {evaluation.metric.label}",
+        f"{len(evaluation.model.scored):,} test rows, decided by {evaluation.metric.title}",
     )
     decision = evaluation.decision
     tone = _TONES[decision.verdict]
@@ -55,18 +55,27 @@ def _headline(decision: Decision) -> list[str]:
 
 def _facts(evaluation: Evaluation, test: dict[str, Any]) -> Markup:
     model, settings = evaluation.model.package, evaluation.settings
-    unlabelled = int((~evaluation.known).sum())
+    rows, roles = evaluation.rows, evaluation.roles
     found = {
         "Model package": model.digest[:12],
         "Trained on": f"dataset {model.manifest.dataset_fingerprint[:12]}",
         "Test table": f"dataset {str(test.get('fingerprint', 'unknown'))[:12]}, {len(evaluation.test):,} rows",
         "Champion": _champion(evaluation),
         "Rule": _rule(settings),
+        "Assumed": rows.clusters.assumed,
         "Confidence": f"{settings.confidence:.0%}",
         "Seed": settings.seed,
     }
-    if unlabelled:
-        found["Left out"] = f"{unlabelled:,} rows without a label; they are predicted but not judged"
+    positive = model.signature.positive_class
+    if positive is not None:
+        found["Positive class"] = f"'{positive}': recall, precision, F1 and average precision are of it"
+    if roles.weight:
+        found["Weights"] = f"column '{roles.weight}', in every figure but residuals and the spread of probabilities"
+    if rows.left_out:
+        told = "; ".join(f"{number:,} rows: {why}" for why, number in rows.left_out.items())
+        found["Left out"] = f"{told}. They are predicted but not judged"
+    if rows.notes:
+        found["Not known"] = "; ".join(rows.notes)
     return facts(found)
 
 
@@ -86,7 +95,8 @@ def _champion(evaluation: Evaluation) -> str:
     same = ", the very package that is judged" if champion.package.digest == evaluation.model.package.digest else ""
     return (
         f"{evaluation.champion_reference} ({champion.package.manifest.estimator}, package "
-        f"{champion.package.digest[:12]}{same}), scored again on the same rows"
+        f"{champion.package.digest[:12]}{same}), "
+        + ("not compared" if evaluation.rows.unfair else "scored again on the same rows")
     )
 
 
@@ -105,8 +115,8 @@ def _metrics(evaluation: Evaluation) -> list[Markup]:
         columns += ["Champion", "Difference [interval]", "", "Test"]
     rows: list[list[Any]] = []
     for name, interval in evaluation.metrics.items():
-        metric = METRICS[task][name]
-        row: list[Any] = [f"{metric.label} {'↑' if metric.greater_is_better else '↓'}", _whole(str(interval))]
+        metric = METRICS[task][name].about(evaluation.model.scored)
+        row: list[Any] = [f"{metric.title} {'↑' if metric.greater_is_better else '↓'}", _whole(str(interval))]
         if comparisons is not None:
             row += _beside(comparisons[name]) if name in comparisons else ["not defined", "", "", ""]
         rows.append(row)
@@ -115,11 +125,10 @@ def _metrics(evaluation: Evaluation) -> list[Markup]:
         note += " Difference: the model minus the champion; ✱ marks p below 0.05, one metric at a time."
     blocks = [table(columns, rows, note=note)]
     for name, reason in evaluation.undefined.items():
-        blocks.append(text(f"{METRICS[task][name].label} is not defined: {reason}."))
-    if evaluation.dummy is not None:
-        dummy = evaluation.dummy
+        blocks.append(text(f"{METRICS[task][name].about(evaluation.model.scored).title} is not defined: {reason}."))
+    for dummy in evaluation.dummies:
         gain = dummy.gain.written(sign=True)
-        blocks.append(text(f"A constant guess has {dummy.metric.label} {dummy.other:.4g}: the model gains {gain}."))
+        blocks.append(text(f"A constant guess has {dummy.metric.title} {dummy.other:.4g}: the model gains {gain}."))
     return blocks
 
 
@@ -136,11 +145,14 @@ def _whole(words: str) -> str:
 
 def _classification(report: Report, evaluation: Evaluation) -> None:
     model = evaluation.model.scored
-    champion = None if evaluation.champion is None else evaluation.champion.scored
+    champion = evaluation.rival
     if "roc_auc" in evaluation.metrics:
         report.add(
             "Ranking",
-            figure(plots.ranking(model, champion), "ROC and precision-recall curves on the labelled test rows."),
+            figure(
+                plots.ranking(model, champion),
+                f"ROC and precision-recall curves of '{model.classes[1]}' on the test rows judged.",
+            ),
         )
     found, other = reliability(model), None if champion is None else reliability(champion)
     beside = f", the champion's {other.error:.3g}" if other else ""
@@ -170,21 +182,30 @@ def _classes(evaluation: Evaluation) -> Markup:
     """Precision, recall and F1 of each class, at the threshold that is served."""
     scored = evaluation.model.scored
     size = len(scored.classes)
-    true = np.bincount(scored.target, minlength=size)
-    predicted = np.bincount(scored.prediction, minlength=size)
-    hits = np.bincount(scored.target[scored.target == scored.prediction], minlength=size)
+    counts, weighted = confusion(scored), scored.weights is not None
+    true, predicted, hits = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
 
     def share(part: float, whole: float) -> float | str:
         return float(part / whole) if whole else "not defined"
 
+    def counted_or_weighed(number: float) -> float | int:
+        return round(float(number), 1) if weighted else int(number)
+
     rows = [
-        (name, int(true[i]), int(predicted[i]), share(hits[i], predicted[i]), share(hits[i], true[i]),
-         share(2 * hits[i], true[i] + predicted[i]))
+        (name, counted_or_weighed(true[i]), counted_or_weighed(predicted[i]), share(hits[i], predicted[i]),
+         share(hits[i], true[i]), share(2 * hits[i], true[i] + predicted[i]))
         for i, name in enumerate(scored.classes)
     ]  # fmt: skip
     chosen = "with a probability of at least 0.5" if size == 2 else "with the highest probability"
     return table(
-        ["Class", "True rows", "Predicted rows", "Precision", "Recall", "F1"],
+        [
+            "Class",
+            "True weight" if weighted else "True rows",
+            "Predicted weight" if weighted else "Predicted rows",
+            "Precision",
+            "Recall",
+            "F1",
+        ],
         rows,
         note=f"Predicted: the class {chosen}.",
     )
@@ -202,12 +223,12 @@ def _slices(evaluation: Evaluation) -> list[Markup]:
     worst_first = ranked(judged, metric)
     if not worst_first:
         least = evaluation.settings.min_slice_rows
-        return [text(f"No slice has {least:,} rows, and enough of each kind among them for {metric.label}.")]
+        return [text(f"No slice has {least:,} rows, and enough of each kind among them for {metric.title}.")]
     first = worst_first[0]
-    words = f"{len(judged)} slices by {', '.join(evaluation.settings.slices)}. "
-    words += f"The worst beyond noise is {first.name} ({first.rows:,} rows): {metric.label} {first.estimate}. "
+    words = f"{counted(len(judged), 'slice')} by {', '.join(evaluation.settings.slices)}. "
+    words += f"The worst beyond noise is {first.name} ({first.rows:,} rows): {metric.title} {first.estimate}. "
     words += f"Weaker than the other rows by more than the margin and chance: {sum(part.weak for part in judged)}."
-    columns = ["Slice", "Rows", f"{metric.label} [interval]"]
+    columns = ["Slice", "Rows", f"{metric.title} [interval]"]
     if evaluation.comparisons is not None:
         columns += ["Champion", "Gain [interval]"]
     return [
@@ -245,7 +266,7 @@ def _slice_row(part: Slice) -> list[Any]:
 
 def _importance(evaluation: Evaluation) -> list[Markup]:
     if not evaluation.importances:
-        return [text(f"{evaluation.metric.label} is not defined on the rows looked at.")]
+        return [text(f"{evaluation.metric.title} is not defined on the rows looked at.")]
     idle = [one.feature for one in evaluation.importances if one.loss <= 2 * one.spread]
     caption = "Permutation importance on a sample of the test rows; columns that say the same thing share theirs."
     blocks = [figure(plots.importance(evaluation.importances, evaluation.metric), caption)]
@@ -258,12 +279,18 @@ def _method(evaluation: Evaluation) -> str:
     settings = evaluation.settings
     words = (
         f"Intervals: percentiles of {settings.replicates:,} replicates of the binned Poisson bootstrap, seed "
-        f"{settings.seed}. The constant guess is the best one for the test rows themselves. "
+        f"{settings.seed}: {evaluation.rows.clusters.assumed}. The constant guess is the best one for the test rows "
+        "themselves. "
     )
     if evaluation.comparisons is not None:
+        words += "The champion was asked again for the very same rows, none of which it was trained on: "
+        plain = evaluation.rows.weights is None and evaluation.rows.clusters.codes is None
         words += (
-            "The champion was asked again for the very same rows: ROC AUC by DeLong's test (algorithm of Sun and Xu), "
-            "accuracy by McNemar's exact test, everything else by the paired bootstrap. "
+            "ROC AUC by DeLong's test (algorithm of Sun and Xu), accuracy by McNemar's exact test, everything else by "
+            "the paired bootstrap. "
+            if plain
+            else "every metric by the paired bootstrap, for the tests of DeLong and McNemar take rows as independent "
+            "and of equal weight. "
         )
     return words + (
         "Slices: a slice is weak when it is worse than the other rows, and lost when it is worse than the champion, by "

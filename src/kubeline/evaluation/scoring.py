@@ -121,12 +121,13 @@ def require_same_question(model: Signature, champion: Signature, reference: str)
         )
 
 
-def encode_for(champion: Signature, frame: pd.DataFrame, reference: str) -> dict[str, Array]:
+def inputs_of(champion: Signature, model: Signature, frame: pd.DataFrame, reference: str) -> dict[str, Array]:
     """The champion's inputs from the test rows.
 
     Raises:
-        UserError: when the test table lacks a column that the champion needs.
+        UserError: when it answers another question than the model, or the test table lacks a column that it needs.
     """
+    require_same_question(model, champion, reference)
     absent = [name for name in champion.names if name not in frame.columns]
     if absent:
         raise UserError(

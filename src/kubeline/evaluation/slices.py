@@ -99,7 +99,12 @@ def _is_scale(column: pd.Series) -> bool:
 
 
 def look(
-    frame: pd.DataFrame, columns: Sequence[str], looks: Looks, model: Scored, champion: Scored | None
+    frame: pd.DataFrame,
+    columns: Sequence[str],
+    looks: Looks,
+    model: Scored,
+    champion: Scored | None,
+    clusters: Array | None = None,
 ) -> list[Slice]:
     """The slices of `frame` by each of `columns`, the largest first within a column.
 
@@ -109,6 +114,7 @@ def look(
         looks: What to look at, and how closely.
         model: The model on these rows.
         champion: The champion on these rows, or None.
+        clusters: (n,) codes of rows that belong together, or None.
 
     Raises:
         UserError: when `frame` has no such column.
@@ -118,7 +124,8 @@ def look(
             raise UserError(f"slice '{column}' is not a column of the test table; it has: {listed(frame.columns)}")
     if looks.metric.undefined(model):
         return []
-    found = [result for column in columns for result in _column(frame[column], looks, model, champion)]
+    whole = _Whole.of(looks, model, Bootstrap(len(model), _REPLICATES, _BUCKETS, looks.seed, clusters))
+    found = [result for column in columns for result in _column(frame[column], looks, model, champion, whole)]
     return _flagged(found, 1 - looks.confidence)
 
 
@@ -138,52 +145,48 @@ def ranked(slices: Sequence[Slice], metric: Metric) -> list[Slice]:
     return [part for _, part in sorted(ends, key=lambda pair: pair[0])]
 
 
-def _column(column: pd.Series, looks: Looks, model: Scored, champion: Scored | None) -> Iterator[_Look]:
-    overall = looks.metric.value(model)
-    error = _spread(looks.metric.replicates(model, _bootstrap(len(model), looks)))
+@dataclass(frozen=True)
+class _Whole:
+    """The metric on all rows, resampled: every slice is compared with it in the same replicates."""
+
+    value: float
+    replicates: Array
+    bootstrap: Bootstrap
+
+    @classmethod
+    def of(cls, looks: Looks, model: Scored, bootstrap: Bootstrap) -> "_Whole":
+        return cls(looks.metric.value(model), looks.metric.replicates(model, bootstrap), bootstrap)
+
+
+def _column(column: pd.Series, looks: Looks, model: Scored, champion: Scored | None, whole: _Whole) -> Iterator[_Look]:
     for value, rows in groups(column, looks.bins):
         count = int(rows.sum())
         if count < looks.min_rows:
             continue
         part = Slice(str(column.name), value, count)
-        yield _judge(part, looks, model.take(rows), champion and champion.take(rows), (overall, error, len(model)))
+        rival = None if champion is None else champion.take(rows)
+        yield _judge(part, looks, model.take(rows), rival, whole, whole.bootstrap.take(rows))
 
 
 def _judge(
-    part: Slice, looks: Looks, model: Scored, champion: Scored | None, overall: tuple[float, float, int]
+    part: Slice, looks: Looks, model: Scored, champion: Scored | None, whole: _Whole, bootstrap: Bootstrap
 ) -> _Look:
     metric = looks.metric
     reason = metric.undefined(model) or (champion and metric.undefined(champion))
     if reason:
         return _Look(replace(part, undefined=reason))
-    bootstrap = _bootstrap(len(model), looks)
     value, replicates = metric.value(model), metric.replicates(model, bootstrap)
     part = replace(part, estimate=interval(value, replicates, looks.confidence))
-    weak_p = _weaker(metric, (value, _spread(replicates), len(model)), overall, looks.margin)
+    sign = 1 if metric.greater_is_better else -1
+    behind = sign * (value - whole.value)
+    weak_p = _below(behind + looks.margin * abs(whole.value), _spread(replicates - whole.replicates))
     if champion is None:
         return _Look(part, weak_p)
     before = metric.value(champion)
-    sign = 1 if metric.greater_is_better else -1
     gains = sign * (replicates - metric.replicates(champion, bootstrap))
     gain = sign * (value - before)
     part = replace(part, champion=before, gain=interval(gain, gains, looks.confidence))
     return _Look(part, weak_p, _below(gain + looks.margin * abs(before), _spread(gains)))
-
-
-def _weaker(metric: Metric, part: tuple[float, float, int], overall: tuple[float, float, int], margin: float) -> float:
-    """One-sided p-value for "this part is not worse than all rows by more than the margin".
-
-    All rows are the part and the rest, which are independent: with f the part's share, their difference from the part
-    is (1 - f) times that between part and rest, and the rest's variance is that of all rows over 1 - f.
-    """
-    value, error, rows = part
-    whole, whole_error, whole_rows = overall
-    rest = 1 - rows / whole_rows
-    if rest == 0:
-        return 1.0
-    gain = (value - whole) if metric.greater_is_better else (whole - value)
-    spread = rest * np.sqrt(error**2 + whole_error**2 / rest)
-    return _below(gain + margin * abs(whole), float(spread))
 
 
 def _below(gain: float, error: float) -> float:
@@ -208,10 +211,6 @@ def _flagged(found: list[_Look], level: float) -> list[Slice]:
         else replace(look.slice, weak=bool(next(weak)), regression=bool(next(regression)))
         for look in found
     ]
-
-
-def _bootstrap(rows: int, looks: Looks) -> Bootstrap:
-    return Bootstrap(rows, _REPLICATES, _BUCKETS, looks.seed)
 
 
 def _spread(replicates: Array) -> float:

@@ -1,7 +1,7 @@
-"""Which rows a model was trained on, kept with it in ten bits a row: whoever scores it can leave them out.
+"""Which rows a model was trained on, kept with it in three bytes a row: whoever scores it can leave them out.
 
-The rows stand in Bloom filters (Bloom, 1970, Communications of the ACM 13). None that was there is missed, and one in a
-hundred others is taken for one of them: by chance, so that leaving it out favours no model.
+The rows stand in Bloom filters (Bloom, 1970, Communications of the ACM 13). None that was there is missed, and one in
+a hundred thousand others is taken for one of them: by chance, so that leaving it out favours no model.
 """
 
 import io
@@ -18,7 +18,7 @@ from kubeline.data.row_hash import Hashes, hash_rows, mix
 
 Mask = NDArray[np.bool_]
 
-_BITS, _PROBES = 10, 7  # of each row: 0.8 % of other rows are taken for one that was there
+_BITS, _PROBES = 24, 17  # of each row: of other rows, 0.001 % are taken for one that was there
 
 
 @dataclass(frozen=True)

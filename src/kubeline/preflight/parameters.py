@@ -51,7 +51,7 @@ def check_gate(
     slices: Sequence[Any],
 ) -> None:
     """What `evaluate` requires; the metrics must all be of one task, whichever it is."""
-    from kubeline.evaluation import gate
+    from kubeline.evaluation import thresholds as required
     from kubeline.evaluation.findings import Settings
     from kubeline.evaluation.metrics import METRICS, choose
 
@@ -64,7 +64,7 @@ def check_gate(
 
     def of(task: Task) -> None:
         choose(task, metric)
-        gate.parse_thresholds(thresholds, task)
+        required.parse(thresholds, task)
 
     _one_of([lambda task=task: of(task) for task in get_args(Task)])  # type: ignore[misc]
 

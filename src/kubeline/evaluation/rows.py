@@ -1,0 +1,240 @@
+"""Which test rows judge a model, how much each counts, and which of them belong together.
+
+A row that a model was trained on says nothing about it, and one that only the champion was trained on favours the
+champion: both are left out. So is a row of a group (a customer, a device) of which only one of the two saw others.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from kubeline.errors import UserError, listed
+from kubeline.evaluation.scored import Array
+from kubeline.model_package.encoding import encode_column
+from kubeline.model_package.manifest import Roles
+from kubeline.model_package.package import ModelPackage
+from kubeline.model_package.training_rows import TrainingRows
+
+FEW_CLUSTERS = 10  # with fewer, nobody can tell how much they differ
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Rows that belong together.
+
+    Attributes:
+        codes: (rows judged,) from 0, or None where every row stands for itself.
+        number: How many clusters, or rows, there are.
+        assumed: What the intervals take for granted, as a sentence.
+        asked: Whether a person named the column, so that too few clusters are not passed over.
+    """
+
+    codes: Array | None
+    number: int
+    assumed: str
+    asked: bool = False
+
+    @property
+    def few(self) -> bool:
+        """Whether they are too few for an interval."""
+        return self.codes is not None and self.number < FEW_CLUSTERS
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of the test table that judge a model.
+
+    Attributes:
+        judged: (n,) True for them.
+        weights: (rows judged,) above 0, or None when all count the same.
+        clusters: Which of them belong together.
+        left_out: Why rows are not judged, with their number.
+        unfair: Why the champion cannot be compared on them, or an empty string.
+        notes: What could not be found out.
+    """
+
+    judged: Array
+    weights: Array | None
+    clusters: Clusters
+    left_out: dict[str, int]
+    unfair: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def merge(asked: Roles, package: Roles, test: Mapping[str, Any]) -> tuple[Roles, bool]:
+    """The roles of the test table's columns: as asked for, else as in training, else as the table was split.
+
+    Returns:
+        The roles, and whether their group or time was named by a person rather than taken from the split.
+    """
+    if asked.group and asked.time:
+        raise UserError(
+            f"group_column '{asked.group}' and time_column '{asked.time}' say two things about which rows belong "
+            "together; give one of them"
+        )
+    weight = asked.weight or package.weight
+    for roles in (asked, package):
+        if roles.group or roles.time:
+            return roles.model_copy(update={"weight": weight}), True
+    column, by = str(test.get("split_column", "")), test.get("split_by")
+    found = {"group": Roles(group=column), "time": Roles(time=column)}.get(str(by), Roles())
+    return found.model_copy(update={"weight": weight}), False
+
+
+def weights_of(test: pd.DataFrame, column: str) -> Array | None:
+    """(n,) the weights of all rows, or None without a column.
+
+    Raises:
+        UserError: when there is no such column, or a weight is missing, negative or infinite.
+    """
+    if not column:
+        return None
+    _require(test, column, "weight")
+    weights = encode_column(test[column], "number", np.float64)
+    if np.isnan(weights).any():
+        raise UserError(f"weight column '{column}' is missing in {int(np.isnan(weights).sum()):,} rows; fill them")
+    if (weights < 0).any():
+        row = int(np.flatnonzero(weights < 0)[0])
+        raise UserError(f"weight column '{column}' holds {weights[row]:g} in row {row}; weights must be 0 or greater")
+    return weights
+
+
+def choose_rows(
+    test: pd.DataFrame,
+    labelled: Array,
+    model: ModelPackage,
+    champion: ModelPackage | None,
+    roles: Roles,
+    *,
+    asked: bool,
+    min_rows: int,
+) -> Rows:
+    """The rows with a label and a weight that no model to be judged on them was trained on.
+
+    Args:
+        test: All rows.
+        labelled: (n,) True for the rows whose target is known.
+        model: The model to be judged.
+        champion: What it is compared with, or None.
+        roles: Of the table's columns.
+        asked: Whether a person named the group or time column.
+        min_rows: When fewer rows are left that neither saw, the champion is not compared, and the model is judged on
+            all that it did not see itself.
+
+    Raises:
+        UserError: when a column of the roles is missing or not fit, or no row is left.
+    """
+    weights = weights_of(test, roles.weight)
+    weighty = labelled if weights is None else labelled & (weights > 0)
+    left_out = {"no label": int((~labelled).sum()), f"weight 0 in '{roles.weight}'": int((labelled & ~weighty).sum())}
+    table = pa.Table.from_pandas(test, preserve_index=False)
+    seen, notes = _seen(model, table)
+    judged = weighty & ~seen
+    left_out["the model was trained on them"] = int((weighty & seen).sum())
+    if not judged.any():
+        raise UserError(
+            f"the model was trained on all {int(weighty.sum()):,} labelled test rows with a weight above 0, so none "
+            "can judge it; give rows that train did not have"
+            if weighty.any()
+            else f"weight column '{roles.weight}' is 0 in every labelled test row; at least one row must count"
+        )
+    unfair = ""
+    if champion is not None and champion.digest != model.digest:
+        fair, told, unfair = _fair(judged, table, model, champion, roles, min_rows)
+        if not unfair:
+            judged, left_out = fair, left_out | told
+    kept = weights[judged] if weights is not None else None
+    clusters = _clusters(test[judged], roles, asked)
+    return Rows(judged, kept, clusters, {why: n for why, n in left_out.items() if n}, unfair, tuple(notes))
+
+
+def _seen(model: ModelPackage, table: pa.Table) -> tuple[Array, list[str]]:
+    rows = model.training_rows()
+    if rows is None:
+        note = "the model's package does not say which rows it was trained on; all test rows are taken as new to it"
+        return np.zeros(table.num_rows, dtype=bool), [note]
+    return rows.seen(table), []
+
+
+def _fair(
+    judged: Array, table: pa.Table, model: ModelPackage, champion: ModelPackage, roles: Roles, min_rows: int
+) -> tuple[Array, dict[str, int], str]:
+    """The rows of `judged` that favour neither, how many are left out for what, and why that is impossible."""
+    mine, theirs = model.training_rows(), champion.training_rows()
+    if model.manifest.dataset_fingerprint == champion.manifest.dataset_fingerprint:
+        return judged, {}, ""  # both were trained on one table
+    if theirs is None:
+        return (
+            judged,
+            {},
+            (
+                "the champion's package does not say which rows it was trained on, so it may have seen these test "
+                "rows; train the champion again with this version, or judge the two by hand on newer rows"
+            ),
+        )
+    seen = judged & theirs.seen(table)
+    related = judged & ~seen & _groups_of_one(table, mine, theirs, roles.group)
+    fair = judged & ~seen & ~related
+    if fair.sum() < min_rows and (seen | related).any():
+        grouped = f", and {int(related.sum()):,} more are of groups that only one saw" if related.any() else ""
+        return (
+            judged,
+            {},
+            (
+                f"the champion was trained on {int(seen.sum()):,} of the {int(judged.sum()):,} test rows{grouped}; the "
+                f"{int(fair.sum()):,} rows that favour neither are fewer than the {min_rows:,} of min_rows, so the two "
+                "cannot be compared: split with the champion's seed and column, or give newer rows"
+            ),
+        )
+    told = {"the champion was trained on them": int(seen.sum())}
+    return fair, told | {f"only one of the two saw their '{roles.group}'": int(related.sum())}, ""
+
+
+def _groups_of_one(table: pa.Table, mine: TrainingRows | None, theirs: TrainingRows, group: str) -> Array:
+    """(n,) True for the rows of groups that one of the two models was trained on and the other was not."""
+    known = [rows.seen_groups(table, group) if rows and group else None for rows in (mine, theirs)]
+    found = [np.zeros(table.num_rows, dtype=bool) if one is None else one for one in known]
+    return np.asarray(found[0] != found[1])
+
+
+def _clusters(rows: pd.DataFrame, roles: Roles, asked: bool) -> Clusters:
+    alone = Clusters(None, len(rows), "every row is taken as independent of the others")
+    if roles.group:
+        codes, number = _codes(rows, roles.group, "group", rows.get(roles.group))
+        said = f"rows with the same '{roles.group}' belong together; different ones are independent"
+        return Clusters(codes, number, said, asked=True)
+    if not roles.time:
+        return alone
+    _require(rows, roles.time, "time")
+    values = rows[roles.time]
+    dated = not pd.api.types.is_numeric_dtype(values)
+    instants = pd.to_datetime(values, utc=True).dt.floor("D") if dated else values
+    codes, number = _codes(rows, roles.time, "time", instants)
+    unit = "day" if dated else "value"
+    if number < FEW_CLUSTERS and not asked:
+        said = f"of only {number} {unit}s of '{roles.time}', the intervals do not show how {unit}s differ"
+        return replace(alone, assumed=f"{alone.assumed}; {said}")
+    said = f"rows of the same {unit} of '{roles.time}' belong together; different {unit}s are independent"
+    return Clusters(codes, number, said, asked)
+
+
+def _codes(rows: pd.DataFrame, column: str, role: str, values: pd.Series | None) -> tuple[Array, int]:
+    _require(rows, column, role)
+    codes, found = pd.factorize(values)
+    if (codes < 0).any():
+        raise UserError(
+            f"{role} column '{column}' is missing in {int((codes < 0).sum()):,} test rows; fill or remove them"
+        )
+    return codes.astype(np.int64), len(found)
+
+
+def _require(test: pd.DataFrame, column: str, role: str) -> None:
+    if column not in test.columns:
+        raise UserError(
+            f"{role} column '{column}' is not a column of the test table; keep it there, or name another with "
+            f"{role}_column; it has: {listed(test.columns)}"
+        )
