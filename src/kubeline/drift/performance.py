@@ -75,5 +75,9 @@ class LabelledRows:
         classes = self._classes
         probabilities = np.column_stack([frame[f"probability.{k}"] for k in range(len(classes))]) if classes else None
         return Scored(
-            self.package.signature.task, classes, frame["target"].to_numpy(), frame["prediction"].to_numpy(), probabilities
+            self.package.signature.task,
+            classes,
+            frame["target"].to_numpy(),
+            frame["prediction"].to_numpy(),
+            probabilities,
         )
