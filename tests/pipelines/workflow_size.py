@@ -47,7 +47,8 @@ _TOLD: dict[str, dict[str, Any]] = {
     "system.Dataset": {
         "bytes": 10_000_000,
         "columns": 100,
-        "duplicates": 0,
+        "split_by": "stratified",
+        "split_column": "departure",
         "fingerprint": "0" * 64,
         "parent_fingerprint": "0" * 64,
         "rows": 1_000_000,
