@@ -24,6 +24,7 @@ def validate(
     max_quarantine: float = 0.5,
     min_class_share: float = 0.001,
     leak_threshold: float = 0.99,
+    defer_failure: bool = False,
 ) -> NamedTuple("Outputs", [("passed", bool), ("problems", int)]):
     """Infer a schema from a table, or hold the table against one.
 
@@ -61,10 +62,12 @@ def validate(
         min_class_share: Smallest share of the rarest class before the target counts as extremely imbalanced. 0 to 1.
         leak_threshold: Score of one column alone, at most 1, from which it gives the target away: ROC AUC for
             classification, R² of the target's ranks for regression, on sampled rows held out. Above 1 turns it off.
+        defer_failure: Whether this step succeeds with its report when the table fails, and the step that reads ``valid``
+            fails in its place, with the same sentence. Kubeflow Pipelines shows no report of a step that failed.
 
     Returns:
         valid: Parquet folder of the rows that may go on; the input's own files when nothing had to change. Metadata:
-            rows, columns, bytes, fingerprint, source.
+            rows, columns, bytes, fingerprint, source. Of a deferred failure: ``refused.txt`` alone, verdict `refused`.
         quarantine: Parquet folder of the bad rows as they came, with the columns ``quarantine_reason`` and
             ``quarantine_row`` (number of the row in the input, from 0); empty in other modes. Metadata as valid.
         schema: The schema that was inferred or enforced, as JSON to edit and review. Metadata: columns, fingerprint (of
@@ -90,4 +93,5 @@ def validate(
         max_quarantine=max_quarantine,
         min_class_share=min_class_share,
         leak_threshold=leak_threshold,
+        defer_failure=defer_failure,
     )

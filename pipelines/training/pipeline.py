@@ -171,7 +171,11 @@ def training(
         with_credentials(loaded, secret, "storage", "database")
 
         validated = validate(
-            dataset=loaded.outputs["dataset"], target=target, schema_uri=schema_uri, mode=validation_mode
+            dataset=loaded.outputs["dataset"],
+            target=target,
+            schema_uri=schema_uri,
+            mode=validation_mode,
+            defer_failure=True,  # of a step that fails, Kubeflow Pipelines keeps no report
         ).set_display_name("Validate")
         with_credentials(validated, secret, "storage")
 

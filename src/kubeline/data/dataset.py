@@ -15,28 +15,39 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from kubeline.artifacts import Artifact, describe
+from kubeline.artifacts import Artifact, describe, publish
 from kubeline.errors import UserError, listed
 
 CHUNK_ROWS = 65_536  # rows held in memory at a time, and rows of a Parquet row group; see chunk_rows
 _CHUNK_CELLS = 64 * CHUNK_ROWS
 PART_ROWS = 16 * CHUNK_ROWS  # rows of one part file
+_REFUSED = "refused.txt"  # in place of the part files: why there is no table
 
 
 def open_dataset(path: str | os.PathLike[str]) -> pads.Dataset:
     """Open a dataset folder (or one Parquet file) without reading its rows.
 
     Raises:
-        UserError: when there is nothing there, or it is not Parquet.
+        UserError: when there is nothing there, it is not Parquet, or the step that should have written it refused.
     """
     place = Path(path)
     files = [str(place)] if place.is_file() else sorted(str(file) for file in place.glob("*.parquet"))
     if not files:
+        if (place / _REFUSED).is_file():
+            raise UserError((place / _REFUSED).read_text(encoding="utf-8"))
         raise UserError(f"there is no dataset at '{path}'; expected a folder of part-*.parquet files, as load writes")
     try:
         return pads.dataset(files, format="parquet")
     except pa.ArrowInvalid as error:
         raise UserError(f"the dataset at '{path}' is damaged and cannot be read as Parquet; load it again") from error
+
+
+def refuse(artifact: Artifact, sentence: str) -> None:
+    """Write a dataset that has no table: every step that opens it fails with `sentence`."""
+    with publish(artifact.path) as folder:
+        folder.mkdir()
+        (folder / _REFUSED).write_text(sentence, encoding="utf-8")
+    describe(artifact, {"verdict": "refused"})
 
 
 def require_columns(dataset: pads.Dataset, names: Iterable[str], role: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, get_args
 
 from kubeline.artifacts import Artifact, describe, publish, step
+from kubeline.data.dataset import refuse
 from kubeline.errors import UserError, listed
 from kubeline.retries import repeated
 from kubeline.schema.document import TableSchema, read_schema
@@ -47,13 +48,15 @@ def run(
     max_quarantine: float = 0.5,
     min_class_share: float = 0.001,
     leak_threshold: float = 0.99,
+    defer_failure: bool = False,
 ) -> Outcome:
     """Validate a dataset; the arguments are those of the component `validate`.
 
-    On failure `report` and `schema` are written, because they help to mend the table; `valid` and `quarantine` are not.
+    On failure `report` and `schema` are written, because they help to mend the table; `valid` and `quarantine` are not,
+    or, with `defer_failure`, hold no table but the sentence that whatever opens them fails with.
 
     Raises:
-        UserError: when an argument is wrong, or the table does not pass.
+        UserError: when an argument is wrong, or the table does not pass and `defer_failure` is not set.
     """
     _check_arguments(mode, rules, min_rows, max_quarantine, min_class_share, leak_threshold)
     given = read_schema(schema_uri) if schema_uri else None
@@ -74,7 +77,12 @@ def run(
     build_report(found, mode, schema_uri, failed).write(report.path)
     describe(report, {"problems": len(everything), "warnings": len(found.warnings)})
     if failed:
-        raise UserError(_sentence(blocking, mode, by_row=not found.problems))
+        sentence = _sentence(blocking, mode, by_row=not found.problems)
+        if not defer_failure:
+            raise UserError(sentence)
+        log.error("the next step will refuse this table: %s", sentence)
+        for output in (valid, quarantine):
+            refuse(output, sentence)
     return Outcome(passed=not blocking, problems=len(everything))
 
 
