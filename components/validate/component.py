@@ -62,8 +62,8 @@ def validate(
         min_class_share: Smallest share of the rarest class before the target counts as extremely imbalanced. 0 to 1.
         leak_threshold: Score of one column alone, at most 1, from which it gives the target away: ROC AUC for
             classification, R² of the target's ranks for regression, on sampled rows held out. Above 1 turns it off.
-        defer_failure: Whether this step succeeds with its report when the table fails, and the step that reads ``valid``
-            fails in its place, with the same sentence. Kubeflow Pipelines shows no report of a step that failed.
+        defer_failure: Whether this step succeeds with its report when the table fails, and the step that reads
+            ``valid`` fails in its place, with the same sentence. Kubeflow Pipelines shows no report of a failed step.
 
     Returns:
         valid: Parquet folder of the rows that may go on; the input's own files when nothing had to change. Metadata:
