@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 
 from kubeline.data.dataset import DatasetWriter, open_dataset
+from kubeline.roles import Roles
 from kubeline.schema.infer import infer_schema
 from kubeline.schema.profile import open_queries, profile_table
-from kubeline.training.table import Roles, read
+from kubeline.training.table import read
 
 ROWS = 210
 TARGETS = {

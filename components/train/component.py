@@ -67,9 +67,11 @@ def train(
             "params": {hyperparameter: value}}``. Each is trained on the same rows, one after the other, and the one
             with the best score on the held-out rows is written, the first of equals. Empty: just the one.
         exclude: Columns that are no features.
-        group_column: Rows of one group are never both learned from and scored on. Not a feature. Empty: none.
+        group_column: Rows of one group are never both learned from and scored on. Not a feature. Empty: where the table
+            was split by group, that column, which stays a feature.
         time_column: The last rows are held out, and tuning scores on later rows than it learns from. A date, time or
-            number. Not a feature, and not together with group_column. Empty: none.
+            number. Not a feature, and not together with group_column. Empty: where the table was split by time, that
+            column, which stays a feature.
         weight_column: Weight of each row, 0 or greater, in learning and in all metrics. Not a feature. Empty: all 1.
         balanced: Give all classes the same total weight. Their probabilities are then not those of the table; see
             calibration.

@@ -16,6 +16,10 @@ def validate(
     schema: Output[Artifact],
     report: Output[HTML],
     target: str = "",
+    exclude: list = [],
+    group_column: str = "",
+    time_column: str = "",
+    weight_column: str = "",
     schema_uri: str = "",
     mode: str = "fail",
     rules: list = [],
@@ -37,10 +41,11 @@ def validate(
 
     Problems of single rows, which can be quarantined: a value that cannot be read as the column's type, an infinite
     number, a missing value where none is allowed, a missing target, a value outside its range or categories, a
-    repeated key, a broken rule. Problems of the table: a missing or further column, another type, too many missing
-    values, too few or too many rows, a target of one class, of too many classes or of extreme imbalance, a column of
-    numbers that stray words turned into text, and a column that alone predicts the target almost perfectly. Constant
-    columns, repeated rows, columns of very many categories and differences from what was observed are warnings.
+    repeated key, a broken rule, a weight that is missing, negative or infinite, a missing group, a time that is missing
+    or none. Problems of the table: a missing or further column, another type, too many missing values, too few or too
+    many rows, a target of one class, of too many classes or of extreme imbalance, weights that are all 0, a column of
+    numbers that stray words turned into text, and a feature that alone predicts the target almost perfectly. Constant
+    features, repeated rows, features of very many categories and differences from what was observed are warnings.
 
     A rule is one SQL condition over the columns of a row, such as ``distance > 0 and carrier is not null``, in DuckDB's
     dialect: comparisons, ``and``, ``or``, ``not``, ``between``, ``in (...)``, ``like``, ``is null``, ``case``, casts,
@@ -51,6 +56,10 @@ def validate(
     Args:
         dataset: The table.
         target: Column to be predicted; its labels are checked, and leaks of it looked for. Empty: the schema's, if any.
+        exclude: Columns that are no features: nothing is said of what a model would learn from them.
+        group_column: Rows with the same value belong together; it must be there in every row. No feature. Empty: none.
+        time_column: A time, date or number that orders the rows, in every row. No feature. Empty: none.
+        weight_column: Weight of each row, 0 or greater. No feature. Empty: none.
         schema_uri: Path or URI (``s3://``, ``gs://``, ``https://``, ...) of a schema to enforce. Empty: infer one.
         mode: ``fail`` stops the pipeline at any problem (the report and the schema are still written; every finding is
             in the log too, which is all that Kubeflow Pipelines keeps of a step that failed), ``warn`` reports and
@@ -85,6 +94,10 @@ def validate(
         schema,
         report,
         target=target,
+        exclude=exclude,
+        group_column=group_column,
+        time_column=time_column,
+        weight_column=weight_column,
         schema_uri=schema_uri,
         mode=mode,
         rules=rules,

@@ -173,6 +173,10 @@ def training(
         validated = validate(
             dataset=loaded.outputs["dataset"],
             target=target,
+            exclude=exclude,
+            group_column=group_column,
+            time_column=time_column,
+            weight_column=weight_column,
             schema_uri=schema_uri,
             mode=validation_mode,
             defer_failure=True,  # of a step that fails, Kubeflow Pipelines keeps no report

@@ -1,11 +1,17 @@
 """Which rows are held out, and what cross-validation sees."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from kubeline.training.holdout import folds, hold_out
-from kubeline.training.table import Roles, read
+from components.train.component import train
+from kubeline.errors import UserError
+from kubeline.model_package import ModelPackage
+from kubeline.roles import Roles
+from kubeline.training.holdout import divide, folds, hold_out
+from kubeline.training.table import read
 
 
 @pytest.fixture
@@ -76,3 +82,90 @@ def test_folds_stay_within_the_rows_they_are_given(table):
     rows = np.arange(0, 400, 2)
     for learned, held in folds(table(), rows, 4, 0):
         assert set(learned) | set(held) <= set(rows)
+
+
+def test_equal_rows_are_on_one_side_of_the_hold_out_and_of_each_fold(dataset):
+    """A table whose rows were written twice scored a model on the rows it had learned."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=300), "y": rng.random(300) < 0.3})
+    for target, task in (("y", "auto"), ("x", "regression")):
+        table = read(dataset(pd.concat([frame, frame, frame.head(50)]), target).path, Roles(target), task)
+        rows = np.arange(650)
+        learned, held = hold_out(table, rows, 0.2, 0, "validation")
+        assert not set(table.equal[learned]) & set(table.equal[held])
+        assert len(held) == pytest.approx(130, abs=4)
+        pairs = folds(table, rows, 5, 0)
+        assert sorted(np.concatenate([held for _, held in pairs])) == rows.tolist()
+        for learned, held in pairs:
+            assert not set(table.equal[learned]) & set(table.equal[held])
+
+
+def test_a_row_that_most_of_a_class_repeats_is_learned_and_others_are_held_out(dataset):
+    frame = pd.DataFrame({"x": [0] * 80 + list(range(1, 71)) + [-1] * 50, "y": ["a"] * 150 + ["b"] * 50})
+    table = read(dataset(frame).path, Roles("y"), "auto")
+    learned, held = hold_out(table, np.arange(200), 0.1, 0, "validation")
+    assert sorted(table.y[held]) == [0] * 15 + [1] * 5  # all rows of b are equal, and stand for themselves
+    assert set(range(80)) <= set(learned)
+
+
+def test_equal_rows_of_a_table_of_few_different_ones_are_no_copies(dataset):
+    table = read(dataset(pd.DataFrame({"x": [1, 2, 3, 4] * 50, "y": [0, 1] * 100})).path, Roles("y"), "auto")
+    learned, held = hold_out(table, np.arange(200), 0.2, 0, "validation")
+    assert {tuple(row) for row in table.encoded.iloc[learned].to_numpy()} == {(1,), (2,), (3,), (4,)}
+    assert len(held) == 40
+
+
+def split_table(rows: int = 400) -> pd.DataFrame:
+    """Ten rows of each customer and day."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=rows), "customer": np.arange(rows) // 10})
+    frame["day"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.permutation(rows) // 10, "D")
+    return frame.assign(y=rng.random(rows) < 0.4)
+
+
+@pytest.mark.parametrize(("by", "column"), [("group", "customer"), ("time", "day"), ("random", "")])
+def test_what_the_table_was_split_by_is_what_is_held_out_by_and_stays_a_feature(by, column, artifact, dataset):
+    """With the test set of other customers, validation rows of known ones chose the model."""
+    frame = split_table()
+    given = dataset(frame)
+    given.metadata |= {"split_by": by, "split_column": column}
+    model, report = artifact("Model", "model"), artifact("HTML", "report")
+    train.python_func(given, model, artifact("Metrics", "metrics"), report, "y", params={"max_iter": 5})
+    package = ModelPackage.open(model.path)
+    assert {"customer", "day"} <= set(package.signature.names)
+    assert package.manifest.roles.group == package.manifest.roles.time == ""
+    table, learned, held, _ = divide(
+        read(given.path, Roles("y", split_by=by, split_column=column), "auto"),
+        Roles("y", split_by=by, split_column=column), 0.1, 0, calibrated=True, number=3,
+    )  # fmt: skip
+    page = Path(report.path).read_text()
+    customers, days = frame["customer"].to_numpy(), frame["day"].to_numpy()
+    if by == "group":
+        assert not set(customers[learned]) & set(customers[held])
+        assert "whole groups of &#39;customer&#39;, because split went by it" in page
+    elif by == "time":
+        assert days[learned].max() < days[held].min()
+        assert "the last rows by &#39;day&#39;, because split went by it" in page
+    else:
+        assert "split went by" not in page
+        assert table.notes == read(given.path, Roles("y"), "auto").notes
+
+
+def test_a_column_that_is_given_comes_before_that_of_the_split(dataset):
+    path = dataset(split_table()).path
+    table = read(path, Roles("y", time="day", split_by="group", split_column="customer"), "auto")
+    assert (table.groups, table.times is None) == (None, False)
+    table = read(path, Roles("y", group="customer", split_by="time", split_column="day"), "auto")
+    assert (table.times, table.groups is None) == (None, False)
+
+
+def test_where_the_split_column_leaves_a_class_out_rows_are_held_out_at_random_and_that_is_said(dataset):
+    frame = split_table().assign(y=lambda table: table["day"] > table["day"].median())
+    roles = Roles("y", split_by="time", split_column="day")
+    path = dataset(frame).path
+    table, learned, held, _ = divide(read(path, roles, "auto"), roles, 0.1, 0, calibrated=False, number=0)
+    assert len(set(table.y[held])) == len(set(table.y[learned])) == 2
+    assert table.notes[-1].startswith("rows are held out at random: by 'day', which split went by, it is not possible")
+    given = Roles("y", time="day")
+    with pytest.raises(UserError, match="are all of class 'True'"):
+        divide(read(path, given, "auto"), given, 0.1, 0, calibrated=False, number=0)

@@ -10,9 +10,10 @@ from sklearn.metrics import roc_auc_score
 from components.train.component import train as component
 from kubeline.evaluation.metrics import choose
 from kubeline.model_package import ModelPackage
+from kubeline.roles import Roles
 from kubeline.training.fitting import Recipe
 from kubeline.training.holdout import hold_out
-from kubeline.training.table import Roles, read
+from kubeline.training.table import read
 from kubeline.training.tuning import tune
 from tests.training.conftest import for_task, mixed_table
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from kubeline.roles import Roles
 from kubeline.schema.document import Column, TableSchema
 from kubeline.schema.findings import Finding
 from kubeline.schema.rules import Rule, RuleRunner
@@ -50,6 +51,7 @@ class RowChecker:
         stored: The table's columns.
         rules: The schema's rules, parsed.
         repeated: Key, as columns joined by ``, `` -> sorted numbers of the rows that repeat an earlier one.
+        roles: What columns are called in findings.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class RowChecker:
         stored: pa.Schema,
         rules: Sequence[Rule],
         repeated: Mapping[str, np.ndarray[Any, np.dtype[np.int64]]],
+        roles: Roles,
     ):
         self.checks: dict[str, RowCheck] = {}
         self._expected = {
@@ -66,6 +69,7 @@ class RowChecker:
             if name in stored.names and is_readable(stored.field(name).type, column.type)
         }
         self._target = schema.target.column if schema.target else ""
+        self._words = {self._target: "target", **roles.words}
         self._repeated = {
             self._add(f"key {key}: repeated", "unique", "", f"key '{key}' repeats an earlier row"): rows
             for key, rows in repeated.items()
@@ -131,7 +135,7 @@ class RowChecker:
         from pandera.pandas import Check
 
         checks: list[Check] = []
-        role = "target" if name == self._target else "column"
+        role = self._words.get(name, "column")
 
         def add(check: str, tail: str, words: str, make: Any, *args: Any, **options: Any) -> None:
             reason = self._add(f"{name}: {tail}", check, name, f"{role} '{name}' {words}")

@@ -9,7 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from kubeline.data.dataset import iter_batches, open_dataset, require_columns
+from kubeline.data.dataset import iter_batches, open_dataset
+from kubeline.roles import Roles
 from kubeline.schema.document import Column, TableSchema, Target
 from kubeline.schema.enforce import LABEL_LIMIT, RowChecker, Tally
 from kubeline.schema.findings import Finding
@@ -17,6 +18,7 @@ from kubeline.schema.infer import infer_schema, infer_task
 from kubeline.schema.labels import check_labels
 from kubeline.schema.leaks import SAMPLE_ROWS, leak_scores
 from kubeline.schema.profile import TableProfile, TableQueries, open_queries, profile_table
+from kubeline.schema.roles import expected, role_problems
 from kubeline.schema.rules import parse_rules
 from kubeline.schema.table import (
     MOSTLY_NUMBERS,
@@ -62,7 +64,7 @@ class Examination:
 def examine(
     path: str,
     given: TableSchema | None,
-    target: str = "",
+    roles: Roles | None = None,
     rules: Sequence[Any] = (),
     min_rows: int = 0,
     strict: bool = False,
@@ -73,53 +75,55 @@ def examine(
     Args:
         path: The dataset.
         given: The schema to enforce; None infers one from the dataset.
-        target: The column to be predicted; empty for the schema's.
+        roles: Of the columns; without a target it is the schema's.
         rules: Row rules besides those of the schema.
         min_rows: Fewest rows besides the schema's.
         strict: How a schema is inferred, see :mod:`kubeline.schema.infer`.
         limits: What is judged by the call.
 
     Raises:
-        UserError: when the target or a rule speaks of a column that there is not.
+        UserError: when a role or a rule speaks of a column that there is not, or a column has two roles.
     """
     dataset = open_dataset(path)
-    if target:
-        require_columns(dataset, [target], "target")
+    roles = roles or Roles()
+    roles.require(dataset)
     with open_queries(dataset) as queries:
         profile = profile_table(queries)
-        schema = infer_schema(profile, target, strict) if given is None else given
-        schema = _with_arguments(schema, profile, target, list(rules), min_rows)
+        schema = infer_schema(profile, roles.target, strict) if given is None else given
+        schema = _with_arguments(schema, profile, roles, list(rules), min_rows, inferred=given is None)
         parsed = parse_rules(schema.rules, list(dict.fromkeys([*schema.columns, *profile.columns])))
         repeated = {
             ", ".join(key): queries.repeated_rows(key)
             for key in schema.unique
             if all(name in profile.columns for name in key)
         }
-        checker = RowChecker(schema, dataset.schema, parsed, repeated)
+        checker = RowChecker(schema, dataset.schema, parsed, repeated, roles)
         tally, sample = _scan(path, dataset, checker, schema, profile.rows)
         result = Examination(schema, given is None, profile, sample, checker, tally)
-        result.problems += table_problems(schema, profile)
-        result.warnings += table_warnings(schema, profile) + unchecked_rules(checker.unchecked)
+        result.problems += [*table_problems(schema, profile), *role_problems(profile.columns, roles)]
+        result.warnings += table_warnings(schema, profile, roles.others) + unchecked_rules(checker.unchecked)
         if given is None:
-            _look_into_text(result, queries)
-        _look_for_identifiers(result)
+            _look_into_text(result, queries, roles)
+        _look_for_identifiers(result, roles)
     result.row_problems = tally.findings(checker.checks)
     if schema.target is not None and schema.target.column in profile.columns:
-        _judge_target(result, schema.target, limits or Limits())
+        _judge_target(result, schema.target, limits or Limits(), roles)
     return result
 
 
 def _with_arguments(
-    schema: TableSchema, profile: TableProfile, target: str, rules: list[Any], min_rows: int
+    schema: TableSchema, profile: TableProfile, roles: Roles, rules: list[Any], min_rows: int, inferred: bool
 ) -> TableSchema:
     """The schema with what the call adds to it."""
     changes: dict[str, Any] = {"rules": list(dict.fromkeys([*schema.rules, *rules]))}
     if min_rows > schema.rows.min:
         changes["rows"] = schema.rows.model_copy(update={"min": min_rows})
+    columns, target = expected(schema.columns, profile.columns, roles, inferred), roles.target
     if target and (schema.target is None or schema.target.column != target):
         changes["target"] = Target(column=target, task=infer_task(profile.columns[target]))
         found = Column(type=profile.columns[target].type, max_missing=0)
-        changes["columns"] = {target: found, **schema.columns}
+        columns = {target: found, **columns}
+    changes["columns"] = columns
     return schema.model_copy(update=changes)
 
 
@@ -146,10 +150,10 @@ def _scan(
     return tally, pd.DataFrame(columns)
 
 
-def _look_into_text(result: Examination, queries: TableQueries) -> None:
+def _look_into_text(result: Examination, queries: TableQueries, roles: Roles) -> None:
     """Find the number columns that a stray word has turned into text."""
     for index, (name, column) in enumerate(result.profile.columns.items()):
-        if column.type != "string" or column.missing == column.rows:
+        if column.type != "string" or column.missing == column.rows or name in roles.others - {roles.target}:
             continue
         words = result.sample[name].dropna()
         if len(words) and pd.to_numeric(words, errors="coerce").notna().mean() < MOSTLY_NUMBERS / 2:
@@ -166,18 +170,18 @@ def _look_into_text(result: Examination, queries: TableQueries) -> None:
         result.warnings += warnings
 
 
-def _look_for_identifiers(result: Examination) -> None:
+def _look_for_identifiers(result: Examination, roles: Roles) -> None:
     """Find the identifiers that missing values have turned into floats."""
     target = result.schema.target.column if result.schema.target else ""
     for name, column in result.profile.columns.items():
-        if column.type == "number" and name != target:
+        if column.type == "number" and name not in {target, *roles.others}:
             values = result.sample[name].dropna()
             if pd.api.types.is_numeric_dtype(values) and len(values) and (values == np.floor(values)).all():
                 result.warnings += identifier(column)
 
 
-def _judge_target(result: Examination, target: Target, limits: Limits) -> None:
-    """Label sanity over the good rows, and the columns that give the target away."""
+def _judge_target(result: Examination, target: Target, limits: Limits, roles: Roles) -> None:
+    """Label sanity over the good rows, and the features that give the target away."""
     profile = result.profile.columns[target.column]
     labels = result.tally.labels
     distinct = len(labels) if labels is not None else max(profile.distinct or 0, LABEL_LIMIT + 1)
@@ -187,7 +191,8 @@ def _judge_target(result: Examination, target: Target, limits: Limits) -> None:
     result.warnings += warnings
     if problems or profile.type == "any":
         return
-    usable = [name for name, column in result.profile.columns.items() if column.type != "any"]
+    aside = roles.others - {target.column}
+    usable = [name for name, column in result.profile.columns.items() if column.type != "any" and name not in aside]
     result.leaks = leak_scores(result.sample[usable], target.column, target.task)
     measure = "AUC" if target.task == "classification" else "rank R²"
     for name, score in result.leaks.items():
@@ -197,5 +202,5 @@ def _judge_target(result: Examination, target: Target, limits: Limits) -> None:
                 f"column '{name}' gives target '{target.column}' away: alone it predicts it with {measure} {score:.3f} "
                 f"(leak_threshold {limits.leak_threshold:g})"
             )
-            advice = "leave it out when loading, or set allow_leak for it in the schema"
+            advice = "leave it out (exclude), or set allow_leak for it in the schema"
             result.problems.append(Finding("leak", name, message, advice=advice))

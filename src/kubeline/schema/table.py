@@ -1,7 +1,7 @@
 """Checks of the table as a whole: its columns, types, missing shares, and what differs from what was seen before."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from kubeline.data.notation import COMMA, POINT, TIMES
 from kubeline.errors import listed
@@ -57,15 +57,16 @@ def row_count_problems(schema: TableSchema, rows: int, what: str) -> list[Findin
     return []
 
 
-def table_warnings(schema: TableSchema, profile: TableProfile) -> list[Finding]:
-    """What is worth a look and stops nothing."""
+def table_warnings(schema: TableSchema, profile: TableProfile, no_features: Container[str] = ()) -> list[Finding]:
+    """What is worth a look and stops nothing; of `no_features`, nothing that speaks of what a model learns."""
     found: list[Finding] = []
     if profile.copies:
         message = f"{profile.copies:,} of {profile.rows:,} rows equal an earlier row in every column"
         found.append(Finding("copies", "", message, profile.copies))
     target = schema.target.column if schema.target else ""
     for name, column in profile.columns.items():
-        found += _oddities(column, is_target=name == target)
+        if name == target or name not in no_features:
+            found += _oddities(column, is_target=name == target)
         expected = schema.columns.get(name)
         if expected is not None:
             found += _differences(expected, column)

@@ -8,6 +8,7 @@ from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.data.dataset import refuse
 from kubeline.errors import UserError, listed
 from kubeline.retries import repeated
+from kubeline.roles import Roles
 from kubeline.schema.document import TableSchema, read_schema
 from kubeline.schema.examine import Examination, Limits, examine
 from kubeline.schema.findings import Finding, problem_count, summary
@@ -40,6 +41,10 @@ def run(
     report: Artifact,
     *,
     target: str = "",
+    exclude: Sequence[str] = (),
+    group_column: str = "",
+    time_column: str = "",
+    weight_column: str = "",
     schema_uri: str = "",
     mode: str = "fail",
     rules: Sequence[Any] = (),
@@ -61,7 +66,8 @@ def run(
     _check_arguments(mode, rules, min_rows, max_quarantine, min_class_share, leak_threshold)
     given = read_schema(schema_uri) if schema_uri else None
     limits = Limits(min_class_share=min_class_share, leak_threshold=leak_threshold)
-    found = examine(dataset.path, given, target, rules, int(min_rows), strict, limits)
+    roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
+    found = examine(dataset.path, given, roles, rules, int(min_rows), strict, limits)
     found.problems += _row_counts(found, mode, max_quarantine)
     found.warnings += _of_load(dataset)
     everything = [*found.problems, *found.row_problems]

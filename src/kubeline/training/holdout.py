@@ -1,20 +1,69 @@
 """Which rows are learned from and which are held out: at random, by group, or by time."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from kubeline.errors import UserError
+from kubeline.roles import Roles
 from kubeline.training.table import Table
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def divide(
+    table: Table, roles: Roles, fraction: float, seed: int, *, calibrated: bool, number: int
+) -> tuple[Table, Array, Array, Array | None]:
+    """All that training holds out: the table with how it was done in its notes, and positions of its rows.
+
+    What nobody gave a group or time column for goes by the split's; where the rows do not allow that, at random.
+
+    Args:
+        table: the table.
+        roles: of its columns.
+        fraction: share of rows to hold out, for validation and again for calibration.
+        seed: of the random choice.
+        calibrated: whether rows are held out for calibration.
+        number: of folds that tuning will need of the rows to learn from, or 0.
+
+    Returns:
+        The table, and positions to learn from, to validate on, and to calibrate on (or None).
+
+    Raises:
+        UserError: when one of the parts would lack rows or a class.
+    """
+
+    def parts(table: Table) -> tuple[Array, Array, Array | None]:
+        rows, held = hold_out(table, np.arange(len(table.y)), fraction, seed, "validation")
+        third = None
+        if calibrated:
+            rows, third = hold_out(table, rows, fraction, seed, "calibration")
+        if number:
+            folds(table, rows, number, seed)  # refused before anything takes time
+        return rows, held, third
+
+    found = roles.grouped_by or roles.ordered_by
+    if not found or roles.group or roles.time:
+        return table, *parts(table)
+    try:
+        divided = parts(table)
+    except UserError as error:
+        said = f"rows are held out at random: by '{found}', which split went by, it is not possible ({error})"
+        table = replace(table, groups=None, times=None)
+        divided = parts(table)
+    else:
+        how = "the last rows by" if table.times is not None else "whole groups of"
+        said = f"held out are {how} '{found}', because split went by it"
+    return replace(table, notes=[*table.notes, said]), *divided
 
 
 def hold_out(table: Table, rows: Array, fraction: float, seed: int, purpose: str) -> tuple[Array, Array]:
     """Split positions of rows into those to learn from and those held out, each in order.
 
     The last rows are held out when the table has times (rows of one instant stay together), whole groups when it has
-    groups, else random rows, for a classification the same share of each class.
+    groups, else random rows, for a classification the same share of each class; copies of a row stay together.
 
     Args:
         table: the table.
@@ -42,11 +91,10 @@ def folds(table: Table, rows: Array, number: int, seed: int) -> list[tuple[Array
     Raises:
         UserError: when there are too few rows, groups or rows of a class.
     """
-    from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
+    from sklearn.model_selection import GroupKFold, TimeSeriesSplit
 
     if number < 2:
         raise UserError(f"folds is {number}; cross-validation needs at least 2")
-    y = table.y[rows]
     if table.times is not None:
         _require(len(rows) - 1, number, "rows after the first")
         rows = rows[np.argsort(table.times[rows], kind="stable")]
@@ -56,16 +104,35 @@ def folds(table: Table, rows: Array, number: int, seed: int) -> list[tuple[Array
     elif table.groups is not None:
         _require(len(np.unique(table.groups[rows])), number, "groups")
         pairs = list(GroupKFold(number).split(rows, groups=table.groups[rows]))
-    elif table.classes is not None:
-        _require(int(np.bincount(y).min()), number, "rows in the smallest class")
-        pairs = list(StratifiedKFold(number, shuffle=True, random_state=seed).split(rows, y))
     else:
-        _require(len(rows), number, "rows")
-        pairs = list(KFold(number, shuffle=True, random_state=seed).split(rows))
+        pairs = _random_folds(table, rows, number, seed)
     found = [(rows[learned], rows[held]) for learned, held in pairs]
     for index, (learned, held) in enumerate(found, start=1):
         _require_classes(table, learned, held, f"fold {index} of {number}")
     return found
+
+
+def _random_folds(table: Table, rows: Array, number: int, seed: int) -> list[tuple[Array, Array]]:
+    """Folds of the different rows, with as much of each class; copies follow the first of them.
+
+    Where a class has fewer different rows than there are folds, every row stands for itself.
+    """
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    codes = pd.factorize(table.equal[rows])[0]
+    firsts = np.unique(codes, return_index=True)[1]
+    y = table.y[rows]
+    classes = table.classes is not None
+    if (np.bincount(y[firsts]).min() if classes else len(firsts)) < number:
+        codes = firsts = np.arange(len(rows))
+    if classes:
+        _require(int(np.bincount(y).min()), number, "rows in the smallest class")
+        pairs = StratifiedKFold(number, shuffle=True, random_state=seed).split(firsts, y[firsts])
+    else:
+        _require(len(rows), number, "rows")
+        pairs = KFold(number, shuffle=True, random_state=seed).split(firsts)
+    inside = [np.isin(codes, held) for _, held in pairs]
+    return [(np.flatnonzero(~held), np.flatnonzero(held)) for held in inside]
 
 
 def _require(there: int, number: int, what: str) -> None:
@@ -95,14 +162,26 @@ def _groups(groups: Array, fraction: float, seed: int) -> tuple[Array, Array]:
 
 
 def _random(table: Table, rows: Array, fraction: float, seed: int) -> tuple[Array, Array]:
-    """The same share of each class, and at least one row of it."""
+    """The same share of each class, and at least one row of it; copies stay together where a class has others."""
     generator = np.random.default_rng(seed)
     y = table.y[rows] if table.classes is not None else np.zeros(len(rows), dtype=np.int64)
     held = np.zeros(len(rows), dtype=bool)
     for code in np.unique(y):
         members = generator.permutation(np.flatnonzero(y == code))
-        held[members[: max(1, round(fraction * len(members)))]] = True
+        wanted = max(1, round(fraction * len(members)))
+        codes, different = pd.factorize(table.equal[rows[members]])
+        if len(different) == 1:
+            held[members[:wanted]] = True
+        else:
+            held[members[np.isin(codes, _nearest(np.bincount(codes), wanted))]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def _nearest(sizes: Array, wanted: int) -> Array:
+    """The first of some sets of rows that together have about the rows wanted: at least one set, and not all."""
+    order = np.argsort(sizes > wanted, kind="stable")  # one that alone has more comes last
+    total = np.cumsum(sizes[order])[:-1]
+    return np.asarray(order[: int(np.argmin(np.abs(total - wanted))) + 1])
 
 
 def _require_classes(table: Table, learned: Array, held: Array, purpose: str) -> None:

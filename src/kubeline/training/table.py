@@ -1,6 +1,5 @@
 """From a dataset to what a model learns from: roles of columns, kinds of features, the task, the target."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,54 +9,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
-from kubeline.data.dataset import open_dataset, require_columns
+from kubeline.data.dataset import open_dataset
+from kubeline.data.row_hash import hash_rows
 from kubeline.errors import UserError, listed
 from kubeline.model_package.encoding import EXACT_WHOLE_NUMBERS, encode_column, encode_exactly, labels
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
 from kubeline.model_package.signature import MISSING_CATEGORY, Kind
+from kubeline.roles import Roles
 from kubeline.task import MOST_CLASSES, MOST_WHOLE_NUMBERS, Task, positive_class, task_of
 from kubeline.training import numbers
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+DIFFERENT_ROWS = 50  # of a table with fewer, equal rows are what its columns can hold, and no copies
 IDENTIFIER_ROWS = 100  # fewer tell nothing
 IDENTIFIER_SHARE = 0.95  # of the rows have a value of their own in a column that looks like an identifier
 TASKS = ("auto", "binary", "multiclass", "regression")
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Which column is what; empty names are not given."""
-
-    target: str
-    exclude: Sequence[str] = ()
-    group: str = ""
-    time: str = ""
-    weight: str = ""
-
-    def check(self, columns: Sequence[str]) -> None:
-        """Raise a :class:`UserError` when a column is not there or has two roles."""
-        taken: dict[str, str] = {}
-        for role, name in (
-            ("target", self.target),
-            ("group", self.group),
-            ("time", self.time),
-            ("weight", self.weight),
-        ):
-            if name and name in taken:
-                raise UserError(f"column '{name}' is given as {taken[name]} and as {role}; name two different columns")
-            taken[name] = role
-        if self.group and self.time:
-            raise UserError(
-                f"group_column '{self.group}' and time_column '{self.time}' ask for two different splits; "
-                f"give one of them, and put the other in exclude"
-            )
-
-    @property
-    def others(self) -> set[str]:
-        """The columns that are not features."""
-        return {self.target, self.group, self.time, self.weight, *self.exclude}
 
 
 @dataclass(frozen=True)
@@ -75,6 +43,7 @@ class Table:
         weights: float64, shape (rows,), or None.
         groups: int64 codes, shape (rows,), or None.
         times: numbers, shape (rows,), or None.
+        equal: int64, the same number for rows that are copies of each other, shape (rows,).
         notes: what a person should know about the columns.
     """
 
@@ -88,6 +57,7 @@ class Table:
     weights: Array | None
     groups: Array | None
     times: Array | None
+    equal: Array
     notes: list[str]
 
 
@@ -104,15 +74,7 @@ def read(path: str, roles: Roles, task: str, wanted_class: str = "") -> Table:
         UserError: names the column and what is wrong with it.
     """
     dataset = open_dataset(path)
-    for role, names in (
-        ("target", [roles.target]),
-        ("group column", [roles.group]),
-        ("time column", [roles.time]),
-        ("weight column", [roles.weight]),
-        ("excluded column", roles.exclude),
-    ):
-        require_columns(dataset, [name for name in names if name or role == "target"], role)
-    roles.check(dataset.schema.names)
+    roles.require(dataset)
     raw = dataset.to_table()
     if raw.num_rows < 2:
         raise UserError(f"the dataset has {raw.num_rows} rows; training needs at least 2")
@@ -132,8 +94,9 @@ def read(path: str, roles: Roles, task: str, wanted_class: str = "") -> Table:
         positive_class=positive,
         y=y,
         weights=_weights(raw, roles.weight),
-        groups=_groups(raw, roles.group),
-        times=_times(raw, roles.time),
+        groups=_groups(raw, roles.grouped_by),
+        times=_times(raw, roles.ordered_by),
+        equal=_equal(raw),
         notes=said + notes,
     )
 
@@ -316,6 +279,11 @@ def _weights(raw: pa.Table, name: str) -> Array | None:
     if not weights.any():
         raise UserError(f"weight column '{name}' is 0 in every row; at least one row must count")
     return weights
+
+
+def _equal(raw: pa.Table) -> Array:
+    codes, different = pd.factorize(hash_rows(raw))
+    return np.arange(raw.num_rows) if len(different) < DIFFERENT_ROWS else codes.astype(np.int64)
 
 
 def _groups(raw: pa.Table, name: str) -> Array | None:

@@ -27,14 +27,15 @@ from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.raw_table import RawTable
 from kubeline.model_package.signature import Feature, Kind, Signature
 from kubeline.model_package.training_rows import TrainingRows
+from kubeline.roles import Roles
 from kubeline.training import estimators, metrics, preprocessing
 from kubeline.training.candidates import Standing
 from kubeline.training.candidates import read as read_candidates
 from kubeline.training.fitting import Recipe, calibrate, predict
 from kubeline.training.golden import golden_rows
-from kubeline.training.holdout import hold_out
+from kubeline.training.holdout import divide
 from kubeline.training.report import render
-from kubeline.training.table import Roles, Table, read
+from kubeline.training.table import Table, read
 from kubeline.training.target import spread
 from kubeline.training.trained import Settings, Trained
 from kubeline.training.tuning import Tuning, tune
@@ -76,7 +77,8 @@ def run(
     Raises:
         UserError: one sentence about what in the table or the parameters is wrong; nothing is written then.
     """
-    roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
+    by, column = _split(dataset)
+    roles = Roles(target, tuple(exclude), group_column, time_column, weight_column, by, column)
     settings = Settings(
         task, estimator, params or {}, balanced, calibration, tuning_trials, tuning_minutes,
         folds, validation_fraction, tolerance, seed, positive_class, metric,
@@ -85,7 +87,7 @@ def run(
     settings, trained, standings = _best(dataset.path, roles, read_candidates(candidates, settings))
     fingerprint = dataset.metadata.get("fingerprint") or fingerprint_of(dataset.path)
     with publish(model.path) as folder:
-        package = write(folder, trained, roles, settings, str(fingerprint), _split_group(dataset, roles))
+        package = write(folder, trained, roles, settings, str(fingerprint))
         page = render(trained, package, settings, standings)
     page.write(report.path)
     describe(model, package.metadata())
@@ -110,9 +112,10 @@ def _best(path: str, roles: Roles, candidates: Sequence[Settings]) -> tuple[Sett
     return *best, standings
 
 
-def _split_group(dataset: Artifact, roles: Roles) -> str:
-    """The column whose groups `split` kept whole, so that no test row shares one with a row of this table."""
-    return "" if roles.group or dataset.metadata.get("split_by") != "group" else str(dataset.metadata["split_column"])
+def _split(dataset: Artifact) -> tuple[str, str]:
+    """What `split` divided the table by, and the column that it went by, where the table has that still."""
+    by, column = (str(dataset.metadata.get(key, "")) for key in ("split_by", "split_column"))
+    return (by, column) if column in open_dataset(dataset.path).schema.names else ("", "")
 
 
 def fit(path: str, roles: Roles, settings: Settings) -> Trained:
@@ -131,11 +134,10 @@ def fit(path: str, roles: Roles, settings: Settings) -> Trained:
         choose(table.task, settings.metric)
         if settings.calibration != "none" and table.classes is None:
             raise UserError("calibration corrects probabilities, and a regression has none; leave calibration at none")
-        every = np.arange(len(table.y))
-        rows, held = hold_out(table, every, settings.validation_fraction, settings.seed, "validation")
-        calibrated_on = None
-        if settings.calibration != "none":
-            rows, calibrated_on = hold_out(table, rows, settings.validation_fraction, settings.seed, "calibration")
+        table, rows, held, calibrated_on = divide(
+            table, roles, settings.validation_fraction, settings.seed, calibrated=settings.calibration != "none",
+            number=settings.folds if settings.tuning_trials else 0,
+        )  # fmt: skip
         kinds, notes = _present(table, rows)
         tuning = None
         if settings.tuning_trials:
@@ -232,9 +234,7 @@ def _examine(
     )
 
 
-def write(
-    folder: Path, trained: Trained, roles: Roles, settings: Settings, fingerprint: str, split_group: str = ""
-) -> files.ModelPackage:
+def write(folder: Path, trained: Trained, roles: Roles, settings: Settings, fingerprint: str) -> files.ModelPackage:
     """Write the package into a new `folder`.
 
     Args:
@@ -243,7 +243,6 @@ def write(
         roles: of the table's columns.
         settings: of the training.
         fingerprint: of the table.
-        split_group: the column by whose groups the test rows were taken from the table, if they were.
     """
     import joblib
 
@@ -255,7 +254,7 @@ def write(
         files.SIGNATURE: trained.signature.model_dump_json(indent=2).encode(),
         files.GOLDEN: golden_rows(trained.table, trained.signature, trained.held, trained.predictions),
         files.REFERENCE: _reference(trained),
-        files.TRAINING_ROWS: _training_rows(trained, roles, split_group),
+        files.TRAINING_ROWS: _training_rows(trained, roles),
     }
     return files.write_package(
         folder,
@@ -275,10 +274,11 @@ def write(
     )
 
 
-def _training_rows(trained: Trained, roles: Roles, split_group: str) -> bytes:
+def _training_rows(trained: Trained, roles: Roles) -> bytes:
     """All rows of the table: those held out have chosen the model, so it is not judged on them either."""
     needed = [*trained.signature.names, roles.target]
-    return TrainingRows.of(trained.table.raw, needed, roles.group or split_group).to_bytes()
+    group = roles.group or (roles.split_column if roles.split_by == "group" else "")
+    return TrainingRows.of(trained.table.raw, needed, group).to_bytes()
 
 
 def _held_out(trained: Trained) -> str:
