@@ -124,3 +124,16 @@ def test_what_is_no_dataset_is_told(tmp_path):
     (tmp_path / "part-0.parquet").write_bytes(b"junk")
     with pytest.raises(UserError, match="is damaged and cannot be read as Parquet; load it again"):
         read_frame(tmp_path)
+
+
+def test_whole_numbers_beyond_a_double_stay_whole_beside_missing_values(tmp_path):
+    """2**53 + 1 became 2**53, so that two account numbers were one."""
+    table = pa.table(
+        {"a": [2**53, 2**53 + 1, None], "u": pa.array([2**64 - 1, None, 0], pa.uint64()), "s": [1, None, 2]}
+    )
+    pq.write_table(table, tmp_path / "part-00000.parquet")
+    frame = read_frame(tmp_path)
+    assert frame["a"].tolist()[:2] == [2**53, 2**53 + 1]
+    assert frame["u"].tolist()[::2] == [2**64 - 1, 0]
+    assert frame.isna().sum().tolist() == [1, 1, 1]
+    assert frame["s"].dtype == float

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from kubeline.data.dataset import to_frame
 from kubeline.errors import PlatformError, UserError
 from kubeline.infra_validation.golden import GoldenRows, _json_values
 from kubeline.infra_validation.protocols import RefusedError
@@ -81,7 +82,7 @@ def _rows(signature: Signature, plan: "Shadow") -> pd.DataFrame:
         raise UserError(
             f"the payload log '{plan.payload_log}' has no column {', '.join(missing)}; is it of this model?"
         )
-    frame = dataset.to_table(columns=columns).to_pandas()
+    frame = to_frame(dataset.to_table(columns=columns))
     chosen = pd.util.hash_array(frame["request.id"].to_numpy(object)) % _ALL < plan.share * _ALL
     return frame[chosen].sort_values("request.time", kind="stable").tail(plan.rows)
 

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.types as pat
 
-from kubeline.data.dataset import open_dataset
+from kubeline.data.dataset import open_dataset, to_frame
 from kubeline.data.row_hash import hash_rows
 from kubeline.errors import UserError, listed
-from kubeline.model_package.encoding import EXACT_WHOLE_NUMBERS, encode_column, encode_exactly, labels
+from kubeline.model_package.encoding import encode_column, encode_exactly, labels
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
 from kubeline.model_package.signature import MISSING_CATEGORY, Kind
@@ -103,15 +102,7 @@ def read(path: str, roles: Roles, task: str, wanted_class: str = "") -> Table:
 
 def column(raw: pa.Table, name: str) -> pd.Series:
     """One column as a pandas series with its name."""
-    values = raw.column(name)
-    # pandas makes floats of integers beside missing values, which are exact up to 2**53
-    large = pat.is_integer(values.type) and values.null_count and _beyond_float64(values)
-    return values.to_pandas(integer_object_nulls=bool(large)).rename(name)
-
-
-def _beyond_float64(values: pa.ChunkedArray) -> bool:
-    limits = pc.min_max(values).as_py()
-    return max(abs(limits["min"] or 0), abs(limits["max"] or 0)) > EXACT_WHOLE_NUMBERS
+    return to_frame(raw.select([name]))[name]
 
 
 def _identifier(name: str, values: Array) -> list[str]:

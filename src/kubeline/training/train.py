@@ -18,7 +18,7 @@ import pandas as pd
 
 from kubeline import __version__
 from kubeline.artifacts import Artifact, describe, finite, publish, step
-from kubeline.data.dataset import DatasetWriter, iter_batches, open_dataset
+from kubeline.data.dataset import DatasetWriter, iter_batches, open_dataset, to_frame
 from kubeline.errors import UserError
 from kubeline.evaluation.metrics import choose
 from kubeline.model_package import package as files
@@ -296,7 +296,7 @@ def _reference(trained: Trained) -> bytes:
 
     names = trained.signature.names
     kinds: dict[str, str] = {feature.name: feature.kind for feature in trained.signature.features}
-    frame = trained.table.raw.select(names).to_pandas()
+    frame = to_frame(trained.table.raw.select(names))
     reference = profile.build(frame, kinds, prediction_columns(trained.predictions, trained.signature))
     return json.dumps(reference, indent=1, ensure_ascii=False).encode()
 
