@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tests.local.kserve.differences import named
 from tests.local.kserve.recorder import Recorder
-from tests.local.kserve.shown import Facet, shown
+from tests.local.kserve.shown import Facet, histories, shown
 from tests.local.kserve.world import Json
 from tests.local.kserve.world import World as Cluster
 from tests.recordings.reader import Recording, World
@@ -115,8 +116,9 @@ def _catch_up(recorder: Recorder, recorded: World, at_the_end: bool = False) -> 
     def told(world: World) -> dict[Facet, Any]:
         return {facet: value for facet, value in shown(world).items() if _waited_for(facet, value, at_the_end)}
 
-    wanted = told(recorded)
+    wanted, behind = told(recorded), _behind(recorded)
     recorder.wait(lambda world: told(world) == wanted, lambda world: _difference(wanted, told(world)))
+    recorder.wait(lambda _: behind <= _met(recorder), lambda _: f"never shown: {behind - _met(recorder)}")
 
 
 def _waited_for(facet: Facet, value: Any, at_the_end: bool) -> bool:
@@ -127,6 +129,16 @@ def _waited_for(facet: Facet, value: Any, at_the_end: bool) -> bool:
         looked = value[1:2] == ("SucceededGetScale",) and "CANARY" in facet.name
         return looked or (at_the_end and facet.aspect == "AbleToScale")
     return facet.kind in {"InferenceService", "HTTPRoute"} and facet.aspect in _WAITED_FOR
+
+
+def _behind(world: World) -> set[tuple[Facet, Any]]:
+    """What comes after all that is waited for: the next write must not forestall it. It may pass, and is met once."""
+    there = {(facet, value) for facet, value in shown(world).items() if facet.aspect in {"model", "replicas"}}
+    return {(facet, value) for facet, value in there if named(facet, value, "recorded") is None}
+
+
+def _met(recorder: Recorder) -> set[tuple[Facet, Any]]:
+    return {(facet, value) for facet, values in histories(recorder.recording("")).items() for value in values}
 
 
 def _difference(wanted: Mapping[Facet, Any], found: Mapping[Facet, Any]) -> str:

@@ -17,12 +17,16 @@ class Deployment:
     Args:
         name: of the Deployment and its Service.
         new_set: makes a set of a template.
+
+    Attributes:
+        told: replicas that answer, as its status told last.
     """
 
     def __init__(self, name: str, new_set: Callable[[str, Template], PodSet]) -> None:
         self.name = name
         self.sets: list[PodSet] = []
         self.replicas = 0
+        self.told = 0
         self._new_set = new_set
         self._made = 0
         self._rolled_out = False  # the newest template has been complete once
@@ -61,6 +65,7 @@ class Deployment:
         """The status of the Deployment, as Kubernetes has it."""
         newest = self.sets[-1]
         conditions = Conditions(before.get("conditions", []))
+        self.told = 0 if self._is_news(newest, conditions) else self.available
         reason, message = self._progress(newest, conditions)
         conditions.set("Progressing", "True", reason, message)
         if before.get("conditions"):  # the first thing told is that there is a ReplicaSet
@@ -73,22 +78,28 @@ class Deployment:
             "observedGeneration": generation,
             "replicas": sum(one.made for one in self.sets),
             "updatedReplicas": newest.made,
-            "readyReplicas": self.available,
-            "availableReplicas": self.available,
-            "unavailableReplicas": max(self.replicas - self.available, 0),
+            "readyReplicas": self.told,
+            "availableReplicas": self.told,
+            "unavailableReplicas": max(self.replicas - self.told, 0),
         }
         return {**{key: value for key, value in told.items() if value}, "conditions": conditions.listed()}
 
+    def _is_news(self, newest: PodSet, conditions: Conditions) -> bool:
+        """Whether its first pods have yet to be told of: however soon they answer, first they are missing."""
+        created = conditions.reason("Progressing") in {"", "NewReplicaSetCreated"}
+        return bool(newest.pods) and created and conditions.status("Available") != "True"
+
     def _progress(self, newest: PodSet, conditions: Conditions) -> tuple[str, str]:
-        if self._rolled_out:
+        shown = newest.name in conditions.message("Progressing")
+        updated = shown and conditions.reason("Progressing") != "NewReplicaSetCreated"
+        if self._rolled_out and (updated or not newest.pods):
             return "NewReplicaSetAvailable", f'ReplicaSet "{newest.name}" has successfully progressed.'
-        seen = newest.name in conditions.message("Progressing") and conditions.reason("Available")
-        if seen and newest.pods:
+        if shown and conditions.reason("Available") and newest.pods:
             return "ReplicaSetUpdated", f'ReplicaSet "{newest.name}" is progressing.'
         return "NewReplicaSetCreated", f'Created new replica set "{newest.name}"'
 
     def _availability(self) -> tuple[Truth, str, str]:
-        if self.available >= self.replicas - math.floor(self.replicas * _MAX_UNAVAILABLE):
+        if self.told >= self.replicas - math.floor(self.replicas * _MAX_UNAVAILABLE):
             return "True", "MinimumReplicasAvailable", "Deployment has minimum availability."
         return "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."
 

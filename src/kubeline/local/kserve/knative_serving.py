@@ -275,7 +275,7 @@ class Serving:
         short = timers.settled((uid, "reached"), revision.reached, pace.scaling if revision.reached else pace.unreached)
         if revision.reached:
             replicas = revision.smallest if short else max(revision.deployment.replicas, 1)
-        elif timers.settled((uid, "left"), revision.reached, pace.to_zero):
+        elif timers.settled((uid, "left"), revision.reached, pace.to_zero) and revision.deployment.replicas <= 1:
             replicas = 0
         else:
             replicas = 1 if short else revision.deployment.replicas

@@ -82,6 +82,7 @@ class StandardController(Controller[_Service]):
 
     def reconcile(self, service: Document, state: _Service) -> None:
         """One step towards what is wanted: Deployments, then, later, the route; and the status to be written."""
+        began = time.monotonic()  # a Service that is removed in this step is missed by the gateway before the next one
         try:
             wanted = self._wanted(service, state)
         except InvalidSpecError as error:
@@ -95,7 +96,7 @@ class StandardController(Controller[_Service]):
         state.sets = list(dict.fromkeys(here + [one for one in state.sets if one.pods or one.leaving]))
         namespace = service["metadata"]["namespace"]
         state.endpoints = {f"{namespace}/{name}": d.ports for name, d in state.deployments.items()}
-        if time.monotonic() < state.route_due:
+        if began < state.route_due:
             self.alarm.at(state.route_due)
             return
         conditions = self._conditions(service, state)
@@ -277,7 +278,7 @@ def _stable_name(service: Mapping[str, Any]) -> str:
 def _is_ready(state: _Service, deployment: str) -> bool:
     """Any pod that answers makes a canary ready, also one of a template that is being replaced."""
     found = state.deployments.get(deployment)
-    return found is not None and bool(found.sets) and found.available > 0
+    return found is not None and found.told > 0
 
 
 def _canary_predictor(stable: Mapping[str, Any], canary: Mapping[str, Any]) -> dict[str, Any]:
