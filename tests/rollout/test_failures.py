@@ -198,7 +198,8 @@ def written(house: House) -> list[int | None]:
     found: list[int | None] = []
     for asked in house.kserve.faults.requests():
         body = asked["body"] or {}
-        if asked["verb"] != "patch" or "dryRun" in asked["query"] or "spec" not in body:
+        refused = asked["code"] == 409  # a write on a stale read changes nothing
+        if asked["verb"] != "patch" or "dryRun" in asked["query"] or "spec" not in body or refused:
             continue
         canaries = body["spec"].get("canary") or []
         part = canaries[0] if canaries else body["spec"].get("predictor", {})

@@ -82,8 +82,10 @@ def dummy_check(comparison: Comparison) -> Check:
 def proper_check(comparison: Comparison) -> Check:
     """The same by a proper score, which rewards nothing but probabilities that come true."""
     outcome, words = _beats(comparison)
-    if outcome != "pass":
+    if outcome == "fail":
         words += "; its probabilities are too sure or not those of the table: calibrate them, or train without balanced"
+    elif outcome == "unclear":
+        words += "; give more test rows, or calibrate the probabilities"
     return Check(f"beats a constant guess by {comparison.metric.name}", outcome, words)
 
 
