@@ -2,11 +2,12 @@
 
 import functools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from kubeline.rollout import modes
-from kubeline.rollout.inference_service import Manifest
+from kubeline.rollout.inference_service import DIGEST_VARIABLE, Manifest
 from kubeline.rollout.modes import Observed, Sides, World, standard
 from kubeline.rollout.modes.trouble import unprogrammed
 from tests.recordings import reader
@@ -175,7 +176,8 @@ def test_a_quota_in_knative_mode_is_seen_by_kserve_and_not_waited_for() -> None:
 def test_the_first_knative_model_is_asked_only_once_it_has_an_address() -> None:
     name = "knative-01-bootstrap-hidden"
     recording = reader.read(name)
-    first = Sides(candidate={})
+    services = (moment.find("InferenceService", recording.header["name"]) for _, moment in recording.moments())
+    first = Sides(candidate=next(service for service in services if service is not None)["spec"]["predictor"])
     found = [
         (seconds, modes.module("knative").observe(world(moment, recording), first))
         for seconds, moment in recording.moments()
@@ -193,3 +195,13 @@ def test_a_share_edited_from_outside_is_seen_as_it_is() -> None:
         held = reader.read(name).said("held")
         before = [one.share for seconds, one in seen(name) if seconds <= held + 5 and one.share is not None]
         assert before[-1] not in {0, 5, 25, 100}, name
+
+
+def test_a_revision_whose_pods_serve_another_package_is_not_the_candidates() -> None:
+    recording = reader.read("knative-02-good")
+    moment = world(recording.at(recording.said("smoke:")), recording)
+    ours = replace(candidate_of("knative-02-good")[1], candidate_revision="")
+    other = replace(ours, candidate={"model": {"env": [{"name": DIGEST_VARIABLE, "value": "0" * 64}]}})
+    observe = modes.module("knative").observe
+    assert observe(moment, ours).revision == candidate_of("knative-02-good")[1].candidate_revision
+    assert (observe(moment, other).revision, observe(moment, other).ready) == ("", False)

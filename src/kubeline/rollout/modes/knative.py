@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kubeline.rollout.inference_service import Manifest
-from kubeline.rollout.modes.observed import Observed, Sides, World, pod_ready, replacing
+from kubeline.rollout.modes.observed import Observed, Sides, World, holds, pod_ready, replacing
 from kubeline.rollout.modes.trouble import trouble
 
 NEEDS_ROUTES = False
@@ -28,7 +28,7 @@ def observe(world: World, sides: Sides) -> Observed:
     status = (service.get("status") or {}).get("components", {}).get("predictor") or {}
     spec = (service.get("spec") or {}).get("predictor") or {}
     created, newest = status.get("latestCreatedRevision", ""), status.get("latestReadyRevision", "")
-    revision = sides.candidate_revision or (created if created not in {sides.stable_revision, sides.replaced} else "")
+    revision = sides.candidate_revision or (created if _is_candidate(world, sides, created, newest) else "")
     targets = status.get("traffic") or []
     total = sum(_percent(target) for target in targets)
     share = sum(_percent(target) for target in targets if revision and target.get("revisionName") == revision)
@@ -48,6 +48,19 @@ def observe(world: World, sides: Sides) -> Observed:
         current=sum(map(_percent, latest)) == spec.get(_PERCENT, 100) or (not revision and _refused(service)),
         unreached=_unreached(service),
     )
+
+
+def _is_candidate(world: World, sides: Sides, created: str, newest: str) -> bool:
+    """Whether the revision made last is the candidate's, and not one of what stood in the service just before.
+
+    KServe may still have made a revision of that when the rollout began; its pods tell which package they serve.
+    """
+    if created in {sides.stable_revision, sides.replaced}:
+        return False
+    pods = _pods(world, created)
+    if world.pods is None or created == newest or pods:
+        return all(holds(pod, sides.candidate) for pod in pods)
+    return bool(trouble(world, created))  # what cannot start may never have a pod
 
 
 def _address(service: Mapping[str, Any], targets: Sequence[Mapping[str, Any]], revision: str, sides: Sides) -> str:
@@ -73,10 +86,12 @@ def _refused(service: Mapping[str, Any]) -> bool:
 
 
 def _ready_pods(world: World, revision: str) -> int | None:
-    if world.pods is None:
-        return None
-    mine = (pod for pod in world.pods if (pod["metadata"].get("labels") or {}).get(_REVISION) == revision)
-    return sum(map(pod_ready, mine)) if revision else 0
+    return None if world.pods is None else sum(map(pod_ready, _pods(world, revision)))
+
+
+def _pods(world: World, revision: str) -> list[Manifest]:
+    labelled = ((pod, (pod["metadata"].get("labels") or {}).get(_REVISION)) for pod in world.pods or [])
+    return [pod for pod, name in labelled if revision and name == revision]
 
 
 def stable_revision(service: Mapping[str, Any]) -> str:

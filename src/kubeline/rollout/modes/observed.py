@@ -112,3 +112,11 @@ def pod_ready(pod: Mapping[str, Any]) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or []
     leaving = pod["metadata"].get("deletionTimestamp")
     return not leaving and any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def holds(pod: Mapping[str, Any], predictor: Mapping[str, Any]) -> bool:
+    """Whether a pod serves the package of a predictor, or does not tell which."""
+    containers = (pod.get("spec") or {}).get("containers") or []
+    variables = [variable for container in containers for variable in container.get("env") or []]
+    told = {variable.get("value") for variable in variables if variable.get("name") == DIGEST_VARIABLE}
+    return not told or predictor_digest(predictor) in told

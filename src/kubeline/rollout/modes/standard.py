@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from kubeline.rollout.inference_service import DIGEST_VARIABLE, Manifest
-from kubeline.rollout.modes.observed import Observed, Sides, World, pod_ready, predictor_digest, replacing
+from kubeline.rollout.inference_service import Manifest
+from kubeline.rollout.modes.observed import Observed, Sides, World, holds, pod_ready, replacing
 from kubeline.rollout.modes.trouble import trouble, unprogrammed
 
 NEEDS_ROUTES = True
@@ -221,15 +221,7 @@ def _count(world: World, workload: str, predictor: Mapping[str, Any] | None = No
     if world.pods is None:
         return None
     mine = (pod for pod in world.pods if workload and pod["metadata"]["name"].startswith(f"{workload}-"))
-    return sum(pod_ready(pod) and (predictor is None or _holds(pod, predictor)) for pod in mine)
-
-
-def _holds(pod: Mapping[str, Any], predictor: Mapping[str, Any]) -> bool:
-    """Not another package: a first model that failed has pods of the same name."""
-    containers = (pod.get("spec") or {}).get("containers") or []
-    variables = [variable for container in containers for variable in container.get("env") or []]
-    told = {variable.get("value") for variable in variables if variable.get("name") == DIGEST_VARIABLE}
-    return not told or predictor_digest(predictor) in told
+    return sum(pod_ready(pod) and (predictor is None or holds(pod, predictor)) for pod in mine)
 
 
 def _share(route: Mapping[str, Any], candidate: str) -> int | None:
