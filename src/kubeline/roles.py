@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pyarrow.dataset as pads
 
 from kubeline.data.dataset import require_columns
@@ -76,3 +78,12 @@ class Roles:
     def ordered_by(self) -> str:
         """The column of the times: the one that is given, else that of the split, unless a group is given."""
         return self.time or ("" if self.group or self.split_by != "time" else self.split_column)
+
+
+def check_weights(weights: np.ndarray[Any, np.dtype[np.float64]], column: str) -> None:
+    """Raise a :class:`UserError` where a weight is missing or negative."""
+    if np.isnan(weights).any():
+        raise UserError(f"weight column '{column}' is missing in {int(np.isnan(weights).sum()):,} rows; fill them")
+    if (weights < 0).any():
+        row = int(np.flatnonzero(weights < 0)[0])
+        raise UserError(f"weight column '{column}' holds {weights[row]:g} in row {row}; weights must be 0 or greater")

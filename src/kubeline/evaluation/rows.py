@@ -18,6 +18,7 @@ from kubeline.model_package.encoding import encode_column
 from kubeline.model_package.manifest import Roles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.training_rows import TrainingRows
+from kubeline.roles import check_weights
 
 FEW_CLUSTERS = 10  # with fewer, nobody can tell how much they differ
 
@@ -95,11 +96,7 @@ def weights_of(test: pd.DataFrame, column: str) -> Array | None:
         return None
     _require(test, column, "weight")
     weights = encode_column(test[column], "number", np.float64)
-    if np.isnan(weights).any():
-        raise UserError(f"weight column '{column}' is missing in {int(np.isnan(weights).sum()):,} rows; fill them")
-    if (weights < 0).any():
-        row = int(np.flatnonzero(weights < 0)[0])
-        raise UserError(f"weight column '{column}' holds {weights[row]:g} in row {row}; weights must be 0 or greater")
+    check_weights(weights, column)
     return weights
 
 

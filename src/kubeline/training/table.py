@@ -15,7 +15,7 @@ from kubeline.model_package.encoding import encode_column, encode_exactly, label
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
 from kubeline.model_package.signature import MISSING_CATEGORY, Kind
-from kubeline.roles import Roles
+from kubeline.roles import Roles, check_weights
 from kubeline.task import MOST_CLASSES, MOST_WHOLE_NUMBERS, Task, positive_class, task_of
 from kubeline.training import numbers
 
@@ -262,11 +262,7 @@ def _weights(raw: pa.Table, name: str) -> Array | None:
     if not name:
         return None
     weights = encode_column(column(raw, name), "number", np.float64)
-    if np.isnan(weights).any():
-        raise UserError(f"weight column '{name}' is missing in {int(np.isnan(weights).sum()):,} rows; fill them")
-    if (weights < 0).any():
-        row = int(np.flatnonzero(weights < 0)[0])
-        raise UserError(f"weight column '{name}' holds {weights[row]:g} in row {row}; weights must be 0 or greater")
+    check_weights(weights, name)
     if not weights.any():
         raise UserError(f"weight column '{name}' is 0 in every row; at least one row must count")
     return weights
