@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
-.PHONY: demo test images-test lint compile proto bench bench-serving clean setup lock
+.PHONY: demo test images-test lint format component compile proto bench bench-serving clean setup lock
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,8 @@ help:
 	@echo "make test     the test suite"
 	@echo "make images-test  the images, built and tried in a Docker engine (BASE=…: on another base)"
 	@echo "make lint     ruff, mypy, and generated files against their sources"
+	@echo "make format   put every file into the form that make lint asks for"
+	@echo "make component NAME=count_rows  a new component with its implementation and test, ready to be changed"
 	@echo "make compile  compile every component and pipeline"
 	@echo "make proto    generate the modules of the .proto files"
 	@echo "make bench    the benchmarks"
@@ -47,6 +49,13 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/python compile.py --check
 	$(BIN)/python -m kubeline.protos --check
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+component: setup
+	@$(BIN)/python -m components.scaffold $(NAME)
 
 compile: setup
 	$(BIN)/python compile.py

@@ -1,0 +1,70 @@
+"""CONTRIBUTING.md is true: its paths are there, and following it makes a component that is whole."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NEW = "count_rows"
+
+
+def follow(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with these arguments in a clone, on the clone's own sources."""
+    environment = {**os.environ, "PYTHONPATH": f"{clone / 'src'}{os.pathsep}{clone}"}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=clone, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What git knows of this project, in a folder of its own."""
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, files.split("\0")):
+        if (ROOT / name).is_file():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_every_path_that_it_names_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:components|images|manifests|pipelines|serving|src|tests)/[\w./-]*)`", text)
+    assert len(paths) > 15
+    assert [path for path in paths if NEW not in path and not (ROOT / path).exists()] == []
+
+
+def test_make_component_gives_one_that_compiles_is_clean_and_passes_its_tests(clone: Path) -> None:
+    made = follow(clone, "-m", "components.scaffold", NEW)
+    assert made.returncode == 0, made.stderr
+    assert f"wrote components/{NEW}/component.yaml" in made.stdout
+    for check in (["compile.py", "--check"], ["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."]):
+        done = follow(clone, *check)
+        assert done.returncode == 0, done.stdout
+    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{NEW}", "tests/test_architecture.py"]
+    done = follow(
+        clone, *tests, f"tests/pipelines/test_compiled.py::test_no_step_installs_anything[{NEW}/component.yaml]"
+    )
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\b\d+ passed", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "cannot name a component"),
+        ("../x", "cannot name"),
+        ("class", "cannot name"),
+        ("train", "has a train already"),
+    ],
+)
+def test_a_name_that_no_component_can_have_writes_nothing(clone: Path, name: str, reason: str) -> None:
+    before = sorted(clone.rglob("*"))
+    made = follow(clone, "-m", "components.scaffold", name)
+    assert (made.returncode, reason in made.stderr) == (2, True), made.stderr
+    assert [path for path in sorted(clone.rglob("*")) if path not in before and "__pycache__" not in path.parts] == []
