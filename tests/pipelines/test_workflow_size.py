@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from kubeline.platform.lint.size import LIMIT, Workflow
 from kubeline.training.candidates import MOST
-from tests.pipelines.workflow_size import LIMIT, Workflow
 
 ROOT = Path(__file__).parents[2]
 RESOURCES = {"cpu_request", "memory_request", "cpu_limit", "memory_limit"}  # which the compiler adds

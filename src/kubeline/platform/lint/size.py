@@ -4,8 +4,8 @@ Argo stores a workflow as one object. Above 1 MiB it compresses the nodes, and t
 are never complete. What makes it big: of each step the patch of its pod (executor input, component specification and
 command) stands in six nodes, and the component, the container and the task, which its driver is given, in two; of each
 graph (a condition, a loop, an iteration) the component and the task stand in two. All of them stand once in the
-specification too. The constants were measured on KFP 2.17 with Argo 4.0; `test_workflow_size.py` holds the arithmetic
-against recorded workflows.
+specification too. The constants were measured on KFP 2.17 with Argo 4.0; tests hold the arithmetic against recorded
+workflows.
 """
 
 import copy
@@ -118,7 +118,7 @@ class Workflow:
         return _ENTRY + _DRIVER + 2 * given + _GRAPH + self._inside(root, values) + 8 * self.ownership
 
     def _values(self) -> dict[str, Any]:
-        definitions = self.document["root"]["inputDefinitions"]["parameters"]
+        definitions = self.document["root"].get("inputDefinitions", {}).get("parameters", {})
         return {name: spec.get("defaultValue", "") for name, spec in definitions.items()} | self.arguments
 
     def _inside(self, graph: dict[str, Any], values: dict[str, Any]) -> int:
@@ -136,8 +136,7 @@ class Workflow:
             return driver + _SKIPPED + self.ownership
         if "parameterIterator" not in task:
             return driver + graph + self._inside(component, given)
-        iterator = task["parameterIterator"]
-        items = given[iterator["items"]["inputParameter"]]
+        iterator, items = task["parameterIterator"], _items(task, given)
         inside = (self._inside(component, given | {iterator["itemInput"]: item}) for item in items)
         return driver + graph + _GROUP + sum(driver + 2 * graph + size for size in inside)
 
@@ -146,12 +145,17 @@ class Workflow:
         component = self.document["components"][task["componentRef"]["name"]]
         if "dag" in component:
             return [task, component]
-        container = self.document["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
-        return [task, component, container, self.platform.get(component["executorLabel"], {})]
+        return [task, component, self._container(component), self.platform.get(component["executorLabel"], {})]
+
+    def _container(self, component: dict[str, Any]) -> dict[str, Any]:
+        """What a step runs; of an importer, which runs nothing, its specification."""
+        executor = self.document["deploymentSpec"]["executors"][component["executorLabel"]]
+        container: dict[str, Any] = executor.get("container") or executor
+        return container
 
     def _patch(self, name: str, component: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
         """The patch of a step's pod."""
-        container = self.document["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
+        container = self._container(component)
         component = copy.deepcopy(component)
         logs = {"executor-logs": {"artifactType": {"schemaTitle": "system.Artifact"}}}
         component.setdefault("outputDefinitions", {}).setdefault("artifacts", {}).update(logs)
@@ -163,11 +167,11 @@ class Workflow:
         )
         main = {
             "name": "main",
-            "image": container["image"],
+            "image": container.get("image", ""),
             "command": [*launcher, *_LAUNCHER],
-            "args": [*container["command"], *container["args"]],
+            "args": [*container.get("command", []), *container.get("args", [])],
             "resources": container.get("resources", {}),
-            "env": [*self._environment(component["executorLabel"])],
+            "env": [*container.get("env", []), *self._environment(component["executorLabel"])],
         }
         return {"containers": [main]}
 
@@ -200,7 +204,27 @@ class Workflow:
         return {"name": "165", "type": {"instanceSchema": ""}, "uri": f"minio://{folder}/{key}", "metadata": metadata}
 
     def _how_many(self, of: dict[str, Any]) -> int:
-        return len(self._values()["candidates"]) if of.get("isArtifactList") else 1
+        return self._longest_loop() if of.get("isArtifactList") else 1
+
+    def _longest_loop(self) -> int:
+        """The most artifacts that a loop can have collected."""
+        root, values = self.document["root"], self._values()
+        graphs = [root, *(component for component in self.document["components"].values() if "dag" in component)]
+        loops = [task for graph in graphs for task in graph["dag"]["tasks"].values() if "parameterIterator" in task]
+        known = values | {f"pipelinechannel--{name}": value for name, value in values.items()}
+        return max((len(_items(loop, known)) for loop in loops), default=1)
+
+
+def _items(task: dict[str, Any], given: dict[str, Any]) -> list[Any]:
+    """What a loop goes over; of what only a step will know, one."""
+    items = task["parameterIterator"]["items"]
+    if "raw" in items:
+        found = json.loads(items["raw"])
+    else:
+        name = items["inputParameter"]
+        source = task["inputs"]["parameters"].get(name, {}).get("componentInputParameter", name)
+        found = given.get(name, given.get(source))
+    return found if isinstance(found, list) else [""]
 
 
 def _given(task: dict[str, Any], values: dict[str, Any]) -> Iterator[tuple[str, Any]]:

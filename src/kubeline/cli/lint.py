@@ -1,0 +1,56 @@
+"""``kubeline lint``: will a compiled pipeline run, and where."""
+
+import argparse
+from pathlib import Path
+from typing import Any, get_args
+
+from kubeline.errors import UserError
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    words = "tell whether compiled pipelines will run on Kubeflow, on Vertex and here, and why not"
+    parser = commands.add_parser("lint", help=words, description=words)
+    parser.add_argument("pipeline", nargs="+", help="path of a compiled YAML file, a folder of them, or a name")
+    parser.add_argument(
+        "--target",
+        action="append",
+        default=[],
+        choices=("kubeflow", "vertex", "here"),
+        help="a platform that they must run on, several times if need be (one of Kubeflow and Vertex)",
+    )
+    parser.add_argument("--format", default="text", choices=("text", "json", "sarif"), help="of what is printed (text)")
+    parser.add_argument(
+        "--node", default="", metavar="SIZE", help="a node's resources, such as cpu=4,memory=16Gi,nvidia.com/gpu=1"
+    )
+    parser.add_argument("--params", type=Path, metavar="FILE", help="YAML file of parameter values of a run")
+    parser.set_defaults(command=lint)
+
+
+def lint(options: argparse.Namespace) -> int:
+    """Print what is found; 1 when a pipeline will not run where it must."""
+    from kubeline.local.parameters import read_parameters
+    from kubeline.platform.lint import Options, look
+    from kubeline.platform.lint.containers import read_node
+    from kubeline.platform.lint.output import write
+
+    asked = Options(read_parameters(options.params, {}), read_node(options.node), options.target)
+    results = [look(file, asked) for name in options.pipeline for file in _files(name, options.target)]
+    print(write(results, options.format))
+    return 0 if all(result.passed for result in results) else 1
+
+
+def _files(name: str, targets: list[str]) -> list[Path]:
+    from kubeline.resources import Target, pipeline_file
+
+    if Path(name).is_dir():
+        files = sorted(path for pattern in ("*.yaml", "*.yml") for path in Path(name).rglob(pattern))
+        if not files:
+            raise UserError(f"folder '{name}' holds no YAML file; give compiled pipelines")
+        return files
+    if name.endswith(".json"):  # the compiler writes JSON as well
+        return [Path(name)]
+    if name.endswith((".yaml", ".yml")):
+        return [pipeline_file(name)]
+    named = [target for target in get_args(Target) if target in targets] or ["kubeflow"]
+    return [pipeline_file(name, target) for target in named]

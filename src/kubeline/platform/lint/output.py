@@ -1,0 +1,77 @@
+"""What was found, for people, for programs, and as SARIF for code scanning."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from kubeline import __version__
+from kubeline.platform.lint.findings import NAMES, PLACES, RULES, Finding
+from kubeline.platform.lint.look import Result
+
+Format = Literal["text", "json", "sarif"]
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+def write(results: Sequence[Result], form: Format) -> str:
+    """The whole output."""
+    if form == "json":
+        return json.dumps([_json(result) for result in results], indent=2)
+    if form == "sarif":
+        return json.dumps(_sarif(results), indent=2)
+    return "\n".join(line for result in results for line in _text(result))
+
+
+def _text(result: Result) -> Iterator[str]:
+    runs = ", ".join(f"{NAMES[place]}: {'yes' if result.runs_on(place) else 'no'}" for place in PLACES)
+    yield f"{result.file}: runs on {runs}"
+    for finding in result.findings:
+        yield f"  {result.file}:{finding.line}: {finding.level} [{finding.rule}] {_about(finding)}{finding.sentence}"
+
+
+def _about(finding: Finding) -> str:
+    return "" if finding.places == PLACES else f"{', '.join(NAMES[place] for place in finding.places)}: "
+
+
+def _json(result: Result) -> dict[str, Any]:
+    return {
+        "file": str(result.file),
+        "passed": result.passed,
+        "runs": {place: result.runs_on(place) for place in PLACES},
+        "findings": [
+            {
+                "rule": finding.rule,
+                "level": finding.level,
+                "platforms": list(finding.places),
+                "line": finding.line,
+                "document": finding.document,
+                "path": list(finding.path),
+                "sentence": finding.sentence,
+            }
+            for finding in result.findings
+        ],
+    }
+
+
+def _sarif(results: Sequence[Result]) -> dict[str, Any]:
+    rules = [{"id": rule, "shortDescription": {"text": words}} for rule, words in RULES.items()]
+    numbers = {rule: number for number, rule in enumerate(RULES)}
+    found = [
+        {
+            "ruleId": finding.rule,
+            "ruleIndex": numbers[finding.rule],
+            "level": finding.level,
+            "message": {"text": _about(finding) + finding.sentence},
+            "locations": [
+                {
+                    "physicalLocation": {
+                        "artifactLocation": {"uri": result.file.as_posix()},
+                        "region": {"startLine": finding.line},
+                    }
+                }
+            ],
+        }
+        for result in results
+        for finding in result.findings
+    ]
+    driver = {"name": "kubeline lint", "version": __version__, "rules": rules}
+    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": found}]}
