@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kubeline.addresses import redact, scheme
+from kubeline.addresses import redact, refuse_credentials, scheme
 from kubeline.data.sources import STORES
 from kubeline.errors import KubelineError, PlatformError, UserError
 
@@ -31,6 +31,7 @@ class PayloadStore:
         """
         import fsspec
 
+        refuse_credentials(uri, "payload_log")
         self.shown = redact(uri)
         self._local = scheme(uri) in ("", "file")
         self._atomic = scheme(uri) in _ATOMIC_PUT

@@ -18,6 +18,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from kubeline.decision import leave, told
 from kubeline.errors import KubelineError, PlatformError
+from kubeline.secrets import Formatter, Secrets
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -131,7 +132,7 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         if running:
-            logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+            _log_without_secrets()
             _collect_less_garbage()
         artifacts = [value for value in (*args, *kwargs.values()) if hasattr(value, "metadata")]
         before = [_told(artifact) for artifact in artifacts]
@@ -154,6 +155,12 @@ def _told(artifact: Any) -> str:
     return told(artifact.metadata, artifact.path) if isinstance(artifact.metadata, dict) else ""
 
 
+def _log_without_secrets() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
 def _collect_less_garbage() -> None:
     """Look for garbage seldom, and not at all in the end.
 
@@ -172,9 +179,10 @@ def _in_order(value: Any) -> Any:
 
 def _end_step(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """End a step that failed: its one sentence comes last, behind what libraries print when the process ends."""
+    secrets = Secrets({})
     if not isinstance(error, KubelineError):
-        sys.__excepthook__(kind, error, trace)
-    sentence = _sentence(kind, error, trace)
+        print(secrets.hidden("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
+    sentence = secrets.hidden(_sentence(kind, error, trace))
     leave(sentence)
     atexit._run_exitfuncs()
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""YAML files that people write for us."""
+"""YAML that people write for us: files, and values on a command line."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,10 @@ from typing import Any
 import yaml
 
 from kubeline.errors import UserError
+
+_MOST_BYTES = 4 << 20
+_MOST_VALUES = 100_000  # when every alias is written out
+_DEEPEST = 100
 
 
 def read_mapping(path: str | Path, what: str, holds: str) -> dict[str, Any]:
@@ -17,14 +21,84 @@ def read_mapping(path: str | Path, what: str, holds: str) -> dict[str, Any]:
         holds: what it maps, for errors, such as ``parameter names to values``.
 
     Raises:
-        UserError: when there is no such file, or it holds no mapping.
+        UserError: when there is no such file, or it holds no mapping, or more than such a file can need.
     """
+    file = Path(path)
+    if file.exists() and not (file.is_file() or file.is_fifo()):  # a pipe may be what a shell makes of a command
+        raise UserError(f"the {what} '{path}' is a folder or a device; give a YAML file that maps {holds}")
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        document = parse(_read(file, what), f"the {what} '{path}'")
     except FileNotFoundError as error:
         raise UserError(f"there is no {what} '{path}'; give a YAML file that maps {holds}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"the {what} '{path}' is not valid YAML: {' '.join(str(error).split())}") from error
+    except PermissionError as error:
+        raise UserError(f"the {what} '{path}' may not be read by this user; change its permissions") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"the {what} '{path}' is not valid YAML: {error}; write it in UTF-8") from error
     if not isinstance(document, dict):
         raise UserError(f"the {what} '{path}' must be a mapping of {holds}")
     return document
+
+
+def first_document(path: Path, what: str) -> Any:
+    """The first of the documents in a YAML file, such as the specification in a compiled pipeline.
+
+    Raises:
+        UserError: when it is not YAML, or more than such a file can hold.
+        OSError: when the file cannot be read.
+    """
+    try:
+        return parse(_read(path, what), f"the {what} '{path}'", only_first=True)
+    except UnicodeDecodeError as error:
+        raise UserError(f"the {what} '{path}' is not valid YAML: {error}; write it in UTF-8") from error
+
+
+def _read(file: Path, what: str) -> str:
+    with file.open("rb") as stream:
+        content = stream.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise UserError(f"the {what} '{file}' is larger than {_MOST_BYTES >> 20} MiB; give a smaller one")
+    return content.decode("utf-8")
+
+
+def parse(text: str, what: str, only_first: bool = False) -> Any:
+    """The value of a YAML text, counted before it is made: aliases of aliases would take all memory.
+
+    Args:
+        text: one document, or several of which the first is asked for.
+        what: it is, for errors.
+        only_first: whether further documents may follow.
+
+    Raises:
+        UserError: when the text is not YAML, nests too deep, or is of too many values; `what` names it.
+    """
+    try:
+        _refuse_depth(text, what)
+        every = yaml.compose_all(text, yaml.CSafeLoader)
+        node = next(every, None) if only_first else yaml.compose(text, yaml.CSafeLoader)
+        if node is None:
+            return None
+        if _size(node, {}) > _MOST_VALUES:
+            raise UserError(f"{what} holds more than {_MOST_VALUES:,} values, its aliases written out; shorten it")
+        return yaml.SafeLoader("").construct_document(node)
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # ValueError: a date or a number that is none
+        raise UserError(f"{what} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _refuse_depth(text: str, what: str) -> None:
+    """Look at the depth first, event by event: what composes the values calls itself for each level."""
+    depth = 0
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise UserError(f"{what} is nested more than {_DEEPEST} levels deep; flatten it")
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for, each alias counted in full; too many for one that holds itself."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = _MOST_VALUES + 1  # as long as it is being counted
+        inner = [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
+        known[id(node)] = 1 + sum(_size(part, known) for part in inner)
+    return known[id(node)]

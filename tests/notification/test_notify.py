@@ -15,7 +15,7 @@ from kfp import dsl, local
 from components.images import image
 from components.notify.component import notify
 from kubeline.notification.channels import URLS, URLS_FILE, addresses, send
-from kubeline.notification.ending import Ending
+from kubeline.notification.ending import Ending, Said
 from kubeline.notification.notify import compose
 
 SECRET = "sEcr3tHookToken"  # noqa: S105
@@ -227,3 +227,12 @@ def test_the_exit_handler_of_a_failing_pipeline_tells_of_the_failure(
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path), raise_on_error=False)
     _failing_pipeline()
     assert [(message["title"], message["type"]) for message in webhook.messages] == [("Nightly failed", "failure")]
+
+
+def test_a_message_repeats_no_credentials_of_addresses_but_its_link_stays_whole() -> None:
+    ended = Ending("FAILED", failures=(Said("load", "'s3://AKIA:se/cret@bucket' and https://h/x?sig=abc failed"),))
+    link = "https://kfp.example/#/runs/details/1?tab=log"
+    told = "\n".join(compose(status(), ended, title="monitoring https://me:pw@h/model?sig=abc", link=link))
+    assert "'s3://bucket' and https://h/x failed" in told
+    assert f"More: {link}" in told
+    assert [word for word in ("AKIA", "cret", "pw@", "sig=") if word in told] == []

@@ -45,6 +45,7 @@ def test_an_ab_test_and_a_shadow_are_not_promoted_unless_asked() -> None:
         ({"metrics": None}, "judges by metrics; name their source, or use blue-green"),
         ({"max_bake_seconds": 1}, "max_bake_seconds 1 is below bake_seconds 300"),
         ({"smoke": {"rows": -1}}, "smoke.rows"),
+        ({"metrics": {"source": "prometheus", "url": "https://me:pw@host"}}, "holds a user or a password"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused_in_one_sentence(given: dict[str, Any], sentence: str) -> None:

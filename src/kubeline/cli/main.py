@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from kubeline import __version__
 from kubeline.cli import lint, rollout, run, serve
 from kubeline.errors import KubelineError
+from kubeline.secrets import Secrets
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options))
     except KubelineError as error:
-        print(f"kubeline: {error}", file=sys.stderr)
+        print(Secrets({}).hidden(f"kubeline: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("kubeline: interrupted; the running steps were ended", file=sys.stderr)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,6 +17,7 @@ from kubeline.local.runner import Run
 from kubeline.local.runner import run as run_locally
 from kubeline.local.summary import Output, outputs, write_overview, write_page
 from kubeline.resources import pipeline_file
+from kubeline.yaml_files import parse
 
 
 def add_parser(commands: Any) -> None:
@@ -71,7 +71,7 @@ def _assignments(pairs: Sequence[str]) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals:
             raise UserError(f"--set takes NAME=VALUE, but '{pair}' was given")
-        values[name] = yaml.safe_load(value)
+        values[name] = parse(value, f"--set {name}")
     return values
 
 

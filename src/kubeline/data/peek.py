@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-from kubeline.addresses import scheme
+from kubeline.addresses import refuse_credentials, scheme
 from kubeline.data.sources import DATABASES, STORES, WEB, _link_local, _local_path, _remote_errors, _remote_paths
 
 _FIRST = 1 << 20  # bytes in which a header is looked for
@@ -20,6 +20,7 @@ def column_names(source: str, file_format: str = "auto") -> list[str] | None:
         PlatformError: when the store cannot be reached, or does not let this user read.
     """
     kind = scheme(source)
+    refuse_credentials(source, "data")
     if kind in DATABASES:
         return None
     if kind in ("", "file"):
@@ -43,6 +44,7 @@ def reach(uri: str) -> None:
     """
     import fsspec
 
+    refuse_credentials(uri, "address")
     with _remote_errors(uri):
         system, path = fsspec.core.url_to_fs(uri, skip_instance_cache=True, use_listings_cache=False)
         try:

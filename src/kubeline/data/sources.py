@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from kubeline.addresses import redact, scheme
+from kubeline.addresses import redact, refuse_credentials, scheme
 from kubeline.data.unpack import COMPRESSIONS, unpack
 from kubeline.errors import PlatformError, UserError, listed
 
@@ -76,6 +76,7 @@ def stage(
         PlatformError: when the store or the server cannot be reached.
     """
     kind = scheme(source)
+    refuse_credentials(source, "source")
     if kind in ("", "file"):
         files = _link_local(_local_path(source), scratch, wanted)
     elif kind in STORES or kind in WEB:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from kubeline.addresses import redact
 from kubeline.artifacts import Artifact
 from kubeline.data.dataset import iter_batches, open_dataset, to_frame
 from kubeline.drift.profile import (
@@ -75,7 +76,7 @@ def resolve(
         raise UserError(f"the registry has no model at '{reference_uri}'; check its name and alias or version")
     if (folder / MANIFEST).exists():
         return _package(folder)
-    return _table(folder, exclude, f"the table at {reference_uri}")
+    return _table(folder, exclude, f"the table at {redact(reference_uri)}")
 
 
 def _package(path: str | Path) -> Reference:

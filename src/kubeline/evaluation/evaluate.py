@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from kubeline.addresses import redact
 from kubeline.artifacts import Artifact, step
 from kubeline.data.dataset import read_frame
 from kubeline.evaluation import gate, outputs, scoring, thresholds
@@ -52,7 +53,7 @@ def run(
     chosen = Settings(slices=tuple(slices), **settings)
     package = ModelPackage.open(model.path)
     challenged = _fetch(champion, tracking_uri)
-    evaluation = evaluate(read_frame(test.path), package, challenged, champion, chosen, test.metadata)
+    evaluation = evaluate(read_frame(test.path), package, challenged, redact(champion), chosen, test.metadata)
     html = page(evaluation, test.metadata)
     outputs.write_predictions(predictions, evaluation)
     outputs.log_metrics(metrics, evaluation)

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from kubeline.errors import UserError, listed
-from kubeline.yaml_files import read_mapping
+from kubeline.yaml_files import first_document, read_mapping
 
 # parameterType of the pipeline specification: the Python type, and what an error calls it
 _TYPES: dict[str, tuple[Any, str]] = {
@@ -32,10 +31,10 @@ def signature(pipeline: Path) -> type[BaseModel]:
         UserError: when the file is not a compiled pipeline.
     """
     try:
-        document = next(yaml.safe_load_all(pipeline.read_text(encoding="utf-8")))
+        document = first_document(pipeline, "pipeline file")
         inputs = document["root"].get("inputDefinitions", {}).get("parameters", {})
         name = document["pipelineInfo"]["name"]
-    except (yaml.YAMLError, StopIteration, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"'{pipeline}' is not a compiled pipeline; compile it with 'python compile.py'") from error
     fields: dict[str, Any] = {}
     for parameter, definition in inputs.items():
@@ -84,7 +83,7 @@ def check(pipeline: Path, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_artifacts(pipeline: Path, name: str, arguments: Mapping[str, Any]) -> None:
-    document = next(yaml.safe_load_all(pipeline.read_text(encoding="utf-8")))
+    document = first_document(pipeline, "pipeline file")
     artifacts = document["root"].get("inputDefinitions", {}).get("artifacts", {})
     for artifact, definition in artifacts.items():
         if artifact in arguments or not definition.get("isOptional"):

@@ -7,14 +7,16 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from kubeline.artifacts import publish
 from kubeline.errors import UserError
+from kubeline.secrets import Secrets
 
 # What the log of a run tells. Starts and ends come from the KFP executor inside the step, whose lines name the
 # iteration of a loop; the local runner's own lines do not, and some are lost when two tasks end together.
@@ -40,7 +42,7 @@ class Run:
     """One local run of a pipeline.
 
     `folder` holds ``arguments.json``, ``log.txt``, ``result.json``, one folder for each task's outputs, and the page
-    ``index.html``.
+    ``index.html``. Only its owner may read it, and no secret of the arguments or the environment is in the first three.
     """
 
     pipeline: str
@@ -62,10 +64,13 @@ def run(
     Raises:
         UserError: when `root` cannot be written.
     """
-    result = Run(name, _new_folder(root, name))
-    file = result.folder / "arguments.json"
-    file.write_text(json.dumps(arguments, indent=2), encoding="utf-8")
-    worker = ["kubeline.local.worker", str(pipeline), str(file), str(result.folder)]
+    result, secrets = Run(name, _new_folder(root, name)), Secrets(arguments)
+    with _private(result.folder / "arguments.json") as file:
+        json.dump(secrets.cleaned(arguments), file, indent=2)
+    whole = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (without a name, and gone with both processes)
+    json.dump(arguments, whole)
+    whole.flush()
+    worker = ["kubeline.local.worker", str(pipeline), f"/dev/fd/{whole.fileno()}", str(result.folder)]
     command = [sys.executable, "-m", "kubeline.tether", *worker]
     # PATH: a step's command is `python3`, which must be this environment's
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -80,9 +85,12 @@ def run(
         errors="replace",
         env=environment,
         start_new_session=True,  # so that the steps can be ended together
+        pass_fds=[whole.fileno()],
+        umask=0o077,
     ) as process:
+        whole.close()
         try:
-            for event in _follow(process, result):
+            for event in _follow(process, result, secrets):
                 on_event(event)
             code = process.wait()
             result.succeeded = code == 0
@@ -91,8 +99,8 @@ def run(
         finally:
             _end(process)
     outcome = {"pipeline": name, "succeeded": result.succeeded, "reason": result.reason}
-    with publish(result.folder / "result.json") as partial:  # whole, for the overview of a run beside this one
-        partial.write_text(json.dumps(outcome, indent=2), encoding="utf-8")
+    with publish(result.folder / "result.json") as partial, _private(partial) as file:  # whole, for the overview
+        json.dump(outcome, file, indent=2)
     return result
 
 
@@ -102,14 +110,20 @@ def label(folder: Path) -> str:
     return f"{folder.name} {loop.rpartition('-')[2]}" if "-iteration-" in loop else folder.name
 
 
-def _follow(process: "subprocess.Popen[str]", result: Run) -> Iterator[TaskEvent]:
+def _private(path: Path) -> TextIO:
+    """A new file that only its owner may read."""
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8")
+
+
+def _follow(process: "subprocess.Popen[str]", result: Run, secrets: Secrets) -> Iterator[TaskEvent]:
     assert process.stdout is not None  # noqa: S101 (it is a pipe)
     running: list[str] = []
     exception = ""
-    with result.log.open("w", encoding="utf-8") as log:
+    with _private(result.log) as log:
         for raw in process.stdout:
             line = _ANSI.sub("", raw)
-            log.write(line)
+            shown = secrets.hidden(line)
+            log.write(shown)
             log.flush()
             if started := _STARTED.search(line):
                 running.append(label(Path(started[1])))
@@ -122,9 +136,9 @@ def _follow(process: "subprocess.Popen[str]", result: Run) -> Iterator[TaskEvent
                 running = [other for other in running if other != task]
                 result.reason = result.reason or f"{task}: {exception or 'ended without a word; see its log'}"
                 yield TaskEvent(task, "failed")
-            elif broken := _BROKEN.match(line):
+            elif broken := _BROKEN.match(shown):
                 result.reason = result.reason or broken[1]
-            elif problem := _SENTENCE.match(line) or _EXCEPTION.match(line):
+            elif problem := _SENTENCE.match(shown) or _EXCEPTION.match(shown):
                 exception = problem[1]
     for task in running:
         result.reason = result.reason or f"{task}: {exception or 'ended without a result'}"
@@ -147,7 +161,8 @@ def _new_folder(root: Path, name: str) -> Path:
         for suffix in ("", *(f"-{number}" for number in range(2, 100))):
             folder = (root / f"{name}-{stamp}{suffix}").resolve()
             with contextlib.suppress(FileExistsError):  # another run of this second, perhaps from another process
-                folder.mkdir(parents=True)
+                root.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(mode=0o700)
                 return folder
     except OSError as error:
         raise UserError(f"cannot write the run to '{root}': {error.strerror}; give another --output") from error

@@ -2,6 +2,7 @@
 
 import logging
 
+from kubeline.addresses import redact
 from kubeline.artifacts import step
 from kubeline.decision import GOOD
 from kubeline.notification.asking import FinalStatus, ending
@@ -76,6 +77,7 @@ def compose(
         lines.append(f"Job: {job}")
     if status.pipeline_task_name:
         lines.append(f"Task: {status.pipeline_task_name}")
+    headline, lines = redact(headline), [redact(line) for line in lines]
     if link:
         lines.append(f"More: {link}")
     return headline, "\n".join(lines) or headline

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kubeline.addresses import redact
 from kubeline.errors import KubelineError, PlatformError, UserError
 
 Result = Literal["fine", "wrong", "unreachable", "not checked"]
@@ -29,9 +30,9 @@ class Checks:
         try:
             unknown = check()
         except UserError as error:
-            self.done.append(Check(name, "wrong", str(error)))
+            self.done.append(Check(name, "wrong", redact(str(error))))
         except KubelineError as error:
-            self.done.append(Check(name, "unreachable", str(error)))
+            self.done.append(Check(name, "unreachable", redact(str(error))))
         else:
             self.done.append(Check(name, "not checked" if unknown else "fine", unknown or ""))
 

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kubeline.addresses import redact, scheme
+from kubeline.addresses import redact, refuse_credentials, scheme
 from kubeline.artifacts import publish
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.registry.interface import parse_reference
@@ -34,6 +34,7 @@ def fetch(reference: str, tracking_uri: str = "") -> Path | None:
     """
     if reference.startswith("models:"):
         return _from_registry(reference, tracking_uri)
+    refuse_credentials(reference, "model")
     if scheme(reference):
         return _from_storage(reference)
     return _local(reference)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kubeline.addresses import refuse_credentials
 from kubeline.errors import UserError, listed
 
 GROUP, VERSION, PLURAL, KIND = "serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService"
@@ -91,6 +92,7 @@ def render(service: Service, overrides: Mapping[str, Any] | None = None) -> Mani
     Raises:
         UserError: when a setting is not valid, or `overrides` touches the identity of the object or its model.
     """
+    refuse_credentials(service.storage_uri, "storage_uri")
     _check(service)
     model = {
         "modelFormat": {"name": service.model_format},

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from kubeline.addresses import redact
+from kubeline.addresses import redact, refuse_credentials
 from kubeline.errors import UserError, listed
 from kubeline.schema.types import Type
 
@@ -279,6 +279,7 @@ def read_schema(uri: str) -> TableSchema:
     import fsspec
 
     name = redact(uri)
+    refuse_credentials(uri, "schema_uri")
     try:
         with fsspec.open(uri, "rb") as stream:
             content = stream.read().decode("utf-8")

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from kubeline.addresses import redact
 from kubeline.reports import Report, facts, table, text, verdict
 from kubeline.reports.plots import BAD, MODEL, NEUTRAL
 from kubeline.schema.document import Column, Target
@@ -24,9 +25,7 @@ SHOWN_SCORES = 8
 
 def build_report(found: Examination, mode: Mode | str, schema_uri: str, failed: bool) -> Report:
     """The page: verdict, findings, target, and every column with its distribution."""
-    origin = (
-        f"the schema {schema_uri.split('?', maxsplit=1)[0]}" if schema_uri else "the schema inferred from this table"
-    )
+    origin = f"the schema {redact(schema_uri)}" if schema_uri else "the schema inferred from this table"
     report = Report("Table validation", f"{found.tally.rows:,} rows, {len(found.profile.columns)} columns, by {origin}")
     report.add("Verdict", _verdict(found, mode, failed), _facts(found, mode, failed))
     everything = [*found.problems, *found.row_problems]

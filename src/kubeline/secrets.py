@@ -1,0 +1,65 @@
+"""What must not be shown of a run: the secrets among its parameters and in the environment, wherever they turn up."""
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
+
+from kubeline.addresses import HIDDEN, credentials, redact
+
+# Names whose value is a secret. `secret` alone, `token_file` and `token_env` are the names of places.
+_NAMED = re.compile(
+    r"(?i)(?:password|passwd|pwd|passphrase|(?:^|[_-])token|api[_-]?key|access[_-]?key(?:[_-]?id)?|secret[_-]?key|"
+    r"private[_-]?key|account[_-]?key|client[_-]?secret|notify[_-]?urls|signature|authorization|connection[_-]?string)$"
+)
+_SHORTEST = 5  # a shorter word would be hidden in every sentence that has it
+
+
+class Secrets:
+    """The secrets of a run, to be taken out of text and of values."""
+
+    def __init__(self, given: Any, environment: Mapping[str, str] = os.environ):
+        """Look for them in what a run was given, and in the variables of its environment."""
+        words = {word for word in _secrets(given) if len(word) >= _SHORTEST}
+        words |= {word for word in _secrets(dict(environment)) if len(word) >= _SHORTEST}
+        forms = words | {json.dumps(word)[1:-1] for word in words}  # as they stand in a log of JSON
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+
+    def hidden(self, text: str) -> str:
+        """The text without them, and without the credentials of every address in it."""
+        return redact(self._pattern.sub(HIDDEN, text) if self._pattern else text)
+
+    def cleaned(self, value: Any, name: str = "") -> Any:
+        """The same value without them: a mapping, a list, a text or a number."""
+        if isinstance(value, Mapping):
+            names = {key: str(value["name"]) if key == "value" and "name" in value else str(key) for key in value}
+            return {key: self.cleaned(item, names[key]) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.cleaned(item, name) for item in value]
+        if _NAMED.search(name) and value not in ("", None):
+            return HIDDEN
+        return self.hidden(value) if isinstance(value, str) else value
+
+
+class Formatter(logging.Formatter):
+    """Writes a record without the secrets of this process."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and the traceback where there is one."""
+        return Secrets({}).hidden(super().format(record))
+
+
+def _secrets(value: Any, name: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _secrets(item, str(value["name"]) if key == "value" and "name" in value else str(key))
+    elif isinstance(value, list | Set):
+        for item in value:
+            yield from _secrets(item, name)
+    elif isinstance(value, str):
+        yield from credentials(value)
+        if _NAMED.search(name):
+            yield from value.split()
