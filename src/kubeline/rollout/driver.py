@@ -196,8 +196,10 @@ class Driver:
 
         def read() -> World:
             service = self.cluster.read(namespace, name)
-            if not record.mode or not modes.module(record.mode).NEEDS_ROUTES:
+            if not record.mode:
                 return World(service)
+            if not modes.module(record.mode).NEEDS_ROUTES:  # which revision is the candidate's, its pods tell
+                return World(service, pods=None if record.candidate_revision else self._pods(namespace, name))
             routes = self._routes(namespace, name)
             alone = routes == [] and record.hidden and record.state == State.VERIFY
             ingress = self._ingress(namespace, name) if alone else None

@@ -30,11 +30,11 @@ Right = tuple[str, Resource, str]
 _LONGEST_LABEL = 63
 
 
-def rights(name: str, mode: str, pages: bool = False, outside: bool = False) -> Iterator[Right]:
+def rights(name: str, mode: str, outside: bool = False) -> Iterator[Right]:
     """What the service account must be allowed: verb, resource, and the one object it is about.
 
-    `pages` are the metrics pages of the pods, which are found by listing those. `outside`: the candidate is asked from
-    outside the cluster, which in Standard mode goes through the API server, where a POST is a ``create``.
+    `outside`: the candidate is asked from outside the cluster, which in Standard mode goes through the API server,
+    where a POST is a ``create``.
     """
     for verb in ("get", "create", "patch"):
         yield verb, INFERENCE_SERVICE, "" if verb == "create" else name
@@ -46,8 +46,7 @@ def rights(name: str, mode: str, pages: bool = False, outside: bool = False) -> 
     if mode == "standard" and outside:
         yield "get", SERVICE_PROXY, ""
         yield "create", SERVICE_PROXY, ""
-    if mode == "standard" or pages:
-        yield "list", POD, ""
+    yield "list", POD, ""
 
 
 def check_rights(cluster: Cluster, namespace: str, name: str, plan: Plan, gateway: str = "") -> None:
@@ -56,13 +55,12 @@ def check_rights(cluster: Cluster, namespace: str, name: str, plan: Plan, gatewa
     Raises:
         PlatformError: that names all missing rules.
     """
-    pages = bool(plan.shares) and plan.metrics is not None and plan.metrics.source == "scrape"
     outside = bool(gateway) and (plan.smoke.rows > 0 or plan.strategy == "shadow")
 
     def missing_ones() -> list[str]:
         service = cluster.read(namespace, name) if cluster.may("get", INFERENCE_SERVICE, namespace, name) else None
         mode = modes.mode_of(service) if service is not None else ""
-        needed = rights(name, mode, pages, outside)
+        needed = rights(name, mode, outside)
         return [f"{verb} {kind.full_name}" for verb, kind, one in needed if not cluster.may(verb, kind, namespace, one)]
 
     missing = cluster.attempt(missing_ones, f"the rights in namespace {namespace}")
