@@ -7,7 +7,11 @@ READY  := $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
-.PHONY: demo test images-test lint format component compile proto bench bench-serving clean setup lock
+# What is audited; pip-audit has an environment of its own.
+LOCKS := requirements.lock .ci/audit.lock images/*.lock benchmarks/serving/*.lock
+AUDIT := .cache/audit
+
+.PHONY: demo test images-test lint format component compile proto bench bench-serving clean setup lock audit pin-base
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +26,8 @@ help:
 	@echo "make bench    the benchmarks"
 	@echo "make bench-serving  the model server beside its peers, under overload, and through an hour's requests"
 	@echo "make lock     resolve requirements.lock and the locks of images/ anew (needs uv)"
+	@echo "make audit    known vulnerabilities of what is locked (needs the database of PyPI)"
+	@echo "make pin-base the base image of the Dockerfiles by its digest of today (needs its registry)"
 	@echo "make clean    remove the environment, runs and caches"
 
 setup: $(READY)
@@ -78,10 +84,22 @@ bench-serving: setup $(PEERS)/mlserver/.ready $(PEERS)/bentoml/.ready
 	-$(BIN)/python -m benchmarks.serving.overload
 	-$(BIN)/python -m benchmarks.serving.soak
 
+$(AUDIT)/.ready: .ci/audit.lock .ci/environment.py
+	$(PYTHON) .ci/environment.py $(@D) $<
+	@touch $@
+
+audit: $(AUDIT)/.ready
+	$(AUDIT)/bin/python .ci/audit.py $(LOCKS)
+
+pin-base:
+	@$(PYTHON) images/pin_base.py
+
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --extra dev \
 	  --constraint constraints.txt pyproject.toml --output-file requirements.lock >/dev/null
 	images/lock.sh
+	echo 'pip-audit>=2.10' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate - --output-file .ci/audit.lock >/dev/null
 
 clean:
 	rm -rf $(VENV) runs examples/flights/data .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
