@@ -106,9 +106,7 @@ class MetricsSpec(BaseModel):
         if self.source == "prometheus" and not self.url.startswith(("http://", "https://")):
             raise ValueError(f"the source prometheus needs an url of http:// or https://, but got {self.url!r}")
         if urlsplit(self.url).username is not None:
-            raise ValueError(
-                "the url holds a user or a password, which is kept; give token_file or token_env"
-            )
+            raise ValueError("the url holds a user or a password, which is kept; give token_file or token_env")
         if self.token_file and self.token_env:
             raise ValueError("give token_file or token_env, not both")
         secret = self.token_file or self.token_env
