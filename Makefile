@@ -44,7 +44,7 @@ demo: setup
 	@$(BIN)/python -m examples.flights.demo $(if $(MODE),--mode $(MODE))
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 images-test: setup
 	@$(BIN)/python -m tests.images.docker_engine

@@ -59,11 +59,29 @@ class Web(Handler):
 
 
 class S3(Handler):
-    """The part of S3's REST API that reads: ListObjectsV2, HeadObject, GetObject with ranges; only signed requests."""
+    """The part of S3's REST API for single objects: ListObjectsV2, HeadObject, GetObject with ranges, PutObject,
+    DeleteObject; only signed requests.
+    """
+
+    def signed(self) -> bool:
+        if "AWS4-HMAC-SHA256" in self.headers.get("Authorization", ""):
+            return True
+        self.answer(403, b"<Error><Code>AccessDenied</Code></Error>", "application/xml")
+        return False
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.signed():
+            self.files[unquote(urlsplit(self.path).path).lstrip("/")] = body
+            self.answer(200)
+
+    def do_DELETE(self) -> None:
+        if self.signed():
+            self.files.pop(unquote(urlsplit(self.path).path).lstrip("/"), None)
+            self.answer(204)
 
     def do_GET(self) -> None:
-        if "AWS4-HMAC-SHA256" not in self.headers.get("Authorization", ""):
-            self.answer(403, b"<Error><Code>AccessDenied</Code></Error>", "application/xml")
+        if not self.signed():
             return
         address = urlsplit(self.path)
         bucket, _, key = unquote(address.path).lstrip("/").partition("/")

@@ -5,17 +5,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from kubeline.artifacts import Artifact, describe, publish
 from kubeline.data.dataset import DatasetWriter, iter_batches, open_dataset
+from kubeline.data.quarantine import divide, quarantine_schema
 from kubeline.errors import PlatformError
 from kubeline.schema.examine import Examination
 from kubeline.schema.types import read_column, target_type
-
-REASON = "quarantine_reason"
-ROW = "quarantine_row"
 
 
 def write_outputs(
@@ -40,7 +37,7 @@ def write_outputs(
     aside = set_aside and found.tally.bad_rows > 0
     schema = _valid_schema(source.schema, found, aside)
     with publish(valid.path) as valid_folder, publish(quarantine.path) as quarantine_folder:
-        bad_schema = _quarantine_schema(source.schema)
+        bad_schema = quarantine_schema(source.schema)
         with DatasetWriter(quarantine_folder, bad_schema) as bad:
             if not aside and schema.equals(source.schema) and "fingerprint" in dataset.metadata:
                 _link(source.files, valid_folder)
@@ -80,17 +77,6 @@ def _valid_schema(stored: pa.Schema, found: Examination, aside: bool) -> pa.Sche
     return pa.schema(fields, stored.metadata)
 
 
-def _quarantine_schema(stored: pa.Schema) -> pa.Schema:
-    names = [_free(name, stored.names) for name in (REASON, ROW)]
-    return stored.append(pa.field(names[0], pa.string())).append(pa.field(names[1], pa.int64()))
-
-
-def _free(name: str, taken: list[str]) -> str:
-    """The name, or the first of name_2, name_3, … that the table does not use."""
-    candidates = (name if number == 1 else f"{name}_{number}" for number in range(1, len(taken) + 2))
-    return next(candidate for candidate in candidates if candidate not in taken)
-
-
 def _divide(
     path: str, found: Examination, schema: pa.Schema, bad_schema: pa.Schema, aside: bool
 ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
@@ -98,15 +84,8 @@ def _divide(
     start = 0
     for batch in iter_batches(path):
         broken = found.checker.broken(batch, start) if aside else {}
-        bad = np.zeros(batch.num_rows, dtype=np.bool_)
-        for mask in broken.values():
-            bad |= mask
-        rows = np.flatnonzero(bad)
-        reasons = ["; ".join(reason for reason, mask in broken.items() if mask[row]) for row in rows]
-        set_aside = batch.take(pa.array(rows, pa.int64()))
-        columns = [*set_aside.columns, pa.array(reasons, pa.string()), pa.array(rows + start, pa.int64())]
-        kept = batch.filter(pa.array(~bad)) if len(rows) else batch
-        yield _convert(kept, found, schema), pa.record_batch(columns, schema=bad_schema)
+        kept, set_aside = divide(batch, broken, start, bad_schema)
+        yield _convert(kept, found, schema), set_aside
         start += batch.num_rows
 
 

@@ -1,0 +1,45 @@
+"""Rows that are set aside, each with the reason and its number in the table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+REASON = "quarantine_reason"
+ROW = "quarantine_row"
+
+
+def quarantine_schema(stored: pa.Schema) -> pa.Schema:
+    """The columns of a table, and the two that tell of a row why it was set aside and where it stood."""
+    names = [_free(name, stored.names) for name in (REASON, ROW)]
+    return stored.append(pa.field(names[0], pa.string())).append(pa.field(names[1], pa.int64()))
+
+
+def divide(
+    batch: pa.RecordBatch, broken: Mapping[str, Mask], start: int, schema: pa.Schema
+) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """The rows that go on, and those set aside.
+
+    Args:
+        batch: Rows as they came.
+        broken: By reason, a mask of the rows that have it.
+        start: The number of the first row in the table.
+        schema: What :func:`quarantine_schema` gave for the table.
+    """
+    bad = np.zeros(batch.num_rows, dtype=np.bool_)
+    for mask in broken.values():
+        bad |= mask
+    rows = np.flatnonzero(bad)
+    reasons = ["; ".join(reason for reason, mask in broken.items() if mask[row]) for row in rows]
+    aside = batch.take(pa.array(rows, pa.int64()))
+    columns = [*aside.columns, pa.array(reasons, pa.string()), pa.array(rows + start, pa.int64())]
+    return batch.filter(pa.array(~bad)) if len(rows) else batch, pa.record_batch(columns, schema=schema)
+
+
+def _free(name: str, taken: list[str]) -> str:
+    """The name, or the first of name_2, name_3, … that the table does not use."""
+    candidates = (name if number == 1 else f"{name}_{number}" for number in range(1, len(taken) + 2))
+    return next(candidate for candidate in candidates if candidate not in taken)

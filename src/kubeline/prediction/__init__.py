@@ -1,0 +1,1 @@
+"""Predictions for whole tables, by the graph that serves."""
