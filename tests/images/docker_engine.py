@@ -59,7 +59,7 @@ def build(image: str) -> None:
 
 
 def run_pipelines(place: Path) -> None:
-    """Run the training and the monitoring pipeline, each step in a container of its image."""
+    """Run the pipelines, each step in a container of its image."""
     where = place / "places.json"
     user = {"user": f"{NOBODY}:0", "read_only": True, "tmpfs": {"/tmp": "mode=1777"}}  # noqa: S108 (the container's)
     where.write_text(json.dumps({"docker": {**user, "network_mode": "none"}}), encoding="utf-8")
@@ -70,6 +70,8 @@ def run_pipelines(place: Path) -> None:
     say("training", pipeline.run("training", arguments, where, root))
     window = {"data": arguments["data"], "reference": "models:/flights@champion", "tracking_uri": tracking}
     say("monitoring", pipeline.run("monitoring", window, where, root))
+    batch = {"data": arguments["data"], "model": window["reference"], "tracking_uri": tracking}
+    say("batch prediction", pipeline.run("batch_prediction", batch, where, root))
     serve(next(root.rglob("model/manifest.json")).parent)
 
 

@@ -1,4 +1,4 @@
-"""The whole training and monitoring pipelines, as they are compiled, in what the images hold."""
+"""The whole pipelines, as they are compiled, in what the images hold."""
 
 import json
 from importlib.metadata import version
@@ -14,7 +14,7 @@ from tests.images.environments import Environment, another_user, places
 
 
 @pytest.mark.slow
-def test_training_with_a_rollout_and_monitoring_run_in_the_images(
+def test_training_with_a_rollout_monitoring_and_batch_prediction_run_in_the_images(
     images: dict[str, Environment], place: Path, flights: pd.DataFrame
 ) -> None:
     where = places(images, place / "places.json")
@@ -36,6 +36,12 @@ def test_training_with_a_rollout_and_monitoring_run_in_the_images(
     monitoring = pipeline.run("monitoring", window, where, root, another_user())
     assert len(list(place.rglob("drift-check/executor_output.json"))) == 1
 
+    batch = {"data": arguments["data"], "model": window["reference"], "tracking_uri": tracking}
+    prediction = pipeline.run(
+        "batch_prediction", batch | {"destination": str(root / "out")}, where, root, another_user()
+    )
+    assert json.loads((root / "out" / "_predictions-1-of-1.json").read_text())["rows"] == len(flights)
+
     assert "training flights succeeded (rollout: promoted)" in training  # what notify says
     for step in (
         "evaluate: promote (",
@@ -45,7 +51,7 @@ def test_training_with_a_rollout_and_monitoring_run_in_the_images(
     ):
         assert f"Decided: {step}" in training
     assert "Decided: drift-check: " in monitoring
-    for log in (training, monitoring):
+    for log in (training, monitoring, prediction):
         assert "font cache" not in log
         assert "not a writable directory" not in log
         assert "Permission denied" not in log
