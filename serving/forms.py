@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kubeline.model_package.onnx_parts_pb2 import AttributeProto, NodeProto, TensorProto
+from kubeline.model_package.onnx_shapes import whole_numbers
 from kubeline.model_package.signature import Array
 from serving.blocks import Block
 
-_INT64 = 7  # as the type of a tensor
 _FLOATS = {1: np.float32, 11: np.float64}
 _LARGEST_TABLE = 1_000_000  # values; ONNX Runtime encodes columns of more categories from their texts, as ever
 
@@ -75,7 +75,7 @@ def form_of(node: NodeProto, forms: Mapping[str, Form], constants: Mapping[str, 
     return rule(
         _Step(
             [forms.get(name) for name in node.input],
-            [_numbers(constants.get(name)) for name in node.input],
+            [whole_numbers(constants.get(name)) for name in node.input],
             {attribute.name: attribute for attribute in attributes},
         )
     )
@@ -157,13 +157,6 @@ def _looked_up(step: _Step, keys: str, table: Callable[[int], Array], is_deep: b
         return None
     lookup = Lookup(rows, table(len(texts)))
     return Form(tuple(piece._replace(lookup=lookup) for piece in form.pieces), is_deep)
-
-
-def _numbers(tensor: TensorProto | None) -> Array | None:
-    if tensor is None or tensor.data_type != _INT64:
-        return None
-    flat = np.frombuffer(tensor.raw_data, np.int64) if tensor.raw_data else np.array(tensor.int64_data, dtype=np.int64)
-    return flat.reshape(tuple(tensor.dims))
 
 
 _ML = "ai.onnx.ml"

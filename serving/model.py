@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kubeline.errors import UserError
-from kubeline.model_package.package import ModelPackage, version_of
+from kubeline.model_package.package import ModelPackage, digest_at, version_of
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.signature import Signature
 from serving.blocks import Blocks
@@ -67,13 +67,12 @@ class ServedModel:
 
 def verified(folder: Path, digest: str = "") -> ModelPackage:
     """Open a package, every digest checked, and refuse another one than `digest` names."""
-    package = ModelPackage.open(folder)
-    if digest and package.digest != digest:
+    if digest and (found := digest_at(folder)) != digest:
         raise UserError(
-            f"the package at '{folder}' is {version_of(package.digest)}, but {version_of(digest)} was blessed for this "
+            f"the package at '{folder}' is {version_of(found)}, but {version_of(digest)} was blessed for this "
             "deployment; deploy this package with blessings of its own, or correct the storage URI"
         )
-    return package
+    return ModelPackage.open(folder, digest)
 
 
 def _load(package: ModelPackage, threads: int) -> tuple[Predictor, Blocks]:
@@ -83,6 +82,8 @@ def _load(package: ModelPackage, threads: int) -> tuple[Predictor, Blocks]:
         model, blocks = reading_blocks(package.onnx(), package.signature)
         predictor = Predictor(model, package.signature, threads)
         predictor.predict_inputs(blocks.tensors(nothing))
+    except UserError:
+        raise
     except Exception as error:  # ONNX Runtime's exceptions have no common base, and protobuf has its own
         raise UserError(f"ONNX Runtime cannot run model.onnx of the package at '{package.path}': {error}") from error
     _give_back_memory()

@@ -41,9 +41,10 @@ def evaluate(
     comparison is inconclusive. Rows that belong together are resampled together, and DeLong and McNemar, which take
     rows as independent and of equal weight, give way to the bootstrap; so they do with weights. The verdict
     is ``promote`` when every check passes with its whole interval, ``hold`` when one surely fails, else
-    ``inconclusive``. Checked are: that ONNX and scikit-learn agree on all test rows, that there are enough rows, that
-    the model beats a constant guess (by the deciding metric, and in a classification by log loss and Brier score as
-    well, for only probabilities that come true do that), the thresholds, the champion, and the champion in every slice.
+    ``inconclusive``. Checked are: that ONNX Runtime answers the golden rows as in training, that there are enough rows,
+    that the model beats a constant guess (by the deciding metric, and in a classification by log loss and Brier score
+    as well, for only probabilities that come true do that), the thresholds, the champion, and the champion in every
+    slice.
 
     Args:
         test: Rows that the model was not trained on: its feature columns, the target, and any others. Rows whose

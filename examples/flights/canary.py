@@ -65,7 +65,7 @@ def _train(table: pd.DataFrame, folder: Path, **params: Any) -> ModelPackage:
     metrics = dsl.Metrics(uri=str(folder / "metrics"), metadata={})
     report = dsl.HTML(uri=str(folder / "report.html"), metadata={})
     train.run(data, model, metrics, report, target="late", params=params, time_column="departure")
-    return ModelPackage.open(model.path)
+    return ModelPackage.of(model)
 
 
 def deploy(kserve: LocalKServe, package: ModelPackage, **plan: Any) -> Record:

@@ -1,6 +1,6 @@
 """Small packages, and the component as a pipeline calls it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,18 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage
 def judge(packages: dict[str, ModelPackage], dataset: Callable[..., Any], artifact: Callable[..., Any]) -> Any:
     """`judge(model, test, champion, ...)` runs the component; its artifacts are in `judge.outputs`."""
 
-    def run(model: str | Path, test: pd.DataFrame, champion: str = "", **parameters: Any) -> str:
+    def run(
+        model: str | Path,
+        test: pd.DataFrame,
+        champion: str = "",
+        metadata: Mapping[str, Any] = {},
+        **parameters: Any,
+    ) -> str:
         folder = packages[model].path if isinstance(model, str) else model
         run.outputs = {name: artifact(kind, name) for name, kind in KINDS.items()}  # type: ignore[attr-defined]
         return evaluate.python_func(
             test=dataset(test, "test"),
-            model=dsl.Model(name="model", uri=str(folder), metadata={}),
+            model=dsl.Model(name="model", uri=str(folder), metadata=dict(metadata)),
             champion=str(packages[champion].path) if champion in packages else champion,
             **run.outputs,  # type: ignore[attr-defined]
             **parameters,

@@ -31,7 +31,8 @@ def trained(
     target: str,
     *,
     regression: bool = False,
-    joblib_of: ModelPackage | None = None,
+    recorded_by: ModelPackage | None = None,
+    pickle: bytes = b"",
     seed: int = 0,
     roles: Roles | None = None,
     knows_rows: bool = True,
@@ -39,8 +40,9 @@ def trained(
 ) -> ModelPackage:
     """Train gradient boosting on some columns and write its package into `folder`.
 
-    `joblib_of` takes the scikit-learn form from another package, so that the two forms disagree; without `knows_rows`
-    it is a package of an earlier version.
+    The answers to the golden rows are those of `recorded_by`, when it is given; `pickle` stands in for the scikit-learn
+    form; without `knows_rows` it is a package of
+    an earlier version.
     """
     kind = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
     classes = None if regression else sorted(set(labels(frame[target])))
@@ -56,13 +58,16 @@ def trained(
     pipeline = make_pipeline(columns, kind(max_iter=20, max_leaf_nodes=8, random_state=seed))
     pipeline.fit(signature.encoded_frame(frame), truth)
     model, form = to_onnx(pipeline, signature), io.BytesIO()
-    joblib.dump(pipeline if joblib_of is None else joblib_of.sklearn(), form)
+    joblib.dump(pipeline, form)
     golden = io.BytesIO()
-    answers = Predictor(model, signature).predict(frame.head(2)).values
-    frame.head(2)[list(features)].assign(**{"expected.prediction": answers}).to_parquet(golden, index=False)
+    answers = (Predictor(model, signature) if recorded_by is None else recorded_by.predictor()).predict(frame.head(2))
+    table = frame.head(2)[list(features)].assign(**{"expected.prediction": answers.values})
+    for position, label in enumerate(classes or ()):
+        table[f"expected.probability.{label}"] = answers.probabilities[:, position]  # type: ignore[index]
+    table.to_parquet(golden, index=False)
     files = {
         "model.onnx": model,
-        "model.joblib": form.getvalue(),
+        "model.joblib": pickle or form.getvalue(),
         "schema.json": signature.model_dump_json().encode(),
         "golden.parquet": golden.getvalue(),
         "reference.json": b"{}",
@@ -87,6 +92,16 @@ _FACTS: dict[str, Any] = {
     "parity": {"rows": 0, "max_difference": 0.0, "tolerance": 1e-5},
     "git_revision": "",
 }
+
+
+class Trap:
+    """Writes a file when it is unpickled, as an attacker's model would."""
+
+    def __init__(self, place: Path):
+        self.place = str(place)
+
+    def __reduce__(self) -> Any:
+        return (Path.write_text, (Path(self.place), "sprung"))
 
 
 def people(rows: int, seed: int) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The component as a pipeline calls it: real artifacts, real packages."""
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from kfp import dsl
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
 from kubeline.model_package.blessing import Blessing, require
-from tests.evaluation.packages import people, trained
+from tests.evaluation.packages import Trap, people, trained
 
 
 def blessing(judge: Any) -> Blessing:
@@ -91,17 +92,38 @@ def test_a_slice_lost_against_the_champion_holds_a_model_that_is_better_overall(
     assert blessing(judge).evidence["worst_slice"]["slice"] == "segment=south"
 
 
-def test_forms_that_disagree_hold_the_model(judge: Any, packages: dict[str, ModelPackage], tmp_path: Path) -> None:
-    broken = trained(
-        tmp_path / "broken", people(3_000, 5), ["a", "b", "noise"], "buys", joblib_of=packages["good"], seed=1
+def test_a_model_that_answers_otherwise_than_in_training_is_held(
+    judge: Any, packages: dict[str, ModelPackage], tmp_path: Path
+) -> None:
+    other = trained(
+        tmp_path / "other", people(3_000, 5), ["a", "b", "noise"], "buys", recorded_by=packages["good"], seed=1
     )
-    assert judge(broken.path, people(500, 2)) == "hold"
-    assert "ONNX and scikit-learn disagree on" in blessing(judge).reasons[0]
+    assert judge(other.path, people(500, 2)) == "hold"
+    assert "ONNX Runtime answers 2 of 2 golden rows otherwise than in training" in blessing(judge).reasons[0]
 
 
-def test_the_report_says_that_the_forms_agree_on_every_test_row(judge: Any) -> None:
+def test_the_report_says_that_the_model_answers_as_in_training(judge: Any) -> None:
     judge("good", people(2_000, 2))
-    assert "ONNX and scikit-learn agree on all 2,000 test rows" in page(judge)
+    assert "ONNX Runtime answers all 2 golden rows as in training" in page(judge)
+
+
+def test_a_pickle_is_loaded_by_nobody_who_judges_a_model(
+    judge: Any, packages: dict[str, ModelPackage], tmp_path: Path
+) -> None:
+    """Whoever makes a package makes its digests, too."""
+    sprung = tmp_path / "sprung"
+    trained(tmp_path / "trap", people(3_000, 1), ["a", "b"], "buys", pickle=pickle.dumps(Trap(sprung)))
+    judge(tmp_path / "trap", people(500, 2), str(tmp_path / "trap"))
+    assert not sprung.exists()
+
+
+def test_a_package_whose_artifact_names_another_digest_is_not_loaded(
+    judge: Any, packages: dict[str, ModelPackage]
+) -> None:
+    with pytest.raises(UserError, match="but the metadata of the model artifact says 000000000000"):
+        judge("good", people(500, 2), metadata={"package_digest": "0" * 64})
+    assert not any(Path(output.path).exists() for output in judge.outputs.values())
+    assert judge("good", people(500, 2), metadata=packages["good"].metadata())
 
 
 def test_rows_without_a_label_are_predicted_but_not_judged(judge: Any) -> None:
@@ -254,6 +276,8 @@ def test_a_model_of_train_is_judged_on_the_flights_that_came_later(
     judge(Path(package.path), flights.tail(2_000), package.path, slices=["origin", "carrier"])
     found = blessing(judge)
     assert 0.6 < found.evidence["metrics"]["roc_auc"]["value"] < 0.9
-    assert found.evidence["parity"]["rows"] == 2_000
-    assert found.evidence["parity"]["beyond"] == 0
+    assert found.evidence["parity"]["rows"] == 400  # that train held out
+    assert found.evidence["golden"] == {
+        "rows": 20, "max_difference": 0.0, "tolerance": 1e-5, "beyond": 0, "worst_row": 0
+    }  # fmt: skip
     assert {part["slice"] for part in found.evidence["slices"]} >= {"origin=JFK", "carrier=UA"}

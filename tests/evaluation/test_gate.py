@@ -12,6 +12,7 @@ from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.scoring import Agreement
 from kubeline.evaluation.slices import Slice
+from kubeline.model_package.manifest import Parity
 
 AUC, LOSS = METRICS["binary"]["roc_auc"], METRICS["binary"]["log_loss"]
 
@@ -140,10 +141,14 @@ def test_one_lost_slice_fails_and_is_named() -> None:
     assert gate.slices_check([], AUC) is None
 
 
-def test_disagreeing_forms_fail_with_the_count_and_the_row() -> None:
-    check = gate.parity_check(Agreement(rows=100, max_difference=0.8, tolerance=1e-5, beyond=3, worst_row=42))
+def test_answers_other_than_in_training_fail_with_the_count_and_the_row() -> None:
+    trained = Parity(rows=50, max_difference=0.0, tolerance=1e-5)
+    check = gate.parity_check(Agreement(20, 0.8, tolerance=1e-5, beyond=3, worst_row=4, trained=trained))
     assert check.outcome == "fail"
-    assert "disagree on 3 of 100 test rows, by up to 0.8 in row 42" in check.sentence
+    assert "answers 3 of 20 golden rows otherwise than in training, by up to 0.8 in row 4" in check.sentence
+    nothing = gate.parity_check(Agreement(0, 0.0, tolerance=1e-5, beyond=0, worst_row=0, trained=trained))
+    assert nothing.outcome == "unclear"  # no data is no pass
+    assert "has no golden rows" in nothing.sentence
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def resolve(
             f"{' and '.join(names)} are given, but a window is compared with one reference; give one of them"
         )
     if model is not None:
-        return _package(model.path)
+        return _package(ModelPackage.of(model))
     if reference is not None:
         return _table(reference.path, exclude, "the reference table")
     from kubeline.registry import fetch
@@ -75,12 +75,11 @@ def resolve(
     if folder is None:
         raise UserError(f"the registry has no model at '{reference_uri}'; check its name and alias or version")
     if (folder / MANIFEST).exists():
-        return _package(folder)
+        return _package(ModelPackage.open(folder))
     return _table(folder, exclude, f"the table at {redact(reference_uri)}")
 
 
-def _package(path: str | Path) -> Reference:
-    package = ModelPackage.open(path)
+def _package(package: ModelPackage) -> Reference:
     name = f"the training data of model {package.digest[:12]} ({package.manifest.estimator})"
     profile = Profile.read(package.reference(), "reference.json of the model package")
     return Reference(name, profile, [*profile.columns], package)

@@ -51,7 +51,7 @@ def run(
         UserError: tells what is wrong with the table, the model, the champion or a parameter. Nothing is written.
     """
     chosen = Settings(slices=tuple(slices), **settings)
-    package = ModelPackage.open(model.path)
+    package = ModelPackage.of(model)
     challenged = _fetch(champion, tracking_uri)
     evaluation = evaluate(read_frame(test.path), package, challenged, redact(champion), chosen, test.metadata)
     html = page(evaluation, test.metadata)
@@ -114,7 +114,7 @@ def evaluate(
         metric, settings.min_slice_rows, margin=settings.margin, confidence=settings.confidence, seed=settings.seed
     )
     slices = look(test[rows.judged], settings.slices, looks, model.scored, rival, rows.clusters.codes)
-    agreement = scoring.agreement(package, model.inputs, model.predictions)
+    agreement = scoring.agreement(package, model.predictor)
     clusters = gate.clusters_check(rows.clusters)
     checks = [
         gate.parity_check(agreement),

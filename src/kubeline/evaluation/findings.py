@@ -92,7 +92,7 @@ class Evaluation:
         dummies: The model beside a constant guess, by the deciding metric and by proper scores, where defined.
         slices: The metric in slices.
         importances: What each feature is worth.
-        agreement: ONNX beside scikit-learn, on all test rows.
+        agreement: ONNX Runtime beside what training recorded, on the golden rows.
         decision: The verdict and why.
     """
 

@@ -69,7 +69,9 @@ def undefined_check(metric: Metric, reason: str, of: str = "the model") -> Check
 
 
 def parity_check(agreement: Agreement) -> Check:
-    """Both forms of the model must agree on every test row."""
+    """The model must answer here as it did in training."""
+    if not agreement.rows:
+        return Check("parity", "unclear", str(agreement))
     return Check("parity", "fail" if agreement.beyond else "pass", str(agreement))
 
 

@@ -61,7 +61,7 @@ def summary(evaluation: Evaluation) -> dict[str, float]:
             found |= {f"{name}_lower": interval.lower, f"{name}_upper": interval.upper}
     for name, comparison in (evaluation.comparisons or {}).items():
         found[f"champion_{name}"] = comparison.other
-    found["parity_max_difference"] = evaluation.agreement.max_difference
+    found["parity_max_difference"] = evaluation.agreement.trained.max_difference
     return found
 
 
@@ -120,7 +120,8 @@ def write_blessing(artifact: Artifact, evaluation: Evaluation, test: dict[str, A
         },
         "slices": [_slice(part) for part in evaluation.slices],
         "worst_slice": found and {"slice": found.name, "rows": found.rows, **_interval(found.estimate)},
-        "parity": vars(evaluation.agreement),
+        "parity": evaluation.agreement.trained.model_dump(),
+        "golden": {name: value for name, value in vars(evaluation.agreement).items() if name != "trained"},
     }
     Blessing(
         check="evaluation",

@@ -40,7 +40,7 @@ def page(evaluation: Evaluation, test: dict[str, Any]) -> Report:
     if evaluation.settings.slices:
         report.add("Slices", *_slices(evaluation))
     report.add("What the model relies on", *_importance(evaluation))
-    report.add("ONNX beside scikit-learn", text(f"{evaluation.agreement}."))
+    report.add("As in training", text(f"{evaluation.agreement}."))
     report.add("How it was done", text(_method(evaluation)))
     return report
 

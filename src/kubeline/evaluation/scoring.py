@@ -1,4 +1,4 @@
-"""A model package asked about test rows, in both of its forms."""
+"""A model package asked about test rows, and about the rows that training recorded answers for."""
 
 from dataclasses import dataclass
 
@@ -6,23 +6,25 @@ import pandas as pd
 
 from kubeline.errors import UserError, listed
 from kubeline.evaluation.scored import Array, Scored
-from kubeline.model_package.agreement import differences
+from kubeline.model_package.agreement import differences, recorded
+from kubeline.model_package.manifest import Parity
 from kubeline.model_package.package import ModelPackage
-from kubeline.model_package.predictor import Predictions
+from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.signature import Signature
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far ONNX and scikit-learn are apart on the test rows.
+    """How far the answers of ONNX Runtime here are from those that training recorded.
 
     Attributes:
-        rows: How many rows both forms answered.
+        rows: How many golden rows were asked.
         max_difference: The greatest difference: of probabilities, or for regression of predictions in standard
-            deviations of the target, as the manifest's own parity.
+            deviations of the target.
         tolerance: What the package states.
         beyond: Rows that differ by more.
         worst_row: The position of the row that differs most.
+        trained: How far ONNX and scikit-learn were apart on the rows that training held out.
     """
 
     rows: int
@@ -30,16 +32,23 @@ class Agreement:
     tolerance: float
     beyond: int
     worst_row: int
+    trained: Parity
 
     def __str__(self) -> str:
-        if not self.beyond:
+        if not self.rows:
             return (
-                f"ONNX and scikit-learn agree on all {self.rows:,} test rows: they differ by at most "
-                f"{self.max_difference:.2g}, within the tolerance of {self.tolerance:g}"
+                "the package has no golden rows, so it cannot be told whether it answers as in training; train it again"
+            )
+        if self.beyond:
+            return (
+                f"ONNX Runtime answers {self.beyond:,} of {self.rows:,} golden rows otherwise than in training, by up "
+                f"to {self.max_difference:.2g} in row {self.worst_row} (tolerance {self.tolerance:g}): train the model "
+                "again, with the libraries that are installed here"
             )
         return (
-            f"ONNX and scikit-learn disagree on {self.beyond:,} of {self.rows:,} test rows, by up to "
-            f"{self.max_difference:.2g} in row {self.worst_row} (tolerance {self.tolerance:g}): train the model again"
+            f"ONNX Runtime answers all {self.rows:,} golden rows as in training: they differ by at most "
+            f"{self.max_difference:.2g}, within the tolerance of {self.tolerance:g}; there, ONNX and scikit-learn "
+            f"differed by at most {self.trained.max_difference:.2g} on the {self.trained.rows:,} rows held out"
         )
 
 
@@ -83,23 +92,22 @@ def judged(
     return Scored.of(signature.classes, signature.positive_class, target, answers, weights)
 
 
-def agreement(package: ModelPackage, inputs: dict[str, Array], predictions: Predictions) -> Agreement:
-    """Ask the scikit-learn form for the same rows and compare.
+def agreement(package: ModelPackage, predictor: Predictor) -> Agreement:
+    """Ask for the golden rows, and compare with what training recorded.
+
+    Whether ONNX and scikit-learn agree was found out in training, on all rows held out, and stands in the manifest. The
+    scikit-learn form is a pickle, which is not loaded to judge a model: it is ONNX that is judged, and serves.
 
     Args:
         package: A verified package.
-        inputs: The encoded rows, as :meth:`Signature.encode` gives them.
-        predictions: What ONNX answered for them.
+        predictor: Its model.
     """
-    pipeline = package.sklearn()
-    table = pd.DataFrame({name: column[:, 0] for name, column in inputs.items()})
-    expected = Predictions(
-        predictions.values if predictions.probabilities is not None else pipeline.predict(table),
-        None if predictions.probabilities is None else pipeline.predict_proba(table),
-    )
-    parity = package.manifest.parity
-    apart, tolerance = differences(expected, predictions, parity.scale), parity.tolerance
-    return Agreement(len(apart), float(apart.max()), tolerance, int((apart > tolerance).sum()), int(apart.argmax()))
+    golden, parity = package.golden(), package.manifest.parity
+    expected = recorded(golden, package.signature)
+    apart = differences(expected, predictor.predict(golden), parity.scale)
+    beyond = int((apart > parity.tolerance).sum())
+    worst = int(apart.argmax()) if len(apart) else 0
+    return Agreement(len(apart), float(apart.max(initial=0.0)), parity.tolerance, beyond, worst, parity)
 
 
 def require_same_question(model: Signature, champion: Signature, reference: str) -> None:

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kubeline.model_package import ModelPackage, Predictions, Signature
-from kubeline.model_package.agreement import differences
-from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
+from kubeline.model_package.agreement import differences, recorded
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,9 @@ class GoldenRows:
         """The golden rows of a package."""
         frame = package.golden()
         signature = package.signature
+        expected = recorded(frame, signature)
         columns = [_json_values(frame[feature.name], feature.kind) for feature in signature.features]
         records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
-        probabilities = None
-        if signature.classes is not None:
-            probabilities = frame[[EXPECTED_PROBABILITY + name for name in signature.classes]].to_numpy(np.float64)
-        expected = Predictions(frame[EXPECTED_PREDICTION].to_numpy(), probabilities)
         return cls(signature, records, expected, package.manifest.parity.scale)
 
     def compare(self, answer: Predictions) -> "Comparison":

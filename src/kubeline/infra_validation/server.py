@@ -101,7 +101,7 @@ def start(package: ModelPackage, log: Path) -> Iterator[RunningServer]:
     http_port, grpc_port = free_ports(2)
     command = [
         *(sys.executable, "-m", "kubeline.tether", "serving"),
-        *("--model_dir", str(package.path), "--model_name", name),
+        *("--model_dir", str(package.path), "--model_name", name, "--package_digest", package.digest),
         *("--host", "127.0.0.1", "--http_port", str(http_port), "--grpc_port", str(grpc_port)),
     ]
     with log.open("wb") as output:

@@ -41,7 +41,7 @@ def run(
         UserError: when a parameter makes no sense or the package is not intact.
     """
     _check_parameters(max_latency_ms, tolerance, timeout_seconds, int(requests))
-    package = ModelPackage.open(model.path)
+    package = ModelPackage.of(model)
     golden = GoldenRows.of(package)
     findings = examine(package, golden, timeout_seconds, int(requests))
     reasons = findings.reasons(tolerance, max_latency_ms)

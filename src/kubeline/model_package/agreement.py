@@ -1,9 +1,26 @@
 """How far two answers of one model are apart: of its two forms, or of a server and what training recorded."""
 
 import numpy as np
+import pandas as pd
 
+from kubeline.errors import UserError
+from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY, GOLDEN
 from kubeline.model_package.predictor import Predictions
-from kubeline.model_package.signature import Array
+from kubeline.model_package.signature import Array, Signature
+
+
+def recorded(golden: pd.DataFrame, signature: Signature) -> Predictions:
+    """What training recorded for the golden rows of a package.
+
+    Raises:
+        UserError: when they lack a column.
+    """
+    probabilities = [EXPECTED_PROBABILITY + label for label in signature.classes or ()]
+    absent = [name for name in (*signature.names, EXPECTED_PREDICTION, *probabilities) if name not in golden.columns]
+    if absent:
+        raise UserError(f"{GOLDEN} of the model package lacks column '{absent[0]}'; train it again")
+    values = golden[EXPECTED_PREDICTION].to_numpy()
+    return Predictions(values, golden[probabilities].to_numpy(np.float64) if probabilities else None)
 
 
 def differences(expected: Predictions, found: Predictions, scale: float) -> Array:

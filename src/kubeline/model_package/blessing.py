@@ -55,6 +55,13 @@ def require(blessing: Artifact, check: Check, package_digest: str) -> Blessing:
         UserError: when it is of another check, of another package, or its verdict is not ``promote``.
     """
     found = Blessing.read(blessing.path)
+    told = blessing.metadata
+    for name, value in (("package_digest", found.package_digest), ("check", found.check), ("verdict", found.verdict)):
+        if told.get(name, value) != value:
+            raise UserError(
+                f"the metadata of the {check} blessing says {name} {str(told[name])[:12]}, but its file says "
+                f"{value[:12]}; run {check} again"
+            )
     if found.check != check:
         raise UserError(f"a blessing of {check} is needed, but a blessing of {found.check} was given")
     if found.package_digest != package_digest:

@@ -39,12 +39,14 @@ class Manifest(BaseModel):
     It holds no time: the same input and seed give the same bytes, and their SHA-256 names the package.
     `metrics` and `score` are of the rows that training held out; a greater `score` is better. `held_out` is the digest
     of these rows' positions and weights: scores compare only where it is the same. `roles` are known to every later
-    step; packages of earlier versions name none.
+    step. `sizes` are the bytes of each file, so that a file of another size is not even read. Packages of earlier
+    versions name neither.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     files: dict[str, Digest]
+    sizes: dict[str, Annotated[int, Field(ge=0)]] = {}
     versions: dict[str, str]
     dataset_fingerprint: str
     estimator: str

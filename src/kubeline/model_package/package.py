@@ -4,15 +4,18 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ValidationError
 
+from kubeline.artifacts import Artifact
 from kubeline.errors import UserError, listed
+from kubeline.model_package import files
 from kubeline.model_package.manifest import Manifest
-from kubeline.model_package.predictor import Predictor
+from kubeline.model_package.predictor import Predictor, check_onnx
 from kubeline.model_package.raw_table import RawTable
 from kubeline.model_package.signature import Signature
 
@@ -31,6 +34,18 @@ TRAINING_ROWS = "training_rows.parquet"
 FILES = (ONNX, SKLEARN, SIGNATURE, GOLDEN, REFERENCE)
 OPTIONAL = (TRAINING_ROWS,)  # packages of earlier versions have none
 
+# Bytes that are read at most. ONNX is a protocol buffer, which ends at 2 GiB; the last two are never in memory at once.
+_MANIFEST_BYTES = 4 * 2**20
+_MOST_BYTES: Mapping[str, int] = {
+    ONNX: 2 * 2**30,
+    SIGNATURE: 64 * 2**20,
+    GOLDEN: 64 * 2**20,
+    REFERENCE: 256 * 2**20,
+    SKLEARN: 64 * 2**30,
+    TRAINING_ROWS: 64 * 2**30,
+}
+_GOLDEN_BYTES = 4 * 2**30  # of all rows, if each took what is encoded for all of them
+
 EXPECTED_PREDICTION = "expected.prediction"
 EXPECTED_PROBABILITY = "expected.probability."  # followed by the class
 
@@ -44,8 +59,8 @@ def version_of(digest: str) -> str:
 class ModelPackage:
     """A verified package.
 
-    Every file is verified when the package is opened and again on the very bytes that are then parsed, so that a
-    file changed in between is refused too.
+    Every file is verified when the package is opened, and what is loaded later are bytes whose digest was taken from
+    these bytes: a file changed in between is refused too.
     """
 
     path: Path
@@ -54,18 +69,35 @@ class ModelPackage:
     digest: str
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
-        """Verify the package at `path`; nothing but the manifest is parsed before every digest is right.
+    def of(cls, model: Artifact) -> Self:
+        """The package of a model artifact: the one that the artifact's metadata names, where it names one.
 
         Raises:
-            UserError: names the file that is missing, was changed, or does not belong there.
+            UserError: as :meth:`open`.
+        """
+        return cls.open(model.path, str(model.metadata.get("package_digest", "")), "the metadata of the model artifact")
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], digest: str = "", named_by: str = "the blessing") -> Self:
+        """Verify the package at `path`; nothing but the manifest is parsed before every digest is right.
+
+        Args:
+            path: of the folder.
+            digest: of the only package that it may be; empty for any.
+            named_by: who says so, for the sentence.
+
+        Raises:
+            UserError: names the file that is missing, was changed, is no regular file, or does not belong there; or
+                says that it is another package than `digest` names, and then not even the manifest was parsed.
         """
         folder = Path(path)
-        if not (folder / MANIFEST).is_file():
+        content = _manifest(folder)
+        found = hashlib.sha256(content).hexdigest()
+        if digest and found != digest:
             raise UserError(
-                f"there is no model package at '{path}'; expected a folder with {MANIFEST}, as train writes"
+                f"the model package at '{path}' is {version_of(found)}, but {named_by} says {version_of(digest)}; give "
+                "the two that belong together"
             )
-        content = (folder / MANIFEST).read_bytes()
         try:
             manifest = Manifest.model_validate_json(content)
         except ValidationError as error:
@@ -75,20 +107,28 @@ class ModelPackage:
             signature = Signature.model_validate_json(_read(folder, manifest, SIGNATURE))
         except ValidationError as error:
             raise UserError(f"{SIGNATURE} of the model package at '{path}' is not valid; train it again") from error
-        return cls(folder, manifest, signature, hashlib.sha256(content).hexdigest())
+        return cls(folder, manifest, signature, found)
 
     def golden(self) -> "pd.DataFrame":
         """A few held-out rows: the feature columns as they came, and what ONNX answered.
 
         The answers stand in ``expected.prediction`` and, for classification, ``expected.probability.<class>``.
         """
-        import pandas as pd
+        from kubeline.model_package.tables import read_table
 
-        return pd.read_parquet(io.BytesIO(_read(self.path, self.manifest, GOLDEN)))
+        content = _read(self.path, self.manifest, GOLDEN)
+        return read_table(content, _GOLDEN_BYTES, f"{GOLDEN} of the model package at '{self.path}'").to_pandas()
 
     def reference(self) -> dict[str, Any]:
         """The distribution of training data and predictions, as :mod:`kubeline.drift.profile` builds it."""
-        reference: dict[str, Any] = json.loads(_read(self.path, self.manifest, REFERENCE))
+        try:
+            reference = json.loads(_read(self.path, self.manifest, REFERENCE))
+        except (ValueError, RecursionError) as error:
+            raise UserError(
+                f"{REFERENCE} of the model package at '{self.path}' is damaged ({error}); train it again"
+            ) from error
+        if not isinstance(reference, dict):
+            raise UserError(f"{REFERENCE} of the model package at '{self.path}' is no profile; train it again")
         return reference
 
     def training_rows(self) -> "TrainingRows | None":
@@ -97,18 +137,29 @@ class ModelPackage:
             return None
         from kubeline.model_package.training_rows import TrainingRows
 
-        return TrainingRows.from_bytes(_read(self.path, self.manifest, TRAINING_ROWS))
+        content = _read(self.path, self.manifest, TRAINING_ROWS)
+        return TrainingRows.from_bytes(content, f"{TRAINING_ROWS} of the model package at '{self.path}'")
 
     def sklearn(self) -> Any:
-        """The scikit-learn pipeline; it reads ``signature.encoded_frame(frame)`` and answers class positions."""
+        """The scikit-learn pipeline; it reads ``signature.encoded_frame(frame)`` and answers class positions.
+
+        To load it runs what is in it, as with every pickle, so no step does: call it for a package whose digest you,
+        or a blessing, know. Its bytes are those that the manifest names.
+        """
         import joblib
 
         found = joblib.load(io.BytesIO(_read(self.path, self.manifest, SKLEARN)))
         return found.model if isinstance(found, RawTable) else found
 
     def onnx(self) -> bytes:
-        """The ONNX model: one input of shape (rows, 1) for each column, by its name."""
-        return _read(self.path, self.manifest, ONNX)
+        """The ONNX model: one input of shape (rows, 1) for each column, by its name.
+
+        Raises:
+            UserError: when it holds what :func:`kubeline.model_package.onnx_check.check` refuses.
+        """
+        content = _read(self.path, self.manifest, ONNX)
+        check_onnx(content, self.signature)
+        return content
 
     def predictor(self, threads: int = 0) -> Predictor:
         """The model loaded in ONNX Runtime; `threads` 0 takes one for each core."""
@@ -129,48 +180,59 @@ class ModelPackage:
         }
 
 
-def write_package(folder: Path, files: dict[str, bytes], **facts: Any) -> ModelPackage:
+def write_package(folder: Path, contents: dict[str, bytes], **facts: Any) -> ModelPackage:
     """Write the files of a package and their manifest into a new `folder`, and verify it.
 
     Args:
         folder: as :func:`kubeline.artifacts.publish` yields.
-        files: the content of each of `FILES`, and of those of `OPTIONAL` that there are.
+        contents: of each of `FILES`, and of those of `OPTIONAL` that there are.
         facts: the other fields of :class:`Manifest`.
     """
-    if set(files) - set(OPTIONAL) != set(FILES):
-        raise ValueError(f"a package consists of {listed(FILES)}, not of {listed(files)}")
+    if set(contents) - set(OPTIONAL) != set(FILES):
+        raise ValueError(f"a package consists of {listed(FILES)}, not of {listed(contents)}")
     folder.mkdir(parents=True)
-    for name, content in files.items():
+    for name, content in contents.items():
         (folder / name).write_bytes(content)
-    digests = {name: hashlib.sha256(files[name]).hexdigest() for name in (*FILES, *OPTIONAL) if name in files}
-    manifest = Manifest(files=digests, **facts)
+    names = [name for name in (*FILES, *OPTIONAL) if name in contents]
+    digests = {name: hashlib.sha256(contents[name]).hexdigest() for name in names}
+    manifest = Manifest(files=digests, sizes={name: len(contents[name]) for name in names}, **facts)
     # sorted: KFP hands over mappings in a random order, and the digest of these bytes names the package
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return ModelPackage.open(folder)
 
 
+def digest_at(path: str | os.PathLike[str]) -> str:
+    """The digest of the package at `path`, of which nothing is verified or parsed.
+
+    Raises:
+        UserError: when there is none.
+    """
+    return hashlib.sha256(_manifest(Path(path))).hexdigest()
+
+
+def _manifest(folder: Path) -> bytes:
+    if not os.path.lexists(folder / MANIFEST):
+        raise UserError(f"there is no model package at '{folder}'; expected a folder with {MANIFEST}, as train writes")
+    return files.read(folder, MANIFEST, _MANIFEST_BYTES)
+
+
 def _verify(folder: Path, manifest: Manifest) -> None:
-    present = {str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir()} - {MANIFEST}
     known = {*FILES, *(set(OPTIONAL) & set(manifest.files))}
-    missing = sorted((known - present) | (set(FILES) - set(manifest.files)))
+    missing = sorted(name for name in known if name not in manifest.files or not os.path.lexists(folder / name))
     if missing:
         raise UserError(
             f"the model package at '{folder}' lacks {missing[0]}; it is incomplete: train or fetch it again"
         )
-    extra = sorted((present | set(manifest.files)) - known)
+    extra = next(iter(sorted(set(manifest.files) - known)), "") or files.stranger(folder, {*known, MANIFEST})
     if extra:
-        raise UserError(
-            f"the model package at '{folder}' holds {extra[0]}, which its manifest does not name; remove it"
-        )
+        raise UserError(f"the model package at '{folder}' holds {extra}, which its manifest does not name; remove it")
     for name in sorted(known):
-        with (folder / name).open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        _same(folder, name, digest, manifest)
+        _same(folder, name, files.digest(folder, name, _MOST_BYTES[name], manifest.sizes.get(name)), manifest)
 
 
 def _read(folder: Path, manifest: Manifest, name: str) -> bytes:
-    content = (folder / name).read_bytes()
+    content = files.read(folder, name, _MOST_BYTES[name], manifest.sizes.get(name))
     _same(folder, name, hashlib.sha256(content).hexdigest(), manifest)
     return content
 

@@ -15,6 +15,18 @@ PROBABILITIES = "output.probabilities"
 PREDICTION = "output.prediction"
 
 
+def check_onnx(model: bytes, signature: Signature) -> None:
+    """Make sure that a model is one of this signature, and only what training exports.
+
+    Raises:
+        UserError: see :func:`kubeline.model_package.onnx_check.check`.
+    """
+    from kubeline.model_package.onnx_check import check
+
+    output = PREDICTION if signature.classes is None else PROBABILITIES
+    check(model, signature.names, output, len(signature.classes or (None,)))
+
+
 @dataclass(frozen=True)
 class Predictions:
     """`values` are class labels as text (object) or float64 numbers, shape (rows,).

@@ -7,7 +7,7 @@ a hundred thousand others is taken for one of them: by chance, so that leaving i
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kubeline.data.row_hash import Hashes, hash_rows, mix
+from kubeline.errors import UserError
+from kubeline.model_package.tables import read_table
 
 Mask = NDArray[np.bool_]
 
+_MOST_FILTERS = 3  # of all columns, of those needed, of the groups
 _BITS, _PROBES = 24, 17  # of each row: of other rows, 0.001 % are taken for one that was there
 
 
@@ -51,6 +54,12 @@ def _places(hashes: Hashes, size: int) -> list[NDArray[np.int64]]:
     """The bits of each row, by double hashing (Kirsch, Mitzenmacher, 2006)."""
     step = mix(hashes ^ np.uint64(0x632BE59BD9B4E019)) | np.uint64(1)
     return [((hashes + np.uint64(probe) * step) % np.uint64(size)).astype(np.int64) for probe in range(_PROBES)]
+
+
+def _filter(columns: Sequence[str], bits: bytes) -> Filter:
+    if not bits or not all(isinstance(name, str) for name in columns):
+        raise ValueError("neither columns nor bits")
+    return Filter(list(columns), np.frombuffer(bits, np.uint8))
 
 
 @dataclass(frozen=True)
@@ -107,10 +116,17 @@ class TrainingRows:
         return stream.getvalue()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Self:
-        """What :meth:`to_bytes` wrote."""
+    def from_bytes(cls, content: bytes, what: str = "the file of training rows") -> Self:
+        """What :meth:`to_bytes` wrote; `what` it is, for errors.
+
+        Raises:
+            UserError: when it is something else.
+        """
         found: dict[str, list[Filter]] = {"row": [], "group": []}
-        for one in pq.read_table(io.BytesIO(content)).to_pylist():
-            row: dict[str, Any] = one
-            found[row["of"]].append(Filter(row["columns"], np.frombuffer(row["bits"], np.uint8)))
+        table = read_table(content, _MOST_FILTERS * (len(content) + 4096), what)
+        try:
+            for row in table.to_pylist():
+                found[row["of"]].append(_filter(row["columns"], row["bits"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{what} does not hold filters of rows; train the model again") from error
         return cls(found["row"], next(iter(found["group"]), None))

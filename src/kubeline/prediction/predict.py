@@ -96,7 +96,7 @@ def _package(model: Artifact | None, model_uri: str, tracking_uri: str) -> Model
     if (model is None) == (not model_uri):
         raise UserError("give one model: either the artifact model, or model_uri (a path, a URI or models:/NAME@ALIAS)")
     if model is not None:
-        return ModelPackage.open(model.path)
+        return ModelPackage.of(model)
     from kubeline.registry import fetch
 
     folder = fetch(model_uri, tracking_uri)

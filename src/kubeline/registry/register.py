@@ -72,7 +72,7 @@ def run(
     if promote and outcome not in _SERVING:
         logger.info("the rollout ended as %s: the champion stays the one that serves", outcome)
         promote = False
-    package = ModelPackage.open(model.path)
+    package = ModelPackage.of(model)
     blessings = [
         require(evaluation, "evaluation", package.digest),
         require(infra_validation, "infra_validation", package.digest),

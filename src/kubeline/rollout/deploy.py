@@ -43,7 +43,7 @@ def run(
         UserError: when a blessing, a parameter or the object is refused.
         PlatformError: when the cluster cannot be used.
     """
-    package = ModelPackage.open(model.path)
+    package = ModelPackage.of(model)
     require(evaluation, "evaluation", package.digest)
     require(infra_validation, "infra_validation", package.digest)
     service = Service(

@@ -51,7 +51,7 @@ def run(
         UserError: when the cluster cannot do what is asked, or the manifest is of another package.
         PlatformError: when the cluster cannot be used, another rollout is going on, or a rollback failed.
     """
-    package = ModelPackage.open(model.path)
+    package = ModelPackage.of(model)
     document = read_manifest(manifest.path)
     digest = predictor_digest(document["spec"]["predictor"], document)
     if digest != package.digest:

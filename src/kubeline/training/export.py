@@ -11,7 +11,7 @@ import pandas as pd
 from kubeline.errors import UserError
 from kubeline.model_package.agreement import differences
 from kubeline.model_package.manifest import Parity
-from kubeline.model_package.predictor import PREDICTION, PROBABILITIES, Predictions
+from kubeline.model_package.predictor import PREDICTION, PROBABILITIES, Predictions, check_onnx
 from kubeline.model_package.signature import Signature
 from kubeline.training import calibration, target, transformers
 from kubeline.training.calibration import Calibrated
@@ -76,6 +76,7 @@ def to_onnx(pipeline: Any, signature: Signature) -> bytes:
     del model.opset_import[:]
     model.opset_import.extend(opsets)
     content: bytes = model.SerializeToString(deterministic=True)
+    check_onnx(content, signature)  # what is refused later must not be written now
     return content
 
 

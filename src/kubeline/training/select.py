@@ -18,13 +18,13 @@ def run(models: Sequence[Artifact], model: Artifact, report: Artifact) -> None:
     """
     if not models:
         raise UserError("there is no candidate to select from; give the models of at least one train step")
-    candidates = [ModelPackage.open(candidate.path) for candidate in models]
+    candidates = [ModelPackage.of(candidate) for candidate in models]
     for candidate in candidates[1:]:
         _require_comparable(candidates[0], candidate)
     best = max(candidates, key=lambda candidate: candidate.manifest.score)  # the first of equals
     with publish(model.path) as folder:
         shutil.copytree(best.path, folder)
-        copied = ModelPackage.open(folder)
+        copied = ModelPackage.open(folder, best.digest)
     with publish(report.path) as path:
         path.write_text(table(candidates, best), encoding="utf-8")
     describe(model, copied.metadata())

@@ -1,0 +1,166 @@
+"""Refuses an ONNX model that could take all memory, never end, or read what is no part of it, before it is loaded.
+
+A model comes as a file that anybody may have made, and ONNX can express any program. What training exports needs a few
+operators (:mod:`kubeline.model_package.onnx_shapes`), constants that are in the file, and rows that stay rows; nothing
+else is loaded, whoever made it.
+"""
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from kubeline.errors import UserError, listed
+from kubeline.model_package.onnx_parts_pb2 import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
+from kubeline.model_package.onnx_shapes import ML, RULES, Shape, ShapeError, Step, size, whole_numbers
+
+_MOST_NODES = 1_000_000
+_MOST_VALUES = 2**24  # of one tensor for one row: 64 MiB
+_MOST_CONSTANTS = 2**26  # that are computed from constants, when the model is loaded, in all of its tensors
+_MOST_WORK = 2**31  # multiplications and values for one row, trees aside
+
+# By their numbers, the fields that onnx_parts.proto leaves out and that do no harm: names, notes, numbers and texts.
+# Among the others are functions, graphs, sparse tensors, and data outside the file.
+_HARMLESS = {
+    ModelProto: {1, 2, 3, 4, 5, 6, 14},
+    GraphProto: {2, 10, 13, 16},
+    NodeProto: {3, 6, 9},
+    AttributeProto: {4, 13, 21},
+    TensorProto: {4, 5, 10, 12},
+}
+_HARMFUL = {
+    (ModelProto, 20): "training",
+    (ModelProto, 25): "functions",
+    (GraphProto, 15): "sparse tensors",
+    (AttributeProto, 5): "a tensor",
+    (AttributeProto, 6): "a graph",
+    (AttributeProto, 11): "graphs",
+    (TensorProto, 6): "texts",
+    (TensorProto, 13): "external data",
+    (TensorProto, 14): "external data",
+}
+_VALUES = {1: 4, 6: 4, 7: 8, 9: 1, 11: 8}  # bytes of float, int32, int64, bool, double
+_TEXT_BYTES = 4096  # of a class label
+
+
+def check(model: bytes, columns: Sequence[str], output: str, width: int) -> None:
+    """Make sure that a model is only what training exports.
+
+    Args:
+        model: content of ``model.onnx``.
+        columns: names of its inputs, each of shape (rows, 1).
+        output: name of what it answers.
+        width: columns that the answer has.
+
+    Raises:
+        UserError: tells what it holds that is not run.
+    """
+    try:
+        found = ModelProto.FromString(model)
+        _only_known(found, "the model")
+        _check(found.graph, columns, output, width)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"ONNX Runtime cannot run model.onnx: it is damaged or of another format ({error})") from error
+
+
+def _check(graph: GraphProto, columns: Sequence[str], output: str, width: int) -> None:
+    _only_known(graph, "its graph")
+    if len(graph.node) > _MOST_NODES:
+        raise _refused(f"{len(graph.node):,} operators; at most {_MOST_NODES:,} are run")
+    constants = {tensor.name: _constant(tensor) for tensor in graph.initializer}
+    shapes: dict[str, Shape] = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    inputs = [value.name for value in graph.input]
+    if sorted(inputs) != sorted(columns) or set(inputs) & set(shapes):
+        raise _refused(f"the inputs {listed(sorted(inputs))}; its package says {listed(sorted(columns))}")
+    shapes |= dict.fromkeys(inputs, (None, 1))
+    _Walk(shapes, {name: tensor for name, tensor in constants.items() if tensor is not None}).all(graph.node)
+    if shapes.get(output) != (None, width) or output not in [value.name for value in graph.output]:
+        raise _refused(f"no output '{output}' with one row for each row and {width} columns, as its package says")
+
+
+def _refused(what: str) -> UserError:
+    return UserError(f"model.onnx is not loaded: it has {what}; train the model again, or export it anew")
+
+
+def _only_known(message: Message, where: str) -> None:
+    for field in UnknownFieldSet(message):
+        if field.field_number not in _HARMLESS[type(message)]:
+            what = _HARMFUL.get((type(message), field.field_number), f"field {field.field_number} of ONNX")
+            raise _refused(f"{what} in {where}, which no model needs")
+
+
+def _constant(tensor: TensorProto) -> TensorProto:
+    """The tensor, when its values are numbers and in the file."""
+    _only_known(tensor, f"constant '{tensor.name}'")
+    if tensor.data_type not in _VALUES:
+        raise _refused(f"constant '{tensor.name}' of type {tensor.data_type} of ONNX; only numbers are taken")
+    values = math.prod(tensor.dims)
+    # raw bytes, or one byte at least for each value of the other forms
+    there = len(tensor.raw_data) // _VALUES[tensor.data_type] if tensor.raw_data else tensor.ByteSize()
+    if min(tensor.dims, default=1) < 0 or values > there:
+        raise _refused(f"constant '{tensor.name}' of shape {[*tensor.dims]} without its values")
+    return tensor
+
+
+class _Walk:
+    """Goes through the operators in their order, and adds up what they make."""
+
+    def __init__(self, shapes: dict[str, Shape], constants: dict[str, TensorProto]):
+        self._shapes = shapes
+        self._constants = constants
+        self._computed = self._work = 0
+
+    def all(self, nodes: Collection[NodeProto]) -> None:
+        for node in nodes:
+            kind = (node.domain, node.op_type)
+            if kind not in RULES:
+                name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+                known = sorted(operation for _, operation in RULES)
+                raise _refused(f"the operator {name}, which is not run; these are: {listed(known, 60)}")
+            try:
+                made = RULES[kind](self._step(node))
+            except ShapeError as error:
+                raise _refused(f"an operator {node.op_type} that {error} ('{_name(node)}')") from error
+            except (IndexError, ValueError) as error:
+                raise _refused(f"an operator {node.op_type} with too few inputs ('{_name(node)}')") from error
+            for name, shape in zip(node.output, made, strict=False):
+                self._add(node, name, shape)
+
+    def _step(self, node: NodeProto) -> Step:
+        _only_known(node, f"operator '{_name(node)}'")
+        absent = [name for name in node.input if name and name not in self._shapes]
+        if absent:
+            raise ShapeError(f"reads '{absent[0]}', which is not there before it")
+        names = [name for name in node.input if name]
+        numbers = [whole_numbers(self._constants.get(name)) for name in names]
+        return Step([self._shapes[name] for name in names], numbers, dict(_attributes(node)))
+
+    def _add(self, node: NodeProto, name: str, shape: Shape) -> None:
+        if name in self._shapes:
+            raise _refused(f"two tensors '{name}'")
+        if shape.count(None) > 1:
+            raise _refused(f"an operator {node.op_type} that makes a square of rows ('{name}')")
+        values = size(shape)
+        inner = size(self._shapes[node.input[0]]) if node.op_type == "MatMul" else 1
+        self._work += values * (inner or 1)
+        self._computed += 0 if None in shape else values
+        if values > _MOST_VALUES or self._computed > _MOST_CONSTANTS or self._work > _MOST_WORK:
+            raise _refused(f"an operator {node.op_type} that makes {values:,} values for one row ('{name}')")
+        self._shapes[name] = shape
+
+
+def _attributes(node: NodeProto) -> Iterator[tuple[str, AttributeProto]]:
+    for content in node.attribute:
+        attribute = AttributeProto.FromString(content)
+        _only_known(attribute, f"operator '{_name(node)}'")
+        name = attribute.name
+        if node.domain == ML and name in ("values_strings", "default_string"):
+            raise _refused(f"an operator {node.op_type} that makes texts ('{_name(node)}')")
+        if name == "classlabels_strings" and any(len(label) > _TEXT_BYTES for label in attribute.strings):
+            raise _refused(f"a class label of more than {_TEXT_BYTES:,} bytes")
+        yield name, attribute
+
+
+def _name(node: NodeProto) -> str:
+    return next(filter(None, node.output), "")[:100]

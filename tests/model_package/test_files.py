@@ -1,0 +1,209 @@
+"""Of a package, only regular files of its own folder are read, of the size that its manifest names."""
+
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kubeline.errors import PlatformError, UserError
+from kubeline.model_package import ModelPackage, files
+from kubeline.model_package.package import FILES, OPTIONAL
+from tests.conftest import make_artifact
+
+NAMES = [*FILES, *OPTIONAL, "manifest.json"]
+LARGE = 200_000_000
+
+
+def fifo(place: Path) -> None:
+    os.mkfifo(place)
+
+
+def device(place: Path) -> None:
+    place.symlink_to("/dev/zero")
+
+
+def link_within(place: Path) -> None:
+    place.symlink_to("golden.parquet" if place.name != "golden.parquet" else "model.onnx")
+
+
+def link_that_leads_nowhere(place: Path) -> None:
+    place.symlink_to("nowhere")
+
+
+def unix_socket(place: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(os.path.relpath(place))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("make", [fifo, device, link_within, link_that_leads_nowhere, Path.mkdir])
+def test_what_is_no_regular_file_is_refused_at_once(folder: Path, name: str, make: Callable[[Path], None]) -> None:
+    (folder / name).unlink()
+    make(folder / name)
+    with pytest.raises(UserError, match=rf"{name} of the model package at .* is a (FIFO|link|folder)"):
+        ModelPackage.open(folder)
+
+
+def test_a_real_device_is_not_even_opened(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="zero of the model package at '/dev' is a device"):
+        files.read(Path("/dev"), "zero", 100)
+
+
+def test_a_socket_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "model.onnx").unlink()
+    unix_socket(folder / "model.onnx")
+    with pytest.raises(UserError, match=r"model\.onnx of the model package at .* is a socket"):
+        ModelPackage.open(folder)
+
+
+def test_a_link_out_of_the_package_is_refused_though_its_content_is_right(folder: Path, tmp_path: Path) -> None:
+    (folder / "model.onnx").rename(tmp_path / "elsewhere")
+    (folder / "model.onnx").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"model\.onnx of the model package at .* is a link"):
+        ModelPackage.open(folder)
+
+
+def test_the_folder_itself_may_be_a_link(folder: Path, tmp_path: Path) -> None:
+    """As /mnt/models is, where a cluster brings models as images."""
+    (tmp_path / "models").symlink_to(folder)
+    assert ModelPackage.open(tmp_path / "models").onnx()
+
+
+@pytest.mark.parametrize("make", [fifo, device, link_that_leads_nowhere])
+@pytest.mark.parametrize("where", ["extra", "nested/extra", "nested/link"])
+def test_what_the_manifest_does_not_name_is_refused_of_every_kind(
+    folder: Path, where: str, make: Callable[[Path], None]
+) -> None:
+    (folder / "nested").mkdir()
+    make(folder / where)
+    with pytest.raises(UserError, match=f"holds {where}, which its manifest does not name"):
+        ModelPackage.open(folder)
+
+
+def test_a_link_to_a_folder_is_no_empty_folder(folder: Path, tmp_path: Path) -> None:
+    (folder / "nested").mkdir()
+    assert ModelPackage.open(folder)
+    (folder / "nested" / "link").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="holds nested/link"):
+        ModelPackage.open(folder)
+
+
+def test_what_was_put_in_the_place_of_a_file_after_it_was_opened_is_not_loaded(folder: Path, tmp_path: Path) -> None:
+    package = ModelPackage.open(folder)
+    content = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(content[:-1] + b"x")
+    with pytest.raises(UserError, match="was changed after training: its SHA-256"):
+        package.onnx()
+    (folder / "model.onnx").unlink()
+    os.mkfifo(folder / "model.onnx")
+    with pytest.raises(UserError, match="is a FIFO"):
+        package.predictor()
+    (folder / "golden.parquet").write_bytes(b"")
+    with pytest.raises(UserError, match="it has 0 bytes, the manifest says"):
+        package.golden()
+
+
+@pytest.mark.parametrize("name", [*FILES, *OPTIONAL])
+def test_a_file_of_another_size_than_the_manifest_says_is_refused_unread(folder: Path, name: str) -> None:
+    """A file of two terabytes would be read for an hour."""
+    os.truncate(folder / name, 2**41)
+    with pytest.raises(
+        UserError, match=rf"{name} .* was changed after training: it has 2,199,023,255,552 bytes, the m"
+    ):
+        ModelPackage.open(folder)
+
+
+@pytest.mark.parametrize("name", [*FILES, *OPTIONAL])
+def test_a_manifest_that_names_no_sizes_does_not_make_every_size_right(folder: Path, name: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["sizes"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert ModelPackage.open(folder).manifest.sizes == {}  # as of earlier versions
+    os.truncate(folder / name, 2**41)
+    with pytest.raises(UserError, match=rf"{name} .* has 2,199,023,255,552 bytes, but at most"):
+        ModelPackage.open(folder)
+
+
+def test_a_manifest_of_200_mb_is_not_read(folder: Path) -> None:
+    with (folder / "manifest.json").open("ab") as file:
+        file.truncate(LARGE)
+    with pytest.raises(
+        UserError, match=r"manifest\.json of the model package at .* has 200,000,000 bytes, but at most"
+    ):
+        ModelPackage.open(folder)
+
+
+def test_a_package_that_this_user_may_not_read_is_not_the_packages_fault(folder: Path) -> None:
+    (folder / "model.onnx").chmod(0)
+    if os.access(folder / "model.onnx", os.R_OK):  # root may read everything
+        assert ModelPackage.open(folder)
+        return
+    with pytest.raises(
+        PlatformError, match=r"model\.onnx of the model package at .* cannot be read: Permission denied"
+    ):
+        ModelPackage.open(folder)
+
+
+@pytest.mark.parametrize("path", ["\x00", "no such folder", "x" * 5000])
+def test_a_path_that_leads_nowhere_is_a_sentence(path: str) -> None:
+    with pytest.raises(UserError, match="there is no model package at"):
+        ModelPackage.open(path)
+
+
+def test_the_digest_that_an_artifact_names_is_that_of_the_package_or_nothing_is_parsed(
+    folder: Path, tmp_path: Path
+) -> None:
+    model = make_artifact(tmp_path, "Model", folder.name)
+    digest = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+    assert ModelPackage.of(model).digest == digest  # a model of an importer has no metadata
+    model.metadata["package_digest"] = digest
+    assert ModelPackage.of(model).digest == digest
+    (folder / "manifest.json").write_text("not even JSON")
+    with pytest.raises(UserError, match=f"but the metadata of the model artifact says {digest[:12]}"):
+        ModelPackage.of(model)
+
+
+def test_damaged_parts_of_a_package_that_its_maker_signed_are_sentences(folder: Path) -> None:
+    """Whoever makes a package makes its digests, too."""
+    read = {
+        "golden.parquet": ModelPackage.golden,
+        "reference.json": ModelPackage.reference,
+        "training_rows.parquet": ModelPackage.training_rows,
+        "model.onnx": ModelPackage.onnx,
+    }
+    for content in (b"", b"[" * 100_000, b"\xff\x00", b"PAR1" * 10, b"[1]"):
+        for name, reading in read.items():
+            signed(folder, name, content)
+            with pytest.raises(UserError, match=name):
+                reading(ModelPackage.open(folder))
+            assert ModelPackage.open(folder)
+
+
+def signed(folder: Path, name: str, content: bytes) -> None:
+    """Put a file into a package, with its size and digest."""
+    (folder / name).write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = hashlib.sha256(content).hexdigest()
+    manifest["sizes"][name] = len(content)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_golden_rows_that_unfold_to_a_hundred_gigabytes_are_not_read(folder: Path) -> None:
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text = pa.array(["x" * 100_000])
+    bomb = pa.table({"a": pa.DictionaryArray.from_arrays(pa.array([0] * 1_000_000, pa.int32()), text)})
+    stream = io.BytesIO()
+    pq.write_table(bomb, stream)
+    assert len(stream.getvalue()) < 10_000
+    signed(folder, "golden.parquet", stream.getvalue())
+    with pytest.raises(UserError, match=r"golden\.parquet .* has 1,000,000 rows of .* which is more than is read"):
+        ModelPackage.open(folder).golden()
