@@ -11,7 +11,7 @@ from kfp.dsl.pipeline_channel import extract_pipeline_channels_from_any
 
 from kubeline.resources import Target
 
-NOTIFY_SECRET = "kubeline-notify"  # noqa: S105 (a name, not a secret): key `urls` holds the channels of `notify`
+NOTIFY_SECRET = "kubeline-notify"  # noqa: S105 (a name, not a secret): its keys: `urls`, the channels of `notify`, and `run-page`
 
 Access = Literal["storage", "registry", "database"]
 # The variables by which the libraries take their credentials; the secret has keys of the same names.
@@ -97,6 +97,9 @@ def with_channels(task: PipelineTask) -> PipelineTask:
         from kfp import kubernetes
 
         kubernetes.use_secret_as_env(
-            task, secret_name=NOTIFY_SECRET, secret_key_to_env={"urls": "KUBELINE_NOTIFY_URLS"}, optional=True
+            task,
+            secret_name=NOTIFY_SECRET,
+            secret_key_to_env={"urls": "KUBELINE_NOTIFY_URLS", "run-page": "KUBELINE_RUN_PAGE"},
+            optional=True,
         )
     return task

@@ -33,7 +33,8 @@ def notify(
         status: How the pipeline ended; KFP fills it in.
         title: What the headline names, for example `Flight delays: training`. Empty: the name of the pipeline job.
         message: Text put in front of the status.
-        link: Address of a page about this run, put at the end.
+        link: Address of a page about this run, put at the end. Empty: that of the environment variable
+            `KUBELINE_RUN_PAGE`, in which `{run}` stands for the run's id; on Vertex AI, the console's.
         only_on: `always`, or `failure` to be silent about a pipeline that is known to have succeeded.
     """
     from kubeline.notification import notify as implementation

@@ -55,7 +55,7 @@ def register(
 
     Returns:
         registration: JSON with name, version, uri, aliases, package_digest, source, run_id and tags; metadata name,
-            version, uri, aliases, package_digest.
+            version, uri, aliases, package_digest and, of an MLflow server, page (its address).
         version: Number of the version.
         uri: Reference to the version that never moves, `models:/NAME/VERSION`.
     """

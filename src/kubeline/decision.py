@@ -30,7 +30,7 @@ def reasons(path: str | Path) -> list[str]:
 
 
 def told(metadata: Mapping[str, Any], path: str | Path) -> str:
-    """``hold (reason; reason)``, or ``models:/name/3`` of a registered version; empty where nothing was decided."""
+    """``hold (reason; reason)``, or ``models:/name/3 (page)`` of a registered version; empty where nothing is."""
     word = decided(metadata) or _registered(metadata)
     why = reasons(path)[:_MOST_REASONS] if word else []
     return f"{word} ({'; '.join(why)})" if why else word
@@ -46,5 +46,7 @@ def leave(text: str) -> None:
 
 
 def _registered(metadata: Mapping[str, Any]) -> str:
-    uri = str(metadata.get("uri", ""))
-    return uri if uri.startswith("models:/") else ""
+    uri, page = str(metadata.get("uri", "")), metadata.get("page")
+    if not uri.startswith("models:/"):
+        return ""
+    return f"{uri} ({page})" if page else uri

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from kfp.dsl import PipelineTaskFinalStatus
 
+from kubeline.decision import told
 from kubeline.errors import KubelineError
 from kubeline.notification import notify
 from kubeline.notification.asking import by_api, by_workflow, decisions_in, ending
@@ -236,3 +237,23 @@ def test_only_on_failure_goes_by_what_the_api_server_says_where_the_handler_was_
     notify.run(final_status("RUNNING"), title="Nightly", only_on="failure")
     assert ("nothing to tell: Nightly succeeded" in caplog.text) == (title is None)
     assert title is None or f"{title}\n" in caplog.text
+
+
+def test_a_template_of_the_operator_makes_the_address_of_the_runs_page(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = "3bf46c3c-4a0c-4a34-8d9e-0f8a1c7b1c11"
+    output = {"outputs": {"outputFile": f"/minio/mlpipeline/v2/artifacts/p/{run}/notify/output_metadata.json"}}
+    monkeypatch.setattr(sys, "argv", ["executor_main", "--executor_input", json.dumps(output)])
+    monkeypatch.setenv("KUBELINE_RUN_PAGE", "https://kf.example/pipeline/#/runs/details/{run}")
+    caplog.set_level(logging.INFO)
+    notify.run(final_status("COMPLETE"), title="Nightly")
+    assert f"More: https://kf.example/pipeline/#/runs/details/{run}" in caplog.text
+
+
+def test_a_registered_version_is_told_with_the_registrys_page_about_it() -> None:
+    metadata = {"uri": "models:/flights/3", "page": "https://mlflow.example/#/models/flights/versions/3"}
+    said = told(metadata, "nowhere")
+    assert said == "models:/flights/3 (https://mlflow.example/#/models/flights/versions/3)"
+    _, body = compose(final_status("COMPLETE"), Ending("SUCCEEDED", decisions=(Said("register", said),)))
+    assert f"Decided: register: {said}" in body

@@ -111,6 +111,15 @@ def test_the_job_gives_the_headline_its_name_when_no_title_is_given() -> None:
     ]
 
 
+def test_on_vertex_the_message_links_to_the_consoles_page_of_the_run(
+    webhook: Webhook, channels: pytest.MonkeyPatch
+) -> None:
+    channels.setenv(URLS, webhook.url)
+    notify.python_func(status())
+    page = "https://console.cloud.google.com/vertex-ai/locations/l/pipelines/runs/training-42?project=p"
+    assert f"More: {page}" in webhook.messages[0]["message"]
+
+
 @pytest.mark.parametrize(("state", "mood"), [("SUCCEEDED", "success"), ("CANCELLED", "warning"), ("UNHEARD", "info")])
 def test_each_state_has_its_mood(state: str, mood: str, webhook: Webhook, channels: pytest.MonkeyPatch) -> None:
     channels.setenv(URLS, webhook.url)

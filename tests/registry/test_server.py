@@ -69,6 +69,8 @@ def test_a_package_registered_on_a_server_is_downloaded_and_verified(mlflow_serv
     found = fetch("models:/flights@champion", mlflow_server)
     assert found is not None
     assert ModelPackage.open(found).digest == given.package.digest
+    assert registry.page(version) == f"{mlflow_server}/#/models/flights/versions/1"
+    assert "MLflow" in requests.get(mlflow_server, timeout=60).text  # what follows the # is the browser's
     for reference in ("models:/flights@nobody", "models:/nothing@champion", "models:/flights/99"):
         assert fetch(reference, mlflow_server) is None
 

@@ -58,11 +58,11 @@ def ending(status: FinalStatus) -> Ending:
         namespace = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
         name = status.pipeline_job_resource_name
         found = _better(found, lambda: by_workflow(Cluster.connect(IN_CLUSTER, _SECONDS, ()), namespace, name, handler))
-    run = _UUID.search(str(output or ""))
+    run = run_id()
     in_kfp = ENDPOINT in os.environ or "KUBERNETES_SERVICE_HOST" in os.environ
     if found.state == "UNKNOWN" and run and in_kfp:
         endpoint = os.environ.get(ENDPOINT, _ENDPOINT)
-        found = _better(found, lambda: by_api(endpoint, run[0], handler))
+        found = _better(found, lambda: by_api(endpoint, run, handler))
     return found
 
 
@@ -129,6 +129,12 @@ def own_output() -> Path | None:
         return Path(given["outputs"]["outputFile"])
     except (ValueError, IndexError, KeyError, TypeError):
         return None
+
+
+def run_id() -> str:
+    """The id of this process' run in Kubeflow Pipelines, which is a part of where its output goes; empty elsewhere."""
+    found = _UUID.search(str(own_output() or ""))
+    return found[0] if found else ""
 
 
 def decisions_in(folder: Path) -> tuple[Said, ...]:

@@ -8,6 +8,7 @@ from kubeline.decision import GOOD
 from kubeline.notification.asking import FinalStatus, ending
 from kubeline.notification.channels import URLS, URLS_FILE, Delivery, Mood, addresses, send
 from kubeline.notification.ending import Ending, Said, State
+from kubeline.notification.run_page import page_of_run
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ def run(status: FinalStatus, *, title: str = "", message: str = "", link: str = 
     """Send the final status to every configured channel; log what did not arrive, and end well in every case."""
     try:
         found = ending(status)
-        headline, body = compose(status, found, title=title, message=message, link=link)
+        headline, body = compose(status, found, title=title, message=message, link=link or page_of_run(status))
         if only_on not in {"always", "failure"}:
             logger.warning("only_on '%s' is neither 'always' nor 'failure'; 'always' is taken", only_on)
         if only_on == "failure" and found.state == "SUCCEEDED":

@@ -90,6 +90,10 @@ class Registry(Protocol):
         """Make a version the champion; from then on it is no longer the challenger."""
         ...
 
+    def page(self, version: ModelVersion) -> str:
+        """Address of the registry's own page about a version, without credentials; empty where it has none."""
+        ...
+
     def download(self, version: ModelVersion, into: Path) -> Path:
         """Return a local folder with the model package: in `into`, or its own place when that is local."""
         ...

@@ -135,6 +135,12 @@ class MLflowRegistry:
             self._client.delete_registered_model_alias(version.name, CHALLENGER)
             return _version(self._client.get_model_version(version.name, version.version))
 
+    def page(self, version: ModelVersion) -> str:
+        """The page of MLflow's server; a database alone has none."""
+        if scheme(self.uri) not in {"http", "https"}:
+            return ""
+        return f"{redact(self.uri).rstrip('/')}/#/models/{version.name}/versions/{version.version}"
+
     def download(self, version: ModelVersion, into: Path) -> Path:
         """Return a local folder with the package of a version."""
         local = _local_folder(version.source)

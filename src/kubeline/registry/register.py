@@ -99,7 +99,7 @@ def run(
         version = registry.point(alias, version)  # but a champion is never its own challenger
     if promote:
         version = registry.promote(version)
-    _write(registration, version, package)
+    _write(registration, version, package, registry.page(version))
     logger.info("%s is %s (aliases: %s)", package.digest[:12], version.uri, ", ".join(version.aliases) or "none")
     return Registered(version.version, version.uri)
 
@@ -149,7 +149,7 @@ def _key(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_. -]", "_", name)[:250]
 
 
-def _write(registration: Artifact, version: ModelVersion, package: ModelPackage) -> None:
+def _write(registration: Artifact, version: ModelVersion, package: ModelPackage, page: str) -> None:
     document = {
         "name": version.name,
         "version": version.version,
@@ -163,4 +163,4 @@ def _write(registration: Artifact, version: ModelVersion, package: ModelPackage)
     with publish(registration.path) as path:
         path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     kept = ("name", "version", "uri", "aliases", "package_digest")
-    describe(registration, {key: document[key] for key in kept})
+    describe(registration, {key: document[key] for key in kept} | ({"page": page} if page else {}))
