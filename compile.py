@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 from kubeline.resources import Target  # noqa: E402
 from pipelines.compact import compact  # noqa: E402
-from pipelines.platform import compiling_for  # noqa: E402
+from pipelines.platform import compiling_for, unprivileged  # noqa: E402
 
 COMPONENT_README = """\
 # {{ name }}
@@ -80,6 +80,7 @@ def fresh_files() -> Iterator[tuple[Path, str]]:
         for target in get_args(Target):
             with compiling_for(target):
                 pipeline = dsl.pipeline(name=name.replace("_", "-"))(recipe)
+                unprivileged(pipeline)
             compact(pipeline)
             yield source.parent / f"{target}.yaml", _compile(pipeline)
 

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
 
+from google.protobuf.json_format import MessageToDict
 from kfp.dsl import PipelineTask
+from kfp.dsl.base_component import BaseComponent
 from kfp.dsl.pipeline_channel import extract_pipeline_channels_from_any
 
 from kubeline.resources import Target
@@ -76,6 +78,23 @@ def with_credentials(task: PipelineTask, secret: str, *access: Access) -> Pipeli
         names = {name: name for one in access for name in VARIABLES[one]}
         kubernetes.use_secret_as_env(task, secret_name=secret, secret_key_to_env=names, optional=True)
     return task
+
+
+def unprivileged(pipeline: BaseComponent) -> None:
+    """Let no step of a pipeline run as root: on Kubeflow Pipelines, whose specification is changed in place.
+
+    The back end itself forbids privilege escalation, drops every capability and takes the runtime's seccomp profile
+    (from 2.16 on); that the user is not root is left to the pipeline. The images name one by number, as the node wants.
+    Vertex AI Pipelines takes no Kubernetes section.
+    """
+    if _target.get() != "kubeflow":
+        return
+    from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig, SecurityContext
+
+    wanted = MessageToDict(KubernetesExecutorConfig(security_context=SecurityContext(run_as_non_root=True)))
+    configured = pipeline.platform_spec.platforms["kubernetes"].deployment_spec.executors
+    for executor in pipeline.pipeline_spec.deployment_spec["executors"]:
+        configured[executor].update(wanted)
 
 
 def retried(task: PipelineTask) -> PipelineTask:

@@ -173,6 +173,8 @@ class Workflow:
             "resources": container.get("resources", {}),
             "env": [*container.get("env", []), *self._environment(component["executorLabel"])],
         }
+        if security := self.platform.get(component["executorLabel"], {}).get("securityContext"):
+            main["securityContext"] = {"capabilities": {"drop": ["ALL"]}, **security}
         return {"containers": [main]}
 
     def _environment(self, executor: str) -> Iterator[dict[str, Any]]:
