@@ -1,4 +1,4 @@
-"""What a namespace can forbid: manifests/restricted and manifests/named, and what the steps and models then still may."""
+"""What a namespace can forbid (manifests/restricted, manifests/named), and what steps and models then still may."""
 
 import json
 from pathlib import Path
