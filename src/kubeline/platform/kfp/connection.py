@@ -1,0 +1,258 @@
+"""The API server, asked with bounds on time; each failure is one sentence."""
+
+import email.utils
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+from kubeline.errors import KubelineError, PlatformError, UserError
+from kubeline.platform.kfp.credentials import Headers, Identity
+from kubeline.platform.patience import Patience, within
+
+T = TypeVar("T")
+
+IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
+_BUSY = frozenset({408, 429, 502, 503, 504})
+_PATIENCE_FOR_TEXT = 10.0  # seconds; a log is a convenience
+_LONGEST = 120.0  # seconds that a Retry-After is honoured at most
+
+
+class ConflictError(KubelineError):
+    """It is there already (409)."""
+
+
+class MissingError(UserError):
+    """There is no such thing (404)."""
+
+
+class UnclearError(PlatformError):
+    """No answer, or a broken one: whether a write took effect is not known; look before it is repeated."""
+
+    def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class BusyError(UnclearError):
+    """The server took nothing (429)."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the API server is, and who we are.
+
+    Attributes:
+        host: its address, or that of the UI or gateway in front of it.
+        namespace: of a profile, where several users share the installation; empty in an installation of one.
+        identity: how to sign in.
+        ca_file: certificates to check the server's with, instead of the usual ones.
+        ui: address of the UI for links, where it is another one.
+        patience: seconds for all tries of a request.
+    """
+
+    host: str
+    namespace: str = ""
+    identity: Identity = field(default_factory=Identity)
+    ca_file: str = ""
+    ui: str = ""
+    patience: float = 120.0
+
+
+class Connection:
+    """Kubeflow Pipelines by the services of ``kfp_server_api``."""
+
+    def __init__(self, access: Access) -> None:
+        import kfp_server_api as api
+        import urllib3
+
+        self.access = access
+        self.host = access.host.rstrip("/")
+        settings = api.Configuration(host=self.host)
+        settings.ssl_ca_cert = access.ca_file or None
+        settings.retries = urllib3.Retry(0, redirect=0, raise_on_redirect=False)  # tries are counted here
+        self._headers: Headers = access.identity.headers(self.host, access.ca_file)
+        self._client = api.ApiClient(settings)
+        self.runs = api.RunServiceApi(self._client)
+        self.recurring = api.RecurringRunServiceApi(self._client)
+        self.experiments = api.ExperimentServiceApi(self._client)
+        self.pipelines = api.PipelineServiceApi(self._client)
+        self.uploads = api.PipelineUploadServiceApi(self._client)
+        self._health = api.HealthzServiceApi(self._client)
+
+    @cached_property
+    def namespace(self) -> str:
+        """The profile's namespace; empty in an installation of one user.
+
+        Raises:
+            UserError: when several users share the installation and none is given.
+            PlatformError: when what answers is no Kubeflow Pipelines.
+        """
+        health = self.read(self._health.healthz_service_get_healthz)
+        if getattr(health, "multi_user", None) is None:
+            raise PlatformError(
+                f"what answers at {self.host} is no API server of Kubeflow Pipelines; check --host (behind Kubeflow's "
+                "gateway it ends with /pipeline), and whether you must sign in"
+            )
+        if health.multi_user and not self.access.namespace:
+            raise UserError(f"several users share the installation at {self.host}; give your profile's --namespace")
+        return self.access.namespace if health.multi_user else ""
+
+    def link(self, path: str) -> str:
+        """Address of a page of the UI."""
+        return f"{(self.access.ui or self.host).rstrip('/')}/#/{path}"
+
+    def read(self, call: Callable[..., T], *words: Any, **fields: Any) -> T:
+        """Ask; repeated where that can help.
+
+        Raises:
+            UserError: what was asked for is wrong, or we are refused.
+            PlatformError: no answer in time.
+        """
+        return self._repeated(lambda patience: self._once(call, patience, *words, **fields))
+
+    def write(self, call: Callable[..., T], find: Callable[[], T | None], *words: Any, **fields: Any) -> T:
+        """Ask for a change; where it is not clear whether an earlier try took effect, look before repeating it.
+
+        Args:
+            call: a method of a service.
+            find: looks for what the change makes.
+            words: of the call.
+            fields: of the call.
+
+        Raises:
+            ConflictError: when it is there already.
+            UserError: as for `read`.
+            PlatformError: as for `read`.
+        """
+        unclear = False
+
+        def attempt(patience: Patience) -> T:
+            nonlocal unclear
+            if unclear and (made := find()) is not None:
+                return made
+            try:
+                return self._once(call, patience, *words, **fields)
+            except UnclearError as error:
+                unclear = unclear or not isinstance(error, BusyError)
+                raise
+
+        return self._repeated(attempt)
+
+    def text(self, path: str) -> str | None:
+        """A plain text, such as a log; None where there is none, or another thing.
+
+        Raises:
+            UserError: when we may not read it.
+        """
+
+        def ask(**bounds: Any) -> str | None:
+            self._client.call_api(path, "GET", header_params={"Accept": "text/plain"}, **bounds)
+            answer = self._client.last_response
+            if "html" in str(answer.getheader("content-type")):
+                return None  # the UI answers what it does not know with its own page
+            return str(answer.data)
+
+        try:
+            return self._repeated(lambda patience: self._once(ask, patience), _PATIENCE_FOR_TEXT)
+        except (MissingError, PlatformError):
+            return None
+
+    def _repeated(self, attempt: Callable[[Patience], T], most: float = math.inf) -> T:
+        patience, renewed = Patience(min(self.access.patience, most)), False
+        while True:
+            try:
+                return attempt(patience)
+            except _RefusedError as error:
+                if renewed or not self._headers.renew():
+                    raise UserError(str(error)) from error
+                renewed = True
+            except UnclearError as error:
+                if not patience.wait(error.retry_after):
+                    raise
+
+    def _once(self, call: Callable[..., T], patience: Patience, *words: Any, **fields: Any) -> T:
+        from kfp_server_api import ApiException
+        from urllib3.exceptions import HTTPError
+
+        self._client.default_headers.pop("Authorization", None)
+        self._client.cookie = None
+        shown = self._headers.current()
+        self._client.cookie = shown.get("Cookie")
+        if "Authorization" in shown:
+            self._client.default_headers["Authorization"] = shown["Authorization"]
+        seconds = patience.left()
+        bound = (min(10.0, seconds), seconds)
+        try:
+            return within(seconds, lambda: call(*words, _request_timeout=bound, **fields), f"the server at {self.host}")
+        except ApiException as error:
+            raise _told(error, self.host) from None  # it holds the answer's headers
+        except HTTPError as error:
+            reason = type(getattr(error, "reason", None) or error).__name__
+            raise UnclearError(f"{self.host} does not answer ({reason}); check --host") from None
+        except (ValueError, TypeError, UnicodeError) as error:
+            if isinstance(error, KubelineError):
+                raise
+            raise UnclearError(f"{self.host} answers what the API does not ({type(error).__name__})") from None
+        except PlatformError as error:
+            raise error if isinstance(error, UnclearError) else UnclearError(str(error)) from None
+
+
+class _RefusedError(UserError):
+    """We are not known (401), or sent to a page where one signs in."""
+
+
+def _told(error: Any, host: str) -> KubelineError:
+    """The sentence of an answer that is no success."""
+    status, said = error.status or 0, _message(error.body)
+    if status == 401 or 300 <= status < 400:
+        return _RefusedError(
+            f"{host} does not know us ({status}): the token or session is missing, wrong or expired; give a new one by "
+            "--token-file, --cookie-file, --iap-client-id or --dex-user"
+        )
+    if status == 429:
+        return BusyError(f"{host} is too busy (429); try again later", _retry_after(error))
+    if status == 404 or "ResourceNotFoundError" in said:  # a run of an unknown pipeline is answered by 500
+        return MissingError(f"{host} says: {said}")
+    if status in _BUSY or status == 0:
+        return UnclearError(f"{host} is not available ({status or said}); try again later", _retry_after(error))
+    return _told_plainly(status, said, host)
+
+
+def _told_plainly(status: int, said: str, host: str) -> KubelineError:
+    if status == 403:
+        return UserError(
+            f"{host} does not let us do that (403): {said}; ask for the right, or give another --namespace"
+        )
+    if status == 409:
+        return ConflictError(f"{host} says: {said}")
+    if status >= 500:
+        return PlatformError(f"{host} failed ({status}): {said}")
+    return UserError(f"{host} refuses that ({status}): {said}")
+
+
+def _message(body: Any) -> str:
+    """What the API server says, in one line: the innermost of the messages that it nests."""
+    try:
+        document = json.loads(body)
+        details = document.get("details") or [{}]
+        said = details[0].get("message") or document.get("message") or document.get("error_message") or ""
+        outer = document.get("message") or ""
+        said = outer if "ResourceNotFoundError" in outer else said
+    except (ValueError, TypeError, AttributeError, LookupError):
+        said = str(body or "")[:200]
+    return " ".join(str(said).split())[:400] or "no reason is given"
+
+
+def _retry_after(error: Any) -> float:
+    """Seconds by the header Retry-After, which holds seconds or a date; 0 without one."""
+    given = str({key.lower(): value for key, value in dict(error.headers or {}).items()}.get("retry-after", ""))
+    try:
+        seconds = float(given)
+    except ValueError:
+        date = email.utils.parsedate_tz(given)
+        seconds = email.utils.mktime_tz(date) - time.time() if date else 0.0
+    return min(max(0.0, seconds), _LONGEST)

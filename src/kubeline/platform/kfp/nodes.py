@@ -1,0 +1,183 @@
+"""The steps of a run, found in its task details.
+
+The API tells tasks by the names that Argo shows ("executor(0)", several of them) and by the identifiers of what comes
+after each. An identifier is the workflow's name and the FNV-1a hash of the node's full name, which is made of the names
+on the way there: ``W(0).root(0).condition-1(0).train(0).executor(0)`` is the first try of the step `train`. So the
+full names are tried out, and those that are told are the right ones. Where task details are missing (they freeze when
+Argo compresses a workflow above 1 MiB), the names come from the pipeline's specification.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kubeline.platform.compiled import graphs
+
+State = Literal["waiting", "running", "succeeded", "failed", "skipped", "unknown"]
+
+_STATES: dict[str, State] = {
+    "PENDING": "running",
+    "RUNNING": "running",
+    "SUCCEEDED": "succeeded",
+    "FAILED": "failed",
+    "CANCELED": "failed",
+    "SKIPPED": "skipped",
+}
+_TRIES = 10
+_ITERATION = re.compile(r"\((\d+):\d+\)")
+_LONGEST = 243  # characters of a pod's name before its hash
+
+
+@dataclass(frozen=True)
+class Step:
+    """A task that runs something.
+
+    Attributes:
+        name: the task's name, with the iteration's number in a loop, such as ``train 3``.
+        path: the full name of its node, without the number of its try.
+        state: what became of it.
+        ended: when, as the API says it; empty while it is not.
+        driver_failed: it never started, because its driver failed.
+        tries: how many there were.
+        workflow: that it belongs to.
+    """
+
+    name: str
+    path: str
+    state: State
+    ended: str
+    driver_failed: bool
+    tries: int
+    workflow: str
+
+    def pods(self) -> Iterator[str]:
+        """Names that its pod may have, the latest try first; of its driver where that failed."""
+        if self.driver_failed:
+            yield self._pod(f"{self.path}-driver(0)", "system-container-driver")
+            return
+        for number in range(max(1, self.tries) - 1, -1, -1):
+            for template in ("system-container-impl", "retry-system-container-impl"):
+                yield self._pod(f"{self.path}(0).executor({number})", template)
+
+    def _pod(self, node: str, template: str) -> str:
+        return f"{self.workflow}-{template}"[:_LONGEST].rstrip("-") + f"-{_hash(node)}"
+
+
+def steps(details: Sequence[Any], specification: Mapping[str, Any]) -> list[Step]:
+    """The steps of a run in the order of the specification, those in loops as far as they are told.
+
+    Args:
+        details: ``run_details.task_details`` of the API.
+        specification: the pipeline's.
+    """
+    children = [child.pod_name for detail in details for child in detail.child_tasks or [] if child.pod_name]
+    if not children:
+        return []
+    workflow = children[0].rpartition("-")[0]
+    told = set(children)
+    tree = _Tree(workflow, told, details)
+    paths = dict.fromkeys([*_specified(specification, workflow), *tree.paths(_executors(specification))])
+    return [tree.step(path) for path in paths]
+
+
+class _Tree:
+    def __init__(self, workflow: str, told: set[str], details: Sequence[Any]) -> None:
+        self._workflow = workflow
+        self._told = told
+        self._names = {detail.display_name for detail in details if detail.display_name}
+        self._parents: dict[str, Any] = {}  # of each node, its detail, where it can be told
+        for detail in details:
+            for child in detail.child_tasks or []:
+                self._parents.setdefault(child.pod_name, detail)
+                if detail.display_name and not detail.display_name.endswith(")"):
+                    self._parents[child.pod_name] = detail  # what holds its tries, not what came before it
+
+    def is_told(self, node: str) -> bool:
+        return f"{self._workflow}-{_hash(node)}" in self._told
+
+    def paths(self, executors: set[str]) -> Iterator[str]:
+        """Full names of all steps that are told, as deep as they lie."""
+        groups = [name for name in self._names if not name.endswith(("(0)", "-driver")) and name != "executor"]
+        waiting = [f"{self._workflow}(0)"]
+        while waiting:
+            around = waiting.pop()
+            for name in executors:
+                node = f"{around}.{name}"
+                if any(map(self.is_told, (node, f"{node}(0)", f"{node}-driver", f"{node}-driver(0)"))):
+                    yield node
+            for name in groups:
+                node = f"{around}.{name}"
+                if name not in executors and (self.is_told(node) or self.is_told(f"{node}(0)")):
+                    waiting.append(f"{node}(0)")
+
+    def step(self, path: str) -> Step:
+        """What is told of a step."""
+        tries = sum(self.is_told(f"{path}(0).executor({number})") for number in range(_TRIES))
+        detail = self._detail(f"{path}(0)")
+        driver = self._detail(f"{path}-driver(0)")
+        driver_failed = driver is not None and driver.state == "FAILED"
+        state: State = "failed" if driver_failed else _state(detail)
+        ended = driver if driver_failed else detail
+        return Step(
+            _label(path), path, state, str(getattr(ended, "end_time", None) or ""), driver_failed, tries, self._workflow
+        )
+
+    def _detail(self, first_try: str) -> Any:
+        return self._parents.get(f"{self._workflow}-{_hash(first_try)}")
+
+
+def _state(detail: Any) -> State:
+    if detail is None:
+        return "waiting"
+    return _STATES.get(str(detail.state or ""), "waiting")
+
+
+def _label(path: str) -> str:
+    iterations = _ITERATION.findall(path)
+    return " ".join([path.rpartition(".")[2], *iterations])
+
+
+def _executors(specification: Mapping[str, Any]) -> set[str]:
+    return {name for name, _ in _tasks(specification, specification["root"])}
+
+
+def _tasks(specification: Mapping[str, Any], graph: Mapping[str, Any], around: str = "") -> Iterator[tuple[str, str]]:
+    """Name and full name of every task that runs something, loops gone through once."""
+    for name, task in graph["dag"]["tasks"].items():
+        component = specification["components"].get(task["componentRef"]["name"], {})
+        hooked = _hooked(graph, task)
+        if "dag" in component:
+            yield from _tasks(specification, component, f"{around}.{name}(0)")
+        elif hooked:
+            yield name, f"{around}.{hooked}.onExit(0).{name}"
+        else:
+            yield name, f"{around}.{name}"
+
+
+def _hooked(graph: Mapping[str, Any], task: Mapping[str, Any]) -> str:
+    """The task after whose end, good or bad, a task of an exit handler runs; empty for the others."""
+    if task.get("triggerPolicy", {}).get("strategy") != "ALL_UPSTREAM_TASKS_COMPLETED":
+        return ""
+    first = next(iter(task.get("dependentTasks", [])), "")
+    return first if first in graph["dag"]["tasks"] else ""
+
+
+def _specified(specification: Mapping[str, Any], workflow: str) -> list[str]:
+    """Full names of the steps outside loops."""
+    found = _tasks(specification, specification["root"], f"{workflow}(0).root(0)")
+    loops = {f".{name}(0)" for graph in graphs(specification) for name in _loops(graph)}
+    return [path for _, path in found if not any(loop in path for loop in loops)]
+
+
+def _loops(graph: Mapping[str, Any]) -> list[str]:
+    tasks = graph["dag"]["tasks"].items()
+    return [name for name, task in tasks if "parameterIterator" in task or "artifactIterator" in task]
+
+
+def _hash(name: str) -> int:
+    """FNV-1a, 32 bits, as Argo has it."""
+    value = 0x811C9DC5
+    for byte in name.encode():
+        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return value

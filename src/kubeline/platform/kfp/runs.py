@@ -1,0 +1,305 @@
+"""Runs: started, followed to their end, listed; and what their steps said."""
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubeline.errors import PlatformError, UserError, listed
+from kubeline.notification.ending import state_of
+from kubeline.platform.kfp.connection import ConflictError, Connection, MissingError
+from kubeline.platform.kfp.nodes import Step, steps
+from kubeline.platform.kfp.versions import Version, equals
+from kubeline.platform.words import has_failed, last_words
+
+_POLL = 5.0  # seconds
+_GRACE = 600.0  # seconds that the API may be away while a run is followed
+_IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run that is asked for.
+
+    Attributes:
+        name: of the run.
+        values: of the pipeline's parameters.
+        experiment: that it belongs to.
+        service_account: of its pods; empty for the installation's.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    experiment: str = "Default"
+    service_account: str = ""
+
+
+@dataclass
+class Ended:
+    """How a run ended.
+
+    Attributes:
+        state: ``SUCCEEDED``, ``FAILED`` or ``CANCELLED``.
+        step: the first that failed; empty when none did, or nobody says which.
+        sentence: why.
+    """
+
+    state: str
+    step: str = ""
+    sentence: str = ""
+
+
+def experiment(connection: Connection, name: str) -> str:
+    """The identifier of an experiment, made if it is not there."""
+    from kfp_server_api import V2beta1Experiment
+
+    def find() -> Any:
+        found = connection.read(
+            connection.experiments.experiment_service_list_experiments,
+            namespace=connection.namespace,
+            filter=equals("name", name),
+        )
+        return next(iter(found.experiments or []), None)
+
+    wanted = V2beta1Experiment(display_name=name, namespace=connection.namespace)
+    try:
+        made = find() or connection.write(connection.experiments.experiment_service_create_experiment, find, wanted)
+    except ConflictError:
+        made = find()
+    if made is None or not made.experiment_id:
+        raise PlatformError(f"the server has made no experiment '{name}', and says nothing of it; try again")
+    return str(made.experiment_id)
+
+
+def start(connection: Connection, version: Version, request: Request) -> str:
+    """Start a run once, and return its identifier."""
+    from kfp_server_api import V2beta1PipelineVersionReference, V2beta1Run, V2beta1RuntimeConfig
+
+    mark = f"submitted by kubeline ({secrets.token_hex(8)})"  # by which a run is known whose answer was lost
+    place = experiment(connection, request.experiment)
+
+    def find() -> Any:
+        found = connection.read(
+            connection.runs.run_service_list_runs,
+            experiment_id=place,
+            filter=equals("name", request.name),
+            sort_by="created_at desc",
+        )
+        return next((run for run in found.runs or [] if run.description == mark), None)
+
+    wanted = V2beta1Run(
+        experiment_id=place,
+        display_name=request.name,
+        description=mark,
+        pipeline_version_reference=V2beta1PipelineVersionReference(
+            pipeline_id=version.pipeline, pipeline_version_id=version.version
+        ),
+        runtime_config=V2beta1RuntimeConfig(parameters=dict(request.values)),
+        service_account=request.service_account or None,
+    )
+    made = connection.write(connection.runs.run_service_create_run, find, wanted)
+    if not getattr(made, "run_id", None):
+        raise PlatformError("the server has started a run, and does not say which; look at `kubeline runs`")
+    return str(made.run_id)
+
+
+def read(connection: Connection, identifier: str) -> Any:
+    """A run by its identifier, or the latest one of that name.
+
+    Raises:
+        UserError: when there is none.
+    """
+    if not _IDENTIFIER.fullmatch(identifier):
+        found = connection.read(
+            connection.runs.run_service_list_runs,
+            namespace=connection.namespace,
+            filter=equals("name", identifier),
+            sort_by="created_at desc",
+            page_size=1,
+        )
+        identifier = next((str(run.run_id) for run in found.runs or []), identifier)
+    try:
+        return connection.read(connection.runs.run_service_get_run, identifier)
+    except MissingError as error:
+        raise UserError(f"there is no run '{identifier}'; `kubeline runs` lists them") from error
+
+
+def latest(connection: Connection, most: int, state: str = "", in_experiment: str = "") -> list[Any]:
+    """The latest runs, the newest first.
+
+    Args:
+        connection: to the server.
+        most: of them.
+        state: only those in this state, such as ``FAILED``.
+        in_experiment: only those of the experiment of this name.
+    """
+    fields: dict[str, Any] = {"namespace": connection.namespace}
+    if in_experiment:
+        fields = {"experiment_id": experiment(connection, in_experiment)}
+    if state:
+        fields["filter"] = equals("state", state)
+    runs: list[Any] = []
+    token = ""
+    while len(runs) < most:
+        page = connection.read(
+            connection.runs.run_service_list_runs,
+            page_token=token,
+            page_size=min(100, most - len(runs)),
+            sort_by="created_at desc",
+            **fields,
+        )
+        runs += page.runs or []
+        token = page.next_page_token or ""
+        if not token:
+            break
+    return runs[:most]
+
+
+def follow(
+    connection: Connection,
+    identifier: str,
+    on_step: Callable[[Step], None],
+    seconds: float,
+    poll: float = _POLL,
+) -> Ended:
+    """Wait for the end of a run, and tell each step that starts or ends.
+
+    Args:
+        connection: to the server.
+        identifier: of the run.
+        on_step: is told of each change.
+        seconds: to wait at most.
+        poll: seconds between two looks.
+
+    Raises:
+        UserError: when the run is gone.
+        PlatformError: when it has not ended in time, or the API was away too long. The run goes on.
+    """
+    until = time.monotonic() + seconds
+    watch = _Watch(on_step)
+    away_until = time.monotonic() + _GRACE
+    while True:
+        try:
+            run = connection.read(connection.runs.run_service_get_run, identifier)
+        except PlatformError:
+            if time.monotonic() > min(until, away_until):
+                raise
+        else:
+            away_until = time.monotonic() + _GRACE
+            watch.look(run)
+            if run.state in ENDED:
+                return ended(connection, run, watch.cancelled)
+        if time.monotonic() + poll > until:
+            raise PlatformError(
+                f"the run has not ended within {seconds:g} s, and goes on; `kubeline runs {identifier}` tells how it is"
+            )
+        time.sleep(poll)
+
+
+@dataclass
+class _Watch:
+    on_step: Callable[[Step], None]
+    cancelled: bool = False
+    _seen: dict[str, str] = field(default_factory=dict)
+
+    def look(self, run: Any) -> None:
+        self.cancelled = self.cancelled or was_cancelled(run)
+        for step in steps_of(run):
+            if step.state in {"running", "succeeded", "failed"} and self._seen.get(step.path) != step.state:
+                self._seen[step.path] = step.state
+                self.on_step(step)
+
+
+def ended(connection: Connection, run: Any, cancelled: bool = False) -> Ended:
+    """How a run that is over ended, with the first failed step and its sentence from its log."""
+    if run.state == "SUCCEEDED":
+        return Ended("SUCCEEDED")
+    if cancelled or was_cancelled(run):
+        return Ended("CANCELLED", sentence="it was cancelled")
+    try:
+        failure = next(_failures(connection, run), None)
+    except UserError as refused:
+        return Ended("FAILED", sentence=f"why cannot be read: {refused}")
+    if failure:
+        step, log = failure
+        sentence = last_words(log) if log else "its log is not there any more; the UI may have it"
+        return Ended("FAILED", step.name, sentence or "it ended without a word; see its log")
+    error = getattr(run.error, "message", None) if run.error else None
+    return Ended("FAILED", sentence=str(error or "nobody says which step failed; see the UI"))
+
+
+def _failures(connection: Connection, run: Any) -> Iterator[tuple[Step, str]]:
+    """The steps that failed, the earliest first; where task details are frozen, those whose log says so."""
+    found = steps_of(run)
+    failed = sorted((step for step in found if step.state == "failed"), key=lambda step: step.ended)
+    if failed:
+        yield from ((step, log_of(connection, run, step)) for step in failed)
+        return
+    for step in found:
+        if step.state in {"waiting", "running"}:
+            log = log_of(connection, run, step)
+            if has_failed(log):
+                yield step, log
+
+
+def log(connection: Connection, run: Any, name: str) -> str:
+    """What a step of a run printed.
+
+    Raises:
+        UserError: when there is no such step.
+        PlatformError: when the log is not there any more, or not yet.
+    """
+    found = {step.name: step for step in steps_of(run)}
+    if name not in found:
+        loops = [other for other in found if other.split()[0] == name]
+        if len(loops) != 1:
+            known = listed(loops or found, limit=40) or "none yet"
+            raise UserError(f"run '{run.display_name}' has no step '{name}'; it has: {known}")
+        name = loops[0]
+    text = log_of(connection, run, found[name])
+    if not text:
+        raise PlatformError(
+            f"the log of '{name}' is not there: the step has not started, or its pod is gone (an hour after the end, "
+            f"by default) and logs are not archived; see {page(connection, run.run_id)}"
+        )
+    return text
+
+
+def log_of(connection: Connection, run: Any, step: Step) -> str:
+    """What a step printed, its launcher included; empty where nobody has it.
+
+    The API server reads it from the pod, then from the archive of logs; the UI's server does, too, where the host is
+    the UI's.
+    """
+    namespace = connection.access.namespace or "kubeflow"
+    for pod in step.pods():
+        for path in (
+            f"/apis/v1alpha1/runs/{run.run_id}/nodes/{pod}/log",
+            f"/k8s/pod/logs?podname={pod}&runid={run.run_id}&podnamespace={namespace}",
+        ):
+            text = connection.text(path)
+            if text:
+                return text
+    return ""
+
+
+def page(connection: Connection, identifier: str) -> str:
+    """The page of a run in the UI."""
+    return connection.link(f"runs/details/{identifier}")
+
+
+def steps_of(run: Any) -> Sequence[Step]:
+    """The steps of a run, as far as its task details tell them."""
+    details = run.run_details.task_details if run.run_details else None
+    document = run.pipeline_spec or {}
+    specification = document.get("pipeline_spec", document)
+    return steps(details or [], specification) if "root" in specification else []
+
+
+def was_cancelled(run: Any) -> bool:
+    """The API ends a cancelled run as FAILED; that it was cancelled stands in its history, if anywhere."""
+    words = [run.state, *(one.state for one in run.state_history or [])]
+    return any(state_of(word) == "CANCELLED" for word in words)

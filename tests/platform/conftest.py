@@ -1,0 +1,28 @@
+"""A Kubeflow Pipelines server on loopback, and pipelines to run there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.platform.kfp_server import KfpServer
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+@pytest.fixture
+def kfp(monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpServer]:
+    """The server; the environment names it. No client may have sent what the API does not know."""
+    server = KfpServer()
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", server.url)
+    for name in ("KUBELINE_KFP_TOKEN", "KUBELINE_DEX_PASSWORD", "KF_PIPELINES_SA_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    yield server
+    server.close()
+    assert server.problems == []
+
+
+@pytest.fixture
+def plain() -> Path:
+    """A compiled pipeline with one parameter, `text`."""
+    return SAMPLES / "good" / "plain.yaml"

@@ -1,0 +1,408 @@
+"""`kubeline submit`, `runs` and `logs` against a server that answers as Kubeflow Pipelines was recorded to answer."""
+
+import json
+import re
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import kfp_server_api
+import pytest
+import yaml
+
+from kubeline.cli import main
+from kubeline.errors import PlatformError, UserError
+from kubeline.platform.compiled import Compiled
+from kubeline.platform.kfp.connection import Access, Connection
+from kubeline.platform.kfp.credentials import Identity
+from kubeline.platform.kfp.nodes import steps
+from kubeline.platform.words import last_words
+from tests.platform.dex import gateway
+from tests.platform.kfp_server import Fault, KfpServer, recorded
+
+FAST = ("--poll", "0.01")
+
+
+@pytest.fixture
+def submit(plain: Path, capsys: pytest.CaptureFixture[str]):
+    """`submit(*options)`: submit the plain pipeline; returns the exit code, what was printed, and the error."""
+
+    def run(*options: str, pipeline: Path = plain) -> tuple[int, str, str]:
+        code = main(["submit", str(pipeline), *FAST, *options])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def test_a_run_is_uploaded_started_and_followed_to_its_success(kfp: KfpServer, submit, plain: Path) -> None:
+    kfp.play = "skipped-branch"
+    code, printed, _ = submit("--set", "text=hello", "--name", "first", "--experiment", "mine")
+    assert code == 0
+    assert "succeeded" in printed
+    assert "✓ env-3" in printed
+    ((pipeline, versions),) = kfp.versions.items()
+    (version,) = versions.values()
+    assert kfp.pipelines[pipeline]["name"] == "plain"
+    assert version["name"] == Compiled.read(plain).version
+    (run,) = kfp.runs.values()
+    assert run["display_name"] == "first"
+    assert run["runtime_config"] == {"parameters": {"text": "hello"}}
+    assert run["pipeline_version_reference"] == {
+        "pipeline_id": pipeline,
+        "pipeline_version_id": version["pipeline_version_id"],
+    }
+    assert kfp.experiments[run["experiment_id"]]["display_name"] == "mine"
+    assert f"page  {kfp.url}/#/runs/details/{run['run_id']}" in printed
+
+
+@pytest.mark.parametrize(
+    ("play", "sentence"),
+    [
+        ("f-failed", "failed fails: the one sentence: the table has no rows"),
+        ("failure-load", "failed load: there is nothing at 's3://data/nothing-here/'; check the address"),
+    ],
+)
+def test_a_failed_step_is_told_with_its_one_sentence_from_its_log(
+    kfp: KfpServer, submit, play: str, sentence: str
+) -> None:
+    kfp.play = play
+    code, printed, _ = submit()
+    assert code == 1
+    assert sentence in printed
+    assert f"✗ {sentence.split()[1].rstrip(':')}" in printed
+
+
+def test_a_cancelled_run_which_the_api_ends_as_failed_is_told_as_cancelled(kfp: KfpServer, submit) -> None:
+    kfp.play = "e-terminate"
+    code, printed, _ = submit()
+    assert code == 1
+    assert "cancelled it was cancelled" in printed
+
+
+def test_a_success_whose_task_details_are_frozen_is_a_success(kfp: KfpServer, submit) -> None:
+    kfp.play = "eight"
+    code, printed, _ = submit()
+    assert code == 0
+    assert "succeeded" in printed
+
+
+def test_a_failure_whose_task_details_are_frozen_is_found_by_the_logs(
+    kfp: KfpServer, submit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of a failed run above 1 MiB: the failed step and what holds it stay RUNNING for ever."""
+    kfp.play = "f-failed"
+    assert submit()[0] == 1  # makes the run
+    (run,) = kfp.runs.values()
+    frozen = [
+        {**one, "state": "RUNNING"} if one.get("state") == "FAILED" else one
+        for one in run["run_details"]["task_details"]
+    ]
+    gone = {"executor", "executor(0)"}
+    run["run_details"] = {"task_details": [one for one in frozen if one["display_name"] not in gone]}
+    assert main(["runs", run["run_id"]]) == 1
+    assert "failed fails: the one sentence: the table has no rows" in capsys.readouterr().out
+
+
+def test_the_names_of_pods_are_those_that_were_recorded() -> None:
+    client = kfp_server_api.ApiClient()
+    for scenario in ("f-failed", "failure-load", "eight"):
+        run = recorded(f"run-{scenario}")
+
+        class Answer:
+            data = json.dumps(run)
+
+        details = client.deserialize(Answer, "V2beta1Run").run_details.task_details
+        specification = run["pipeline_spec"].get("pipeline_spec", run["pipeline_spec"])
+        made = {pod for step in steps(details, specification) for pod in step.pods()}
+        wanted = {pod for pod in recorded(f"logs-{scenario}") if "driver" not in pod}
+        assert wanted
+        assert wanted <= made
+
+
+def test_the_same_pipeline_is_uploaded_once_however_its_yaml_is_written(
+    kfp: KfpServer, submit, plain: Path, tmp_path: Path
+) -> None:
+    submit("--no-wait")
+    document = yaml.safe_load(plain.read_text(encoding="utf-8"))
+    other = tmp_path / "other.yaml"
+    other.write_text(json.dumps(document), encoding="utf-8")
+    _, printed, _ = submit("--no-wait", pipeline=other)
+    assert "uploaded" not in printed
+    uploads = [path for _, path in kfp.writes() if path.endswith("upload_version")]
+    assert len(uploads) == 1
+    assert len(kfp.runs) == 2
+    document["components"]["comp-hello"]["inputDefinitions"]["parameters"]["text"]["description"] = "changed"
+    other.write_text(json.dumps(document), encoding="utf-8")
+    assert "(uploaded)" in submit("--no-wait", pipeline=other)[1]
+    assert len(kfp.pipelines) == 1
+
+
+def test_caching_is_switched_for_every_task_and_makes_a_version_of_its_own(kfp: KfpServer, submit) -> None:
+    submit("--no-wait")
+    submit("--no-wait", "--no-cache")
+    ((_, versions),) = kfp.versions.items()
+    cached, uncached = [one["specification"][0]["root"]["dag"]["tasks"]["hello"] for one in versions.values()]
+    assert cached["cachingOptions"] == {"enableCache": True}
+    assert uncached["cachingOptions"] == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--set", "txet=1"), "'txet' is not a parameter of pipeline plain; did you mean 'text'?"),
+        (("--set", "text=5"), "parameter 'text' of pipeline plain is 5, but a text (put it in quotes) is expected"),
+        (("--set", "text"), "--set takes NAME=VALUE, but 'text' was given"),
+    ],
+)
+def test_parameters_are_checked_as_for_a_local_run_before_anything_is_sent(
+    kfp: KfpServer, submit, options: tuple[str, ...], sentence: str
+) -> None:
+    code, _, error = submit(*options)
+    assert code == 2
+    assert sentence in error
+    assert kfp.seen == []
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/pipelines$", 503), ("upload_version", 503), ("/experiments$", 503), ("/runs$", 503), ("/runs$", 0)],
+)
+def test_a_write_whose_answer_is_lost_is_looked_for_before_it_is_repeated(
+    kfp: KfpServer, submit, path: str, status: int, after: bool
+) -> None:
+    kfp.faults = [Fault("POST", path, status, {"Retry-After": "0"} if status else {}, after)]
+    kfp.faults[0].headers["Retry-After"] = "0.01"
+    code, _, error = submit("--no-wait", "--experiment", "mine")
+    assert (code, error) == (0, "")
+    assert kfp.faults == []
+    assert len(kfp.pipelines) == len(kfp.experiments) == len(kfp.runs) == 1
+    assert [len(versions) for versions in kfp.versions.values()] == [1]
+
+
+def test_a_server_that_is_busy_is_asked_again_when_it_says(kfp: KfpServer, submit) -> None:
+    kfp.faults = [
+        Fault("GET", "/pipelines", 429, {"Retry-After": "0.01"}),
+        Fault("GET", "/runs/", 503, {"Retry-After": "0.01"}),
+        Fault("POST", "/runs", 429, {"Retry-After": "0.01"}),
+    ]
+    kfp.play = "skipped-branch"
+    assert submit()[0] == 0
+    assert kfp.faults == []
+
+
+def test_a_server_that_asks_for_more_patience_than_there_is_ends_it_in_one_sentence(kfp: KfpServer, submit) -> None:
+    kfp.faults = [Fault("GET", "/pipelines", 503, {"Retry-After": "60"})]
+    code, _, error = submit("--patience", "2")
+    assert code == 3
+    assert error == f"kubeline: {kfp.url} is not available (503); try again later\n"
+
+
+@pytest.mark.parametrize(
+    ("resource", "sentence"),
+    [("pipelines", "cannot GET pipelines"), ("runs", "cannot POST runs")],
+)
+def test_a_right_that_is_missing_is_told(kfp: KfpServer, submit, resource: str, sentence: str) -> None:
+    kfp.forbidden = {resource}
+    code, _, error = submit()
+    assert code == 2
+    assert sentence in error
+    assert "(403)" in error
+
+
+def test_a_token_that_expired_is_read_anew_and_never_shown(kfp: KfpServer, submit, tmp_path: Path) -> None:
+    kfp.play = "skipped-branch"
+    token = tmp_path / "token"
+    token.write_text("first-token\n")
+    kfp.tokens = {"first-token"}
+    code, printed, error = submit("--no-wait", "--token-file", str(token))
+    assert code == 0
+    kfp.tokens = {"second-token"}
+    code, printed, error = submit("--token-file", str(token))
+    assert code == 2
+    assert "does not know us (401)" in error
+    assert "first-token" not in printed + error
+    token.write_text("second-token\n")
+    assert submit("--token-file", str(token))[0] == 0
+
+
+def test_a_token_of_the_environment_is_taken_and_one_for_others_is_not_sent_in_the_clear(
+    kfp: KfpServer, submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBELINE_KFP_TOKEN", "from-the-environment")
+    kfp.tokens = {"from-the-environment"}
+    assert submit("--no-wait")[0] == 0
+    code, _, error = submit("--host", "http://kubeflow.example.com")
+    assert code == 2
+    assert "over https://" in error
+    assert "from-the-environment" not in error
+
+
+def test_a_session_that_ended_is_told_and_another_is_taken(kfp: KfpServer, submit, tmp_path: Path) -> None:
+    cookie = tmp_path / "cookie"
+    cookie.write_text("authservice_session=one")
+    kfp.cookies = {"authservice_session=two"}
+    code, _, error = submit("--no-wait", "--cookie-file", str(cookie))
+    assert code == 2
+    assert "(302)" in error
+    cookie.write_text("authservice_session=two")
+    assert submit("--no-wait", "--cookie-file", str(cookie))[0] == 0
+
+
+@pytest.fixture
+def dex(kfp: KfpServer):
+    """A gateway with Dex in front of Kubeflow: its address, and the sessions that it has given."""
+    sessions: list[str] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), gateway(kfp, sessions))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/pipeline", sessions
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_session_of_dex_is_had_with_name_and_password(dex, tmp_path: Path) -> None:
+    host, _ = dex
+    password = tmp_path / "password"
+    password.write_text("12341234\n")
+    identity = Identity(dex_user="user@example.com", dex_password_file=str(password))
+    headers = identity.headers(host)
+    assert headers.current() == {"Cookie": "authservice_session=session-0"}
+    assert headers.current() == {"Cookie": "authservice_session=session-0"}  # signed in once
+    assert headers.renew()  # the session ended
+    assert headers.current() == {"Cookie": "authservice_session=session-1"}
+    password.write_text("wrong")
+    with pytest.raises(UserError, match=r"refuses 'user@example.com' with this password") as refused:
+        identity.headers(host).current()
+    assert "wrong" not in str(refused.value)
+
+
+def test_a_session_of_dex_that_ends_is_renewed_while_a_run_is_followed(
+    kfp: KfpServer, dex, submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, sessions = dex
+    monkeypatch.setenv("KUBELINE_DEX_PASSWORD", "12341234")
+    kfp.play = "skipped-branch"
+    assert submit("--host", host, "--dex-user", "user@example.com", "--no-wait")[0] == 0
+    connection = Connection(Access(host, identity=Identity(dex_user="user@example.com")))
+    assert connection.namespace == ""
+    sessions.append("another")  # the one that we have ends
+    (run,) = kfp.runs
+    assert connection.read(connection.runs.run_service_get_run, run).run_id == run
+    assert len(sessions) == 4
+
+
+def test_several_users_need_a_namespace_and_every_list_is_of_it(kfp: KfpServer, submit) -> None:
+    kfp.multi_user = True
+    code, _, error = submit("--no-wait")
+    assert code == 2
+    assert "give your profile's --namespace" in error
+    assert submit("--no-wait", "--namespace", "team")[0] == 0
+    lists = [path for method, path in kfp.seen if method == "GET" and re.search(r"/(pipelines|experiments)\?", path)]
+    assert any("namespace=team" in path for path in lists)
+    assert [one["namespace"] for one in [*kfp.pipelines.values(), *kfp.experiments.values()]] == ["team", "team"]
+
+
+def test_what_is_no_kubeflow_is_told_so(submit, capsys: pytest.CaptureFixture[str]) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<html>welcome</html>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    code, _, error = submit("--host", f"http://127.0.0.1:{server.server_address[1]}", "--patience", "1")
+    server.shutdown()
+    server.server_close()
+    assert code == 3
+    assert "127.0.0.1" in error
+
+
+def test_a_server_that_trickles_is_left_in_time() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def trickle() -> None:
+        handle, _ = listener.accept()
+        with handle:
+            handle.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
+            for _ in range(200):
+                time.sleep(0.1)
+                try:
+                    handle.sendall(b" ")
+                except OSError:
+                    return
+
+    threading.Thread(target=trickle, daemon=True).start()
+    connection = Connection(Access(f"http://127.0.0.1:{listener.getsockname()[1]}", patience=0.5))
+    with pytest.raises(PlatformError, match="did not answer within"):
+        _ = connection.namespace
+    listener.close()
+
+
+def test_without_an_address_it_is_asked_for(submit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KF_PIPELINES_ENDPOINT", raising=False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    code, _, error = submit()
+    assert code == 2
+    assert "Give --host URL, or set KF_PIPELINES_ENDPOINT" in error
+
+
+def test_a_run_that_does_not_end_in_time_goes_on(kfp: KfpServer, submit) -> None:
+    code, _, error = submit("--timeout", "0")
+    assert code == 3
+    assert "goes on" in error
+    assert len(kfp.runs) == 1
+
+
+def test_runs_lists_the_newest_first_and_one_by_its_name_with_its_failure(
+    kfp: KfpServer, submit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submit("--name", "bad")
+    kfp.play = "skipped-branch"
+    submit("--name", "good")
+    assert main(["runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1:3] for line in lines[1:]] == [["good", "succeeded"], ["bad", "failed"]]
+    main(["runs", "--failed", "--limit", "1"])
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]] == ["bad"]
+    assert main(["runs", "bad"]) == 1
+    assert "failed fails: the one sentence: the table has no rows" in capsys.readouterr().out
+    assert main(["runs", "nothing"]) == 2
+    assert "there is no run 'nothing'" in capsys.readouterr().err
+
+
+def test_logs_prints_what_a_step_said(kfp: KfpServer, submit, capsys: pytest.CaptureFixture[str]) -> None:
+    submit("--name", "bad")
+    assert main(["logs", "bad", "fails"]) == 0
+    assert "\nthe one sentence: the table has no rows\n" in capsys.readouterr().out
+    assert main(["logs", "bad", "failz"]) == 2
+    assert "run 'bad' has no step 'failz'; it has: fails, told" in capsys.readouterr().err
+    kfp.logs_gone = True
+    assert main(["logs", "bad", "fails"]) == 3
+    assert "its pod is gone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("log", "sentence"),
+    [
+        (
+            "UserError: no rows\nE1128 11:13:32.026270      15 launcher_v2.go:449] failed\nError: exit status 1\n",
+            "no rows",
+        ),
+        ("Traceback (most recent call last):\n  File\nValueError: bad value\n", "ValueError: bad value"),
+        (
+            "F1128 11:13:32.341798      15 main.go:130] driver execution failed: no secret\n",
+            "driver execution failed: no secret",
+        ),
+        ("", ""),
+    ],
+)
+def test_the_last_words_of_a_log_are_the_steps_own(log: str, sentence: str) -> None:
+    assert last_words(log) == sentence
