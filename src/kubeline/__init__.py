@@ -1,1 +1,6 @@
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
+    del sys.path[0]  # `python -m` put the working directory in front of all libraries, and what lies there is none
+
 __version__ = "0.1.0"

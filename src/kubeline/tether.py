@@ -14,6 +14,11 @@ import sys
 import threading
 
 
+def command(module: str, *words: str) -> list[str]:
+    """The command line of a Python module under a tether; no module is taken from the working directory (``-P``)."""
+    return [sys.executable, "-P", "-m", "kubeline.tether", module, *words]
+
+
 def main() -> None:
     """Run the module named by the first argument, with the remaining ones."""
     threading.Thread(target=_wait_for_the_end, daemon=True).start()

@@ -155,3 +155,30 @@ def _closed_port() -> int:
         unused.bind(("127.0.0.1", 0))
         port: int = unused.getsockname()[1]
         return port
+
+
+def test_a_manifest_of_200_mb_is_not_downloaded_as_one(tmp_path: Path) -> None:
+    fsspec.filesystem("memory").pipe({"/bucket/large/manifest.json": b" " * 5_000_000})
+    with pytest.raises(UserError, match=r"manifest\.json at .* has more than 4,194,304 bytes"):
+        fetch("memory://bucket/large")
+
+
+def test_a_file_of_another_size_than_the_manifest_says_is_not_downloaded(tmp_path: Path, website: str) -> None:
+    package = blessed(tmp_path).package
+    with (package.path / "model.onnx").open("ab") as file:
+        file.truncate(2**40)
+    with pytest.raises(UserError, match=r"model\.onnx at .* has 1,099,511,627,776 bytes, but the manifest says 9;"):
+        fetch(f"{website}/{package.path.relative_to(tmp_path)}")
+
+
+def test_another_package_than_the_registered_one_is_not_taken(tmp_path: Path, tracking_uri: str) -> None:
+    given, other = blessed(tmp_path), blessed(tmp_path, seed=1)
+    version = open_registry(tracking_uri).register(submission(given))
+    found = fetch(version.uri, tracking_uri)
+    assert found is not None
+    shutil.rmtree(found)
+    shutil.copytree(other.package.path, found)
+    with pytest.raises(
+        UserError, match=f"registered as package {given.package.digest[:12]}, but {other.package.digest[:12]}"
+    ):
+        fetch(version.uri, tracking_uri)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kubeline.errors import PlatformError, UserError
+from kubeline.tether import command
 
 if TYPE_CHECKING:  # the other commands need not wait for its import
     from kubeline.model_package import ModelPackage
@@ -95,13 +96,12 @@ def _require_free(port: int, option: str) -> None:
 
 
 def _command(options: argparse.Namespace, package: "ModelPackage", name: str) -> Sequence[str]:
-    command = [
-        *(sys.executable, "-m", "kubeline.tether", "serving"),
+    words = [
         *("--model_dir", str(package.path), "--model_name", name, "--package_digest", package.digest),
         *("--host", "127.0.0.1", "--http_port", str(options.port), "--grpc_port", str(options.grpc_port)),
         *("--workers", str(options.workers)),
     ]
-    return [*command, "--payload_log", options.payload_log] if options.payload_log else command
+    return command("serving", *words, *(["--payload_log", options.payload_log] if options.payload_log else []))
 
 
 def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, name: str) -> None:

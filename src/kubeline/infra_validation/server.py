@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from kubeline.model_package import ModelPackage
 from kubeline.ports import free_ports
+from kubeline.tether import command
 
 _LAST_LINES = 12  # of the log, shown when the server did not start
 _POLL_SECONDS = 0.05
@@ -99,13 +99,13 @@ def start(package: ModelPackage, log: Path) -> Iterator[RunningServer]:
     """
     name = f"package-{package.digest[:12]}"  # no other server that might take the port answers for this name
     http_port, grpc_port = free_ports(2)
-    command = [
-        *(sys.executable, "-m", "kubeline.tether", "serving"),
+    words = [
         *("--model_dir", str(package.path), "--model_name", name, "--package_digest", package.digest),
         *("--host", "127.0.0.1", "--http_port", str(http_port), "--grpc_port", str(grpc_port)),
     ]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - no shell, no words of a user
+        line = command("serving", *words)
+        process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - no shell, no words of a user
     server = RunningServer(process, name, http_port, grpc_port, log)
     try:
         yield server

@@ -17,6 +17,7 @@ from typing import Any, Literal, TextIO
 from kubeline.artifacts import publish
 from kubeline.errors import UserError
 from kubeline.secrets import Secrets
+from kubeline.tether import command
 
 # What the log of a run tells. Starts and ends come from the KFP executor inside the step, whose lines name the
 # iteration of a loop; the local runner's own lines do not, and some are lost when two tasks end together.
@@ -71,13 +72,14 @@ def run(
     json.dump(arguments, whole)
     whole.flush()
     worker = ["kubeline.local.worker", str(pipeline), f"/dev/fd/{whole.fileno()}", str(result.folder)]
-    command = [sys.executable, "-m", "kubeline.tether", *worker]
     # PATH: a step's command is `python3`, which must be this environment's
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     # OMP_WAIT_POLICY: steps may run side by side here, and threads that wait by spinning would starve each other
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONUNBUFFERED": "1", "PATH": path}
+    # PYTHONSAFEPATH: a step's command is `python3 -m`, which would take modules from the folder that this was called in
+    own = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "PATH": path}
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **own}
     with subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
-        command,
+        command(*worker),
         stdin=subprocess.PIPE,  # the tether
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

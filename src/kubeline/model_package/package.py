@@ -35,7 +35,7 @@ FILES = (ONNX, SKLEARN, SIGNATURE, GOLDEN, REFERENCE)
 OPTIONAL = (TRAINING_ROWS,)  # packages of earlier versions have none
 
 # Bytes that are read at most. ONNX is a protocol buffer, which ends at 2 GiB; the last two are never in memory at once.
-_MANIFEST_BYTES = 4 * 2**20
+MANIFEST_BYTES = 4 * 2**20
 _MOST_BYTES: Mapping[str, int] = {
     ONNX: 2 * 2**30,
     SIGNATURE: 64 * 2**20,
@@ -214,7 +214,7 @@ def digest_at(path: str | os.PathLike[str]) -> str:
 def _manifest(folder: Path) -> bytes:
     if not os.path.lexists(folder / MANIFEST):
         raise UserError(f"there is no model package at '{folder}'; expected a folder with {MANIFEST}, as train writes")
-    return files.read(folder, MANIFEST, _MANIFEST_BYTES)
+    return files.read(folder, MANIFEST, MANIFEST_BYTES)
 
 
 def _verify(folder: Path, manifest: Manifest) -> None:

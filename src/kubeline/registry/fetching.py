@@ -10,6 +10,7 @@ from typing import Any
 from kubeline.addresses import redact, refuse_credentials, scheme
 from kubeline.artifacts import publish
 from kubeline.errors import KubelineError, PlatformError, UserError
+from kubeline.model_package.package import FILES, MANIFEST, MANIFEST_BYTES, OPTIONAL, digest_at
 from kubeline.registry.interface import parse_reference
 from kubeline.registry.opening import open_registry
 
@@ -17,8 +18,9 @@ from kubeline.registry.opening import open_registry
 def fetch(reference: str, tracking_uri: str = "") -> Path | None:
     """Return a local folder for a reference to a model package.
 
-    What must be downloaded goes to a temporary folder that is removed when the process ends. The content is not
-    checked here: open it with :meth:`kubeline.model_package.ModelPackage.open`, which verifies every digest.
+    What must be downloaded goes to a temporary folder that is removed when the process ends. A registered package is
+    the one whose digest the registry has; more is not checked here: open it with
+    :meth:`kubeline.model_package.ModelPackage.open`, which verifies every file.
 
     Args:
         reference: a local path; a URI that fsspec knows (``s3://``, ``gs://``, ``abfs://``, ``https://``, ``file://``);
@@ -51,7 +53,16 @@ def _from_registry(reference: str, tracking_uri: str) -> Path | None:
     name, alias, version = parse_reference(reference)
     registry = open_registry(tracking_uri)
     found = registry.find(name, alias=alias, version=version)
-    return None if found is None else registry.download(found, into=_temporary_folder())
+    if found is None:
+        return None
+    folder = registry.download(found, into=_temporary_folder())
+    named = found.tags.get("package_digest", "")
+    if named and (there := digest_at(folder)) != named:
+        raise UserError(
+            f"{found.uri} is registered as package {named[:12]}, but {there[:12]} lies at {redact(found.source)}; "
+            "bring the registered one back, or register this one"
+        )
+    return folder
 
 
 def _from_storage(uri: str) -> Path:
@@ -79,25 +90,38 @@ def _from_storage(uri: str) -> Path:
 def _copy(storage: Any, root: str, folder: Path, uri: str) -> None:
     """Copy the files a package's manifest names (web servers cannot list folders), or else everything there is."""
     try:
-        manifest = storage.cat_file(f"{root}/manifest.json")
+        manifest = storage.cat_file(f"{root}/{MANIFEST}", start=0, end=MANIFEST_BYTES + 1)
     except FileNotFoundError:
         storage.get(root, str(folder), recursive=True)
         return
+    sizes = _sizes(manifest, uri)
     folder.mkdir()
-    (folder / "manifest.json").write_bytes(manifest)
-    for name in _file_names(manifest, uri):
+    (folder / MANIFEST).write_bytes(manifest)
+    for name, size in sizes.items():
+        there = storage.info(f"{root}/{name}").get("size")  # a web server may not tell
+        if None not in (size, there) and size != there:
+            raise UserError(
+                f"{name} at '{uri}' has {there:,} bytes, but the manifest says {size:,}; it was changed since: "
+                "do not use it"
+            )
         storage.get_file(f"{root}/{name}", str(folder / name))
 
 
-def _file_names(manifest: bytes, uri: str) -> list[str]:
+def _sizes(manifest: bytes, uri: str) -> dict[str, int | None]:
+    """The files that a manifest names, and how many bytes they have, where it says so."""
+    if len(manifest) > MANIFEST_BYTES:
+        raise UserError(f"the {MANIFEST} at '{uri}' has more than {MANIFEST_BYTES:,} bytes; it is not one of a package")
     try:
-        names = list(json.loads(manifest)["files"])
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"the manifest.json at '{uri}' is not one of a model package; check the address") from None
+        found = json.loads(manifest)
+        names, sizes = list(found["files"]), dict(found.get("sizes", {}))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UserError(f"the {MANIFEST} at '{uri}' is not one of a model package; check the address") from None
     for name in names:
-        if name != PurePosixPath(name).name or name in {"", ".", ".."}:
-            raise UserError(f"the manifest at '{uri}' names '{name}', which is not a plain file name; do not use it")
-    return names
+        if name not in {*FILES, *OPTIONAL}:
+            raise UserError(
+                f"the manifest at '{uri}' names '{name[:100]}', which is not a plain file name of a package; leave it"
+            )
+    return {name: size if type(size := sizes.get(name)) is int else None for name in names}
 
 
 def _temporary_folder() -> Path:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import yaml
 from kubeline.errors import PlatformError
 from kubeline.local.kserve.delays import DEFAULT_FACTOR
 from kubeline.local.kserve.faults import Faults
+from kubeline.tether import command
 
 Mode = Literal["knative", "standard"]
 
@@ -68,11 +68,10 @@ def start(
     place = Path(folder).absolute()
     place.mkdir(parents=True, exist_ok=True)
     how = ["--mode", mode, "--pace", f"{pace:g}", *([] if splits else ["--no-splits"])]
-    arguments = [*how, "--folder", str(place)]
-    command = [sys.executable, "-m", "kubeline.tether", "kubeline.local.kserve", *arguments]
+    line = command("kubeline.local.kserve", *how, "--folder", str(place))
     with (place / LOG).open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - no shell, no words of a user
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
         )
     try:
         yield _addresses(process, place)

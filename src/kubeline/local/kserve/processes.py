@@ -4,9 +4,10 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from kubeline.tether import command
 
 _STOP_SECONDS = 15.0
 
@@ -21,10 +22,9 @@ class Child:
     """
 
     def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
-        command = [sys.executable, "-m", "kubeline.tether", *arguments]
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - no shell
-                command,
+                command(*arguments),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
