@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from kubeline import __version__
-from kubeline.cli import lint, rollout, run, serve, submit
+from kubeline.cli import lint, rollout, run, schedule, serve, submit
 from kubeline.errors import KubelineError
 from kubeline.secrets import Secrets
 
@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"kubeline {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    for command in (run, lint, submit, rollout, serve):
+    for command in (run, lint, submit, schedule, rollout, serve):
         command.add_parser(commands)
     return parser
 

@@ -52,8 +52,8 @@ class Ended:
     sentence: str = ""
 
 
-def experiment(connection: Connection, name: str) -> str:
-    """The identifier of an experiment, made if it is not there."""
+def experiment(connection: Connection, name: str, make: bool = True) -> str:
+    """The identifier of an experiment, made if it is not there; else empty."""
     from kfp_server_api import V2beta1Experiment
 
     def find() -> Any:
@@ -65,6 +65,8 @@ def experiment(connection: Connection, name: str) -> str:
         return next(iter(found.experiments or []), None)
 
     wanted = V2beta1Experiment(display_name=name, namespace=connection.namespace)
+    if not make and find() is None:
+        return ""
     try:
         made = find() or connection.write(connection.experiments.experiment_service_create_experiment, find, wanted)
     except ConflictError:

@@ -1,0 +1,75 @@
+"""``kubeline schedule``: recurring runs as a file in git describes them."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from kubeline.cli.platforms import add_kubeflow, kubeflow
+from kubeline.errors import UserError
+
+_SIGNS = {"create": "+", "update": "~", "pause": "~", "resume": "~", "delete": "-", "none": " "}
+_DIFFERS = 1
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its two actions."""
+    words = "make a platform's recurring runs match a file"
+    schedule = commands.add_parser("schedule", help=words, description=words)
+    actions = schedule.add_subparsers(required=True, metavar="ACTION")
+    for name, command, words in (
+        ("diff", diff, "tell what would change; the exit code is 1 when something would"),
+        ("apply", apply, "create, change, pause and delete what the file says, and nothing of others"),
+    ):
+        action = actions.add_parser(name, help=words, description=words)
+        action.add_argument("file", type=Path, help="YAML file of schedules")
+        add_kubeflow(action)
+        action.set_defaults(command=command)
+
+
+def diff(options: argparse.Namespace) -> int:
+    """Print the changes; nothing is written."""
+    changes, _ = _changes(options, write=False)
+    for change in changes:
+        _tell(change, change.kind)
+    return _DIFFERS if any(change.kind != "none" for change in changes) else 0
+
+
+def apply(options: argparse.Namespace) -> int:
+    """Make the changes."""
+    changes, platform = _changes(options, write=True)
+    for change in changes:
+        if change.kind != "none":
+            platform.apply(change)
+        _tell(change, _DONE[change.kind])
+    return 0
+
+
+_DONE = {
+    "create": "created",
+    "update": "updated",
+    "pause": "paused",
+    "resume": "resumed",
+    "delete": "deleted",
+    "none": "unchanged",
+}
+
+
+def _changes(options: argparse.Namespace, write: bool) -> tuple[list[Any], Any]:
+    from kubeline.platform.schedule.document import read
+    from kubeline.platform.schedule.kubeflow import Kubeflow
+    from kubeline.platform.schedule.plan import plan
+
+    document, files = read(options.file)
+    if document.platform != "kubeflow":
+        raise UserError(f"the schedule file '{options.file}' is for {document.platform}; expected platform: kubeflow")
+    platform = Kubeflow(kubeflow(options), document.owner)
+    changes = plan(platform.wanted(document, files, write), platform.live())
+    for name in platform.strangers(document.schedules):
+        print(f"  '{name}' is also the name of a schedule of others, which is left alone")
+    return changes, platform
+
+
+def _tell(change: Any, word: str) -> None:
+    print(f"{_SIGNS[change.kind]} {change.name}: {'unchanged' if word == 'none' else word}")
+    for difference in change.differences:
+        print(f"    {difference}")

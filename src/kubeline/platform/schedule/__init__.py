@@ -1,0 +1,1 @@
+"""Recurring runs as a file in git describes them; the platform is made to match it."""
