@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubeline.training.train import fingerprint_of
+from components.train.component import train as component
+from kubeline.model_package import ModelPackage
 from kubeline.training.transformers import DateParts
-from tests.training.conftest import for_task, mixed_table
 
 
 def kinds(package) -> dict[str, str]:
@@ -118,6 +118,9 @@ def test_a_task_that_is_given_is_obeyed(train, mixed):
     assert train(frame, task="multiclass").signature.classes == ["0", "1"]
 
 
-def test_a_dataset_without_a_fingerprint_gets_the_one_its_writer_would_give(dataset):
-    artifact = dataset(for_task(mixed_table(), "binary"))
-    assert fingerprint_of(artifact.path) == artifact.metadata["fingerprint"]
+def test_a_dataset_without_a_fingerprint_gets_the_one_its_writer_would_give(mixed, dataset, artifact):
+    bare = dataset(mixed)
+    known = bare.metadata.pop("fingerprint")
+    outputs = {"model": artifact("Model", "m"), "metrics": artifact("Metrics", "n"), "report": artifact("HTML", "r")}
+    component.python_func(dataset=bare, target="y", params={"max_iter": 2}, **outputs)
+    assert ModelPackage.open(outputs["model"].path).manifest.dataset_fingerprint == known

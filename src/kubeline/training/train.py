@@ -7,7 +7,6 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +17,8 @@ import pandas as pd
 
 from kubeline import __version__
 from kubeline.artifacts import Artifact, describe, finite, publish, step
-from kubeline.data.dataset import DatasetWriter, iter_batches, open_dataset, to_frame
+from kubeline.data.dataset import fingerprint as content_of
+from kubeline.data.dataset import open_dataset, to_frame
 from kubeline.errors import UserError
 from kubeline.evaluation.metrics import choose
 from kubeline.model_package import package as files
@@ -85,7 +85,7 @@ def run(
     )  # fmt: skip
     settings.check()
     settings, trained, standings = _best(dataset.path, roles, read_candidates(candidates, settings))
-    fingerprint = dataset.metadata.get("fingerprint") or fingerprint_of(dataset.path)
+    fingerprint = dataset.metadata.get("fingerprint") or content_of(dataset.path)
     with publish(model.path) as folder:
         package = write(folder, trained, roles, settings, str(fingerprint))
         page = render(trained, package, settings, standings)
@@ -96,10 +96,21 @@ def run(
 
 def _best(path: str, roles: Roles, candidates: Sequence[Settings]) -> tuple[Settings, Trained, list[Standing]]:
     """Train each candidate on the same rows; the one with the best score, the first of equals, and how all did."""
+    import sklearn.ensemble  # noqa: F401  loads the thread pools that are to be limited
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(estimators.threads_for(open_dataset(path).count_rows())):
+        table = read(path, roles, candidates[0].task, candidates[0].positive_class)  # the same for all candidates
+        logger.info("%d rows and %d features are in memory", len(table.y), len(table.kinds))
+        return _best_of(table, roles, candidates)
+
+
+def _best_of(table: Table, roles: Roles, candidates: Sequence[Settings]) -> tuple[Settings, Trained, list[Standing]]:
     standings, best = [], None
     for number, settings in enumerate(candidates, start=1):
+        logger.info("candidate %d of %d: %s", number, len(candidates), settings.estimator)
         try:
-            trained = fit(path, roles, settings)
+            trained = fit(table, roles, settings)
         except UserError as error:
             raise UserError(
                 f"candidate {number} ({settings.estimator}): {error}" if len(candidates) > 1 else str(error)
@@ -118,37 +129,32 @@ def _split(dataset: Artifact) -> tuple[str, str]:
     return (by, column) if column in open_dataset(dataset.path).schema.names else ("", "")
 
 
-def fit(path: str, roles: Roles, settings: Settings) -> Trained:
-    """Everything from the table to a model that passed the parity gate.
+def fit(table: Table, roles: Roles, settings: Settings) -> Trained:
+    """Everything from a table in memory to a model that passed the parity gate.
 
     The model that is returned is the one that was scored: it is not fitted again on the held-out rows, so that the
     validation score, the parity and the golden rows all speak of the model that is shipped.
     """
-    import sklearn.ensemble  # noqa: F401  loads the thread pools that are to be limited
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(estimators.threads_for(open_dataset(path).count_rows())):
-        table = read(path, roles, settings.task, settings.positive_class)
-        recipe = Recipe(settings.estimator, dict(settings.params), settings.balanced, settings.seed)
-        recipe.check(table)
-        choose(table.task, settings.metric)
-        if settings.calibration != "none" and table.classes is None:
-            raise UserError("calibration corrects probabilities, and a regression has none; leave calibration at none")
-        table, rows, held, calibrated_on = divide(
-            table, roles, settings.validation_fraction, settings.seed, calibrated=settings.calibration != "none",
-            number=settings.folds if settings.tuning_trials else 0,
+    recipe = Recipe(settings.estimator, dict(settings.params), settings.balanced, settings.seed)
+    recipe.check(table)
+    choose(table.task, settings.metric)
+    if settings.calibration != "none" and table.classes is None:
+        raise UserError("calibration corrects probabilities, and a regression has none; leave calibration at none")
+    table, rows, held, calibrated_on = divide(
+        table, roles, settings.validation_fraction, settings.seed, calibrated=settings.calibration != "none",
+        number=settings.folds if settings.tuning_trials else 0,
+    )  # fmt: skip
+    kinds, notes = _present(table, rows)
+    tuning = None
+    if settings.tuning_trials:
+        tuning = tune(
+            recipe, table, rows, kinds, choose(table.task, settings.metric),
+            trials=settings.tuning_trials, minutes=settings.tuning_minutes, number=settings.folds,
         )  # fmt: skip
-        kinds, notes = _present(table, rows)
-        tuning = None
-        if settings.tuning_trials:
-            tuning = tune(
-                recipe, table, rows, kinds, choose(table.task, settings.metric),
-                trials=settings.tuning_trials, minutes=settings.tuning_minutes, number=settings.folds,
-            )  # fmt: skip
-            recipe = Recipe(recipe.estimator, {**recipe.params, **tuning.best}, recipe.balanced, recipe.seed)
-        model = recipe.fit(table, rows, kinds)
-        if calibrated_on is not None:
-            model = calibrate(model, settings.calibration, table, calibrated_on)  # type: ignore[arg-type]
+        recipe = Recipe(recipe.estimator, {**recipe.params, **tuning.best}, recipe.balanced, recipe.seed)
+    model = recipe.fit(table, rows, kinds)
+    if calibrated_on is not None:
+        model = calibrate(model, settings.calibration, table, calibrated_on)  # type: ignore[arg-type]
     return _examine(table, roles, settings, recipe, kinds, model, rows, held, tuning, notes)
 
 
@@ -307,15 +313,6 @@ def prediction_columns(found: Predictions, signature: Signature) -> pd.DataFrame
         return pd.DataFrame({"prediction": found.values})
     columns = [f"probability.{label}" for label in signature.classes or ()]
     return pd.DataFrame(found.probabilities, columns=columns)
-
-
-def fingerprint_of(path: str) -> str:
-    """The fingerprint of a dataset that came without one, as its writer would have computed it."""
-    with tempfile.TemporaryDirectory() as place:
-        with DatasetWriter(Path(place) / "copy", open_dataset(path).schema) as writer:
-            for batch in iter_batches(path):
-                writer.write(batch)
-        return str(writer.metadata("")["fingerprint"])
 
 
 def _versions(estimator: str) -> dict[str, str]:
