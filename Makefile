@@ -11,12 +11,13 @@ export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_
 LOCKS := requirements.lock .ci/audit.lock images/*.lock benchmarks/serving/*.lock
 AUDIT := .cache/audit
 
-.PHONY: demo test images-test lint format component compile proto bench bench-serving clean setup lock audit pin-base
+.PHONY: demo test fuzz images-test lint format component compile proto bench bench-serving clean setup lock audit pin-base
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     the main job, end to end, on real data, with no cluster (MODE=standard: KServe's other mode)"
 	@echo "make test     the test suite"
+	@echo "make fuzz     inputs that are nearly right, for every parser (SECONDS=10 for each)"
 	@echo "make images-test  the images, built and tried in a Docker engine (BASE=…: on another base)"
 	@echo "make lint     ruff, mypy, and generated files against their sources"
 	@echo "make format   put every file into the form that make lint asks for"
@@ -45,6 +46,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+fuzz: setup
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),10)
 
 images-test: setup
 	@$(BIN)/python -m tests.images.docker_engine
