@@ -1,5 +1,7 @@
 """The model on the labelled rows of a window: what a shift of the data does not tell."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -10,21 +12,40 @@ from kubeline.drift.window import RowSample
 from kubeline.errors import UserError
 from kubeline.evaluation.bootstrap import Bootstrap
 from kubeline.evaluation.metrics import choose
+from kubeline.evaluation.rows import Clusters, clusters_of, weights_of
 from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.scoring import judged
+from kubeline.model_package.manifest import Roles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions
 
 ROWS = 200_000  # labelled rows judged, at most; a random sample of those there are
 MIN_ROWS = 50
+_ALONE = "every row is taken as independent of the others"
+
+
+def role_columns(package: ModelPackage, present: Collection[str]) -> list[str]:
+    """The columns of a window that say how much its rows count, and which of them belong together, as in training."""
+    roles = package.manifest.roles
+    return [name for name in (roles.weight, roles.group or roles.time) if name and name in present]
 
 
 class LabelledRows:
-    """Collects predictions beside labels, chunk by chunk."""
+    """Collects predictions beside labels, chunk by chunk.
 
-    def __init__(self, package: ModelPackage):
+    Args:
+        package: The model.
+        present: The columns of the window. Rows count by the weight that training counted by, and days or groups that
+            training knew are resampled whole, where the window has these columns.
+    """
+
+    def __init__(self, package: ModelPackage, present: Collection[str]):
         self.package = package
         self.problem = ""
+        kept, roles = role_columns(package, present), package.manifest.roles
+        self._roles = Roles(
+            **{role: name for role in ("weight", "group", "time") if (name := getattr(roles, role)) in kept}
+        )
         self._classes: tuple[str, ...] = ()
         self._sample = RowSample(ROWS)
 
@@ -34,7 +55,13 @@ class LabelledRows:
         if self.problem or not known.any():
             return
         try:
-            scored = judged(frame, known, self.package.signature, predictions)
+            weights = weights_of(frame, self._roles.weight)
+            known = known if weights is None else known & (weights > 0)
+            if not known.any():
+                return
+            scored = judged(
+                frame, known, self.package.signature, predictions, None if weights is None else weights[known]
+            )
         except UserError as error:  # labels that the model does not know end this comparison, not the drift check
             self.problem = str(error)
             return
@@ -42,6 +69,7 @@ class LabelledRows:
         columns: dict[str, Array] = {"target": scored.target, "prediction": scored.prediction}
         if scored.probabilities is not None:
             columns |= {f"probability.{k}": scored.probabilities[:, k] for k in range(len(scored.classes))}
+        columns |= {f"role.{name}": frame.loc[known, name].to_numpy() for name in self._columns}
         self._sample.add(pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in columns.items()}))
 
     def performance(self) -> tuple[Performance | None, str]:
@@ -52,10 +80,15 @@ class LabelledRows:
         if frame is None or len(frame) < MIN_ROWS:
             return None, f"fewer than {MIN_ROWS} rows of this window have a label yet"
         scored = self._scored(frame)
+        try:
+            clusters = self._clusters(frame)
+        except UserError as error:
+            return None, str(error)
         metric = choose(scored.task)
         if reason := metric.undefined(scored):
             return None, f"{metric.label} is not defined for this window: {reason}"
-        found = metric.interval(scored, Bootstrap(len(scored)), confidence=0.95)
+        bootstrap = Bootstrap(len(scored), clusters=None if clusters.few else clusters.codes)
+        found = metric.interval(scored, bootstrap, confidence=0.95)
         validation = self.package.manifest.metrics.get(metric.name)
         lower, upper, worse = found.lower, found.upper, False
         if validation is not None and lower is not None and upper is not None:
@@ -69,7 +102,30 @@ class LabelledRows:
             validation=validation,
             worse=worse,
             rows=len(scored),
+            assumed=self._assumed(clusters),
         ), ""
+
+    @property
+    def _columns(self) -> list[str]:
+        roles = self._roles
+        return [name for name in (roles.weight, roles.group or roles.time) if name]
+
+    def _clusters(self, frame: pd.DataFrame) -> Clusters:
+        prefix = "role."
+        named = {name: name.removeprefix(prefix) for name in frame.columns if name.startswith(prefix)}
+        return clusters_of(frame.rename(columns=named), self._roles, asked=True)
+
+    def _assumed(self, clusters: Clusters) -> str:
+        """What the figure takes for granted, in a sentence for people."""
+        said = [clusters.assumed]
+        if clusters.few:
+            said = [f"the window has only {clusters.number} groups or days that belong together; {_ALONE}"]
+        trained = self.package.manifest.roles.weight
+        if self._roles.weight:
+            said.append(f"rows count by '{trained}'")
+        elif trained:
+            said.append(f"rows count alike, though training counted by '{trained}', which the window does not have")
+        return "; ".join(said)
 
     def _scored(self, frame: pd.DataFrame) -> Scored:
         classes = self._classes
@@ -80,4 +136,5 @@ class LabelledRows:
             frame["target"].to_numpy(),
             frame["prediction"].to_numpy(),
             probabilities,
+            weights_of(frame, f"role.{self._roles.weight}") if self._roles.weight else None,
         )

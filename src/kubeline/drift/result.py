@@ -98,7 +98,8 @@ class ColumnDrift(_Model):
 class Performance(_Model):
     """The model on the labelled rows of the window, beside its validation during training.
 
-    `worse` when the whole 95 % interval is on the worse side of the validation value.
+    `worse` when the whole 95 % interval is on the worse side of the validation value. `assumed` says
+    what the interval takes for granted and by what rows count.
     """
 
     metric: str
@@ -109,11 +110,13 @@ class Performance(_Model):
     validation: float | None
     worse: bool
     rows: int
+    assumed: str = ""
 
     def __str__(self) -> str:
         interval = "" if self.lower is None or self.upper is None else f" [{self.lower:.4g}, {self.upper:.4g}]"
         before = "" if self.validation is None else f"; in validation it was {self.validation:.4g}"
-        return f"{self.label} on {self.rows:,} labelled rows is {self.value:.4g}{interval}{before}"
+        assumed = f" ({self.assumed})" if self.assumed else ""
+        return f"{self.label} on {self.rows:,} labelled rows is {self.value:.4g}{interval}{before}{assumed}"
 
 
 class DriftResult(_Model):

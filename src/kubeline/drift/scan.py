@@ -11,7 +11,7 @@ from kubeline.data.dataset import iter_batches, open_dataset, to_frame
 from kubeline.drift import evidently_page
 from kubeline.drift.compare import Counter
 from kubeline.drift.logged import LOG_COLUMNS, LoggedAnswers
-from kubeline.drift.performance import LabelledRows
+from kubeline.drift.performance import LabelledRows, role_columns
 from kubeline.drift.reference import Reference
 from kubeline.drift.result import Performance
 from kubeline.drift.values import as_reference, is_other
@@ -106,7 +106,7 @@ class _Answers:
         self.counters = {name: counter(each) for name, each in profiles if wanted in ("", name)}
         self._predictor = package.predictor()
         self._target = signature.target
-        self._labelled = LabelledRows(package) if signature.target in columns else None
+        self._labelled = LabelledRows(package, columns) if signature.target in columns else None
 
     def add(self, batch: pa.RecordBatch, frame: pd.DataFrame, logged: LoggedAnswers | None) -> pa.RecordBatch:
         """Predict a chunk, unless its predictions were logged, and return it with them as further columns."""
@@ -136,7 +136,7 @@ def _scores(predictions: Predictions, signature: Signature) -> dict[str, pd.Seri
 
 
 def _needed(present: list[str], reference: Reference, exclude: list[str]) -> list[str]:
-    """The columns to read: what is compared, the model's features, and its target where there is one."""
+    """The columns to read: what is compared, the model's features, and its target and roles where there are such."""
     for name in exclude:
         if name not in reference.names:
             known = listed(reference.names, limit=40)
@@ -151,6 +151,6 @@ def _needed(present: list[str], reference: Reference, exclude: list[str]) -> lis
                 f"column '{name}' of {reference.name} is missing in the current table; {advice} "
                 f"(the table has: {listed(present)})"
             )
-    if signature and signature.target in present:
-        needed.append(signature.target)
+    if reference.package and reference.package.signature.target in present:
+        needed += [reference.package.signature.target, *role_columns(reference.package, present)]
     return list(dict.fromkeys(needed))

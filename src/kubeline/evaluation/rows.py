@@ -145,7 +145,7 @@ def choose_rows(
         if not unfair:
             judged, left_out = fair, left_out | told
     kept = weights[judged] if weights is not None else None
-    clusters = _clusters(test[judged], roles, asked)
+    clusters = clusters_of(test[judged], roles, asked=asked)
     return Rows(judged, kept, clusters, {why: n for why, n in left_out.items() if n}, unfair, tuple(notes))
 
 
@@ -198,7 +198,17 @@ def _groups_of_one(table: pa.Table, mine: TrainingRows | None, theirs: TrainingR
     return np.asarray(found[0] != found[1])
 
 
-def _clusters(rows: pd.DataFrame, roles: Roles, asked: bool) -> Clusters:
+def clusters_of(rows: pd.DataFrame, roles: Roles, *, asked: bool) -> Clusters:
+    """Which rows belong together.
+
+    Args:
+        rows: Those that judge a model.
+        roles: Of their columns.
+        asked: Whether a person named the group or time column.
+
+    Raises:
+        UserError: when that column is missing, or has no value in a row.
+    """
     alone = Clusters(None, len(rows), "every row is taken as independent of the others")
     if roles.group:
         codes, number = _codes(rows, roles.group, "group", rows.get(roles.group))
