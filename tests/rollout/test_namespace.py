@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
+from kubeline.cli import main
 from kubeline.rollout.namespace import namespace_of
+from tests.rollout.api_server import ApiServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +34,19 @@ def test_with_a_kubeconfig_it_is_that_of_its_context(tmp_path: Path) -> None:
 
 def test_outside_a_cluster_it_is_default(tmp_path: Path) -> None:
     assert namespace_of("", "", tmp_path / "none") == "default"
+
+
+@pytest.mark.parametrize("action", ["status", "promote", "abort", "rollback"])
+def test_the_command_asks_in_the_namespace_of_the_context_unless_another_is_given(
+    action: str, server: ApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = Path(server.kubeconfig(tmp_path))
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    document["contexts"][0]["context"]["namespace"] = "team-c"
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    for given, expected in (([], "team-c"), (["--namespace", "models"], "models")):
+        assert main(["rollout", action, "flights", "--kubeconfig", str(file), *given]) != 0
+        assert f"{expected}/flights" in capsys.readouterr().err
 
 
 def test_the_overlay_for_a_profile_binds_the_role_to_its_default_editor() -> None:

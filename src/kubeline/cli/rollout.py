@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
     ):
         action = actions.add_parser(name, help=words, description=words)
         action.add_argument("name", help="name of the InferenceService")
-        action.add_argument("--namespace", default="default", help="its namespace (default)")
+        action.add_argument("--namespace", default="", help="its namespace (the kubeconfig's, or that of the pod)")
         action.add_argument(
             "--kubeconfig", default="", metavar="FILE", help="or in-cluster ($KUBECONFIG, else the user's)"
         )
@@ -82,11 +82,14 @@ def _told(outcome: str) -> int:
 
 
 def _cluster(options: argparse.Namespace) -> Any:
+    """Connect; where no namespace was given, it is the one that kubectl would take."""
     from kubeline.rollout.client import IN_CLUSTER, Cluster
+    from kubeline.rollout.namespace import namespace_of
 
     given = options.kubeconfig or os.environ.get("KUBECONFIG", "") or KUBECONFIG
     if given != IN_CLUSTER and not Path(given).expanduser().is_file():
         raise UserError(
             f"there is no kubeconfig '{given}'; give --kubeconfig FILE, or --kubeconfig {IN_CLUSTER} in a pod"
         )
+    options.namespace = namespace_of(options.namespace, given)
     return Cluster.connect(given)
