@@ -18,12 +18,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from kubeline.drift.profile import CategoryProfile, NumberProfile
-from kubeline.drift.values import Array, moment
+from kubeline.model_package.signature import Array
+
+if TYPE_CHECKING:  # a rollout's plan takes these statistics, and needs no tables
+    from kubeline.drift.profile import CategoryProfile, NumberProfile
 
 MIN_EXPECTED = 10  # rows that a category's bin must expect in the smaller sample
 CLEAR_ROWS = 30  # rows of the smaller sample that no category with fewer expected rows reaches by chance
@@ -94,13 +96,13 @@ def divergence(bins: Sequence[Bin]) -> Divergence:
     return Divergence(psi, max(psi - (k - 1) / weight, 0.0), float(chi2.sf(psi * weight, k - 1)), k)
 
 
-def number_bins(profile: NumberProfile, counts: Array, missing: int) -> list[Bin]:
+def number_bins(profile: "NumberProfile", counts: Array, missing: int) -> list[Bin]:
     """Bins of a number: the quantile bins of the reference, and one for missing values."""
     pairs = zip(interval_labels(profile), profile.counts, counts.tolist(), strict=True)
     return [*(Bin(label, r, c) for label, r, c in pairs), Bin(MISSING, profile.missing, missing)]
 
 
-def category_bins(profile: CategoryProfile, counts: CategoryCounts) -> list[Bin]:
+def category_bins(profile: "CategoryProfile", counts: CategoryCounts) -> list[Bin]:
     """Bins of a category column: the frequent categories, groups of the others, unseen and missing.
 
     Which categories are frequent is decided on both samples together. Taking the most frequent of the reference alone
@@ -170,7 +172,7 @@ def _more_unseen_than_chance(categories: list[Bin], n: int, m: int) -> bool:
     return unseen - once / n > 3 * error
 
 
-def _bins_beyond_the_list(profile: CategoryProfile, counts: CategoryCounts) -> list[Bin]:
+def _bins_beyond_the_list(profile: "CategoryProfile", counts: CategoryCounts) -> list[Bin]:
     """Bins when there are more categories than a profile lists: unseen ones cannot be told from the rest.
 
     A category has a bin of its own only where it is far more frequent than any that is not listed.
@@ -189,7 +191,7 @@ def _bins_beyond_the_list(profile: CategoryProfile, counts: CategoryCounts) -> l
     return [*frequent, Bin(REST, reference, current)]
 
 
-def interval_labels(profile: NumberProfile) -> list[str]:
+def interval_labels(profile: "NumberProfile") -> list[str]:
     """What each bin of a number holds, for people."""
     if not profile.edges:
         return ["(any)"]
@@ -197,6 +199,8 @@ def interval_labels(profile: NumberProfile) -> list[str]:
         last = [math.floor(edge) for edge in profile.edges]
         inner = [str(high) if low + 1 == high else f"{low + 1} to {high}" for low, high in pairwise(last)]
         return [f"up to {last[0]}", *inner, f"from {last[-1] + 1}"]
+    from kubeline.drift.values import moment
+
     names = [moment(edge) for edge in profile.edges] if profile.kind == "datetime" else _short(profile.edges)
     return [f"up to {names[0]}", *(f"{low} to {high}" for low, high in pairwise(names)), f"above {names[-1]}"]
 

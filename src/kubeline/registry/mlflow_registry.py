@@ -4,19 +4,18 @@ import fcntl
 import logging
 import os
 import re
-import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from kubeline.addresses import redact, scheme
-from kubeline.artifacts import publish
 from kubeline.data.peek import reach
 from kubeline.data.sources import STORES
 from kubeline.errors import PlatformError, UserError
+from kubeline.registry import mlflow_database
 from kubeline.registry.interface import (
     CHALLENGER,
     CHAMPION,
@@ -38,6 +37,7 @@ _FOLDER = "package"  # where the model package lies among the artifacts of its r
 _DIGEST = "package_digest"
 _NAME = "registered_model"
 _SQLITE = "sqlite:///"
+_PROBED = "kubeline.preflight"  # marks an experiment to which a preflight could write
 
 # MLflow is quiet, sends nothing about its use, and does not try for minutes. What a user has set stays.
 _ENVIRONMENT = {
@@ -76,12 +76,20 @@ class MLflowRegistry:
         check_name(name)
         if self._database and not self._database.exists():
             return self._require_writable_folder(self._database.parent)
-        with self._plain_errors(), self._one_writer():
-            experiment = self._experiment(name)
-            self._client.set_experiment_tag(experiment, "kubeline.preflight", "passed")
-            place = self._client.get_experiment(experiment).artifact_location
+        place = self._probed_before(name)
+        if place is None:
+            with self._plain_errors(), self._one_writer():
+                experiment = self._experiment(name)
+                self._client.set_experiment_tag(experiment, _PROBED, "passed")
+                place = self._client.get_experiment(experiment).artifact_location
         if scheme(place) in STORES:  # else the server has the files
             reach(place)
+        return None
+
+    def _probed_before(self, name: str) -> str | None:
+        """Where the files of an experiment go that is there and marked in a local database which can be written to."""
+        with suppress(sqlite3.Error):
+            return mlflow_database.artifacts_of(self._database, name, _PROBED) if self._database else None
         return None
 
     @staticmethod
@@ -103,6 +111,11 @@ class MLflowRegistry:
         """Return the version an alias points to, of a number, or of a package; None when there is none."""
         if self._database and not self._database.exists():
             return None  # nothing was ever registered here, and looking must not create a database
+        if self._database:
+            with suppress(sqlite3.Error):
+                return mlflow_database.find(
+                    self._database, check_name(name), alias=alias, version=version, digest=digest
+                )
         with self._plain_errors():
             try:
                 if digest:
@@ -166,7 +179,7 @@ class MLflowRegistry:
             logging.getLogger("alembic").setLevel(logging.WARNING)
             with self._lock("open"):  # two processes that create one database would both run its migrations
                 if self._database and not self._database.exists():
-                    _create(self._database)
+                    mlflow_database.create(self._database)
                 self._open_client = MlflowClient(self.uri)
         return self._open_client
 
@@ -357,22 +370,6 @@ def _resolve(tracking_uri: str) -> str:
 def _sqlite_file(uri: str) -> Path | None:
     path = uri.removeprefix(_SQLITE)
     return None if path == uri or not path or path.startswith(":") or "?" in path else Path(path).absolute()
-
-
-def _create(database: Path) -> None:
-    """Create a local database whole or not at all.
-
-    MLflow runs more than a hundred migrations, each written through to the disk, and cannot go on where a kill stopped
-    it. So they run on a draft, in memory where the system offers a folder for that, which then takes its place.
-    """
-    from mlflow import MlflowClient
-
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a private folder is made in it
-    with TemporaryDirectory(prefix="kubeline-", dir=memory) as folder:
-        draft = Path(folder) / database.name
-        MlflowClient(f"{_SQLITE}{draft}")  # opening it runs the migrations
-        with publish(database) as partial:
-            shutil.copyfile(draft, partial)
 
 
 def _local_folder(source: str) -> Path | None:

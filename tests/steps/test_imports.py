@@ -1,0 +1,63 @@
+"""A step loads what it works with: each import that it does not need is time in every pod and every local run."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+HEAVY = {
+    "duckdb", "evidently", "kubernetes", "lightgbm", "matplotlib", "mlflow", "nltk", "onnx", "onnxruntime", "optuna",
+    "pandas", "pandera", "plotly", "polars", "pyarrow", "scipy", "skl2onnx", "sklearn", "sqlalchemy", "xgboost",
+}  # fmt: skip
+TABLES = {"pandas", "pyarrow"}
+# Of each component, the heavy libraries that its implementation may bring along.
+MAY_LOAD = {
+    "deploy": set(), "notify": set(), "preflight": set(), "register": set(), "select": set(),
+    "drift_check": TABLES, "evaluate": TABLES, "infra_validate": TABLES, "load": TABLES, "predict": TABLES,
+    "rollout": TABLES, "split": TABLES, "validate": TABLES,
+    "train": TABLES | {"scipy", "sklearn"},
+}  # fmt: skip
+
+
+def loaded(code: str, *arguments: str) -> set[str]:
+    """The heavy libraries that a process has loaded at the end of `code`."""
+    told = f"{code}\nimport json, sys; print(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", told, *arguments], capture_output=True, text=True, check=True)
+    return HEAVY & set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def implementation(component: str) -> str:
+    """What the body of a component imports."""
+    source = (ROOT / "components" / component / "component.py").read_text(encoding="utf-8")
+    (statement,) = re.findall(r"^    (from kubeline\..+ import .+)$", source, re.MULTILINE)
+    return statement
+
+
+def test_every_component_is_looked_at() -> None:
+    assert MAY_LOAD.keys() == {path.parent.name for path in ROOT.glob("components/*/component.py")}
+
+
+@pytest.mark.parametrize("allowed", [set(), TABLES, MAY_LOAD["train"]], ids=["none", "tables", "train"])
+def test_a_step_loads_no_heavy_library_before_it_needs_one(allowed: set[str]) -> None:
+    components = sorted(name for name, libraries in MAY_LOAD.items() if libraries == allowed)
+    assert loaded("\n".join(map(implementation, components))) <= allowed, components
+
+
+def test_the_plan_of_a_rollout_is_checked_without_libraries_of_tables() -> None:
+    code = "from kubeline.preflight.parameters import check_plan; check_plan({'steps': [10, 100]})"
+    assert loaded(code) == set()
+
+
+def test_a_local_run_needs_no_client_of_a_back_end_or_of_a_cluster() -> None:
+    """What compiles and reads pipelines is there all the same."""
+    code = (
+        "import kubeline.cli.main, kubeline.local.worker, sys, kfp.dsl\n"
+        "kfp.dsl.pipeline, kfp.dsl.component, kfp.components.load_component_from_text\n"
+        "assert 'kfp.client' not in sys.modules"
+    )
+    assert loaded(code) == set()
