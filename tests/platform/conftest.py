@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.platform.kfp_server import KfpServer
+from tests.platform.vertex_server import VertexServer
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -26,3 +27,12 @@ def kfp(monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpServer]:
 def plain() -> Path:
     """A compiled pipeline with one parameter, `text`."""
     return SAMPLES / "good" / "plain.yaml"
+
+
+@pytest.fixture
+def vertex() -> Iterator[VertexServer]:
+    """Vertex AI's services; no client may have sent what they do not know."""
+    server = VertexServer()
+    yield server
+    server.close()
+    assert server.problems == []

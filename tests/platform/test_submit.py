@@ -55,7 +55,7 @@ def test_a_run_is_uploaded_started_and_followed_to_its_success(kfp: KfpServer, s
         "pipeline_version_id": version["pipeline_version_id"],
     }
     assert kfp.experiments[run["experiment_id"]]["display_name"] == "mine"
-    assert f"page  {kfp.url}/#/runs/details/{run['run_id']}" in printed
+    assert f"page    {kfp.url}/#/runs/details/{run['run_id']}" in printed
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""Options by which commands reach Kubeflow Pipelines."""
+"""Options by which commands reach Kubeflow Pipelines and Vertex AI."""
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,28 +10,87 @@ from kubeline.errors import UserError
 
 if TYPE_CHECKING:  # the other commands need not wait for its import
     from kubeline.platform.kfp.connection import Connection
+    from kubeline.platform.vertex.connection import Connection as VertexConnection
 
 HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"  # as the KFP SDK has them
 UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
 
 
-def add_kubeflow(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a connection to Kubeflow Pipelines."""
+def add_platform(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of a platform, and the options of a connection to either."""
+    parser.add_argument(
+        "--to", default="kubeflow", choices=("kubeflow", "vertex"), help="the platform (kubeflow)", dest="platform"
+    )
+    add_connections(parser)
+
+
+def add_connections(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a connection to either platform."""
+    parser.add_argument("--token-file", default="", metavar="FILE", help="a token to show, instead of what is mounted")
+    parser.add_argument(
+        "--patience", type=float, default=120.0, metavar="SECONDS", help="for all tries of a request (120)"
+    )
+    _add_kubeflow(parser)
+    _add_vertex(parser)
+
+
+def _add_vertex(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("Vertex AI Pipelines")
+    group.add_argument("--project", default=os.environ.get("GOOGLE_CLOUD_PROJECT", ""), help="($GOOGLE_CLOUD_PROJECT)")
+    group.add_argument("--location", default=os.environ.get("GOOGLE_CLOUD_REGION", ""), help="($GOOGLE_CLOUD_REGION)")
+    group.add_argument("--endpoint", default="", metavar="URL", help="of the service (the region's)")
+    group.add_argument("--logging-endpoint", default="", metavar="URL", help="of Cloud Logging (Google's)")
+
+
+def add_vertex_job(parser: argparse.ArgumentParser) -> None:
+    """Add what a job on Vertex may be given beside its parameters."""
+    group = parser.add_argument_group("of a job on Vertex")
+    group.add_argument("--pipeline-root", default="", metavar="URI", help="gs://BUCKET/FOLDER of the artifacts")
+    group.add_argument("--network", default="", metavar="NAME", help="full name of a VPC network to peer with")
+    group.add_argument("--kms-key", default="", metavar="NAME", help="full name of the key that encrypts (CMEK)")
+    group.add_argument("--label", action="append", default=[], metavar="NAME=VALUE", help="a label")
+
+
+def vertex(options: argparse.Namespace) -> "VertexConnection":
+    """The connection to Vertex that the options ask for.
+
+    Raises:
+        UserError: when something is missing.
+    """
+    try:
+        from google.cloud import aiplatform_v1  # noqa: F401 (whether it is there)
+    except ImportError as error:
+        raise UserError("Vertex needs Google's client library; install kubeline[vertex]") from error
+    from kubeline.platform.vertex.connection import Access, Connection
+
+    access = Access(options.project, options.location, options.token_file, options.endpoint, patience=options.patience)
+    if options.logging_endpoint:
+        access = replace(access, logging_endpoint=options.logging_endpoint)
+    return Connection(access)
+
+
+def labels(options: argparse.Namespace) -> dict[str, str]:
+    """The labels of a job.
+
+    Raises:
+        UserError: when one is no pair.
+    """
+    pairs = [pair.partition("=") for pair in options.label]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise UserError(f"--label takes NAME=VALUE, but '{wrong[0]}' was given")
+    return {name: value for name, _, value in pairs}
+
+
+def _add_kubeflow(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Kubeflow Pipelines")
     group.add_argument("--host", default="", metavar="URL", help=f"its API server, UI or gateway (${HOST_VARIABLE})")
     group.add_argument("--namespace", default="", help="of your profile, where several users share the installation")
-    group.add_argument(
-        "--token-file", default="", metavar="FILE", help="service account token (the mounted one, $KUBELINE_KFP_TOKEN)"
-    )
     group.add_argument("--cookie-file", default="", metavar="FILE", help="cookie of a session, NAME=VALUE")
     group.add_argument("--iap-client-id", default="", metavar="ID", help="OAuth client of Identity-Aware Proxy")
     group.add_argument("--dex-user", default="", metavar="NAME", help="sign in at Dex ($KUBELINE_DEX_PASSWORD)")
     group.add_argument("--dex-password-file", default="", metavar="FILE", help="the password, instead of the variable")
     group.add_argument("--ca-file", default="", metavar="FILE", help="certificates to check the server's with")
     group.add_argument("--ui", default="", metavar="URL", help=f"address for links (${UI_VARIABLE}, else --host)")
-    group.add_argument(
-        "--patience", type=float, default=120.0, metavar="SECONDS", help="for all tries of a request (120)"
-    )
 
 
 def kubeflow(options: argparse.Namespace) -> "Connection":

@@ -4,8 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kubeline.cli.platforms import add_kubeflow, kubeflow
-from kubeline.errors import UserError
+from kubeline.cli.platforms import add_connections, add_vertex_job, kubeflow, labels, vertex
 
 _SIGNS = {"create": "+", "update": "~", "pause": "~", "resume": "~", "delete": "-", "none": " "}
 _DIFFERS = 1
@@ -22,7 +21,8 @@ def add_parser(commands: Any) -> None:
     ):
         action = actions.add_parser(name, help=words, description=words)
         action.add_argument("file", type=Path, help="YAML file of schedules")
-        add_kubeflow(action)
+        add_connections(action)
+        add_vertex_job(action)
         action.set_defaults(command=command)
 
 
@@ -56,17 +56,28 @@ _DONE = {
 
 def _changes(options: argparse.Namespace, write: bool) -> tuple[list[Any], Any]:
     from kubeline.platform.schedule.document import read
-    from kubeline.platform.schedule.kubeflow import Kubeflow
     from kubeline.platform.schedule.plan import plan
 
     document, files = read(options.file)
-    if document.platform != "kubeflow":
-        raise UserError(f"the schedule file '{options.file}' is for {document.platform}; expected platform: kubeflow")
-    platform = Kubeflow(kubeflow(options), document.owner)
+    platform = (_vertex if document.platform == "vertex" else _kubeflow)(options, document.owner)
     changes = plan(platform.wanted(document, files, write), platform.live())
     for name in platform.strangers(document.schedules):
         print(f"  '{name}' is also the name of a schedule of others, which is left alone")
     return changes, platform
+
+
+def _kubeflow(options: argparse.Namespace, owner: str) -> Any:
+    from kubeline.platform.schedule.kubeflow import Kubeflow
+
+    return Kubeflow(kubeflow(options), owner)
+
+
+def _vertex(options: argparse.Namespace, owner: str) -> Any:
+    from kubeline.platform.schedule.vertex import Vertex
+    from kubeline.platform.vertex.jobs import Request
+
+    request = Request({}, options.pipeline_root, "", options.network, options.kms_key, labels(options))
+    return Vertex(vertex(options), owner, request)
 
 
 def _tell(change: Any, word: str) -> None:

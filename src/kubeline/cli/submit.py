@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kubeline.cli.platforms import add_kubeflow, kubeflow, parameters
+from kubeline.cli.platforms import add_platform, add_vertex_job, kubeflow, labels, parameters, vertex
 from kubeline.local.progress import StepDisplay
 from kubeline.local.runner import TaskEvent
 from kubeline.platform.compiled import Compiled
+from kubeline.platform.following import Look, follow
 from kubeline.resources import pipeline_file
+
+# Identifier, page, whether a version was uploaded, and how to look at a run.
+_Started = tuple[str, str, bool, Callable[[], Look]]
 
 _DAY = 86_400.0
 _FAILED, _INTERRUPTED = 1, 130
@@ -22,7 +27,7 @@ _FAILED, _INTERRUPTED = 1, 130
 
 def add_parser(commands: Any) -> None:
     """Add the three commands."""
-    words = "run a compiled pipeline on Kubeflow Pipelines, and follow it to its end"
+    words = "run a compiled pipeline on Kubeflow Pipelines or Vertex, and follow it to its end"
     parser = commands.add_parser("submit", help=words, description=words)
     parser.add_argument("pipeline", help="name of a pipeline of this repository, or path of a compiled YAML file")
     parser.add_argument("--params", type=Path, metavar="FILE", help="YAML file of parameter values")
@@ -30,7 +35,7 @@ def add_parser(commands: Any) -> None:
         "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; the value is read as YAML"
     )
     parser.add_argument("--name", default="", help="of the run (the pipeline's, and the time)")
-    parser.add_argument("--experiment", default="Default", help="that the run belongs to (Default)")
+    parser.add_argument("--experiment", default="Default", help="of Kubeflow, that the run belongs to (Default)")
     parser.add_argument("--service-account", default="", metavar="NAME", help="of the steps (the installation's)")
     parser.add_argument(
         "--cache",
@@ -40,82 +45,134 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--no-wait", action="store_true", help="do not follow the run")
     parser.add_argument("--timeout", type=float, default=_DAY, metavar="SECONDS", help="to follow it (a day)")
     parser.add_argument("--poll", type=float, default=5.0, metavar="SECONDS", help="between two looks (5)")
-    add_kubeflow(parser)
+    add_platform(parser)
+    add_vertex_job(parser)
     parser.set_defaults(command=submit)
 
-    words = "list runs on Kubeflow Pipelines, or tell how one is"
+    words = "list runs on a platform, or tell how one is"
     parser = commands.add_parser("runs", help=words, description=words)
     parser.add_argument("run", nargs="?", default="", help="identifier or name of one run (all of them)")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many, the newest first (20)")
     parser.add_argument("--failed", action="store_true", help="only those that failed")
-    parser.add_argument("--experiment", default="", help="only those of this experiment")
-    add_kubeflow(parser)
+    parser.add_argument("--experiment", default="", help="only those of this experiment of Kubeflow")
+    add_platform(parser)
     parser.set_defaults(command=runs)
 
-    words = "print what a step of a run on Kubeflow Pipelines has printed"
+    words = "print what a step of a run on a platform has printed"
     parser = commands.add_parser("logs", help=words, description=words)
     parser.add_argument("run", help="identifier or name of the run")
     parser.add_argument("step", help="name of the step; in a loop with the iteration's number: 'train 0'")
-    add_kubeflow(parser)
+    add_platform(parser)
     parser.set_defaults(command=logs)
 
 
 def submit(options: argparse.Namespace) -> int:
-    """Upload the pipeline if this version is not there, run it, and follow it; the exit code is the outcome's."""
-    from kubeline.platform.kfp import runs as of_kfp
-    from kubeline.platform.kfp import versions
-
-    file = pipeline_file(options.pipeline)
+    """Run the pipeline, and follow it; the exit code is the outcome's."""
+    file = pipeline_file(options.pipeline, options.platform)
     values = parameters(options, file)
     compiled = Compiled.read(file, options.cache)
-    connection = kubeflow(options)
-    version = versions.ensure(connection, compiled)
-    request = of_kfp.Request(options.name or _name(compiled.name), values, options.experiment, options.service_account)
-    identifier = of_kfp.start(connection, version, request)
+    start = _start_on_kubeflow if options.platform == "kubeflow" else _start_on_vertex
+    identifier, page, uploaded, look = start(options, compiled, options.name or _name(compiled.name), values)
     console = _console()
-    console.print(f"[bold]{escape(request.name)}[/] {identifier}", soft_wrap=True)
-    console.print(f"version {compiled.version}{' (uploaded)' if version.uploaded else ''}", soft_wrap=True)
-    console.print(f"page  {of_kfp.page(connection, identifier)}", soft_wrap=True)
+    console.print(f"run     {escape(identifier)}", soft_wrap=True)
+    console.print(f"version {compiled.version}{' (uploaded)' if uploaded else ''}", soft_wrap=True)
+    console.print(f"page    {escape(page)}", soft_wrap=True)
     if options.no_wait:
         return 0
     steps = _Steps(console)
+    again = f"kubeline runs {identifier}" + (" --to vertex" if options.platform == "vertex" else "")
     try:
         with steps.display:
-            ended = of_kfp.follow(connection, identifier, steps.show, options.timeout, options.poll)
+            ended = follow(look, steps.show, options.timeout, options.poll, again)
     except KeyboardInterrupt:
-        console.print(f"the run goes on; kubeline runs {identifier} tells how it is", soft_wrap=True)
+        console.print(f"the run goes on; {again} tells how it is", soft_wrap=True)
         return _INTERRUPTED
     return _told(console, ended)
 
 
+def _start_on_kubeflow(options: argparse.Namespace, compiled: Compiled, name: str, values: dict[str, Any]) -> _Started:
+    """Upload the pipeline if this version is not there, and run it."""
+    from kubeline.platform.kfp import runs as of_kfp
+    from kubeline.platform.kfp import versions
+
+    connection = kubeflow(options)
+    version = versions.ensure(connection, compiled)
+    request = of_kfp.Request(name, values, options.experiment, options.service_account)
+    run = of_kfp.start(connection, version, request)
+    return run, of_kfp.page(connection, run), version.uploaded, lambda: of_kfp.look(connection, run)
+
+
+def _start_on_vertex(options: argparse.Namespace, compiled: Compiled, name: str, values: dict[str, Any]) -> _Started:
+    """Run the pipeline as a job, which holds all of it."""
+    from kubeline.platform.vertex import jobs
+
+    request = jobs.Request(
+        values, options.pipeline_root, options.service_account, options.network, options.kms_key, labels(options)
+    )
+    connection = vertex(options)
+    run = jobs.start(connection, jobs.described(compiled, request, name), name)
+    return run, jobs.page(connection, run), False, lambda: jobs.look(connection, run)
+
+
 def runs(options: argparse.Namespace) -> int:
     """A table of runs; or one run, with its failed step."""
-    from kubeline.platform.kfp import runs as of_kfp
-
-    connection, console = kubeflow(options), _console()
+    console = _console()
     if options.run:
-        run = of_kfp.read(connection, options.run)
-        steps = of_kfp.steps_of(run)
-        for step in steps:
+        page, state, look = _one(options)
+        for step in look.steps:
             console.print(f"  {step.state:<9} {escape(step.name)}", soft_wrap=True)
-        console.print(f"page  {of_kfp.page(connection, run.run_id)}", soft_wrap=True)
-        if run.state not in of_kfp.ENDED:
-            console.print(f"[bold]{str(run.state or 'pending').lower()}[/]")
-            return 0
-        return _told(console, of_kfp.ended(connection, run))
+        console.print(f"page  {escape(page)}", soft_wrap=True)
+        if look.ended:
+            return _told(console, look.ended)
+        console.print(f"[bold]{state.lower()}[/]")
+        return 0
     table = Table("run", "name", "state", "started", "took", box=None, header_style="bold", pad_edge=False)
-    for run in of_kfp.latest(connection, options.limit, "FAILED" if options.failed else "", options.experiment):
-        name = escape(str(run.display_name or ""))
-        state = "CANCELLED" if of_kfp.was_cancelled(run) else str(run.state or "PENDING")
-        table.add_row(run.run_id, name, state.lower(), f"{run.created_at:%Y-%m-%d %H:%M}", _took(run))
+    for identifier, name, state, began, ended in _listed(options):
+        table.add_row(identifier, escape(name), state.lower(), f"{began:%Y-%m-%d %H:%M}", _took(began, ended))
     console.print(table)
     return 0
+
+
+def _one(options: argparse.Namespace) -> tuple[str, str, Look]:
+    """The page, the state and the steps of one run."""
+    from kubeline.platform.kfp import runs as of_kfp
+    from kubeline.platform.vertex import jobs
+
+    if options.platform == "vertex":
+        there = vertex(options)
+        job = jobs.read(there, options.run)
+        return jobs.page(there, options.run), jobs.state_of(job), Look(jobs.steps_of(job), jobs.ended(there, job))
+    connection = kubeflow(options)
+    run = of_kfp.read(connection, options.run)
+    ended = of_kfp.ended(connection, run) if run.state in of_kfp.ENDED else None
+    return of_kfp.page(connection, run.run_id), str(run.state or "PENDING"), Look(of_kfp.steps_of(run), ended)
+
+
+def _listed(options: argparse.Namespace) -> Iterator[tuple[str, str, str, Any, Any]]:
+    """Identifier, name, state, start and end of the latest runs."""
+    from kubeline.platform.kfp import runs as of_kfp
+    from kubeline.platform.vertex import jobs
+
+    if options.platform == "vertex":
+        for job in jobs.latest(vertex(options), options.limit, options.failed):
+            identifier = job.name.rpartition("/")[2]
+            yield identifier, job.display_name, jobs.state_of(job), job.create_time, job.end_time
+        return
+    wanted = "FAILED" if options.failed else ""
+    for run in of_kfp.latest(kubeflow(options), options.limit, wanted, options.experiment):
+        state = "CANCELLED" if of_kfp.was_cancelled(run) else str(run.state or "PENDING")
+        yield run.run_id, str(run.display_name or ""), state, run.created_at, run.finished_at
 
 
 def logs(options: argparse.Namespace) -> int:
     """The log of one step."""
     from kubeline.platform.kfp import runs as of_kfp
+    from kubeline.platform.vertex import jobs
 
+    if options.platform == "vertex":
+        there = vertex(options)
+        print(jobs.log(there, jobs.read(there, options.run), options.step), end="")
+        return 0
     connection = kubeflow(options)
     print(of_kfp.log(connection, of_kfp.read(connection, options.run), options.step), end="")
     return 0
@@ -160,8 +217,7 @@ def _name(pipeline: str) -> str:
     return f"{pipeline}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def _took(run: Any) -> str:
-    ended = run.finished_at
-    if not ended or ended.year < 1971 or not run.created_at:  # 1970: it has not ended
+def _took(began: Any, ended: Any) -> str:
+    if not ended or ended.year < 1971 or not began:  # 1970: it has not ended
         return ""
-    return str(ended - run.created_at).partition(".")[0]
+    return str(ended - began).partition(".")[0]

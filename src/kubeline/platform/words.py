@@ -18,12 +18,12 @@ def has_failed(log: str) -> bool:
 
 def last_words(log: str) -> str:
     """What a failed step said last; what its launcher or driver said where it said nothing. Empty for an empty log."""
-    said, around = "", ""
+    sentence, said, around = "", "", ""
     for line in log.splitlines():
-        if sentence := _SENTENCE.match(line):
-            said = sentence[1]
+        if found := _SENTENCE.match(line):
+            sentence = found[1]
         elif launcher := _LAUNCHER.match(line):
             around = launcher[1] if line[0] in "EF" else around
         elif line.strip() and not _AROUND.match(line) and line[:1] not in " \t{}":
             said = line
-    return " ".join((said or around).split())
+    return " ".join((sentence or said or around).split())

@@ -2,20 +2,18 @@
 
 import re
 import secrets
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kubeline.errors import PlatformError, UserError, listed
 from kubeline.notification.ending import state_of
+from kubeline.platform.following import Ended, Look
 from kubeline.platform.kfp.connection import ConflictError, Connection, MissingError
 from kubeline.platform.kfp.nodes import Step, steps
 from kubeline.platform.kfp.versions import Version, equals
 from kubeline.platform.words import has_failed, last_words
 
-_POLL = 5.0  # seconds
-_GRACE = 600.0  # seconds that the API may be away while a run is followed
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
 
@@ -35,21 +33,6 @@ class Request:
     values: Mapping[str, Any]
     experiment: str = "Default"
     service_account: str = ""
-
-
-@dataclass
-class Ended:
-    """How a run ended.
-
-    Attributes:
-        state: ``SUCCEEDED``, ``FAILED`` or ``CANCELLED``.
-        step: the first that failed; empty when none did, or nobody says which.
-        sentence: why.
-    """
-
-    state: str
-    step: str = ""
-    sentence: str = ""
 
 
 def experiment(connection: Connection, name: str, make: bool = True) -> str:
@@ -160,66 +143,17 @@ def latest(connection: Connection, most: int, state: str = "", in_experiment: st
     return runs[:most]
 
 
-def follow(
-    connection: Connection,
-    identifier: str,
-    on_step: Callable[[Step], None],
-    seconds: float,
-    poll: float = _POLL,
-) -> Ended:
-    """Wait for the end of a run, and tell each step that starts or ends.
-
-    Args:
-        connection: to the server.
-        identifier: of the run.
-        on_step: is told of each change.
-        seconds: to wait at most.
-        poll: seconds between two looks.
-
-    Raises:
-        UserError: when the run is gone.
-        PlatformError: when it has not ended in time, or the API was away too long. The run goes on.
-    """
-    until = time.monotonic() + seconds
-    watch = _Watch(on_step)
-    away_until = time.monotonic() + _GRACE
-    while True:
-        try:
-            run = connection.read(connection.runs.run_service_get_run, identifier)
-        except PlatformError:
-            if time.monotonic() > min(until, away_until):
-                raise
-        else:
-            away_until = time.monotonic() + _GRACE
-            watch.look(run)
-            if run.state in ENDED:
-                return ended(connection, run, watch.cancelled)
-        if time.monotonic() + poll > until:
-            raise PlatformError(
-                f"the run has not ended within {seconds:g} s, and goes on; `kubeline runs {identifier}` tells how it is"
-            )
-        time.sleep(poll)
+def look(connection: Connection, identifier: str) -> Look:
+    """What is seen of a run."""
+    run = connection.read(connection.runs.run_service_get_run, identifier)
+    return Look(steps_of(run), ended(connection, run) if run.state in ENDED else None)
 
 
-@dataclass
-class _Watch:
-    on_step: Callable[[Step], None]
-    cancelled: bool = False
-    _seen: dict[str, str] = field(default_factory=dict)
-
-    def look(self, run: Any) -> None:
-        self.cancelled = self.cancelled or was_cancelled(run)
-        for step in steps_of(run):
-            if step.state in {"running", "succeeded", "failed"} and self._seen.get(step.path) != step.state:
-                self._seen[step.path] = step.state
-                self.on_step(step)
-
-
-def ended(connection: Connection, run: Any, cancelled: bool = False) -> Ended:
+def ended(connection: Connection, run: Any) -> Ended:
     """How a run that is over ended, with the first failed step and its sentence from its log."""
     if run.state == "SUCCEEDED":
         return Ended("SUCCEEDED")
-    if cancelled or was_cancelled(run):
+    if was_cancelled(run):
         return Ended("CANCELLED", sentence="it was cancelled")
     try:
         failure = next(_failures(connection, run), None)

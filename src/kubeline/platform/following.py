@@ -1,0 +1,69 @@
+"""Follow a run to its end, whatever runs it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubeline.errors import PlatformError
+
+_GRACE = 600.0  # seconds that the platform may be away meanwhile
+
+
+@dataclass
+class Ended:
+    """How a run ended.
+
+    Attributes:
+        state: ``SUCCEEDED``, ``FAILED`` or ``CANCELLED``.
+        step: the first that failed; empty when none did, or nobody says which.
+        sentence: why.
+    """
+
+    state: str
+    step: str = ""
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is seen of a run: its steps (name, path and state), and how it ended, once it has."""
+
+    steps: Sequence[Any]
+    ended: Ended | None = None
+
+
+def follow(look: Callable[[], Look], on_step: Callable[[Any], None], seconds: float, poll: float, again: str) -> Ended:
+    """Wait for the end of a run, and tell each step that starts or ends.
+
+    Args:
+        look: at the run.
+        on_step: is told of each change.
+        seconds: to wait at most.
+        poll: seconds between two looks.
+        again: how to look later, for messages.
+
+    Raises:
+        UserError: when the run is gone.
+        PlatformError: when it has not ended in time, or the platform was away too long. The run goes on.
+    """
+    until = time.monotonic() + seconds
+    away_until = time.monotonic() + _GRACE
+    seen: dict[str, str] = {}
+    while True:
+        try:
+            found = look()
+        except PlatformError:
+            if time.monotonic() > min(until, away_until):
+                raise
+        else:
+            away_until = time.monotonic() + _GRACE
+            for step in found.steps:
+                if step.state in {"running", "succeeded", "failed"} and seen.get(step.path) != step.state:
+                    seen[step.path] = step.state
+                    on_step(step)
+            if found.ended:
+                return found.ended
+        if time.monotonic() + poll > until:
+            raise PlatformError(f"the run has not ended within {seconds:g} s, and goes on; {again} tells how it is")
+        time.sleep(poll)
