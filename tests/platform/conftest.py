@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kubeline.cli import main
 from tests.platform.kfp_server import KfpServer
 from tests.platform.vertex_server import VertexServer
 
@@ -36,3 +37,15 @@ def vertex() -> Iterator[VertexServer]:
     yield server
     server.close()
     assert server.problems == []
+
+
+@pytest.fixture
+def submit(plain: Path, capsys: pytest.CaptureFixture[str]):
+    """`submit(*options)`: submit the plain pipeline; returns the exit code, what was printed, and the error."""
+
+    def run(*options: str, pipeline: Path = plain) -> tuple[int, str, str]:
+        code = main(["submit", str(pipeline), "--poll", "0.01", *options])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run

@@ -349,7 +349,8 @@ class KfpServer:
     def _page(self, key: str, rows: list[Json], query: dict[str, str]) -> Json:
         hidden = {"specification", "play", "run_details"}
         for predicate in json.loads(query.get("filter") or "{}").get("predicates", []):
-            if predicate["operation"] != "EQUALS" or predicate["key"] not in {"name", "display_name", "state"}:
+            keys = {"display_name"} if key == "experiments" else {"name", "display_name", "state"}  # as recorded
+            if predicate["operation"] != "EQUALS" or predicate["key"] not in keys:
                 self.problems.append(f"filter {predicate}")
             field_name = "state" if predicate["key"] == "state" else "display_name"
             rows = [row for row in rows if row.get(field_name) == predicate["stringValue"]]

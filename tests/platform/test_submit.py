@@ -13,28 +13,12 @@ import pytest
 import yaml
 
 from kubeline.cli import main
-from kubeline.errors import PlatformError, UserError
+from kubeline.errors import PlatformError
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.kfp.connection import Access, Connection
-from kubeline.platform.kfp.credentials import Identity
 from kubeline.platform.kfp.nodes import steps
 from kubeline.platform.words import last_words
-from tests.platform.dex import gateway
 from tests.platform.kfp_server import Fault, KfpServer, recorded
-
-FAST = ("--poll", "0.01")
-
-
-@pytest.fixture
-def submit(plain: Path, capsys: pytest.CaptureFixture[str]):
-    """`submit(*options)`: submit the plain pipeline; returns the exit code, what was printed, and the error."""
-
-    def run(*options: str, pipeline: Path = plain) -> tuple[int, str, str]:
-        code = main(["submit", str(pipeline), *FAST, *options])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 def test_a_run_is_uploaded_started_and_followed_to_its_success(kfp: KfpServer, submit, plain: Path) -> None:
@@ -211,87 +195,6 @@ def test_a_right_that_is_missing_is_told(kfp: KfpServer, submit, resource: str, 
     assert code == 2
     assert sentence in error
     assert "(403)" in error
-
-
-def test_a_token_that_expired_is_read_anew_and_never_shown(kfp: KfpServer, submit, tmp_path: Path) -> None:
-    kfp.play = "skipped-branch"
-    token = tmp_path / "token"
-    token.write_text("first-token\n")
-    kfp.tokens = {"first-token"}
-    code, printed, error = submit("--no-wait", "--token-file", str(token))
-    assert code == 0
-    kfp.tokens = {"second-token"}
-    code, printed, error = submit("--token-file", str(token))
-    assert code == 2
-    assert "does not know us (401)" in error
-    assert "first-token" not in printed + error
-    token.write_text("second-token\n")
-    assert submit("--token-file", str(token))[0] == 0
-
-
-def test_a_token_of_the_environment_is_taken_and_one_for_others_is_not_sent_in_the_clear(
-    kfp: KfpServer, submit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KUBELINE_KFP_TOKEN", "from-the-environment")
-    kfp.tokens = {"from-the-environment"}
-    assert submit("--no-wait")[0] == 0
-    code, _, error = submit("--host", "http://kubeflow.example.com")
-    assert code == 2
-    assert "over https://" in error
-    assert "from-the-environment" not in error
-
-
-def test_a_session_that_ended_is_told_and_another_is_taken(kfp: KfpServer, submit, tmp_path: Path) -> None:
-    cookie = tmp_path / "cookie"
-    cookie.write_text("authservice_session=one")
-    kfp.cookies = {"authservice_session=two"}
-    code, _, error = submit("--no-wait", "--cookie-file", str(cookie))
-    assert code == 2
-    assert "(302)" in error
-    cookie.write_text("authservice_session=two")
-    assert submit("--no-wait", "--cookie-file", str(cookie))[0] == 0
-
-
-@pytest.fixture
-def dex(kfp: KfpServer):
-    """A gateway with Dex in front of Kubeflow: its address, and the sessions that it has given."""
-    sessions: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), gateway(kfp, sessions))
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/pipeline", sessions
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_session_of_dex_is_had_with_name_and_password(dex, tmp_path: Path) -> None:
-    host, _ = dex
-    password = tmp_path / "password"
-    password.write_text("12341234\n")
-    identity = Identity(dex_user="user@example.com", dex_password_file=str(password))
-    headers = identity.headers(host)
-    assert headers.current() == {"Cookie": "authservice_session=session-0"}
-    assert headers.current() == {"Cookie": "authservice_session=session-0"}  # signed in once
-    assert headers.renew()  # the session ended
-    assert headers.current() == {"Cookie": "authservice_session=session-1"}
-    password.write_text("wrong")
-    with pytest.raises(UserError, match=r"refuses 'user@example.com' with this password") as refused:
-        identity.headers(host).current()
-    assert "wrong" not in str(refused.value)
-
-
-def test_a_session_of_dex_that_ends_is_renewed_while_a_run_is_followed(
-    kfp: KfpServer, dex, submit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    host, sessions = dex
-    monkeypatch.setenv("KUBELINE_DEX_PASSWORD", "12341234")
-    kfp.play = "skipped-branch"
-    assert submit("--host", host, "--dex-user", "user@example.com", "--no-wait")[0] == 0
-    connection = Connection(Access(host, identity=Identity(dex_user="user@example.com")))
-    assert connection.namespace == ""
-    sessions.append("another")  # the one that we have ends
-    (run,) = kfp.runs
-    assert connection.read(connection.runs.run_service_get_run, run).run_id == run
-    assert len(sessions) == 4
 
 
 def test_several_users_need_a_namespace_and_every_list_is_of_it(kfp: KfpServer, submit) -> None:

@@ -43,7 +43,7 @@ def experiment(connection: Connection, name: str, make: bool = True) -> str:
         found = connection.read(
             connection.experiments.experiment_service_list_experiments,
             namespace=connection.namespace,
-            filter=equals("name", name),
+            filter=equals("display_name", name),
         )
         return next(iter(found.experiments or []), None)
 
