@@ -22,6 +22,8 @@ def preflight(
     test_fraction: float = 0.2,
     candidates: list = [],
     calibration: str = "none",
+    tuning_trials: int = 0,
+    tuning_minutes: float = 10.0,
     seed: int = 0,
     exclude: list = [],
     group_column: str = "",
@@ -33,6 +35,7 @@ def preflight(
     metric: str = "",
     margin: float = 0.01,
     no_champion: str = "promote",
+    max_latency_ms: float = 100.0,
     tracking_uri: str = "",
     reference: str = "",
     namespace: str = "",
@@ -65,6 +68,8 @@ def preflight(
         test_fraction: As of `split`.
         candidates: As of `train`: how many, their estimators and their hyperparameters.
         calibration: As of `train`.
+        tuning_trials: As of `train`.
+        tuning_minutes: As of `train`.
         seed: As of `train`.
         exclude: As of `train`.
         group_column: As of `train`.
@@ -76,6 +81,7 @@ def preflight(
         metric: As of `evaluate`.
         margin: As of `evaluate`.
         no_champion: As of `evaluate`.
+        max_latency_ms: As of `infra_validate`.
         tracking_uri: As of `register`.
         reference: As `reference_uri` of `drift_check`: it must be there.
         namespace: As of `deploy`.
@@ -106,6 +112,8 @@ def preflight(
         test_fraction=test_fraction,
         candidates=candidates,
         calibration=calibration,
+        tuning_trials=tuning_trials,
+        tuning_minutes=tuning_minutes,
         seed=seed,
         exclude=exclude,
         roles=[group_column, time_column, weight_column],
@@ -115,6 +123,7 @@ def preflight(
         metric=metric,
         margin=margin,
         no_champion=no_champion,
+        max_latency_ms=max_latency_ms,
         tracking_uri=tracking_uri,
         reference=reference,
         namespace=namespace,

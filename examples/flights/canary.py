@@ -53,7 +53,7 @@ def bad_model(months: list[Path], folder: Path) -> ModelPackage:
     table = pd.concat([pd.read_parquet(month) for month in months[:9]], ignore_index=True)
     table = table.sample(min(8_000, len(table)), random_state=0).sort_values("departure", ignore_index=True)
     table["late"] = np.random.default_rng(0).permutation(table["late"])
-    return _train(table, folder, max_iter=1_500, max_leaf_nodes=15)
+    return _train(table, folder, max_iter=1_500, max_leaf_nodes=31)
 
 
 def _train(table: pd.DataFrame, folder: Path, **params: Any) -> ModelPackage:

@@ -15,6 +15,7 @@ from kubeline.cli import main
 from kubeline.errors import PlatformError, UserError
 from kubeline.local import kserve
 from kubeline.registry import open_registry
+from tests.data.servers import S3, serving
 
 Preflight = Callable[..., str]
 
@@ -59,6 +60,10 @@ def test_what_is_right_passes_and_what_could_not_be_tried_is_said(run: Preflight
         ({"candidates": [{"estimator": "lightgbm", "params": {"trees": 3}}]}, "'trees' is not a hyperparameter"),
         ({"candidates": [{"estimator": "linear"}] * 9}, "candidates: 9 candidates were given"),
         ({"calibration": "platt"}, "candidates: calibration 'platt' is not known"),
+        ({"tuning_trials": -1}, "candidates: tuning_trials is -1; expected 0"),
+        ({"tuning_minutes": 0}, "candidates: tuning_minutes is 0; expected more than 0"),
+        ({"max_latency_ms": 0}, "model server: max_latency_ms is 0, but must be greater than 0"),
+        ({"max_latency_ms": float("nan")}, "model server: max_latency_ms is nan"),
         ({"metric": "auc"}, "gate: 'auc' is not a metric; choose one of"),
         ({"metric": "rmse", "thresholds": {"roc_auc": 0.6}}, "gate: .*is not a metric of a"),
         ({"thresholds": {"roc_auc": {"min": 0.6}}}, "gate: the threshold of 'roc_auc' is"),
@@ -152,6 +157,53 @@ def test_the_experiment_of_the_model_is_there_after_a_registry_was_tried(run: Pr
     from mlflow import MlflowClient
 
     assert MlflowClient(uri).get_experiment_by_name("flights").tags["kubeline.preflight"] == "passed"
+
+
+class Readable(S3):
+    """A bucket that this user may read, and nothing else."""
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(403, b"<Error><Code>AccessDenied</Code></Error>", "application/xml")
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`keys(address)`: the credentials of a step for the store there."""
+
+    def given(address: str) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "anything")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    return given
+
+
+def test_the_place_of_packages_is_written_to_and_left_as_it_was(run: Preflight, keys: Callable[[str], None]) -> None:
+    files = {"models/flights/41/manifest.json": b"{}"}
+    written: list[str] = []
+
+    class Noted(S3):
+        def do_PUT(self) -> None:
+            written.append(self.path)
+            super().do_PUT()
+
+    with serving(Noted, files) as address:
+        keys(address)
+        page = run(storage_uri="s3://models/flights/42")
+    assert [path.partition(".")[0] for path in written] == ["/models/flights/42"]  # beside the package, not in it
+    assert files == {"models/flights/41/manifest.json": b"{}"}
+    assert "not written to" not in page
+
+
+def test_a_place_of_packages_that_this_step_may_only_read_is_said_to_be_not_checked(
+    run: Preflight, keys: Callable[[str], None]
+) -> None:
+    with serving(Readable, {"models/flights/41/manifest.json": b"{}"}) as address:
+        keys(address)
+        page = run(storage_uri="s3://models/flights/42")
+    assert "not written to with the credentials of this step" in page
 
 
 def test_an_unknown_channel_is_told_without_its_address(run: Preflight, monkeypatch: pytest.MonkeyPatch) -> None:

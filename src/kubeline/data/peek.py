@@ -2,6 +2,7 @@
 
 import csv
 import io
+import uuid
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
@@ -51,6 +52,21 @@ def reach(uri: str) -> None:
             system.ls(path, detail=False)
         except FileNotFoundError:
             system.ls(path.partition("/")[0], detail=False)  # the bucket at least
+
+
+def write_and_delete(uri: str) -> None:
+    """Write a small object beside a place in an object store, and delete it: whoever may do so can put a package there.
+
+    Raises:
+        PlatformError: when the store does not let this user write, or delete.
+    """
+    import fsspec
+
+    with _remote_errors(uri):
+        system, path = fsspec.core.url_to_fs(uri, skip_instance_cache=True, use_listings_cache=False)
+        probe = f"{path.rstrip('/')}.kubeline-preflight-{uuid.uuid4().hex}"  # beside it: a package holds its own files
+        system.pipe_file(probe, b"written by a preflight, which deletes it")
+        system.rm_file(probe)
 
 
 def _names(file: BinaryIO | Any, name: str, file_format: str) -> list[str] | None:

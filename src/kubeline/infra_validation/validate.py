@@ -9,6 +9,7 @@ import numpy as np
 
 from kubeline.artifacts import Artifact, describe, step
 from kubeline.errors import UserError
+from kubeline.infra_validation import limits as limits_of
 from kubeline.infra_validation import server as model_server
 from kubeline.infra_validation.findings import Findings, ProtocolResult
 from kubeline.infra_validation.golden import GoldenRows
@@ -40,7 +41,9 @@ def run(
     Raises:
         UserError: when a parameter makes no sense or the package is not intact.
     """
-    _check_parameters(max_latency_ms, tolerance, timeout_seconds, int(requests))
+    limits_of.check(
+        max_latency_ms=max_latency_ms, tolerance=tolerance, timeout_seconds=timeout_seconds, requests=int(requests)
+    )
     package = ModelPackage.of(model)
     golden = GoldenRows.of(package)
     findings = examine(package, golden, timeout_seconds, int(requests))
@@ -125,12 +128,3 @@ def _metrics(findings: Findings) -> dict[str, Any]:
         "cold_start_seconds": findings.cold_start_seconds,
         "peak_memory_mib": memory / 2**20 if memory else None,
     }
-
-
-def _check_parameters(max_latency_ms: float, tolerance: float, timeout_seconds: float, requests: int) -> None:
-    positive = {"max_latency_ms": max_latency_ms, "timeout_seconds": timeout_seconds, "requests": requests}
-    for name, value in positive.items():
-        if not value > 0:
-            raise UserError(f"{name} is {value}, but must be greater than 0")
-    if not tolerance >= 0:
-        raise UserError(f"tolerance is {tolerance}, but must be 0 or greater")

@@ -32,12 +32,14 @@ def check_plan(plan: Mapping[str, Any]) -> None:
     Plan.read("", **plan)
 
 
-def check_candidates(candidates: Sequence[Any], calibration: str, seed: int) -> None:
-    """The candidates: how many, their estimators and hyperparameters."""
+def check_candidates(
+    candidates: Sequence[Any], calibration: str, seed: int, tuning_trials: int, tuning_minutes: float
+) -> None:
+    """The candidates: how many, their estimators and hyperparameters, and how these are looked for."""
     from kubeline.training.candidates import DEFAULT, read
     from kubeline.training.trained import Settings
 
-    settings = Settings("auto", DEFAULT, {}, False, calibration, 0, 1.0, 5, 0.1, 1e-5, seed)
+    settings = Settings("auto", DEFAULT, {}, False, calibration, tuning_trials, tuning_minutes, 5, 0.1, 1e-5, seed)
     settings.check()
     read(candidates, settings)
 
@@ -74,6 +76,13 @@ def check_split(by: str, column: str, test_fraction: float, cutoff: str) -> None
     from kubeline.data.split import check
 
     check(by, column, test_fraction, cutoff)
+
+
+def check_server(max_latency_ms: float) -> None:
+    """What the model server must do in `infra_validate`."""
+    from kubeline.infra_validation.limits import check
+
+    check(max_latency_ms=max_latency_ms)
 
 
 def check_validation(mode: str) -> None:

@@ -33,6 +33,8 @@ class Wanted:
     test_fraction: float = 0.2
     candidates: Sequence[Any] = ()
     calibration: str = "none"
+    tuning_trials: int = 0
+    tuning_minutes: float = 10.0
     seed: int = 0
     exclude: Sequence[str] = ()
     roles: Sequence[str] = ()
@@ -42,6 +44,7 @@ class Wanted:
     metric: str = ""
     margin: float = 0.01
     no_champion: str = "promote"
+    max_latency_ms: float = 100.0
     tracking_uri: str = ""
     reference: str = ""
     namespace: str = ""
@@ -85,7 +88,9 @@ def _parameters(checks: Checks, wanted: Wanted) -> None:
     if wanted.target:
         checks.look(
             "candidates",
-            lambda: parameters.check_candidates(wanted.candidates, wanted.calibration, wanted.seed),
+            lambda: parameters.check_candidates(
+                wanted.candidates, wanted.calibration, wanted.seed, wanted.tuning_trials, wanted.tuning_minutes
+            ),
         )
         checks.look(
             "gate",
@@ -99,6 +104,7 @@ def _parameters(checks: Checks, wanted: Wanted) -> None:
                 wanted.split_by, wanted.split_column, wanted.test_fraction, wanted.split_cutoff
             ),
         )
+        checks.look("model server", lambda: parameters.check_server(wanted.max_latency_ms))
         checks.look("validation", lambda: parameters.check_validation(wanted.validation_mode))
 
 

@@ -38,14 +38,18 @@ def check_schema(uri: str) -> None:
 
 
 def check_package_store(storage_uri: str) -> str | None:
-    """That the place where KServe reads packages from can be reached with the credentials of this step."""
+    """That the place where KServe reads packages from can be reached, and written to, as this step may."""
     from kubeline.addresses import scheme
-    from kubeline.data.peek import reach
+    from kubeline.data.peek import reach, write_and_delete
     from kubeline.data.sources import STORES
 
     if scheme(storage_uri) not in STORES:
         return f"'{scheme(storage_uri)}://' can be looked at by KServe alone"
     reach(storage_uri)
+    try:
+        write_and_delete(storage_uri)
+    except PlatformError as error:  # whoever puts the packages there may have other credentials
+        return f"it can be read, but not written to with the credentials of this step ({error})"
     return None
 
 
