@@ -162,7 +162,7 @@ def test_the_experiment_of_the_model_is_there_after_a_registry_was_tried(run: Pr
 class Readable(S3):
     """A bucket that this user may read, and nothing else."""
 
-    def do_PUT(self) -> None:
+    def do_PUT(self) -> None:  # noqa: N802 (http.server's name)
         self.rfile.read(int(self.headers["Content-Length"]))
         self.answer(403, b"<Error><Code>AccessDenied</Code></Error>", "application/xml")
 
@@ -185,7 +185,7 @@ def test_the_place_of_packages_is_written_to_and_left_as_it_was(run: Preflight, 
     written: list[str] = []
 
     class Noted(S3):
-        def do_PUT(self) -> None:
+        def do_PUT(self) -> None:  # noqa: N802
             written.append(self.path)
             super().do_PUT()
 
