@@ -11,7 +11,7 @@ export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_
 LOCKS := requirements.lock .ci/audit.lock images/*.lock benchmarks/serving/*.lock
 AUDIT := .cache/audit
 
-.PHONY: demo test fuzz images-test lint format component compile proto bench bench-serving clean setup lock audit pin-base
+.PHONY: demo test fuzz images-test lint format component compile proto bench bench-serving screenshots clean setup lock audit pin-base
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make proto    generate the modules of the .proto files"
 	@echo "make bench    the benchmarks"
 	@echo "make bench-serving  the model server beside its peers, under overload, and through an hour's requests"
+	@echo "make screenshots  pictures of every page in runs/, wide and narrow, light and dark (needs Chromium)"
 	@echo "make lock     resolve requirements.lock and the locks of images/ anew (needs uv)"
 	@echo "make audit    known vulnerabilities of what is locked (needs the database of PyPI)"
 	@echo "make pin-base the base image of the Dockerfiles by its digest of today (needs its registry)"
@@ -97,6 +98,9 @@ audit: $(AUDIT)/.ready
 
 pin-base:
 	@$(PYTHON) images/pin_base.py
+
+screenshots: setup
+	@$(BIN)/python .ci/screenshots.py runs runs/screenshots
 
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --extra dev \

@@ -27,7 +27,7 @@ from kubeline.cli import main as kubeline
 from kubeline.errors import KubelineError
 from kubeline.local import kserve
 from kubeline.local.kserve import LocalKServe
-from kubeline.local.summary import write_overview
+from kubeline.local.overview import write_overview
 from kubeline.model_package import ModelPackage, version_of
 
 HERE = Path(__file__).parent

@@ -1,6 +1,5 @@
 """The page of a rollout with what its users saw: who answered how many of them, how fast, and how right."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from examples.flights.canary import Moment
 from examples.flights.traffic import ROWS, Answer
-from kubeline.artifacts import publish
+from kubeline.local.result import Result
 from kubeline.model_package import version_of
 from kubeline.reports import figure, table
 from kubeline.reports.plots import CHAMPION, INK, MODEL, style
@@ -51,9 +50,17 @@ def write_page(
     folder.mkdir(parents=True)
     page = page_of(record, [_chart(record, moments, seen, begun), _table(seen, names)])
     page.write(folder / "index.html")
-    result = {"pipeline": f"rollout of the {title} model", "succeeded": True, "reason": summary(record)}
-    with publish(folder / "result.json") as path:
-        path.write_text(json.dumps(result, indent=2), encoding="utf-8")
+    Result(
+        "rollout",
+        succeeded=True,
+        reason=summary(record),
+        verdict=record.outcome.replace("_", " "),
+        sentence=f"the {title} model: {record.reason}",
+        model=record.name,
+        serves=f"the {title} model ({record.digest[:12]})" if record.outcome == "promoted" else "",
+        started=record.timeline[0].time,
+        seconds=record.timeline[-1].time - record.timeline[0].time,
+    ).write(folder)
     return folder / "index.html"
 
 

@@ -18,6 +18,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from kubeline.decision import leave, told
 from kubeline.errors import KubelineError, PlatformError
+from kubeline.printable import printable
 from kubeline.secrets import Formatter, Secrets
 
 P = ParamSpec("P")
@@ -197,4 +198,5 @@ def _sentence(kind: type[BaseException], error: BaseException, trace: TracebackT
         last = traceback.extract_tb(trace)[-1:]
         words = f"no message; raised in {last[0].name} ({last[0].filename}:{last[0].lineno})" if last else "no message"
     name = kind.__name__
+    words = printable(words)
     return f"{name if name.endswith(('Error', 'Exception')) else f'UnexpectedError: {name}'}: {words}"

@@ -2,9 +2,11 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Decision = TypeVar("Decision")
 
 GOOD = frozenset({"promote", "promoted", "stable", "unchanged"})  # all others are for a person to look at
 
@@ -18,6 +20,17 @@ _MOST_REASONS = 10
 def decided(metadata: Mapping[str, Any]) -> str:
     """The verdict of a check or the outcome of a rollout in the metadata of an artifact; empty for others."""
     return str(metadata.get("verdict") or metadata.get("outcome") or "")
+
+
+def deciding(decisions: Sequence[Decision], word: Callable[[Decision], str]) -> Decision | None:
+    """Of all decisions of a run the one that tells how it ended: the last that someone must look at, or else the last.
+
+    Args:
+        decisions: in the order in which they were made.
+        word: the verdict or outcome of one.
+    """
+    doubtful = [one for one in decisions if word(one) not in GOOD]
+    return next(iter([*doubtful[::-1], *decisions[::-1]]), None)
 
 
 def reasons(path: str | Path) -> list[str]:

@@ -80,9 +80,23 @@ def test_the_page_links_every_report_under_a_name_that_opens_in_a_browser(run) -
     assert "<script>" not in notes
 
 
-def test_the_overview_lists_the_run(run) -> None:
-    _, _, folder = run()
-    assert folder.name in (folder.parent / "index.html").read_text(encoding="utf-8")
+def test_the_verdict_is_in_the_last_line_on_the_page_and_on_the_page_of_all_runs(run) -> None:
+    _, printed, folder = run("--set", "limit=6")
+    assert printed.splitlines()[-1].startswith("held by judge")
+    overview = (folder.parent / "index.html").read_text(encoding="utf-8")
+    assert f'href="{folder.name}/index.html"' in overview
+    assert 'class="warn">held</strong>' in overview
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "<strong>held</strong>" in page
+    assert "succeeded" not in page + overview + printed
+    for step in ("make 0", "make 1", "judge", "celebrate", "tell"):
+        assert f'font-weight:600">{step}</text>' in page  # the graph
+        assert f"<span>{step}</span>" in page  # the times
+    assert "<td class=text>limit</td><td class=text>6</td><td class=text>5</td>" in page
+    assert "3 more at their defaults" in page
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert result["seconds"] > 0
+    assert {task["task"] for task in result["tasks"]} == {"make 0", "make 1", "judge", "celebrate", "tell"}
 
 
 def test_a_failing_step_ends_with_its_own_sentence_and_the_exit_handler_still_runs(run) -> None:
@@ -90,7 +104,10 @@ def test_a_failing_step_ends_with_its_own_sentence_and_the_exit_handler_still_ru
     assert code == 1
     assert "✗ judge" in printed
     assert "✓ tell" in printed
-    assert "failed judge: limit is -1, but it must not be negative" in printed
+    assert printed.splitlines()[-1] == "failed judge: limit is -1, but it must not be negative"
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert page.index("limit is -1, but it must not be negative") < page.index("<h2>Steps</h2>")
+    assert "did not run" in page  # celebrate
     assert json.loads((folder / "result.json").read_text(encoding="utf-8"))["succeeded"] is False
     log = (folder / "log.txt").read_text(encoding="utf-8")
     assert "Traceback" not in log.split("limit is -1")[0]  # a user error is no traceback

@@ -13,7 +13,7 @@ from examples.flights.canary import Watch
 from examples.flights.page import write_page
 from examples.flights.traffic import Traffic
 from kubeline.local import kserve
-from kubeline.local.summary import write_overview
+from kubeline.local.overview import write_overview
 from kubeline.model_package import version_of
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from components.infra_validate.component import infra_validate
-from kubeline.errors import UserError
+from kubeline.errors import PlatformError, UserError
 from kubeline.model_package import Blessing, ModelPackage
 from kubeline.model_package.blessing import require
 from tests.serving.packages import write_tiny_package
@@ -124,6 +124,17 @@ def test_a_server_that_does_not_start_holds_the_model_and_tells_its_last_words(t
     assert "the server ended with exit code 2; its last words: error: ONNX Runtime cannot run" in checked.reasons
     assert "ONNX Runtime cannot run" in checked.page
     assert checked.metrics.metadata == {"golden_rows": 4}
+
+
+def test_a_missing_package_is_an_error_and_no_verdict_on_the_model(
+    tiny: Maker, artifact: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lacking").mkdir()
+    (tmp_path / "lacking" / "uvicorn.py").write_text("raise ModuleNotFoundError(\"No module named 'uvicorn'\")")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lacking"))
+    with pytest.raises(PlatformError, match="cannot run here, so the model was not checked: No module named 'uvicorn'"):
+        Checked(artifact, tiny())
+    assert not (tmp_path / "blessing").exists()
 
 
 def test_a_server_that_is_not_ready_in_time_holds_the_model(tiny: Maker, artifact: Maker) -> None:

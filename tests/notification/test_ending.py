@@ -200,7 +200,7 @@ def test_the_message_says_what_was_decided_and_a_held_model_is_no_plain_success(
     )
     found = Ending("SUCCEEDED", decisions=decisions)
     headline, body = compose(final_status("COMPLETE"), found, title="Flights")
-    assert headline == "Flights succeeded (rollout: rolled_back)"
+    assert headline == "Flights: rolled back (rollout)"
     assert "Decided: evaluate: promote (roc_auc 0.71 is at least 0.6)" in body
     assert "Decided: rollout: rolled_back (4 % failed)" in body
     assert mood(found) == "warning"

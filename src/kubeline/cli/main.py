@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from kubeline import __version__
 from kubeline.cli import lint, rollout, run, schedule, serve, submit
 from kubeline.errors import KubelineError
+from kubeline.printable import printable
 from kubeline.secrets import Secrets
 
 
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options))
     except KubelineError as error:
-        print(Secrets({}).hidden(f"kubeline: {error}"), file=sys.stderr)
+        print(printable(Secrets({}).hidden(f"kubeline: {error}")), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("kubeline: interrupted; the running steps were ended", file=sys.stderr)

@@ -12,12 +12,17 @@ from rich.table import Table
 
 from kubeline.errors import UserError
 from kubeline.local import parameters
+from kubeline.local.overview import write_overview
 from kubeline.local.progress import StepDisplay
+from kubeline.local.result import Result
 from kubeline.local.runner import Run
 from kubeline.local.runner import run as run_locally
-from kubeline.local.summary import Output, outputs, write_overview, write_page
+from kubeline.local.summary import Output, conclusion, outputs, write_page
+from kubeline.printable import printable
 from kubeline.resources import pipeline_file
 from kubeline.yaml_files import parse
+
+_COLOURS = {"good": "green", "warn": "yellow", "bad": "red", "plain": "default"}
 
 
 def add_parser(commands: Any) -> None:
@@ -52,10 +57,11 @@ def run(options: argparse.Namespace) -> int:
     with StepDisplay(console) as display:
         result = run_locally(pipeline, name, values, options.output, display.show)
     made = outputs(result, pipeline)
-    page = write_page(result, made)
+    page = write_page(result, made, pipeline)
     write_overview(options.output)
     _show(console, result, made)
     console.print(f"page  {page}\nlog   {result.log}", soft_wrap=True)
+    _last(console, conclusion(result, made))
     return 0 if result.succeeded else 1
 
 
@@ -79,12 +85,24 @@ def _show(console: Console, result: Run, made: Sequence[Output]) -> None:
     table = Table("step", "output", "kind", "facts", box=None, header_style="bold", pad_edge=False)
     for output in made:
         if not output.is_report:  # the page has them
-            table.add_row(output.task, output.name, output.kind, escape(output.facts(most=5)))
+            table.add_row(output.task, output.name, output.kind, _words(output.facts(most=5)))
     console.print(table)
     for output in made:
         if output.verdict:
             console.print(f"[bold]{output.task}: {output.verdict}[/]", soft_wrap=True)
             for reason in output.reasons():
-                console.print(f"  - {escape(reason)}", soft_wrap=True)
-    if not result.succeeded:
-        console.print(f"[red bold]failed[/] {escape(result.reason)}", soft_wrap=True)
+                console.print(f"  - {_words(reason)}", soft_wrap=True)
+        for warning in output.warnings:
+            console.print(f"[yellow]warning[/] {output.task}: {_words(warning)}", soft_wrap=True)
+
+
+def _last(console: Console, result: Result) -> None:
+    """The last line: how the run ended, by its verdict."""
+    colour = _COLOURS[result.tone]
+    found = [part for part in (str(result.estimate or ""), result.sentence) if part]
+    console.print(f"[{colour} bold]{result.word}[/] {_words('; '.join(found))}", soft_wrap=True)
+
+
+def _words(text: str) -> str:
+    """Words of a table as words for the terminal."""
+    return escape(printable(text))

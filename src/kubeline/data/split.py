@@ -12,6 +12,7 @@ from kubeline.data import assignment
 from kubeline.data.dataset import DatasetWriter, iter_batches, open_dataset, require_columns
 from kubeline.data.row_hash import Hashes, hash_rows
 from kubeline.errors import UserError, listed
+from kubeline.printable import markdown
 
 WAYS = ("random", "stratified", "group", "time")
 
@@ -120,7 +121,7 @@ def _report(train_rows: int, test_rows: int, choice: Mapping[str, Any]) -> str:
         f"| train | {train_rows:,} | {train_rows / total:.2%} |",
         f"| test | {test_rows:,} | {test_rows / total:.2%} |",
         "",
-        *(f"- {name}: `{value}`" for name, value in choice.items()),
+        *(f"- {markdown(name)}: {markdown(value)}" for name, value in choice.items()),
         "",
     ]
     if choice["by"] == "time":

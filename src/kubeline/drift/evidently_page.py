@@ -23,6 +23,11 @@ from kubeline.model_package.signature import Kind
 ROWS = 5_000  # of each sample
 CATEGORIES = 50  # of one column, by name
 OTHER = "(other)"
+# Its own script and data and nothing from elsewhere: the page is one file.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "font-src data:; worker-src blob:; base-uri 'none'; form-action 'none'"
+)
 EMPTY = "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Evidently</title></head><body></body></html>"
 log = logging.getLogger(__name__)
 
@@ -65,7 +70,9 @@ def write_note(path: str, note: str, page: str = EMPTY) -> str:
         f"{escape(note)} The verdict of the drift check is in its own report: it counts all rows, by another rule.</p>"
     )
     with publish(path) as partial:
-        partial.write_text(re.sub(r"<body[^>]*>", lambda tag: tag[0] + banner, page, count=1), encoding="utf-8")
+        policy = f'<head><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        safe = page.replace("<head>", policy, 1)
+        partial.write_text(re.sub(r"<body[^>]*>", lambda tag: tag[0] + banner, safe, count=1), encoding="utf-8")
     return note
 
 

@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from kubeline.drift.result import ColumnDrift, DriftResult, Performance, Side
 from kubeline.drift.values import moment
+from kubeline.printable import printable
 from kubeline.reports import Report, facts, figure, table, text, verdict
 from kubeline.reports.page import Tone
 
@@ -142,6 +143,7 @@ def _bars(axes: "Axes", column: ColumnDrift) -> None:
 
 
 def _short(label: str, limit: int = 26) -> str:
+    label = printable(label)
     return label if len(label) <= limit else label[: limit - 1] + "…"
 
 

@@ -10,7 +10,7 @@ from kubeline.evaluation.importance import Importance
 from kubeline.evaluation.metrics import Metric
 from kubeline.evaluation.scored import Array, Scored
 from kubeline.evaluation.slices import Slice, ranked
-from kubeline.reports.plots import BAD, CHAMPION, INK, MODEL, NEUTRAL, axes, plain, style
+from kubeline.reports.plots import BAD, CHAMPION, MODEL, NEUTRAL, ON_TINT, axes, plain, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,10 +21,10 @@ _FEATURES = 20
 _DOTS = 1_200
 
 
-def ranking(model: Scored, champion: Scored | None) -> "Figure":
+def ranking(model: Scored, champion: Scored | None) -> "list[Figure]":
     """ROC and precision-recall curves of a binary task in which both classes occur."""
     with style():
-        figure, (left, right) = axes(2)
+        (first, left), (second, right) = axes(), axes()
         drawn = [("model", model, MODEL, "-")] + ([("champion", champion, CHAMPION, "--")] if champion else [])
         for label, scored, colour, line in drawn:
             curve, tradeoff = roc(scored), precision_recall(scored)
@@ -40,13 +40,13 @@ def ranking(model: Scored, champion: Scored | None) -> "Figure":
         right.set(title=f"Precision and recall {of}", xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1.01))
         left.legend(loc="lower right")
         right.legend(loc="upper right")
-    return figure
+    return [first, second]
 
 
-def calibration(found: Reliability, champion: Reliability | None, model: Scored) -> "Figure":
+def calibration(found: Reliability, champion: Reliability | None, model: Scored) -> "list[Figure]":
     """The reliability curve, and the distribution of the probabilities it is of."""
     with style():
-        figure, (left, right) = axes(2)
+        (first, left), (second, right) = axes(), axes()
         end = 1.05 * max(found.predicted.max(), found.upper.max(), champion.predicted.max() if champion else 0)
         end = min(1.0, float(end))
         left.plot([0, end], [0, end], ":", color=NEUTRAL, label="perfect")
@@ -59,7 +59,7 @@ def calibration(found: Reliability, champion: Reliability | None, model: Scored)
         left.set(title="Calibration", xlabel=f"Predicted probability of {plain(found.event)}", ylabel="Observed share")
         left.legend(loc="upper left")
         _probabilities(right, model, found.event, end)
-    return figure
+    return [first, second]
 
 
 def _probabilities(ax: "Axes", model: Scored, event: str, end: float) -> None:
@@ -91,7 +91,7 @@ def confusion_matrix(scored: Scored) -> "Figure":
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(1.6 + 0.75 * size, 9.0)
     with style():
-        figure, (ax,) = axes(1, side + 0.8, side)
+        figure, ax = axes(side + 0.8, side)
         ax.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1)
         ax.invert_yaxis()
         ax.grid(visible=False)
@@ -105,16 +105,16 @@ def confusion_matrix(scored: Scored) -> "Figure":
             share = shares[row, column]
             ax.text(
                 column + 0.5, row + 0.5, f"{counts[row, column]:,.6g}\n{share:.0%}", ha="center", va="center",
-                color="white" if share > 0.55 else INK,
+                color="white" if share > 0.55 else ON_TINT,
             )  # fmt: skip
     return figure
 
 
-def residuals(scored: Scored, seed: int = 0) -> "Figure":
+def residuals(scored: Scored, seed: int = 0) -> "list[Figure]":
     """Predicted against true on a sample of the rows, and the residuals along the prediction on all of them."""
     rows = np.sort(np.random.default_rng(seed).permutation(len(scored))[:_DOTS])
     with style():
-        figure, (left, right) = axes(2)
+        (first, left), (second, right) = axes(), axes()
         left.plot(scored.prediction[rows], scored.target[rows], ".", markersize=3, alpha=0.35, color=MODEL)
         ends = [float(scored.prediction.min()), float(scored.prediction.max())]
         left.plot(ends, ends, ":", color=NEUTRAL)
@@ -131,7 +131,7 @@ def residuals(scored: Scored, seed: int = 0) -> "Figure":
         right.axhline(0, linestyle=":", color=NEUTRAL)
         right.set(title="Residuals", xlabel="Predicted", ylabel="True minus predicted")
         right.legend()
-    return figure
+    return [first, second]
 
 
 def _prediction_bins(prediction: Array, bins: int = 20) -> list[Array]:
@@ -143,7 +143,7 @@ def slice_intervals(slices: list[Slice], metric: Metric, overall: float) -> "Fig
     """The metric with its interval in each slice, the worst first."""
     drawn = ranked(slices, metric)[:_SLICES]
     with style():
-        figure, (ax,) = axes(1, 8.2, 1.0 + 0.22 * len(drawn))
+        figure, ax = axes(5.6, 1.0 + 0.22 * len(drawn))
         ax.axvline(overall, color=NEUTRAL, linestyle=":", label="all rows")
         for place, part in enumerate(drawn):
             _slice(ax, place, part)
@@ -171,7 +171,7 @@ def importance(found: list[Importance], metric: Metric) -> "Figure":
     """The loss of each feature, with the spread over the shuffles."""
     drawn = found[:_FEATURES]
     with style():
-        figure, (ax,) = axes(1, 8.2, 0.8 + 0.24 * len(drawn))
+        figure, ax = axes(5.6, 0.8 + 0.24 * len(drawn))
         places = np.arange(len(drawn))
         ax.barh(places, [one.loss for one in drawn], xerr=[one.spread for one in drawn], height=0.6, color=MODEL,
                 error_kw={"ecolor": NEUTRAL, "elinewidth": 1.2})  # fmt: skip

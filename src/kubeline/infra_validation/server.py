@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kubeline.errors import PlatformError
 from kubeline.model_package import ModelPackage
 from kubeline.ports import free_ports
 from kubeline.tether import command
@@ -17,6 +19,7 @@ from kubeline.tether import command
 _LAST_LINES = 12  # of the log, shown when the server did not start
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 10.0
+_MISSING = re.compile(r"^(?:ModuleNotFoundError|ImportError): (.+)$")
 
 
 class ServerFailedError(Exception):
@@ -39,15 +42,32 @@ class RunningServer:
 
         Raises:
             ServerFailedError: when the process ends, or the time is over.
+            PlatformError: when it ends for what this environment lacks, which says nothing of the model.
         """
         while not is_ready(self.http_port, self.model_name):
             code = self.process.poll()
             if code is not None:
+                self.blame_environment(code)
                 raise ServerFailedError(f"the server ended with exit code {code}; {self.last_words()}")
             if time.monotonic() - started > timeout_seconds:
                 raise ServerFailedError(f"the server was not ready in {timeout_seconds:g} s; {self.last_words()}")
             time.sleep(_POLL_SECONDS)
         self.ready_seconds = time.monotonic() - started
+
+    def blame_environment(self, code: int) -> None:
+        """Raise a PlatformError when the server, which has ended, could not have run with any model.
+
+        Args:
+            code: its exit code; 3 is what it ends with when a port or a file cannot be used.
+        """
+        missing = next(filter(None, map(_MISSING.match, reversed(self.log_end()))), None)
+        if missing:
+            raise PlatformError(
+                f"the model server cannot run here, so the model was not checked: {missing[1]}; run the step in an "
+                "image that has what serving/Dockerfile installs"
+            )
+        if code == PlatformError.exit_code:
+            raise PlatformError(f"the model server cannot run here, so the model was not checked; {self.last_words()}")
 
     def log_end(self) -> list[str]:
         """The last lines of what the server printed."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kubeline.artifacts import Artifact, describe, step
-from kubeline.errors import UserError
+from kubeline.errors import PlatformError, UserError
 from kubeline.infra_validation import limits as limits_of
 from kubeline.infra_validation import server as model_server
 from kubeline.infra_validation.findings import Findings, ProtocolResult
@@ -40,6 +40,7 @@ def run(
 
     Raises:
         UserError: when a parameter makes no sense or the package is not intact.
+        PlatformError: when the server cannot run here, whatever the model is.
     """
     limits_of.check(
         max_latency_ms=max_latency_ms, tolerance=tolerance, timeout_seconds=timeout_seconds, requests=int(requests)
@@ -68,8 +69,7 @@ def examine(package: ModelPackage, golden: GoldenRows, timeout_seconds: float, r
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         with model_server.start(package, Path(folder) / "server.log") as server:
-            import grpc  # noqa: F401 - the server starts meanwhile
-
+            _import_grpc()  # the server starts meanwhile
             try:
                 server.wait_until_ready(started, timeout_seconds)
                 findings.ready_seconds = server.ready_seconds
@@ -79,6 +79,16 @@ def examine(package: ModelPackage, golden: GoldenRows, timeout_seconds: float, r
                 findings.log = server.log_end()
             findings.peak_memory_bytes = server.peak_memory_bytes()
     return findings
+
+
+def _import_grpc() -> None:
+    try:
+        import grpc  # noqa: F401
+    except ImportError as error:
+        raise PlatformError(
+            f"gRPC cannot be asked from here, so the model was not checked: {error}; run the step in an image that has "
+            "what serving/Dockerfile installs"
+        ) from error
 
 
 def _ask(server: RunningServer, golden: GoldenRows, findings: Findings, started: float, requests: int) -> None:
@@ -102,6 +112,7 @@ def _ask(server: RunningServer, golden: GoldenRows, findings: Findings, started:
             client.close()
     code = server.process.poll()
     if code is not None:
+        server.blame_environment(code)
         raise ServerFailedError(f"the server ended with exit code {code} under requests; {server.last_words()}")
 
 

@@ -8,14 +8,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from kubeline.artifacts import publish
 from kubeline.errors import UserError
+from kubeline.local.result import Result, TaskTime
 from kubeline.secrets import Secrets
 from kubeline.tether import command
 
@@ -50,11 +51,24 @@ class Run:
     folder: Path
     succeeded: bool = False
     reason: str = ""  # why the first failing step failed
+    started: float = field(default_factory=time.time)  # Unix seconds
+    tasks: list[TaskTime] = field(default_factory=list)  # in the order in which they ended
 
     @property
     def log(self) -> Path:
         """Everything the steps printed."""
         return self.folder / "log.txt"
+
+    def kept(self, seconds: float) -> Result:
+        """What is kept of the run, which took so long."""
+        return Result(
+            self.pipeline,
+            self.succeeded,
+            self.reason,
+            started=self.started,
+            seconds=seconds,
+            tasks=tuple(self.tasks),
+        )
 
 
 def run(
@@ -91,8 +105,15 @@ def run(
         umask=0o077,
     ) as process:
         whole.close()
+        clock, begun = time.monotonic(), dict[str, float]()
         try:
             for event in _follow(process, result, secrets):
+                now = time.monotonic() - clock
+                if event.state == "started":
+                    begun[event.task] = now
+                else:
+                    since = begun.get(event.task, now)
+                    result.tasks.append(TaskTime(event.task, event.state, result.started + since, now - since))
                 on_event(event)
             code = process.wait()
             result.succeeded = code == 0
@@ -100,9 +121,8 @@ def run(
                 result.reason = f"the run ended with exit code {code} and without a word; see {result.log}"
         finally:
             _end(process)
-    outcome = {"pipeline": name, "succeeded": result.succeeded, "reason": result.reason}
-    with publish(result.folder / "result.json") as partial, _private(partial) as file:  # whole, for the overview
-        json.dump(outcome, file, indent=2)
+    took = time.monotonic() - clock
+    result.kept(took).write(result.folder)
     return result
 
 

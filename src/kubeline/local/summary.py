@@ -1,22 +1,24 @@
 """What a run made: its outputs as a list, and one page that links every report."""
 
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import yaml
 from markupsafe import Markup
+from pydantic_core import PydanticUndefined
 
 from kubeline import reports
 from kubeline.decision import decided, reasons
+from kubeline.local.parameters import signature
+from kubeline.local.result import FILE, Result, concluded
 from kubeline.local.runner import Run, label
+from kubeline.local.steps import clock, duration, steps
+from kubeline.yaml_files import first_document
 
 _TONES: dict[str, reports.Tone] = {
     "promote": "good",
@@ -58,6 +60,12 @@ class Output:
         """What a check decided, or how a rollout ended; empty for other artifacts."""
         return decided(self.metadata)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a step warned of, in sentences."""
+        found = self.metadata.get("warnings")
+        return [str(one) for one in found] if isinstance(found, list) else []
+
     def reasons(self) -> list[str]:
         """The reasons given for a verdict, where the artifact is a JSON document with reasons."""
         return reasons(self.path) if self.verdict else []
@@ -65,22 +73,38 @@ class Output:
 
 def outputs(run: Run, pipeline: Path) -> list[Output]:
     """The artifacts of a run, in the order in which their tasks ended."""
-    components = next(yaml.safe_load_all(pipeline.read_text(encoding="utf-8")))["components"]
+    components = first_document(pipeline, "pipeline file")["components"]
     files = sorted(run.folder.rglob("executor_output.json"), key=lambda file: file.stat().st_mtime_ns)
     return [output for file in files for output in _of_task(file, components)]
 
 
-def write_page(run: Run, made: Sequence[Output]) -> Path:
-    """Write the run's ``index.html``, with the verdicts and a link to every report, and return its path."""
-    page = reports.Report(run.folder.name, f"One run of the pipeline {run.pipeline} on this machine.")
-    word, tone = ("succeeded", "good") if run.succeeded else ("failed", "bad")
-    page.add("Run", reports.verdict(word, tone, [run.reason] if run.reason else []), _link(run, run.log, "log"))  # type: ignore[arg-type]
+def write_page(run: Run, made: Sequence[Output], pipeline: Path) -> Path:
+    """Write the run's ``index.html``, and what it came to into its ``result.json``; returns the page.
+
+    The page tells how the run ended and why, then shows the steps as they ran, the decisions, the parameters,
+    and a link to everything that was made.
+
+    Args:
+        run: that has ended.
+        made: its outputs.
+        pipeline: the compiled pipeline.
+    """
+    result = conclusion(run, made)
+    result.write(run.folder)
+    page = reports.Report(f"{result.pipeline}: {result.word}", run.folder.name)
+    why = [result.sentence] if result.sentence else []
+    page.add("How it ended", reports.verdict(result.word, result.tone, why), reports.facts(_facts(run, result)))
+    page.add("Steps", *steps(result, made, first_document(pipeline, "pipeline file")))
     for output in made:
         if output.verdict:
             word, tone = output.verdict.replace("_", " "), _TONES.get(output.verdict, "plain")
             page.add(f"{output.task}: {output.name}", reports.verdict(word, tone, output.reasons()))
+    for output in made:
+        if output.warnings:
+            page.add(f"{output.task}: warnings", reports.verdict("warnings", "warn", output.warnings))
     pages = [(output, file) for output in made if (file := _readable(run, output))]
     page.add("Reports", reports.table(["step", "report"], [[o.task, _link(run, f, o.name)] for o, f in pages]))
+    page.add("Parameters", *_parameters(run, pipeline))
     rows = [[o.task, _link(run, o.path, o.name) if o.path.exists() else o.name, o.kind, o.facts()] for o in made]
     page.add("Everything that was made", reports.table(["step", "output", "kind", "facts"], rows))
     target = run.folder / "index.html"
@@ -88,33 +112,43 @@ def write_page(run: Run, made: Sequence[Output]) -> Path:
     return target
 
 
-def write_overview(root: Path) -> Path:
-    """Write ``index.html`` of all runs below `root`, the latest first, and return its path."""
-    with _alone_in(root):
-        return _write_overview(root)
+def conclusion(run: Run, made: Sequence[Output]) -> Result:
+    """How the run ended, by what its steps decided."""
+    return concluded(Result.read(run.folder / FILE), made, _arguments(run))
 
 
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Nobody else who asks for the same is in the folder meanwhile: runs may end side by side."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _arguments(run: Run) -> dict[str, Any]:
+    return dict(json.loads((run.folder / "arguments.json").read_text(encoding="utf-8")))
 
 
-def _write_overview(root: Path) -> Path:
-    page = reports.Report("Runs", f"Pipelines run on this machine, in {root}.")
-    rows = []
-    for file in sorted(root.glob("*/result.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True):
-        result = json.loads(file.read_text(encoding="utf-8"))
-        link = Markup('<a href="{}/index.html">{}</a>').format(quote(file.parent.name), file.parent.name)
-        rows.append([link, result["pipeline"], "succeeded" if result["succeeded"] else "failed", result["reason"]])
-    page.add("All runs", reports.table(["run", "pipeline", "state", "reason"], rows))
-    page.write(root / "index.html")
-    return root / "index.html"
+def _facts(run: Run, result: Result) -> dict[str, Any]:
+    found: dict[str, Any] = {"model": result.model} if result.model else {}
+    if result.estimate:
+        found["decided by"] = str(result.estimate)
+    if result.serves:
+        found["serves now"] = result.serves
+    if result.started is not None and result.seconds is not None:
+        found |= {"began": clock(result.started), "took": duration(result.seconds)}
+    return found | {"log": _link(run, run.log, "log.txt")}
+
+
+def _parameters(run: Run, pipeline: Path) -> list[Markup]:
+    """What was given beside its default, and the rest folded up."""
+    given = _arguments(run)
+    defaults = {name: field.default for name, field in signature(pipeline).model_fields.items()}
+    shown = {name: "" if default is PydanticUndefined else _value(default) for name, default in defaults.items()}
+    rows = [[name, _value(value), shown.get(name, "")] for name, value in given.items()]
+    rest = [[name, default] for name, default in shown.items() if name not in given]
+    blocks = [reports.table(["parameter", "given", "default"], rows) if rows else reports.text("None was given.")]
+    if rest:
+        table = reports.table(["parameter", "default"], rest)
+        words = f"{len(rest)} more at their defaults"
+        blocks.append(Markup("<details><summary>{}</summary>{}</details>").format(words, table))
+    return blocks
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _of_task(file: Path, components: dict[str, Any]) -> Iterator[Output]:

@@ -4,11 +4,12 @@ import logging
 
 from kubeline.addresses import redact
 from kubeline.artifacts import step
-from kubeline.decision import GOOD
+from kubeline.decision import GOOD, deciding
 from kubeline.notification.asking import FinalStatus, ending
 from kubeline.notification.channels import URLS, URLS_FILE, Delivery, Mood, addresses, send
 from kubeline.notification.ending import Ending, Said, State
 from kubeline.notification.run_page import page_of_run
+from kubeline.printable import printable
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +64,12 @@ def compose(
     job = status.pipeline_job_resource_name or ""
     name = title or job.rpartition("/")[2] or "pipeline"
     verdicts = [said for said in found.decisions if not said.text.startswith("models:/")]
+    decision = deciding(verdicts, _word)
     headline = f"{name} {_WORDS[found.state]}"
-    if verdicts:
-        headline += f" ({verdicts[-1].task}: {_word(verdicts[-1])})"
+    if decision and found.state == "SUCCEEDED" and _word(decision) not in GOOD:
+        headline = f"{name}: {_word(decision).replace('_', ' ')} ({decision.task})"
+    elif decision:
+        headline += f" ({decision.task}: {_word(decision)})"
     lines = [message] if message else []
     if found.state == "UNKNOWN":
         lines.append(f"The platform's state is {status.state or 'empty'}, which does not tell how the run ended")
@@ -78,7 +82,7 @@ def compose(
         lines.append(f"Job: {job}")
     if status.pipeline_task_name:
         lines.append(f"Task: {status.pipeline_task_name}")
-    headline, lines = redact(headline), [redact(line) for line in lines]
+    headline, lines = printable(redact(headline)), [printable(redact(line)) for line in lines]
     if link:
         lines.append(f"More: {link}")
     return headline, "\n".join(lines) or headline

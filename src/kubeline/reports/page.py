@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,17 +12,23 @@ from markupsafe import Markup
 
 from kubeline import __version__
 from kubeline.artifacts import publish
+from kubeline.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Tone = Literal["good", "bad", "warn", "plain"]
 
+_SENTENCE = 32  # letters; a longer cell needs a line of its own on a narrow screen
+_PIXELS_PER_POINT = 4 / 3
+_SMALLEST = 0.8  # of its size, at which the letters of a figure are still read
+
 
 class Report:
     """A page of headed sections, written as one HTML file.
 
-    Every string given is escaped; the block functions of this module return safe markup.
+    Every string given is escaped; the block functions of this module return safe markup. A Content-Security-Policy
+    lets the page load nothing and run nothing.
     """
 
     def __init__(self, title: str, subtitle: str = ""):
@@ -38,7 +45,8 @@ class Report:
         template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
             files("kubeline.reports").joinpath("page.html.jinja").read_text(encoding="utf-8")
         )
-        return template.render(title=self.title, subtitle=self.subtitle, sections=self._sections, version=__version__)
+        page = template.render(title=self.title, subtitle=self.subtitle, sections=self._sections, version=__version__)
+        return printable(page)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the page to `path`, whole or not at all."""
@@ -65,34 +73,66 @@ def facts(values: Mapping[str, Any]) -> Markup:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], note: str = "") -> Markup:
-    """A table; numbers are right-aligned, under a head that is too, and rounded to four significant digits."""
-    rows = list(rows)
+    """A table; numbers are right-aligned, under a head that is too, and rounded to four significant digits.
+
+    On a narrow screen a table with sentences in it shows each row as a list of its cells, any other scrolls in its box.
+    """
+    given = list(rows)
+    cells = [[_cell(value) for value in row] for row in given]
     kinds = [
-        "number" if any(_kind(row[place]) == "number" for row in rows) else "text" for place in range(len(columns))
+        "number" if any(_kind(row[place]) == "number" for row in given) else "text" for place in range(len(columns))
     ]
+    stacked = any(len(_words(cell)) > _SENTENCE for row in cells for cell in row)
     head = Markup("").join(map(Markup("<th class={}>{}</th>").format, kinds, columns))
-    body = Markup("").join(Markup("<tr>{}</tr>").format(_row(row)) for row in rows)
-    caption = Markup("<p class=note>{}</p>").format(note) if note else Markup("")
-    return Markup('<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>{}').format(
-        head, body, caption
+    body = Markup("").join(
+        Markup("<tr>{}</tr>").format(_row(*row, columns if stacked else ())) for row in zip(cells, given, strict=True)
     )
+    caption = Markup("<p class=note>{}</p>").format(note) if note else Markup("")
+    return Markup(
+        '<div class="scroll" tabindex="0"><table class="{}"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>{}'
+    ).format("stacked" if stacked else "plain", head, body, caption)
 
 
-def figure(drawing: "Figure", caption: str) -> Markup:
-    """A matplotlib figure as inline SVG; the caption is its text alternative too. Closes the figure."""
+def figure(drawings: "Figure | Sequence[Figure]", caption: str) -> Markup:
+    """Matplotlib figures, side by side where there is room, as inline SVG in the colours of the page.
+
+    On a narrow screen one that would become too small to read scrolls in its box. The caption is the text alternative
+    too. Closes the figures.
+    """
+    each = drawings if isinstance(drawings, Sequence) else [drawings]
+    drawn = Markup("").join(map(_drawn, each))
+    return Markup(
+        '<figure role="img" aria-label="{0}"><div class="drawings">{1}</div><figcaption>{0}</figcaption></figure>'
+    ).format(caption, drawn)
+
+
+def _drawn(drawing: "Figure") -> Markup:
     import matplotlib.pyplot as plt
+
+    from kubeline.reports.plots import themed
 
     buffer = io.StringIO()
     with plt.rc_context({"svg.hashsalt": "kubeline", "svg.fonttype": "none"}):
         drawing.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     plt.close(drawing)
     svg = buffer.getvalue()
-    drawn = Markup(svg[svg.index("<svg") :])  # noqa: S704 (matplotlib escapes the text it draws)
-    return Markup('<figure role="img" aria-label="{0}">{1}<figcaption>{0}</figcaption></figure>').format(caption, drawn)
+    svg = themed(svg[svg.index("<svg") :])
+    width = float(found[1]) if (found := re.search(r'width="([\d.]+)pt"', svg)) else 0.0
+    least = round(width * _PIXELS_PER_POINT * _SMALLEST)
+    return Markup('<div class="scroll" tabindex="0" style="--least:{}px">{}</div>').format(least, Markup(svg))  # noqa: S704 (matplotlib escapes the text it draws)
 
 
-def _row(row: Sequence[Any]) -> Markup:
-    return Markup("").join(Markup("<td class={}>{}</td>").format(_kind(value), _cell(value)) for value in row)
+def _row(cells: Sequence[Markup | str], values: Sequence[Any], labels: Sequence[str]) -> Markup:
+    named = [Markup(' data-label="{}"').format(label) for label in labels] or [Markup("")] * len(cells)
+    return Markup("").join(
+        Markup("<td class={}{}>{}</td>").format(_kind(value), label, cell)
+        for cell, value, label in zip(cells, values, named, strict=True)
+    )
+
+
+def _words(cell: Markup | str) -> str:
+    """What a cell shows as text."""
+    return cell.striptags() if isinstance(cell, Markup) else cell
 
 
 def _kind(value: Any) -> str:

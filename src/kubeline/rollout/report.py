@@ -97,7 +97,7 @@ def _traffic(shares: list[tuple[float, int]]) -> Any:
     times = [time - begun for time, _ in shares]
     values = [share for _, share in shares]
     with style():
-        drawing, (axis,) = axes(width=7.5, height=2.6)
+        drawing, axis = axes(width=6.5, height=2.4)
         axis.stackplot(
             times, values, [100 - value for value in values], labels=["candidate", "stable"], colors=[MODEL, CHAMPION],
             alpha=0.85, step="post",

@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from kubeline.addresses import redact
 from kubeline.reports import Report, facts, table, text, verdict
-from kubeline.reports.plots import BAD, MODEL, NEUTRAL
 from kubeline.schema.document import Column, Target
 from kubeline.schema.examine import Examination
 from kubeline.schema.findings import Finding, problem_count
@@ -116,7 +115,7 @@ def _scores(found: Examination, target: Target) -> Markup:
     chance, measure = (0.5, "AUC") if target.task == "classification" else (0.0, "R² of ranks")
     flagged = {finding.column for finding in found.problems if finding.check == "leak"}
     rows = [
-        (_code(name), f"{score:.3f}", _bar((score - chance) / (1 - chance), BAD if name in flagged else MODEL))
+        (_code(name), f"{score:.3f}", _bar((score - chance) / (1 - chance), "bad" if name in flagged else "model"))
         for name, score in list(found.leaks.items())[:SHOWN_SCORES]
     ]
     note = (
@@ -126,11 +125,11 @@ def _scores(found: Examination, target: Target) -> Markup:
     return table(["Column", measure, ""], rows, note)
 
 
-def _bar(share: float, colour: str = MODEL) -> Markup:
+def _bar(share: float, colour: str = "model") -> Markup:
     width = max(1.0, min(share, 1.0) * WIDTH)
     return Markup(
-        '<svg width="{}" height="12" role="img" aria-label="{}"><rect width="{}" height="12" fill="#e6ebf0"/>'
-        '<rect width="{:.1f}" height="12" fill="{}"/></svg>'
+        '<svg width="{}" height="12" role="img" aria-label="{}"><rect width="{}" height="12" style="fill:var(--grid)"/>'
+        '<rect width="{:.1f}" height="12" style="fill:var(--{})"/></svg>'
     ).format(WIDTH, f"{share:.2f}", WIDTH, width, colour)
 
 
@@ -163,8 +162,8 @@ def _code(name: str) -> Markup:
 def _name(name: str, mark: str) -> Markup:
     if not mark:
         return _code(name)
-    colour = BAD if mark == "problem" else "#97600a"
-    return Markup('<code>{}</code><br><small style="color:{}">{}</small>').format(name, colour, mark)
+    tone = "bad" if mark == "problem" else "warn"
+    return Markup('<code>{}</code><br><small style="color:var(--{})">{}</small>').format(name, tone, mark)
 
 
 def _values(column: ColumnProfile, sample: "pd.Series | None") -> str:
@@ -207,7 +206,7 @@ def _drawing(column: ColumnProfile, sample: "pd.Series | None") -> Markup:
             pairs.sort(key=lambda pair: pair[0])
         return _bars([count for _, count in pairs[:BINS]], f"frequency of the values of {column.name}")
     if column.type == "string":
-        return _bars(sample.value_counts().head(BINS).tolist(), f"most frequent values of {column.name}", NEUTRAL)
+        return _bars(sample.value_counts().head(BINS).tolist(), f"most frequent values of {column.name}", "neutral")
     times = pd.api.types.is_datetime64_any_dtype(sample)
     numbers = sample.dropna().astype("int64" if times else "float64").to_numpy(dtype=np.float64)
     numbers = numbers[np.isfinite(numbers)]
@@ -219,7 +218,7 @@ def _drawing(column: ColumnProfile, sample: "pd.Series | None") -> Markup:
     return _bars(np.histogram(numbers, bins=BINS)[0].tolist(), f"histogram of {column.name}")
 
 
-def _bars(counts: list[int], label: str, colour: str = MODEL) -> Markup:
+def _bars(counts: list[int], label: str, colour: str = "model") -> Markup:
     top = max(counts, default=0)
     if not top:
         return Markup("")
@@ -231,7 +230,7 @@ def _bars(counts: list[int], label: str, colour: str = MODEL) -> Markup:
         for index, height in enumerate(HEIGHT * count / top for count in counts)
         if height
     )
-    return Markup('<svg width="{}" height="{}" role="img" aria-label="{}" fill="{}">{}</svg>').format(
+    return Markup('<svg width="{}" height="{}" role="img" aria-label="{}" style="fill:var(--{})">{}</svg>').format(
         WIDTH, HEIGHT, label, colour, shapes
     )
 

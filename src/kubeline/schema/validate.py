@@ -17,6 +17,7 @@ from kubeline.schema.report import Mode, build_report
 from kubeline.schema.table import row_count_problems
 
 log = logging.getLogger(__name__)
+_TOLD = 20  # warnings in the metadata of the report
 
 
 class Outcome(NamedTuple):
@@ -81,7 +82,7 @@ def run(
         write_outputs(dataset, valid, quarantine, found, set_aside=mode == "quarantine")
     _write_schema(schema, found.schema)
     build_report(found, mode, schema_uri, failed).write(report.path)
-    describe(report, {"problems": len(everything), "warnings": len(found.warnings)})
+    describe(report, {"problems": len(everything), "warnings": [finding.message for finding in found.warnings[:_TOLD]]})
     if failed:
         sentence = _sentence(blocking, mode, by_row=not found.problems)
         if not defer_failure:

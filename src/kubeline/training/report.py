@@ -91,7 +91,7 @@ def _features(trained: Trained) -> list[Markup]:
 def _tuning(tuning: Tuning, score_name: str) -> list[Markup]:
     from kubeline.reports.plots import axes
 
-    drawing, [axis] = axes(width=6.0)
+    drawing, axis = axes(width=5.0)
     done = [(number, trial.score) for number, trial in enumerate(tuning.trials) if trial.score is not None]
     best = [max(score for _, score in done[: index + 1]) for index in range(len(done))]
     axis.plot([number for number, _ in done], [score for _, score in done], "o", label="trial")

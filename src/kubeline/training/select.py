@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.errors import UserError
 from kubeline.model_package.package import ModelPackage
+from kubeline.printable import markdown
 
 
 @step
@@ -32,9 +33,10 @@ def run(models: Sequence[Artifact], model: Artifact, report: Artifact) -> None:
 
 def table(candidates: Sequence[ModelPackage], best: ModelPackage) -> str:
     """The candidates as a Markdown table, best first."""
-    name = best.manifest.score_name
+    name = markdown(best.manifest.score_name)
     lines = [
-        f"# {best.manifest.estimator} is the best of {len(candidates)} candidates for {best.signature.target}",
+        f"# {markdown(best.manifest.estimator)} is the best of {len(candidates)} candidates for "
+        f"{markdown(best.signature.target)}",
         "",
         f"Compared by {name} (greater is better) on the rows that training held out; the test set was not looked at.",
         "",
@@ -43,10 +45,10 @@ def table(candidates: Sequence[ModelPackage], best: ModelPackage) -> str:
     ]
     for candidate in sorted(candidates, key=lambda candidate: -candidate.manifest.score):
         manifest = candidate.manifest
-        metrics = ", ".join(f"{metric} {value:.4g}" for metric, value in sorted(manifest.metrics.items()))
+        metrics = ", ".join(f"{markdown(metric)} {value:.4g}" for metric, value in sorted(manifest.metrics.items()))
         chosen = "**chosen**" if candidate is best else ""
         lines.append(
-            f"| {chosen} | {manifest.estimator} | {manifest.score:.5g} | {metrics} | "
+            f"| {chosen} | {markdown(manifest.estimator)} | {manifest.score:.5g} | {metrics} | "
             f"{manifest.parity.max_difference:.2g} | `{candidate.digest[:12]}` |"
         )
     return "\n".join(lines) + "\n"

@@ -1,0 +1,172 @@
+"""How a run ended, as its ``result.json`` keeps it and the page of all runs shows it."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from kubeline.artifacts import publish
+from kubeline.decision import GOOD, deciding
+from kubeline.reports import Tone
+
+FILE = "result.json"
+
+_WORDS = {
+    "hold": "held",
+    "drift": "drifted",
+    "insufficient_data": "too few rows",
+    "rolled_back": "rolled back",
+}
+_DOUBTFUL = frozenset({"inconclusive", "too few rows", "held"})
+_REGISTERED = re.compile(r"^models:/([^@/]+)")
+
+
+@dataclass(frozen=True)
+class TaskTime:
+    """When a task ran: Unix seconds, and how many; `state` is ``succeeded`` or ``failed``."""
+
+    task: str
+    state: str
+    begun: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The figure that a run was decided by, with its interval where it has one."""
+
+    name: str
+    value: float
+    lower: float | None = None
+    upper: float | None = None
+
+    def __str__(self) -> str:
+        interval = "" if self.lower is None or self.upper is None else f" [{self.lower:.4g}, {self.upper:.4g}]"
+        return f"{self.name} {self.value:.4g}{interval}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is kept of a run.
+
+    Attributes:
+        pipeline: its name.
+        succeeded: whether every step did its work, whatever it found.
+        reason: of a run that failed, its sentence.
+        verdict: the word that tells how it ended: ``promoted``, ``held``, ``drifted``, ``failed``, …
+        sentence: why.
+        model: name of the registered model that it is about; empty for none.
+        serves: what this run brought to serving, such as ``models:/flights/3``; empty for nothing.
+        estimate: what it was decided by.
+        started: Unix seconds; None in files of an earlier version.
+        seconds: how long it took.
+        tasks: when each task ran, in the order in which they ended.
+    """
+
+    pipeline: str
+    succeeded: bool
+    reason: str = ""
+    verdict: str = ""
+    sentence: str = ""
+    model: str = ""
+    serves: str = ""
+    estimate: Estimate | None = None
+    started: float | None = None
+    seconds: float | None = None
+    tasks: Sequence[TaskTime] = field(default_factory=tuple)
+
+    @property
+    def word(self) -> str:
+        """The verdict, or what else there is to say."""
+        return self.verdict or ("succeeded" if self.succeeded else "failed")
+
+    @property
+    def tone(self) -> Tone:
+        """The colour of the verdict."""
+        if not self.succeeded:
+            return "bad"
+        if self.word in GOOD or self.word == "succeeded":
+            return "good"
+        return "warn" if self.word in _DOUBTFUL else "bad"
+
+    def write(self, folder: Path) -> None:
+        """Write the file, whole, for its owner only."""
+        with publish(folder / FILE) as partial:
+            partial.touch(mode=0o600)
+            partial.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+
+    @classmethod
+    def read(cls, file: Path) -> "Result":
+        """The result in a file; what an earlier version did not write has its default."""
+        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        known = {key: value for key, value in document.items() if key in {each.name for each in fields(cls)}}
+        if known.get("estimate"):
+            known["estimate"] = Estimate(**known["estimate"])
+        known["tasks"] = tuple(TaskTime(**task) for task in known.get("tasks", ()))
+        return cls(**known)
+
+
+class Made(Protocol):
+    """An artifact of the run; `kubeline.local.summary.Output` is one."""
+
+    @property
+    def task(self) -> str:
+        """The task that made it."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What KFP keeps of it."""
+
+    @property
+    def verdict(self) -> str:
+        """What it decides; empty for most."""
+
+    def reasons(self) -> list[str]:
+        """Why."""
+
+
+def concluded(result: Result, made: Sequence[Made], arguments: Mapping[str, Any]) -> Result:
+    """The result with what the outputs say of it: the verdict, the figure it rests on, the model, and what serves."""
+    decision = deciding([one for one in made if one.verdict], lambda one: one.verdict)
+    uri = next((str(one.metadata["uri"]) for one in reversed(made) if _is_registered(one.metadata.get("uri"))), "")
+    named = [uri, str(arguments.get("reference", "")), str(arguments.get("model", ""))]
+    model = next((match[1] for text in named if (match := _REGISTERED.match(text))), "")
+    found = replace(
+        result,
+        model=model or str(arguments.get("name", "")),
+        estimate=next(_estimates(made), None),
+        serves=uri if any(one.metadata.get("outcome") == "promoted" for one in made) else "",
+    )
+    if not result.succeeded:
+        return replace(found, verdict="failed", sentence=result.reason)
+    if decision is None:
+        return replace(found, verdict="succeeded", sentence=f"registered as {uri}" if uri else "")
+    why = next(iter(decision.reasons()), "")
+    sentence = f"{decision.task}: {why}" if why else f"by {decision.task}"
+    if uri and decision.verdict == "promote":
+        sentence = f"registered as {uri}"
+    return replace(found, verdict=_WORDS.get(decision.verdict, decision.verdict), sentence=sentence)
+
+
+def _is_registered(uri: object) -> bool:
+    return bool(_REGISTERED.match(str(uri)))
+
+
+def _estimates(made: Sequence[Made]) -> Iterator[Estimate]:
+    """What an evaluation was decided by, and the greatest shift that a drift check found."""
+    for one in made:
+        if one.metadata.get("check") == "evaluation":
+            try:
+                evidence = json.loads(one.path.read_text(encoding="utf-8"))["evidence"]
+                yield Estimate(evidence["metric"], **evidence["metrics"][evidence["metric"]])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+    for one in made:
+        if isinstance(value := one.metadata.get("max_effect"), int | float):
+            yield Estimate("greatest shift", float(value))
