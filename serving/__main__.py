@@ -45,6 +45,7 @@ def main() -> int:
 
 
 _ACCEPTED_AT_ONCE = 16  # connections
+_BACKLOG = 8192  # connections that wait to be accepted; the system may allow fewer
 
 
 def _serve(options: Options, http: socket.socket) -> None:
@@ -75,6 +76,7 @@ def _config(options: Options, application: Any, factory: bool = False) -> uvicor
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        backlog=_BACKLOG,
         timeout_keep_alive=options.timeout_keep_alive,
         timeout_graceful_shutdown=options.grace_seconds,
         ssl_certfile=options.ssl_certfile,

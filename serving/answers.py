@@ -11,7 +11,6 @@ from kubeline.errors import KubelineError
 from serving.errors import Overloaded, RequestRefused, WrongMethod, sentence
 
 JSON = b"application/json"
-_LEFT_UNREAD = (408, 413, 415)  # what is left of a refused body would be read as a next request
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 
 Pairs = Sequence[tuple[bytes, bytes]]
@@ -26,24 +25,19 @@ class Answer:
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
-    def all_headers(self, request_id: str, close: bool = False) -> list[tuple[bytes, bytes]]:
-        """Every header of the response; `close` ends the connection."""
-        headers = [
+    def as_http(self, request_id: str, close: bool, more: Pairs = (), head_only: bool = False) -> bytes:
+        """The whole response, HTTP/1.1, with `more` headers in front; `close` ends the connection."""
+        headers = (
+            *more,
             (b"content-type", self.content_type),
             (b"content-length", b"%d" % len(self.body)),
             (b"x-request-id", request_id.encode()),
             *self.headers,
-        ]
-        if close or self.status in _LEFT_UNREAD:
-            headers.append((b"connection", b"close"))
-        return headers
-
-    def as_http(self, request_id: str, close: bool, more: Pairs = ()) -> bytes:
-        """The whole response, HTTP/1.1, with `more` headers in front."""
+        )
         parts = [_STATUS_LINES[self.status]]
-        for name, value in (*more, *self.all_headers(request_id, close)):
+        for name, value in headers:
             parts += (name, b": ", value, b"\r\n")
-        parts += (b"\r\n", self.body)
+        parts += (b"connection: close\r\n\r\n" if close else b"\r\n", b"" if head_only else self.body)
         return b"".join(parts)
 
 

@@ -1,30 +1,24 @@
-"""The ASGI application: paths, limits, request ids, errors."""
+"""What is at which path: predictions and pages."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
+import httptools
 import orjson
 
 from kubeline import __version__
 from kubeline.errors import KubelineError
 from serving import openapi
 from serving.answers import Answer, error_body, json_answer, refusal
-from serving.errors import (
-    BodyTimedOut,
-    NotFound,
-    Overloaded,
-    RequestRefused,
-    TooLarge,
-    UnsupportedEncoding,
-    WrongMethod,
-)
-from serving.limits import RequestLimits
+from serving.errors import NotFound, Overloaded, RequestRefused, WrongMethod
 from serving.metrics import ServerMetrics
 from serving.model import ServedModel
-from serving.predictions import Headers, PredictionService, Route, headers_of, request_id
+from serving.predictions import Headers, PredictionService, Route
+from serving.state import ServerState
 from serving.v2 import V2
 
 logger = logging.getLogger(__name__)
@@ -32,20 +26,49 @@ logger = logging.getLogger(__name__)
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Lifespan = Callable[[Receive, Send], Awaitable[None]]
-Page = Callable[[Headers], Answer]
 
 EXTENSIONS = ("binary_tensor_data", "model_repository")
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is shown at a path.
+
+    Attributes:
+        path: of it.
+        method: that it takes.
+        content: makes it of the headers of a request.
+        is_quick: whether that takes microseconds; otherwise it must not be made on the event loop.
+    """
+
+    path: str
+    method: str
+    content: Callable[[Headers], Answer]
+    is_quick: bool = True
+
+    def show(self, headers: Headers) -> Answer:
+        """The page, or why it is refused; it never raises, and no client sees a traceback."""
+        try:
+            return self.content(headers)
+        except KubelineError as error:
+            return refusal(error)
+        except Exception:
+            logger.exception("%s failed", self.path)
+            return Answer(error_body("the server failed on this request; its log tells why"), 500)
+
+
+Target = Route | Page
+
+
 class Application:
-    """Answers HTTP for one model.
+    """The paths of one model; to uvicorn, an ASGI application that starts and stops.
 
     Args:
         model: that is served.
         service: answers prediction requests.
         v2: describes the tensors of the model.
         metrics: writes the page of ``/metrics``.
-        limits: of one request.
+        state: of the worker.
         lifespan: starts and stops what belongs to the event loop.
     """
 
@@ -55,155 +78,89 @@ class Application:
         service: PredictionService,
         v2: V2,
         metrics: ServerMetrics,
-        limits: RequestLimits,
+        state: ServerState,
         lifespan: Lifespan,
     ):
-        self.draining = False
         self.service = service
-        self.limits = limits
+        self.state = state
         self._lifespan = lifespan
         self._model = model
         self._v2 = v2
         self._metrics = metrics
-        self._buffered = 0
         self._openapi = orjson.dumps(openapi.document(model.signature, model.name, model.version, v2.output_metadata))
-        self._pages = self._routes()
-        self._direct = {quote(path, safe="/:").encode(): route for path, route in service.routes.items()}
-        self._slow = (self._metrics_page, self._load)  # take milliseconds
-        self._quick = {
-            quote(path, safe="/:").encode(): _safe(page, path)
-            for path, (method, page) in self._pages.items()
-            if method == "GET" and page not in self._slow
+        self._pages = self._make_pages()
+        self._routes_by_url = {quote(path, safe="/:").encode(): route for path, route in service.routes.items()}
+        self._pages_by_url = {
+            quote(path, safe="/:").encode(): page for path, page in self._pages.items() if page.method == "GET"
         }
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one HTTP request (ASGI 3)."""
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-            return
-        headers = headers_of(scope["headers"])
-        route = self.service.routes.get(scope["path"])
-        if route is not None and scope["method"] == "POST":
-            await self._predict(route, headers, receive, send)
-            return
-        try:
-            answer = await self._page(scope, headers, receive)
-        except Exception as error:
-            answer = _instead(error, scope["path"])
-        await self._send(send, answer, request_id(headers))
+        """Start and stop (ASGI 3, lifespan); requests come to :mod:`serving.http_protocol`."""
+        await self._lifespan(receive, send)
 
     def route_of(self, url: bytes) -> Route | None:
         """The route of a path as it stands in a request, when it predicts."""
-        return self._direct.get(url)
+        return self._routes_by_url.get(url)
 
-    def page_at(self, url: bytes) -> Page | None:
-        """What shows the page of a path as it stands in a request for it, when that takes no time; it never raises."""
-        return self._quick.get(url)
+    def target_of(self, method: bytes, url: bytes) -> Target:
+        """What a request is for.
 
-    async def _page(self, scope: dict[str, Any], headers: Headers, receive: Receive) -> Answer:
-        method, path = scope["method"], scope["path"]
-        found = self._pages.get(path)
-        if found is None:
-            if path in self.service.routes:
-                raise WrongMethod(f"{path} takes POST, not {method}", "POST")
-            raise NotFound(self._unknown(path))
-        allowed, page = found
-        if method != allowed and not (method == "HEAD" and allowed == "GET"):
-            raise WrongMethod(f"{path} takes {allowed}, not {method}", allowed)
-        if method == "POST":
-            await self._body(headers, receive)  # of a repository verb: it has no options here
-        if page not in self._slow:
-            return page(headers)
+        Raises:
+            NotFound: when there is nothing at its path.
+            WrongMethod: when the path takes another method.
+        """
+        usual: Target | None = None
+        if method == b"POST":
+            usual = self._routes_by_url.get(url)
+        elif method == b"GET":
+            usual = self._pages_by_url.get(url)
+        return usual or self._search(method.decode("latin-1"), url)
+
+    async def show_later(self, page: Page, headers: Headers) -> Answer:
+        """A page that is not quick, made in a thread; what was counted so far stands in it."""
         self._metrics.flush()
-        return await asyncio.to_thread(page, headers)
+        return await asyncio.to_thread(page.show, headers)
 
-    async def _predict(self, route: Route, headers: Headers, receive: Receive, send: Send) -> None:
-        """Answer a prediction request that is large, comes in chunks, or goes around :mod:`serving.http_protocol`."""
-        exchange = self.service.begin(route, headers)
-        size = 0
-        outcome: Answer | KubelineError
+    def _search(self, method: str, url: bytes) -> Target:
         try:
-            body = await self._body(headers, receive)
-            size = len(body)
-            self._buffered += size
-            outcome = await self.service.answer(exchange, route, headers, body)
-        except KubelineError as error:
-            outcome = error
-        finally:
-            self._buffered -= size
-        await self._send(send, self.service.end(exchange, outcome), exchange.request_id)
+            path = unquote((httptools.parse_url(url).path or b"/").decode("ascii"))
+        except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
+            raise RequestRefused("the path of the request is no URL") from None
+        route = self.service.routes.get(path)
+        if route is not None:
+            if method != "POST":
+                raise WrongMethod(f"{path} takes POST, not {method}", "POST")
+            return route
+        page = self._pages.get(path)
+        if page is None:
+            raise NotFound(self._unknown(path))
+        if method != page.method and not (method == "HEAD" and page.method == "GET"):
+            raise WrongMethod(f"{path} takes {page.method}, not {method}", page.method)
+        return page
 
-    async def _body(self, headers: Headers, receive: Receive) -> bytes:
-        """The whole body of a request, within the limits."""
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise UnsupportedEncoding("the body is compressed; send it as it is, without Content-Encoding")
-        announced = headers.get(b"content-length", b"0")
-        self._check_size(int(announced) if announced.isdigit() else 0)
-        message = await receive()
-        if not message.get("more_body"):
-            body: bytes = message.get("body", b"")
-            self._check_size(len(body))
-            return body
-        seconds = self.limits.body_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._rest(message, receive)
-        except TimeoutError:
-            raise BodyTimedOut(f"the request did not arrive within {seconds:g} s; send it faster") from None
-
-    async def _rest(self, message: dict[str, Any], receive: Receive) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        try:
-            while message["type"] == "http.request":
-                parts.append(message["body"])
-                size += len(parts[-1])
-                self._buffered += len(parts[-1])
-                self._check_size(size)
-                if not message["more_body"]:
-                    return b"".join(parts)
-                message = await receive()
-            raise RequestRefused("the client left before the request was complete")
-        finally:
-            self._buffered -= size
-
-    def _check_size(self, size: int) -> None:
-        if size > self.limits.body_bytes:
-            raise TooLarge(
-                f"the request has more than {self.limits.body_bytes:,} bytes, which is the most the server takes; "
-                "split it"
-            )
-        if self._buffered + size > self.limits.buffered_bytes:
-            raise Overloaded("the server holds as many requests as its memory allows; try again later")
-
-    async def _send(self, send: Send, answer: Answer, own_id: str) -> None:
-        headers = answer.all_headers(own_id, close=self.draining)  # while it drains, connections move elsewhere
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
-
-    def _routes(self) -> dict[str, tuple[str, Page]]:
-        """Pages by path, with their method."""
+    def _make_pages(self) -> dict[str, Page]:
+        """Pages by path."""
         name, version = self._model.name, self._model.version
         control = f"/v2/repository/models/{name}"
         about = {"name": "kubeline", "version": __version__, "extensions": EXTENSIONS}
-        pages: dict[str, tuple[str, Page]] = {
-            "/": ("GET", lambda _: json_answer({"status": "alive"})),
-            "/metrics": ("GET", self._metrics_page),
-            "/openapi.json": ("GET", lambda _: Answer(self._openapi)),
-            "/v1/models": ("GET", lambda _: json_answer({"models": [name]})),
-            f"/v1/models/{name}": ("GET", self._ready({"name": name, "ready": True})),
-            "/v2": ("GET", lambda _: json_answer(about)),
-            "/v2/health/live": ("GET", lambda _: json_answer({"live": True})),
-            "/v2/health/ready": ("GET", self._ready({"ready": True})),
-            "/v2/models": ("GET", lambda _: json_answer({"models": [name]})),
-            "/v2/repository/index": ("POST", self._index),
-            f"{control}/load": ("POST", self._load),
-            f"{control}/unload": ("POST", self._unload),
-        }
+        pages = [
+            Page("/", "GET", lambda _: json_answer({"status": "alive"})),
+            Page("/metrics", "GET", self._metrics_page, is_quick=False),
+            Page("/openapi.json", "GET", lambda _: Answer(self._openapi)),
+            Page("/v1/models", "GET", lambda _: json_answer({"models": [name]})),
+            Page(f"/v1/models/{name}", "GET", self._ready({"name": name, "ready": True})),
+            Page("/v2", "GET", lambda _: json_answer(about)),
+            Page("/v2/health/live", "GET", lambda _: json_answer({"live": True})),
+            Page("/v2/health/ready", "GET", self._ready({"ready": True})),
+            Page("/v2/models", "GET", lambda _: json_answer({"models": [name]})),
+            Page("/v2/repository/index", "POST", self._index),
+            Page(f"{control}/load", "POST", self._load, is_quick=False),
+            Page(f"{control}/unload", "POST", self._unload),
+        ]
         for path in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{version}"):
-            pages[path] = ("GET", self._metadata)
-            pages[f"{path}/ready"] = ("GET", self._ready({"name": name, "ready": True}))
-        return pages
+            pages.append(Page(path, "GET", self._metadata))
+            pages.append(Page(f"{path}/ready", "GET", self._ready({"name": name, "ready": True})))
+        return {page.path: page for page in pages}
 
     def _unknown(self, path: str) -> str:
         name, version = self._model.name, self._model.version
@@ -215,11 +172,11 @@ class Application:
             return f"model '{name}' has no version '{rest.split('/')[1][:60]}' here; it has: {version}"
         return f"there is nothing at {path[:120]}; /openapi.json lists what there is"
 
-    def _ready(self, body: dict[str, Any]) -> Page:
+    def _ready(self, body: dict[str, Any]) -> Callable[[Headers], Answer]:
         answer = json_answer(body)
 
         def page(_: Headers) -> Answer:
-            if self.draining:
+            if self.state.draining:
                 raise Overloaded("the server is about to stop; ask another one")
             if not self._model.ready:
                 raise Overloaded(f"model '{self._model.name}' is not loaded")
@@ -247,29 +204,11 @@ class Application:
         return json_answer([{"name": self._model.name, "version": self._model.version, "state": state, "reason": ""}])
 
     def _load(self, _: Headers) -> Answer:
-        self.limits.check_control()
+        self.state.limits.check_control()
         self._model.reload()
         return json_answer({"name": self._model.name, "load": True})
 
     def _unload(self, _: Headers) -> Answer:
-        self.limits.check_control()
+        self.state.limits.check_control()
         self._model.unload()
         return json_answer({"name": self._model.name, "unload": True})
-
-
-def _instead(error: Exception, path: str) -> Answer:
-    """What is shown instead of a page: why it is refused. Nothing else is expected, and no client sees a traceback."""
-    if isinstance(error, KubelineError):
-        return refusal(error)
-    logger.error("%s failed", path, exc_info=error)
-    return Answer(error_body("the server failed on this request; its log tells why"), 500)
-
-
-def _safe(page: Page, path: str) -> Page:
-    def shown(headers: Headers) -> Answer:
-        try:
-            return page(headers)
-        except Exception as error:
-            return _instead(error, path)
-
-    return shown

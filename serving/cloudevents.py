@@ -24,7 +24,7 @@ def is_event(headers: dict[bytes, bytes]) -> bool:
 class Event:
     """A request that came as a CloudEvent; its answer goes back in the same mode."""
 
-    def __init__(self, headers: dict[bytes, bytes], body: bytes, model_name: str):
+    def __init__(self, headers: dict[bytes, bytes], body: bytes | bytearray, model_name: str):
         self._structured = headers.get(b"content-type", b"").startswith(_STRUCTURED)
         self._body = body
         self._source = f"io.kserve.inference.{model_name}"

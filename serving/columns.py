@@ -147,6 +147,27 @@ class Encoder:
         return self.features[self._block[place]]
 
 
+def refuse_booleans(features: Sequence[Feature], columns: Sequence[Values]) -> None:
+    """Refuse true and false in columns of numbers: Python counts them among these, as 1 and 0.
+
+    Args:
+        features: of a model.
+        columns: the values of each.
+
+    Raises:
+        UserError: names the column and the row.
+    """
+    for feature, values in zip(features, columns, strict=True):
+        if feature.kind != "number":
+            continue
+        if isinstance(values, np.ndarray):
+            if values.dtype.kind == "b" and len(values):
+                raise refusal(feature, 0, bool(values[0]))
+        elif bool in map(type, values):
+            row = next(row for row, value in enumerate(values) if type(value) is bool)
+            raise refusal(feature, row, values[row])
+
+
 def _with_nan(values: Values) -> list[Any]:
     return [nan if value is None else value for value in values]
 

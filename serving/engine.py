@@ -13,13 +13,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 from kubeline.errors import KubelineError
 from kubeline.model_package.predictor import Predictions
 from serving.aside import LONG_SECONDS, Aside
-from serving.errors import BrokenModel, Overloaded, TimedOut
+from serving.errors import BrokenModel, Overloaded, TimedOut, without_frames
 from serving.exchange import Exchange
 from serving.inputs import Inputs
 from serving.model import ServedModel
@@ -129,9 +130,6 @@ class Engine:
         Raises:
             KubelineError: why the request is refused.
         """
-        if size > INLINE_BYTES:
-            self._check_ready()
-            return await self._in_thread(exchange, parse, serialise)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         def done(outcome: T | KubelineError) -> None:
@@ -143,19 +141,22 @@ class Engine:
                 future.set_result(outcome)
 
         work = Work(exchange, parse, serialise, done)
-        self.submit(work)
+        self.submit(work, size)
         try:
             return await future
         finally:
             work.abandoned = True
 
-    def submit(self, work: Work[Any]) -> None:
-        """Queue a request of at most `INLINE_BYTES`; its `done` is called later, from the event loop.
+    def submit(self, work: Work[Any], size: int = 0) -> None:
+        """Queue a request of so many bytes; its `done` is called later, from the event loop.
 
         Raises:
             Overloaded: when the queue is full, or the model not loaded.
         """
         self._check_ready()
+        if size > INLINE_BYTES:
+            self._hand_over(work)
+            return
         if self.is_full:
             raise overloaded()
         self._queue.append(work)
@@ -229,7 +230,7 @@ class Engine:
             try:
                 _parse(work.exchange, work.parse)
             except KubelineError as error:
-                _give(work, error)
+                _give(work, without_frames(error))
                 continue
             except Exception as error:
                 _give(work, _broken(error))
@@ -279,39 +280,44 @@ class Engine:
                 answer = _broken(error)
             _give(work, answer)
 
-    async def _in_thread(
-        self, exchange: Exchange, parse: Callable[[], Inputs], serialise: Callable[[Predictions], T]
-    ) -> T:
+    def _hand_over(self, work: Work[Any]) -> None:
+        """Answer a large request in a thread."""
         if self._in_threads >= 2 * self._limits.threads:  # as many wait as are worked on
             raise overloaded()
         self._in_threads += 1
-        task = asyncio.get_running_loop().run_in_executor(self._threads, self._alone, exchange, parse, serialise)
-        task.add_done_callback(self._left_thread)
-        remaining = self._limits.timeout_seconds - (perf_counter() - exchange.arrived)
-        done, _ = await asyncio.wait([task], timeout=max(remaining, 0.0))
-        if not done:  # the thread ends its work; nobody waits for it any more
-            raise TimedOut(f"the answer took longer than {self._limits.timeout_seconds:g} s; send fewer rows")
-        return task.result()
+        loop = asyncio.get_running_loop()
+        remaining = self._limits.timeout_seconds - (perf_counter() - work.exchange.arrived)
+        patience = loop.call_later(max(remaining, 0.0), self._give_up, work)
+        task = loop.run_in_executor(self._threads, self._alone, work)
+        task.add_done_callback(partial(self._left_thread, work, patience))
 
-    def _left_thread(self, task: "asyncio.Future[Any]") -> None:
+    def _give_up(self, work: Work[Any]) -> None:
+        """Wait no longer for a thread, which ends its work all the same."""
+        if not work.abandoned:
+            work.abandoned = True
+            _give(work, TimedOut(f"the answer took longer than {self._limits.timeout_seconds:g} s; send fewer rows"))
+
+    def _left_thread(self, work: Work[Any], patience: asyncio.TimerHandle, task: "asyncio.Future[Any]") -> None:
         self._in_threads -= 1
-        if not task.cancelled():
-            task.exception()  # seen, also when nobody waits for it any more
+        patience.cancel()
+        if not work.abandoned and not task.cancelled():
+            _give(work, task.result())
 
-    def _alone(self, exchange: Exchange, parse: Callable[[], Inputs], serialise: Callable[[Predictions], T]) -> T:
+    def _alone(self, work: Work[T]) -> T | KubelineError:
+        exchange = work.exchange
         exchange.queue_seconds = perf_counter() - exchange.arrived
-        if exchange.queue_seconds > self._limits.timeout_seconds:
-            raise overloaded()
+        if work.abandoned or exchange.queue_seconds > self._limits.timeout_seconds:
+            return overloaded()
         try:
-            inputs = _parse(exchange, parse)
+            inputs = _parse(exchange, work.parse)
             started = perf_counter()
             predictions = self.model.predict([inputs])
             exchange.predict_seconds = perf_counter() - started
-            return _serialise(exchange, predictions, serialise)
-        except KubelineError:
-            raise
+            return _serialise(exchange, predictions, work.serialise)
+        except KubelineError as error:
+            return without_frames(error)
         except Exception as error:
-            raise _broken(error) from error
+            return _broken(error)
 
 
 def _give(work: Work[T], outcome: T | KubelineError) -> None:
@@ -360,4 +366,5 @@ def overloaded() -> Overloaded:
 
 def _broken(error: Exception) -> BrokenModel:
     logger.error("a request that should have been answered failed", exc_info=error)
+    without_frames(error)
     return BrokenModel("the model could not answer this request; the server's log tells why")

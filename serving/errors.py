@@ -3,6 +3,8 @@
 A :class:`kubeline.errors.UserError` while a request is read is 400.
 """
 
+from typing import TypeVar
+
 from kubeline.errors import KubelineError
 
 _LONGEST = 2_000  # characters; names in a request may be of any length
@@ -12,6 +14,18 @@ def sentence(error: KubelineError) -> str:
     """What a client and the log are told: one line, and no endless one, whatever names the request gave."""
     words = " ".join(str(error).split())
     return words if len(words) <= _LONGEST else words[:_LONGEST] + "…"
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def without_frames(error: E) -> E:
+    """The same error without its traceback, which would keep the request in memory until the garbage collector comes.
+
+    The frames of a traceback hold what was worked on, and a frame in which the error is a result holds the error.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 class RequestRefused(KubelineError):  # noqa: N818 - an answer to a request, not a failure of the server
@@ -54,10 +68,21 @@ class TooLarge(RequestRefused):
     status = 413
 
 
+def too_many_rows(rows: int, limit: int) -> TooLarge:
+    """What to say of more rows than the server takes."""
+    return TooLarge(f"the request has {rows:,} rows, but the server takes at most {limit:,}; split it")
+
+
 class UnsupportedEncoding(RequestRefused):
     """The body is compressed."""
 
     status = 415
+
+
+class HeadersTooLarge(RequestRefused):
+    """More bytes of headers, or more headers, than the server takes."""
+
+    status = 431
 
 
 class Overloaded(RequestRefused):

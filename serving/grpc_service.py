@@ -10,59 +10,52 @@ from time import perf_counter
 from typing import Any
 
 import grpc
-import numpy as np
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from kubeline import __version__
-from kubeline.errors import KubelineError, PlatformError, UserError
-from kubeline.model_package.predictor import Predictions
+from kubeline.errors import KubelineError, PlatformError
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
-from kubeline.open_inference.tensors import datatype_of, decode_raw, encode_raw, unknown_datatype
-from serving.columns import Values
 from serving.engine import Engine
-from serving.errors import BrokenModel, NotFound, Overloaded, RequestRefused, sentence
+from serving.errors import BrokenModel, Overloaded, RequestRefused, sentence, without_frames
 from serving.exchange import Exchange, Observer
+from serving.grpc_calls import Call, Calls, Context
+from serving.grpc_messages import SERVICE, InferCall, check_model, parsed
 from serving.ids import new_id, usable
-from serving.inputs import Inputs
-from serving.limits import RequestLimits
+from serving.state import ServerState
 from serving.tracing import trace_context
-from serving.v2 import V2, Wanted, rows_of
+from serving.v2 import V2
 
 logger = logging.getLogger(__name__)
 
-Context = Any  # grpc.aio.ServicerContext; the library has no types
 Handler = Callable[[Any], Message]
 
-_SERVICE = "inference.GRPCInferenceService"
 _LONGEST_ESCAPED = 600  # letters of a sentence that is not ASCII: clients take 8 KiB of metadata
 _CLIENT_LEFT = 499  # nginx's; there is no official status for it
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
-}
-_CONTENTS = {
-    "BOOL": "bool_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    "BYTES": "bytes_contents",
 }
 _OPTIONS = (
     ("grpc.so_reuseport", 1),  # the workers share the port
     # Identity alone: a compressed message would be expanded in memory before its size could be looked at.
     ("grpc.compression_enabled_algorithms_bitset", 1),
     ("grpc.max_concurrent_streams", 1000),  # of one connection; what is more waits at the client
+    ("grpc.max_allowed_incoming_connections", 4096),
+    # Of a message that nobody reads yet, no more than this comes: see serving.grpc_calls.
+    ("grpc.http2.lookahead_bytes", 32 * 1024),
+    ("grpc.http2.bdp_probe", 0),  # it would widen that
+    ("grpc.keepalive_time_ms", 60_000),  # is the client still there?
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # clients may ask as well
+    ("grpc.max_connection_idle_ms", 300_000),
+    ("grpc.max_connection_age_ms", 1_800_000),  # clients connect anew, without losing a call
+    ("grpc.max_connection_age_grace_ms", 60_000),
     ("grpc.max_send_message_length", -1),
 )
 
@@ -77,18 +70,17 @@ class GrpcServer:
         engine: answers predictions.
         v2: reads and writes the Open Inference Protocol.
         observers: are told of every prediction request.
-        limits: of one request.
+        state: of the worker.
     """
 
-    def __init__(self, engine: Engine, v2: V2, observers: Sequence[Observer], limits: RequestLimits):
-        self.draining = False
+    def __init__(self, engine: Engine, v2: V2, observers: Sequence[Observer], state: ServerState):
         self.open_calls = 0  # of ModelInfer
         self._engine = engine
         self._model = engine.model
         self._v2 = v2
         self._observers = observers
-        self._limits = limits
-        self._buffered = 0
+        self._state = state
+        self._calls = Calls(state)
         self._server: grpc.aio.Server | None = None
 
     async def start(
@@ -108,10 +100,10 @@ class GrpcServer:
         Raises:
             PlatformError: when the port cannot be listened on.
         """
-        options = (*_OPTIONS, ("grpc.max_receive_message_length", self._limits.body_bytes))
+        options = (*_OPTIONS, ("grpc.max_receive_message_length", self._state.limits.body_bytes))
         self._server = grpc.aio.server(options=options)
         # not as registered methods: grpc.aio then waits for a call of each of them, which costs each call 20 µs
-        self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(_SERVICE, self._handlers())])
+        self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, self._handlers())])
         address = f"[::]:{port}" if host == "0.0.0.0" else f"{host}:{port}"  # noqa: S104 - compared
         try:
             if certificate is None or private_key is None:
@@ -126,7 +118,7 @@ class GrpcServer:
 
     async def stop(self, grace_seconds: float) -> None:
         """Take no more calls, and let those that are open end; after the grace period they are cancelled."""
-        self.draining = True
+        self._state.draining = True
         if self._server is not None:
             await self._server.stop(grace_seconds)
 
@@ -140,62 +132,70 @@ class GrpcServer:
             "RepositoryModelLoad": (messages.RepositoryModelLoadRequest, self._load),
             "RepositoryModelUnload": (messages.RepositoryModelUnloadRequest, self._unload),
         }
-        calls = {name: partial(self._answer, *answer) for name, answer in answers.items()}
-        return {name: grpc.unary_unary_rpc_method_handler(call) for name, call in calls.items()} | {
-            "ModelInfer": grpc.unary_unary_rpc_method_handler(self._infer)
-        }
+        calls: dict[str, Any] = {name: partial(self._answer, *answer) for name, answer in answers.items()}
+        calls["ModelInfer"] = self._infer
+        # On the wire, a unary call is a stream of one message; read as one, it comes when there is room for it.
+        return {name: grpc.stream_unary_rpc_method_handler(call) for name, call in calls.items()}
 
-    async def _infer(self, message: bytes, context: Context) -> bytes:
+    async def _infer(self, _: Any, context: Context) -> bytes:
         """Answer a prediction request and tell the observers."""
-        exchange = _exchange(context)
-        size = len(message)
-        self._buffered += size
         self.open_calls += 1
-        answer = b""
-        refused: KubelineError | None = None
         try:
-            if self._buffered > self._limits.buffered_bytes:
-                raise Overloaded("the server holds as many requests as its memory allows; try again later")
-            call = _Call(self._v2, self._model.name, self._model.version, message, exchange)
-            answer = await self._engine.answer(exchange, size, call.parse, call.serialise)
-            exchange.status = 200
+            try:
+                call = await self._calls.receive(context)
+            except KubelineError as error:
+                return await self._refuse(context, _exchange(context), without_frames(error))
+            return await self._predict(call, context)
+        finally:
+            self.open_calls -= 1
+
+    async def _predict(self, call: Call, context: Context) -> bytes:
+        exchange = _exchange(context)
+        work = InferCall(self._v2, self._model.name, self._model.version, call, exchange, self._state.limits)
+        try:
+            answer = await self._engine.answer(exchange, len(call.message), work.parse, work.serialise)
         except KubelineError as error:
-            refused = error
-            exchange.status, exchange.error = _status(error), sentence(error)
+            return await self._refuse(context, exchange, without_frames(error))
         except asyncio.CancelledError:
             expired = context.time_remaining() == 0
             exchange.status = 504 if expired else _CLIENT_LEFT
             exchange.error = "the call's deadline passed" if expired else "the client cancelled the call"
+            self._tell(exchange)
             raise
-        finally:
-            self._buffered -= size
-            self.open_calls -= 1
-            exchange.request_id = exchange.request_id or new_id()
-            exchange.total_seconds = perf_counter() - exchange.arrived
-            for observer in self._observers:
-                observer.record(exchange)
-        if refused is not None:
-            await _refuse(context, refused, exchange.request_id)
-        return answer
+        exchange.status = 200
+        self._tell(exchange)
+        return call.answer(answer)
 
-    async def _answer(self, request: type[Message], answer: Handler, message: bytes, context: Context) -> bytes:
+    async def _refuse(self, context: Context, exchange: Exchange, error: KubelineError) -> bytes:
+        """Tell the observers why a request is refused, and the client."""
+        exchange.status, exchange.error = _status(error), sentence(error)
+        self._tell(exchange)
+        await _refuse(context, error, exchange.request_id)
+        return b""
+
+    def _tell(self, exchange: Exchange) -> None:
+        exchange.request_id = exchange.request_id or new_id()
+        exchange.total_seconds = perf_counter() - exchange.arrived
+        for observer in self._observers:
+            observer.record(exchange)
+
+    async def _answer(self, request: type[Message], answer: Handler, _: Any, context: Context) -> bytes:
         """Answer a call that predicts nothing."""
         try:
-            asked = _parsed(request, message)
+            call = await self._calls.receive(context)
+            asked = parsed(request, call.message)
             # loading verifies every file of the package: not on the event loop
             told = await asyncio.to_thread(answer, asked) if answer == self._load else answer(asked)
-            return told.SerializeToString()
         except KubelineError as error:
-            refused = error
-        except Exception as error:  # nothing above is expected to fail, and no client is shown a traceback
-            logger.exception("%s failed", request.__name__, exc_info=error)
-            refused = BrokenModel("the server failed on this request; its log tells why")
-        await _refuse(context, refused)
-        return b""
+            await _refuse(context, error)
+        except Exception:  # nothing above is expected to fail, and no client is shown a traceback
+            logger.exception("%s failed", request.__name__)
+            await _refuse(context, BrokenModel("the server failed on this request; its log tells why"))
+        return call.answer(told.SerializeToString())
 
     @property
     def _ready(self) -> bool:
-        return self._model.ready and not self.draining
+        return self._model.ready and not self._state.draining
 
     def _model_ready(self, request: messages.ModelReadyRequest) -> Message:
         check_model(request.name, request.version, self._model.name, self._model.version)
@@ -226,116 +226,8 @@ class GrpcServer:
         return messages.RepositoryModelUnloadResponse(model_name=self._model.name, isUnloaded=True)
 
     def _check_control(self, name: str) -> None:
-        self._limits.check_control()
+        self._state.limits.check_control()
         check_model(name, "", self._model.name, self._model.version)
-
-
-class _Call:
-    """One ModelInfer: its message to inputs, and predictions to its answer."""
-
-    __slots__ = ("_exchange", "_message", "_name", "_v2", "_version", "_wanted")
-
-    def __init__(self, v2: V2, name: str, version: str, message: bytes, exchange: Exchange):
-        self._v2, self._name, self._version = v2, name, version
-        self._message, self._exchange = message, exchange
-        self._wanted = Wanted()
-
-    def parse(self) -> Inputs:
-        """The inputs of the request.
-
-        Raises:
-            UserError: names the tensor that is malformed.
-            NotFound: when it asks for another model or version.
-        """
-        request = _parsed(messages.ModelInferRequest, self._message)
-        exchange = self._exchange
-        exchange.request_id = exchange.request_id or usable(request.id) or new_id()
-        check_model(request.model_name, request.model_version, self._name, self._version)
-        names = [output.name for output in request.outputs]
-        self._v2.check_outputs(names)
-        self._wanted = Wanted(request.id, names)
-        return self._v2.inputs(columns_of(request))
-
-    def serialise(self, predictions: Predictions) -> bytes:
-        """The answer, its tensors as raw bytes."""
-        response = messages.ModelInferResponse(
-            model_name=self._name, model_version=self._version, id=self._wanted.id or self._exchange.request_id
-        )
-        raws = []
-        for name, values in self._v2.outputs(predictions, self._wanted.names).items():
-            output = response.outputs.add(name=name, datatype=datatype_of(values), shape=values.shape)
-            for key, value in self._v2.parameters(name).items():
-                output.parameters[key].string_param = value
-            raws.append(encode_raw(values))
-        response.raw_output_contents.extend(raws)
-        return response.SerializeToString()
-
-
-def columns_of(request: messages.ModelInferRequest) -> dict[str, Values]:
-    """The columns of a request, whose tensors are raw or typed.
-
-    Raises:
-        UserError: names the tensor that is malformed.
-    """
-    raws = request.raw_input_contents
-    if raws and len(raws) != len(request.inputs):
-        raise UserError(
-            f"the request has {len(request.inputs)} inputs, but {len(raws)} raw_input_contents; send one for each "
-            "input, in the same order, or none"
-        )
-    columns: dict[str, Values] = {}
-    for place, tensor in enumerate(request.inputs):
-        name, datatype = tensor.name, tensor.datatype
-        if name in columns:
-            raise UserError(f"input '{name}' is given twice")
-        shape = tensor.shape
-        # the two usual shapes without the detour by a list
-        usual = shape and shape[0] > 0 and (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1))
-        count = shape[0] if usual else rows_of(name, list(shape))
-        if not raws:
-            columns[name] = _contents(name, datatype, tensor.contents, count)
-        elif tensor.HasField("contents"):
-            raise UserError(f"input '{name}' has contents beside the raw_input_contents of the request; send either")
-        else:
-            columns[name] = decode_raw(name, datatype, raws[place], count)
-    return columns
-
-
-def check_model(name: str, version: str, served: str, served_version: str) -> None:
-    """Refuse another model or version than is served; an empty version is any."""
-    if name != served:
-        raise NotFound(f"there is no model '{name[:60]}' here; there is: {served}")
-    if version and version != served_version:
-        raise NotFound(f"model '{served}' has no version '{version[:60]}' here; it has: {served_version}")
-
-
-def _contents(name: str, datatype: str, contents: messages.InferTensorContents, count: int) -> Values:
-    field = _CONTENTS.get(datatype)
-    if field is None:
-        if datatype == "FP16":
-            raise UserError(f"input '{name}' has datatype FP16, which the protocol has raw only: raw_input_contents")
-        raise unknown_datatype(name, datatype)
-    values = list(getattr(contents, field))
-    if len(values) != count:
-        raise UserError(
-            f"input '{name}' has {len(values)} values in {field}, but its shape tells {count}; {datatype} goes there, "
-            "or into raw_input_contents"
-        )
-    if datatype == "FP32":
-        return np.array(values, dtype=np.float32)  # what they were, before Python had them
-    if datatype != "BYTES":
-        return values
-    try:
-        return [value.decode() for value in values]
-    except UnicodeDecodeError as error:
-        raise UserError(f"input '{name}' holds bytes that are not UTF-8 text") from error
-
-
-def _parsed(kind: type[Any], message: bytes) -> Any:
-    try:
-        return kind.FromString(message)
-    except DecodeError as error:
-        raise UserError(f"the message is not a {kind.__name__} of {_SERVICE}: {error}") from error
 
 
 def _exchange(context: Context) -> Exchange:

@@ -1,241 +1,383 @@
-"""HTTP connections: uvicorn's, with the head of a request limited in bytes and time, and errors in JSON."""
+"""HTTP/1.1 of one connection: requests are read within their limits, and answered in their order."""
 
 import asyncio
+import logging
 import math
-import re
+from collections import deque
 from functools import partial
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
 
-from serving.answers import Answer, error_body
+from kubeline.errors import KubelineError
+from serving.answers import Answer, refusal
 from serving.app import Page
-from serving.engine import INLINE_BYTES, Work
-from serving.ids import new_id
-from serving.predictions import Headers, Route, headers_of, request_id
+from serving.errors import (
+    BodyTimedOut,
+    BrokenModel,
+    HeadersTooLarge,
+    Overloaded,
+    RequestRefused,
+    TooLarge,
+    UnsupportedEncoding,
+    without_frames,
+)
+from serving.http_connection import HttpConnection
+from serving.http_request import Request, usual_request
+from serving.predictions import Route, headers_of, request_id
 
-_MOST_DIGITS = 9  # of a length
-# What a glance at a request finds in the head of a usual one, in small letters, and what a usual one does not have.
-_LENGTH = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n")
-_OWN_ID = b"\r\nx-request-id:"
-_UNUSUAL = re.compile(rb"transfer-encoding|\r\n(?:connection|expect|upgrade|content-encoding)")
+logger = logging.getLogger(__name__)
+
+_MOST_DIGITS = 18  # of a length; Python refuses to read thousands of them
+_FREE_PARTS, _LEAST_OF_PART = 4096, 64  # chunks that may be of any size, and bytes of one on average after that
+_OVERHEAD = 1024  # bytes that a request takes in memory besides its own
 
 
-class _JoiningTransport:
-    """Writes the head of an answer together with its body, which uvicorn hands over in two parts.
+class HttpProtocol(HttpConnection):
+    """One connection of HTTP.
 
-    That is one system call and one packet instead of two: for a single row a tenth of the whole request.
+    Attributes:
+        head_bytes: of method, path and headers, and of what comes between the parts of a body that is sent in chunks.
+        head_seconds: for them to come, from the first byte, or from the connection.
+        most_headers: of one request.
+        most_waiting: requests that were sent before the ones in front of them were answered.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop):
-        self._transport = transport
-        self._loop = loop
-        self._head = b""
-        self._flushing: asyncio.Handle | None = None
-
-    def write(self, data: bytes) -> None:
-        """Write with what was kept back, or keep back until the next part, at most for one turn of the event loop."""
-        if self._head:
-            data, self._head = self._head + data, b""
-            self._transport.write(data)
-        else:
-            self._head = data
-            if self._flushing is None:
-                self._flushing = self._loop.call_soon(self._flush)
-
-    def write_whole(self, data: bytes) -> None:
-        """Write a whole answer."""
-        self._flush()
-        self._transport.write(data)
-
-    def close(self) -> None:
-        """Write what was kept back, then close."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        self._flushing = None
-        if self._head:
-            data, self._head = self._head, b""
-            self._transport.write(data)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
-class _Direct:
-    """A request for a prediction or a page that is answered without ASGI; to uvicorn it looks like a request's cycle.
-
-    uvicorn makes a task, an event and two messages for each request. For a single row that costs as much as the model.
-    """
-
-    message_event = asyncio.Event()  # nobody waits for it
-
-    def __init__(self, target: Route | Page, headers: Headers, keep_alive: bool):
-        self.target = target
-        self.headers = headers
-        self.keep_alive = keep_alive
-        self.body = b""
-        self.response_complete = False
-        self.work: Work[Answer] | None = None
-        self._disconnected = False
-
-    @property
-    def disconnected(self) -> bool:
-        """Whether the client has left."""
-        return self._disconnected
-
-    @disconnected.setter
-    def disconnected(self, value: bool) -> None:
-        self._disconnected = value
-        if self.work is not None:
-            self.work.abandoned = True
-
-
-class HttpProtocol(HttpToolsProtocol):
-    """One connection. uvicorn itself waits without end for a head, and keeps all that comes of it."""
-
-    head_bytes = 64 * 1024  # of method, path and headers
-    head_seconds = 30.0  # for them to come, from the first byte, or from the connection
+    head_bytes = 64 * 1024
+    head_seconds = 30.0
+    most_headers = 256
+    most_waiting = 64
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_size = 0  # bytes of the headers so far
         self._in_head = False
-        self._received = 0  # bytes of an unfinished head
-        self._patience: asyncio.TimerHandle | None = None
-        self._direct: _Direct | None = None  # that is being read
+        self._between = 0  # bytes since the head began, or since the last part of a body
+        self._refused: KubelineError | None = None  # why what is being read is refused
+        self._request: Request | None = None  # whose body is being read
+        self._waiting: deque[Request] = deque()
+        self._active: Request | None = None  # that is being answered
+        self._is_idle = False  # between two requests
+        self._is_last = False  # nothing that comes after it is read
         self._refused_at = -math.inf  # by the time of the event loop
-        self._longest = min(INLINE_BYTES, self.app.limits.body_bytes)
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    @property
+    def is_busy(self) -> bool:
+        """Whether the server works on a request of this connection."""
+        return self._active is not None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See :class:`asyncio.Protocol`."""
-        self._joining = _JoiningTransport(transport, self.loop)
-        super().connection_made(self._joining)  # type: ignore[arg-type]
-        self._patience = self.loop.call_later(self.head_seconds, self._lose_patience)
+        super().connection_made(transport)
+        self.wait(self.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See :class:`asyncio.Protocol`."""
-        self._stop_waiting()
         super().connection_lost(exc)
+        if self._active is not None and self._active.work is not None:
+            self._active.work.abandoned = True
+        self._forget()
+        del self._parser  # it refers back
 
-    def data_received(self, data: bytes) -> None:
-        """See :class:`asyncio.Protocol`."""
-        if self.app.service.is_full and self._turn_away(data):
+    def shutdown(self) -> None:
+        """Answer what has come, and close: see uvicorn's protocols."""
+        last = self._request or (self._waiting[-1] if self._waiting else self._active)
+        if last is None:
+            self.close()
+        else:
+            last.keep_alive = False
+
+    def take(self, data: bytes) -> None:
+        """Read what came."""
+        if self._is_last or (self.app.service.is_full and self._turn_away(data)):
             return
-        went_on = self._in_head
-        super().data_received(data)
-        if self.transport.is_closing():
-            return
-        if self._direct is not None and self._patience is None:
-            self._patience = self.loop.call_later(self.app.limits.body_seconds, self._lose_patience)
-        if not self._in_head:
-            return
-        if went_on:  # the bytes before may be of another request
-            self._received += len(data)
-        if self._received > self.head_bytes:
-            self._refuse(431, f"the headers have more than {self.head_bytes:,} bytes; send fewer")
-        elif self._patience is None:
-            self._patience = self.loop.call_later(self.head_seconds, self._lose_patience)
+        if self._is_idle:
+            self._is_idle = False
+            self.stop_waiting()
+        self._between += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # answered as what it is without that, and the connection ends
+        except httptools.HttpParserCallbackError as error:
+            self._refuse(without_frames(self._refused) if self._refused else _broken(error))
+        except httptools.HttpParserError:
+            self._refuse(RequestRefused("what was sent is not an HTTP/1.1 request"))
+        if (self._in_head or self._request is not None) and not self._is_last:
+            self._look_at_the_rest()
+
+    def _look_at_the_rest(self) -> None:
+        """Give a request that has not come whole its time, and no more than its room."""
+        if self._between > self.head_bytes:
+            self._refuse(self._too_large_a_head())
+        elif self._in_head:
+            self.wait(self.head_seconds)
+        elif self._request is not None:
+            self.wait(self.app.state.limits.body_seconds)
+            if self._request.body:
+                self.app.state.budget.begin_waiting(self)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
+        if len(self._waiting) >= self.most_waiting:
+            self._refused = Overloaded(
+                f"{self.most_waiting} requests wait on this connection; wait for their answers, or use more connections"
+            )
+            raise self._refused
         self._in_head = True
-        self._received = 0
-        super().on_message_begin()
+        self._between = self._head_size = 0
+        self._url = b""
+        self._headers = []
+
+    def on_url(self, url: bytes) -> None:
+        """The path, or a part of it."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or behind a body of chunks a trailer, of which nothing is kept."""
+        if not self._in_head:
+            return
+        self._head_size += len(name) + len(value)
+        self._headers.append((name.lower(), value))
+        if self._head_size > self.head_bytes or len(self._headers) > self.most_headers:
+            self._refused = self._too_large_a_head()
+            raise self._refused
 
     def on_headers_complete(self) -> None:
-        """All headers are there: a prediction of usual size is answered here, anything else by the application."""
+        """The head is there."""
         self._in_head = False
-        self._stop_waiting()
-        direct = self._as_direct()
-        if direct is None:
-            super().on_headers_complete()
-        else:
-            self._direct = self.cycle = direct  # type: ignore[assignment]
+        self._between = 0
+        self.stop_waiting()
+        method, parser = self._parser.get_method(), self._parser
+        headers = headers_of(self._headers)
+        keep_alive = parser.should_keep_alive() and parser.get_http_version() != "1.0" and not parser.should_upgrade()
+        request = self._request = Request(None, headers, keep_alive)
+        request.is_head = method == b"HEAD"
+        try:
+            request.target = self.app.target_of(method, self._url)
+        except KubelineError as error:
+            request.answer = refusal(error)
+        try:
+            self._check_head(request)
+        except KubelineError as error:
+            self._refused = error
+            raise
+        self._let_go_on()
 
-    def on_body(self, body: bytes) -> None:
+    def on_body(self, data: bytes) -> None:
         """A part of the body."""
-        if self._direct is None:
-            super().on_body(body)
-        else:
-            self._direct.body += body
+        self._between = 0
+        request = self._request
+        if request is None:
+            return
+        request.read += len(data)
+        request.parts += 1
+        try:
+            if request.parts > _FREE_PARTS and request.parts * _LEAST_OF_PART > request.read:
+                raise RequestRefused(f"the chunks are smaller than {_LEAST_OF_PART} bytes; send larger ones")
+            if request.read > self.app.state.limits.body_bytes:
+                raise self._too_large()
+            if isinstance(request.target, Route):
+                self.app.state.budget.take(len(data))
+                request.size += len(data)
+                request.add(data)
+        except KubelineError as error:
+            self._refused = error
+            raise
 
     def on_message_complete(self) -> None:
         """The request is there as a whole."""
-        direct, self._direct = self._direct, None
-        if direct is None:
-            super().on_message_complete()
+        request, self._request = self._request, None
+        if request is None:
             return
-        self._stop_waiting()
-        service, target = self.app.service, direct.target
-        if not isinstance(target, Route):
-            self._send(direct, target(direct.headers), request_id(direct.headers))
-        elif service.is_full:
-            self._send(direct, *service.turn_away(target, direct.headers))
-            self._rest()
-        else:
-            work = service.submit(target, direct.headers, direct.body, partial(self._send, direct))
-            if not direct.response_complete:
-                direct.work = work
+        if self._patience is not None:
+            self.stop_waiting()
+            self.app.state.budget.end_waiting(self)
+        self._waiting.append(request)
+        self._advance()
 
-    def _as_direct(self) -> "_Direct | None":
-        """The request, when it is a prediction of usual size, or asks for a page, and none is before it."""
-        method = self.parser.get_method()
-        target = self.app.route_of(self.url) if method == b"POST" else self.app.page_at(self.url)
-        if (
-            target is None
-            or method not in (b"POST", b"GET")
-            or not (self.cycle is None or self.cycle.response_complete)
-            or self.parser.get_http_version() != "1.1"
-            or self.expect_100_continue
-        ):
-            return None
-        headers = headers_of(self.headers)
-        length = headers.get(b"content-length", b"" if method == b"POST" else b"0")
-        if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > self._longest:
-            return None
-        if b"content-encoding" in headers or b"transfer-encoding" in headers or self.parser.should_upgrade():
-            return None
-        return _Direct(target, headers, self.parser.should_keep_alive())
+    def _check_head(self, request: Request) -> None:
+        headers, state = request.headers, self.app.state
+        length = headers.get(b"content-length", b"0")
+        if len(length) > _MOST_DIGITS or (length.isdigit() and int(length) > state.limits.body_bytes):
+            raise self._too_large()
+        if isinstance(request.target, Route):
+            if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+                raise UnsupportedEncoding("the body is compressed; send it as it is, without Content-Encoding")
+            size = self._head_size + _OVERHEAD
+            state.budget.take(size)
+            request.size = size
+        request.wants_to_go_on = headers.get(b"expect", b"").lower() == b"100-continue"
+
+    def _let_go_on(self) -> None:
+        request = self._request
+        if request is not None and request.wants_to_go_on and self._active is None and not self._waiting:
+            request.wants_to_go_on = False
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def go_on(self) -> None:
+        """The client has read what was written."""
+        self._advance()
+
+    def lost_patience(self) -> None:
+        """The client has not sent in time what it was waited for."""
+        seconds = self.app.state.limits.body_seconds
+        if self._in_head or self._request is not None:
+            if not self._is_reading:  # because of what waits in front of it
+                self.wait(seconds)
+            elif self._in_head:
+                self._refuse(
+                    BodyTimedOut(f"the headers did not arrive within {self.head_seconds:g} s; send them faster")
+                )
+            else:
+                self._refuse(BodyTimedOut(f"the request did not arrive within {seconds:g} s; send it faster"))
+            return
+        left = self._refused_at + self.keep_alive_seconds - self.loop.time()
+        if self._is_idle and left > 0:  # its requests were turned away lately
+            self.wait(left)
+        else:
+            self.close()
+
+    def give_way(self) -> None:
+        """Others need the memory that this connection holds: its client sends slowly, or does not read."""
+        if self.unread:
+            super().give_way()
+            self._forget()
+        else:
+            self._refuse(
+                Overloaded("the rest of the request did not come while others needed its room; try again later")
+            )
+
+    def _advance(self) -> None:
+        """Work on what waits, one request after the other, as long as the client reads the answers."""
+        while self._waiting and self._active is None and not self.unread and not self.transport.is_closing():
+            request = self._active = self._waiting.popleft()
+            self._work_on(request)
+        if self._waiting:
+            self.pause_reading()
+        elif not self.unread:
+            self.resume_reading()
+            self._let_go_on()
+
+    def _work_on(self, request: Request) -> None:
+        target, service = request.target, self.app.service
+        if request.answer is not None:
+            self._send(request, request.answer, request_id(request.headers))
+        elif isinstance(target, Page):
+            if target.is_quick:
+                self._send(request, target.show(request.headers), request_id(request.headers))
+            else:
+                self._show_later(request, target)
+        elif target is not None and service.is_full:
+            self._send(request, *service.turn_away(target, request.headers))
+            self._rest()
+        elif target is not None:
+            work = service.handle(target, request.headers, request.body, partial(self._answered, request))
+            if self._active is request:
+                request.work = work
+
+    def _show_later(self, request: Request, page: Page) -> None:
+        async def show() -> None:
+            self._answered(request, await self.app.show_later(page, request.headers), request_id(request.headers))
+
+        task = self.loop.create_task(show())
+        self.uvicorn.tasks.add(task)
+        task.add_done_callback(self.uvicorn.tasks.discard)
+
+    def _answered(self, request: Request, answer: Answer, own_id: str) -> None:
+        """Send an answer that took its time, or none, and go on with what waits."""
+        self._send(request, answer, own_id)
+        if self._waiting or self._request is not None or not self._is_reading:
+            self.loop.call_soon(self._advance)
+
+    def _send(self, request: Request, answer: Answer, own_id: str) -> None:
+        self._active = None
+        request.work = None  # it refers back: left in place, only the garbage collector would free the request
+        self._give_back(request)
+        self.uvicorn.total_requests += 1
+        if self.transport.is_closing():
+            return
+        keep = request.keep_alive and not self.app.state.draining
+        self.transport.write(answer.as_http(own_id, not keep, self.uvicorn.default_headers, request.is_head))
+        self.app.state.connections.went_on(self)
+        if not keep:
+            self._end()
+        elif not self._waiting and self._request is None and not self._in_head:
+            self._is_idle = True
+            self.wait(self.keep_alive_seconds)
+
+    def _end(self) -> None:
+        if self._is_last or self._request is not None or self._in_head:
+            self.linger()
+        else:
+            self.close()
+
+    def _refuse(self, error: KubelineError) -> None:
+        """Answer what is being read with an error, after what is in front of it, and read no more."""
+        self.stop_waiting()
+        self._is_last = True
+        request, self._request = self._request, None
+        if request is None:
+            request = Request(None, {}, False)
+        self._give_back(request)
+        self.app.state.budget.end_waiting(self)
+        request.keep_alive = False
+        if isinstance(request.target, Route):
+            request.answer, own_id = self.app.service.refuse(request.target, request.headers, error)
+            request.headers = {b"x-request-id": own_id.encode()}
+        else:
+            request.answer = refusal(error)
+        self._waiting.append(request)
+        self._advance()
+
+    def _give_back(self, request: Request) -> None:
+        self.app.state.budget.give(request.size)
+        request.size = 0
+        request.body = b""
+
+    def _forget(self) -> None:
+        """Give back what requests hold that nobody works on."""
+        for request in (self._request, *self._waiting):
+            if request is not None:
+                self._give_back(request)
+        self._request = None
+        self._waiting.clear()
+
+    def _too_large(self) -> TooLarge:
+        most = self.app.state.limits.body_bytes
+        return TooLarge(f"the request has more than {most:,} bytes, which is the most the server takes; split it")
+
+    def _too_large_a_head(self) -> HeadersTooLarge:
+        if len(self._headers) > self.most_headers:
+            return HeadersTooLarge(f"there are more than {self.most_headers} headers; send fewer")
+        return HeadersTooLarge(f"the headers have more than {self.head_bytes:,} bytes; send fewer")
 
     def _turn_away(self, data: bytes) -> bool:
         """Refuse what is a whole prediction request of the usual form by a glance, and say whether it was one.
 
         To read requests that are refused anyway would take the time in which others are answered.
         """
-        end = data.find(b"\r\n\r\n") + 2
-        head = data[:end].lower()
-        url = data[5 : data.find(b" ", 5)]
-        route, length = self.app.route_of(url), _LENGTH.search(head)
+        usual = usual_request(data)
+        route = self.app.route_of(usual.url) if usual is not None else None
         if (
-            route is None
-            or length is None
-            or len(data) != end + 2 + int(length[1])
-            or not data.startswith(b"POST %b HTTP/1.1\r\n" % url)
+            usual is None
+            or route is None
             or self._in_head
-            or not (self.cycle is None or self.cycle.response_complete)
-            or _UNUSUAL.search(head)
+            or self._request is not None
+            or self._active is not None
+            or self._waiting
         ):
             return False
-        self._stop_waiting()
-        answer, own_id = self.app.service.turn_away(route, _own_id(data, head))
-        draining = self.app.draining
-        self._joining.write_whole(answer.as_http(own_id, draining, self.server_state.default_headers))
-        if draining:
-            self.transport.close()
-        elif self.timeout_keep_alive_task is None:
-            self.on_response_complete()
+        self.stop_waiting()
+        request = Request(route, usual.headers, keep_alive=True)
+        self._send(request, *self.app.service.turn_away(route, request.headers))
         self._refused_at = self.loop.time()
         self._rest()
         return True
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection: one whose requests were not turned away lately."""
-        left = self._refused_at + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
-            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
-        else:
-            super().timeout_keep_alive_handler()
 
     def _rest(self) -> None:
         """Read no more in this turn of the event loop, when others should have theirs.
@@ -244,48 +386,14 @@ class HttpProtocol(HttpToolsProtocol):
         when they are refused would keep it from everything else.
         """
         if self.app.service.is_late and not self.transport.is_closing():
-            self.flow.pause_reading()
+            self.pause_reading()
             self.loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        if not self.transport.is_closing():
-            self.flow.resume_reading()
-
-    def _send(self, direct: "_Direct", answer: Answer, request_id: str) -> None:
-        direct.response_complete = True
-        direct.work = None  # it refers back: left in place, only the garbage collector would free the request
-        if direct.disconnected or self.transport.is_closing():
-            return
-        keep = direct.keep_alive and not self.app.draining
-        self._joining.write_whole(answer.as_http(request_id, not keep, self.server_state.default_headers))
-        if not keep:
-            self.transport.close()
-        self.on_response_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """What came is not HTTP."""
-        self._refuse(400, "what was sent is not an HTTP/1.1 request")
-
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-
-    def _lose_patience(self) -> None:
-        self._patience = None
-        if self._in_head:
-            self._refuse(408, f"the headers did not arrive within {self.head_seconds:g} s; send them faster")
-        elif self._direct is not None:
-            self._refuse(408, f"the request did not arrive within {self.app.limits.body_seconds:g} s; send it faster")
-        else:  # nothing came at all
-            self.transport.close()
-
-    def _refuse(self, status: int, sentence: str) -> None:
-        self._joining.write_whole(Answer(error_body(sentence), status).as_http(new_id(), close=True))
-        self.transport.close()
+        if not self._waiting and not self.unread:
+            self.resume_reading()
 
 
-def _own_id(data: bytes, head: bytes) -> Headers:
-    """The header by which a client names its request, if it has one; `head` is that of `data` in small letters."""
-    start = head.find(_OWN_ID) + len(_OWN_ID)
-    return {b"x-request-id": data[start : data.find(b"\r\n", start)].strip()} if start >= len(_OWN_ID) else {}
+def _broken(error: Exception) -> BrokenModel:
+    logger.error("a request could not be read", exc_info=error)
+    return BrokenModel("the server failed on this request; its log tells why")

@@ -192,10 +192,10 @@ def _value(feature: Feature) -> Json:
     """The JSON values that a column takes."""
     if feature.kind == "number":
         return {
-            "type": ["number", "boolean", "null"],
+            "type": ["number", "null"],
             "exclusiveMinimum": -_FLOAT32_LIMIT,
             "exclusiveMaximum": _FLOAT32_LIMIT,
-            "description": f"A number, which becomes a {feature.dtype}; true and false count as 1 and 0.",
+            "description": f"A number, which becomes a {feature.dtype}.",
         }
     if feature.kind == "boolean":
         return {"enum": [True, False, 1, 0, None]}
@@ -279,7 +279,9 @@ def _v1_examples(signature: Signature) -> Json:
 
 
 def _datatypes(feature: Feature) -> list[str]:
-    return list(DTYPES) if feature.kind in ("number", "boolean") else ["BYTES"]
+    if feature.kind == "number":
+        return [datatype for datatype in DTYPES if datatype != "BOOL"]
+    return list(DTYPES) if feature.kind == "boolean" else ["BYTES"]
 
 
 def _v2_schemas(signature: Signature, model_name: str, version: str, outputs: Sequence[Mapping[str, Any]]) -> Json:

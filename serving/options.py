@@ -42,6 +42,9 @@ class Options:
     onnx_threads: int
     package_digest: str
     max_body_bytes: int
+    max_buffered_bytes: int
+    max_parsed_bytes: int
+    max_connections: int
     max_rows: int
     max_queue_ms: float
     timeout_ms: float
@@ -120,6 +123,25 @@ def _limits(group: argparse._ArgumentGroup) -> None:
         type=_at_least_one,
         default=16 * 2**20,
         help="of one request; a larger one is answered 413",
+    )
+    add(
+        "--max_buffered_bytes",
+        type=_at_least_one,
+        default=192 * 2**20,
+        help="of all requests at a time, and of answers that are not read; what is more is answered 503. At least one "
+        "request of --max_body_bytes has room",
+    )
+    add(
+        "--max_parsed_bytes",
+        type=_at_least_one,
+        default=192 * 2**20,
+        help="of memory that one request may take when it is parsed; what would take more is answered 413",
+    )
+    add(
+        "--max_connections",
+        type=_at_least_one,
+        default=4096,
+        help="of HTTP; the one idle longest gives way to a new one",
     )
     add("--max_rows", type=_at_least_one, default=100_000, help="of one request; one with more is answered 413")
     add("--max_queue_ms", type=_positive, default=100.0, help="a request that would wait longer is answered 503")

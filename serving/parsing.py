@@ -11,7 +11,7 @@ import orjson
 
 from kubeline.errors import UserError, listed
 from kubeline.model_package.signature import Feature, Kind, Signature
-from serving.errors import TooLarge
+from serving.errors import too_many_rows
 
 # of the values of a column, as most requests have them; integers become floats where these are exact enough
 _JSON_TYPES: dict[Kind, Any] = {
@@ -29,7 +29,7 @@ def json_type(feature: Feature) -> Any:
     return int | float | None if feature.dtype == "float64" else _JSON_TYPES[feature.kind]
 
 
-def parse_json(body: bytes | memoryview) -> Any:
+def parse_json(body: bytes | bytearray | memoryview) -> Any:
     """JSON, with the NaN that many clients write for a missing value although the standard does not have it.
 
     Raises:
@@ -71,7 +71,7 @@ def check_rows(rows: int, limit: int) -> None:
     if not rows:
         raise UserError("the request is empty; send at least one row")
     if rows > limit:
-        raise TooLarge(f"the request has {rows:,} rows, but the server takes at most {limit:,}; split it")
+        raise too_many_rows(rows, limit)
 
 
 def kind_of(value: Any) -> str:

@@ -20,6 +20,7 @@ from serving.v1 import V1
 from serving.v2 import HEADER_LENGTH, V2, Wanted
 
 Headers = dict[bytes, bytes]
+Body = bytes | bytearray
 Parse = Callable[[], Inputs]
 Serialise = Callable[[Predictions], Answer]
 
@@ -32,7 +33,7 @@ class Route(NamedTuple):
     """A path that predicts: its protocol, and how its requests are read and answered."""
 
     protocol: ProtocolName
-    read: Callable[[Headers, Exchange, bytes], tuple[Parse, Serialise]]
+    read: Callable[[Headers, Exchange, Body], tuple[Parse, Serialise]]
 
 
 class PredictionService:
@@ -80,8 +81,15 @@ class PredictionService:
         self._tell(exchange)
         return _TURNED_AWAY_ANSWER, exchange.request_id
 
-    def submit(self, route: Route, headers: Headers, body: bytes, send: Callable[[Answer, str], None]) -> Work[Answer]:
-        """Queue a request that has come whole, of at most :data:`serving.engine.INLINE_BYTES`.
+    def refuse(self, route: Route, headers: Headers, error: KubelineError) -> tuple[Answer, str]:
+        """Refuse a request that does not come whole."""
+        exchange = self.begin(route, headers)
+        answer = self._finish(exchange, error)
+        self._tell(exchange)
+        return answer, exchange.request_id
+
+    def handle(self, route: Route, headers: Headers, body: Body, send: Callable[[Answer, str], None]) -> Work[Answer]:
+        """Answer a request that has come whole.
 
         Args:
             route: of its path.
@@ -98,25 +106,10 @@ class PredictionService:
 
         work = Work(exchange, *route.read(headers, exchange, body), done)
         try:
-            self._engine.submit(work)
+            self._engine.submit(work, len(body))
         except KubelineError as error:
             done(error)
         return work
-
-    async def answer(self, exchange: Exchange, route: Route, headers: Headers, body: bytes) -> Answer:
-        """Answer a request that has come whole.
-
-        Raises:
-            KubelineError: why it is refused.
-        """
-        parse, serialise = route.read(headers, exchange, body)
-        return await self._engine.answer(exchange, len(body), parse, serialise)
-
-    def end(self, exchange: Exchange, outcome: Answer | KubelineError) -> Answer:
-        """What is to be sent for an exchange; the observers are told."""
-        answer = self._finish(exchange, outcome)
-        self._tell(exchange)
-        return answer
 
     def _finish(self, exchange: Exchange, outcome: Answer | KubelineError) -> Answer:
         if isinstance(outcome, Answer):
@@ -132,16 +125,21 @@ class PredictionService:
         for observer in self._observers:
             observer.record(exchange)
 
-    def _read_v1(self, headers: Headers, exchange: Exchange, body: bytes) -> tuple[Parse, Serialise]:
+    def _read_v1(self, headers: Headers, exchange: Exchange, body: Body) -> tuple[Parse, Serialise]:
         if cloudevents.is_event(headers):
             event = cloudevents.Event(headers, body, self._engine.model.name)
+
+            def parse() -> Inputs:
+                self._v1.check(body, rows_as_usual=False)
+                return self._v1.inputs(event.data())
+
             return (
-                lambda: self._v1.inputs(event.data()),
+                parse,
                 lambda predictions: Answer(*event.answer(self._v1.serialise(predictions))),
             )
         return partial(self._v1.parse, body), lambda predictions: Answer(self._v1.serialise(predictions))
 
-    def _read_v2(self, headers: Headers, exchange: Exchange, body: bytes) -> tuple[Parse, Serialise]:
+    def _read_v2(self, headers: Headers, exchange: Exchange, body: Body) -> tuple[Parse, Serialise]:
         wanted = Wanted()
 
         def parse() -> Inputs:
@@ -170,5 +168,8 @@ def headers_of(pairs: list[tuple[bytes, bytes]]) -> Headers:
     """Headers by name; the values of one that came several times count as one list (RFC 9110, 5.3)."""
     headers = dict(pairs)
     if len(headers) < len(pairs):
-        headers = {name: b",".join(value for other, value in pairs if other == name) for name in headers}
+        values: dict[bytes, list[bytes]] = {}
+        for name, value in pairs:
+            values.setdefault(name, []).append(value)
+        headers = {name: b",".join(several) for name, several in values.items()}
     return headers

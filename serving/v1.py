@@ -10,8 +10,10 @@ import orjson
 from kubeline.errors import UserError, listed
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
-from serving.columns import Encoder
+from serving.columns import Encoder, refuse_booleans
+from serving.estimate import ALWAYS_READ, check_json
 from serving.inputs import Inputs
+from serving.limits import RequestLimits
 from serving.parsing import NOT_TYPED, check_rows, json_type, kind_of, parse_json, require
 
 
@@ -21,17 +23,24 @@ class V1:
     Args:
         signature: of the model.
         max_rows: of one request.
+        parsed_bytes: of memory that one request may take.
     """
 
-    def __init__(self, signature: Signature, max_rows: int):
+    def __init__(self, signature: Signature, max_rows: int, parsed_bytes: int = RequestLimits.parsed_bytes):
         self._signature = signature
         self._names = signature.names
         self._row_of = _getter(self._names)
         self._typed = _typed_records(signature)
         self._encoder = Encoder(signature)
         self._max_rows = max_rows
+        self._parsed_bytes = parsed_bytes
 
-    def parse(self, body: bytes) -> Inputs:
+    def check(self, body: bytes | bytearray, rows_as_usual: bool = True) -> None:
+        """Refuse a body with too many values, or rows where these stand as usual, before any is parsed."""
+        if len(body) > ALWAYS_READ:
+            check_json(body, self._parsed_bytes, self._max_rows if rows_as_usual else None)
+
+    def parse(self, body: bytes | bytearray) -> Inputs:
         """The inputs of a request.
 
         ``instances`` holds one entry for each row: a record ``{"column": value, …}``, or a list of values in the order
@@ -39,7 +48,9 @@ class V1:
 
         Raises:
             UserError: when it is neither, or names the row or column that is malformed.
+            TooLarge: when it has too many rows or values.
         """
+        self.check(body)
         if self._typed is None:
             return self.inputs(parse_json(body))
         try:
@@ -63,7 +74,9 @@ class V1:
             raise UserError(f'"{key}" is empty; send at least one row')
         check_rows(len(rows), self._max_rows)
         values = self._from_records(rows) if isinstance(rows[0], dict) else self._from_lists(rows)
-        return self._encoder.encode(list(zip(*values, strict=True)), len(rows))
+        columns = list(zip(*values, strict=True))
+        refuse_booleans(self._signature.features, columns)
+        return self._encoder.encode(columns, len(rows))
 
     def serialise(self, predictions: Predictions) -> bytes:
         """The answer: ``predictions``, and for classification ``classes`` and ``probabilities`` in their order."""
@@ -111,7 +124,9 @@ class V1:
                     f"column '{name}' has {len(columns[name])} values, but column '{self._names[0]}' has {rows}"
                 )
         check_rows(rows, self._max_rows)
-        return self._encoder.encode([columns[name] for name in self._names], rows)
+        values = [columns[name] for name in self._names]
+        refuse_booleans(self._signature.features, values)
+        return self._encoder.encode(values, rows)
 
 
 def _typed_records(signature: Signature) -> "msgspec.json.Decoder[Any] | None":

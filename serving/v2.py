@@ -23,8 +23,11 @@ from kubeline.open_inference.tensors import (
     encode_raw,
     unknown_datatype,
 )
-from serving.columns import Encoder, Values
+from serving.columns import Encoder, Values, refuse_booleans
+from serving.errors import too_many_rows
+from serving.estimate import ALWAYS_READ, check_json
 from serving.inputs import Inputs
+from serving.limits import RequestLimits
 from serving.parsing import NOT_TYPED, check_rows, json_type, kind_of, parse_json, require
 from serving.refusals import show
 
@@ -55,16 +58,25 @@ class V2:
         model_name: of the model in URLs.
         model_version: that answers name.
         max_rows: of one request.
+        parsed_bytes: of memory that one request may take.
     """
 
-    def __init__(self, signature: Signature, model_name: str, model_version: str, max_rows: int):
+    def __init__(
+        self,
+        signature: Signature,
+        model_name: str,
+        model_version: str,
+        max_rows: int,
+        parsed_bytes: int = RequestLimits.parsed_bytes,
+    ):
         self._signature = signature
         self._names = signature.names
         self._encoder = Encoder(signature)
         self._typed, self._name_of = _typed_tensors(signature)
         self._model_name = model_name
         self._model_version = model_version
-        self._max_rows = max_rows
+        self.max_rows = max_rows
+        self._parsed_bytes = parsed_bytes
         # a parameter of the protocol is no list
         self._probability_parameters = {"classes": json.dumps(signature.classes)}
         self.output_names = ["prediction"] if signature.classes is None else ["prediction", "probability"]
@@ -88,7 +100,7 @@ class V2:
             {"name": "probability", "datatype": "FP32", "shape": [-1, len(classes)]},
         ]
 
-    def read(self, body: bytes, header_length: bytes | None) -> tuple[dict[str, Values], Wanted]:
+    def read(self, body: bytes | bytearray, header_length: bytes | None) -> tuple[dict[str, Values], Wanted]:
         """The columns of a request, and what it wants.
 
         Args:
@@ -97,6 +109,7 @@ class V2:
 
         Raises:
             UserError: names the tensor that is malformed.
+            TooLarge: when it has too many rows or values.
         """
         raw = memoryview(b"")
         if header_length is not None:
@@ -105,9 +118,11 @@ class V2:
                     "the header Inference-Header-Content-Length must be the number of bytes of the JSON in front of "
                     f"the tensors, at most the {len(body):,} bytes of the body"
                 )
-            view = memoryview(body)
+            view = memoryview(body).toreadonly()
             body, raw = bytes(view[: int(header_length)]), view[int(header_length) :]
-        else:
+        if len(body) > ALWAYS_READ:
+            check_json(body, self._parsed_bytes)
+        if header_length is None:
             try:
                 return self._read_typed(body)
             except NOT_TYPED:  # another form, a NaN, or what is told below
@@ -118,15 +133,16 @@ class V2:
             raise UserError('a v2 request is {"inputs": [tensor, …]}, with one tensor for each column')
         columns: dict[str, Values] = {}
         for place, tensor in enumerate(tensors):
-            name, values, raw = _values(place, tensor, raw)
+            name, values, raw = _values(place, tensor, raw, self.max_rows)
             if name in columns:
                 raise UserError(f"input '{name}' is given twice")
             columns[name] = values
+        self.refuse_booleans(columns)
         if raw:
             raise UserError(f"{len(raw):,} bytes are left behind the last binary tensor; check each binary_data_size")
         return columns, self._wanted(request)
 
-    def _read_typed(self, body: bytes) -> tuple[dict[str, Values], Wanted]:
+    def _read_typed(self, body: bytes | bytearray) -> tuple[dict[str, Values], Wanted]:
         columns: dict[str, Values] = {}
         request = self._typed.decode(body)
         for tensor in request.inputs:
@@ -136,6 +152,11 @@ class V2:
         if len(columns) != len(request.inputs):
             raise msgspec.ValidationError
         return columns, Wanted(request.id)
+
+    def refuse_booleans(self, columns: dict[str, Values]) -> None:
+        """Refuse true and false in columns of numbers."""
+        given = [feature for feature in self._signature.features if feature.name in columns]
+        refuse_booleans(given, [columns[feature.name] for feature in given])
 
     def inputs(self, columns: dict[str, Values]) -> Inputs:
         """The inputs of tensors that are read.
@@ -152,7 +173,7 @@ class V2:
         for name, column in zip(self._names, values, strict=True):
             if len(column) != rows:
                 raise UserError(f"column '{name}' has {len(column)} values, but column '{self._names[0]}' has {rows}")
-        check_rows(rows, self._max_rows)
+        check_rows(rows, self.max_rows)
         return self._encoder.encode(values, rows)
 
     def outputs(self, predictions: Predictions, wanted: Collection[str] = ()) -> dict[str, Array]:
@@ -252,7 +273,7 @@ def rows_of(name: str, shape: Any) -> int:
     raise UserError(f"input '{name}' has {given}; this model takes one tensor of shape [rows, 1] for each column")
 
 
-def _values(place: int, tensor: Any, raw: memoryview) -> tuple[str, Values, memoryview]:
+def _values(place: int, tensor: Any, raw: memoryview, max_rows: int) -> tuple[str, Values, memoryview]:
     """Name and values of a tensor, and the raw bytes that are left for the next ones."""
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise UserError(f'input {place} must be a tensor: {{"name": …, "shape": …, "datatype": …, "data": …}}')
@@ -266,6 +287,8 @@ def _values(place: int, tensor: Any, raw: memoryview) -> tuple[str, Values, memo
             raise UserError(
                 f"input '{name}' has neither data nor a binary_data_size within the {len(raw):,} bytes that are left"
             )
+        if max_rows < count <= size:
+            raise too_many_rows(count, max_rows)
         return name, decode_raw(name, datatype, raw[:size], count), raw[size:]
     if not isinstance(data, list):
         raise UserError(f"the data of input '{name}' is {kind_of(data)}, but must be a list of values")

@@ -15,16 +15,19 @@ from typing import Any
 from kubeline.errors import KubelineError
 from serving import logs
 from serving.app import Application
+from serving.connections import connections_of
 from serving.cpus import usable_cpus
 from serving.engine import Engine, Limits
 from serving.exchange import Observer
 from serving.grpc_service import GrpcServer
 from serving.limits import RequestLimits
 from serving.logs import RequestLog
+from serving.memory import give_back
 from serving.metrics import ServerMetrics
 from serving.model import ServedModel
 from serving.options import Options, read_options
 from serving.predictions import PredictionService
+from serving.state import ServerState
 from serving.tracing import Tracing, collector
 from serving.v1 import V1
 from serving.v2 import V2
@@ -33,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 METRICS_FOLDER = "KUBELINE_METRICS_FOLDER"  # names the counters that the workers share
 _COUNT_SECONDS = 0.25
+_TRIM_SECONDS = (0.0, 2.0)  # after a burst; gRPC frees in threads of its own, some time later
+_LITTLE = 2**20  # bytes of requests
 _SWITCH_SECONDS = 0.0005  # for which a thread may keep the interpreter from the event loop
 STARTUP_FAILURE = 3  # the exit code by which uvicorn's supervisor knows that another try would fail as well
 
@@ -62,11 +67,14 @@ class Worker:
         metrics.watch_queue(lambda: self._engine.queue_length)
         self._observers = _observers(options, self._model, metrics)
         signature = self._model.signature
-        v2 = V2(signature, self._model.name, self._model.version, options.max_rows)
-        limits = RequestLimits(options.max_body_bytes, options.timeout_ms / 1000, model_control=options.model_control)
-        self._grpc = GrpcServer(self._engine, v2, self._observers, limits)
-        service = PredictionService(self._engine, V1(signature, options.max_rows), v2, self._observers)
-        self.application = Application(self._model, service, v2, metrics, limits, self._lifespan)
+        limits = _request_limits(options)
+        self._state = ServerState(limits)
+        v2 = V2(signature, self._model.name, self._model.version, options.max_rows, limits.parsed_bytes)
+        self._grpc = GrpcServer(self._engine, v2, self._observers, self._state)
+        service = PredictionService(
+            self._engine, V1(signature, options.max_rows, limits.parsed_bytes), v2, self._observers
+        )
+        self.application = Application(self._model, service, v2, metrics, self._state, self._lifespan)
 
     async def _lifespan(self, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
         """Start and stop with uvicorn (ASGI lifespan protocol)."""
@@ -90,18 +98,24 @@ class Worker:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _count_again_and_again(self) -> None:
-        """Leave nothing uncounted for long: another worker may be asked for the metrics."""
+        """Leave nothing uncounted for long, as another worker may be asked for the metrics; give memory back."""
         self._metrics.flush()
-        asyncio.get_running_loop().call_later(_COUNT_SECONDS, self._count_again_and_again)
+        loop = asyncio.get_running_loop()
+        if self._state.budget.has_ebbed():
+            for seconds in _TRIM_SECONDS:
+                loop.call_later(seconds, self._give_back)
+        loop.call_later(_COUNT_SECONDS, self._count_again_and_again)
+
+    def _give_back(self) -> None:
+        """Give back what a burst took, unless requests are in the way."""
+        if self._state.budget.held < _LITTLE:
+            gc.collect()  # gRPC leaves calls in cycles, and with them what its core holds of their messages
+        asyncio.get_running_loop().run_in_executor(None, give_back)
 
     def _close(self) -> None:
         self._engine.close()
         for observer in self._observers:
             observer.close()
-
-    def _drain(self) -> None:
-        self.application.draining = True
-        self._grpc.draining = True
 
     def _listen_for_the_end(self) -> None:
         """Drain on SIGTERM, or when the process that started this worker is gone."""
@@ -110,9 +124,9 @@ class Worker:
 
         def drain(number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
             if callable(stop):
-                if self.application.draining:  # told twice: now
+                if self._state.draining:  # told twice: now
                     stop(number, frame)
-                self._drain()
+                self._state.draining = True
                 loop.call_soon_threadsafe(loop.call_later, self._options.drain_seconds, stop, number, frame)
 
         signal.signal(signal.SIGTERM, drain)
@@ -139,6 +153,17 @@ def exit_in_order() -> None:
     """Let a signal that uvicorn has handled, and raises once more when everything has ended, be exit code 0."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
+
+
+def _request_limits(options: Options) -> RequestLimits:
+    return RequestLimits(
+        options.max_body_bytes,
+        options.timeout_ms / 1000,
+        max(options.max_buffered_bytes, options.max_body_bytes),
+        options.max_parsed_bytes,
+        connections_of(options.max_connections),
+        options.model_control,
+    )
 
 
 def _engine_limits(options: Options, cpus: int) -> Limits:

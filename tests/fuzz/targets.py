@@ -32,7 +32,7 @@ from kubeline.model_package.predictor import check_onnx
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline.rollout.metrics import Addresses, MetricsSpec, open_source
 from kubeline.rollout.modes import World, knative, standard
-from serving.grpc_service import columns_of
+from serving.grpc_messages import columns_of
 from serving.inputs import Inputs
 from serving.v1 import V1
 from serving.v2 import V2
@@ -129,7 +129,7 @@ def grpc_message(message: bytes) -> None:
             request = messages.ModelInferRequest.FromString(message)
         except DecodeError:
             return
-        are_inputs(protocols()[1].inputs(columns_of(request)))
+        are_inputs(protocols()[1].inputs(columns_of(request, MOST_ROWS)))
 
 
 def _binary() -> bytes:

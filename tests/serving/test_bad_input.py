@@ -46,6 +46,12 @@ V1 = {
     "list for a number": (record(amount=[1]), "column 'amount' takes numbers, but row 1 holds [1]"),
     "record for a category": (record(carrier={"a": 1}), "column 'carrier' takes text, but row 1 holds {'a': 1}"),
     "number for a category": (record(carrier=7), "column 'carrier' takes text, but row 1 holds 7"),
+    "true for a number": (record(amount=True), "column 'amount' takes numbers, but row 1 holds True"),
+    "true for a number in a list": ({"instances": [[True, "AA", True, None]]}, "'amount' takes numbers, but row 0"),
+    "false for a number in a column": (
+        {"inputs": {"amount": [1, False], "carrier": ["AA"] * 2, "rush": [True] * 2, "departure": [None] * 2}},
+        "column 'amount' takes numbers, but row 1 holds False",
+    ),
     "number for a boolean": (record(rush=2), "column 'rush' takes true and false, but row 1 holds 2"),
     "text for a boolean": (record(rush="true"), "column 'rush' takes true and false, but row 1 holds 'true'"),
     "number for a time": (record(departure=1357020000), "column 'departure' takes dates or times as ISO 8601"),
@@ -74,6 +80,11 @@ V2 = {
         "input 'amount' has no shape; this model takes",
     ),
     "no data": (tensors(0, data=None), "input 'amount' has neither data nor a binary_data_size"),
+    "true for a number": (tensors(0, data=[True]), "column 'amount' takes numbers, but row 0 holds True"),
+    "a boolean tensor for a number": (
+        tensors(0, datatype="BOOL", data=[False]),
+        "column 'amount' takes numbers, but row 0 holds False",
+    ),
     "no tensors": ({"inputs": []}, "column 'amount' is absent"),
     "absent column": ({"inputs": TENSORS[1:]}, "column 'amount' is absent"),
     "given twice": ({"inputs": [*TENSORS, TENSORS[0]]}, "input 'amount' is given twice"),
@@ -158,6 +169,10 @@ RAW = {
     "departure": raw("departure", "BYTES", b"\0\0\0\0"),
 }
 GRPC = {
+    "true for a number": (
+        {"amount": raw("amount", "BOOL", b"\x01")},
+        "column 'amount' takes numbers, but row 0 holds True",
+    ),
     "absent column": ({"amount": None}, "column 'amount' is absent"),
     "bytes too few": (
         {"amount": raw("amount", "FP32", b"\0\0")},

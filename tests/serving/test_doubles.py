@@ -14,7 +14,7 @@ from kubeline.infra_validation.golden import GoldenRows
 from kubeline.model_package import ModelPackage
 from kubeline.open_inference.grpc_predict_v2_pb2 import ModelInferRequest
 from serving.exchange import Exchange
-from serving.grpc_service import columns_of
+from serving.grpc_messages import columns_of
 from serving.model import ServedModel
 from serving.openapi import document
 from serving.payload_log_table import PayloadTable
@@ -132,14 +132,14 @@ def test_raw_tensors_tell_account_numbers_apart(ask: Any, datatype: str, letter:
     ("datatype", "field"), [("INT64", "int64_contents"), ("UINT64", "uint64_contents"), ("FP64", "fp64_contents")]
 )
 def test_grpc_tells_account_numbers_apart(ask: Any, datatype: str, field: str) -> None:
-    assert ask(ask.v2.inputs(columns_of(call(ACCOUNTS, datatype, field)))) == LABELS
+    assert ask(ask.v2.inputs(columns_of(call(ACCOUNTS, datatype, field), 100))) == LABELS
 
 
 def test_what_float32_has_merged_already_is_refused(ask: Any) -> None:
     with pytest.raises(UserError, match="column 'account' has values that FP32 cannot tell apart; send FP64"):
         ask.v2.inputs(ask.v2.read(*raw(ACCOUNTS, "FP32", "f"))[0])
     with pytest.raises(UserError, match="column 'account' has values that FP32 cannot tell apart; send FP64"):
-        ask.v2.inputs(columns_of(call([1.0] * 3, "FP32", "fp32_contents")))
+        ask.v2.inputs(columns_of(call([1.0] * 3, "FP32", "fp32_contents"), 100))
 
 
 INEXACT = {
@@ -172,7 +172,7 @@ def test_whole_numbers_that_float64_does_not_hold_are_refused_as_raw_tensors_too
 def test_missing_account_numbers_are_missing(ask: Any) -> None:
     (found,) = ask(ask.v1.parse(json.dumps({"instances": records([None])}).encode()))
     assert found in LABELS
-    nothing = ask.v1.parse(json.dumps({"instances": records([None, float("nan"), True])}).encode())
+    nothing = ask.v1.parse(json.dumps({"instances": records([None, float("nan"), 1])}).encode())
     assert np.isnan(nothing.doubles[1]).tolist() == [True, True, False]
 
 

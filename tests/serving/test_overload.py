@@ -8,7 +8,8 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -71,6 +72,17 @@ def test_too_large_a_body_of_chunks_is_refused_while_it_is_read(server: Launched
         for _ in range(16):
             client.sendall(chunk)
         assert client.makefile("rb").readline().startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_client_that_is_still_sending_is_told_that_it_is_too_much(server: Launched, chunked: bool) -> None:
+    url = f"http://127.0.0.1:{server.http_port}{PATH}"
+    for _ in range(10):
+        body = iter([b" " * 1_000_000] * 20) if chunked else b" " * 20_000_000
+        with pytest.raises(HTTPError) as refused:
+            urlopen(Request(url, body), timeout=20)
+        assert refused.value.code == 413
+        assert "more than 1,000,000 bytes" in json.load(refused.value)["error"]
 
 
 def test_a_body_that_does_not_arrive_in_time_is_refused(server: Launched) -> None:

@@ -15,11 +15,12 @@ from kubeline.model_package import ModelPackage
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline.open_inference.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from kubeline.open_inference.tensors import decode_raw, encode_raw
-from serving.app import RequestLimits
 from serving.engine import Engine, Limits
 from serving.exchange import Exchange
 from serving.grpc_service import GrpcServer
+from serving.limits import RequestLimits
 from serving.model import ServedModel
+from serving.state import ServerState
 from serving.v2 import V2
 
 TYPED = {
@@ -54,6 +55,7 @@ class Service:
     """A server, and a client of it."""
 
     server: GrpcServer
+    state: ServerState
     model: ServedModel
     port: int
     stub: Any
@@ -78,11 +80,12 @@ async def service(
     recorder = Recorder()
     v2 = V2(model.signature, model.name, model.version, max_rows=100)
     core = Engine(model, engine)
-    server = GrpcServer(core, v2, [recorder], requests)
+    state = ServerState(requests)
+    server = GrpcServer(core, v2, [recorder], state)
     port = await server.start("127.0.0.1", port)
     try:
         async with channel(port) as client:
-            yield Service(server, model, port, GRPCInferenceServiceStub(client), recorder)
+            yield Service(server, state, model, port, GRPCInferenceServiceStub(client), recorder)
     finally:  # a server that is not stopped keeps the process from ending
         await server.stop(0)
         core.close()

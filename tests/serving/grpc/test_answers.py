@@ -37,7 +37,7 @@ def test_a_number_may_come_in_any_numeric_datatype(loop: asyncio.Runner, package
     async def run() -> None:
         async with service(package) as served:
             answers = []
-            for datatype, dtype in DTYPES.items():
+            for datatype, dtype in DTYPES.items() - {("BOOL", DTYPES["BOOL"])}:
                 response = await served.stub.ModelInfer(raw(amount=(datatype, np.ones(1, dtype).tobytes())))
                 answers.append(tensors(response))
             assert all(answer == answers[0] for answer in answers)

@@ -47,7 +47,7 @@ def test_a_server_that_stops_answers_the_open_calls_and_takes_no_new_ones(
             call = asyncio.ensure_future(served.stub.ModelInfer(raw()))
             await until(lambda: served.server.open_calls == 1)
             stopped = asyncio.create_task(served.server.stop(20))
-            await until(lambda: served.server.draining)
+            await until(lambda: served.state.draining)
             assert tensors(await call)
             code, _ = await served.refusal(served.stub.ModelInfer(raw()))
             assert code == Status.UNAVAILABLE

@@ -9,7 +9,7 @@ import pytest
 from kubeline.model_package import ModelPackage
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline.open_inference.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
-from serving.app import RequestLimits
+from serving.limits import RequestLimits
 from tests.serving.grpc.house import Status, channel, raw, service, typed, warnings
 
 
@@ -121,7 +121,7 @@ def test_a_message_above_the_limit_is_refused_and_one_below_is_not(loop: asyncio
             await served.stub.ModelInfer(raw(rows=10))
             code, _ = await served.refusal(served.stub.ModelInfer(raw(rows=80)))
             assert code == Status.RESOURCE_EXHAUSTED
-            assert len(served.recorder.exchanges) == 1
+            assert [exchange.status for exchange in served.recorder.exchanges] == [200, 413]
 
     loop.run(run())
 

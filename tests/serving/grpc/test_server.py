@@ -8,10 +8,11 @@ import grpc
 from kubeline.model_package import ModelPackage
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline.open_inference.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
-from serving.app import RequestLimits
 from serving.engine import Engine, Limits
 from serving.grpc_service import GrpcServer
+from serving.limits import RequestLimits
 from serving.model import ServedModel
+from serving.state import ServerState
 from serving.v2 import V2
 from tests.serving.grpc.house import Status, channel, raw, service, tensors
 
@@ -36,7 +37,7 @@ def test_a_server_tells_what_it_serves_and_whether_it_is_ready(loop: asyncio.Run
                 ("prediction", "BYTES", [-1]),
                 ("probability", "FP32", [-1, 2]),
             ]
-            served.server.draining = True
+            served.state.draining = True
             assert not (await served.stub.ServerReady(messages.ServerReadyRequest())).ready
             assert not (await served.stub.ModelReady(messages.ModelReadyRequest(name="tiny"))).ready
 
@@ -82,9 +83,7 @@ def test_calls_go_through_tls(loop: asyncio.Runner, package: ModelPackage, tmp_p
 
     async def run() -> None:
         model = ServedModel("tiny", package.path)
-        server = GrpcServer(
-            Engine(model, Limits()), V2(model.signature, "tiny", model.version, 100), [], RequestLimits()
-        )
+        server = GrpcServer(Engine(model, Limits()), V2(model.signature, "tiny", model.version, 100), [], ServerState())
         port = await server.start("127.0.0.1", 0, certificate, key)
         trusted = grpc.ssl_channel_credentials(certificate.read_bytes())
         options = [("grpc.enable_http_proxy", 0), ("grpc.ssl_target_name_override", "localhost")]

@@ -1,0 +1,79 @@
+"""Messages that never end and answers that nobody takes hold little, and not for ever; others are answered."""
+
+import asyncio
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.serving.grpc_frames import Endless, send_endless
+from kubeline.model_package import ModelPackage
+from serving.limits import RequestLimits
+from tests.serving.grpc.house import Status, raw, service, tensors, typed, until
+
+LIMITS = RequestLimits(body_bytes=100_000, buffered_bytes=400_000, body_seconds=30)
+UNFINISHED = b"\0" + (90_001).to_bytes(4, "big") + bytes(90_000)
+
+
+async def endless(port: int, content: bytes, calls: int, stack: ExitStack, takes_answer: bool = True) -> list[Endless]:
+    return await asyncio.to_thread(send_endless, port, [content] * calls, stack, takes_answer)
+
+
+def test_while_many_messages_do_not_end_others_are_answered(loop: asyncio.Runner, package: ModelPackage) -> None:
+    async def run() -> None:
+        async with service(package, requests=LIMITS) as served:
+            with ExitStack() as stack:
+                calls = await endless(served.port, UNFINISHED, 30, stack)
+                sent = sum(len(UNFINISHED) - len(call.left) for call in calls)
+                assert sent < 2 * 100_000 + 30 * 40_000  # two have room, the others a window
+                assert served.state.budget.held <= LIMITS.buffered_bytes / 2
+                for _ in range(3):
+                    assert tensors(await served.stub.ModelInfer(raw()))
+            await until(lambda: served.state.budget.held == 0)
+
+    loop.run(run())
+
+
+def test_a_message_that_does_not_end_is_refused_in_time(loop: asyncio.Runner, package: ModelPackage) -> None:
+    async def run() -> None:
+        async with service(package, requests=replace(LIMITS, body_seconds=0.3)) as served:
+            with ExitStack() as stack:
+                (call,) = await endless(served.port, UNFINISHED, 1, stack)
+                await until(lambda: [exchange.status for exchange in served.recorder.exchanges] == [408])
+                assert served.recorder.exchanges[0].error.startswith("the request did not arrive within 0.3 s")
+                await until(lambda: (call.receive(), call.ended)[1])
+            assert tensors(await served.stub.ModelInfer(raw()))
+            await until(lambda: served.state.budget.held == 0)
+
+    loop.run(run())
+
+
+def test_a_client_that_does_not_take_its_answer_is_hung_up_on(loop: asyncio.Runner, package: ModelPackage) -> None:
+    message = raw().SerializeToString()
+    content = b"\0" + len(message).to_bytes(4, "big") + message
+
+    async def run() -> None:
+        async with service(package, requests=replace(LIMITS, body_seconds=1.5)) as served:
+            with ExitStack() as stack:
+                (call,) = await endless(served.port, content, 1, stack, takes_answer=False)
+                await until(lambda: served.recorder.exchanges)
+                assert served.recorder.exchanges[0].status == 200
+                assert served.state.budget.held > len(message)
+                await until(lambda: (call.receive(), call.ended)[1])
+                await until(lambda: served.state.budget.held == 0)
+            assert tensors(await served.stub.ModelInfer(raw()))
+
+    loop.run(run())
+
+
+@pytest.mark.parametrize("datatype", ["BOOL", "bool_contents"])
+def test_true_is_no_number(loop: asyncio.Runner, package: ModelPackage, datatype: str) -> None:
+    request = raw(amount=("BOOL", b"\1")) if datatype == "BOOL" else typed(amount=("BOOL", [True]))
+
+    async def run() -> None:
+        async with service(package) as served:
+            code, sentence = await served.refusal(served.stub.ModelInfer(request))
+            assert code == Status.INVALID_ARGUMENT
+            assert sentence == "column 'amount' takes numbers, but row 0 holds True"
+
+    loop.run(run())
