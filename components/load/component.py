@@ -44,6 +44,10 @@ def load(
     as `carrier=UA` become columns. A column that pandas wrote as the index of the rows is left out with a warning,
     unless `columns` names it. Warnings stand in the log, in the metadata, and in the report of `validate`.
 
+    Files that stand for far more than they seem to (archives that unpack to 200 times their size and more than 1 GB,
+    texts that Parquet keeps once for many rows, rows of more than 8 MB, more than 10,000 columns) are refused. Where
+    that is meant, the environment variable `KUBELINE_LOAD_LIMITS` makes all these limits as many times as large.
+
     Args:
         source: What to load: a path, a folder (of files of one table, and of partitions such as `date=2013-10-01`, at
             any depth), a glob (`data/2013-*.csv`), or an address that begins with `file://`, `s3://`, `gs://`,

@@ -163,7 +163,7 @@ CASES: dict[str, Case] = {
     "a table on its side": (
         one("t.csv", ",".join(f"column_{number}" for number in range(100_000)) + "\n" + ",".join("1" * 100_000) + "\n"),
         {},
-        "'{0}/t.csv' has 100,000 columns, and at most 10,000 can be read; is it on its side, or without line ends? *",
+        "'{0}/t.csv' has 100,000 columns, and at most 10,000 are read: it may be on its side, or without line ends; *",
     ),
     "JSON that is nested too deep": (
         one("t.jsonl", '{"a": 1}\n{"a": ' + "[" * 100_000 + "]" * 100_000 + "}\n"),

@@ -181,6 +181,11 @@ class DatasetWriter:
         if self._pending_rows >= self._chunk_rows:
             self._flush(self._pending_rows - self._pending_rows % self._chunk_rows)
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of the rows that wait for their chunk to be complete."""
+        return sum(batch.nbytes for batch in self._pending)
+
     def metadata(self, source: str) -> dict[str, Any]:
         """The metadata keys of a dataset artifact, to be called after the writer is closed."""
         return {

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kubeline.data.limits import memory
 from kubeline.errors import UserError, listed
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MEMORY_LIMIT = "512MB"
 # It takes a Parquet file's least and greatest value, which leave NaN out, for proof that a column has no NaN.
 BLIND_OPTIMIZER = "statistics_propagation"
 # Functions that a filter may use besides those of a rule of `validate`.
@@ -46,13 +46,14 @@ _MORE_FUNCTIONS = {
 }
 _WIDE = 250  # columns, from which on
 _WIDE_KIB = 320  # of memory are added for each
+VECTOR_ROWS = 2_048  # that the engine reads at a time, at least
 BUFFER_BYTES = 8 << 20  # of text that one thread reads at a time
 
 
-def connect(scratch: Path, files: Sequence[Path] = (), memory: str = MEMORY_LIMIT) -> "DuckDBPyConnection":
+def connect(scratch: Path, files: Sequence[Path] = ()) -> "DuckDBPyConnection":
     """An in-memory connection that can open `files` and what is under `scratch`; :func:`lock` locks its settings.
 
-    What needs more than `memory` is spilled to `scratch`.
+    What needs more than its memory is spilled to `scratch`.
 
     Source: DuckDB documentation, "Securing DuckDB".
     """
@@ -61,7 +62,7 @@ def connect(scratch: Path, files: Sequence[Path] = (), memory: str = MEMORY_LIMI
     connection = duckdb.connect(
         config={
             "threads": str(min(4, os.cpu_count() or 1)),  # each thread has buffers of its own
-            "memory_limit": memory,
+            "memory_limit": f"{memory()}MB",
             "temp_directory": str(scratch / "spill"),
             "preserve_insertion_order": "true",
             "autoinstall_known_extensions": "false",
@@ -87,7 +88,7 @@ def lock(connection: "DuckDBPyConnection", columns: int = 0) -> None:
     """
     if columns > _WIDE:
         connection.execute("SET threads = 1")
-        connection.execute(f"SET memory_limit = '{512 + columns * _WIDE_KIB // 1024}MB'")
+        connection.execute(f"SET memory_limit = '{memory() + columns * _WIDE_KIB // 1024}MB'")
     connection.execute("SET lock_configuration = true")
 
 

@@ -2,7 +2,8 @@
 
 import re
 
-from kubeline.data.engine import MEMORY_LIMIT, first_line
+from kubeline.data.engine import first_line
+from kubeline.data.limits import ADVICE, CSV_LINE, JSON_LINE, memory, readable, scaled
 from kubeline.errors import KubelineError, PlatformError, UserError
 
 # The first pattern that is found decides. {place} is the line or the file, {told} DuckDB's own first line.
@@ -26,7 +27,7 @@ _FAILURES: list[tuple[str, type[KubelineError], str]] = [
     (
         r"Maximum line size|maximum_object_size",
         UserError,
-        "{place} is longer than 2 MB for CSV or 16 MB for JSON; expected a table with one row on a line",
+        f"{{place}} is longer than {{line}}; expected a table with one row on a line ({ADVICE})",
     ),
     (
         r"\[libpq\] (?P<why>[^\n]*)",
@@ -37,7 +38,7 @@ _FAILURES: list[tuple[str, type[KubelineError], str]] = [
     (
         r"Out of Memory",
         PlatformError,
-        f"'{{name}}' needs more memory than {MEMORY_LIMIT} for a chunk of rows ({{told}}); take fewer columns",
+        f"'{{name}}' needs more memory than {{memory}} for a chunk of rows ({{told}}); take fewer columns ({ADVICE})",
     ),
     (
         r"No space left",
@@ -60,6 +61,8 @@ def explain(name: str, message: str) -> KubelineError:
         "name": name,
         "place": f"line {int(line.group(1)):,} of '{name}'" if line else f"'{name}'",
         "told": first_line(message),
+        "line": f"{readable(scaled(CSV_LINE))} for CSV or {readable(scaled(JSON_LINE))} for JSON",
+        "memory": readable(memory() << 20),
     }
     for pattern, kind, sentence in _FAILURES:
         found = re.search(pattern, message)

@@ -15,11 +15,12 @@ from kubeline.addresses import redact, scheme
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.data import engine
 from kubeline.data.databases import open_query
-from kubeline.data.dataset import DatasetWriter, chunk_rows
+from kubeline.data.dataset import CHUNK_ROWS, DatasetWriter, chunk_rows
 from kubeline.data.failures import explain
 from kubeline.data.hints import types_of
 from kubeline.data.inference import KINDS, infer
 from kubeline.data.kserve_log import flatten
+from kubeline.data.limits import ADVICE, CHUNK, ROW, readable, scaled
 from kubeline.data.notation import PLAIN, Notation, notation_of, time_format
 from kubeline.data.reading import Reading, Table
 from kubeline.data.sources import DATABASES, FORMATS, SourceFile, stage
@@ -175,6 +176,7 @@ def _write(
             with _reading(table.name):
                 for batch in reader:
                     writer.write(batch)
+                    _check_size(writer.pending_bytes, table.name)
     return writer, [warning] * bool(warning) + found.warnings
 
 
@@ -198,7 +200,35 @@ def _scan(
     with engine.filter_errors(where, list(table.raw)):
         relation = connection.sql(query)
     with _reading(table.name):  # constants of the filter are converted here, and the first rows read
-        return relation.to_arrow_reader(chunk_rows(pa.schema([(name, pa.null()) for name in chosen])))
+        return relation.to_arrow_reader(_batch_rows(connection, table, list(readings), chosen))
+
+
+def _batch_rows(connection: "DuckDBPyConnection", table: Table, needed: list[str], chosen: list[str]) -> int:
+    """Rows that are read at a time: fewer where a file has long texts, each of which may stand for many rows.
+
+    Raises:
+        UserError: when even the fewest that the engine reads at a time take too much memory.
+    """
+    most = chunk_rows(pa.schema([(name, pa.null()) for name in chosen]))
+    texts = [engine.identifier(name) for name in needed if table.raw[name] in ("VARCHAR", "BLOB")]
+    if not (texts and table.repeats):
+        return most
+    lengths = ", ".join(f"strlen(CAST({text} AS VARCHAR))" for text in texts)
+    ((widest,),) = engine.fetch(connection, f"SELECT max(list_sum([{lengths}])) FROM {table.relation}")
+    if (widest or 0) > scaled(ROW):
+        raise UserError(
+            f"a row of '{table.name}' holds {readable(widest)} of text, and at most {readable(scaled(ROW))} are read; "
+            f"leave its column out by columns, or, {ADVICE}"
+        )
+    return max(engine.VECTOR_ROWS, min(most, (CHUNK >> 3) // max(1, int(widest or 0))))
+
+
+def _check_size(pending: int, name: str) -> None:
+    if pending > scaled(CHUNK):
+        raise UserError(
+            f"{CHUNK_ROWS:,} rows of '{name}' take more than {readable(scaled(CHUNK))} of memory, for texts or lists "
+            f"are long; leave such columns out by columns, or, {ADVICE}"
+        )
 
 
 @contextmanager

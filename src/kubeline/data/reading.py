@@ -18,13 +18,14 @@ class Table:
 
     `relation` stands in a FROM clause; `raw` maps columns to the DuckDB types that it has there, `UNKNOWN` where text
     is still to be looked through, and `MIXED` where one column holds several types. `index` names the columns that
-    pandas wrote as the index of its rows.
+    pandas wrote as the index of its rows. `repeats` tells that the file may hold a text once for any number of rows.
     """
 
     name: str
     relation: str
     raw: Mapping[str, str]
     index: Sequence[str] = ()
+    repeats: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from kubeline.addresses import redact, refuse_credentials, scheme
+from kubeline.data.limits import Unpacking
 from kubeline.data.unpack import COMPRESSIONS, unpack
 from kubeline.errors import PlatformError, UserError, listed
 
@@ -84,6 +85,7 @@ def stage(
     else:
         known = [*STORES, *WEB, *DATABASES]
         raise UserError(f"'{kind}://' is not a source load can read; give a path or one of: {listed(known, 20)}")
+    allowed = Unpacking(sum(file.path.stat().st_size for file in files))
     return [
         SourceFile(
             name,
@@ -92,7 +94,7 @@ def stage(
             _partitions(file.inner),
         )
         for file in files
-        for name, path in unpack(file.name, file.path)
+        for name, path in unpack(file.name, file.path, allowed)
     ]
 
 

@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 
 from kubeline.data import timespan
 from kubeline.data.engine import BUFFER_BYTES, fetch, first_line, identifier, literal
+from kubeline.data.failures import explain
+from kubeline.data.limits import ADVICE, COLUMNS, CSV_LINE, JSON_LINE, PAGES, RATIO, readable, scaled
 from kubeline.data.reading import MIXED, UNKNOWN, Table
 from kubeline.data.sources import SourceFile
 from kubeline.errors import UserError, listed
@@ -23,7 +25,6 @@ from kubeline.errors import UserError, listed
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MOST_COLUMNS = 10_000
 _HEADER_BYTES = 1 << 20
 _HEADER_MOST = 32 << 20  # of a first line that does not end
 _DELIMITERS = ",;\t|"
@@ -68,12 +69,12 @@ def check_names(names: list[str], table: str) -> list[str]:
 
     Raises:
         UserError: when one is empty, two are equal but for upper and lower case (which SQL does not tell apart), or
-            there are more than `MOST_COLUMNS`.
+            there are more than `COLUMNS`.
     """
-    if len(names) > MOST_COLUMNS:
+    if len(names) > scaled(COLUMNS):
         raise UserError(
-            f"'{table}' has {len(names):,} columns, and at most {MOST_COLUMNS:,} can be read; is it on its side, "
-            "or without line ends? Write rows as rows"
+            f"'{table}' has {len(names):,} columns, and at most {scaled(COLUMNS):,} are read: it may be on its side, "
+            f"or without line ends; {ADVICE}"
         )
     seen: dict[str, str] = {}
     for number, name in enumerate(names, 1):
@@ -130,7 +131,8 @@ def _csv(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     relation = (
         f"read_csv({literal(str(file.path))}, columns = {{{columns}}}, auto_detect = false, header = true, skip = 0, "
         f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', comment = '', strict_mode = true, {line_end}"
-        f"null_padding = false, ignore_errors = false, compression = 'none', buffer_size = {BUFFER_BYTES})"
+        f"null_padding = false, ignore_errors = false, compression = 'none', max_line_size = {scaled(CSV_LINE)}, "
+        f"buffer_size = {max(BUFFER_BYTES, scaled(CSV_LINE))})"
     )
     return Table(file.name, relation, dict.fromkeys(names, UNKNOWN))
 
@@ -146,6 +148,11 @@ def _header(file: SourceFile) -> tuple[str, str, list[str]]:
     try:
         names = next(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter, strict=True), [])
     except csv.Error as error:
+        if len(line) > csv.field_size_limit():
+            raise UserError(
+                f"the first line of '{file.name}' is one of {len(line):,} characters that {delimiter!r} does not part "
+                "into names of columns; give the file its own format (csv, tsv), or write it with line ends"
+            ) from error
         raise UserError(f"the first line of '{file.name}' is not a header ({error}); expected column names") from error
     if not names:
         raise UserError(f"the first line of '{file.name}' is blank; expected column names")
@@ -186,12 +193,15 @@ def _json(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     import duckdb
 
     options = (
-        "format = 'newline_delimited', records = true, map_inference_threshold = -1, maximum_object_size = 16777216"
+        "format = 'newline_delimited', records = true, map_inference_threshold = -1, "
+        f"maximum_object_size = {scaled(JSON_LINE)}"
     )
     path = literal(str(file.path))
     try:
         fields = fetch(connection, f"DESCRIBE SELECT * FROM read_json({path}, sample_size = -1, {options})")
     except duckdb.InvalidInputException as error:
+        if "maximum_object_size" in str(error):
+            raise explain(file.name, str(error)) from error
         line = _broken_line(file)
         place = f"line {line:,} of '{file.name}'" if line else f"'{file.name}'"
         raise UserError(
@@ -223,12 +233,27 @@ def _broken_line(file: SourceFile) -> int:
 
 def _parquet(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     try:
-        schema = pq.read_schema(file.path)
+        with pq.ParquetFile(file.path) as parquet:
+            schema, metadata = parquet.schema_arrow, parquet.metadata
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"'{file.name}' is not a whole Parquet file; copy or write it again") from error
     check_names(schema.names, file.name)
+    _check_pages(metadata, file.name)
     relation = f"read_parquet({literal(str(file.path))}, hive_partitioning = false)"
-    return replace(described(connection, file.name, relation), index=_pandas_index(schema))
+    return replace(described(connection, file.name, relation), index=_pandas_index(schema), repeats=True)
+
+
+def _check_pages(metadata: pq.FileMetaData, name: str) -> None:
+    """Refuse a file whose pages come to far more than they seem: each is unpacked whole."""
+    for group in range(metadata.num_row_groups):
+        for number in range(metadata.num_columns):
+            chunk = metadata.row_group(group).column(number)
+            size = chunk.total_uncompressed_size
+            if size > scaled(PAGES) and size > RATIO * chunk.total_compressed_size:
+                raise UserError(
+                    f"column '{chunk.path_in_schema}' of '{name}' unpacks to {readable(size)} in one row group, "
+                    f"{size // max(1, chunk.total_compressed_size):,} times what is stored; {ADVICE}"
+                )
 
 
 def _feather(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
@@ -239,7 +264,9 @@ def _feather(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     check_names(dataset.schema.names, file.name)
     view = f"feather {file.path.name}"
     connection.register(view, dataset)
-    return replace(described(connection, file.name, identifier(view)), index=_pandas_index(dataset.schema))
+    return replace(
+        described(connection, file.name, identifier(view)), index=_pandas_index(dataset.schema), repeats=True
+    )
 
 
 def _pandas_index(schema: pa.Schema) -> list[str]:
