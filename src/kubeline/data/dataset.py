@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -55,8 +56,9 @@ def require_columns(dataset: pads.Dataset, names: Iterable[str], role: str) -> N
 
     `role` is what the column was asked for as: ``target``, ``feature``, ``group``, …
     """
+    known = set(dataset.schema.names)
     for name in names:
-        if name not in dataset.schema.names:
+        if name not in known:
             raise UserError(f"{role} '{name}' is not a column of this table; it has: {listed(dataset.schema.names)}")
 
 
@@ -76,7 +78,7 @@ def to_frame(table: pa.Table | pa.RecordBatch) -> pd.DataFrame:
     """
     frame = table.to_pandas()
     for name, column in zip(table.schema.names, table.columns, strict=True):
-        if pa.types.is_integer(column.type) and column.null_count and _is_large(column):
+        if pa.types.is_integer(column.type) and column.null_count and is_large(column):
             nullable = pd.UInt64Dtype() if pa.types.is_unsigned_integer(column.type) else pd.Int64Dtype()
             frame[name] = column.cast(pa.uint64() if nullable.kind == "u" else pa.int64()).to_pandas(
                 types_mapper=lambda _, nullable=nullable: nullable
@@ -84,15 +86,17 @@ def to_frame(table: pa.Table | pa.RecordBatch) -> pd.DataFrame:
     return frame
 
 
-def _is_large(column: pa.Array | pa.ChunkedArray) -> bool:
+def is_large(column: pa.Array | pa.ChunkedArray) -> bool:
     """Whether a double would round one of these integers."""
     bounds = pc.min_max(column).as_py()
     return bounds["min"] is not None and (bounds["min"] < -(2**53) or bounds["max"] > 2**53)
 
 
-def iter_batches(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+def iter_batches(
+    path: str | os.PathLike[str] | pads.Dataset, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
     """The rows in order, in batches of at most `CHUNK_ROWS`, with memory bounded by one row group."""
-    dataset = open_dataset(path)
+    dataset = path if isinstance(path, pads.Dataset) else open_dataset(path)
     if columns is not None:
         require_columns(dataset, columns, "column")
     names = list(columns) if columns is not None else dataset.schema.names
@@ -152,11 +156,13 @@ class DatasetWriter:
         self._chunk_rows = chunk_rows(self.schema)
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
+        self.pending_bytes = 0  # of the rows that wait for their chunk to be complete
         self._writer: pq.ParquetWriter | None = None
         self._part_rows = 0
         self._parts = 0
         self._bytes = 0
         self._fingerprint = Fingerprint(self.schema)
+        self._hasher = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Self:
         return self
@@ -170,6 +176,7 @@ class DatasetWriter:
                 if not self._parts:  # an empty table still has columns
                     self._write(pa.RecordBatch.from_pylist([], schema=self.schema))
         finally:
+            self._hasher.shutdown()
             if self._writer is not None:
                 self._writer.close()
         self._bytes = sum(file.stat().st_size for file in self._folder.glob("*.parquet"))
@@ -178,13 +185,9 @@ class DatasetWriter:
         """Add rows; complete chunks go to disk."""
         self._pending.append(batch.cast(self.schema))
         self._pending_rows += batch.num_rows
+        self.pending_bytes += batch.nbytes
         if self._pending_rows >= self._chunk_rows:
             self._flush(self._pending_rows - self._pending_rows % self._chunk_rows)
-
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes of the rows that wait for their chunk to be complete."""
-        return sum(batch.nbytes for batch in self._pending)
 
     def metadata(self, source: str) -> dict[str, Any]:
         """The metadata keys of a dataset artifact, to be called after the writer is closed."""
@@ -203,19 +206,23 @@ class DatasetWriter:
                 self._write(chunk)
         self._pending = table.slice(rows).combine_chunks().to_batches()
         self._pending_rows -= rows
+        self.pending_bytes = sum(batch.nbytes for batch in self._pending)
 
     def _write(self, chunk: pa.RecordBatch) -> None:
         if self._writer is None or self._part_rows >= PART_ROWS:
             if self._writer is not None:
                 self._writer.close()
             name = f"part-{self._parts:05d}.parquet"
-            self._writer = pq.ParquetWriter(self._folder / name, self.schema, compression="zstd")
+            # A dictionary of numbers takes twice the time, and more room than the numbers themselves.
+            texts = [field.name for field in self.schema if not pa.types.is_primitive(field.type)]
+            self._writer = pq.ParquetWriter(self._folder / name, self.schema, compression="zstd", use_dictionary=texts)
             self._parts += 1
             self._part_rows = 0
+        hashing = self._hasher.submit(self._fingerprint.update, chunk)  # both leave the other its core
         self._writer.write_batch(chunk, row_group_size=max(1, chunk.num_rows))
+        hashing.result()
         self._part_rows += chunk.num_rows
         self.rows += chunk.num_rows
-        self._fingerprint.update(chunk)
 
 
 def chunk_rows(schema: pa.Schema) -> int:

@@ -1,6 +1,10 @@
 """What DuckDB says when it cannot read a file, told as one sentence."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
 
 from kubeline.data.engine import first_line
 from kubeline.data.limits import ADVICE, CSV_LINE, JSON_LINE, memory, readable, scaled
@@ -69,3 +73,18 @@ def explain(name: str, message: str) -> KubelineError:
         if found:
             return kind(sentence.format(**known, **found.groupdict()))
     raise AssertionError(message)  # the last pattern matches everything
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Tell what goes wrong while the rows of a file are read in one sentence."""
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise explain(name, str(error)) from error
+    except OSError as error:
+        if error.errno is not None:  # of the disk; what an Arrow stream tells of its source has none
+            raise
+        raise explain(name, str(error)) from error

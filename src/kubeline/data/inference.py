@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kubeline.data import text
+from kubeline.data import failures, text
 from kubeline.data.engine import fetch, identifier
 from kubeline.data.exact import Part, beyond, double_warning, is_number, number_type, rounding
 from kubeline.data.notation import PLAIN, Notation, time_format
@@ -37,7 +37,11 @@ class Inferred:
     """How the columns are read, and what a person should know about it."""
 
     readings: dict[str, Reading] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    warnings: dict[str, str] = field(default_factory=dict)
+
+    def __or__(self, other: "Inferred") -> "Inferred":
+        """What is known of the columns of both."""
+        return Inferred(self.readings | other.readings, self.warnings | other.warnings)
 
 
 def infer(
@@ -70,7 +74,9 @@ def infer(
     units: dict[str, set[str]] = {name: set() for name in columns}
     for table in tables:
         unknown = [name for name in looked if _is_text(table.raw[name], name in asked)]
-        for name, (classes, borne) in text.classify(connection, table, unknown, notation).items():
+        with failures.reading(table.name):
+            found = text.classify(connection, table, unknown, notation)
+        for name, (classes, borne) in found.items():
             counts[name] += classes
             units[name] |= borne
     samples = sample(connection, tables[0], [name for name in columns if counts[name]["text"]])
@@ -87,7 +93,8 @@ def infer(
             if reading.kind == "VARCHAR" and name in hints and _is_open(column):
                 reading, warning = column.as_asked(hints[name])
         result.readings[name] = reading
-        result.warnings += [warning] if warning else []
+        if warning:
+            result.warnings[name] = warning
     return result
 
 

@@ -1,28 +1,25 @@
 """Any source to a dataset: the implementation of the component `load`."""
-# ruff: noqa: S608 - names and paths in queries are quoted, filters are checked
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from kubeline.addresses import redact, scheme
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.data import engine
 from kubeline.data.databases import open_query
-from kubeline.data.dataset import CHUNK_ROWS, DatasetWriter, chunk_rows
-from kubeline.data.failures import explain
+from kubeline.data.dataset import DatasetWriter
+from kubeline.data.failures import reading
 from kubeline.data.hints import types_of
-from kubeline.data.inference import KINDS, infer
+from kubeline.data.inference import KINDS
 from kubeline.data.kserve_log import flatten
-from kubeline.data.limits import ADVICE, CHUNK, ROW, readable, scaled
 from kubeline.data.notation import PLAIN, Notation, notation_of, time_format
-from kubeline.data.reading import Reading, Table
+from kubeline.data.reading import Table
+from kubeline.data.rows import Rows, Typing
 from kubeline.data.sources import DATABASES, FORMATS, SourceFile, stage
 from kubeline.data.tables import agree, index_columns, open_file
 from kubeline.data.timespan import COLUMN, Timespan, timespan
@@ -72,7 +69,8 @@ def run(
 ) -> None:
     """Read `source` into the dataset artifact.
 
-    Reads twice: text once for the types and once for the values. Memory is bounded by a chunk of rows; remote and
+    Reads once where the first rows say what the columns hold, and looks through all values of those of which they do
+    not: the types are always those of all values. Memory is bounded by a chunk of rows; remote and
     compressed files are unpacked in the temporary folder (``TMPDIR``) first. Row order is that of the files by name,
     and of the rows in them, so the same content gives the same fingerprint whatever it was packed in.
 
@@ -146,7 +144,7 @@ def _check(source: str, query: str, file_format: str, selection: Selection) -> N
 def _open(connection: "DuckDBPyConnection", files: list[SourceFile]) -> list[Table]:
     tables = []
     for file in files:
-        with _reading(file.name):
+        with reading(file.name):
             tables.append(open_file(connection, file))
     return tables
 
@@ -166,80 +164,9 @@ def _write(
     window = "" if selection.span.is_open else selection.span.condition(names)
     used = [*engine.filter_columns(connection, selection.where, names), *([COLUMN] if window else [])]
     needed = list(dict.fromkeys([*chosen, *used]))
-    with _reading(tables[0].name if len(tables) == 1 else "the files"):
-        found = infer(connection, tables, needed, selection.types, selection.hints, selection.notation)
-    reader = _scan(connection, tables[0], chosen, found.readings, selection.where, window)
-    with DatasetWriter(folder, reader.schema) as writer:
-        for table in tables:
-            if table is not tables[0]:
-                reader = _scan(connection, table, chosen, found.readings, selection.where, window)
-            with _reading(table.name):
-                for batch in reader:
-                    writer.write(batch)
-                    _check_size(writer.pending_bytes, table.name)
-    return writer, [warning] * bool(warning) + found.warnings
-
-
-def _scan(
-    connection: "DuckDBPyConnection",
-    table: Table,
-    chosen: list[str],
-    readings: Mapping[str, Reading],
-    where: str,
-    window: str,
-) -> pa.RecordBatchReader:
-    """The chosen columns of the rows that pass the filter, as a stream of batches."""
-    row = ", ".join(
-        f"{reading.sql(name, table.raw[name])} AS {engine.identifier(name)}" for name, reading in readings.items()
-    )
-    columns = ", ".join(map(engine.identifier, chosen))
-    query = f"SELECT {columns} FROM (SELECT {row} FROM {table.relation}) AS data"
-    conditions = [condition for condition in (window, engine.enclosed(where) * bool(where.strip())) if condition]
-    if conditions:
-        query += f" WHERE {' AND '.join(conditions)}"
-    with engine.filter_errors(where, list(table.raw)):
-        relation = connection.sql(query)
-    with _reading(table.name):  # constants of the filter are converted here, and the first rows read
-        return relation.to_arrow_reader(_batch_rows(connection, table, list(readings), chosen))
-
-
-def _batch_rows(connection: "DuckDBPyConnection", table: Table, needed: list[str], chosen: list[str]) -> int:
-    """Rows that are read at a time: fewer where a file has long texts, each of which may stand for many rows.
-
-    Raises:
-        UserError: when even the fewest that the engine reads at a time take too much memory.
-    """
-    most = chunk_rows(pa.schema([(name, pa.null()) for name in chosen]))
-    texts = [engine.identifier(name) for name in needed if table.raw[name] in ("VARCHAR", "BLOB")]
-    if not (texts and table.repeats):
-        return most
-    lengths = ", ".join(f"strlen(CAST({text} AS VARCHAR))" for text in texts)
-    ((widest,),) = engine.fetch(connection, f"SELECT max(list_sum([{lengths}])) FROM {table.relation}")
-    if (widest or 0) > scaled(ROW):
-        raise UserError(
-            f"a row of '{table.name}' holds {readable(widest)} of text, and at most {readable(scaled(ROW))} are read; "
-            f"leave its column out by columns, or, {ADVICE}"
-        )
-    return max(engine.VECTOR_ROWS, min(most, (CHUNK >> 3) // max(1, int(widest or 0))))
-
-
-def _check_size(pending: int, name: str) -> None:
-    if pending > scaled(CHUNK):
-        raise UserError(
-            f"{CHUNK_ROWS:,} rows of '{name}' take more than {readable(scaled(CHUNK))} of memory, for texts or lists "
-            f"are long; leave such columns out by columns, or, {ADVICE}"
-        )
-
-
-@contextmanager
-def _reading(name: str) -> Iterator[None]:
-    """Tell what goes wrong while the rows of a file are read in one sentence."""
-    import duckdb
-
-    try:
-        yield
-    except (duckdb.Error, pa.ArrowException) as error:
-        raise explain(name, str(error)) from error
+    rows = Rows(connection, tables, chosen, needed, selection.where, window)
+    writer, warnings = rows.store(folder, Typing(selection.types, selection.hints, selection.notation))
+    return writer, [warning] * bool(warning) + warnings
 
 
 def _no_rows(source: str, selection: Selection) -> str:

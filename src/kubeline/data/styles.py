@@ -61,6 +61,11 @@ def find_style(
     return None
 
 
+def is_styled(seen: Sequence[str]) -> bool:
+    """Whether most of these values look like numbers or times that people write."""
+    return _most(seen, [COMMA.pattern, POINT.pattern]) or _most(seen, [times.pattern for times in TIMES])
+
+
 def unlike_units(name: str, units: set[str]) -> str:
     """The warning that numbers are kept as text because of what they bear."""
     borne = ", ".join(sorted(repr(each) if each else "none" for each in units))

@@ -1,0 +1,258 @@
+"""Text columns that are written as programs write them: looked through and converted in one pass over the rows.
+
+The first rows say what a column seems to hold. Then every value is looked at while it is converted; where one does not
+fit, the column is left to :mod:`kubeline.data.inference`, which classifies all its values. Both give the same types and
+values: what is not certain here is asked of the engine, by the classes of :mod:`kubeline.data.text`.
+"""
+# ruff: noqa: S608 - names and paths in queries are quoted
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from kubeline.data import styles, text
+from kubeline.data.engine import identifier
+from kubeline.data.notation import Notation
+from kubeline.data.reading import UNKNOWN, Reading, Table
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_SAMPLE = 1_000  # first rows that say what a column seems to hold
+_DIGITS = 16  # characters of a number without an exponent that a double keeps for certain
+_WHOLE = 18  # characters of a whole number that fits 64 bits for certain
+_EXACT = (1e-4, 1e15)  # between them, numbers are printed without an exponent
+_LENGTHS = (10, 16, 19)  # of a date, with hours and minutes, and with seconds
+_MISSING = pa.array(text.MISSING)
+_ARROW = {"BIGINT": pa.int64(), "DOUBLE": pa.float64(), "TIMESTAMP": pa.timestamp("us")}
+_CLASSES = {"BIGINT": ("integer", "large"), "DOUBLE": text.EXACT, "TIMESTAMP": ("time",)}
+
+_ASKING = threading.Lock()  # a connection answers one question at a time
+
+Flags = NDArray[np.bool_]
+
+
+def _table(characters: bytes) -> Flags:
+    found = np.zeros(256, dtype=np.bool_)
+    found[np.frombuffer(characters, dtype=np.uint8)] = True
+    return found
+
+
+_ALLOWED = {
+    "BIGINT": _table(b"0123456789-"),
+    "DOUBLE": _table(b"0123456789-."),
+    "TIMESTAMP": _table(b"0123456789-: T"),
+}
+_DIGIT = _table(b"0123456789")
+# No number, time or word for a missing value begins with any other character than these.
+_UNCERTAIN = _table(b" \t+-.0123456789iInN")
+
+
+class PlainColumn:
+    """One column of all tables of a source, batch by batch.
+
+    Args:
+        kind: the DuckDB type that it seems to have.
+        looks: whether its values are looked at; not where text is asked for.
+    """
+
+    def __init__(self, kind: str, looks: bool = True):
+        self.kind = kind
+        self._looks = looks
+        self._values = 0
+        self._words = 0  # values that are certainly no numbers, times or missing
+
+    @property
+    def reading(self) -> Reading:
+        """How the engine would read it."""
+        return Reading(self.kind)
+
+    @property
+    def fits(self) -> bool:
+        """Whether all values so far are of its kind; text is told from numbers with mistakes by most of its values."""
+        return self.kind != "VARCHAR" or not self._looks or 2 * self._words > self._values
+
+    def read(self, column: pa.Array, connection: "DuckDBPyConnection") -> pa.Array | None:
+        """The values of a batch in the column's type; None when one does not fit."""
+        if self.kind == "VARCHAR":
+            if self._looks and len(column):
+                self._look(column)
+            return column
+        if not len(column):
+            return pa.nulls(0, _ARROW[self.kind])
+        is_odd = ~_is_plain(column, self.kind) & column.is_valid().to_numpy(zero_copy_only=False)
+        certain = _cast(pc.if_else(pa.array(is_odd), None, column) if is_odd.any() else column, self.kind)
+        if certain is None:
+            return self._asked(column, connection)
+        if not is_odd.any():
+            return certain
+        others = self._asked(column.take(pa.array(np.flatnonzero(is_odd))), connection)
+        return None if others is None else pc.replace_with_mask(certain, pa.array(is_odd), others)
+
+    def _look(self, column: pa.Array) -> None:
+        starts, lengths, characters = _layout(column)
+        filled = lengths > 0
+        self._values += len(column) - column.null_count
+        self._words += int(np.count_nonzero(~_UNCERTAIN[characters[starts[filled]]]))
+
+    def _asked(self, column: pa.Array, connection: "DuckDBPyConnection") -> pa.Array | None:
+        """The values by the engine's classes; None when one is of another class."""
+        words = pc.utf8_trim(column, " ")
+        words = pc.if_else(pc.is_in(words, _MISSING), None, words)
+        if words.null_count == len(words):
+            return pa.nulls(len(words), _ARROW[self.kind])
+        query = f"SELECT {text.class_of('v')} AS class, try_cast(v AS {self.kind}) AS value FROM odd ORDER BY n"
+        with _ASKING:
+            connection.register("odd", pa.table({"v": words, "n": np.arange(len(words))}))
+            found = connection.sql(query).to_arrow_table()
+            connection.unregister("odd")
+        classes = {each.as_py() for each in pc.unique(found["class"])} - {None}
+        return found["value"].combine_chunks() if classes <= set(_CLASSES[self.kind]) else None
+
+
+def seeming(
+    connection: "DuckDBPyConnection",
+    tables: Sequence[Table],
+    columns: Sequence[str],
+    asked: Mapping[str, str],
+    hints: Mapping[str, str],
+    notation: Notation,
+) -> dict[str, PlainColumn]:
+    """What the first rows of the first table say of the columns; those that they leave open are not among them.
+
+    The arguments are those of :func:`kubeline.data.inference.infer`.
+    """
+    if not notation.is_plain:
+        return {}
+    untyped = [name for name in columns if all(table.raw[name] == UNKNOWN for table in tables)]
+    found = {
+        name: PlainColumn("VARCHAR", looks=False) for name in untyped if asked.get(name, hints.get(name)) == "text"
+    }
+    open_ = [name for name in untyped if name not in found and name not in asked]
+    if not open_:
+        return found
+    names = ", ".join(map(identifier, open_))
+    head = replace(tables[0], relation=f"(SELECT {names} FROM {tables[0].relation} LIMIT {_SAMPLE})")
+    counts = {name: counter for name, (counter, _) in text.classify(connection, head, open_, notation).items()}
+    samples = styles.sample(connection, head, [name for name in open_ if counts[name]["text"]])
+    for name in open_:
+        kind = _kind(counts[name], samples.get(name, []))
+        if kind:
+            found[name] = PlainColumn(kind)
+    return found
+
+
+def _kind(counts: Mapping[str, int], sample: Sequence[str]) -> str:
+    """The type of a column whose first values are of these classes; empty where that is not certain."""
+    present = sum(counts.values()) - counts.get("missing", 0)
+
+    def all_are(*classes: str) -> bool:
+        return present > 0 and sum(counts.get(name, 0) for name in classes) == present
+
+    if counts.get("text") and sample and not styles.is_styled(sample):
+        return "VARCHAR"
+    if all_are("integer", "large"):
+        return "BIGINT"
+    if all_are(*text.EXACT) and not all_are("integer"):
+        return "DOUBLE"
+    return "TIMESTAMP" if all_are("time") else ""
+
+
+def _layout(column: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]:
+    """Where each value starts, its length, and all characters; (n,), (n,) and one byte for each character and more."""
+    _, offsets, data = column.buffers()
+    ends = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    characters = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)
+    return ends[:-1], np.diff(ends), characters
+
+
+def _is_plain(column: pa.Array, kind: str) -> Flags:
+    """(n,) whether a value is certainly of the kind, if only Arrow can read it as such."""
+    starts, lengths, characters = _layout(column)
+    first, last = int(starts[0]), int(starts[-1] + lengths[-1])
+    strange = np.flatnonzero(~_ALLOWED[kind][characters[first:last]])
+    plain: Flags = lengths > 0
+    if len(strange):
+        plain[np.searchsorted(starts, strange + first, side="right") - 1] = False
+    end = len(characters) - 1
+    lead = characters[np.minimum(starts, end)]
+    if kind == "TIMESTAMP":
+        return plain & np.isin(lengths, _LENGTHS) & ((lead == ord("1")) | (lead == ord("2")))
+    negative = lead == ord("-")
+    digits = lengths - negative
+    lead = characters[np.minimum(starts + negative, end)]
+    second = characters[np.minimum(starts + negative + 1, end)]
+    plain &= (lead != ord("0")) | (digits < 2) | ~_DIGIT[second]
+    if kind == "BIGINT":
+        return plain & (lengths <= _WHOLE)
+    long = np.flatnonzero(plain & (lengths > _DIGITS))
+    if len(long):
+        plain[long] = _is_kept(column.take(pa.array(long)))
+    return plain
+
+
+def _is_kept(words: pa.Array) -> Flags | bool:
+    """(n,) whether a double prints with all digits of these numbers; False for all where one is no number."""
+    numbers = _cast(words, "DOUBLE")
+    if numbers is None:
+        return False
+    size = np.abs(numbers.to_numpy())
+    printed = pc.equal(numbers.cast(pa.string()), words).to_numpy(zero_copy_only=False)
+    return printed & (size >= _EXACT[0]) & (size < _EXACT[1])
+
+
+def _cast(column: pa.Array, kind: str) -> pa.Array | None:
+    try:
+        return column.cast(_ARROW[kind])
+    except pa.ArrowInvalid:
+        return None
+
+
+class Converter:
+    """Batches with their plain columns converted, on as many threads as there are cores.
+
+    Attributes:
+        wrong: the columns that do not fit; they stay as they are.
+    """
+
+    def __init__(self, connection: "DuckDBPyConnection", columns: Mapping[str, PlainColumn]):
+        self.wrong: set[str] = set()
+        self._columns = columns
+        self._connection = connection.cursor()
+        self._workers = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
+
+    def convert(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The same rows."""
+        for batch in batches:
+            columns = list(self._workers.map(self._read, batch.schema.names, batch.columns))
+            yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+    def schema(self, stored: pa.Schema) -> pa.Schema:
+        """That of the converted batches."""
+        kinds = {name: _ARROW.get(column.kind) for name, column in self._columns.items()}
+        return pa.schema([(each.name, kinds.get(each.name) or each.type) for each in stored])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the threads, and judge the columns by all their values."""
+        self._workers.shutdown()
+        self._connection.close()
+        self.wrong |= {name for name, column in self._columns.items() if not column.fits}
+
+    def _read(self, name: str, column: pa.Array) -> pa.Array:
+        if name not in self._columns or name in self.wrong:
+            return column
+        found = self._columns[name].read(column, self._connection)
+        if found is None:
+            self.wrong.add(name)
+        return column if found is None else found

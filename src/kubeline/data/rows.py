@@ -1,0 +1,165 @@
+"""The rows of a source, read once where the first ones say what the columns hold, and written as a dataset."""
+# ruff: noqa: S608 - names and paths in queries are quoted, filters are checked
+
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from kubeline.data import engine
+from kubeline.data.ahead import ahead
+from kubeline.data.dataset import CHUNK_ROWS, DatasetWriter, chunk_rows
+from kubeline.data.failures import reading
+from kubeline.data.inference import Inferred, infer
+from kubeline.data.limits import ADVICE, CHUNK, ROW, readable, scaled
+from kubeline.data.notation import PLAIN, Notation
+from kubeline.data.plain import Converter, PlainColumn, seeming
+from kubeline.data.reading import Reading, Table
+from kubeline.errors import UserError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_TEXT = Reading("VARCHAR")
+
+
+@dataclass(frozen=True)
+class Typing:
+    """What is known of the columns' types before a row is read; see :func:`kubeline.data.inference.infer`."""
+
+    asked: Mapping[str, str]
+    hints: Mapping[str, str]
+    notation: Notation = PLAIN
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows and columns of all tables of a source.
+
+    Attributes:
+        connection: the engine.
+        tables: of the source, with the same columns.
+        chosen: columns that are taken.
+        needed: columns that are read, those of the filter included.
+        where: the filter, checked; empty for none.
+        window: SQL of the time window; empty for none.
+        is_sampled: whether what the first rows say of the columns is tried before all their values are classified.
+    """
+
+    connection: "DuckDBPyConnection"
+    tables: Sequence[Table]
+    chosen: list[str]
+    needed: list[str]
+    where: str = ""
+    window: str = ""
+    is_sampled: bool = True
+
+    def store(self, folder: Path, typing: Typing) -> tuple[DatasetWriter, list[str]]:
+        """Write the rows as a dataset in the new `folder`; its writer, and what a person should know about the columns.
+
+        Raises:
+            UserError: when a table cannot be read, or a column holds several types.
+        """
+        plain = self._seeming(typing) if self.is_sampled else {}
+        found = self._classified([name for name in self.needed if name not in plain], typing)
+        filtered = bool(self.window or self.where.strip())
+        # Types are decided by all rows, and a filter needs them before it leaves some out.
+        writer, wrong = (None, self._look(plain)) if filtered else self._write(plain, found, folder)
+        if wrong:
+            found |= self._classified([name for name in self.needed if name in wrong], typing)
+            plain = {name: column for name, column in plain.items() if name not in wrong}
+        if filtered:
+            found |= Inferred({name: column.reading for name, column in plain.items()})
+            plain = {}
+        if writer is None or wrong:
+            shutil.rmtree(folder, ignore_errors=True)
+            writer, _ = self._write(plain, found, folder)
+        return writer, [found.warnings[name] for name in self.needed if name in found.warnings]
+
+    def _seeming(self, typing: Typing) -> dict[str, PlainColumn]:
+        with reading(self.tables[0].name):
+            return seeming(self.connection, self.tables, self.needed, typing.asked, typing.hints, typing.notation)
+
+    def _classified(self, names: list[str], typing: Typing) -> Inferred:
+        if not names:
+            return Inferred()
+        with reading(self.tables[0].name if len(self.tables) == 1 else "the files"):
+            return infer(self.connection, list(self.tables), names, typing.asked, typing.hints, typing.notation)
+
+    def _look(self, plain: Mapping[str, PlainColumn]) -> set[str]:
+        """The plain columns that do not fit, by all rows."""
+        with Converter(self.connection, plain) as converter:
+            for table in self.tables if plain else ():
+                stream = self._scan(table, list(plain), dict.fromkeys(plain, _TEXT))
+                with reading(table.name):
+                    for _ in converter.convert(ahead(stream)):
+                        pass
+        return converter.wrong
+
+    def _write(self, plain: Mapping[str, PlainColumn], found: Inferred, folder: Path) -> tuple[DatasetWriter, set[str]]:
+        """Write all rows; the plain columns that do not fit. Once there is one, the rest is only looked at."""
+        readings = {name: _TEXT if name in plain else found.readings[name] for name in self.needed}
+        with Converter(self.connection, plain) as converter, ExitStack() as resources:
+            writer = None
+            # One query for each file: of files that are read together, the engine drops a row whose quote does not end.
+            for table in self.tables:
+                stream = self._scan(table, self.chosen, readings, self.where, self.window)
+                if writer is None:
+                    writer = resources.enter_context(DatasetWriter(folder, converter.schema(stream.schema)))
+                with reading(table.name), closing(ahead(converter.convert(ahead(stream)))) as batches:
+                    for batch in batches:
+                        if not converter.wrong:
+                            writer.write(batch)
+                            _check_size(writer.pending_bytes, table.name)
+        assert writer is not None  # noqa: S101 - there are tables
+        return writer, converter.wrong
+
+    def _scan(
+        self, table: Table, chosen: list[str], readings: Mapping[str, Reading], where: str = "", window: str = ""
+    ) -> pa.RecordBatchReader:
+        """The chosen columns of the rows that pass the filter, as a stream of batches."""
+        row = ", ".join(
+            f"{each.sql(name, table.raw[name])} AS {engine.identifier(name)}" for name, each in readings.items()
+        )
+        columns = ", ".join(map(engine.identifier, chosen))
+        query = f"SELECT {columns} FROM (SELECT {row} FROM {table.relation}) AS data"
+        conditions = [condition for condition in (window, engine.enclosed(where) * bool(where.strip())) if condition]
+        if conditions:
+            query += f" WHERE {' AND '.join(conditions)}"
+        with engine.filter_errors(where, list(table.raw)):
+            relation = self.connection.sql(query)
+        with reading(table.name):  # constants of the filter are converted here, and the first rows read
+            return relation.to_arrow_reader(_batch_rows(self.connection, table, list(readings), chosen))
+
+
+def _batch_rows(connection: "DuckDBPyConnection", table: Table, needed: list[str], chosen: list[str]) -> int:
+    """Rows that are read at a time: fewer where a file has long texts, each of which may stand for many rows.
+
+    Raises:
+        UserError: when even the fewest that the engine reads at a time take too much memory.
+    """
+    # Several batches are on their way at a time, each at another step.
+    most = max(engine.VECTOR_ROWS, chunk_rows(pa.schema([(name, pa.null()) for name in chosen])) // 2)
+    texts = [engine.identifier(name) for name in needed if table.raw[name] in ("VARCHAR", "BLOB")]
+    if not (texts and table.repeats):
+        return most
+    lengths = ", ".join(f"strlen(CAST({text} AS VARCHAR))" for text in texts)
+    ((widest,),) = engine.fetch(connection, f"SELECT max(list_sum([{lengths}])) FROM {table.relation}")
+    if (widest or 0) > scaled(ROW):
+        raise UserError(
+            f"a row of '{table.name}' holds {readable(widest)} of text, and at most {readable(scaled(ROW))} are read; "
+            f"leave its column out by columns, or, {ADVICE}"
+        )
+    return max(engine.VECTOR_ROWS, min(most, (CHUNK >> 3) // max(1, int(widest or 0))))
+
+
+def _check_size(pending: int, name: str) -> None:
+    if pending > scaled(CHUNK):
+        raise UserError(
+            f"{CHUNK_ROWS:,} rows of '{name}' take more than {readable(scaled(CHUNK))} of memory, for texts or lists "
+            f"are long; leave such columns out by columns, or, {ADVICE}"
+        )

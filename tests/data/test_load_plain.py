@@ -1,0 +1,171 @@
+"""One pass where the first rows tell the types, and the careful way where they do not: the same table by both."""
+
+import random
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kubeline.data import engine
+from kubeline.data.notation import PLAIN
+from kubeline.data.rows import Rows, Typing
+from kubeline.data.sources import stage
+from kubeline.data.tables import agree, open_file
+from kubeline.errors import KubelineError, UserError
+
+# One value of each class of `kubeline.data.text`, of each missing word, and what is nearly one of them.
+VALUES = {
+    "whole numbers": ["0", "7", "-12", "123456789012345", "-0"],
+    "numbers": ["0.5", "-3.25", "2.0", ".5", "1.", "0.0001", "12345.678901"],
+    "of exponents": ["1e-05", "2.5E3", "-1e400", "1e-400", "inf", "-Infinity"],
+    "of many digits": ["0.12345678901234567", "3.141592653589793", "0.00001234567890123", "1" * 17, "9" * 19, "1" * 25],
+    "codes": ["007", "-01", "00", "00.5"],
+    "missing": ["", "NA", "nan", "NaN", "None", " NA ", "null"],
+    "times": [
+        "2013-01-01",
+        "2013-01-01 05:00",
+        "2013-02-28T05:00:59",
+        "0001-01-01",
+        "2013-02-30",
+        "2013-01-01 24:00:00",
+    ],
+    "fine times": ["2013-01-01 05:00:00.123", "2013-01-01 05:00:00.123456789", "2013-01-01T05:00:00Z"],
+    "truth": ["true", "False", "TRUE"],
+    "words": [
+        "cat",
+        "Namibia",
+        "x y",
+        "é",
+        '"quoted, ""so"""',
+        '"two\nlines"',
+        "-",
+        "--1",
+        "+5",
+        "1_000",
+        "0x10",
+        "1-2",
+    ],
+    "of people": ['"1.234,56"', "12 %", "31/12/2013", "€ 5", '"1,5"'],
+    "with blanks": [" 5", "7 ", " 0.5 ", "\t5", " x"],
+}
+STARTS = ("whole numbers", "numbers", "times", "words", "codes", "truth", "of people", "missing")
+
+
+def table_of(parts: list[list[list[str]]], columns: int) -> Callable[[Path], str]:
+    """A folder of CSV files: part, row, value."""
+
+    def make(folder: Path) -> str:
+        for number, rows in enumerate(parts):
+            lines = [",".join(f"c{column}" for column in range(columns)), *(",".join(row) for row in rows)]
+            (folder / f"{number}.csv").write_text("\n".join(lines) + "\n")
+        return str(folder)
+
+    return make
+
+
+def stored(source: str, is_sampled: bool, where: str = "") -> tuple[object, ...]:
+    """Everything that `load` makes of a source: schema, rows, fingerprint and warnings, or its error."""
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        files = stage(source, "auto", scratch)
+        try:
+            with engine.connect(scratch, [file.path for file in files]) as connection:
+                tables = [open_file(connection, file) for file in files]
+                names = agree(tables)
+                rows = Rows(connection, tables, names, names, where, is_sampled=is_sampled)
+                writer, warnings = rows.store(scratch / "dataset", Typing({}, {}, PLAIN))
+        except KubelineError as error:
+            return type(error), str(error)
+        table = pads.dataset(str(scratch / "dataset")).to_table()
+        return writer.metadata("")["fingerprint"], str(table.schema), table.num_rows, warnings
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[list[list[list[str]]], int]:
+    """Columns that begin as one class, of which others come deep down or in a later file."""
+    columns = draw(st.integers(1, 4))
+    rows = draw(st.sampled_from([30, 1_500]))
+    parts = draw(st.integers(1, 3))
+    shuffled = random.Random(draw(st.integers(0, 2**32)))  # noqa: S311 - filling of a table
+    made = []
+    for _ in range(columns):
+        first = VALUES[draw(st.sampled_from(STARTS))]
+        values = [[shuffled.choice(first) for _ in range(rows)] for _ in range(parts)]
+        for _ in range(draw(st.integers(0, 3))):
+            part, row = shuffled.randrange(parts), shuffled.randrange(rows)
+            values[part][row] = draw(st.sampled_from([value for group in VALUES.values() for value in group]))
+        made.append(values)
+    return [[[made[c][part][row] for c in range(columns)] for row in range(rows)] for part in range(parts)], columns
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(tables(), st.sampled_from(["", "c0 IS NOT NULL"]))
+def test_one_pass_gives_the_same_dataset_warnings_and_errors_as_classifying_every_value(table, where):
+    parts, columns = table
+    with tempfile.TemporaryDirectory() as folder:
+        source = table_of(parts, columns)(Path(folder))
+        assert stored(source, True, where) == stored(source, False, where)
+
+
+@pytest.mark.parametrize("group", VALUES)
+def test_a_value_of_any_kind_deep_down_gives_what_all_values_say(group, tmp_path):
+    """After a thousand rows of each kind, one value of another."""
+    starts = [VALUES[name][0] for name in STARTS] + ["2.5", "cat"]
+    for number, value in enumerate(VALUES[group][:3]):
+        rows = [starts] * 1_200 + [[value] * len(starts)]
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        source = table_of([rows], len(starts))(folder)
+        assert stored(source, True) == stored(source, False), value
+
+
+def test_whole_numbers_that_become_fractions_in_a_later_file_are_numbers_in_both(tmp_path, load):
+    (tmp_path / "a.csv").write_text("x,t\n" + "1,a\n" * 2_000)
+    (tmp_path / "b.csv").write_text("x,t\n2.5,b\n")
+    frame = load(tmp_path).frame
+    assert frame["x"].tolist() == [1.0] * 2_000 + [2.5]
+    assert frame["t"].tolist() == ["a"] * 2_000 + ["b"]
+
+
+def test_a_file_that_breaks_off_behind_a_stray_value_is_told_as_such(tmp_path, load):
+    (tmp_path / "t.csv").write_text("x\n" + "1\n" * 2_000 + "2.5\n" * 100_000 + "1,2\n")
+    with pytest.raises(KubelineError, match=r"^line 102,002 of '.*t.csv' has 2 fields, but the header has 1"):
+        load(tmp_path / "t.csv")
+    assert not list(tmp_path.glob("loaded-*/*"))
+
+
+def test_no_thread_is_left_behind_by_a_table_that_cannot_be_read(tmp_path, load):
+    import threading
+
+    before = threading.active_count()
+    (tmp_path / "t.csv").write_text("x\n" + "1\n" * 200_000 + "1,2\n")
+    with pytest.raises(KubelineError):
+        load(tmp_path / "t.csv")
+    assert threading.active_count() == before
+    assert pa.total_allocated_bytes() < 2**28
+
+
+@pytest.mark.parametrize("last", ["1,x", "1.5,x", "1,", "1,2,3", '"1,x'])
+def test_many_small_files_give_what_one_large_one_gives_and_a_broken_one_is_named(last, tmp_path, load):
+    for number in range(30):
+        (tmp_path / f"{number:02d}.csv").write_text(
+            f"a,b\n{number},{'xyz'[number % 3]}\n" if number < 29 else f"a,b\n{last}\n"
+        )
+    found = stored(str(tmp_path), True)
+    if found[0] is UserError:
+        assert f"'{tmp_path}/29.csv'" in str(found[1])
+    else:
+        assert found == stored(str(tmp_path), False)
+        assert found[2] == 30
+        rows = pads.dataset(str(load(tmp_path).path)).to_table()
+        assert rows["a"].to_pylist()[:29] == list(range(29))
