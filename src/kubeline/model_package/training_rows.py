@@ -80,7 +80,8 @@ class TrainingRows:
         """Of the `table` of a training, whose features and target are `needed`."""
         wanted = [table.schema.names]
         if set(needed) != set(table.schema.names):
-            wanted.append([name for name in table.schema.names if name in set(needed)])
+            known = set(needed)
+            wanted.append([name for name in table.schema.names if name in known])
         return cls([Filter.of(table, names) for names in wanted], Filter.of(table, [group]) if group else None)
 
     def seen(self, table: pa.Table) -> Mask:

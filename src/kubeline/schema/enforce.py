@@ -13,6 +13,7 @@ import pyarrow as pa
 from kubeline.roles import Roles
 from kubeline.schema.document import Column, TableSchema
 from kubeline.schema.findings import Finding
+from kubeline.schema.profile import ColumnProfile, TableProfile
 from kubeline.schema.rules import Rule, RuleRunner
 from kubeline.schema.types import Mask, is_readable, read_column, series_of
 
@@ -50,6 +51,7 @@ class RowChecker:
         schema: What is expected.
         stored: The table's columns.
         rules: The schema's rules, parsed.
+        profile: What the table holds: what it proves of all rows is not looked for in each.
         repeated: Key, as columns joined by ``, `` -> sorted numbers of the rows that repeat an earlier one.
         roles: What columns are called in findings.
     """
@@ -59,14 +61,17 @@ class RowChecker:
         schema: TableSchema,
         stored: pa.Schema,
         rules: Sequence[Rule],
+        profile: TableProfile,
         repeated: Mapping[str, np.ndarray[Any, np.dtype[np.int64]]],
         roles: Roles,
     ):
         self.checks: dict[str, RowCheck] = {}
+        self._profile = profile
+        names = set(stored.names)
         self._expected = {
             name: column
             for name, column in schema.columns.items()
-            if name in stored.names and is_readable(stored.field(name).type, column.type)
+            if name in names and is_readable(stored.field(name).type, column.type)
         }
         self._target = schema.target.column if schema.target else ""
         self._words = {self._target: "target", **roles.words}
@@ -74,7 +79,7 @@ class RowChecker:
             self._add(f"key {key}: repeated", "unique", "", f"key '{key}' repeats an earlier row"): rows
             for key, rows in repeated.items()
         }
-        for name in {name for rule in rules for name in rule.columns} & set(stored.names) - set(schema.columns):
+        for name in {name for rule in rules for name in rule.columns} & names - set(schema.columns):
             self._expected[name] = Column()  # a rule may read a column that the schema only tolerates
         self._runner = RuleRunner([rule for rule in rules if set(rule.columns) <= set(self._expected)])
         self.unchecked = [rule for rule in rules if rule not in self._runner.rules]
@@ -83,11 +88,15 @@ class RowChecker:
         for name, column in self._expected.items():
             self._add(f"{name}: not {column.type}", "type", name, f"column '{name}' is not {_article(column.type)}")
         self._pandera, self._checked = self._build()
+        ruled = {name for rule in self._runner.rules for name in rule.columns}
+        converted = {name for name, column in self._expected.items() if self._known(name, column) is None}
+        self._read = [name for name in self._expected if name in {*ruled, *converted, *self._checked}]
 
     def read(self, batch: pa.RecordBatch) -> tuple[dict[str, pa.Array], dict[str, Mask]]:
-        """The known columns of a chunk in the schema's types, and by reason the rows that could not be read."""
+        """The columns to be checked of a chunk in the schema's types, and by reason the rows that could not be read."""
         columns, unread = {}, {}
-        for name, expected in self._expected.items():
+        for name in self._read:
+            expected = self._expected[name]
             columns[name], mask = read_column(batch.column(name), expected.type)
             if mask.any():
                 unread[f"{name}: not {expected.type}"] = mask
@@ -135,10 +144,13 @@ class RowChecker:
         from pandera.pandas import Check
 
         checks: list[Check] = []
+        known = self._known(name, column)
         role = self._words.get(name, "column")
 
         def add(check: str, tail: str, words: str, make: Any, *args: Any, **options: Any) -> None:
             reason = self._add(f"{name}: {tail}", check, name, f"{role} '{name}' {words}")
+            if known is not None and _is_proven(check, column, known):
+                return
             checks.append(make(*args, name=reason, n_failure_cases=1, **options))
 
         if column.max_missing == 0 or name == self._target:
@@ -153,6 +165,11 @@ class RowChecker:
             words = f"is none of its {len(column.categories)} categories"
             add("categories", "not a category", words, Check.isin, column.categories)
         return checks
+
+    def _known(self, name: str, column: Column) -> ColumnProfile | None:
+        """The profile of a column whose values are checked as they are stored."""
+        found = self._profile.columns.get(name)
+        return found if found is not None and column.type in (found.type, "any") else None
 
     def _run_pandera(self, columns: Mapping[str, pa.Array]) -> dict[str, Mask]:
         from pandera.errors import SchemaErrors
@@ -178,6 +195,21 @@ class RowChecker:
                 for error in errors.schema_errors
             }
         return {}
+
+
+def _is_proven(check: str, expected: Column, found: ColumnProfile) -> bool:
+    """Whether the profile says that no value breaks a check."""
+    if check == "missing":
+        return found.missing == 0
+    if check == "infinite":
+        return found.infinite == 0
+    if check == "categories":
+        return found.counts is not None and set(found.counts) <= set(expected.categories or ())
+    if found.type not in ("integer", "number") or found.infinite:
+        return False
+    above = expected.min is None or found.min is None or float(found.min) >= float(expected.limit(expected.min))
+    below = expected.max is None or found.max is None or float(found.max) <= float(expected.limit(expected.max))
+    return above and below and abs(float(found.min or 0)) < 2**53 and abs(float(found.max or 0)) < 2**53
 
 
 def _is_finite(column: pd.Series) -> Any:

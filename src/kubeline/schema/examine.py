@@ -16,7 +16,7 @@ from kubeline.schema.enforce import LABEL_LIMIT, RowChecker, Tally
 from kubeline.schema.findings import Finding
 from kubeline.schema.infer import infer_schema, infer_task
 from kubeline.schema.labels import check_labels
-from kubeline.schema.leaks import SAMPLE_ROWS, leak_scores
+from kubeline.schema.leaks import LEAST_SAMPLE, SAMPLE_CELLS, SAMPLE_ROWS, leak_scores
 from kubeline.schema.profile import TableProfile, TableQueries, open_queries, profile_table
 from kubeline.schema.roles import expected, role_problems
 from kubeline.schema.rules import parse_rules
@@ -97,7 +97,7 @@ def examine(
             for key in schema.unique
             if all(name in profile.columns for name in key)
         }
-        checker = RowChecker(schema, dataset.schema, parsed, repeated, roles)
+        checker = RowChecker(schema, dataset.schema, parsed, profile, repeated, roles)
         tally, sample = _scan(path, dataset, checker, schema, profile.rows)
         result = Examination(schema, given is None, profile, sample, checker, tally)
         result.problems += [*table_problems(schema, profile), *role_problems(profile.columns, roles)]
@@ -131,7 +131,8 @@ def _scan(
     path: str, dataset: pads.Dataset, checker: RowChecker, schema: TableSchema, rows: int
 ) -> tuple[Tally, pd.DataFrame]:
     """One pass over the rows: what the row checks find, and a random sample in the schema's types."""
-    chosen = np.sort(np.random.default_rng(0).choice(rows, min(rows, SAMPLE_ROWS), replace=False))
+    most = max(LEAST_SAMPLE, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(dataset.schema))))
+    chosen = np.sort(np.random.default_rng(0).choice(rows, min(rows, most), replace=False))
     target = schema.target.column if schema.target and schema.target.column in dataset.schema.names else ""
     tally = Tally()
     parts = []

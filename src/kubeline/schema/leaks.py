@@ -12,7 +12,9 @@ import pandas as pd
 
 from kubeline.schema.document import Task
 
-SAMPLE_ROWS = 30_000  # rows of the table that are looked at
+SAMPLE_ROWS = 30_000  # rows of the table that are looked at,
+SAMPLE_CELLS = 10_000_000  # and fewer of a wide one, but
+LEAST_SAMPLE = 2_000
 LEAST_ROWS = 50  # with fewer, chance reaches any threshold
 LEAST_CLASS_ROWS = 5  # a class with fewer rows in either half is left out
 MOST_CLASSES = 20

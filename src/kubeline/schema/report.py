@@ -20,6 +20,7 @@ Mode = Literal["fail", "warn", "quarantine"]
 WIDTH, HEIGHT, BINS = 132, 26, 30  # of the small drawing of a column, in pixels and bars
 SHOWN_CLASSES = 20
 SHOWN_SCORES = 8
+SHOWN_COLUMNS = 500  # of a wide table, which no one scrolls through
 
 
 def build_report(found: Examination, mode: Mode | str, schema_uri: str, failed: bool) -> Report:
@@ -137,8 +138,11 @@ def _columns(found: Examination) -> Markup:
     flagged = {finding.column for finding in found.warnings if finding.column}
     faulty = {finding.column for finding in [*found.problems, *found.row_problems] if finding.column}
     rows = []
-    for name, column in found.profile.columns.items():
-        expected = found.schema.columns.get(name)
+    marked = [name for name in found.profile.columns if name in faulty | flagged]
+    every = list(found.profile.columns)
+    shown = every if len(every) <= SHOWN_COLUMNS else list(dict.fromkeys([*marked, *every]))[:SHOWN_COLUMNS]
+    for name in shown:
+        column, expected = found.profile.columns[name], found.schema.columns.get(name)
         rows.append(
             (
                 _name(name, "problem" if name in faulty else "warning" if name in flagged else ""),
@@ -152,6 +156,8 @@ def _columns(found: Examination) -> Markup:
         )
     note = "Drawings show a sample: numbers and times between the ends, categories by frequency."
     note += f" Distinct values are estimates above {EXACT_ROWS:,} rows." if found.profile.rows > EXACT_ROWS else ""
+    if len(shown) < len(every):
+        note += f" {len(shown):,} of {len(every):,} columns, those with findings first; the schema artifact has all."
     return table(["Column", "Type", "Missing", "Distinct", "Values", "Distribution", "Enforced"], rows, note)
 
 
