@@ -11,7 +11,7 @@ export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_
 LOCKS := requirements.lock .ci/audit.lock images/*.lock benchmarks/serving/*.lock
 AUDIT := .cache/audit
 
-.PHONY: demo test fuzz images-test lint format component compile proto bench bench-serving screenshots clean setup lock audit pin-base
+.PHONY: demo test fuzz images-test lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make compile  compile every component and pipeline"
 	@echo "make proto    generate the modules of the .proto files"
 	@echo "make bench    the benchmarks"
+	@echo "make bench-data  the data steps on a million rows, beside their peers"
 	@echo "make bench-serving  the model server beside its peers, under overload, and through an hour's requests"
 	@echo "make screenshots  pictures of every page in runs/, wide and narrow, light and dark (needs Chromium)"
 	@echo "make lock     resolve requirements.lock and the locks of images/ anew (needs uv)"
@@ -76,6 +77,14 @@ proto: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# Polars, in an environment of its own, is a peer of load.
+.cache/bench-data/.ready: benchmarks/polars.lock .ci/environment.py
+	$(PYTHON) .ci/environment.py $(@D) $<
+	@touch $@
+
+bench-data: setup .cache/bench-data/.ready
+	$(BIN)/python -m benchmarks.data
 
 # Peers that do not go with the libraries of the main environment have one of their own.
 PEERS := .cache/bench-serving

@@ -19,6 +19,7 @@ class Way:
 
     name: str
     program: str
+    python: str = sys.executable
 
 
 def compare(title: str, ours: Way, *peers: Way) -> None:
@@ -28,7 +29,7 @@ def compare(title: str, ours: Way, *peers: Way) -> None:
     memory: dict[str, list[float]] = {way.name: [] for way in ways}
     for _ in range(RUNS):
         for way in ways:  # in turn, so that a change of the machine's speed meets all of them
-            elapsed, peak = _run(way.program)
+            elapsed, peak = _run(way)
             seconds[way.name].append(elapsed)
             memory[way.name].append(peak)
     show(title, [(way.name, statistics.median(seconds[way.name]), max(memory[way.name])) for way in ways])
@@ -44,9 +45,9 @@ def show(title: str, rows: Sequence[tuple[str, float, float | None]]) -> None:
     Console(width=120).print(table)
 
 
-def _run(program: str) -> tuple[float, float]:
-    wrapped = f"{program}\nprint(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
+def _run(way: Way) -> tuple[float, float]:
+    wrapped = f"{way.program}\nprint(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", wrapped], check=True, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run([way.python, "-c", wrapped], check=True, capture_output=True, text=True)  # noqa: S603
     elapsed = time.perf_counter() - started
     return elapsed, int(done.stdout.split()[-1]) / 1024

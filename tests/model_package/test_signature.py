@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from kubeline.errors import UserError
 from kubeline.model_package import Feature, Predictor, Signature
+from kubeline.model_package.encoding import labels
 
 SIGNATURE = Signature(
     features=[
@@ -149,6 +150,20 @@ def test_labels_are_text_and_codes_are_positions(values):
     frame = pd.DataFrame({"y": values})
     assert signature.truth(frame).tolist() == classes[::-1]
     assert signature.codes(frame).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pd.Series([1, True, "1", 1.0, 0.5], dtype=object), ["1", "True", "1", "1", "0.5"]),
+        (pd.Series([0.1, 2.0], dtype="float32"), [str(float(np.float32(0.1))), "2"]),
+        (pd.Series([-0.0, 0.0, 3.0]), ["0", "0", "3"]),
+        (pd.Series([2**60 + 1, 1], dtype="Int64"), [str(2**60 + 1), "1"]),
+        (pd.Series(pd.Categorical(["b", "a", "b"])), ["b", "a", "b"]),
+    ],
+)
+def test_values_that_are_equal_are_one_label_and_values_written_otherwise_are_not(values, expected):
+    assert labels(values).tolist() == expected
 
 
 def test_a_label_that_is_no_class_and_a_missing_one_are_refused():

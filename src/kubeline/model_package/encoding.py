@@ -16,9 +16,13 @@ EXACT_WHOLE_NUMBERS = 2.0**53  # float64 holds every whole number below
 
 def labels(column: pd.Series) -> Array:
     """Class labels as text in an object array; whole floats lose their ``.0``, so that 1, 1.0 and "1" are one class."""
-    values = column.to_numpy(dtype=object)
-    unique, codes = np.unique([_label(value) for value in values], return_inverse=True)
-    return unique.astype(object)[codes]
+    if column.dtype == object and pd.api.types.infer_dtype(column, skipna=False) != "string":
+        places, different = np.arange(len(column)), column  # 1 and True are equal, and two labels
+    else:
+        places, found = pd.factorize(column, use_na_sentinel=False)
+        different = pd.Series(found)
+    unique, codes = np.unique([_label(value) for value in different.to_numpy(dtype=object)], return_inverse=True)
+    return unique.astype(object)[codes[places]]
 
 
 def _label(value: Any) -> str:
