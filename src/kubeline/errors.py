@@ -1,4 +1,4 @@
-"""The two kinds of failure a user can act on, told apart by their exit code."""
+"""The kinds of failure a user can act on, told apart by their exit code."""
 
 
 class KubelineError(Exception):
@@ -22,6 +22,12 @@ class PlatformError(KubelineError):
 
     exit_code = 3
     retry_after = 0.0
+
+
+class NotKnownError(PlatformError):
+    """What was asked for could not be learnt, or whether what was asked was done: neither yes nor no."""
+
+    exit_code = 4
 
 
 def listed(names: object, limit: int = 12) -> str:

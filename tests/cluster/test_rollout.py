@@ -41,7 +41,7 @@ def cluster() -> Iterator[Cluster]:
     yield made
     path = f"/apis/serving.kserve.io/v1beta1/namespaces/{NAMESPACE}/inferenceservices/{NAME}"
     if made.read(NAMESPACE, NAME) is not None:
-        made._api.call_api(path, "DELETE", auth_settings=["BearerToken"], response_type="object")
+        made._connection.ask("DELETE", path)
 
 
 def bring(cluster: Cluster, which: str, suffix: str = "", **plan: Any) -> Record:

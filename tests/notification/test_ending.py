@@ -22,6 +22,7 @@ from kubeline.notification.asking import by_api, by_workflow, decisions_in, endi
 from kubeline.notification.ending import Ending, Said, of_run, of_workflow, state_of
 from kubeline.notification.notify import compose, mood
 from kubeline.rollout.client import Cluster
+from tests.rollout.metrics.liar import dripping, lying
 
 RECORDED = Path(__file__).parents[1] / "recordings" / "kfp"
 HANDLER = "exit-handler-1"
@@ -257,3 +258,8 @@ def test_a_registered_version_is_told_with_the_registrys_page_about_it() -> None
     assert said == "models:/flights/3 (https://mlflow.example/#/models/flights/versions/3)"
     _, body = compose(final_status("COMPLETE"), Ending("SUCCEEDED", decisions=(Said("register", said),)))
     assert f"Decided: register: {said}" in body
+
+
+def test_an_api_server_that_drips_is_ended_with_the_time_of_the_request() -> None:
+    with lying(dripping(b"HTTP/1.1 200 OK\r\n\r\n{")) as url, pytest.raises(OSError, match="no whole answer within"):
+        by_api(url, "run", HANDLER, seconds=0.3)

@@ -17,6 +17,7 @@ from components.notify.component import notify
 from kubeline.notification.channels import URLS, URLS_FILE, addresses, send
 from kubeline.notification.ending import Ending, Said
 from kubeline.notification.notify import compose
+from tests.rollout.metrics.liar import Talk, dripping, gushing, lying
 
 SECRET = "sEcr3tHookToken"  # noqa: S105
 
@@ -215,6 +216,22 @@ def test_the_libraries_log_as_before_once_the_message_is_sent(webhook: Webhook) 
     }
     assert [each.problem for each in send([webhook.url], "t", "b", "info")] == [""]
     assert before == {name: (logging.getLogger(name).level, logging.getLogger(name).propagate) for name in before}
+
+
+@pytest.mark.parametrize(
+    ("talk", "problem"),
+    [
+        (dripping(b"HTTP/1.1 200 OK\r\n\r\n"), "no whole answer within 0.5 s"),
+        (dripping(b"HTTP/1.1 200 OK\r\nX: "), "no whole answer within 0.5 s"),
+        (gushing(b"HTTP/1.1 200 OK\r\n\r\n"), "Connection"),
+    ],
+    ids=["a drip", "a drip of headers", "without an end"],
+)
+def test_an_answer_of_a_channel_that_does_not_end_is_ended(talk: Talk, problem: str, webhook: Webhook) -> None:
+    with lying(talk) as url:
+        found = send([url.replace("http://", "json://"), webhook.url], "t", "b", "info", seconds=0.5)
+    assert problem in found[0].problem
+    assert found[1].problem == ""
 
 
 @dsl.component(base_image=image("steps"), install_kfp_package=False)

@@ -1,5 +1,6 @@
 """The embedded API server without controllers, with a script of what goes wrong request by request."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,19 @@ _METHODS = {"create": "POST", "patch": "PATCH", "update": "PUT", "delete": "DELE
 def status(code: int, reason: str, message: str, retry_after: float = 0) -> Fault:
     """An answer instead of what was asked for."""
     return Fault(action="status", code=code, reason=reason, message=message, retry_after=retry_after)
+
+
+def kubeconfig_of(url: str, folder: Path, **user: str) -> str:
+    """A kubeconfig for an API server at a URL; `user` is how it is asked."""
+    config = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": user or {"token": "t"}}],
+    }
+    path = folder / "kubeconfig-of-its-own"
+    path.write_text(json.dumps(config))
+    return str(path)
 
 
 class _Script(FaultBook):

@@ -50,4 +50,4 @@ def delete(house: House) -> None:
     """End its pods."""
     path = f"/apis/serving.kserve.io/v1beta1/namespaces/{NAMESPACE}/inferenceservices/{house.name}"
     if house.cluster.read(NAMESPACE, house.name) is not None:
-        house.cluster._api.call_api(path, "DELETE", auth_settings=["BearerToken"], response_type="object")
+        house.cluster._connection.ask("DELETE", path)

@@ -17,13 +17,14 @@ from kubeline.local.kserve import LocalKServe
 from kubeline.model_package import ModelPackage
 from kubeline.rollout.answers import WorldAnswers
 from kubeline.rollout.begin import begin, clear_abandoned, owner
-from kubeline.rollout.client import HTTP_ROUTE, Cluster
+from kubeline.rollout.client import Cluster
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.driver import Driver
 from kubeline.rollout.inference_service import Manifest, Service, render
 from kubeline.rollout.modes import predictor_digest
 from kubeline.rollout.plan import Plan
 from kubeline.rollout.record import Kept, Record, Records
+from kubeline.rollout.resources import HTTP_ROUTE
 from tests.serving.packages import write_tiny_package
 
 NAMESPACE = "default"
@@ -123,7 +124,16 @@ class House:
         kept, whole = begin(self.cluster, manifest, settings, me, clock.now(), self.kserve.gateway_url)
         if kept.record.ended:
             return kept.record
-        return Driver(self.cluster, self.records, settings, answers, whole, clock, listen).run(kept)
+        driver = Driver(
+            cluster=self.cluster,
+            records=self.records,
+            plan=settings,
+            answers=answers,
+            manifest=whole,
+            clock=clock,
+            listen=listen,
+        )
+        return driver.run(kept)
 
     @property
     def records(self) -> Records:

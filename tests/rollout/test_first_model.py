@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from kubeline.errors import PlatformError, UserError
-from kubeline.rollout.client import CONFIG_MAP, INGRESS
 from kubeline.rollout.inference_service import HIDDEN
 from kubeline.rollout.modes.knative import newest_revision
 from kubeline.rollout.operations import request
 from kubeline.rollout.record import Record, State
+from kubeline.rollout.resources import CONFIG_MAP, INGRESS
 from tests.rollout.house import NAMESPACE, QUICK, Ahead, House
 from tests.rollout.test_failures import Killed, shares
 

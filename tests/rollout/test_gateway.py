@@ -11,11 +11,13 @@ import pytest
 
 from kubeline.errors import PlatformError
 from kubeline.rollout.answering import answered
-from kubeline.rollout.client import INFERENCE_SERVICE, POD, Cluster, ConflictError
+from kubeline.rollout.client import Cluster
 from kubeline.rollout.modes import Observed
 from kubeline.rollout.moves import Go, Situation, Wait
 from kubeline.rollout.plan import Plan
 from kubeline.rollout.record import Event, Record, State
+from kubeline.rollout.refusals import ConflictError
+from kubeline.rollout.resources import INFERENCE_SERVICE, POD
 from tests.rollout.house import FAIL, NAMESPACE, House
 from tests.rollout.test_failures import states
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from kubeline.errors import PlatformError
-from kubeline.rollout.client import CONFIG_MAP, Cluster
+from kubeline.rollout.client import Cluster
 from kubeline.rollout.record import FORMAT, Record, Records, fitted, record_name
+from kubeline.rollout.resources import CONFIG_MAP
 from tests.rollout.api_server import ApiServer
 
 LIMIT = 2**20  # bytes of an object

@@ -1,13 +1,14 @@
 """Slow watch: KServe sees every change late, and its status, routes and observedGeneration lag behind."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from kubeline.local.kserve.faults import Faults
-from kubeline.rollout.client import HTTP_ROUTE
 from kubeline.rollout.operations import request
 from kubeline.rollout.record import Record, State
+from kubeline.rollout.resources import HTTP_ROUTE
 from tests.rollout.house import FAIL, NAMESPACE, House
 from tests.rollout.test_failures import shares
 
@@ -32,8 +33,7 @@ def version(house: House, name: str) -> str:
     if house.kserve.mode == "knative":
         return str(house.model(f"{name}.{NAMESPACE}.svc.cluster.local")["versions"][0])
     path = f"/api/v1/namespaces/{NAMESPACE}/services/{name}:80/proxy/v2/models/{house.name}"
-    answer, *_ = house.cluster._api.call_api(path, "GET", auth_settings=["BearerToken"], response_type="object")
-    return str(answer["versions"][0])
+    return str(json.loads(house.cluster._connection.ask("GET", path).body)["versions"][0])
 
 
 def settled(house: House) -> bool:

@@ -13,7 +13,7 @@ from kubeline.secrets import Secrets
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 a step failed, 2 bad input, 3 a broken world."""
+    """Run a command and return its exit code: 0 done, 1 a step failed, 2 bad input, 3 a broken world, 4 not known."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end in order, as on Ctrl-C
     try:

@@ -9,16 +9,19 @@ import os
 import re
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from kubeline.decision import told
 from kubeline.errors import KubelineError
 from kubeline.notification.ending import Ending, Said, of_run, of_workflow, state_of
-from kubeline.rollout.client import IN_CLUSTER, POD, Cluster, Resource
+from kubeline.rollout.client import Cluster
+from kubeline.rollout.connection import IN_CLUSTER
+from kubeline.rollout.exchange import ExchangeError, Peer
+from kubeline.rollout.resources import POD, Resource
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +106,7 @@ def by_workflow(
     return replace(of_workflow(workflow, pods, handler), state=found.state)
 
 
-def by_api(endpoint: str, run: str, handler: str) -> Ending:
+def by_api(endpoint: str, run: str, handler: str, seconds: float = _SECONDS) -> Ending:
     """The ending by KFP's API server.
 
     Raises:
@@ -111,15 +114,19 @@ def by_api(endpoint: str, run: str, handler: str) -> Ending:
         ValueError: when the answer is not JSON, or too long.
     """
     address = endpoint if "://" in endpoint else f"http://{endpoint}"
-    request = urllib.request.Request(f"{address.rstrip('/')}/apis/v2beta1/runs/{run}")  # noqa: S310 (the operator's)
+    peer = Peer(address)
     token = Path(os.environ.get(TOKEN_FILE, _TOKEN_FILE))
-    if token.is_file():
-        request.add_header("Authorization", f"Bearer {token.read_text(encoding='utf-8').strip()}")
-    with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 (as above)
-        body = answer.read(_MOST_BYTES + 1)
-    if len(body) > _MOST_BYTES:
-        raise ValueError("the answer is too long")
-    return of_run(json.loads(body), handler)
+    given = {"Authorization": f"Bearer {token.read_text(encoding='utf-8').strip()}"} if token.is_file() else {}
+    path = f"{urlsplit(address).path.rstrip('/')}/apis/v2beta1/runs/{run}"
+    try:
+        answer = peer.exchange("GET", path, given, seconds=seconds, most_bytes=_MOST_BYTES)
+    except ExchangeError as error:
+        raise OSError(str(error)) from error
+    finally:
+        peer.close()
+    if answer.status != 200:
+        raise OSError(f"it answers with status {answer.status}")
+    return of_run(json.loads(answer.body), handler)
 
 
 def own_output() -> Path | None:

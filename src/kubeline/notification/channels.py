@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
 
+from kubeline.rollout.bounded import bounded_requests
+
 logger = logging.getLogger(__name__)
 
 URLS = "KUBELINE_NOTIFY_URLS"
 URLS_FILE = "KUBELINE_NOTIFY_URLS_FILE"
+
+_SECONDS = 30.0
+_MOST_BYTES = 2**20  # of a channel's answer
 
 Mood = Literal["success", "failure", "warning", "info"]
 
@@ -44,16 +49,16 @@ def addresses(environment: Mapping[str, str] = os.environ) -> list[str]:
     return list(dict.fromkeys(part for part in found if part))  # one message for a channel given twice
 
 
-def send(urls: list[str], title: str, body: str, mood: Mood) -> list[Delivery]:
+def send(urls: list[str], title: str, body: str, mood: Mood, seconds: float = _SECONDS) -> list[Delivery]:
     """Send a plain-text message to every channel, one after the other; a dead one costs some seconds.
 
-    Each is tried on its own, whatever happens to the others.
+    Each is tried on its own, whatever happens to the others, for so many seconds to the last byte of its answer.
     """
     with _silent_libraries():
-        return [_send_one(number, url, title, body, mood) for number, url in enumerate(urls, start=1)]
+        return [_send_one(number, url, title, body, mood, seconds) for number, url in enumerate(urls, start=1)]
 
 
-def _send_one(number: int, url: str, title: str, body: str, mood: Mood) -> Delivery:
+def _send_one(number: int, url: str, title: str, body: str, mood: Mood, seconds: float) -> Delivery:
     from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType
 
     reasons: list[str] = []
@@ -67,8 +72,9 @@ def _send_one(number: int, url: str, title: str, body: str, mood: Mood) -> Deliv
         if not sender.add(url):
             return Delivery(channel, "its URL is not one that Apprise knows")
         channel = f"{channel} ({sender[0].service_name})"
-        if sender.notify(body=body, title=title, notify_type=NotifyType(mood), body_format=NotifyFormat.TEXT):
-            return Delivery(channel)
+        with bounded_requests(seconds, _MOST_BYTES):
+            if sender.notify(body=body, title=title, notify_type=NotifyType(mood), body_format=NotifyFormat.TEXT):
+                return Delivery(channel)
     except Exception as error:  # the plugins of a hundred services, none of which may fail a pipeline
         reasons.append(f"{type(error).__name__}: {error}")
     return Delivery(channel, _masked(" ".join(reasons), url) or "the service did not take the message")

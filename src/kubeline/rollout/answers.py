@@ -8,7 +8,7 @@ from kubeline.artifacts import finite
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
 from kubeline.rollout import proxied, smoke
-from kubeline.rollout.client import POD, Cluster
+from kubeline.rollout.client import Cluster
 from kubeline.rollout.inference_service import Manifest
 from kubeline.rollout.judge import judge
 from kubeline.rollout.machine import looks
@@ -18,6 +18,7 @@ from kubeline.rollout.moves import Question
 from kubeline.rollout.pages import addresses
 from kubeline.rollout.plan import Plan
 from kubeline.rollout.record import Record
+from kubeline.rollout.resources import POD
 
 _VERSION_DIGITS = 12  # of the package digest, as the server's metrics have it
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from kubeline.errors import PlatformError
 from kubeline.rollout import modes
-from kubeline.rollout.client import HTTP_ROUTE, Cluster, NotInstalledError
+from kubeline.rollout.client import Cluster
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.driver import Answers, Driver
 from kubeline.rollout.inference_service import ANNOTATION, HIDDEN, Manifest, merge, merge_patch
@@ -16,6 +16,8 @@ from kubeline.rollout.modes import World, predictor_digest
 from kubeline.rollout.plan import Plan, fingerprint
 from kubeline.rollout.preflight import check_candidate, check_rights
 from kubeline.rollout.record import Kept, Record, Records, State, Written
+from kubeline.rollout.refusals import NotInstalledError
+from kubeline.rollout.resources import HTTP_ROUTE
 
 # Of a plan: how a rollout is driven. With another of these it is the same rollout, and goes on where it is.
 _NOT_WHAT = ("on_cancel", "poll_seconds", "lease_seconds", "outage_seconds")
@@ -217,7 +219,9 @@ def clear_abandoned(cluster: Cluster, manifest: Manifest, plan: Plan, answers: A
     told = found.record.model_copy(update={"owner": me, "deadline": clock.now() + theirs.lease_seconds})
     told = told.told(clock.now(), f"{me} takes over from {found.record.owner}, whose lease is over")
     kept = cluster.attempt(lambda: records.write(told, found.version), "the record of the rollout")
-    Driver(cluster, records, theirs, answers, clock=clock).run(kept.model_copy(update={"request": "abort"}))
+    Driver(cluster=cluster, records=records, plan=theirs, answers=answers, clock=clock).run(
+        kept.model_copy(update={"request": "abort"})
+    )
 
 
 def _routes(cluster: Cluster, namespace: str, name: str, mode: str) -> list[Manifest] | None:

@@ -12,8 +12,8 @@ def compare(record: Record, service: Manifest | None, request: str) -> tuple[Wri
 
     Returns:
         ``same``; ``done``: the write under way took effect; ``stale``: an older one was read; ``withdrawn``: a step
-        that was cancelled has taken the traffic back, and nothing else; ``adopt``: take it as it is; ``edited`` or
-        ``deleted`` from outside.
+        that was cancelled, or could write nothing down, has taken the traffic back; ``adopt``: take it as it
+        is; ``edited`` or ``deleted`` from outside.
     """
     if service is None:
         gone = (record.written.spec or record.stable is not None) and record.state != State.HELD
@@ -32,7 +32,8 @@ def compare(record: Record, service: Manifest | None, request: str) -> tuple[Wri
 
 def _taken_back(record: Record, service: Manifest) -> bool:
     """Whether this is our last write, or the one under way, but for the candidate's share, which is 0."""
-    if record.plan.get("on_cancel") != "abort" or record.stable is None or not record.mode:
+    takes_back = record.plan.get("on_cancel") == "abort" or record.plan.get("on_error") == "rollback"
+    if not takes_back or record.stable is None or not record.mode:
         return False
     mode, who = modes.module(record.mode), sides(record)
     if mode.specified(service, who) != 0:

@@ -1,18 +1,13 @@
-"""One HTTP exchange with bounds on everything a hostile peer could make large or long.
-
-A timeout of a socket is one of each read: a peer that sends a byte now and then keeps a client for ever. So a watchdog
-ends the connection when the time of the whole exchange is over.
-"""
+"""One HTTP exchange with bounds on everything a hostile peer could make large or long."""
 
 import http.client
 import socket
 import ssl
-import threading
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from kubeline.rollout.watchdog import watch, watchdog
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -61,7 +56,6 @@ class Peer:
         self._port = parts.port or (443 if self._tls else 80)
         self._ca_file = ca_file
         self._connection: http.client.HTTPConnection | None = None
-        self._handle: socket.socket | None = None
 
     @property
     def where(self) -> str:
@@ -98,7 +92,7 @@ class Peer:
         """
         given = {"Accept-Encoding": "identity", "Host": self.where, **(headers or {})}
         try:
-            with self._watched(seconds):
+            with watchdog(seconds, OSError, http.client.HTTPException, ValueError):
                 connection = self._connected(seconds)
                 connection.request(method, path, body, given)
                 response = connection.getresponse()
@@ -118,17 +112,17 @@ class Peer:
 
     def close(self) -> None:
         """End the connection."""
-        for each in (self._connection, self._handle):
-            if each is not None:
-                each.close()
-        self._connection = self._handle = None
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     def _connected(self, seconds: float) -> http.client.HTTPConnection:
         if self._connection is not None and self._connection.sock is not None:
+            watch(self._connection.sock)
             return self._connection
         self.close()
         plain: socket.socket = socket.create_connection((self._host, self._port), seconds)
-        self._handle = plain.dup()  # TLS takes the socket itself away; this one can be shut at any moment
+        watch(plain)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = http.client.HTTPConnection(self._host, self._port, timeout=seconds)
         connection.auto_open = 0
@@ -138,33 +132,6 @@ class Peer:
             context = ssl.create_default_context(cafile=self._ca_file or None)
             connection.sock = context.wrap_socket(plain, server_hostname=self._host)
         return connection
-
-    @contextmanager
-    def _watched(self, seconds: float) -> Iterator[None]:
-        """Shut the connection when the time is over; the read that waits on it then ends."""
-        over = threading.Event()
-
-        def shut() -> None:
-            over.set()
-            handle = self._handle
-            if handle is not None:
-                with suppress(OSError):
-                    handle.shutdown(socket.SHUT_RDWR)
-
-        watchdog = threading.Timer(max(seconds, 0.0), shut)
-        watchdog.daemon = True
-        watchdog.start()
-        begun = time.monotonic()
-        try:
-            yield
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            if over.is_set() or time.monotonic() - begun >= seconds:
-                raise TimeoutError(f"there was no whole answer within {seconds:.3g} s") from error
-            raise
-        finally:
-            watchdog.cancel()
-        if over.is_set():
-            raise TimeoutError(f"there was no whole answer within {seconds:.3g} s")
 
 
 def _told(error: Exception) -> str:

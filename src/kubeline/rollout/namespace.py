@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from kubeline.rollout.client import IN_CLUSTER
+from kubeline.rollout.connection import IN_CLUSTER
 
 _OF_THIS_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _DEFAULT = "default"

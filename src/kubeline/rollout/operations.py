@@ -3,17 +3,26 @@
 import datetime
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
-from kubeline.errors import UserError
+from kubeline.errors import KubelineError, NotKnownError, PlatformError, UserError
+from kubeline.rollout import modes
 from kubeline.rollout.answers import WorldAnswers
 from kubeline.rollout.begin import begin, owner, plain
 from kubeline.rollout.client import Cluster
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.driver import Driver
 from kubeline.rollout.inference_service import GROUP, KIND, VERSION, Manifest
+from kubeline.rollout.looking import look
 from kubeline.rollout.modes import predictor_digest
+from kubeline.rollout.moves import sides
 from kubeline.rollout.plan import Plan
 from kubeline.rollout.record import Kept, Promoted, Record, Records, Request, State
+from kubeline.rollout.refusals import UnavailableError
+from kubeline.rollout.surprises import understood
+
+T = TypeVar("T")
 
 _SHOWN = 12  # lines of the timeline
 
@@ -30,10 +39,21 @@ Tell = Callable[[str], None]
 
 
 def describe(cluster: Cluster, namespace: str, name: str, now: datetime.datetime) -> Iterator[str]:
-    """Lines about the rollout."""
+    """Lines about the rollout: what is recorded, and what the cluster does now.
+
+    Raises:
+        NotKnownError: after the lines that are known, when something could not be learnt.
+    """
     record = _kept(cluster, namespace, name).record
+    with known(f"what the record of the rollout of {namespace}/{name} says"):
+        yield from _recorded(record, now)
+    with known(f"what the cluster does with {namespace}/{name} now", "the lines above are what was recorded"):
+        yield from _observed(cluster, record)
+
+
+def _recorded(record: Record, now: datetime.datetime) -> Iterator[str]:
     share = next((event.share for event in reversed(record.timeline) if event.share is not None), None)
-    yield f"{namespace}/{name}: {record.state}" + (f" ({record.reason})" if record.reason else "")
+    yield f"{record.namespace}/{record.name}: {record.state}" + (f" ({record.reason})" if record.reason else "")
     yield f"candidate {record.digest[:12]}, stable {record.stable_digest[:12] or 'none'}, rollout {record.rollout_id}"
     steps = Plan.read(record.plan).shares
     if steps and not record.ended:
@@ -53,6 +73,31 @@ def describe(cluster: Cluster, namespace: str, name: str, now: datetime.datetime
         yield f"promoted {day}: {past.digest[:12]}"
 
 
+def _observed(cluster: Cluster, record: Record) -> Iterator[str]:
+    world = look(cluster, record)
+    if world.service is None:
+        yield "now there is no such InferenceService"
+        return
+    served = predictor_digest(world.service["spec"]["predictor"], world.service)
+    yield f"now its specification is of {served[:12] or 'a model without a package digest'}"
+    if not record.mode or record.stable is None or record.ended:
+        return
+    observed = modes.module(record.mode).observe(world, sides(record))
+    if observed.share is None:
+        raise PlatformError("nothing tells which share the candidate has")
+    yield f"now the candidate has {observed.share} % of the traffic, and is {'' if observed.ready else 'not '}ready"
+
+
+@contextmanager
+def known(what: str, instead: str = "") -> Iterator[None]:
+    """Within it, whatever goes wrong leaves something unknown."""
+    try:
+        with understood(what):
+            yield
+    except KubelineError as error:
+        raise NotKnownError(f"{what} is not known: {error}" + (f" ({instead})" if instead else "")) from error
+
+
 def request(cluster: Cluster, namespace: str, name: str, what: Request, tell: Tell = lambda line: None) -> str:
     """Leave a request for whoever drives the rollout; drive it from here when nobody does.
 
@@ -61,6 +106,7 @@ def request(cluster: Cluster, namespace: str, name: str, what: Request, tell: Te
 
     Raises:
         UserError: when there is nothing to promote or abort.
+        NotKnownError: when the record cannot be read, so that nothing was asked, or whether it was is not known.
     """
     kept = _kept(cluster, namespace, name)
     record, clock = kept.record, Clock(cluster.time())
@@ -71,7 +117,7 @@ def request(cluster: Cluster, namespace: str, name: str, what: Request, tell: Te
         )
     records = Records(cluster, namespace, name)
     if record.state not in {State.HELD, State.FAILED} and record.deadline > clock.now():
-        cluster.attempt(lambda: records.ask(what), "the record of the rollout")
+        _sent(cluster, lambda: records.ask(what), f"{record.owner} was asked to {what} {namespace}/{name}")
         return f"asked {record.owner} to {what}"
     if record.state == State.HELD and record.stable is None:
         if record.resume == State.VERIFY:
@@ -81,7 +127,8 @@ def request(cluster: Cluster, namespace: str, name: str, what: Request, tell: Te
     if record.state == State.FAILED:
         changes |= {"state": State.HELD, "resume": record.resume or State.WITHDRAW}
     mine = record.model_copy(update=changes)
-    kept = cluster.attempt(lambda: records.write(mine, kept.version), "the record of the rollout")
+    written = f"the rollout of {namespace}/{name} was taken up to {what} it"
+    kept = _sent(cluster, lambda: records.write(mine, kept.version), written)
     done = _driver(cluster, mine, clock, tell).run(kept.model_copy(update={"request": what}))
     return f"{done.outcome or done.state}: {done.reason}"
 
@@ -100,6 +147,7 @@ def roll_back(cluster: Cluster, namespace: str, name: str, digest: str, tell: Te
 
     Raises:
         UserError: when there is no such model.
+        NotKnownError: when the record, or which model is served, cannot be read; nothing was changed.
     """
     record = _kept(cluster, namespace, name).record
     if not record.ended:
@@ -115,7 +163,8 @@ def roll_back(cluster: Cluster, namespace: str, name: str, digest: str, tell: Te
 
 def serving(cluster: Cluster, namespace: str, name: str) -> str:
     """Digest of the package that the service is specified to serve; empty when nothing tells."""
-    service = cluster.attempt(lambda: cluster.read(namespace, name), f"InferenceService {namespace}/{name}")
+    with known(f"which model {namespace}/{name} serves"):
+        service = cluster.attempt(lambda: cluster.read(namespace, name), f"InferenceService {namespace}/{name}")
     if service is None:
         raise UserError(f"there is no InferenceService {namespace}/{name}; deploy it first")
     return predictor_digest(service["spec"]["predictor"], service)
@@ -135,7 +184,8 @@ def _bring_back(cluster: Cluster, record: Record, plan: Plan, target: Promoted, 
         "metadata": {"name": record.name, "namespace": record.namespace},
         "spec": {"predictor": plain(target.predictor)},
     }
-    kept, whole = begin(cluster, manifest, plan, owner(), clock.now())
+    with understood(f"the rollback of {record.name}"):
+        kept, whole = begin(cluster, manifest, plan, owner(), clock.now())
     driver = _driver(cluster, kept.record, clock, tell)
     driver.manifest = whole
     done = driver.run(kept) if not kept.record.ended else kept.record
@@ -150,14 +200,24 @@ def _driver(cluster: Cluster, record: Record, clock: Clock, tell: Tell) -> Drive
             tell(f"{changed.state}: {changed.timeline[-1].sentence}")
 
     records = Records(cluster, record.namespace, record.name)
-    return Driver(cluster, records, plan, WorldAnswers(cluster, plan, None), clock=clock, listen=listen)
+    answers = WorldAnswers(cluster, plan, None)
+    return Driver(cluster=cluster, records=records, plan=plan, answers=answers, clock=clock, listen=listen)
 
 
 def _kept(cluster: Cluster, namespace: str, name: str) -> Kept:
-    kept = cluster.attempt(Records(cluster, namespace, name).read, "the record of the rollout")
+    with known(f"what the rollout of {namespace}/{name} does"):
+        kept = cluster.attempt(Records(cluster, namespace, name).read, "the record of the rollout")
     if kept is None:
         raise UserError(f"there never was a rollout of {namespace}/{name}; look at the name and the namespace")
     return kept
+
+
+def _sent(cluster: Cluster, write: Callable[[], T], done: str) -> T:
+    """Write to the record; an answer that was lost leaves open whether it was."""
+    try:
+        return cluster.attempt(write, "the record of the rollout")
+    except UnavailableError as error:
+        raise NotKnownError(f"whether {done} is not known: {error}; see `kubeline rollout status`") from error
 
 
 def _target(record: Record, digest: str, serving: str) -> Promoted:

@@ -4,17 +4,7 @@ from collections.abc import Iterator
 
 from kubeline.errors import PlatformError, UserError
 from kubeline.rollout import modes
-from kubeline.rollout.client import (
-    CONFIG_MAP,
-    DEPLOYMENT,
-    HTTP_ROUTE,
-    INFERENCE_SERVICE,
-    POD,
-    SERVICE_PROXY,
-    Cluster,
-    ConflictError,
-    Resource,
-)
+from kubeline.rollout.client import Cluster
 from kubeline.rollout.credentials import bearer
 from kubeline.rollout.exchange import Peer
 from kubeline.rollout.inference_service import Manifest
@@ -24,6 +14,16 @@ from kubeline.rollout.modes import World
 from kubeline.rollout.moves import sides
 from kubeline.rollout.plan import Plan
 from kubeline.rollout.record import Record, record_name
+from kubeline.rollout.refusals import ConflictError
+from kubeline.rollout.resources import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    POD,
+    SERVICE_PROXY,
+    Resource,
+)
 
 Right = tuple[str, Resource, str]
 

@@ -10,8 +10,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kubeline.errors import PlatformError
-from kubeline.rollout.client import CONFIG_MAP, INFERENCE_SERVICE, Cluster
+from kubeline.rollout.client import Cluster
 from kubeline.rollout.inference_service import Manifest
+from kubeline.rollout.resources import CONFIG_MAP, INFERENCE_SERVICE
 
 REQUEST = "kubeline.dev/request"  # annotation of the ConfigMap: promote or abort
 FORMAT = 1  # raised when an older process could not go on with a record

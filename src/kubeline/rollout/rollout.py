@@ -23,6 +23,7 @@ from kubeline.rollout.modes import predictor_digest
 from kubeline.rollout.plan import Plan
 from kubeline.rollout.record import Record, Records
 from kubeline.rollout.report import write_report
+from kubeline.rollout.surprises import understood
 from kubeline.yaml_files import read_mapping
 
 logger = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ def roll_out(
     clock = clock or Clock(cluster.time())
     me = owner()
     answers = WorldAnswers(cluster, plan, package, gateway)
-    with cancelled_by_sigterm(clock):
+    with cancelled_by_sigterm(clock), understood(f"the rollout of {manifest['metadata'].get('name', '')}"):
         clear_abandoned(cluster, manifest, plan, answers, me, clock)
         kept, whole = begin(cluster, manifest, plan, me, clock.now(), gateway)
         if kept.record.ended:
@@ -114,7 +115,16 @@ def roll_out(
         listen(kept.record)
         meta = manifest["metadata"]
         records = Records(cluster, meta["namespace"], meta["name"])
-        return Driver(cluster, records, plan, answers, whole, clock, listen).run(kept)
+        driver = Driver(
+            cluster=cluster,
+            records=records,
+            plan=plan,
+            answers=answers,
+            manifest=whole,
+            clock=clock,
+            listen=listen,
+        )
+        return driver.run(kept)
 
 
 @contextmanager

@@ -1,0 +1,307 @@
+"""A cluster without pods that lies: an API server, a KServe that follows at once, and a liar that stands between.
+
+A rollout is recorded once, with what is there when it enters each state; from each of those it can be gone on with.
+"""
+
+import copy
+import http.client
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from kubeline.local.kserve import resources
+from kubeline.local.kserve.admission import review
+from kubeline.local.kserve.api_server import ApiServer
+from kubeline.local.kserve.knative import _propagated, _targets
+from kubeline.local.kserve.manifests import furnish
+from kubeline.local.kserve.store import Store
+from kubeline.rollout.begin import begin
+from kubeline.rollout.client import Cluster
+from kubeline.rollout.clock import Clock
+from kubeline.rollout.driver import Driver
+from kubeline.rollout.inference_service import Manifest, Service, render
+from kubeline.rollout.moves import Question
+from kubeline.rollout.plan import Plan
+from kubeline.rollout.record import Kept, Record, Records, State, record_name
+from tests.rollout.api_server import kubeconfig_of
+from tests.rollout.metrics.liar import Talk, answer, saying
+
+NAMESPACE, NAME = "default", "flights"
+PLAN: dict[str, Any] = {
+    "steps": [10, 100],
+    "bake_seconds": 0,
+    "max_bake_seconds": 0.2,
+    "verify_seconds": 0,
+    "drain_seconds": 0,
+    "outage_seconds": 0,
+    "poll_seconds": 0.001,
+    "ready_seconds": 60,
+    "settle_seconds": 60,
+    "lease_seconds": 600,
+    "smoke": {"rows": 1},
+    "bootstrap": "direct",
+}
+
+
+def reset(connection: socket.socket) -> None:
+    """No answer at all."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def status(code: int, reason: str, **headers: str) -> Talk:
+    """A refusal of Kubernetes."""
+    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": "so", "code": code}
+    given = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return answer(json.dumps(body).encode(), f"{code} {reason}", given.encode())
+
+
+def told(document: Any) -> Talk:
+    """200, with a document."""
+    return answer(json.dumps(document).encode())
+
+
+LIES: dict[str, Talk] = {
+    "a web page": answer(b"<html>Please sign in</html>"),
+    "nothing": answer(b""),
+    "a list": told([]),
+    "null": told(None),
+    "no metadata": told({"kind": "InferenceService"}),
+    "of another": told({"metadata": {"name": "others", "namespace": NAMESPACE, "resourceVersion": "1"}}),
+    "misshapen": told({"metadata": {"name": NAME, "resourceVersion": "1"}, "spec": [], "status": "<html>", "data": 7}),
+    "JSON without a bottom": answer(b"[" * 100_000),
+    "truncated": answer(b'{"metadata": {', length=10**6),
+    "no connection": reset,
+    "no HTTP": saying(b"\x00\xff\r\n\r\n"),
+    "401": status(401, "Unauthorized"),
+    "403": status(403, "Forbidden"),
+    "404": status(404, "NotFound"),
+    "404 of a proxy": answer(b"no such page", "404 Not Found"),
+    "422": status(422, "Invalid"),
+    "413": answer(b"", "413 Payload Too Large"),
+    "429 with a wait that is no number": status(429, "TooManyRequests", Retry_After="nan"),
+    "500": status(500, "InternalError"),
+    "503 of a proxy": answer(b"<html>", "503 Service Unavailable"),
+    "a redirect": answer(b"", "302 Found", b"Location: http://127.0.0.1:1/\r\n"),
+    "418": status(418, "Teapot"),
+}
+
+
+@dataclass
+class Answers:
+    """A candidate that is as good as it can be."""
+
+    def ask(self, question: Question, record: Record, observed: Any, service: Manifest) -> Mapping[str, Any]:
+        look = {"step": record.step, "share": observed.share, "outcome": "pass", "sentence": "as good as stable"}
+        test = {"passed": True, "sentence": "answered as recorded"}
+        return {"smoke": test, "snapshot": {"begun": True}, "evidence": look}[question]
+
+
+@dataclass
+class Follower:
+    """KServe in Knative mode, whose revisions are ready as soon as they are made."""
+
+    store: Store
+    templates: list[Any] = field(default_factory=list)
+
+    def follow(self) -> None:
+        for service in self.store.every(resources.INFERENCE_SERVICE):
+            spec = service["spec"]["predictor"]
+            template = {key: value for key, value in spec.items() if key != "canaryTrafficPercent"}
+            if not self.templates or self.templates[-1] != template:
+                self.templates.append(template)
+            newest = f"{NAME}-predictor-{len(self.templates):05}"
+            before = service.get("status", {}).get("components", {}).get("predictor", {})
+            targets = _targets(before, spec.get("canaryTrafficPercent"), True)
+            for target in targets:
+                target["revisionName"] = target.get("revisionName") or newest
+                target["url"] = f"http://{target.get('tag', '')}-{NAME}.example.com"
+            ready = [{"type": "Ready", "status": "True"}]
+            status = {
+                "deploymentMode": "Knative",
+                "url": f"http://{NAME}.example.com",
+                "conditions": ready,
+                "components": {"predictor": _propagated(before, newest, newest, targets)},
+            }
+            self.store.set_status(resources.INFERENCE_SERVICE, NAMESPACE, NAME, status)
+
+
+@dataclass
+class Moment:
+    """What is there when a rollout has entered a state."""
+
+    record: Record
+    service: Manifest
+    templates: list[Any]
+
+
+class Liar(ThreadingHTTPServer):
+    """Passes requests on to an API server, unless it lies.
+
+    Attributes:
+        lie: what it answers; None passes everything on.
+        about: which paths it lies about.
+        method: of the requests that it lies to; empty for all.
+        lies: how many it has told.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, server: ApiServer, before: Callable[[], None]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.behind = ("127.0.0.1", server.server_port)
+        self.before = before
+        self.lie: Talk | None = None
+        self.about = ""
+        self.method = ""
+        self.lies = 0
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is nothing to tell."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Liar
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        lie = self.server.lie
+        if lie is not None and self.server.about in self.path and self.server.method in {"", self.command}:
+            self.server.lies += 1
+            self.close_connection = True
+            lie(self.connection)
+            return
+        self.server.before()
+        connection = http.client.HTTPConnection(*self.server.behind, timeout=60)
+        connection.request(self.command, self.path, body or None, dict(self.headers))
+        found = connection.getresponse()
+        text = found.read()
+        connection.close()
+        self.send_response(found.status, found.reason)
+        for name in ("Content-Type", "Retry-After"):
+            if given := found.headers.get(name):
+                self.send_header(name, given)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_POST = do_PATCH = _answer  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class World:
+    """One service in such a cluster."""
+
+    def __init__(self, server: ApiServer, liar: Liar, follower: Follower, folder: Path) -> None:
+        self.server, self.liar, self.follower = server, liar, follower
+        url = f"http://127.0.0.1:{liar.server_port}"
+        self.kubeconfig = kubeconfig_of(url, folder, token=server.token)
+        self.cluster = self.client(60)
+        self.records = Records(self.cluster, NAMESPACE, NAME)
+
+    def client(self, seconds: float) -> Cluster:
+        return Cluster.connect(self.kubeconfig, timeout_seconds=seconds, waits=())
+
+    def manifest(self, digest: str) -> Manifest:
+        return render(Service(NAME, NAMESPACE, storage_uri=f"s3://models/{digest}", package_digest=digest * 64))
+
+    def restore(self, moment: Moment) -> Kept:
+        """Everything as it was then."""
+        self.liar.lie, self.liar.lies, self.liar.method = None, 0, ""
+        self._delete(resources.INFERENCE_SERVICE, NAME)
+        self.delete_record()
+        self.follower.templates = list(moment.templates)
+        made = self.server.store.create(resources.INFERENCE_SERVICE, copy.deepcopy(moment.service))
+        self.server.store.set_status(resources.INFERENCE_SERVICE, NAMESPACE, NAME, moment.service["status"])
+        written = moment.record.written.model_copy(update={"generation": made["metadata"]["generation"]})
+        record = moment.record.model_copy(update={"written": written})
+        kept: Manifest = {"metadata": {"name": record_name(NAME), "namespace": NAMESPACE}}
+        kept["data"] = {"record": record.model_dump_json()}
+        version = self.server.store.create(resources.CONFIG_MAP, kept)["metadata"]["resourceVersion"]
+        return Kept(record=record, version=version)
+
+    def delete_record(self) -> None:
+        self._delete(resources.CONFIG_MAP, record_name(NAME))
+
+    def _delete(self, kind: resources.Kind, name: str) -> None:
+        if self.server.store.find(kind, NAMESPACE, name) is not None:
+            self.server.store.delete(kind, NAMESPACE, name)
+
+    def service(self) -> Manifest:
+        return self.server.store.get(resources.INFERENCE_SERVICE, NAMESPACE, NAME)
+
+    def record(self) -> Record:
+        found = self.server.store.get(resources.CONFIG_MAP, NAMESPACE, record_name(NAME))
+        return Record.model_validate_json(found["data"]["record"])
+
+    def share(self) -> int | None:
+        """Per cent that the specification gives the newest revision."""
+        percent = self.service()["spec"]["predictor"].get("canaryTrafficPercent")
+        return None if percent is None else int(percent)
+
+    def drive(
+        self,
+        kept: Kept,
+        listen: Callable[[Record], None] = lambda record: None,
+        clock: Clock | None = None,
+        cluster: Cluster | None = None,
+        **plan: Any,
+    ) -> Record:
+        cluster = cluster or self.cluster
+        driver = Driver(
+            cluster=cluster,
+            records=Records(cluster, NAMESPACE, NAME),
+            plan=Plan.read({**PLAN, **plan}),
+            answers=Answers(),
+            clock=clock or Clock(),
+            listen=listen,
+        )
+        return driver.run(kept)
+
+    def begin(self, digest: str, **plan: Any) -> Kept:
+        return begin(self.cluster, self.manifest(digest), Plan.read({**PLAN, **plan}), "me", 1e9)[0]
+
+    def moments(self) -> dict[State, Moment]:
+        """What is there when a rollout enters each of its states, and each of those of the way back."""
+        found: dict[State, Moment] = {}
+
+        def listen(record: Record) -> None:
+            if record.state not in found and not record.ended:
+                service = self.service()
+                for field_of_the_server in ("resourceVersion", "uid", "generation", "creationTimestamp"):
+                    service["metadata"].pop(field_of_the_server, None)
+                found[record.state] = Moment(record, service, list(self.follower.templates))
+
+        assert self.drive(self.begin("b"), listen).outcome == "promoted"
+        waiting = {"approval": True, "approval_seconds": 0}
+        assert self.drive(self.begin("c", **waiting), listen, **waiting).outcome == "held"
+        held = self.records.read()
+        assert held is not None
+        assert self.drive(held.model_copy(update={"request": "abort"}), listen).outcome == "rolled_back"
+        return found
+
+
+@contextmanager
+def world(folder: Path) -> Iterator[World]:
+    """The service with a stable model."""
+    store = Store(resources.installed("knative"), lambda new, old: review(new, old, "Knative"))
+    furnish(store, "knative")
+    follower = Follower(store)
+    with ApiServer(store) as server, Liar(server, follower.follow) as liar:
+        threading.Thread(target=liar.serve_forever, args=(0.05,), daemon=True).start()
+        made = World(server, liar, follower, folder)
+        made.cluster.apply(made.manifest("a"))
+        follower.follow()
+        yield made
+        liar.shutdown()

@@ -1,0 +1,160 @@
+"""Lying answers x states: the traffic is where the plan or `on_error` says, and nothing ends with a traceback."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from kubeline.errors import KubelineError, PlatformError
+from kubeline.rollout import machine
+from kubeline.rollout.clock import Clock
+from kubeline.rollout.modes import predictor_digest
+from kubeline.rollout.record import Record, State
+from tests.rollout.lying_world import LIES, Moment, World, world
+from tests.rollout.metrics.liar import dripping
+
+AFTER = frozenset({State.PROMOTE, State.VERIFY})  # there is no way back
+BESIDE = [State.READY, State.SMOKE, State.SHIFT, State.BAKE, State.JUDGE, State.APPROVAL, State.FILL]
+STATES = [State.START, *BESIDE, *sorted(AFTER), *sorted(machine.RETURNING)]
+OF_SERVICES, OF_RECORDS, OF_ALL = "inferenceservices", "configmaps", "/"
+
+
+@pytest.fixture(scope="module")
+def lied_to(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("world")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def moments(lied_to: World) -> dict[State, Moment]:
+    found = lied_to.moments()
+    assert set(found) == set(STATES) | {State.HELD}
+    return found
+
+
+@pytest.fixture(autouse=True)
+def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
+def lie_in(lied_to: World, lie: str, about: str, state: State) -> Callable[[Record], None]:
+    """The lie is told from now on, and until the rollout has left the state."""
+    lied_to.liar.lie, lied_to.liar.about = LIES[lie], about
+
+    def listen(record: Record) -> None:
+        if record.state != state:
+            lied_to.liar.lie = None
+
+    return listen
+
+
+@pytest.mark.parametrize("lie", [lie for lie in LIES if lie != "404"])
+def test_a_lie_about_the_service_leads_in_each_state_to_what_on_error_says(
+    lie: str, lied_to: World, moments: dict[State, Moment]
+) -> None:
+    for state in STATES:
+        moment = moments[state]
+        kept = lied_to.restore(moment)
+        listen = lie_in(lied_to, lie, OF_SERVICES, state)
+        stable = predictor_digest(moment.record.stable)
+        before = lied_to.service()["spec"]
+        if state == State.START:
+            with pytest.raises(KubelineError):
+                lied_to.drive(kept, listen)
+            assert lied_to.service()["spec"] == before
+        elif state in machine.RETURNING:
+            with pytest.raises(PlatformError, match="THE ROLLBACK OF default/flights FAILED"):
+                lied_to.drive(kept, listen)
+            assert (lied_to.record().state, lied_to.record().resume) == (State.FAILED, state)
+        elif state in AFTER:
+            record = lied_to.drive(kept, listen)
+            assert (record.outcome, record.resume) == ("held", state)
+            assert lied_to.service()["spec"] == before
+        else:
+            record = lied_to.drive(kept, listen)
+            assert (state, record.outcome) == (state, "rolled_back")
+            assert predictor_digest(lied_to.service()["spec"]["predictor"]) == stable
+            assert lied_to.share() is None
+        assert lied_to.liar.lies > 0
+
+
+@pytest.mark.parametrize("lie", ["a web page", "422", "403"])
+def test_where_the_plan_says_hold_a_lie_leaves_the_traffic_as_it_is(
+    lie: str, lied_to: World, moments: dict[State, Moment]
+) -> None:
+    for state in BESIDE:
+        kept = lied_to.restore(moments[state])
+        before = lied_to.service()["spec"]
+        record = lied_to.drive(kept, lie_in(lied_to, lie, OF_SERVICES, state), on_error="hold")
+        assert (record.outcome, record.resume) == ("held", state)
+        assert lied_to.service()["spec"] == before
+
+
+@pytest.mark.parametrize("about", [OF_SERVICES, OF_RECORDS, OF_ALL])
+@pytest.mark.parametrize("lie", ["a web page", "no connection", "401", "403", "404 of a proxy", "422"])
+def test_what_passes_in_time_is_waited_for(lie: str, about: str, lied_to: World, moments: dict[State, Moment]) -> None:
+    for state in (State.START, State.SHIFT, State.BAKE, State.PROMOTE, State.WITHDRAW):
+        kept = lied_to.restore(moments[state])
+        lied_to.liar.lie, lied_to.liar.about = LIES[lie], about
+
+        class Patient(Clock):
+            def sleep(self, seconds: float) -> None:
+                if lied_to.liar.lies > 3:
+                    lied_to.liar.lie = None
+                super().sleep(seconds)
+
+        record = lied_to.drive(kept, clock=Patient(), outage_seconds=60)
+        assert record.outcome == ("rolled_back" if state == State.WITHDRAW else "promoted")
+        assert lied_to.liar.lies > 3
+
+
+@pytest.mark.parametrize("lie", ["a web page", "403", "422", "404 of a proxy", "the record is gone"])
+def test_a_record_that_cannot_be_written_keeps_no_traffic_at_the_candidate(
+    lie: str, lied_to: World, moments: dict[State, Moment]
+) -> None:
+    for state in sorted(machine.SHARING & set(STATES)):
+        kept = lied_to.restore(moments[state])
+        had = lied_to.share()
+        if lie == "the record is gone":
+            lied_to.delete_record()
+        else:
+            lie_in(lied_to, lie, OF_RECORDS, state)
+        with pytest.raises(PlatformError, match=r"cannot be written down .* has been given 0 %"):
+            lied_to.drive(kept)
+        assert lied_to.share() == 0
+        if lie == "the record is gone":
+            continue
+        lied_to.liar.lie = None
+        record = lied_to.drive(kept)
+        assert record.outcome == ("rolled_back" if had else "promoted")
+        assert not had or record.reason.startswith("a step that was cancelled, or could write nothing down")
+
+
+def test_a_service_that_is_said_to_be_gone_is_believed_only_after_the_outage(
+    lied_to: World, moments: dict[State, Moment]
+) -> None:
+    for state in BESIDE:
+        kept = lied_to.restore(moments[state])
+        record = lied_to.drive(kept, lie_in(lied_to, "404", OF_SERVICES, state))
+        assert (record.outcome, record.resume) == ("held", state)
+        assert "was deleted" in record.reason
+
+
+@pytest.mark.parametrize("lie", ["a web page", "403", "no connection"])
+def test_where_nothing_can_be_done_any_more_that_is_said(
+    lie: str, lied_to: World, moments: dict[State, Moment]
+) -> None:
+    for state in (State.SHIFT, State.JUDGE, State.FILL, State.WITHDRAW, State.SETTLE):
+        kept = lied_to.restore(moments[state])
+        lie_in(lied_to, lie, OF_ALL, state)
+        with pytest.raises(PlatformError, match=r"THE ROLLBACK .* FAILED and the candidate .* may still have traffic"):
+            lied_to.drive(kept, ready_seconds=0.01)
+
+
+def test_a_drip_ends_with_the_time_of_the_request(lied_to: World, moments: dict[State, Moment]) -> None:
+    kept = lied_to.restore(moments[State.BAKE])
+    listen = lie_in(lied_to, "403", OF_SERVICES, State.BAKE)
+    lied_to.liar.lie = dripping(b"HTTP/1.1 200 OK\r\n\r\n{", pause=0.5)
+    record = lied_to.drive(kept, listen, cluster=lied_to.client(2.0))
+    assert record.outcome == "rolled_back"
+    assert "no whole answer within 2 s" in record.reason
