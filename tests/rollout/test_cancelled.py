@@ -1,19 +1,22 @@
 """SIGTERM to a real step: the command of the compiled component, as pipelines start it."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from kfp.dsl.executor import Executor
 
+from components.rollout.component import rollout
 from kubeline.model_package import ModelPackage
 from kubeline.rollout.record import State
 from tests.rollout.house import QUICK, Ahead, House
@@ -60,9 +63,47 @@ def executor_input(house: House, folder: Path, package: ModelPackage, **plan: An
     }
 
 
+class Warm:
+    """The step in a process that has imported all it needs, which takes seconds; a process group of its own."""
+
+    def __init__(self, given: Mapping[str, Any], log: Path) -> None:
+        self._process = multiprocessing.get_context("fork").Process(target=self._run, args=(given, log))
+        self._process.start()
+        self.pid = int(self._process.pid or 0)
+
+    @staticmethod
+    def _run(given: Mapping[str, Any], log: Path) -> None:
+        os.setsid()
+        with log.open("wb") as told:
+            os.dup2(told.fileno(), 1)
+            os.dup2(told.fileno(), 2)
+        Executor(executor_input=dict(given), function_to_execute=rollout.python_func).execute()
+
+    def poll(self) -> int | None:
+        self._process.join(0)
+        return self._process.exitcode
+
+    def wait(self) -> int | None:
+        self._process.join()
+        return self._process.exitcode
+
+
+Process = subprocess.Popen | Warm
+
+
 @contextmanager
-def step(house: House, folder: Path, package: ModelPackage, **plan: Any) -> Iterator["subprocess.Popen[bytes]"]:
-    """The step as a process group of its own, which has ended when the block has."""
+def warm_step(house: House, folder: Path, package: ModelPackage, **plan: Any) -> Iterator[Process]:
+    """As :func:`step`, without the command."""
+    process = Warm(executor_input(house, folder, package, **plan), folder / "log")
+    try:
+        yield process
+    finally:
+        _wait_for_group(process, 0)
+
+
+@contextmanager
+def step(house: House, folder: Path, package: ModelPackage, **plan: Any) -> Iterator[Process]:
+    """The step by its command, as a process group of its own, which has ended when the block has."""
     container = yaml.safe_load(COMPONENT.read_text())["deploymentSpec"]["executors"]["exec-rollout"]["container"]
     given = json.dumps(executor_input(house, folder, package, **plan))
     words = [*container["command"], *(word.replace("{{$}}", given) for word in container["args"])]
@@ -77,7 +118,7 @@ def step(house: House, folder: Path, package: ModelPackage, **plan: Any) -> Iter
         _wait_for_group(process, 0)
 
 
-def _wait_for_group(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+def _wait_for_group(process: Process, seconds: float) -> None:
     """The shell ends at SIGTERM, the step under it when it is done."""
     until = time.monotonic() + seconds
     try:
@@ -91,9 +132,11 @@ def _wait_for_group(process: "subprocess.Popen[bytes]", seconds: float) -> None:
         pass
 
 
-def cancelled_in_a_bake(house: House, folder: Path, package: ModelPackage, **plan: Any) -> None:
+def cancelled_in_a_bake(
+    house: House, folder: Path, package: ModelPackage, begin: Callable[..., Any] = step, **plan: Any
+) -> None:
     """Run the step until it watches the traffic, then end its process group politely, as a cancelled pipeline does."""
-    with step(house, folder, package, **plan) as process:
+    with begin(house, folder, package, **plan) as process:
         until = time.monotonic() + 60
         while (kept := house.records.read()) is None or kept.record.state != State.BAKE or not kept.record.baked_from:
             assert process.poll() is None, (folder / "log").read_text()
@@ -118,7 +161,7 @@ def test_a_cancelled_step_that_holds_leaves_the_traffic_and_goes_on_at_the_same_
     assert (held.state, held.resume, held.outcome) == (State.HELD, State.BAKE, "held")
     assert output(tmp_path / "first") == "held"
     assert sorted(house.share().values()) == [20, 80]
-    with step(house, tmp_path / "again", package, on_cancel="hold"):
+    with warm_step(house, tmp_path / "again", package, on_cancel="hold"):
         until = time.monotonic() + 60
         while (record := house.kept().record).state != State.BAKE and time.monotonic() < until:
             time.sleep(0.05)
@@ -140,7 +183,7 @@ def test_a_cancelled_step_that_aborts_takes_the_canary_back_to_nothing(house: Ho
     assert house.serving() == stable.digest
 
 
-def wait_until(what: Callable[[], bool], process: "subprocess.Popen[bytes]", folder: Path) -> None:
+def wait_until(what: Callable[[], bool], process: Process, folder: Path) -> None:
     until = time.monotonic() + 60
     while not what():
         assert process.poll() is None or what(), (folder / "log").read_text()
@@ -157,7 +200,7 @@ def specified(house: House) -> int:
 
 def killed_after_its_one_patch(house: House, folder: Path, package: ModelPackage) -> None:
     """A pipeline that is cancelled leaves the step a moment: it is killed before it can write its record."""
-    with step(house, folder, package, on_cancel="abort") as process:
+    with warm_step(house, folder, package, on_cancel="abort") as process:
         wait_until(lambda: _baking(house), process, folder)
         house.kserve.faults.add("slow", verb="patch", resource="configmaps", times=0, seconds=30)
         os.killpg(process.pid, signal.SIGTERM)
@@ -200,10 +243,10 @@ def test_a_plan_that_differs_only_in_what_follows_a_cancellation_goes_on_with_th
 ) -> None:
     house.stable()
     package = house.package("late")
-    cancelled_in_a_bake(house, tmp_path / "first", package, on_cancel="hold")
+    cancelled_in_a_bake(house, tmp_path / "first", package, warm_step, on_cancel="hold")
     held = house.kept().record
     assert held.state == State.HELD
-    cancelled_in_a_bake(house, tmp_path / "again", package, on_cancel="abort")
+    cancelled_in_a_bake(house, tmp_path / "again", package, warm_step, on_cancel="abort")
     record = house.kept().record
     assert (record.rollout_id, record.state) == (held.rollout_id, State.ROLLED_BACK)
     assert record.plan["on_cancel"] == "abort"

@@ -20,7 +20,7 @@ from kubeline.infra_validation.protocols import RefusedError
 from kubeline.local import kserve
 from kubeline.model_package import ModelPackage
 from kubeline.rollout import smoke
-from kubeline.rollout.driver import Clock
+from kubeline.rollout.clock import Clock
 from kubeline.rollout.record import State
 from tests.conftest import make_artifact
 from tests.rollout.house import FAIL, QUICK, House
