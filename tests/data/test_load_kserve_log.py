@@ -175,3 +175,14 @@ def test_lists_without_names_are_told(tmp_path, load):
     events = write(tmp_path / "events.jsonl", pair("a", LISTS, V1_ANSWER))
     with pytest.raises(UserError, match=r"lists of 2 values, and columns names 0; give columns the names of all"):
         load(events, format="kserve")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [pair("\ud800", V1, V1_ANSWER), pair("2", {"instances": [{"x": 1, "city": "\ud800"}]}, {"predictions": ["no"]})],
+    ids=["in an id", "in a value"],
+)
+def test_half_of_a_surrogate_pair_is_no_text_and_its_event_is_left_out(tmp_path, load, broken, caplog):
+    events = write(tmp_path / "events.jsonl", [*broken, *pair("1", V1, V1_ANSWER)])
+    assert load(events, format="kserve").frame["request.id"].tolist() == ["1", "1"]
+    assert "not JSON" in caplog.text

@@ -89,7 +89,7 @@ def _records(file: SourceFile, troubles: Counter[str]) -> Iterator[Any]:
             with pq.ParquetFile(file.path) as parquet:
                 for batch in parquet.iter_batches(_RECORDS):
                     yield from batch.to_pylist()
-        except (pa.ArrowException, OSError):
+        except (pa.ArrowException, OSError, UnicodeDecodeError):
             troubles[f"'{file.name}' is not a whole Parquet file"] += 1
         return
     with file.path.open("rb") as stream:
@@ -97,11 +97,19 @@ def _records(file: SourceFile, troubles: Counter[str]) -> Iterator[Any]:
             if not line.strip():
                 continue
             try:
-                found = json.loads(line)
+                found = _json(line)
             except (ValueError, RecursionError):  # nested some thousand levels deep
                 troubles["a line is not JSON"] += 1
                 continue
             yield from found if isinstance(found, list) else [found]
+
+
+def _json(content: bytes, **options: Any) -> Any:
+    """A value of JSON whose texts are text: half of a surrogate pair, which `json` lets pass, is a ValueError."""
+    found = json.loads(content, **options)
+    if b"\\u" in content:
+        json.dumps(found, ensure_ascii=False).encode()
+    return found
 
 
 def _event(record: Any) -> Event:
@@ -168,6 +176,6 @@ def _pair(request: Any, response: Any, columns: Sequence[str]) -> list[tuple[Row
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_constant=lambda _: None)  # NaN is no JSON
+        return _json(body, parse_constant=lambda _: None)  # NaN is no JSON
     except (ValueError, RecursionError) as error:  # raw tensors come behind their JSON
         raise BrokenEvent("a body is not JSON (binary tensors are not read)") from error

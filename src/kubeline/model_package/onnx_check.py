@@ -41,6 +41,7 @@ _HARMFUL = {
     (TensorProto, 14): "external data",
 }
 _VALUES = {1: 4, 6: 4, 7: 8, 9: 1, 11: 8}  # bytes of float, int32, int64, bool, double
+_OF_TREES = ("nodes_", "target_", "class_")  # no shape hangs on them, and those of a forest fill all the memory
 _TEXT_BYTES = 4096  # of a class label
 
 
@@ -159,7 +160,8 @@ def _attributes(node: NodeProto) -> Iterator[tuple[str, AttributeProto]]:
             raise _refused(f"an operator {node.op_type} that makes texts ('{_name(node)}')")
         if name == "classlabels_strings" and any(len(label) > _TEXT_BYTES for label in attribute.strings):
             raise _refused(f"a class label of more than {_TEXT_BYTES:,} bytes")
-        yield name, attribute
+        if not name.startswith(_OF_TREES):
+            yield name, attribute
 
 
 def _name(node: NodeProto) -> str:
