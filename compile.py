@@ -1,6 +1,6 @@
 """Sources in, YAML out: every component and every pipeline, the latter for both targets.
 
-    python compile.py            writes component.yaml, README.md, kubeflow.yaml and vertex.yaml beside their sources
+    python compile.py            writes component.yaml, kubeflow.yaml, vertex.yaml and README.md beside their sources
     python compile.py --check    writes nothing, and fails when a committed file differs from a fresh one
 
 KUBELINE_REGISTRY and KUBELINE_VERSION change the images that the YAML names (see components/images.py).
@@ -10,6 +10,7 @@ import argparse
 import ast
 import difflib
 import importlib
+import inspect
 import pprint
 import re
 import sys
@@ -54,6 +55,42 @@ or, without installing anything, `kfp.components.load_component_from_file("compo
 
 Image: `{{ image }}`. This page is generated from `component.py` by `python compile.py`.
 """
+PIPELINE_README = """\
+# {{ name }}
+
+{{ description }}
+
+```console
+$ kubeline run {{ name }} --help
+$ kubeline run {{ name }}{% for row in rows if not row.default %} --set {{ row.name }}=…{% endfor %}
+
+```
+
+## Parameters
+
+The most important ones first; the UI of Kubeflow Pipelines shows them by name. A group is a mapping: what is left out
+of it has its default, here and in the UI. `kubeline run` takes a field as `--set GROUP.FIELD=VALUE`.
+
+| name | type | default | meaning |
+|---|---|---|---|
+{% for row in rows %}
+| `{{ row.name }}` | {{ row.type }} | {{ row.default }} | {{ row.description }} |
+{% endfor %}
+{% for group, step, fields in groups %}
+
+## {{ group }}
+
+Inputs of [{{ step }}](../../components/{{ step }}), which has more of them.
+
+| field | default | meaning |
+|---|---|---|
+{% for row in fields %}
+| `{{ group }}.{{ row.name }}` | {{ row.default }} | {{ row.description }} |
+{% endfor %}
+{% endfor %}
+
+This page is generated from `pipeline.py` by `python compile.py`.
+"""
 DEFAULT = re.compile(r"^(#    .*\[Default: )([\[{].*)(\])$", re.MULTILINE)
 TYPES = {
     "STRING": "str",
@@ -82,7 +119,10 @@ def fresh_files() -> Iterator[tuple[Path, str]]:
                 pipeline = dsl.pipeline(name=name.replace("_", "-"))(recipe)
                 unprivileged(pipeline)
             compact(pipeline)
-            yield source.parent / f"{target}.yaml", _compile(pipeline)
+            compiled = _compile(pipeline)
+            yield source.parent / f"{target}.yaml", compiled
+            if target == "kubeflow":
+                yield source.parent / "README.md", _pipeline_readme(name, recipe, compiled)
 
 
 def _compile(thing: Any) -> str:
@@ -107,6 +147,34 @@ def _in_one_order(comment: re.Match[str]) -> str:
     """A default in the compiler's comment, its mappings sorted: the compiler writes them in a random order."""
     value = ast.literal_eval(comment[2])
     return comment[1] + pprint.pformat(value, width=sys.maxsize, sort_dicts=True) + comment[3]
+
+
+def _pipeline_readme(name: str, recipe: Any, compiled: str) -> str:
+    """The page of a pipeline: its parameters in the order of its source, and the fields of each group."""
+    document = next(yaml.safe_load_all(compiled))
+    known = {row["name"]: row for row in _rows(document["root"]["inputDefinitions"], "parameters")}
+    rows = [known[parameter] for parameter in inspect.signature(recipe).parameters]
+    groups = []
+    for group, step in _groups(document).items():
+        component = yaml.safe_load((ROOT / "components" / step / "component.yaml").read_text(encoding="utf-8"))
+        inputs = {row["name"]: row for row in _rows(component["root"]["inputDefinitions"], "parameters")}
+        fields = inspect.signature(recipe).parameters[group].default
+        groups.append((group, step, [inputs[field] for field in fields]))
+        known[group]["default"] = "[below](#" + group + ")"
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701 (Markdown)
+    description = document["pipelineInfo"]["description"]
+    return environment.from_string(PIPELINE_README).render(name=name, description=description, rows=rows, groups=groups)
+
+
+def _groups(document: dict[str, Any]) -> dict[str, str]:
+    """The parameters that a step takes as its options: group -> name of the component, in the order of the steps."""
+    found = {}
+    for graph in [document["root"], *document["components"].values()]:
+        for task in graph.get("dag", {}).get("tasks", {}).values():
+            options = task.get("inputs", {}).get("parameters", {}).get("options", {})
+            if group := options.get("componentInputParameter", "").removeprefix("pipelinechannel--"):
+                found[group] = task["componentRef"]["name"].removeprefix("comp-").replace("-", "_")
+    return found
 
 
 def _readme(name: str, description: str, compiled: str) -> str:

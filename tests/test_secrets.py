@@ -27,7 +27,13 @@ def test_the_secrets_of_parameters_and_environment_are_hidden_in_any_text() -> N
         "where": "x > 1",
         "overrides": {"spec": {"env": [{"name": "AWS_SECRET_ACCESS_KEY", "value": "wJalrXUtn"}]}},
     }
-    environment = {"MLFLOW_TRACKING_TOKEN": 'tok"en-123', "PGPASSWORD": "hunter-2", "HOME": "/home/me"}
+    environment = {
+        "MLFLOW_TRACKING_TOKEN": 'tok"en-123',
+        "PGPASSWORD": "hunter-2",
+        "HOME": "/home/me",
+        "PWD": "/home/me",
+        "OLDPWD": "/home",
+    }
     hidden = Secrets(given, environment).hidden
     for word in ("corr3ct-h0rse", "wJalrXUtn", 'tok"en-123', "hunter-2"):
         assert hidden(f"it was {word}, in /home/me") == "it was ***, in /home/me"

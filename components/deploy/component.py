@@ -30,6 +30,7 @@ def deploy(
     overrides: dict = {},
     overrides_file: str = "",
     timeout_seconds: float = 30.0,
+    options: dict = {},
 ):
     """Render the KServe InferenceService of a blessed model package, and apply it where a cluster is given.
 
@@ -69,11 +70,13 @@ def deploy(
             changed here.
         overrides_file: Path of a YAML file of such fields; `overrides` is merged over it.
         timeout_seconds: Timeout of each request to the cluster, in seconds.
+        options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
         manifest: The InferenceService as YAML; metadata name, namespace, storage_uri, package_digest and change
             (`rendered`, `created`, `updated` or `unchanged`).
     """
+    from kubeline.options import laid_over
     from kubeline.rollout import deploy as implementation
 
     implementation.run(
@@ -81,22 +84,25 @@ def deploy(
         evaluation,
         infra_validation,
         manifest,
-        name=name,
-        namespace=namespace,
-        storage_uri=storage_uri,
-        cluster=cluster,
-        registered_model=registered_model,
-        runtime=runtime,
-        model_format=model_format,
-        protocol=protocol,
-        min_replicas=min_replicas,
-        max_replicas=max_replicas,
-        resources=resources,
-        service_account=service_account,
-        node_selector=node_selector,
-        labels=labels,
-        annotations=annotations,
-        overrides=overrides,
-        overrides_file=overrides_file,
-        timeout_seconds=timeout_seconds,
+        **laid_over(
+            options,
+            name=name,
+            namespace=namespace,
+            storage_uri=storage_uri,
+            cluster=cluster,
+            registered_model=registered_model,
+            runtime=runtime,
+            model_format=model_format,
+            protocol=protocol,
+            min_replicas=min_replicas,
+            max_replicas=max_replicas,
+            resources=resources,
+            service_account=service_account,
+            node_selector=node_selector,
+            labels=labels,
+            annotations=annotations,
+            overrides=overrides,
+            overrides_file=overrides_file,
+            timeout_seconds=timeout_seconds,
+        ),
     )

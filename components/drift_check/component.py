@@ -25,6 +25,7 @@ def drift_check(
     min_rows: int = 200,
     min_columns: int = 1,
     evidently: bool = True,
+    options: dict = {},
 ) -> NamedTuple("Outputs", [("drifted", bool), ("verdict", str)]):
     """Tell whether a window of data has drifted from the data a model was trained on.
 
@@ -49,6 +50,7 @@ def drift_check(
         min_columns: How many columns must have drifted for the window to have drifted; one drifted prediction is
             always enough. 1 or more.
         evidently: Whether to write the report of Evidently, which takes a few seconds.
+        options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
         result: JSON with the verdict, the rule, and for each column and prediction its effect, p-values, verdict,
@@ -62,6 +64,7 @@ def drift_check(
         verdict: ``stable``, ``drift`` or ``insufficient_data``.
     """
     from kubeline.drift import check
+    from kubeline.options import laid_over
 
     return check.run(
         current,
@@ -72,11 +75,14 @@ def drift_check(
         model=model,
         reference=reference,
         reference_uri=reference_uri,
-        tracking_uri=tracking_uri,
-        exclude=exclude,
-        min_effect=min_effect,
-        max_p=max_p,
-        min_rows=min_rows,
-        min_columns=min_columns,
-        evidently=evidently,
+        **laid_over(
+            options,
+            tracking_uri=tracking_uri,
+            exclude=exclude,
+            min_effect=min_effect,
+            max_p=max_p,
+            min_rows=min_rows,
+            min_columns=min_columns,
+            evidently=evidently,
+        ),
     )

@@ -31,6 +31,7 @@ def evaluate(
     weight_column: str = "",
     group_column: str = "",
     time_column: str = "",
+    options: dict = {},
 ) -> str:
     """Judge a model on rows it was not trained on, alone and against the champion.
 
@@ -79,6 +80,7 @@ def evaluate(
             is none, rows are taken as independent, and the report says so.
         time_column: The same for the rows of one day (of a time or date) or of one value (of a number). Empty: as for
             groups; days that only ``split`` knows of and that are fewer than 10 are not clusters, and that is said.
+        options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
         blessing: JSON, a blessing of the check ``evaluation`` that ``register`` and ``deploy`` ask for, with the
@@ -93,6 +95,7 @@ def evaluate(
         Output: ``promote``, ``hold`` or ``inconclusive``.
     """
     from kubeline.evaluation import evaluate as implementation
+    from kubeline.options import laid_over
 
     return implementation.run(
         test,
@@ -102,20 +105,23 @@ def evaluate(
         metrics,
         classification,
         report,
-        champion=champion,
-        tracking_uri=tracking_uri,
-        metric=metric,
-        slices=slices,
-        thresholds=thresholds,
-        rule=rule,
-        margin=margin,
-        no_champion=no_champion,
-        min_rows=min_rows,
-        min_slice_rows=min_slice_rows,
-        confidence=confidence,
-        replicates=replicates,
-        seed=seed,
-        weight_column=weight_column,
-        group_column=group_column,
-        time_column=time_column,
+        **laid_over(
+            options,
+            champion=champion,
+            tracking_uri=tracking_uri,
+            metric=metric,
+            slices=slices,
+            thresholds=thresholds,
+            rule=rule,
+            margin=margin,
+            no_champion=no_champion,
+            min_rows=min_rows,
+            min_slice_rows=min_slice_rows,
+            confidence=confidence,
+            replicates=replicates,
+            seed=seed,
+            weight_column=weight_column,
+            group_column=group_column,
+            time_column=time_column,
+        ),
     )

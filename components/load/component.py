@@ -21,6 +21,8 @@ def load(
     thousands: str = "",
     types_from: str = "",
     tracking_uri: str = "",
+    rename: dict = {},
+    options: dict = {},
 ):
     """Load a table from files, an object store, the web or a database.
 
@@ -75,20 +77,23 @@ def load(
             `models:/NAME@ALIAS`), a schema of `validate` (path or URI) or a dataset. So the postal codes of a window
             are text, even where all are plain numbers. `types` comes first. Empty: nothing.
         tracking_uri: Registry of `models:/…` in `types_from`. Empty: the default one.
+        rename: New names of columns, from the names in the source: `{"dep_time": "departure"}`. All other inputs but
+            `types_from` take the names of the source. Empty: none.
+        options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
         dataset: Folder of `part-*.parquet` files; metadata rows, columns, bytes, fingerprint (SHA-256 of names, types
             and values: the version of the data), source (without credentials) and, where there are any, warnings.
     """
     from kubeline.data import load as implementation
+    from kubeline.options import laid_over
 
-    implementation.run(
-        source,
-        dataset,
+    inputs = laid_over(
+        options,
         columns=columns,
         where=where,
         query=query,
-        file_format=format,
+        format=format,
         types=types,
         since=since,
         until=until,
@@ -96,4 +101,6 @@ def load(
         thousands=thousands,
         types_from=types_from,
         tracking_uri=tracking_uri,
+        rename=rename,
     )
+    implementation.run(source, dataset, file_format=inputs.pop("format"), **inputs)

@@ -17,6 +17,7 @@ def split(
     test_fraction: float = 0.2,
     cutoff: str = "",
     seed: int = 0,
+    options: dict = {},
 ):
     """Split a table into train and test sets.
 
@@ -38,6 +39,7 @@ def split(
             zones), in place of `test_fraction`.
         seed: Of the random choice; another one gives other sets, which overlap with the former training. Not used by
             `time`.
+        options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
         train: Folder of `part-*.parquet` files; metadata rows, columns, bytes, fingerprint, source and
@@ -46,7 +48,12 @@ def split(
         report: Rows and share of each set, and what the split was made by.
     """
     from kubeline.data import split as implementation
+    from kubeline.options import laid_over
 
     implementation.run(
-        dataset, train, test, report, by=by, column=column, test_fraction=test_fraction, cutoff=cutoff, seed=seed
+        dataset,
+        train,
+        test,
+        report,
+        **laid_over(options, by=by, column=column, test_fraction=test_fraction, cutoff=cutoff, seed=seed),
     )

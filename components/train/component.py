@@ -31,6 +31,7 @@ def train(
     tolerance: float = 1e-5,
     seed: int = 0,
     metric: str = "",
+    options: dict = {},
 ):
     """Train a model on a table and write it as a model package that serves by ONNX.
 
@@ -86,6 +87,7 @@ def train(
         seed: Of everything random. A whole number from 0.
         metric: What tuning makes best and what candidates are compared by: a metric of ``evaluate``, best the
             one that decides there. Empty: roc_auc, log_loss or rmse by the task.
+        options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
         model: Model package: a folder of ``model.onnx``, ``model.joblib``, ``schema.json``, ``golden.parquet``,
@@ -97,6 +99,7 @@ def train(
             All: the one that `metric` names, and parity_max_difference.
         report: Page with the candidates, metrics, agreement, features, trials of tuning, parameters and versions.
     """
+    from kubeline.options import laid_over
     from kubeline.training import train as implementation
 
     implementation.run(
@@ -104,23 +107,26 @@ def train(
         model,
         metrics,
         report,
-        target=target,
-        task=task,
-        positive_class=positive_class,
-        estimator=estimator,
-        params=params,
-        candidates=candidates,
-        exclude=exclude,
-        group_column=group_column,
-        time_column=time_column,
-        weight_column=weight_column,
-        balanced=balanced,
-        calibration=calibration,
-        tuning_trials=tuning_trials,
-        tuning_minutes=tuning_minutes,
-        folds=folds,
-        validation_fraction=validation_fraction,
-        tolerance=tolerance,
-        seed=seed,
-        metric=metric,
+        **laid_over(
+            options,
+            target=target,
+            task=task,
+            positive_class=positive_class,
+            estimator=estimator,
+            params=params,
+            candidates=candidates,
+            exclude=exclude,
+            group_column=group_column,
+            time_column=time_column,
+            weight_column=weight_column,
+            balanced=balanced,
+            calibration=calibration,
+            tuning_trials=tuning_trials,
+            tuning_minutes=tuning_minutes,
+            folds=folds,
+            validation_fraction=validation_fraction,
+            tolerance=tolerance,
+            seed=seed,
+            metric=metric,
+        ),
     )

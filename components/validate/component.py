@@ -29,6 +29,7 @@ def validate(
     min_class_share: float = 0.001,
     leak_threshold: float = 0.99,
     defer_failure: bool = False,
+    options: dict = {},
 ) -> NamedTuple("Outputs", [("passed", bool), ("problems", int)]):
     """Infer a schema from a table, or hold the table against one.
 
@@ -73,6 +74,7 @@ def validate(
             classification, R² of the target's ranks for regression, on sampled rows held out. Above 1 turns it off.
         defer_failure: Whether this step succeeds with its report when the table fails, and the step that reads
             ``valid`` fails in its place, with the same sentence. Kubeflow Pipelines shows no report of a failed step.
+        options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
         valid: Parquet folder of the rows that may go on; the input's own files when nothing had to change. Metadata:
@@ -85,6 +87,7 @@ def validate(
         passed: Whether every row of valid meets the schema.
         problems: How many kinds of problems the table had, those of quarantined rows included.
     """
+    from kubeline.options import laid_over
     from kubeline.schema import validate as implementation
 
     return implementation.run(
@@ -93,18 +96,21 @@ def validate(
         quarantine,
         schema,
         report,
-        target=target,
-        exclude=exclude,
-        group_column=group_column,
-        time_column=time_column,
-        weight_column=weight_column,
-        schema_uri=schema_uri,
-        mode=mode,
-        rules=rules,
-        min_rows=min_rows,
-        strict=strict,
-        max_quarantine=max_quarantine,
-        min_class_share=min_class_share,
-        leak_threshold=leak_threshold,
-        defer_failure=defer_failure,
+        **laid_over(
+            options,
+            target=target,
+            exclude=exclude,
+            group_column=group_column,
+            time_column=time_column,
+            weight_column=weight_column,
+            schema_uri=schema_uri,
+            mode=mode,
+            rules=rules,
+            min_rows=min_rows,
+            strict=strict,
+            max_quarantine=max_quarantine,
+            min_class_share=min_class_share,
+            leak_threshold=leak_threshold,
+            defer_failure=defer_failure,
+        ),
     )

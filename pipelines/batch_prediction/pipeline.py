@@ -6,6 +6,7 @@ from components.load.component import load
 from components.notify.component import notify
 from components.predict.component import predict
 from components.preflight.component import preflight
+from kubeline.options import SOURCE
 from pipelines.platform import never_cached, resources, retried, with_channels, with_credentials
 
 
@@ -15,14 +16,13 @@ def batch_prediction(
     destination: str = "",
     columns: list = [],
     where: str = "",
-    types: dict = {},
+    source: dict = SOURCE,
     keep: list = [],
     partition_by: list = [],
     overwrite: bool = False,
     max_quarantine: float = 0.5,
     shards: list = ["1/1"],
     tracking_uri: str = "",
-    format: str = "auto",
     secret: str = "kubeline-s3",  # noqa: S107 (a name)
     cpu_request: str = "500m",
     memory_request: str = "1Gi",
@@ -37,14 +37,13 @@ def batch_prediction(
         destination: A folder (path or URI) that the predictions are copied to besides; empty: none.
         columns: The columns to load; empty means all.
         where: A SQL condition; only the rows that meet it are loaded.
-        types: Types of columns that are not to be inferred; the others are those that the model was trained with.
+        source: How the table is read. Fields as of `load`; types that it leaves out are those of the model.
         keep: Columns that come along beside the predictions, such as keys; empty means all.
         partition_by: Columns that are folders at the destination.
         overwrite: Whether other predictions at the destination are removed.
         max_quarantine: Largest share of rows that no prediction can be made for before the run fails.
         shards: Parts of the table that are predicted side by side, such as ["1/3", "2/3", "3/3"].
         tracking_uri: MLflow registry of `model`; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
-        format: Format of the files; auto takes it from the name's ending.
         secret: Name of the Kubernetes secret with credentials, if there is one (docs/clusters.md); never empty.
         cpu_request: CPU that a node must have free for a step, as a Kubernetes quantity; not empty.
         memory_request: Memory that a node must have free for a step, as a Kubernetes quantity; not empty.
@@ -54,7 +53,7 @@ def batch_prediction(
     told = with_channels(never_cached(notify(title=f"batch prediction {model}"))).set_display_name("Notify")
     with dsl.ExitHandler(told, name="batch prediction"):
         requests, limits = (cpu_request, memory_request), (cpu_limit, memory_limit)
-        tried = preflight(data=data, columns=columns, format=format, reference=model, tracking_uri=tracking_uri)
+        tried = preflight(data=data, columns=columns, source=source, reference=model, tracking_uri=tracking_uri)
         with_channels(never_cached(with_credentials(tried, secret, "storage", "registry")))
         tried.set_display_name("Try what is needed")
 
@@ -62,10 +61,9 @@ def batch_prediction(
             source=data,
             columns=columns,
             where=where,
-            types=types,
-            format=format,
             types_from=model,
             tracking_uri=tracking_uri,
+            options=source,
         )
         loaded.after(tried).set_display_name("Load the table")
         retried(never_cached(resources(loaded, "read", requests, limits)))

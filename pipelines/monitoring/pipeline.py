@@ -6,6 +6,7 @@ from components.drift_check.component import drift_check
 from components.load.component import load
 from components.notify.component import notify
 from components.preflight.component import preflight
+from kubeline.options import DRIFT, SOURCE
 from pipelines.platform import never_cached, resources, retried, with_channels, with_credentials
 
 
@@ -14,14 +15,10 @@ def monitoring(
     reference: str,
     columns: list = [],
     where: str = "",
-    types: dict = {},
-    decimal: str = "",
-    thousands: str = "",
+    source: dict = SOURCE,
     exclude: list = [],
+    drift: dict = DRIFT,
     tracking_uri: str = "",
-    since: str = "",
-    until: str = "",
-    format: str = "auto",
     secret: str = "kubeline-s3",  # noqa: S107 (a name)
     cpu_request: str = "500m",
     memory_request: str = "1Gi",
@@ -38,15 +35,11 @@ def monitoring(
         reference: The model to compare with: a package's path or URI, or models:/name@alias.
         columns: The columns to load; empty means all.
         where: A SQL condition; only the rows that meet it are loaded.
-        types: Types of columns that are not to be inferred: column to text, integer, number, boolean, time, or a format
-            such as %d/%m/%Y.
-        decimal: What stands before the fraction of numbers in CSV files, '.' or ','; empty: what fits all values.
-        thousands: What stands between groups of three digits there; empty: what fits all values.
+        source: How the window is read. Fields as of `load`: since and until cut a log (24h, 7d, an ISO 8601 time),
+            format kserve is what KServe's own logger writes, rename gives columns the names that the model knows.
         exclude: Columns that are not judged, such as the month: a window of one month never has the year's.
+        drift: When a window has drifted. Fields as of `drift_check`.
         tracking_uri: MLflow registry of `reference`; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
-        since: Of a log, only requests from this time on: an ISO 8601 time, or how long ago (24h, 7d). Empty: all.
-        until: Of a log, only requests before this time, in the same forms.
-        format: Format of the files; auto takes it from the name's ending, kserve is what KServe's own logger writes.
         secret: Name of the Kubernetes secret with credentials, if there is one (docs/clusters.md); never empty.
         cpu_request: CPU that a node must have free for loading, as a Kubernetes quantity; not empty.
         memory_request: Memory that a node must have free for loading, as a Kubernetes quantity; not empty.
@@ -56,7 +49,9 @@ def monitoring(
     told = with_channels(never_cached(notify(title=f"monitoring {reference}"))).set_display_name("Notify")
     with dsl.ExitHandler(told, name="monitoring"):
         requests, limits = (cpu_request, memory_request), (cpu_limit, memory_limit)
-        tried = preflight(data=data, columns=columns, format=format, reference=reference, tracking_uri=tracking_uri)
+        tried = preflight(
+            data=data, columns=columns, source=source, reference=reference, drift=drift, tracking_uri=tracking_uri
+        )
         with_channels(never_cached(with_credentials(tried, secret, "storage", "registry")))
         tried.set_display_name("Try what is needed")
 
@@ -64,21 +59,20 @@ def monitoring(
             source=data,
             columns=columns,
             where=where,
-            types=types,
-            since=since,
-            until=until,
-            format=format,
-            decimal=decimal,
-            thousands=thousands,
             types_from=reference,  # a window of digits alone does not tell postal codes from numbers
             tracking_uri=tracking_uri,
+            options=source,
         )
         loaded.after(tried).set_display_name("Load the window")
         retried(never_cached(resources(loaded, "read", requests, limits)))
         with_credentials(loaded, secret, "storage", "database", "registry")
 
         checked = drift_check(
-            current=loaded.outputs["dataset"], reference_uri=reference, tracking_uri=tracking_uri, exclude=exclude
+            current=loaded.outputs["dataset"],
+            reference_uri=reference,
+            tracking_uri=tracking_uri,
+            exclude=exclude,
+            options=drift,
         ).set_display_name("Check for drift")
         with_credentials(checked, secret, "storage", "registry")
         never_cached(checked)  # the alias may point to another model now

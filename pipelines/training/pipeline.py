@@ -10,9 +10,10 @@ from components.notify.component import notify
 from components.preflight.component import preflight
 from components.register.component import register
 from components.rollout.component import rollout
-from components.split.component import split
+from components.split.component import split as split_table
 from components.train.component import train
 from components.validate.component import validate
+from kubeline.options import CHECKS, GATE, SERVICE, SOURCE, SPLIT, TRAINING
 from pipelines.platform import never_cached, resources, retried, with_channels, with_credentials
 
 
@@ -20,42 +21,28 @@ def training(
     data: str,
     target: str,
     name: str,
+    candidates: list = [{"estimator": "hist_gradient_boosting", "params": {}}],
     columns: list = [],
     where: str = "",
-    types: dict = {},
-    decimal: str = "",
-    thousands: str = "",
+    source: dict = SOURCE,
     schema_uri: str = "",
-    validation_mode: str = "fail",
-    split_by: str = "random",
-    split_column: str = "",
-    split_cutoff: str = "",
-    test_fraction: float = 0.2,
-    candidates: list = [{"estimator": "hist_gradient_boosting", "params": {}}],
-    positive_class: str = "",
+    checks: dict = CHECKS,
     exclude: list = [],
     group_column: str = "",
     time_column: str = "",
     weight_column: str = "",
-    balanced: bool = False,
-    calibration: str = "none",
-    tuning_trials: int = 0,
-    tuning_minutes: float = 10.0,
+    split: dict = SPLIT,
+    training: dict = TRAINING,
+    metric: str = "",
     seed: int = 0,
     slices: list = [],
     thresholds: dict = {},
-    rule: str = "non_inferior",
-    metric: str = "",
-    margin: float = 0.01,
-    no_champion: str = "promote",
+    gate: dict = GATE,
     max_latency_ms: float = 100.0,
     tracking_uri: str = "",
     promote: bool = True,
-    namespace: str = "",
-    storage_uri: str = "",
+    service: dict = SERVICE,
     cluster: str = "",
-    service_account: str = "",
-    overrides: dict = {},
     plan: dict = {},
     gateway: str = "",
     secret: str = "kubeline-s3",  # noqa: S107 (a name)
@@ -72,46 +59,33 @@ def training(
     before it. Where a cluster is given, it is rolled out there as a canary, and becomes the champion when it serves.
 
     Args:
-        data: Where the table is: a path, folder, glob or URI (s3://, gs://, abfs://, http(s)://).
+        data: Where the table is: a path, folder, glob or URI (s3://, gs://, abfs://, http(s)://, postgresql://).
         target: The column to predict.
         name: Name of the registered model and of the InferenceService: lower-case letters, digits and '-'.
+        candidates: What to train: 1 to 8 of {"estimator": name, "params": {hyperparameter: value}}, each by its turn.
         columns: The columns to load; empty means all.
         where: A SQL condition; only the rows that meet it are loaded.
-        types: Types of columns that are not to be inferred: column to text, integer, number, boolean, time, or a format
-            such as %d/%m/%Y.
-        decimal: What stands before the fraction of numbers in CSV files, '.' or ','; empty: what fits all values.
-        thousands: What stands between groups of three digits there; empty: what fits all values.
+        source: How the table is read. Fields as of `load`; those left out have these defaults.
         schema_uri: Path or URI of a reviewed schema to enforce; empty infers one.
-        validation_mode: What a broken expectation does: 'fail', 'warn' or 'quarantine'.
-        split_by: How test rows are chosen: 'random', 'stratified', 'group' or 'time'.
-        split_column: The column that 'stratified', 'group' or 'time' goes by.
-        split_cutoff: With 'time': the first instant of the test rows; empty takes the last `test_fraction`.
-        test_fraction: Share of the rows, or of the groups, for the test.
-        candidates: What to train: 1 to 8 of {"estimator": name, "params": {hyperparameter: value}}, each by its turn.
-        positive_class: Of two classes, the one that recall and its like speak of; empty takes the rarer one.
+        checks: What the table must pass. Fields as of `validate`; mode is 'fail', 'warn' or 'quarantine'.
         exclude: Columns that are no features.
         group_column: Rows with the same value stay together in cross-validation; no feature.
         time_column: Validation rows come after training rows by this column; no feature.
         weight_column: Sample weights; no feature.
-        balanced: Weight the classes by the inverse of their frequency.
-        calibration: Calibration of the probabilities: 'none', 'sigmoid' or 'isotonic'.
-        tuning_trials: Optuna trials for each candidate; 0 trains with the given hyperparameters.
-        tuning_minutes: Time budget of the tuning, in minutes for each candidate.
+        split: How test rows are chosen. Fields as of `split`; by is 'random', 'stratified', 'group' or 'time'.
+        training: How each candidate is trained. Fields as of `train`.
+        metric: What candidates are selected by, and the champion is compared by; empty means roc_auc, log_loss or rmse.
         seed: Seed of everything that is drawn.
         slices: Columns by which the metrics are broken down.
         thresholds: Gate on metrics, such as {"roc_auc": {"threshold": 0.6}}.
-        rule: Against the champion: 'non_inferior' or 'superior'.
-        metric: What candidates are selected by, and the champion is compared by; empty means roc_auc, log_loss or rmse.
-        margin: How much worse than the champion is still non-inferior, as a share of the champion's value.
-        no_champion: Verdict when there is no champion yet and the thresholds hold: 'promote' or 'hold'.
+        gate: When a model is good enough beside the champion. Fields as of `evaluate`; rule is 'non_inferior' or
+            'superior', no_champion is 'promote' or 'hold'.
         max_latency_ms: Most time the model server may take for one row in 95 % of requests, in milliseconds.
         tracking_uri: MLflow tracking and registry; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
         promote: Give the new version the alias 'champion' too; on a cluster only when it serves there.
-        namespace: Kubernetes namespace of the InferenceService; empty takes that of the run.
-        storage_uri: Where KServe reads the package from; empty means where it is now.
+        service: The InferenceService. Fields as of `deploy`; an empty namespace is that of the run, an empty
+            storage_uri is where the package is now.
         cluster: Where to roll out the InferenceService: empty only renders it, 'in-cluster', or a kubeconfig path.
-        service_account: Service account of the predictor.
-        overrides: Fields merged over the rendered InferenceService.
         plan: What the rollout does, such as {"steps": [10, 50], "bake_seconds": 600}; docs/rollout.md has the fields.
         gateway: Where the rollout reaches the candidate, with its host name as Host header; empty asks its own address.
         secret: Name of the Kubernetes secret with credentials, if there is one (docs/clusters.md); never empty.
@@ -126,18 +100,14 @@ def training(
         tried = preflight(
             data=data,
             columns=columns,
+            source=source,
             target=target,
             name=name,
             schema_uri=schema_uri,
-            validation_mode=validation_mode,
-            split_by=split_by,
-            split_column=split_column,
-            split_cutoff=split_cutoff,
-            test_fraction=test_fraction,
+            checks=checks,
+            split=split,
             candidates=candidates,
-            calibration=calibration,
-            tuning_trials=tuning_trials,
-            tuning_minutes=tuning_minutes,
+            training=training,
             seed=seed,
             exclude=exclude,
             group_column=group_column,
@@ -145,31 +115,18 @@ def training(
             weight_column=weight_column,
             slices=slices,
             thresholds=thresholds,
-            rule=rule,
             metric=metric,
-            margin=margin,
-            no_champion=no_champion,
+            gate=gate,
             max_latency_ms=max_latency_ms,
             tracking_uri=tracking_uri,
-            namespace=namespace,
-            storage_uri=storage_uri,
-            service_account=service_account,
-            overrides=overrides,
+            service=service,
             cluster=cluster,
             plan=plan,
             gateway=gateway,
         ).set_display_name("Try what is needed")
         with_channels(never_cached(with_credentials(tried, secret, "storage", "registry")))
 
-        loaded = load(
-            source=data,
-            columns=columns,
-            where=where,
-            types=types,
-            decimal=decimal,
-            thousands=thousands,
-            types_from=schema_uri,
-        ).after(tried)
+        loaded = load(source=data, columns=columns, where=where, types_from=schema_uri, options=source).after(tried)
         retried(never_cached(resources(loaded, "read", requests, limits))).set_display_name("Load the table")
         with_credentials(loaded, secret, "storage", "database")
 
@@ -181,35 +138,24 @@ def training(
             time_column=time_column,
             weight_column=weight_column,
             schema_uri=schema_uri,
-            mode=validation_mode,
+            options=checks,
             defer_failure=True,  # of a step that fails, Kubeflow Pipelines keeps no report
         ).set_display_name("Validate")
         with_credentials(validated, secret, "storage")
 
-        parts = split(
-            dataset=validated.outputs["valid"],
-            by=split_by,
-            column=split_column,
-            cutoff=split_cutoff,
-            test_fraction=test_fraction,
-            seed=seed,
-        ).set_display_name("Split")
+        parts = split_table(dataset=validated.outputs["valid"], seed=seed, options=split).set_display_name("Split")
 
         trained = train(
             dataset=parts.outputs["train"],
             target=target,
             candidates=candidates,
-            positive_class=positive_class,
             exclude=exclude,
             group_column=group_column,
             time_column=time_column,
             weight_column=weight_column,
-            balanced=balanced,
-            calibration=calibration,
-            tuning_trials=tuning_trials,
-            tuning_minutes=tuning_minutes,
             seed=seed,
             metric=metric,
+            options=training,
         ).set_display_name("Train")
         resources(trained, "train", requests, limits)
         model = trained.outputs["model"]
@@ -221,11 +167,9 @@ def training(
             tracking_uri=tracking_uri,
             slices=slices,
             thresholds=thresholds,
-            rule=rule,
             metric=metric,
-            margin=margin,
-            no_champion=no_champion,
             seed=seed,
+            options=gate,
         ).set_display_name("Evaluate")
         with_credentials(evaluated, secret, "storage", "registry")
         never_cached(evaluated)  # the champion may have changed
@@ -244,13 +188,7 @@ def training(
             retried(never_cached(with_credentials(registered, secret, "storage", "registry")))
 
             rendered = deploy(
-                **checked,
-                name=name,
-                namespace=namespace,
-                storage_uri=storage_uri,
-                service_account=service_account,
-                overrides=overrides,
-                registered_model=registered.outputs["uri"],
+                **checked, name=name, registered_model=registered.outputs["uri"], options=service
             ).set_display_name("Render the InferenceService")
             never_cached(rendered)
 

@@ -117,6 +117,12 @@ def finite(value: Any) -> Any:
     return value
 
 
+def broken_world(error: OSError) -> str:
+    """The sentence about a failure of the machine; empty for what may be the code's own fault."""
+    reason = _BROKEN_WORLD.get(error.errno or 0)
+    return f"cannot use {error.filename or 'the disk'}: {reason}" if reason else ""
+
+
 def step(function: Callable[P, R]) -> Callable[P, R]:
     """Mark the entry point of a component.
 
@@ -134,16 +140,16 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         if running:
             _log_without_secrets()
+            atexit.register(_say_no_more)  # first, so that it is called last
             _collect_less_garbage()
         artifacts = [value for value in (*args, *kwargs.values()) if hasattr(value, "metadata")]
         before = [_told(artifact) for artifact in artifacts]
         try:
             result = function(*map(_in_order, args), **{name: _in_order(value) for name, value in kwargs.items()})
         except OSError as error:
-            reason = _BROKEN_WORLD.get(error.errno or 0)
-            if reason is None:
-                raise
-            raise PlatformError(f"cannot use {error.filename or 'the disk'}: {reason}") from error
+            if reason := broken_world(error):
+                raise PlatformError(reason) from error
+            raise
         if running:
             after = [_told(artifact) for artifact in artifacts]
             leave("; ".join(new for old, new in zip(before, after, strict=True) if new and new != old))
@@ -160,6 +166,12 @@ def _log_without_secrets() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def _say_no_more() -> None:
+    """Close the log before libraries count what they leave behind, in a hundred lines about their own bindings."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _collect_less_garbage() -> None:
@@ -185,6 +197,7 @@ def _end_step(kind: type[BaseException], error: BaseException, trace: TracebackT
         print(secrets.hidden("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
     sentence = secrets.hidden(_sentence(kind, error, trace))
     leave(sentence)
+    atexit.unregister(_say_no_more)
     atexit._run_exitfuncs()
     sys.stdout.flush()
     print(sentence, file=sys.stderr, flush=True)

@@ -34,3 +34,9 @@ def listed(names: object, limit: int = 12) -> str:
     """Names joined for an error message, cut after `limit`: ``month, carrier, …``."""
     items = [str(name) for name in names]  # type: ignore[attr-defined]
     return ", ".join(items[:limit]) + (", …" if len(items) > limit else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 slice``, ``2,000 slices``, ``2 categories``."""
+    plural = f"{noun}es" if noun.endswith("ss") else f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"

@@ -10,10 +10,19 @@ Target = Literal["kubeflow", "vertex"]
 _PACKAGE = Path(__file__).parent
 
 
-def folder(room: Literal["components", "pipelines"]) -> Path:
+Room = Literal["components", "pipelines"]
+
+
+def folder(room: Room) -> Path:
     """The folder that holds the compiled components or pipelines."""
     installed = _PACKAGE / f"_{room}"
     return installed if installed.is_dir() else _PACKAGE.parents[1] / room
+
+
+def names(room: Room) -> list[str]:
+    """The names of all of them."""
+    pattern = "*/component.yaml" if room == "components" else "*/kubeflow.yaml"
+    return sorted(path.parent.name for path in folder(room).glob(pattern))
 
 
 def pipeline_file(name: str, target: Target = "kubeflow") -> Path:
@@ -28,8 +37,8 @@ def pipeline_file(name: str, target: Target = "kubeflow") -> Path:
         return Path(name)
     file = folder("pipelines") / name / f"{target}.yaml"
     if not file.is_file():
-        names = sorted(path.parent.name for path in folder("pipelines").glob(f"*/{target}.yaml"))
-        raise UserError(f"there is no pipeline '{name}'; there are: {listed(names)} (or give the path of a YAML file)")
+        known = listed(names("pipelines"))
+        raise UserError(f"there is no pipeline '{name}'; there are: {known} (or give the path of a YAML file)")
     return file
 
 
@@ -41,6 +50,5 @@ def component_file(name: str) -> Path:
     """
     file = folder("components") / name / "component.yaml"
     if not file.is_file():
-        names = sorted(path.parent.name for path in folder("components").glob("*/component.yaml"))
-        raise UserError(f"there is no component '{name}'; there are: {listed(names, limit=30)}")
+        raise UserError(f"there is no component '{name}'; there are: {listed(names('components'), limit=30)}")
     return file

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.dataset as pads
 
 from kubeline.data.dataset import require_columns
-from kubeline.errors import UserError
+from kubeline.errors import UserError, counted
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ class Roles:
 def check_weights(weights: np.ndarray[Any, np.dtype[np.float64]], column: str) -> None:
     """Raise a :class:`UserError` where a weight is missing or negative."""
     if np.isnan(weights).any():
-        raise UserError(f"weight column '{column}' is missing in {int(np.isnan(weights).sum()):,} rows; fill them")
+        raise UserError(
+            f"weight column '{column}' is missing in {counted(int(np.isnan(weights).sum()), 'row')}; fill them"
+        )
     if (weights < 0).any():
         row = int(np.flatnonzero(weights < 0)[0])
         raise UserError(f"weight column '{column}' holds {weights[row]:g} in row {row}; weights must be 0 or greater")

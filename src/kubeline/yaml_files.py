@@ -1,5 +1,6 @@
 """YAML that people write for us: files, and values on a command line."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,15 @@ from kubeline.errors import UserError
 _MOST_BYTES = 4 << 20
 _MOST_VALUES = 100_000  # when every alias is written out
 _DEEPEST = 100
+
+
+class _Loader(yaml.CSafeLoader):
+    """Reads ``1e-5`` as a number, as YAML 1.2 does; PyYAML follows 1.1, where it is a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), [*"-+.0123456789"]
+)
 
 
 def read_mapping(path: str | Path, what: str, holds: str) -> dict[str, Any]:
@@ -73,8 +83,8 @@ def parse(text: str, what: str, only_first: bool = False) -> Any:
     """
     try:
         _refuse_depth(text, what)
-        every = yaml.compose_all(text, yaml.CSafeLoader)
-        node = next(every, None) if only_first else yaml.compose(text, yaml.CSafeLoader)
+        every = yaml.compose_all(text, _Loader)
+        node = next(every, None) if only_first else yaml.compose(text, _Loader)
         if node is None:
             return None
         if _size(node, {}) > _MOST_VALUES:

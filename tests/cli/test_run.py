@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from kubeline.cli import main
+from kubeline.local.parameters import groups, signature
+from kubeline.resources import names, pipeline_file
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_the_verdict_is_in_the_last_line_on_the_page_and_on_the_page_of_all_runs
 
 def test_a_failing_step_ends_with_its_own_sentence_and_the_exit_handler_still_runs(run) -> None:
     code, printed, folder = run("--set", "limit=-1")
-    assert code == 1
+    assert code == 2
     assert "✗ judge" in printed
     assert "✓ tell" in printed
     assert printed.splitlines()[-1] == "failed judge: limit is -1, but it must not be negative"
@@ -135,6 +137,89 @@ def test_an_unknown_pipeline_is_answered_with_those_there_are(capsys: pytest.Cap
 def test_a_pair_without_a_value_is_refused(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(toy), "--set", "limit"]) == 2
     assert capsys.readouterr().err == "kubeline: --set takes NAME=VALUE, but 'limit' was given\n"
+
+
+def test_help_lists_the_parameters_of_a_pipeline_with_their_defaults(
+    toy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(toy), "--help"])
+    assert ended.value.code == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "parameters of toy, with their defaults (--set NAME=VALUE, or --params FILE):" in lines
+    assert "limit 5 Where big begins, in bytes" in lines
+    assert 'sizes [{"size": 1.0}, {"size": 9.0}] How big the models are' in lines
+    assert "title a title" in lines
+
+
+def test_help_of_every_pipeline_has_each_parameter_and_each_field_on_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for pipeline in names("pipelines"):
+        with pytest.raises(SystemExit):
+            main(["run", pipeline, "--help"])
+        printed = capsys.readouterr().out.partition("parameters of")[2]
+        model = signature(pipeline_file(pipeline))
+        fields = [f"{group}.{field}" for group, every in groups(model).items() for field in every]
+        assert [name for name in [*model.model_fields, *fields] if f"\n  {name} " not in printed] == []
+
+
+def test_list_names_every_pipeline_and_component_with_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    for name in [*names("pipelines"), *names("components")]:
+        (line,) = [line for line in printed.splitlines() if line.startswith(f"  {name} ")]
+        assert len(line.split()) > 3
+
+
+@pytest.mark.parametrize(
+    "arguments", [["schema", "training"], ["list"], ["run", "training", "--help"], ["--help"], ["rollout", "--help"]]
+)
+def test_a_pipe_that_is_closed_early_is_no_error(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", "import sys; from kubeline.cli import main; sys.exit(main())", *arguments]
+    ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert ended.stderr == b""
+    assert ended.returncode in (141, 0)  # argparse itself ignores that its help cannot be written
+
+
+@pytest.mark.parametrize(
+    ("line", "completions"),
+    [
+        ("kubeline schem", {"schema"}),
+        ("kubeline run train", {"training"}),
+        ("kubeline run training --set split.c", {"split.column=", "split.cutoff="}),
+        ("kubeline run training --set promote=", {"promote=true", "promote=false"}),
+        ("kubeline run no-such-pipeline --set spl", set()),
+    ],
+)
+def test_the_shell_completes_commands_pipelines_and_parameters(line: str, completions: set[str]) -> None:
+    command = [sys.executable, "-m", "kubeline.cli.main"]
+    shell = {
+        **os.environ,
+        "_ARGCOMPLETE": "1",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "_ARGCOMPLETE_IFS": "|",
+    }
+    shell |= {"_ARGCOMPLETE_STDOUT_FILENAME": "/dev/stdout", "_ARGCOMPLETE_SUPPRESS_SPACE": "1"}
+    ended = subprocess.run(command, env=shell, capture_output=True, text=True, check=False)
+    assert {word for word in ended.stdout.split("|") if word} == completions
+
+
+def test_without_an_address_the_registry_lies_with_the_runs(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    text = toy.read_text(encoding="utf-8")
+    telling = tmp_path / "telling.yaml"
+    words = 'import os; print(\\"registry\\", os.environ[\\"MLFLOW_TRACKING_URI\\"])'
+    telling.write_text(text.replace('print(\\"celebrated\\")', words), encoding="utf-8")
+    assert main(["run", str(telling), "--output", str(tmp_path / "runs")]) == 0
+    (log,) = (tmp_path / "runs").glob("toy-*/log.txt")
+    assert f"registry sqlite:///{tmp_path}/runs/mlflow.db" in log.read_text(encoding="utf-8")
 
 
 def test_schema_prints_the_json_schema_of_the_parameters(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """`kubeline serve`: the real command, a real server, and the line it tells to paste."""
 
 import json
+import os
 import shlex
 import signal
 import socket
@@ -147,4 +148,13 @@ def test_a_registered_model_is_served_under_its_name(package: ModelPackage, port
         assert paste(printed[2])["predictions"] == ["True"]
     code, words = refused("models:/late-flights@challenger", "--tracking-uri", uri)
     assert code == 2
-    assert "the registry has no 'models:/late-flights@challenger'" in words
+    assert f"the registry at {uri} has no 'models:/late-flights@challenger'; check the name" in words
+
+
+def test_without_an_address_the_registry_of_the_runs_is_asked_and_told(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    command = [*COMMAND, "models:/late-flights@champion"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    where = f"sqlite:///{tmp_path}/runs/mlflow.db (which is not there yet)"
+    assert ended.stderr.startswith(f"kubeline: the registry at {where} has no 'models:/late-flights@champion'; check")
+    assert ended.returncode == 2

@@ -49,13 +49,36 @@ CASES: dict[str, Case] = {
     "too few fields": (
         one("t.csv", "a,b\n1,x\n2\n"),
         {},
-        "line 3 of '{0}/t.csv' has 1 fields, but the header has 2; mend the line, quote what holds delimiters",
+        "line 3 of '{0}/t.csv' has 1 field, but the header has 2; mend the line, quote what holds delimiters",
     ),
     "too many fields": (
         one("t.csv", "a,b\n1,x,y\n"),
         {},
         "line 2 of '{0}/t.csv' has 3 fields, but the header has 2; *",
     ),
+    "many too many fields": (
+        one("t.csv", "a,b,c,d,e\n1,2,3,4,5\n1,2,3,4,5,6,7\n"),
+        {},
+        "line 3 of '{0}/t.csv' has 7 fields, but the header has 5; *",
+    ),
+    "too many fields of two lines": (
+        one("t.csv", 'a,b,c\n1,"x\ny",3,4,5\n'),
+        {},
+        "line 2 of '{0}/t.csv' has more than 3 fields, but the header has 3; *",
+    ),
+    **{
+        f"a web page as {name}": (
+            one(name, content),
+            {},
+            f"'{{0}}/{name}' is a web page (HTML), and no table; give the address of the file itself, and see *",
+        )
+        for name, content in {
+            "t.csv": "<!DOCTYPE html>\n<html><p>Log in</p></html>\n",
+            "t.tsv": "\ufeff\n <!-- made by x -->\n<HTML lang=en></HTML>",
+            "t.json": '<?xml version="1.0"?><html></html>',
+            "t.parquet": "<html><head></head></html>",
+        }.items()
+    },
     "too many fields far down": (
         one("t.csv", "a,b\n" + "1,x\n" * 100_000 + "1,x,y\n"),
         {},

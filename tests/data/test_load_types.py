@@ -90,3 +90,39 @@ def test_json_fields_that_a_line_lacks_are_missing(tmp_path, load):
 def test_a_json_field_of_several_types_can_be_kept_as_text(tmp_path, load):
     (tmp_path / "t.jsonl").write_text('{"a": 1}\n{"a": "x"}\n')
     assert load(tmp_path / "t.jsonl", types={"a": "text"}).frame["a"].tolist() == ["1", "x"]
+
+
+def test_columns_are_renamed_after_they_were_chosen_filtered_and_typed_by_their_own_names(tmp_path, load):
+    (tmp_path / "t.csv").write_text("dep,zip,x\n1,10115,a\n2,20095,b\n", encoding="utf-8")
+    loaded = load(
+        str(tmp_path / "t.csv"),
+        columns=["zip", "dep"],
+        where="dep > 1 and x = 'b'",
+        types={"zip": "text"},
+        rename={"zip": "postal", "x": "unused"},
+    )
+    assert loaded.frame.to_dict("list") == {"postal": ["20095"], "dep": [2]}
+
+
+@pytest.mark.parametrize(
+    ("rename", "sentence"),
+    [
+        ({"dap": "a"}, "renamed column 'dap' is not a column of this table; it has: dep, zip"),
+        ({"dep": "zip"}, "'the table, renamed,' has two columns 'zip'; rename one of them"),
+        ({"dep": " "}, "column 1 of 'the table, renamed,' has no name"),
+        ({"dep": 1}, "rename gives column 'dep' the name 1; expected a text"),
+    ],
+)
+def test_a_new_name_that_cannot_be_is_refused(rename, sentence, tmp_path, load):
+    (tmp_path / "t.csv").write_text("dep,zip\n1,2\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        load(str(tmp_path / "t.csv"), rename=rename)
+    assert sentence in str(caught.value)
+
+
+def test_a_renamed_column_takes_the_type_that_the_reference_has_for_its_new_name(tmp_path, load):
+    pd.DataFrame({"postal": ["01067", "20095"]}).to_parquet(tmp_path / "reference.parquet")
+    reference = load(str(tmp_path / "reference.parquet"))
+    (tmp_path / "t.csv").write_text("zip\n10115\n20095\n", encoding="utf-8")
+    loaded = load(str(tmp_path / "t.csv"), rename={"zip": "postal"}, types_from=str(reference.path))
+    assert loaded.frame["postal"].tolist() == ["10115", "20095"]

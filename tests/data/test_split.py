@@ -192,10 +192,10 @@ FRAME = pd.DataFrame(
         ({"test_fraction": 1.0}, "test_fraction is 1.0; expected a share between 0 and 1, such as 0.2"),
         ({"test_fraction": float("nan")}, "test_fraction is nan; expected a share between 0 and 1, such as 0.2"),
         ({"cutoff": "2013"}, "cutoff '2013' has no meaning for by='random'; give it with by='time'"),
-        ({"by": "group", "column": "g"}, "group column 'g' is missing in 1 rows, which may belong to any group; drop"),
+        ({"by": "group", "column": "g"}, "group column 'g' is missing in 1 row, which may belong to any group; drop"),
         (
             {"by": "group", "column": "nan"},
-            "group column 'nan' is missing in 1 rows, which may belong to any group; drop",
+            "group column 'nan' is missing in 1 row, which may belong to any group; drop",
         ),
         ({"by": "time", "column": "n", "cutoff": "nan"}, r"cutoff 'nan' does not fit time column 'n' \(int64\)"),
         ({"by": "group", "column": "one"}, r"group column 'one' has one group only \(a\); a split needs at least two"),
@@ -206,9 +206,9 @@ FRAME = pd.DataFrame(
         ({"by": "time", "column": "g"}, "time column 'g' holds string; expected timestamps, dates or numbers"),
         (
             {"by": "time", "column": "t"},
-            "time column 't' is missing in 1 rows; drop them, for they have no place in time",
+            "time column 't' is missing in 1 row; drop them, for they have no place in time",
         ),
-        ({"by": "time", "column": "nan"}, "time column 'nan' is missing in 1 rows; drop them"),
+        ({"by": "time", "column": "nan"}, "time column 'nan' is missing in 1 row; drop them"),
         (
             {"by": "time", "column": "same"},
             "time column 'same' holds one instant only; a split by time needs at least two",

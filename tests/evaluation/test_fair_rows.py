@@ -176,9 +176,9 @@ def test_too_few_groups_decide_nothing(judge: Any) -> None:
     ("column", "parameter", "message"),
     [
         ("nobody", "group_column", "group column 'nobody' is not a column of the test table"),
-        ("w", "weight_column", "weight column 'w' is missing in 1 rows; fill them"),
+        ("w", "weight_column", "weight column 'w' is missing in 1 row; fill them"),
         ("negative", "weight_column", "weight column 'negative' holds -1 in row 0; weights must be 0 or greater"),
-        ("w", "group_column", "group column 'w' is missing in 1 test rows; fill or remove them"),
+        ("w", "group_column", "group column 'w' is missing in 1 test row; fill or remove them"),
     ],
 )
 def test_a_role_that_cannot_be_played_is_refused(judge: Any, column: str, parameter: str, message: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from kubeline.errors import UserError
-from kubeline.local.parameters import check, read_parameters, signature
+from kubeline.local.parameters import assigned, check, read_parameters, signature
 
 
 def test_the_signature_has_the_pipelines_types_defaults_and_descriptions(toy: Path) -> None:
@@ -74,6 +74,93 @@ def test_a_missing_parameter_is_told_with_its_meaning(toy: Path, tmp_path: Path)
         UserError, match=r"^parameter 'limit' of pipeline toy is missing: Where big begins, in bytes\.$"
     ):
         check(required, {})
+
+
+@pytest.fixture
+def grouped(toy: Path, tmp_path: Path) -> Path:
+    """The toy with parameters that are groups of fields."""
+    document = yaml.safe_load(toy.read_text(encoding="utf-8"))
+    parameters = document["root"]["inputDefinitions"]["parameters"]
+    for name, default in {
+        "training": {"folds": 5, "task": "auto", "balanced": False, "tolerance": 1e-5, "weights": []},
+        "split": {"by": "random", "cutoff": ""},
+        "plan": {},
+    }.items():
+        parameters[name] = {"parameterType": "STRUCT", "isOptional": True, "defaultValue": default}
+    file = tmp_path / "grouped.yaml"
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("pair", "taken"),
+    [
+        ("title=10", {"title": "10"}),
+        ("title=2013-10-01", {"title": "2013-10-01"}),
+        ("title=", {"title": ""}),
+        ("title=null", {"title": "null"}),
+        ("title=a: b # c", {"title": "a: b # c"}),
+        ('title="10"', {"title": "10"}),
+        ("title='it''s'", {"title": "it's"}),
+        ("title='a' = 'b'", {"title": "'a' = 'b'"}),
+        ("title={x", {"title": "{x"}),
+        ("limit=010", {"limit": 10}),
+        ("share=1", {"share": 1.0}),
+        ("share=1e-3", {"share": 0.001}),
+        ("sizes=[{size: 1e-3}]", {"sizes": [{"size": 0.001}]}),
+        ("training.folds=3", {"training": {"folds": 3}}),
+        ("folds=3", {"training": {"folds": 3}}),
+        ("training.task=10", {"training": {"task": "10"}}),
+        ("training={folds: 3}", {"training": {"folds": 3}}),
+        ("split.cutoff=2013-10-01", {"split": {"cutoff": "2013-10-01"}}),
+        ("split_cutoff=10", {"split": {"cutoff": "10"}}),
+        ("plan.rules.max_error_rate=1e-2", {"plan": {"rules": {"max_error_rate": 0.01}}}),
+    ],
+)
+def test_a_pair_is_read_by_the_type_of_its_parameter(grouped: Path, pair: str, taken: dict[str, Any]) -> None:
+    assert check(grouped, assigned(grouped, {}, [pair])) == taken
+
+
+def test_fields_of_a_group_are_put_together_whatever_names_them(grouped: Path) -> None:
+    values = {"training": {"folds": 3, "balanced": True}, "split_by": "time", "task": "binary"}
+    assert assigned(grouped, values, ["training.folds=4", "cutoff=7"]) == {
+        "training": {"folds": 4, "balanced": True, "task": "binary"},
+        "split": {"by": "time", "cutoff": "7"},
+    }
+    assert values["training"] == {"folds": 3, "balanced": True}
+
+
+@pytest.mark.parametrize(
+    ("pair", "sentence"),
+    [
+        ("training.fold=3", "'fold' is not a field of 'training'; did you mean 'folds'?"),
+        ("training.zzz=3", "'zzz' is not a field of 'training'; it has: balanced, folds, task, tolerance, weights"),
+        ("folds=many", "field 'folds' of 'training' is 'many', but a number is expected"),
+        ("folds=true", "field 'folds' of 'training' is True, but a number is expected"),
+        ("balanced=1", "field 'balanced' of 'training' is 1, but true or false is expected"),
+        ("weights=1", "field 'weights' of 'training' is 1, but a list is expected"),
+        ("blanced=1", "'blanced' is not a parameter of pipeline toy; did you mean 'balanced'?"),
+        (
+            "share=.nan",
+            "parameter 'share' of pipeline toy holds nan at share, which no pipeline can pass on; give a finite number",
+        ),
+        (
+            "sizes=[{day: 2013-10-01}]",
+            "parameter 'sizes' of pipeline toy holds datetime.date(2013, 10, 1) at sizes[0].day, which no pipeline can "
+            "pass on; put a date in quotes",
+        ),
+        ("limit=1.5", "parameter 'limit' of pipeline toy is 1.5, but a whole number is expected"),
+        ("limit", "--set takes NAME=VALUE, but 'limit' was given"),
+    ],
+)
+def test_a_wrong_pair_is_told_before_anything_runs(grouped: Path, pair: str, sentence: str) -> None:
+    with pytest.raises(UserError) as error:
+        check(grouped, assigned(grouped, {}, [pair]))
+    assert str(error.value) == sentence
+
+
+def test_the_defaults_of_a_group_are_whole_numbers_again(grouped: Path) -> None:
+    assert repr(signature(grouped).model_fields["training"].default["folds"]) == "5"
 
 
 def test_values_given_by_hand_go_over_the_file(tmp_path: Path) -> None:

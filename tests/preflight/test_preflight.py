@@ -51,26 +51,26 @@ def test_what_is_right_passes_and_what_could_not_be_tried_is_said(run: Preflight
     [
         ({"name": "a/b"}, "name: 'a/b' cannot name a registered model"),
         ({"name": "Flights_2"}, "service: 'Flights_2' cannot name an InferenceService"),
-        ({"namespace": "My_Space"}, "service: 'My_Space' cannot be a namespace"),
-        ({"overrides": {"metadata": {"name": "x"}}}, "service: overrides"),
+        ({"service": {"namespace": "My_Space"}}, "service: 'My_Space' cannot be a namespace"),
+        ({"service": {"overrides": {"metadata": {"name": "x"}}}}, "service: overrides"),
         ({"plan": {"stepz": [5]}}, "plan: the rollout plan is not valid: stepz"),
         ({"plan": {"steps": [50, 5]}}, "plan: the rollout plan is not valid: steps: must rise"),
         ({"plan": {"rules": {"max_error": 1}}}, "plan: the rollout plan is not valid: rules.max_error"),
-        ({"candidates": [{"estimator": "xgbost"}]}, "candidates: estimator 'xgbost' is not known"),
+        ({"candidates": [{"estimator": "xgbost"}]}, "training: estimator 'xgbost' is not known"),
         ({"candidates": [{"estimator": "lightgbm", "params": {"trees": 3}}]}, "'trees' is not a hyperparameter"),
-        ({"candidates": [{"estimator": "linear"}] * 9}, "candidates: 9 candidates were given"),
-        ({"calibration": "platt"}, "candidates: calibration 'platt' is not known"),
-        ({"tuning_trials": -1}, "candidates: tuning_trials is -1; expected 0"),
-        ({"tuning_minutes": 0}, "candidates: tuning_minutes is 0; expected more than 0"),
+        ({"candidates": [{"estimator": "linear"}] * 9}, "training: 9 candidates were given"),
+        ({"training": {"calibration": "platt"}}, "training: calibration 'platt' is not known"),
+        ({"training": {"tuning_trials": -1}}, "training: tuning_trials is -1; expected 0"),
+        ({"training": {"tuning_minutes": 0}}, "training: tuning_minutes is 0; expected more than 0"),
         ({"max_latency_ms": 0}, "model server: max_latency_ms is 0, but must be greater than 0"),
         ({"max_latency_ms": float("nan")}, "model server: max_latency_ms is nan"),
         ({"metric": "auc"}, "gate: 'auc' is not a metric; choose one of"),
         ({"metric": "rmse", "thresholds": {"roc_auc": 0.6}}, "gate: .*is not a metric of a"),
         ({"thresholds": {"roc_auc": {"min": 0.6}}}, "gate: the threshold of 'roc_auc' is"),
         ({"thresholds": {"rocauc": 0.6}}, "gate: 'rocauc' is not a metric"),
-        ({"rule": "better"}, "gate: rule is 'better'"),
-        ({"margin": 2.0}, "gate: margin is 2.0"),
-        ({"no_champion": "no"}, "gate: no_champion is 'no'"),
+        ({"gate": {"rule": "better"}}, "gate: rule is 'better'"),
+        ({"gate": {"margin": 2.0}}, "gate: margin is 2.0"),
+        ({"gate": {"no_champion": "no"}}, "gate: no_champion is 'no'"),
         ({"slices": [3]}, "gate: slices holds 3; expected names of columns"),
         (
             {"slices": ["orgin"]},
@@ -80,12 +80,29 @@ def test_what_is_right_passes_and_what_could_not_be_tried_is_said(run: Preflight
         ({"exclude": ["month"]}, "exclude names the column 'month'"),
         ({"columns": ["late", "carrier"]}, "columns names the column 'carrier'"),
         ({"columns": ["late"], "slices": ["origin"]}, "slices names the column 'origin'"),
-        ({"split_by": "day"}, "split: by='day' is not a way to split"),
-        ({"split_by": "group"}, "split: by='group' needs a column"),
-        ({"validation_mode": "warning"}, "validation: mode 'warning' is not known"),
+        ({"split": {"by": "day"}}, "split: by='day' is not a way to split"),
+        ({"split": {"by": "group"}}, "split: by='group' needs a column"),
+        ({"checks": {"mode": "warning"}}, "checks: mode 'warning' is not known"),
         ({"data": "/nowhere.parquet"}, "data: there is no file at '/nowhere.parquet'"),
         ({"schema_uri": "/nowhere.json"}, "schema: "),
-        ({"reference": "models:/flights@champion"}, "the registry has no 'models:/flights@champion'"),
+        ({"reference": "models:/flights@champion"}, "has no 'models:/flights@champion'"),
+        ({"checks": {"leak_threshold": 0}}, "checks: leak_threshold is 0"),
+        ({"checks": {"min_class_share": 2}}, "checks: min_class_share is 2"),
+        ({"training": {"fold": 3}}, "training: 'fold' is not an option of this step; did you mean 'folds'"),
+        ({"training": {"folds": "three"}}, "training: option 'folds' is 'three'; expected a value such as 5"),
+        ({"training": {"folds": 2.5}}, "training: option 'folds' is 2.5; expected a value such as 5"),
+        ({"training": {"folds": 1}}, "training: folds is 1; cross-validation needs at least 2"),
+        ({"training": {"task": "guess"}}, "training: task 'guess' is not known"),
+        ({"training": {"balanced": 1}}, "training: option 'balanced' is 1; expected a value such as False"),
+        ({"gate": {"replicates": 3}}, "gate: replicates is 3"),
+        ({"source": {"format": "xls"}}, "source: format 'xls' is not known"),
+        ({"source": {"since": "yesterday"}}, "source: .*yesterday"),
+        ({"source": {"query": "SELECT 1"}}, "source: a query needs a database"),
+        ({"source": {"rename": {"dep": "departure"}}}, "source.rename names the column 'dep'"),
+        ({"source": {"rename": {"late": "tardy"}}}, "target names the column 'late'"),
+        ({"split": {"by": "time", "column": "arrival"}}, "split.column names the column 'arrival'"),
+        ({"drift": {"max_p": 2}, "reference": "models:/flights@champion"}, "drift: max_p is 2"),
+        ({"service": {"min_replicas": -1}}, "service: "),
         ({"gateway": "gateway:80"}, "gateway: gateway 'gateway:80' is no address"),
         ({"cluster": "/nowhere/kubeconfig"}, "cluster: "),
     ],
@@ -98,7 +115,7 @@ def test_a_wrong_parameter_is_refused_with_its_name(wrong: dict[str, Any], sente
 def test_everything_that_is_wrong_is_told_at_once(run: Preflight) -> None:
     with pytest.raises(UserError) as caught:
         run(name="a/b", plan={"stepz": 1}, metric="auc", candidates=["x"])
-    assert all(f"{what}: " in str(caught.value) for what in ("name", "plan", "gate", "candidates"))
+    assert all(f"{what}: " in str(caught.value) for what in ("name", "plan", "gate", "training"))
     assert "\n" not in str(caught.value)
 
 
@@ -221,7 +238,7 @@ def test_a_cluster_is_asked_for_its_rights_and_for_what_the_plan_says(run: Prefl
         with pytest.raises(UserError, match=r"cluster: there is no stable model at .*bootstrap: refuse"):
             run(cluster=kubeconfig, plan={"bootstrap": "refuse"})
         with pytest.raises(UserError, match="cluster: "):
-            run(cluster=kubeconfig, overrides={"spec": {"predictor": {"minReplica": 1}}})
+            run(cluster=kubeconfig, service={"overrides": {"spec": {"predictor": {"minReplica": 1}}}})
 
 
 def test_a_run_with_a_wrong_plan_ends_before_anything_is_loaded(table: Path, tmp_path: Path, capsys: Any) -> None:

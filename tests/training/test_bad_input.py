@@ -73,7 +73,7 @@ BAD = {
         "group_column 'city' and time_column 'sold/at' ask for two different splits",
     ),
     "negative weight": (changed(w=at(4, -1.0).astype(float)), {"weight_column": "w"}, "'w' holds -1 in row 4"),
-    "missing weight": (changed(w=at(4, None).astype(float)), {"weight_column": "w"}, "'w' is missing in 1 rows"),
+    "missing weight": (changed(w=at(4, None).astype(float)), {"weight_column": "w"}, "'w' is missing in 1 row;"),
     "no weight at all": (changed(w=0.0), {"weight_column": "w"}, "weight column 'w' is 0 in every row"),
     "text as weight": (changed(w="x"), {"weight_column": "w"}, "column 'w' holds 'x' of type str where a number"),
     "missing group": (changed(), {"group_column": "city"}, "group column 'city' is missing in"),
@@ -97,7 +97,7 @@ BAD = {
     ),
     "fewer groups than folds": (changed(g=ROWS % 4), {"group_column": "g", "tuning_trials": 1}, "at least 5 groups"),
     "one fold": (changed(), {"tuning_trials": 1, "folds": 1}, "folds is 1; cross-validation needs at least 2"),
-    "one row": (changed().head(1), {}, "the dataset has 1 rows"),
+    "one row": (changed().head(1), {}, "the dataset has 1 row;"),
     "no row": (changed().head(0), {}, "the dataset has 0 rows"),
     "unknown estimator": (changed(), {"estimator": "prophet"}, "estimator 'prophet' is not known; choose one of: hist"),
     "unknown hyperparameter": (

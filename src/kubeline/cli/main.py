@@ -1,37 +1,70 @@
 """The command ``kubeline``."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
 
 from kubeline import __version__
-from kubeline.cli import lint, rollout, run, schedule, serve, submit
-from kubeline.errors import KubelineError
+from kubeline.artifacts import broken_world
+from kubeline.cli import catalogue, lint, rollout, run, schedule, serve, submit
+from kubeline.errors import KubelineError, PlatformError
 from kubeline.printable import printable
 from kubeline.secrets import Secrets
 
+_CODES = """\
+exit codes: 0 done; 1 something unexpected; 2 what was given is wrong; 3 the world around is broken; 4 what was
+asked of a rollout is not known; 130 interrupted; 141 nobody read what was printed. run has that of the first step that failed.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 a step failed, 2 bad input, 3 a broken world, 4 not known."""
-    options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end in order, as on Ctrl-C
+    """Run a command and return its exit code, as ``kubeline --help`` lists them."""
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what could follow
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     try:
-        return int(options.command(options))
+        return _run(parser, arguments)
     except KubelineError as error:
         print(printable(Secrets({}).hidden(f"kubeline: {error}")), file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        reason = broken_world(error)
+        if not reason:
+            raise
+        print(Secrets({}).hidden(f"kubeline: {reason}"), file=sys.stderr)
+        return PlatformError.exit_code
     except KeyboardInterrupt:
         print("kubeline: interrupted; the running steps were ended", file=sys.stderr)
-        return 130
+        return 128 + signal.SIGINT
+
+
+def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+    try:
+        options = parser.parse_args(arguments)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # end in order, as on Ctrl-C
+        return int(options.command(options))
+    finally:
+        sys.stdout.flush()  # here, where a closed pipe is still an error of ours
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kubeline", description="From a table to a canaried model.")
+    parser = argparse.ArgumentParser(
+        prog="kubeline",
+        description="From a table to a canaried model.",
+        epilog=_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"kubeline {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    for command in (run, lint, submit, schedule, rollout, serve):
+    for command in (catalogue, run, lint, submit, schedule, rollout, serve):
         command.add_parser(commands)
     return parser
 

@@ -128,7 +128,6 @@ def parameters(options: argparse.Namespace, pipeline: Path) -> dict[str, Any]:
     Raises:
         UserError: when the pipeline cannot take them, or misses some.
     """
-    from kubeline.cli.run import _assignments
-    from kubeline.local.parameters import check, read_parameters
+    from kubeline.local.parameters import assigned, check, read_parameters
 
-    return check(pipeline, read_parameters(options.params, _assignments(options.set)))
+    return check(pipeline, assigned(pipeline, read_parameters(options.params, {}), options.set))

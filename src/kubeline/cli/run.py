@@ -4,13 +4,13 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kubeline.errors import UserError
+from kubeline.cli import catalogue
 from kubeline.local import parameters
 from kubeline.local.overview import write_overview
 from kubeline.local.progress import StepDisplay
@@ -20,37 +20,49 @@ from kubeline.local.runner import run as run_locally
 from kubeline.local.summary import Output, conclusion, outputs, write_page
 from kubeline.printable import printable
 from kubeline.resources import pipeline_file
-from kubeline.yaml_files import parse
 
 _COLOURS = {"good": "green", "warn": "yellow", "bad": "red", "plain": "default"}
 
 
 def add_parser(commands: Any) -> None:
     """Add both commands."""
-    parser = commands.add_parser("run", help="run a compiled pipeline on this machine")
-    _pipeline(parser)
-    parser.add_argument("--params", type=Path, metavar="FILE", help="YAML file of parameter values")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; the value is read as YAML"
-    )
+    words = "run a compiled pipeline on this machine"
+    told = f"{words}; behind the name of a pipeline, --help lists its parameters"
+    parser = commands.add_parser("run", help=words, description=told, add_help=False)
+    parser.add_argument("-h", "--help", action=_Help, help="show this, and the parameters of the pipeline")
+    catalogue.add_pipeline(parser)
+    catalogue.add_values(parser)
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs go (runs)")
     parser.set_defaults(command=run)
 
-    parser = commands.add_parser("schema", help="print the JSON schema of a pipeline's parameter file")
-    _pipeline(parser)
+    words = "print the JSON schema of a pipeline's parameter file"
+    parser = commands.add_parser("schema", help=words, description=words)
+    catalogue.add_pipeline(parser)
     parser.set_defaults(command=schema)
 
 
-def _pipeline(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pipeline", help="name of a pipeline of this repository, or path of a compiled YAML file")
+class _Help(argparse.Action):
+    """Prints the help of the command, and behind it the parameters of the pipeline that was named."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any):
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, **settings)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> NoReturn:
+        parser.print_help()
+        if name := getattr(namespace, "pipeline", None):
+            print(f"\n{catalogue.parameters_of(pipeline_file(name))}")
+        parser.exit()
 
 
 def run(options: argparse.Namespace) -> int:
     """Run a pipeline, then show what it made."""
     pipeline = pipeline_file(options.pipeline)
-    values = parameters.check(pipeline, parameters.read_parameters(options.params, _assignments(options.set)))
+    given = parameters.assigned(pipeline, parameters.read_parameters(options.params, {}), options.set)
+    values = parameters.check(pipeline, given)
     name = parameters.signature(pipeline).__name__
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     if not console.is_terminal:
         console.width = 140  # a log has no width of its own
     console.print(f"[bold]{name}[/]")
@@ -62,23 +74,21 @@ def run(options: argparse.Namespace) -> int:
     _show(console, result, made)
     console.print(f"page  {page}\nlog   {result.log}", soft_wrap=True)
     _last(console, conclusion(result, made))
-    return 0 if result.succeeded else 1
+    return result.exit_code
+
+
+class _Console(Console):
+    """Leaves it to the command what a closed pipe means."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Called by rich where it caught the error."""
+        raise BrokenPipeError
 
 
 def schema(options: argparse.Namespace) -> int:
     """Print the JSON schema of the parameter file."""
     print(json.dumps(parameters.signature(pipeline_file(options.pipeline)).model_json_schema(), indent=2))
     return 0
-
-
-def _assignments(pairs: Sequence[str]) -> dict[str, Any]:
-    values = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise UserError(f"--set takes NAME=VALUE, but '{pair}' was given")
-        values[name] = parse(value, f"--set {name}")
-    return values
 
 
 def _show(console: Console, result: Run, made: Sequence[Output]) -> None:

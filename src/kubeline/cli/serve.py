@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubeline.errors import PlatformError, UserError
@@ -35,7 +36,10 @@ def add_parser(commands: Any) -> None:
         "--payload-log", default="", metavar="URI", help="where requests and answers are logged (nowhere)"
     )
     parser.add_argument(
-        "--tracking-uri", default="", metavar="URI", help="the registry for models:/ (MLflow's default)"
+        "--tracking-uri",
+        default="",
+        metavar="URI",
+        help="the registry for models:/ ($MLFLOW_TRACKING_URI, else that of runs)",
     )
     parser.set_defaults(command=serve)
 
@@ -77,11 +81,13 @@ def _name(options: argparse.Namespace) -> str:
 
 def _package(options: argparse.Namespace) -> "ModelPackage":
     from kubeline.model_package import ModelPackage
-    from kubeline.registry import fetch
+    from kubeline.registry import absent, fetch
+    from kubeline.registry.opening import of_runs
 
-    folder = fetch(options.package, options.tracking_uri)
+    tracking_uri = options.tracking_uri or of_runs(Path("runs"))
+    folder = fetch(options.package, tracking_uri)
     if folder is None:
-        raise UserError(f"the registry has no '{options.package}'; check the name, and the alias or version")
+        raise absent(options.package, tracking_uri)
     return ModelPackage.open(folder)
 
 

@@ -4,13 +4,13 @@ import argparse
 import datetime
 import secrets
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kubeline.cli import catalogue
 from kubeline.cli.platforms import add_platform, add_vertex_job, kubeflow, labels, parameters, vertex
 from kubeline.local.progress import StepDisplay
 from kubeline.local.runner import TaskEvent
@@ -29,11 +29,8 @@ def add_parser(commands: Any) -> None:
     """Add the three commands."""
     words = "run a compiled pipeline on Kubeflow Pipelines or Vertex, and follow it to its end"
     parser = commands.add_parser("submit", help=words, description=words)
-    parser.add_argument("pipeline", help="name of a pipeline of this repository, or path of a compiled YAML file")
-    parser.add_argument("--params", type=Path, metavar="FILE", help="YAML file of parameter values")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; the value is read as YAML"
-    )
+    catalogue.add_pipeline(parser)
+    catalogue.add_values(parser)
     parser.add_argument("--name", default="", help="of the run (the pipeline's, and the time)")
     parser.add_argument("--experiment", default="Default", help="of Kubeflow, that the run belongs to (Default)")
     parser.add_argument("--service-account", default="", metavar="NAME", help="of the steps (the installation's)")

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kubeline.data.row_hash import Hashes, hash_values, salted
-from kubeline.errors import UserError, listed
+from kubeline.errors import UserError, counted, listed
 
 Mask = NDArray[np.bool_]
 
@@ -75,8 +75,8 @@ def by_group(values: pa.ChunkedArray, column: str, fraction: float, seed: int) -
     values = _nan_as_missing(values)
     if values.null_count:
         raise UserError(
-            f"group column '{column}' is missing in {values.null_count:,} rows, which may belong to any group; "
-            "drop them or fill them in"
+            f"group column '{column}' is missing in {counted(values.null_count, 'row')}, which may belong to any "
+            "group; drop them or fill them in"
         )
     drawn = salted(hash_values(values), seed)
     if not len(drawn) or (drawn == drawn[0]).all():
@@ -108,8 +108,8 @@ def by_time(values: pa.ChunkedArray, column: str, fraction: float, cutoff: str) 
     values = _nan_as_missing(values)
     if values.null_count:
         raise UserError(
-            f"time column '{column}' is missing in {values.null_count:,} rows; drop them, for they have no place in "
-            "time"
+            f"time column '{column}' is missing in {counted(values.null_count, 'row')}; drop them, for they have "
+            "no place in time"
         )
     first = _parse(cutoff, column, kind) if cutoff else _quantile(values, column, fraction)
     test = pc.greater_equal(values, first).to_numpy()

@@ -1,5 +1,6 @@
 """What DuckDB says when it cannot read a file, told as one sentence."""
 
+import csv
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +9,14 @@ import pyarrow as pa
 
 from kubeline.data.engine import first_line
 from kubeline.data.limits import ADVICE, CSV_LINE, JSON_LINE, memory, readable, scaled
-from kubeline.errors import KubelineError, PlatformError, UserError
+from kubeline.errors import KubelineError, PlatformError, UserError, counted
 
 # The first pattern that is found decides. {place} is the line or the file, {told} DuckDB's own first line.
 _FAILURES: list[tuple[str, type[KubelineError], str]] = [
     (
         r"Expected Number of Columns: (?P<expected>\d+) Found: (?P<found>\d+)",
         UserError,
-        "{place} has {found} fields, but the header has {expected}; mend the line, quote what holds delimiters",
+        "{place} has {fields}, but the header has {expected}; mend the line, quote what holds delimiters",
     ),
     (r"(?i)utf-?8|unicode", UserError, "{place} is not UTF-8 text; convert the file to UTF-8"),
     (
@@ -67,6 +68,7 @@ def explain(name: str, message: str) -> KubelineError:
         "told": first_line(message),
         "line": f"{readable(scaled(CSV_LINE))} for CSV or {readable(scaled(JSON_LINE))} for JSON",
         "memory": readable(memory() << 20),
+        "fields": _fields(message),
     }
     for pattern, kind, sentence in _FAILURES:
         found = re.search(pattern, message)
@@ -88,3 +90,39 @@ def reading(name: str) -> Iterator[None]:
         if error.errno is not None:  # of the disk; what an Arrow stream tells of its source has none
             raise
         raise explain(name, str(error)) from error
+
+
+def _fields(message: str) -> str:
+    """How many fields a line has: DuckDB stops to count at the first one that is too many."""
+    numbers = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
+    if numbers is None:
+        return ""
+    expected, found = map(int, numbers.groups())
+    line, delimiter = re.search(r"Original Line: ([^\n]*)", message), re.search(r"delimiter = (.) ", message)
+    if found > expected and line and delimiter:
+        there = len(next(csv.reader([line[1]], delimiter=delimiter[1]), []))
+        # A quoted field may go on in the next line: then it is not known how many there are.
+        return counted(there, "field") if there >= found else f"more than {counted(expected, 'field')}"
+    return counted(found, "field")
+
+
+_WEB_PAGE = re.compile(
+    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+)
+
+
+def refuse_web_page(first: bytes, name: str) -> None:
+    """Refuse a file that begins as HTML does: what a server sends to a person, in place of the file or to log in.
+
+    Args:
+        first: some hundred bytes of it.
+        name: of the file, for the error.
+
+    Raises:
+        UserError: when it is a web page.
+    """
+    if _WEB_PAGE.match(first.removeprefix(b"\xef\xbb\xbf")):
+        raise UserError(
+            f"'{name}' is a web page (HTML), and no table; give the address of the file itself, and see whether the "
+            "server wants a login"
+        )

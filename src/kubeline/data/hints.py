@@ -6,8 +6,6 @@ was trained on does.
 
 from pathlib import Path
 
-from kubeline.errors import UserError
-
 _KINDS = {"category": "text", "number": "number", "boolean": "boolean", "datetime": "time"}
 _SCHEMA = {"string": "text", "number": "number", "integer": "integer", "boolean": "boolean", "datetime": "time"}
 
@@ -27,11 +25,11 @@ def types_of(reference: str, tracking_uri: str = "") -> dict[str, str]:
     if reference.lower().partition("?")[0].endswith(".json"):
         return _of_schema(reference)
     from kubeline.model_package.package import MANIFEST, ModelPackage
-    from kubeline.registry import fetch
+    from kubeline.registry import absent, fetch
 
     folder = fetch(reference, tracking_uri)
     if folder is None:
-        raise UserError(f"the registry has no model at '{reference}'; check its name and alias or version")
+        raise absent(reference, tracking_uri)
     if (folder / MANIFEST).is_file():
         return {each.name: _KINDS[each.kind] for each in ModelPackage.open(folder).signature.features}
     if folder.is_file():  # the schema of a step is a file without an ending

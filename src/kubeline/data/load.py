@@ -21,7 +21,7 @@ from kubeline.data.notation import PLAIN, Notation, notation_of, time_format
 from kubeline.data.reading import Table
 from kubeline.data.rows import Rows, Typing
 from kubeline.data.sources import DATABASES, FORMATS, SourceFile, stage
-from kubeline.data.tables import agree, index_columns, open_file
+from kubeline.data.tables import agree, check_names, index_columns, open_file
 from kubeline.data.timespan import COLUMN, Timespan, timespan
 from kubeline.errors import UserError, listed
 from kubeline.retries import repeated
@@ -48,6 +48,11 @@ class Selection:
     hints: Mapping[str, str] = field(default_factory=dict)
     notation: Notation = PLAIN
     span: Timespan = field(default_factory=Timespan)
+    rename: Mapping[str, str] = field(default_factory=dict)
+
+    def name(self, column: str) -> str:
+        """What a column of the source is called in the dataset."""
+        return self.rename.get(column, column)
 
 
 @step
@@ -66,6 +71,7 @@ def run(
     thousands: str = "",
     types_from: str = "",
     tracking_uri: str = "",
+    rename: dict[str, str] | None = None,
 ) -> None:
     """Read `source` into the dataset artifact.
 
@@ -91,14 +97,15 @@ def run(
         types_from: A model package, a schema or a dataset whose types the columns take, see
             :mod:`kubeline.data.hints`.
         tracking_uri: Registry of a ``models:/`` reference.
+        rename: Names of the source to names in the dataset; `types_from` knows the latter.
 
     Raises:
         UserError: when the source is not there or not readable as its format, or the selection does not fit it.
         PlatformError: when disk, network or a server fails.
     """
     notation = notation_of(decimal, thousands)
-    selection = Selection(columns, where, types or {}, {}, notation, timespan(since, until))
-    _check(source, query, file_format, selection)
+    selection = Selection(columns, where, types or {}, {}, notation, timespan(since, until), rename or {})
+    check(source, query, file_format, selection)
     if types_from:
         selection = replace(selection, hints=types_of(types_from, tracking_uri))
     with TemporaryDirectory(prefix="kubeline-load-") as folder, ExitStack() as resources:
@@ -119,7 +126,8 @@ def run(
     describe(dataset, writer.metadata(redact(source)) | ({"warnings": warnings} if warnings else {}))
 
 
-def _check(source: str, query: str, file_format: str, selection: Selection) -> None:
+def check(source: str, query: str, file_format: str, selection: Selection) -> None:
+    """Raise a :class:`UserError` for what is wrong whatever the source holds."""
     if not source:
         raise UserError("source is empty; give a path, a folder, a glob or an address")
     formats = ["auto", *sorted({*FORMATS.values(), KSERVE})]
@@ -137,6 +145,9 @@ def _check(source: str, query: str, file_format: str, selection: Selection) -> N
             raise UserError(
                 f"types asks for '{name}' as '{kind}'; expected one of: {listed(KINDS)}, or a format such as %d/%m/%Y"
             )
+    for old, new in selection.rename.items():
+        if not isinstance(new, str):
+            raise UserError(f"rename gives column '{old}' the name {new!r}; expected a text")
     if len(set(selection.columns)) < len(selection.columns):
         raise UserError(f"columns names a column twice: {listed(selection.columns)}; name each one once")
 
@@ -153,7 +164,8 @@ def _write(
     connection: "DuckDBPyConnection", tables: list[Table], selection: Selection, folder: Path
 ) -> tuple[DatasetWriter, list[str]]:
     names = agree(tables)
-    for role, asked in (("column", selection.columns), ("the column of types", selection.types)):
+    roles = {"column": selection.columns, "the column of types": selection.types, "renamed column": selection.rename}
+    for role, asked in roles.items():
         for name in asked:
             if name not in names:
                 raise UserError(f"{role} '{name}' is not a column of this table; it has: {listed(names)}")
@@ -161,11 +173,13 @@ def _write(
     chosen = list(selection.columns) or [name for name in names if name not in left_out]
     if not chosen:
         raise UserError(f"{warning}, and no column is left; name those that are wanted in columns")
+    check_names([selection.name(name) for name in chosen], "the table, renamed,")
+    hints = {name: selection.hints[selection.name(name)] for name in names if selection.name(name) in selection.hints}
     window = "" if selection.span.is_open else selection.span.condition(names)
     used = [*engine.filter_columns(connection, selection.where, names), *([COLUMN] if window else [])]
     needed = list(dict.fromkeys([*chosen, *used]))
-    rows = Rows(connection, tables, chosen, needed, selection.where, window)
-    writer, warnings = rows.store(folder, Typing(selection.types, selection.hints, selection.notation))
+    rows = Rows(connection, tables, chosen, needed, selection.where, window, rename=selection.rename)
+    writer, warnings = rows.store(folder, Typing(selection.types, hints, selection.notation))
     return writer, [warning] * bool(warning) + warnings
 
 

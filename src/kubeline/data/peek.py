@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from kubeline.addresses import refuse_credentials, scheme
+from kubeline.data.failures import refuse_web_page
 from kubeline.data.sources import DATABASES, STORES, WEB, _link_local, _local_path, _remote_errors, _remote_paths
 
 _FIRST = 1 << 20  # bytes in which a header is looked for
@@ -83,8 +84,10 @@ def _in_file(file: BinaryIO | Any, name: str, file_format: str) -> list[str] | N
 
         return list(pq.read_schema(file).names)
     if ending in (".csv", ".tsv", ".tab"):
-        return _header(file.read(_FIRST), "," if ending == ".csv" else "\t")
-    file.read(1)  # it may be read
+        first = file.read(_FIRST)
+        refuse_web_page(first[:1024], name)
+        return _header(first, "," if ending == ".csv" else "\t")
+    refuse_web_page(file.read(1024), name)  # and it may be read
     return None
 
 

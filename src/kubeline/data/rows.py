@@ -4,7 +4,7 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,7 @@ class Rows:
         where: the filter, checked; empty for none.
         window: SQL of the time window; empty for none.
         is_sampled: whether what the first rows say of the columns is tried before all their values are classified.
+        rename: new names of chosen columns in the dataset.
     """
 
     connection: "DuckDBPyConnection"
@@ -57,6 +58,7 @@ class Rows:
     where: str = ""
     window: str = ""
     is_sampled: bool = True
+    rename: Mapping[str, str] = field(default_factory=dict)
 
     def store(self, folder: Path, typing: Typing) -> tuple[DatasetWriter, list[str]]:
         """Write the rows as a dataset in the new `folder`; its writer, and what a person should know about the columns.
@@ -103,17 +105,20 @@ class Rows:
     def _write(self, plain: Mapping[str, PlainColumn], found: Inferred, folder: Path) -> tuple[DatasetWriter, set[str]]:
         """Write all rows; the plain columns that do not fit. Once there is one, the rest is only looked at."""
         readings = {name: _TEXT if name in plain else found.readings[name] for name in self.needed}
+        names = [self.rename.get(name, name) for name in self.chosen]
         with Converter(self.connection, plain) as converter, ExitStack() as resources:
             writer = None
             # One query for each file: of files that are read together, the engine drops a row whose quote does not end.
             for table in self.tables:
                 stream = self._scan(table, self.chosen, readings, self.where, self.window)
                 if writer is None:
-                    writer = resources.enter_context(DatasetWriter(folder, converter.schema(stream.schema)))
+                    schema = converter.schema(stream.schema)
+                    schema = pa.schema([one.with_name(name) for one, name in zip(schema, names, strict=True)])
+                    writer = resources.enter_context(DatasetWriter(folder, schema))
                 with reading(table.name), closing(ahead(converter.convert(ahead(stream)))) as batches:
                     for batch in batches:
                         if not converter.wrong:
-                            writer.write(batch)
+                            writer.write(batch.rename_columns(names))
                             _check_size(writer.pending_bytes, table.name)
         assert writer is not None  # noqa: S101 - there are tables
         return writer, converter.wrong

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from kubeline.data import timespan
 from kubeline.data.engine import BUFFER_BYTES, fetch, first_line, identifier, literal
-from kubeline.data.failures import explain
+from kubeline.data.failures import explain, refuse_web_page
 from kubeline.data.limits import ADVICE, COLUMNS, CSV_LINE, JSON_LINE, PAGES, RATIO, readable, scaled
 from kubeline.data.reading import MIXED, UNKNOWN, Table
 from kubeline.data.sources import SourceFile
@@ -38,6 +38,8 @@ def open_file(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     """
     if not file.path.stat().st_size:
         raise UserError(f"'{file.name}' is empty; expected a table with at least one row")
+    with file.path.open("rb") as stream:
+        refuse_web_page(stream.read(1024), file.name)
     reader = {"csv": _csv, "tsv": _csv, "json": _json, "parquet": _parquet, "feather": _feather}[file.format]
     table = reader(connection, file)
     index = [name for name in table.raw if name in table.index or _INDEX.fullmatch(name)]

@@ -69,11 +69,11 @@ def resolve(
         return _package(ModelPackage.of(model))
     if reference is not None:
         return _table(reference.path, exclude, "the reference table")
-    from kubeline.registry import fetch
+    from kubeline.registry import absent, fetch
 
     folder = fetch(reference_uri, tracking_uri)
     if folder is None:
-        raise UserError(f"the registry has no model at '{reference_uri}'; check its name and alias or version")
+        raise absent(reference_uri, tracking_uri)
     if (folder / MANIFEST).exists():
         return _package(ModelPackage.open(folder))
     return _table(folder, exclude, f"the table at {redact(reference_uri)}")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from kubeline.errors import counted
 from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.comparison import Comparison
 from kubeline.evaluation.metrics import Metric
@@ -177,11 +178,6 @@ def slices_check(slices: Sequence[Slice], metric: Metric) -> Check | None:
         f"in {len(lost)} of {counted(len(compared), 'slice')} {metric.spoken} is worse than the champion's beyond "
         f"margin and chance ({named}{'; …' if len(lost) > 3 else ''})",
     )
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 slice``, ``2 slices``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def signed(gain: Interval) -> str:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kubeline.errors import counted
 from kubeline.evaluation.calibration import Reliability
 from kubeline.evaluation.curves import confusion, precision_recall, roc
 from kubeline.evaluation.importance import Importance
@@ -74,7 +75,9 @@ def _probabilities(ax: "Axes", model: Scored, event: str, end: float) -> None:
         if rows.any():
             heights = np.histogram(probability[rows], edges)[0] / rows.sum()
             ax.stairs(heights, edges, color=colour, fill=True, alpha=0.25)
-            ax.stairs(heights, edges, color=colour, linewidth=1.4, label=plain(f"{label} ({int(rows.sum()):,} rows)"))
+            ax.stairs(
+                heights, edges, color=colour, linewidth=1.4, label=plain(f"{label} ({counted(int(rows.sum()), 'row')})")
+            )
     ax.set(
         title="Distribution of probabilities",
         xlabel=f"Predicted probability of {plain(event)}",
@@ -118,7 +121,7 @@ def residuals(scored: Scored, seed: int = 0) -> "list[Figure]":
         left.plot(scored.prediction[rows], scored.target[rows], ".", markersize=3, alpha=0.35, color=MODEL)
         ends = [float(scored.prediction.min()), float(scored.prediction.max())]
         left.plot(ends, ends, ":", color=NEUTRAL)
-        left.set(title=f"Predicted and true ({len(rows):,} rows)", xlabel="Predicted", ylabel="True")
+        left.set(title=f"Predicted and true ({counted(len(rows), 'row')})", xlabel="Predicted", ylabel="True")
         bins = _prediction_bins(scored.prediction)
         residual = scored.target - scored.prediction
         centres = [float(scored.prediction[rows].mean()) for rows in bins]

@@ -4,12 +4,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from kubeline.errors import counted
 from kubeline.evaluation import plots
 from kubeline.evaluation.calibration import reliability
 from kubeline.evaluation.comparison import Comparison
 from kubeline.evaluation.curves import confusion
 from kubeline.evaluation.findings import Evaluation, Settings
-from kubeline.evaluation.gate import Decision, counted
+from kubeline.evaluation.gate import Decision
 from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.slices import Slice, ranked
 from kubeline.reports import Report, facts, figure, table, text, verdict
@@ -50,7 +51,7 @@ def _headline(decision: Decision) -> list[str]:
     if decision.verdict != "promote":
         return decision.reasons
     first = [check.sentence for check in decision.checks if check.name.startswith(("champion", "beats"))]
-    return [f"all {len(decision.checks)} checks pass", *first]
+    return [f"all {counted(len(decision.checks), 'check')} pass", *first]
 
 
 def _facts(evaluation: Evaluation, test: dict[str, Any]) -> Markup:
@@ -59,7 +60,7 @@ def _facts(evaluation: Evaluation, test: dict[str, Any]) -> Markup:
     found = {
         "Model package": model.digest[:12],
         "Trained on": f"dataset {model.manifest.dataset_fingerprint[:12]}",
-        "Test table": f"dataset {str(test.get('fingerprint', 'unknown'))[:12]}, {len(evaluation.test):,} rows",
+        "Test table": f"dataset {str(test.get('fingerprint', 'unknown'))[:12]}, {counted(len(evaluation.test), 'row')}",
         "Champion": _champion(evaluation),
         "Rule": _rule(settings),
         "Assumed": rows.clusters.assumed,
@@ -72,7 +73,7 @@ def _facts(evaluation: Evaluation, test: dict[str, Any]) -> Markup:
     if roles.weight:
         found["Weights"] = f"column '{roles.weight}', in every figure but residuals and the spread of probabilities"
     if rows.left_out:
-        told = "; ".join(f"{number:,} rows: {why}" for why, number in rows.left_out.items())
+        told = "; ".join(f"{counted(number, 'row')}: {why}" for why, number in rows.left_out.items())
         found["Left out"] = f"{told}. They are predicted but not judged"
     if rows.notes:
         found["Not known"] = "; ".join(rows.notes)
@@ -226,7 +227,7 @@ def _slices(evaluation: Evaluation) -> list[Markup]:
         return [text(f"No slice has {least:,} rows, and enough of each kind among them for {metric.title}.")]
     first = worst_first[0]
     words = f"{counted(len(judged), 'slice')} by {', '.join(evaluation.settings.slices)}. "
-    words += f"The worst beyond noise is {first.name} ({first.rows:,} rows): {metric.title} {first.estimate}. "
+    words += f"The worst beyond noise is {first.name} ({counted(first.rows, 'row')}): {metric.title} {first.estimate}. "
     words += f"Weaker than the other rows by more than the margin and chance: {sum(part.weak for part in judged)}."
     columns = ["Slice", "Rows", f"{metric.title} [interval]"]
     if evaluation.comparisons is not None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kubeline.errors import UserError, listed
+from kubeline.errors import UserError, counted, listed
 from kubeline.evaluation.scored import Array
 from kubeline.model_package.encoding import encode_column
 from kubeline.model_package.manifest import Roles
@@ -234,7 +234,7 @@ def _codes(rows: pd.DataFrame, column: str, role: str, values: pd.Series | None)
     codes, found = pd.factorize(values)
     if (codes < 0).any():
         raise UserError(
-            f"{role} column '{column}' is missing in {int((codes < 0).sum()):,} test rows; fill or remove them"
+            f"{role} column '{column}' is missing in {counted(int((codes < 0).sum()), 'test row')}; fill or remove them"
         )
     return codes.astype(np.int64), len(found)
 

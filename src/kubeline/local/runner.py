@@ -15,8 +15,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from kubeline.errors import UserError
+from kubeline.errors import PlatformError, UserError
 from kubeline.local.result import Result, TaskTime
+from kubeline.registry.opening import of_runs
 from kubeline.secrets import Secrets
 from kubeline.tether import command
 
@@ -26,7 +27,8 @@ _ANSI = re.compile(r"\x1b\[\d+m")
 _STARTED = re.compile(r'"outputFile": "(.+)/executor_output\.json"')
 _SUCCEEDED = re.compile(r"Wrote executor output file to (.+)/executor_output\.json")
 _FAILED = re.compile(r"Task '([^']+)' finished with status FAILURE")
-_SENTENCE = re.compile(r"^\s*(?:UserError|PlatformError): (.+)")
+_SENTENCE = re.compile(r"^\s*(UserError|PlatformError): (.+)")
+_CODES = {"UserError": UserError.exit_code, "PlatformError": PlatformError.exit_code}
 _BROKEN = re.compile(r"^RunError: (.+)")  # of the worker itself: the pipeline or its arguments
 _EXCEPTION = re.compile(r"^\s{4,}([\w.]+(?:Error|Exception)\b.*)")
 
@@ -53,6 +55,7 @@ class Run:
     reason: str = ""  # why the first failing step failed
     started: float = field(default_factory=time.time)  # Unix seconds
     tasks: list[TaskTime] = field(default_factory=list)  # in the order in which they ended
+    exit_code: int = 1  # that of the first failing step: 2 for a wrong input, 3 for a broken world; 0 after a success
 
     @property
     def log(self) -> Path:
@@ -90,7 +93,7 @@ def run(
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     # OMP_WAIT_POLICY: steps may run side by side here, and threads that wait by spinning would starve each other
     # PYTHONSAFEPATH: a step's command is `python3 -m`, which would take modules from the folder that this was called in
-    own = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "PATH": path}
+    own = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "PATH": path, "MLFLOW_TRACKING_URI": of_runs(root)}
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **own}
     with subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
         command(*worker),
@@ -117,6 +120,7 @@ def run(
                 on_event(event)
             code = process.wait()
             result.succeeded = code == 0
+            result.exit_code = result.exit_code if code else 0
             if code and not result.reason:
                 result.reason = f"the run ended with exit code {code} and without a word; see {result.log}"
         finally:
@@ -140,7 +144,7 @@ def _private(path: Path) -> TextIO:
 def _follow(process: "subprocess.Popen[str]", result: Run, secrets: Secrets) -> Iterator[TaskEvent]:
     assert process.stdout is not None  # noqa: S101 (it is a pipe)
     running: list[str] = []
-    exception = ""
+    exception, code = "", 1
     with _private(result.log) as log:
         for raw in process.stdout:
             line = _ANSI.sub("", raw)
@@ -156,15 +160,23 @@ def _follow(process: "subprocess.Popen[str]", result: Run, secrets: Secrets) -> 
             elif failed := _FAILED.search(line):
                 task = next((task for task in running if task.split()[0] == failed[1]), failed[1])
                 running = [other for other in running if other != task]
-                result.reason = result.reason or f"{task}: {exception or 'ended without a word; see its log'}"
+                _fail(result, f"{task}: {exception or 'ended without a word; see its log'}", code)
                 yield TaskEvent(task, "failed")
             elif broken := _BROKEN.match(shown):
-                result.reason = result.reason or broken[1]
-            elif problem := _SENTENCE.match(shown) or _EXCEPTION.match(shown):
-                exception = problem[1]
+                _fail(result, broken[1], 1)
+            elif problem := _SENTENCE.match(shown):
+                exception, code = problem[2], _CODES[problem[1]]
+            elif problem := _EXCEPTION.match(shown):
+                exception, code = problem[1], 1
     for task in running:
-        result.reason = result.reason or f"{task}: {exception or 'ended without a result'}"
+        _fail(result, f"{task}: {exception or 'ended without a result'}", code)
         yield TaskEvent(task, "failed")
+
+
+def _fail(result: Run, reason: str, code: int) -> None:
+    """The first failure counts."""
+    if not result.reason:
+        result.reason, result.exit_code = reason, code
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

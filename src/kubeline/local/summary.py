@@ -34,6 +34,13 @@ _TONES: dict[str, reports.Tone] = {
 }
 
 
+# What is told first of an artifact; the rest follows by name.
+_FIRST = [
+    *("verdict", "outcome", "name", "version", "uri", "rows", "columns", "estimator", "task", "features", "score_name"),
+    *("score", "bytes", "fingerprint", "source"),
+]
+
+
 @dataclass(frozen=True)
 class Output:
     """An artifact that a task wrote."""
@@ -51,7 +58,9 @@ class Output:
 
     def facts(self, most: int = 100) -> str:
         """The first `most` entries of the metadata on one line: numbers rounded, digests shortened, lists left out."""
-        pairs = self.metadata.items()
+        pairs = list(self.metadata.items())
+        if self.kind != "Metrics":  # those stand as they were logged; KFP hands other metadata on in a random order
+            pairs.sort(key=lambda pair: (_FIRST.index(pair[0]) if pair[0] in _FIRST else len(_FIRST), pair[0]))
         plain = [f"{key} {_short(value)}" for key, value in pairs if not isinstance(value, (dict, list))]
         return ", ".join(plain[:most] + (["…"] if len(plain) > most else []))
 

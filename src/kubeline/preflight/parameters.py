@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from kubeline.errors import UserError, listed
+from kubeline.options import CHECKS, DRIFT, GATE, SERVICE, SOURCE, SPLIT, TRAINING, laid_over
 from kubeline.task import Task
 
 
@@ -14,15 +15,16 @@ def check_model_name(name: str) -> None:
     check_name(name)
 
 
-def check_service(
-    name: str, namespace: str, storage_uri: str, service_account: str, overrides: Mapping[str, Any]
-) -> dict[str, Any]:
+def check_service(name: str, cluster: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The InferenceService as `deploy` will render it, but for the package's digest and place."""
     from kubeline.rollout.inference_service import Service, render
+    from kubeline.rollout.namespace import namespace_of
 
-    place = storage_uri or "s3://not/known/yet"
-    service = Service(name, namespace, place, package_digest="0" * 64, service_account=service_account)
-    return render(service, overrides)
+    service = laid_over(given, **SERVICE)
+    overrides = service.pop("overrides")
+    service["namespace"] = namespace_of(service["namespace"], cluster)
+    service["storage_uri"] = service["storage_uri"] or "s3://not/known/yet"
+    return render(Service(name, package_digest="0" * 64, **service), overrides)
 
 
 def check_plan(plan: Mapping[str, Any]) -> None:
@@ -32,32 +34,40 @@ def check_plan(plan: Mapping[str, Any]) -> None:
     Plan.read("", **plan)
 
 
-def check_candidates(
-    candidates: Sequence[Any], calibration: str, seed: int, tuning_trials: int, tuning_minutes: float
-) -> None:
-    """The candidates: how many, their estimators and hyperparameters, and how these are looked for."""
+def source_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """How the data is read, every field filled."""
+    return laid_over(given, **SOURCE)
+
+
+def check_source(data: str, columns: Sequence[str], given: Mapping[str, Any]) -> None:
+    """How the data is read."""
+    from kubeline.data.load import Selection, check
+    from kubeline.data.notation import notation_of
+    from kubeline.data.timespan import timespan
+
+    source = source_of(given)
+    notation, span = notation_of(source["decimal"], source["thousands"]), timespan(source["since"], source["until"])
+    selection = Selection(columns, "", source["types"], {}, notation, span, source["rename"])
+    check(data, source["query"], source["format"], selection)
+
+
+def check_training(candidates: Sequence[Any], given: Mapping[str, Any], seed: int) -> None:
+    """The candidates: how many, their estimators and hyperparameters; and how they are trained."""
     from kubeline.training.candidates import DEFAULT, read
     from kubeline.training.trained import Settings
 
-    settings = Settings("auto", DEFAULT, {}, False, calibration, tuning_trials, tuning_minutes, 5, 0.1, 1e-5, seed)
+    settings = Settings(estimator=DEFAULT, params={}, seed=seed, **laid_over(given, **TRAINING))
     settings.check()
     read(candidates, settings)
 
 
-def check_gate(
-    metric: str,
-    thresholds: Mapping[str, Any],
-    rule: str,
-    margin: float,
-    no_champion: str,
-    slices: Sequence[Any],
-) -> None:
+def check_gate(metric: str, thresholds: Mapping[str, Any], slices: Sequence[Any], given: Mapping[str, Any]) -> None:
     """What `evaluate` requires; the metrics must all be of one task, whichever it is."""
     from kubeline.evaluation import thresholds as required
     from kubeline.evaluation.findings import Settings
     from kubeline.evaluation.metrics import METRICS, choose
 
-    Settings(rule=rule, margin=margin, no_champion=no_champion)  # type: ignore[arg-type] # what is checked
+    Settings(**laid_over(given, **GATE))
     if wrong := [one for one in slices if not isinstance(one, str)]:
         raise UserError(f"slices holds {wrong[0]!r}; expected names of columns")
     every = {name for metrics in METRICS.values() for name in metrics}
@@ -71,11 +81,12 @@ def check_gate(
     _one_of([lambda task=task: of(task) for task in get_args(Task)])  # type: ignore[misc]
 
 
-def check_split(by: str, column: str, test_fraction: float, cutoff: str) -> None:
+def check_split(given: Mapping[str, Any]) -> None:
     """How the test rows are chosen."""
     from kubeline.data.split import check
 
-    check(by, column, test_fraction, cutoff)
+    split = laid_over(given, **SPLIT)
+    check(split["by"], split["column"], split["test_fraction"], split["cutoff"])
 
 
 def check_server(max_latency_ms: float) -> None:
@@ -85,11 +96,19 @@ def check_server(max_latency_ms: float) -> None:
     check(max_latency_ms=max_latency_ms)
 
 
-def check_validation(mode: str) -> None:
-    """What a broken expectation does."""
-    from kubeline.schema.validate import check_mode
+def check_validation(given: Mapping[str, Any]) -> None:
+    """What the table must pass."""
+    from kubeline.schema.validate import check_arguments
 
-    check_mode(mode)
+    check_arguments(**{name: value for name, value in laid_over(given, **CHECKS).items() if name != "strict"})
+
+
+def check_drift(given: Mapping[str, Any]) -> None:
+    """When a window has drifted."""
+    from kubeline.drift.result import Rule
+
+    drift = laid_over(given, **DRIFT)
+    Rule(**{name: value for name, value in drift.items() if name != "evidently"}).check()
 
 
 def check_columns(known: Iterable[str], wanted: Mapping[str, Sequence[str]]) -> None:

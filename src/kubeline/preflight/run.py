@@ -22,35 +22,26 @@ class Wanted:
 
     data: str = ""
     columns: Sequence[str] = ()
-    format: str = "auto"
+    source: Mapping[str, Any] = field(default_factory=dict)
     target: str = ""
     name: str = ""
     schema_uri: str = ""
-    validation_mode: str = "fail"
-    split_by: str = "random"
-    split_column: str = ""
-    split_cutoff: str = ""
-    test_fraction: float = 0.2
+    checks: Mapping[str, Any] = field(default_factory=dict)
+    split: Mapping[str, Any] = field(default_factory=dict)
     candidates: Sequence[Any] = ()
-    calibration: str = "none"
-    tuning_trials: int = 0
-    tuning_minutes: float = 10.0
+    training: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     exclude: Sequence[str] = ()
     roles: Sequence[str] = ()
     slices: Sequence[str] = ()
     thresholds: Mapping[str, Any] = field(default_factory=dict)
-    rule: str = "non_inferior"
     metric: str = ""
-    margin: float = 0.01
-    no_champion: str = "promote"
+    gate: Mapping[str, Any] = field(default_factory=dict)
     max_latency_ms: float = 100.0
     tracking_uri: str = ""
     reference: str = ""
-    namespace: str = ""
-    storage_uri: str = ""
-    service_account: str = ""
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    drift: Mapping[str, Any] = field(default_factory=dict)
+    service: Mapping[str, Any] = field(default_factory=dict)
     cluster: str = ""
     plan: Mapping[str, Any] = field(default_factory=dict)
     gateway: str = ""
@@ -81,31 +72,19 @@ def look(wanted: Wanted) -> Checks:
 
 
 def _parameters(checks: Checks, wanted: Wanted) -> None:
+    checks.look("source", lambda: parameters.check_source(wanted.data, wanted.columns, wanted.source))
     if wanted.name:
         checks.look("name", lambda: parameters.check_model_name(wanted.name))
         checks.look("service", lambda: _only_raise(_service(wanted)))
         checks.look("plan", lambda: parameters.check_plan(wanted.plan))
+    if wanted.reference:
+        checks.look("drift", lambda: parameters.check_drift(wanted.drift))
     if wanted.target:
-        checks.look(
-            "candidates",
-            lambda: parameters.check_candidates(
-                wanted.candidates, wanted.calibration, wanted.seed, wanted.tuning_trials, wanted.tuning_minutes
-            ),
-        )
-        checks.look(
-            "gate",
-            lambda: parameters.check_gate(
-                wanted.metric, wanted.thresholds, wanted.rule, wanted.margin, wanted.no_champion, wanted.slices
-            ),
-        )
-        checks.look(
-            "split",
-            lambda: parameters.check_split(
-                wanted.split_by, wanted.split_column, wanted.test_fraction, wanted.split_cutoff
-            ),
-        )
+        checks.look("training", lambda: parameters.check_training(wanted.candidates, wanted.training, wanted.seed))
+        checks.look("gate", lambda: parameters.check_gate(wanted.metric, wanted.thresholds, wanted.slices, wanted.gate))
+        checks.look("split", lambda: parameters.check_split(wanted.split))
+        checks.look("checks", lambda: parameters.check_validation(wanted.checks))
         checks.look("model server", lambda: parameters.check_server(wanted.max_latency_ms))
-        checks.look("validation", lambda: parameters.check_validation(wanted.validation_mode))
 
 
 def _world(checks: Checks, wanted: Wanted) -> None:
@@ -116,8 +95,8 @@ def _world(checks: Checks, wanted: Wanted) -> None:
         checks.look("registry", lambda: world.check_registry(wanted.tracking_uri, wanted.name))
     if wanted.reference:
         checks.look("reference", lambda: world.check_reference(wanted.tracking_uri, wanted.reference))
-    if wanted.storage_uri:
-        checks.look("storage", lambda: world.check_package_store(wanted.storage_uri))
+    if place := str(wanted.service.get("storage_uri", "")):
+        checks.look("storage", lambda: world.check_package_store(place))
     if wanted.cluster:
         checks.look(
             "cluster", lambda: world.check_cluster(wanted.cluster, _service(wanted), wanted.plan, wanted.gateway)
@@ -128,12 +107,7 @@ def _world(checks: Checks, wanted: Wanted) -> None:
 
 
 def _service(wanted: Wanted) -> dict[str, Any]:
-    from kubeline.rollout.namespace import namespace_of
-
-    namespace = namespace_of(wanted.namespace, wanted.cluster)
-    return parameters.check_service(
-        wanted.name, namespace, wanted.storage_uri, wanted.service_account, wanted.overrides
-    )
+    return parameters.check_service(wanted.name, wanted.cluster, wanted.service)
 
 
 def _data(wanted: Wanted) -> str | None:
@@ -141,20 +115,21 @@ def _data(wanted: Wanted) -> str | None:
 
     if not wanted.data:
         raise UserError("data is empty; give a path, folder, glob or URI")
-    found = column_names(wanted.data, wanted.format)
+    source = parameters.source_of(wanted.source)
+    found = column_names(wanted.data, source["format"])
     known = list(wanted.columns) or found
     if known is None:
         return "the data is there, and its columns are known when it is loaded"
     if found is not None:
-        parameters.check_columns(found, {"columns": wanted.columns})
+        parameters.check_columns(found, {"columns": wanted.columns, "source.rename": [*source["rename"]]})
     named = {
         "target": [wanted.target],
         "exclude": wanted.exclude,
         "a role": wanted.roles,
-        "split_column": [wanted.split_column],
+        "split.column": [str(wanted.split.get("column", ""))],
         "slices": wanted.slices,
     }
-    parameters.check_columns(known, named)
+    parameters.check_columns([source["rename"].get(name, name) for name in known], named)
     return None
 
 

@@ -19,14 +19,14 @@ def check_registry(tracking_uri: str, name: str) -> None:
 
 def check_reference(tracking_uri: str, reference: str) -> str | None:
     """That the model to compare with is there."""
-    from kubeline.registry import open_registry
+    from kubeline.registry import absent, open_registry
     from kubeline.registry.interface import parse_reference
 
     if not reference.startswith("models:"):
         return "a model outside the registry is looked for by the step that reads it"
     name, alias, version = parse_reference(reference)
     if open_registry(tracking_uri).find(name, alias=alias, version=version) is None:
-        raise UserError(f"the registry has no '{reference}'; check the name, and the alias or version")
+        raise absent(reference, tracking_uri)
     return None
 
 

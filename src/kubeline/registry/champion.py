@@ -36,8 +36,8 @@ def follow(name: str, digest: str, tracking_uri: str = "") -> str:
     version = registry.find(name, digest=digest)
     if version is None:
         raise UserError(
-            f"{digest[:12]} serves, but the registry has no version of {name} with this package; give --model NAME of "
-            "the registered model"
+            f"{digest[:12]} serves, but the registry at {registry.place} has no version of {name} with this package; "
+            "give --model NAME of the registered model"
         )
     if CHAMPION in version.aliases:
         return f"{version.uri} is the champion already"

@@ -42,6 +42,14 @@ def fetch(reference: str, tracking_uri: str = "") -> Path | None:
     return _local(reference)
 
 
+def absent(reference: str, tracking_uri: str = "") -> UserError:
+    """The error for a registered model that is not there, which tells the registry that was asked."""
+    return UserError(
+        f"the registry at {open_registry(tracking_uri).place} has no '{redact(reference)}'; check the name, the alias "
+        "or version, and the registry (tracking_uri, MLFLOW_TRACKING_URI)"
+    )
+
+
 def _local(reference: str) -> Path:
     path = Path(reference).expanduser()
     if not reference or not path.exists():

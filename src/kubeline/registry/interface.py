@@ -70,6 +70,11 @@ class ModelVersion:
 class Registry(Protocol):
     """A model registry. Every method raises PlatformError when the registry cannot be used."""
 
+    @property
+    def place(self) -> str:
+        """Where it is, for messages: without credentials."""
+        ...
+
     def probe(self, name: str) -> None:
         """Reach the registry and write what a first version of this model needs before it; harmless when repeated."""
         ...

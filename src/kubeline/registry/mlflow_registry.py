@@ -71,6 +71,12 @@ class MLflowRegistry:
         self._database = _sqlite_file(self.uri)
         self._open_client: MlflowClient | None = None
 
+    @property
+    def place(self) -> str:
+        """Where it is, for messages: without credentials."""
+        there = self._database is None or self._database.exists()
+        return redact(self.uri) + ("" if there else " (which is not there yet)")
+
     def probe(self, name: str) -> None:
         """Make the experiment of this model, as `register` does, and mark it; look at where its files will go."""
         check_name(name)

@@ -1,5 +1,8 @@
 """From a tracking URI to the registry behind it."""
 
+import os
+from pathlib import Path
+
 from kubeline.registry.interface import Registry
 
 
@@ -17,3 +20,8 @@ def open_registry(tracking_uri: str = "") -> Registry:
     from kubeline.registry.mlflow_registry import MLflowRegistry  # only the kind of registry that is used
 
     return MLflowRegistry(tracking_uri)
+
+
+def of_runs(root: Path) -> str:
+    """The tracking URI for runs below `root` that name none: ``MLFLOW_TRACKING_URI``, else a database beside them."""
+    return os.environ.get("MLFLOW_TRACKING_URI", "") or f"sqlite:///{root.resolve()}/mlflow.db"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from kubeline.errors import counted
 from kubeline.roles import Roles
 from kubeline.schema.document import Column, TableSchema
 from kubeline.schema.findings import Finding
@@ -162,7 +163,7 @@ class RowChecker:
         if column.max is not None:
             add("range", f"above {column.max}", f"is above {column.max}", Check.le, column.limit(column.max))
         if column.categories is not None:
-            words = f"is none of its {len(column.categories)} categories"
+            words = f"is none of its {counted(len(column.categories), 'category')}"
             add("categories", "not a category", words, Check.isin, column.categories)
         return checks
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kubeline.errors import counted
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -27,7 +29,7 @@ class Finding:
 
 def problem_count(findings: Sequence[Finding]) -> str:
     """``1 problem``, ``3 problems``."""
-    return f"{len(findings):,} problem{'' if len(findings) == 1 else 's'}"
+    return counted(len(findings), "problem")
 
 
 def summary(findings: Sequence[Finding], limit: int = 3) -> str:

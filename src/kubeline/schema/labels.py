@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kubeline.errors import counted
 from kubeline.schema.document import Task
 from kubeline.schema.findings import Finding
 from kubeline.task import MOST_CLASSES
@@ -26,7 +27,7 @@ def check_labels(
     if distinct == 1:
         only = f" ({next(iter(counts))!r})" if counts else ""
         what = "class" if task == "classification" else "value"
-        message = f"target '{target}' has only one {what}{only} in {rows:,} rows"
+        message = f"target '{target}' has only one {what}{only} in {counted(rows, 'row')}"
         return [Finding("one class", target, message, advice="load rows with other values of the target")], []
     if task == "regression" or not distinct:
         return [], []

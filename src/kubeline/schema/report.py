@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from kubeline.addresses import redact
+from kubeline.errors import counted
 from kubeline.reports import Report, facts, table, text, verdict
 from kubeline.schema.document import Column, Target
 from kubeline.schema.examine import Examination
@@ -26,7 +27,10 @@ SHOWN_COLUMNS = 500  # of a wide table, which no one scrolls through
 def build_report(found: Examination, mode: Mode | str, schema_uri: str, failed: bool) -> Report:
     """The page: verdict, findings, target, and every column with its distribution."""
     origin = f"the schema {redact(schema_uri)}" if schema_uri else "the schema inferred from this table"
-    report = Report("Table validation", f"{found.tally.rows:,} rows, {len(found.profile.columns)} columns, by {origin}")
+    report = Report(
+        "Table validation",
+        f"{counted(found.tally.rows, 'row')}, {counted(len(found.profile.columns), 'column')}, by {origin}",
+    )
     report.add("Verdict", _verdict(found, mode, failed), _facts(found, mode, failed))
     everything = [*found.problems, *found.row_problems]
     if everything:
@@ -48,7 +52,7 @@ def build_report(found: Examination, mode: Mode | str, schema_uri: str, failed: 
 def _verdict(found: Examination, mode: str, failed: bool) -> Markup:
     everything = [*found.problems, *found.row_problems]
     if not everything:
-        return verdict("passed", "good", [f"{found.tally.rows:,} rows meet the schema."])
+        return verdict("passed", "good", [f"The schema is met by {counted(found.tally.rows, 'row')}."])
     reasons = [finding.message for finding in everything[:5]]
     reasons += [f"and {len(everything) - 5:,} more, below"] if len(everything) > 5 else []
     if failed:
@@ -198,7 +202,7 @@ def _enforced(column: Column | None) -> str:
         low, high = ("…" if limit is None else str(limit) for limit in (column.min, column.max))
         parts.append(f"{low} to {high}")
     if column.categories is not None:
-        parts.append(f"{len(column.categories)} categories")
+        parts.append(counted(len(column.categories), "category"))
     return ", ".join(parts + ([] if column.required else ["optional"]))
 
 

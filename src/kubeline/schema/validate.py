@@ -64,7 +64,7 @@ def run(
     Raises:
         UserError: when an argument is wrong, or the table does not pass and `defer_failure` is not set.
     """
-    _check_arguments(mode, rules, min_rows, max_quarantine, min_class_share, leak_threshold)
+    check_arguments(mode, rules, min_rows, max_quarantine, min_class_share, leak_threshold)
     given = read_schema(schema_uri) if schema_uri else None
     limits = Limits(min_class_share=min_class_share, leak_threshold=leak_threshold)
     roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
@@ -104,9 +104,10 @@ def check_mode(mode: str) -> None:
         raise UserError(f"mode '{mode}' is not known; use one of: {listed(get_args(Mode))}")
 
 
-def _check_arguments(
+def check_arguments(
     mode: str, rules: Any, min_rows: float, max_quarantine: float, min_class_share: float, leak_threshold: float
 ) -> None:
+    """Raise a :class:`UserError` for an argument that is wrong, whatever the table."""
     check_mode(mode)
     if isinstance(rules, str):
         raise UserError(f"rules must be a list of SQL conditions, not the text '{rules}'; put it into a list")

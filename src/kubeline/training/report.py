@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from kubeline.errors import counted
 from kubeline.model_package.package import ModelPackage
 from kubeline.reports import Report, facts, figure, table, text, verdict
 from kubeline.training.candidates import Standing
@@ -54,8 +55,9 @@ def _validation(trained: Trained) -> list[Markup]:
         how = "whole groups"
     rest = len(trained.table.y) - trained.rows - len(trained.held)
     words = (
-        f"The model learned from {trained.rows:,} rows and was scored on {len(trained.held):,} it did not see ({how}). "
-        f"It was not fitted again on these afterwards, so the figures below are of the very model in the package."
+        f"The model learned from {counted(trained.rows, 'row')} and was scored on {len(trained.held):,} it did not see "
+        f"({how}). It was not fitted again on these afterwards, so the figures below are of the very model in the "
+        "package."
     )
     if rest:
         words += f" {rest:,} further rows calibrated its probabilities."
@@ -103,7 +105,7 @@ def _tuning(tuning: Tuning, score_name: str) -> list[Markup]:
         for number, trial in enumerate(tuning.trials)
     ]
     rows.sort(key=lambda row: row[1] if isinstance(row[1], float) else float("-inf"), reverse=True)
-    caption = f"Score of {len(tuning.trials)} trials; {len(tuning.trials) - len(done)} were stopped early."
+    caption = f"Score of {counted(len(tuning.trials), 'trial')}; {len(tuning.trials) - len(done)} were stopped early."
     return [figure(drawing, caption), table(["trial", score_name, "parameters"], rows[:10], "The ten best trials.")]
 
 

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 
 from kubeline.artifacts import Artifact, describe, publish, step
-from kubeline.errors import UserError
+from kubeline.errors import UserError, counted
 from kubeline.model_package.package import ModelPackage
 from kubeline.printable import markdown
 
@@ -35,7 +35,7 @@ def table(candidates: Sequence[ModelPackage], best: ModelPackage) -> str:
     """The candidates as a Markdown table, best first."""
     name = markdown(best.manifest.score_name)
     lines = [
-        f"# {markdown(best.manifest.estimator)} is the best of {len(candidates)} candidates for "
+        f"# {markdown(best.manifest.estimator)} is the best of {counted(len(candidates), 'candidate')} for "
         f"{markdown(best.signature.target)}",
         "",
         f"Compared by {name} (greater is better) on the rows that training held out; the test set was not looked at.",

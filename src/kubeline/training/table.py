@@ -10,7 +10,7 @@ import pyarrow.types as pat
 
 from kubeline.data.dataset import open_dataset, to_frame
 from kubeline.data.row_hash import hash_rows
-from kubeline.errors import UserError, listed
+from kubeline.errors import UserError, counted, listed
 from kubeline.model_package.encoding import encode_column, encode_exactly, labels
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
@@ -76,7 +76,7 @@ def read(path: str, roles: Roles, task: str, wanted_class: str = "") -> Table:
     roles.require(dataset)
     raw = dataset.to_table()
     if raw.num_rows < 2:
-        raise UserError(f"the dataset has {raw.num_rows} rows; training needs at least 2")
+        raise UserError(f"the dataset has {counted(raw.num_rows, 'row')}; training needs at least 2")
     found, classes, y = _target(raw, roles.target, task)
     positive, said = _positive_class(wanted_class, found, classes, y)
     kinds, notes = _kinds(raw, roles)
@@ -280,7 +280,7 @@ def _groups(raw: pa.Table, name: str) -> Array | None:
         raise UserError(f"group column '{name}' holds lists or records; expected one value in each row, so convert it")
     codes, _ = pd.factorize(column(raw, name))
     if (codes < 0).any():
-        raise UserError(f"group column '{name}' is missing in {int((codes < 0).sum()):,} rows; fill or remove them")
+        raise UserError(f"group column '{name}' is missing in {counted(int((codes < 0).sum()), 'row')}; mend them")
     return codes.astype(np.int64)
 
 
@@ -294,5 +294,5 @@ def _times(raw: pa.Table, name: str) -> Array | None:
     is_number = pat.is_integer(kind) or pat.is_floating(kind)
     times = encode_column(column(raw, name), "number" if is_number else "datetime", np.float64)
     if np.isnan(times).any():
-        raise UserError(f"time column '{name}' is missing in {int(np.isnan(times).sum()):,} rows; fill or remove them")
+        raise UserError(f"time column '{name}' is missing in {counted(int(np.isnan(times).sum()), 'row')}; mend them")
     return times

@@ -11,7 +11,7 @@ from kubeline.model_package.manifest import Parity
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
 from kubeline.training import calibration, estimators
-from kubeline.training.table import Table
+from kubeline.training.table import TASKS, Table
 from kubeline.training.tuning import Tuning
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -38,6 +38,10 @@ class Settings:
     def check(self) -> None:
         """Raise a :class:`UserError` for a value that is not allowed."""
         estimators.find(self.estimator)
+        if self.task not in TASKS:
+            raise UserError(f"task '{self.task}' is not known; choose one of: {listed(TASKS)}")
+        if self.folds < 2:
+            raise UserError(f"folds is {self.folds}; cross-validation needs at least 2")
         if self.calibration not in calibration.METHODS:
             raise UserError(
                 f"calibration '{self.calibration}' is not known; choose one of: {listed(calibration.METHODS)}"

@@ -1,0 +1,92 @@
+"""Inputs of a step that a pipeline hands over as one group, such as ``training={"folds": 3}``.
+
+A pipeline with a parameter for every input of every step is a wall in the UI, so that what few change stands together
+in one mapping for each step, whose default holds every field. KFP has no parameters of parameters: the step takes the
+mapping as a whole, and lays it over its own inputs.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from kubeline.errors import UserError, listed
+
+# The groups of the pipelines, with the defaults of the steps' own inputs; a test holds the two against each other.
+SOURCE: dict[str, Any] = {
+    "format": "auto",
+    "query": "",
+    "rename": {},
+    "types": {},
+    "decimal": "",
+    "thousands": "",
+    "since": "",
+    "until": "",
+}
+CHECKS: dict[str, Any] = {
+    "mode": "fail",
+    "rules": [],
+    "min_rows": 1,
+    "strict": False,
+    "max_quarantine": 0.5,
+    "min_class_share": 0.001,
+    "leak_threshold": 0.99,
+}
+SPLIT: dict[str, Any] = {"by": "random", "column": "", "cutoff": "", "test_fraction": 0.2}
+TRAINING: dict[str, Any] = {
+    "task": "auto",
+    "positive_class": "",
+    "balanced": False,
+    "calibration": "none",
+    "tuning_trials": 0,
+    "tuning_minutes": 10.0,
+    "folds": 5,
+    "validation_fraction": 0.1,
+    "tolerance": 1e-5,
+}
+GATE: dict[str, Any] = {
+    "rule": "non_inferior",
+    "margin": 0.01,
+    "no_champion": "promote",
+    "min_rows": 100,
+    "min_slice_rows": 100,
+    "confidence": 0.95,
+    "replicates": 1000,
+}
+SERVICE: dict[str, Any] = {
+    "namespace": "",
+    "storage_uri": "",
+    "service_account": "",
+    "min_replicas": 1,
+    "max_replicas": 0,
+    "resources": {},
+    "overrides": {},
+}
+DRIFT: dict[str, Any] = {"min_effect": 0.1, "max_p": 0.01, "min_rows": 200, "min_columns": 1, "evidently": True}
+
+
+def laid_over(options: Mapping[str, Any], /, **inputs: Any) -> dict[str, Any]:
+    """The inputs of a step, those that `options` names with its values.
+
+    Whole numbers come back from KFP as floats, and a whole number may stand for another one.
+
+    Raises:
+        UserError: when an option is no input of the step, or of another type than the input's own value.
+    """
+    return {**inputs, **{name: _typed(name, value, inputs) for name, value in options.items()}}
+
+
+def _typed(name: str, value: Any, inputs: Mapping[str, Any]) -> Any:
+    if name not in inputs:
+        close = difflib.get_close_matches(name, inputs, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there are: {listed(inputs, 40)}"
+        raise UserError(f"'{name}' is not an option of this step; {hint}")
+    default = inputs[name]
+    if isinstance(default, bool) or not isinstance(default, int | float):
+        right = isinstance(value, type(default))
+    else:
+        right = isinstance(value, int | float) and not isinstance(value, bool)
+        right = right and (isinstance(default, float) or float(value).is_integer())
+        value = type(default)(value) if right else value
+    if not right:
+        raise UserError(f"option '{name}' is {value!r}; expected a value such as {default!r}")
+    return value

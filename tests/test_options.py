@@ -1,0 +1,96 @@
+"""Groups of a pipeline's parameters are inputs of its steps, with their defaults, and laid over them."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.deploy.component import deploy
+from components.drift_check.component import drift_check
+from components.evaluate.component import evaluate
+from components.load.component import load
+from components.split.component import split
+from components.train.component import train
+from components.validate.component import validate
+from kubeline.errors import UserError
+from kubeline.options import CHECKS, DRIFT, GATE, SERVICE, SOURCE, SPLIT, TRAINING, laid_over
+
+ROOT = Path(__file__).parents[1]
+_STEPS = {
+    "source": (SOURCE, load),
+    "checks": (CHECKS, validate),
+    "split": (SPLIT, split),
+    "training": (TRAINING, train),
+    "gate": (GATE, evaluate),
+    "service": (SERVICE, deploy),
+    "drift": (DRIFT, drift_check),
+}
+
+
+@pytest.mark.parametrize("group", _STEPS)
+def test_a_group_has_the_defaults_of_the_steps_own_inputs(group: str) -> None:
+    fields, step = _STEPS[group]
+    inputs = {name: one.default for name, one in inspect.signature(step.python_func).parameters.items()}
+    assert {name: inputs[name] for name in fields} == fields
+    assert {name: type(inputs[name]) for name in fields} == {name: type(value) for name, value in fields.items()}
+
+
+@pytest.mark.parametrize(
+    "file", sorted(ROOT.glob("pipelines/*/*.yaml")), ids=lambda file: f"{file.parent.name}/{file.name}"
+)
+def test_a_compiled_pipeline_shows_every_field_of_a_group_with_its_default(file: Path) -> None:
+    document = next(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+    parameters = document["root"]["inputDefinitions"]["parameters"]
+    groups = {
+        name: one["defaultValue"] for name, one in parameters.items() if one.get("defaultValue") and name in _STEPS
+    }
+    assert len(groups) == {"training": 6, "monitoring": 2, "batch_prediction": 1}[file.parent.name]
+    assert groups == {name: _STEPS[name][0] for name in groups}
+    assert len(parameters) <= 32  # what a person has before him in the UI
+
+
+def test_what_every_step_of_the_training_can_do_can_be_asked_of_the_pipeline() -> None:
+    for name in ("task", "folds", "validation_fraction"):
+        assert name in TRAINING
+    for name in ("leak_threshold", "min_class_share", "rules"):
+        assert name in CHECKS
+    for name in ("query", "format", "rename"):
+        assert name in SOURCE
+
+
+@pytest.mark.parametrize(
+    ("options", "taken"),
+    [
+        ({}, {"folds": 5, "share": 0.1, "balanced": False, "task": "auto", "types": {}}),
+        ({"folds": 3.0}, {"folds": 3, "share": 0.1, "balanced": False, "task": "auto", "types": {}}),
+        ({"share": 1}, {"folds": 5, "share": 1.0, "balanced": False, "task": "auto", "types": {}}),
+        (
+            {"types": {"a": "text"}},
+            {"folds": 5, "share": 0.1, "balanced": False, "task": "auto", "types": {"a": "text"}},
+        ),
+    ],
+)
+def test_options_go_over_the_inputs_each_of_its_type(options: dict[str, Any], taken: dict[str, Any]) -> None:
+    found = laid_over(options, folds=5, share=0.1, balanced=False, task="auto", types={})
+    assert found == taken
+    assert [type(value) for value in found.values()] == [int, float, bool, str, dict]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"fold": 3}, "'fold' is not an option of this step; did you mean 'folds'?"),
+        ({"zz": 3}, "'zz' is not an option of this step; there are: folds, share, balanced"),
+        ({"folds": 2.5}, "option 'folds' is 2.5; expected a value such as 5"),
+        ({"folds": float("inf")}, "option 'folds' is inf; expected a value such as 5"),
+        ({"folds": True}, "option 'folds' is True; expected a value such as 5"),
+        ({"share": "half"}, "option 'share' is 'half'; expected a value such as 0.1"),
+        ({"balanced": 1}, "option 'balanced' is 1; expected a value such as False"),
+    ],
+)
+def test_an_option_that_is_none_is_refused_in_a_sentence(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError) as error:
+        laid_over(options, folds=5, share=0.1, balanced=False)
+    assert str(error.value) == sentence
