@@ -96,6 +96,7 @@ class Result:
         with publish(folder / FILE) as partial:
             partial.touch(mode=0o600)
             partial.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+            partial.chmod(0o600)  # the reason may tell what its owner alone should read
 
     @classmethod
     def read(cls, file: Path) -> "Result":
