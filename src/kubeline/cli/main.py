@@ -15,7 +15,8 @@ from kubeline.secrets import Secrets
 
 _CODES = """\
 exit codes: 0 done; 1 something unexpected; 2 what was given is wrong; 3 the world around is broken; 4 what was
-asked of a rollout is not known; 130 interrupted; 141 nobody read what was printed. run has that of the first step that failed.
+asked of a rollout is not known; 130 interrupted; 141 nobody read what was printed.
+run has that of the first step that failed.
 """
 
 
