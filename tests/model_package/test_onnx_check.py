@@ -226,6 +226,14 @@ def test_bytes_that_are_no_model_are_refused(content: bytes) -> None:
         check(content, ["a"], ANSWER, 1)
 
 
+@pytest.mark.parametrize("name", [b"axis", b"Add"])
+def test_a_name_that_is_no_text_is_refused(name: bytes) -> None:
+    nodes = [node("Add", "a one", "more"), node("Concat", "more", ANSWER, axis=1)]
+    content = model_of(nodes, {"one": np.ones(1, np.float32)}).SerializeToString()
+    with pytest.raises(UserError, match=r"model\.onnx"):
+        check(content.replace(name, b"\xff" * len(name)), ["a", "b"], ANSWER, 1)
+
+
 @pytest.mark.parametrize("domain_of_endless", ["Loop", "external"])
 def test_the_server_does_not_start_with_such_a_model(tmp_path: Path, domain_of_endless: str) -> None:
     package = write_tiny_package(tmp_path / "tiny")

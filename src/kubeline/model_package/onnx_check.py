@@ -61,7 +61,7 @@ def check(model: bytes, columns: Sequence[str], output: str, width: int) -> None
         found = ModelProto.FromString(model)
         _only_known(found, "the model")
         _check(found.graph, columns, output, width)
-    except (DecodeError, UnicodeDecodeError) as error:
+    except (DecodeError, TypeError) as error:  # TypeError: a name that is no text is read as bytes
         raise UserError(f"ONNX Runtime cannot run model.onnx: it is damaged or of another format ({error})") from error
 
 
