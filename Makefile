@@ -29,7 +29,7 @@ help:
 	@echo "make bench-serving  the model server beside its peers, under overload, and through an hour's requests"
 	@echo "make screenshots  pictures of every page in runs/, wide and narrow, light and dark (needs Chromium)"
 	@echo "make lock     resolve requirements.lock and the locks of images/ anew (needs uv)"
-	@echo "make audit    known vulnerabilities of what is locked (needs the database of PyPI)"
+	@echo "make audit    known vulnerabilities of what is locked (needs the database of vulnerabilities)"
 	@echo "make pin-base the base image of the Dockerfiles by its digest of today (needs its registry)"
 	@echo "make clean    remove the environment, runs and caches"
 
