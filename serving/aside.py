@@ -33,6 +33,7 @@ class Aside(Generic[T]):
         done: is called on the event loop with the requests, their predictions or why there are none, and the seconds
             that these took.
         has_cpu: whether there is a CPU for the thread.
+        clock: seconds, by which predictions are timed.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class Aside(Generic[T]):
         predict: Callable[[list[T]], Predictions],
         done: Callable[[list[T], Predictions | Exception, float], None],
         has_cpu: bool,
+        clock: Callable[[], float] = perf_counter,
     ):
-        self._predict, self._done = predict, done
+        self._predict, self._done, self._clock = predict, done, clock
         self._worthwhile = _WORTHWHILE_SECONDS if has_cpu else LONG_SECONDS
         self._queue: SimpleQueue[_Task[T]] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -91,12 +93,12 @@ class Aside(Generic[T]):
             task = self._next()
             if not task.requests:
                 continue
-            started = perf_counter()
+            started = self._clock()
             try:
                 outcome: Predictions | Exception = self._predict(task.requests)
             except Exception as error:
                 outcome = error
-            loop.call_soon_threadsafe(self._give_back, task, outcome, perf_counter() - started)
+            loop.call_soon_threadsafe(self._give_back, task, outcome, self._clock() - started)
             del task, outcome  # while it waits for the next one, it keeps nothing of the last
 
     def _next(self) -> "_Task[T]":

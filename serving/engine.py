@@ -80,10 +80,17 @@ class Work(Generic[T]):
 
 
 class Engine:
-    """Turns requests into answers of one model; belongs to one event loop."""
+    """Turns requests into answers of one model; belongs to one event loop.
 
-    def __init__(self, model: ServedModel, limits: Limits):
+    Args:
+        model: the model.
+        limits: how many requests may wait, and how long.
+        clock: seconds, as `perf_counter`, by which it learns how long things take.
+    """
+
+    def __init__(self, model: ServedModel, limits: Limits, clock: Callable[[], float] = perf_counter):
         self.model = model
+        self._clock = clock
         self._limits = limits
         self._queue: deque[Work[Any]] = deque()
         self._scheduled = False
@@ -94,7 +101,7 @@ class Engine:
         self._unseen_seconds = 0.0  # that a request waits to be read, while turns of the event loop follow each other
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="large-request")
         self._in_threads = 0
-        self._aside = Aside(self._predict, self._end, limits.cpus > 1)
+        self._aside = Aside(self._predict, self._end, limits.cpus > 1, clock)
 
     @property
     def queue_length(self) -> int:
@@ -110,7 +117,7 @@ class Engine:
     @property
     def is_late(self) -> bool:
         """Whether the queue has waited long for its slice."""
-        return self._scheduled and perf_counter() - self._scheduled_at > _LATE_SECONDS
+        return self._scheduled and self._clock() - self._scheduled_at > _LATE_SECONDS
 
     async def answer(
         self,
@@ -161,7 +168,7 @@ class Engine:
             raise overloaded()
         self._queue.append(work)
         if not self._scheduled:
-            if perf_counter() - self._worked_until > _IDLE_SECONDS:
+            if self._clock() - self._worked_until > _IDLE_SECONDS:
                 self._unseen_seconds = 0.0
             self._schedule(self._limits.batch_wait_seconds)
         elif self._patience is not None and len(self._queue) >= self._limits.batch_rows:
@@ -179,7 +186,7 @@ class Engine:
 
     def _schedule(self, delay: float = 0.0) -> None:
         self._scheduled = True
-        self._scheduled_at = perf_counter() + delay
+        self._scheduled_at = self._clock() + delay
         loop = asyncio.get_running_loop()
         self._patience = loop.call_later(delay, self._work) if delay else None
         if not delay:
@@ -189,7 +196,7 @@ class Engine:
         """Answer what is in the queue, for one slice."""
         self._patience = None
         answered = 0
-        now = perf_counter()
+        now = self._clock()
         end = now + _SLICE_SECONDS
         try:
             while self._queue and now < end:
@@ -197,7 +204,7 @@ class Engine:
                 if batch:
                     self._answer(batch)
                     answered += len(batch)
-                now = perf_counter()
+                now = self._clock()
         finally:  # whatever one request does, the queue goes on
             self._worked_until = now
             self._learn(answered, max(now - self._scheduled_at, 0.0))
@@ -252,12 +259,12 @@ class Engine:
             self._aside.submit(batch, rows)
 
     def _answer_here(self, batch: list[Work[Any]]) -> None:
-        started = perf_counter()
+        started = self._clock()
         try:
             outcome: Predictions | Exception = self._predict(batch)
         except Exception as error:
             outcome = error
-        self._end(batch, outcome, perf_counter() - started)
+        self._end(batch, outcome, self._clock() - started)
 
     def _predict(self, batch: list[Work[Any]]) -> Predictions:
         return self.model.predict([work.exchange.inputs for work in batch if work.exchange.inputs is not None])
@@ -286,7 +293,7 @@ class Engine:
             raise overloaded()
         self._in_threads += 1
         loop = asyncio.get_running_loop()
-        remaining = self._limits.timeout_seconds - (perf_counter() - work.exchange.arrived)
+        remaining = self._limits.timeout_seconds - (self._clock() - work.exchange.arrived)
         patience = loop.call_later(max(remaining, 0.0), self._give_up, work)
         task = loop.run_in_executor(self._threads, self._alone, work)
         task.add_done_callback(partial(self._left_thread, work, patience))
@@ -305,14 +312,14 @@ class Engine:
 
     def _alone(self, work: Work[T]) -> T | KubelineError:
         exchange = work.exchange
-        exchange.queue_seconds = perf_counter() - exchange.arrived
+        exchange.queue_seconds = self._clock() - exchange.arrived
         if work.abandoned or exchange.queue_seconds > self._limits.timeout_seconds:
             return overloaded()
         try:
             inputs = _parse(exchange, work.parse)
-            started = perf_counter()
+            started = self._clock()
             predictions = self.model.predict([inputs])
-            exchange.predict_seconds = perf_counter() - started
+            exchange.predict_seconds = self._clock() - started
             return _serialise(exchange, predictions, work.serialise)
         except KubelineError as error:
             return without_frames(error)

@@ -81,7 +81,8 @@ def test_a_long_queue_is_worked_on_once(model: ServedModel) -> None:
             super()._work()
 
     async def crowd() -> Counting:
-        engine = Counting(model, Limits(queue_seconds=60.0, batch_rows=4))
+        now = time.perf_counter()
+        engine = Counting(model, Limits(queue_seconds=60.0, batch_rows=4), clock=lambda: now)  # no slice ends
         await ask(engine, lambda: inputs(model, 0))  # the first one takes long
         engine.slices = 0
         await asyncio.gather(*(ask(engine, lambda: inputs(model, 0)) for _ in range(8)))
