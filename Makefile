@@ -8,7 +8,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 # What is audited; pip-audit has an environment of its own.
-LOCKS := requirements.lock .ci/audit.lock images/*.lock benchmarks/serving/*.lock
+LOCKS := requirements.lock .ci/audit.lock images/*.lock benchmarks/*.lock benchmarks/serving/*.lock
 AUDIT := .cache/audit
 
 .PHONY: demo test fuzz images-test lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base

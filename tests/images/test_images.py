@@ -21,10 +21,11 @@ from tests.images.dockerfiles import IMAGES, ROOT, dockerfile, stage, stages
 from tests.images.environments import NOBODY, Environment, another_user
 from tests.images.reachable import implementations, libraries
 
-# Imported by functions that no component of the image calls: what reads or asks a model in a step of training, the
-# gRPC form of a request, a canary's metrics page, a plot of a report.
+# Imported by functions that no component of the image calls: what reads a table or asks a model in a step of training,
+# the gRPC form of a request, a canary's metrics page, a plot of a report.
 NEVER_CALLED = {
     "steps": {"prometheus_client"},
+    "drift": {"duckdb"},
     "deploy": {"grpc", "joblib", "onnxruntime"},
     "serving": {"joblib", "matplotlib"},
 }

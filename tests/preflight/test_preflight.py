@@ -208,7 +208,7 @@ def test_the_place_of_packages_is_written_to_and_left_as_it_was(run: Preflight, 
 
     with serving(Noted, files) as address:
         keys(address)
-        page = run(storage_uri="s3://models/flights/42")
+        page = run(service={"storage_uri": "s3://models/flights/42"})
     assert [path.partition(".")[0] for path in written] == ["/models/flights/42"]  # beside the package, not in it
     assert files == {"models/flights/41/manifest.json": b"{}"}
     assert "not written to" not in page
@@ -219,7 +219,7 @@ def test_a_place_of_packages_that_this_step_may_only_read_is_said_to_be_not_chec
 ) -> None:
     with serving(Readable, {"models/flights/41/manifest.json": b"{}"}) as address:
         keys(address)
-        page = run(storage_uri="s3://models/flights/42")
+        page = run(service={"storage_uri": "s3://models/flights/42"})
     assert "not written to with the credentials of this step" in page
 
 

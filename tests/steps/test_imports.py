@@ -34,8 +34,9 @@ def loaded(code: str, *arguments: str) -> set[str]:
 def implementation(component: str) -> str:
     """What the body of a component imports."""
     source = (ROOT / "components" / component / "component.py").read_text(encoding="utf-8")
-    (statement,) = re.findall(r"^    (from kubeline\..+ import .+)$", source, re.MULTILINE)
-    return statement
+    statements = re.findall(r"^    (from kubeline\..+ import .+)$", source, re.MULTILINE)
+    assert statements
+    return "\n".join(statements)
 
 
 def test_every_component_is_looked_at() -> None:
