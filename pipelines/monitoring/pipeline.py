@@ -15,6 +15,8 @@ def monitoring(
     reference: str,
     columns: list = [],
     where: str = "",
+    since: str = "",
+    until: str = "",
     source: dict = SOURCE,
     exclude: list = [],
     drift: dict = DRIFT,
@@ -35,8 +37,10 @@ def monitoring(
         reference: The model to compare with: a package's path or URI, or models:/name@alias.
         columns: The columns to load; empty means all.
         where: A SQL condition; only the rows that meet it are loaded.
-        source: How the window is read. Fields as of `load`: since and until cut a log (24h, 7d, an ISO 8601 time),
-            format kserve is what KServe's own logger writes, rename gives columns the names that the model knows.
+        since: Of a log, only requests from this time on: an ISO 8601 time, or how long ago (24h, 7d). Empty: all.
+        until: Of a log, only requests before this time, in the same forms.
+        source: How the window is read. Fields as of `load`: format kserve is what KServe's own logger writes, rename
+            gives columns the names that the model knows.
         exclude: Columns that are not judged, such as the month: a window of one month never has the year's.
         drift: When a window has drifted. Fields as of `drift_check`.
         tracking_uri: MLflow registry of `reference`; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
@@ -50,7 +54,14 @@ def monitoring(
     with dsl.ExitHandler(told, name="monitoring"):
         requests, limits = (cpu_request, memory_request), (cpu_limit, memory_limit)
         tried = preflight(
-            data=data, columns=columns, source=source, reference=reference, drift=drift, tracking_uri=tracking_uri
+            data=data,
+            columns=columns,
+            since=since,
+            until=until,
+            source=source,
+            reference=reference,
+            drift=drift,
+            tracking_uri=tracking_uri,
         )
         with_channels(never_cached(with_credentials(tried, secret, "storage", "registry")))
         tried.set_display_name("Try what is needed")
@@ -59,6 +70,8 @@ def monitoring(
             source=data,
             columns=columns,
             where=where,
+            since=since,
+            until=until,
             types_from=reference,  # a window of digits alone does not tell postal codes from numbers
             tracking_uri=tracking_uri,
             options=source,

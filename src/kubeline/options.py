@@ -19,8 +19,6 @@ SOURCE: dict[str, Any] = {
     "types": {},
     "decimal": "",
     "thousands": "",
-    "since": "",
-    "until": "",
 }
 CHECKS: dict[str, Any] = {
     "mode": "fail",

@@ -39,14 +39,14 @@ def source_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return laid_over(given, **SOURCE)
 
 
-def check_source(data: str, columns: Sequence[str], given: Mapping[str, Any]) -> None:
-    """How the data is read."""
+def check_source(data: str, columns: Sequence[str], window: tuple[str, str], given: Mapping[str, Any]) -> None:
+    """How the data is read; `window` is since and until."""
     from kubeline.data.load import Selection, check
     from kubeline.data.notation import notation_of
     from kubeline.data.timespan import timespan
 
     source = source_of(given)
-    notation, span = notation_of(source["decimal"], source["thousands"]), timespan(source["since"], source["until"])
+    notation, span = notation_of(source["decimal"], source["thousands"]), timespan(*window)
     selection = Selection(columns, "", source["types"], {}, notation, span, source["rename"])
     check(data, source["query"], source["format"], selection)
 

@@ -22,6 +22,8 @@ class Wanted:
 
     data: str = ""
     columns: Sequence[str] = ()
+    since: str = ""
+    until: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
     target: str = ""
     name: str = ""
@@ -72,7 +74,7 @@ def look(wanted: Wanted) -> Checks:
 
 
 def _parameters(checks: Checks, wanted: Wanted) -> None:
-    checks.look("source", lambda: parameters.check_source(wanted.data, wanted.columns, wanted.source))
+    checks.look("source", lambda: _source(wanted))
     if wanted.name:
         checks.look("name", lambda: parameters.check_model_name(wanted.name))
         checks.look("service", lambda: _only_raise(_service(wanted)))
@@ -104,6 +106,10 @@ def _world(checks: Checks, wanted: Wanted) -> None:
     if wanted.gateway:
         checks.look("gateway", lambda: world.check_gateway(wanted.gateway))
     checks.look("channels", world.check_channels)
+
+
+def _source(wanted: Wanted) -> None:
+    parameters.check_source(wanted.data, wanted.columns, (wanted.since, wanted.until), wanted.source)
 
 
 def _service(wanted: Wanted) -> dict[str, Any]:
