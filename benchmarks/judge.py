@@ -23,7 +23,7 @@ BOUNDS = tuple(step * 10.0**power for power in range(-4, 1) for step in (1, 2.5,
 PREDICTIONS = np.array([0.2, 0.16, 0.14, 0.12, 0.1, 0.08, 0.07, 0.06, 0.04, 0.03])
 
 DEFAULT = Rules()
-BARE = Rules(max_error_increase=0, max_latency_shift=0, max_prediction_drift=0)
+BARE = Rules(max_error_increase=0, max_latency_shift=0, latency_tolerance_seconds=0, max_prediction_drift=0)
 """Without tolerances, so that only the level stands between chance and an alarm."""
 
 LATE = BARE.model_copy(update={"spending": "obrien-fleming"})

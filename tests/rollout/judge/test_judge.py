@@ -166,6 +166,38 @@ def test_the_latency_test_is_mann_and_whitneys_on_the_bins(pairs: list[tuple[int
     assert shift.delta == pytest.approx(2 * expected.statistic / (len(values[0]) * len(values[1])) - 1, abs=1e-9)
 
 
+MILLISECONDS = tuple(step * 10.0**power for power in (-4, -3, -2) for step in (1, 2.5, 5))  # as the server's
+
+
+def in_bins(seconds: np.ndarray) -> Histogram:
+    counts = np.histogram(seconds, (0, *MILLISECONDS, np.inf))[0]
+    return Histogram(MILLISECONDS, tuple(counts.astype(float).tolist()))
+
+
+def slower_by(seconds: float, median: float, rules: Rules) -> Outcome:
+    took = median * np.exp(np.random.default_rng(0).normal(scale=0.3, size=(2, 5000)))
+    canary, stable = (replace(side(5000), latency=in_bins(each)) for each in (took[0] + seconds, took[1]))
+    return outcomes(judge(Evidence(canary, stable, 60), rules, 1, 4))["latency_shift"]
+
+
+def test_fractions_of_a_millisecond_that_a_colder_pod_takes_are_tolerated_and_no_more() -> None:
+    assert slower_by(0.0005, 0.0006, RULES) is Outcome.PASS  # 0.6 and 1.1 ms: nearly always slower
+    assert slower_by(0.0005, 0.0006, Rules(latency_tolerance_seconds=0)) is Outcome.FAIL
+    assert slower_by(0.0025, 0.0006, RULES) is Outcome.FAIL
+    assert slower_by(0.004, 0.004, RULES) is Outcome.FAIL
+    assert slower_by(0.004, 0.004, Rules(latency_tolerance_seconds=0.005)) is Outcome.PASS
+
+
+def test_the_tolerance_shortens_the_canarys_durations_as_if_its_bins_were_evenly_filled() -> None:
+    even = np.linspace(0, 0.05, 100_001)[1:]
+    shift = tests.latency_shift(in_bins(even), in_bins(even), 0.01)
+    exact = tests.latency_shift(in_bins(np.clip(even - 0.01, 0.00005, None)), in_bins(even))
+    assert shift.delta == pytest.approx(exact.delta, abs=1e-3)
+    assert shift.delta < -0.05
+    above = Histogram((0.01,), (50, 50))
+    assert tests.latency_shift(above, above, 1.0).delta == 0.0  # half of them are above every bound, by who knows what
+
+
 def test_histograms_with_other_bounds_are_compared_on_those_they_share() -> None:
     fine = Histogram((0.01, 0.02, 0.05, 0.1), (10, 20, 30, 40, 50))
     coarse = Histogram((0.02, 0.07, 0.1), (1, 2, 3, 4))

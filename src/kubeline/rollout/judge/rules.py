@@ -23,6 +23,8 @@ class Rules(BaseModel):
         max_p99_seconds: of the canary.
         max_error_increase: by how much the share of failed requests may exceed the stable version's.
         max_latency_shift: largest Cliff's delta, from 0 (as fast as stable) to 1 (always slower).
+        latency_tolerance_seconds: by which a request to the canary may be slower before ``max_latency_shift`` counts
+            it as slower: pods with few requests have colder caches than busy ones.
         max_prediction_drift: largest population stability index without its bias.
         max_business_loss: share of the stable mean by which the business metric may be worse.
         optional: checks that are made where the evidence allows it, and hold nothing up where it does not, such as
@@ -41,6 +43,7 @@ class Rules(BaseModel):
     max_p99_seconds: float | None = Field(None, gt=0)
     max_error_increase: float | None = Field(0.005, ge=0, lt=1)
     max_latency_shift: float | None = Field(0.12, ge=0, lt=1)
+    latency_tolerance_seconds: float = Field(0.001, ge=0)
     max_prediction_drift: float | None = Field(0.25, ge=0)
     max_business_loss: float = Field(0.02, ge=0)
     optional: frozenset[Check] = frozenset()

@@ -70,15 +70,17 @@ class Shift:
     p_value: float
 
 
-def latency_shift(canary: Histogram, stable: Histogram) -> Shift:
+def latency_shift(canary: Histogram, stable: Histogram, tolerance: float = 0.0) -> Shift:
     """Mann and Whitney's test on the bins that both histograms have; durations of one bin are ties.
+
+    The canary is held to be not slower by more than `tolerance`, in seconds: its durations count as shorter by that.
 
     What a bin hides is lost: a shift within a bin is not seen, so delta is never overstated by the binning, and a
     test of fewer, larger groups of ties is weaker but keeps its level.
     """
     from scipy.special import ndtr
 
-    c, s = aligned(canary, stable)
+    c, s = aligned(_shortened(canary, tolerance), stable)
     n, m, ties = c.sum(), s.sum(), c + s
     total = n + m
     if not n or not m:
@@ -88,6 +90,15 @@ def latency_shift(canary: Histogram, stable: Histogram) -> Shift:
     if variance <= 0:
         return Shift(0.0, 1.0)
     return Shift(float(2 * u / (n * m) - 1), float(ndtr(-(u - n * m / 2 - 0.5) / math.sqrt(variance))))
+
+
+def _shortened(histogram: Histogram, seconds: float) -> Histogram:
+    """Had each duration been shorter, a bin evenly filled; above the last bound nothing tells by how much."""
+    if not seconds or not histogram.bounds:
+        return histogram
+    edges, below = (0.0, *histogram.bounds), np.cumsum((0.0, *histogram.counts[:-1]))
+    counts = np.diff(np.interp(np.add(histogram.bounds, seconds), edges, below), prepend=0.0)
+    return Histogram(histogram.bounds, (*counts.tolist(), histogram.counts[-1]))
 
 
 def aligned(first: Histogram, second: Histogram) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ Every check that the rules ask for is among the findings. Without a stable versi
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from kubeline.drift.statistics import MIN_EXPECTED, Bin, divergence
 from kubeline.errors import listed
@@ -154,7 +155,7 @@ _Compare = Callable[[Evidence, Side, Side, float], _Check | Finding]
 def _comparisons(evidence: Evidence, rules: Rules) -> Iterator[_Check | Finding]:
     asked: tuple[tuple[str, float | None, _Compare], ...] = (
         ("error_increase", rules.max_error_increase, _error_increase),
-        ("latency_shift", rules.max_latency_shift, _latency_shift),
+        ("latency_shift", rules.max_latency_shift, partial(_latency_shift, rules.latency_tolerance_seconds)),
         ("prediction_drift", rules.max_prediction_drift, _prediction_drift),
     )
     canary, stable = evidence.canary, evidence.stable
@@ -184,7 +185,7 @@ def _error_increase(_: Evidence, canary: Side, stable: Side, limit: float) -> _C
     return _Check("error_increase", mine, theirs, limit, mine - theirs, p, sentence)
 
 
-def _latency_shift(_: Evidence, canary: Side, stable: Side, limit: float) -> _Check | Finding:
+def _latency_shift(tolerance: float, _: Evidence, canary: Side, stable: Side, limit: float) -> _Check | Finding:
     name = "latency_shift"
     if missing := _without_latency(name, canary) or _without_latency(name, stable, "stable version"):
         return missing
@@ -192,11 +193,12 @@ def _latency_shift(_: Evidence, canary: Side, stable: Side, limit: float) -> _Ch
         return _nothing(name, "The latency histograms of the two versions have no bound in common.")
     if statistics.blurred(canary.latency, stable.latency):
         return _impossible(name, "The latency histograms of the two versions have too few bounds in common.")
-    shift = statistics.latency_shift(canary.latency, stable.latency)
+    shift = statistics.latency_shift(canary.latency, stable.latency, tolerance)
     mine, theirs = canary.latency.quantile(0.5), stable.latency.quantile(0.5)
+    by = f" over {_seconds(tolerance)}" if tolerance else ""
     sentence = (
-        f"A request to the canary is slower than one to the stable version in {50 + 50 * shift.delta:.0f} of 100 pairs "
-        f"(Cliff's delta {shift.delta:+.2f}, {limit:.2f} is allowed)."
+        f"A request to the canary is{by} slower than one to the stable version in {50 + 50 * shift.delta:.0f} of 100 "
+        f"pairs (Cliff's delta {shift.delta:+.2f}, {limit:.2f} is allowed)."
     )
     return _Check(name, mine, theirs, limit, shift.delta, shift.p_value, sentence)
 
