@@ -48,7 +48,7 @@ def test_the_trap_would_spring(hostile: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["-m", "serving", "--help"], ["-P", "-m", "serving", "--help"],
-                                   ["-m", "kubeline.local.kserve", "--help"]])  # fmt: skip
+                                   ["-m", "embedded_kserve", "--help"]])  # fmt: skip
 def test_a_command_takes_no_module_from_the_working_directory(hostile: Path, tmp_path: Path, words: list[str]) -> None:
     for name in ("serving", "kubeline"):  # which are what is asked for, where `-P` does not stand
         (hostile / f"{name}.py").unlink()
@@ -72,7 +72,8 @@ def test_a_run_and_each_of_its_steps_take_none(hostile: Path, tmp_path: Path, to
 
 
 def test_every_process_that_is_started_with_a_module_is_told_so() -> None:
-    sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "serving").rglob("*")]
+    rooms = ("src", "serving", "embedded_kserve")
+    sources = [path for room in rooms for path in (ROOT / room).rglob("*")]
     lines = [line for path in sources if path.is_file() and path.suffix in {".py", ".sh"} for line in path.open()]
     starts = [line for line in lines if re.search(r"(sys\.executable.*|exec python.*)-m", line)]
     assert len(starts) >= 2

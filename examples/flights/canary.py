@@ -19,11 +19,11 @@ from kfp import dsl
 from rich.console import Console
 from rich.markup import escape
 
+from embedded_kserve import LocalKServe
 from examples.flights.traffic import Traffic
 from kubeline.artifacts import publish
 from kubeline.data.dataset import write_dataset
 from kubeline.errors import KubelineError
-from kubeline.local.kserve import LocalKServe
 from kubeline.model_package import ModelPackage
 from kubeline.rollout.client import Cluster
 from kubeline.rollout.inference_service import Service, render

@@ -18,6 +18,8 @@ from typing import get_args
 import pandas as pd
 from rich.console import Console
 
+import embedded_kserve
+from embedded_kserve import LocalKServe, Mode
 from examples.flights import canary
 from examples.flights.canary import Watch
 from examples.flights.page import summary, write_page
@@ -25,8 +27,6 @@ from examples.flights.prepare import prepare
 from examples.flights.traffic import Traffic
 from kubeline.cli import main as kubeline
 from kubeline.errors import KubelineError
-from kubeline.local import kserve
-from kubeline.local.kserve import LocalKServe
 from kubeline.local.overview import write_overview
 from kubeline.model_package import ModelPackage, version_of
 
@@ -40,7 +40,7 @@ _AT_ONCE = 2  # checks for drift, which take one core each
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit code of the first command that failed, or 0."""
     parser = argparse.ArgumentParser(prog="python -m examples.flights.demo", description="The main job, end to end.")
-    parser.add_argument("--mode", choices=get_args(kserve.Mode), default="knative", help="of the embedded KServe")
+    parser.add_argument("--mode", choices=get_args(Mode), default="knative", help="of the embedded KServe")
     mode = parser.parse_args(arguments).mode
     console = Console(highlight=False)
     started = time.monotonic()
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(f"[bold]data[/]\n  {len(months)} months of flights in {months[0].parent}", soft_wrap=True)
     shutil.rmtree(WORK, ignore_errors=True)
     try:
-        with kserve.start(WORK / "kserve", mode) as cluster:
+        with embedded_kserve.start(WORK / "kserve", mode) as cluster:
             code = _serve_and_replace(console, cluster, months)
     except KeyboardInterrupt:
         return 130

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import embedded_kserve
 from examples.flights import canary
 from examples.flights.canary import Watch
 from examples.flights.page import write_page
 from examples.flights.traffic import Traffic
-from kubeline.local import kserve
 from kubeline.local.overview import write_overview
 from kubeline.model_package import version_of
 
@@ -33,7 +33,7 @@ def test_a_bad_model_is_rolled_back_and_no_user_is_left_without_an_answer(
     stable = canary.earlier_model(months, tmp_path / "stable")
     bad = canary.bad_model(months, tmp_path / "bad")
     names = {version_of(stable.digest): "stable", version_of(bad.digest): "bad"}
-    with kserve.start(tmp_path / "kserve") as cluster:
+    with embedded_kserve.start(tmp_path / "kserve") as cluster:
         canary.deploy(cluster, stable, strategy="blue-green", bootstrap="direct")
         host = canary.host(cluster)
         users = Traffic(cluster.gateway_url, host, canary.NAME, stable.signature, flights)
@@ -59,7 +59,7 @@ def test_a_service_that_is_gone_is_counted_as_failed(flights: pd.DataFrame, mont
     signature = canary.earlier_model(months, tmp_path / "stable").signature
     nobody = "nobody.default.example.com"
     with (
-        kserve.start(tmp_path / "kserve") as cluster,
+        embedded_kserve.start(tmp_path / "kserve") as cluster,
         Traffic(cluster.gateway_url, nobody, "flights", signature, flights) as traffic,
     ):
         while not traffic.answers:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kubeline.local import kserve
+import embedded_kserve
 from kubeline.registry import open_registry
 from tests.images import pipeline
 from tests.images.environments import Environment, another_user, places
@@ -20,7 +20,7 @@ def test_training_with_a_rollout_monitoring_and_batch_prediction_run_in_the_imag
     where = places(images, place / "places.json")
     root = place / "runs"
     tracking = f"sqlite:///{root / 'mlflow.db'}"
-    with kserve.start(place / "kserve") as cluster:
+    with embedded_kserve.start(place / "kserve") as cluster:
         plan = {"bootstrap": "direct", "poll_seconds": 0.1, "verify_seconds": 0}
         on_cluster = {"cluster": str(cluster.kubeconfig), "gateway": cluster.gateway_url, "plan": plan}
         arguments = pipeline.training_arguments(flights, root, tracking_uri=tracking, **on_cluster)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import yaml
 
+import embedded_kserve
 from kubeline.cli import main as kubeline
-from kubeline.local import kserve
 from kubeline.registry import open_registry
 from kubeline.rollout.client import Cluster
 from kubeline.rollout.modes import predictor_digest
@@ -56,7 +56,7 @@ def test_a_rollout_is_repeated_after_a_failure_and_never_taken_from_the_cache(ta
 def test_the_model_that_the_pipeline_has_rolled_out_is_the_champion(flights: pd.DataFrame, tmp_path: Path) -> None:
     flights.to_parquet(tmp_path / "flights.parquet", index=False)
     tracking = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    with kserve.start(tmp_path / "kserve") as cluster:
+    with embedded_kserve.start(tmp_path / "kserve") as cluster:
         values = {
             "data": str(tmp_path / "flights.parquet"),
             "target": "late",

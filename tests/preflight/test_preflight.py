@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import embedded_kserve
 from components.preflight.component import preflight
 from kubeline.cli import main
 from kubeline.errors import PlatformError, UserError
-from kubeline.local import kserve
 from kubeline.registry import open_registry
 from tests.data.servers import S3, serving
 
@@ -232,7 +232,7 @@ def test_an_unknown_channel_is_told_without_its_address(run: Preflight, monkeypa
 
 @pytest.mark.slow
 def test_a_cluster_is_asked_for_its_rights_and_for_what_the_plan_says(run: Preflight, tmp_path: Path) -> None:
-    with kserve.start(tmp_path / "kserve") as cluster:
+    with embedded_kserve.start(tmp_path / "kserve") as cluster:
         kubeconfig = str(cluster.kubeconfig)
         assert "everything that could be tried is fine" in run(cluster=kubeconfig, gateway=cluster.gateway_url)
         with pytest.raises(UserError, match=r"cluster: there is no stable model at .*bootstrap: refuse"):

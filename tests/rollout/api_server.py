@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kubeline.local.kserve.admission import review
-from kubeline.local.kserve.api_server import ApiServer as EmbeddedApiServer
-from kubeline.local.kserve.faults import Fault, FaultBook
-from kubeline.local.kserve.manifests import furnish
-from kubeline.local.kserve.resources import INFERENCE_SERVICE, NAMESPACE, installed
-from kubeline.local.kserve.store import Store
+from embedded_kserve.controllers.manifests import furnish
+from embedded_kserve.faults import Fault, FaultBook
+from embedded_kserve.kubernetes.admission import review
+from embedded_kserve.kubernetes.api_server import ApiServer as EmbeddedApiServer
+from embedded_kserve.kubernetes.resources import INFERENCE_SERVICE, NAMESPACE, installed
+from embedded_kserve.kubernetes.store import Store
 from kubeline.rollout.inference_service import merge, merge_patch
 
 Key = tuple[str, str]  # namespace and name

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kubeline.local import kserve
-from kubeline.local.kserve import LocalKServe
+import embedded_kserve
+from embedded_kserve import LocalKServe
 from kubeline.rollout import operations
 from tests.rollout.api_server import ApiServer
 from tests.rollout.house import NAMESPACE, QUICK, House
@@ -23,13 +23,13 @@ def server() -> Iterator[ApiServer]:
 
 @pytest.fixture(scope="session")
 def _knative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKServe]:
-    with kserve.start(tmp_path_factory.mktemp("knative"), "knative") as running:
+    with embedded_kserve.start(tmp_path_factory.mktemp("knative"), "knative") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def _standard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKServe]:
-    with kserve.start(tmp_path_factory.mktemp("standard"), "standard") as running:
+    with embedded_kserve.start(tmp_path_factory.mktemp("standard"), "standard") as running:
         yield running
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
-from kubeline.local.kserve import LocalKServe
+from embedded_kserve import LocalKServe
 from kubeline.model_package import ModelPackage
 from kubeline.rollout.answers import WorldAnswers
 from kubeline.rollout.begin import begin, clear_abandoned, owner

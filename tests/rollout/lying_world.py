@@ -16,12 +16,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from kubeline.local.kserve import resources
-from kubeline.local.kserve.admission import review
-from kubeline.local.kserve.api_server import ApiServer
-from kubeline.local.kserve.knative import _propagated, _targets
-from kubeline.local.kserve.manifests import furnish
-from kubeline.local.kserve.store import Store
+from embedded_kserve.controllers.knative import _propagated, _targets
+from embedded_kserve.controllers.manifests import furnish
+from embedded_kserve.kubernetes import resources
+from embedded_kserve.kubernetes.admission import review
+from embedded_kserve.kubernetes.api_server import ApiServer
+from embedded_kserve.kubernetes.store import Store
 from kubeline.rollout.begin import begin
 from kubeline.rollout.client import Cluster
 from kubeline.rollout.clock import Clock

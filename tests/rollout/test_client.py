@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from embedded_kserve.faults import Fault
 from kubeline.errors import PlatformError, UserError
-from kubeline.local.kserve.faults import Fault
 from kubeline.rollout.client import Cluster
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.inference_service import DIGEST_VARIABLE, PACKAGE_DIGEST, Service, render

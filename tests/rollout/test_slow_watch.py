@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kubeline.local.kserve.faults import Faults
+from embedded_kserve.faults import Faults
 from kubeline.rollout.operations import request
 from kubeline.rollout.record import Record, State
 from kubeline.rollout.resources import HTTP_ROUTE

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
+import embedded_kserve
 from components.rollout.component import rollout
 from kubeline.cli import main as kubeline
 from kubeline.errors import UserError
 from kubeline.infra_validation.golden import GoldenRows
 from kubeline.infra_validation.protocols import RefusedError
-from kubeline.local import kserve
 from kubeline.model_package import ModelPackage
 from kubeline.rollout import smoke
 from kubeline.rollout.clock import Clock
@@ -136,7 +136,7 @@ def test_a_cancelled_pipeline_holds_or_aborts_by_the_plan(on_cancel: str, outcom
 
 
 def test_a_kserve_that_writes_no_weights_is_told_and_harms_nobody(tmp_path: Path) -> None:
-    with kserve.start(tmp_path / "kserve", "standard", splits=False) as running:
+    with embedded_kserve.start(tmp_path / "kserve", "standard", splits=False) as running:
         house = House(running, tmp_path, "flights")
         stable = house.stable()
         record = house.roll_out(house.package("good"), settle_seconds=0.5)
