@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from kubeline.rollout.judge import Evidence, Histogram, Outcome, Rules, Side, judge
+from kubeline.rollout.analysis.judge import Evidence, Histogram, Outcome, Rules, Side, judge
 
 SHARES = (0.05, 0.25, 0.5, 1.0)
 LOOKS_AT_A_STEP = 2

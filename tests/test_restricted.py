@@ -9,7 +9,7 @@ import kubernetes
 import pytest
 import yaml
 
-from kubeline.rollout.inference_service import Service, render
+from kubeline.deployment.inference_service import Service, render
 from kubeline.rollout.preflight import rights
 
 ROOT = Path(__file__).parents[1]

@@ -12,10 +12,10 @@ import pytest
 
 from kubeline.data.peek import column_names, reach
 from kubeline.data.sources import stage
+from kubeline.deployment.inference_service import Service, render
 from kubeline.errors import UserError
 from kubeline.preflight.checks import Checks
 from kubeline.registry import fetch
-from kubeline.rollout.inference_service import Service, render
 from kubeline.schema.document import read_schema
 from kubeline.secrets import Formatter, Secrets
 from serving.payload_log_store import PayloadStore

@@ -76,8 +76,8 @@ def deploy(
         manifest: The InferenceService as YAML; metadata name, namespace, storage_uri, package_digest and change
             (`rendered`, `created`, `updated` or `unchanged`).
     """
+    from kubeline.deployment import step as implementation
     from kubeline.options import laid_over
-    from kubeline.rollout import deploy as implementation
 
     implementation.run(
         model,

@@ -44,7 +44,7 @@ def rollout(
         report: The same for people, with the traffic over time.
         Output: `promoted`, `unchanged`, `reported`, `rolled_back` or `held`.
     """
-    from kubeline.rollout import rollout as implementation
+    from kubeline.rollout import step as implementation
 
     return implementation.run(
         model,

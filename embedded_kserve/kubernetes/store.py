@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from embedded_kserve.kubernetes.resources import EVENT, INFERENCE_SERVICE, NAMESPACE, Kind
 from embedded_kserve.kubernetes.schema import check_values, without_unknown
 from embedded_kserve.kubernetes.statuses import StatusError, already_exists, bad_request, conflict, not_found
-from kubeline.rollout.inference_service import merge
+from kubeline.kubernetes.merge import merge
 
 Document = dict[str, Any]
 Key = tuple[Kind, str, str]  # kind, namespace (empty for the cluster's), name

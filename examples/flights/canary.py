@@ -23,13 +23,14 @@ from embedded_kserve import LocalKServe
 from examples.flights.traffic import Traffic
 from kubeline.artifacts import publish
 from kubeline.data.dataset import write_dataset
+from kubeline.deployment.inference_service import Service, render
 from kubeline.errors import KubelineError
+from kubeline.kubernetes.cluster import Cluster
 from kubeline.model_package import ModelPackage
-from kubeline.rollout.client import Cluster
-from kubeline.rollout.inference_service import Service, render
-from kubeline.rollout.plan import Plan
-from kubeline.rollout.record import Event, Record, Records, State
-from kubeline.rollout.rollout import roll_out
+from kubeline.rollout.spec import Plan
+from kubeline.rollout.status import Event, Record, State
+from kubeline.rollout.step import roll_out
+from kubeline.rollout.store import Records
 from kubeline.training import train
 
 NAME, NAMESPACE = "flights", "default"

@@ -16,8 +16,8 @@ from kubeline.local.result import Result
 from kubeline.model_package import version_of
 from kubeline.reports import figure, table
 from kubeline.reports.plots import CHAMPION, INK, MODEL, style
-from kubeline.rollout.record import Record
 from kubeline.rollout.report import page_of
+from kubeline.rollout.status import Record
 
 _BIN_SECONDS = 0.5
 _AROUND_SECONDS = 1.5  # before and after the rollout

@@ -88,3 +88,12 @@ def _typed(name: str, value: Any, inputs: Mapping[str, Any]) -> Any:
     if not right:
         raise UserError(f"option '{name}' is {value!r}; expected a value such as {default!r}")
     return value
+
+
+def whole_numbers(value: Any) -> Any:
+    """The same value with every integral float an integer again: KFP passes the numbers of a dict as floats."""
+    if isinstance(value, Mapping):
+        return {key: whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [whole_numbers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
+from kubeline.deployment.inference_service import Service, render
+from kubeline.kubernetes.cluster import Cluster
 from kubeline.model_package import ModelPackage
-from kubeline.rollout.client import Cluster
-from kubeline.rollout.inference_service import Service, render
 from kubeline.rollout.operations import roll_back
-from kubeline.rollout.plan import Plan
-from kubeline.rollout.record import Record, Records, State
-from kubeline.rollout.rollout import roll_out
+from kubeline.rollout.spec import Plan
+from kubeline.rollout.status import Record, State
+from kubeline.rollout.step import roll_out
+from kubeline.rollout.store import Records
 
 KUBECONFIG = os.environ.get("KUBELINE_CLUSTER_KUBECONFIG", "")
 NAMESPACE = os.environ.get("KUBELINE_CLUSTER_NAMESPACE", "default")

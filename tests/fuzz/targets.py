@@ -30,8 +30,8 @@ from kubeline.errors import KubelineError
 from kubeline.model_package import Blessing, ModelPackage, Predictor
 from kubeline.model_package.predictor import check_onnx
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
-from kubeline.rollout.metrics import Addresses, MetricsSpec, open_source
-from kubeline.rollout.modes import World, knative, standard
+from kubeline.rollout.analysis.metrics import Addresses, MetricsSpec, open_source
+from kubeline.rollout.routers import World, knative, standard
 from serving.grpc_messages import columns_of
 from serving.inputs import Inputs
 from serving.v1 import V1

@@ -17,11 +17,11 @@ from kfp.dsl import PipelineTaskFinalStatus
 
 from kubeline.decision import told
 from kubeline.errors import KubelineError
+from kubeline.kubernetes.cluster import Cluster
 from kubeline.notification import notify
 from kubeline.notification.asking import by_api, by_workflow, decisions_in, ending
 from kubeline.notification.ending import Ending, Said, of_run, of_workflow, state_of
 from kubeline.notification.notify import compose, mood
-from kubeline.rollout.client import Cluster
 from tests.rollout.metrics.liar import dripping, lying
 
 RECORDED = Path(__file__).parents[1] / "recordings" / "kfp"

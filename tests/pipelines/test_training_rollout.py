@@ -9,9 +9,9 @@ import yaml
 
 import embedded_kserve
 from kubeline.cli import main as kubeline
+from kubeline.kubernetes.cluster import Cluster
 from kubeline.registry import open_registry
-from kubeline.rollout.client import Cluster
-from kubeline.rollout.modes import predictor_digest
+from kubeline.rollout.routers import predictor_digest
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ["kubeflow", "vertex"]

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from kubeline.rollout import modes
-from kubeline.rollout.inference_service import DIGEST_VARIABLE, Manifest
-from kubeline.rollout.modes import Observed, Sides, World, standard
-from kubeline.rollout.modes.trouble import unprogrammed
+from kubeline.deployment.inference_service import DIGEST_VARIABLE
+from kubeline.kubernetes.resources import Manifest
+from kubeline.rollout import routers as modes
+from kubeline.rollout.routers import Observed, Sides, World, standard
+from kubeline.rollout.routers.diagnosis import unprogrammed
 from tests.recordings import reader
 
 

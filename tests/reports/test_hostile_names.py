@@ -23,8 +23,8 @@ from kubeline.notification.notify import compose
 from kubeline.preflight import run as preflight
 from kubeline.preflight.checks import Check, Checks
 from kubeline.printable import markdown, printable
-from kubeline.rollout.record import Record
 from kubeline.rollout.report import page_of
+from kubeline.rollout.status import Record
 from tests.conftest import make_artifact, make_dataset
 from tests.reports.hostile import NAMES, alive
 

@@ -11,7 +11,7 @@ from embedded_kserve.kubernetes.admission import review
 from embedded_kserve.kubernetes.api_server import ApiServer as EmbeddedApiServer
 from embedded_kserve.kubernetes.resources import INFERENCE_SERVICE, NAMESPACE, installed
 from embedded_kserve.kubernetes.store import Store
-from kubeline.rollout.inference_service import merge, merge_patch
+from kubeline.kubernetes.merge import merge, merge_patch
 
 Key = tuple[str, str]  # namespace and name
 Step = Fault | Callable[["ApiServer"], Fault | None]

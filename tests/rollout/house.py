@@ -14,17 +14,18 @@ import numpy as np
 import pandas as pd
 
 from embedded_kserve import LocalKServe
+from kubeline.deployment.inference_service import Service, render
+from kubeline.kubernetes.cluster import Cluster
+from kubeline.kubernetes.resources import HTTP_ROUTE, Manifest
 from kubeline.model_package import ModelPackage
-from kubeline.rollout.answers import WorldAnswers
-from kubeline.rollout.begin import begin, clear_abandoned, owner
-from kubeline.rollout.client import Cluster
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.driver import Driver
-from kubeline.rollout.inference_service import Manifest, Service, render
-from kubeline.rollout.modes import predictor_digest
-from kubeline.rollout.plan import Plan
-from kubeline.rollout.record import Kept, Record, Records
-from kubeline.rollout.resources import HTTP_ROUTE
+from kubeline.rollout.probes.cluster import WorldAnswers
+from kubeline.rollout.routers import predictor_digest
+from kubeline.rollout.spec import Plan
+from kubeline.rollout.start import begin, clear_abandoned, owner
+from kubeline.rollout.status import Record
+from kubeline.rollout.store import Kept, Records
 from tests.serving.packages import write_tiny_package
 
 NAMESPACE = "default"

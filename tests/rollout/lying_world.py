@@ -22,14 +22,16 @@ from embedded_kserve.kubernetes import resources
 from embedded_kserve.kubernetes.admission import review
 from embedded_kserve.kubernetes.api_server import ApiServer
 from embedded_kserve.kubernetes.store import Store
-from kubeline.rollout.begin import begin
-from kubeline.rollout.client import Cluster
+from kubeline.deployment.inference_service import Service, render
+from kubeline.kubernetes.cluster import Cluster
+from kubeline.kubernetes.resources import Manifest
+from kubeline.rollout.actions import Question
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.driver import Driver
-from kubeline.rollout.inference_service import Manifest, Service, render
-from kubeline.rollout.moves import Question
-from kubeline.rollout.plan import Plan
-from kubeline.rollout.record import Kept, Record, Records, State, record_name
+from kubeline.rollout.spec import Plan
+from kubeline.rollout.start import begin
+from kubeline.rollout.status import Record, State
+from kubeline.rollout.store import Kept, Records, record_name
 from tests.rollout.api_server import kubeconfig_of
 from tests.rollout.metrics.liar import Talk, answer, saying
 

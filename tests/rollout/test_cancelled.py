@@ -18,7 +18,7 @@ from kfp.dsl.executor import Executor
 
 from components.rollout.component import rollout
 from kubeline.model_package import ModelPackage
-from kubeline.rollout.record import State
+from kubeline.rollout.status import State
 from tests.rollout.house import QUICK, Ahead, House
 
 pytestmark = pytest.mark.slow

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from embedded_kserve.faults import Fault
+from kubeline.deployment.inference_service import DIGEST_VARIABLE, PACKAGE_DIGEST, Service, render
 from kubeline.errors import PlatformError, UserError
-from kubeline.rollout.client import Cluster
+from kubeline.kubernetes.cluster import Cluster
+from kubeline.kubernetes.errors import ConflictError, UnavailableError
+from kubeline.kubernetes.resources import POD
 from kubeline.rollout.clock import Clock
-from kubeline.rollout.inference_service import DIGEST_VARIABLE, PACKAGE_DIGEST, Service, render
-from kubeline.rollout.refusals import ConflictError, UnavailableError
-from kubeline.rollout.resources import POD
 from tests.rollout.api_server import BROKEN, ApiServer, kubeconfig_of, status
 
 KEY = ("default", "flights")

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from kubeline.rollout.client import Cluster
-from kubeline.rollout.connection import without_nulls
-from kubeline.rollout.refusals import UnavailableError
-from kubeline.rollout.resources import DEPLOYMENT, HTTP_ROUTE, INFERENCE_SERVICE, POD
-from kubeline.rollout.shapes import misshapen
+from kubeline.kubernetes.cluster import Cluster
+from kubeline.kubernetes.connection import without_nulls
+from kubeline.kubernetes.errors import UnavailableError
+from kubeline.kubernetes.resources import DEPLOYMENT, HTTP_ROUTE, INFERENCE_SERVICE, POD
+from kubeline.kubernetes.schemas import misshapen
 from tests.recordings import reader
 from tests.rollout.api_server import ApiServer, kubeconfig_of
 from tests.rollout.metrics.liar import Talk, answer, dripping, gushing, lying

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from kubeline.errors import PlatformError
-from kubeline.rollout.client import Cluster
+from kubeline.kubernetes.cluster import Cluster
 from kubeline.rollout.operations import request
-from kubeline.rollout.record import Record, State
+from kubeline.rollout.status import Record, State
 from tests.rollout.house import FAIL, NAMESPACE, House
 
 pytestmark = pytest.mark.slow

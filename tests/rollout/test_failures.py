@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from kubeline.errors import PlatformError
+from kubeline.kubernetes.errors import ConflictError
 from kubeline.rollout.operations import request, roll_back
-from kubeline.rollout.record import Record, State
-from kubeline.rollout.refusals import ConflictError
+from kubeline.rollout.status import Record, State
 from tests.rollout.house import FAIL, NAMESPACE, PASS, QUICK, Ahead, House
 
 pytestmark = pytest.mark.slow

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from kubeline.deployment.inference_service import HIDDEN
 from kubeline.errors import PlatformError, UserError
-from kubeline.rollout.inference_service import HIDDEN
-from kubeline.rollout.modes.knative import newest_revision
+from kubeline.kubernetes.resources import CONFIG_MAP, INGRESS
 from kubeline.rollout.operations import request
-from kubeline.rollout.record import Record, State
-from kubeline.rollout.resources import CONFIG_MAP, INGRESS
+from kubeline.rollout.routers.knative import newest_revision
+from kubeline.rollout.status import Record, State
 from tests.rollout.house import NAMESPACE, QUICK, Ahead, House
 from tests.rollout.test_failures import Killed, shares
 

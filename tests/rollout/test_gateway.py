@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from kubeline.errors import PlatformError
-from kubeline.rollout.answering import answered
-from kubeline.rollout.client import Cluster
-from kubeline.rollout.modes import Observed
-from kubeline.rollout.moves import Go, Situation, Wait
-from kubeline.rollout.plan import Plan
-from kubeline.rollout.record import Event, Record, State
-from kubeline.rollout.refusals import ConflictError
-from kubeline.rollout.resources import INFERENCE_SERVICE, POD
+from kubeline.kubernetes.cluster import Cluster
+from kubeline.kubernetes.errors import ConflictError
+from kubeline.kubernetes.resources import INFERENCE_SERVICE, POD
+from kubeline.rollout.actions import Go, Situation, Wait
+from kubeline.rollout.results import answered
+from kubeline.rollout.routers import Observed
+from kubeline.rollout.spec import Plan
+from kubeline.rollout.status import Event, Record, State
 from tests.rollout.house import FAIL, NAMESPACE, House
 from tests.rollout.test_failures import states
 

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kubeline.deployment.inference_service import Service, kserve_uri, render
 from kubeline.errors import UserError
-from kubeline.rollout.inference_service import Service, kserve_uri, merge, merge_patch, render, whole_numbers
+from kubeline.kubernetes.merge import merge, merge_patch
+from kubeline.options import whole_numbers
 
 
 def service(**changes: Any) -> Service:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from kubeline.rollout.client import Cluster
-from kubeline.rollout.inference_service import HIDDEN
+from kubeline.deployment.inference_service import HIDDEN
+from kubeline.kubernetes.cluster import Cluster
 from kubeline.rollout.operations import request, roll_back
-from kubeline.rollout.record import Record, State
+from kubeline.rollout.status import Record, State
 from tests.rollout.house import FAIL, NAMESPACE, House, write_payload_log
 
 pytestmark = pytest.mark.slow

@@ -7,8 +7,8 @@ import pytest
 from kubeline.errors import KubelineError, PlatformError
 from kubeline.rollout import machine
 from kubeline.rollout.clock import Clock
-from kubeline.rollout.modes import predictor_digest
-from kubeline.rollout.record import Record, State
+from kubeline.rollout.routers import predictor_digest
+from kubeline.rollout.status import Record, State
 from tests.rollout.lying_world import LIES, Moment, World, world
 from tests.rollout.metrics.liar import dripping
 

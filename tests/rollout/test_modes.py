@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from kubeline.rollout.inference_service import DIGEST_VARIABLE, merge
-from kubeline.rollout.modes import Sides, World, knative, standard
-from kubeline.rollout.modes.observed import replacing
+from kubeline.deployment.inference_service import DIGEST_VARIABLE
+from kubeline.kubernetes.merge import merge, replacing
+from kubeline.rollout.routers import Sides, World, knative, standard
 
 CANDIDATE = {"minReplicas": 2, "maxReplicas": 9, "model": {"storageUri": "s3://b", "modelFormat": {"name": "kubeline"}}}
 STABLE = {"minReplicas": 4, "model": {"storageUri": "s3://a", "modelFormat": {"name": "kubeline"}}, "timeout": 5}

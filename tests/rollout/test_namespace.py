@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from kubeline.cli import main
-from kubeline.rollout.namespace import namespace_of
+from kubeline.kubernetes.namespace import namespace_of
 from tests.rollout.api_server import ApiServer
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import pytest
 from kubeline.cli.main import main
 from kubeline.errors import NotKnownError, PlatformError, UserError
 from kubeline.rollout import operations
-from kubeline.rollout.record import State
+from kubeline.rollout.status import State
 from tests.rollout.lying_world import LIES, NAME, NAMESPACE, Moment, World, world
 
 NOW = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kubeline.errors import UserError
-from kubeline.rollout.plan import Plan, fingerprint
+from kubeline.rollout.spec import Plan, fingerprint
 
 
 def test_the_simplest_plan_needs_nothing() -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from kubeline.errors import PlatformError
-from kubeline.rollout.client import Cluster
-from kubeline.rollout.record import FORMAT, Record, Records, fitted, record_name
-from kubeline.rollout.resources import CONFIG_MAP
+from kubeline.kubernetes.cluster import Cluster
+from kubeline.kubernetes.resources import CONFIG_MAP
+from kubeline.rollout.status import FORMAT, Record
+from kubeline.rollout.store import Records, fitted, record_name
 from tests.rollout.api_server import ApiServer
 
 LIMIT = 2**20  # bytes of an object

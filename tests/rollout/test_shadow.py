@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from kubeline.rollout.operations import request
-from kubeline.rollout.record import Record
+from kubeline.rollout.status import Record
 from tests.rollout.house import NAMESPACE, House, write_payload_log
 
 pytestmark = pytest.mark.slow

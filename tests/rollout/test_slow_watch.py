@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from embedded_kserve.faults import Faults
+from kubeline.kubernetes.resources import HTTP_ROUTE
 from kubeline.rollout.operations import request
-from kubeline.rollout.record import Record, State
-from kubeline.rollout.resources import HTTP_ROUTE
+from kubeline.rollout.status import Record, State
 from tests.rollout.house import FAIL, NAMESPACE, House
 from tests.rollout.test_failures import shares
 

@@ -9,8 +9,8 @@ import pytest
 
 from kubeline.errors import KubelineError
 from kubeline.model_package import ModelPackage
-from kubeline.rollout.plan import Plan, Smoke
-from kubeline.rollout.smoke import connect, try_candidate
+from kubeline.rollout.probes.smoke import connect, try_candidate
+from kubeline.rollout.spec import Plan, Smoke
 from tests.rollout.house import House
 from tests.rollout.metrics.liar import Talk, answer, dripping, gushing, lying, saying
 from tests.rollout.metrics.loopback import Handler, serving

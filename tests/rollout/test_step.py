@@ -19,9 +19,9 @@ from kubeline.errors import UserError
 from kubeline.infra_validation.golden import GoldenRows
 from kubeline.infra_validation.protocols import RefusedError
 from kubeline.model_package import ModelPackage
-from kubeline.rollout import smoke
 from kubeline.rollout.clock import Clock
-from kubeline.rollout.record import State
+from kubeline.rollout.probes import smoke
+from kubeline.rollout.status import State
 from tests.conftest import make_artifact
 from tests.rollout.house import FAIL, QUICK, House
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.utils import floatToGoString
 
-from kubeline.rollout.judge import Outcome, Rules, judge
-from kubeline.rollout.metrics.sides import evidence_of
+from kubeline.rollout.analysis.judge import Outcome, Rules, judge
+from kubeline.rollout.analysis.metrics.sides import evidence_of
 from serving.number_bins import number_bounds
 
 ROWS = 4_000

@@ -83,9 +83,9 @@ def _told(outcome: str) -> int:
 
 def _cluster(options: argparse.Namespace) -> Any:
     """Connect; where no namespace was given, it is the one that kubectl would take."""
-    from kubeline.rollout.client import Cluster
-    from kubeline.rollout.connection import IN_CLUSTER
-    from kubeline.rollout.namespace import namespace_of
+    from kubeline.kubernetes.cluster import Cluster
+    from kubeline.kubernetes.connection import IN_CLUSTER
+    from kubeline.kubernetes.namespace import namespace_of
 
     given = options.kubeconfig or os.environ.get("KUBECONFIG", "") or KUBECONFIG
     if given != IN_CLUSTER and not Path(given).expanduser().is_file():

@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 from kubeline.decision import told
 from kubeline.errors import KubelineError
+from kubeline.http.exchange import ExchangeError, Peer
+from kubeline.kubernetes.cluster import Cluster
+from kubeline.kubernetes.connection import IN_CLUSTER
+from kubeline.kubernetes.resources import POD, Resource
 from kubeline.notification.ending import Ending, Said, of_run, of_workflow, state_of
-from kubeline.rollout.client import Cluster
-from kubeline.rollout.connection import IN_CLUSTER
-from kubeline.rollout.exchange import ExchangeError, Peer
-from kubeline.rollout.resources import POD, Resource
 
 logger = logging.getLogger(__name__)
 

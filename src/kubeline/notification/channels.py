@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
 
-from kubeline.rollout.bounded import bounded_requests
+from kubeline.http.bounded import bounded_requests
 
 logger = logging.getLogger(__name__)
 

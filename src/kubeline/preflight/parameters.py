@@ -17,8 +17,8 @@ def check_model_name(name: str) -> None:
 
 def check_service(name: str, cluster: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The InferenceService as `deploy` will render it, but for the package's digest and place."""
-    from kubeline.rollout.inference_service import Service, render
-    from kubeline.rollout.namespace import namespace_of
+    from kubeline.deployment.inference_service import Service, render
+    from kubeline.kubernetes.namespace import namespace_of
 
     service = laid_over(given, **SERVICE)
     overrides = service.pop("overrides")
@@ -29,7 +29,7 @@ def check_service(name: str, cluster: str, given: Mapping[str, Any]) -> dict[str
 
 def check_plan(plan: Mapping[str, Any]) -> None:
     """The plan of the rollout."""
-    from kubeline.rollout.plan import Plan
+    from kubeline.rollout.spec import Plan
 
     Plan.read("", **plan)
 

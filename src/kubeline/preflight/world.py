@@ -55,9 +55,9 @@ def check_package_store(storage_uri: str) -> str | None:
 
 def check_cluster(cluster: str, manifest: dict[str, Any], plan: Mapping[str, Any], gateway: str = "") -> str | None:
     """That the cluster can be reached, grants the rights, and can do what the plan says."""
-    from kubeline.rollout.client import Cluster
-    from kubeline.rollout.plan import Plan
+    from kubeline.kubernetes.cluster import Cluster
     from kubeline.rollout.rehearsal import rehearse
+    from kubeline.rollout.spec import Plan
 
     return rehearse(Cluster.connect(cluster), manifest, Plan.read("", **plan), gateway)
 

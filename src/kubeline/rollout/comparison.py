@@ -1,10 +1,12 @@
 """The live specification compared with what was written: by us, by a step that was cancelled, or by somebody else."""
 
-from kubeline.rollout import modes
-from kubeline.rollout.inference_service import HIDDEN, Manifest, merge
-from kubeline.rollout.moves import sides
-from kubeline.rollout.plan import Plan, fingerprint
-from kubeline.rollout.record import Record, State, Written
+from kubeline.deployment.inference_service import HIDDEN
+from kubeline.kubernetes.merge import merge
+from kubeline.kubernetes.resources import Manifest
+from kubeline.rollout import routers as modes
+from kubeline.rollout.actions import sides
+from kubeline.rollout.spec import Plan, fingerprint
+from kubeline.rollout.status import Record, State, Written
 
 
 def compare(record: Record, service: Manifest | None, request: str) -> tuple[Written, str]:

@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kubeline.errors import KubelineError, PlatformError, UserError
-from kubeline.rollout import machine, modes, ways
-from kubeline.rollout.answering import answered
+from kubeline.kubernetes.errors import ConflictError, RejectedError, UnavailableError
+from kubeline.kubernetes.resources import Manifest
+from kubeline.rollout import machine
+from kubeline.rollout import routers as modes
+from kubeline.rollout import transitions as ways
+from kubeline.rollout.actions import Ask, Change, Go, Question, Situation, Wait, sides
 from kubeline.rollout.comparison import compare, intended
-from kubeline.rollout.inference_service import Manifest
-from kubeline.rollout.looking import look
-from kubeline.rollout.modes import Observed, World
-from kubeline.rollout.moves import Ask, Change, Go, Question, Situation, Wait, sides
-from kubeline.rollout.plan import fingerprint
-from kubeline.rollout.record import Kept, Record, State, Written
-from kubeline.rollout.refusals import ConflictError, RejectedError, UnavailableError
-from kubeline.rollout.surprises import expected
-from kubeline.rollout.writing import MOST_DOUBTS, TakenOverError, Writer
+from kubeline.rollout.results import answered
+from kubeline.rollout.routers import Observed, World
+from kubeline.rollout.snapshot import look
+from kubeline.rollout.spec import fingerprint
+from kubeline.rollout.status import Record, State, Written
+from kubeline.rollout.store import Kept
+from kubeline.rollout.unexpected import expected
+from kubeline.rollout.writer import MOST_DOUBTS, TakenOverError, Writer
 
 logger = logging.getLogger(__name__)
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-from kubeline.rollout import ways
-from kubeline.rollout.inference_service import HIDDEN, Manifest, merge
-from kubeline.rollout.modes.observed import replacing
-from kubeline.rollout.moves import Ask, Change, Go, Move, Situation, Wait
-from kubeline.rollout.plan import Plan
-from kubeline.rollout.record import Record, State
+from kubeline.deployment.inference_service import HIDDEN
+from kubeline.kubernetes.merge import merge, replacing
+from kubeline.kubernetes.resources import Manifest
+from kubeline.rollout import transitions as ways
+from kubeline.rollout.actions import Ask, Change, Go, Move, Situation, Wait
+from kubeline.rollout.spec import Plan
+from kubeline.rollout.status import Record, State
 
 
 def locked(now: Situation) -> Move:

@@ -7,20 +7,21 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from kubeline.errors import KubelineError, NotKnownError, PlatformError, UserError
-from kubeline.rollout import modes
-from kubeline.rollout.answers import WorldAnswers
-from kubeline.rollout.begin import begin, owner, plain
-from kubeline.rollout.client import Cluster
+from kubeline.kubernetes.cluster import Cluster
+from kubeline.kubernetes.errors import UnavailableError
+from kubeline.kubernetes.resources import GROUP, KIND, VERSION, Manifest
+from kubeline.rollout import routers as modes
+from kubeline.rollout.actions import sides
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.driver import Driver
-from kubeline.rollout.inference_service import GROUP, KIND, VERSION, Manifest
-from kubeline.rollout.looking import look
-from kubeline.rollout.modes import predictor_digest
-from kubeline.rollout.moves import sides
-from kubeline.rollout.plan import Plan
-from kubeline.rollout.record import Kept, Promoted, Record, Records, Request, State
-from kubeline.rollout.refusals import UnavailableError
-from kubeline.rollout.surprises import understood
+from kubeline.rollout.probes.cluster import WorldAnswers
+from kubeline.rollout.routers import predictor_digest
+from kubeline.rollout.snapshot import look
+from kubeline.rollout.spec import Plan
+from kubeline.rollout.start import begin, owner, plain
+from kubeline.rollout.status import Promoted, Record, Request, State
+from kubeline.rollout.store import Kept, Records
+from kubeline.rollout.unexpected import understood
 
 T = TypeVar("T")
 

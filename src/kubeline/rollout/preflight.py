@@ -3,27 +3,28 @@
 from collections.abc import Iterator
 
 from kubeline.errors import PlatformError, UserError
-from kubeline.rollout import modes
-from kubeline.rollout.client import Cluster
-from kubeline.rollout.credentials import bearer
-from kubeline.rollout.exchange import Peer
-from kubeline.rollout.inference_service import Manifest
-from kubeline.rollout.metrics import Addresses, open_source
-from kubeline.rollout.metrics.prometheus import tells_predictions
-from kubeline.rollout.modes import World
-from kubeline.rollout.moves import sides
-from kubeline.rollout.plan import Plan
-from kubeline.rollout.record import Record, record_name
-from kubeline.rollout.refusals import ConflictError
-from kubeline.rollout.resources import (
+from kubeline.http.credentials import bearer
+from kubeline.http.exchange import Peer
+from kubeline.kubernetes.cluster import Cluster
+from kubeline.kubernetes.errors import ConflictError
+from kubeline.kubernetes.resources import (
     CONFIG_MAP,
     DEPLOYMENT,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
     POD,
     SERVICE_PROXY,
+    Manifest,
     Resource,
 )
+from kubeline.rollout import routers as modes
+from kubeline.rollout.actions import sides
+from kubeline.rollout.analysis.metrics import Addresses, open_source
+from kubeline.rollout.analysis.metrics.prometheus import tells_predictions
+from kubeline.rollout.routers import World
+from kubeline.rollout.spec import Plan
+from kubeline.rollout.status import Record
+from kubeline.rollout.store import record_name
 
 Right = tuple[str, Resource, str]
 

@@ -2,13 +2,14 @@
 
 import time
 
-from kubeline.rollout.begin import _new, _routes, own_annotations
-from kubeline.rollout.client import Cluster
-from kubeline.rollout.inference_service import Manifest
-from kubeline.rollout.modes import World
-from kubeline.rollout.plan import Plan
+from kubeline.kubernetes.cluster import Cluster
+from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.preflight import check_candidate, check_rights
-from kubeline.rollout.record import Records, State
+from kubeline.rollout.routers import World
+from kubeline.rollout.spec import Plan
+from kubeline.rollout.start import _new, _routes, own_annotations
+from kubeline.rollout.status import State
+from kubeline.rollout.store import Records
 
 
 def rehearse(cluster: Cluster, manifest: Manifest, plan: Plan, gateway: str = "") -> str | None:

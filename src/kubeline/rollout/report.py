@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from kubeline.artifacts import Artifact
 from kubeline.reports import Report, Tone, facts, figure, table, text, verdict
-from kubeline.rollout.record import Record
+from kubeline.rollout.status import Record
 
 _TONES: dict[str, Tone] = {
     "promoted": "good",

@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import binomtest
 
 from benchmarks.judge import BARE, LATE, World, simulate
-from kubeline.rollout.judge import Rules
+from kubeline.rollout.analysis.judge import Rules
 
 ROLLOUTS = 300
 SURE = 1e-4  # of a false alarm of these tests

@@ -10,9 +10,19 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
-from kubeline.rollout.judge import BusinessMetric, Evidence, Histogram, Judgement, Outcome, Rules, Sample, Side, judge
-from kubeline.rollout.judge import statistics as tests
-from kubeline.rollout.judge.spending import level
+from kubeline.rollout.analysis.judge import (
+    BusinessMetric,
+    Evidence,
+    Histogram,
+    Judgement,
+    Outcome,
+    Rules,
+    Sample,
+    Side,
+    judge,
+)
+from kubeline.rollout.analysis.judge import statistics as tests
+from kubeline.rollout.analysis.judge.spending import level
 
 BOUNDS = (0.01, 0.02, 0.05, 0.1)
 FAST = (0.3, 0.5, 0.15, 0.05, 0.0)

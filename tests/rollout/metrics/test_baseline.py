@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from kubeline.rollout.metrics import Addresses, MetricsError, MetricsSpec, Source, open_source
+from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSpec, Source, open_source
 from tests.rollout.metrics.loopback import Pod, PrometheusServer
 
 

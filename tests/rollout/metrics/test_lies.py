@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kubeline.rollout.judge import Rules, judge
-from kubeline.rollout.metrics import Addresses, MetricsError, MetricsSpec, open_source
-from kubeline.rollout.metrics.sides import evidence_of
+from kubeline.rollout.analysis.judge import Rules, judge
+from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSpec, open_source
+from kubeline.rollout.analysis.metrics.sides import evidence_of
 from tests.rollout.metrics.liar import Talk, answer, dripping, gushing, lying, saying
 
 LABELS = 'model="m",version="c1",protocol="v1"'

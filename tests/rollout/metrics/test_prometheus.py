@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from kubeline.errors import UserError
-from kubeline.rollout.metrics import Addresses, MetricsError, MetricsSpec, Source, open_source
+from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSpec, Source, open_source
 from tests.rollout.metrics.loopback import Pod, PrometheusServer
 
 NAMES = Addresses(namespace="shop", canary="rev-2", stable="rev-1")

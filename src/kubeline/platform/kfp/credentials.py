@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from kubeline.errors import PlatformError, UserError
-from kubeline.rollout.exchange import LOOPBACK
+from kubeline.http.exchange import LOOPBACK
 
 TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105 (a path; where Kubeflow mounts it)
 TOKEN_FILE_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105 (a name; as the KFP SDK has it)

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from kubeline.errors import KubelineError, PlatformError, UserError
+from kubeline.http.exchange import LOOPBACK
 from kubeline.platform.patience import Patience, within
-from kubeline.rollout.exchange import LOOPBACK
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""Renders the InferenceService of a model package, and applies it."""

@@ -1,0 +1,1 @@
+"""HTTP with bounds: the time to the last byte of an answer, its size, and who is shown a token."""

@@ -1,0 +1,244 @@
+"""The few calls to a Kubernetes API server that a rollout makes, with plain dicts.
+
+Not the KServe SDK's client: that one loses the HTTP status, does not retry, and cannot remove a field.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
+
+from kubeline.errors import PlatformError, UserError
+from kubeline.kubernetes.connection import Connection, Reply, connect
+from kubeline.kubernetes.errors import ConflictError, NotFoundError, UnavailableError, refusal
+from kubeline.kubernetes.merge import merge_patch
+from kubeline.kubernetes.resources import ACCESS_REVIEW, INFERENCE_SERVICE, Manifest, Resource
+from kubeline.kubernetes.schemas import misshapen
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Change = Literal["created", "updated", "unchanged"]
+
+_FIELD_MANAGER = "kubeline"
+_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds before each further attempt
+_LONGEST_WAIT = 30.0  # seconds that a Retry-After header is honoured at most
+_METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH"}
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What was done, and the object as the API server has it now."""
+
+    change: Change
+    manifest: Manifest
+
+
+class Cluster:
+    """The objects of one cluster; InferenceServices unless another resource is given.
+
+    `read`, `create` and `patch` are one request each and tell :class:`ConflictError` from
+    :class:`UnavailableError`; `apply` repeats them as needed. Every other failure is one sentence: a UserError when
+    the API server rejects the object, a PlatformError when it rejects us.
+
+    Args:
+        connection: to the API server.
+        waits: seconds to wait before each further attempt; their number limits the attempts.
+    """
+
+    def __init__(self, connection: Connection, waits: Sequence[float] = _WAITS) -> None:
+        self._connection = connection
+        self._waits = waits
+
+    @classmethod
+    def connect(cls, cluster: str, timeout_seconds: float = 30.0, waits: Sequence[float] = _WAITS) -> Self:
+        """Prepare to talk to a cluster; nothing is sent yet.
+
+        Args:
+            cluster: ``in-cluster`` for the service account of this pod, or the path of a kubeconfig file, of which the
+                current context is used.
+            timeout_seconds: for each request, from its beginning to the last byte of the answer.
+            waits: seconds to wait before each further attempt.
+
+        Raises:
+            UserError: when there is no such kubeconfig, or this is no pod.
+        """
+        return cls(connect(cluster, timeout_seconds), waits)
+
+    def read(self, namespace: str, name: str, resource: Resource = INFERENCE_SERVICE) -> Manifest | None:
+        """The object, or None when there is none; NotInstalledError when the cluster does not know such objects."""
+        try:
+            return self._call("get", resource, namespace, name)
+        except NotFoundError:
+            return None
+
+    def find(self, namespace: str, resource: Resource, labels: str = "") -> list[Manifest]:
+        """The objects that carry these labels (``a=b,c=d``)."""
+        query = {"labelSelector": labels} if labels else {}
+        return list(self._call("list", resource, namespace, query=query)["items"])
+
+    def create(self, manifest: Manifest, resource: Resource = INFERENCE_SERVICE, dry_run: bool = False) -> Manifest:
+        """Create it; ConflictError when it is there already. A dry run returns what would be, and keeps nothing."""
+        meta = manifest["metadata"]
+        query = _write_query(dry_run)
+        try:
+            return self._call("create", resource, meta["namespace"], meta["name"], manifest, query)
+        except NotFoundError as error:
+            raise UserError(f"there is no namespace '{meta['namespace']}' in this cluster; create it first") from error
+
+    def patch(
+        self,
+        namespace: str,
+        name: str,
+        body: Manifest,
+        resource: Resource = INFERENCE_SERVICE,
+        dry_run: bool = False,
+    ) -> Manifest:
+        """Send a JSON merge patch (RFC 7396); a stale ``metadata.resourceVersion`` in it is a ConflictError."""
+        try:
+            return self._call("patch", resource, namespace, name, body, _write_query(dry_run))
+        except NotFoundError as error:
+            raise ConflictError(f"{resource.kind} {namespace}/{name} was deleted in the meantime") from error
+
+    def may(self, verb: str, resource: Resource, namespace: str, name: str = "") -> bool:
+        """Whether these credentials may do this (a SelfSubjectAccessReview, which everybody may ask for)."""
+        plural, _, part = resource.plural.partition("/")
+        asked = {"group": resource.group, "resource": plural, "verb": verb, "namespace": namespace}
+        asked |= {"subresource": part} if part else {}
+        review = {
+            "apiVersion": ACCESS_REVIEW.api_version,
+            "kind": ACCESS_REVIEW.kind,
+            "spec": {"resourceAttributes": {**asked, "name": name} if name else asked},
+        }
+        path = f"/apis/{ACCESS_REVIEW.api_version}/{ACCESS_REVIEW.plural}"
+        answer = self._send("create", path, ACCESS_REVIEW, namespace, body=review)
+        allowed = answer["status"].get("allowed") if _holds_status(answer) else None
+        if not isinstance(allowed, bool):
+            raise self._unbelievable(ACCESS_REVIEW, "it says nothing of a right")
+        return allowed
+
+    def time(self) -> float:
+        """Unix seconds at the API server, by the Date of an answer; this machine's where there is none."""
+        try:
+            reply = self._connection.ask("GET", "/version")
+            return parsedate_to_datetime(reply.headers.get("Date", "")).timestamp()
+        except (UnavailableError, TypeError, ValueError):
+            return time.time()
+
+    def proxy(self, namespace: str, service: str, path: str, request: bytes, seconds: float) -> tuple[int, bytes]:
+        """POST JSON to a Service through the API server.
+
+        Args:
+            namespace: of the Service.
+            service: its name and port, ``NAME:PORT``.
+            path: there, with its leading slash.
+            request: body.
+            seconds: to the last byte of the answer.
+
+        Returns:
+            Status and body of the answer; with an error status it may be the API server's own.
+        """
+        where = f"/api/v1/namespaces/{namespace}/services/{service}/proxy{path}"
+        reply = self._connection.ask("POST", where, body=request, seconds=seconds)
+        return reply.status, reply.body or reply.reason.encode()
+
+    def apply(self, manifest: Manifest) -> Applied:
+        """Create the object, or patch what differs in it; fields that `manifest` does not name stay as they are.
+
+        Every attempt begins with a read, so that a write whose answer was lost is seen and not repeated.
+        """
+        meta = manifest["metadata"]
+        return self.attempt(lambda: self._apply_once(manifest), f"InferenceService {meta['namespace']}/{meta['name']}")
+
+    def attempt(self, work: Callable[[], T], what: str) -> T:
+        """Run `work` again after a :class:`ConflictError` or :class:`UnavailableError`, as often as there are waits."""
+        for wait in self._waits:
+            try:
+                return work()
+            except (ConflictError, UnavailableError) as error:
+                pause = min(max(wait, getattr(error, "retry_after", 0.0)), _LONGEST_WAIT)
+                logger.info("%s; next attempt in %.1f s", error, pause)
+                time.sleep(pause)
+        try:
+            return work()
+        except ConflictError as error:
+            raise PlatformError(f"{what} is being changed by someone else all the time ({error}); try later") from error
+
+    def _apply_once(self, manifest: Manifest) -> Applied:
+        meta = manifest["metadata"]
+        live = self.read(meta["namespace"], meta["name"])
+        if live is None:
+            return Applied("created", self.create(manifest))
+        changes = merge_patch(live, manifest)
+        if not changes:
+            return Applied("unchanged", live)
+        locked = {"resourceVersion": live["metadata"]["resourceVersion"]}
+        changes["metadata"] = {**changes.get("metadata", {}), **locked}
+        return Applied("updated", self.patch(meta["namespace"], meta["name"], changes))
+
+    def _call(
+        self,
+        verb: str,
+        resource: Resource,
+        namespace: str,
+        name: str = "",
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Any:
+        path = resource.path.format(namespace=quote(namespace, safe=""))
+        path += f"/{quote(name, safe='')}" if verb in {"get", "patch"} else ""
+        answer = self._send(verb, path, resource, namespace, name, body, query)
+        kept = "dryRun" not in (query or {})
+        if verb == "list":
+            wrong = _no_whole_list(answer, resource, namespace)
+        else:
+            wrong = misshapen(answer, resource, namespace, name, kept)
+        if wrong:
+            raise self._unbelievable(resource, wrong)
+        return answer
+
+    def _send(
+        self,
+        verb: str,
+        path: str,
+        resource: Resource,
+        namespace: str,
+        name: str = "",
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Any:
+        sent = None if body is None else json.dumps(body, allow_nan=False).encode()
+        reply: Reply = self._connection.ask(_METHODS[verb], path, query, sent)
+        if not 200 <= reply.status < 300:
+            raise refusal(reply, verb, resource, namespace, name, self._connection.host)
+        return reply.document(self._connection.host)
+
+    def _unbelievable(self, resource: Resource, wrong: str) -> UnavailableError:
+        """A proxy in between can answer 200 with anything; whether a write took effect is then unknown."""
+        return UnavailableError(
+            f"what answers at {self._connection.host} is no Kubernetes API server, or not a whole one: "
+            f"{resource.kind} was expected, but {wrong}; look at what stands between"
+        )
+
+
+def _no_whole_list(answer: Any, resource: Resource, namespace: str) -> str:
+    items = answer.get("items") if isinstance(answer, dict) else None
+    if not isinstance(items, list):
+        return f"it says '{' '.join(str(answer).split())[:60]}'"
+    if (answer.get("metadata") or {}).get("continue"):
+        return "its list goes on elsewhere"
+    return next(filter(None, (misshapen(one, resource, namespace, "") for one in items)), "")
+
+
+def _holds_status(answer: Any) -> bool:
+    return isinstance(answer, dict) and isinstance(answer.get("status"), dict)
+
+
+def _write_query(dry_run: bool) -> dict[str, str]:
+    # Unknown fields are silently dropped unless validation is strict.
+    query = {"fieldManager": _FIELD_MANAGER, "fieldValidation": "Strict"}
+    return {**query, "dryRun": "All"} if dry_run else query

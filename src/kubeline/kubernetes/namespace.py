@@ -1,0 +1,38 @@
+"""The namespace of a model where none is given: that of the run."""
+
+from pathlib import Path
+
+import yaml
+
+from kubeline.kubernetes.connection import IN_CLUSTER
+
+_OF_THIS_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_DEFAULT = "default"
+
+
+def namespace_of(given: str, cluster: str = "", of_pod: Path = _OF_THIS_POD) -> str:
+    """The namespace that is meant.
+
+    Args:
+        given: what the user gave; it counts when it is not empty.
+        cluster: where the model goes: of a kubeconfig, the namespace of its current context.
+        of_pod: the file in which Kubernetes tells every pod its namespace.
+
+    Returns:
+        The namespace; ``default`` outside a cluster, when the kubeconfig names none.
+    """
+    if given:
+        return given
+    if cluster and cluster != IN_CLUSTER:
+        return _of_context(Path(cluster).expanduser()) or _DEFAULT
+    return of_pod.read_text(encoding="utf-8").strip() if of_pod.is_file() else _DEFAULT
+
+
+def _of_context(kubeconfig: Path) -> str:
+    """The namespace of the current context; empty where the file does not say, or cannot be read."""
+    try:
+        document = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+        contexts = {each["name"]: each["context"] for each in document["contexts"]}
+        return str(contexts[document["current-context"]].get("namespace", ""))
+    except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError, AttributeError):
+        return ""  # who connects by it tells what is wrong

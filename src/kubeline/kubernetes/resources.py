@@ -1,0 +1,45 @@
+"""The kinds of objects of a cluster that a rollout reads or writes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+Manifest = dict[str, Any]
+"""An object of a cluster, as in YAML."""
+
+GROUP, VERSION, PLURAL, KIND = "serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind of namespaced object; the core group is the empty one."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    @property
+    def path(self) -> str:
+        """Of its objects, with a place for the namespace."""
+        root = f"/apis/{self.group}" if self.group else "/api"
+        return f"{root}/{self.version}/namespaces/{{namespace}}/{self.plural}"
+
+    @property
+    def api_version(self) -> str:
+        """What its objects name as ``apiVersion``."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def full_name(self) -> str:
+        """As rules of access name it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+INFERENCE_SERVICE = Resource(GROUP, VERSION, PLURAL, KIND)
+HTTP_ROUTE = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
+INGRESS = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
+CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
+POD = Resource("", "v1", "pods", "Pod")
+SERVICE_PROXY = Resource("", "v1", "services/proxy", "Service")
+DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment")
+ACCESS_REVIEW = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")

@@ -1,0 +1,1 @@
+"""Evidence from metrics, and the judge of it."""

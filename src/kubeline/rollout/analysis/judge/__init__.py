@@ -1,0 +1,27 @@
+"""The judge of a canary: evidence in, verdict out, and nothing else; so its error rates can be simulated."""
+
+from kubeline.rollout.analysis.judge.evidence import (
+    BusinessMetric,
+    Evidence,
+    Finding,
+    Histogram,
+    Judgement,
+    Outcome,
+    Sample,
+    Side,
+)
+from kubeline.rollout.analysis.judge.rules import Rules
+from kubeline.rollout.analysis.judge.verdict import judge
+
+__all__ = [
+    "BusinessMetric",
+    "Evidence",
+    "Finding",
+    "Histogram",
+    "Judgement",
+    "Outcome",
+    "Rules",
+    "Sample",
+    "Side",
+    "judge",
+]

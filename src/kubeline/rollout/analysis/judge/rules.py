@@ -1,0 +1,64 @@
+"""What a canary must keep to."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
+
+from kubeline.rollout.analysis.judge.spending import Spending
+
+Check = Literal["error_rate", "p95", "p99", "error_increase", "latency_shift", "prediction_drift"]
+
+
+class Rules(BaseModel):
+    """Limits of the checks, and how sure the judge must be. docs/judge.md explains each.
+
+    Attributes:
+        alpha: chance that a rollout of an identical version is stopped: over all its looks and checks together.
+        spending: how alpha is divided among the looks: ``pocock`` about evenly, which stops a bad version early;
+            ``obrien-fleming`` mostly for the last ones.
+        min_requests: of each version before anything can pass. With fewer of the canary the rollout waits without a
+            look; with fewer of the stable version the look is inconclusive.
+        max_error_rate: share of requests that may fail; ``off`` (or None) does not check, here and below.
+        max_p95_seconds: of the canary.
+        max_p99_seconds: of the canary.
+        max_error_increase: by how much the share of failed requests may exceed the stable version's.
+        max_latency_shift: largest Cliff's delta, from 0 (as fast as stable) to 1 (always slower).
+        latency_tolerance_seconds: by which a request to the canary may be slower before ``max_latency_shift`` counts
+            it as slower: pods with few requests have colder caches than busy ones.
+        max_prediction_drift: largest population stability index without its bias.
+        max_business_loss: share of the stable mean by which the business metric may be worse.
+        optional: checks that are made where the evidence allows it, and hold nothing up where it does not, such as
+            ``prediction_drift``. Without this, a check that is not possible is never a pass.
+        failure_limit: failed looks that are forgiven; one more stops the rollout.
+        inconclusive_limit: inconclusive looks at one step that are waited through.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    spending: Spending = "pocock"
+    min_requests: int = Field(100, ge=20)
+    max_error_rate: float | None = Field(0.05, ge=0, lt=1)
+    max_p95_seconds: float | None = Field(None, gt=0)
+    max_p99_seconds: float | None = Field(None, gt=0)
+    max_error_increase: float | None = Field(0.005, ge=0, lt=1)
+    max_latency_shift: float | None = Field(0.12, ge=0, lt=1)
+    latency_tolerance_seconds: float = Field(0.001, ge=0)
+    max_prediction_drift: float | None = Field(0.25, ge=0)
+    max_business_loss: float = Field(0.02, ge=0)
+    optional: frozenset[Check] = frozenset()
+    failure_limit: int = Field(0, ge=0)
+    inconclusive_limit: int = Field(5, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _switched_off(cls, given: Any) -> Any:
+        """``off`` is None, which no compiled pipeline can pass on; YAML reads it as false where it is not quoted."""
+        if not isinstance(given, dict):
+            return given
+        off = {key for key, value in given.items() if value is False or value == "off"}
+        return {key: None if key in off and key.startswith("max_") else value for key, value in given.items()}
+
+    @field_serializer("optional")
+    def _in_order(self, optional: frozenset[str]) -> list[str]:
+        return sorted(optional)

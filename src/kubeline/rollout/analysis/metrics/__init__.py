@@ -1,0 +1,28 @@
+"""Sources of evidence about a canary: Prometheus, or two scrapes of the metrics pages."""
+
+from kubeline.rollout.analysis.metrics.source import Addresses, MetricsError, MetricsSpec, Snapshot, Source
+
+__all__ = ["Addresses", "MetricsError", "MetricsSpec", "Snapshot", "Source", "open_source"]
+
+
+def open_source(
+    spec: MetricsSpec, model: str, stable_version: str, canary_version: str, addresses: Addresses
+) -> Source:
+    """A source for two versions of a model.
+
+    Args:
+        spec: settings.
+        model: name in the metrics' label ``model``.
+        stable_version: its label ``version``; empty when there is no stable version.
+        canary_version: the same of the canary.
+        addresses: where the versions are now.
+
+    Raises:
+        UserError: when the settings do not fit together.
+    """
+    from kubeline.rollout.analysis.metrics.guarded import Guarded
+    from kubeline.rollout.analysis.metrics.prometheus import Prometheus
+    from kubeline.rollout.analysis.metrics.scrape import Scrape
+
+    kind = Prometheus if spec.source == "prometheus" else Scrape
+    return Guarded(kind(spec, model, stable_version, canary_version, addresses))

@@ -1,0 +1,159 @@
+"""Evidence from Prometheus' HTTP API.
+
+The raw samples of the window are asked for, and summed here. ``increase`` would extrapolate to the window's edges
+(which makes fractions of requests), and would not see the first requests of a series that begins inside the window,
+such as the canary's first error. A difference of two instant values would take a restart for fewer requests, and a
+pod that left for negative ones. growth.py says from where each counter grew. The window is one of Prometheus' own
+clock.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+import yaml
+
+from kubeline.errors import UserError, listed
+from kubeline.rollout.analysis.judge import Evidence
+from kubeline.rollout.analysis.metrics.counts import KINDS, Counts, Kind, Sample, counted
+from kubeline.rollout.analysis.metrics.growth import NOT_UNDERSTOOD, Series, Window, series_of
+from kubeline.rollout.analysis.metrics.http import Deadline, get
+from kubeline.rollout.analysis.metrics.sides import evidence_of
+from kubeline.rollout.analysis.metrics.source import Addresses, MetricsError, MetricsSpec, Snapshot
+
+_ENTRIES = (*KINDS, "code", "seconds")
+_LOOK_BACK = 900.0  # seconds before the window in which a counter that was there before is looked for
+_MOST_BYTES = 32 * 2**20
+
+
+class Prometheus:
+    """Asks one Prometheus server, or what speaks its API (Thanos, Mimir, VictoriaMetrics)."""
+
+    def __init__(
+        self, spec: MetricsSpec, model: str, stable_version: str, canary_version: str, addresses: Addresses
+    ) -> None:
+        self._spec = spec
+        self._table = _table(spec)
+        names = {"model": model, "namespace": addresses.namespace}
+        self._canary = self._selectors(names | {"version": canary_version, "name": addresses.canary})
+        self._stable = None
+        if stable_version:
+            self._stable = self._selectors(names | {"version": stable_version, "name": addresses.stable})
+            if self._stable == self._canary:
+                raise UserError(
+                    "The metrics' queries are the same for the canary and the stable version, but must tell them "
+                    "apart: name each with $version or $name."
+                )
+
+    def check(self) -> None:
+        """See that Prometheus has fresh samples of the stable version, and of the canary when it has any."""
+        deadline = Deadline(self._spec)
+        now = self._time(deadline)
+        for whose, selectors in (("stable version", self._stable), ("canary", self._canary)):
+            series = self._range(selectors["requests"], _LOOK_BACK, now, deadline) if selectors else []
+            if selectors and (series or whose != "canary"):
+                self._check_fresh(whose, selectors["requests"], series, now)
+
+    def start(self) -> Snapshot:
+        """The time at Prometheus."""
+        return {"time": self._time(Deadline(self._spec))}
+
+    def evidence(self, since: Snapshot) -> Evidence:
+        """Growth of the counters since then."""
+        deadline = Deadline(self._spec)
+        start, now = float(since["time"]), self._time(deadline)
+        if now < start:
+            raise MetricsError(f"The clock of Prometheus has gone back by {start - now:.0f} s since the step began.")
+        canary = self._counts("canary", self._canary, start, now, deadline)
+        stable = self._counts("stable version", self._stable, start, now, deadline) if self._stable else None
+        return evidence_of(canary, stable, self._spec.error_codes, float(self._table["seconds"]), now - start)
+
+    def _selectors(self, values: Mapping[str, str]) -> dict[Kind, str]:
+        """Selectors of one version by kind, its values put into the templates."""
+        given = {key: value.replace("\\", "\\\\").replace('"', '\\"') for key, value in values.items() if value}
+        try:
+            return {kind: Template(str(self._table[kind])).substitute(given) for kind in KINDS if kind in self._table}
+        except KeyError as error:
+            raise UserError(f"The metrics' queries need ${error.args[0]}, but the rollout does not know it.") from error
+        except ValueError as error:
+            raise UserError(f"A query of the metrics is no template ({error}); write $$ for a dollar sign.") from error
+
+    def _counts(
+        self, whose: str, selectors: Mapping[Kind, str], start: float, now: float, deadline: Deadline
+    ) -> Counts:
+        """Growth of one version's counters, by kind."""
+        reach = now - start + max(_LOOK_BACK, self._spec.stale_seconds)
+        code = str(self._table["code"])
+        found = {kind: self._range(each, reach, now, deadline) for kind, each in selectors.items()}
+        self._check_fresh(whose, selectors["requests"], found["requests"], now)
+        window = Window(whose, start, self._spec.stale_seconds, code)
+        samples: dict[Kind, list[Sample]] = {kind: [] for kind in found}
+        for kind, labels, grown in window.growth(found):
+            samples[kind].append((labels, grown))
+        return counted(samples, code)
+
+    def _check_fresh(self, whose: str, selector: str, series: list[Series], now: float) -> None:
+        if not series:
+            raise MetricsError(
+                f"Prometheus has no samples of the {whose}: {selector} finds nothing; check that its pods are scraped."
+            )
+        age = now - max(points[-1][0] for _, points in series)
+        if age > self._spec.stale_seconds:
+            raise MetricsError(
+                f"The newest sample of the {whose} at Prometheus is {age:.0f} s old, but "
+                f"{self._spec.stale_seconds:g} s are allowed (stale_seconds); check that its pods are scraped."
+            )
+
+    def _time(self, deadline: Deadline) -> float:
+        result = self._ask("time()", None, deadline)
+        try:
+            time = float(result[1])
+            if math.isfinite(time) and time > 0:
+                return time
+        except NOT_UNDERSTOOD:
+            pass
+        raise MetricsError(f"Prometheus does not tell its time, but {str(result)[:80]!r}.")
+
+    def _range(self, selector: str, seconds: float, now: float, deadline: Deadline) -> list[Series]:
+        """The samples of the last `seconds` before `now`."""
+        return series_of(self._ask(f"{selector}[{math.ceil(1000 * seconds)}ms]", now, deadline), now)
+
+    def _ask(self, query: str, at: float | None, deadline: Deadline) -> Any:
+        """The result of an instant query."""
+        url = f"{self._spec.url.rstrip('/')}/api/v1/query"
+        fields = {"query": query, "timeout": f"{self._spec.timeout_seconds:g}s"}
+        if at is not None:
+            fields["time"] = repr(at)
+        answer = get(url, self._spec, deadline, _MOST_BYTES, fields)
+        if answer.status in {401, 403}:
+            raise MetricsError(
+                f"Prometheus refuses this client (status {answer.status}); check token_file or token_env."
+            )
+        try:
+            said = json.loads(answer.body)
+            if said["status"] == "success":
+                if warned := said.get("warnings") or (said.get("isPartial") and ["the answer is partial"]):
+                    raise MetricsError(f"Prometheus answers in part only ({str(warned[0])[:300]}); see its own state.")
+                return said["data"]["result"]
+            reason = str(said["error"])[:300]
+        except NOT_UNDERSTOOD as error:
+            raise MetricsError(
+                f"{url} answered with status {answer.status} and not as Prometheus does; check the url of the metrics."
+            ) from error
+        raise MetricsError(f"Prometheus rejects the query {query} ({reason}).")
+
+
+def tells_predictions(spec: MetricsSpec) -> bool:
+    """Whether the queries ask for predictions; meshes and gateways do not see any."""
+    return not {"labels", "probabilities", "numbers"}.isdisjoint(_table(spec))
+
+
+def _table(spec: MetricsSpec) -> dict[str, Any]:
+    """Queries of the metrics' kind with the user's own over them."""
+    known = yaml.safe_load((files(__package__) / "queries.yaml").read_text(encoding="utf-8"))
+    if unknown := set(spec.override) - set(_ENTRIES):
+        raise UserError(f"override has {listed(sorted(unknown))}, but may only have {listed(_ENTRIES)}.")
+    return {**known[spec.queries], **spec.override}

@@ -1,0 +1,119 @@
+"""Where evidence comes from: the interface, and its settings."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from kubeline.errors import PlatformError
+from kubeline.http.exchange import LOOPBACK
+from kubeline.rollout.analysis.judge import Evidence
+
+Snapshot = Mapping[str, Any]
+"""Where a window begins; JSON-able, so that a rollout that was killed goes on with it."""
+
+
+class MetricsError(PlatformError):
+    """There is no evidence: the source is broken, silent or too old. Never the same as "nothing happened"."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the two versions are at this moment.
+
+    Attributes:
+        pages: URLs of the metrics pages of all ready pods of both versions, for two scrapes.
+        unready: URLs of pods that are not ready now and may have been, so that they are not taken for new ones later.
+        processes: which process answers at a URL, such as the pod and how often it has restarted: an address can go
+            from one to another. A URL that is not named stands for itself.
+        namespace: of the InferenceService.
+        canary: name by which the mesh or gateway counts the canary: the Knative revision, Istio's destination
+            workload, or Envoy's cluster.
+        stable: the same of the stable version.
+    """
+
+    pages: tuple[str, ...] = ()
+    unready: tuple[str, ...] = ()
+    processes: Mapping[str, str] = field(default_factory=dict)
+    namespace: str = ""
+    canary: str = ""
+    stable: str = ""
+
+
+class Source(Protocol):
+    """Evidence since a snapshot. Without state: it can be opened anew for each look, with the addresses of then."""
+
+    def check(self) -> None:
+        """See that a window that begins now has a beginning.
+
+        Raises:
+            MetricsError: when what was counted before it would not be known.
+        """
+        ...
+
+    def start(self) -> Snapshot:
+        """Begin a window.
+
+        Raises:
+            MetricsError: when the source cannot be read.
+        """
+        ...
+
+    def evidence(self, since: Snapshot) -> Evidence:
+        """What happened since `since`.
+
+        Raises:
+            MetricsError: when that cannot be told.
+        """
+        ...
+
+
+class MetricsSpec(BaseModel):
+    """Where the evidence comes from.
+
+    Attributes:
+        source: ``scrape`` reads the model server's metrics pages twice; ``prometheus`` asks its API.
+        url: of Prometheus, such as ``http://prometheus.monitoring:9090``.
+        queries: whose metrics Prometheus has: a table of queries.yaml.
+        override: replaces entries of that table.
+        token_file: file of a bearer token for Prometheus or the pages, read anew for each request. It is sent over
+            https only.
+        token_env: environment variable of one.
+        ca_file: certificates that the source's certificate is checked with, instead of the public ones.
+        error_codes: regular expression of the status codes that are the server's fault.
+        stale_seconds: age from which the newest sample is too old to judge by.
+        timeout_seconds: for each request, to its last byte; one look may take six times as long.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    source: Literal["scrape", "prometheus"] = "scrape"
+    url: str = ""
+    queries: Literal["kubeline", "knative", "knative-opencensus", "istio", "envoy-gateway"] = "kubeline"
+    override: Mapping[str, str | float] = Field(default_factory=dict)
+    token_file: str = ""
+    token_env: str = ""
+    ca_file: str = ""
+    error_codes: str = "5.."
+    stale_seconds: float = Field(60.0, gt=0)
+    timeout_seconds: float = Field(10.0, gt=0)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.source == "prometheus" and not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"the source prometheus needs an url of http:// or https://, but got {self.url!r}")
+        if urlsplit(self.url).username is not None:
+            raise ValueError("the url holds a user or a password, which is kept; give token_file or token_env")
+        if self.token_file and self.token_env:
+            raise ValueError("give token_file or token_env, not both")
+        secret = self.token_file or self.token_env
+        if secret and self.url.startswith("http://") and urlsplit(self.url).hostname not in LOOPBACK:
+            raise ValueError("a token is sent over https:// only, but the url begins with http://")
+        try:
+            re.compile(self.error_codes)
+        except re.error as error:
+            raise ValueError(f"error_codes is no regular expression ({error})") from error
+        return self

@@ -1,0 +1,188 @@
+"""What a rollout does with a candidate: the strategy, its steps, and what happens when something is not as hoped."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from kubeline.errors import UserError
+from kubeline.options import whole_numbers
+from kubeline.rollout.analysis.judge import Rules
+from kubeline.rollout.analysis.metrics import MetricsSpec
+from kubeline.yaml_files import read_mapping
+
+Strategy = Literal["canary", "ab", "blue-green", "shadow"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Smoke(_Part):
+    """The test of the candidate before it has any traffic.
+
+    Attributes:
+        rows: golden rows asked, at most; 0 skips the test.
+        tolerance: largest difference of a probability, or of a prediction in standard deviations of the target.
+        max_latency_ms: 95th percentile of single rows; 0 does not measure.
+        timeout_seconds: for each request, to the last byte of its answer.
+        token_file: file of a bearer token that the candidate's address asks for, read anew for each request. It is sent
+            over https only.
+        token_env: environment variable of one.
+        ca_file: certificates that its certificate is checked with, instead of the public ones.
+        attempts: requests that may fail for want of a connection before the test is given up.
+    """
+
+    rows: int = Field(default=100, ge=0)
+    tolerance: float = Field(default=1e-4, ge=0)
+    max_latency_ms: float = Field(default=1000.0, ge=0)
+    timeout_seconds: float = Field(default=10.0, gt=0)
+    attempts: int = Field(default=5, ge=1)
+    token_file: str = ""
+    token_env: str = ""
+    ca_file: str = ""
+
+
+class Shadow(_Part):
+    """Logged requests sent to the candidate, whose answers are compared with the logged ones.
+
+    Attributes:
+        payload_log: URI of the payload log.
+        share: share of the logged rows.
+        rows: rows at most.
+        tolerance: difference up to which two answers are the same; as above.
+        min_agreement: share of rows that must be answered alike; 0 only reports.
+    """
+
+    payload_log: str = ""
+    share: float = Field(default=1.0, gt=0, le=1)
+    rows: int = Field(default=10_000, ge=1)
+    tolerance: float = Field(default=1e-4, ge=0)
+    min_agreement: float = Field(default=0.0, ge=0, le=1)
+
+
+class Plan(_Part):
+    """The whole plan; every field has a default.
+
+    Attributes:
+        strategy: ``canary`` raises the share step by step; ``ab`` keeps one share for a time and reports;
+            ``blue-green`` goes from 0 to 100 after the smoke test; ``shadow`` gives the candidate no users' traffic.
+        steps: per cent of the traffic at each step. A last 100 is the promotion, which follows anyhow.
+        bake_seconds: how long each step is watched before it is judged, and between two judgements of it.
+        max_bake_seconds: how long a step is watched at most: with too few requests, no metrics or no decision.
+        attempt: raise it to try a rollout again that was rolled back.
+        on_inconclusive: what follows when a step stays inconclusive.
+        on_error: what follows when the metrics cannot be read for so long, or anything else goes wrong.
+        on_cancel: what follows when the pipeline is cancelled (SIGTERM).
+        promote: whether a passed candidate is promoted. Empty: yes, except for ``ab`` and ``shadow``.
+        approval: a person must promote.
+        approval_seconds: how long that is waited for; then the rollout is held.
+        bootstrap: how a first deployment goes: ``hidden`` is visible inside the cluster only until its smoke test
+            passed; ``direct`` is not hidden; ``refuse`` creates nothing.
+        ready_seconds: how long pods may take to be ready.
+        settle_seconds: how long a change of traffic may take to be observed.
+        drain_seconds: how long pods that get no traffic any more are kept, when no request arrives there. With many at
+            the other version they go earlier: the gateway has followed its route then.
+        outage_seconds: how long whatever goes wrong, such as a cluster that refuses or does not answer, is tried again;
+            then `on_error` says what follows.
+        verify_seconds: how long the routing is watched after the promotion.
+        poll_seconds: between two looks at the cluster.
+        lease_seconds: after this time without a sign of life another rollout may take over.
+        smoke: the smoke test.
+        shadow: for the strategy ``shadow``.
+        metrics: where the evidence comes from; ``off`` judges nothing, which only blue-green may.
+        rules: of the judge; `rules.min_requests` are the samples without which nothing passes.
+    """
+
+    strategy: Strategy = "canary"
+    steps: tuple[int, ...] = (5, 25, 50, 100)
+    bake_seconds: float = Field(default=300.0, ge=0)
+    max_bake_seconds: float = Field(default=3600.0, ge=0)
+    attempt: int = Field(default=1, ge=1)
+    on_inconclusive: Literal["hold", "rollback"] = "hold"
+    on_error: Literal["hold", "rollback"] = "rollback"
+    on_cancel: Literal["hold", "abort"] = "hold"
+    promote: bool | None = None
+    approval: bool = False
+    approval_seconds: float = Field(default=86_400.0, ge=0)
+    bootstrap: Literal["hidden", "direct", "refuse"] = "hidden"
+    ready_seconds: float = Field(default=900.0, gt=0)
+    settle_seconds: float = Field(default=120.0, gt=0)
+    drain_seconds: float = Field(default=10.0, ge=0)
+    outage_seconds: float = Field(default=60.0, ge=0)
+    verify_seconds: float = Field(default=10.0, ge=0)
+    poll_seconds: float = Field(default=2.0, gt=0)
+    lease_seconds: float = Field(default=120.0, gt=0)
+    smoke: Smoke = Smoke()
+    shadow: Shadow = Shadow()
+    metrics: MetricsSpec | None = Field(default_factory=lambda: MetricsSpec.model_validate({}))
+    rules: Rules = Field(default_factory=lambda: Rules.model_validate({}))
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _switched_off(cls, metrics: Any) -> Any:
+        """``off`` is None, which no compiled pipeline can pass on; YAML reads it as false where it is not quoted."""
+        return None if metrics is False or metrics == "off" else metrics
+
+    @field_validator("steps")
+    @classmethod
+    def _rising(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        if list(steps) != sorted(set(steps)) or not all(0 < step <= 100 for step in steps):
+            raise ValueError(f"must rise, from at least 1 to at most 100, but are {list(steps)}")
+        return steps
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.strategy == "ab" and len(self.shares) != 1:
+            raise ValueError(f"the strategy ab keeps one share, such as steps: [50], but got {list(self.steps)}")
+        if self.strategy == "canary" and not self.shares:
+            raise ValueError("the strategy canary needs a step below 100; use blue-green to go to 100 at once")
+        if self.strategy in {"canary", "ab"} and self.metrics is None:
+            raise ValueError(f"the strategy {self.strategy} judges by metrics; name their source, or use blue-green")
+        if self.strategy == "shadow" and not self.shadow.payload_log:
+            raise ValueError("the strategy shadow needs shadow.payload_log")
+        if self.max_bake_seconds < self.bake_seconds:
+            raise ValueError(f"max_bake_seconds {self.max_bake_seconds:g} is below bake_seconds {self.bake_seconds:g}")
+        return self
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """The steps before the promotion."""
+        if self.strategy in {"blue-green", "shadow"}:
+            return ()
+        return tuple(step for step in self.steps if step < 100)
+
+    @property
+    def promotes(self) -> bool:
+        """Whether a passed candidate is promoted."""
+        return self.strategy in {"canary", "blue-green"} if self.promote is None else self.promote
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any] | str | Path | None = None, **settings: Any) -> Self:
+        """A plan from a mapping, or a YAML file of one, with `settings` over it.
+
+        Raises:
+            UserError: when a field is unknown or its value not allowed.
+        """
+        if isinstance(given, (str, Path)):
+            given = read_mapping(given, "rollout plan", "its fields, see docs/rollout.md") if str(given) else {}
+        values = {**(given or {}), **settings}
+        if values.get("strategy") == "ab":
+            values.setdefault("steps", [50])
+        try:
+            return cls.model_validate(whole_numbers(values))  # KFP passes the numbers of a dict as floats
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "plan"
+            raise UserError(
+                f"the rollout plan is not valid: {where}: {first['msg'].removeprefix('Value error, ')}"
+            ) from error
+
+
+def fingerprint(*parts: Any) -> str:
+    """SHA-256 of JSON values, independent of the order of keys."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
