@@ -39,7 +39,7 @@ def inside(name: str, *modules: str) -> bool:
 
 
 def test_the_library_imports_no_room_above_it_and_never_the_language_of_pipelines() -> None:
-    above = ("components", "pipelines", "serving", "examples", "benchmarks", "tests", "kfp.dsl")
+    above = ("components", "pipelines", "serving", "embedded_kserve", "examples", "benchmarks", "tests", "kfp.dsl")
     found = [(file, name) for file, name, _ in imports("src/kubeline")]
     assert len(found) > 500
     assert [(file, name) for file, name in found if inside(name, *above)] == []
@@ -57,3 +57,31 @@ def test_the_model_server_takes_little_from_the_library() -> None:
     assert len(taken) > 20
     assert [(file, name) for file, name in taken if not inside(name, *SERVED)] == []
     assert [name for _, name, _ in imports("serving") if inside(name, "components", "pipelines", "kfp")] == []
+
+
+# What the embedded KServe takes from the library: nothing of what is tried out on it.
+EMBEDDED = ("kubeline.errors", "kubeline.ports", "kubeline.tether")
+# Its floors: who may be imported by whom, beside the modules that stand alone.
+FLOORS = {"kubernetes": (), "data_plane": ("kubernetes",), "controllers": ("kubernetes", "data_plane")}
+ALONE = ("embedded_kserve.faults", "embedded_kserve.delays")
+
+
+def test_only_examples_and_tests_use_the_embedded_kserve() -> None:
+    for room in ("src/kubeline", "serving", "components", "pipelines"):
+        assert [(file, name) for file, name, _ in imports(room) if inside(name, "embedded_kserve")] == []
+
+
+def test_the_embedded_kserve_takes_nothing_from_the_library_that_is_tested_on_it() -> None:
+    taken = {name.rpartition(".")[0] for _, name, _ in imports("embedded_kserve") if inside(name, "kubeline")}
+    assert taken <= set(EMBEDDED)
+    assert "kubeline.errors" in taken
+    others = ("components", "pipelines", "serving", "examples", "tests", "kfp")
+    assert [(file, name) for file, name, _ in imports("embedded_kserve") if inside(name, *others)] == []
+
+
+def test_the_embedded_kserve_has_three_floors() -> None:
+    for floor, below in FLOORS.items():
+        allowed = (*ALONE, *(f"embedded_kserve.{room}" for room in (floor, *below)))
+        found = [(f, n) for f, n, _ in imports(f"embedded_kserve/{floor}") if inside(n, "embedded_kserve")]
+        assert found
+        assert [(file, name) for file, name in found if not inside(name, *allowed)] == []

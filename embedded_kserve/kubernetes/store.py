@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
+from embedded_kserve.kubernetes.merge_patch import merge_patch
 from embedded_kserve.kubernetes.resources import EVENT, INFERENCE_SERVICE, NAMESPACE, Kind
 from embedded_kserve.kubernetes.schema import check_values, without_unknown
 from embedded_kserve.kubernetes.statuses import StatusError, already_exists, bad_request, conflict, not_found
-from kubeline.kubernetes.merge import merge
 
 Document = dict[str, Any]
 Key = tuple[Kind, str, str]  # kind, namespace (empty for the cluster's), name
@@ -106,7 +106,7 @@ class Store:
     def patch(self, kind: Kind, namespace: str, name: str, patch: Document, dry_run: bool = False) -> Document:
         """Apply a JSON merge patch (RFC 7396). StatusError as of `update`."""
         with self.changed:
-            return self.update(kind, merge(self.get(kind, namespace, name), patch), dry_run)
+            return self.update(kind, merge_patch(self.get(kind, namespace, name), patch), dry_run)
 
     def update(self, kind: Kind, document: Document, dry_run: bool = False) -> Document:
         """Replace an object, except its status where that is a subresource.

@@ -21,7 +21,7 @@ from tests.serving.packages import write_tiny_package
 
 pytestmark = pytest.mark.slow
 
-DOCS = Path(__file__).parents[3] / "docs" / "embedded-kserve.md"
+DOCS = Path(__file__).parents[2] / "docs" / "embedded-kserve.md"
 SCENARIOS = (
     "knative-01-bootstrap-hidden",
     "knative-02-good",
