@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+import msgspec
 
 ADMIN_PATH = "/kubeline"  # of the API server, beside /api and /apis
 
@@ -22,7 +22,7 @@ _REMEMBERED_REQUESTS = 10_000
 _READS = {"get", "list", "watch"}
 
 
-class Fault(BaseModel):
+class Fault(msgspec.Struct, forbid_unknown_fields=True):
     """One fault of the API server.
 
     Attributes:
@@ -44,8 +44,6 @@ class Fault(BaseModel):
         versions_back: how stale.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     action: Action
     verb: str = "*"
     resource: str = "*"
@@ -65,7 +63,7 @@ class Fault(BaseModel):
         return verbs and self.resource in {"*", resource} and self.name in {"*", name}
 
 
-class PodFault(BaseModel):
+class PodFault(msgspec.Struct, forbid_unknown_fields=True):
     """What becomes of pods.
 
     Attributes:
@@ -73,8 +71,6 @@ class PodFault(BaseModel):
             created. In Knative mode an image that cannot be pulled makes no pod, and a quota no revision.
         component: text in the namespace and name (``NAMESPACE/NAME``) of the revision or Deployment; empty for all.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     kind: WorkloadFault
     component: str = ""
@@ -127,8 +123,8 @@ class FaultBook:
         with self._lock:
             return next((fault.kind for fault in self._pods if fault.component in component), None)
 
-    def saw(self, **request: Any) -> None:
-        """Note a request."""
+    def record(self, **request: Any) -> None:
+        """Add a request to the list of those that were made."""
         with self._lock:
             self._requests.append(request)
 
@@ -137,9 +133,9 @@ class FaultBook:
         with self._lock:
             match method, path:
                 case "POST", "faults":
-                    self._faults.append(Fault.model_validate(body))
+                    self._faults.append(msgspec.convert(body, Fault))
                 case "POST", "pods":
-                    self._pods.append(PodFault.model_validate(body))
+                    self._pods.append(msgspec.convert(body, PodFault))
                 case "POST", "gateway":
                     self._gateway = float(body["seconds"])
                 case "DELETE", "faults":
@@ -147,7 +143,7 @@ class FaultBook:
                     self._pods.clear()
                     self._gateway = None
                 case "GET", "faults":
-                    return [fault.model_dump() for fault in self._faults]
+                    return msgspec.to_builtins(self._faults)
                 case "GET", "requests":
                     return list(self._requests)
                 case "DELETE", "requests":
@@ -169,11 +165,11 @@ class Faults:
 
     def add(self, action: Action, **matcher: Any) -> None:
         """Make requests fail; `matcher` are the fields of :class:`Fault`."""
-        self._call("POST", "faults", Fault(action=action, **matcher).model_dump())
+        self._call("POST", "faults", msgspec.to_builtins(Fault(action=action, **matcher)))
 
     def pods(self, kind: WorkloadFault, component: str = "") -> None:
         """Make pods fail that have not started yet, of components with this text in their namespace and name."""
-        self._call("POST", "pods", PodFault(kind=kind, component=component).model_dump())
+        self._call("POST", "pods", msgspec.to_builtins(PodFault(kind=kind, component=component)))
 
     def gateway(self, seconds: float = math.inf) -> None:
         """Make the gateway follow routes and endpoints only so much later, or not at all.

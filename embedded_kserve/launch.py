@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
 from embedded_kserve.delays import DEFAULT_FACTOR
 from embedded_kserve.faults import Faults
 from kubeline.errors import PlatformError
@@ -97,7 +95,7 @@ def _addresses(process: "subprocess.Popen[bytes]", folder: Path) -> LocalKServe:
         raise PlatformError(f"the embedded KServe did not start ({words or 'no last words'}); see '{folder / LOG}'")
     told = json.loads(line)
     kubeconfig = Path(told["kubeconfig"])
-    token = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))["users"][0]["user"]["token"]
+    token = json.loads(kubeconfig.read_text(encoding="utf-8"))["users"][0]["user"]["token"]
     return LocalKServe(
         mode=told["mode"],
         folder=folder,

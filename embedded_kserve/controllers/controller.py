@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from embedded_kserve.controllers.informer import Informer
 from embedded_kserve.controllers.manifests import SERVICE_LABEL, InvalidSpecError, owner
 from embedded_kserve.controllers.model_status import invalid_model
 from embedded_kserve.data_plane.gateway import Backend, Gateway, Traffic
@@ -19,7 +20,6 @@ from embedded_kserve.kubernetes.conditions import Conditions, Status
 from embedded_kserve.kubernetes.resources import INFERENCE_SERVICE, POD, Kind
 from embedded_kserve.kubernetes.statuses import StatusError
 from embedded_kserve.kubernetes.store import Document, Store
-from embedded_kserve.kubernetes.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Controller(abc.ABC, Generic[W]):
         self.timers = Timers(self.alarm)
         self._routed: Late[Traffic] = Late(self.alarm)
         self._known = Traffic({}, {})  # what the gateway does
-        self._watch = Watch(lambda name: faults.watch_delay(INFERENCE_SERVICE.plural, name))
+        self._informer = Informer(lambda name: faults.watch_delay(INFERENCE_SERVICE.plural, name))
         self._workloads: dict[tuple[str, str, str], W] = {}  # by namespace, name and uid
 
     @abc.abstractmethod
@@ -90,7 +90,7 @@ class Controller(abc.ABC, Generic[W]):
         """One step for all: what other controllers do, objects and pods, what the gateway knows, and statuses."""
         self.others()
         seen = {}
-        for service in self._watch.told(self.store.every(INFERENCE_SERVICE)):
+        for service in self._informer.listed(self.store.every(INFERENCE_SERVICE)):
             meta = service["metadata"]
             if deployment_mode(service, self.mode) != self.mode:
                 self._reject(service)
@@ -211,8 +211,9 @@ class Controller(abc.ABC, Generic[W]):
                 made: Document = {**meta, "annotations": dict(one.template.annotations)}
                 if pod.phase == "leaving":
                     made["deletionTimestamp"] = pod.leaving_since
-                self.store.apply(POD, {"metadata": made, "spec": pod.spec()})
-                self.store.set_status(POD, namespace, pod.name, pod.status())
+                with self.store.changed:  # nobody sees a pod without a status
+                    self.store.apply(POD, {"metadata": made, "spec": pod.spec()})
+                    self.store.set_status(POD, namespace, pod.name, pod.status())
 
     def pod_labels(self, one: PodSet) -> dict[str, str]:
         """The labels by which the pods of a set are found."""

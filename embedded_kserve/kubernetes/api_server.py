@@ -1,63 +1,55 @@
 """A Kubernetes API server on the loopback, over the objects of a store: the calls that a rollout makes, and faults."""
 
+import asyncio
+import contextlib
 import json
 import secrets
-import socket
-import struct
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import yaml
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from embedded_kserve.faults import ADMIN_PATH, Fault, FaultBook
-from embedded_kserve.kubernetes import discovery, proxy
-from embedded_kserve.kubernetes.proxy import ProxyRequest
-from embedded_kserve.kubernetes.requests import ApiRequest, parse, selected
-from embedded_kserve.kubernetes.resources import INFERENCE_SERVICE, POD, SERVICE
-from embedded_kserve.kubernetes.schema import check_fields
-from embedded_kserve.kubernetes.statuses import StatusError, bad_request, forbidden
-from embedded_kserve.kubernetes.store import Change, Store
+from embedded_kserve.kubernetes import discovery, proxy, watch
+from embedded_kserve.kubernetes.http_server import ConnectionReset, HttpServer
+from embedded_kserve.kubernetes.operations import perform
+from embedded_kserve.kubernetes.requests import ApiRequest, parse
+from embedded_kserve.kubernetes.resources import POD, SERVICE
+from embedded_kserve.kubernetes.statuses import StatusError, bad_request, forbidden, too_large
+from embedded_kserve.kubernetes.store import Store
 
-_WATCH_SECONDS = 300.0  # a watch without a timeout of its own
-_POLL_SECONDS = 1.0
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_MOST_BYTES = 3 * 2**20  # of a request's body
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
-class ApiServer(ThreadingHTTPServer):
-    """Serves a store to whoever holds the token of the kubeconfig. A context manager: listens from start to end.
+class ApiServer(HttpServer):
+    """Serves a store to whoever holds the token of the kubeconfig. A context manager: answers from start to end.
 
     Args:
         store: the objects.
         faults: what goes wrong.
     """
 
-    daemon_threads = True
-    request_queue_size = 128
-
     def __init__(self, store: Store, faults: FaultBook | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
         self.store = store
         self.faults = faults or FaultBook()
         self.token = secrets.token_urlsafe(24)
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        self.ending = threading.Event()
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
-
-    def __enter__(self) -> "ApiServer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ending.set()
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
+        routes = [
+            Route(ADMIN_PATH + "/{call:path}", self._administer, methods=_METHODS),
+            Route(_REVIEWS, self._review_access, methods=["POST"]),
+            Route("/{path:path}", self._answer, methods=_METHODS),
+        ]
+        handlers: dict[Any, Any] = {StatusError: _refused}
+        super().__init__(Starlette(routes=routes, exception_handlers=handlers))
 
     def write_kubeconfig(self, path: Path) -> Path:
-        """Write how to reach this server to a file that only its owner can read."""
+        """Write how to reach this server to a file that only its owner can read; JSON is YAML, too."""
         document = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -69,150 +61,101 @@ class ApiServer(ThreadingHTTPServer):
             "users": [{"name": "embedded", "user": {"token": self.token}}],
         }
         path.touch(mode=0o600)
-        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+        path.write_text(json.dumps(document, indent=2), encoding="utf-8")
         return path
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is nothing to tell."""
+    async def _serve(self) -> None:
+        """Changes of the store, in whatever thread they are made, wake the watches in the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._news = watch.News()
+        with self.store.listening(lambda: self._loop.call_soon_threadsafe(self._news.announce)):
+            await super()._serve()
 
+    def stop(self) -> None:
+        """Answer nobody any more; watches end."""
+        with contextlib.suppress(RuntimeError):  # it has been stopped before
+            self._loop.call_soon_threadsafe(self._news.close)
+        super().stop()
 
-class _Handler(BaseHTTPRequestHandler):
-    server: ApiServer
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1  # head and body in one packet
-    timeout = 600
+    def _authenticate(self, request: Request) -> None:
+        given = request.headers.get("Authorization", "")
+        if not secrets.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
+            raise StatusError(401, "Unauthorized", "Unauthorized")
 
-    def do_GET(self) -> None:
-        self._answer()
+    async def _administer(self, request: Request) -> Response:
+        self._authenticate(request)
+        text = await request.body()
+        body = json.loads(text) if text else None
+        return JSONResponse(self.faults.answer(request.method, request.path_params["call"], body))
 
-    def do_POST(self) -> None:
-        self._answer()
+    async def _review_access(self, request: Request) -> Response:
+        self._authenticate(request)
+        return JSONResponse(discovery.access_review(await request.json(), self.faults.denied), 201)
 
-    def do_PUT(self) -> None:
-        self._answer()
-
-    def do_PATCH(self) -> None:
-        self._answer()
-
-    def do_DELETE(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
-        text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = urlsplit(self.path).path
-        if not secrets.compare_digest(self.headers.get("Authorization", ""), f"Bearer {self.server.token}"):
-            self._refuse(StatusError(401, "Unauthorized", "Unauthorized"))
-        elif path.startswith(f"{ADMIN_PATH}/"):
-            body = json.loads(text) if text else None
-            self._send(200, self.server.faults.answer(self.command, path.removeprefix(f"{ADMIN_PATH}/"), body))
-        elif path.endswith("/selfsubjectaccessreviews") and self.command == "POST":
-            self._send(201, discovery.access_review(json.loads(text), self.server.faults.denied))
-        elif self.command == "GET" and (found := discovery.answer(path, self.server.store.kinds)) is not None:
-            self._send(200, found)
-        elif (proxied := proxy.parse(self.command, self.path)) is not None:
-            self._pass_on(proxied, text)
-        else:
-            self._objects(text)
-
-    def _pass_on(self, request: ProxyRequest, text: bytes) -> None:
+    async def _answer(self, request: Request) -> Response:
+        self._authenticate(request)
+        path = request.url.path
+        if request.method == "GET" and (found := discovery.answer(path, self.store.kinds)) is not None:
+            return JSONResponse(found)
+        query = request.scope["query_string"].decode()
+        target = request.scope["raw_path"].decode() + (f"?{query}" if query else "")
+        if (proxied := proxy.parse(request.method, target)) is not None:
+            return await self._forward(request, proxied)
+        if len(await request.body()) > _MOST_BYTES:
+            raise too_large(_MOST_BYTES)
         try:
-            if self.server.faults.denied(request.verb, request.resource, request.name):
-                kind = POD if request.plural == "pods" else SERVICE
-                raise forbidden(kind, request.verb, request.name, request.namespace)
-            content_type = self.headers.get("Content-Type", "")
-            code, told, body = proxy.fulfil(self.server.store, request, self.command, text, content_type)
-        except StatusError as error:
-            self._refuse(error)
-        else:
-            self._send_bytes(code, body, {"Content-Type": told})
-
-    def _objects(self, text: bytes) -> None:
-        try:
-            content_type = self.headers.get("Content-Type", "")
-            request = parse(self.command, self.path, content_type, text, self.server.store.kinds)
+            content_type = request.headers.get("Content-Type", "")
+            asked = parse(request.method, target, content_type, await request.body(), self.store.kinds)
         except ValueError as error:
-            self._refuse(bad_request(f"the body cannot be read: {error}"))
-            return
-        if request is None:
-            self._send_text(404, "404 page not found\n")
-            return
-        fault = self.server.faults.take(request.verb, request.kind.plural, request.name)
+            raise bad_request(f"the body cannot be read: {error}") from error
+        if asked is None:
+            return PlainTextResponse("404 page not found\n", 404)
         try:
-            self._fulfil(request, fault)
+            return await self._perform(asked, self.faults.take(asked.verb, asked.kind.plural, asked.name))
         except StatusError as error:
-            self._note(request, error.code)
-            self._refuse(error)
+            self._record(asked, error.code)
+            raise
 
-    def _fulfil(self, request: ApiRequest, fault: Fault | None) -> None:
+    async def _forward(self, request: Request, proxied: proxy.ProxyRequest) -> Response:
+        """Ask a pod, in a thread: it may take its time."""
+        if self.faults.denied(proxied.verb, proxied.resource, proxied.name):
+            kind = POD if proxied.plural == "pods" else SERVICE
+            raise forbidden(kind, proxied.verb, proxied.name, proxied.namespace)
+        content_type = request.headers.get("Content-Type", "")
+        body = await request.body()
+        code, answered, content = await run_in_threadpool(
+            proxy.forward, self.store, proxied, request.method, body, content_type
+        )
+        return Response(content, code, {"Content-Type": answered})
+
+    async def _perform(self, request: ApiRequest, fault: Fault | None) -> Response:
+        """Do what is asked, or what the fault makes of it."""
         action = fault.action if fault else ""
-        if fault and action == "slow" and request.verb != "watch":
-            time.sleep(fault.seconds)
+        delay = fault.seconds if fault and action == "slow" else 0.0
+        if action == "deny":
+            raise forbidden(request.kind, request.verb, request.name, request.namespace)
         if fault and action == "status":
             waiting = {"Retry-After": f"{fault.retry_after:g}"} if fault.retry_after else {}
             raise StatusError(fault.code, fault.reason, fault.message, waiting)
-        if action == "deny":
-            raise forbidden(request.kind, request.verb, request.name, request.namespace)
         if action == "reset-before":
-            self._reset(request)
-        elif request.verb == "watch":
-            self._watch(request, fault.seconds if fault else 0.0)
-        else:
-            versions_back = fault.versions_back if fault and action == "stale" else 0
-            code, document = _done(self.server.store, request, versions_back)
-            if action == "reset-after":
-                self._reset(request)
-            else:
-                self._note(request, code)
-                self._send(code, document)
+            return self._reset(request)
+        if request.verb == "watch":
+            self._record(request, 200)
+            events = watch.events(self.store, self._news, request, delay)
+            return StreamingResponse(events, media_type="application/json")
+        await asyncio.sleep(delay)
+        code, document = perform(self.store, request, fault.versions_back if fault and action == "stale" else 0)
+        if action == "reset-after":
+            return self._reset(request)
+        self._record(request, code)
+        return JSONResponse(document, code)
 
-    def _watch(self, request: ApiRequest, delay: float) -> None:
-        store = self.server.store
-        given = request.query.get("resourceVersion", "")
-        version = int(given) if given not in {"", "0"} else store.version
-        until = time.monotonic() + float(request.query.get("timeoutSeconds", _WATCH_SECONDS))
-        if given in {"", "0"}:
-            first = [
-                Change(version, (request.kind, "", ""), "ADDED", d)
-                for d in store.every(request.kind, request.namespace)
-            ]
-        else:
-            first = []
-        self._note(request, 200)
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        try:
-            self._stream(request, first, delay)
-            while (left := until - time.monotonic()) > 0 and not self.server.ending.is_set():
-                changes = store.changes_since(version, min(left, _POLL_SECONDS))
-                version = changes[-1].version if changes else version
-                self._stream(request, [c for c in changes if _followed(c, request)], delay)
-        except StatusError as error:
-            self._chunk({"type": "ERROR", "object": error.document()})
-        self.wfile.write(b"0\r\n\r\n")
+    def _reset(self, request: ApiRequest) -> Response:
+        self._record(request, 0)
+        return ConnectionReset()
 
-    def _stream(self, request: ApiRequest, changes: list[Change], delay: float) -> None:
-        for change in changes:
-            if selected(change.document, request.query):
-                time.sleep(delay)
-                self._chunk({"type": change.type, "object": change.document})
-        self.wfile.flush()
-
-    def _chunk(self, event: dict[str, Any]) -> None:
-        line = json.dumps(event).encode() + b"\n"
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
-
-    def _reset(self, request: ApiRequest) -> None:
-        """End the connection with a TCP reset."""
-        self._note(request, 0)
-        self.close_connection = True
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
-
-    def _note(self, request: ApiRequest, code: int) -> None:
-        self.server.faults.saw(
+    def _record(self, request: ApiRequest, code: int) -> None:
+        self.faults.record(
             time=time.time(),
             verb=request.verb,
             resource=request.kind.plural,
@@ -224,73 +167,6 @@ class _Handler(BaseHTTPRequestHandler):
             code=code,
         )
 
-    def _refuse(self, error: StatusError) -> None:
-        self._send(error.code, error.document(), error.headers)
 
-    def _send(self, code: int, document: Any, headers: dict[str, str] | None = None) -> None:
-        self._send_text(code, json.dumps(document), {"Content-Type": "application/json", **(headers or {})})
-
-    def _send_text(self, code: int, text: str, headers: dict[str, str] | None = None) -> None:
-        self._send_bytes(code, text.encode(), headers)
-
-    def _send_bytes(self, code: int, data: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(code)
-        for key, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        """The requests are noted elsewhere."""
-
-
-def _done(store: Store, request: ApiRequest, versions_back: int) -> tuple[int, Any]:
-    """Do what is asked: HTTP status and document."""
-    kind, namespace, name = request.kind, request.namespace, request.name
-    if request.body is not None and kind == INFERENCE_SERVICE and request.strict:
-        check_fields(request.body, patch=request.verb == "patch")
-    match request.verb:
-        case "get":
-            return 200, store.get(kind, namespace, name, versions_back)
-        case "list":
-            found = store.every(kind, namespace, versions_back)
-            meta = {"resourceVersion": str(store.version)}
-            items = [document for document in found if selected(document, request.query)]
-            return 200, {"apiVersion": kind.api_version, "kind": f"{kind.kind}List", "metadata": meta, "items": items}
-        case "create":
-            return 201, store.create(kind, _placed(request), request.dry_run)
-        case "update":
-            return 200, store.update(kind, _placed(request), request.dry_run)
-        case "patch":
-            if request.content_type != "application/merge-patch+json":
-                problem = f"the body of the request was in an unknown format - {request.content_type}"
-                raise StatusError(415, "UnsupportedMediaType", problem)
-            return 200, store.patch(kind, namespace, name, request.body, request.dry_run)
-        case _:
-            _check_preconditions(store, request)
-            return 200, store.delete(kind, namespace, name, request.dry_run)
-
-
-def _placed(request: ApiRequest) -> dict[str, Any]:
-    """The body, with the namespace and name of the path."""
-    meta = dict(request.body.get("metadata", {}))
-    if request.kind.namespaced:
-        meta["namespace"] = request.namespace
-    if request.name:
-        meta["name"] = request.name
-    return {**request.body, "metadata": meta}
-
-
-def _check_preconditions(store: Store, request: ApiRequest) -> None:
-    meta = store.get(request.kind, request.namespace, request.name)["metadata"]
-    for field, value in ((request.body or {}).get("preconditions") or {}).items():
-        if meta.get(field) != value:
-            raise StatusError(
-                409,
-                "Conflict",
-                f"Precondition failed: {field} in precondition: {value}, in object meta: {meta.get(field)}",
-            )
-
-
-def _followed(change: Change, request: ApiRequest) -> bool:
-    return change.key[0] == request.kind and request.namespace in {"", change.key[1]}
+async def _refused(_: Request, error: StatusError) -> Response:
+    return JSONResponse(error.document(), error.code, error.headers)

@@ -19,7 +19,7 @@ _SECONDS = 60
 
 @dataclass(frozen=True)
 class ProxyRequest:
-    """One request that is passed on.
+    """One request that is forwarded.
 
     Attributes:
         verb: that access is asked for.
@@ -55,7 +55,7 @@ def parse(method: str, target: str) -> ProxyRequest | None:
     )
 
 
-def fulfil(store: Store, request: ProxyRequest, method: str, body: bytes, content_type: str) -> tuple[int, str, bytes]:
+def forward(store: Store, request: ProxyRequest, method: str, body: bytes, content_type: str) -> tuple[int, str, bytes]:
     """Ask a pod: status, content type and body of its answer.
 
     Raises:

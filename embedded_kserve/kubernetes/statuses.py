@@ -51,7 +51,7 @@ def conflict(kind: Kind, name: str) -> StatusError:
 
 def invalid(kind: Kind, name: str, problem: str) -> StatusError:
     """422: the object does not fit the schema."""
-    message = f'{kind.kind}.{kind.group} "{name}" is invalid: {problem}'
+    message = f'{".".join(filter(None, (kind.kind, kind.group)))} "{name}" is invalid: {problem}'
     return StatusError(422, "Invalid", message, name=name, group=kind.group, kind=kind.kind)
 
 
@@ -73,3 +73,8 @@ def forbidden(kind: Kind, verb: str, name: str, namespace: str) -> StatusError:
 def bad_request(problem: str, name: str = "") -> StatusError:
     """400, as of strict decoding."""
     return StatusError(400, "BadRequest", problem, name=name, kind=INFERENCE_SERVICE.kind)
+
+
+def too_large(most: int) -> StatusError:
+    """413: the body of a request."""
+    return StatusError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {most}")

@@ -1,12 +1,13 @@
 """The objects of the embedded API server: versions, generations, conflicts, owners, and what happened to whom."""
 
+import contextlib
 import copy
 import datetime
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from embedded_kserve.kubernetes.merge_patch import merge_patch
@@ -46,6 +47,7 @@ class Store:
         self._past: dict[Key, deque[Document | None]] = {}
         self._history: deque[Change] = deque(maxlen=_REMEMBERED_EVENTS)
         self._version = 1000
+        self._listeners: list[Callable[[], object]] = []
         self.changed = threading.Condition(threading.RLock())
 
     @property
@@ -77,7 +79,7 @@ class Store:
         """Keep a new object.
 
         Raises:
-            StatusError: 404 of its namespace, 409 when it is there, 422 or 403 when it is not allowed.
+            StatusError: 404 of its namespace, 409 when it is there, 400, 422 or 403 when it is not allowed.
         """
         new = copy.deepcopy(document)
         meta = new.setdefault("metadata", {})
@@ -106,14 +108,17 @@ class Store:
     def patch(self, kind: Kind, namespace: str, name: str, patch: Document, dry_run: bool = False) -> Document:
         """Apply a JSON merge patch (RFC 7396). StatusError as of `update`."""
         with self.changed:
-            return self.update(kind, merge_patch(self.get(kind, namespace, name), patch), dry_run)
+            return self._update(kind, merge_patch(self.get(kind, namespace, name), patch), dry_run, patch=True)
 
     def update(self, kind: Kind, document: Document, dry_run: bool = False) -> Document:
         """Replace an object, except its status where that is a subresource.
 
         Raises:
-            StatusError: 404, 409 when it carries another version or uid than the live one, 422 or 403.
+            StatusError: 404, 409 when it carries another version or uid than the live one, 400, 422 or 403.
         """
+        return self._update(kind, document, dry_run, patch=False)
+
+    def _update(self, kind: Kind, document: Document, dry_run: bool, patch: bool) -> Document:
         meta = document.get("metadata", {})
         key = (kind, meta.get("namespace", "") if kind.namespaced else "", meta.get("name", ""))
         with self.changed:
@@ -127,7 +132,7 @@ class Store:
             new |= {"apiVersion": kind.api_version, "kind": kind.kind}
             if kind.status:
                 new = {**new, "status": old.get("status")} if "status" in old else _without(new, "status")
-            new = self._admitted(kind, new, old)
+            new = self._admitted(kind, new, old, patch)
             if new == old:
                 return old
             if kind.status and new.get("spec") != old.get("spec"):
@@ -206,18 +211,31 @@ class Store:
                     return found
                 self.changed.wait(left)
 
+    @contextlib.contextmanager
+    def listening(self, listener: Callable[[], object]) -> Iterator[None]:
+        """Call the listener at each change, in the thread that makes it, until the block ends."""
+        with self.changed:
+            self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            with self.changed:
+                self._listeners.remove(listener)
+
     def _at(self, key: Key, versions_back: int) -> Document | None:
         if not versions_back:
             return copy.deepcopy(self._objects.get(key))
         past = self._past.get(key, deque())
         return copy.deepcopy(past[-versions_back]) if len(past) >= versions_back else None
 
-    def _admitted(self, kind: Kind, new: Document, old: Document | None) -> Document:
-        if kind != INFERENCE_SERVICE:
+    def _admitted(self, kind: Kind, new: Document, old: Document | None, patch: bool = False) -> Document:
+        if new == old:
             return new
-        check_values(new)
-        new = _defaulted(without_unknown(new))
-        self._admit(new, old)
+        check_values(kind, new, patch)
+        new = without_unknown(kind, new)
+        if kind == INFERENCE_SERVICE:
+            new = _defaulted(new)
+            self._admit(new, old)
         return new
 
     def _keep(self, key: Key, document: Document, change: Literal["ADDED", "MODIFIED"]) -> Document:
@@ -242,6 +260,8 @@ class Store:
     def _tell(self, key: Key, change: Literal["ADDED", "MODIFIED", "DELETED"], document: Document) -> None:
         self._history.append(Change(self._version, key, change, copy.deepcopy(document)))
         self.changed.notify_all()
+        for listener in self._listeners:
+            listener()
 
 
 _FIXED = ("uid", "creationTimestamp", "generation", "resourceVersion")

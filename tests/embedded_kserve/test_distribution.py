@@ -23,7 +23,7 @@ def test_the_wheel_of_the_library_holds_nothing_of_it(tmp_path: Path) -> None:
 
 def test_its_own_wheel_holds_it_whole_and_needs_the_library_with_the_model_server(tmp_path: Path) -> None:
     made = wheel(ROOT / "embedded_kserve", tmp_path)
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "embedded_kserve").rglob("*.py")}
-    assert {name for name in made.namelist() if ".dist-info/" not in name} == modules
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "embedded_kserve").rglob("*.[pj][ys]*")}
+    assert {name for name in made.namelist() if ".dist-info/" not in name} == {f for f in files if ".pyc" not in f}
     (metadata,) = (name for name in made.namelist() if name.endswith("/METADATA"))
     assert "Requires-Dist: kubeline[serving]" in made.read(metadata).decode().splitlines()

@@ -144,7 +144,7 @@ def test_a_server_that_never_answers_is_told(tmp_path: Path) -> None:
 
 def test_a_server_that_is_not_there_is_told(server: ApiServer, tmp_path: Path) -> None:
     cluster = Cluster.connect(server.kubeconfig(tmp_path), waits=(0.0,))
-    server.socket.close()
+    server.stop()
     with pytest.raises(PlatformError, match=r"http://127.0.0.1:\d+ does not answer \(NewConnectionError\)"):
         cluster.apply(manifest())
 
