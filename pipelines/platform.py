@@ -7,10 +7,11 @@ from contextvars import ContextVar
 from typing import Literal
 
 from google.protobuf.json_format import MessageToDict
-from kfp.dsl import PipelineTask
+from kfp.dsl import PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER, PipelineTask
 from kfp.dsl.base_component import BaseComponent
-from kfp.dsl.pipeline_channel import extract_pipeline_channels_from_any
+from kfp.dsl.pipeline_channel import PipelineChannel, extract_pipeline_channels_from_any
 
+from kubeline.data.timespan import OR
 from kubeline.resources import Target
 
 NOTIFY_SECRET = "kubeline-notify"  # noqa: S105 (a name, not a secret): its keys: `urls`, the channels of `notify`, and `run-page`
@@ -78,6 +79,15 @@ def with_credentials(task: PipelineTask, secret: str, *access: Access) -> Pipeli
         names = {name: name for one in access for name in VARIABLES[one]}
         kubernetes.use_secret_as_env(task, secret_name=secret, secret_key_to_env=names, optional=True)
     return task
+
+
+def or_scheduled_time(at: PipelineChannel) -> PipelineChannel | str:
+    """The parameter `at`, or, where it is empty on Vertex AI Pipelines, the time for which a schedule had the run due.
+
+    A schedule of Vertex hands the same parameters to each run, and fills placeholders in where steps take them; one of
+    Kubeflow Pipelines fills parameters in.
+    """
+    return f"{at}{OR}{PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER}" if _target.get() == "vertex" else at
 
 
 def unprivileged(pipeline: BaseComponent) -> None:

@@ -15,8 +15,9 @@ def load(
     query: str = "",
     format: str = "auto",
     types: dict = {},
-    since: str = "",
-    until: str = "",
+    at: str = "",
+    length: str = "",
+    time: str = "request.time",
     decimal: str = "",
     thousands: str = "",
     types_from: str = "",
@@ -67,10 +68,13 @@ def load(
             and `output.*`. There, `columns` are the names of the values of requests that send lists.
         types: Types of columns that are not to be inferred: column to `text`, `integer`, `number`, `boolean`, `time`,
             or a format of times such as `%d/%m/%Y %H:%M`.
-        since: For a log with the column `request.time`, such as the model server's payload log: only rows from this
-            time on. An ISO 8601 date or time (UTC where no offset is given), or how long ago: `90m`, `24h`, `7d`.
-            Partitions (`date=…`) out of the window are not read. Empty: all.
-        until: The same for the end of the window, which is not part of it.
+        at: The end of a window of time, which is not part of it: an ISO 8601 date or time (UTC where no offset is
+            given), or what a schedule fills in. `2013-10-01 - 30m` is half an hour before. The window depends on no
+            clock: a run that is late, repeated or made up for reads the same rows. Empty: the present, where a length
+            is given.
+        length: How long the window is: `90m`, `24h`, `7d`, or calendar months, `1mo`. Empty: from the first row on.
+        time: The column whose times are meant. Of `request.time`, which the model server's payload log has, partitions
+            (`date=…`) out of the window are not read.
         decimal: What stands before the fraction of numbers in CSV and TSV: `.` or `,`. Empty: what fits all values.
         thousands: What stands between groups of three digits there: `,`, `.`, a space or `'`. Empty: what fits.
         types_from: What tells the types where the values leave them open: a model package (path, URI or
@@ -83,7 +87,8 @@ def load(
 
     Returns:
         dataset: Folder of `part-*.parquet` files; metadata rows, columns, bytes, fingerprint (SHA-256 of names, types
-            and values: the version of the data), source (without credentials) and, where there are any, warnings.
+            and values: the version of the data), source (without credentials) and, where there are any, window (as an
+            interval of ISO 8601) and warnings.
     """
     from kubeline.data import load as implementation
     from kubeline.options import laid_over
@@ -95,8 +100,9 @@ def load(
         query=query,
         format=format,
         types=types,
-        since=since,
-        until=until,
+        at=at,
+        length=length,
+        time=time,
         decimal=decimal,
         thousands=thousands,
         types_from=types_from,

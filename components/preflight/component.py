@@ -11,8 +11,8 @@ def preflight(
     report: Output[HTML],
     data: str = "",
     columns: list = [],
-    since: str = "",
-    until: str = "",
+    at: str = "",
+    length: str = "",
     source: dict = {},
     target: str = "",
     name: str = "",
@@ -50,8 +50,8 @@ def preflight(
     Args:
         data: As `source` of `load`.
         columns: As of `load`.
-        since: As of `load`.
-        until: As of `load`.
+        at: As of `load`.
+        length: As of `load`.
         source: As `options` of `load`.
         target: As of `train`. Empty: nothing is trained, and the parameters of training are not looked at.
         name: As of `register` and `deploy`. Empty: nothing is registered or deployed.
@@ -87,8 +87,8 @@ def preflight(
         report,
         data=data,
         columns=columns,
-        since=since,
-        until=until,
+        at=at,
+        length=length,
         source=source,
         target=target,
         name=name,

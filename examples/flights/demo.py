@@ -75,7 +75,7 @@ def _serve_and_replace(console: Console, cluster: LocalKServe, months: list[Path
     later = pd.concat([pd.read_parquet(months[month - 1]) for month in LATER_MONTHS]).sample(20_000, random_state=0)
     with Traffic(cluster.gateway_url, canary.host(cluster), canary.NAME, earlier.signature, later) as traffic:
         code = _good(console, cluster, traffic, names)
-        code = code or _bad_and_drift(console, cluster, traffic, names, training.result(), months)
+        code = code or _bad_and_drift(console, cluster, traffic, names, training.result())
     busy = f" ({traffic.asked_again} asked again, as the busy server wished)" if traffic.asked_again else ""
     console.print(f"\n[bold]{len(traffic.answers):,} requests, {traffic.failed} failed[/]{busy}")
     if traffic.failed:
@@ -100,11 +100,10 @@ def _bad_and_drift(
     traffic: Traffic,
     names: dict[str, str],
     bad: ModelPackage,
-    months: list[Path],
 ) -> int:
     """Roll the bad model out, which is waiting for the most part, while each later month is checked for drift."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        checks = pool.map(_check, [months[month - 1] for month in LATER_MONTHS])
+        checks = pool.map(_check, LATER_MONTHS)
         return _bad(console, cluster, traffic, names, bad) or _drift(console, checks)
 
 
@@ -119,9 +118,10 @@ def _drift(console: Console, checks: Iterable["subprocess.CompletedProcess[str]"
     return 0
 
 
-def _check(month: Path) -> "subprocess.CompletedProcess[str]":
+def _check(month: int) -> "subprocess.CompletedProcess[str]":
     command = [str(Path(sys.executable).with_name("kubeline")), "run", "monitoring"]
-    parameters = ["--params", str(HERE / "monitoring.yaml"), "--set", f"data={month}"]
+    end = f"{2013 + month // 12}-{month % 12 + 1:02d}-01"
+    parameters = ["--params", str(HERE / "monitoring.yaml"), "--set", f"at={end}"]
     return subprocess.run(  # noqa: S603 (our own command and files)
         [*command, *parameters], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

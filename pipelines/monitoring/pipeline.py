@@ -7,7 +7,7 @@ from components.load.component import load
 from components.notify.component import notify
 from components.preflight.component import preflight
 from kubeline.options import DRIFT, SOURCE
-from pipelines.platform import never_cached, resources, retried, with_channels, with_credentials
+from pipelines.platform import never_cached, or_scheduled_time, resources, retried, with_channels, with_credentials
 
 
 def monitoring(
@@ -15,8 +15,8 @@ def monitoring(
     reference: str,
     columns: list = [],
     where: str = "",
-    since: str = "",
-    until: str = "",
+    at: str = "",
+    length: str = "",
     source: dict = SOURCE,
     exclude: list = [],
     drift: dict = DRIFT,
@@ -37,8 +37,9 @@ def monitoring(
         reference: The model to compare with: a package's path or URI, or models:/name@alias.
         columns: The columns to load; empty means all.
         where: A SQL condition; only the rows that meet it are loaded.
-        since: Of a log, only requests from this time on: an ISO 8601 time, or how long ago (24h, 7d). Empty: all.
-        until: Of a log, only requests before this time, in the same forms.
+        at: The end of the window of time: an ISO 8601 time; on a schedule, when the run was due. Empty: the present,
+            where a length is given; on Vertex AI Pipelines, when the schedule had it due.
+        length: How long the window is, such as 24h, 7d or 1mo. Empty: all rows, or all before `at`.
         source: How the window is read. Fields as of `load`: format kserve is what KServe's own logger writes, rename
             gives columns the names that the model knows.
         exclude: Columns that are not judged, such as the month: a window of one month never has the year's.
@@ -52,12 +53,13 @@ def monitoring(
     """
     told = with_channels(never_cached(notify(title=f"monitoring {reference}"))).set_display_name("Notify")
     with dsl.ExitHandler(told, name="monitoring"):
+        due = or_scheduled_time(at)
         requests, limits = (cpu_request, memory_request), (cpu_limit, memory_limit)
         tried = preflight(
             data=data,
             columns=columns,
-            since=since,
-            until=until,
+            at=due,
+            length=length,
             source=source,
             reference=reference,
             drift=drift,
@@ -70,8 +72,8 @@ def monitoring(
             source=data,
             columns=columns,
             where=where,
-            since=since,
-            until=until,
+            at=due,
+            length=length,
             types_from=reference,  # a window of digits alone does not tell postal codes from numbers
             tracking_uri=tracking_uri,
             options=source,

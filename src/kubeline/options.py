@@ -19,6 +19,7 @@ SOURCE: dict[str, Any] = {
     "types": {},
     "decimal": "",
     "thousands": "",
+    "time": "request.time",
 }
 CHECKS: dict[str, Any] = {
     "mode": "fail",

@@ -73,7 +73,7 @@ def test_served_rows_are_stable_when_like_the_training_and_drift_when_shifted(
     verdicts = {}
     for name, frame in (("like", like), ("shifted", shifted)):
         serve_rows(opened, tmp_path / name, [frame.iloc[start : start + 100] for start in range(0, 1_500, 100)])
-        current = window(tmp_path / f"{name} window", tmp_path / name, since="1h")
+        current = window(tmp_path / f"{name} window", tmp_path / name, length="1h")
         verdicts[name], result = check(tmp_path / f"{name} check", current, package)
         assert result["current_rows"] == 1_500
         assert result["not_in_reference"] == []

@@ -35,7 +35,7 @@ BAD = {
     "pipeline-root-minio": ("error", "kubeflow here"),
     "pipeline-root-missing": ("warning", "kubeflow vertex here"),
     "placeholder-argo": ("warning", "kubeflow vertex here"),
-    "placeholder-time": ("error", "kubeflow vertex"),
+    "placeholder-resource": ("error", "kubeflow vertex"),
     "placeholder-unknown": ("error", ""),
     "placeholder-vertex": ("error", "vertex"),
     "quantity-empty": ("error", "here"),

@@ -96,7 +96,7 @@ def test_what_is_right_passes_and_what_could_not_be_tried_is_said(run: Preflight
         ({"training": {"balanced": 1}}, "training: option 'balanced' is 1; expected a value such as False"),
         ({"gate": {"replicates": 3}}, "gate: replicates is 3"),
         ({"source": {"format": "xls"}}, "source: format 'xls' is not known"),
-        ({"since": "yesterday"}, "source: .*yesterday"),
+        ({"at": "yesterday"}, "source: .*yesterday"),
         ({"source": {"query": "SELECT 1"}}, "source: a query needs a database"),
         ({"source": {"rename": {"dep": "departure"}}}, "source.rename names the column 'dep'"),
         ({"source": {"rename": {"late": "tardy"}}}, "target names the column 'late'"),

@@ -65,8 +65,9 @@ def run(
     query: str = "",
     file_format: str = "auto",
     types: dict[str, str] | None = None,
-    since: str = "",
-    until: str = "",
+    at: str = "",
+    length: str = "",
+    time: str = COLUMN,
     decimal: str = "",
     thousands: str = "",
     types_from: str = "",
@@ -90,8 +91,9 @@ def run(
             ``kserve`` (see :mod:`kubeline.data.kserve_log`; there `columns` names the values of lists).
         types: Column to ``text``, ``integer``, ``number``, ``boolean``, ``time`` or a format of ``strptime``, where
             inference is not wanted.
-        since: Rows from this ``request.time`` on, see :func:`kubeline.data.timespan.timespan`.
-        until: Rows before this one.
+        at: End of the window of rows, see :func:`kubeline.data.timespan.timespan`.
+        length: How long the window is.
+        time: The column whose times are meant.
         decimal: What stands before the fraction of numbers in text.
         thousands: What stands between groups of three digits of them.
         types_from: A model package, a schema or a dataset whose types the columns take, see
@@ -104,7 +106,7 @@ def run(
         PlatformError: when disk, network or a server fails.
     """
     notation = notation_of(decimal, thousands)
-    selection = Selection(columns, where, types or {}, {}, notation, timespan(since, until), rename or {})
+    selection = Selection(columns, where, types or {}, {}, notation, timespan(at, length, time), rename or {})
     check(source, query, file_format, selection)
     if types_from:
         selection = replace(selection, hints=types_of(types_from, tracking_uri))
@@ -123,7 +125,8 @@ def run(
                 raise UserError(_no_rows(source, selection))
     for warning in warnings:
         log.warning("%s", warning)
-    describe(dataset, writer.metadata(redact(source)) | ({"warnings": warnings} if warnings else {}))
+    window = {} if selection.span.is_open else {"window": str(selection.span)}
+    describe(dataset, writer.metadata(redact(source)) | window | ({"warnings": warnings} if warnings else {}))
 
 
 def check(source: str, query: str, file_format: str, selection: Selection) -> None:
@@ -176,7 +179,7 @@ def _write(
     check_names([selection.name(name) for name in chosen], "the table, renamed,")
     hints = {name: selection.hints[selection.name(name)] for name in names if selection.name(name) in selection.hints}
     window = "" if selection.span.is_open else selection.span.condition(names)
-    used = [*engine.filter_columns(connection, selection.where, names), *([COLUMN] if window else [])]
+    used = [*engine.filter_columns(connection, selection.where, names), *([selection.span.column] if window else [])]
     needed = list(dict.fromkeys([*chosen, *used]))
     rows = Rows(connection, tables, chosen, needed, selection.where, window, rename=selection.rename)
     writer, warnings = rows.store(folder, Typing(selection.types, hints, selection.notation))
@@ -185,7 +188,7 @@ def _write(
 
 def _no_rows(source: str, selection: Selection) -> str:
     if not selection.span.is_open:
-        return f"no row of '{redact(source)}' is of the time that since and until ask for, and passes `where`; widen it"
+        return f"no row of '{redact(source)}' is in the window {selection.span} and passes `where`; choose another"
     if selection.where.strip():
         return f"no row of '{redact(source)}' passes the filter where={selection.where!r}; widen it"
     return f"'{redact(source)}' has columns but no rows; expected at least one row"

@@ -167,7 +167,7 @@ def _visible(names: Iterable[str]) -> list[str]:
 def _chosen(paths: list[str], wanted: Callable[[str], bool], source: str) -> list[str]:
     chosen = [path for path in paths if wanted(path)]
     if not chosen:
-        raise UserError(f"no file of '{redact(source)}' is of the time that since and until ask for; widen it")
+        raise UserError(f"no file of '{redact(source)}' is of a day in the window of `at` and `length`; choose another")
     return chosen
 
 

@@ -1,14 +1,23 @@
-"""The window of time that is loaded of a log: from when until when, by the column ``request.time``."""
+"""The window of time that is loaded of a table: ``[at - length, at)``, by a column of times.
 
+A window hangs on no clock but on `at`, so that a run that is late, repeated or made up for reads the same rows.
+"""
+
+import calendar
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from kubeline.data.engine import identifier
 from kubeline.errors import UserError, listed
 
-COLUMN = "request.time"
+COLUMN = "request.time"  # of a log of requests
+OR = " | "  # between an `at` that is given and one that the platform fills in
+_AGE = r"(\d{1,6})(mo|m|h|d)"
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_DIGITS = re.compile(r"\d{14}")  # as Kubeflow Pipelines writes [[ScheduledTime]]
+_UNFILLED = re.compile(r"\[\[|\{\{|\$\{")
 _DAY = re.compile(r"[/\\]date=(\d{4}-\d{2}-\d{2})[/\\]")
 # A file bears the date of its earliest request, and the others came soon after it.
 _REACH = timedelta(days=1)
@@ -16,15 +25,20 @@ _REACH = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Timespan:
-    """From `since` (included) to `until` (not included), UTC; None is open."""
+    """From `since` (included) to `until` (not included), UTC, by the times of `column`; None is open."""
 
     since: datetime | None = None
     until: datetime | None = None
+    column: str = COLUMN
 
     @property
     def is_open(self) -> bool:
         """Whether all rows are in it."""
         return self.since is None and self.until is None
+
+    def __str__(self) -> str:
+        """As an interval of ISO 8601, open ends as ``..``."""
+        return "/".join(moment.isoformat() if moment else ".." for moment in (self.since, self.until))
 
     def condition(self, columns: Sequence[str]) -> str:
         """SQL that is true for the rows in it.
@@ -32,23 +46,23 @@ class Timespan:
         Raises:
             UserError: when the table has no such column.
         """
-        if COLUMN not in columns:
+        if self.column not in columns:
             raise UserError(
-                f"since and until are times of the column '{COLUMN}', which this table does not have; choose rows by "
-                f"`where` (it has: {listed(columns)})"
+                f"at and length are a window of the column '{self.column}', which this table does not have; name its "
+                f"column of times as `time`, or choose rows by `where` (it has: {listed(columns)})"
             )
         bounds = ((">=", self.since), ("<", self.until))
         parts = [
-            f"CAST(\"{COLUMN}\" AS TIMESTAMPTZ) {sign} TIMESTAMPTZ '{moment.isoformat()}'"
+            f"CAST({identifier(self.column)} AS TIMESTAMPTZ) {sign} TIMESTAMPTZ '{moment.isoformat()}'"
             for sign, moment in bounds
             if moment
         ]
         return " AND ".join(parts)
 
     def may_hold(self, path: str) -> bool:
-        """Whether a file may have rows in it: by its folder's name ``date=YYYY-MM-DD``; any other file may."""
+        """Whether a file may have rows in it: of a log, by its folder ``date=YYYY-MM-DD``; any other file may."""
         found = _DAY.search(path)
-        if not found:
+        if not found or self.column != COLUMN:
             return True
         day = datetime.fromisoformat(found.group(1)).replace(tzinfo=UTC)
         too_early = self.since is not None and day + timedelta(days=1) + _REACH <= self.since
@@ -56,35 +70,70 @@ class Timespan:
         return not (too_early or too_late)
 
 
-def timespan(since: str, until: str, now: datetime | None = None) -> Timespan:
-    """The window that parameters ask for.
+def timespan(at: str, length: str, column: str = COLUMN, now: datetime | None = None) -> Timespan:
+    """The window ``[at - length, at)``.
 
     Args:
-        since: ISO 8601 date or time (without an offset: UTC), or how long ago: ``90m``, ``24h``, ``7d``. Empty: open.
-        until: the same.
-        now: what ages are counted from; the present when it is None.
+        at: The end of the window: an ISO 8601 date or time (without an offset: UTC), or what Kubeflow Pipelines writes
+            for ``[[ScheduledTime]]``; ``- 30m`` behind it is half an hour before. Of several, divided by ``|``, the
+            first that is filled in. Empty: the present, or, without a length, open.
+        length: ``90m``, ``24h``, ``7d``, or calendar months: ``1mo``. Empty: from the first row on.
+        column: The column of times.
+        now: The present, of a test.
 
     Raises:
-        UserError: when one is none of these, or the window is empty.
+        UserError: when one is none of these.
     """
-    now = now or datetime.now(UTC)
-    span = Timespan(_moment("since", since, now), _moment("until", until, now))
-    if span.since and span.until and span.since >= span.until:
-        raise UserError(f"since ({since}) is not before until ({until}); exchange them")
-    return span
+    until = _end(at)
+    if not length.strip():
+        return Timespan(None, until, column)
+    until = until or now or datetime.now(UTC)
+    age = re.fullmatch(_AGE, length.strip())
+    if not age or not int(age[1]):
+        raise UserError(f"length is '{length}'; expected how long the window is: 90m, 24h, 7d or 1mo")
+    return Timespan(_before(until, age[1], age[2], f"length is '{length}'"), until, column)
 
 
-def _moment(name: str, text: str, now: datetime) -> datetime | None:
-    text = text.strip()
+def _end(at: str) -> datetime | None:
+    given = [part.strip() for part in at.split(OR.strip())]
+    if len(given) == 1:
+        return _moment(given[0])
+    filled = [moment for part in given if not _UNFILLED.search(part) and (moment := _moment(part))]
+    return next((moment for moment in filled if moment.year > 1970), None)  # 1970: the run was not scheduled
+
+
+def _moment(text: str) -> datetime | None:
     if not text:
         return None
+    if _UNFILLED.search(text):
+        raise UserError(
+            f"at is '{text}', which this platform did not fill in; give an ISO 8601 time, or put the run on a schedule"
+        )
+    back = re.fullmatch(rf"(.*?)\s*-\s*{_AGE}", text)
     try:
-        if age := re.fullmatch(r"(\d{1,6})([mhd])", text):
-            return now - timedelta(**{_UNITS[age.group(2)]: int(age.group(1))})
-        moment = datetime.fromisoformat(text)
+        written = back[1] if back else text
+        moment = (
+            datetime.strptime(written, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+            if _DIGITS.fullmatch(written)
+            else datetime.fromisoformat(written)
+        )
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise UserError(
-            f"{name} is '{text}'; expected an ISO 8601 time, such as 2013-10-01 or 2013-10-01T06:00:00Z, or how long "
-            "ago: 90m, 24h or 7d"
+            f"at is '{text}'; expected the end of the window as an ISO 8601 time, such as 2013-10-01 or "
+            "2013-10-01T06:00:00Z"
         ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return _before(moment, back[2], back[3], f"at is '{text}'") if back else moment
+
+
+def _before(moment: datetime, number: str, unit: str, told: str) -> datetime:
+    """So many minutes, hours, days or calendar months before; of a shorter month, its last day."""
+    try:
+        if unit != "mo":
+            return moment - timedelta(**{_UNITS[unit]: int(number)})
+        months = moment.year * 12 + moment.month - 1 - int(number)
+        year, month = divmod(months, 12)
+        day = min(moment.day, calendar.monthrange(year, month + 1)[1])
+        return moment.replace(year=year, month=month + 1, day=day)
+    except (ValueError, OverflowError):
+        raise UserError(f"{told}, which goes back before the year 1; give a shorter one") from None

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import kfp  # noqa: F401 (the package alone; its parts read the variable again)
 del os.environ["_KFP_RUNTIME"]
 from kfp import local
 from kfp.components import load_component_from_text
+from kfp.dsl import PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER, PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
 
 
 def main(pipeline: str, arguments: str, root: str, images: str = "") -> None:
@@ -40,7 +42,7 @@ def main(pipeline: str, arguments: str, root: str, images: str = "") -> None:
         _set_variables(document, places["environments"])
         sys.executable = "python3"  # which the runner writes into the command: that of the step's own PATH
     local.init(runner, pipeline_root=root)
-    text = yaml.safe_dump(document, sort_keys=False)
+    text = _with_times(yaml.safe_dump(document, sort_keys=False))
     try:
         load_component_from_text(text)(**json.loads(Path(arguments).read_text(encoding="utf-8")))
     except Exception as error:
@@ -57,6 +59,14 @@ def _without_retries(document: dict[str, Any]) -> None:
     for component in [document["root"], *document.get("components", {}).values()]:
         for task in component.get("dag", {}).get("tasks", {}).values():
             task.pop("retryPolicy", None)
+
+
+def _with_times(text: str) -> str:
+    """Fill in when the run was made and due, which is now; the runner of KFP fails of either."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    for placeholder in (PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER, PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER):
+        text = text.replace(placeholder, now)
+    return text
 
 
 def _set_variables(document: dict[str, Any], environments: dict[str, dict[str, str]]) -> None:

@@ -40,13 +40,13 @@ def source_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_source(data: str, columns: Sequence[str], window: tuple[str, str], given: Mapping[str, Any]) -> None:
-    """How the data is read; `window` is since and until."""
+    """How the data is read; `window` is at and length."""
     from kubeline.data.load import Selection, check
     from kubeline.data.notation import notation_of
     from kubeline.data.timespan import timespan
 
     source = source_of(given)
-    notation, span = notation_of(source["decimal"], source["thousands"]), timespan(*window)
+    notation, span = notation_of(source["decimal"], source["thousands"]), timespan(*window, source["time"])
     selection = Selection(columns, "", source["types"], {}, notation, span, source["rename"])
     check(data, source["query"], source["format"], selection)
 

@@ -22,8 +22,8 @@ class Wanted:
 
     data: str = ""
     columns: Sequence[str] = ()
-    since: str = ""
-    until: str = ""
+    at: str = ""
+    length: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
     target: str = ""
     name: str = ""
@@ -109,7 +109,7 @@ def _world(checks: Checks, wanted: Wanted) -> None:
 
 
 def _source(wanted: Wanted) -> None:
-    parameters.check_source(wanted.data, wanted.columns, (wanted.since, wanted.until), wanted.source)
+    parameters.check_source(wanted.data, wanted.columns, (wanted.at, wanted.length), wanted.source)
 
 
 def _service(wanted: Wanted) -> dict[str, Any]:

@@ -14,9 +14,9 @@ _PLACEHOLDER = re.compile(r"\{\{\s*(\$[^{}]*?|(?:workflow|pod|inputs|steps|tasks
 # What all platforms resolve. {{$.inputs…}} and {{$.outputs…}} are checked with the definitions.
 _EVERYWHERE = re.compile(
     r"\$(?:\.inputs\..*|\.outputs\..*|\.json_escape\[\d\].*|\.pipeline_job_name|\.pipeline_job_uuid"
-    r"|\.pipeline_task_name|\.pipeline_task_uuid|\.pipeline_root|\.outputMetadataUri)?"
+    r"|\.pipeline_job_(?:create|schedule)_time_utc|\.pipeline_task_name|\.pipeline_task_uuid|\.pipeline_root|\.outputMetadataUri)?"
 )
-_NOT_HERE = {"$.pipeline_job_resource_name", "$.pipeline_job_create_time_utc", "$.pipeline_job_schedule_time_utc"}
+_NOT_HERE = {"$.pipeline_job_resource_name"}
 _VERTEX_ONLY = {"$.pipeline_google_cloud_project_id", "$.pipeline_google_cloud_location"}
 _WORKSPACE = "$.workspace_path"
 _EXECUTOR_MODULE = "kfp.dsl.executor_main"

@@ -81,8 +81,8 @@ class Vertex:
             raise UserError(f"{refuse} latest version, since a schedule holds its pipeline; leave `version` out")
         if any(SCHEDULED_TIME in str(value) for value in schedule.parameters.values()):
             raise UserError(
-                f"{refuse} {SCHEDULED_TIME} in parameters; use an age (24h), or the placeholder of "
-                "kfp.dsl for the schedule time in the pipeline"
+                f"{refuse} {SCHEDULED_TIME} in parameters; leave it out where the pipeline takes the "
+                "schedule's time by itself, as monitoring does for an empty `at`, or use kfp.dsl's placeholder in yours"
             )
         request = replace(
             self._request,
