@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 # What the model server takes from the library; its image holds all of it, but a server's process should not.
 SERVED = (
@@ -39,7 +41,16 @@ def inside(name: str, *modules: str) -> bool:
 
 
 def test_the_library_imports_no_room_above_it_and_never_the_language_of_pipelines() -> None:
-    above = ("components", "pipelines", "serving", "embedded_kserve", "examples", "benchmarks", "tests", "kfp.dsl")
+    above = (
+        "components",
+        "pipelines",
+        "kubeline_serving",
+        "embedded_kserve",
+        "examples",
+        "benchmarks",
+        "tests",
+        "kfp.dsl",
+    )
     found = [(file, name) for file, name, _ in imports("src/kubeline")]
     assert len(found) > 500
     assert [(file, name) for file, name in found if inside(name, *above)] == []
@@ -49,7 +60,7 @@ def test_a_component_imports_its_implementation_only_inside_its_body() -> None:
     outside = {name for _, name, top in imports("components") if top and inside(name, "kubeline")}
     assert outside == {"kubeline.__version__"}  # of the images
     assert any(inside(name, "kubeline.training") for _, name, top in imports("components") if not top)
-    assert [name for _, name, _ in imports("components") if inside(name, "pipelines", "serving")] == []
+    assert [name for _, name, _ in imports("components") if inside(name, "pipelines", "kubeline_serving")] == []
 
 
 def test_the_model_server_takes_little_from_the_library() -> None:
@@ -57,6 +68,25 @@ def test_the_model_server_takes_little_from_the_library() -> None:
     assert len(taken) > 20
     assert [(file, name) for file, name in taken if not inside(name, *SERVED)] == []
     assert [name for _, name, _ in imports("serving") if inside(name, "components", "pipelines", "kfp")] == []
+
+
+# The model server's floors: what each room takes from others of its package; `worker` and `__main__` put all together.
+SERVER = {
+    "codec": ("errors", "limits"),
+    "inference": ("codec", "errors", "exchange"),
+    "observability": ("codec", "exchange"),
+    "payload_log": ("codec", "exchange", "inference", "options"),
+    "grpc": ("budget", "codec", "errors", "exchange", "ids", "inference", "limits", "observability", "state"),
+    "http": ("codec", "errors", "inference", "observability", "service", "state"),
+}
+
+
+@pytest.mark.parametrize("room", SERVER)
+def test_a_room_of_the_model_server_takes_what_is_below_it(room: str) -> None:
+    allowed = [f"kubeline_serving.{other}" for other in (room, *SERVER[room])]
+    found = [(f, n) for f, n, _ in imports(f"serving/kubeline_serving/{room}") if inside(n, "kubeline_serving")]
+    assert found
+    assert [(file, name) for file, name in found if not inside(name, *allowed)] == []
 
 
 # What the embedded KServe takes from the library: nothing of what is tried out on it.
@@ -75,7 +105,7 @@ def test_the_embedded_kserve_takes_nothing_from_the_library_that_is_tested_on_it
     taken = {name.rpartition(".")[0] for _, name, _ in imports("embedded_kserve") if inside(name, "kubeline")}
     assert taken <= set(EMBEDDED)
     assert "kubeline.errors" in taken
-    others = ("components", "pipelines", "serving", "examples", "tests", "kfp")
+    others = ("components", "pipelines", "kubeline_serving", "examples", "tests", "kfp")
     assert [(file, name) for file, name, _ in imports("embedded_kserve") if inside(name, *others)] == []
 
 

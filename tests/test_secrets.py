@@ -18,7 +18,7 @@ from kubeline.preflight.checks import Checks
 from kubeline.registry import fetch
 from kubeline.schema.document import read_schema
 from kubeline.secrets import Formatter, Secrets
-from serving.payload_log_store import PayloadStore
+from kubeline_serving.payload_log.store import PayloadStore
 
 
 def test_the_secrets_of_parameters_and_environment_are_hidden_in_any_text() -> None:

@@ -33,7 +33,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory: modules of it write a file when they are imported."""
     folder = tmp_path / "hostile"
     folder.mkdir()
-    for name in (*PLANTED, "kubeline", "serving"):
+    for name in (*PLANTED, "kubeline", "kubeline_serving"):
         content = (
             f"import pathlib; pathlib.Path({str(tmp_path / 'sprung')!r}).write_text({name!r})\nraise SystemExit(9)\n"
         )
@@ -47,10 +47,10 @@ def test_the_trap_would_spring(hostile: Path, tmp_path: Path) -> None:
     assert (tmp_path / "sprung").read_text() == "orjson"
 
 
-@pytest.mark.parametrize("words", [["-m", "serving", "--help"], ["-P", "-m", "serving", "--help"],
+@pytest.mark.parametrize("words", [["-m", "kubeline_serving", "--help"], ["-P", "-m", "kubeline_serving", "--help"],
                                    ["-m", "embedded_kserve", "--help"]])  # fmt: skip
 def test_a_command_takes_no_module_from_the_working_directory(hostile: Path, tmp_path: Path, words: list[str]) -> None:
-    for name in ("serving", "kubeline"):  # which are what is asked for, where `-P` does not stand
+    for name in ("kubeline_serving", "kubeline"):  # which are what is asked for, where `-P` does not stand
         (hostile / f"{name}.py").unlink()
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

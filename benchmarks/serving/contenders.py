@@ -57,7 +57,7 @@ def ours(*options: str, name: str = "kubeline") -> Contender:
     """This server with everything on: validation, metrics and payload log; `options` are added to its command."""
 
     def start(package: ModelPackage, ports: tuple[int, int], folder: Path) -> tuple[list[str], Mapping[str, str]]:
-        command = _command("serving", package, ports)
+        command = _command("kubeline_serving", package, ports)
         return [*command, "--onnx_threads", "1", "--payload_log", str(folder / "payloads"), *options], {}
 
     forms = (records(V1, key="probabilities"), v2(V2), v2_binary(V2), grpc_form(MODEL))

@@ -19,10 +19,10 @@ def infra_validate(
 ) -> str:
     """Start the real model server on a model and check what it answers.
 
-    Runs in the image that serves in production. The server (``python -m serving``) is started on free ports with the
-    model package, answers the golden rows of the package over KServe's v1 and v2 HTTP protocols and v2 gRPC, and is
-    stopped again, even when the step is killed. Answers that differ from the recorded ones, are slow, or do not come
-    hold the model.
+    Runs in the image that serves in production. The server (``python -m kubeline_serving``) is started on free ports
+    with the model package, answers the golden rows of the package over KServe's v1 and v2 HTTP protocols and v2 gRPC,
+    and is stopped again, even when the step is killed. Answers that differ from the recorded ones, are slow, or do not
+    come hold the model.
 
     Args:
         model: Model package, as ``train`` or ``select`` writes it.

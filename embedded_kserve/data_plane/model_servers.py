@@ -1,6 +1,7 @@
 """Model servers that need not wait for their imports: each is forked from one process that has made them already.
 
-Otherwise they are what ``python -m serving`` starts, in a process group of their own that ends with this process.
+Otherwise they are what ``python -m kubeline_serving`` starts, in a process group of their own that ends with this
+process.
 """
 
 import contextlib
@@ -17,8 +18,9 @@ from pathlib import Path
 
 _STOP_SECONDS = 15.0
 
-# What `serving.__main__` imports, which is itself run anew in each server. Not ONNX Runtime, which then has threads.
-_IMPORTS = [__name__, "serving.worker", "serving.http_protocol", "uvicorn.supervisors", "uvloop"]
+# What `kubeline_serving.__main__` imports, which is itself run anew in each server. Not ONNX Runtime, which then has
+# threads.
+_IMPORTS = [__name__, "kubeline_serving.worker", "kubeline_serving.http.protocol", "uvicorn.supervisors", "uvloop"]
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(_IMPORTS)

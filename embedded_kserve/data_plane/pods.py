@@ -139,7 +139,7 @@ class Pod:
         if self.restarts:
             self.http_port, self.grpc_port = free_ports(2)
         environment = {v["name"]: v["value"] for v in self.template.container.get("env", []) if "value" in v}
-        server = Server(["serving", *self._arguments(package)], self._log, environment)
+        server = Server(["kubeline_serving", *self._arguments(package)], self._log, environment)
         try:
             while (code := server.exit_code()) is None and not self._ending.wait(self._pause):
                 if self.phase == "starting":

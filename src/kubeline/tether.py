@@ -1,6 +1,6 @@
 """Runs a module as ``python -m`` does, and ends with the process that started it, even when that one is killed.
 
-    python -m kubeline.tether serving --model_dir …
+    python -m kubeline.tether kubeline_serving --model_dir …
 
 Standard input is the tether: the parent holds its other end and never writes to it. When the parent is gone, for
 whatever reason, the operating system closes that end, and the wait below is over. When the module leads a process group

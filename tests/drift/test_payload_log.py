@@ -33,7 +33,7 @@ def serve_rows(package: ModelPackage, log: Path, frames: list[pd.DataFrame]) -> 
     """Ask a real server for these rows, a hundred at a time, and end it."""
     (port,) = free_ports(1)
     options = ["--model_name", "flights", "--http_port", str(port), "--enable_grpc", "false", "--payload_log", str(log)]
-    command = [sys.executable, "-m", "serving", "--model_dir", str(package.path), *options]
+    command = [sys.executable, "-m", "kubeline_serving", "--model_dir", str(package.path), *options]
     with subprocess.Popen(command) as server:
         while not listens(port):
             assert server.poll() is None

@@ -284,6 +284,6 @@ def _server(model: str) -> int:
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (process / "cmdline").read_bytes().decode().split("\0")
-            if "serving" in words and f"--model_name={model}" in words:
+            if "kubeline_serving" in words and f"--model_name={model}" in words:
                 return int(process.name)
     raise AssertionError(f"nobody serves {model}")

@@ -32,10 +32,10 @@ from kubeline.model_package.predictor import check_onnx
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline.rollout.analysis.metrics import Addresses, MetricsSpec, open_source
 from kubeline.rollout.routers import World, knative, standard
-from serving.grpc_messages import columns_of
-from serving.inputs import Inputs
-from serving.v1 import V1
-from serving.v2 import V2
+from kubeline_serving.codec.inputs import Inputs
+from kubeline_serving.codec.v1 import V1
+from kubeline_serving.codec.v2 import V2
+from kubeline_serving.grpc.messages import columns_of
 from tests.conftest import make_artifact
 from tests.fuzz.inputs import changed_bytes, changed_json, changed_value
 from tests.rollout.metrics.loopback import Handler, Pod, PrometheusServer, serving

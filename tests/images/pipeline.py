@@ -38,7 +38,11 @@ def run(name: str, arguments: Mapping[str, Any], places: Path, root: Path, user:
         str(pipeline_file(name)),
         *map(str, (values, root, places)),
     ]
-    variables = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "HOME": str(root)}
+    variables = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'serving'}:{ROOT}",
+        "HOME": str(root),
+    }
     done = subprocess.run(
         command, env=variables, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

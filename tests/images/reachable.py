@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.images.dockerfiles import ROOT
 
-_OURS = {"kubeline": ROOT / "src" / "kubeline", "serving": ROOT / "serving"}
+_OURS = {"kubeline": ROOT / "src" / "kubeline", "kubeline_serving": ROOT / "serving" / "kubeline_serving"}
 
 
 def implementations() -> Iterator[tuple[str, str]]:

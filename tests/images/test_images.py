@@ -48,7 +48,9 @@ def test_the_command_kubeline_runs_in_the_images_of_the_steps(images: dict[str, 
 @pytest.mark.parametrize("image", IMAGES)
 def test_an_image_holds_every_library_that_its_components_import(images: dict[str, Environment], image: str) -> None:
     ours = {module for name, module in implementations() if name == image}
-    needed = libraries(ours | ({"serving.__main__", "serving.worker"} if image == "serving" else set()))
+    needed = libraries(
+        ours | ({"kubeline_serving.__main__", "kubeline_serving.worker"} if image == "serving" else set())
+    )
     assert needed
     asked = "import importlib.util as u, sys; print([n for n in sys.argv[1:] if u.find_spec(n) is None])"
     done = images[image].run(["python3", "-c", asked, *sorted(needed - NEVER_CALLED.get(image, set()))])
@@ -86,7 +88,7 @@ def test_an_image_brings_the_font_cache_of_matplotlib(images: dict[str, Environm
 
 def test_no_module_is_taken_from_the_working_directory(images: dict[str, Environment], tmp_path: Path) -> None:
     (tmp_path / "orjson.py").write_text("raise SystemExit('planted')")
-    server = ["python3", "-m", "serving", "--help"]
+    server = ["python3", "-m", "kubeline_serving", "--help"]
     done = subprocess.run(server, env=images["serving"].variables, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -97,7 +99,7 @@ def test_the_wheel_holds_the_library_the_server_and_the_compiled_yaml_alone(
     (wheel,) = (place / "wheels").glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     sources = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
-    sources |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "serving").rglob("*.py")}
+    sources |= {path.relative_to(ROOT / "serving").as_posix() for path in (ROOT / "serving").rglob("*.py")}
     for room in ("components", "pipelines"):
         sources |= {f"kubeline/_{path.relative_to(ROOT).as_posix()}" for path in (ROOT / room).rglob("*.yaml")}
     assert sources <= names

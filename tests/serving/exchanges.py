@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from kubeline.model_package import ModelPackage, Signature
-from serving.columns import Encoder
-from serving.exchange import Exchange, ProtocolName
-from serving.inputs import Inputs
-from serving.model import ServedModel
+from kubeline_serving.codec.columns import Encoder
+from kubeline_serving.codec.inputs import Inputs
+from kubeline_serving.exchange import Exchange, ProtocolName
+from kubeline_serving.inference.model import ServedModel
 from tests.serving.packages import ROWS
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

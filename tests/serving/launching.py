@@ -16,8 +16,8 @@ import uvicorn
 from kubeline.infra_validation.server import RunningServer
 from kubeline.model_package import ModelPackage
 from kubeline.ports import free_ports
-from serving.app import Application
-from serving.http_protocol import HttpProtocol
+from kubeline_serving.http.application import Application
+from kubeline_serving.http.protocol import HttpProtocol
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,20 @@ class Launched:
 
 @contextmanager
 def launch(package: ModelPackage, folder: Path, *options: str) -> Iterator[Launched]:
-    """Start ``python -m serving`` for the model ``tiny``; it is killed at the end when it still runs."""
+    """Start ``python -m kubeline_serving`` for the model ``tiny``; it is killed at the end when it still runs."""
     http_port, grpc_port = free_ports(2)
     log = folder / "server.log"
     command = [
-        *(sys.executable, "-m", "kubeline.tether", "serving", "--model_dir", str(package.path), "--model_name", "tiny"),
+        *(
+            sys.executable,
+            "-m",
+            "kubeline.tether",
+            "kubeline_serving",
+            "--model_dir",
+            str(package.path),
+            "--model_name",
+            "tiny",
+        ),
         *("--http_port", str(http_port), "--grpc_port", str(grpc_port), *options),
     ]
     with log.open("wb") as output:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from kubeline.model_package import Predictions
-from serving.aside import Aside
-from serving.engine import Engine, Limits
-from serving.errors import BrokenModel, Overloaded
-from serving.inputs import Inputs
-from serving.model import ServedModel
+from kubeline_serving.codec.inputs import Inputs
+from kubeline_serving.errors import BrokenModel, Overloaded
+from kubeline_serving.inference.engine import Engine, Limits
+from kubeline_serving.inference.model import ServedModel
+from kubeline_serving.inference.prediction_thread import Aside
 from tests.serving.exchanges import encoded
 from tests.serving.packages import ROWS, write_tiny_package
 from tests.serving.test_engine import ask, exchange, inputs, outcome

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from kubeline.errors import UserError
 from kubeline.model_package import Feature, Signature
-from serving.columns import Encoder
-from serving.inputs import Columns
-from serving.parsing import parse_json
-from serving.v1 import V1
-from serving.v2 import V2
+from kubeline_serving.codec.columns import Encoder
+from kubeline_serving.codec.inputs import Columns
+from kubeline_serving.codec.parsing import parse_json
+from kubeline_serving.codec.v1 import V1
+from kubeline_serving.codec.v2 import V2
 from tests.serving.packages import FEATURES
 
 SIGNATURE = Signature(features=FEATURES, target="late", task="binary", classes=["False", "True"])

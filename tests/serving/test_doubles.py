@@ -13,13 +13,13 @@ from kubeline.errors import UserError
 from kubeline.infra_validation.golden import GoldenRows
 from kubeline.model_package import ModelPackage
 from kubeline.open_inference.grpc_predict_v2_pb2 import ModelInferRequest
-from serving.exchange import Exchange
-from serving.grpc_messages import columns_of
-from serving.model import ServedModel
-from serving.openapi import document
-from serving.payload_log_table import PayloadTable
-from serving.v1 import V1
-from serving.v2 import V2
+from kubeline_serving.codec.v1 import V1
+from kubeline_serving.codec.v2 import V2
+from kubeline_serving.exchange import Exchange
+from kubeline_serving.grpc.messages import columns_of
+from kubeline_serving.http.openapi import document
+from kubeline_serving.inference.model import ServedModel
+from kubeline_serving.payload_log.table import PayloadTable
 from tests.conftest import make_artifact, make_dataset
 from tests.serving.conftest import serve
 

@@ -125,7 +125,16 @@ def test_model_control_refuses_several_workers(tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    command = [sys.executable, "-m", "serving", "--model_control", "--workers", "2", "--model_dir", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "kubeline_serving",
+        "--model_control",
+        "--workers",
+        "2",
+        "--model_dir",
+        str(tmp_path),
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert "--model_control works with one worker" in ended.stderr

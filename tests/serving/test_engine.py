@@ -13,10 +13,10 @@ import pytest
 
 from kubeline.errors import KubelineError, UserError
 from kubeline.model_package import Predictions
-from serving.engine import Engine, Limits, Work
-from serving.errors import BrokenModel, Overloaded, TimedOut
-from serving.exchange import Exchange, Inputs
-from serving.model import ServedModel
+from kubeline_serving.errors import BrokenModel, Overloaded, TimedOut
+from kubeline_serving.exchange import Exchange, Inputs
+from kubeline_serving.inference.engine import Engine, Limits, Work
+from kubeline_serving.inference.model import ServedModel
 from tests.serving.exchanges import encoded
 from tests.serving.packages import ROWS, write_tiny_package
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from benchmarks.serving.grpc_frames import field, inside
 from kubeline.open_inference.grpc_predict_v2_pb2 import ModelInferRequest
-from serving.errors import TooLarge
-from serving.estimate import check_json, check_message
-from serving.limits import RequestLimits
+from kubeline_serving.codec.estimate import check_json, check_message
+from kubeline_serving.errors import TooLarge
+from kubeline_serving.limits import RequestLimits
 
 MOST = 12 * 2**20  # a sixteenth of the server's, for bodies of a megabyte
 TEXTS = st.text(st.sampled_from(list('"\\,[]{}:x é😀\n')), max_size=12)

@@ -11,9 +11,9 @@ from onnx import TensorProto, helper
 
 from components.train.component import train
 from kubeline.model_package import Feature, ModelPackage, Predictor, Signature
-from serving.columns import Encoder
-from serving.graph import reading_blocks
-from serving.model import ServedModel
+from kubeline_serving.codec.columns import Encoder
+from kubeline_serving.inference.graph import reading_blocks
+from kubeline_serving.inference.model import ServedModel
 from tests.conftest import make_artifact, make_dataset
 from tests.serving.exchanges import encoded
 from tests.training.conftest import SMALL, for_task, mixed_table

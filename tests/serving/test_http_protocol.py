@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from serving.app import Application
-from serving.exchange import Exchange
-from serving.http_protocol import HttpProtocol
-from serving.options import read_options
-from serving.predictions import headers_of
-from serving.worker import Worker
+from kubeline_serving.exchange import Exchange
+from kubeline_serving.http.application import Application
+from kubeline_serving.http.protocol import HttpProtocol
+from kubeline_serving.options import read_options
+from kubeline_serving.service import headers_of
+from kubeline_serving.worker import Worker
 from tests.serving.launching import serve_here
 from tests.serving.packages import write_tiny_package
 

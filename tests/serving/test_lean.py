@@ -21,9 +21,9 @@ HEAVY = {
 }
 WORKER = """
 import json, sys
-import serving.__main__
-from serving.options import read_options
-from serving.worker import Worker
+import kubeline_serving.__main__
+from kubeline_serving.options import read_options
+from kubeline_serving.worker import Worker
 Worker(read_options(["--model_dir", sys.argv[1], "--model_name", "tiny"]))
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """

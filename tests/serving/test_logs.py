@@ -13,13 +13,13 @@ import pytest
 
 from kubeline.errors import UserError
 from kubeline.model_package import Signature
-from serving.v1 import V1
+from kubeline_serving.codec.v1 import V1
 from tests.serving.packages import FEATURES
 
 START = """
 import logging, sys, time, warnings
-from serving import logs
-from serving.exchange import Exchange
+from kubeline_serving.observability import logs
+from kubeline_serving.exchange import Exchange
 logs.configure()
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 def refused(status, error="", request_id="r-2", traceparent="", queue_seconds=0.0):
@@ -56,7 +56,7 @@ def test_a_refused_request_is_one_line_with_its_ids_and_times() -> None:
     assert line.pop("time").endswith("+00:00")
     assert line == {
         "level": "warning",
-        "logger": "serving.requests",
+        "logger": "kubeline_serving.requests",
         "message": "refused",
         "request_id": "r-2",
         "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
@@ -111,7 +111,7 @@ def test_what_a_flood_left_out_is_told_at_the_end() -> None:
 
 
 def test_lines_of_other_code_are_limited_too() -> None:
-    lines = run("for _ in range(500): logging.getLogger('serving.engine').error('broken')")
+    lines = run("for _ in range(500): logging.getLogger('kubeline_serving.inference.engine').error('broken')")
     assert 20 <= len(lines) < 30
 
 

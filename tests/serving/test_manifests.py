@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from components.images import image
-from serving.options import read_options
+from kubeline_serving.options import read_options
 from tests.serving.conftest import Served
 
 ROOT = Path(__file__).parents[2]

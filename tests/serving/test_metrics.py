@@ -13,8 +13,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from kubeline.model_package import ModelPackage
-from serving.counters import SharedCounters, shared_folder
-from serving.metrics import ServerMetrics
+from kubeline_serving.observability.counters import SharedCounters, shared_folder
+from kubeline_serving.observability.metrics import ServerMetrics
 from tests.serving.exchanges import answered, refused
 from tests.serving.packages import ROWS, write_tiny_package
 
@@ -22,7 +22,7 @@ WORKER = """
 import sys, time
 from pathlib import Path
 from kubeline.model_package import ModelPackage
-from serving.metrics import ServerMetrics
+from kubeline_serving.observability.metrics import ServerMetrics
 from tests.serving.exchanges import answered
 package, folder, times, queue = sys.argv[1:]
 package = ModelPackage.open(package)

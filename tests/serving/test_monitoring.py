@@ -10,7 +10,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.metrics import ServerMetrics
+from kubeline_serving.observability.metrics import ServerMetrics
 from tests.serving.exchanges import answered
 from tests.serving.packages import write_tiny_package
 

@@ -11,7 +11,7 @@ from prometheus_client.utils import floatToGoString
 
 from kubeline.rollout.analysis.judge import Outcome, Rules, judge
 from kubeline.rollout.analysis.metrics.sides import evidence_of
-from serving.number_bins import number_bounds
+from kubeline_serving.observability.number_bins import number_bounds
 
 ROWS = 4_000
 RNG = np.random.default_rng(0)

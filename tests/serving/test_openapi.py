@@ -10,7 +10,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from kubeline.model_package import Signature
-from serving.openapi import document
+from kubeline_serving.http.openapi import document
 from tests.serving.conftest import Served
 from tests.serving.packages import CLASSES, FEATURES, Task
 

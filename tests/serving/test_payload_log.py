@@ -16,7 +16,7 @@ import pytest
 
 from kubeline.errors import PlatformError, UserError
 from kubeline.model_package import Feature, ModelPackage, Signature
-from serving.payload_log import PayloadLog, PayloadOptions
+from kubeline_serving.payload_log.log import PayloadLog, PayloadOptions
 from tests.data.servers import S3, Files, serving
 from tests.serving.exchanges import TRACE, TRACEPARENT, answered, refused
 from tests.serving.packages import ROWS, Task, write_tiny_package
@@ -296,10 +296,10 @@ def test_logging_imports_no_pandas(tmp_path: Path) -> None:
     script = """
 import sys, time
 from pathlib import Path
-from serving.columns import Encoder
-from serving.exchange import Exchange
-from serving.model import ServedModel
-from serving.payload_log import PayloadLog
+from kubeline_serving.codec.columns import Encoder
+from kubeline_serving.exchange import Exchange
+from kubeline_serving.inference.model import ServedModel
+from kubeline_serving.payload_log.log import PayloadLog
 model = ServedModel("m", Path(sys.argv[1]))
 log = PayloadLog(sys.argv[2], "m", "v", model.signature)
 inputs = Encoder(model.signature).encode([[1.5], ["AA"], [True], ["2013-01-01"]], 1)

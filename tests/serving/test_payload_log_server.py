@@ -24,7 +24,7 @@ BODY = json.dumps({"instances": [{"amount": 1.5, "carrier": "AA", "rush": True, 
 
 def command(folder: Path, port: int, *options: str) -> list[str]:
     given = ["--model_dir", str(folder), "--model_name", "tiny", "--http_port", str(port), "--enable_grpc", "false"]
-    return [sys.executable, "-m", "serving", *given, *options]
+    return [sys.executable, "-m", "kubeline_serving", *given, *options]
 
 
 @dataclass

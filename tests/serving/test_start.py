@@ -14,7 +14,7 @@ from tests.serving.packages import write_tiny_package
 
 
 def serve(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "serving", "--model_dir", str(folder), "--model_name", "tiny", *options]
+    command = [sys.executable, "-m", "kubeline_serving", "--model_dir", str(folder), "--model_name", "tiny", *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

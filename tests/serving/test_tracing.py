@@ -12,8 +12,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from kubeline.errors import UserError
-from serving.exchange import Exchange
-from serving.tracing import Tracing, collector, trace_context
+from kubeline_serving.exchange import Exchange
+from kubeline_serving.observability.tracing import Tracing, collector, trace_context
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -251,7 +251,7 @@ def test_grpc_has_the_attributes_of_rpc(otlp: Collector) -> None:
 @pytest.mark.slow
 def test_a_collector_that_is_away_loses_spans_and_no_time_of_a_request() -> None:
     code = """
-from serving.tracing import Tracing
+from kubeline_serving.observability.tracing import Tracing
 from tests.serving.test_tracing import exchange
 tracing = Tracing("http://127.0.0.1:9/v1/traces", "flights", "0123456789ab")
 for _ in range(5000): tracing.record(exchange())
@@ -265,7 +265,7 @@ print("closed", flush=True)
 
 def test_the_sampler_of_the_standard_variables_is_used(otlp: Collector) -> None:
     code = f"""
-from serving.tracing import Tracing
+from kubeline_serving.observability.tracing import Tracing
 from tests.serving.test_tracing import exchange
 tracing = Tracing("{otlp.url}/v1/traces", "flights", "0123456789ab")
 for _ in range(10): tracing.record(exchange())
@@ -279,6 +279,7 @@ tracing.close()
 
 
 def test_the_sdk_is_imported_only_when_tracing_is_on() -> None:
-    code = "import sys, serving.tracing; print([name for name in sys.modules if name.startswith('opentelemetry')])"
+    found = "[name for name in sys.modules if name.startswith('opentelemetry')]"
+    code = f"import sys, kubeline_serving.observability.tracing; print({found})"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]"

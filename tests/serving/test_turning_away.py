@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from serving.engine import Engine, Work
-from serving.exchange import Exchange
-from serving.http_protocol import HttpProtocol
-from serving.options import read_options
-from serving.worker import Worker
+from kubeline_serving.exchange import Exchange
+from kubeline_serving.http.protocol import HttpProtocol
+from kubeline_serving.inference.engine import Engine, Work
+from kubeline_serving.options import read_options
+from kubeline_serving.worker import Worker
 from tests.serving.launching import serve_here
 from tests.serving.packages import write_tiny_package
 

@@ -107,7 +107,7 @@ def _command(options: argparse.Namespace, package: "ModelPackage", name: str) ->
         *("--host", "127.0.0.1", "--http_port", str(options.port), "--grpc_port", str(options.grpc_port)),
         *("--workers", str(options.workers)),
     ]
-    return command("serving", *words, *(["--payload_log", options.payload_log] if options.payload_log else []))
+    return command("kubeline_serving", *words, *(["--payload_log", options.payload_log] if options.payload_log else []))
 
 
 def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, name: str) -> None:

@@ -111,7 +111,7 @@ def is_ready(http_port: int, model_name: str) -> bool:
 
 @contextlib.contextmanager
 def start(package: ModelPackage, log: Path) -> Iterator[RunningServer]:
-    """Start ``python -m serving`` on a package and free ports; it ends with the block, or with this process.
+    """Start ``python -m kubeline_serving`` on a package and free ports; it ends with the block, or with this process.
 
     Args:
         package: the model package; it is only read.
@@ -124,7 +124,7 @@ def start(package: ModelPackage, log: Path) -> Iterator[RunningServer]:
         *("--host", "127.0.0.1", "--http_port", str(http_port), "--grpc_port", str(grpc_port)),
     ]
     with log.open("wb") as output:
-        line = command("serving", *words)
+        line = command("kubeline_serving", *words)
         process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - no shell, no words of a user
     server = RunningServer(process, name, http_port, grpc_port, log)
     try:

@@ -15,13 +15,13 @@ from kubeline.model_package import ModelPackage
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline.open_inference.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from kubeline.open_inference.tensors import decode_raw, encode_raw
-from serving.engine import Engine, Limits
-from serving.exchange import Exchange
-from serving.grpc_service import GrpcServer
-from serving.limits import RequestLimits
-from serving.model import ServedModel
-from serving.state import ServerState
-from serving.v2 import V2
+from kubeline_serving.codec.v2 import V2
+from kubeline_serving.exchange import Exchange
+from kubeline_serving.grpc.server import GrpcServer
+from kubeline_serving.inference.engine import Engine, Limits
+from kubeline_serving.inference.model import ServedModel
+from kubeline_serving.limits import RequestLimits
+from kubeline_serving.state import ServerState
 
 TYPED = {
     "amount": ("FP32", [1.5]),
@@ -129,7 +129,7 @@ def tensors(response: messages.ModelInferResponse) -> dict[str, Any]:
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What the server or gRPC had to say."""
-    found = [record for record in caplog.records if record.name.startswith(("grpc", "serving"))]
+    found = [record for record in caplog.records if record.name.startswith(("grpc", "kubeline_serving"))]
     return [record.getMessage() for record in found if record.levelno >= logging.WARNING]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.serving.grpc_frames import Endless, send_endless
 from kubeline.model_package import ModelPackage
-from serving.limits import RequestLimits
+from kubeline_serving.limits import RequestLimits
 from tests.serving.grpc.house import Status, raw, service, tensors, typed, until
 
 LIMITS = RequestLimits(body_bytes=100_000, buffered_bytes=400_000, body_seconds=30)

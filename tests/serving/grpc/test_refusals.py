@@ -9,7 +9,7 @@ import pytest
 from kubeline.model_package import ModelPackage
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline.open_inference.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
-from serving.limits import RequestLimits
+from kubeline_serving.limits import RequestLimits
 from tests.serving.grpc.house import Status, channel, raw, service, typed, warnings
 
 

@@ -8,12 +8,12 @@ import grpc
 from kubeline.model_package import ModelPackage
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline.open_inference.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
-from serving.engine import Engine, Limits
-from serving.grpc_service import GrpcServer
-from serving.limits import RequestLimits
-from serving.model import ServedModel
-from serving.state import ServerState
-from serving.v2 import V2
+from kubeline_serving.codec.v2 import V2
+from kubeline_serving.grpc.server import GrpcServer
+from kubeline_serving.inference.engine import Engine, Limits
+from kubeline_serving.inference.model import ServedModel
+from kubeline_serving.limits import RequestLimits
+from kubeline_serving.state import ServerState
 from tests.serving.grpc.house import Status, channel, raw, service, tensors
 
 

@@ -1,0 +1,98 @@
+"""One budget of memory for all that requests make the server hold, whatever the protocol and the path.
+
+Every byte of a request counts from its arrival until its answer is written, and so does every byte of an answer that a
+client does not read. What counts is known before it is parsed, so that no request can take more than was there for it.
+"""
+
+from time import monotonic
+from typing import Protocol
+
+from kubeline_serving.errors import Overloaded
+
+PATIENCE_SECONDS = 1.0  # for which one that is unfinished keeps what it holds, however much others need it
+_BURST_BYTES = 8 * 2**20  # of requests; what these take when they are parsed is many times as much
+
+
+class Unfinished(Protocol):
+    """Something that holds memory until its client goes on: sends the rest of a request, or reads an answer."""
+
+    def give_way(self) -> None:
+        """End it, and give back what it holds: others need the room."""
+
+
+class Budget:
+    """Counts bytes; belongs to one event loop.
+
+    When there is no room left, requests that are unfinished for a second or more end, the oldest first: clients that
+    send slowly, or do not read, cannot keep others from being answered.
+
+    Args:
+        limit: bytes.
+
+    Attributes:
+        held: bytes at this moment.
+    """
+
+    def __init__(self, limit: int):
+        self.limit = limit
+        self.held = 0
+        self._most = 0  # bytes held at a time since the last burst
+        self._unfinished: dict[Unfinished, float] = {}  # since when, the oldest first
+
+    def take(self, size: int) -> None:
+        """Count bytes that come to be held.
+
+        Raises:
+            Overloaded: when there is no room for them; they are not counted then.
+        """
+        if not self.reserve(size):
+            raise Overloaded("the server holds as many requests as its memory allows; try again later")
+        self._most = max(self._most, self.held)
+
+    def reserve(self, size: int) -> bool:
+        """Count bytes that may come to be held, and say whether there is room for them."""
+        self.held += size
+        if self.held <= self.limit or self._make_room():
+            return True
+        self.held -= size
+        return False
+
+    def note(self, size: int) -> None:
+        """Count bytes that are held already; others make room for them."""
+        self.held += size
+        self._most = max(self._most, self.held)
+        if self.held > self.limit:
+            self._make_room()
+
+    def give(self, size: int) -> None:
+        """Count bytes no more."""
+        self.held -= size
+
+    def burst(self) -> None:
+        """Memory was held that was only reserved."""
+        self._most = max(self._most, self.held)
+
+    def has_ebbed(self) -> bool:
+        """Whether a burst is over since the last time that this was asked: what it took can be given back."""
+        ebbed = self._most > _BURST_BYTES and self.held < self._most / 2
+        if ebbed:
+            self._most = self.held
+        return ebbed
+
+    def begin_waiting(self, holder: Unfinished) -> None:
+        """Let it give way from now on: it waits for its client. It stays where it is when it waits already."""
+        self._unfinished.setdefault(holder, monotonic())
+
+    def end_waiting(self, holder: Unfinished) -> None:
+        """Let it keep what it holds: its client went on, or it is gone."""
+        self._unfinished.pop(holder, None)
+
+    def _make_room(self) -> bool:
+        latest = monotonic() - PATIENCE_SECONDS
+        while self.held > self.limit and self._unfinished:
+            holder, since = next(iter(self._unfinished.items()))
+            if since > latest:
+                return False
+            del self._unfinished[holder]
+            holder.give_way()
+        return self.held <= self.limit

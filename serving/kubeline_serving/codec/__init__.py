@@ -1,0 +1,1 @@
+"""Requests to columns that the model reads, and predictions to answers."""

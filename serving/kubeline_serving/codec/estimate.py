@@ -1,0 +1,236 @@
+"""What a large request would take in memory when it is parsed, told from its bytes.
+
+Sixteen megabytes of ``[[],[],…`` become six hundred of Python objects, and reading them holds up everything else. So
+values are counted first, in the time that a copy of the bytes would take. The estimates are upper bounds of what
+CPython, orjson, msgspec and protobuf's upb take for each kind of value.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from kubeline.model_package.signature import Array
+from kubeline_serving.errors import TooLarge, too_many_rows
+
+Bytes = bytes | bytearray | memoryview
+
+ALWAYS_READ = 128 * 1024  # bytes; what is smaller cannot become so large that it would matter
+_CHUNK = 256 * 1024  # bytes that are looked at in one step, within the cache of a CPU
+
+_VALUE, _TEXT, _LIST, _RECORD = 40, 48, 192, 192  # bytes of a number and its place in a list, and what others take more
+_WIDEST = 4  # bytes of a character of text that is not ASCII
+_DEPTH_OF_ROWS = 2  # in {"instances": [
+
+_TENSOR = 1024  # bytes of a tensor without its values, and what Python makes of it
+_FIELD = 160  # the same of a map entry, or an element of bytes
+_NUMBER = 48  # bytes of a number in an array that grows, and of Python's float or int
+_SHORTEST = 2  # bytes of a field
+_FEW = 64  # bytes that are not worth a closer look
+_INPUTS, _OUTPUTS, _RAW = 5, 6, 7  # numbers of fields of ModelInferRequest
+_SHAPE, _CONTENTS = 3, 5  # of InferInputTensor
+_BYTES = 8  # of InferTensorContents
+_TEXT_TAG = _BYTES << 3 | 2  # in front of the length of an element
+_WIDTHS = {6: 4, 7: 8}  # fp32_contents, fp64_contents: bytes of a number
+
+
+def check_json(body: Bytes, most_bytes: int, most_rows: int | None = None) -> None:
+    """Refuse JSON that would take too much memory.
+
+    Args:
+        body: JSON, or anything else.
+        most_bytes: that it may take.
+        most_rows: that it may have, where each row is a list or a record in a list in the outermost record.
+
+    Raises:
+        TooLarge: when it would take more, or has more.
+    """
+    counts = _counts(np.frombuffer(body, np.uint8))
+    few = most_rows is None or counts.lists + counts.records <= most_rows
+    if few and _memory(counts, body) <= most_bytes:
+        return
+    data = _without_text(body)
+    counts = _counts(data)
+    if most_rows is not None and (rows := _rows(data)) > most_rows:
+        raise too_many_rows(rows, most_rows)
+    memory = _memory(counts, body)
+    if memory > most_bytes:
+        raise _too_large(counts.commas + counts.lists + counts.records, memory, most_bytes)
+
+
+def check_message(message: bytes, most_bytes: int) -> None:
+    """Refuse a ModelInferRequest that would take too much memory.
+
+    Args:
+        message: in protobuf's encoding, or anything else: what is malformed is left to protobuf to tell.
+        most_bytes: that it may take.
+
+    Raises:
+        TooLarge: when it would take more.
+    """
+    _Walk(message, most_bytes).run()
+
+
+class _Counts(NamedTuple):
+    commas: int
+    lists: int
+    records: int
+    quotes: int
+
+
+def _counts(data: Array) -> _Counts:
+    found = [0, 0, 0, 0]
+    for start in range(0, len(data), _CHUNK):
+        part = data[start : start + _CHUNK]
+        for place, letter in enumerate(b',[{"'):
+            found[place] += int(np.count_nonzero(part == letter))
+    return _Counts(*found)
+
+
+def _without_text(body: Bytes) -> Array:
+    """The same with zeros for what stands between quotes."""
+    plain = bytes(body).replace(b"\\\\", b"__").replace(b'\\"', b"__")
+    data = np.frombuffer(plain, np.uint8).copy()
+    inside = False
+    for start in range(0, len(data), _CHUNK):
+        part = data[start : start + _CHUNK]
+        quotes = part == ord('"')
+        opened = np.logical_xor.accumulate(quotes) ^ inside
+        inside = bool(opened[-1])
+        part[opened & ~quotes] = 0
+    return data
+
+
+def _rows(data: Array) -> int:
+    """Lists and records that begin in a list in the outermost record."""
+    rows = depth = 0
+    for start in range(0, len(data), _CHUNK):
+        part = data[start : start + _CHUNK]
+        opened = (part == ord("[")) | (part == ord("{"))
+        closed = (part == ord("]")) | (part == ord("}"))
+        after = np.cumsum(opened.view(np.int8) - closed.view(np.int8), dtype=np.int64) + depth
+        rows += int(np.count_nonzero(opened & (after == _DEPTH_OF_ROWS + 1)))
+        depth = int(after[-1])
+    return rows
+
+
+def _memory(counts: _Counts, body: Bytes) -> int:
+    content = bytes(body) if isinstance(body, memoryview) else body
+    width = 1 if content.isascii() and b"\\u" not in content else _WIDEST
+    values = _VALUE * counts.commas + _LIST * counts.lists + _RECORD * counts.records + _TEXT * counts.quotes // 2
+    return width * len(body) + values
+
+
+def _too_large(values: int, memory: int, most_bytes: int) -> TooLarge:
+    return TooLarge(
+        f"the request has {values:,} values, which would take {memory / 2**20:,.0f} MiB of memory, but the server "
+        f"takes at most {most_bytes / 2**20:,.0f} MiB for one request; split it"
+    )
+
+
+class _Walk:
+    """Goes through the fields of a message, and adds up what they take."""
+
+    def __init__(self, message: bytes, most_bytes: int):
+        self._message = message
+        self._most = most_bytes
+        self._memory = 0
+        self._values = 0
+
+    def run(self) -> None:
+        end = len(self._message)
+        self._memory = end
+        for number, start, stop in self._fields(0, end):
+            if self._cannot_exceed(end - start):
+                return
+            if number in (_INPUTS, _OUTPUTS):
+                self._add(1, _TENSOR)
+                self._tensor(start, stop)
+            else:
+                self._add(1, 2 * (stop - start) if number == _RAW else stop - start)
+
+    def _tensor(self, start: int, end: int) -> None:
+        for number, begin, stop in self._fields(start, end):
+            if number == _CONTENTS:
+                self._contents(begin, stop)
+            elif number == _SHAPE:
+                self._numbers(self._varints(begin, stop))
+            else:
+                self._add(1, stop - begin)
+
+    def _contents(self, start: int, end: int) -> None:
+        start = self._short_texts(start, end)
+        for number, begin, stop in self._fields(start, end):
+            if number == _BYTES:
+                if self._cannot_exceed(end - begin):
+                    self._memory += (end - begin) // _SHORTEST * _FIELD
+                    return
+                self._add(1, 2 * (stop - begin))
+            elif number in _WIDTHS:
+                self._numbers((stop - begin) // _WIDTHS[number])
+            else:
+                self._numbers(self._varints(begin, stop))
+
+    def _short_texts(self, start: int, end: int) -> int:
+        """Count elements of bytes in front, as nearly all are; where something else begins."""
+        message, count, most = self._message, 0, (self._most - self._memory) // _FIELD
+        if self._cannot_exceed(end - start):
+            return start
+        while start + 1 < end and message[start] == _TEXT_TAG and message[start + 1] < 0x80 and count <= most:
+            start += 2 + message[start + 1]
+            count += 1
+        self._values += count
+        self._memory += _FIELD * count
+        self._add(0, 0)
+        return min(start, end)
+
+    def _cannot_exceed(self, size: int) -> bool:
+        """Whether so many bytes of fields cannot take more than is left, whatever they hold."""
+        return self._memory + size // _SHORTEST * _FIELD <= self._most
+
+    def _varints(self, start: int, end: int) -> int:
+        if end - start < _FEW:
+            return end - start
+        return int(np.count_nonzero(np.frombuffer(self._message, np.uint8, end - start, start) < 0x80))
+
+    def _numbers(self, count: int) -> None:
+        self._values += count
+        self._memory += _NUMBER * count
+        self._add(1, 0)
+
+    def _add(self, fields: int, content: int) -> None:
+        self._values += fields
+        self._memory += _FIELD * fields + content
+        if self._memory > self._most:
+            raise _too_large(self._values, self._memory, self._most)
+
+    def _fields(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Number, start and end of the content of each field; ends where something is malformed."""
+        message = self._message
+        while start < end:
+            tag, start = _varint(message, start, end)
+            kind = tag & 7
+            if kind == 2:
+                size, start = _varint(message, start, end)
+            elif kind == 0:
+                size = _varint(message, start, end)[1] - start
+            else:  # what stands between the tags of a group is counted like what stands beside it
+                size = {1: 8, 3: 0, 4: 0, 5: 4}.get(kind, end + 1)
+            stop = start + size
+            if stop > end or stop < start:
+                return
+            yield tag >> 3, start, stop
+            start = stop
+
+
+def _varint(message: bytes, start: int, end: int) -> tuple[int, int]:
+    """A number, and where it ends; behind the end when it is cut off."""
+    value = shift = 0
+    while start < end and shift < 70:
+        byte = message[start]
+        start += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, start
+        shift += 7
+    return 0, end + 1

@@ -1,0 +1,1 @@
+"""gRPC: the service of the Open Inference Protocol."""

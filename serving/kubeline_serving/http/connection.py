@@ -1,0 +1,184 @@
+"""The transport of a connection of HTTP: what waits has an end, what is held is counted, and refusals arrive."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState as Uvicorn
+
+from kubeline_serving.http.application import Application
+
+_LINGER_SECONDS = 10.0  # for which what a refused client goes on sending is read and thrown away
+_QUIET_SECONDS = 1.0  # without anything of it, after which the connection is closed before that
+_LEAST_READ = 64 * 1024  # bytes of answers that a client reads in `write_seconds`
+
+
+class HttpConnection(asyncio.Protocol):
+    """A connection of uvicorn's server, without a word of HTTP.
+
+    Attributes:
+        write_seconds: for a client to read what was written.
+        unread: bytes of answers that wait in memory for the client to read them; 0 while they are few.
+    """
+
+    write_seconds = 30.0
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: Uvicorn,
+        app_state: dict[str, Any] | None = None,
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ):
+        if not config.loaded:
+            config.load()
+        self.app: Application = config.loaded_app
+        self.loop = _loop or asyncio.get_running_loop()
+        self.uvicorn = server_state
+        self.keep_alive_seconds = config.timeout_keep_alive
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]
+        self.unread = 0
+        self._patience: asyncio.TimerHandle | None = None  # for the client to send
+        self._write_patience: asyncio.TimerHandle | None = None  # for it to read
+        self._is_reading = True
+        self._lingers_until = 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the server works on a request of this connection."""
+        raise NotImplementedError
+
+    def take(self, data: bytes) -> None:
+        """Read what came."""
+        raise NotImplementedError
+
+    def go_on(self) -> None:
+        """The client has read what was written: go on with what waits."""
+        raise NotImplementedError
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self.transport = transport  # type: ignore[assignment]
+        self.uvicorn.connections.add(self)  # type: ignore[arg-type]
+        if not self.app.state.connections.add(self):
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self.uvicorn.connections.discard(self)
+        self.app.state.connections.remove(self)
+        self.stop_waiting()
+        self._stop_waiting_for_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """See :class:`asyncio.Protocol`."""
+        if not self._lingers_until:
+            self.take(data)
+        elif self._patience is not None:
+            self._wait_for_silence()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than answers are written."""
+        self.unread = max(self.transport.get_write_buffer_size(), 1)
+        self.app.state.budget.note(self.unread)
+        self.app.state.budget.begin_waiting(self)
+        self._wait_for_reading()
+
+    def resume_writing(self) -> None:
+        """The client has read nearly all."""
+        if not self.transport.is_closing():  # otherwise it still has to read the rest in time
+            self._stop_waiting_for_reading()
+            self.go_on()
+
+    def give_way(self) -> None:
+        """Others need the memory that answers hold which this client does not read."""
+        self.transport.abort()
+        self._stop_waiting_for_reading()
+
+    def make_room(self) -> None:
+        """Another connection needs the place of this one."""
+        if self.unread:
+            self.transport.abort()
+        else:
+            self.close()
+
+    def wait(self, seconds: float) -> None:
+        """Lose patience in so many seconds, unless it is waited for something already."""
+        if self._patience is None:
+            self._patience = self.loop.call_later(seconds, self._lose_patience)
+
+    def stop_waiting(self) -> None:
+        """The client has sent what it was waited for."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def lost_patience(self) -> None:
+        """The client has not sent in time what it was waited for."""
+        raise NotImplementedError
+
+    def pause_reading(self) -> None:
+        """Read no more for the moment; a client that goes on sending is kept waiting by TCP."""
+        if self._is_reading:
+            self._is_reading = False
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if not self._is_reading and not self.transport.is_closing():
+            self._is_reading = True
+            self.transport.resume_reading()
+
+    def close(self) -> None:
+        """Close when all is written; a client that does not read it has its time for that."""
+        self.stop_waiting()
+        if not self.transport.is_closing():
+            self.transport.close()
+            if self._write_patience is None:
+                self._write_patience = self.loop.call_later(self.write_seconds, self.transport.abort)
+
+    def linger(self) -> None:
+        """Close when the client has stopped sending, or some seconds later.
+
+        Closed at once, TCP would reset the connection because of what came meanwhile, and a client that is still
+        sending would see that instead of the answer.
+        """
+        self.stop_waiting()
+        self._lingers_until = self.loop.time() + _LINGER_SECONDS
+        self.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._wait_for_silence()
+
+    def _wait_for_silence(self) -> None:
+        self.stop_waiting()
+        left = self._lingers_until - self.loop.time()
+        self._patience = self.loop.call_later(min(max(left, 0.0), _QUIET_SECONDS), self.close)
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        if not self.transport.is_closing():
+            self.lost_patience()
+
+    def _wait_for_reading(self) -> None:
+        if self._write_patience is not None:
+            self._write_patience.cancel()
+        self._write_patience = self.loop.call_later(self.write_seconds, self._look_at_reading, self.unread)
+
+    def _look_at_reading(self, before: int) -> None:
+        """Go on waiting for a client that reads, if slowly."""
+        left = self.transport.get_write_buffer_size()
+        if left > before - _LEAST_READ:
+            self.transport.abort()
+            return
+        self.app.state.budget.give(self.unread - left)
+        self.unread = left
+        self._wait_for_reading()
+
+    def _stop_waiting_for_reading(self) -> None:
+        self.app.state.budget.end_waiting(self)
+        self.app.state.budget.give(self.unread)
+        self.unread = 0
+        if self._write_patience is not None:
+            self._write_patience.cancel()
+            self._write_patience = None

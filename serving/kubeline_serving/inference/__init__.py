@@ -1,0 +1,1 @@
+"""The queue of requests, and the model that answers them."""

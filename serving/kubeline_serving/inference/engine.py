@@ -1,0 +1,377 @@
+"""Answers requests one after the other, in slices of the event loop, and refuses what would wait too long.
+
+A prediction for a few rows takes less time than handing it to a thread, so it is made on the event loop itself. That
+never holds the loop for longer than a slice: between slices, connections are read and health checks are answered. A
+prediction that takes longer is made aside, and large requests go to threads as a whole. Every request waits in a queue
+of its own process, so that how long it waits is known, and what the queue cannot answer in time is refused at once:
+under overload the rest keep their latency.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any, Generic, TypeVar
+
+from kubeline.errors import KubelineError
+from kubeline.model_package.predictor import Predictions
+from kubeline_serving.codec.inputs import Inputs
+from kubeline_serving.errors import BrokenModel, Overloaded, TimedOut, without_frames
+from kubeline_serving.exchange import Exchange
+from kubeline_serving.inference.model import ServedModel
+from kubeline_serving.inference.prediction_thread import LONG_SECONDS, Aside
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_SLICE_SECONDS = LONG_SECONDS  # of work between two looks at the connections
+INLINE_BYTES = 128 * 1024  # larger requests go to a thread; this many take about a slice
+_LATE_SECONDS = 0.02  # for a slice to come
+_SMOOTHING = 0.05  # weight of the newest request in the average time for one
+_LARGEST_WEIGHT = 0.5  # of the newest turn
+_IDLE_SECONDS = 0.02  # without work; a busy event loop has the next request sooner
+_UNSEEN_TURNS = 2.0  # that a request may wait to be read, in turns of the event loop like the last one
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the engine takes on.
+
+    Attributes:
+        queue_seconds: a request that would wait longer is refused (503).
+        timeout_seconds: from arrival to answer; later, the answer is thrown away (504).
+        batch_rows: requests that wait together are answered in one prediction up to this many rows; 0 answers each
+            alone.
+        batch_wait_seconds: a request waits this long for others to join its batch.
+        threads: for large requests.
+        cpus: that this process may use; from two on, a thread predicts while the event loop reads and writes.
+    """
+
+    queue_seconds: float = 0.1
+    timeout_seconds: float = 30.0
+    batch_rows: int = 0
+    batch_wait_seconds: float = 0.0
+    threads: int = 2
+    cpus: int = 1
+
+
+@dataclass(slots=True)
+class Work(Generic[T]):
+    """One request in the queue.
+
+    Attributes:
+        exchange: inputs, predictions and times are written into it.
+        parse: makes the inputs; a KubelineError refuses the request.
+        serialise: makes the answer.
+        done: is called with the answer, or with why there is none; must not raise.
+        abandoned: set it when nobody waits for the answer any more.
+    """
+
+    exchange: Exchange
+    parse: Callable[[], Inputs]
+    serialise: Callable[[Predictions], T]
+    done: Callable[[T | KubelineError], None]
+    abandoned: bool = False
+
+
+class Engine:
+    """Turns requests into answers of one model; belongs to one event loop.
+
+    Args:
+        model: the model.
+        limits: how many requests may wait, and how long.
+        clock: seconds, as `perf_counter`, by which it learns how long things take.
+    """
+
+    def __init__(self, model: ServedModel, limits: Limits, clock: Callable[[], float] = perf_counter):
+        self.model = model
+        self._clock = clock
+        self._limits = limits
+        self._queue: deque[Work[Any]] = deque()
+        self._scheduled = False
+        self._patience: asyncio.TimerHandle | None = None  # while a batch waits for others
+        self._average_seconds = 0.0  # from one answer to the next, with all that comes between
+        self._scheduled_at = 0.0
+        self._worked_until = 0.0
+        self._unseen_seconds = 0.0  # that a request waits to be read, while turns of the event loop follow each other
+        self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="large-request")
+        self._in_threads = 0
+        self._aside = Aside(self._predict, self._end, limits.cpus > 1, clock)
+
+    @property
+    def queue_length(self) -> int:
+        """Requests that wait."""
+        return len(self._queue)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a request that comes now would wait too long."""
+        waiting = len(self._queue)
+        return waiting > 0 and waiting * self._average_seconds + self._unseen_seconds > self._limits.queue_seconds
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the queue has waited long for its slice."""
+        return self._scheduled and self._clock() - self._scheduled_at > _LATE_SECONDS
+
+    async def answer(
+        self,
+        exchange: Exchange,
+        size: int,
+        parse: Callable[[], Inputs],
+        serialise: Callable[[Predictions], T],
+    ) -> T:
+        """Answer one request.
+
+        Args:
+            exchange: of the request; inputs, predictions and times are written into it.
+            size: bytes of the request.
+            parse: makes the inputs; a KubelineError refuses the request.
+            serialise: makes the answer.
+
+        Raises:
+            KubelineError: why the request is refused.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def done(outcome: T | KubelineError) -> None:
+            if future.done():
+                return
+            if isinstance(outcome, KubelineError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        work = Work(exchange, parse, serialise, done)
+        self.submit(work, size)
+        try:
+            return await future
+        finally:
+            work.abandoned = True
+
+    def submit(self, work: Work[Any], size: int = 0) -> None:
+        """Queue a request of so many bytes; its `done` is called later, from the event loop.
+
+        Raises:
+            Overloaded: when the queue is full, or the model not loaded.
+        """
+        self._check_ready()
+        if size > INLINE_BYTES:
+            self._hand_over(work)
+            return
+        if self.is_full:
+            raise overloaded()
+        self._queue.append(work)
+        if not self._scheduled:
+            if self._clock() - self._worked_until > _IDLE_SECONDS:
+                self._unseen_seconds = 0.0
+            self._schedule(self._limits.batch_wait_seconds)
+        elif self._patience is not None and len(self._queue) >= self._limits.batch_rows:
+            self._patience.cancel()
+            self._schedule()
+
+    def _check_ready(self) -> None:
+        if not self.model.ready:
+            raise Overloaded(f"model '{self.model.name}' is not loaded; load it, or try again later")
+
+    def close(self) -> None:
+        """Wait for the threads."""
+        self._aside.close()
+        self._threads.shutdown()
+
+    def _schedule(self, delay: float = 0.0) -> None:
+        self._scheduled = True
+        self._scheduled_at = self._clock() + delay
+        loop = asyncio.get_running_loop()
+        self._patience = loop.call_later(delay, self._work) if delay else None
+        if not delay:
+            loop.call_soon(self._work)
+
+    def _work(self) -> None:
+        """Answer what is in the queue, for one slice."""
+        self._patience = None
+        answered = 0
+        now = self._clock()
+        end = now + _SLICE_SECONDS
+        try:
+            while self._queue and now < end:
+                batch = self._next_batch(now)
+                if batch:
+                    self._answer(batch)
+                    answered += len(batch)
+                now = self._clock()
+        finally:  # whatever one request does, the queue goes on
+            self._worked_until = now
+            self._learn(answered, max(now - self._scheduled_at, 0.0))
+            self._scheduled = bool(self._queue)
+            if self._queue:
+                self._schedule()
+
+    def _learn(self, answered: int, seconds: float) -> None:
+        """Take into the average what the newest turn took, in which so many were answered and others were refused."""
+        weight = min(_SMOOTHING * answered, _LARGEST_WEIGHT)
+        self._average_seconds += weight * (seconds / max(answered, 1) - self._average_seconds)
+        self._unseen_seconds = _UNSEEN_TURNS * seconds
+
+    def _next_batch(self, now: float) -> list[Work[Any]]:
+        """The next requests to answer together, parsed; those that are refused are told so."""
+        batch: list[Work[Any]] = []
+        rows = 0
+        # one that is alone came when nothing else was to be read
+        unseen = self._unseen_seconds if len(self._queue) > 1 else 0.0
+        while self._queue:
+            work = self._queue.popleft()
+            if work.abandoned:
+                continue
+            exchange = work.exchange
+            exchange.queue_seconds = now - exchange.arrived
+            waited = exchange.queue_seconds + unseen - self._limits.batch_wait_seconds
+            if waited > self._limits.queue_seconds:
+                _give(work, overloaded())
+                continue
+            try:
+                _parse(work.exchange, work.parse)
+            except KubelineError as error:
+                _give(work, without_frames(error))
+                continue
+            except Exception as error:
+                _give(work, _broken(error))
+                continue
+            batch.append(work)
+            rows += exchange.rows
+            if rows >= self._limits.batch_rows or self._aside.expected(rows) > LONG_SECONDS:
+                break
+        return batch
+
+    def _answer(self, batch: list[Work[Any]]) -> None:
+        rows = sum(work.exchange.rows for work in batch)
+        if not self._aside.pays(rows):
+            self._answer_here(batch)
+        elif self._aside.ahead > self._limits.queue_seconds:
+            for work in batch:
+                _give(work, overloaded())
+        else:
+            self._aside.submit(batch, rows)
+
+    def _answer_here(self, batch: list[Work[Any]]) -> None:
+        started = self._clock()
+        try:
+            outcome: Predictions | Exception = self._predict(batch)
+        except Exception as error:
+            outcome = error
+        self._end(batch, outcome, self._clock() - started)
+
+    def _predict(self, batch: list[Work[Any]]) -> Predictions:
+        return self.model.predict([work.exchange.inputs for work in batch if work.exchange.inputs is not None])
+
+    def _end(self, batch: list[Work[Any]], outcome: Predictions | Exception, seconds: float) -> None:
+        """Hand out the predictions of a batch, or why there are none, and the time that they took."""
+        self._aside.learn(sum(work.exchange.rows for work in batch), seconds)
+        if isinstance(outcome, Exception):
+            if len(batch) == 1:
+                _give(batch[0], _broken(outcome))
+                return
+            for work in batch:  # it may have failed because of one of them
+                self._answer_here([work])
+            return
+        for work, predictions in zip(batch, _split(outcome, batch), strict=True):
+            work.exchange.predict_seconds = seconds
+            try:
+                answer = _serialise(work.exchange, predictions, work.serialise)
+            except Exception as error:
+                answer = _broken(error)
+            _give(work, answer)
+
+    def _hand_over(self, work: Work[Any]) -> None:
+        """Answer a large request in a thread."""
+        if self._in_threads >= 2 * self._limits.threads:  # as many wait as are worked on
+            raise overloaded()
+        self._in_threads += 1
+        loop = asyncio.get_running_loop()
+        remaining = self._limits.timeout_seconds - (self._clock() - work.exchange.arrived)
+        patience = loop.call_later(max(remaining, 0.0), self._give_up, work)
+        task = loop.run_in_executor(self._threads, self._alone, work)
+        task.add_done_callback(partial(self._left_thread, work, patience))
+
+    def _give_up(self, work: Work[Any]) -> None:
+        """Wait no longer for a thread, which ends its work all the same."""
+        if not work.abandoned:
+            work.abandoned = True
+            _give(work, TimedOut(f"the answer took longer than {self._limits.timeout_seconds:g} s; send fewer rows"))
+
+    def _left_thread(self, work: Work[Any], patience: asyncio.TimerHandle, task: "asyncio.Future[Any]") -> None:
+        self._in_threads -= 1
+        patience.cancel()
+        if not work.abandoned and not task.cancelled():
+            _give(work, task.result())
+
+    def _alone(self, work: Work[T]) -> T | KubelineError:
+        exchange = work.exchange
+        exchange.queue_seconds = self._clock() - exchange.arrived
+        if work.abandoned or exchange.queue_seconds > self._limits.timeout_seconds:
+            return overloaded()
+        try:
+            inputs = _parse(exchange, work.parse)
+            started = self._clock()
+            predictions = self.model.predict([inputs])
+            exchange.predict_seconds = self._clock() - started
+            return _serialise(exchange, predictions, work.serialise)
+        except KubelineError as error:
+            return without_frames(error)
+        except Exception as error:
+            return _broken(error)
+
+
+def _give(work: Work[T], outcome: T | KubelineError) -> None:
+    try:
+        work.done(outcome)
+    except Exception as error:  # the other requests are answered all the same
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "an answer could not be handed out", "exception": error}
+        )
+
+
+def _parse(exchange: Exchange, parse: Callable[[], Inputs]) -> Inputs:
+    started = perf_counter()
+    inputs = parse()
+    exchange.parse_seconds = perf_counter() - started
+    exchange.inputs = inputs
+    exchange.rows = inputs.rows
+    return inputs
+
+
+def _serialise(exchange: Exchange, predictions: Predictions, serialise: Callable[[Predictions], T]) -> T:
+    started = perf_counter()
+    answer = serialise(predictions)
+    exchange.serialise_seconds = perf_counter() - started
+    exchange.predictions = predictions
+    return answer
+
+
+def _split(together: Predictions, batch: Sequence[Work[Any]]) -> list[Predictions]:
+    if len(batch) == 1:
+        return [together]
+    parts = []
+    start = 0
+    for work in batch:
+        rows = slice(start, start + work.exchange.rows)
+        probabilities = None if together.probabilities is None else together.probabilities[rows]
+        parts.append(Predictions(together.values[rows], probabilities))
+        start += work.exchange.rows
+    return parts
+
+
+def overloaded() -> Overloaded:
+    """What a request is told that would wait too long."""
+    return Overloaded("the server is overloaded; try again later, or add replicas")
+
+
+def _broken(error: Exception) -> BrokenModel:
+    logger.error("a request that should have been answered failed", exc_info=error)
+    without_frames(error)
+    return BrokenModel("the model could not answer this request; the server's log tells why")

@@ -1,0 +1,97 @@
+"""A verified model package that answers."""
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from kubeline.errors import UserError
+from kubeline.model_package.package import ModelPackage, digest_at, version_of
+from kubeline.model_package.predictor import Predictions, Predictor
+from kubeline.model_package.signature import Signature
+from kubeline_serving.codec.columns import Encoder
+from kubeline_serving.codec.inputs import Inputs
+from kubeline_serving.inference.blocks import Blocks
+from kubeline_serving.inference.graph import reading_blocks
+
+
+class ServedModel:
+    """The model of one package, which is verified before any of it is loaded.
+
+    Args:
+        name: of the model in URLs.
+        folder: the model package.
+        threads: that ONNX Runtime takes for one prediction.
+        digest: of the only package that may be served; empty for any.
+
+    Raises:
+        UserError: when a file of the package is missing or was changed, it is another package than the blessed one, or
+            ONNX Runtime cannot run it.
+    """
+
+    def __init__(self, name: str, folder: Path, threads: int = 1, digest: str = ""):
+        self.name = name
+        self.package = verified(folder, digest)
+        self.digest = self.package.digest
+        self.version = version_of(self.digest)
+        self.ready = True
+        self._predictor, self._blocks = _load(self.package, threads)
+        self._lock = threading.Lock()
+        self._folder, self._threads, self._required = folder, threads, digest
+
+    @property
+    def signature(self) -> Signature:
+        """What the model reads and answers."""
+        return self._predictor.signature
+
+    def predict(self, requests: Sequence[Inputs]) -> Predictions:
+        """Answer the rows of some requests, one after the other."""
+        return self._predictor.predict_inputs(self._blocks.tensors(self._blocks.columns.joined(requests)))
+
+    def unload(self) -> None:
+        """Answer no more requests until it is loaded again."""
+        self.ready = False
+
+    def reload(self) -> None:
+        """Verify and load the package anew, and be ready again; on failure, what was loaded stays as it was.
+
+        Raises:
+            UserError: as when it was first loaded, and when the folder holds another package by now: metrics, logs and
+                blessings speak of the one that was started with.
+        """
+        with self._lock:
+            package = verified(self._folder, self._required or self.digest)
+            self._predictor, self._blocks = _load(package, self._threads)
+            self.ready = True
+
+
+def verified(folder: Path, digest: str = "") -> ModelPackage:
+    """Open a package, every digest checked, and refuse another one than `digest` names."""
+    if digest and (found := digest_at(folder)) != digest:
+        raise UserError(
+            f"the package at '{folder}' is {version_of(found)}, but {version_of(digest)} was blessed for this "
+            "deployment; deploy this package with blessings of its own, or correct the storage URI"
+        )
+    return ModelPackage.open(folder, digest)
+
+
+def _load(package: ModelPackage, threads: int) -> tuple[Predictor, Blocks]:
+    """Load the model and let it answer one row of missing values, so that the first request finds it warm."""
+    nothing = Encoder(package.signature).encode([[None]] * len(package.signature.features), 1)
+    try:
+        model, blocks = reading_blocks(package.onnx(), package.signature)
+        predictor = Predictor(model, package.signature, threads)
+        predictor.predict_inputs(blocks.tensors(nothing))
+    except UserError:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions have no common base, and protobuf has its own
+        raise UserError(f"ONNX Runtime cannot run model.onnx of the package at '{package.path}': {error}") from error
+    _give_back_memory()
+    return predictor, blocks
+
+
+def _give_back_memory() -> None:
+    """Return to the system what only loading took; the C library keeps it, for a forest six times its file."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
+    if trim is not None:
+        trim(0)
