@@ -25,7 +25,9 @@ import kfp  # noqa: F401 (the package alone; its parts read the variable again)
 del os.environ["_KFP_RUNTIME"]
 from kfp import local
 from kfp.components import load_component_from_text
-from kfp.dsl import PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER, PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
+
+# The times of a run in a compiled pipeline, as kfp.dsl writes them.
+_TIMES = ("{{$.pipeline_job_create_time_utc}}", "{{$.pipeline_job_schedule_time_utc}}")
 
 
 def main(pipeline: str, arguments: str, root: str, images: str = "") -> None:
@@ -64,7 +66,7 @@ def _without_retries(document: dict[str, Any]) -> None:
 def _with_times(text: str) -> str:
     """Fill in when the run was made and due, which is now; the runner of KFP fails of either."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    for placeholder in (PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER, PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER):
+    for placeholder in _TIMES:
         text = text.replace(placeholder, now)
     return text
 
