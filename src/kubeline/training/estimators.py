@@ -2,8 +2,9 @@
 
 import importlib
 import inspect
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kubeline.errors import PlatformError, UserError, listed
@@ -57,6 +58,8 @@ class Estimator:
         one_hot: whether categories become a column each and numbers are scaled, or categories become numbers.
         threaded: whether it takes a number of threads of its own.
         more: parameters that its classes take without listing them.
+        only: the values of parameters that can be exported, where the library takes others as well.
+        only_for_classes: the same, where classes are predicted.
     """
 
     library: str
@@ -69,6 +72,8 @@ class Estimator:
     one_hot: bool = False
     threaded: bool = False
     more: tuple[str, ...] = ()
+    only: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    only_for_classes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def build(self, task: Task, params: Mapping[str, Any], seed: int, threads: int = 1) -> Any:
         """An unfitted model; see :meth:`settle` for `params`. `seed` is of everything random in it."""
@@ -79,7 +84,7 @@ class Estimator:
         """Hyperparameters over kubeline's defaults; whole floats become integers, as KFP makes floats of integers.
 
         Raises:
-            UserError: names a parameter that the estimator does not have.
+            UserError: names a parameter that the estimator does not have, or a value that cannot be exported.
         """
         factory = self._factory(task)
         known = self._parameters(factory)
@@ -88,7 +93,22 @@ class Estimator:
             raise UserError(
                 f"'{unknown[0]}' is not a hyperparameter of {factory.__name__}; it has: {listed(sorted(known), 40)}"
             )
-        return {**self.defaults, **{key: whole(key, value, known[key]) for key, value in params.items()}}
+        settled = {**self.defaults, **{key: whole(key, value, known[key]) for key, value in params.items()}}
+        self._refuse_what_cannot_be_exported(settled, task)
+        return settled
+
+    def _refuse_what_cannot_be_exported(self, settled: Mapping[str, Any], task: Task) -> None:
+        name = self.classifier.rpartition(".")[2].removesuffix("Classifier")
+        only = self.only if task == "regression" else {**self.only, **self.only_for_classes}
+        for key, values in only.items():
+            if settled.get(key) is not None and settled[key] not in values:
+                words = listed([value for value in values if value is not None])
+                raise UserError(
+                    f"{name} with {key} {settled[key]!r} cannot be exported to ONNX"
+                    f"{'' if key in self.only else f' for {task}'}; leave {key} out, or set it to {words}"
+                )
+        if isinstance(rounds := settled.get("n_estimators"), int | float) and rounds < 1:
+            raise UserError(f"n_estimators is {rounds:g}, and a model of no tree cannot be exported; give at least 1")
 
     def _factory(self, task: Task) -> Any:
         module, name = (self.regressor if task == "regression" else self.classifier).rsplit(".", 1)
@@ -136,7 +156,9 @@ def logistic(regularization: float = 1.0, max_iter: int = 1000, random_state: in
     """Logistic regression with an L2 penalty; a greater `regularization` means smaller coefficients."""
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=1.0 / regularization, max_iter=max_iter, random_state=random_state)
+    return LogisticRegression(
+        C=1.0 / regularization if regularization else math.inf, max_iter=max_iter, random_state=random_state
+    )
 
 
 def ridge(regularization: float = 1.0, max_iter: int | None = None, random_state: int = 0) -> Any:
@@ -190,6 +212,8 @@ ESTIMATORS: Mapping[str, Estimator] = {
         defaults={},
         fixed={"tree_method": "hist", "device": "cpu"},
         threaded=True,
+        only={"booster": ("gbtree",), "multi_strategy": ("one_output_per_tree",)},
+        only_for_classes={"num_parallel_tree": (1,)},
         space={
             "learning_rate": _RATE,
             "n_estimators": _ROUNDS,

@@ -1,7 +1,9 @@
 """Export to ONNX, and the gate that the two forms of a model agree."""
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -49,13 +51,25 @@ def to_onnx(pipeline: Any, signature: Signature) -> bytes:
         for feature in signature.features
     ]
     classification = signature.classes is not None
-    model = convert_sklearn(
-        _inner(pipeline),
-        name="kubeline",
-        initial_types=inputs,
-        options={"zipmap": False} if classification else None,
-        target_opset=OPSETS,
-    )
+    try:
+        model = convert_sklearn(
+            _inner(pipeline),
+            name="kubeline",
+            initial_types=inputs,
+            options={"zipmap": False} if classification else None,
+            target_opset=OPSETS,
+        )
+    except (
+        ArithmeticError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:  # converters have no error of theirs
+        raise UserError(
+            f"the model cannot be exported to ONNX with these parameters ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}); leave out what is unusual among them"
+        ) from error
     output = model.graph.output[1 if classification else 0].name
     graph = Graph(model)
     if classification:
@@ -102,6 +116,8 @@ def _register() -> None:
         if module is None:  # then the model is not of this library, and need not wait for its import
             continue
         convert = getattr(import_module(f"onnxmltools.convert.{library}.operator_converters.{place}"), function)
+        if library == "xgboost":
+            convert = partial(_convert_xgboost, convert)
         update_registered_converter(
             getattr(module, f"{prefix}Classifier"),
             f"Kubeline{prefix}Classifier",
@@ -115,6 +131,28 @@ def _register() -> None:
             calculate_linear_regressor_output_shapes,
             convert,
         )
+
+
+def _convert_xgboost(convert: Callable[..., None], scope: Any, operator: Any, container: Any) -> None:
+    """Convert, and put right where the sum of a model of two classes begins.
+
+    onnxmltools takes the probability itself for its log-odds when the first tree is a single leaf of zero, as where
+    min_child_weight is more than the rows weigh.
+    """
+    convert(scope, operator, container)
+    model = operator.raw_operator
+    if len(getattr(model, "classes_", ())) != 2:
+        return
+    learner = json.loads(model.get_booster().save_config())["learner"]
+    (share,) = json.loads(learner["learner_model_param"]["base_score"])
+    node = container.nodes[-1]
+    kept = [attribute for attribute in node.attribute if attribute.name != "base_values"]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+    from onnx import helper
+
+    start = -np.log(1 / np.float32(share) - 1.0)
+    node.attribute.append(helper.make_attribute("base_values", [float(start)]))
 
 
 def _rename(model: "ModelProto", inputs: Sequence[str], output: str, final: str) -> None:

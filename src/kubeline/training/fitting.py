@@ -1,6 +1,7 @@
 """One fit: preprocessing and estimator on some rows of a table."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Kind
 from kubeline.training import constraints, estimators, preprocessing
 from kubeline.training.calibration import Calibrated, Method
+from kubeline.training.holdout import encoding_folds
 from kubeline.training.table import Table
 from kubeline.training.target import Moved
 from kubeline.training.thresholds import round_thresholds
@@ -42,7 +44,8 @@ class Recipe:
         estimator.settle(table.task, rest)
         named, rest = constraints.take(rest)
         constraints.check(named, table.kinds, table.task)
-        estimator.build(table.task, rest, self.seed)
+        with _refusals(self.estimator):
+            estimator.build(table.task, rest, self.seed)
         if self.balanced and table.classes is None:
             raise UserError("balanced gives classes equal weight, and a regression has none; leave balanced off")
 
@@ -63,7 +66,9 @@ class Recipe:
         settings, params = preprocessing.take(self.params, estimator, table.task)
         named, params = constraints.take(params)
         encoded = table.encoded.iloc[rows]
-        columns = preprocessing.build(encoded, kinds, estimator, settings, table.task, self.seed)
+        columns = preprocessing.build(
+            encoded, kinds, estimator, settings, table.task, lambda: encoding_folds(table, rows, self.seed)
+        )
         model = estimator.build(table.task, params, self.seed, estimators.threads_for(len(table.y)))
         pipeline: Any = Pipeline([("columns", columns), ("model", model)])
         y = table.y[rows]
@@ -71,13 +76,9 @@ class Recipe:
             pipeline = Moved.around(pipeline, y, keep_origin=_needs_positive(params))
         if named:
             model.set_params(**constraints.placed(named, columns.fit(encoded, y), as_text=self.estimator == "xgboost"))
-        try:
+        with _refusals(self.estimator):
             pipeline.fit(encoded, y, model__sample_weight=self.weights(table, rows))
-        except Exception as error:
-            if not _refuses_a_parameter(error):
-                raise
-            words = next(line for line in str(error).splitlines()[::-1] if line.strip())
-            raise UserError(f"estimator {self.estimator} refuses its parameters: {words.strip()}") from error
+        preprocessing.forget_folds(columns)
         round_thresholds(self.estimator, model)
         if self.estimator == "random_forest":
             model.set_params(n_jobs=1)  # threads would sum the trees' answers in changing order
@@ -113,7 +114,19 @@ def _needs_positive(params: Mapping[str, Any]) -> bool:
     return bool({params.get("loss"), params.get("criterion")} & {"poisson", "gamma"})
 
 
-def _refuses_a_parameter(error: Exception) -> bool:
-    from sklearn.utils._param_validation import InvalidParameterError
+@contextmanager
+def _refusals(estimator: str) -> Iterator[None]:
+    """What a library says of a value that it does not take, which each has its own exceptions for."""
+    try:
+        yield
+    except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+        raise _refused(estimator, error) from error
+    except Exception as error:
+        if type(error).__name__ not in ("LightGBMError", "XGBoostError"):
+            raise
+        raise _refused(estimator, error) from error
 
-    return isinstance(error, InvalidParameterError) or type(error).__name__ in ("LightGBMError", "XGBoostError")
+
+def _refused(estimator: str, error: Exception) -> UserError:
+    words = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return UserError(f"estimator {estimator} refuses its parameters: {words[-1]}")

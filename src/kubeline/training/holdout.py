@@ -1,5 +1,6 @@
 """Which rows are learned from and which are held out: at random, by group, or by time."""
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,8 @@ from kubeline.roles import Roles
 from kubeline.training.table import Table
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+ENCODING_FOLDS = 5  # scikit-learn's default for target encoding
 
 
 def divide(
@@ -110,6 +113,52 @@ def folds(table: Table, rows: Array, number: int, seed: int) -> list[tuple[Array
     for index, (learned, held) in enumerate(found, start=1):
         _require_classes(table, learned, held, f"fold {index} of {number}")
     return found
+
+
+def encoding_folds(table: Table, rows: Array, seed: int) -> list[tuple[Array, Array]]:
+    """Folds by which target encoding keeps a row's own target out of what it is encoded with.
+
+    As rows are held out, so they are encoded: by rows of other groups, by earlier rows, and never by copies. By time,
+    the first of the blocks has nothing earlier: its rows are encoded by others of the block.
+
+    Args:
+        table: the table.
+        rows: positions to learn from.
+        seed: of the random choice.
+
+    Returns:
+        Pairs of places in `rows`: to learn from, and to encode. Each place is encoded once.
+
+    Raises:
+        UserError: when there is a single group.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    if table.times is not None:
+        return _earlier(table.times[rows], seed)
+    if table.groups is not None:
+        groups = table.groups[rows]
+        number = min(ENCODING_FOLDS, len(np.unique(groups)))
+        if number < 2:
+            raise UserError(
+                "category_encoding 'target' encodes a row by rows of other groups, and the rows to learn from are of a "
+                "single one; choose ordinal or one_hot, or name another group column"
+            )
+        return list(GroupKFold(number).split(rows, groups=groups))
+    fewest = int(np.bincount(table.y[rows]).min()) if table.classes is not None else len(rows)
+    return _random_folds(table, rows, max(2, min(ENCODING_FOLDS, fewest)), seed)
+
+
+def _earlier(times: Array, seed: int) -> list[tuple[Array, Array]]:
+    """Blocks by time, each with all rows before its first; rows of the first block with others of it."""
+    from sklearn.model_selection import KFold
+
+    order = np.argsort(times, kind="stable")
+    starts = {int(np.searchsorted(times[order], part[0])) for part in np.array_split(times[order], ENCODING_FOLDS + 1)}
+    first, *later = [*sorted(start for start in starts if start > 1), len(order)]
+    inside = KFold(min(ENCODING_FOLDS, first), shuffle=True, random_state=seed).split(order[:first])
+    after = [(np.arange(start), np.arange(start, end)) for start, end in itertools.pairwise([first, *later])]
+    return [(order[learned], order[held]) for learned, held in [*inside, *after]]
 
 
 def _random_folds(table: Table, rows: Array, number: int, seed: int) -> list[tuple[Array, Array]]:

@@ -1,6 +1,6 @@
 """What happens to columns before the model, fitted inside it and exported with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from kubeline.training.numbers import Differences
 from kubeline.training.transformers import DATE_PARTS, DateParts, MissingFlags
 
 Encoding = Literal["ordinal", "one_hot", "target"]
+Folds = Callable[[], list[tuple[Any, Any]]]  # pairs of places: to learn from, and to encode
 ENCODINGS = ("ordinal", "one_hot", "target")
 
 
@@ -61,7 +62,7 @@ def build(
     estimator: Estimator,
     settings: Preprocessing,
     task: Task,
-    seed: int,
+    folds: Folds,
 ) -> Any:
     """An unfitted ColumnTransformer whose output is float32, so that ONNX splits trees where scikit-learn does.
 
@@ -71,7 +72,7 @@ def build(
         estimator: decides what numbers need.
         settings: how categories and dates become numbers.
         task: for target encoding.
-        seed: for target encoding.
+        folds: for target encoding, see :func:`kubeline.training.holdout.encoding_folds`; made when it is asked for.
     """
     from sklearn.compose import ColumnTransformer
 
@@ -90,10 +91,18 @@ def build(
     if wide and not estimator.reads_missing:
         steps.append(("missing differences", MissingFlags(), wide))
     if categories:
-        steps.append(("categories", _categories(encoded, categories, settings, task, seed), categories))
+        steps.append(("categories", _categories(encoded, categories, settings, task, folds), categories))
     if dates:
         steps.append(("dates", _after(DateParts(settings.date_parts), estimator), dates))
     return ColumnTransformer(steps, sparse_threshold=0.3 if estimator.one_hot else 0.0)
+
+
+def forget_folds(columns: Any) -> None:
+    """Leave the number of folds where a fitted ColumnTransformer holds the rows of each, which no prediction needs."""
+    for transformers in (columns.transformers, columns.transformers_):
+        for name, transformer, _ in transformers:
+            if name == "categories" and not isinstance(getattr(transformer, "cv", 0), int):
+                transformer.set_params(cv=len(transformer.cv))
 
 
 def frequent(values: pd.Series, most: int) -> list[str]:
@@ -122,15 +131,12 @@ def _after(transformer: Any, estimator: Estimator) -> Any:
     return transformer if estimator.reads_missing else make_pipeline(transformer, _numbers(estimator))
 
 
-def _categories(encoded: pd.DataFrame, names: list[str], settings: Preprocessing, task: Task, seed: int) -> Any:
-    from sklearn.model_selection import KFold, StratifiedKFold
+def _categories(encoded: pd.DataFrame, names: list[str], settings: Preprocessing, task: Task, folds: Folds) -> Any:
     from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
     if settings.category_encoding == "target":
         # the mean that a row is given while fitting is of other rows than itself
-        if task == "regression":
-            return TargetEncoder(target_type="continuous", cv=KFold(5, shuffle=True, random_state=seed))
-        return TargetEncoder(target_type="binary", cv=StratifiedKFold(5, shuffle=True, random_state=seed))
+        return TargetEncoder(target_type="continuous" if task == "regression" else "binary", cv=folds())
     # rarest first: the bucket of rare and unseen ones is -1, next to the rarest
     kept = [frequent(encoded[name], settings.max_categories)[::-1] for name in names]
     if settings.category_encoding == "one_hot":
