@@ -1,10 +1,12 @@
 """What a step decided, as a person reads it: a verdict or an outcome with its reasons."""
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from kubeline import json_files
+from kubeline.errors import UserError
 
 Decision = TypeVar("Decision")
 
@@ -36,9 +38,9 @@ def deciding(decisions: Sequence[Decision], word: Callable[[Decision], str]) -> 
 def reasons(path: str | Path) -> list[str]:
     """The reasons for it, where the artifact is a JSON document with reasons."""
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = json_files.parse(json_files.contents_of(path, "it"), "it")
         return [str(reason) for reason in document.get("reasons", [document.get("reason")]) if reason]
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (UserError, OSError, ValueError, AttributeError, TypeError):
         return []
 
 

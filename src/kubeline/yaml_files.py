@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from kubeline.errors import UserError
+from kubeline.json_files import contents
 
 _MOST_BYTES = 4 << 20
 _MOST_VALUES = 100_000  # when every alias is written out
@@ -64,10 +65,7 @@ def first_document(path: Path, what: str) -> Any:
 
 def _read(file: Path, what: str) -> str:
     with file.open("rb") as stream:
-        content = stream.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise UserError(f"the {what} '{file}' is larger than {_MOST_BYTES >> 20} MiB; give a smaller one")
-    return content.decode("utf-8")
+        return contents(stream, f"the {what} '{file}'", _MOST_BYTES).decode("utf-8")
 
 
 def parse(text: str, what: str, only_first: bool = False) -> Any:

@@ -105,6 +105,15 @@ def test_a_step_that_no_node_can_hold_is_found_by_the_values_of_the_run(
     assert "asks for memory 32Gi, and a node of the given size has 16Gi" in capsys.readouterr().out
 
 
+def test_values_of_a_run_are_named_as_a_run_names_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text("folds: 3\nsplit_column: day\nsource.format: csv\n")
+    assert lint("training", "--params", str(values)) == 0
+    values.write_text("foldz: 3\nfolds: 3\n")
+    assert lint("training", "monitoring", "--params", str(values)) == 2
+    assert "no pipeline given has a parameter 'foldz'" in capsys.readouterr().err
+
+
 def test_without_a_request_the_limit_is_what_a_node_must_have() -> None:
     file = SAMPLES / "good" / "everything.yaml"  # 500m as request, 2Gi as limit
     small = look(file, Options(node={"cpu": "250m", "memory": "1Gi"}))

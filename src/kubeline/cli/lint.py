@@ -1,6 +1,8 @@
 """``kubeline lint``: will a compiled pipeline run, and where."""
 
 import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,7 +25,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--node", default="", metavar="SIZE", help="a node's resources, such as cpu=4,memory=16Gi,nvidia.com/gpu=1"
     )
-    parser.add_argument("--params", type=Path, metavar="FILE", help="YAML file of parameter values of a run")
+    parser.add_argument(
+        "--params", type=Path, metavar="FILE", help="YAML file of parameter values of a run, as `kubeline run` takes it"
+    )
     parser.set_defaults(command=lint)
 
 
@@ -34,10 +38,43 @@ def lint(options: argparse.Namespace) -> int:
     from kubeline.platform.lint.containers import read_node
     from kubeline.platform.lint.output import write
 
-    asked = Options(read_parameters(options.params, {}), read_node(options.node), options.target)
-    results = [look(file, asked) for name in options.pipeline for file in _files(name, options.target)]
+    given = read_parameters(options.params, {})
+    files = [file for name in options.pipeline for file in _files(name, options.target)]
+    placed = [_Placed.of(file, given) for file in files]
+    _refuse_unknown([one for one in placed if one is not None])
+    node = read_node(options.node)
+    results = [
+        look(file, Options(one.values if one else {}, node, options.target))
+        for file, one in zip(files, placed, strict=True)
+    ]
     print(write(results, options.format))
     return 0 if all(result.passed for result in results) else 1
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """The values of a run, fields in their groups, and the names among them that the pipeline does not have."""
+
+    values: Mapping[str, Any]
+    unknown: frozenset[str]
+
+    @classmethod
+    def of(cls, file: Path, given: Mapping[str, Any]) -> "_Placed | None":
+        """The values of this pipeline; None when the file is no pipeline."""
+        from kubeline.local.parameters import assigned, signature
+
+        try:
+            placed, known = assigned(file, given, []), signature(file).model_fields
+        except (UserError, OSError):  # whoever looks at it tells what is wrong with it
+            return None
+        return cls({name: placed[name] for name in placed if name in known}, frozenset(placed) - frozenset(known))
+
+
+def _refuse_unknown(placed: Sequence[_Placed]) -> None:
+    """What none of the pipelines has is a slip of the pen."""
+    nowhere = frozenset.intersection(*(one.unknown for one in placed)) if placed else frozenset()
+    if nowhere:
+        raise UserError(f"no pipeline given has a parameter '{min(nowhere)}'; correct it in the file of --params")
 
 
 def _files(name: str, targets: list[str]) -> list[Path]:

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from kubeline import json_files
 from kubeline.artifacts import publish
 from kubeline.decision import GOOD, deciding
+from kubeline.errors import UserError
 from kubeline.reports import Tone
 
 FILE = "result.json"
@@ -101,7 +103,7 @@ class Result:
     @classmethod
     def read(cls, file: Path) -> "Result":
         """The result in a file; what an earlier version did not write has its default."""
-        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json_files.parse(json_files.contents_of(file, f"'{file}'"), f"'{file}'")
         known = {key: value for key, value in document.items() if key in {each.name for each in fields(cls)}}
         if known.get("estimate"):
             known["estimate"] = Estimate(**known["estimate"])
@@ -164,9 +166,9 @@ def _estimates(made: Sequence[Made]) -> Iterator[Estimate]:
     for one in made:
         if one.metadata.get("check") == "evaluation":
             try:
-                evidence = json.loads(one.path.read_text(encoding="utf-8"))["evidence"]
+                evidence = json_files.parse(json_files.contents_of(one.path, "it"), "it")["evidence"]
                 yield Estimate(evidence["metric"], **evidence["metrics"][evidence["metric"]])
-            except (OSError, ValueError, KeyError, TypeError):
+            except (UserError, OSError, ValueError, KeyError, TypeError):
                 continue
     for one in made:
         if isinstance(value := one.metadata.get("max_effect"), int | float):

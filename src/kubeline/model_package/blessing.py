@@ -1,10 +1,10 @@
 """A blessing: the typed permission, tied to one package, without which nothing is registered or deployed."""
 
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kubeline import json_files
 from kubeline.artifacts import Artifact, describe, finite, publish
 from kubeline.errors import UserError
 
@@ -41,10 +41,10 @@ class Blessing(BaseModel):
             UserError: when there is no file or it is not a blessing.
         """
         try:
-            return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
+            return cls.model_validate_json(json_files.contents_of(path, f"the blessing '{path}'"))
         except FileNotFoundError as error:
             raise UserError(f"there is no blessing at '{path}'; run evaluate and infra_validate first") from error
-        except (ValidationError, UnicodeDecodeError) as error:
+        except ValidationError as error:
             raise UserError(f"'{path}' is not a blessing; give the output of evaluate or infra_validate") from error
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from kubeline import json_files
 from kubeline.decision import told
 from kubeline.errors import KubelineError
 from kubeline.http.exchange import ExchangeError, Peer
@@ -149,7 +150,7 @@ def decisions_in(folder: Path) -> tuple[Said, ...]:
     files = [file for pattern in ("*", "*/*") for file in folder.glob(f"{pattern}/executor_output.json")]
     found = []
     for file in sorted(files, key=lambda file: file.stat().st_mtime_ns):
-        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json_files.parse(json_files.contents_of(file, f"'{file}'"), f"'{file}'")
         task = re.sub(r"_-?\d+$", "", file.parent.name)  # Vertex adds a number
         for written in document.get("artifacts", {}).values():
             for artifact in written["artifacts"]:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as pads
 
+from kubeline import json_files
 from kubeline.addresses import redact
 from kubeline.data.dataset import open_dataset
 from kubeline.errors import KubelineError, PlatformError, UserError, listed
@@ -58,7 +59,7 @@ class Destination:
         """
         with _errors_of(self.shown):
             for marker in self._markers():
-                found = json.loads(self._system.cat_file(marker))
+                found = self._told(marker)
                 if found.get("key") == key:
                     continue
                 if not overwrite:
@@ -83,7 +84,7 @@ class Destination:
         """
         with tempfile.TemporaryDirectory() as scratch, _errors_of(self.shown):
             if self._system.exists(self._marker):
-                return [str(name) for name in json.loads(self._system.cat_file(self._marker))["files"]]
+                return [str(name) for name in self._told(self._marker)["files"]]
             laid_out = Path(scratch) / "files"
             files = _lay_out(folder, laid_out, partition_by, self._shard)
             for name in files:
@@ -101,6 +102,10 @@ class Destination:
 
     def _markers(self) -> list[str]:
         return [str(path) for path in self._system.glob(f"{self._root}/_predictions-*.json")]
+
+    def _told(self, marker: str) -> Any:
+        content = self._system.cat_file(marker, start=0, end=json_files.MOST_BYTES)
+        return json_files.parse(content, f"{marker.rpartition('/')[2]} at destination '{self.shown}'")
 
     def _remove(self, marker: str, files: list[str]) -> None:
         self._system.rm_file(marker)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from kubeline import json_files
 from kubeline.addresses import redact, refuse_credentials
 from kubeline.errors import UserError, listed
 from kubeline.schema.types import Type
@@ -178,7 +179,9 @@ class TableSchema(BaseModel):
             UserError: names the line that is no JSON, or the field that is wrong and what is wrong with it.
         """
         try:
-            document = json.loads(content, object_pairs_hook=_object, parse_constant=_no_number)
+            document = json_files.parse(
+                content, f"schema '{name}'", object_pairs_hook=_object, parse_constant=_no_number
+            )
             return cls.model_validate(document)
         except _DocumentError as error:
             raise UserError(f"schema '{name}' is wrong: {error}; correct it and run again") from error
@@ -274,7 +277,7 @@ def read_schema(uri: str) -> TableSchema:
     """Read a schema from a path or an fsspec URI (``s3://…``, ``gs://…``, ``https://…``).
 
     Raises:
-        UserError: when there is no such file, or it is not a schema.
+        UserError: when there is no such file, or it is not a schema, or larger than one can be.
     """
     import fsspec
 
@@ -282,7 +285,7 @@ def read_schema(uri: str) -> TableSchema:
     refuse_credentials(uri, "schema_uri")
     try:
         with fsspec.open(uri, "rb") as stream:
-            content = stream.read().decode("utf-8")
+            content = json_files.contents(stream, f"schema '{name}'").decode("utf-8")
     except (FileNotFoundError, IsADirectoryError) as error:
         raise UserError(f"there is no schema at '{name}'; give the path or URI of a schema's JSON file") from error
     except (ValueError, ImportError) as error:  # an unknown protocol, or bytes that are no text
