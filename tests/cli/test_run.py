@@ -93,7 +93,9 @@ def test_the_verdict_is_in_the_last_line_on_the_page_and_on_the_page_of_all_runs
     assert "succeeded" not in page + overview + printed
     for step in ("make 0", "make 1", "judge", "celebrate", "tell"):
         assert f'font-weight:600">{step}</text>' in page  # the graph
-        assert f"<span>{step}</span>" in page  # the times
+        log = f"logs/{step.replace(' ', '-')}.txt"
+        assert f'<span><a href="{log}">{step}</a></span>' in page  # the times
+        assert f'Loading KFP component "{step.split()[0]}"' in (folder / log).read_text(encoding="utf-8")
     assert "<td class=text>limit</td><td class=text>6</td><td class=text>5</td>" in page
     assert "3 more at their defaults" in page
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))

@@ -32,6 +32,7 @@ def test_no_file_of_a_run_holds_a_password_a_signed_address_or_a_key(ran: Path) 
     (folder,) = ran.glob("toy-*")
     log = (folder / "log.txt").read_text(encoding="utf-8")
     assert "5 *** s3://bucket" in log
+    assert "5 *** s3://bucket" in (folder / "logs" / "judge.txt").read_text(encoding="utf-8")
     assert '"outputFile"' in log  # the executor's input, with the values of the parameters
     files = [file for file in ran.rglob("*") if file.is_file()]
     assert len(files) > 8
@@ -51,6 +52,9 @@ def test_only_its_owner_may_read_a_run(ran: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
     for name in ("arguments.json", "log.txt", "result.json"):
         assert (folder / name).stat().st_mode & 0o777 == 0o600
+    logs = list((folder / "logs").iterdir())
+    assert {"judge.txt", "make-0.txt"} <= {log.name for log in logs}
+    assert [str(log) for log in logs if log.stat().st_mode & 0o077] == []
     assert [str(path) for path in folder.rglob("executor_output.json") if path.stat().st_mode & 0o077] == []
 
 

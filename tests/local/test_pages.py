@@ -149,6 +149,6 @@ def test_durations_are_in_the_readers_form(seconds: float, words: str) -> None:
 def test_a_run_whose_steps_never_began_has_a_page(toy: Path, tmp_path: Path) -> None:
     run = Run("toy", tmp_path, succeeded=False, reason="the pipeline cannot be read")
     (tmp_path / "arguments.json").write_text('{"limit": 7}', encoding="utf-8")
-    run.kept(0.5).write(tmp_path)
+    run.result(0.5).write(tmp_path)
     page = write_page(run, outputs(run, toy), toy).read_text(encoding="utf-8")
     assert page.index("the pipeline cannot be read") < page.index("No step began.")

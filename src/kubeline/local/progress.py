@@ -1,6 +1,7 @@
 """Shows the steps of a run as they go, one line each."""
 
 import time
+from collections import defaultdict
 from types import TracebackType
 from typing import Self
 
@@ -23,7 +24,8 @@ class StepDisplay:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._running: dict[str, tuple[TaskID, float]] = {}
+        # by name, which steps of nested pipelines may share
+        self._running: defaultdict[str, list[tuple[TaskID, float]]] = defaultdict(list)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -37,9 +39,10 @@ class StepDisplay:
     def show(self, event: TaskEvent) -> None:
         """Show that a task started or ended."""
         if event.state == "started":
-            self._running[event.task] = (self._progress.add_task(event.task, total=1), time.monotonic())
+            row = self._progress.add_task(event.task, total=1)
+            self._running[event.task].append((row, time.monotonic()))
             return
-        row, started = self._running.pop(event.task)
+        row, started = self._running[event.task].pop(0)
         self._progress.remove_task(row)
         mark = "[green]✓[/]" if event.state == "succeeded" else "[red]✗[/]"
         self._console.print(f"  {mark} {event.task:<16} {time.monotonic() - started:6.1f} s")

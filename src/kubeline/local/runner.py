@@ -9,33 +9,30 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from types import TracebackType
+from typing import Any, Literal, Self, TextIO
 
-from kubeline.errors import PlatformError, UserError
+from kubeline.errors import NotKnownError, PlatformError, UserError
+from kubeline.local.events import ADDRESS, Event, Receiver
 from kubeline.local.result import Result, TaskTime
+from kubeline.local.tasks import log_file
 from kubeline.registry.opening import of_runs
 from kubeline.secrets import Secrets
 from kubeline.tether import command
 
-# What the log of a run tells. Starts and ends come from the KFP executor inside the step, whose lines name the
-# iteration of a loop; the local runner's own lines do not, and some are lost when two tasks end together.
-_ANSI = re.compile(r"\x1b\[\d+m")
-_STARTED = re.compile(r'"outputFile": "(.+)/executor_output\.json"')
-_SUCCEEDED = re.compile(r"Wrote executor output file to (.+)/executor_output\.json")
-_FAILED = re.compile(r"Task '([^']+)' finished with status FAILURE")
-_SENTENCE = re.compile(r"^\s*(UserError|PlatformError): (.+)")
-_CODES = {"UserError": UserError.exit_code, "PlatformError": PlatformError.exit_code}
-_BROKEN = re.compile(r"^RunError: (.+)")  # of the worker itself: the pipeline or its arguments
-_EXCEPTION = re.compile(r"^\s{4,}([\w.]+(?:Error|Exception)\b.*)")
+_ANSI = re.compile(r"\x1b\[\d+m")  # colours, which a file does not show
+_EXIT_SECONDS = 10.0
+_CODES = {UserError.exit_code, PlatformError.exit_code, NotKnownError.exit_code}
 
 
 @dataclass(frozen=True)
 class TaskEvent:
-    """A task started or ended."""
+    """A step started or ended."""
 
     task: str
     state: Literal["started", "succeeded", "failed"]
@@ -45,8 +42,9 @@ class TaskEvent:
 class Run:
     """One local run of a pipeline.
 
-    `folder` holds ``arguments.json``, ``log.txt``, ``result.json``, one folder for each task's outputs, and the page
-    ``index.html``. Only its owner may read it, and no secret of the arguments or the environment is in the first three.
+    `folder` holds ``arguments.json``, ``log.txt``, ``logs`` with what each step printed, ``result.json``, one folder
+    for each task's outputs, and the page ``index.html``. Only its owner may read it, and no secret of the arguments or
+    the environment is in the first four.
     """
 
     pipeline: str
@@ -55,15 +53,15 @@ class Run:
     reason: str = ""  # why the first failing step failed
     started: float = field(default_factory=time.time)  # Unix seconds
     tasks: list[TaskTime] = field(default_factory=list)  # in the order in which they ended
-    exit_code: int = 1  # that of the first failing step: 2 for a wrong input, 3 for a broken world; 0 after a success
+    exit_code: int = 1  # that of the first failing step where it is one of Kubeline's; 0 after a success
 
     @property
     def log(self) -> Path:
         """Everything the steps printed."""
         return self.folder / "log.txt"
 
-    def kept(self, seconds: float) -> Result:
-        """What is kept of the run, which took so long."""
+    def result(self, seconds: float) -> Result:
+        """How the run ended, which took so long."""
         return Result(
             self.pipeline,
             self.succeeded,
@@ -95,45 +93,29 @@ def run(
     # PYTHONSAFEPATH: a step's command is `python3 -m`, which would take modules from the folder that this was called in
     own = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "PATH": path, "MLFLOW_TRACKING_URI": of_runs(root)}
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **own}
-    with subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
-        command(*worker),
-        stdin=subprocess.PIPE,  # the tether
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=environment,
-        start_new_session=True,  # so that the steps can be ended together
-        pass_fds=[whole.fileno()],
-        umask=0o077,
-    ) as process:
-        whole.close()
-        clock, begun = time.monotonic(), dict[str, float]()
-        try:
-            for event in _follow(process, result, secrets):
-                now = time.monotonic() - clock
-                if event.state == "started":
-                    begun[event.task] = now
-                else:
-                    since = begun.get(event.task, now)
-                    result.tasks.append(TaskTime(event.task, event.state, result.started + since, now - since))
-                on_event(event)
-            code = process.wait()
-            result.succeeded = code == 0
-            result.exit_code = result.exit_code if code else 0
-            if code and not result.reason:
-                result.reason = f"the run ended with exit code {code} and without a word; see {result.log}"
-        finally:
-            _end(process)
-    took = time.monotonic() - clock
-    result.kept(took).write(result.folder)
+    with Receiver() as receiver, _Follower(result, secrets, on_event) as follower:
+        environment[ADDRESS] = receiver.address
+        with subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
+            command(*worker),
+            stdin=subprocess.PIPE,  # whose end tells the worker that this process is gone
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=environment,
+            start_new_session=True,  # so that the steps can be ended together
+            pass_fds=[whole.fileno()],
+            umask=0o077,
+        ) as process:
+            whole.close()
+            try:
+                for event in _events(process, receiver):
+                    follower.take(event)
+            finally:
+                _end(process)
+        follower.conclude(process.wait())
+    result.result(follower.seconds).write(result.folder)
     return result
-
-
-def label(folder: Path) -> str:
-    """The name of a task by the folder of its outputs; in a loop with the number of the iteration."""
-    loop = folder.parent.name  # "for-loop-1-iteration-0" inside a ParallelFor
-    return f"{folder.name} {loop.rpartition('-')[2]}" if "-iteration-" in loop else folder.name
 
 
 def _private(path: Path) -> TextIO:
@@ -141,52 +123,95 @@ def _private(path: Path) -> TextIO:
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8")
 
 
-def _follow(process: "subprocess.Popen[str]", result: Run, secrets: Secrets) -> Iterator[TaskEvent]:
+class _Follower:
+    """Makes of the events of a run its result and its logs, which hold no secrets. A context manager."""
+
+    def __init__(self, run: Run, secrets: Secrets, on_event: Callable[[TaskEvent], None]) -> None:
+        self._run, self._secrets, self._on_event = run, secrets, on_event
+        self._start = time.monotonic()
+        self._begun: defaultdict[str, list[float]] = defaultdict(list)  # of what runs: seconds after the start
+        self._files = contextlib.ExitStack()
+        self._log = self._files.enter_context(_private(run.log))
+        self._log_of: dict[str, TextIO] = {}
+        self._last = ""  # line of the runner itself
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._files.close()
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken so far."""
+        return time.monotonic() - self._start
+
+    def take(self, event: Event) -> None:
+        """Write an output into the logs, and what begins, ends or fails into the result."""
+        text = self._secrets.hidden(_ANSI.sub("", event.text))
+        match event.kind:
+            case "output":
+                self._write(event.task, text)
+            case "started":
+                self._begun[event.task].append(self.seconds)
+                self._on_event(TaskEvent(event.task, "started"))
+            case "ended":
+                begun = self._begun[event.task].pop(0)
+                state: Literal["succeeded", "failed"] = "failed" if event.exit_code else "succeeded"
+                self._run.tasks.append(TaskTime(event.task, state, self._run.started + begun, self.seconds - begun))
+                if event.exit_code:
+                    self._fail(f"{event.task}: {text}", event.exit_code)
+                self._on_event(TaskEvent(event.task, state))
+            case "broken":
+                self._fail(text, 1)
+
+    def conclude(self, exit_code: int) -> None:
+        """Take the exit code of the run as a whole."""
+        if exit_code:
+            why = self._last or f"no message; see {self._run.log}"
+            self._fail(f"the run ended with exit code {exit_code} and {why}", 1)
+        else:
+            self._run.succeeded, self._run.exit_code = True, 0
+
+    def _fail(self, reason: str, code: int) -> None:
+        """The first failure counts."""
+        if not self._run.reason:
+            self._run.reason, self._run.exit_code = reason, code if code in _CODES else 1
+
+    def _write(self, task: str, line: str) -> None:
+        self._log.write(f"{task} | {line}" if task else line)
+        self._log.flush()
+        if not task:
+            self._last = line.strip() or self._last
+            return
+        if task not in self._log_of:
+            path = log_file(self._run.folder, task)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            self._log_of[task] = self._files.enter_context(_private(path))
+        self._log_of[task].write(line)
+        self._log_of[task].flush()
+
+
+def _events(process: "subprocess.Popen[str]", receiver: Receiver) -> Iterator[Event]:
+    """Everything that the worker and the steps report, until all of them have ended."""
     assert process.stdout is not None  # noqa: S101 (it is a pipe)
-    running: list[str] = []
-    exception, code = "", 1
-    with _private(result.log) as log:
-        for raw in process.stdout:
-            line = _ANSI.sub("", raw)
-            shown = secrets.hidden(line)
-            log.write(shown)
-            log.flush()
-            if started := _STARTED.search(line):
-                running.append(label(Path(started[1])))
-                yield TaskEvent(running[-1], "started")
-            elif ended := _SUCCEEDED.search(line):
-                running.remove(label(Path(ended[1])))
-                yield TaskEvent(label(Path(ended[1])), "succeeded")
-            elif failed := _FAILED.search(line):
-                task = next((task for task in running if task.split()[0] == failed[1]), failed[1])
-                running = [other for other in running if other != task]
-                _fail(result, f"{task}: {exception or 'ended without a word; see its log'}", code)
-                yield TaskEvent(task, "failed")
-            elif broken := _BROKEN.match(shown):
-                _fail(result, broken[1], 1)
-            elif problem := _SENTENCE.match(shown):
-                exception, code = problem[2], _CODES[problem[1]]
-            elif problem := _EXCEPTION.match(shown):
-                exception, code = problem[1], 1
-    for task in running:
-        _fail(result, f"{task}: {exception or 'ended without a result'}", code)
-        yield TaskEvent(task, "failed")
-
-
-def _fail(result: Run, reason: str, code: int) -> None:
-    """The first failure counts."""
-    if not result.reason:
-        result.reason, result.exit_code = reason, code
+    yield from receiver.until_end_of(process.stdout)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=_EXIT_SECONDS)
+    _end(process)  # and with it steps that it has left behind
+    yield from receiver.remaining()
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
     """End the worker and its steps, when they are still there."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=_EXIT_SECONDS)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _new_folder(root: Path, name: str) -> Path:

@@ -14,20 +14,25 @@ from kubeline.reports import Tone, text
 _COLOURS = {"succeeded": "model", "failed": "bad"}
 
 
-def steps(result: Result, made: Sequence[Made], document: Mapping[str, Any]) -> list[Markup]:
+def steps(
+    result: Result, made: Sequence[Made], document: Mapping[str, Any], logs: Mapping[str, Markup]
+) -> list[Markup]:
     """The graph beside the times, for a run whose times are known.
 
     Args:
         result: of the run.
         made: its outputs.
         document: the compiled pipeline's specification.
+        logs: a link to the log of each step that printed something.
     """
     if not result.tasks:
         return [text("No step began.")]
     verdicts = {one.task: one.verdict for one in made if one.verdict}
     waits = dependencies(document)
     boxes = {task: _boxes(task, result.tasks, verdicts) for task in waits}
-    times = Markup("").join(_bar(one, result) for one in sorted(result.tasks, key=lambda one: one.begun))
+    times = Markup("").join(
+        _bar(one, result, logs.get(one.task, one.task)) for one in sorted(result.tasks, key=lambda one: one.begun)
+    )
     return [Markup('<div class="sides"><div>{}</div><div>{}</div></div>').format(drawing(waits, boxes), times)]
 
 
@@ -44,7 +49,7 @@ def _box(one: TaskTime, verdict: str) -> Box:
     return Box(one.task, "failed" if one.state == "failed" else note, tone)
 
 
-def _bar(one: TaskTime, result: Result) -> Markup:
+def _bar(one: TaskTime, result: Result, name: str) -> Markup:
     whole = max(result.seconds or 0.0, 1e-9)
     begun = 100 * max(0.0, one.begun - (result.started or 0.0)) / whole
     wide = max(0.5, 100 * one.seconds / whole)
@@ -52,7 +57,7 @@ def _bar(one: TaskTime, result: Result) -> Markup:
         '<div class="time"><span>{}</span><svg width="100%" height="12" aria-hidden="true">'
         '<rect width="100%" height="12" style="fill:var(--tint)"/>'
         '<rect x="{:.2f}%" width="{:.2f}%" height="12" style="fill:var(--{})"/></svg><span>{}</span></div>'
-    ).format(one.task, min(begun, 99.5), min(wide, 100.0), _COLOURS[one.state], duration(one.seconds))
+    ).format(name, min(begun, 99.5), min(wide, 100.0), _COLOURS[one.state], duration(one.seconds))
 
 
 def duration(seconds: float) -> str:

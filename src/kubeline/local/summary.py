@@ -16,8 +16,9 @@ from kubeline import reports
 from kubeline.decision import decided, reasons
 from kubeline.local.parameters import signature
 from kubeline.local.result import FILE, Result, concluded
-from kubeline.local.runner import Run, label
+from kubeline.local.runner import Run
 from kubeline.local.steps import clock, duration, steps
+from kubeline.local.tasks import label, log_file
 from kubeline.yaml_files import first_document
 
 _TONES: dict[str, reports.Tone] = {
@@ -103,7 +104,7 @@ def write_page(run: Run, made: Sequence[Output], pipeline: Path) -> Path:
     page = reports.Report(f"{result.pipeline}: {result.word}", run.folder.name)
     why = [result.sentence] if result.sentence else []
     page.add("How it ended", reports.verdict(result.word, result.tone, why), reports.facts(_facts(run, result)))
-    page.add("Steps", *steps(result, made, first_document(pipeline, "pipeline file")))
+    page.add("Steps", *steps(result, made, first_document(pipeline, "pipeline file"), _logs(run, result)))
     for output in made:
         if output.verdict:
             word, tone = output.verdict.replace("_", " "), _TONES.get(output.verdict, "plain")
@@ -139,6 +140,12 @@ def _facts(run: Run, result: Result) -> dict[str, Any]:
     if result.started is not None and result.seconds is not None:
         found |= {"began": clock(result.started), "took": duration(result.seconds)}
     return found | {"log": _link(run, run.log, "log.txt")}
+
+
+def _logs(run: Run, result: Result) -> dict[str, Markup]:
+    """A link to the log of each step that printed something."""
+    files = {one.task: log_file(run.folder, one.task) for one in result.tasks}
+    return {task: _link(run, file, task) for task, file in files.items() if file.exists()}
 
 
 def _parameters(run: Run, pipeline: Path) -> list[Markup]:

@@ -9,6 +9,7 @@ IMAGES is a JSON file that says what each step runs in; without it all run in th
 """
 
 import json
+import logging
 import os
 import sys
 import warnings
@@ -26,6 +27,8 @@ del os.environ["_KFP_RUNTIME"]
 from kfp import local
 from kfp.components import load_component_from_text
 
+from kubeline.local.events import ADDRESS, Event, Reporter, reporting
+
 # The times of a run in a compiled pipeline, as kfp.dsl writes them.
 _TIMES = ("{{$.pipeline_job_create_time_utc}}", "{{$.pipeline_job_schedule_time_utc}}")
 
@@ -37,6 +40,8 @@ def main(pipeline: str, arguments: str, root: str, images: str = "") -> None:
     places = json.loads(Path(images).read_text(encoding="utf-8")) if images else {}
     document = next(yaml.safe_load_all(Path(pipeline).read_text(encoding="utf-8")))
     _without_retries(document)
+    if reporting():
+        _report_steps(document)
     runner = local.SubprocessRunner(use_venv=False)
     if "docker" in places:
         runner = local.DockerRunner(**places["docker"])
@@ -45,12 +50,34 @@ def main(pipeline: str, arguments: str, root: str, images: str = "") -> None:
         sys.executable = "python3"  # which the runner writes into the command: that of the step's own PATH
     local.init(runner, pipeline_root=root)
     text = _with_times(yaml.safe_dump(document, sort_keys=False))
+    errors = _Errors()
+    logging.getLogger().addFilter(errors)
     try:
         load_component_from_text(text)(**json.loads(Path(arguments).read_text(encoding="utf-8")))
     except Exception as error:
-        words = " ".join(str(error).split())
-        print(f"RunError: {words or type(error).__name__}", flush=True)  # when no step has failed, this is why
+        if reporting():  # when no step has failed, this is why
+            words = errors.first or " ".join(str(error).split()) or type(error).__name__
+            with Reporter(os.environ[ADDRESS]) as reporter:
+                reporter.send(Event("broken", text=words))
         raise
+
+
+class _Errors(logging.Filter):
+    """Remembers the first error that KFP logs: what it raises in the end names only the task."""
+
+    first = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            self.first = self.first or " ".join(record.getMessage().split())
+        return True
+
+
+def _report_steps(document: dict[str, Any]) -> None:
+    """Let each step report itself: what runs its command runs in front of it."""
+    for executor in document["deploymentSpec"]["executors"].values():
+        if container := executor.get("container"):
+            container["command"] = ["python3", "-P", "-m", "kubeline.local.step", *container["command"]]
 
 
 def _without_retries(document: dict[str, Any]) -> None:
