@@ -76,8 +76,8 @@ SERVER = {
     "inference": ("codec", "errors", "exchange"),
     "observability": ("codec", "exchange"),
     "payload_log": ("codec", "exchange", "inference", "options"),
-    "grpc": ("budget", "codec", "errors", "exchange", "ids", "inference", "limits", "observability", "state"),
-    "http": ("codec", "errors", "inference", "observability", "service", "state"),
+    "grpc": ("budget", "codec", "errors", "exchange", "ids", "limits", "service", "state"),
+    "http": ("codec", "errors", "exchange", "ids", "inference", "observability", "service", "state"),
 }
 
 

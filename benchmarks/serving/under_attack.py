@@ -1,35 +1,45 @@
 """The model server under attack: its memory, its health checks, and honest requests meanwhile.
 
-python -m benchmarks.serving.under_attack [--only NAME …] [--json FILE]
+python -m benchmarks.serving.under_attack [--only NAME …] [--minutes 10] [--json FILE]
+
+The server has the memory of its pod, where a control group can be made. The attacker is a process of the lowest
+priority: elsewhere, it would take none of the server's CPUs, nor those of the health checks. Each attack's row is
+printed as it ends.
 """
 
 import argparse
+import contextlib
+import dataclasses
 import json
+import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from threading import Event
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks.serving.attacks import GRPC, HTTP, Attack, Target
+from benchmarks.serving.attacks import GRPC, HTTP, Target
 from benchmarks.serving.contenders import MODEL, PEERS, V1, ours
 from benchmarks.serving.flights import flights_package, questions
 from benchmarks.serving.forms import grpc_form, records
 from benchmarks.serving.liveness import Liveness, Prober
+from benchmarks.serving.memory_limit import MemoryLimit, memory_limit
 from benchmarks.serving.processes import Server, share_cores
+from kubeline.model_package import ModelPackage
 
+ATTACKS = {attack.__name__: attack for attack in (*HTTP, *GRPC)}
+POD_BYTES = 2**30  # the memory limit of manifests/runtime
 _SECONDS = 10.0  # of each attack, its end included
 _PAUSE_SECONDS = 2.0  # after it
+_MOST_SECONDS = 40.0  # for one attack with everything around it
 _ROWS = 300  # of an honest large request
-_POD_BYTES = 2**30
+_COLUMNS = "{:32} {:>8} {:>8} {:>9} {:>9} {:>9} {:>7}  {}"
 
 
 @dataclass(frozen=True)
@@ -52,40 +62,87 @@ class Seen:
 
 
 def main() -> int:
-    """Attack the server in every way, and show the table."""
+    """Attack the server in every way, and print what that did; 1 when it ended, or not every attack had its turn."""
     parser = argparse.ArgumentParser(description="The model server under attack.")
-    parser.add_argument("--only", nargs="*", default=[], help="names of attacks")
+    parser.add_argument("--only", nargs="*", default=list(ATTACKS), choices=ATTACKS, metavar="NAME", help="of attacks")
+    parser.add_argument("--minutes", type=float, default=10.0, help="after which no other attack begins")
     parser.add_argument("--json", type=Path, default=Path("runs/bench-serving-attacks.json"), help="where figures go")
     arguments = parser.parse_args()
     share_cores()
     package = flights_package()
     (small,), (large,) = (questions(package, rows, 1) for rows in (1, _ROWS))
-    attacks = [attack for attack in (*HTTP, *GRPC) if not arguments.only or attack.__name__ in arguments.only]
-    with ours().serve(package, PEERS / "work") as server, Prober() as prober:
-        request, message = records(V1).build(large), grpc_form(MODEL).build(large)
-        target = Target(server.http_port, server.grpc_port, MODEL, request, message)
-        body = json.dumps({"instances": small.rows}).encode()
-        seen = [measure(server, target, attack, body, prober) for attack in attacks]
-    show(seen)
-    write(arguments.json, seen)
-    return int(any(each.peak > _POD_BYTES for each in seen))
+    body = json.dumps({"instances": small.rows}).encode()
+    end = time.monotonic() + 60 * arguments.minutes - _MOST_SECONDS
+    seen: list[Seen] = []
+    with memory_limit(POD_BYTES, f"kubeline-attacks-{os.getpid()}") as limit, Prober() as prober:
+        print(f"memory of the server: {f'at most {POD_BYTES >> 20} MiB' if limit else 'without a limit'}")
+        with _serve(package, limit) as server:
+            request, message = records(V1).build(large), grpc_form(MODEL).build(large)
+            target = Target(server.http_port, server.grpc_port, MODEL, request, message)
+            print(_COLUMNS.format("attack", "peak MiB", "after", "alive p50", "p99 ms", "max", "failed", "honest"))
+            for name in arguments.only:
+                if server.process.poll() is not None or time.monotonic() > end:
+                    break
+                seen.append(measure(server, target, name, body, prober))
+                show(seen[-1])
+                write(arguments.json, seen)
+            ended = server.process.poll()
+    if ended is not None:
+        print(f"the server ended with {ended}; its last words: {server.last_words()}")
+    if missing := arguments.only[len(seen) :]:
+        print(f"not tried: {', '.join(missing)}")
+    return int(ended is not None or bool(missing))
 
 
-def measure(server: Server, target: Target, attack: Attack, body: bytes, prober: Prober) -> Seen:
+@contextlib.contextmanager
+def _serve(package: ModelPackage, limit: MemoryLimit | None) -> Iterator[Server]:
+    contender = ours()
+
+    def start(*arguments: object) -> tuple[list[str], Mapping[str, str]]:
+        command, environment = contender.start(*arguments)  # type: ignore[arg-type]
+        return limit.around(command) if limit else list(command), environment
+
+    with dataclasses.replace(contender, start=start).serve(package, PEERS / "work") as server:
+        yield server
+
+
+def measure(server: Server, target: Target, name: str, body: bytes, prober: Prober) -> Seen:
     """One attack, and what it did to others."""
     Path(f"/proc/{server.process.pid}/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
     over = Event()
-    with ThreadPoolExecutor(1) as threads:
+    with ThreadPoolExecutor(1) as threads, _attacker(name, target) as begin:
         alive = prober.start(target.http_port, _SECONDS)
         honest = threads.submit(ask_again_and_again, f"http://127.0.0.1:{target.http_port}{V1}", body, over)
-        end = time.monotonic() + _SECONDS
-        with ExitStack() as stack:
-            attack(target, stack)
-            time.sleep(max(0.0, end - time.monotonic()))
+        begin()
+        time.sleep(_SECONDS)
         over.set()
     peak = server.memory()
     time.sleep(_PAUSE_SECONDS)
-    return Seen(attack.__name__, peak, server.memory("VmRSS"), alive(), honest.result())
+    return Seen(name, peak, server.memory("VmRSS"), alive(), honest.result())
+
+
+@contextlib.contextmanager
+def _attacker(name: str, target: Target) -> Iterator[Callable[[], None]]:
+    """A process that attacks when it is told to, and has ended with the block, and with it its connections."""
+    spawn = get_context("spawn")
+    ready, told = spawn.Event(), spawn.Event()
+    process = spawn.Process(target=_attack, args=(name, target, ready, told), daemon=True)
+    process.start()
+    try:
+        ready.wait(_SECONDS)
+        yield told.set
+    finally:
+        process.kill()
+        process.join()
+
+
+def _attack(name: str, target: Target, ready: Event, told: Event) -> None:
+    os.nice(19)
+    ready.set()
+    told.wait()
+    with ExitStack() as stack:
+        ATTACKS[name](target, stack)
+        time.sleep(_MOST_SECONDS)
 
 
 def ask_again_and_again(url: str, body: bytes, over: Event) -> "Counter[int]":
@@ -102,24 +159,18 @@ def ask_again_and_again(url: str, body: bytes, over: Event) -> "Counter[int]":
     return statuses
 
 
-def show(seen: Sequence[Seen]) -> None:
-    """The table."""
-    table = Table(title="The model server under attack")
-    for heading in ("attack", "peak MiB", "after", "alive p50 ms", "p99", "max", "failed", "honest requests"):
-        table.add_column(heading, justify="left" if heading == "attack" else "right")
-    for each in seen:
-        honest = ", ".join(f"{count} x {status}" for status, count in sorted(each.honest.items()))
-        table.add_row(
-            each.name.replace("_", " "), f"{each.peak / 2**20:.0f}", f"{each.after / 2**20:.0f}",
-            *(f"{value:.1f}" for value in each.alive.quantiles()), str(each.alive.failed), honest,
-        )  # fmt: skip
-    Console(width=140, highlight=False).print(table)
+def show(seen: Seen) -> None:
+    """The row of one attack."""
+    honest = ", ".join(f"{count} x {status}" for status, count in sorted(seen.honest.items()))
+    memory = (f"{size / 2**20:.0f}" for size in (seen.peak, seen.after))
+    times = (f"{value:.1f}" for value in seen.alive.quantiles())
+    print(_COLUMNS.format(seen.name.replace("_", " "), *memory, *times, seen.alive.failed, honest), flush=True)
 
 
-def write(file: Path, seen: Sequence[Seen]) -> None:
+def write(file: Path, seen: list[Seen]) -> None:
     """Write the figures as JSON."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    records = [
+    figures = [
         {
             "attack": each.name,
             "peak_bytes": each.peak,
@@ -130,7 +181,7 @@ def write(file: Path, seen: Sequence[Seen]) -> None:
         }
         for each in seen
     ]
-    file.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

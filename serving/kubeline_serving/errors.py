@@ -92,6 +92,11 @@ class Overloaded(RequestRefused):
     retry_after_seconds = 1
 
 
+def overloaded() -> Overloaded:
+    """What a request is told that would wait too long."""
+    return Overloaded("the server is overloaded; try again later, or add replicas")
+
+
 class TimedOut(RequestRefused):
     """The answer was not ready in time."""
 
@@ -102,3 +107,8 @@ class BrokenModel(RequestRefused):
     """The model failed on inputs that its signature allows."""
 
     status = 500
+
+
+def status_of(error: KubelineError) -> int:
+    """The HTTP status of a refusal."""
+    return error.status if isinstance(error, RequestRefused) else 400

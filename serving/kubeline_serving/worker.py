@@ -20,6 +20,7 @@ from kubeline_serving.cpus import usable_cpus
 from kubeline_serving.exchange import Observer
 from kubeline_serving.grpc.server import GrpcServer
 from kubeline_serving.http.application import Application
+from kubeline_serving.http.predictions import PredictionRoutes
 from kubeline_serving.inference.engine import Engine, Limits
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.limits import RequestLimits
@@ -70,11 +71,10 @@ class Worker:
         limits = _request_limits(options)
         self._state = ServerState(limits)
         v2 = V2(signature, self._model.name, self._model.version, options.max_rows, limits.parsed_bytes)
-        self._grpc = GrpcServer(self._engine, v2, self._observers, self._state)
-        service = PredictionService(
-            self._engine, V1(signature, options.max_rows, limits.parsed_bytes), v2, self._observers
-        )
-        self.application = Application(self._model, service, v2, metrics, self._state, self._lifespan)
+        service = PredictionService(self._engine, self._observers)
+        self._grpc = GrpcServer(service, v2, self._state)
+        predictions = PredictionRoutes(service, V1(signature, options.max_rows, limits.parsed_bytes), v2)
+        self.application = Application(self._model, predictions, v2, metrics, self._state, self._lifespan)
 
     async def _lifespan(self, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
         """Start and stop with uvicorn (ASGI lifespan protocol)."""

@@ -17,6 +17,7 @@ from kubeline_serving.errors import BrokenModel, Overloaded, TimedOut
 from kubeline_serving.exchange import Exchange, Inputs
 from kubeline_serving.inference.engine import Engine, Limits, Work
 from kubeline_serving.inference.model import ServedModel
+from kubeline_serving.service import PredictionService
 from tests.serving.exchanges import encoded
 from tests.serving.packages import ROWS, write_tiny_package
 
@@ -39,7 +40,7 @@ def inputs(model: ServedModel, row: int) -> Inputs:
 
 
 async def ask(engine: Engine, parse: Callable[[], Inputs], size: int = 100, about: Exchange | None = None) -> Any:
-    return await engine.answer(about or exchange(), size, parse, lambda predictions: predictions)
+    return await PredictionService(engine, []).answer(about or exchange(), size, parse, lambda predictions: predictions)
 
 
 async def outcome(engine: Engine, parse: Callable[[], Inputs], size: int = 100) -> Predictions | KubelineError:

@@ -11,9 +11,9 @@ import pytest
 
 from kubeline_serving.exchange import Exchange
 from kubeline_serving.http.application import Application
+from kubeline_serving.http.predictions import headers_of
 from kubeline_serving.http.protocol import HttpProtocol
 from kubeline_serving.options import read_options
-from kubeline_serving.service import headers_of
 from kubeline_serving.worker import Worker
 from tests.serving.launching import serve_here
 from tests.serving.packages import write_tiny_package

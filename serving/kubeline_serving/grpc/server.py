@@ -1,12 +1,10 @@
-"""gRPC: the service of the Open Inference Protocol, with the same engine and the same answers as HTTP."""
+"""gRPC: the service of the Open Inference Protocol, a thin adapter to the service that answers HTTP as well."""
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import grpc
@@ -16,13 +14,12 @@ from kubeline import __version__
 from kubeline.errors import KubelineError, PlatformError
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline_serving.codec.v2 import V2
-from kubeline_serving.errors import BrokenModel, Overloaded, RequestRefused, sentence, without_frames
-from kubeline_serving.exchange import Exchange, Observer
+from kubeline_serving.errors import BrokenModel, Overloaded, sentence, status_of, without_frames
+from kubeline_serving.exchange import Exchange
 from kubeline_serving.grpc.calls import Call, Calls, Context
 from kubeline_serving.grpc.messages import SERVICE, InferCall, check_model, parsed
-from kubeline_serving.ids import new_id, usable
-from kubeline_serving.inference.engine import Engine
-from kubeline_serving.observability.tracing import trace_context
+from kubeline_serving.ids import usable
+from kubeline_serving.service import PredictionService, begin
 from kubeline_serving.state import ServerState
 
 logger = logging.getLogger(__name__)
@@ -30,7 +27,6 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[Any], Message]
 
 _LONGEST_ESCAPED = 600  # letters of a sentence that is not ASCII: clients take 8 KiB of metadata
-_CLIENT_LEFT = 499  # nginx's; there is no official status for it
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     403: grpc.StatusCode.PERMISSION_DENIED,
@@ -67,18 +63,16 @@ class GrpcServer:
     and, for large ones, done in a thread.
 
     Args:
-        engine: answers predictions.
+        service: answers prediction requests.
         v2: reads and writes the Open Inference Protocol.
-        observers: are told of every prediction request.
         state: of the worker.
     """
 
-    def __init__(self, engine: Engine, v2: V2, observers: Sequence[Observer], state: ServerState):
+    def __init__(self, service: PredictionService, v2: V2, state: ServerState):
         self.open_calls = 0  # of ModelInfer
-        self._engine = engine
-        self._model = engine.model
+        self._service = service
+        self._model = service.model
         self._v2 = v2
-        self._observers = observers
         self._state = state
         self._calls = Calls(state)
         self._server: grpc.aio.Server | None = None
@@ -144,7 +138,9 @@ class GrpcServer:
             try:
                 call = await self._calls.receive(context)
             except KubelineError as error:
-                return await self._refuse(context, _exchange(context), without_frames(error))
+                exchange = _exchange(context)
+                self._service.refuse(exchange, without_frames(error))
+                await _refuse(context, error, exchange.request_id)
             return await self._predict(call, context)
         finally:
             self.open_calls -= 1
@@ -153,31 +149,12 @@ class GrpcServer:
         exchange = _exchange(context)
         work = InferCall(self._v2, self._model.name, self._model.version, call, exchange, self._state.limits)
         try:
-            answer = await self._engine.answer(exchange, len(call.message), work.parse, work.serialise)
+            answer = await self._service.answer(
+                exchange, len(call.message), work.parse, work.serialise, lambda: context.time_remaining() == 0
+            )
         except KubelineError as error:
-            return await self._refuse(context, exchange, without_frames(error))
-        except asyncio.CancelledError:
-            expired = context.time_remaining() == 0
-            exchange.status = 504 if expired else _CLIENT_LEFT
-            exchange.error = "the call's deadline passed" if expired else "the client cancelled the call"
-            self._tell(exchange)
-            raise
-        exchange.status = 200
-        self._tell(exchange)
+            await _refuse(context, without_frames(error), exchange.request_id)
         return call.answer(answer)
-
-    async def _refuse(self, context: Context, exchange: Exchange, error: KubelineError) -> bytes:
-        """Tell the observers why a request is refused, and the client."""
-        exchange.status, exchange.error = _status(error), sentence(error)
-        self._tell(exchange)
-        await _refuse(context, error, exchange.request_id)
-        return b""
-
-    def _tell(self, exchange: Exchange) -> None:
-        exchange.request_id = exchange.request_id or new_id()
-        exchange.total_seconds = perf_counter() - exchange.arrived
-        for observer in self._observers:
-            observer.record(exchange)
 
     async def _answer(self, request: type[Message], answer: Handler, _: Any, context: Context) -> bytes:
         """Answer a call that predicts nothing."""
@@ -240,9 +217,7 @@ def _exchange(context: Context) -> Exchange:
             trace = f"{trace},{value}" if trace else str(value)
         elif key == "tracestate":
             state = f"{state},{value}" if state else str(value)
-    traceparent, tracestate = trace_context(trace.encode(), state.encode()) if trace else ("", "")
-    own = usable(request_id)
-    return Exchange("grpc", own, traceparent, tracestate, time.time(), perf_counter())
+    return begin("grpc", usable(request_id), trace.encode(), state.encode())
 
 
 async def _refuse(context: Context, error: KubelineError, request_id: str = "") -> None:
@@ -250,10 +225,6 @@ async def _refuse(context: Context, error: KubelineError, request_id: str = "") 
     metadata = [("x-request-id", request_id)] if request_id else []
     if isinstance(error, Overloaded):  # gRPC's own retries wait for so long
         metadata.append(("grpc-retry-pushback-ms", str(error.retry_after_seconds * 1000)))
-    code = _CODES.get(_status(error), grpc.StatusCode.INTERNAL)
+    code = _CODES.get(status_of(error), grpc.StatusCode.INTERNAL)
     words = sentence(error)
     await context.abort(code, words if words.isascii() else words[:_LONGEST_ESCAPED], tuple(metadata))
-
-
-def _status(error: KubelineError) -> int:
-    return error.status if isinstance(error, RequestRefused) else 400

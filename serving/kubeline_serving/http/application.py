@@ -16,9 +16,9 @@ from kubeline_serving.codec.v2 import V2
 from kubeline_serving.errors import NotFound, Overloaded, RequestRefused, WrongMethod
 from kubeline_serving.http import openapi
 from kubeline_serving.http.answers import Answer, error_body, json_answer, refusal
+from kubeline_serving.http.predictions import Headers, PredictionRoutes, Route
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.observability.metrics import ServerMetrics
-from kubeline_serving.service import Headers, PredictionService, Route
 from kubeline_serving.state import ServerState
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Application:
 
     Args:
         model: that is served.
-        service: answers prediction requests.
+        predictions: the paths that predict.
         v2: describes the tensors of the model.
         metrics: writes the page of ``/metrics``.
         state: of the worker.
@@ -75,13 +75,13 @@ class Application:
     def __init__(
         self,
         model: ServedModel,
-        service: PredictionService,
+        predictions: PredictionRoutes,
         v2: V2,
         metrics: ServerMetrics,
         state: ServerState,
         lifespan: Lifespan,
     ):
-        self.service = service
+        self.predictions = predictions
         self.state = state
         self._lifespan = lifespan
         self._model = model
@@ -89,7 +89,7 @@ class Application:
         self._metrics = metrics
         self._openapi = orjson.dumps(openapi.document(model.signature, model.name, model.version, v2.output_metadata))
         self._pages = self._make_pages()
-        self._routes_by_url = {quote(path, safe="/:").encode(): route for path, route in service.routes.items()}
+        self._routes_by_url = {quote(path, safe="/:").encode(): route for path, route in predictions.by_path.items()}
         self._pages_by_url = {
             quote(path, safe="/:").encode(): page for path, page in self._pages.items() if page.method == "GET"
         }
@@ -126,7 +126,7 @@ class Application:
             path = unquote((httptools.parse_url(url).path or b"/").decode("ascii"))
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
             raise RequestRefused("the path of the request is no URL") from None
-        route = self.service.routes.get(path)
+        route = self.predictions.by_path.get(path)
         if route is not None:
             if method != "POST":
                 raise WrongMethod(f"{path} takes POST, not {method}", "POST")

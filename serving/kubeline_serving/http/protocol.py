@@ -23,8 +23,8 @@ from kubeline_serving.errors import (
 from kubeline_serving.http.answers import Answer, refusal
 from kubeline_serving.http.application import Page
 from kubeline_serving.http.connection import HttpConnection
+from kubeline_serving.http.predictions import Route, headers_of, request_id
 from kubeline_serving.http.request import Request, usual_request
-from kubeline_serving.service import Route, headers_of, request_id
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class HttpProtocol(HttpConnection):
 
     def take(self, data: bytes) -> None:
         """Read what came."""
-        if self._is_last or (self.app.service.is_full and self._turn_away(data)):
+        if self._is_last or (self.app.predictions.service.is_full and self._turn_away(data)):
             return
         if self._is_idle:
             self._is_idle = False
@@ -264,7 +264,7 @@ class HttpProtocol(HttpConnection):
             self._let_go_on()
 
     def _work_on(self, request: Request) -> None:
-        target, service = request.target, self.app.service
+        target, predictions = request.target, self.app.predictions
         if request.answer is not None:
             self._send(request, request.answer, request_id(request.headers))
         elif isinstance(target, Page):
@@ -272,11 +272,11 @@ class HttpProtocol(HttpConnection):
                 self._send(request, target.show(request.headers), request_id(request.headers))
             else:
                 self._show_later(request, target)
-        elif target is not None and service.is_full:
-            self._send(request, *service.turn_away(target, request.headers))
+        elif target is not None and predictions.service.is_full:
+            self._send(request, *predictions.turn_away(target, request.headers))
             self._rest()
         elif target is not None:
-            work = service.handle(target, request.headers, request.body, partial(self._answered, request))
+            work = predictions.handle(target, request.headers, request.body, partial(self._answered, request))
             if self._active is request:
                 request.work = work
 
@@ -327,7 +327,7 @@ class HttpProtocol(HttpConnection):
         self.app.state.budget.end_waiting(self)
         request.keep_alive = False
         if isinstance(request.target, Route):
-            request.answer, own_id = self.app.service.refuse(request.target, request.headers, error)
+            request.answer, own_id = self.app.predictions.refuse(request.target, request.headers, error)
             request.headers = {b"x-request-id": own_id.encode()}
         else:
             request.answer = refusal(error)
@@ -374,7 +374,7 @@ class HttpProtocol(HttpConnection):
             return False
         self.stop_waiting()
         request = Request(route, usual.headers, keep_alive=True)
-        self._send(request, *self.app.service.turn_away(route, request.headers))
+        self._send(request, *self.app.predictions.turn_away(route, request.headers))
         self._refused_at = self.loop.time()
         self._rest()
         return True
@@ -385,7 +385,7 @@ class HttpProtocol(HttpConnection):
         libuv reads on as long as it finds a thousand connections with something to read: clients that ask again at once
         when they are refused would keep it from everything else.
         """
-        if self.app.service.is_late and not self.transport.is_closing():
+        if self.app.predictions.service.is_late and not self.transport.is_closing():
             self.pause_reading()
             self.loop.call_soon(self._read_on)
 

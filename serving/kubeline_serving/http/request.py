@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from kubeline_serving.http.answers import Answer
 from kubeline_serving.http.application import Target
+from kubeline_serving.http.predictions import Headers
 from kubeline_serving.inference.engine import Work
-from kubeline_serving.service import Headers
 
 # What a glance at a request finds in the head of a usual one, in small letters, and what a usual one does not have.
 _LENGTH = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n")

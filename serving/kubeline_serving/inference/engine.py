@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 from kubeline.errors import KubelineError
 from kubeline.model_package.predictor import Predictions
 from kubeline_serving.codec.inputs import Inputs
-from kubeline_serving.errors import BrokenModel, Overloaded, TimedOut, without_frames
+from kubeline_serving.errors import BrokenModel, Overloaded, TimedOut, overloaded, without_frames
 from kubeline_serving.exchange import Exchange
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.inference.prediction_thread import LONG_SECONDS, Aside
@@ -118,41 +118,6 @@ class Engine:
     def is_late(self) -> bool:
         """Whether the queue has waited long for its slice."""
         return self._scheduled and self._clock() - self._scheduled_at > _LATE_SECONDS
-
-    async def answer(
-        self,
-        exchange: Exchange,
-        size: int,
-        parse: Callable[[], Inputs],
-        serialise: Callable[[Predictions], T],
-    ) -> T:
-        """Answer one request.
-
-        Args:
-            exchange: of the request; inputs, predictions and times are written into it.
-            size: bytes of the request.
-            parse: makes the inputs; a KubelineError refuses the request.
-            serialise: makes the answer.
-
-        Raises:
-            KubelineError: why the request is refused.
-        """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-        def done(outcome: T | KubelineError) -> None:
-            if future.done():
-                return
-            if isinstance(outcome, KubelineError):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
-
-        work = Work(exchange, parse, serialise, done)
-        self.submit(work, size)
-        try:
-            return await future
-        finally:
-            work.abandoned = True
 
     def submit(self, work: Work[Any], size: int = 0) -> None:
         """Queue a request of so many bytes; its `done` is called later, from the event loop.
@@ -364,11 +329,6 @@ def _split(together: Predictions, batch: Sequence[Work[Any]]) -> list[Prediction
         parts.append(Predictions(together.values[rows], probabilities))
         start += work.exchange.rows
     return parts
-
-
-def overloaded() -> Overloaded:
-    """What a request is told that would wait too long."""
-    return Overloaded("the server is overloaded; try again later, or add replicas")
 
 
 def _broken(error: Exception) -> BrokenModel:

@@ -21,6 +21,7 @@ from kubeline_serving.grpc.server import GrpcServer
 from kubeline_serving.inference.engine import Engine, Limits
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.limits import RequestLimits
+from kubeline_serving.service import PredictionService
 from kubeline_serving.state import ServerState
 
 TYPED = {
@@ -81,7 +82,7 @@ async def service(
     v2 = V2(model.signature, model.name, model.version, max_rows=100)
     core = Engine(model, engine)
     state = ServerState(requests)
-    server = GrpcServer(core, v2, [recorder], state)
+    server = GrpcServer(PredictionService(core, [recorder]), v2, state)
     port = await server.start("127.0.0.1", port)
     try:
         async with channel(port) as client:

@@ -13,6 +13,7 @@ from kubeline_serving.grpc.server import GrpcServer
 from kubeline_serving.inference.engine import Engine, Limits
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.limits import RequestLimits
+from kubeline_serving.service import PredictionService
 from kubeline_serving.state import ServerState
 from tests.serving.grpc.house import Status, channel, raw, service, tensors
 
@@ -83,7 +84,8 @@ def test_calls_go_through_tls(loop: asyncio.Runner, package: ModelPackage, tmp_p
 
     async def run() -> None:
         model = ServedModel("tiny", package.path)
-        server = GrpcServer(Engine(model, Limits()), V2(model.signature, "tiny", model.version, 100), [], ServerState())
+        service = PredictionService(Engine(model, Limits()), [])
+        server = GrpcServer(service, V2(model.signature, "tiny", model.version, 100), ServerState())
         port = await server.start("127.0.0.1", 0, certificate, key)
         trusted = grpc.ssl_channel_credentials(certificate.read_bytes())
         options = [("grpc.enable_http_proxy", 0), ("grpc.ssl_target_name_override", "localhost")]
