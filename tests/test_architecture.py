@@ -15,6 +15,7 @@ SERVED = (
     "kubeline.errors",
     "kubeline.model_package",
     "kubeline.open_inference",
+    "kubeline.wire",
 )
 
 

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -205,5 +206,71 @@ def test_golden_rows_that_unfold_to_a_hundred_gigabytes_are_not_read(folder: Pat
     pq.write_table(bomb, stream)
     assert len(stream.getvalue()) < 10_000
     signed(folder, "golden.parquet", stream.getvalue())
-    with pytest.raises(UserError, match=r"golden\.parquet .* has 1,000,000 rows of .* which is more than is read"):
+    with pytest.raises(UserError, match=r"golden\.parquet .* has 1,000,000 rows that could .* more than is read"):
         ModelPackage.open(folder).golden()
+
+
+def written(table: Any, **options: Any) -> bytes:
+    import io
+
+    import pyarrow.parquet as pq
+
+    stream = io.BytesIO()
+    pq.write_table(table, stream, **options)
+    return stream.getvalue()
+
+
+def bomb(rows: int) -> Any:
+    """Rows that share one text of a megabyte."""
+    import pyarrow as pa
+
+    text = pa.array(["x" * 1_000_000])
+    return pa.table({"a": pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), text)})
+
+
+def lying(content: bytes, true: int, told: int) -> bytes:
+    """The file, whose metadata tells another number of bytes or rows: of the same length, as zigzag varints."""
+
+    def varint(number: int) -> bytes:
+        number, parts = number << 1, []
+        while number >= 0x80:
+            parts.append(number & 0x7F | 0x80)
+            number >>= 7
+        return bytes([*parts, number])
+
+    metadata = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    assert len(varint(true)) == len(varint(told))
+    assert varint(true) in content[metadata:]
+    return content[:metadata] + content[metadata:].replace(varint(true), varint(told))
+
+
+@pytest.mark.parametrize("name", ["golden.parquet", "training_rows.parquet"])
+@pytest.mark.parametrize("case", ["encoded bytes", "rows", "zstd"])
+def test_parquet_whose_metadata_lies_is_refused_before_it_is_read(folder: Path, name: str, case: str) -> None:
+    import io
+
+    import pyarrow.parquet as pq
+
+    content = written(bomb(20_000), compression="zstd" if case == "zstd" else "snappy")
+    metadata = pq.ParquetFile(io.BytesIO(content)).metadata
+    if case == "encoded bytes":
+        true = metadata.row_group(0).total_byte_size
+        content = lying(content, true, 8_193)
+        assert pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).total_byte_size < true
+    if case == "rows":  # those of the file, and not of its group
+        place = content.rindex(b"\x16\xc0\xb8\x02")  # the last one is the group's
+        first = content.index(b"\x16\xc0\xb8\x02", len(content) - 8 - int.from_bytes(content[-8:-4], "little"))
+        assert first < place
+        content = content[:first] + b"\x16\x82\x80\x00" + content[first + 4 :]
+    signed(folder, name, content)
+    package = ModelPackage.open(folder)
+    with pytest.raises(UserError, match=r"that could take|its groups say|compressed with ZSTD"):
+        package.golden() if name == "golden.parquet" else package.training_rows()
+
+
+def test_golden_rows_of_long_texts_are_read(folder: Path) -> None:
+    import pyarrow as pa
+
+    texts = [f"{k}" * 300_000 for k in range(10, 30)]
+    signed(folder, "golden.parquet", written(pa.table({f"c{k}": texts for k in range(16)}), use_dictionary=False))
+    assert len(ModelPackage.open(folder).golden()) == 20

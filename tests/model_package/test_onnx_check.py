@@ -1,5 +1,6 @@
 """A model that could take all memory, never end, or read another file is refused before anything loads it."""
 
+import resource
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -232,6 +233,43 @@ def test_a_name_that_is_no_text_is_refused(name: bytes) -> None:
     content = model_of(nodes, {"one": np.ones(1, np.float32)}).SerializeToString()
     with pytest.raises(UserError, match=r"model\.onnx"):
         check(content.replace(name, b"\xff" * len(name)), ["a", "b"], ANSWER, 1)
+
+
+def of_fields(*tags: int, count: int = 8_000_000) -> bytes:
+    """A model of empty fields, two bytes each, inside the fields with these numbers."""
+    *outer, last = tags
+    content = bytes([last << 3 | 2, 0]) * count
+    for number in reversed(outer):
+        size, length = len(content), []
+        while size >= 0x80:
+            length.append(size & 0x7F | 0x80)
+            size >>= 7
+        content = bytes([number << 3 | 2, *length, size]) + content
+    return content
+
+
+FIELDS = {
+    "operators": (7, 1), "inputs of an operator": (7, 1, 1), "attributes": (7, 1, 5), "constants": (7, 5),
+    "notes of a constant": (7, 5, 12), "inputs": (7, 11), "dimensions": (7, 11, 2, 1, 2, 1), "notes": (7, 10),
+    "operator sets": (8,), "names": (2,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FIELDS)
+def test_sixteen_megabytes_of_empty_fields_are_refused_before_they_are_parsed(case: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match="it has more than 500,000 fields"):
+        check(of_fields(*FIELDS[case]), ["a", "b"], ANSWER, 1)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 2**10
+
+
+@pytest.mark.parametrize(("number", "words"), [(9, "2,000,000 texts, most of them empty"), (15, "no model needs")])
+def test_an_attribute_of_empty_fields_is_refused(number: int, words: str) -> None:
+    attribute = of_fields(number, count=2_000_000)
+    model = model_of([node("Identity", "a", ANSWER)])
+    (step,) = model.graph.node
+    step.attribute.add(name="anything").MergeFromString(attribute)
+    assert words in refused(model)
 
 
 @pytest.mark.parametrize("domain_of_endless", ["Loop", "external"])

@@ -5,12 +5,12 @@ values are counted first, in the time that a copy of the bytes would take. The e
 CPython, orjson, msgspec and protobuf's upb take for each kind of value.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from kubeline.model_package.signature import Array
+from kubeline.wire import fields
 from kubeline_serving.errors import TooLarge, too_many_rows
 
 Bytes = bytes | bytearray | memoryview
@@ -140,7 +140,7 @@ class _Walk:
     def run(self) -> None:
         end = len(self._message)
         self._memory = end
-        for number, start, stop in self._fields(0, end):
+        for number, start, stop in fields(self._message, 0, end):
             if self._cannot_exceed(end - start):
                 return
             if number in (_INPUTS, _OUTPUTS):
@@ -150,7 +150,7 @@ class _Walk:
                 self._add(1, 2 * (stop - start) if number == _RAW else stop - start)
 
     def _tensor(self, start: int, end: int) -> None:
-        for number, begin, stop in self._fields(start, end):
+        for number, begin, stop in fields(self._message, start, end):
             if number == _CONTENTS:
                 self._contents(begin, stop)
             elif number == _SHAPE:
@@ -160,7 +160,7 @@ class _Walk:
 
     def _contents(self, start: int, end: int) -> None:
         start = self._short_texts(start, end)
-        for number, begin, stop in self._fields(start, end):
+        for number, begin, stop in fields(self._message, start, end):
             if number == _BYTES:
                 if self._cannot_exceed(end - begin):
                     self._memory += (end - begin) // _SHORTEST * _FIELD
@@ -203,34 +203,3 @@ class _Walk:
         self._memory += _FIELD * fields + content
         if self._memory > self._most:
             raise _too_large(self._values, self._memory, self._most)
-
-    def _fields(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Number, start and end of the content of each field; ends where something is malformed."""
-        message = self._message
-        while start < end:
-            tag, start = _varint(message, start, end)
-            kind = tag & 7
-            if kind == 2:
-                size, start = _varint(message, start, end)
-            elif kind == 0:
-                size = _varint(message, start, end)[1] - start
-            else:  # what stands between the tags of a group is counted like what stands beside it
-                size = {1: 8, 3: 0, 4: 0, 5: 4}.get(kind, end + 1)
-            stop = start + size
-            if stop > end or stop < start:
-                return
-            yield tag >> 3, start, stop
-            start = stop
-
-
-def _varint(message: bytes, start: int, end: int) -> tuple[int, int]:
-    """A number, and where it ends; behind the end when it is cut off."""
-    value = shift = 0
-    while start < end and shift < 70:
-        byte = message[start]
-        start += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, start
-        shift += 7
-    return 0, end + 1

@@ -14,8 +14,11 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from kubeline.errors import UserError, listed
 from kubeline.model_package.onnx_parts_pb2 import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 from kubeline.model_package.onnx_shapes import ML, RULES, Shape, ShapeError, Step, size, whole_numbers
+from kubeline.wire import fields
 
-_MOST_NODES = 1_000_000
+_MOST_FIELDS = 500_000  # of the graph, its operators and its constants: each takes a hundred bytes and more
+_MOST_EMPTY = 1_000_000  # texts of less than two bytes each, on average, in one attribute
+_MOST_NOTES = 64 * 2**10  # bytes of an attribute in fields that are not read
 _MOST_VALUES = 2**24  # of one tensor for one row: 64 MiB
 _MOST_CONSTANTS = 2**26  # that are computed from constants, when the model is loaded, in all of its tensors
 _MOST_WORK = 2**31  # multiplications and values for one row, trees aside
@@ -42,6 +45,13 @@ _HARMFUL = {
 }
 _VALUES = {1: 4, 6: 4, 7: 8, 9: 1, 11: 8}  # bytes of float, int32, int64, bool, double
 _OF_TREES = ("nodes_", "target_", "class_")  # no shape hangs on them, and those of a forest fill all the memory
+
+# What is parsed at once, by the numbers of fields: the graph, its operators, constants, inputs and outputs.
+_Parts = dict[int, "_Parts"]
+_LEAF: _Parts = {}
+_VALUE: _Parts = {2: {1: {2: {1: _LEAF}}}}
+_PARTS: _Parts = {7: {1: _LEAF, 5: _LEAF, 11: _VALUE, 12: _VALUE}, 8: _LEAF}
+
 _TEXT_BYTES = 4096  # of a class label
 
 
@@ -57,6 +67,7 @@ def check(model: bytes, columns: Sequence[str], output: str, width: int) -> None
     Raises:
         UserError: tells what it holds that is not run.
     """
+    _check_fields(model)
     try:
         found = ModelProto.FromString(model)
         _only_known(found, "the model")
@@ -67,8 +78,6 @@ def check(model: bytes, columns: Sequence[str], output: str, width: int) -> None
 
 def _check(graph: GraphProto, columns: Sequence[str], output: str, width: int) -> None:
     _only_known(graph, "its graph")
-    if len(graph.node) > _MOST_NODES:
-        raise _refused(f"{len(graph.node):,} operators; at most {_MOST_NODES:,} are run")
     constants = {tensor.name: _constant(tensor) for tensor in graph.initializer}
     shapes: dict[str, Shape] = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     inputs = [value.name for value in graph.input]
@@ -78,6 +87,20 @@ def _check(graph: GraphProto, columns: Sequence[str], output: str, width: int) -
     _Walk(shapes, {name: tensor for name, tensor in constants.items() if tensor is not None}).all(graph.node)
     if shapes.get(output) != (None, width) or output not in [value.name for value in graph.output]:
         raise _refused(f"no output '{output}' with one row for each row and {width} columns, as its package says")
+
+
+def _check_fields(model: bytes) -> None:
+    """Count the fields in the bytes of a model: empty ones of two bytes would take a gigabyte when they are parsed."""
+    count = 0
+    waiting = [(_PARTS, 0, len(model))]
+    while waiting:
+        parts, start, end = waiting.pop()
+        for number, begin, stop in fields(model, start, end):
+            count += 1
+            if count > _MOST_FIELDS:
+                raise _refused(f"more than {_MOST_FIELDS:,} fields")
+            if number in parts:
+                waiting.append((parts[number], begin, stop))
 
 
 def _refused(what: str) -> UserError:
@@ -153,8 +176,7 @@ class _Walk:
 
 def _attributes(node: NodeProto) -> Iterator[tuple[str, AttributeProto]]:
     for content in node.attribute:
-        attribute = AttributeProto.FromString(content)
-        _only_known(attribute, f"operator '{_name(node)}'")
+        attribute = _attribute(content, node)
         name = attribute.name
         if node.domain == ML and name in ("values_strings", "default_string"):
             raise _refused(f"an operator {node.op_type} that makes texts ('{_name(node)}')")
@@ -162,6 +184,20 @@ def _attributes(node: NodeProto) -> Iterator[tuple[str, AttributeProto]]:
             raise _refused(f"a class label of more than {_TEXT_BYTES:,} bytes")
         if not name.startswith(_OF_TREES):
             yield name, attribute
+
+
+def _attribute(content: bytes, node: NodeProto) -> AttributeProto:
+    attribute = AttributeProto.FromString(content)
+    texts = attribute.strings
+    if len(texts) > _MOST_EMPTY and sum(map(len, texts)) < 2 * len(texts):
+        raise _refused(f"an operator {node.op_type} with {len(texts):,} texts, most of them empty ('{_name(node)}')")
+    whole = attribute.ByteSize()
+    attribute.DiscardUnknownFields()  # by their bytes: as objects, millions of them would take all memory
+    if whole - attribute.ByteSize() > _MOST_NOTES:
+        raise _refused(f"an operator {node.op_type} with fields that no model needs ('{_name(node)}')")
+    if whole > attribute.ByteSize():
+        _only_known(AttributeProto.FromString(content), f"operator '{_name(node)}'")
+    return attribute
 
 
 def _name(node: NodeProto) -> str:
