@@ -19,12 +19,15 @@ from kubeline.data.failures import explain
 from kubeline.data.reading import UNKNOWN, Table
 from kubeline.data.sources import DATABASES
 from kubeline.data.tables import check_names, described
+from kubeline.data.transfer import Transfer
 from kubeline.errors import PlatformError, UserError
+from kubeline.progress import Progress
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _VIEW = "query result"
+_SQLITE_STEPS = 100_000  # instructions of its engine between two looks at the time
 # SQLite has no type for time; this is how its date functions and most libraries write one.
 _SQLITE_TIME = (
     "typeof({0}) = 'text' AND {0} GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]*' AND julianday({0}) IS NOT NULL"
@@ -46,30 +49,40 @@ def open_query(connection: "DuckDBPyConnection", source: str, query: str, scratc
             f"'{redact(source)}' is a database, so a query is needed, such as query='SELECT * FROM flights'"
         )
     opener = {"sqlite": _sqlite, "postgresql": _postgresql}[DATABASES[scheme(source)]]
-    reader, texts = opener(source, query.strip().rstrip(";"), resources)
-    check_names(reader.schema.names, "the query's result")
-    connection.register(_VIEW, _kept(reader, scratch / "query.arrow"))
+    with Progress("reading the query's result", unit="bytes") as progress:
+        transfer = Transfer("the query's result", scratch, progress)
+        reader, texts = opener(source, query.strip().rstrip(";"), resources, transfer)
+        check_names(reader.schema.names, "the query's result")
+        connection.register(_VIEW, _kept(reader, scratch / "query.arrow", transfer))
     table = described(connection, "the query's result", identifier(_VIEW))
     return replace(table, raw={**table.raw, **dict.fromkeys(texts, UNKNOWN)})
 
 
-def _kept(reader: pa.RecordBatchReader, path: Path) -> pads.Dataset:
+def _kept(reader: pa.RecordBatchReader, path: Path, transfer: Transfer) -> pads.Dataset:
     """The rows on disk: types are decided by all values before the first one is read as one, and asked for once."""
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     try:
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, reader.schema, options=options) as writer:
             for batch in reader:
+                transfer.take(batch.nbytes)
                 writer.write_batch(batch)
+    except sqlite3.OperationalError:
+        transfer.check_time()
+        raise
     except OSError as error:  # ADBC raises it when the connection breaks off; one of the disk bears a number
         if error.errno:
             raise
+        transfer.check_time()
         raise explain("the query's result", str(error)) from None
     except pa.ArrowException as error:
+        transfer.check_time()
         raise explain("the query's result", str(error)) from None
     return pads.dataset(str(path), format="feather")
 
 
-def _sqlite(source: str, query: str, resources: ExitStack) -> tuple[pa.RecordBatchReader, list[str]]:
+def _sqlite(
+    source: str, query: str, resources: ExitStack, transfer: Transfer
+) -> tuple[pa.RecordBatchReader, list[str]]:
     """SQLite types values, not columns: one pass over the result finds the types, a second one streams it."""
     path = Path(unquote(source.split("://", 1)[1]).removeprefix("/"))
     if not path.is_file():
@@ -81,6 +94,7 @@ def _sqlite(source: str, query: str, resources: ExitStack) -> tuple[pa.RecordBat
     address = f"{path.absolute().as_uri()}?mode=ro"
     # DuckDB pulls the batches from a thread of its own, one at a time.
     database = resources.enter_context(closing(sqlite3.connect(address, uri=True, check_same_thread=False)))
+    database.set_progress_handler(lambda: transfer.left <= 0, _SQLITE_STEPS)
     try:
         names = check_names([item[0] for item in database.execute(query).description or []], "the query's result")
         if not names:
@@ -88,6 +102,7 @@ def _sqlite(source: str, query: str, resources: ExitStack) -> tuple[pa.RecordBat
         schema, texts = _sqlite_types(database, query, names)
         return pa.RecordBatchReader.from_batches(schema, _sqlite_batches(database, query, schema)), texts
     except sqlite3.OperationalError as error:
+        transfer.check_time()
         if "unable to open" in str(error) or "disk I/O" in str(error):
             raise PlatformError(f"the SQLite file '{path}' cannot be read ({error}); check its permissions") from error
         raise UserError(f"the query on '{path}' failed ({error}); mend it") from error
@@ -141,7 +156,9 @@ def _sqlite_array(column: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
     return pa.array(column, kind)
 
 
-def _postgresql(source: str, query: str, resources: ExitStack) -> tuple[pa.RecordBatchReader, list[str]]:
+def _postgresql(
+    source: str, query: str, resources: ExitStack, transfer: Transfer
+) -> tuple[pa.RecordBatchReader, list[str]]:
     import adbc_driver_postgresql.dbapi as postgresql
     from adbc_driver_manager import Error, OperationalError
 
@@ -154,6 +171,7 @@ def _postgresql(source: str, query: str, resources: ExitStack) -> tuple[pa.Recor
     try:
         cursor = resources.enter_context(closing(database.cursor()))
         cursor.execute("SET TRANSACTION READ ONLY")
+        cursor.execute(f"SET LOCAL statement_timeout = '{transfer.seconds}s'")
         cursor.execute(query)
         reader = cursor.fetch_record_batch()
     except OperationalError as error:

@@ -13,13 +13,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kubeline.data.kserve_body import Row, answers, instances
+from kubeline.data.limits import ADVICE, JSON_LINE, readable, scaled
 from kubeline.data.sources import SourceFile
+from kubeline.data.tables import check_pages
 from kubeline.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ _TYPES = {
     "org.kubeflow.serving.inference.response": "response",
 }
 _RECORDS = 256  # of a Parquet file, held at a time
+_BLOCK = 1 << 20
 Event = tuple[str, str, str | None, str | None, bytes]  # id, request or response, time, model, body
 
 
@@ -86,14 +89,21 @@ def _records(file: SourceFile, troubles: Counter[str]) -> Iterator[Any]:
         magic = stream.read(4)
     if magic == b"PAR1":
         try:
-            with pq.ParquetFile(file.path) as parquet:
+            with pq.ParquetFile(file.path, read_dictionary=_texts(file)) as parquet:
+                check_pages(parquet.metadata, file.name)
                 for batch in parquet.iter_batches(_RECORDS):
-                    yield from batch.to_pylist()
+                    for row in range(batch.num_rows):  # a body that is stored once may stand for all
+                        yield from batch.slice(row, 1).to_pylist()
         except (pa.ArrowException, OSError, UnicodeDecodeError):
             troubles[f"'{file.name}' is not a whole Parquet file"] += 1
         return
+    most = scaled(JSON_LINE)
     with file.path.open("rb") as stream:
-        for line in stream:
+        while line := stream.readline(most + 1):
+            if len(line) > most:
+                troubles[f"a line is longer than {readable(most)} ({ADVICE})"] += 1
+                _pass_line(stream, line)
+                continue
             if not line.strip():
                 continue
             try:
@@ -102,6 +112,20 @@ def _records(file: SourceFile, troubles: Counter[str]) -> Iterator[Any]:
                 troubles["a line is not JSON"] += 1
                 continue
             yield from found if isinstance(found, list) else [found]
+
+
+def _texts(file: SourceFile) -> list[str]:
+    """The columns of a Parquet file that may hold a value once for many rows."""
+    kinds = pq.read_schema(file.path)
+    return [
+        field.name for field in kinds if not pa.types.is_primitive(field.type) and not pa.types.is_nested(field.type)
+    ]
+
+
+def _pass_line(stream: BinaryIO, line: bytes) -> None:
+    """Read on to the end of a line of which the beginning was read."""
+    while line and not line.endswith(b"\n"):
+        line = stream.readline(_BLOCK)
 
 
 def _json(content: bytes, **options: Any) -> Any:
@@ -125,7 +149,10 @@ def _event(record: Any) -> Event:
         raise BrokenEvent("an event has no id")
     model = fields.get("inferenceservicename") or fields.get("inferenceservice")
     time = re.sub(r"([.]\d{6})\d+", r"\1", str(fields.get("time") or ""))  # Go writes nanoseconds
-    return identity, kind, time or None, str(model) if model else None, _body(fields)
+    body = _body(fields)
+    if len(body) > scaled(JSON_LINE):
+        raise BrokenEvent(f"a body is longer than {readable(scaled(JSON_LINE))} ({ADVICE})")
+    return identity, kind, time or None, str(model) if model else None, body
 
 
 def _body(fields: dict[str, Any]) -> bytes:

@@ -10,6 +10,8 @@ from kubeline.errors import UserError
 SETTING = "KUBELINE_LOAD_LIMITS"
 ADVICE = f"if that is meant, set {SETTING}=10, which makes every limit of load ten times as large"
 
+DOWNLOAD = 1 << 38  # bytes that one source may send,
+DOWNLOAD_SECONDS = 12 * 3600  # and seconds that it may take for it
 COLUMNS = 10_000  # of one table
 FILES = 10_000  # in one archive
 UNPACKED = 1 << 30  # bytes that may come out of compressed files, however small they are,
@@ -35,7 +37,7 @@ def scaled(limit: int) -> int:
         factor = 0.0
     if not 0 < factor < 1e6:
         raise UserError(f"{SETTING} is '{given}'; expected a number above 0, such as 10 for limits ten times as large")
-    return int(limit * factor)
+    return max(1, int(limit * factor))
 
 
 def memory() -> int:

@@ -11,9 +11,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from kubeline.addresses import redact, refuse_credentials, scheme
-from kubeline.data.limits import Unpacking
+from kubeline.data.limits import DOWNLOAD_SECONDS, Unpacking, scaled
+from kubeline.data.transfer import FileTransfer, Transfer
 from kubeline.data.unpack import COMPRESSIONS, unpack
 from kubeline.errors import PlatformError, UserError, listed
+from kubeline.progress import Progress
 
 FORMATS = {
     ".csv": "csv",
@@ -176,14 +178,17 @@ def _download(source: str, scratch: Path, wanted: Callable[[str], bool]) -> list
         system, root, paths = _remote_paths(source)
         paths = _chosen(paths, wanted, source)
         files = []
-        for number, path in enumerate(paths):
-            copy = scratch / f"file-{number:05d}"
-            system.get_file(path, str(copy))
-            if scheme(source) in WEB:
-                files.append(_Staged(redact(source), copy, urlsplit(source).path, ""))
-            else:
-                name = f"{scheme(source)}://{path}"
-                files.append(_Staged(name, copy, path, path.removeprefix(root).lstrip("/")))
+        with Progress(f"downloading '{redact(source)}'", unit="bytes") as progress:
+            transfer = Transfer(redact(source), scratch, progress)
+            for number, path in enumerate(paths):
+                copy = scratch / f"file-{number:05d}"
+                with transfer.in_time():
+                    system.get_file(path, str(copy), callback=FileTransfer(transfer))
+                if scheme(source) in WEB:
+                    files.append(_Staged(redact(source), copy, urlsplit(source).path, ""))
+                else:
+                    name = f"{scheme(source)}://{path}"
+                    files.append(_Staged(name, copy, path, path.removeprefix(root).lstrip("/")))
         return files
 
 
@@ -194,7 +199,8 @@ def _remote_paths(source: str) -> tuple[Any, str, list[str]]:
     if scheme(source) in WEB:
         from aiohttp import ClientTimeout
 
-        timeout = ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
+        total = scaled(DOWNLOAD_SECONDS)  # the head of an answer may come letter by letter
+        timeout = ClientTimeout(total=total, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
         client = {"timeout": timeout, "trust_env": True}  # trust_env: proxies
         return fsspec.filesystem(scheme(source), client_kwargs=client, skip_instance_cache=True), "", [source]
     system, path = fsspec.core.url_to_fs(source, skip_instance_cache=True, use_listings_cache=False)
@@ -229,6 +235,8 @@ def _remote_errors(source: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise UserError(f"there is nothing at '{shown}'; check the address") from None
+    except TimeoutError:
+        raise PlatformError(f"'{shown}' did not answer in time; try again later, or check the network") from None
     except PermissionError:
         raise PlatformError(f"access to '{shown}' was denied; give this job's identity the right to read it") from None
     except OSError as error:
@@ -240,15 +248,19 @@ def _remote_errors(source: str) -> Iterator[None]:
     except ImportError as error:
         raise PlatformError(f"this image cannot read '{shown}': {error}; install kubeline[steps]") from None
     except Exception as error:  # each store's client has its own family of errors
-        status = getattr(error, "status", None)
-        if status in (401, 403):
-            raise PlatformError(f"the server refused '{shown}' with HTTP {status}; check the credentials") from None
-        if isinstance(status, int) and status >= 400:
-            busy = PlatformError(f"the server answered '{shown}' with HTTP {status}; try again later")
-            after = str((getattr(error, "headers", None) or {}).get("Retry-After", ""))
-            busy.retry_after = float(after) if after.isdigit() else 0.0
-            raise busy from None
-        raise PlatformError(_unreachable(shown, error)) from None
+        raise _told_by_client(error, shown) from None
+
+
+def _told_by_client(error: Exception, shown: str) -> PlatformError:
+    status = getattr(error, "status", None)
+    if status in (401, 403):
+        return PlatformError(f"the server refused '{shown}' with HTTP {status}; check the credentials")
+    if isinstance(status, int) and status >= 400:
+        busy = PlatformError(f"the server answered '{shown}' with HTTP {status}; try again later")
+        after = str((getattr(error, "headers", None) or {}).get("Retry-After", ""))
+        busy.retry_after = float(after) if after.isdigit() else 0.0
+        return busy
+    return PlatformError(_unreachable(shown, error))
 
 
 def _unreachable(shown: str, error: BaseException) -> str:

@@ -225,7 +225,9 @@ def _json(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
 def _broken_line(file: SourceFile) -> int:
     """The first line that is not JSON, or 0: DuckDB's own numbers are off by one."""
     with file.path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
+        for number, line in enumerate(iter(lambda: stream.readline(scaled(JSON_LINE) + 1), b""), 1):
+            if len(line) > scaled(JSON_LINE):
+                return 0
             try:
                 json.loads(line or b"null")
             except (ValueError, RecursionError):  # nested some thousand levels deep
@@ -240,12 +242,12 @@ def _parquet(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"'{file.name}' is not a whole Parquet file; copy or write it again") from error
     check_names(schema.names, file.name)
-    _check_pages(metadata, file.name)
+    check_pages(metadata, file.name)
     relation = f"read_parquet({literal(str(file.path))}, hive_partitioning = false)"
     return replace(described(connection, file.name, relation), index=_pandas_index(schema), repeats=True)
 
 
-def _check_pages(metadata: pq.FileMetaData, name: str) -> None:
+def check_pages(metadata: pq.FileMetaData, name: str) -> None:
     """Refuse a file whose pages come to far more than they seem: each is unpacked whole."""
     for group in range(metadata.num_row_groups):
         for number in range(metadata.num_columns):
