@@ -85,9 +85,14 @@ def by_group(values: pa.ChunkedArray, column: str, fraction: float, seed: int) -
     return _below(drawn, fraction)
 
 
+def is_below(drawn: Hashes, fraction: float) -> Mask:
+    """The rows below the share of all that could be drawn."""
+    return np.asarray(drawn < np.uint64(min(int(fraction * 2**64), 2**64 - 1)))
+
+
 def _below(drawn: Hashes, fraction: float) -> Mask:
     """The rows below the share; where one side would be empty, the lowest or all but the highest ones."""
-    test = drawn < np.uint64(min(int(fraction * 2**64), 2**64 - 1))
+    test = is_below(drawn, fraction)
     if not test.any():
         return np.asarray(drawn == drawn.min())
     return np.asarray(drawn != drawn.max()) if test.all() else test

@@ -17,6 +17,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from kubeline.artifacts import Artifact, describe, publish
+from kubeline.data.ahead import ahead
 from kubeline.errors import UserError, listed
 
 CHUNK_ROWS = 65_536  # rows held in memory at a time, and rows of a Parquet row group; see chunk_rows
@@ -93,19 +94,23 @@ def is_large(column: pa.Array | pa.ChunkedArray) -> bool:
 
 
 def iter_batches(
-    path: str | os.PathLike[str] | pads.Dataset, columns: Sequence[str] | None = None
+    path: str | os.PathLike[str] | pads.Dataset, columns: Sequence[str] | None = None, most: int = CHUNK_ROWS
 ) -> Iterator[pa.RecordBatch]:
-    """The rows in order, in batches of at most `CHUNK_ROWS`, with memory bounded by one row group."""
+    """The rows in order, in batches of at most `most`, of which three are held: the next is read meanwhile."""
     dataset = path if isinstance(path, pads.Dataset) else open_dataset(path)
     if columns is not None:
         require_columns(dataset, columns, "column")
     names = list(columns) if columns is not None else dataset.schema.names
     schema = pa.schema([dataset.schema.field(name) for name in names])
-    for file in dataset.files:
-        # A dataset scanner reads ahead, file by file, more than it says.
-        with pq.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(chunk_rows(dataset.schema), columns=names):
-                yield batch.select(names).cast(schema)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for file in dataset.files:
+            # A dataset scanner reads ahead, file by file, more than it says.
+            with pq.ParquetFile(file) as parquet:
+                for batch in parquet.iter_batches(min(most, chunk_rows(dataset.schema)), columns=names):
+                    yield batch.select(names).cast(schema)
+
+    yield from ahead(batches())
 
 
 class Fingerprint:

@@ -33,10 +33,19 @@ def divide(
     for mask in broken.values():
         bad |= mask
     rows = np.flatnonzero(bad)
-    reasons = ["; ".join(reason for reason, mask in broken.items() if mask[row]) for row in rows]
     aside = batch.take(pa.array(rows, pa.int64()))
-    columns = [*aside.columns, pa.array(reasons, pa.string()), pa.array(rows + start, pa.int64())]
+    columns = [*aside.columns, _reasons(broken, rows), pa.array(rows + start, pa.int64())]
     return batch.filter(pa.array(~bad)) if len(rows) else batch, pa.record_batch(columns, schema=schema)
+
+
+def _reasons(broken: Mapping[str, Mask], rows: np.ndarray[Any, np.dtype[np.int64]]) -> pa.Array:
+    """(rows,) all reasons of each row; many rows share theirs."""
+    if not len(rows):
+        return pa.array([], pa.string())
+    has = np.column_stack([mask[rows] for mask in broken.values()])
+    kinds, codes = np.unique(has, axis=0, return_inverse=True)
+    told = ["; ".join(reason for reason, one in zip(broken, kind, strict=True) if one) for kind in kinds]
+    return pa.array(told, pa.string()).take(pa.array(codes.reshape(-1)))
 
 
 def _free(name: str, taken: list[str]) -> str:

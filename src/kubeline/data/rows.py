@@ -90,7 +90,12 @@ class Rows:
         if not names:
             return Inferred()
         with reading(self.tables[0].name if len(self.tables) == 1 else "the files"):
-            return infer(self.connection, list(self.tables), names, typing.asked, typing.hints, typing.notation)
+            try:
+                return infer(self.connection, list(self.tables), names, typing.asked, typing.hints, typing.notation)
+            except UserError:
+                if len(names) == len(self.needed):
+                    raise
+        return self._classified(self.needed, typing)  # what is told is of the first column that is at fault
 
     def _look(self, plain: Mapping[str, PlainColumn]) -> set[str]:
         """The plain columns that do not fit, by all rows."""

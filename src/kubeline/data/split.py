@@ -1,19 +1,26 @@
 """A dataset into train and test sets: the implementation of the component `split`."""
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
 
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.data import assignment
-from kubeline.data.dataset import DatasetWriter, iter_batches, open_dataset, require_columns
-from kubeline.data.row_hash import Hashes, hash_rows
+from kubeline.data.ahead import ahead
+from kubeline.data.dataset import CHUNK_ROWS, DatasetWriter, iter_batches, open_dataset, require_columns
+from kubeline.data.row_hash import Hashes, hash_rows, hash_values, salted
 from kubeline.errors import UserError, listed
 from kubeline.printable import markdown
+from kubeline.progress import Progress
 
+Pair = tuple[pa.RecordBatch, assignment.Mask]  # rows, and which of them are for the test
+_ROWS = CHUNK_ROWS // 4  # that are read at a time: several such chunks are on their way
 WAYS = ("random", "stratified", "group", "time")
 
 
@@ -31,7 +38,8 @@ def run(
 ) -> None:
     """Write each row of `dataset` to `train` or to `test`, in their order.
 
-    Memory: the one column that decides, nine bytes for each row, and a chunk of rows.
+    Drawn by chance or by group, each row is read once, and memory is a chunk of rows; else it is the one column that
+    decides and nine bytes for each row besides.
 
     Args:
         dataset: The table.
@@ -48,9 +56,12 @@ def run(
         UserError: when the parameters do not fit the table, or one set would be empty.
     """
     check(by, column, test_fraction, cutoff)
-    mask, first = _assign(dataset.path, by, column, test_fraction, cutoff, seed)
     with publish(train.path) as train_folder, publish(test.path) as test_folder, publish(report.path) as page:
-        writers = _write(dataset.path, mask, train_folder, test_folder)
+        folders, first = (train_folder, test_folder), ""
+        writers = _at_once(dataset.path, by, column, test_fraction, seed, folders)
+        if writers is None:
+            mask, first = _assign(dataset.path, by, column, test_fraction, cutoff, seed)
+            writers = _write(_masked(dataset.path, mask), open_dataset(dataset.path).schema, folders)
         choice = {"by": by} | ({"column": column} if column else {}) | ({"first of test": first} if first else {})
         choice |= {} if by == "time" else {"seed": str(seed)}
         page.write_text(_report(writers[0].rows, writers[1].rows, choice), encoding="utf-8")
@@ -84,7 +95,7 @@ def _assign(path: str, by: str, column: str, fraction: float, cutoff: str, seed:
     dataset = open_dataset(path)
     if by == "random":
         return assignment.by_chance(_hashes(path), fraction, seed), ""
-    require_columns(dataset, [column], f"{_ROLES[by]} column")
+    _require(dataset, column, by)
     values = dataset.to_table(columns=[column]).column(0)
     if len(values) < 2:
         raise UserError(f"a table of {len(values)} rows cannot be split into two sets; expected at least two rows")
@@ -95,19 +106,66 @@ def _assign(path: str, by: str, column: str, fraction: float, cutoff: str, seed:
     return assignment.by_time(values, column, fraction, cutoff)
 
 
+def _require(dataset: pads.Dataset, column: str, by: str) -> None:
+    require_columns(dataset, [column], f"{_ROLES[by]} column")
+
+
 def _hashes(path: str) -> Hashes:
-    return np.concatenate([np.empty(0, dtype=np.uint64), *(hash_rows(batch) for batch in iter_batches(path))])
+    batches = _read(open_dataset(path), "looking through the rows")
+    return np.concatenate([np.empty(0, dtype=np.uint64), *(hash_rows(batch) for batch in batches)])
 
 
-def _write(path: str, mask: assignment.Mask, train: Path, test: Path) -> tuple[DatasetWriter, DatasetWriter]:
-    schema = open_dataset(path).schema
+def _at_once(
+    path: str, by: str, column: str, fraction: float, seed: int, folders: tuple[Path, Path]
+) -> tuple[DatasetWriter, DatasetWriter] | None:
+    """Write each row as soon as it is read, where it alone decides on which side it is; None where it does not.
+
+    What is true of the table as a whole (one set would be empty, a row has no group) is left to :func:`_assign`.
+    """
+    if by not in ("random", "group"):
+        return None
+    dataset = open_dataset(path)
+    if by == "group":
+        _require(dataset, column, by)
+        groups = dataset.schema.field(column).type
+
+    def pairs() -> Iterator[Pair]:
+        for batch in _read(dataset, "splitting"):
+            if by == "random":
+                hashes = hash_rows(batch)
+            else:
+                values = batch.column(column)
+                if values.null_count or (pa.types.is_floating(groups) and pc.any(pc.is_nan(values)).as_py()):
+                    return
+                hashes = hash_values(values)
+            yield batch, assignment.is_below(salted(hashes, seed), fraction)
+
+    writers = _write(ahead(pairs()), dataset.schema, folders)
+    rows = [writer.rows for writer in writers]
+    if all(rows) and sum(rows) == dataset.count_rows():
+        return writers
+    for folder in folders:
+        shutil.rmtree(folder)
+    return None
+
+
+def _masked(path: str, mask: assignment.Mask) -> Iterator[Pair]:
     start = 0
-    with DatasetWriter(train, schema) as train_writer, DatasetWriter(test, schema) as test_writer:
-        for batch in iter_batches(path):
-            chosen = mask[start : start + batch.num_rows]
+    for batch in _read(open_dataset(path), "writing"):
+        yield batch, mask[start : start + batch.num_rows]
+        start += batch.num_rows
+
+
+def _read(dataset: pads.Dataset, doing: str) -> Iterator[pa.RecordBatch]:
+    with Progress(doing, dataset.count_rows()) as progress:
+        yield from progress.over(iter_batches(dataset, most=_ROWS))
+
+
+def _write(pairs: Iterable[Pair], schema: pa.Schema, folders: tuple[Path, Path]) -> tuple[DatasetWriter, DatasetWriter]:
+    with DatasetWriter(folders[0], schema) as train_writer, DatasetWriter(folders[1], schema) as test_writer:
+        for batch, chosen in pairs:
             test_writer.write(batch.filter(pa.array(chosen)))
             train_writer.write(batch.filter(pa.array(np.logical_not(chosen))))
-            start += batch.num_rows
     return train_writer, test_writer
 
 

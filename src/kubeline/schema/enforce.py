@@ -55,6 +55,11 @@ class RowChecker:
         profile: What the table holds: what it proves of all rows is not looked for in each.
         repeated: Key, as columns joined by ``, `` -> sorted numbers of the rows that repeat an earlier one.
         roles: What columns are called in findings.
+
+    Attributes:
+        checks: What is checked, by reason.
+        columns: Those whose values are looked at.
+        unchecked: Rules that cannot be checked.
     """
 
     def __init__(
@@ -91,12 +96,17 @@ class RowChecker:
         self._pandera, self._checked = self._build()
         ruled = {name for rule in self._runner.rules for name in rule.columns}
         converted = {name for name, column in self._expected.items() if self._known(name, column) is None}
-        self._read = [name for name in self._expected if name in {*ruled, *converted, *self._checked}]
+        self.columns = [name for name in self._expected if name in {*ruled, *converted, *self._checked}]
+
+    @property
+    def finds_rows(self) -> bool:
+        """Whether rows may be at fault whatever their values: those that repeat the key of another one."""
+        return any(len(rows) for rows in self._repeated.values())
 
     def read(self, batch: pa.RecordBatch) -> tuple[dict[str, pa.Array], dict[str, Mask]]:
         """The columns to be checked of a chunk in the schema's types, and by reason the rows that could not be read."""
         columns, unread = {}, {}
-        for name in self._read:
+        for name in self.columns:
             expected = self._expected[name]
             columns[name], mask = read_column(batch.column(name), expected.type)
             if mask.any():
@@ -132,39 +142,41 @@ class RowChecker:
 
     def _build(self) -> tuple[Any, list[str]]:
         """The pandera schema of all column checks, and the columns that have any."""
+        checks = {
+            name: found for name, column in self._expected.items() if (found := self._column_checks(name, column))
+        }
+        if not checks:
+            return None, []
         import pandera.pandas as pandera
 
-        columns = {}
-        for name, column in self._expected.items():
-            checks = self._column_checks(name, column)
-            if checks:
-                columns[name] = pandera.Column(None, checks, nullable=True, required=True)
+        columns = {name: pandera.Column(None, found, nullable=True, required=True) for name, found in checks.items()}
         return pandera.DataFrameSchema(columns), list(columns)
 
     def _column_checks(self, name: str, column: Column) -> "list[Check]":
-        from pandera.pandas import Check
-
         checks: list[Check] = []
         known = self._known(name, column)
         role = self._words.get(name, "column")
 
-        def add(check: str, tail: str, words: str, make: Any, *args: Any, **options: Any) -> None:
+        def add(check: str, tail: str, words: str, make: str, *args: Any, **options: Any) -> None:
             reason = self._add(f"{name}: {tail}", check, name, f"{role} '{name}' {words}")
             if known is not None and _is_proven(check, column, known):
                 return
-            checks.append(make(*args, name=reason, n_failure_cases=1, **options))
+            from pandera.pandas import Check  # late: most tables are proven by their profile, and it takes a second
+
+            kind = getattr(Check, make) if make else Check
+            checks.append(kind(*args, name=reason, n_failure_cases=1, **options))
 
         if column.max_missing == 0 or name == self._target:
-            add("missing", "missing", "is missing", Check, pd.notna, ignore_na=False)
+            add("missing", "missing", "is missing", "", pd.notna, ignore_na=False)
         if not column.allow_infinite and column.type in ("number", "integer"):
-            add("infinite", "infinite", "is infinite", Check, _is_finite)
+            add("infinite", "infinite", "is infinite", "", _is_finite)
         if column.min is not None:
-            add("range", f"below {column.min}", f"is below {column.min}", Check.ge, column.limit(column.min))
+            add("range", f"below {column.min}", f"is below {column.min}", "ge", column.limit(column.min))
         if column.max is not None:
-            add("range", f"above {column.max}", f"is above {column.max}", Check.le, column.limit(column.max))
+            add("range", f"above {column.max}", f"is above {column.max}", "le", column.limit(column.max))
         if column.categories is not None:
             words = f"is none of its {counted(len(column.categories), 'category')}"
-            add("categories", "not a category", words, Check.isin, column.categories)
+            add("categories", "not a category", words, "isin", column.categories)
         return checks
 
     def _known(self, name: str, column: Column) -> ColumnProfile | None:

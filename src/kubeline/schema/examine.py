@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.dataset as pads
 
 from kubeline.data.dataset import iter_batches, open_dataset
+from kubeline.progress import Progress
 from kubeline.roles import Roles
 from kubeline.schema.document import Column, TableSchema, Target
 from kubeline.schema.enforce import LABEL_LIMIT, RowChecker, Tally
@@ -20,6 +20,7 @@ from kubeline.schema.leaks import LEAST_SAMPLE, SAMPLE_CELLS, SAMPLE_ROWS, leak_
 from kubeline.schema.profile import TableProfile, TableQueries, open_queries, profile_table
 from kubeline.schema.roles import expected, role_problems
 from kubeline.schema.rules import parse_rules
+from kubeline.schema.sample import Sample
 from kubeline.schema.table import (
     MOSTLY_NUMBERS,
     identifier,
@@ -29,7 +30,6 @@ from kubeline.schema.table import (
     text_styles,
     unchecked_rules,
 )
-from kubeline.schema.types import is_readable, read_column, series_of
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,9 @@ def examine(
     roles = roles or Roles()
     roles.require(dataset)
     with open_queries(dataset) as queries:
-        profile = profile_table(queries)
+        most = max(LEAST_SAMPLE, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(dataset.schema))))
+        sample = Sample(queries.count, most)
+        profile = profile_table(queries, sample)
         schema = infer_schema(profile, roles.target, strict) if given is None else given
         schema = _with_arguments(schema, profile, roles, list(rules), min_rows, inferred=given is None)
         parsed = parse_rules(schema.rules, list(dict.fromkeys([*schema.columns, *profile.columns])))
@@ -98,8 +100,8 @@ def examine(
             if all(name in profile.columns for name in key)
         }
         checker = RowChecker(schema, dataset.schema, parsed, profile, repeated, roles)
-        tally, sample = _scan(path, dataset, checker, schema, profile.rows)
-        result = Examination(schema, given is None, profile, sample, checker, tally)
+        tally = _scan(dataset, checker, schema, profile.rows)
+        result = Examination(schema, given is None, profile, sample.frame(dataset.schema, schema), checker, tally)
         result.problems += [*table_problems(schema, profile), *role_problems(profile.columns, roles)]
         result.warnings += table_warnings(schema, profile, roles.others) + unchecked_rules(checker.unchecked)
         if given is None:
@@ -127,28 +129,18 @@ def _with_arguments(
     return schema.model_copy(update=changes)
 
 
-def _scan(
-    path: str, dataset: pads.Dataset, checker: RowChecker, schema: TableSchema, rows: int
-) -> tuple[Tally, pd.DataFrame]:
-    """One pass over the rows: what the row checks find, and a random sample in the schema's types."""
-    most = max(LEAST_SAMPLE, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(dataset.schema))))
-    chosen = np.sort(np.random.default_rng(0).choice(rows, min(rows, most), replace=False))
+def _scan(dataset: pads.Dataset, checker: RowChecker, schema: TableSchema, rows: int) -> Tally:
+    """What the row checks find in the columns that the profile leaves in doubt, and the labels of the good rows."""
     target = schema.target.column if schema.target and schema.target.column in dataset.schema.names else ""
+    names = [name for name in dataset.schema.names if name == target or name in checker.columns]
+    if not names and not checker.finds_rows:
+        return Tally(rows=rows)
     tally = Tally()
-    parts = []
-    for batch in iter_batches(path):
-        low, high = np.searchsorted(chosen, [tally.rows, tally.rows + batch.num_rows])
-        parts.append(batch.take(pa.array(chosen[low:high] - tally.rows)))
-        labels = checker.values(batch, target) if target else None
-        tally.add(batch, checker.broken(batch, tally.rows), checker.checks, labels)
-    table = pa.Table.from_batches(parts, dataset.schema)
-    columns = {}
-    for name in table.column_names:
-        values = table.column(name).combine_chunks()
-        expected = schema.columns[name].type if name in schema.columns else "any"
-        expected = expected if is_readable(values.type, expected) else "any"
-        columns[name] = series_of(read_column(values, expected)[0])
-    return tally, pd.DataFrame(columns)
+    with Progress("checking rows", rows) as progress:
+        for batch in progress.over(iter_batches(dataset, names or dataset.schema.names[:1])):
+            labels = checker.values(batch, target) if target else None
+            tally.add(batch, checker.broken(batch, tally.rows), checker.checks, labels)
+    return tally
 
 
 def _look_into_text(result: Examination, queries: TableQueries, roles: Roles) -> None:

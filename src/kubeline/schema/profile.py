@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from kubeline.data.dataset import is_large, iter_batches
 from kubeline.data.engine import BLIND_OPTIMIZER
 from kubeline.data.row_hash import hash_rows
+from kubeline.progress import Progress
+from kubeline.schema.sample import Sample
 from kubeline.schema.types import Type, type_of
 
 if TYPE_CHECKING:
@@ -141,22 +143,31 @@ def open_queries(dataset: pads.Dataset) -> Iterator[TableQueries]:
         yield TableQueries(connection, dataset)
 
 
-def profile_table(queries: TableQueries) -> TableProfile:
-    """Profile every column, in one pass for each block of columns: the different values of each are held meanwhile."""
+def profile_table(queries: TableQueries, sample: Sample | None = None) -> TableProfile:
+    """Profile every column, in one pass for each block of columns: the different values of each are held meanwhile.
+
+    Args:
+        queries: The table.
+        sample: Takes its rows from the same passes.
+    """
     schema, rows = queries.schema, queries.count
     is_exact = rows <= EXACT_ROWS
     size = max(_BLOCK, _HELD // max(1, rows))
     tallies = {name: _Tally(schema.field(name).type, is_exact) for name in schema.names}
     hashes = np.zeros(rows if is_exact else 0, dtype=np.uint64)
-    for start in range(0, len(schema), size):
-        names = schema.names[start : start + size]
-        begin = 0
-        for batch in iter_batches(queries.dataset, names):
-            for name, column in zip(names, batch.columns, strict=True):
-                tallies[name].add(column)
-            if is_exact:
-                hashes[begin : begin + batch.num_rows] += hash_rows(_exact(batch))
-            begin += batch.num_rows
+    with Progress("profiling", rows * len(schema), "values") as progress:
+        for start in range(0, len(schema), size):
+            names = schema.names[start : start + size]
+            begin = 0
+            for batch in iter_batches(queries.dataset, names):
+                for name, column in zip(names, batch.columns, strict=True):
+                    tallies[name].add(column)
+                if is_exact:
+                    hashes[begin : begin + batch.num_rows] += hash_rows(_exact(batch))
+                if sample is not None:
+                    sample.add(batch, begin)
+                begin += batch.num_rows
+                progress.add(batch.num_rows * len(names))
     many = [] if is_exact else [name for name, tally in tallies.items() if tally.is_many]
     estimates = dict(zip(many, queries.estimates(many), strict=True))
     columns = {
