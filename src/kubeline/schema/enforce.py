@@ -163,7 +163,7 @@ class RowChecker:
                 return
             from pandera.pandas import Check  # late: most tables are proven by their profile, and it takes a second
 
-            kind = getattr(Check, make) if make else Check
+            kind: Any = getattr(Check, make) if make else Check
             checks.append(kind(*args, name=reason, n_failure_cases=1, **options))
 
         if column.max_missing == 0 or name == self._target:
