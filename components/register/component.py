@@ -19,7 +19,6 @@ def register(
     alias: str = "challenger",
     promote: bool = False,
     cluster: str = "",
-    outcome: str = "",
     experiment: str = "",
     pipeline_run: str = "",
     git_revision: str = "",
@@ -44,10 +43,7 @@ def register(
         alias: Alias that this version gets, away from the version that had it; empty for none. A version that is the
             champion does not become the challenger.
         promote: Also make this version the `champion`, in the place of the one that was.
-        cluster: Where a `rollout` follows; then `promote` waits for it: register before the rollout with its cluster,
-            and after it once more with its outcome. The version is the same. Empty: none follows.
-        outcome: Outcome of its `rollout`. With one, `promote` counts only when the version serves now: `promoted` or
-            `unchanged`.
+        cluster: Where a `rollout` follows; then `promote` waits for `promote_champion` behind it. Empty: none follows.
         experiment: MLflow experiment of the run. Empty: the name of the model.
         pipeline_run: Name or id of the pipeline run, kept as a tag.
         git_revision: Commit of the code, kept as a tag. Empty: the one in the package's manifest.
@@ -71,7 +67,6 @@ def register(
         alias=alias,
         promote=promote,
         cluster=cluster,
-        outcome=outcome,
         experiment=experiment,
         pipeline_run=pipeline_run,
         git_revision=git_revision,

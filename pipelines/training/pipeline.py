@@ -8,6 +8,7 @@ from components.infra_validate.component import infra_validate
 from components.load.component import load
 from components.notify.component import notify
 from components.preflight.component import preflight
+from components.promote_champion.component import promote_champion
 from components.register.component import register
 from components.rollout.component import rollout
 from components.split.component import split as split_table
@@ -183,8 +184,14 @@ def training(
                 "evaluation": evaluated.outputs["blessing"],
                 "infra_validation": served.outputs["blessing"],
             }
-            filed = {"name": name, "tracking_uri": tracking_uri, "pipeline_run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
-            registered = register(**checked, **filed, promote=promote, cluster=cluster).set_display_name("Register")
+            registered = register(
+                **checked,
+                name=name,
+                tracking_uri=tracking_uri,
+                promote=promote,
+                cluster=cluster,
+                pipeline_run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+            ).set_display_name("Register")
             retried(never_cached(with_credentials(registered, secret, "storage", "registry")))
 
             rendered = deploy(
@@ -198,7 +205,11 @@ def training(
                 ).set_display_name("Roll out")
                 retried(never_cached(with_credentials(rolled, secret, "storage")))
 
-                champion = register(
-                    **checked, **filed, alias="", promote=promote, outcome=rolled.outputs["Output"]
+                champion = promote_champion(
+                    name=name,
+                    version=registered.outputs["version"],
+                    outcome=rolled.outputs["Output"],
+                    promote=promote,
+                    tracking_uri=tracking_uri,
                 ).set_display_name("Make champion when it serves")
-                retried(never_cached(with_credentials(champion, secret, "storage", "registry")))
+                retried(never_cached(with_credentials(champion, secret, "registry")))

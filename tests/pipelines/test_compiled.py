@@ -12,8 +12,8 @@ PIPELINES = sorted(path.parent.name for path in ROOT.glob("pipelines/*/pipeline.
 COMPONENTS = sorted(path.parent.name for path in ROOT.glob("components/*/component.py"))
 COMPILED = [*ROOT.glob("components/*/component.yaml"), *ROOT.glob("pipelines/*/*.yaml")]
 VERBS = {
-    "deploy", "drift_check", "evaluate", "infra_validate", "load", "notify", "predict", "preflight", "register",
-    "rollout", "select", "split", "train", "validate",
+    "deploy", "drift_check", "evaluate", "infra_validate", "load", "notify", "predict", "preflight", "promote_champion",
+    "register", "rollout", "select", "split", "train", "validate",
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ WORLD = {
     "validate": {"AWS"},
     "evaluate": {"AWS", "MLFLOW"},
     "register": {"AWS", "MLFLOW"},
+    "promote_champion": {"MLFLOW"},
     "rollout": {"AWS"},
     "drift_check": {"AWS", "MLFLOW"},
     "predict": {"AWS", "MLFLOW"},

@@ -109,38 +109,6 @@ def test_the_same_package_has_one_version_and_one_run(tmp_path: Path, file: Regi
     assert len(MlflowClient(tracking_uri).get_metric_history(run.info.run_id, "score")) == 1
 
 
-def test_where_a_rollout_follows_the_champion_waits_for_its_outcome(
-    tmp_path: Path, file: Register, tracking_uri: str
-) -> None:
-    given = blessed(tmp_path)
-    file(given, promote=True, cluster="in-cluster")
-    assert [version.aliases for version in versions(tracking_uri)] == [("challenger",)]
-    file(given, alias="", promote=True, outcome="promoted")
-    assert [version.aliases for version in versions(tracking_uri)] == [("champion",)]
-
-
-@pytest.mark.parametrize("outcome", ["rolled_back", "held", "reported"])
-def test_a_version_whose_rollout_did_not_end_in_serving_is_no_champion(
-    outcome: str, tmp_path: Path, file: Register, tracking_uri: str
-) -> None:
-    file(blessed(tmp_path, seed=1), promote=True)
-    candidate = blessed(tmp_path, seed=2)
-    file(candidate)
-    assert file(candidate, alias="", promote=True, outcome=outcome).version == "2"
-    assert [version.aliases for version in versions(tracking_uri)] == [("champion",), ("challenger",)]
-
-
-@pytest.mark.parametrize("outcome", ["promoted", "unchanged"])
-def test_a_version_that_serves_after_its_rollout_becomes_the_champion(
-    outcome: str, tmp_path: Path, file: Register, tracking_uri: str
-) -> None:
-    file(blessed(tmp_path, seed=1), promote=True)
-    candidate = blessed(tmp_path, seed=2)
-    file(candidate)
-    file(candidate, alias="", promote=True, outcome=outcome)
-    assert [version.aliases for version in versions(tracking_uri)] == [(), ("champion",)]
-
-
 def test_the_same_package_under_another_name_is_another_model(tmp_path: Path, file: Register) -> None:
     given = blessed(tmp_path)
     assert file(given).uri == "models:/flights/1"

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from kubeline.addresses import redact
-from kubeline.artifacts import Artifact, describe, publish, step
+from kubeline.artifacts import Artifact, step
 from kubeline.errors import UserError
 from kubeline.model_package.blessing import Blessing, require
 from kubeline.model_package.package import ModelPackage
+from kubeline.registry import registration as output
 from kubeline.registry.interface import (
     CHALLENGER,
     CHAMPION,
-    ModelVersion,
     Submission,
     check_alias,
     check_name,
@@ -25,7 +25,6 @@ from kubeline.retries import repeated
 
 logger = logging.getLogger(__name__)
 
-_SERVING = {"", "promoted", "unchanged"}  # outcomes of a rollout; empty: there was none
 _REASONS = 1_000  # characters of a verdict's reasons that are kept as a tag
 
 
@@ -49,7 +48,6 @@ def run(
     alias: str = CHALLENGER,
     promote: bool = False,
     cluster: str = "",
-    outcome: str = "",
     experiment: str = "",
     pipeline_run: str = "",
     git_revision: str = "",
@@ -66,11 +64,8 @@ def run(
         check_alias(alias)
     if alias == CHAMPION and not promote:
         raise UserError("the alias 'champion' was given; a version becomes the champion by promote=True")
-    if promote and cluster and not outcome:
+    if promote and cluster:
         logger.info("a rollout follows: the champion stays the one that serves until then")
-        promote = False
-    if promote and outcome not in _SERVING:
-        logger.info("the rollout ended as %s: the champion stays the one that serves", outcome)
         promote = False
     package = ModelPackage.of(model)
     blessings = [
@@ -99,7 +94,7 @@ def run(
         version = registry.point(alias, version)  # but a champion is never its own challenger
     if promote:
         version = registry.promote(version)
-    _write(registration, version, package, registry.page(version))
+    output.write(registration, version, package.digest, registry.page(version))
     logger.info("%s is %s (aliases: %s)", package.digest[:12], version.uri, ", ".join(version.aliases) or "none")
     return Registered(version.version, version.uri)
 
@@ -147,20 +142,3 @@ def _numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
 def _key(name: str) -> str:
     """A name that every registry takes: other characters become '_'."""
     return re.sub(r"[^A-Za-z0-9_. -]", "_", name)[:250]
-
-
-def _write(registration: Artifact, version: ModelVersion, package: ModelPackage, page: str) -> None:
-    document = {
-        "name": version.name,
-        "version": version.version,
-        "uri": version.uri,
-        "aliases": list(version.aliases),
-        "package_digest": package.digest,
-        "source": redact(version.source),
-        "run_id": version.run_id,
-        "tags": version.tags,
-    }
-    with publish(registration.path) as path:
-        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    kept = ("name", "version", "uri", "aliases", "package_digest")
-    describe(registration, {key: document[key] for key in kept} | ({"page": page} if page else {}))

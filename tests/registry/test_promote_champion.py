@@ -1,0 +1,90 @@
+"""`promote_champion`: the champion is the version that serves."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.promote_champion.component import promote_champion
+from components.register.component import register
+from kubeline.errors import UserError
+from kubeline.registry import open_registry
+from kubeline.registry.interface import Submission
+from tests.conftest import make_artifact
+from tests.registry.packages import blessed
+
+Promote = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def filed(tmp_path: Path, tracking_uri: str) -> None:
+    """Two versions: the champion, and its challenger, whose rollout follows."""
+    for seed, follows in ((1, ""), (2, "in-cluster")):
+        given = blessed(tmp_path, seed=seed)
+        registration = make_artifact(tmp_path, "Artifact", "registration")
+        given_to = (given.model, given.evaluation, given.infra_validation, registration)
+        register.python_func(*given_to, name="flights", tracking_uri=tracking_uri, promote=True, cluster=follows)
+
+
+@pytest.fixture
+def promote(tmp_path: Path, tracking_uri: str) -> Promote:
+    """`promote(**parameters)` runs the component on version 2, and returns what it wrote."""
+
+    def run(**parameters: Any) -> dict[str, Any]:
+        registration = make_artifact(tmp_path, "Artifact", "champion")
+        settings = {"name": "flights", "version": "2", "tracking_uri": tracking_uri} | parameters
+        promote_champion.python_func(registration, **settings)
+        return dict(json.loads(Path(registration.path).read_text()))
+
+    return run
+
+
+def aliases(tracking_uri: str) -> list[tuple[str, ...]]:
+    found = (open_registry(tracking_uri).find("flights", version=version) for version in ("1", "2"))
+    return [version.aliases for version in found if version]
+
+
+@pytest.mark.usefixtures("filed")
+@pytest.mark.parametrize("outcome", ["promoted", "unchanged", ""])
+def test_a_version_that_serves_becomes_the_champion_however_often_it_is_repeated(
+    outcome: str, promote: Promote, tracking_uri: str
+) -> None:
+    assert aliases(tracking_uri) == [("champion",), ("challenger",)]
+    document = promote(outcome=outcome)
+    assert (document["uri"], document["aliases"]) == ("models:/flights/2", ["champion"])
+    assert len(document["package_digest"]) == 64
+    assert promote(outcome=outcome) == document
+    assert aliases(tracking_uri) == [(), ("champion",)]
+
+
+@pytest.mark.usefixtures("filed")
+@pytest.mark.parametrize(
+    "parameters", [{"outcome": "rolled_back"}, {"outcome": "held"}, {"outcome": "reported"}, {"promote": False}]
+)
+def test_the_champion_stays_the_one_that_serves(
+    parameters: dict[str, Any], promote: Promote, tracking_uri: str
+) -> None:
+    assert promote(**parameters)["aliases"] == ["challenger"]
+    assert aliases(tracking_uri) == [("champion",), ("challenger",)]
+
+
+@pytest.mark.usefixtures("filed")
+def test_what_cannot_be_the_champion_is_refused_in_a_sentence(promote: Promote, tracking_uri: str) -> None:
+    with pytest.raises(UserError, match="has no version 7 of flights; register it first"):
+        promote(version="7")
+    with pytest.raises(UserError, match="outcome 'fine' is not one of a rollout; expected one of: "):
+        promote(outcome="fine")
+    with pytest.raises(UserError, match="'a/b' cannot name a registered model"):
+        promote(name="a/b")
+    assert aliases(tracking_uri) == [("champion",), ("challenger",)]
+
+
+def test_a_version_that_was_registered_without_blessings_never_becomes_the_champion(
+    tmp_path: Path, promote: Promote, tracking_uri: str
+) -> None:
+    package = blessed(tmp_path).package
+    open_registry(tracking_uri).register(Submission("flights", package.path, package.digest))
+    with pytest.raises(UserError, match="models:/flights/1 has the verdict 'none' of evaluation, and a champion needs"):
+        promote(version="1")
