@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.alarm.component import alarm
 from components.deploy.component import deploy
 from components.drift_check.component import drift_check
 from components.evaluate.component import evaluate
@@ -15,7 +16,7 @@ from components.split.component import split
 from components.train.component import train
 from components.validate.component import validate
 from kubeline.errors import UserError
-from kubeline.options import CHECKS, DRIFT, GATE, SERVICE, SOURCE, SPLIT, TRAINING, laid_over
+from kubeline.options import ALARM, CHECKS, DRIFT, GATE, SERVICE, SOURCE, SPLIT, TRAINING, laid_over
 
 ROOT = Path(__file__).parents[1]
 _STEPS = {
@@ -26,6 +27,7 @@ _STEPS = {
     "gate": (GATE, evaluate),
     "service": (SERVICE, deploy),
     "drift": (DRIFT, drift_check),
+    "alarm": (ALARM, alarm),
 }
 
 
@@ -46,7 +48,7 @@ def test_a_compiled_pipeline_shows_every_field_of_a_group_with_its_default(file:
     groups = {
         name: one["defaultValue"] for name, one in parameters.items() if one.get("defaultValue") and name in _STEPS
     }
-    assert len(groups) == {"training": 6, "monitoring": 2, "batch_prediction": 1}[file.parent.name]
+    assert len(groups) == {"training": 6, "monitoring": 3, "batch_prediction": 1}[file.parent.name]
     assert groups == {name: _STEPS[name][0] for name in groups}
     assert len(parameters) <= 32  # what a person has before him in the UI
 

@@ -34,6 +34,8 @@ def preflight(
     tracking_uri: str = "",
     reference: str = "",
     drift: dict = {},
+    history: str = "",
+    alarm: dict = {},
     service: dict = {},
     cluster: str = "",
     plan: dict = {},
@@ -73,6 +75,8 @@ def preflight(
         tracking_uri: As of `register`.
         reference: As `reference_uri` of `drift_check`: it must be there.
         drift: As `options` of `drift_check`.
+        history: As of `alarm`. Empty: no alarm is raised.
+        alarm: As `options` of `alarm`.
         service: As `options` of `deploy`.
         cluster: As of `rollout`. Empty: nothing is rolled out.
         plan: As of `rollout`.
@@ -107,6 +111,8 @@ def preflight(
         tracking_uri=tracking_uri,
         reference=reference,
         drift=drift,
+        history=history,
+        alarm=alarm,
         service=service,
         cluster=cluster,
         plan=plan,

@@ -2,11 +2,12 @@
 
 from kfp import dsl
 
+from components.alarm.component import alarm as decide
 from components.drift_check.component import drift_check
 from components.load.component import load
 from components.notify.component import notify
 from components.preflight.component import preflight
-from kubeline.options import DRIFT, SOURCE
+from kubeline.options import ALARM, DRIFT, SOURCE
 from pipelines.platform import never_cached, or_scheduled_time, resources, retried, with_channels, with_credentials
 
 
@@ -20,6 +21,8 @@ def monitoring(
     source: dict = SOURCE,
     exclude: list = [],
     drift: dict = DRIFT,
+    history: str = "",
+    alarm: dict = ALARM,
     tracking_uri: str = "",
     secret: str = "kubeline-s3",  # noqa: S107 (a name)
     cpu_request: str = "500m",
@@ -44,6 +47,8 @@ def monitoring(
             gives columns the names that the model knows.
         exclude: Columns that are not judged, such as the month: a window of one month never has the year's.
         drift: When a window has drifted. Fields as of `drift_check`.
+        history: A folder that all runs of a schedule reach, for what each window showed; empty raises no alarm.
+        alarm: When windows that went wrong are an alarm. Fields as of `alarm`.
         tracking_uri: MLflow registry of `reference`; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
         secret: Name of the Kubernetes secret with credentials, if there is one (docs/clusters.md); never empty.
         cpu_request: CPU that a node must have free for loading, as a Kubernetes quantity; not empty.
@@ -63,6 +68,8 @@ def monitoring(
             source=source,
             reference=reference,
             drift=drift,
+            history=history,
+            alarm=alarm,
             tracking_uri=tracking_uri,
         )
         with_channels(never_cached(with_credentials(tried, secret, "storage", "registry")))
@@ -91,3 +98,7 @@ def monitoring(
         ).set_display_name("Check for drift")
         with_credentials(checked, secret, "storage", "registry")
         never_cached(checked)  # the alias may point to another model now
+
+        with dsl.If(history != "", name="with-a-history"):
+            decided = decide(result=checked.outputs["result"], history=history, options=alarm)
+            retried(never_cached(with_credentials(decided, secret, "storage"))).set_display_name("Decide on an alarm")

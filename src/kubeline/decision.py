@@ -10,7 +10,7 @@ from kubeline.errors import UserError
 
 Decision = TypeVar("Decision")
 
-GOOD = frozenset({"promote", "promoted", "stable", "unchanged"})  # all others are for a person to look at
+GOOD = frozenset({"promote", "promoted", "stable", "unchanged", "quiet"})  # all others are for a person to look at
 
 # Kubernetes shows what a container writes there: in its status, and, of one that failed, in the workflow's node.
 TERMINATION_LOG = "KUBELINE_TERMINATION_LOG"

@@ -61,6 +61,7 @@ SERVICE: dict[str, Any] = {
     "overrides": {},
 }
 DRIFT: dict[str, Any] = {"min_effect": 0.1, "max_p": 0.01, "min_rows": 200, "min_columns": 1, "evidently": True}
+ALARM: dict[str, Any] = {"needed": 2, "of": 3, "cool_down": "7d", "signals": ["drift", "performance"]}
 
 
 def laid_over(options: Mapping[str, Any], /, **inputs: Any) -> dict[str, Any]:

@@ -72,7 +72,11 @@ class S3(Handler):
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.signed():
-            self.files[unquote(urlsplit(self.path).path).lstrip("/")] = body
+            name = unquote(urlsplit(self.path).path).lstrip("/")
+            if self.headers.get("If-None-Match") == "*" and name in self.files:
+                self.answer(412, b"<Error><Code>PreconditionFailed</Code></Error>", "application/xml")
+                return
+            self.files[name] = body
             self.answer(200)
 
     def do_DELETE(self) -> None:

@@ -88,9 +88,9 @@ def test_partitions_are_read_from_an_object_store(log, load, monkeypatch):
     ("at", "length", "sentence"),
     [
         ("yesterday", "", "^at is 'yesterday'; expected the end of the window as an ISO 8601 time, such as"),
-        ("", "99999999d", "^length is '99999999d'; expected how long"),
-        ("", "0h", "^length is '0h'; expected how long"),
-        ("2013-10-02", "999999d", "^length is '999999d', which goes back before the year 1"),
+        ("", "99999999d", "^length is '99999999d'; expected a length of time: 90m"),
+        ("", "0h", "^length is '0h'; expected a length"),
+        ("2013-10-02", "999999d", "^999999d before 2013-10-02 .* is before the year 1"),
         (
             "[[ScheduledTime]]",
             "1d",

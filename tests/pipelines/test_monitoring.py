@@ -20,7 +20,9 @@ def monitored(folder: Path, target: Target, **parameters: Any) -> dict[str, Any]
     (loaded,) = found.folder.glob("**/load/executor_output.json")
     (artifact,) = json.loads(loaded.read_text())["artifacts"]["dataset"]["artifacts"]
     (result,) = found.folder.glob("**/drift-check/result")
-    return json.loads(result.read_text()) | {"window": artifact["metadata"]}
+    (decided,) = [*found.folder.glob("**/alarm/decision")] or [None]
+    alarm = json.loads(decided.read_text()) if decided else None
+    return json.loads(result.read_text()) | {"window": artifact["metadata"], "alarm": alarm}
 
 
 def test_on_vertex_the_window_ends_when_the_schedule_had_the_run_due(tmp_path, flights, package):
@@ -30,9 +32,13 @@ def test_on_vertex_the_window_ends_when_the_schedule_had_the_run_due(tmp_path, f
     pd.DataFrame(flights.head(1_000)).assign(**{"request.time": [now - age for age in ages]}).to_parquet(
         tmp_path / "log.parquet", index=False
     )
-    data, drift = str(tmp_path / "log.parquet"), {"evidently": False}
-    result = monitored(tmp_path, "vertex", data=data, reference=package.path, length="24h", drift=drift)
+    data = str(tmp_path / "log.parquet")
+    alarm = {"drift": {"evidently": False}, "history": str(tmp_path / "history"), "alarm": {"needed": 1}}
+    result = monitored(tmp_path, "vertex", data=data, reference=package.path, length="24h", **alarm)
     assert result["window"]["rows"] == result["current_rows"] == 500
     since, until = (datetime.fromisoformat(moment) for moment in result["window"]["window"].split("/"))
     assert until - since == timedelta(days=1)
     assert now - timedelta(seconds=1) <= until <= datetime.now(UTC)
+    assert result["verdict"] == "drift"  # of half a thousand flights of the first days of the year
+    assert result["alarm"]["verdict"] == "alarm"
+    assert result["alarm"]["at"] == until.isoformat()

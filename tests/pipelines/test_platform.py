@@ -22,6 +22,7 @@ WORLD = {
     "promote_champion": {"MLFLOW"},
     "rollout": {"AWS"},
     "drift_check": {"AWS", "MLFLOW"},
+    "alarm": {"AWS"},
     "predict": {"AWS", "MLFLOW"},
 }
 QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[KMGT]i?)?")

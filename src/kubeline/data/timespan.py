@@ -88,10 +88,19 @@ def timespan(at: str, length: str, column: str = COLUMN, now: datetime | None = 
     if not length.strip():
         return Timespan(None, until, column)
     until = until or now or datetime.now(UTC)
-    age = re.fullmatch(_AGE, length.strip())
-    if not age or not int(age[1]):
-        raise UserError(f"length is '{length}'; expected how long the window is: 90m, 24h, 7d or 1mo")
-    return Timespan(_before(until, age[1], age[2], f"length is '{length}'"), until, column)
+    return Timespan(before(until, *length_of("length", length)), until, column)
+
+
+def length_of(name: str, text: str) -> tuple[int, str]:
+    """A length of time as a number and its unit: m, h, d or mo.
+
+    Raises:
+        UserError: when it is none.
+    """
+    found = re.fullmatch(_AGE, text.strip())
+    if not found or not int(found[1]):
+        raise UserError(f"{name} is '{text}'; expected a length of time: 90m, 24h, 7d or 1mo")
+    return int(found[1]), found[2]
 
 
 def _end(at: str) -> datetime | None:
@@ -123,17 +132,21 @@ def _moment(text: str) -> datetime | None:
             f"at is '{text}'; expected the end of the window as an ISO 8601 time, such as 2013-10-01 or "
             "2013-10-01T06:00:00Z"
         ) from None
-    return _before(moment, back[2], back[3], f"at is '{text}'") if back else moment
+    return before(moment, int(back[2]), back[3]) if back else moment
 
 
-def _before(moment: datetime, number: str, unit: str, told: str) -> datetime:
-    """So many minutes, hours, days or calendar months before; of a shorter month, its last day."""
+def before(moment: datetime, number: int, unit: str) -> datetime:
+    """So many minutes, hours, days or calendar months before; of a shorter month, its last day.
+
+    Raises:
+        UserError: when that is before the year 1.
+    """
     try:
         if unit != "mo":
-            return moment - timedelta(**{_UNITS[unit]: int(number)})
-        months = moment.year * 12 + moment.month - 1 - int(number)
+            return moment - timedelta(**{_UNITS[unit]: number})
+        months = moment.year * 12 + moment.month - 1 - number
         year, month = divmod(months, 12)
         day = min(moment.day, calendar.monthrange(year, month + 1)[1])
         return moment.replace(year=year, month=month + 1, day=day)
     except (ValueError, OverflowError):
-        raise UserError(f"{told}, which goes back before the year 1; give a shorter one") from None
+        raise UserError(f"{number}{unit} before {moment} is before the year 1; give a shorter length") from None

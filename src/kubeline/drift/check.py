@@ -50,7 +50,7 @@ def run(
     found = resolve(model, reference, reference_uri, tracking_uri, list(exclude))
     window = scan(current.path, found, list(exclude))
     note = _write_evidently(evidently_report, window, found, evidently)
-    outcome = _judge(window, found, rule, list(exclude), note)
+    outcome = _judge(window, found, rule, list(exclude), note, str(current.metadata.get("window", "")))
     write_report(report.path, outcome)
     with publish(result.path) as path:
         path.write_text(outcome.model_dump_json(indent=2), encoding="utf-8")
@@ -59,7 +59,7 @@ def run(
     return Outcome(outcome.drifted, outcome.verdict)
 
 
-def _judge(window: Window, reference: Reference, rule: Rule, exclude: list[str], note: str) -> DriftResult:
+def _judge(window: Window, reference: Reference, rule: Rule, exclude: list[str], note: str, told: str) -> DriftResult:
     columns, predictions = compare(window.columns, window.predictions, rule)
     verdict, reasons = decide(columns, predictions, (reference.profile.rows, window.rows), rule, window.performance)
     return DriftResult(
@@ -74,6 +74,7 @@ def _judge(window: Window, reference: Reference, rule: Rule, exclude: list[str],
         predictions=predictions,
         performance=window.performance,
         performance_note=window.performance_note,
+        window=told,
         excluded=exclude,
         not_in_reference=window.not_in_reference,
         read_as=window.read_as,

@@ -120,7 +120,10 @@ class Performance(_Model):
 
 
 class DriftResult(_Model):
-    """The whole outcome; `columns` and `predictions` are sorted by effect, greatest first."""
+    """The whole outcome; `columns` and `predictions` are sorted by effect, greatest first.
+
+    `window` is the interval of time that was loaded, empty where it has no bounds.
+    """
 
     version: Literal[1] = 1
     verdict: Verdict
@@ -134,6 +137,7 @@ class DriftResult(_Model):
     predictions: list[ColumnDrift]
     performance: Performance | None
     performance_note: str
+    window: str = ""
     excluded: list[str]
     not_in_reference: list[str]
     read_as: list[str] = []

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from kubeline.errors import UserError, listed
-from kubeline.options import CHECKS, DRIFT, GATE, SERVICE, SOURCE, SPLIT, TRAINING, laid_over
+from kubeline.options import ALARM, CHECKS, DRIFT, GATE, SERVICE, SOURCE, SPLIT, TRAINING, laid_over
 from kubeline.task import Task
 
 
@@ -109,6 +109,13 @@ def check_drift(given: Mapping[str, Any]) -> None:
 
     drift = laid_over(given, **DRIFT)
     Rule(**{name: value for name, value in drift.items() if name != "evidently"}).check()
+
+
+def check_alarm(given: Mapping[str, Any]) -> None:
+    """When windows that went wrong are an alarm."""
+    from kubeline.drift.alarm.rule import Policy
+
+    Policy(**laid_over(given, **ALARM)).check()
 
 
 def check_columns(known: Iterable[str], wanted: Mapping[str, Sequence[str]]) -> None:

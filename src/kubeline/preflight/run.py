@@ -43,6 +43,8 @@ class Wanted:
     tracking_uri: str = ""
     reference: str = ""
     drift: Mapping[str, Any] = field(default_factory=dict)
+    history: str = ""
+    alarm: Mapping[str, Any] = field(default_factory=dict)
     service: Mapping[str, Any] = field(default_factory=dict)
     cluster: str = ""
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -81,6 +83,8 @@ def _parameters(checks: Checks, wanted: Wanted) -> None:
         checks.look("plan", lambda: parameters.check_plan(wanted.plan))
     if wanted.reference:
         checks.look("drift", lambda: parameters.check_drift(wanted.drift))
+    if wanted.history:
+        checks.look("alarm", lambda: parameters.check_alarm(wanted.alarm))
     if wanted.target:
         checks.look("training", lambda: parameters.check_training(wanted.candidates, wanted.training, wanted.seed))
         checks.look("gate", lambda: parameters.check_gate(wanted.metric, wanted.thresholds, wanted.slices, wanted.gate))
@@ -97,6 +101,8 @@ def _world(checks: Checks, wanted: Wanted) -> None:
         checks.look("registry", lambda: world.check_registry(wanted.tracking_uri, wanted.name))
     if wanted.reference:
         checks.look("reference", lambda: world.check_reference(wanted.tracking_uri, wanted.reference))
+    if wanted.history:
+        checks.look("history", lambda: world.check_history(wanted.history))
     if place := str(wanted.service.get("storage_uri", "")):
         checks.look("storage", lambda: world.check_package_store(place))
     if wanted.cluster:

@@ -37,6 +37,13 @@ def check_schema(uri: str) -> None:
     read_schema(uri)
 
 
+def check_history(uri: str) -> None:
+    """The folder of what windows showed can be read."""
+    from kubeline.drift.alarm.history import History
+
+    History(uri).windows()
+
+
 def check_package_store(storage_uri: str) -> str | None:
     """That the place where KServe reads packages from can be reached, and written to, as this step may."""
     from kubeline.addresses import scheme

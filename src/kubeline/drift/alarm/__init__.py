@@ -1,0 +1,1 @@
+"""The alarm: whether what windows showed persists, and calls for another model."""

@@ -1,0 +1,140 @@
+"""What windows showed and which alarms were raised, in a folder that all runs reach: on disk or in an object store.
+
+A window is one file, named by its bounds: a run that is repeated writes the same one again. Alarms are numbered, and a
+number can be taken once: of two runs that raise one at the same time, the other reads again and finds it raised.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from kubeline.addresses import redact
+from kubeline.drift.alarm.rule import AlarmRecord, WindowRecord
+from kubeline.errors import KubelineError, PlatformError, UserError
+
+Record = TypeVar("Record", WindowRecord, AlarmRecord)
+
+
+class History:
+    """The records in one folder.
+
+    Args:
+        uri: the folder; it is made when something is written.
+
+    Raises:
+        UserError: when the address cannot be used.
+    """
+
+    def __init__(self, uri: str) -> None:
+        import fsspec
+
+        self.shown = redact(uri)
+        if not uri.strip():
+            raise UserError("history is empty; give a folder or the address of one that all runs reach")
+        try:
+            self._system, root = fsspec.core.url_to_fs(uri, skip_instance_cache=True, use_listings_cache=False)
+        except (ValueError, ImportError) as error:  # unknown protocol, or its package is not installed
+            raise UserError(f"history '{self.shown}' cannot be used: {redact(str(error))}") from error
+        self._root = root.rstrip("/")
+
+    def windows(self) -> list[WindowRecord]:
+        """All of them."""
+        return self._read("window-", WindowRecord)
+
+    def alarms(self) -> list[AlarmRecord]:
+        """All of them, in the order in which they were raised."""
+        return self._read("alarm-", AlarmRecord)
+
+    def keep(self, window: WindowRecord) -> None:
+        """Write what a window showed; of the same window and model, what it shows now."""
+        with self._errors():
+            name = f"window-{_stamp(window.until)}-{_stamp(window.since)}"
+            self._write(f"{name}-{_short(window.reference)}.json", window, exclusive=False)
+
+    def raise_alarm(self, alarm: AlarmRecord, number: int) -> bool:
+        """Take the number `number`, counted from 0; False when another run has taken it meanwhile."""
+        with self._errors():
+            try:
+                self._write(f"alarm-{number:06d}.json", alarm, exclusive=True)
+            except FileExistsError:
+                return False
+            except Exception as error:
+                if _is_taken(error):
+                    return False
+                raise
+        return True
+
+    def _read(self, prefix: str, kind: type[Record]) -> list[Record]:
+        with self._errors():
+            if not self._system.exists(self._root):
+                return []
+            found = []
+            for path in sorted(self._system.glob(f"{self._root}/{prefix}*.json")):
+                try:
+                    found.append(kind.model_validate_json(self._system.cat_file(path)))
+                except ValidationError as error:
+                    name = str(path).rpartition("/")[2]
+                    raise UserError(
+                        f"'{name}' of history '{self.shown}' is no record of this version; remove it, or give another "
+                        "folder"
+                    ) from error
+            return found
+
+    def _write(self, name: str, record: WindowRecord | AlarmRecord, exclusive: bool) -> None:
+        path = f"{self._root}/{name}"
+        content = json.dumps(record.model_dump(mode="json"), indent=2).encode()
+        self._system.makedirs(self._root, exist_ok=True)
+        if "file" in _protocols(self._system):
+            _write_here(path, content, exclusive)
+        else:
+            self._system.pipe_file(path, content, mode="create" if exclusive else "overwrite")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except KubelineError:
+            raise
+        except Exception as error:  # each storage raises errors of its own
+            reason = redact(f"{type(error).__name__}: {error}")
+            raise PlatformError(f"history '{self.shown}' cannot be read or written: {reason}") from error
+
+
+def _write_here(path: str, content: bytes, exclusive: bool) -> None:
+    """A file is there whole or not at all: a link to a finished one can be made once."""
+    with tempfile.NamedTemporaryFile(dir=Path(path).parent, prefix=".", delete=False) as file:
+        file.write(content)
+    written = Path(file.name)
+    try:
+        if exclusive:
+            os.link(written, path)
+        else:
+            written.replace(path)
+    finally:
+        written.unlink(missing_ok=True)
+
+
+def _protocols(system: Any) -> tuple[str, ...]:
+    return (system.protocol,) if isinstance(system.protocol, str) else tuple(system.protocol)
+
+
+def _is_taken(error: Exception) -> bool:
+    """Whether a store says that there is such an object: S3's PreconditionFailed, and 412 of the others."""
+    words = f"{type(error).__name__} {error} {getattr(error, 'code', '')} {getattr(error, 'errno', '')}"
+    return any(word in words for word in ("PreconditionFailed", "pre-conditions", "412", "ConditionalRequestConflict"))
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _short(reference: str) -> str:
+    return hashlib.sha256(reference.encode()).hexdigest()[:12]
