@@ -15,6 +15,7 @@ SERVED = (
     "kubeline.errors",
     "kubeline.model_package",
     "kubeline.open_inference",
+    "kubeline.typing",
     "kubeline.wire",
 )
 
@@ -116,3 +117,33 @@ def test_the_embedded_kserve_has_three_floors() -> None:
         found = [(f, n) for f, n, _ in imports(f"embedded_kserve/{floor}") if inside(n, "embedded_kserve")]
         assert found
         assert [(file, name) for file, name in found if not inside(name, *allowed)] == []
+
+
+def private_names(folder: str) -> Iterator[tuple[str, str]]:
+    """Names with an underscore that a file takes from another module of this project."""
+    own = ("kubeline", "kubeline_serving", "embedded_kserve", "components", "pipelines", "examples", "benchmarks")
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        modules: set[str] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and inside(node.module or "", *own):
+                for alias in node.names:
+                    modules.add(alias.asname or alias.name)
+                    if any(is_private(part) for part in f"{node.module}.{alias.name}".split(".")):
+                        yield str(file.relative_to(ROOT)), f"{node.module}.{alias.name}"
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+                continue
+            if is_private(node.attr) and node.value.id in modules and node.value.id.islower():  # a module, and no class
+                yield str(file.relative_to(ROOT)), f"{node.value.id}.{node.attr}"
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+@pytest.mark.parametrize(
+    "folder", ["src/kubeline", "serving", "embedded_kserve", "components", "pipelines", "examples", "benchmarks"]
+)
+def test_no_module_takes_a_private_name_of_another(folder: str) -> None:
+    assert list(private_names(folder)) == []

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from kubeline.errors import UserError
-from kubeline.model_package.signature import MISSING_CATEGORY, Array, Feature, Signature
+from kubeline.model_package.signature import MISSING_CATEGORY, Feature, Signature
+from kubeline.typing import Array
 from kubeline_serving.codec.doubles import doubles
 from kubeline_serving.codec.inputs import Columns, Inputs
 from kubeline_serving.codec.refusals import refusal, show

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from kubeline.errors import UserError
-from kubeline.model_package.signature import Array, Feature
+from kubeline.model_package.signature import Feature
+from kubeline.typing import Array
 from kubeline_serving.codec.refusals import refusal, show
 
 _EXACT = 2**53  # whole numbers up to here are float64

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kubeline.model_package.signature import Array
+from kubeline.typing import Array
 from kubeline.wire import fields
 from kubeline_serving.errors import TooLarge, too_many_rows
 

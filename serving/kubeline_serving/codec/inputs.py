@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubeline.model_package.signature import MISSING_CATEGORY, Array, Signature
+from kubeline.model_package.signature import MISSING_CATEGORY, Signature
+from kubeline.typing import Array
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ import orjson
 
 from kubeline.errors import UserError, listed
 from kubeline.model_package.predictor import Predictions
-from kubeline.model_package.signature import Array, Feature, Signature
+from kubeline.model_package.signature import Feature, Signature
 from kubeline.open_inference.tensors import (
     DATATYPES,
     datatype_of,
@@ -23,6 +23,7 @@ from kubeline.open_inference.tensors import (
     encode_raw,
     unknown_datatype,
 )
+from kubeline.typing import Array
 from kubeline_serving.codec.columns import Encoder, Values, refuse_booleans
 from kubeline_serving.codec.estimate import ALWAYS_READ, check_json
 from kubeline_serving.codec.inputs import Inputs

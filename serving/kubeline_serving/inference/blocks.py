@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from kubeline.model_package.signature import Array
+from kubeline.typing import Array
 from kubeline_serving.codec.inputs import Columns, Inputs
 
 Block = Literal["numbers", "codes", "doubles"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from kubeline.model_package.onnx_parts_pb2 import AttributeProto, NodeProto, TensorProto
 from kubeline.model_package.onnx_shapes import whole_numbers
-from kubeline.model_package.signature import Array
+from kubeline.typing import Array
 from kubeline_serving.inference.blocks import Block
 
 _FLOATS = {1: np.float32, 11: np.float64}

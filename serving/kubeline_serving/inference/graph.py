@@ -18,7 +18,8 @@ from kubeline.model_package.onnx_parts_pb2 import (
     TypeProto,
     ValueInfoProto,
 )
-from kubeline.model_package.signature import Array, Signature
+from kubeline.model_package.signature import Signature
+from kubeline.typing import Array
 from kubeline_serving.codec.inputs import Columns
 from kubeline_serving.inference.blocks import BLOCKS, Block, Blocks
 from kubeline_serving.inference.forms import Form, Piece, form_of

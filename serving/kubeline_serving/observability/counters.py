@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from kubeline.errors import PlatformError
+from kubeline.typing import Array
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Numbers: TypeAlias = "memoryview[float]"
 
 _PREFIX = "kubeline-metrics-"

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from kubeline.model_package import ModelPackage, Predictions, version_of
-from kubeline.model_package.signature import Array
+from kubeline.typing import Array
 from kubeline_serving.codec.inputs import Columns
 from kubeline_serving.exchange import Exchange, ProtocolName
 from kubeline_serving.observability.counters import SharedCounters

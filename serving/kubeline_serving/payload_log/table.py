@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from kubeline.errors import UserError
-from kubeline.model_package.signature import Array, Feature, Kind, Signature
+from kubeline.model_package.signature import Feature, Kind, Signature
+from kubeline.typing import Array
 from kubeline_serving.codec.inputs import Columns, Inputs
 from kubeline_serving.exchange import Exchange
 

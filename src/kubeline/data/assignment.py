@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from kubeline.data.row_hash import Hashes, hash_values, salted
 from kubeline.errors import UserError, counted, listed
-
-Mask = NDArray[np.bool_]
+from kubeline.typing import Mask
 
 
 def by_chance(hashes: Hashes, fraction: float, seed: int) -> Mask:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from kubeline.addresses import refuse_credentials, scheme
 from kubeline.data.failures import refuse_web_page
-from kubeline.data.sources import DATABASES, STORES, WEB, _link_local, _local_path, _remote_errors, _remote_paths
+from kubeline.data.sources import DATABASES, STORES, WEB, link_local, local_path, remote_errors, remote_paths
 
 _FIRST = 1 << 20  # bytes in which a header is looked for
 
@@ -27,13 +27,13 @@ def column_names(source: str, file_format: str = "auto") -> list[str] | None:
         return None
     if kind in ("", "file"):
         with TemporaryDirectory(prefix="kubeline-peek-") as scratch:
-            first = _link_local(_local_path(source), Path(scratch), lambda _: True)[0]
+            first = link_local(local_path(source), Path(scratch), lambda _: True)[0]
             with first.path.open("rb") as file:
                 return _names(file, first.name, file_format)
     if kind not in STORES and kind not in WEB:
         return None  # load says what it takes
-    with _remote_errors(source):
-        system, _, paths = _remote_paths(source)
+    with remote_errors(source):
+        system, _, paths = remote_paths(source)
         with system.open(paths[0], "rb") as file:
             return _names(file, paths[0], file_format)
 
@@ -47,7 +47,7 @@ def reach(uri: str) -> None:
     import fsspec
 
     refuse_credentials(uri, "address")
-    with _remote_errors(uri):
+    with remote_errors(uri):
         system, path = fsspec.core.url_to_fs(uri, skip_instance_cache=True, use_listings_cache=False)
         try:
             system.ls(path, detail=False)
@@ -63,7 +63,7 @@ def write_and_delete(uri: str) -> None:
     """
     import fsspec
 
-    with _remote_errors(uri):
+    with remote_errors(uri):
         system, path = fsspec.core.url_to_fs(uri, skip_instance_cache=True, use_listings_cache=False)
         probe = f"{path.rstrip('/')}.kubeline-preflight-{uuid.uuid4().hex}"  # beside it: a package holds its own files
         system.pipe_file(probe, b"written by a preflight, which deletes it")

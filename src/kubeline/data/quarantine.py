@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
+from kubeline.typing import Mask
 
 REASON = "quarantine_reason"
 ROW = "quarantine_row"

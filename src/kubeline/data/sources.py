@@ -81,7 +81,7 @@ def stage(
     kind = scheme(source)
     refuse_credentials(source, "source")
     if kind in ("", "file"):
-        files = _link_local(_local_path(source), scratch, wanted)
+        files = link_local(local_path(source), scratch, wanted)
     elif kind in STORES or kind in WEB:
         files = _download(source, scratch, wanted)
     else:
@@ -106,7 +106,7 @@ def _partitions(inner: str) -> tuple[tuple[str, str | None], ...]:
     return tuple((unquote(name), None if value == _HIVE_MISSING else unquote(value)) for name, _, value in pairs)
 
 
-def _local_path(source: str) -> str:
+def local_path(source: str) -> str:
     if not source.lower().startswith("file://"):
         return source
     parts = urlsplit(source, allow_fragments=False)
@@ -115,7 +115,7 @@ def _local_path(source: str) -> str:
     return unquote(source[len("file://") + len(parts.netloc) :])
 
 
-def _link_local(path: str, scratch: Path, wanted: Callable[[str], bool]) -> list[_Staged]:
+def link_local(path: str, scratch: Path, wanted: Callable[[str], bool]) -> list[_Staged]:
     if Path(path).is_dir():
         root = path
         found = sorted(_in_folder(Path(path)))
@@ -174,8 +174,8 @@ def _chosen(paths: list[str], wanted: Callable[[str], bool], source: str) -> lis
 
 
 def _download(source: str, scratch: Path, wanted: Callable[[str], bool]) -> list[_Staged]:
-    with _remote_errors(source):
-        system, root, paths = _remote_paths(source)
+    with remote_errors(source):
+        system, root, paths = remote_paths(source)
         paths = _chosen(paths, wanted, source)
         files = []
         with Progress(f"downloading '{redact(source)}'", unit="bytes") as progress:
@@ -192,7 +192,7 @@ def _download(source: str, scratch: Path, wanted: Callable[[str], bool]) -> list
         return files
 
 
-def _remote_paths(source: str) -> tuple[Any, str, list[str]]:
+def remote_paths(source: str) -> tuple[Any, str, list[str]]:
     """The file system, the path below which partitions are named, and the paths of the files."""
     import fsspec
 
@@ -228,7 +228,7 @@ def _in_store(system: Any, folder: str) -> list[str]:
 
 
 @contextmanager
-def _remote_errors(source: str) -> Iterator[None]:
+def remote_errors(source: str) -> Iterator[None]:
     """Tell failures of a store in one sentence, without the credentials that may stand in the address or the cause."""
     shown = redact(source)
     try:

@@ -18,8 +18,9 @@ from kubeline.data.row_hash import Hashes, hash_rows, hash_values, salted
 from kubeline.errors import UserError, listed
 from kubeline.printable import markdown
 from kubeline.progress import Progress
+from kubeline.typing import Mask
 
-Pair = tuple[pa.RecordBatch, assignment.Mask]  # rows, and which of them are for the test
+Pair = tuple[pa.RecordBatch, Mask]  # rows, and which of them are for the test
 _ROWS = CHUNK_ROWS // 4  # that are read at a time: several such chunks are on their way
 WAYS = ("random", "stratified", "group", "time")
 
@@ -91,7 +92,7 @@ def check(by: str, column: str, test_fraction: float, cutoff: str) -> None:
 _ROLES = {"stratified": "class", "group": "group", "time": "time"}
 
 
-def _assign(path: str, by: str, column: str, fraction: float, cutoff: str, seed: int) -> tuple[assignment.Mask, str]:
+def _assign(path: str, by: str, column: str, fraction: float, cutoff: str, seed: int) -> tuple[Mask, str]:
     dataset = open_dataset(path)
     if by == "random":
         return assignment.by_chance(_hashes(path), fraction, seed), ""
@@ -149,7 +150,7 @@ def _at_once(
     return None
 
 
-def _masked(path: str, mask: assignment.Mask) -> Iterator[Pair]:
+def _masked(path: str, mask: Mask) -> Iterator[Pair]:
     start = 0
     for batch in _read(open_dataset(path), "writing"):
         yield batch, mask[start : start + batch.num_rows]

@@ -16,9 +16,10 @@ import pandas as pd
 
 from kubeline.artifacts import publish
 from kubeline.drift.profile import CategoryProfile, ColumnProfile, Profile
-from kubeline.drift.values import Array, numbers, text
+from kubeline.drift.values import numbers, text
 from kubeline.errors import listed
 from kubeline.model_package.signature import Kind
+from kubeline.typing import Array
 
 ROWS = 5_000  # of each sample
 CATEGORIES = 50  # of one column, by name

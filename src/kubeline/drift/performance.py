@@ -7,7 +7,6 @@ import pandas as pd
 import pyarrow as pa
 
 from kubeline.drift.result import Performance
-from kubeline.drift.values import Array
 from kubeline.drift.window import RowSample
 from kubeline.errors import UserError
 from kubeline.evaluation.bootstrap import Bootstrap
@@ -18,6 +17,7 @@ from kubeline.evaluation.scoring import judged
 from kubeline.model_package.manifest import Roles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions
+from kubeline.typing import Array
 
 ROWS = 200_000  # labelled rows judged, at most; a random sample of those there are
 MIN_ROWS = 50

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from kubeline.drift.values import Array, numbers, texts
+from kubeline.drift.values import numbers, texts
 from kubeline.errors import UserError
 from kubeline.model_package.signature import Kind
+from kubeline.typing import Array
 
 VERSION: Literal[1] = 1
 BINS = 10  # deciles, for which the usual limits of the population stability index were set (Siddiqi 2006)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from kubeline.model_package.signature import Array
+from kubeline.typing import Array
 
 if TYPE_CHECKING:  # a rollout's plan takes these statistics, and needs no tables
     from kubeline.drift.profile import CategoryProfile, NumberProfile

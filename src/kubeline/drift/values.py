@@ -13,9 +13,7 @@ from kubeline.errors import UserError
 from kubeline.model_package.encoding import encode_column
 from kubeline.model_package.signature import Kind
 from kubeline.schema.types import Type, read_column, type_of
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
+from kubeline.typing import Array
 
 _AS: dict[Kind, Type] = {"category": "string", "number": "number", "boolean": "boolean", "datetime": "datetime"}
 _WORDS: dict[Kind, str] = {"category": "text", "number": "a number", "boolean": "true or false", "datetime": "a time"}

@@ -13,7 +13,8 @@ import pyarrow as pa
 from kubeline.data.dataset import to_frame
 from kubeline.drift.profile import MAX_CATEGORIES, CategoryProfile, ColumnProfile, NumberProfile, bin_counts
 from kubeline.drift.statistics import CategoryCounts
-from kubeline.drift.values import Array, numbers, texts
+from kubeline.drift.values import numbers, texts
+from kubeline.typing import Array
 
 
 class NumberCounter:

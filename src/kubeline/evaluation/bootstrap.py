@@ -20,7 +20,7 @@ from typing import Self
 
 import numpy as np
 
-from kubeline.evaluation.scored import Array
+from kubeline.typing import Array
 
 
 @dataclass(frozen=True)

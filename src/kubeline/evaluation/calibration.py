@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubeline.evaluation.scored import Array, Scored
+from kubeline.evaluation.scored import Scored
+from kubeline.typing import Array
 
 _BINS = 15
 

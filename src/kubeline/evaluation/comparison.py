@@ -8,7 +8,8 @@ import numpy as np
 from kubeline.evaluation.bootstrap import Bootstrap, Interval, interval
 from kubeline.evaluation.delong import compare_auc
 from kubeline.evaluation.metrics import METRICS, Metric
-from kubeline.evaluation.scored import Array, Scored
+from kubeline.evaluation.scored import Scored
+from kubeline.typing import Array
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kubeline.evaluation.bootstrap import Interval
-from kubeline.evaluation.scored import Array
+from kubeline.typing import Array
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,13 @@ from kubeline.evaluation.importance import Importance, importances
 from kubeline.evaluation.metrics import METRICS, PROPER, Metric, choose, measure
 from kubeline.evaluation.report import page
 from kubeline.evaluation.rows import Rows, choose_rows, merge
-from kubeline.evaluation.scored import Array, Scored
+from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.slices import Looks, Slice, look
 from kubeline.model_package.manifest import Roles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.signature import Signature
 from kubeline.retries import repeated
+from kubeline.typing import Array
 
 
 @step

@@ -13,12 +13,13 @@ from kubeline.evaluation.gate import Decision, Rule
 from kubeline.evaluation.importance import Importance
 from kubeline.evaluation.metrics import Metric
 from kubeline.evaluation.rows import Rows
-from kubeline.evaluation.scored import Array, Scored
+from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.scoring import Agreement
 from kubeline.evaluation.slices import Slice
 from kubeline.model_package.manifest import Roles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions, Predictor
+from kubeline.typing import Array
 
 NoChampion = Literal["promote", "hold"]
 

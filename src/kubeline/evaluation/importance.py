@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kubeline.evaluation.metrics import Metric
-from kubeline.evaluation.scored import Array, Scored
+from kubeline.evaluation.scored import Scored
 from kubeline.model_package.predictor import Predictor
+from kubeline.typing import Array
 
 SAMPLE = 4_000  # rows; enough to rank columns, and the cost does not grow with the test table
 REPEATS = 4

@@ -15,8 +15,9 @@ from kubeline.errors import UserError, listed
 from kubeline.evaluation import terms
 from kubeline.evaluation.bootstrap import Bootstrap, Interval, Terms, interval
 from kubeline.evaluation.delong import auc
-from kubeline.evaluation.scored import Array, Scored, median
+from kubeline.evaluation.scored import Scored, median
 from kubeline.task import Task
+from kubeline.typing import Array
 
 
 @dataclass(frozen=True)

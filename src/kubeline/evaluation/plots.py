@@ -9,9 +9,10 @@ from kubeline.evaluation.calibration import Reliability
 from kubeline.evaluation.curves import confusion, precision_recall, roc
 from kubeline.evaluation.importance import Importance
 from kubeline.evaluation.metrics import Metric
-from kubeline.evaluation.scored import Array, Scored
+from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.slices import Slice, ranked
 from kubeline.reports.plots import BAD, CHAMPION, MODEL, NEUTRAL, ON_TINT, axes, plain, style
+from kubeline.typing import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

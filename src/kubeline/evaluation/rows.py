@@ -13,12 +13,12 @@ import pandas as pd
 import pyarrow as pa
 
 from kubeline.errors import UserError, counted, listed
-from kubeline.evaluation.scored import Array
 from kubeline.model_package.encoding import encode_column
 from kubeline.model_package.manifest import Roles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.training_rows import TrainingRows
 from kubeline.roles import check_weights
+from kubeline.typing import Array
 
 FEW_CLUSTERS = 10  # with fewer, nobody can tell how much they differ
 

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from kubeline.model_package.predictor import Predictions
 from kubeline.task import Task
-
-Array = NDArray[Any]
+from kubeline.typing import Array
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kubeline.errors import UserError, listed
-from kubeline.evaluation.scored import Array, Scored
+from kubeline.evaluation.scored import Scored
 from kubeline.model_package.agreement import differences, recorded
 from kubeline.model_package.manifest import Parity
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.signature import Signature
+from kubeline.typing import Array
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from kubeline.errors import UserError, listed
 from kubeline.evaluation.bootstrap import Bootstrap, Interval, interval
 from kubeline.evaluation.comparison import holm
 from kubeline.evaluation.metrics import Metric
-from kubeline.evaluation.scored import Array, Scored
+from kubeline.evaluation.scored import Scored
+from kubeline.typing import Array
 
 _REPLICATES, _BUCKETS = 400, 512  # of one slice; there are many
 _FEW = 12  # a numeric column with no more values than this is sliced by value

@@ -7,7 +7,8 @@ shape (replicates, size) for each code, then one for the values) and give (repli
 import numpy as np
 
 from kubeline.evaluation.bootstrap import Terms
-from kubeline.evaluation.scored import Array, Scored
+from kubeline.evaluation.scored import Scored
+from kubeline.typing import Array
 
 BINS = 512  # of a score, half of them by the quantiles of each class
 # Served probabilities are float32, and so is the nearest to 0 or 1 that they are taken for in a logarithm.

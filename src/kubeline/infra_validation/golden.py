@@ -29,7 +29,7 @@ class GoldenRows:
         frame = package.golden()
         signature = package.signature
         expected = recorded(frame, signature)
-        columns = [_json_values(frame[feature.name], feature.kind) for feature in signature.features]
+        columns = [json_values(frame[feature.name], feature.kind) for feature in signature.features]
         records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
         return cls(signature, records, expected, package.manifest.parity.scale)
 
@@ -67,7 +67,7 @@ class Comparison:
         return [int(row) for row in bad[np.argsort(-self.differences[bad], kind="stable")]]
 
 
-def _json_values(column: pd.Series, kind: str) -> list[Any]:
+def json_values(column: pd.Series, kind: str) -> list[Any]:
     if kind == "datetime":
         times = column if column.dtype == object else column.map(pd.Timestamp.isoformat, na_action="ignore")
         column = times.astype(object)

@@ -11,7 +11,8 @@ import numpy as np
 from kubeline.infra_validation.golden import GoldenRows
 from kubeline.infra_validation.server import RunningServer
 from kubeline.model_package import Predictions
-from kubeline.open_inference.tensors import DTYPES, Array, decode_raw, encode_raw
+from kubeline.open_inference.tensors import DTYPES, decode_raw, encode_raw
+from kubeline.typing import Array
 
 _REQUEST_SECONDS = 10.0
 _REQUEST_ID = "golden"

@@ -6,7 +6,8 @@ import pandas as pd
 from kubeline.errors import UserError
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY, GOLDEN
 from kubeline.model_package.predictor import Predictions
-from kubeline.model_package.signature import Array, Signature
+from kubeline.model_package.signature import Signature
+from kubeline.typing import Array
 
 
 def recorded(golden: pd.DataFrame, signature: Signature) -> Predictions:

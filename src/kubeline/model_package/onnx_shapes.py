@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kubeline.model_package.onnx_parts_pb2 import AttributeProto, TensorProto
-from kubeline.model_package.signature import Array
+from kubeline.typing import Array
 
 Shape = tuple[int | None, ...]  # None is the number of rows, which no operator may mix with another number
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kubeline.model_package.signature import Array, Signature
+from kubeline.model_package.signature import Signature
+from kubeline.typing import Array
 
 if TYPE_CHECKING:  # the model server predicts without pandas
     import pandas as pd

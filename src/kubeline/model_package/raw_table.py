@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kubeline.errors import UserError, listed
-from kubeline.model_package.signature import Array, Signature
+from kubeline.model_package.signature import Signature
+from kubeline.typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd

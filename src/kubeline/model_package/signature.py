@@ -7,12 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kubeline.errors import UserError, listed
 from kubeline.task import Task
+from kubeline.typing import Array
 
 if TYPE_CHECKING:  # the model server reads signatures without pandas
     import pandas as pd
 
 Kind = Literal["number", "category", "boolean", "datetime"]
-Array = np.ndarray[Any, np.dtype[Any]]
 
 MISSING_CATEGORY = ""  # a missing category and an empty text are the same value to a model
 

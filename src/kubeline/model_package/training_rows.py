@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from kubeline.data.row_hash import Hashes, hash_rows, mix
 from kubeline.errors import UserError
 from kubeline.model_package.tables import read_table
-
-Mask = NDArray[np.bool_]
+from kubeline.typing import Mask
 
 _MOST_FILTERS = 3  # of all columns, of those needed, of the groups
 _BITS, _PROBES = 24, 17  # of each row: of other rows, 0.001 % are taken for one that was there

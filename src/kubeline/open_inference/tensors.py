@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from kubeline.errors import UserError, listed
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from kubeline.typing import Array
 
 # BYTES is not among them: its elements are text.
 DTYPES: dict[str, np.dtype[Any]] = {

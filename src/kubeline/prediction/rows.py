@@ -7,11 +7,11 @@ import pandas as pd
 import pyarrow as pa
 
 from kubeline.data.dataset import to_frame
-from kubeline.data.quarantine import Mask
 from kubeline.errors import UserError, listed
 from kubeline.model_package.encoding import encode_column, encode_exactly
-from kubeline.model_package.signature import Array, Feature, Kind, Signature
+from kubeline.model_package.signature import Feature, Kind, Signature
 from kubeline.schema.types import Type, is_readable, read_column, type_of
+from kubeline.typing import Array, Mask
 
 _READ_AS: dict[Kind, Type] = {"category": "string", "number": "number", "boolean": "boolean", "datetime": "datetime"}
 _WORDS: dict[Kind, str] = {"category": "text", "number": "a number", "boolean": "true or false", "datetime": "a time"}

@@ -7,7 +7,7 @@ from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.preflight import check_candidate, check_rights
 from kubeline.rollout.routers import World
 from kubeline.rollout.spec import Plan
-from kubeline.rollout.start import _new, _routes, own_annotations
+from kubeline.rollout.start import new_record, own_annotations, routes_of
 from kubeline.rollout.status import State
 from kubeline.rollout.store import Records
 
@@ -35,7 +35,7 @@ def rehearse(cluster: Cluster, manifest: Manifest, plan: Plan, gateway: str = ""
         )
     service = cluster.attempt(lambda: cluster.read(namespace, name), what)
     whole = own_annotations(manifest)
-    record = _new(whole, plan, "0" * 16, "preflight", now, service, found)
-    world = World(service, _routes(cluster, namespace, name, record.mode))
+    record = new_record(whole, plan, "0" * 16, "preflight", now, service, found)
+    world = World(service, routes_of(cluster, namespace, name, record.mode))
     check_candidate(cluster, record, plan, world, whole)
     return None

@@ -71,12 +71,12 @@ def begin(
             return _go_on(cluster, records, found, me, now, plan), whole
     elif found is not None:
         _refuse_while_going_on(found.record, now)
-    record = _new(whole, plan, rollout_id, me, now, service, found)
+    record = new_record(whole, plan, rollout_id, me, now, service, found)
     if service is not None and record.stable is not None and serves(service, record):
         told = "this model is served already, with these settings"
         end = {"state": State.DONE, "outcome": "unchanged", "reason": told}
         return Kept(record=record.model_copy(update=end).told(now, told), version=""), whole
-    world = World(service, _routes(cluster, namespace, name, record.mode))
+    world = World(service, routes_of(cluster, namespace, name, record.mode))
     check_candidate(cluster, record, plan, world, whole)
     return _lock(cluster, records, record, found, service), whole
 
@@ -117,7 +117,7 @@ def _digest(service: Mapping[str, Any]) -> str:
     return predictor_digest(service["spec"]["predictor"], service)
 
 
-def _new(
+def new_record(
     whole: Manifest, plan: Plan, rollout_id: str, me: str, now: float, service: Manifest | None, found: Kept | None
 ) -> Record:
     meta, rendered = whole["metadata"], whole["spec"]["predictor"]
@@ -226,7 +226,7 @@ def clear_abandoned(cluster: Cluster, manifest: Manifest, plan: Plan, answers: A
     )
 
 
-def _routes(cluster: Cluster, namespace: str, name: str, mode: str) -> list[Manifest] | None:
+def routes_of(cluster: Cluster, namespace: str, name: str, mode: str) -> list[Manifest] | None:
     if mode != "standard":
         return None
     try:

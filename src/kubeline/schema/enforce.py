@@ -16,7 +16,8 @@ from kubeline.schema.document import Column, TableSchema
 from kubeline.schema.findings import Finding
 from kubeline.schema.profile import ColumnProfile, TableProfile
 from kubeline.schema.rules import Rule, RuleRunner
-from kubeline.schema.types import Mask, is_readable, read_column, series_of
+from kubeline.schema.types import is_readable, read_column, series_of
+from kubeline.typing import Mask
 
 if TYPE_CHECKING:
     from pandera.pandas import Check

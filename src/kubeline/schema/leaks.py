@@ -5,12 +5,11 @@ bins) of a column, and the other half scores it. Values that occur in one half o
 values scores as chance does. Missing values are a value: a refund date that exists only for refunds is a leak.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from kubeline.schema.document import Task
+from kubeline.typing import Array
 
 SAMPLE_ROWS = 30_000  # rows of the table that are looked at,
 SAMPLE_CELLS = 10_000_000  # and fewer of a wide one, but
@@ -20,7 +19,6 @@ LEAST_CLASS_ROWS = 5  # a class with fewer rows in either half is left out
 MOST_CLASSES = 20
 BINS = 100
 BIN_ROWS = 20
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def leak_scores(sample: pd.DataFrame, target: str, task: Task) -> dict[str, float]:

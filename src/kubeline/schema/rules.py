@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from kubeline.errors import UserError, listed
-from kubeline.schema.types import Mask
+from kubeline.typing import Mask
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -1,15 +1,16 @@
 """The column types of a schema, and how a stored column is read as one of them."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kubeline.typing import Mask
+
 Type = Literal["integer", "number", "boolean", "string", "datetime", "any"]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 _STORED_AS: dict[Type, tuple[Callable[[pa.DataType], bool], ...]] = {
     "boolean": (pa.types.is_boolean,),

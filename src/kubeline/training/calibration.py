@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from kubeline.training.graph import Graph
+from kubeline.typing import Array
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Method = Literal["sigmoid", "isotonic"]
 
 METHODS = ("none", "sigmoid", "isotonic")

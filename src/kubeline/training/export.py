@@ -20,11 +20,11 @@ from kubeline.training.calibration import Calibrated
 from kubeline.training.graph import Graph
 from kubeline.training.target import Moved
 from kubeline.training.trees import with_one_score
+from kubeline.typing import Array
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-Array = np.ndarray[Any, np.dtype[Any]]
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 # The prefix of a library's classes, and where onnxmltools has their converter.

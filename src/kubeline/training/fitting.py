@@ -17,8 +17,7 @@ from kubeline.training.holdout import encoding_folds
 from kubeline.training.table import Table
 from kubeline.training.target import Moved
 from kubeline.training.thresholds import round_thresholds
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from kubeline.typing import Array
 
 
 @dataclass(frozen=True)

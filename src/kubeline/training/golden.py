@@ -1,7 +1,6 @@
 """Golden rows: a few held-out rows with the answers ONNX gave in training, to hold a server against."""
 
 import io
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +10,7 @@ from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABI
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
 from kubeline.training.table import Table
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from kubeline.typing import Array
 
 ROWS = 20
 

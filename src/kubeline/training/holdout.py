@@ -2,7 +2,6 @@
 
 import itertools
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,8 +9,7 @@ import pandas as pd
 from kubeline.errors import UserError
 from kubeline.roles import Roles
 from kubeline.training.table import Table
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from kubeline.typing import Array
 
 ENCODING_FOLDS = 5  # scikit-learn's default for target encoding
 

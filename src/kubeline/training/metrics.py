@@ -12,8 +12,7 @@ from kubeline.model_package.predictor import Predictions
 from kubeline.task import Task
 from kubeline.training.table import Table
 from kubeline.training.target import power_of_two
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from kubeline.typing import Array
 
 OF_POSITIVE = ("average_precision", "f1")  # say something else of the other class
 

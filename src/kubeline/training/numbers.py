@@ -11,8 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from kubeline.training.target import power_of_two
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from kubeline.typing import Array
 
 EXACT_IN_FLOAT64 = 2.0**53  # whole numbers up to here
 _RESOLUTION = 2.0**-17  # of the spread of a column, that must be told apart

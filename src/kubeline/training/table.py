@@ -1,7 +1,6 @@
 """From a dataset to what a model learns from: roles of columns, kinds of features, the task, the target."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,8 +17,7 @@ from kubeline.model_package.signature import MISSING_CATEGORY, Kind
 from kubeline.roles import Roles, check_weights
 from kubeline.task import MOST_CLASSES, MOST_WHOLE_NUMBERS, Task, positive_class, task_of
 from kubeline.training import numbers
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from kubeline.typing import Array
 
 DIFFERENT_ROWS = 50  # of a table with fewer, equal rows are what its columns can hold, and no copies
 IDENTIFIER_ROWS = 100  # fewer tell nothing

@@ -10,8 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from kubeline.training.graph import Graph
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from kubeline.typing import Array
 
 # Where the spread is beyond these, a power of two brings it to one: XGBoost takes a gain below 1e-6 for none, and
 # float32 ends at 3e38, squares at 1e19. Between them the target keeps its unit, which parameters such as gamma are in.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from kubeline.typing import Array
 
 _THRESHOLDS = re.compile(r"^threshold=(.*)$", re.MULTILINE)
 _SIZES = re.compile(r"^tree_sizes=.*\n", re.MULTILINE)  # bytes of each tree's text, no longer right; optional

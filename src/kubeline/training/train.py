@@ -39,10 +39,9 @@ from kubeline.training.table import Table, read
 from kubeline.training.target import spread
 from kubeline.training.trained import Settings, Trained
 from kubeline.training.tuning import Tuning, tune
+from kubeline.typing import Array
 
 logger = logging.getLogger(__name__)
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @step

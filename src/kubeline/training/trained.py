@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from kubeline.errors import UserError, listed
 from kubeline.model_package.manifest import Parity
 from kubeline.model_package.predictor import Predictions
@@ -13,8 +11,7 @@ from kubeline.model_package.signature import Signature
 from kubeline.training import calibration, estimators
 from kubeline.training.table import TASKS, Table
 from kubeline.training.tuning import Tuning
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from kubeline.typing import Array
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from kubeline.training.numbers import Differences
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from kubeline.typing import Array
 
 DATE_PARTS = ("year", "month", "day", "weekday", "hour")
 

@@ -15,11 +15,10 @@ from kubeline.training.fitting import Recipe, predict
 from kubeline.training.holdout import folds
 from kubeline.training.metrics import examine
 from kubeline.training.table import Table
+from kubeline.typing import Array
 
 if TYPE_CHECKING:
     from optuna import Trial
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)

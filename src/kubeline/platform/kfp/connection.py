@@ -1,9 +1,7 @@
 """The API server, asked with bounds on time; each failure is one sentence."""
 
-import email.utils
 import json
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,33 +10,22 @@ from typing import Any, TypeVar
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.platform.kfp.credentials import Headers, Identity
 from kubeline.platform.patience import Patience, within
+from kubeline.platform.requests import (
+    BusyError,
+    ConflictError,
+    MissingError,
+    RefusedError,
+    UnclearError,
+    found_or_made,
+    repeated,
+    retry_after,
+)
 
 T = TypeVar("T")
 
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 _BUSY = frozenset({408, 429, 502, 503, 504})
 _PATIENCE_FOR_TEXT = 10.0  # seconds; a log is a convenience
-_LONGEST = 120.0  # seconds that a Retry-After is honoured at most
-
-
-class ConflictError(KubelineError):
-    """It is there already (409)."""
-
-
-class MissingError(UserError):
-    """There is no such thing (404)."""
-
-
-class UnclearError(PlatformError):
-    """No answer, or a broken one: whether a write took effect is not known; look before it is repeated."""
-
-    def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
-        super().__init__(sentence)
-        self.retry_after = retry_after
-
-
-class BusyError(UnclearError):
-    """The server took nothing (429)."""
 
 
 @dataclass(frozen=True)
@@ -128,19 +115,7 @@ class Connection:
             UserError: as for `read`.
             PlatformError: as for `read`.
         """
-        unclear = False
-
-        def attempt(patience: Patience) -> T:
-            nonlocal unclear
-            if unclear and (made := find()) is not None:
-                return made
-            try:
-                return self._once(call, patience, *words, **fields)
-            except UnclearError as error:
-                unclear = unclear or not isinstance(error, BusyError)
-                raise
-
-        return self._repeated(attempt)
+        return self._repeated(found_or_made(lambda patience: self._once(call, patience, *words, **fields), find))
 
     def text(self, path: str) -> str | None:
         """A plain text, such as a log; None where there is none, or another thing.
@@ -162,17 +137,7 @@ class Connection:
             return None
 
     def _repeated(self, attempt: Callable[[Patience], T], most: float = math.inf) -> T:
-        patience, renewed = Patience(min(self.access.patience, most)), False
-        while True:
-            try:
-                return attempt(patience)
-            except _RefusedError as error:
-                if renewed or not self._headers.renew():
-                    raise UserError(str(error)) from error
-                renewed = True
-            except UnclearError as error:
-                if not patience.wait(error.retry_after):
-                    raise
+        return repeated(attempt, min(self.access.patience, most), self._headers.renew)
 
     def _once(self, call: Callable[..., T], patience: Patience, *words: Any, **fields: Any) -> T:
         from kfp_server_api import ApiException
@@ -201,15 +166,11 @@ class Connection:
             raise error if isinstance(error, UnclearError) else UnclearError(str(error)) from None
 
 
-class _RefusedError(UserError):
-    """We are not known (401), or sent to a page where one signs in."""
-
-
 def _told(error: Any, host: str) -> KubelineError:
     """The sentence of an answer that is no success."""
     status, said = error.status or 0, _message(error.body)
     if status == 401 or 300 <= status < 400:
-        return _RefusedError(
+        return RefusedError(
             f"{host} does not know us ({status}): the token or session is missing, wrong or expired; give a new one by "
             "--token-file, --cookie-file, --iap-client-id or --dex-user"
         )
@@ -248,11 +209,6 @@ def _message(body: Any) -> str:
 
 
 def _retry_after(error: Any) -> float:
-    """Seconds by the header Retry-After, which holds seconds or a date; 0 without one."""
-    given = str({key.lower(): value for key, value in dict(error.headers or {}).items()}.get("retry-after", ""))
-    try:
-        seconds = float(given)
-    except ValueError:
-        date = email.utils.parsedate_tz(given)
-        seconds = email.utils.mktime_tz(date) - time.time() if date else 0.0
-    return min(max(0.0, seconds), _LONGEST)
+    return retry_after(
+        str({key.lower(): value for key, value in dict(error.headers or {}).items()}.get("retry-after", ""))
+    )

@@ -9,9 +9,10 @@ from typing import Any
 from kubeline.errors import PlatformError, UserError, listed
 from kubeline.notification.ending import state_of
 from kubeline.platform.following import Ended, Look
-from kubeline.platform.kfp.connection import ConflictError, Connection, MissingError
+from kubeline.platform.kfp.connection import Connection
 from kubeline.platform.kfp.nodes import Step, steps
 from kubeline.platform.kfp.versions import Version, equals
+from kubeline.platform.requests import ConflictError, MissingError
 from kubeline.platform.words import has_failed, last_words
 
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

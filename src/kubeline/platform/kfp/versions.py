@@ -8,7 +8,8 @@ from typing import Any
 
 from kubeline.errors import PlatformError
 from kubeline.platform.compiled import Compiled
-from kubeline.platform.kfp.connection import ConflictError, Connection
+from kubeline.platform.kfp.connection import Connection
+from kubeline.platform.requests import ConflictError
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from typing import Any
 
 from kubeline.errors import PlatformError
 from kubeline.platform.compiled import Compiled
-from kubeline.platform.kfp.connection import Connection, MissingError
+from kubeline.platform.kfp.connection import Connection
 from kubeline.platform.kfp.runs import experiment
 from kubeline.platform.kfp.versions import Version, ensure, find
+from kubeline.platform.requests import MissingError
 from kubeline.platform.schedule.document import SCHEDULED_TIME, Document, Schedule
 from kubeline.platform.schedule.plan import Change, Live, Wanted, plan
 

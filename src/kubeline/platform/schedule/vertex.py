@@ -8,9 +8,10 @@ from typing import Any
 
 from kubeline.errors import PlatformError, UserError
 from kubeline.platform.compiled import Compiled
+from kubeline.platform.requests import MissingError
 from kubeline.platform.schedule.document import SCHEDULED_TIME, Document, Schedule
 from kubeline.platform.schedule.plan import Change, Live, Wanted, plan
-from kubeline.platform.vertex.connection import Connection, MissingError
+from kubeline.platform.vertex.connection import Connection
 from kubeline.platform.vertex.jobs import VERSION_LABEL, Request, described
 
 _OWNER = "kubeline-schedule"  # the label of the job, by which ours are known

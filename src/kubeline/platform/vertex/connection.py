@@ -10,28 +10,20 @@ from urllib.parse import urlsplit
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.http.exchange import LOOPBACK
 from kubeline.platform.patience import Patience, within
+from kubeline.platform.requests import (
+    BusyError,
+    ConflictError,
+    MissingError,
+    UnclearError,
+    found_or_made,
+    repeated,
+    retry_after,
+)
 
 T = TypeVar("T")
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 _LOGGING = "https://logging.googleapis.com"
-_LONGEST = 120.0  # seconds that a Retry-After is honoured at most
-
-
-class ConflictError(UserError):
-    """It is there already (409)."""
-
-
-class MissingError(UserError):
-    """There is no such thing (404)."""
-
-
-class UnclearError(PlatformError):
-    """No answer, or the server was too busy: whether a write took effect is not known."""
-
-    def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
-        super().__init__(sentence)
-        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
@@ -96,19 +88,7 @@ class Connection:
 
     def write(self, call: Callable[..., T], find: Callable[[], T | None], **request: Any) -> T:
         """Ask for a change; where it is not clear whether an earlier try took effect, look before repeating it."""
-        unclear = False
-
-        def attempt(patience: Patience) -> T:
-            nonlocal unclear
-            if unclear and (made := find()) is not None:
-                return made
-            try:
-                return self._once(call, patience, request)
-            except UnclearError:
-                unclear = True
-                raise
-
-        return self._repeated(attempt)
+        return self._repeated(found_or_made(lambda patience: self._once(call, patience, request), find))
 
     def log(self, job: str, most: int) -> list[str]:
         """The last lines that a custom job has printed, the oldest first. Cloud Logging has no client here but HTTP.
@@ -156,13 +136,7 @@ class Connection:
         return kind(host=parts.netloc, url_scheme=parts.scheme, credentials=self._credentials)
 
     def _repeated(self, attempt: Callable[[Patience], T]) -> T:
-        patience = Patience(self.access.patience)
-        while True:
-            try:
-                return attempt(patience)
-            except UnclearError as error:
-                if not patience.wait(error.retry_after):
-                    raise
+        return repeated(attempt, self.access.patience)
 
     def _once(self, call: Callable[..., T], patience: Patience, request: Any, retried: bool = True) -> T:
         from google.api_core.exceptions import GoogleAPICallError
@@ -217,7 +191,8 @@ def _told(error: Any, address: str) -> KubelineError:
     if status in {404, 409}:
         return (MissingError if status == 404 else ConflictError)(f"{address} says: {said}")
     if status in {408, 429, 502, 503, 504}:
-        return UnclearError(f"{address} is not available ({status}); try again later", _retry_after(error))
+        kind = BusyError if status == 429 else UnclearError
+        return kind(f"{address} is not available ({status}); try again later", _retry_after(error))
     if status >= 500:
         return PlatformError(f"{address} failed ({status}): {said}")
     return UserError(f"{address} refuses that ({status}): {said}")
@@ -225,10 +200,7 @@ def _told(error: Any, address: str) -> KubelineError:
 
 def _retry_after(error: Any) -> float:
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    try:
-        return min(max(0.0, float(headers.get("Retry-After", 0))), _LONGEST)
-    except ValueError:
-        return 0.0
+    return retry_after(str(headers.get("Retry-After", "")))
 
 
 def _line(entry: Any) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from kubeline.errors import KubelineError, PlatformError, UserError, listed
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.following import Ended, Look
-from kubeline.platform.vertex.connection import Connection, MissingError
+from kubeline.platform.requests import MissingError
+from kubeline.platform.vertex.connection import Connection
 from kubeline.platform.words import last_words
 
 VERSION_LABEL = "kubeline-version"

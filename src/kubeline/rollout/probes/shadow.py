@@ -7,7 +7,7 @@ import pandas as pd
 
 from kubeline.data.dataset import to_frame
 from kubeline.errors import PlatformError, UserError
-from kubeline.infra_validation.golden import GoldenRows, _json_values
+from kubeline.infra_validation.golden import GoldenRows, json_values
 from kubeline.infra_validation.protocols import RefusedError
 from kubeline.model_package import ModelPackage, Predictions, Signature
 
@@ -97,7 +97,7 @@ def _logged(package: ModelPackage, frame: pd.DataFrame) -> GoldenRows:
     for feature in signature.features:
         if feature.kind == "datetime" and getattr(frame[feature.name].dtype, "tz", None) is not None:
             frame = frame.assign(**{feature.name: frame[feature.name].dt.tz_convert("UTC").dt.tz_localize(None)})
-    columns = [_json_values(frame[feature.name], feature.kind) for feature in signature.features]
+    columns = [json_values(frame[feature.name], feature.kind) for feature in signature.features]
     records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
     probabilities = None
     if signature.classes is not None:

@@ -1,0 +1,94 @@
+"""Requests to a platform's API: what each failure is, and which are tried again."""
+
+import email.utils
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from kubeline.errors import PlatformError, UserError
+from kubeline.platform.patience import Patience
+
+T = TypeVar("T")
+
+_LONGEST = 120.0  # seconds that a Retry-After is honoured at most
+
+
+class ConflictError(UserError):
+    """It is there already (409)."""
+
+
+class MissingError(UserError):
+    """There is no such thing (404)."""
+
+
+class RefusedError(UserError):
+    """We are not known (401), or sent to a page where one signs in."""
+
+
+class UnclearError(PlatformError):
+    """No answer, or a broken one: whether a write took effect is not known; look before it is repeated."""
+
+    def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class BusyError(UnclearError):
+    """The server took nothing (429)."""
+
+
+def repeated(attempt: Callable[[Patience], T], seconds: float, renew: Callable[[], bool] = lambda: False) -> T:
+    """The result of `attempt`, which is made again where that can help.
+
+    Args:
+        attempt: one try; what left of the time it may take, it is told.
+        seconds: for all tries.
+        renew: forgets the credentials that were refused; whether others may be had. Asked once.
+
+    Raises:
+        UserError: what was asked for is wrong, or we are refused.
+        PlatformError: no answer in time.
+    """
+    patience, renewed = Patience(seconds), False
+    while True:
+        try:
+            return attempt(patience)
+        except RefusedError:
+            if renewed or not renew():
+                raise
+            renewed = True
+        except UnclearError as error:
+            if not patience.wait(error.retry_after):
+                raise
+
+
+def found_or_made(make: Callable[[Patience], T], find: Callable[[], T | None]) -> Callable[[Patience], T]:
+    """A try of a change; where it is not clear whether an earlier one took effect, it looks before repeating it.
+
+    Args:
+        make: makes the change.
+        find: looks for what the change makes.
+    """
+    unclear = False
+
+    def attempt(patience: Patience) -> T:
+        nonlocal unclear
+        if unclear and (made := find()) is not None:
+            return made
+        try:
+            return make(patience)
+        except UnclearError as error:
+            unclear = unclear or not isinstance(error, BusyError)
+            raise
+
+    return attempt
+
+
+def retry_after(given: str) -> float:
+    """Seconds by the header Retry-After, which holds seconds or a date; 0 without one."""
+    try:
+        seconds = float(given)
+    except ValueError:
+        date = email.utils.parsedate_tz(given)
+        seconds = email.utils.mktime_tz(date) - time.time() if date else 0.0
+    return min(max(0.0, seconds), _LONGEST)
