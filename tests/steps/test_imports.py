@@ -55,6 +55,18 @@ def test_the_plan_of_a_rollout_is_checked_without_libraries_of_tables() -> None:
     assert loaded(code) == set()
 
 
+def test_the_default_parameters_of_a_training_are_checked_without_the_libraries_that_train(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("a,y\n1,2\n3,4\n", encoding="utf-8")
+    code = f"""
+from kubeline.preflight.run import Wanted, look
+candidates = [{{"estimator": "hist_gradient_boosting", "params": {{}}}}, {{"estimator": "xgboost"}}]
+tried = look(Wanted(data={str(tmp_path / "table.csv")!r}, target="y", name="flights", candidates=candidates,
+                    tracking_uri="sqlite:///{tmp_path / "mlflow.db"}"))
+assert not tried.failed, tried
+"""
+    assert loaded(code) <= TABLES
+
+
 def test_a_local_run_needs_no_client_of_a_back_end_or_of_a_cluster() -> None:
     """What compiles and reads pipelines is there all the same."""
     code = (

@@ -6,7 +6,7 @@ import pytest
 
 from kubeline.errors import UserError
 from kubeline.training import candidates, estimators
-from kubeline.training.trained import Settings
+from kubeline.training.settings import Settings
 
 BEFORE_TRAINING = {
     "xgboost's dart": ("xgboost", {"booster": "dart"}, "XGB with booster 'dart' cannot be exported to ONNX"),

@@ -54,7 +54,7 @@ def check_source(data: str, columns: Sequence[str], window: tuple[str, str], giv
 def check_training(candidates: Sequence[Any], given: Mapping[str, Any], seed: int) -> None:
     """The candidates: how many, their estimators and hyperparameters; and how they are trained."""
     from kubeline.training.candidates import DEFAULT, read
-    from kubeline.training.trained import Settings
+    from kubeline.training.settings import Settings
 
     settings = Settings(estimator=DEFAULT, params={}, seed=seed, **laid_over(given, **TRAINING))
     settings.check()

@@ -84,13 +84,13 @@ def check_gateway(gateway: str) -> None:
 
 def check_channels() -> str | None:
     """That each channel is one that Apprise knows; nothing is sent."""
-    from apprise import Apprise
-
     from kubeline.notification.channels import addresses
 
     channels = addresses()
     if not channels:
         return "no channel is given: the message at the end goes to the log"
+    from apprise import Apprise
+
     wrong = [number for number, url in enumerate(channels, start=1) if not Apprise().add(url)]
     if wrong:
         numbers = ", ".join(map(str, wrong))

@@ -15,7 +15,6 @@ from kubeline.typing import Array
 
 Method = Literal["sigmoid", "isotonic"]
 
-METHODS = ("none", "sigmoid", "isotonic")
 CLIP = 1e-6  # probabilities are kept this far from 0 and 1
 MAX_SLOPE = 30.0  # float32 probabilities are right to 1e-7, so calibrated ones are right to 3e-6
 KNOT_ROWS = 10  # fewer rows do not make a step of the isotonic function

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from kubeline.errors import UserError, listed
 from kubeline.task import Task
 from kubeline.training import estimators, preprocessing
-from kubeline.training.trained import Settings, Trained
+from kubeline.training.settings import Settings
+
+if TYPE_CHECKING:
+    from kubeline.training.trained import Trained
 
 MOST = 8  # that one step trains
 DEFAULT = "hist_gradient_boosting"
@@ -49,6 +52,8 @@ def _parts(number: int, candidate: Any) -> dict[str, Any]:
 def _require_hyperparameters(number: int, estimator: str, params: Mapping[str, Any]) -> None:
     """See that the library knows each parameter, before hours of training the candidates in front of it."""
     found = estimators.find(estimator)
+    if not params:  # there is nothing to ask its library, whose import takes seconds
+        return
     refused = []
     for task in get_args(Task):  # which one it is, the table tells
         try:
@@ -71,6 +76,6 @@ class Standing:
     parity: float
 
     @classmethod
-    def of(cls, settings: Settings, trained: Trained) -> "Standing":
+    def of(cls, settings: Settings, trained: "Trained") -> "Standing":
         """The standing of one candidate."""
         return cls(settings, trained.score, trained.score_name, trained.metrics, trained.parity.max_difference)

@@ -10,9 +10,8 @@ import pandas as pd
 from kubeline.errors import UserError, listed
 from kubeline.model_package.signature import Kind
 from kubeline.task import Task
+from kubeline.training.dates import DATE_PARTS
 from kubeline.training.estimators import Estimator
-from kubeline.training.numbers import Differences
-from kubeline.training.transformers import DATE_PARTS, DateParts, MissingFlags
 
 Encoding = Literal["ordinal", "one_hot", "target"]
 Folds = Callable[[], list[tuple[Any, Any]]]  # pairs of places: to learn from, and to encode
@@ -75,6 +74,9 @@ def build(
         folds: for target encoding, see :func:`kubeline.training.holdout.encoding_folds`; made when it is asked for.
     """
     from sklearn.compose import ColumnTransformer
+
+    from kubeline.training.numbers import Differences
+    from kubeline.training.transformers import DateParts, MissingFlags
 
     every = [name for name, kind in kinds.items() if kind in ("number", "boolean")]
     wide = [name for name in every if encoded[name].dtype == np.float64]

@@ -9,7 +9,8 @@ from kubeline.model_package.package import ModelPackage
 from kubeline.reports import Report, facts, figure, table, text, verdict
 from kubeline.training.candidates import Standing
 from kubeline.training.metrics import OF_POSITIVE
-from kubeline.training.trained import Settings, Trained
+from kubeline.training.settings import Settings
+from kubeline.training.trained import Trained
 from kubeline.training.tuning import Tuning
 
 

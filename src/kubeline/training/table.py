@@ -17,12 +17,12 @@ from kubeline.model_package.signature import MISSING_CATEGORY, Kind
 from kubeline.roles import Roles, check_weights
 from kubeline.task import MOST_CLASSES, MOST_WHOLE_NUMBERS, Task, positive_class, task_of
 from kubeline.training import numbers
+from kubeline.training.settings import TASKS
 from kubeline.typing import Array
 
 DIFFERENT_ROWS = 50  # of a table with fewer, equal rows are what its columns can hold, and no copies
 IDENTIFIER_ROWS = 100  # fewer tell nothing
 IDENTIFIER_SHARE = 0.95  # of the rows have a value of their own in a column that looks like an identifier
-TASKS = ("auto", "binary", "multiclass", "regression")
 
 
 @dataclass(frozen=True)

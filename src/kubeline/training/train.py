@@ -35,9 +35,10 @@ from kubeline.training.fitting import Recipe, calibrate, predict
 from kubeline.training.golden import golden_rows
 from kubeline.training.holdout import divide
 from kubeline.training.report import render
+from kubeline.training.settings import Settings
 from kubeline.training.table import Table, read
 from kubeline.training.target import spread
-from kubeline.training.trained import Settings, Trained
+from kubeline.training.trained import Trained
 from kubeline.training.tuning import Tuning, tune
 from kubeline.typing import Array
 
