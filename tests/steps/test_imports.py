@@ -17,7 +17,7 @@ HEAVY = {
 TABLES = {"pandas", "pyarrow"}
 # Of each component, the heavy libraries that its implementation may bring along.
 MAY_LOAD = {
-    "deploy": set(), "notify": set(), "preflight": set(), "promote_champion": set(), "register": set(),
+    "alarm": set(), "deploy": set(), "notify": set(), "preflight": set(), "promote_champion": set(), "register": set(),
     "select": set(),
     "drift_check": TABLES, "evaluate": TABLES, "infra_validate": TABLES, "load": TABLES, "predict": TABLES,
     "rollout": TABLES, "split": TABLES, "validate": TABLES,
