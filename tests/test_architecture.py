@@ -75,7 +75,7 @@ def test_the_model_server_takes_little_from_the_library() -> None:
 # The model server's floors: what each room takes from others of its package; `worker` and `__main__` put all together.
 SERVER = {
     "codec": ("errors", "limits"),
-    "inference": ("codec", "errors", "exchange"),
+    "inference": ("codec", "errors", "exchange", "memory"),
     "observability": ("codec", "exchange"),
     "payload_log": ("codec", "exchange", "inference", "options"),
     "grpc": ("budget", "codec", "errors", "exchange", "ids", "limits", "service", "state"),

@@ -4,8 +4,12 @@ Each attack sends what it has to send and leaves its connections open, as it wou
 """
 
 import contextlib
+import os
+import pickle
 import selectors
+import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -200,6 +204,18 @@ HTTP: tuple[Attack, ...] = (
 GRPC: tuple[Attack, ...] = (
     *(empty_inputs, empty_outputs, shapes, contents, whole_numbers, parameters, incomplete_messages, unread_answers),
 )
+ATTACKS = {attack.__name__: attack for attack in (*HTTP, *GRPC)}
+
+
+def main() -> None:
+    """Read a name and a target, say that it is ready, attack when it is told to, and hold on until it is killed."""
+    os.nice(19)
+    name, target = pickle.load(sys.stdin.buffer)  # noqa: S301 - of the process that started this one
+    print("ready", flush=True)
+    sys.stdin.buffer.readline()
+    with ExitStack() as stack:
+        ATTACKS[name](target, stack)
+        signal.pause()
 
 
 def _ask_grpc(target: Target, messages: list[bytes]) -> list[int]:
@@ -266,3 +282,7 @@ def _status(connection: socket.socket) -> int:
     """The status of the answer that begins; no more of it is read."""
     start = connection.recv(12)
     return int(start[9:12]) if start.startswith(b"HTTP/1.1 ") and len(start) == 12 else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -12,19 +12,20 @@ import contextlib
 import dataclasses
 import json
 import os
+import pickle
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from threading import Event
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from benchmarks.serving.attacks import GRPC, HTTP, Target
+from benchmarks.serving.attacks import ATTACKS, Target
 from benchmarks.serving.contenders import MODEL, PEERS, V1, ours
 from benchmarks.serving.flights import flights_package, questions
 from benchmarks.serving.forms import grpc_form, records
@@ -33,7 +34,6 @@ from benchmarks.serving.memory_limit import MemoryLimit, memory_limit
 from benchmarks.serving.processes import Server, share_cores
 from kubeline.model_package import ModelPackage
 
-ATTACKS = {attack.__name__: attack for attack in (*HTTP, *GRPC)}
 POD_BYTES = 2**30  # the memory limit of manifests/runtime
 _SECONDS = 10.0  # of each attack, its end included
 _PAUSE_SECONDS = 2.0  # after it
@@ -124,25 +124,23 @@ def measure(server: Server, target: Target, name: str, body: bytes, prober: Prob
 @contextlib.contextmanager
 def _attacker(name: str, target: Target) -> Iterator[Callable[[], None]]:
     """A process that attacks when it is told to, and has ended with the block, and with it its connections."""
-    spawn = get_context("spawn")
-    ready, told = spawn.Event(), spawn.Event()
-    process = spawn.Process(target=_attack, args=(name, target, ready, told), daemon=True)
-    process.start()
-    try:
-        ready.wait(_SECONDS)
-        yield told.set
-    finally:
-        process.kill()
-        process.join()
+    command = [sys.executable, "-m", "benchmarks.serving.attacks"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - ours
+        assert process.stdin is not None  # noqa: S101 - as asked for
+        assert process.stdout is not None  # noqa: S101
+        told = process.stdin
+        try:
+            pickle.dump((name, target), told)
+            told.flush()
+            process.stdout.readline()
 
+            def begin() -> None:
+                told.write(b"begin\n")
+                told.flush()
 
-def _attack(name: str, target: Target, ready: Event, told: Event) -> None:
-    os.nice(19)
-    ready.set()
-    told.wait()
-    with ExitStack() as stack:
-        ATTACKS[name](target, stack)
-        time.sleep(_MOST_SECONDS)
+            yield begin
+        finally:
+            process.kill()
 
 
 def ask_again_and_again(url: str, body: bytes, over: Event) -> "Counter[int]":

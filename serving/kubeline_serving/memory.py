@@ -1,7 +1,10 @@
-"""Memory that a burst of requests took goes back to the system."""
+"""The interpreter's memory: what a burst took goes back to the system, and nobody waits for the search for cycles."""
 
+import contextlib
 import ctypes
-from collections.abc import Callable
+import gc
+import threading
+from collections.abc import Callable, Iterator
 
 
 def _malloc_trim() -> Callable[[int], int] | None:
@@ -21,3 +24,31 @@ def give_back() -> None:
     """
     if _trim is not None:
         _trim(0)
+
+
+class Uncollected:
+    """No search for cycles while large requests are read: among millions of new lists it keeps all threads waiting.
+
+    What is parsed has no cycles. Others wait for the end of the last such request to be found.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        """No search from here on, until all threads that are inside have left."""
+        with self._lock:
+            self._inside += 1
+            gc.disable()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    gc.enable()
+
+
+uncollected = Uncollected()

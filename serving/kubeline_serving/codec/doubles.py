@@ -51,7 +51,7 @@ def _double(feature: Feature, row: int, value: Any) -> float:
         if _NOT_READ_EXACTLY <= abs(value) <= _LARGEST:
             raise UserError(
                 f"column '{feature.name}' holds {show(value)} in row {row}, and JSON does not keep whole numbers "
-                "beyond 64 bits; send it in an FP64 tensor"
+                "beyond 64 bits; send it in an FP64 tensor, or load the column as text where the model is trained"
             )
         return value
     if type(value) not in (int, bool):
@@ -61,5 +61,5 @@ def _double(feature: Feature, row: int, value: Any) -> float:
         return found
     raise UserError(
         f"column '{feature.name}' holds {show(value)} in row {row}, which float64 does not hold exactly; send a whole "
-        "number up to 2**53, or one that it holds"
+        "number up to 2**53, or load the column as text where the model is trained, if it tells things apart"
     )

@@ -24,6 +24,7 @@ from kubeline_serving.errors import BrokenModel, Overloaded, TimedOut, overloade
 from kubeline_serving.exchange import Exchange
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.inference.prediction_thread import LONG_SECONDS, Aside
+from kubeline_serving.memory import uncollected
 
 logger = logging.getLogger(__name__)
 
@@ -281,7 +282,8 @@ class Engine:
         if work.abandoned or exchange.queue_seconds > self._limits.timeout_seconds:
             return overloaded()
         try:
-            inputs = _parse(exchange, work.parse)
+            with uncollected():
+                inputs = _parse(exchange, work.parse)
             started = self._clock()
             predictions = self.model.predict([inputs])
             exchange.predict_seconds = self._clock() - started
