@@ -11,6 +11,7 @@ import yaml
 
 from kubeline.deployment.inference_service import Service, render
 from kubeline.rollout.preflight import rights
+from kubeline.rollout.status import DeploymentMode
 
 ROOT = Path(__file__).parents[1]
 MANIFESTS = ROOT / "manifests"
@@ -137,9 +138,9 @@ def allowed(rules: list[dict[str, Any]], verb: str, group: str, resource: str, n
 def test_with_names_a_rollout_may_touch_the_objects_of_its_model_and_those_of_no_other() -> None:
     rules = named()
     for name, expected in (("flights", True), ("others", False)):
-        asked = [right for right in rights(name, "standard", outside=True) if right[2]]
+        asked = [right for right in rights(name, DeploymentMode.STANDARD, outside=True) if right[2]]
         assert {one.plural for _, one, _ in asked} == {"inferenceservices", "configmaps", "httproutes"}
         for verb, resource, one in asked:
             assert allowed(rules, verb, resource.group, resource.plural, one) is expected, (verb, one)
-    for verb, resource, one in rights("flights", "standard", outside=True):
+    for verb, resource, one in rights("flights", DeploymentMode.STANDARD, outside=True):
         assert allowed(rules, verb, resource.group, resource.plural, one), (verb, resource.plural)

@@ -39,7 +39,7 @@ def rollout(
         timeout_seconds: Timeout of each request to the cluster, in seconds.
 
     Returns:
-        decision: JSON with the outcome, the reason, the plan, the evidence of every look and the timeline; metadata
+        decision: JSON with the outcome, the reason, the plan, the evidence of every analysis and the timeline; metadata
             outcome, reason, rollout_id, package_digest, name and namespace.
         report: The same for people, with the traffic over time.
         Output: `promoted`, `unchanged`, `reported`, `rolled_back` or `held`.

@@ -214,6 +214,8 @@ class Controller(abc.ABC, Generic[W]):
                 with self.store.changed:  # nobody sees a pod without a status
                     self.store.apply(POD, {"metadata": made, "spec": pod.spec()})
                     self.store.set_status(POD, namespace, pod.name, pod.status())
+                for reason, message in pod.new_warnings():
+                    self.store.event({"kind": "Pod", "metadata": made}, reason, message, warning=True)
 
     def pod_labels(self, one: PodSet) -> dict[str, str]:
         """The labels by which the pods of a set are found."""

@@ -152,7 +152,9 @@ class StandardController(Controller[_Service]):
         self.store.set_status(DEPLOYMENT, meta["namespace"], deployment.name, status)
         missing = Conditions(status["conditions"]).message("ReplicaFailure")
         if missing and not Conditions(written.get("status", {}).get("conditions", [])).message("ReplicaFailure"):
-            self.store.event(written, "FailedCreate", f"Error creating: {missing}", warning=True)
+            identity = {"name": deployment.sets[-1].name, "namespace": meta["namespace"]}
+            replica_set = {"kind": "ReplicaSet", "metadata": identity}
+            self.store.event(replica_set, "FailedCreate", f"Error creating: {missing}", warning=True)
 
     def _remove_orphans(self, service: Document, state: _Service, wanted: set[str]) -> None:
         """Deployments and Services that are no longer wanted; their autoscalers stay behind."""

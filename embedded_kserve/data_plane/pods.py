@@ -85,6 +85,7 @@ class Pod:
         self.leaving_since = ""  # when it was told to end
         self.failed_in = ""  # the container that ended last, empty while nothing has
         self.http_port, self.grpc_port = free_ports(2)
+        self._warned: set[str] = set()
         self._log = logs / f"{name}.log"
         self._pace = pace
         self._fault = fault
@@ -174,6 +175,20 @@ class Pod:
         if self.phase not in {phase, "leaving"}:
             self.phase = phase
             self._changed()
+
+    def new_warnings(self) -> list[tuple[str, str]]:
+        """Reason and message of the events by which a kubelet warns of the pod, each once."""
+        unpulled = f'Failed to pull image "{self.image}": rpc error: code = NotFound desc = {self.image}: not found'
+        restarting = f"Back-off restarting failed container {self.failed_in} in pod {self.name}"
+        unready = "Readiness probe failed: HTTP probe failed with statuscode: 503"
+        due = {
+            "Failed": unpulled if self.phase == "pulling" else "",
+            "BackOff": restarting if self.phase in {"failed", "backing-off"} else "",
+            "Unhealthy": unready if self.phase == "starting" and self._fault() == "never-ready" else "",
+        }
+        new = [(reason, message) for reason, message in due.items() if message and reason not in self._warned]
+        self._warned |= {reason for reason, _ in new}
+        return new
 
     def spec(self) -> dict[str, Any]:
         """The pod's specification, with the ports that it really listens on."""

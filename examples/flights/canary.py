@@ -27,10 +27,10 @@ from kubeline.deployment.inference_service import Service, render
 from kubeline.errors import KubelineError
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.model_package import ModelPackage
-from kubeline.rollout.spec import Plan
-from kubeline.rollout.status import Event, Record, State
+from kubeline.rollout.spec import RolloutSpec
+from kubeline.rollout.status import Event, RolloutStatus, State
 from kubeline.rollout.step import roll_out
-from kubeline.rollout.store import Records
+from kubeline.rollout.store import StatusStore
 from kubeline.training import train
 
 NAME, NAMESPACE = "flights", "default"
@@ -69,12 +69,12 @@ def _train(table: pd.DataFrame, folder: Path, **params: Any) -> ModelPackage:
     return ModelPackage.of(model)
 
 
-def deploy(kserve: LocalKServe, package: ModelPackage, **plan: Any) -> Record:
+def deploy(kserve: LocalKServe, package: ModelPackage, **plan: Any) -> RolloutStatus:
     """Roll a package out as it is: nobody asks here whether it was blessed, as the component `deploy` does."""
     uri = Path(package.path).absolute().as_uri()
     manifest = render(Service(NAME, NAMESPACE, storage_uri=uri, package_digest=package.digest))
     cluster = Cluster.connect(str(kserve.kubeconfig))
-    return roll_out(cluster, manifest, Plan.read({**PLAN, **plan}), package, kserve.gateway_url)
+    return roll_out(cluster, manifest, RolloutSpec.read({**PLAN, **plan}), package, kserve.gateway_url)
 
 
 def host(kserve: LocalKServe) -> str:
@@ -103,10 +103,10 @@ class Watch:
 
     def __init__(self, kserve: LocalKServe, traffic: Traffic, names: Mapping[str, str]) -> None:
         self.moments: list[Moment] = []
-        self.record: Record | None = None
-        self._records = Records(Cluster.connect(str(kserve.kubeconfig)), NAMESPACE, NAME)
+        self.record: RolloutStatus | None = None
+        self._records = StatusStore(Cluster.connect(str(kserve.kubeconfig)), NAMESPACE, NAME)
         kept = self._records.read()
-        self._before = kept.record.rollout_id if kept else ""
+        self._before = kept.status.rollout_id if kept else ""
         self._traffic, self._names = traffic, names
         self._told = 0
         self._ending = threading.Event()
@@ -130,9 +130,9 @@ class Watch:
                 kept = self._records.read()
             except KubelineError:  # the next look may succeed
                 continue
-            if kept is None or kept.record.rollout_id == self._before:
+            if kept is None or kept.status.rollout_id == self._before:
                 continue
-            self.record = kept.record
+            self.record = kept.status
             shares = [event.share for event in self.record.timeline if event.share is not None]
             self.moments.append(Moment(time.time(), planned(self.record), shares[-1] if shares else 0))
             for event in self.record.timeline[self._told :]:
@@ -140,19 +140,19 @@ class Watch:
                     self._tell(self.record, event)
             self._told = len(self.record.timeline)
 
-    def _tell(self, record: Record, event: Event) -> None:
+    def _tell(self, record: RolloutStatus, event: Event) -> None:
         counts = self._traffic.by_version(since=record.timeline[0].time)
         seen = ", ".join(f"{n:,} {self._names.get(version, 'new')}" for version, n in counts.items())
         share = "" if event.share is None else f"{event.share} %"
         sentence = textwrap.shorten(event.sentence, _WIDTH, placeholder=" …")
-        told = f"  {share:>5}  {event.state.value:<11}  {sentence:<{_WIDTH}}  {seen}, {self._traffic.failed} failed"
+        told = f"  {share:>5}  {event.state.value:<18}  {sentence:<{_WIDTH}}  {seen}, {self._traffic.failed} failed"
         Console(highlight=False).print(escape(told), soft_wrap=True)
 
 
-def planned(record: Record) -> int:
+def planned(record: RolloutStatus) -> int:
     """Share that the candidate should have in this state, in %."""
-    if record.stable is None or record.state in {State.FILL, State.PROMOTE, State.VERIFY, State.DONE}:
+    if record.stable is None or record.state in {State.CUTTING_OVER, State.PROMOTING, State.VERIFYING, State.COMPLETED}:
         return 100
-    shares = Plan.read(record.plan).shares
-    watched = record.state in {State.SHIFT, State.BAKE, State.JUDGE, State.APPROVAL}
-    return shares[min(record.step, len(shares) - 1)] if watched and shares else 0
+    shares = record.spec.shares
+    watched = record.state in {State.SHIFTING, State.BAKING, State.ANALYZING, State.AWAITING_APPROVAL}
+    return shares[min(record.step.index, len(shares) - 1)] if watched and shares else 0

@@ -139,7 +139,7 @@ def _show(console: Console, title: str, wanted: str, watch: Watch, traffic: Traf
     if watch.record is None:
         console.print("  the rollout never began")
         return 1
-    names[version_of(watch.record.digest)] = title
+    names[version_of(watch.record.candidate.digest)] = title
     page = write_page(RUNS, title, watch.record, watch.moments, traffic.answers, names)
     console.print(f"  {summary(watch.record)}\npage  {page}", soft_wrap=True)
     return int(watch.record.outcome != wanted)

@@ -17,7 +17,7 @@ from kubeline.model_package import version_of
 from kubeline.reports import figure, table
 from kubeline.reports.plots import CHAMPION, INK, MODEL, style
 from kubeline.rollout.report import page_of
-from kubeline.rollout.status import Record
+from kubeline.rollout.status import RolloutStatus
 
 _BIN_SECONDS = 0.5
 _AROUND_SECONDS = 1.5  # before and after the rollout
@@ -26,7 +26,7 @@ _AROUND_SECONDS = 1.5  # before and after the rollout
 def write_page(
     root: Path,
     title: str,
-    record: Record,
+    record: RolloutStatus,
     moments: Sequence[Moment],
     answers: Sequence[Answer],
     names: Mapping[str, str],
@@ -54,19 +54,23 @@ def write_page(
         "rollout",
         succeeded=True,
         reason=summary(record),
-        verdict=record.outcome.replace("_", " "),
+        verdict=_outcome(record),
         sentence=f"the {title} model: {record.reason}",
         model=record.name,
-        serves=f"the {title} model ({record.digest[:12]})" if record.outcome == "promoted" else "",
+        serves=f"the {title} model ({record.candidate.digest[:12]})" if record.outcome == "promoted" else "",
         started=record.timeline[0].time,
         seconds=record.timeline[-1].time - record.timeline[0].time,
     ).write(folder)
     return folder / "index.html"
 
 
-def summary(record: Record) -> str:
+def summary(record: RolloutStatus) -> str:
     """How it ended, in a sentence."""
-    return f"{record.outcome.replace('_', ' ')}: {record.reason.partition('. ')[0]}"
+    return f"{_outcome(record)}: {record.reason.partition('. ')[0]}"
+
+
+def _outcome(record: RolloutStatus) -> str:
+    return (record.outcome or "in progress").replace("_", " ")
 
 
 def _table(answers: Sequence[Answer], names: Mapping[str, str]) -> Markup:
@@ -91,9 +95,9 @@ def _facts(answers: Sequence[Answer]) -> list[Any]:
     return [len(answers), float(median), float(most), auc]
 
 
-def _chart(record: Record, moments: Sequence[Moment], answers: Sequence[Answer], begun: float) -> Markup:
+def _chart(record: RolloutStatus, moments: Sequence[Moment], answers: Sequence[Answer], begun: float) -> Markup:
     """Above: the candidate's share, as users saw it, as planned and as the routes had it. Below: latency of both."""
-    candidate = version_of(record.digest)
+    candidate = version_of(record.candidate.digest)
     last = max(answer.time for answer in answers) - begun
     edges = np.arange(0, last + _BIN_SECONDS, _BIN_SECONDS)
     sides = [[a for a in answers if a.version and (a.version == candidate) is new] for new in (True, False)]

@@ -20,10 +20,10 @@ from kubeline.deployment.inference_service import Service, render
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.model_package import ModelPackage
 from kubeline.rollout.operations import roll_back
-from kubeline.rollout.spec import Plan
-from kubeline.rollout.status import Record, State
+from kubeline.rollout.spec import RolloutSpec
+from kubeline.rollout.status import RolloutStatus, State
 from kubeline.rollout.step import roll_out
-from kubeline.rollout.store import Records
+from kubeline.rollout.store import StatusStore
 
 KUBECONFIG = os.environ.get("KUBELINE_CLUSTER_KUBECONFIG", "")
 NAMESPACE = os.environ.get("KUBELINE_CLUSTER_NAMESPACE", "default")
@@ -45,12 +45,14 @@ def cluster() -> Iterator[Cluster]:
         made._connection.ask("DELETE", path)
 
 
-def bring(cluster: Cluster, which: str, suffix: str = "", **plan: Any) -> Record:
+def bring(cluster: Cluster, which: str, suffix: str = "", **plan: Any) -> RolloutStatus:
     folder, _, uri = os.environ[f"KUBELINE_CLUSTER_{which}"].partition("=")
     package = ModelPackage.open(folder)
     manifest = render(Service(NAME, NAMESPACE, storage_uri=uri + suffix, package_digest=package.digest))
     settings = {"strategy": "blue-green", "bootstrap": "direct", "poll_seconds": 1.0, **plan}
-    return roll_out(cluster, manifest, Plan.read(settings), package, os.environ.get("KUBELINE_CLUSTER_GATEWAY", ""))
+    return roll_out(
+        cluster, manifest, RolloutSpec.read(settings), package, os.environ.get("KUBELINE_CLUSTER_GATEWAY", "")
+    )
 
 
 def test_first_then_wrong_then_good_then_back(cluster: Cluster) -> None:
@@ -62,7 +64,7 @@ def test_first_then_wrong_then_good_then_back(cluster: Cluster) -> None:
     good = bring(cluster, "GOOD")
     assert good.outcome == "promoted"
     assert bring(cluster, "GOOD").outcome == "promoted"  # again, and nothing is done
-    assert roll_back(cluster, NAMESPACE, NAME, first.digest).startswith("promoted")
+    assert roll_back(cluster, NAMESPACE, NAME, first.candidate.digest).startswith("promoted")
 
 
 def test_a_split_is_observed_and_held_without_requests(cluster: Cluster) -> None:
@@ -77,17 +79,17 @@ def test_a_model_that_is_never_ready_is_rolled_back(cluster: Cluster) -> None:
     stable = bring(cluster, "STABLE", attempt=3)
     never = bring(cluster, "GOOD", suffix="/no-such-folder", attempt=3, ready_seconds=60)
     assert never.outcome == "rolled_back"
-    assert never.stable_digest == stable.digest
+    assert never.stable_digest == stable.candidate.digest
 
 
 def test_a_step_that_is_killed_is_resumed_without_a_jump(cluster: Cluster) -> None:
     bring(cluster, "STABLE", attempt=4)
     steps = {"strategy": "canary", "steps": [20, 50], "bake_seconds": 1, "max_bake_seconds": 20}
-    plan = {**steps, "attempt": 4, "on_inconclusive": "rollback"}  # without requests, no look concludes
+    plan = {**steps, "attempt": 4, "on_inconclusive": "rollback"}  # without requests, no analysis concludes
     step = get_context("fork").Process(target=bring, args=(cluster, "GOOD"), kwargs=plan)
     step.start()
-    records = Records(cluster, NAMESPACE, NAME)
-    while (kept := records.read()) is None or kept.record.state != State.BAKE:
+    records = StatusStore(cluster, NAMESPACE, NAME)
+    while (kept := records.read()) is None or kept.status.state != State.BAKING:
         assert step.is_alive()
         time.sleep(0.2)
     step.kill()

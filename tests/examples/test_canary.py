@@ -51,7 +51,7 @@ def test_a_bad_model_is_rolled_back_and_no_user_is_left_without_an_answer(
     told = json.loads((page.parent / "result.json").read_text())
     assert told["reason"].startswith("rolled back: failed: ")
     assert f"{page.parent.name}/index.html" in write_overview(tmp_path / "runs").read_text()
-    assert re.search(r"withdraw +back to the stable model: failed.* bad, 0 failed", capsys.readouterr().out)
+    assert re.search(r"withdrawing +back to the stable model: failed.* bad, 0 failed", capsys.readouterr().out)
 
 
 @pytest.mark.slow

@@ -8,37 +8,44 @@ import pytest
 
 from kubeline.deployment.inference_service import DIGEST_VARIABLE
 from kubeline.kubernetes.resources import Manifest
-from kubeline.rollout import routers as modes
-from kubeline.rollout.routers import Observed, Sides, World, standard
+from kubeline.rollout.routers import ClusterSnapshot, Observation, StandardRouter, TrafficRouter, router_of
 from kubeline.rollout.routers.diagnosis import unprogrammed
+from kubeline.rollout.routers.standard import workload_name
+from kubeline.rollout.status import DeploymentMode, Version, Versions
 from tests.recordings import reader
+
+standard = StandardRouter()
+
+
+def router(recording: reader.Recording) -> TrafficRouter:
+    return router_of(DeploymentMode(recording.header["mode"]))
 
 
 @functools.cache
-def candidate_of(name: str) -> tuple[Manifest, Sides]:
+def candidate_of(name: str) -> tuple[Manifest, Versions]:
     """The service before the rollout, and who is who in it."""
     recording = reader.read(name)
     versions = [change.object for change in recording.of("InferenceService", recording.header["name"])]
     before = versions[0]
-    mode = modes.module(recording.header["mode"])
-    known = {"stable": before["spec"]["predictor"], "stable_revision": mode.stable_revision(before)}
+    mode = router(recording)
+    stable = Version(before["spec"]["predictor"], revision=mode.stable_revision(before))
     if recording.header["mode"] == "standard":
         entries = (entry for one in versions for entry in one["spec"].get("canary") or [])
         entry = next(entries, {"predictor": {}})["predictor"]
-        return before, Sides(candidate=entry, candidate_name=entry.get("name", ""), **known)
+        return before, Versions(Version(entry, name=entry.get("name", "")), stable)
     others = (one["spec"]["predictor"] for one in versions if "canaryTrafficPercent" in one["spec"]["predictor"])
     revisions = (
         revision for one in versions if (revision := mode.newest_revision(one)) != mode.newest_revision(before)
     )
-    return before, Sides(candidate=next(others, {}), candidate_revision=next(revisions, ""), **known)
+    return before, Versions(Version(next(others, {}), revision=next(revisions, "")), stable)
 
 
-def world(found: reader.World, recording: reader.Recording) -> World:
+def world(found: reader.World, recording: reader.Recording) -> ClusterSnapshot:
     """What a rollout reads of a moment."""
     name = recording.header["name"]
     routes = [route for route in found.every("HTTPRoute") if route["metadata"]["name"] in {name, f"{name}-predictor"}]
-    workload = standard.workload_name(name, candidate_of(recording.name)[1].candidate_name)
-    return World(
+    workload = workload_name(name, candidate_of(recording.name)[1].candidate.name)
+    return ClusterSnapshot(
         found.find("InferenceService", name),
         routes,
         found.every("Pod"),
@@ -46,21 +53,21 @@ def world(found: reader.World, recording: reader.Recording) -> World:
     )
 
 
-def seen(name: str) -> Iterator[tuple[float, Observed]]:
+def seen(name: str) -> Iterator[tuple[float, Observation]]:
     """What is observed of each moment until the rollout has gone on from it, with its seconds."""
     recording = reader.read(name)
-    mode = modes.module(recording.header["mode"])
+    mode = router(recording)
     sides = candidate_of(name)[1]
     for seconds, moment in recording.moments():
         if moment.find("InferenceService", recording.header["name"]) is not None:
             yield seconds, mode.observe(world(moment, recording), sides)
 
 
-def at(name: str, text: str, seconds: float = 0.0) -> Observed:
+def at(name: str, text: str, seconds: float = 0.0) -> Observation:
     """What was observed when the rollout first said this, or so many seconds later."""
     recording = reader.read(name)
     moment = recording.at(recording.said(text) + seconds)
-    return modes.module(recording.header["mode"]).observe(world(moment, recording), candidate_of(name)[1])
+    return router(recording).observe(world(moment, recording), candidate_of(name)[1])
 
 
 def changes(name: str, until: str) -> list[int]:
@@ -93,7 +100,7 @@ def test_no_share_is_known_while_the_gateway_has_not_followed_the_route(name: st
         if found.service is not None and behind:
             observed = standard.observe(found, sides)
             assert observed.share is None
-            assert behind[0] in observed.trouble
+            assert behind[0] in observed.problem
             known += 1
     assert known or name in {"standard-09-quota", "standard-04-never-ready", "standard-10-bad-image"}
 
@@ -102,7 +109,7 @@ def test_a_gateway_that_programmed_nothing_gives_nobody_5_per_cent() -> None:
     name = "standard-05x-gateway-down"
     observed = at(name, "bake: 5 % are observed")
     assert (observed.ready, observed.share) == (True, None)
-    assert "no gateway has taken up the HTTPRoute flights" in observed.trouble
+    assert "no gateway has taken up the HTTPRoute flights" in observed.problem
     assert {one.share for _, one in seen(name)} == {None}
     begun = reader.read(name).said("bake: 5 % are observed")
     assert 200 not in {user.code for user in reader.read(name).users if user.seconds > begun}
@@ -116,7 +123,7 @@ def test_of_four_pods_two_were_left_when_the_candidate_had_25_per_cent_in_the_sp
     before, sides = candidate_of("standard-07-four-replicas")
     live = before
     for share in (25, 50, 100):
-        change = standard.start if share == 25 else standard.scale
+        change = standard.add_candidate if share == 25 else standard.scale
         live = {**live, "spec": {**live["spec"], **_patched(live, change(live, sides, share, 4))}}
         canary = live["spec"]["canary"][0]["predictor"]["minReplicas"]
         assert max(live["spec"]["predictor"]["minReplicas"] - canary, 1) == 4
@@ -131,16 +138,16 @@ def _patched(live: Manifest, patch: Manifest) -> Manifest:
 def test_a_share_was_live_some_25_s_before_its_second_pod_and_is_not_taken_for_ready() -> None:
     name = "standard-07-four-replicas"
     first = at(name, "shift: the candidate is given 25 %", 2.0)
-    assert (first.share, first.ready, first.replicas, first.wanted) == (25, False, 1, 2)
+    assert (first.share, first.ready, first.ready_pods, first.wanted_pods) == (25, False, 1, 2)
     baked = at(name, "bake: 25 % are observed")
-    assert (baked.share, baked.ready, baked.replicas, baked.stable_replicas) == (25, True, 2, 4)
+    assert (baked.share, baked.ready, baked.ready_pods, baked.stable_pods) == (25, True, 2, 4)
     half = at(name, "shift: the candidate is given 50 %", 2.0)
-    assert (half.share, half.ready, half.replicas, half.wanted) == (50, False, 2, 4)
+    assert (half.share, half.ready, half.ready_pods, half.wanted_pods) == (50, False, 2, 4)
 
 
 def test_a_slow_second_pod_is_what_is_missing_and_not_the_share() -> None:
     observed = at("standard-08b-slow-second-pod", "withdraw: back to the stable model")
-    assert (observed.share, observed.ready, observed.replicas, observed.wanted) == (50, False, 1, 2)
+    assert (observed.share, observed.ready, observed.ready_pods, observed.wanted_pods) == (50, False, 1, 2)
 
 
 NEVER_READY = {
@@ -160,12 +167,33 @@ def test_a_candidate_that_is_never_ready_is_never_taken_for_ready_and_its_reason
     assert not any(one.ready for one in until)
     assert {one.share for one in until} <= {0, None}
     observed = at(name, "withdraw: back to the stable model")
-    assert NEVER_READY[name] in observed.trouble
-    assert observed.stable_replicas == 2
+    assert NEVER_READY[name] in observed.problem
+    assert observed.stable_pods == 2
+
+
+EVENTS = {
+    "standard-04-never-ready": "event of Pod flights-v78464fc-predictor-7fd4fc9658-nvxl8: BackOff (2 times): Back-off",
+    "knative-04-never-ready": "event of Pod flights-predictor-00002-deployment-6c65d66c48-26jgf: BackOff (2 times)",
+    "standard-09-quota": "event of ReplicaSet flights-vf743eb8-predictor-85b644fd88: FailedCreate (5 times): ",
+    "standard-10-bad-image": "event of Pod flights-va5d5b67-predictor-8999bd799-9j2wc: Failed (3 times): Failed to",
+    "knative-10-bad-image": "event of Revision flights-predictor-00002: InternalError (6 times): Unable to fetch image",
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_of_all_events_those_of_the_candidate_that_is_not_ready_are_told(name: str) -> None:
+    recording = reader.read(name)
+    moment = recording.at(recording.said("withdraw: back to the stable model"))
+    warnings = [event for event in moment.every("Event") if event.get("type") == "Warning"]
+    assert len(warnings) > 5
+    found = replace(world(moment, recording), events=warnings, service=moment.find("InferenceService", "flights"))
+    observed = router(recording).observe(found, candidate_of(name)[1])
+    assert EVENTS[name] in observed.problem
+    assert observed.problem.count("event of ") == 1
 
 
 def test_in_standard_mode_a_failing_init_container_says_how_often_it_has_ended() -> None:
-    told = at("standard-04-never-ready", "withdraw: back to the stable model").trouble
+    told = at("standard-04-never-ready", "withdraw: back to the stable model").problem
     assert "storage-initializer ended with exit code 1 (restarts: 3): " in told
 
 
@@ -178,9 +206,9 @@ def test_the_first_knative_model_is_asked_only_once_it_has_an_address() -> None:
     name = "knative-01-bootstrap-hidden"
     recording = reader.read(name)
     services = (moment.find("InferenceService", recording.header["name"]) for _, moment in recording.moments())
-    first = Sides(candidate=next(service for service in services if service is not None)["spec"]["predictor"])
+    first = Versions(Version(next(service for service in services if service is not None)["spec"]["predictor"]))
     found = [
-        (seconds, modes.module("knative").observe(world(moment, recording), first))
+        (seconds, router_of(DeploymentMode.KNATIVE).observe(world(moment, recording), first))
         for seconds, moment in recording.moments()
         if moment.find("InferenceService", recording.header["name"]) is not None
     ]
@@ -201,8 +229,9 @@ def test_a_share_edited_from_outside_is_seen_as_it_is() -> None:
 def test_a_revision_whose_pods_serve_another_package_is_not_the_candidates() -> None:
     recording = reader.read("knative-02-good")
     moment = world(recording.at(recording.said("smoke:")), recording)
-    ours = replace(candidate_of("knative-02-good")[1], candidate_revision="")
-    other = replace(ours, candidate={"model": {"env": [{"name": DIGEST_VARIABLE, "value": "0" * 64}]}})
-    observe = modes.module("knative").observe
-    assert observe(moment, ours).revision == candidate_of("knative-02-good")[1].candidate_revision
+    known = candidate_of("knative-02-good")[1]
+    ours = replace(known, candidate=replace(known.candidate, revision=""))
+    other = replace(ours, candidate=Version({"model": {"env": [{"name": DIGEST_VARIABLE, "value": "0" * 64}]}}))
+    observe = router_of(DeploymentMode.KNATIVE).observe
+    assert observe(moment, ours).revision == known.candidate.revision
     assert (observe(moment, other).revision, observe(moment, other).ready) == ("", False)

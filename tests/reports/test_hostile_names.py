@@ -24,7 +24,7 @@ from kubeline.preflight import run as preflight
 from kubeline.preflight.checks import Check, Checks
 from kubeline.printable import markdown, printable
 from kubeline.rollout.report import page_of
-from kubeline.rollout.status import Record
+from kubeline.rollout.status import Lease, RolloutStatus, Version, Versions
 from tests.conftest import make_artifact, make_dataset
 from tests.reports.hostile import NAMES, alive
 
@@ -119,18 +119,15 @@ def test_a_name_is_one_cell_of_a_markdown_table_and_reads_as_it_is(name: str) ->
 def test_preflight_and_rollout_pages_take_every_word_as_a_word() -> None:
     checks = Checks()
     checks.done.append(Check(NAMES[0], "wrong", " ".join(NAMES)))
-    record = Record.model_validate(
-        {
-            "name": NAMES[1],
-            "namespace": NAMES[2],
-            "digest": "0" * 64,
-            "rollout_id": "r",
-            "owner": NAMES[3],
-            "deadline": 0.0,
-            "reason": " ".join(NAMES),
-        }
+    status = RolloutStatus(
+        rollout_id="r",
+        name=NAMES[1],
+        namespace=NAMES[2],
+        lease=Lease(NAMES[3], 0.0),
+        versions=Versions(Version(digest="0" * 64)),
+        reason=" ".join(NAMES),
     )
-    for page in (preflight.page(checks).html(), page_of(record).html()):
+    for page in (preflight.page(checks).html(), page_of(status).html()):
         assert alive(page) == []
         assert not set(page) & set(_UNSEEN)
 

@@ -8,7 +8,7 @@ import pytest
 
 import embedded_kserve
 from embedded_kserve import LocalKServe
-from kubeline.rollout import operations
+from kubeline.rollout import spec
 from tests.rollout.api_server import ApiServer
 from tests.rollout.house import NAMESPACE, QUICK, House
 
@@ -37,7 +37,7 @@ def _standard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKServe]
 def house(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """A service of its own, in each mode; nothing is deployed yet. A rollback by a person looks as often as it does."""
     for field in ("poll_seconds", "verify_seconds", "drain_seconds"):
-        monkeypatch.setitem(operations._BACK, field, QUICK[field])
+        monkeypatch.setitem(spec._ROLLBACK, field, QUICK[field])
     running: LocalKServe = request.getfixturevalue(f"_{request.param}")
     running.faults.clear()
     made = House(running, tmp_path, f"flights-{next(_NUMBERS)}")

@@ -18,14 +18,15 @@ from kubeline.deployment.inference_service import Service, render
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import HTTP_ROUTE, Manifest
 from kubeline.model_package import ModelPackage
+from kubeline.rollout.actions import Context
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.driver import Driver
-from kubeline.rollout.probes.cluster import WorldAnswers
+from kubeline.rollout.probes.cluster import ClusterProbes
 from kubeline.rollout.routers import predictor_digest
-from kubeline.rollout.spec import Plan
-from kubeline.rollout.start import begin, clear_abandoned, owner
-from kubeline.rollout.status import Record
-from kubeline.rollout.store import Kept, Records
+from kubeline.rollout.spec import RolloutSpec
+from kubeline.rollout.start import abort_abandoned, process_name, start
+from kubeline.rollout.status import Analysis, AnalysisOutcome, RolloutStatus
+from kubeline.rollout.store import StatusStore, StoredStatus
 from tests.serving.packages import write_tiny_package
 
 NAMESPACE = "default"
@@ -49,19 +50,20 @@ PASS = {"outcome": "pass", "sentence": "as good as stable"}
 FAIL = {"outcome": "fail", "sentence": "5 % of the requests failed"}
 
 
-@dataclass
-class Told:
-    """Answers of the real world, except that the judge says what a test wants."""
+@dataclass(frozen=True)
+class Scripted(ClusterProbes):
+    """The probes of the cluster, except that the judge says what a test wants."""
 
-    world: WorldAnswers
-    look: Mapping[str, Any]
+    analysis: Mapping[str, Any] = field(default_factory=dict)
 
-    def ask(self, question: Any, record: Record, observed: Any, service: Manifest) -> Mapping[str, Any]:
-        if question == "snapshot":
-            return {"begun": True}
-        if question == "evidence":
-            return {**self.look, "step": record.step, "share": observed.share}
-        return self.world.ask(question, record, observed, service)
+    def snapshot_metrics(self, now: Context) -> dict[str, Any]:
+        del now
+        return {"begun": True}
+
+    def analyze(self, now: Context) -> Analysis:
+        known = {"step": now.status.step.index, "share": now.observed.share}
+        outcome = AnalysisOutcome(self.analysis["outcome"])
+        return Analysis(**{**self.analysis, **known, "outcome": outcome})
 
 
 class Ahead(Clock):
@@ -111,37 +113,37 @@ class House:
         package: ModelPackage,
         look: Mapping[str, Any] | None = PASS,
         clock: Clock | None = None,
-        listen: Any = lambda record: None,
+        on_change: Any = lambda record: None,
         overrides: Mapping[str, Any] | None = None,
         **plan: Any,
-    ) -> Record:
+    ) -> RolloutStatus:
         """Begin or go on, to the end; the judge says `look`, or None lets it look at the real metrics."""
-        settings = Plan.read({**QUICK, **plan})
-        clock, me = clock or Clock(), owner()
-        world = WorldAnswers(self.cluster, settings, package, self.kserve.gateway_url)
-        answers = world if look is None else Told(world, look)
+        settings = RolloutSpec.read({**QUICK, **plan})
+        clock, holder = clock or Clock(), process_name()
+        given = (self.cluster, settings, package, self.kserve.gateway_url)
+        probes = ClusterProbes(*given) if look is None else Scripted(*given, look)
         manifest = self.manifest(package, overrides)
-        clear_abandoned(self.cluster, manifest, settings, answers, me, clock)
-        kept, whole = begin(self.cluster, manifest, settings, me, clock.now(), self.kserve.gateway_url)
-        if kept.record.ended:
-            return kept.record
+        abort_abandoned(self.cluster, manifest, settings, probes, holder, clock)
+        started = start(self.cluster, manifest, settings, holder, clock.now(), self.kserve.gateway_url)
+        if started.stored.status.ended:
+            return started.stored.status
         driver = Driver(
             cluster=self.cluster,
-            records=self.records,
-            plan=settings,
-            answers=answers,
-            manifest=whole,
+            store=self.store,
+            spec=settings,
+            probes=probes,
+            manifest=started.manifest,
             clock=clock,
-            listen=listen,
+            on_change=on_change,
         )
-        return driver.run(kept)
+        return driver.run(started.stored)
 
     @property
-    def records(self) -> Records:
-        return Records(self.cluster, NAMESPACE, self.name)
+    def store(self) -> StatusStore:
+        return StatusStore(self.cluster, NAMESPACE, self.name)
 
-    def kept(self) -> Kept:
-        found = self.records.read()
+    def stored(self) -> StoredStatus:
+        found = self.store.read()
         assert found is not None
         return found
 

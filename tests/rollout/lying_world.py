@@ -11,7 +11,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,21 @@ from embedded_kserve.kubernetes.store import Store
 from kubeline.deployment.inference_service import Service, render
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import Manifest
-from kubeline.rollout.actions import Question
+from kubeline.rollout.actions import Context
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.driver import Driver
-from kubeline.rollout.spec import Plan
-from kubeline.rollout.start import begin
-from kubeline.rollout.status import Record, State
-from kubeline.rollout.store import Kept, Records, record_name
+from kubeline.rollout.spec import RolloutSpec
+from kubeline.rollout.start import start
+from kubeline.rollout.status import (
+    Analysis,
+    AnalysisOutcome,
+    RequestCounts,
+    RolloutStatus,
+    ShadowResult,
+    SmokeTestResult,
+    State,
+)
+from kubeline.rollout.store import StatusStore, StoredStatus, config_map_name, dump, load
 from tests.rollout.api_server import kubeconfig_of
 from tests.rollout.metrics.liar import Talk, answer, saying
 
@@ -96,13 +104,25 @@ LIES: dict[str, Talk] = {
 
 
 @dataclass
-class Answers:
-    """A candidate that is as good as it can be."""
+class GoodCandidate:
+    """The probes of a candidate that is as good as it can be."""
 
-    def ask(self, question: Question, record: Record, observed: Any, service: Manifest) -> Mapping[str, Any]:
-        look = {"step": record.step, "share": observed.share, "outcome": "pass", "sentence": "as good as stable"}
-        test = {"passed": True, "sentence": "answered as recorded"}
-        return {"smoke": test, "snapshot": {"begun": True}, "evidence": look}[question]
+    def smoke_test(self, now: Context) -> SmokeTestResult:
+        del now
+        return SmokeTestResult(passed=True, sentence="answered as recorded")
+
+    def compare_shadow(self, now: Context) -> ShadowResult:
+        raise NotImplementedError
+
+    def snapshot_metrics(self, now: Context) -> dict[str, Any]:
+        del now
+        return {"begun": True}
+
+    def analyze(self, now: Context) -> Analysis:
+        return Analysis(now.status.step.index, now.observed.share, AnalysisOutcome.PASS, "as good as stable")
+
+    def count_requests(self, now: Context) -> RequestCounts:
+        raise NotImplementedError
 
 
 @dataclass
@@ -138,7 +158,7 @@ class Follower:
 class Moment:
     """What is there when a rollout has entered a state."""
 
-    record: Record
+    record: RolloutStatus
     service: Manifest
     templates: list[Any]
 
@@ -210,7 +230,7 @@ class World:
         url = f"http://127.0.0.1:{liar.server_port}"
         self.kubeconfig = kubeconfig_of(url, folder, token=server.token)
         self.cluster = self.client(60)
-        self.records = Records(self.cluster, NAMESPACE, NAME)
+        self.store = StatusStore(self.cluster, NAMESPACE, NAME)
 
     def client(self, seconds: float) -> Cluster:
         return Cluster.connect(self.kubeconfig, timeout_seconds=seconds, waits=())
@@ -218,23 +238,27 @@ class World:
     def manifest(self, digest: str) -> Manifest:
         return render(Service(NAME, NAMESPACE, storage_uri=f"s3://models/{digest}", package_digest=digest * 64))
 
-    def restore(self, moment: Moment) -> Kept:
-        """Everything as it was then."""
+    def restore(self, moment: Moment, document: Mapping[str, Any] | None = None) -> StoredStatus:
+        """Everything as it was then; `document` is what is stored instead of the status of today."""
         self.liar.lie, self.liar.lies, self.liar.method = None, 0, ""
         self._delete(resources.INFERENCE_SERVICE, NAME)
         self.delete_record()
         self.follower.templates = list(moment.templates)
         made = self.server.store.create(resources.INFERENCE_SERVICE, copy.deepcopy(moment.service))
         self.server.store.set_status(resources.INFERENCE_SERVICE, NAMESPACE, NAME, moment.service["status"])
-        written = moment.record.written.model_copy(update={"generation": made["metadata"]["generation"]})
-        record = moment.record.model_copy(update={"written": written})
-        kept: Manifest = {"metadata": {"name": record_name(NAME), "namespace": NAMESPACE}}
-        kept["data"] = {"record": record.model_dump_json()}
+        write = replace(moment.record.write, generation=made["metadata"]["generation"])
+        record = replace(moment.record, write=write)
+        kept: Manifest = {"metadata": {"name": config_map_name(NAME), "namespace": NAMESPACE}}
+        text = dump(record)
+        if document is not None:
+            generation = {"generation": write.generation}
+            text = json.dumps({**document, "written": {**document["written"], **generation}})
+        kept["data"] = {"record": text}
         version = self.server.store.create(resources.CONFIG_MAP, kept)["metadata"]["resourceVersion"]
-        return Kept(record=record, version=version)
+        return StoredStatus(record, version)
 
     def delete_record(self) -> None:
-        self._delete(resources.CONFIG_MAP, record_name(NAME))
+        self._delete(resources.CONFIG_MAP, config_map_name(NAME))
 
     def _delete(self, kind: resources.Kind, name: str) -> None:
         if self.server.store.find(kind, NAMESPACE, name) is not None:
@@ -243,9 +267,14 @@ class World:
     def service(self) -> Manifest:
         return self.server.store.get(resources.INFERENCE_SERVICE, NAMESPACE, NAME)
 
-    def record(self) -> Record:
-        found = self.server.store.get(resources.CONFIG_MAP, NAMESPACE, record_name(NAME))
-        return Record.model_validate_json(found["data"]["record"])
+    def stored(self) -> StoredStatus:
+        found = self.store.read()
+        assert found is not None
+        return found
+
+    def record(self) -> RolloutStatus:
+        found = self.server.store.get(resources.CONFIG_MAP, NAMESPACE, config_map_name(NAME))
+        return load(json.loads(found["data"]["record"]))
 
     def share(self) -> int | None:
         """Per cent that the specification gives the newest revision."""
@@ -254,31 +283,31 @@ class World:
 
     def drive(
         self,
-        kept: Kept,
-        listen: Callable[[Record], None] = lambda record: None,
+        kept: StoredStatus,
+        listen: Callable[[RolloutStatus], None] = lambda record: None,
         clock: Clock | None = None,
         cluster: Cluster | None = None,
         **plan: Any,
-    ) -> Record:
+    ) -> RolloutStatus:
         cluster = cluster or self.cluster
         driver = Driver(
             cluster=cluster,
-            records=Records(cluster, NAMESPACE, NAME),
-            plan=Plan.read({**PLAN, **plan}),
-            answers=Answers(),
+            store=StatusStore(cluster, NAMESPACE, NAME),
+            spec=RolloutSpec.read({**PLAN, **plan}),
+            probes=GoodCandidate(),
             clock=clock or Clock(),
-            listen=listen,
+            on_change=listen,
         )
         return driver.run(kept)
 
-    def begin(self, digest: str, **plan: Any) -> Kept:
-        return begin(self.cluster, self.manifest(digest), Plan.read({**PLAN, **plan}), "me", 1e9)[0]
+    def begin(self, digest: str, **plan: Any) -> StoredStatus:
+        return start(self.cluster, self.manifest(digest), RolloutSpec.read({**PLAN, **plan}), "me", 1e9).stored
 
     def moments(self) -> dict[State, Moment]:
         """What is there when a rollout enters each of its states, and each of those of the way back."""
         found: dict[State, Moment] = {}
 
-        def listen(record: Record) -> None:
+        def listen(record: RolloutStatus) -> None:
             if record.state not in found and not record.ended:
                 service = self.service()
                 for field_of_the_server in ("resourceVersion", "uid", "generation", "creationTimestamp"):
@@ -288,9 +317,9 @@ class World:
         assert self.drive(self.begin("b"), listen).outcome == "promoted"
         waiting = {"approval": True, "approval_seconds": 0}
         assert self.drive(self.begin("c", **waiting), listen, **waiting).outcome == "held"
-        held = self.records.read()
+        held = self.store.read()
         assert held is not None
-        assert self.drive(held.model_copy(update={"request": "abort"}), listen).outcome == "rolled_back"
+        assert self.drive(replace(held, request="abort"), listen).outcome == "rolled_back"
         return found
 
 

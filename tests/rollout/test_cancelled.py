@@ -138,7 +138,11 @@ def cancelled_in_a_bake(
     """Run the step until it watches the traffic, then end its process group politely, as a cancelled pipeline does."""
     with begin(house, folder, package, **plan) as process:
         until = time.monotonic() + 60
-        while (kept := house.records.read()) is None or kept.record.state != State.BAKE or not kept.record.baked_from:
+        while (
+            (kept := house.store.read()) is None
+            or kept.status.state != State.BAKING
+            or not kept.status.step.observed_since
+        ):
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < until, kept
             time.sleep(0.05)
@@ -157,24 +161,24 @@ def test_a_cancelled_step_that_holds_leaves_the_traffic_and_goes_on_at_the_same_
     house.stable()
     package = house.package("late")
     cancelled_in_a_bake(house, tmp_path / "first", package, on_cancel="hold")
-    held = house.kept().record
-    assert (held.state, held.resume, held.outcome) == (State.HELD, State.BAKE, "held")
+    held = house.stored().status
+    assert (held.state, held.resume, held.outcome) == (State.HELD, State.BAKING, "held")
     assert output(tmp_path / "first") == "held"
     assert sorted(house.share().values()) == [20, 80]
     with warm_step(house, tmp_path / "again", package, on_cancel="hold"):
         until = time.monotonic() + 60
-        while (record := house.kept().record).state != State.BAKE and time.monotonic() < until:
+        while (record := house.stored().status).state != State.BAKING and time.monotonic() < until:
             time.sleep(0.05)
         assert sorted(house.share().values()) == [20, 80]
     after = [event.state for event in record.timeline[len(held.timeline) :]]
-    assert set(after) == {State.BAKE}
+    assert set(after) == {State.BAKING}
     assert record.rollout_id == held.rollout_id
 
 
 def test_a_cancelled_step_that_aborts_takes_the_canary_back_to_nothing(house: House, tmp_path: Path) -> None:
     stable = house.stable()
     cancelled_in_a_bake(house, tmp_path / "step", house.package("late"), on_cancel="abort")
-    record = house.kept().record
+    record = house.stored().status
     assert (record.state, record.reason) == (State.ROLLED_BACK, "cancelled")
     assert output(tmp_path / "step") == "rolled_back"
     assert json.loads((tmp_path / "step" / "decision").read_text())["outcome"] == "rolled_back"
@@ -212,18 +216,18 @@ def killed_after_its_one_patch(house: House, folder: Path, package: ModelPackage
 
 
 def _baking(house: House) -> bool:
-    kept = house.records.read()
-    return kept is not None and kept.record.state == State.BAKE and bool(kept.record.baked_from)
+    kept = house.store.read()
+    return kept is not None and kept.status.state == State.BAKING and bool(kept.status.step.observed_since)
 
 
 def test_a_cancelled_step_takes_the_traffic_back_before_it_writes_anything_down(house: House, tmp_path: Path) -> None:
     stable, package = house.stable(), house.package("late")
     killed_after_its_one_patch(house, tmp_path / "step", package)
-    left = house.kept().record
-    assert (left.state, left.step) == (State.BAKE, 0)  # nothing was written down
+    left = house.stored().status
+    assert (left.state, left.step.index) == (State.BAKING, 0)  # nothing was written down
     record = house.roll_out(package, **{**PLAN, "on_cancel": "abort"})  # what a later run finds it takes up
     assert record.outcome == "rolled_back"
-    assert record.reason == "a step that was cancelled, or could write nothing down, gave the candidate 0 %"
+    assert record.reason == "a step that was cancelled, or could store no status, gave the candidate 0 %"
     assert house.serving() == stable.digest
     assert list(house.share().values()) == [100]
 
@@ -244,9 +248,9 @@ def test_a_plan_that_differs_only_in_what_follows_a_cancellation_goes_on_with_th
     house.stable()
     package = house.package("late")
     cancelled_in_a_bake(house, tmp_path / "first", package, warm_step, on_cancel="hold")
-    held = house.kept().record
+    held = house.stored().status
     assert held.state == State.HELD
     cancelled_in_a_bake(house, tmp_path / "again", package, warm_step, on_cancel="abort")
-    record = house.kept().record
+    record = house.stored().status
     assert (record.rollout_id, record.state) == (held.rollout_id, State.ROLLED_BACK)
-    assert record.plan["on_cancel"] == "abort"
+    assert record.spec.on_cancel == "abort"

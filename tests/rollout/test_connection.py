@@ -70,8 +70,8 @@ def test_a_connection_that_was_kept_open_is_ended_too(tmp_path: Path) -> None:
 
 
 MISSHAPEN = {
-    "of another service": (served("others"), "speaks of InferenceService default/others"),
-    "of another kind": ({**served(), "kind": "Pod"}, "speaks of Pod"),
+    "of another service": (served("others"), "it is InferenceService default/others"),
+    "of another kind": ({**served(), "kind": "Pod"}, "it is Pod"),
     "no version": ({**served(), "metadata": {"name": "flights"}}, "metadata.resourceVersion"),
     "a word as a share": (served(spec={"predictor": {"canaryTrafficPercent": "ten"}}), "valid integer"),
     "a page as a status": (served(status="<html>"), "status"),

@@ -8,18 +8,18 @@ import pytest
 from kubeline.errors import PlatformError
 from kubeline.kubernetes.errors import ConflictError
 from kubeline.rollout.operations import request, roll_back
-from kubeline.rollout.status import Record, State
+from kubeline.rollout.status import RolloutStatus, State
 from tests.rollout.house import FAIL, NAMESPACE, PASS, QUICK, Ahead, House
 
 pytestmark = pytest.mark.slow
 
 
-def states(record: Record) -> list[str]:
+def states(record: RolloutStatus) -> list[str]:
     seen = [event.state.value for event in record.timeline]
     return [state for number, state in enumerate(seen) if number == 0 or seen[number - 1] != state]
 
 
-def shares(record: Record) -> list[int]:
+def shares(record: RolloutStatus) -> list[int]:
     seen = [event.share for event in record.timeline if event.share is not None]
     return [share for number, share in enumerate(seen) if number == 0 or seen[number - 1] != share]
 
@@ -28,7 +28,7 @@ def test_first_deployment_is_tested_and_then_exposed(house: House) -> None:
     package = house.package("first")
     record = house.roll_out(package, bootstrap="hidden")
     assert record.outcome == "promoted"
-    assert states(record) == ["locked", "bootstrap", "smoke", "expose", "verify", "done"]
+    assert states(record) == ["initializing", "bootstrapping", "smoke_testing", "exposing", "verifying", "completed"]
     assert house.serving() == package.digest
     assert "networking.knative.dev/visibility" not in house.service()["metadata"].get("labels", {})
 
@@ -92,7 +92,7 @@ def test_no_metrics_is_never_a_pass(house: House) -> None:
 
 def test_too_few_requests_hold_the_rollout_where_it_is(house: House) -> None:
     house.stable()
-    record = house.roll_out(house.package("quiet"), {"outcome": "waiting", "sentence": "3 requests of 100"})
+    record = house.roll_out(house.package("quiet"), {"outcome": "too_few_requests", "sentence": "3 requests of 100"})
     assert record.outcome == "held"
     assert sorted(house.share().values()) == [10, 90]
     assert request(house.cluster, NAMESPACE, house.name, "abort").startswith("rolled_back")
@@ -116,14 +116,14 @@ def test_concurrent_deploy_refuses(house: House) -> None:
     house.stable()
     seen: list[PlatformError] = []
 
-    def intrude(record: Record) -> None:
-        if record.state == State.BAKE and not seen:
+    def intrude(record: RolloutStatus) -> None:
+        if record.state == State.BAKING and not seen:
             with pytest.raises(PlatformError) as caught:
                 house.roll_out(house.package("other"))
             seen.append(caught.value)
 
-    assert house.roll_out(house.package("good"), listen=intrude).outcome == "promoted"
-    assert "is in state bake, driven by" in str(seen[0])
+    assert house.roll_out(house.package("good"), on_change=intrude).outcome == "promoted"
+    assert "is in state baking, driven by" in str(seen[0])
 
 
 class Killed(BaseException):
@@ -133,12 +133,12 @@ class Killed(BaseException):
 def test_an_abandoned_rollout_is_taken_over_after_its_deadline(house: House) -> None:
     house.stable()
 
-    def die(record: Record) -> None:
-        if record.state == State.BAKE:
+    def die(record: RolloutStatus) -> None:
+        if record.state == State.BAKING:
             raise Killed
 
     with pytest.raises(Killed):
-        house.roll_out(house.package("dead"), listen=die)
+        house.roll_out(house.package("dead"), on_change=die)
     record = house.roll_out(house.package("next"), clock=Ahead(QUICK["lease_seconds"] + 1))
     assert record.outcome == "promoted"
     assert house.serving() == house.package("next").digest
@@ -247,13 +247,13 @@ def wait_ready(house: House) -> None:
 def test_a_rollback_that_itself_fails_is_the_loudest_error(house: House) -> None:
     stable = house.stable()
 
-    def break_writes(record: Record) -> None:
-        if record.state == State.WITHDRAW:
+    def break_writes(record: RolloutStatus) -> None:
+        if record.state == State.WITHDRAWING:
             house.kserve.faults.add("status", verb="patch", resource="inferenceservices", times=0, code=403)
 
     with pytest.raises(PlatformError, match=r"THE ROLLBACK OF default/flights-\d+ FAILED and the candidate"):
-        house.roll_out(house.package("bad"), FAIL, listen=break_writes)
-    assert house.kept().record.state == State.FAILED
+        house.roll_out(house.package("bad"), FAIL, on_change=break_writes)
+    assert house.stored().status.state == State.FAILED
     house.kserve.faults.clear()
     assert request(house.cluster, NAMESPACE, house.name, "abort").startswith("rolled_back")
     assert house.serving() == stable.digest
@@ -263,11 +263,11 @@ def test_a_rollback_that_itself_fails_is_the_loudest_error(house: House) -> None
 def test_an_edit_from_outside_in_the_middle_is_noticed(house: House) -> None:
     house.stable()
 
-    def edit(record: Record) -> None:
-        if record.state == State.BAKE and record.step == 1:
+    def edit(record: RolloutStatus) -> None:
+        if record.state == State.BAKING and record.step.index == 1:
             house.cluster.patch(NAMESPACE, house.name, {"spec": {"predictor": {"timeout": 77}}})
 
-    record = house.roll_out(house.package("good"), listen=edit)
+    record = house.roll_out(house.package("good"), on_change=edit)
     assert record.outcome == "held"
     assert "edited from outside" in record.reason
     assert sorted(house.share().values()) == [50, 50]
@@ -279,13 +279,13 @@ def test_an_edit_from_outside_in_the_middle_is_noticed(house: House) -> None:
 def test_a_person_approves(house: House) -> None:
     house.stable()
 
-    def approve(record: Record) -> None:
-        if record.state == State.APPROVAL:
+    def approve(record: RolloutStatus) -> None:
+        if record.state == State.AWAITING_APPROVAL:
             assert "asked" in request(house.cluster, NAMESPACE, house.name, "promote")
 
-    record = house.roll_out(house.package("good"), listen=approve, approval=True)
+    record = house.roll_out(house.package("good"), on_change=approve, approval=True)
     assert record.outcome == "promoted"
-    assert "approval" in states(record)
+    assert "awaiting_approval" in states(record)
 
 
 def test_nobody_approves_and_the_rollout_is_held_until_somebody_does(house: House) -> None:
@@ -306,8 +306,8 @@ def test_an_ab_test_ends_with_a_report_and_no_promotion(house: House) -> None:
 
 def test_the_record_is_fenced(house: House) -> None:
     house.stable()
-    kept = house.kept()
-    changed = kept.record.told(time.time(), "somebody else was here")
-    house.records.write(changed, kept.version)
+    kept = house.stored()
+    changed = kept.status.with_event(time.time(), "somebody else was here")
+    house.store.write(changed, kept.version)
     with pytest.raises(ConflictError):
-        house.records.write(kept.record, kept.version)
+        house.store.write(kept.status, kept.version)

@@ -10,8 +10,8 @@ from kubeline.deployment.inference_service import HIDDEN
 from kubeline.errors import PlatformError, UserError
 from kubeline.kubernetes.resources import CONFIG_MAP, INGRESS
 from kubeline.rollout.operations import request
-from kubeline.rollout.routers.knative import newest_revision
-from kubeline.rollout.status import Record, State
+from kubeline.rollout.routers import KnativeRouter
+from kubeline.rollout.status import RolloutStatus, State
 from tests.rollout.house import NAMESPACE, QUICK, Ahead, House
 from tests.rollout.test_failures import Killed, shares
 
@@ -37,17 +37,17 @@ def never_route(house: House) -> None:
     house.kserve.faults.add("slow", verb="watch", resource="inferenceservices", name=house.name, times=0, seconds=600)
 
 
-def roll_out_unreached(house: House) -> Record:
+def roll_out_unreached(house: House) -> RolloutStatus:
     """The first model is exposed, but no route follows until every deadline is over."""
     clock = Ahead()
 
-    def listen(record: Record) -> None:
-        if record.state == State.EXPOSE:
+    def listen(record: RolloutStatus) -> None:
+        if record.state == State.EXPOSING:
             never_route(house)
-        if record.state == State.VERIFY:
+        if record.state == State.VERIFYING:
             clock.seconds = 10_000
 
-    return house.roll_out(house.package("first"), bootstrap="hidden", clock=clock, listen=listen)
+    return house.roll_out(house.package("first"), bootstrap="hidden", clock=clock, on_change=listen)
 
 
 @pytest.fixture
@@ -65,12 +65,12 @@ def ingress_only(house: House) -> Iterator[House]:
 def test_hidden_is_not_found_from_outside_and_answered_once_exposed(house: House) -> None:
     found: dict[State, int] = {}
 
-    def knock(record: Record) -> None:
-        if record.state in {State.SMOKE, State.EXPOSE}:
+    def knock(record: RolloutStatus) -> None:
+        if record.state in {State.SMOKE_TESTING, State.EXPOSING}:
             found[record.state] = house.ask(outside(house))
 
-    assert house.roll_out(house.package("first"), bootstrap="hidden", listen=knock).outcome == "promoted"
-    assert found == {State.SMOKE: 404, State.EXPOSE: 404}
+    assert house.roll_out(house.package("first"), bootstrap="hidden", on_change=knock).outcome == "promoted"
+    assert found == {State.SMOKE_TESTING: 404, State.EXPOSING: 404}
     assert answered(house)
     assert not HIDDEN.keys() & house.service()["metadata"]["labels"].keys()
 
@@ -96,11 +96,11 @@ def test_the_model_after_a_hidden_one_is_exposed_whatever_its_plan_says(house: H
 
 
 def test_an_abort_before_the_first_model_is_exposed_leaves_it_hidden(house: House) -> None:
-    def abort(record: Record) -> None:
-        if record.state == State.SMOKE:
+    def abort(record: RolloutStatus) -> None:
+        if record.state == State.SMOKE_TESTING:
             request(house.cluster, NAMESPACE, house.name, "abort")
 
-    record = house.roll_out(house.package("first"), bootstrap="hidden", listen=abort)
+    record = house.roll_out(house.package("first"), bootstrap="hidden", on_change=abort)
     assert (record.outcome, record.reason) == ("held", "aborted by request")
     assert house.ask(outside(house)) == 404
 
@@ -108,9 +108,9 @@ def test_an_abort_before_the_first_model_is_exposed_leaves_it_hidden(house: Hous
 def test_a_service_that_kserve_has_not_seen_yet_is_left_alone(house: House) -> None:
     house.kserve.faults.add("slow", verb="watch", resource="inferenceservices", name=house.name, times=0, seconds=60)
     house.cluster.apply(house.manifest(house.package("deployed")))
-    with pytest.raises(PlatformError, match="KServe has not looked at"):
+    with pytest.raises(PlatformError, match="KServe has not reconciled"):
         house.roll_out(house.package("next"))
-    assert house.records.read() is None
+    assert house.store.read() is None
 
 
 def test_beside_a_model_that_was_never_ready_nothing_is_split(house: House) -> None:
@@ -126,7 +126,7 @@ def test_beside_a_model_that_was_never_ready_nothing_is_split(house: House) -> N
 
 def test_a_first_model_that_is_never_seen_reached_is_held_and_not_said_promoted(house: House) -> None:
     record = roll_out_unreached(house)
-    assert (record.outcome, record.resume, record.history) == ("held", State.VERIFY, ())
+    assert (record.outcome, record.resume, record.history) == ("held", State.VERIFYING, ())
     assert "the first model passed and is no longer hidden, but " in record.reason
     named = "its address" if house.kserve.mode == "knative" else f"there is no HTTPRoute {house.name}"
     assert named in record.reason
@@ -139,14 +139,14 @@ def test_a_first_model_that_is_never_seen_reached_is_held_and_not_said_promoted(
 
 
 def test_a_killed_rollout_waits_on_until_the_first_model_is_seen_reached(house: House) -> None:
-    def die(record: Record) -> None:
-        if record.state == State.EXPOSE:
+    def die(record: RolloutStatus) -> None:
+        if record.state == State.EXPOSING:
             never_route(house)
-        if record.state == State.VERIFY:
+        if record.state == State.VERIFYING:
             raise Killed
 
     with pytest.raises(Killed):
-        house.roll_out(house.package("first"), bootstrap="hidden", listen=die)
+        house.roll_out(house.package("first"), bootstrap="hidden", on_change=die)
     late = Ahead(QUICK["settle_seconds"] + 1, lambda times: house.kserve.faults.clear() if times == 3 else None)
     assert house.roll_out(house.package("first"), bootstrap="hidden", clock=late).outcome == "promoted"
     assert late.times >= 3
@@ -157,18 +157,18 @@ def test_a_first_model_that_passed_is_stable_to_the_next_one_even_if_it_was_not_
     """On Knative also where KServe makes a revision of the exposed first model when the next rollout has begun."""
     assert roll_out_unreached(house).outcome == "held"
 
-    def go_on(record: Record) -> None:
-        if record.state == State.START and not record.wrote:
+    def go_on(record: RolloutStatus) -> None:
+        if record.state == State.DEPLOYING and not record.write.completed:
             house.kserve.faults.clear()
             assert answered(house)
-            while newest_revision(house.service()) == record.replaced:
+            while KnativeRouter().newest_revision(house.service()) == record.versions.replaced_revision:
                 time.sleep(0.02)
 
     if house.kserve.mode == "standard":  # nothing is split without a route
         house.kserve.faults.clear()
         assert answered(house)
     record = house.roll_out(
-        house.package("next"), bootstrap="hidden", listen=go_on if house.kserve.mode == "knative" else lambda _: None
+        house.package("next"), bootstrap="hidden", on_change=go_on if house.kserve.mode == "knative" else lambda _: None
     )
     assert record.outcome == "promoted", record.reason
     assert record.stable_digest == house.package("first").digest
@@ -193,5 +193,5 @@ def test_without_the_right_to_see_ingresses_none_is_believed(ingress_only: House
     clock = Ahead(waited=end_once_answered)
     ingress_only.kserve.faults.add("deny", verb="get", resource="ingresses")
     record = ingress_only.roll_out(ingress_only.package("first"), bootstrap="hidden", clock=clock)
-    assert (record.outcome, record.resume) == ("held", State.VERIFY)
+    assert (record.outcome, record.resume) == ("held", State.VERIFYING)
     assert "there is no HTTPRoute" in record.reason

@@ -13,11 +13,20 @@ from kubeline.errors import PlatformError
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import ConflictError
 from kubeline.kubernetes.resources import INFERENCE_SERVICE, POD
-from kubeline.rollout.actions import Go, Situation, Wait
-from kubeline.rollout.results import answered
-from kubeline.rollout.routers import Observed
-from kubeline.rollout.spec import Plan
-from kubeline.rollout.status import Event, Record, State
+from kubeline.rollout.actions import Context, Transition, Wait
+from kubeline.rollout.results import after_request_counts
+from kubeline.rollout.routers import Observation
+from kubeline.rollout.spec import RolloutSpec
+from kubeline.rollout.status import (
+    DeploymentMode,
+    DrainStatus,
+    Event,
+    Lease,
+    RequestCounts,
+    RolloutStatus,
+    State,
+    StepStatus,
+)
 from tests.rollout.house import FAIL, NAMESPACE, House
 from tests.rollout.test_failures import states
 
@@ -43,11 +52,11 @@ def users(house: House) -> Iterator[Counter[int]]:
         asking.join()
 
 
-def behind_from(state: State, house: House) -> Callable[[Record], None]:
+def behind_from(state: State, house: House) -> Callable[[RolloutStatus], None]:
     """The gateway is a second behind from this state on; until then the pods have come to rest."""
 
-    def listen(record: Record) -> None:
-        if record.state == State.BAKE:
+    def listen(record: RolloutStatus) -> None:
+        if record.state == State.BAKING:
             until = time.monotonic() + 60
             while len(house.cluster.find(NAMESPACE, POD, f"app=isvc.{house.name}-predictor")) > 1:
                 assert time.monotonic() < until
@@ -62,21 +71,23 @@ def behind_from(state: State, house: House) -> Callable[[Record], None]:
 @STANDARD
 def test_no_request_is_lost_to_a_promotion_when_the_gateway_is_a_second_behind(house: House) -> None:
     house.stable()
-    behind = behind_from(State.FILL, house)
+    behind = behind_from(State.CUTTING_OVER, house)
     with users(house) as codes:
-        record = house.roll_out(house.package("good"), steps=[50], drain_seconds=10, listen=behind)
+        record = house.roll_out(house.package("good"), steps=[50], drain_seconds=10, on_change=behind)
     assert record.outcome == "promoted"
     assert set(codes) == {200}
-    assert any("requests may still arrive" in event.sentence for event in record.timeline if event.state == State.FILL)
+    assert any(
+        "requests may still arrive" in event.sentence for event in record.timeline if event.state == State.CUTTING_OVER
+    )
 
 
 @pytest.mark.slow
 @STANDARD
 def test_no_request_is_lost_to_a_rollback_when_the_gateway_is_a_second_behind(house: House) -> None:
     stable = house.stable()
-    behind = behind_from(State.WITHDRAW, house)
+    behind = behind_from(State.WITHDRAWING, house)
     with users(house) as codes:
-        record = house.roll_out(house.package("bad"), FAIL, steps=[50], drain_seconds=10, listen=behind)
+        record = house.roll_out(house.package("bad"), FAIL, steps=[50], drain_seconds=10, on_change=behind)
     assert (record.outcome, house.serving()) == ("rolled_back", stable.digest)
     assert set(codes) == {200}
 
@@ -89,8 +100,8 @@ def test_a_gateway_that_follows_no_route_is_the_reason_before_anybody_has_a_shar
     record = house.roll_out(house.package("unseen"), ready_seconds=3)
     assert (record.outcome, house.serving()) == ("rolled_back", stable.digest)
     assert "is ready, but no route leads to it" in record.reason
-    assert "the gateway has not looked at the HTTPRoute" in record.reason
-    assert "shift" not in states(record)
+    assert "the gateway has not reconciled the HTTPRoute" in record.reason
+    assert "shifting" not in states(record)
 
 
 @pytest.mark.slow
@@ -112,13 +123,13 @@ def test_the_stable_predictor_has_its_own_replicas_again_after_each_end(house: H
     assert house.roll_out(house.package("stable"), strategy="blue-green", overrides=few).outcome == "promoted"
     raised = []
 
-    def look(record: Record) -> None:
-        if record.state == State.BAKE:
+    def look(record: RolloutStatus) -> None:
+        if record.state == State.BAKING:
             raised.append({key: house.service()["spec"]["predictor"][key] for key in ("minReplicas", "maxReplicas")})
 
     for package, verdict, outcome in (("bad", FAIL, "rolled_back"), ("good", None, "promoted")):
         told = {"look": verdict} if verdict else {}
-        assert house.roll_out(house.package(package), listen=look, overrides=few, **told).outcome == outcome
+        assert house.roll_out(house.package(package), on_change=look, overrides=few, **told).outcome == outcome
         predictor = house.service()["spec"]["predictor"]
         assert (predictor["minReplicas"], predictor["maxReplicas"]) == (1, 1)
     assert {tuple(one.values()) for one in raised} == {(2, 2)}
@@ -143,61 +154,71 @@ def test_fourteen_status_writes_a_second_end_no_rollout(house: House) -> None:
     cluster = Overtaken.connect(str(house.kserve.kubeconfig), 60)
     house.cluster = cluster
 
-    def overtake(record: Record) -> None:
+    def overtake(record: RolloutStatus) -> None:
         del record
         cluster.left = 30
 
-    assert house.roll_out(house.package("good"), listen=overtake).outcome == "promoted"
+    assert house.roll_out(house.package("good"), on_change=overtake).outcome == "promoted"
 
 
-def filling(state: State = State.FILL, **changes: Any) -> Situation:
-    record = Record(rollout_id="r", name="f", namespace="n", owner="me", deadline=0, mode="standard", state=state)
-    shifted = Event(time=0, state=State.SHIFT, sentence="")
-    changed = record.model_copy(update={"timeline": (shifted,), "entered": 1000.0, **changes})
-    return Situation(changed, Plan.read({"drain_seconds": 10, "settle_seconds": 60}), {}, Observed(share=100), 1000.0)
+COUNTED = RequestCounts(500, 900)
 
 
-def at(now: Situation, seconds: float, seen: dict[str, Any]) -> Situation:
-    record = now.record.model_copy(update={"arrivals": seen})
-    return Situation(record, now.plan, now.service, now.observed, seconds)
+def cutting_over(state: State = State.CUTTING_OVER, drain: DrainStatus | None = None, time: float = 1000.0) -> Context:
+    """1,000 s after the epoch the candidate has 100 % (or 0 %, when it is withdrawn); later, what is drained."""
+    status = RolloutStatus(
+        rollout_id="r",
+        name="f",
+        namespace="n",
+        lease=Lease("me", 0),
+        mode=DeploymentMode.STANDARD,
+        state=state,
+        entered=1000.0,
+        step=StepStatus(drain=drain),
+        timeline=(Event(0, State.SHIFTING, ""),),
+    )
+    spec = RolloutSpec.read({"drain_seconds": 10, "settle_seconds": 60})
+    return Context(status, spec, {}, Observation(share=100), time)
 
 
-def test_the_first_look_at_what_arrives_only_takes_note() -> None:
-    move = answered(filling(), "arrivals", {"candidate": 500, "stable": 900})
-    assert isinstance(move, Go)
-    assert move.state == State.FILL
-    assert move.changes["arrivals"] == {"candidate": 500, "stable": 900, "first": 1000.0, "since": 1000.0}
+def drained(time: float, counts: RequestCounts, seen: RequestCounts = COUNTED) -> Transition | Wait:
+    return after_request_counts(cutting_over(drain=DrainStatus(seen, 1000.0, 1000.0), time=time), counts)
+
+
+def test_the_first_count_of_what_arrives_is_only_recorded() -> None:
+    action = after_request_counts(cutting_over(), COUNTED)
+    assert isinstance(action, Transition)
+    assert action.status.state == State.CUTTING_OVER
+    assert action.status.step.drain == DrainStatus(COUNTED, 1000.0, 1000.0)
 
 
 def test_pods_go_after_twenty_requests_elsewhere_or_after_the_stated_wait() -> None:
-    seen = {"candidate": 500, "stable": 900, "first": 1000.0, "since": 1000.0}
-    few, many = {"candidate": 519, "stable": 900}, {"candidate": 520, "stable": 900}
-    assert answered(at(filling(), 1001, seen), "arrivals", few) == Wait()
-    assert isinstance(gone := answered(at(filling(), 1001, seen), "arrivals", many), Go)
-    assert gone.state == State.PROMOTE
-    assert isinstance(waited := answered(at(filling(), 1010, seen), "arrivals", few), Go)
-    assert waited.state == State.PROMOTE
+    few, many = RequestCounts(519, 900), RequestCounts(520, 900)
+    assert drained(1001, few) == Wait()
+    assert isinstance(gone := drained(1001, many), Transition)
+    assert gone.status.state == State.PROMOTING
+    assert isinstance(waited := drained(1010, few), Transition)
+    assert waited.status.state == State.PROMOTING
 
 
 def test_a_request_that_still_arrives_begins_the_wait_anew_and_ends_it_when_it_never_stops() -> None:
-    seen = {"candidate": 500, "stable": 900, "first": 1000.0, "since": 1000.0}
-    late = {"candidate": 600, "stable": 901}
-    assert isinstance(again := answered(at(filling(), 1009, seen), "arrivals", late), Go)
-    assert (again.state, again.changes["arrivals"]["since"]) == (State.FILL, 1009)
-    assert isinstance(over := answered(at(filling(), 1061, seen), "arrivals", late), Go)
-    assert over.state == State.WITHDRAW
-    assert "the stable model is still asked 60 s after its route said 0 %" in over.changes["reason"]
-    back = {"candidate": 601, "stable": 900}
-    assert isinstance(loud := answered(at(filling(State.WITHDRAW), 1061, seen), "arrivals", back), Go)
-    assert loud.state == State.FAILED
+    late = RequestCounts(600, 901)
+    assert isinstance(again := drained(1009, late), Transition)
+    assert again.status.state == State.CUTTING_OVER
+    assert again.status.step.drain == DrainStatus(late, 1000.0, 1009)
+    assert isinstance(over := drained(1061, late), Transition)
+    assert over.status.state == State.WITHDRAWING
+    assert "the stable model still gets requests 60 s after its route said 0 %" in over.status.reason
+    back = cutting_over(State.WITHDRAWING, DrainStatus(COUNTED, 1000.0, 1000.0), 1061)
+    assert isinstance(failed := after_request_counts(back, RequestCounts(601, 900)), Transition)
+    assert failed.status.state == State.FAILED
 
 
 def test_where_counters_cannot_be_read_the_stated_wait_counts() -> None:
-    unknown = {"error": "no pod has an address"}
-    first = answered(filling(), "arrivals", unknown)
-    assert isinstance(first, Go)
-    seen = first.changes["arrivals"]
+    unknown = RequestCounts(error="no pod has an address")
+    first = after_request_counts(cutting_over(), unknown)
+    assert isinstance(first, Transition)
     assert "its requests are not known (no pod has an address)" in first.sentence
-    assert answered(at(filling(), 1009, seen), "arrivals", unknown) == Wait()
-    assert isinstance(waited := answered(at(filling(), 1010, seen), "arrivals", unknown), Go)
-    assert waited.state == State.PROMOTE
+    assert drained(1009, unknown, unknown) == Wait()
+    assert isinstance(waited := drained(1010, unknown, unknown), Transition)
+    assert waited.status.state == State.PROMOTING

@@ -14,29 +14,29 @@ import pytest
 from kubeline.deployment.inference_service import HIDDEN
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.rollout.operations import request, roll_back
-from kubeline.rollout.status import Record, State
+from kubeline.rollout.status import RolloutStatus, State
 from tests.rollout.house import FAIL, NAMESPACE, House, write_payload_log
 
 pytestmark = pytest.mark.slow
 
 # The states on the way to each end; in Standard mode SCALE is on it, too, before a share is given.
-TESTED = [State.LOCKED, State.START, State.READY, State.SMOKE]
-JUDGED = [*TESTED, State.SHIFT, State.BAKE, State.JUDGE]
-FORTH = [State.FILL, State.PROMOTE, State.VERIFY, State.DONE]
-BACK = [State.WITHDRAW, State.RESTORE, State.SETTLE, State.ROLLED_BACK]
-FIRST = [State.LOCKED, State.BOOTSTRAP, State.SMOKE, State.EXPOSE, State.VERIFY, State.DONE]
+TESTED = [State.INITIALIZING, State.DEPLOYING, State.AWAITING_READINESS, State.SMOKE_TESTING]
+JUDGED = [*TESTED, State.SHIFTING, State.BAKING, State.ANALYZING]
+FORTH = [State.CUTTING_OVER, State.PROMOTING, State.VERIFYING, State.COMPLETED]
+BACK = [State.WITHDRAWING, State.RESTORING, State.SETTLING, State.ROLLED_BACK]
+FIRST = [State.INITIALIZING, State.BOOTSTRAPPING, State.SMOKE_TESTING, State.EXPOSING, State.VERIFYING, State.COMPLETED]
 PATHS = {
     "first deployment": FIRST,
     "promotion": [*JUDGED, *FORTH],
     "rollback": [*JUDGED, *BACK],
     "blue-green": [*TESTED, *FORTH],
-    "shadow": [*TESTED, State.SHADOW, *BACK],
+    "shadow": [*TESTED, State.SHADOWING, *BACK],
     "comparison": [*JUDGED, State.HELD, *FORTH],
-    "approved": [*JUDGED, State.APPROVAL, *FORTH],
-    "not approved": [*JUDGED, State.APPROVAL, State.HELD, *BACK],
-    "aborted": [*TESTED, State.SHIFT, State.BAKE, *BACK],
-    "old model back": [State.LOCKED, State.START, State.READY, State.SMOKE, *FORTH],
-    "failed rollback": [*JUDGED, State.WITHDRAW, State.FAILED, State.RESTORE, State.SETTLE, State.ROLLED_BACK],
+    "approved": [*JUDGED, State.AWAITING_APPROVAL, *FORTH],
+    "not approved": [*JUDGED, State.AWAITING_APPROVAL, State.HELD, *BACK],
+    "aborted": [*TESTED, State.SHIFTING, State.BAKING, *BACK],
+    "old model back": [State.INITIALIZING, State.DEPLOYING, State.AWAITING_READINESS, State.SMOKE_TESTING, *FORTH],
+    "failed rollback": [*JUDGED, State.WITHDRAWING, State.FAILED, State.RESTORING, State.SETTLING, State.ROLLED_BACK],
 }
 
 
@@ -56,7 +56,7 @@ class Deadly(Cluster):
         if dry_run:
             return done
         self.allowed -= 1
-        state = json.loads(body["data"]["record"])["state"] if "data" in body else self.state
+        state = json.loads(body["data"]["record"])["status"]["state"] if "data" in body else self.state
         self.state = self.state or state  # the first write takes the lock
         if not self.allowed or state != self.state:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -77,25 +77,25 @@ class Killed:
 
     house: House
     work: Callable[[House], Any]
-    between: Callable[[Record], Any] = lambda record: None
+    between: Callable[[RolloutStatus], Any] = lambda record: None
     seen: list[State] = field(default_factory=list)
     shares: list[int] = field(default_factory=list)
 
-    def until_the_end(self) -> Record:
+    def until_the_end(self) -> RolloutStatus:
         forks = multiprocessing.get_context("fork")
         for number in range(150):
             allowed = 2 + number % 3 if number else 1  # the lock, then what is meant, what is done, and that it was
             child = forks.Process(target=self._once, args=(allowed,))
             child.start()
             child.join(120)
-            kept = self.house.records.read()
+            kept = self.house.store.read()
             if kept is not None:
-                self._look(kept.record)
+                self._look(kept.status)
             if child.exitcode == 0:
-                return self.house.kept().record
+                return self.house.stored().status
             assert child.exitcode == -signal.SIGKILL
             if kept is not None:
-                self.between(kept.record)
+                self.between(kept.status)
         raise AssertionError(f"no end after {self.seen}")
 
     def _once(self, allowed: int) -> None:
@@ -104,14 +104,14 @@ class Killed:
         self.house.cluster = cluster
         self.work(self.house)
 
-    def _look(self, record: Record) -> None:
+    def _look(self, record: RolloutStatus) -> None:
         self.seen.append(record.state)
         if record.stable is None:
             return
         found = self.house.share()
         assert sum(found.values()) == 100
         assert self.house.ask() == 200
-        mine, before = record.candidate_revision or f"-{record.candidate_name}-", record.stable_revision
+        mine, before = record.candidate.revision or f"-{record.candidate.name}-", record.versions.before.revision
         share = sum(share for name, share in found.items() if mine in name and name != before)
         if self.shares[-1:] != [share]:
             self.shares.append(share)
@@ -125,7 +125,7 @@ class Killed:
 def states(path: str, mode: str) -> set[State]:
     """Those of a path; the pods of a share are asked for where they do not come by themselves."""
     found = set(PATHS[path])
-    return found | {State.SCALE} if mode == "standard" and found & {State.SHIFT, State.FILL} else found
+    return found | {State.SCALING} if mode == "standard" and found & {State.SHIFTING, State.CUTTING_OVER} else found
 
 
 def test_every_state_is_on_a_path_whose_process_is_killed() -> None:
@@ -190,7 +190,7 @@ def test_killed_after_every_write_a_comparison_reports_and_is_promoted_by_a_pers
     assert sorted(house.share().values()) == [50, 50]
 
     def go_on(house: House) -> None:
-        if house.kept().record.state == State.HELD:
+        if house.stored().status.state == State.HELD:
             request(house.cluster, NAMESPACE, house.name, "promote")
         else:
             house.roll_out(package, **plan)
@@ -205,9 +205,9 @@ def test_killed_after_every_write_what_a_person_approves_is_promoted_all_the_sam
     house.stable()
     package = house.package("approved")
 
-    def approve(record: Record) -> None:
-        if record.state == State.APPROVAL:
-            house.records.ask("promote")
+    def approve(record: RolloutStatus) -> None:
+        if record.state == State.AWAITING_APPROVAL:
+            house.store.request("promote")
 
     killed = Killed(house, lambda house: house.roll_out(package, approval=True, steps=[10]), approve)
     assert killed.until_the_end().outcome == "promoted"
@@ -219,8 +219,8 @@ def test_killed_after_every_write_what_nobody_approves_is_held_until_a_person_ab
     stable, package = house.stable(), house.package("forgotten")
 
     def wait_then_abort(house: House) -> None:
-        kept = house.records.read()
-        if kept is not None and kept.record.state == State.HELD:
+        kept = house.store.read()
+        if kept is not None and kept.status.state == State.HELD:
             request(house.cluster, NAMESPACE, house.name, "abort")
         else:
             house.roll_out(package, approval=True, approval_seconds=0, steps=[10])
@@ -234,9 +234,9 @@ def test_killed_after_every_write_what_nobody_approves_is_held_until_a_person_ab
 def test_killed_after_every_write_an_abort_in_the_middle_ends_all_the_same(house: House) -> None:
     stable, package = house.stable(), house.package("unwanted")
 
-    def abort(record: Record) -> None:
-        if record.state == State.BAKE:
-            house.records.ask("abort")
+    def abort(record: RolloutStatus) -> None:
+        if record.state == State.BAKING:
+            house.store.request("abort")
 
     killed = Killed(house, lambda house: house.roll_out(package), abort)
     assert killed.until_the_end().outcome == "rolled_back"
@@ -257,15 +257,15 @@ def test_killed_after_every_write_a_rollback_that_fails_says_so_and_is_aborted_l
     stable, package = house.stable(), house.package("stuck")
 
     def work(house: House) -> None:
-        kept = house.records.read()
-        if kept is not None and kept.record.state == State.FAILED:
+        kept = house.store.read()
+        if kept is not None and kept.status.state == State.FAILED:
             request(house.cluster, NAMESPACE, house.name, "abort")
         else:
             house.roll_out(package, FAIL)
 
-    def break_or_mend(record: Record) -> None:
+    def break_or_mend(record: RolloutStatus) -> None:
         house.kserve.faults.clear()
-        if record.state == State.WITHDRAW and State.FAILED not in killed.seen:
+        if record.state == State.WITHDRAWING and State.FAILED not in killed.seen:
             house.kserve.faults.add("status", verb="patch", resource="inferenceservices", times=0, code=403)
 
     killed = Killed(house, work, break_or_mend)

@@ -5,16 +5,23 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from kubeline.errors import KubelineError, PlatformError
-from kubeline.rollout import machine
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.routers import predictor_digest
-from kubeline.rollout.status import Record, State
+from kubeline.rollout.status import RETURNING, SHARING, RolloutStatus, State
 from tests.rollout.lying_world import LIES, Moment, World, world
 from tests.rollout.metrics.liar import dripping
 
-AFTER = frozenset({State.PROMOTE, State.VERIFY})  # there is no way back
-BESIDE = [State.READY, State.SMOKE, State.SHIFT, State.BAKE, State.JUDGE, State.APPROVAL, State.FILL]
-STATES = [State.START, *BESIDE, *sorted(AFTER), *sorted(machine.RETURNING)]
+AFTER = frozenset({State.PROMOTING, State.VERIFYING})  # there is no way back
+BESIDE = [
+    State.AWAITING_READINESS,
+    State.SMOKE_TESTING,
+    State.SHIFTING,
+    State.BAKING,
+    State.ANALYZING,
+    State.AWAITING_APPROVAL,
+    State.CUTTING_OVER,
+]
+STATES = [State.DEPLOYING, *BESIDE, *sorted(AFTER), *sorted(RETURNING)]
 OF_SERVICES, OF_RECORDS, OF_ALL = "inferenceservices", "configmaps", "/"
 
 
@@ -37,11 +44,11 @@ def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
-def lie_in(lied_to: World, lie: str, about: str, state: State) -> Callable[[Record], None]:
+def lie_in(lied_to: World, lie: str, about: str, state: State) -> Callable[[RolloutStatus], None]:
     """The lie is told from now on, and until the rollout has left the state."""
     lied_to.liar.lie, lied_to.liar.about = LIES[lie], about
 
-    def listen(record: Record) -> None:
+    def listen(record: RolloutStatus) -> None:
         if record.state != state:
             lied_to.liar.lie = None
 
@@ -56,13 +63,13 @@ def test_a_lie_about_the_service_leads_in_each_state_to_what_on_error_says(
         moment = moments[state]
         kept = lied_to.restore(moment)
         listen = lie_in(lied_to, lie, OF_SERVICES, state)
-        stable = predictor_digest(moment.record.stable)
+        stable = predictor_digest(moment.record.versions.before.predictor)
         before = lied_to.service()["spec"]
-        if state == State.START:
+        if state == State.DEPLOYING:
             with pytest.raises(KubelineError):
                 lied_to.drive(kept, listen)
             assert lied_to.service()["spec"] == before
-        elif state in machine.RETURNING:
+        elif state in RETURNING:
             with pytest.raises(PlatformError, match="THE ROLLBACK OF default/flights FAILED"):
                 lied_to.drive(kept, listen)
             assert (lied_to.record().state, lied_to.record().resume) == (State.FAILED, state)
@@ -93,7 +100,7 @@ def test_where_the_plan_says_hold_a_lie_leaves_the_traffic_as_it_is(
 @pytest.mark.parametrize("about", [OF_SERVICES, OF_RECORDS, OF_ALL])
 @pytest.mark.parametrize("lie", ["a web page", "no connection", "401", "403", "404 of a proxy", "422"])
 def test_what_passes_in_time_is_waited_for(lie: str, about: str, lied_to: World, moments: dict[State, Moment]) -> None:
-    for state in (State.START, State.SHIFT, State.BAKE, State.PROMOTE, State.WITHDRAW):
+    for state in (State.DEPLOYING, State.SHIFTING, State.BAKING, State.PROMOTING, State.WITHDRAWING):
         kept = lied_to.restore(moments[state])
         lied_to.liar.lie, lied_to.liar.about = LIES[lie], about
 
@@ -104,7 +111,7 @@ def test_what_passes_in_time_is_waited_for(lie: str, about: str, lied_to: World,
                 super().sleep(seconds)
 
         record = lied_to.drive(kept, clock=Patient(), outage_seconds=60)
-        assert record.outcome == ("rolled_back" if state == State.WITHDRAW else "promoted")
+        assert record.outcome == ("rolled_back" if state == State.WITHDRAWING else "promoted")
         assert lied_to.liar.lies > 3
 
 
@@ -112,14 +119,14 @@ def test_what_passes_in_time_is_waited_for(lie: str, about: str, lied_to: World,
 def test_a_record_that_cannot_be_written_keeps_no_traffic_at_the_candidate(
     lie: str, lied_to: World, moments: dict[State, Moment]
 ) -> None:
-    for state in sorted(machine.SHARING & set(STATES)):
+    for state in sorted(SHARING & set(STATES)):
         kept = lied_to.restore(moments[state])
         had = lied_to.share()
         if lie == "the record is gone":
             lied_to.delete_record()
         else:
             lie_in(lied_to, lie, OF_RECORDS, state)
-        with pytest.raises(PlatformError, match=r"cannot be written down .* has been given 0 %"):
+        with pytest.raises(PlatformError, match=r"cannot be recorded .* has been given 0 %"):
             lied_to.drive(kept)
         assert lied_to.share() == 0
         if lie == "the record is gone":
@@ -127,7 +134,7 @@ def test_a_record_that_cannot_be_written_keeps_no_traffic_at_the_candidate(
         lied_to.liar.lie = None
         record = lied_to.drive(kept)
         assert record.outcome == ("rolled_back" if had else "promoted")
-        assert not had or record.reason.startswith("a step that was cancelled, or could write nothing down")
+        assert not had or record.reason.startswith("a step that was cancelled, or could store no status")
 
 
 def test_a_service_that_is_said_to_be_gone_is_believed_only_after_the_outage(
@@ -144,7 +151,7 @@ def test_a_service_that_is_said_to_be_gone_is_believed_only_after_the_outage(
 def test_where_nothing_can_be_done_any_more_that_is_said(
     lie: str, lied_to: World, moments: dict[State, Moment]
 ) -> None:
-    for state in (State.SHIFT, State.JUDGE, State.FILL, State.WITHDRAW, State.SETTLE):
+    for state in (State.SHIFTING, State.ANALYZING, State.CUTTING_OVER, State.WITHDRAWING, State.SETTLING):
         kept = lied_to.restore(moments[state])
         lie_in(lied_to, lie, OF_ALL, state)
         with pytest.raises(PlatformError, match=r"THE ROLLBACK .* FAILED and the candidate .* may still have traffic"):
@@ -152,8 +159,8 @@ def test_where_nothing_can_be_done_any_more_that_is_said(
 
 
 def test_a_drip_ends_with_the_time_of_the_request(lied_to: World, moments: dict[State, Moment]) -> None:
-    kept = lied_to.restore(moments[State.BAKE])
-    listen = lie_in(lied_to, "403", OF_SERVICES, State.BAKE)
+    kept = lied_to.restore(moments[State.BAKING])
+    listen = lie_in(lied_to, "403", OF_SERVICES, State.BAKING)
     lied_to.liar.lie = dripping(b"HTTP/1.1 200 OK\r\n\r\n{", pause=0.5)
     record = lied_to.drive(kept, listen, cluster=lied_to.client(2.0))
     assert record.outcome == "rolled_back"

@@ -5,11 +5,14 @@ from typing import Any
 
 from kubeline.deployment.inference_service import DIGEST_VARIABLE
 from kubeline.kubernetes.merge import merge, replacing
-from kubeline.rollout.routers import Sides, World, knative, standard
+from kubeline.rollout.routers import ClusterSnapshot, KnativeRouter, StandardRouter
+from kubeline.rollout.status import Version, Versions
 
 CANDIDATE = {"minReplicas": 2, "maxReplicas": 9, "model": {"storageUri": "s3://b", "modelFormat": {"name": "kubeline"}}}
 STABLE = {"minReplicas": 4, "model": {"storageUri": "s3://a", "modelFormat": {"name": "kubeline"}}, "timeout": 5}
-SIDES = Sides(candidate=CANDIDATE, stable=STABLE, stable_revision="f-1", candidate_name="v2")
+VERSIONS = Versions(Version(CANDIDATE, name="v2"), Version(STABLE, revision="f-1"))
+
+knative, standard = KnativeRouter(), StandardRouter()
 
 
 def service(predictor: dict[str, Any] = STABLE, status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
@@ -17,13 +20,13 @@ def service(predictor: dict[str, Any] = STABLE, status: dict[str, Any] | None = 
     return {"metadata": meta, "spec": {"predictor": predictor, **spec}, "status": status or {}}
 
 
-def revisions(created: str, ready: str, *traffic: tuple[str, int]) -> World:
+def revisions(created: str, ready: str, *traffic: tuple[str, int]) -> ClusterSnapshot:
     targets = [
         {"revisionName": name, "percent": percent, "latestRevision": n == 0}
         for n, (name, percent) in enumerate(traffic)
     ]
     component = {"latestCreatedRevision": created, "latestReadyRevision": ready, "traffic": targets}
-    return World(service(status={"components": {"predictor": component}}))
+    return ClusterSnapshot(service(status={"components": {"predictor": component}}))
 
 
 def route(**weights: int) -> dict[str, Any]:
@@ -41,28 +44,30 @@ def pods(workload: str, ready: int, digest: str = "") -> list[dict[str, Any]]:
 
 
 def test_while_a_revision_is_not_ready_ten_per_cent_of_the_latest_are_the_stable_one_s() -> None:
-    seen = knative.observe(revisions("f-2", "f-1", ("f-1", 10), ("f-1", 90)), SIDES)
+    seen = knative.observe(revisions("f-2", "f-1", ("f-1", 10), ("f-1", 90)), VERSIONS)
     assert (seen.ready, seen.share, seen.stable_share) == (False, 0, 100)
 
 
 def test_a_ready_revision_has_the_share_that_the_route_reports() -> None:
-    seen = knative.observe(revisions("f-2", "f-2", ("f-2", 10), ("f-1", 90)), SIDES)
+    seen = knative.observe(revisions("f-2", "f-2", ("f-2", 10), ("f-1", 90)), VERSIONS)
     assert (seen.ready, seen.share, seen.revision) == (True, 10, "f-2")
 
 
 def test_the_stable_revision_is_never_taken_for_a_ready_candidate() -> None:
-    seen = knative.observe(revisions("f-1", "f-1", ("f-1", 100)), SIDES)
+    seen = knative.observe(revisions("f-1", "f-1", ("f-1", 100)), VERSIONS)
     assert (seen.ready, seen.revision) == (False, "")
 
 
 def test_a_share_that_does_not_add_up_is_not_known() -> None:
-    assert knative.observe(revisions("f-2", "f-2", ("f-2", 10)), SIDES).share is None
+    assert knative.observe(revisions("f-2", "f-2", ("f-2", 10)), VERSIONS).share is None
 
 
 def test_a_knative_service_is_reached_at_an_address_outside_once_kserve_is_ready() -> None:
     def unreached(url: str, ready: str) -> str:
         conditions = [{"type": "Ready", "status": ready}]
-        return knative.observe(World(service(status={"url": url, "conditions": conditions})), SIDES).unreached
+        return knative.observe(
+            ClusterSnapshot(service(status={"url": url, "conditions": conditions})), VERSIONS
+        ).unreachable
 
     assert unreached("http://f.n.example.com", "True") == ""
     assert "not say that it is ready at f.n.example.com" in unreached("http://f.n.example.com", "Unknown")
@@ -76,7 +81,7 @@ def test_a_standard_service_is_reached_by_its_own_route_once_the_gateway_has_acc
         return {**route(f_predictor=1), "metadata": {"name": name}, "status": {"parents": parents}}
 
     def unreached(*routes: dict[str, Any]) -> str:
-        return standard.observe(World(service(), routes), SIDES).unreached
+        return standard.observe(ClusterSnapshot(service(), routes), VERSIONS).unreachable
 
     assert unreached(named("f", "True")) == ""
     for routes in ((), (named("f-predictor", "True"),)):
@@ -87,42 +92,43 @@ def test_a_standard_service_is_reached_by_its_own_route_once_the_gateway_has_acc
 
 
 def test_where_there_is_only_an_ingress_nothing_else_is_asked_for() -> None:
-    assert standard.observe(World(service(), None), SIDES).unreached == ""
-    assert standard.observe(World(service(), [], ingress={"metadata": {"name": "f"}}), SIDES).unreached == ""
+    assert standard.observe(ClusterSnapshot(service(), None), VERSIONS).unreachable == ""
+    with_ingress = ClusterSnapshot(service(), [], ingress={"metadata": {"name": "f"}})
+    assert standard.observe(with_ingress, VERSIONS).unreachable == ""
 
 
 def test_a_canary_status_that_claims_twenty_is_not_believed_over_the_route() -> None:
     status = {"canaryStatuses": [{"name": "v2", "ready": True, "trafficPercent": 20}]}
-    world = World(
+    world = ClusterSnapshot(
         service(status=status, canary=[{"predictor": {"name": "v2"}, "trafficPercent": 20}]), [route(f_predictor=1)]
     )
-    assert standard.observe(world, SIDES).share == 0
+    assert standard.observe(world, VERSIONS).share == 0
 
 
 def test_weights_are_shares_of_their_sum_and_routes_must_agree() -> None:
     weighted = route(f_predictor=3, f_v2_predictor=1)
-    assert standard.observe(World(service(), [weighted]), SIDES).share == 25
-    assert standard.observe(World(service(), [weighted, route(f_predictor=1)]), SIDES).share is None
-    assert standard.observe(World(service(), []), SIDES).share is None
+    assert standard.observe(ClusterSnapshot(service(), [weighted]), VERSIONS).share == 25
+    assert standard.observe(ClusterSnapshot(service(), [weighted, route(f_predictor=1)]), VERSIONS).share is None
+    assert standard.observe(ClusterSnapshot(service(), []), VERSIONS).share is None
 
 
 def test_a_route_that_no_gateway_follows_gives_nobody_a_share() -> None:
     weighted = route(f_predictor=75, f_v2_predictor=25)
-    assert standard.observe(World(service(), [{**weighted, "status": {}}]), SIDES).share is None
+    assert standard.observe(ClusterSnapshot(service(), [{**weighted, "status": {}}]), VERSIONS).share is None
     behind = merge(weighted, {"metadata": {"generation": 2}})
     behind["status"]["parents"][0]["conditions"][0]["observedGeneration"] = 1
-    seen = standard.observe(World(service(), [behind]), SIDES)
-    assert (seen.share, seen.trouble) == (None, "the gateway has not looked at the HTTPRoute f as it is now")
+    seen = standard.observe(ClusterSnapshot(service(), [behind]), VERSIONS)
+    assert (seen.share, seen.problem) == (None, "the gateway has not reconciled the HTTPRoute f as it is now")
     refs = {"type": "ResolvedRefs", "status": "False", "reason": "BackendNotFound", "message": "service f not found"}
     lost = {**weighted, "status": {"parents": [{"conditions": [{"type": "Accepted", "status": "True"}, refs]}]}}
     assert (
         "not resolved the HTTPRoute f (BackendNotFound: service f"
-        in standard.observe(World(service(), [lost]), SIDES).trouble
+        in standard.observe(ClusterSnapshot(service(), [lost]), VERSIONS).problem
     )
 
 
 def test_a_canary_has_pods_before_it_has_traffic_and_no_autoscaling() -> None:
-    entry = standard.start(service(), SIDES, 5, 4)["spec"]["canary"][0]
+    entry = standard.add_candidate(service(), VERSIONS, 5, 4)["spec"]["canary"][0]
     assert entry["trafficPercent"] == 0
     assert entry["predictor"]["minReplicas"] == 1
     assert "maxReplicas" not in entry["predictor"]
@@ -136,34 +142,37 @@ def kserve_runs(spec: dict[str, Any]) -> tuple[int, int]:
 
 
 def test_of_four_pods_the_stable_model_keeps_four_at_every_share_and_the_candidate_has_enough_before_its_own() -> None:
-    live, seen = merge(service(), standard.start(service(), SIDES, 25, 4)), []
+    live, seen = merge(service(), standard.add_candidate(service(), VERSIONS, 25, 4)), []
     for share in (25, 50, 100):
-        live = merge(live, standard.scale(live, SIDES, share, 4))
+        live = merge(live, standard.scale(live, VERSIONS, share, 4))
         before = live["spec"]["canary"][0]["trafficPercent"]
         seen.append((before, *kserve_runs(live["spec"])))
-        live = merge(live, standard.shift(live, SIDES, share))
+        live = merge(live, standard.shift(live, VERSIONS, share))
         assert kserve_runs(live["spec"]) == seen[-1][1:]  # the share moves without a pod
     assert seen == [(0, 4, 1), (25, 4, 2), (50, 4, 4)]
 
 
 def test_of_two_pods_the_stable_model_keeps_both_at_five_per_cent() -> None:
-    two = replace(SIDES, stable={**STABLE, "minReplicas": 2})
-    started = merge(service(two.stable), standard.start(service(two.stable), two, 5, 2))
+    before = {**STABLE, "minReplicas": 2}
+    two = replace(VERSIONS, stable=Version(before, revision="f-1"))
+    started = merge(service(before), standard.add_candidate(service(before), two, 5, 2))
     assert kserve_runs(started["spec"]) == (2, 1)
 
 
 def test_pods_that_an_autoscaler_has_added_count_and_those_that_the_rollout_asked_for_do_not() -> None:
-    live = merge(service(), standard.start(service(), SIDES, 25, 4))  # minReplicas are 5 now, and for a while pods too
-    assert kserve_runs(merge(live, standard.scale(live, SIDES, 50, 5))["spec"]) == (4, 2)
-    assert kserve_runs(merge(live, standard.scale(live, SIDES, 50, 10))["spec"]) == (4, 5)
-    assert kserve_runs(merge(live, standard.scale(live, replace(SIDES, busy=8), 50, 0))["spec"]) == (4, 4)
+    live = merge(
+        service(), standard.add_candidate(service(), VERSIONS, 25, 4)
+    )  # minReplicas are 5 now, and for a while pods too
+    assert kserve_runs(merge(live, standard.scale(live, VERSIONS, 50, 5))["spec"]) == (4, 2)
+    assert kserve_runs(merge(live, standard.scale(live, VERSIONS, 50, 10))["spec"]) == (4, 5)
+    assert kserve_runs(merge(live, standard.scale(live, replace(VERSIONS, stable_pods=8), 50, 0))["spec"]) == (4, 4)
 
 
 def test_the_most_replicas_make_room_for_the_fewest_and_all_of_it_comes_back() -> None:
     for before in ({"minReplicas": 2, "maxReplicas": 2}, {"minReplicas": 2}, {"maxReplicas": 9}, {}):
         predictor = {"model": STABLE["model"], **before}
-        who = replace(SIDES, stable=predictor)
-        beside = merge(service(predictor), standard.start(service(predictor), who, 50, 0))
+        who = replace(VERSIONS, stable=Version(predictor, revision="f-1"))
+        beside = merge(service(predictor), standard.add_candidate(service(predictor), who, 50, 0))
         raised = beside["spec"]["predictor"]
         assert raised["minReplicas"] <= raised.get("maxReplicas", 99)
         assert ("maxReplicas" in raised) == ("maxReplicas" in before)
@@ -172,21 +181,21 @@ def test_the_most_replicas_make_room_for_the_fewest_and_all_of_it_comes_back() -
 
 def test_the_ready_pods_of_both_sides_are_counted_and_those_of_another_package_are_not() -> None:
     candidate = {**CANDIDATE, "model": {**CANDIDATE["model"], "env": [{"name": DIGEST_VARIABLE, "value": "new"}]}}
-    who = replace(SIDES, candidate=candidate, stable_revision="f-predictor")
+    who = Versions(Version(candidate, name="v2"), Version(STABLE, revision="f-predictor"))
     there = [*pods("f-predictor", 4, "old"), *pods("f-v2-predictor", 2, "new"), *pods("f-v2-predictor", 1, "old")]
     status = {"canaryStatuses": [{"name": "v2", "ready": True, "trafficPercent": 0}]}
     beside = service(status=status, canary=[{"predictor": {"name": "v2", "minReplicas": 3}, "trafficPercent": 0}])
-    seen = standard.observe(World(beside, [], there), who)
-    assert (seen.ready, seen.replicas, seen.wanted, seen.stable_replicas) == (False, 2, 3, 4)
+    seen = standard.observe(ClusterSnapshot(beside, [], there), who)
+    assert (seen.ready, seen.ready_pods, seen.wanted_pods, seen.stable_pods) == (False, 2, 3, 4)
 
 
 def test_the_first_knative_model_has_an_address_only_when_all_of_the_route_leads_to_it() -> None:
-    first = Sides(candidate=CANDIDATE)
+    first = Versions(Version(CANDIDATE))
 
     def address(url: str, *traffic: tuple[str, int]) -> str:
         found = revisions("f-1", "f-1", *traffic)
         assert found.service is not None
-        return knative.observe(World(merge(found.service, {"status": {"url": url}})), first).candidate_url
+        return knative.observe(ClusterSnapshot(merge(found.service, {"status": {"url": url}})), first).candidate_url
 
     assert address("", ("f-1", 100)) == ""
     assert address("http://f.example.com") == ""
@@ -199,31 +208,31 @@ def test_a_quota_that_refuses_the_candidate_for_ever_has_been_seen_by_kserve() -
     found = revisions("f-1", "f-1", ("f-1", 100)).service
     assert found is not None
     found["spec"]["predictor"]["canaryTrafficPercent"] = 0
-    who = Sides(candidate=CANDIDATE, stable=STABLE, stable_revision="f-1")
-    assert not knative.observe(World(found), who).current
-    seen = knative.observe(World(merge(found, {"status": {"conditions": refused}})), who)
+    who = Versions(Version(CANDIDATE), Version(STABLE, revision="f-1"))
+    assert not knative.observe(ClusterSnapshot(found), who).current
+    seen = knative.observe(ClusterSnapshot(merge(found, {"status": {"conditions": refused}})), who)
     assert (seen.current, seen.share, seen.stable_share) == (True, 0, 100)
 
 
 def test_promotion_in_standard_mode_is_one_patch_of_name_model_and_canary() -> None:
-    promoted = merge(service(canary=[{}]), standard.promote(service(canary=[{}]), SIDES))
+    promoted = merge(service(canary=[{}]), standard.promote(service(canary=[{}]), VERSIONS))
     assert promoted["spec"] == {"predictor": {**CANDIDATE, "name": "v2"}}
 
 
 def test_the_stable_predictor_comes_back_without_traffic_until_it_is_ready() -> None:
-    patched = merge(service(CANDIDATE), knative.restore(service(CANDIDATE), SIDES))
+    patched = merge(service(CANDIDATE), knative.restore(service(CANDIDATE), VERSIONS))
     assert patched["spec"]["predictor"] == {**STABLE, "canaryTrafficPercent": 0}
 
 
 def test_a_cluster_that_cannot_split_is_told_why() -> None:
     routes = [route(f_predictor=1)]
-    assert standard.refusal(World(service(), routes), SIDES) == ""
-    assert "no Gateway API" in standard.refusal(World(service(), None), SIDES)
-    assert "enableGatewayApi" in standard.refusal(World(service(), []), SIDES)
-    assert "minReplicas 0" in standard.refusal(World(service({**STABLE, "minReplicas": 0}), routes), SIDES)
-    assert "storage URI" in standard.refusal(World(service(CANDIDATE), routes), SIDES)
+    assert standard.refusal(ClusterSnapshot(service(), routes), VERSIONS) == ""
+    assert "no Gateway API" in standard.refusal(ClusterSnapshot(service(), None), VERSIONS)
+    assert "enableGatewayApi" in standard.refusal(ClusterSnapshot(service(), []), VERSIONS)
+    assert "minReplicas 0" in standard.refusal(ClusterSnapshot(service({**STABLE, "minReplicas": 0}), routes), VERSIONS)
+    assert "storage URI" in standard.refusal(ClusterSnapshot(service(CANDIDATE), routes), VERSIONS)
     foreign = service(canary=[{"predictor": {"name": "theirs"}}])
-    assert "theirs" in standard.refusal(World(foreign, routes), SIDES)
+    assert "theirs" in standard.refusal(ClusterSnapshot(foreign, routes), VERSIONS)
 
 
 def test_a_replacing_patch_leaves_exactly_what_is_wanted() -> None:

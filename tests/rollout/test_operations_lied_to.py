@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def asked(lied_to: World, action: str) -> int:
 
 @pytest.mark.parametrize("name", [name for name in LIES if name != "404"])
 def test_what_a_rollout_does_is_not_known_from_a_lie(name: str, lied_to: World, moments: dict[State, Moment]) -> None:
-    lied_to.restore(moments[State.BAKE])
+    lied_to.restore(moments[State.BAKING])
     before = lied_to.service()["spec"]
     lie(lied_to, name)
     for act in ACTIONS.values():
@@ -58,7 +59,7 @@ def test_what_a_rollout_does_is_not_known_from_a_lie(name: str, lied_to: World, 
     lied_to.liar.lie = None
     assert (lied_to.service()["spec"], lied_to.record()) == (
         before,
-        moments[State.BAKE].record.model_copy(update={"written": lied_to.record().written}),
+        replace(moments[State.BAKING].record, write=lied_to.record().write),
     )
 
 
@@ -66,14 +67,14 @@ def test_what_a_rollout_does_is_not_known_from_a_lie(name: str, lied_to: World, 
 def test_not_known_has_an_exit_code_of_its_own(
     action: str, lied_to: World, moments: dict[State, Moment], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lied_to.restore(moments[State.BAKE])
+    lied_to.restore(moments[State.BAKING])
     lie(lied_to, "403")
     assert asked(lied_to, action) == 4
     assert capsys.readouterr().err.startswith("kubeline: what the rollout of default/flights does is not known: ")
 
 
 def test_where_there_is_no_record_there_never_was_a_rollout(lied_to: World, moments: dict[State, Moment]) -> None:
-    lied_to.restore(moments[State.BAKE])
+    lied_to.restore(moments[State.BAKING])
     lied_to.delete_record()
     for act in ACTIONS.values():
         with pytest.raises(UserError, match="there never was a rollout"):
@@ -83,10 +84,10 @@ def test_where_there_is_no_record_there_never_was_a_rollout(lied_to: World, mome
 def test_the_status_says_what_the_cluster_does_now(
     lied_to: World, moments: dict[State, Moment], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lied_to.restore(moments[State.BAKE])
+    lied_to.restore(moments[State.BAKING])
     assert asked(lied_to, "status") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "default/flights: bake"
+    assert lines[0] == "default/flights: baking"
     assert lines[-2:] == [
         f"now its specification is of {'b' * 12}",
         "now the candidate has 10 % of the traffic, and is ready",
@@ -97,11 +98,11 @@ def test_the_status_says_what_the_cluster_does_now(
 def test_the_status_says_what_is_recorded_where_the_cluster_lies(
     name: str, lied_to: World, moments: dict[State, Moment], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lied_to.restore(moments[State.BAKE])
+    lied_to.restore(moments[State.BAKING])
     lie(lied_to, name, "inferenceservices")
     assert asked(lied_to, "status") == 4
     said = capsys.readouterr()
-    assert said.out.startswith("default/flights: bake\ncandidate bbbbbbbbbbbb, stable aaaaaaaaaaaa")
+    assert said.out.startswith("default/flights: baking\ncandidate bbbbbbbbbbbb, stable aaaaaaaaaaaa")
     assert "what the cluster does with default/flights now is not known: " in said.err
 
 
@@ -109,7 +110,7 @@ def test_the_status_says_what_is_recorded_where_the_cluster_lies(
 def test_whether_the_driver_was_asked_is_not_known_when_the_answer_is_lost(
     action: str, lied_to: World, moments: dict[State, Moment]
 ) -> None:
-    lied_to.restore(moments[State.BAKE])
+    lied_to.restore(moments[State.BAKING])
     lie(lied_to, "a web page", "configmaps", "PATCH")
     with pytest.raises(NotKnownError, match=rf"whether me was asked to {action} default/flights is not known"):
         ACTIONS[action](lied_to.cluster)
@@ -124,7 +125,7 @@ def test_whether_a_held_rollout_was_taken_up_is_not_known_when_the_answer_is_los
 ) -> None:
     lied_to.restore(moments[State.HELD])
     lie(lied_to, "a web page", "configmaps", "PATCH")
-    with pytest.raises(NotKnownError, match="whether the rollout of default/flights was taken up to abort it is not"):
+    with pytest.raises(NotKnownError, match="whether the rollout of default/flights was taken over to abort it is not"):
         ACTIONS["abort"](lied_to.cluster)
 
 
@@ -139,8 +140,8 @@ def test_an_abort_that_cannot_be_done_is_the_loudest_error(lied_to: World, momen
 def test_no_model_is_brought_back_when_it_is_not_known_which_is_served(
     lied_to: World, moments: dict[State, Moment]
 ) -> None:
-    lied_to.restore(moments[State.VERIFY])
-    assert lied_to.drive(lied_to.restore(moments[State.VERIFY])).outcome == "promoted"
+    lied_to.restore(moments[State.VERIFYING])
+    assert lied_to.drive(lied_to.restore(moments[State.VERIFYING])).outcome == "promoted"
     lie(lied_to, "a web page", "inferenceservices")
     with pytest.raises(NotKnownError, match="which model default/flights serves is not known"):
         ACTIONS["rollback"](lied_to.cluster)

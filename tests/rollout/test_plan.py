@@ -6,31 +6,31 @@ from typing import Any
 import pytest
 
 from kubeline.errors import UserError
-from kubeline.rollout.spec import Plan, fingerprint
+from kubeline.rollout.spec import RolloutSpec, fingerprint
 
 
 def test_the_simplest_plan_needs_nothing() -> None:
-    plan = Plan.read()
+    plan = RolloutSpec.read()
     assert plan.shares == (5, 25, 50)
     assert plan.promotes
 
 
 def test_numbers_that_kfp_made_floats_are_whole_again() -> None:
-    assert Plan.read({"steps": [10.0, 100.0]}).shares == (10,)
+    assert RolloutSpec.read({"steps": [10.0, 100.0]}).shares == (10,)
 
 
 def test_fields_given_are_laid_over_those_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "plan.yaml"
     file.write_text("steps: [20]\nbake_seconds: 7\n")
-    plan = Plan.read(file, bake_seconds=9)
+    plan = RolloutSpec.read(file, bake_seconds=9)
     assert (plan.shares, plan.bake_seconds) == ((20,), 9)
 
 
 def test_an_ab_test_and_a_shadow_are_not_promoted_unless_asked() -> None:
-    assert Plan.read({"strategy": "ab"}).shares == (50,)
-    assert not Plan.read({"strategy": "ab"}).promotes
-    assert Plan.read({"strategy": "ab", "promote": True}).promotes
-    assert not Plan.read({"strategy": "shadow", "shadow": {"payload_log": "s3://log"}}).promotes
+    assert RolloutSpec.read({"strategy": "ab"}).shares == (50,)
+    assert not RolloutSpec.read({"strategy": "ab"}).promotes
+    assert RolloutSpec.read({"strategy": "ab", "promote": True}).promotes
+    assert not RolloutSpec.read({"strategy": "shadow", "shadow": {"payload_log": "s3://log"}}).promotes
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_an_ab_test_and_a_shadow_are_not_promoted_unless_asked() -> None:
 )
 def test_a_plan_that_makes_no_sense_is_refused_in_one_sentence(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence) as caught:
-        Plan.read(given)
+        RolloutSpec.read(given)
     assert "\n" not in str(caught.value)
 
 
@@ -59,9 +59,9 @@ def test_a_file_that_is_no_plan_is_refused(content: str, tmp_path: Path) -> None
     file = tmp_path / "plan.yaml"
     file.write_text(content)
     with pytest.raises(UserError, match="the rollout plan"):
-        Plan.read(file)
+        RolloutSpec.read(file)
     with pytest.raises(UserError, match="there is no rollout plan"):
-        Plan.read(tmp_path / "nothing")
+        RolloutSpec.read(tmp_path / "nothing")
 
 
 def test_a_fingerprint_does_not_depend_on_the_order_of_keys() -> None:

@@ -7,7 +7,8 @@ import yaml
 
 from kubeline.errors import PlatformError
 from kubeline.notification.asking import WORKFLOW
-from kubeline.rollout.preflight import rights
+from kubeline.rollout.preflight import OPTIONAL_RIGHTS, rights
+from kubeline.rollout.status import DeploymentMode
 from tests.rollout.house import House
 
 RBAC = Path(__file__).parents[2] / "manifests" / "base" / "rbac.yaml"
@@ -22,8 +23,11 @@ def test_the_role_allows_what_a_rollout_and_notify_ask_for_and_no_more() -> None
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
-    asked = {(verb, kind.group, kind.plural) for verb, kind, _ in rights("flights", "standard", outside=True)}
-    assert allowed == asked | {("get", WORKFLOW.group, WORKFLOW.plural)}
+    asked = {
+        (verb, kind.group, kind.plural) for verb, kind, _ in rights("flights", DeploymentMode.STANDARD, outside=True)
+    }
+    optional = {(verb, kind.group, kind.plural) for verb, kind, _ in OPTIONAL_RIGHTS}
+    assert allowed == asked | optional | {("get", WORKFLOW.group, WORKFLOW.plural)}
 
 
 def test_all_missing_rights_are_listed_also_where_the_records_are_among_them(house: House) -> None:

@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 
 from kubeline.rollout.operations import request
-from kubeline.rollout.status import Record
+from kubeline.rollout.status import RolloutStatus
 from tests.rollout.house import NAMESPACE, House, write_payload_log
 
 pytestmark = pytest.mark.slow
 
 
-def roll_out(house: House, payload_log: str, **settings: float) -> Record:
+def roll_out(house: House, payload_log: str, **settings: float) -> RolloutStatus:
     shadow = {"payload_log": payload_log, **settings}
     return house.roll_out(house.package("candidate"), strategy="shadow", shadow=shadow)
 
@@ -22,7 +22,7 @@ def test_a_shadow_compares_answers_and_leaves_users_alone(house: House, tmp_path
     record = roll_out(house, write_payload_log(stable, tmp_path / "log", wrong=10), min_agreement=0.7)
     assert record.outcome == "reported"
     assert record.shadow is not None
-    assert (record.shadow["rows"], record.shadow["alike"]) == (40, 30)
+    assert (record.shadow.rows, record.shadow.alike) == (40, 30)
     assert {event.share for event in record.timeline} <= {None, 0}
     assert house.serving() == stable.digest
 
@@ -39,7 +39,7 @@ def test_an_agreeing_shadow_is_promoted_when_the_plan_says_so(house: House, tmp_
     record = house.roll_out(house.package("candidate"), strategy="shadow", shadow=shadow, promote=True)
     assert record.outcome == "promoted"
     assert record.shadow is not None
-    assert 5 < record.shadow["rows"] < 35
+    assert 5 < record.shadow.rows < 35
 
 
 def test_without_a_log_of_this_model_the_rollout_is_held_and_says_why(house: House, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from embedded_kserve.faults import Faults
 from kubeline.kubernetes.resources import HTTP_ROUTE
 from kubeline.rollout.operations import request
-from kubeline.rollout.status import Record, State
+from kubeline.rollout.status import RolloutStatus, State
 from tests.rollout.house import FAIL, NAMESPACE, House
 from tests.rollout.test_failures import shares
 
@@ -52,11 +52,11 @@ def test_slow_watch_of_a_promotion(house: House, slow: Callable[[], None]) -> No
     slow()
     seen: list[tuple[int, int]] = []
 
-    def look(record: Record) -> None:
-        if record.state == State.BAKE:
-            seen.append((record.step, min(house.share().values())))
+    def look(record: RolloutStatus) -> None:
+        if record.state == State.BAKING:
+            seen.append((record.step.index, min(house.share().values())))
 
-    record = house.roll_out(house.package("good"), listen=look)
+    record = house.roll_out(house.package("good"), on_change=look)
     assert record.outcome == "promoted"
     assert shares(record) == [0, 10, 50, 100]
     assert set(seen) == {(0, 10), (1, 50)}
@@ -71,14 +71,14 @@ def test_slow_watch_of_a_rollback_and_of_what_follows_it(house: House, slow: Cal
     assert house.serving() == stable.digest
     tested: list[str] = []
 
-    def look(record: Record) -> None:
-        if record.state == State.SMOKE:
+    def look(record: RolloutStatus) -> None:
+        if record.state == State.SMOKE_TESTING:
             knative = house.kserve.mode == "knative"
-            name = f"latest-{house.name}" if knative else f"{house.name}-{record.candidate_name}"
+            name = f"latest-{house.name}" if knative else f"{house.name}-{record.candidate.name}"
             tested.append(version(house, f"{name}-predictor"))
 
     good = house.package("good")
-    assert house.roll_out(good, listen=look).outcome == "promoted"
+    assert house.roll_out(good, on_change=look).outcome == "promoted"
     assert tested == [good.digest[:12]]
 
 
@@ -86,11 +86,11 @@ def test_slow_watch_of_an_abort_before_kserve_has_seen_the_candidate(house: Hous
     stable = house.stable()
     slow()
 
-    def abort(record: Record) -> None:
-        if record.state == State.READY and not record.candidate_revision:
+    def abort(record: RolloutStatus) -> None:
+        if record.state == State.AWAITING_READINESS and not record.candidate.revision:
             request(house.cluster, NAMESPACE, house.name, "abort")
 
-    record = house.roll_out(house.package("late"), listen=abort)
+    record = house.roll_out(house.package("late"), on_change=abort)
     assert (record.outcome, record.reason) == ("rolled_back", "aborted by request")
     assert shares(record) == [0]
     assert settled(house)
@@ -102,13 +102,13 @@ def test_slow_watch_of_first_models(house: House, slow: Callable[[], None]) -> N
     slow()
     tested: list[str] = []
 
-    def look(record: Record) -> None:
-        if record.state == State.SMOKE:
+    def look(record: RolloutStatus) -> None:
+        if record.state == State.SMOKE_TESTING:
             tested.append(version(house, f"{house.name}-predictor"))
 
     wrong, right = house.package("wrong", wrong_by=0.3), house.package("right")
-    assert house.roll_out(wrong, bootstrap="hidden", listen=look).outcome == "held"
-    assert house.roll_out(right, bootstrap="hidden", listen=look).outcome == "promoted"
+    assert house.roll_out(wrong, bootstrap="hidden", on_change=look).outcome == "held"
+    assert house.roll_out(right, bootstrap="hidden", on_change=look).outcome == "promoted"
     assert tested == [wrong.digest[:12], right.digest[:12]]
     if house.kserve.mode == "knative":
         assert house.service()["status"]["url"] == f"http://{house.name}-predictor.{NAMESPACE}.example.com"

@@ -9,8 +9,9 @@ import pytest
 
 from kubeline.errors import KubelineError
 from kubeline.model_package import ModelPackage
-from kubeline.rollout.probes.smoke import connect, try_candidate
-from kubeline.rollout.spec import Plan, Smoke
+from kubeline.rollout.probes.smoke import connect, run
+from kubeline.rollout.spec import RolloutSpec, SmokeTestSpec
+from kubeline.rollout.status import SmokeTestResult
 from tests.rollout.house import House
 from tests.rollout.metrics.liar import Talk, answer, dripping, gushing, lying, saying
 from tests.rollout.metrics.loopback import Handler, serving
@@ -41,17 +42,17 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
     return write_tiny_package(tmp_path_factory.mktemp("smoke") / "package")
 
 
-def tried(url: str, package: ModelPackage, plan: Smoke) -> dict[str, Any]:
-    return try_candidate(connect(url, "", "m", "v2", plan.timeout_seconds, plan), package, plan)
+def tried(url: str, package: ModelPackage, plan: SmokeTestSpec) -> SmokeTestResult:
+    return run(connect(url, "", "m", "v2", plan.timeout_seconds, plan), package, plan)
 
 
 @pytest.mark.parametrize("name", LIES)
 def test_whatever_a_candidate_answers_is_a_failed_test_and_no_exception(name: str, package: ModelPackage) -> None:
     seconds = 0.1 if "drip" in name else 20.0
     with lying(LIES[name]) as url:
-        found = tried(url, package, Smoke(timeout_seconds=seconds, attempts=1))
-    assert not found["passed"]
-    assert found["sentence"]
+        found = tried(url, package, SmokeTestSpec(timeout_seconds=seconds, attempts=1))
+    assert not found.passed
+    assert found.sentence
 
 
 def test_a_token_is_shown_and_read_anew_for_each_request(package: ModelPackage, tmp_path: Path) -> None:
@@ -65,17 +66,17 @@ def test_a_token_is_shown_and_read_anew_for_each_request(package: ModelPackage, 
 
     token.write_text("first\n")
     with serving(Proxy) as url:
-        found = tried(url, package, Smoke(token_file=str(token), attempts=2))
+        found = tried(url, package, SmokeTestSpec(token_file=str(token), attempts=2))
         assert shown == ["Bearer first", "Bearer renewed"]
-        assert "refuses this client (status 401); give smoke.token_file" in found["sentence"]
+        assert "refuses this client (status 401); give smoke.token_file" in found.sentence
         token.write_text("two words\n")
-        assert "holds no token of the candidate" in tried(url, package, Smoke(token_file=str(token)))["sentence"]
+        assert "holds no token of the candidate" in tried(url, package, SmokeTestSpec(token_file=str(token))).sentence
 
 
 def test_a_token_never_goes_over_http(package: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANDIDATE_TOKEN", "secret")
-    found = tried("http://candidate.invalid", package, Smoke(token_env="CANDIDATE_TOKEN", attempts=1))  # noqa: S106
-    assert found["sentence"].startswith("a token is sent over https:// only")
+    found = tried("http://candidate.invalid", package, SmokeTestSpec(token_env="CANDIDATE_TOKEN", attempts=1))  # noqa: S106
+    assert found.sentence.startswith("a token is sent over https:// only")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_a_token_never_goes_over_http(package: ModelPackage, monkeypatch: pytest
         ({"metrics": {"source": "prometheus", "url": "http://127.0.0.1:1"}}, "could not be read"),
         (
             {"metrics": {"source": "prometheus", "url": "http://127.0.0.1:1", "queries": "istio"}},
-            "'istio' tell nothing of predictions",
+            "'istio' have no predictions",
         ),
     ],
 )
@@ -97,4 +98,4 @@ def test_what_the_evidence_needs_is_tried_before_anything_is_changed(
     with pytest.raises(KubelineError, match=sentence):
         house.roll_out(house.package("good"), **plan)
     assert house.service()["spec"] == before["spec"]
-    assert Plan.read(plan).shares
+    assert RolloutSpec.read(plan).shares

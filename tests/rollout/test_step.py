@@ -69,7 +69,7 @@ def test_the_step_leaves_its_decision_and_a_report(house: House, tmp_path: Path)
     decision = json.loads(Path(given["decision"].path).read_text())
     assert decision["outcome"] == "promoted"
     assert decision["smoke"]["passed"]
-    assert [event["state"] for event in decision["timeline"]][-1] == "done"
+    assert [event["state"] for event in decision["timeline"]][-1] == "completed"
     assert given["decision"].metadata["package_digest"] == house.package("first").digest
     page = Path(given["report"].path).read_text()
     assert "promoted" in page
@@ -88,7 +88,7 @@ def test_a_manifest_of_another_package_is_refused(house: House, tmp_path: Path) 
     other = artifacts(house, tmp_path / "other step", house.package("two"))
     with pytest.raises(UserError, match="the manifest is of package"):
         step(house, {**given, "manifest": other["manifest"]})
-    assert house.records.read() is None
+    assert house.store.read() is None
 
 
 def test_a_person_looks_aborts_and_rolls_back_by_command(house: House, command: Command) -> None:
@@ -96,7 +96,7 @@ def test_a_person_looks_aborts_and_rolls_back_by_command(house: House, command: 
     assert house.roll_out(house.package("second"), approval=True, approval_seconds=0).outcome == "held"
     code, told, _ = command("status", house.name)
     assert code == 0
-    assert "held (nobody promoted within 0 s)" in told
+    assert "held (no operator promoted within 0 s)" in told
     code, told, _ = command("promote", house.name)
     assert "promoted: the candidate is the stable model" in told
     assert house.serving() == house.package("second").digest
@@ -105,7 +105,7 @@ def test_a_person_looks_aborts_and_rolls_back_by_command(house: House, command: 
     assert f"serves {first.digest[:12]} again" in told
     code, _, errors = command("abort", house.name)
     assert code == 2
-    assert "has ended (done); there is nothing to abort" in errors
+    assert "has ended (completed); there is nothing to abort" in errors
     assert "there never was a rollout" in command("status", "others")[2]
 
 
@@ -116,7 +116,7 @@ def test_the_command_as_a_person_starts_it(house: House) -> None:
     line = [program, "rollout", "status", house.name, "--kubeconfig", str(house.kserve.kubeconfig)]
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "done (the candidate is the stable model)" in done.stdout
+    assert "completed (the candidate is the stable model)" in done.stdout
 
 
 @pytest.mark.parametrize(("on_cancel", "outcome"), [("hold", "held"), ("abort", "rolled_back")])
@@ -124,10 +124,10 @@ def test_a_cancelled_pipeline_holds_or_aborts_by_the_plan(on_cancel: str, outcom
     stable, clock = house.stable(), Clock()
 
     def cancel(record: Any) -> None:
-        if record.state == State.BAKE:
+        if record.state == State.BAKING:
             clock.cancelled.set()
 
-    record = house.roll_out(house.package("late"), clock=clock, listen=cancel, on_cancel=on_cancel)
+    record = house.roll_out(house.package("late"), clock=clock, on_change=cancel, on_cancel=on_cancel)
     assert record.outcome == outcome
     if outcome == "held":
         assert house.roll_out(house.package("late"), on_cancel=on_cancel).outcome == "promoted"
@@ -192,7 +192,7 @@ def test_the_real_judge_promotes_by_the_metrics_pages_of_the_pods(house: House) 
         )
     assert record.outcome == "promoted", record.reason
     assert users.failures == []
-    look = record.looks[-1]
-    assert look["outcome"] == "pass"
-    assert look["evidence"]["canary"]["requests"] >= 20
-    assert look["evidence"]["stable"]["requests"] >= 20
+    analysis = record.analyses[-1]
+    assert (analysis.outcome, analysis.evidence is None) == ("pass", False)
+    assert (analysis.evidence or {})["canary"]["requests"] >= 20
+    assert (analysis.evidence or {})["stable"]["requests"] >= 20

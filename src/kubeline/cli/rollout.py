@@ -1,4 +1,4 @@
-"""``kubeline rollout``: look at a rollout, promote, abort, roll back."""
+"""``kubeline rollout``: the status of a rollout, promote, abort, roll back."""
 
 import argparse
 import datetime
@@ -13,11 +13,11 @@ KUBECONFIG = "~/.kube/config"
 
 def add_parser(commands: Any) -> None:
     """Add the command and its four actions."""
-    rollout = commands.add_parser("rollout", help="look at a rollout, promote, abort, roll back")
+    rollout = commands.add_parser("rollout", help="status of a rollout, promote, abort, roll back")
     actions = rollout.add_subparsers(required=True, metavar="ACTION")
     for name, command, words in (
         ("status", status, "what a rollout is doing"),
-        ("promote", promote, "promote a candidate that waits for a person"),
+        ("promote", promote, "promote a candidate that waits for approval"),
         ("abort", abort, "take the candidate's traffic away and go back to the stable model"),
         ("rollback", rollback, "bring back a model that was promoted earlier"),
     ):
@@ -40,7 +40,7 @@ def add_parser(commands: Any) -> None:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Print the record."""
+    """Print the status."""
     from kubeline.rollout.operations import describe
 
     for line in describe(_cluster(options), options.namespace, options.name, datetime.datetime.now(datetime.UTC)):
@@ -49,17 +49,17 @@ def status(options: argparse.Namespace) -> int:
 
 
 def promote(options: argparse.Namespace) -> int:
-    """Ask for the promotion, and see to it when nobody drives the rollout."""
+    """Ask for the promotion, and drive the rollout when no other process does."""
     from kubeline.rollout.operations import request
 
-    return _told(request(_cluster(options), options.namespace, options.name, "promote", print))
+    return _printed(request(_cluster(options), options.namespace, options.name, "promote", print))
 
 
 def abort(options: argparse.Namespace) -> int:
-    """Ask for the end, and see to it when nobody drives the rollout."""
+    """Ask for the end, and drive the rollout when no other process does."""
     from kubeline.rollout.operations import request
 
-    return _told(request(_cluster(options), options.namespace, options.name, "abort", print))
+    return _printed(request(_cluster(options), options.namespace, options.name, "abort", print))
 
 
 def rollback(options: argparse.Namespace) -> int:
@@ -69,14 +69,14 @@ def rollback(options: argparse.Namespace) -> int:
 
     cluster = _cluster(options)
     outcome = roll_back(cluster, options.namespace, options.name, options.to, print)
-    _told(outcome)
+    _printed(outcome)
     if outcome.startswith(("promoted", "unchanged")):
         digest = serving(cluster, options.namespace, options.name)
-        _told(follow(options.model or options.name, digest, options.tracking_uri))
+        _printed(follow(options.model or options.name, digest, options.tracking_uri))
     return 0
 
 
-def _told(outcome: str) -> int:
+def _printed(outcome: str) -> int:
     print(outcome)
     return 0
 

@@ -107,7 +107,7 @@ def render(service: Service, overrides: Mapping[str, Any] | None = None) -> Mani
         "nodeSelector": _texts(service.node_selector),
         "model": {key: value for key, value in model.items() if value},
     }
-    kept = {key: value for key, value in predictor.items() if value or key == "minReplicas"}
+    given = {key: value for key, value in predictor.items() if value or key == "minReplicas"}
     manifest = {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,
@@ -117,7 +117,7 @@ def render(service: Service, overrides: Mapping[str, Any] | None = None) -> Mani
             "labels": {**_texts(service.labels), "app.kubernetes.io/managed-by": "kubeline"},
             "annotations": {**_texts(service.annotations), **_lineage(service)},
         },
-        "spec": {"predictor": kept},
+        "spec": {"predictor": given},
     }
     changed: Manifest = whole_numbers(merge(manifest, overrides or {}))
     _check_fixed(manifest, changed)

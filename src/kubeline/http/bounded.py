@@ -11,13 +11,17 @@ from typing import Any
 from kubeline.http.watchdog import watch, watchdog
 
 
+class TooLargeError(OSError):
+    """An answer has more bytes than are read."""
+
+
 def connections(kind: Any, most_bytes: int, note: Callable[[Any], None] = watch) -> Any:
-    """A class of connections that a :func:`~kubeline.http.watchdog.watchdog` can end, new ones and kept ones.
+    """A class of connections that a :func:`~kubeline.http.watchdog.watchdog` can end, new ones and open ones.
 
     Args:
         kind: of urllib3.
         most_bytes: of one answer, with its headers.
-        note: tells the watchdog of a connection; that of the thread.
+        note: called with each connection; that of the thread's watchdog.
     """
 
     class Answer(kind.response_class):
@@ -76,7 +80,7 @@ class _Counted(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         if self._left <= 0:
-            raise OSError("the answer is larger than it may be")
+            raise TooLargeError("the answer is larger than it may be")
         found = int(self._raw.readinto(memoryview(buffer)[: self._left]) or 0)
         self._left -= found
         return found

@@ -16,7 +16,7 @@ class ExchangeError(Exception):
     """There was no whole answer: one clause that says why.
 
     Attributes:
-        refused: nobody listens at that port.
+        refused: no server listens at that port.
         too_large: the answer was larger than it may be.
     """
 
@@ -35,7 +35,7 @@ class Answer:
 
 
 class Peer:
-    """A connection to one server, which is kept open from one exchange to the next.
+    """A connection to one server, which stays open from one exchange to the next.
 
     Certificates are checked, redirects and proxies are not followed.
 
@@ -64,7 +64,7 @@ class Peer:
 
     @property
     def private(self) -> bool:
-        """Whether nobody on the way can read what is sent, so that a token may go there."""
+        """Whether what is sent is private on its way, so that a token may be sent."""
         return self._tls or self._host in LOOPBACK
 
     def exchange(

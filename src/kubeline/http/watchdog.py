@@ -22,12 +22,12 @@ def watch(connected: socket.socket) -> None:
 
 
 @contextmanager
-def watchdog(seconds: float, *surprises: type[Exception]) -> Iterator["Watchdog"]:
+def watchdog(seconds: float, *exceptions: type[Exception]) -> Iterator["Watchdog"]:
     """One exchange, in which :func:`watch` names the connection.
 
     Args:
         seconds: from now until the last byte of the answer.
-        surprises: what a connection that is shut can be met as.
+        exceptions: what a connection that is shut raises.
 
     Raises:
         TimeoutError: when they were over.
@@ -41,7 +41,7 @@ def watchdog(seconds: float, *surprises: type[Exception]) -> Iterator["Watchdog"
     late = f"there was no whole answer within {seconds:.3g} s"
     try:
         yield dog
-    except surprises as error:
+    except exceptions as error:
         if dog.over or time.monotonic() - begun >= seconds:
             raise TimeoutError(late) from error
         raise

@@ -3,19 +3,18 @@
 Not the KServe SDK's client: that one loses the HTTP status, does not retry, and cannot remove a field.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Self, TypeVar
-from urllib.parse import quote
 
 from kubeline.errors import PlatformError, UserError
-from kubeline.kubernetes.connection import Connection, Reply, connect
+from kubeline.kubernetes.connection import Connection, connect
 from kubeline.kubernetes.errors import ConflictError, NotFoundError, UnavailableError, refusal
 from kubeline.kubernetes.merge import merge_patch
+from kubeline.kubernetes.operations import Verb
 from kubeline.kubernetes.resources import ACCESS_REVIEW, INFERENCE_SERVICE, Manifest, Resource
 from kubeline.kubernetes.schemas import misshapen
 
@@ -27,7 +26,6 @@ Change = Literal["created", "updated", "unchanged"]
 _FIELD_MANAGER = "kubeline"
 _WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds before each further attempt
 _LONGEST_WAIT = 30.0  # seconds that a Retry-After header is honoured at most
-_METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Applied:
 class Cluster:
     """The objects of one cluster; InferenceServices unless another resource is given.
 
-    `read`, `create` and `patch` are one request each and tell :class:`ConflictError` from
+    `read`, `create` and `patch` are one request each and distinguish :class:`ConflictError` from
     :class:`UnavailableError`; `apply` repeats them as needed. Every other failure is one sentence: a UserError when
     the API server rejects the object, a PlatformError when it rejects us.
 
@@ -76,17 +74,17 @@ class Cluster:
         except NotFoundError:
             return None
 
-    def find(self, namespace: str, resource: Resource, labels: str = "") -> list[Manifest]:
-        """The objects that carry these labels (``a=b,c=d``)."""
-        query = {"labelSelector": labels} if labels else {}
-        return list(self._call("list", resource, namespace, query=query)["items"])
+    def find(self, namespace: str, resource: Resource, labels: str = "", fields: str = "") -> list[Manifest]:
+        """The objects that carry these labels and fields (``a=b,c=d``)."""
+        given = {"label_selector": labels, "field_selector": fields}
+        options = {key: value for key, value in given.items() if value}
+        return list(self._call("list", resource, namespace, options=options)["items"])
 
     def create(self, manifest: Manifest, resource: Resource = INFERENCE_SERVICE, dry_run: bool = False) -> Manifest:
         """Create it; ConflictError when it is there already. A dry run returns what would be, and keeps nothing."""
         meta = manifest["metadata"]
-        query = _write_query(dry_run)
         try:
-            return self._call("create", resource, meta["namespace"], meta["name"], manifest, query)
+            return self._call("create", resource, meta["namespace"], meta["name"], manifest, _write_options(dry_run))
         except NotFoundError as error:
             raise UserError(f"there is no namespace '{meta['namespace']}' in this cluster; create it first") from error
 
@@ -100,7 +98,7 @@ class Cluster:
     ) -> Manifest:
         """Send a JSON merge patch (RFC 7396); a stale ``metadata.resourceVersion`` in it is a ConflictError."""
         try:
-            return self._call("patch", resource, namespace, name, body, _write_query(dry_run))
+            return self._call("patch", resource, namespace, name, body, _write_options(dry_run))
         except NotFoundError as error:
             raise ConflictError(f"{resource.kind} {namespace}/{name} was deleted in the meantime") from error
 
@@ -114,8 +112,7 @@ class Cluster:
             "kind": ACCESS_REVIEW.kind,
             "spec": {"resourceAttributes": {**asked, "name": name} if name else asked},
         }
-        path = f"/apis/{ACCESS_REVIEW.api_version}/{ACCESS_REVIEW.plural}"
-        answer = self._send("create", path, ACCESS_REVIEW, namespace, body=review)
+        answer = self._send("create", ACCESS_REVIEW, namespace, body=review)
         allowed = answer["status"].get("allowed") if _holds_status(answer) else None
         if not isinstance(allowed, bool):
             raise self._unbelievable(ACCESS_REVIEW, "it says nothing of a right")
@@ -143,7 +140,7 @@ class Cluster:
             Status and body of the answer; with an error status it may be the API server's own.
         """
         where = f"/api/v1/namespaces/{namespace}/services/{service}/proxy{path}"
-        reply = self._connection.ask("POST", where, body=request, seconds=seconds)
+        reply = self._connection.ask("POST", where, request, seconds)
         return reply.status, reply.body or reply.reason.encode()
 
     def apply(self, manifest: Manifest) -> Applied:
@@ -182,37 +179,33 @@ class Cluster:
 
     def _call(
         self,
-        verb: str,
+        verb: Verb,
         resource: Resource,
         namespace: str,
         name: str = "",
-        body: Any = None,
-        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> Any:
-        path = resource.path.format(namespace=quote(namespace, safe=""))
-        path += f"/{quote(name, safe='')}" if verb in {"get", "patch"} else ""
-        answer = self._send(verb, path, resource, namespace, name, body, query)
-        kept = "dryRun" not in (query or {})
+        answer = self._send(verb, resource, namespace, name, body, options)
+        stored = "dry_run" not in (options or {})
         if verb == "list":
             wrong = _no_whole_list(answer, resource, namespace)
         else:
-            wrong = misshapen(answer, resource, namespace, name, kept)
+            wrong = misshapen(answer, resource, namespace, name, stored)
         if wrong:
             raise self._unbelievable(resource, wrong)
         return answer
 
     def _send(
         self,
-        verb: str,
-        path: str,
+        verb: Verb,
         resource: Resource,
         namespace: str,
         name: str = "",
-        body: Any = None,
-        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> Any:
-        sent = None if body is None else json.dumps(body, allow_nan=False).encode()
-        reply: Reply = self._connection.ask(_METHODS[verb], path, query, sent)
+        reply = self._connection.call(verb, resource, namespace, name, body, options)
         if not 200 <= reply.status < 300:
             raise refusal(reply, verb, resource, namespace, name, self._connection.host)
         return reply.document(self._connection.host)
@@ -221,7 +214,7 @@ class Cluster:
         """A proxy in between can answer 200 with anything; whether a write took effect is then unknown."""
         return UnavailableError(
             f"what answers at {self._connection.host} is no Kubernetes API server, or not a whole one: "
-            f"{resource.kind} was expected, but {wrong}; look at what stands between"
+            f"{resource.kind} was expected, but {wrong}; check the proxies in between"
         )
 
 
@@ -238,7 +231,7 @@ def _holds_status(answer: Any) -> bool:
     return isinstance(answer, dict) and isinstance(answer.get("status"), dict)
 
 
-def _write_query(dry_run: bool) -> dict[str, str]:
+def _write_options(dry_run: bool) -> dict[str, str]:
     # Unknown fields are silently dropped unless validation is strict.
-    query = {"fieldManager": _FIELD_MANAGER, "fieldValidation": "Strict"}
-    return {**query, "dryRun": "All"} if dry_run else query
+    options = {"field_manager": _FIELD_MANAGER, "field_validation": "Strict"}
+    return {**options, "dry_run": "All"} if dry_run else options

@@ -1,25 +1,31 @@
 """One request to a Kubernetes API server, with bounds on the time and the size of its whole answer.
 
-The Kubernetes client knows credentials, certificates and proxies of a kubeconfig; its own requests have a time limit
-for each read only, and read whatever comes.
+The Kubernetes client knows credentials, certificates and proxies of a kubeconfig, and the calls; its own requests have
+a time limit for each read only, read whatever comes, follow redirects and are repeated.
 """
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from kubeline.errors import KubelineError, UserError
-from kubeline.http.bounded import connections
+from kubeline.http.bounded import TooLargeError, connections
 from kubeline.http.watchdog import watchdog
 from kubeline.kubernetes.errors import UnavailableError
+from kubeline.kubernetes.operations import Verb, send
+from kubeline.kubernetes.resources import Resource
 
 IN_CLUSTER = "in-cluster"
-_HEADERS = 2**20  # bytes of them at most
-_MOST_BYTES = 32 * 2**20  # of an answer; an object has 1.5 MiB at most, and these are lists of pods
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
+_MERGE_PATCH = "application/merge-patch+json"
+
+_MAX_BYTES = 32 * 2**20  # of an answer; an object has 1.5 MiB at most, and these are lists of pods
+_MAX_ANSWER = _MAX_BYTES + 2**20  # with its headers
+_TOO_LARGE = f"answers more than {_MAX_BYTES / 2**20:g} MiB, which is not read"
 
 
 @dataclass(frozen=True)
@@ -47,67 +53,95 @@ class Connection:
     """Requests of one client.
 
     Args:
-        load: makes a `kubernetes.client.ApiClient`; again when its credentials are not accepted any more, because
-            mounted tokens are renewed.
+        load: makes the settings of a client; again when its credentials are not accepted any more, because mounted
+            tokens are renewed.
         seconds: for each request, from its beginning to the last byte of the answer.
     """
 
     def __init__(self, load: Callable[[], Any], seconds: float) -> None:
         self._load = load
-        self._api = _bounded(load())
+        self._client = _client(load())
         self._seconds = seconds
 
     @property
     def host(self) -> str:
         """Address of the API server."""
-        return str(self._api.configuration.host)
+        return str(self._client.configuration.host)
 
-    def ask(
+    def call(
         self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        seconds: float | None = None,
+        verb: Verb,
+        resource: Resource,
+        namespace: str,
+        name: str = "",
+        body: Any = None,
+        options: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Send a request and read the whole answer, whatever its status.
+        """Make a call of the Kubernetes client and read the whole answer, whatever its status.
+
+        Args:
+            verb: see :func:`kubeline.kubernetes.operations.send`, here and below.
+            resource: kind of the object.
+            namespace: of the object.
+            name: of the object.
+            body: of a write.
+            options: of the call.
+
+        Raises:
+            UnavailableError: when there is none in time, or it is too large or not whole.
+            ValueError: when the body is no JSON.
+        """
+        json.dumps(body, allow_nan=False)
+        given = {**(options or {}), "_preload_content": False, "_request_timeout": (self._seconds, self._seconds)}
+        return self._answered(lambda: send(self._client, verb, resource, namespace, name, body, given), self._seconds)
+
+    def ask(self, method: str, path: str, body: bytes | None = None, seconds: float | None = None) -> Reply:
+        """Send a request that the Kubernetes client has no call for, and read the whole answer, whatever its status.
 
         Raises:
             UnavailableError: when there is none in time, or it is too large or not whole.
         """
-        reply = self._ask(method, path, query or {}, body, seconds or self._seconds)
+        seconds = seconds or self._seconds
+
+        def request() -> Any:
+            from urllib3 import Timeout
+
+            return self._client.rest_client.pool_manager.request(
+                method,
+                self.host + path,
+                headers={**_HEADERS, **_authorization(self._client.configuration)},
+                body=body,
+                timeout=Timeout(connect=seconds, read=seconds),
+                preload_content=False,
+            )
+
+        return self._answered(request, seconds)
+
+    def _answered(self, request: Callable[[], Any], seconds: float) -> Reply:
+        reply = self._reply(request, seconds)
         if reply.status == 401:
             with suppress(KubelineError):  # what cannot be read now is as it was
-                self._api = _bounded(self._load())
-            reply = self._ask(method, path, query or {}, body, seconds or self._seconds)
+                self._client = _client(self._load())
+            reply = self._reply(request, seconds)
         return reply
 
-    def _ask(self, method: str, path: str, query: Mapping[str, str], body: bytes | None, seconds: float) -> Reply:
-        from urllib3 import Timeout
+    def _reply(self, request: Callable[[], Any], seconds: float) -> Reply:
+        from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
-        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        headers = {**self._api.default_headers, "Accept": "application/json", "Accept-Encoding": "identity"}
-        headers |= {"Content-Type": kind} if body is not None else {}
-        surprises = (HTTPError, OSError, ValueError)
+        exceptions = (HTTPError, OSError, ValueError, ApiException)
         try:
-            self._api.update_params_for_auth(headers, [], ["BearerToken"])
-            with watchdog(seconds, *surprises):
-                response = self._api.rest_client.pool_manager.request(
-                    method,
-                    self.host + path + (f"?{urlencode(query)}" if query else ""),
-                    headers=headers,
-                    body=body,
-                    timeout=Timeout(connect=seconds, read=seconds),
-                    preload_content=False,
-                    redirect=False,
-                    retries=False,  # attempts are counted where a write is known from a read
-                )
-                found = response.read(_MOST_BYTES + 1, decode_content=False)
-        except surprises as error:
-            reason = getattr(error, "reason", None)
-            told = str(error) if type(error) is TimeoutError else type(reason or error).__name__
-            raise UnavailableError(f"the Kubernetes API server at {self.host} does not answer ({told})") from error
+            with watchdog(seconds, *exceptions):
+                try:
+                    response = request()
+                except ApiException as error:
+                    if not error.status:  # of TLS
+                        raise
+                    body = error.body.encode() if isinstance(error.body, str) else error.body or b""
+                    return Reply(int(error.status), str(error.reason or ""), error.headers or {}, body)
+                found = response.read(_MAX_BYTES + 1, decode_content=False)
+        except exceptions as error:
+            raise UnavailableError(f"the Kubernetes API server at {self.host} {_broken(error)}") from error
         if wrong := _not_whole(response, found):
             response.close()
             raise UnavailableError(f"the Kubernetes API server at {self.host} {wrong}")
@@ -132,7 +166,7 @@ def connect(cluster: str, seconds: float) -> Connection:
 
         settings = client.Configuration()
         _load(cluster, settings)
-        return client.ApiClient(settings)
+        return settings
 
     return Connection(load, seconds)
 
@@ -144,10 +178,21 @@ def without_nulls(found: Any) -> Any:
     return [without_nulls(one) for one in found] if isinstance(found, list) else found
 
 
+def _broken(error: BaseException) -> str:
+    """Why an exchange came to no end."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, TooLargeError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
+        return _TOO_LARGE
+    reason = getattr(error, "reason", None)
+    return f"does not answer ({error if type(error) is TimeoutError else type(reason or error).__name__})"
+
+
 def _not_whole(response: Any, found: bytes) -> str:
     """Why an answer cannot be taken as it is; empty when it can."""
-    if len(found) > _MOST_BYTES:
-        return f"answers more than {_MOST_BYTES / 2**20:g} MiB, which is not read"
+    if len(found) > _MAX_BYTES:
+        return _TOO_LARGE
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         return "answers compressed, though that was not asked for"
     return "does not answer to the end" if response.length_remaining else ""
@@ -157,16 +202,32 @@ def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _bounded(api: Any) -> Any:
-    """The client, whose connections have bounds."""
+def _client(settings: Any) -> Any:
+    """A client that sends merge patches, and whose connections have bounds and are used for one request at a time."""
+    from kubernetes.client import ApiClient
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
-    kinds: dict[str, Any] = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
-    api.rest_client.pool_manager.pool_classes_by_scheme = {
-        scheme: type(pool.__name__, (pool,), {"ConnectionCls": connections(pool.ConnectionCls, _MOST_BYTES + _HEADERS)})
-        for scheme, pool in kinds.items()
+    class MergePatchClient(ApiClient):
+        def select_header_content_type(self, content_types: list[str], *request: Any) -> Any:
+            merges = _MERGE_PATCH in content_types
+            return _MERGE_PATCH if merges else super().select_header_content_type(content_types, *request)
+
+    made = MergePatchClient(settings)
+    made.set_default_header("Accept-Encoding", "identity")
+    pools: dict[str, Any] = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
+    manager = made.rest_client.pool_manager
+    manager.pool_classes_by_scheme = {
+        scheme: type(pool.__name__, (pool,), {"ConnectionCls": connections(pool.ConnectionCls, _MAX_ANSWER)})
+        for scheme, pool in pools.items()
     }
-    return api
+    # Attempts are counted where a write is known from a read, and nothing else than the API server is asked.
+    manager.urlopen = functools.partial(manager.urlopen, redirect=False, retries=False)
+    return made
+
+
+def _authorization(settings: Any) -> dict[str, str]:
+    """The header that shows the token, which is renewed when the settings say so; none for a client certificate."""
+    return {str(one["key"]): str(one["value"]) for one in settings.auth_settings().values() if one["in"] == "header"}
 
 
 def _load(cluster: str, settings: Any) -> None:

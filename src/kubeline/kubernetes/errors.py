@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kubeline.kubernetes.connection import Reply
 
 _TRANSIENT = {429, 500, 502, 503, 504}
-_LONGEST_WORDS = 500  # letters of a server's own words
+_MAX_MESSAGE = 500  # characters of a server's own message
 
 
 class ConflictError(KubelineError):
@@ -48,7 +48,7 @@ def refusal(reply: "Reply", verb: str, resource: Resource, namespace: str, name:
     if reply.status in _TRANSIENT:
         return UnavailableError(f"{server} answers {reply.status} ({message})", _wait(reply))
     rejected = RejectedError(f"{server} rejects {what}: {message}")
-    told: dict[int, KubelineError] = {
+    known: dict[int, KubelineError] = {
         400: rejected,
         401: PlatformError(f"{server} does not accept these credentials; renew them"),
         403: PlatformError(
@@ -62,7 +62,7 @@ def refusal(reply: "Reply", verb: str, resource: Resource, namespace: str, name:
         413: rejected,
         422: rejected,
     }
-    return told.get(reply.status) or PlatformError(f"{server} answers {reply.status} for {what} ({message})")
+    return known.get(reply.status) or PlatformError(f"{server} answers {reply.status} for {what} ({message})")
 
 
 def _status(reply: "Reply") -> tuple[dict[str, Any], str]:
@@ -74,7 +74,7 @@ def _status(reply: "Reply") -> tuple[dict[str, Any], str]:
     if not isinstance(status, dict) or status.get("kind") != "Status":
         status = {}
     said = " ".join(str(status.get("message") or reply.reason or "no message").split())
-    return status, said if len(said) <= _LONGEST_WORDS else f"{said[:_LONGEST_WORDS]} …"
+    return status, said if len(said) <= _MAX_MESSAGE else f"{said[:_MAX_MESSAGE]} …"
 
 
 def _wait(reply: "Reply") -> float:

@@ -16,7 +16,7 @@ def namespace_of(given: str, cluster: str = "", of_pod: Path = _OF_THIS_POD) -> 
     Args:
         given: what the user gave; it counts when it is not empty.
         cluster: where the model goes: of a kubeconfig, the namespace of its current context.
-        of_pod: the file in which Kubernetes tells every pod its namespace.
+        of_pod: the file in which a pod finds its namespace.
 
     Returns:
         The namespace; ``default`` outside a cluster, when the kubeconfig names none.
@@ -35,4 +35,4 @@ def _of_context(kubeconfig: Path) -> str:
         contexts = {each["name"]: each["context"] for each in document["contexts"]}
         return str(contexts[document["current-context"]].get("namespace", ""))
     except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError, AttributeError):
-        return ""  # who connects by it tells what is wrong
+        return ""  # connecting by it says what is wrong

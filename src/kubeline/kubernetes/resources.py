@@ -19,12 +19,6 @@ class Resource:
     kind: str
 
     @property
-    def path(self) -> str:
-        """Of its objects, with a place for the namespace."""
-        root = f"/apis/{self.group}" if self.group else "/api"
-        return f"{root}/{self.version}/namespaces/{{namespace}}/{self.plural}"
-
-    @property
     def api_version(self) -> str:
         """What its objects name as ``apiVersion``."""
         return f"{self.group}/{self.version}" if self.group else self.version
@@ -40,6 +34,7 @@ HTTP_ROUTE = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRout
 INGRESS = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
 CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
 POD = Resource("", "v1", "pods", "Pod")
+EVENT = Resource("", "v1", "events", "Event")  # the same objects as those of events.k8s.io
 SERVICE_PROXY = Resource("", "v1", "services/proxy", "Service")
 DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment")
 ACCESS_REVIEW = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")

@@ -1,4 +1,4 @@
-"""What an object must look like to be one: of each kind, the fields that a rollout reads.
+"""The schemas of objects: of each kind, the fields that a rollout reads.
 
 An answer that is anything else, of a proxy or a sign-in page in between, is none; nobody further on meets a web page, a
 list or a word where a number is.
@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kubeline.kubernetes.resources import CONFIG_MAP, DEPLOYMENT, HTTP_ROUTE, INFERENCE_SERVICE, POD, Resource
+from kubeline.kubernetes.resources import CONFIG_MAP, DEPLOYMENT, EVENT, HTTP_ROUTE, INFERENCE_SERVICE, POD, Resource
 
 Texts = dict[str, str]
 
@@ -208,12 +208,34 @@ class _Pod(_Object):
     status: _PodStatus = _PodStatus()  # type: ignore[assignment]
 
 
+class _About(_Part):
+    kind: str = ""
+    name: str = ""
+
+
+class _Series(_Part):
+    count: int = 0
+    lastObservedTime: str = ""  # noqa: N815
+
+
+class _Event(_Object):
+    involvedObject: _About = _About()  # noqa: N815
+    type: str = ""
+    reason: str = ""
+    message: str = ""
+    count: int = 0
+    lastTimestamp: str = ""  # noqa: N815
+    eventTime: str = ""  # noqa: N815
+    series: _Series = _Series()
+
+
 _SHAPES: dict[Resource, type[_Object]] = {
     INFERENCE_SERVICE: _InferenceService,
     HTTP_ROUTE: _Route,
     DEPLOYMENT: _Deployment,
     CONFIG_MAP: _ConfigMap,
     POD: _Pod,
+    EVENT: _Event,
 }
 
 
@@ -225,16 +247,16 @@ def misshapen(found: Any, resource: Resource, namespace: str, name: str, version
         resource: its kind.
         namespace: of the object.
         name: of the object; empty for any.
-        versioned: it is kept by the server, and so has a version; what a dry run tells of is not.
+        versioned: it is stored by the server, and so has a version; the result of a dry run is not.
     """
     if not isinstance(found, dict):
         return f"it says '{' '.join(str(found).split())[:60]}'"
     try:
-        seen = _SHAPES.get(resource, _Object).model_validate(found)
+        parsed = _SHAPES.get(resource, _Object).model_validate(found)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    meta = seen.metadata
-    if seen.kind not in {"", resource.kind} or (name and meta.name != name) or meta.namespace not in {"", namespace}:
-        return f"it speaks of {seen.kind} {meta.namespace}/{meta.name}"[:300]
+    meta = parsed.metadata
+    if parsed.kind not in {"", resource.kind} or (name and meta.name != name) or meta.namespace not in {"", namespace}:
+        return f"it is {parsed.kind} {meta.namespace}/{meta.name}"[:300]
     return "metadata.resourceVersion: Field required" if versioned and not meta.resourceVersion else ""

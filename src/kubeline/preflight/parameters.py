@@ -29,9 +29,9 @@ def check_service(name: str, cluster: str, given: Mapping[str, Any]) -> dict[str
 
 def check_plan(plan: Mapping[str, Any]) -> None:
     """The plan of the rollout."""
-    from kubeline.rollout.spec import Plan
+    from kubeline.rollout.spec import RolloutSpec
 
-    Plan.read("", **plan)
+    RolloutSpec.read("", **plan)
 
 
 def source_of(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,9 +64,9 @@ def check_cluster(cluster: str, manifest: dict[str, Any], plan: Mapping[str, Any
     """That the cluster can be reached, grants the rights, and can do what the plan says."""
     from kubeline.kubernetes.cluster import Cluster
     from kubeline.rollout.rehearsal import rehearse
-    from kubeline.rollout.spec import Plan
+    from kubeline.rollout.spec import RolloutSpec
 
-    return rehearse(Cluster.connect(cluster), manifest, Plan.read("", **plan), gateway)
+    return rehearse(Cluster.connect(cluster), manifest, RolloutSpec.read("", **plan), gateway)
 
 
 def check_gateway(gateway: str) -> None:

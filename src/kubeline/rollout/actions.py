@@ -1,115 +1,112 @@
-"""The moves of the state machine, and the situation that each is chosen in."""
+"""The actions of the state machine, and the context that each is chosen in."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from enum import Enum
 
 from kubeline.kubernetes.resources import Manifest
-from kubeline.rollout import routers as modes
-from kubeline.rollout.routers import Observed, Sides
-from kubeline.rollout.spec import Plan
-from kubeline.rollout.status import Record, State
+from kubeline.rollout.routers import Observation, TrafficRouter, router_of
+from kubeline.rollout.spec import RolloutSpec
+from kubeline.rollout.status import RolloutStatus
 
-Question = Literal["smoke", "shadow", "snapshot", "evidence", "arrivals"]
+
+class Probe(Enum):
+    """Find out what the cluster's objects do not show: see :class:`kubeline.rollout.probes.Probes`."""
+
+    SMOKE_TEST = "smoke test"
+    SHADOW = "shadow comparison"
+    METRICS_SNAPSHOT = "snapshot of the metrics"
+    ANALYSIS = "analysis"
+    REQUEST_COUNTS = "request counts"
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Look again a little later."""
+    """Observe again a little later."""
 
 
 @dataclass(frozen=True)
-class Go:
-    """Enter another state; `changes` are fields of the record."""
+class Transition:
+    """Record another status, of the same state or of another one; `sentence` says why."""
 
-    state: State
+    status: RolloutStatus
     sentence: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Change:
+class Patch:
     """Write to the InferenceService: a merge patch, or the whole object where there is none yet."""
 
     body: Manifest
     sentence: str
 
 
-@dataclass(frozen=True)
-class Ask:
-    """Find something out, which :func:`answered` judges."""
-
-    question: Question
-
-
-Move = Wait | Go | Change | Ask
+Action = Wait | Transition | Patch | Probe
 
 
 @dataclass(frozen=True)
-class Situation:
+class Context:
     """Everything that a decision is made from.
 
     Attributes:
-        record: as read.
-        plan: of the rollout.
+        status: as stored.
+        spec: of the rollout.
         service: the live InferenceService; None when there is none.
-        observed: how things really are.
-        now: Unix seconds.
-        request: of a person: promote, abort or nothing.
+        observed: the traffic and the pods.
+        time: Unix seconds.
+        request: of an operator: promote, abort or nothing.
     """
 
-    record: Record
-    plan: Plan
+    status: RolloutStatus
+    spec: RolloutSpec
     service: Manifest | None
-    observed: Observed
-    now: float
+    observed: Observation
+    time: float
     request: str = ""
 
     @property
-    def wrote(self) -> bool:
-        """Whether this state's write has been done."""
-        return self.record.wrote == self.record.key
+    def written(self) -> bool:
+        """Whether the write of this state was completed."""
+        return self.status.write.completed == self.status.key
 
     @property
-    def sides(self) -> Sides:
-        """Who is who."""
-        return sides(self.record)
+    def live(self) -> Manifest:
+        """The live InferenceService, where there must be one.
+
+        Raises:
+            ValueError: when there is none.
+        """
+        if self.service is None:
+            raise ValueError(f"there is no InferenceService {self.status.where} in state {self.status.state}")
+        return self.service
 
     @property
-    def mode(self) -> Any:
-        """The functions of the mode."""
-        return modes.module(self.record.mode)
+    def router(self) -> TrafficRouter:
+        """Of the mode of KServe, which is known from the first state on in which it matters.
+
+        Raises:
+            ValueError: when it is not known.
+        """
+        if self.status.mode is None:
+            raise ValueError(f"the mode of {self.status.where} is not known in state {self.status.state}")
+        return router_of(self.status.mode)
 
     def late(self, seconds: float) -> bool:
         """Whether this state has taken too long."""
-        return self.now - self.record.entered > seconds
+        return self.time - self.status.entered > seconds
 
     @property
     def followed(self) -> bool:
-        """Whether KServe has seen the specification; one that never says so is not waited for any longer."""
-        return self.observed.current or self.late(self.plan.settle_seconds)
+        """Whether KServe has reconciled the specification; not waited for any longer when it never reports so."""
+        return self.observed.current or self.late(self.spec.settle_seconds)
 
     @property
-    def unreached(self) -> str:
+    def unreachable(self) -> str:
         """What shows that a service which the rollout has hidden is not reached from outside; empty when nothing does.
 
         Unlike :attr:`followed`, no time makes up for it: what users do not reach is not promoted.
         """
-        return self.observed.unreached if self.record.hidden else ""
+        return self.observed.unreachable if self.status.hidden else ""
 
-    def tell(self, sentence: str) -> str:
-        """The sentence with what the cluster says is wrong."""
-        return f"{sentence}: {self.observed.trouble}" if self.observed.trouble else sentence
-
-
-def sides(record: Record) -> Sides:
-    """Who is stable and who is the candidate."""
-    return Sides(
-        candidate=record.candidate,
-        stable=record.stable,
-        stable_revision=record.stable_revision,
-        candidate_revision=record.candidate_revision,
-        candidate_name=record.candidate_name,
-        replaced=record.replaced,
-        busy=record.busy,
-    )
+    def explained(self, sentence: str) -> str:
+        """The sentence with what the cluster reports to be wrong."""
+        return f"{sentence}: {self.observed.problem}" if self.observed.problem else sentence

@@ -14,12 +14,12 @@ class Clock:
 
     Attributes:
         cancelled: the pipeline was.
-        at_cancel: what is done at once then, before all else and in a thread of its own.
+        on_cancel: called at once then, before all else and in a thread of its own.
     """
 
     def __init__(self, unix: float | None = None) -> None:
         self.cancelled = threading.Event()
-        self.at_cancel: Callable[[], None] = lambda: None
+        self.on_cancel: Callable[[], None] = lambda: None
         self._offset = (time.time() if unix is None else unix) - time.monotonic()
 
     def now(self) -> float:
@@ -29,7 +29,7 @@ class Clock:
     def cancel(self) -> None:
         """The pipeline was cancelled."""
         try:
-            self.at_cancel()
+            self.on_cancel()
         finally:
             self.cancelled.set()
 

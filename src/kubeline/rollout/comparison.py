@@ -1,50 +1,64 @@
-"""The live specification compared with what was written: by us, by a step that was cancelled, or by somebody else."""
+"""The live specification compared with the last write: ours, that of a cancelled step, or one from outside."""
+
+from dataclasses import replace
+from enum import Enum
 
 from kubeline.deployment.inference_service import HIDDEN
 from kubeline.kubernetes.merge import merge
 from kubeline.kubernetes.resources import Manifest
-from kubeline.rollout import routers as modes
-from kubeline.rollout.actions import sides
-from kubeline.rollout.spec import Plan, fingerprint
-from kubeline.rollout.status import Record, State, Written
+from kubeline.rollout.routers import router_of
+from kubeline.rollout.spec import fingerprint
+from kubeline.rollout.status import RolloutStatus, State, WriteStatus
 
 
-def compare(record: Record, service: Manifest | None, request: str) -> tuple[Written, str]:
-    """What the live specification is, and what follows when it is compared with our last write.
+class SpecChange(Enum):
+    """How the live specification differs from the last write."""
 
-    Returns:
-        ``same``; ``done``: the write under way took effect; ``stale``: an older one was read; ``withdrawn``: a step
-        that was cancelled, or could write nothing down, has taken the traffic back; ``adopt``: take it as it
-        is; ``edited`` or ``deleted`` from outside.
-    """
+    UNCHANGED = "as it was written"
+    APPLIED = "as the write under way leaves it"
+    STALE = "older than the last write"
+    WITHDRAWN = "with 0 % for the candidate, by a step that was cancelled or could store no status"
+    ACCEPTED = "edited from outside, and accepted by an operator's request"
+    EDITED = "edited from outside"
+    DELETED = "deleted"
+
+
+def compare(status: RolloutStatus, service: Manifest | None, request: str) -> SpecChange:
+    """What became of the specification since the last write to it."""
     if service is None:
-        gone = (record.written.spec or record.stable is not None) and record.state != State.HELD
-        return Written(), "deleted" if gone else "same"
-    found = Written(generation=service["metadata"].get("generation", 0), spec=fingerprint(service["spec"]))
-    if record.intent and intended(service) == record.intent:
-        return found, "done"
-    if found.spec == record.written.spec:
-        return found, "same"
-    if found.generation < record.written.generation:
-        return found, "stale"
-    if record.state == State.HELD:  # a person has looked at it, or has not yet
-        return found, "adopt" if request else "same"
-    return found, "withdrawn" if _taken_back(record, service) else "edited"
+        gone = (status.write.spec or status.stable is not None) and status.state is not State.HELD
+        return SpecChange.DELETED if gone else SpecChange.UNCHANGED
+    found, write = written(status.write, service), status.write
+    if write.intent and intended(service) == write.intent:
+        return SpecChange.APPLIED
+    if found.spec == write.spec:
+        return SpecChange.UNCHANGED
+    if found.generation < write.generation:
+        return SpecChange.STALE
+    if status.state is State.HELD:  # an operator has accepted the edit, or has not yet
+        return SpecChange.ACCEPTED if request else SpecChange.UNCHANGED
+    return SpecChange.WITHDRAWN if _withdrawn(status, service) else SpecChange.EDITED
 
 
-def _taken_back(record: Record, service: Manifest) -> bool:
-    """Whether this is our last write, or the one under way, but for the candidate's share, which is 0."""
-    takes_back = record.plan.get("on_cancel") == "abort" or record.plan.get("on_error") == "rollback"
-    if not takes_back or record.stable is None or not record.mode:
-        return False
-    mode, who = modes.module(record.mode), sides(record)
-    if mode.specified(service, who) != 0:
-        return False
-    shares = (*Plan.read(record.plan).shares, 100)
-    before = (merge(service, mode.shift(service, who, share)) for share in shares)
-    return any(fingerprint(one["spec"]) == record.written.spec or intended(one) == record.intent for one in before)
+def written(before: WriteStatus, service: Manifest) -> WriteStatus:
+    """The status of the write that left the specification as it is now."""
+    generation, spec = service["metadata"].get("generation", 0), fingerprint(service["spec"])
+    return replace(before, generation=generation, spec=spec)
 
 
 def intended(service: Manifest) -> str:
     """Fingerprint of all that a rollout writes: the specification, and whether the service is hidden."""
     return fingerprint(service["spec"], sorted(HIDDEN.keys() & (service["metadata"].get("labels") or {}).keys()))
+
+
+def _withdrawn(status: RolloutStatus, service: Manifest) -> bool:
+    """Whether this is our last write, or the one under way, but for the candidate's share, which is 0."""
+    withdraws = status.spec.on_cancel == "abort" or status.spec.on_error == "rollback"
+    if not withdraws or status.stable is None or status.mode is None:
+        return False
+    router, write = router_of(status.mode), status.write
+    if router.specified(service, status.versions) != 0:
+        return False
+    shares = (*status.spec.shares, 100)
+    before = (merge(service, router.shift(service, status.versions, share)) for share in shares)
+    return any(fingerprint(one["spec"]) == write.spec or intended(one) == write.intent for one in before)

@@ -1,41 +1,34 @@
-"""Drives the state machine: reads, decides, writes down what is about to be done, does it, and looks again."""
+"""Drives the state machine: reads, decides, records what is about to be written, writes it, and observes again."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
 
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.kubernetes.errors import ConflictError, RejectedError, UnavailableError
 from kubeline.kubernetes.resources import Manifest
-from kubeline.rollout import machine
-from kubeline.rollout import routers as modes
-from kubeline.rollout import transitions as ways
-from kubeline.rollout.actions import Ask, Change, Go, Question, Situation, Wait, sides
-from kubeline.rollout.comparison import compare, intended
-from kubeline.rollout.results import answered
-from kubeline.rollout.routers import Observed, World
-from kubeline.rollout.snapshot import look
-from kubeline.rollout.spec import fingerprint
-from kubeline.rollout.status import Record, State, Written
-from kubeline.rollout.store import Kept
-from kubeline.rollout.unexpected import expected
-from kubeline.rollout.writer import MOST_DOUBTS, TakenOverError, Writer
+from kubeline.rollout import results
+from kubeline.rollout.actions import Context, Patch, Probe, Transition, Wait
+from kubeline.rollout.analysis.metrics import MetricsError
+from kubeline.rollout.comparison import SpecChange, compare, intended, written
+from kubeline.rollout.machine import decide
+from kubeline.rollout.probes import Probes
+from kubeline.rollout.routers import ClusterSnapshot, Observation, mode_of, router_of
+from kubeline.rollout.snapshot import take_snapshot
+from kubeline.rollout.status import RETURNING, SHARING, Outcome, RolloutStatus, State
+from kubeline.rollout.store import StoredStatus
+from kubeline.rollout.transitions import abort, on_error, withdraw
+from kubeline.rollout.unexpected import as_kubeline_error
+from kubeline.rollout.writer import MAX_UNCONFIRMED, TakenOverError, Writer
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_PAUSE = 30.0  # seconds that a Retry-After is honoured at most
-
-
-class Answers(Protocol):
-    """What the machine asks of the world beside the cluster."""
-
-    def ask(self, question: Question, record: Record, observed: Observed, service: Manifest) -> Mapping[str, Any]:
-        """The answer, as :func:`kubeline.rollout.machine.answered` takes it."""
+_MAX_PAUSE = 30.0  # seconds that a Retry-After is honoured at most
+_EDITED = "the specification was edited from outside in the middle of the rollout"
+_WITHDRAWN = "a step that was cancelled, or could store no status, gave the candidate 0 %"
 
 
 class DeletedError(PlatformError):
-    """There is no InferenceService any more, if one that says so is right: where nothing is, nothing is taken back."""
+    """There is no InferenceService any more, if the cluster is right: then there is nothing to withdraw."""
 
 
 @dataclass(kw_only=True)
@@ -43,230 +36,256 @@ class Driver(Writer):
     """Drives one rollout to an end, or until it is held.
 
     Attributes:
-        answers: to the machine's questions.
+        probes: of the candidate and the metrics.
     """
 
-    answers: Answers
-    _doubts: int = 0
-    _wrong_since: float | None = None
-    _known: Kept | None = None
+    probes: Probes
+    _unconfirmed: int = 0
+    _failing_since: float | None = None
+    _current: StoredStatus | None = None
 
-    def run(self, kept: Kept) -> Record:
-        """Go on from a record that is ours.
+    def run(self, stored: StoredStatus) -> RolloutStatus:
+        """Continue from a status whose lease is ours.
 
         Raises:
-            PlatformError: when the cluster cannot be used; a repeated call goes on at the same point. When a rollback
-                failed, the loudest of all: the candidate may still have traffic.
+            PlatformError: when the cluster cannot be used; a repeated call continues at the same point. When a
+                rollback failed, in capitals: the candidate may still have traffic.
             TakenOverError: when another process took over.
         """
-        self.clock.at_cancel = self._withdraw_at_once
+        self.clock.on_cancel = self._withdraw_at_once
         try:
-            while not kept.record.ended and not (kept.record.state == State.HELD and not kept.request):
-                self._known = kept
-                kept = self._tried_turn(kept)
+            while not stored.status.ended and not _resting(stored):
+                self._current = stored
+                stored = self._turn(stored)
         finally:
-            self.clock.at_cancel = lambda: None
-        if kept.record.state == State.FAILED:
-            raise self._loudest(kept, kept.record.reason)
-        return kept.record
+            self.clock.on_cancel = lambda: None
+        if stored.status.state is State.FAILED:
+            raise self._rollback_failed(stored, stored.status.reason)
+        return stored.status
 
-    def _tried_turn(self, kept: Kept) -> Kept:
+    def _turn(self, stored: StoredStatus) -> StoredStatus:
         try:
-            kept = self._turn(kept)
+            stored = self._advance(stored)
         except TakenOverError:
             raise
         except Exception as error:  # whatever it is: users may be on the candidate
-            return self._wrong(kept, error)
-        self._wrong_since = None
-        return kept
+            return self._after_error(stored, error)
+        self._failing_since = None
+        return stored
 
-    def _turn(self, kept: Kept) -> Kept:
+    def _advance(self, stored: StoredStatus) -> StoredStatus:
         if self.clock.cancelled.is_set():
-            if kept.record.state not in machine.RETURNING:
-                kept = self._cancel(kept)
+            if stored.status.state not in RETURNING:
+                stored = self._cancel(stored)
             self.clock.cancelled.clear()
-            return kept
-        world = look(self.cluster, kept.record)
-        kept = self._settled(kept, world)
-        if kept.record.state == State.HELD and not kept.request:
-            return kept
-        return self._move(kept, world)
+            return stored
+        late = self.clock.now() - stored.status.entered > self.spec.ready_seconds
+        snapshot = take_snapshot(self.cluster, stored.status, explain=late)
+        stored = self._reconcile(stored, snapshot.service)
+        return stored if _resting(stored) else self._act(stored, snapshot)
 
-    def _wrong(self, kept: Kept, error: Exception) -> Kept:
-        """Something went wrong: try again for as long as the plan says, and then do what it says."""
-        error = expected(error, f"the rollout of {kept.record.name}")
+    def _after_error(self, stored: StoredStatus, cause: Exception) -> StoredStatus:
+        """Try again for as long as the spec says, and then do what it says."""
+        error = as_kubeline_error(cause, f"the rollout of {stored.status.name}")
+        conflict = isinstance(error, ConflictError)
         now = self.clock.now()
-        self._wrong_since = now if self._wrong_since is None else self._wrong_since
-        seconds = now - self._wrong_since
-        over = seconds >= self.plan.outage_seconds and not isinstance(error, ConflictError)
-        if not over and not isinstance(error, ConflictError):
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        seconds = now - self._failing_since
+        over = seconds >= self.spec.outage_seconds and not conflict
+        if not over and not conflict:
             logger.warning("%s; it is tried again", error)
-            self.clock.sleep(self.plan.poll_seconds)
+            self.clock.sleep(self.spec.poll_seconds)
         try:
-            kept = self._again(kept)
+            stored = self._reread(stored)
             if not over:
-                return self._alive(kept)
-            last = self._last_word(kept, error)
-            if last is None:
-                return self._give_up(kept, error)
+                return self._renew(stored)
+            final = self._final_error(stored, error)
+            if final is None:
+                return self._give_up(stored, error)
         except TakenOverError:
             raise
         except KubelineError as second:
-            return self._unwritten(kept, error, second, seconds) if over else kept
-        raise last from error
+            return self._unrecorded(stored, error, second, seconds) if over else stored
+        raise final from error
 
-    def _last_word(self, kept: Kept, error: KubelineError) -> KubelineError | None:
-        """How the rollout ends where `on_error` has nothing to say; None where it has."""
+    def _final_error(self, stored: StoredStatus, error: KubelineError) -> KubelineError | None:
+        """The error that the rollout ends with where `on_error` does not apply; None where it does."""
         if isinstance(error, DeletedError):
             return None
-        if kept.record.state in machine.RETURNING:
-            return self._loudest(kept, str(error))
-        nothing_changed = not kept.record.wrote and not kept.record.intent
-        return error if nothing_changed else None
+        if stored.status.state in RETURNING:
+            return self._rollback_failed(stored, str(error))
+        return error if stored.status.untouched else None
 
-    def _give_up(self, kept: Kept, error: KubelineError) -> Kept:
+    def _give_up(self, stored: StoredStatus, error: KubelineError) -> StoredStatus:
         """Do what `on_error` says."""
         if isinstance(error, DeletedError):
-            kept = self._hold(kept, str(error), None)
+            stored = self._hold(stored, str(error), None)
         else:
-            kept = self._go(kept, machine.gone_wrong(kept.record, self.plan, str(error)), Observed(), None)
-        self._wrong_since = None
-        return kept
+            transition = on_error(stored.status, self.spec, str(error))
+            stored = self._enter(stored, transition, Observation(), None)
+        self._failing_since = None
+        return stored
 
-    def _unwritten(self, kept: Kept, error: KubelineError, second: KubelineError, seconds: float) -> Kept:
-        """What `on_error` says cannot be written down: the traffic is taken back all the same, or it is tried on."""
-        record, name = kept.record, f"{kept.record.namespace}/{kept.record.name}"
-        back = self.plan.on_error == "rollback" and record.state in machine.SHARING and self._take_back(record)
-        if back:
-            told = "the candidate has been given 0 %; run the rollout again, or abort it"
-        elif seconds < self.plan.outage_seconds + self.plan.ready_seconds:
-            logger.warning("%s, and what follows cannot be written down (%s); it is tried again", error, second)
-            self.clock.sleep(self.plan.poll_seconds)
-            return kept
-        elif record.state in machine.RETURNING or (record.state in machine.SHARING and self.plan.on_error != "hold"):
-            raise self._loudest(kept, str(error)) from second
+    def _unrecorded(
+        self, stored: StoredStatus, error: KubelineError, second: KubelineError, seconds: float
+    ) -> StoredStatus:
+        """What `on_error` says cannot be recorded: the traffic is withdrawn all the same, or it is tried again."""
+        status, rolls_back = stored.status, self.spec.on_error == "rollback"
+        if rolls_back and status.state in SHARING and self._withdraw_unrecorded(status):
+            left = "the candidate has been given 0 %; run the rollout again, or abort it"
+        elif seconds < self.spec.outage_seconds + self.spec.ready_seconds:
+            logger.warning("%s, and what follows cannot be recorded (%s); it is tried again", error, second)
+            self.clock.sleep(self.spec.poll_seconds)
+            return stored
+        elif status.state in RETURNING or (status.state in SHARING and rolls_back):
+            raise self._rollback_failed(stored, str(error)) from second
         else:
-            told = "everything is left as it is; run the rollout again, or abort it"
+            left = "everything is left as it is; run the rollout again, or abort it"
         raise PlatformError(
-            f"the rollout of {name} ended in state {record.state} ({error}), which cannot be written down ({second}); "
-            f"{told}"
+            f"the rollout of {status.where} ended in state {status.state} ({error}), which cannot be recorded "
+            f"({second}); {left}"
         ) from second
 
     def _withdraw_at_once(self) -> None:
-        """A pipeline that is cancelled leaves a step about a second: the traffic goes back before all else."""
-        kept = self._known
-        if kept is not None and self.plan.on_cancel == "abort" and kept.record.state in machine.SHARING:
-            self._take_back(kept.record)
+        """A pipeline that is cancelled leaves a step about a second: the traffic is withdrawn before all else."""
+        stored = self._current
+        if stored is not None and self.spec.on_cancel == "abort" and stored.status.state in SHARING:
+            self._withdraw_unrecorded(stored.status)
 
-    def _move(self, kept: Kept, world: World) -> Kept:
-        record = kept.record
-        observed = modes.module(record.mode).observe(world, sides(record)) if record.mode else Observed()
-        now = Situation(record, self.plan, world.service, observed, self.clock.now(), kept.request)
-        move = machine.decide(now)
-        if isinstance(move, Ask):
-            kept = self._alive(kept)
+    def _act(self, stored: StoredStatus, snapshot: ClusterSnapshot) -> StoredStatus:
+        status, service = stored.status, snapshot.service
+        observed = router_of(status.mode).observe(snapshot, status.versions) if status.mode else Observation()
+        now = Context(status, self.spec, service, observed, self.clock.now(), stored.request)
+        action = decide(now)
+        if isinstance(action, Probe):
+            stored = self._renew(stored)
             try:
-                move = self._asked(now, move)
+                action = self._probe(now, action)
             except RejectedError:
                 raise
-            except UserError as error:  # the same question can never be answered until someone changes something
-                return self._hold(kept, str(error), world.service)
-        if isinstance(move, Go):
-            return self._go(kept, move, observed, world.service)
-        if isinstance(move, Change):
-            return self._change(kept, move, observed, world.service)
-        if kept.request:
-            told = record.told(self.clock.now(), f"'{kept.request}' has no effect in this state")
-            return self._write(kept, told, world.service, heard=True)
-        return self._rest(kept)
+            except UserError as error:  # no repetition helps until an operator changes something
+                return self._hold(stored, str(error), service)
+        if isinstance(action, Transition):
+            return self._enter(stored, action, observed, service)
+        if isinstance(action, Patch):
+            return self._patch(stored, action, observed, service)
+        if stored.request:
+            ignored = status.with_event(self.clock.now(), f"'{stored.request}' has no effect in this state")
+            return self._write(stored, ignored, service, clear_request=True)
+        self.clock.sleep(self.spec.poll_seconds)
+        return self._renew(self._reread(stored))
 
-    def _rest(self, kept: Kept) -> Kept:
-        self.clock.sleep(self.plan.poll_seconds)
-        return self._alive(self._again(kept))
+    def _probe(self, now: Context, probe: Probe) -> Transition | Wait:
+        """The result of a probe, which takes its time, and what follows from it."""
+        match probe:
+            case Probe.SMOKE_TEST:
+                result = self.probes.smoke_test(now)
+                return results.after_smoke_test(self._later(now), result)
+            case Probe.SHADOW:
+                comparison = self.probes.compare_shadow(now)
+                return results.after_shadow(self._later(now), comparison)
+            case Probe.METRICS_SNAPSHOT:
+                try:
+                    metrics = self.probes.snapshot_metrics(now)
+                except MetricsError as error:
+                    return results.without_metrics_snapshot(self._later(now), str(error))
+                return results.after_metrics_snapshot(self._later(now), metrics)
+            case Probe.ANALYSIS:
+                analysis = self.probes.analyze(now)
+                return results.after_analysis(self._later(now), analysis)
+            case Probe.REQUEST_COUNTS:
+                counts = self.probes.count_requests(now)
+                return results.after_request_counts(self._later(now), counts)
 
-    def _settled(self, kept: Kept, world: World) -> Kept:
-        """Compare the live specification with our last write, and take note of what differs."""
-        service = world.service
-        if service is not None and not kept.record.mode and (mode := modes.mode_of(service)):
-            kept = self._write(kept, kept.record.model_copy(update={"mode": mode}), service)
-        found, verdict = compare(kept.record, service, kept.request)
-        match verdict:
-            case "done" if service is not None:
-                kept = self._written(kept, service)
-            case "withdrawn":
-                kept = self._withdrawn(kept, found, service)
-            case "adopt":
-                kept = self._write(kept, kept.record.model_copy(update={"written": found, "intent": ""}), service)
-            case "stale":
-                raise PlatformError("the InferenceService is read as it was before the last write to it")
-            case "deleted":
-                raise DeletedError("the InferenceService was deleted")
-            case "edited":
-                reason = "the specification was edited from outside in the middle of the rollout"
-                kept = self._hold(kept, reason, service)
-        return kept
+    def _later(self, now: Context) -> Context:
+        return replace(now, time=self.clock.now())
 
-    def _withdrawn(self, kept: Kept, found: Written, service: Manifest | None) -> Kept:
-        """A step that was cancelled, or could write nothing down, has given the candidate 0 %."""
-        record = kept.record
-        if record.state != State.WITHDRAW:
-            go = ways.withdraw("a step that was cancelled, or could write nothing down, gave the candidate 0 %")
-            record = record.model_copy(update={**go.changes, "state": go.state, "entered": self.clock.now()})
-            record = record.told(self.clock.now(), go.sentence)
-        done = record.model_copy(update={"written": found, "intent": "", "wrote": record.key})
-        return self._write(kept, done, service)
+    def _reconcile(self, stored: StoredStatus, service: Manifest | None) -> StoredStatus:
+        """Compare the live specification with the last write, and record what differs."""
+        if service is not None and stored.status.mode is None and (mode := mode_of(service)):
+            stored = self._write(stored, replace(stored.status, mode=mode), service)
+        change = compare(stored.status, service, stored.request)
+        if change is SpecChange.DELETED:
+            raise DeletedError("the InferenceService was deleted")
+        if change is SpecChange.STALE:
+            raise PlatformError("the InferenceService is read as it was before the last write to it")
+        if change is SpecChange.EDITED:
+            return self._hold(stored, _EDITED, service)
+        if service is None or change is SpecChange.UNCHANGED:
+            return stored
+        if change is SpecChange.APPLIED:
+            return self._confirm(stored, service)
+        if change is SpecChange.WITHDRAWN:
+            return self._adopt_withdrawal(stored, service)
+        write = replace(written(stored.status.write, service), intent="")
+        return self._write(stored, replace(stored.status, write=write), service)
 
-    def _change(self, kept: Kept, move: Change, observed: Observed, service: Manifest | None) -> Kept:
-        """Write down what will be, do it fenced by the version that was read, and write down that it was done."""
+    def _adopt_withdrawal(self, stored: StoredStatus, service: Manifest) -> StoredStatus:
+        """A step that was cancelled, or could store no status, has given the candidate 0 %."""
+        status = stored.status
+        if status.state is not State.WITHDRAWING:
+            transition, now = withdraw(status, _WITHDRAWN), self.clock.now()
+            status = replace(transition.status, entered=now).with_event(now, transition.sentence)
+        return self._confirm(stored, service, status)
+
+    def _patch(
+        self, stored: StoredStatus, patch: Patch, observed: Observation, service: Manifest | None
+    ) -> StoredStatus:
+        """Record what will be, write it fenced by the version that was read, and record that it was done."""
+        status = stored.status
         try:
-            expected = self._send(kept.record, move, service, dry_run=True)
-            intent = kept.record.model_copy(update={"intent": intended(expected)})
-            kept = self._write(kept, intent.told(self.clock.now(), move.sentence, observed.share), service)
-            done = self._fenced(kept.record, move, service)
+            expected = self._send(status, patch, service, dry_run=True)
+            intent = replace(status, write=replace(status.write, intent=intended(expected)))
+            intent = intent.with_event(self.clock.now(), patch.sentence, observed.share)
+            stored = self._write(stored, intent, service)
+            done = self._send_fenced(status, patch, service)
         except (ConflictError, UnavailableError) as error:
-            return self._doubtful(kept, error)
-        self._doubts = 0
-        return self._written(kept, done)
+            return self._after_unconfirmed(stored, error)
+        self._unconfirmed = 0
+        return self._confirm(stored, done)
 
-    def _doubtful(self, kept: Kept, error: KubelineError) -> Kept:
+    def _after_unconfirmed(self, stored: StoredStatus, error: ConflictError | UnavailableError) -> StoredStatus:
         """A write was refused as stale, or its answer is not known: read before it is repeated."""
-        self._doubts += 1
-        if self._doubts > MOST_DOUBTS:
-            raise PlatformError(f"writing to {kept.record.namespace}/{kept.record.name} does not succeed: {error}")
-        pause = 0.0 if isinstance(error, ConflictError) else min(2.0 ** (self._doubts - 3), 8.0)
-        self.clock.sleep(max(pause, min(getattr(error, "retry_after", 0.0), _LONGEST_PAUSE)))
-        return self._again(kept)
+        self._unconfirmed += 1
+        if self._unconfirmed > MAX_UNCONFIRMED:
+            raise PlatformError(f"writing to {stored.status.where} does not succeed: {error}")
+        pause = 0.0
+        if isinstance(error, UnavailableError):
+            pause = max(min(2.0 ** (self._unconfirmed - 3), 8.0), min(error.retry_after, _MAX_PAUSE))
+        self.clock.sleep(pause)
+        return self._reread(stored)
 
-    def _written(self, kept: Kept, service: Manifest) -> Kept:
-        """The write took effect."""
-        record = kept.record
-        written = Written(generation=service["metadata"].get("generation", 0), spec=fingerprint(service["spec"]))
-        done = record.model_copy(update={"written": written, "intent": "", "wrote": record.key})
-        return self._write(kept, done, service)
+    def _confirm(self, stored: StoredStatus, service: Manifest, status: RolloutStatus | None = None) -> StoredStatus:
+        """Record that the write took effect."""
+        status = status or stored.status
+        write = replace(written(status.write, service), intent="", completed=status.key)
+        return self._write(stored, replace(status, write=write), service)
 
-    def _asked(self, now: Situation, move: Ask) -> Go | Wait:
-        answer = self.answers.ask(move.question, now.record, now.observed, now.service or {})
-        later = Situation(now.record, now.plan, now.service, now.observed, self.clock.now(), now.request)
-        return answered(later, move.question, answer)
+    def _enter(
+        self, stored: StoredStatus, transition: Transition, observed: Observation, service: Manifest | None
+    ) -> StoredStatus:
+        before, status, now = stored.status, transition.status, self.clock.now()
+        entered = before.entered if status.state is before.state else now
+        status = replace(status, entered=entered, write=replace(status.write, intent=""))
+        status = status.with_event(now, transition.sentence, observed.share)
+        if status.state is State.COMPLETED:
+            status = status.with_promotion(now)
+        return self._write(stored, status, service, clear_request=bool(stored.request))
 
-    def _go(self, kept: Kept, move: Go, observed: Observed, service: Manifest | None) -> Kept:
-        record, now = kept.record, self.clock.now()
-        entered = record.entered if move.state == record.state else now
-        changes = {**move.changes, "state": move.state, "entered": entered, "intent": ""}
-        record = record.model_copy(update=changes).told(now, move.sentence, observed.share)
-        if move.state == State.DONE:
-            record = record.promoted(now)
-        return self._write(kept, record, service, heard=bool(kept.request))
+    def _hold(self, stored: StoredStatus, reason: str, service: Manifest | None) -> StoredStatus:
+        status = stored.status
+        resume = status.resume if status.state is State.HELD else status.state
+        held = replace(status, state=State.HELD, resume=resume, reason=reason, outcome=Outcome.HELD)
+        return self._write(stored, held.with_event(self.clock.now(), f"held: {reason}"), service)
 
-    def _hold(self, kept: Kept, reason: str, service: Manifest | None) -> Kept:
-        resume = kept.record.resume if kept.record.state == State.HELD else kept.record.state
-        changes = {"state": State.HELD, "resume": resume, "reason": reason, "outcome": "held"}
-        record = kept.record.model_copy(update=changes).told(self.clock.now(), f"held: {reason}")
-        return self._write(kept, record, service)
-
-    def _cancel(self, kept: Kept) -> Kept:
+    def _cancel(self, stored: StoredStatus) -> StoredStatus:
         """The pipeline was cancelled."""
-        move = machine.aborted(kept.record, "cancelled") if self.plan.on_cancel == "abort" else None
-        if move is not None:
-            return self._go(kept, move, Observed(), None)
-        return self._hold(kept, "cancelled; the same rollout goes on where it is, or abort it", None)
+        transition = abort(stored.status, "cancelled") if self.spec.on_cancel == "abort" else None
+        if transition is not None:
+            return self._enter(stored, transition, Observation(), None)
+        return self._hold(stored, "cancelled; the same rollout continues where it is, or abort it", None)
+
+
+def _resting(stored: StoredStatus) -> bool:
+    """Whether the rollout is held, and no operator has asked for anything."""
+    return stored.status.state is State.HELD and not stored.request

@@ -1,283 +1,292 @@
-"""The state machine: for each state one pure function from what is recorded and observed to the next move."""
+"""The state machine: for each state one pure function from what is recorded and observed to the next action."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from kubeline.deployment.inference_service import HIDDEN
 from kubeline.kubernetes.merge import merge, replacing
 from kubeline.kubernetes.resources import Manifest
-from kubeline.rollout import transitions as ways
-from kubeline.rollout.actions import Ask, Change, Go, Move, Situation, Wait
-from kubeline.rollout.spec import Plan
-from kubeline.rollout.status import Record, State
+from kubeline.rollout.actions import Action, Context, Patch, Probe, Transition, Wait
+from kubeline.rollout.spec import RolloutSpec
+from kubeline.rollout.status import DeploymentMode, Outcome, State
+from kubeline.rollout.transitions import (
+    abort,
+    enter,
+    fail,
+    hold,
+    share_of,
+    shifting,
+    smoke_tested,
+    to_step,
+    withdraw,
+    withdrawn,
+)
 
 
-def locked(now: Situation) -> Move:
-    """The lock is ours and the preflight passed."""
-    if now.record.stable is None:
-        return Go(State.BOOTSTRAP, "there is no stable model yet: the candidate becomes it")
-    busy = now.observed.stable_replicas or 0
-    return Go(State.START, "the candidate is put beside the stable model", {"busy": busy})
+def _initializing(now: Context) -> Action:
+    """The lease is ours and the preflight passed."""
+    if now.status.stable is None:
+        return enter(now.status, State.BOOTSTRAPPING, "there is no stable model yet: the candidate becomes it")
+    versions = replace(now.status.versions, stable_pods=now.observed.stable_pods or 0)
+    deploying = replace(now.status, versions=versions)
+    return enter(deploying, State.DEPLOYING, "the candidate is put beside the stable model")
 
 
-def bootstrap(now: Situation) -> Move:
-    """Create the service, hidden where the plan says so, and wait for its pods."""
-    if not now.wrote:
-        return Change(_first(now), "the service is created")
-    if now.record.mode and now.observed.ready and now.observed.candidate_url:
-        return Go(State.SMOKE, "the first model is ready")
-    if now.late(now.plan.ready_seconds):
+def _bootstrapping(now: Context) -> Action:
+    """Create the service, hidden where the spec says so, and wait for its pods."""
+    if not now.written:
+        return Patch(_first(now), "the service is created")
+    if now.status.mode and now.observed.ready and now.observed.candidate_url:
+        return enter(now.status, State.SMOKE_TESTING, "the first model is ready")
+    if now.late(now.spec.ready_seconds):
         what = "is ready, but got no address" if now.observed.ready else "did not become ready"
-        return ways.hold(State.BOOTSTRAP, now.tell(f"the first model {what} in {now.plan.ready_seconds:g} s"))
+        reason = now.explained(f"the first model {what} in {now.spec.ready_seconds:g} s")
+        return hold(now.status, State.BOOTSTRAPPING, reason)
     return Wait()
 
 
-def start(now: Situation) -> Move:
+def _deploying(now: Context) -> Action:
     """Put the candidate beside the stable model, without traffic."""
-    if now.wrote:
-        return Go(State.READY, "the candidate is in the specification, without traffic")
-    first = now.plan.shares[0] if now.plan.shares else 100
-    patch = now.mode.start(now.service, now.sides, first, now.record.busy)
-    return Change(patch, "the candidate is added at 0 %")
+    if now.written:
+        return enter(now.status, State.AWAITING_READINESS, "the candidate is in the specification, without traffic")
+    versions = now.status.versions
+    patch = now.router.add_candidate(now.live, versions, share_of(now.spec, 0), versions.stable_pods)
+    return Patch(patch, "the candidate is added at 0 %")
 
 
-def ready(now: Situation) -> Move:
+def _awaiting_readiness(now: Context) -> Action:
     """Wait for the candidate's pods."""
+    revision = now.observed.revision
     routed = now.observed.candidate_url and now.observed.share is not None
     if now.observed.ready and routed:
-        return Go(State.SMOKE, f"{now.observed.revision} is ready", {"candidate_revision": now.observed.revision})
-    if now.observed.revision and not now.record.candidate_revision:
-        return Go(State.READY, f"{now.observed.revision} starts", {"candidate_revision": now.observed.revision})
-    if now.late(now.plan.ready_seconds):
+        return enter(now.status.with_revision(revision), State.SMOKE_TESTING, f"{revision} is ready")
+    if revision and not now.status.candidate.revision:
+        return enter(now.status.with_revision(revision), State.AWAITING_READINESS, f"{revision} starts")
+    if now.late(now.spec.ready_seconds):
         what = "is ready, but no route leads to it" if now.observed.ready else "did not become ready"
-        return ways.withdraw(now.tell(f"the candidate {what} in {now.plan.ready_seconds:g} s"))
+        return withdraw(now.status, now.explained(f"the candidate {what} in {now.spec.ready_seconds:g} s"))
     return Wait()
 
 
-def smoke(now: Situation) -> Move:
+def _smoke_testing(now: Context) -> Action:
     """Ask the candidate for the golden rows."""
-    return Ask("smoke") if now.plan.smoke.rows else ways.after_smoke(now, "no smoke test, as planned")
+    return Probe.SMOKE_TEST if now.spec.smoke.rows else smoke_tested(now, now.status, "no smoke test, as planned")
 
 
-def expose(now: Situation) -> Move:
-    """Let the world see the first model."""
-    if not now.record.hidden:
-        return Go(State.VERIFY, "the first model passed")
-    if now.wrote:
-        return Go(State.VERIFY, "the first model passed and is exposed")
-    return Change({"metadata": {"labels": dict.fromkeys(HIDDEN)}}, "the service is no longer hidden")
+def _exposing(now: Context) -> Action:
+    """Make the first model visible outside the cluster."""
+    if not now.status.hidden:
+        return enter(now.status, State.VERIFYING, "the first model passed")
+    if now.written:
+        return enter(now.status, State.VERIFYING, "the first model passed and is exposed")
+    return Patch({"metadata": {"labels": dict.fromkeys(HIDDEN)}}, "the service is no longer hidden")
 
 
-def shadow(now: Situation) -> Move:
+def _shadowing(now: Context) -> Action:
     """Ask the candidate what users asked the stable model."""
     del now
-    return Ask("shadow")
+    return Probe.SHADOW
 
 
-def scale(now: Situation) -> Move:
+def _scaling(now: Context) -> Action:
     """Give the candidate the pods of its next share, while the traffic stays where it is."""
-    share = ways.next_share(now.plan, now.record.step)
+    share = share_of(now.spec, now.status.step.index)
     service = now.service or {}
-    patch = {} if now.wrote else now.mode.scale(service, now.sides, share, now.observed.stable_replicas or 0)
+    patch: Manifest = {}
+    if not now.written:
+        patch = now.router.scale(service, now.status.versions, share, now.observed.stable_pods or 0)
     if merge(service, patch) != service:
-        return Change(patch, f"the candidate is given the pods of {share} %")
+        return Patch(patch, f"the candidate is given the pods of {share} %")
     if now.observed.ready:
-        return Go(ways.given(share), f"the pods for {share} % are ready")
-    if now.late(now.plan.ready_seconds):
-        return ways.withdraw(now.tell(f"{_unready(now)} {now.plan.ready_seconds:g} s after they were asked for"))
+        return enter(now.status, shifting(share), f"the pods for {share} % are ready")
+    if now.late(now.spec.ready_seconds):
+        reason = now.explained(f"{_unready(now)} {now.spec.ready_seconds:g} s after they were asked for")
+        return withdraw(now.status, reason)
     return Wait()
 
 
-def shift(now: Situation) -> Move:
-    """Give the candidate the share of this step, and see that it really gets it."""
-    share = now.plan.shares[now.record.step]
-    if not now.wrote:
-        return Change(now.mode.shift(now.service, now.sides, share), f"the candidate is given {share} %")
+def _shifting(now: Context) -> Action:
+    """Give the candidate the share of this step, and observe that it gets it."""
+    share = share_of(now.spec, now.status.step.index)
+    if not now.written:
+        patch = now.router.shift(now.live, now.status.versions, share)
+        return Patch(patch, f"the candidate is given {share} %")
     if now.observed.share == share and now.observed.ready:
-        return Go(State.BAKE, f"{share} % are observed")
+        return enter(now.status, State.BAKING, f"{share} % are observed")
     return _unless_late(now, share)
 
 
-def bake(now: Situation) -> Move:
-    """Watch the step for long enough."""
-    record, plan = now.record, now.plan
-    if not record.baked_from:
-        return Ask("snapshot")
-    if now.observed.share != plan.shares[record.step]:
-        return Go(State.SHIFT, f"the observed share is {now.observed.share}, no longer {plan.shares[record.step]}")
-    looked = sum(look["step"] == record.step for look in record.looks)
-    seconds = min(plan.bake_seconds * (looked + 1), plan.max_bake_seconds)
-    return Go(State.JUDGE, "the step has been watched") if now.now - record.baked_from >= seconds else Wait()
+def _baking(now: Context) -> Action:
+    """Observe the step for long enough."""
+    step, spec, observed = now.status.step, now.spec, now.observed.share
+    if not step.observed_since:
+        return Probe.METRICS_SNAPSHOT
+    share = share_of(spec, step.index)
+    if observed != share:
+        return enter(now.status, State.SHIFTING, f"the observed share is {observed}, no longer {share}")
+    analyses = sum(one.step == step.index for one in now.status.analyses)
+    seconds = min(spec.bake_seconds * (analyses + 1), spec.max_bake_seconds)
+    if now.time - step.observed_since < seconds:
+        return Wait()
+    return enter(now.status, State.ANALYZING, "the step has been observed")
 
 
-def judge(now: Situation) -> Move:
-    """Ask the metrics."""
+def _analyzing(now: Context) -> Action:
+    """Judge the step by its metrics."""
     del now
-    return Ask("evidence")
+    return Probe.ANALYSIS
 
 
-def approval(now: Situation) -> Move:
-    """Wait for a person."""
+def _awaiting_approval(now: Context) -> Action:
+    """Wait for an operator."""
     if now.request == "promote":
-        return ways.toward(now, len(now.plan.shares), "a person promotes")
-    if now.late(now.plan.approval_seconds):
-        return ways.hold(State.APPROVAL, f"nobody promoted within {now.plan.approval_seconds:g} s")
+        return to_step(now, now.status, len(now.spec.shares), "promoted by request")
+    if now.late(now.spec.approval_seconds):
+        reason = f"no operator promoted within {now.spec.approval_seconds:g} s"
+        return hold(now.status, State.AWAITING_APPROVAL, reason)
     return Wait()
 
 
-def fill(now: Situation) -> Move:
-    """Give the candidate everything, while the stable model is still there, and see that nobody asks that any more."""
-    if not now.wrote:
-        return Change(now.mode.shift(now.service, now.sides, 100), "the candidate is given 100 %")
-    if now.observed.share == 100 and now.observed.ready:
-        return Ask("arrivals") if now.mode.ROUTES_LAG else Go(State.PROMOTE, "100 % are observed")
-    return _unless_late(now, 100)
+def _cutting_over(now: Context) -> Action:
+    """Give the candidate everything beside the stable model, and observe that no request arrives at that any more."""
+    if not now.written:
+        return Patch(now.router.shift(now.live, now.status.versions, 100), "the candidate is given 100 %")
+    if now.observed.share != 100 or not now.observed.ready:
+        return _unless_late(now, 100)
+    return Probe.REQUEST_COUNTS if now.router.routes_lag else enter(now.status, State.PROMOTING, "100 % are observed")
 
 
-def promote(now: Situation) -> Move:
+def _promoting(now: Context) -> Action:
     """Make the candidate the stable model."""
-    if now.wrote:
-        return Go(State.VERIFY, "the candidate is the stable model")
-    return Change(now.mode.promote(now.service, now.sides), "the candidate takes the stable model's place")
+    if now.written:
+        return enter(now.status, State.VERIFYING, "the candidate is the stable model")
+    patch = now.router.promote(now.live, now.status.versions)
+    return Patch(patch, "the candidate takes the stable model's place")
 
 
-def verify(now: Situation) -> Move:
-    """See for a while that the routing is what it should be."""
-    alone = now.record.stable is None and now.observed.share is None  # no route to read where nothing is split
-    good = now.observed.ready and (alone or now.observed.share == 100) and now.followed and not now.unreached
-    since = now.record.baked_from
+def _verifying(now: Context) -> Action:
+    """Observe for a while that the routing is what it should be."""
+    status, spec, observed = now.status, now.spec, now.observed
+    alone = status.stable is None and observed.share is None  # no route to read where nothing is split
+    good = observed.ready and (alone or observed.share == 100) and now.followed and not now.unreachable
+    since = status.step.observed_since
     if good and not since:
-        return Go(State.VERIFY, "the candidate answers everything", {"baked_from": now.now})
-    if good and now.now - since >= now.plan.verify_seconds:
-        return Go(State.DONE, "promoted", {"outcome": "promoted", "reason": "the candidate is the stable model"})
-    if now.late(now.plan.settle_seconds + now.plan.ready_seconds + now.plan.verify_seconds):
-        return ways.hold(State.VERIFY, now.tell(_unverified(now)))
+        verified = replace(status, step=replace(status.step, observed_since=now.time))
+        return Transition(verified, "the candidate answers everything")
+    if good and now.time - since >= spec.verify_seconds:
+        done = replace(status, outcome=Outcome.PROMOTED, reason="the candidate is the stable model")
+        return enter(done, State.COMPLETED, "promoted")
+    if now.late(spec.settle_seconds + spec.ready_seconds + spec.verify_seconds):
+        return hold(status, State.VERIFYING, now.explained(_unverified(now)))
     return Wait()
 
 
-def withdraw(now: Situation) -> Move:
-    """Take all traffic from the candidate, and see that it really gets none."""
-    if not now.wrote:
-        return Change(now.mode.shift(now.service, now.sides, 0), "the candidate is given 0 %")
-    if now.mode.ROUTES_LAG and not now.record.exposed:
-        return ways.taken(now)  # a gateway that follows nothing gives it nothing either
+def _withdrawing(now: Context) -> Action:
+    """Take all traffic from the candidate, and observe that it gets none."""
+    if not now.written:
+        return Patch(now.router.shift(now.live, now.status.versions, 0), "the candidate is given 0 %")
+    if now.router.routes_lag and not now.status.exposed:
+        return withdrawn(now)  # a gateway that follows nothing gives it nothing either
     if now.observed.share == 0 and now.followed:
-        return Ask("arrivals") if now.mode.ROUTES_LAG else ways.taken(now)
-    if now.late(now.plan.settle_seconds):
-        return ways.fail(now.tell(f"the observed share of the candidate is {now.observed.share} after it was set to 0"))
+        return Probe.REQUEST_COUNTS if now.router.routes_lag else withdrawn(now)
+    if now.late(now.spec.settle_seconds):
+        reason = f"the observed share of the candidate is {now.observed.share} after it was set to 0"
+        return fail(now.status, now.explained(reason))
     return Wait()
 
 
-def restore(now: Situation) -> Move:
+def _restoring(now: Context) -> Action:
     """Take the candidate out of the specification."""
-    if now.wrote:
-        return Go(State.SETTLE, "the specification is that of the stable model")
-    return Change(now.mode.restore(now.service, now.sides), "the candidate leaves the specification")
+    if now.written:
+        return enter(now.status, State.SETTLING, "the specification is that of the stable model")
+    patch = now.router.restore(now.live, now.status.versions)
+    return Patch(patch, "the candidate leaves the specification")
 
 
-def settle(now: Situation) -> Move:
+def _settling(now: Context) -> Action:
     """Finish the return without letting the candidate have traffic."""
-    patch = now.mode.settle(now.service, now.sides)
-    over = Go(State.ROLLED_BACK, "rolled back", {"outcome": _outcome(now)})
-    if not patch or now.wrote:
+    patch = now.router.settle(now.live, now.status.versions)
+    reported = now.status.outcome is Outcome.REPORTED
+    ended = replace(now.status, outcome=Outcome.REPORTED if reported else Outcome.ROLLED_BACK)
+    over = enter(ended, State.ROLLED_BACK, "rolled back")
+    if not patch or now.written:
         back = now.observed.share == 0 and now.observed.stable_share == 100
-        never_away = now.mode.ROUTES_LAG and not now.record.exposed and now.observed.restored
+        never_away = now.router.routes_lag and not now.status.exposed and now.observed.restored
         if (back or never_away) and now.followed:
             return over
-        if now.late(now.plan.settle_seconds + now.plan.ready_seconds):
-            return ways.fail(now.tell("the traffic of the stable model is not observed after the return"))
+        if now.late(now.spec.settle_seconds + now.spec.ready_seconds):
+            reason = "the traffic of the stable model is not observed after the return"
+            return fail(now.status, now.explained(reason))
         return Wait()
     if now.observed.restored:
-        return Change(patch, "the restored predictor takes over")
-    if now.late(now.plan.ready_seconds):  # the old revision goes on serving at 100 %
+        return Patch(patch, "the restored predictor takes over")
+    if now.late(now.spec.ready_seconds):  # the old revision continues to serve at 100 %
         return over
     return Wait()
 
 
-TABLE: Mapping[State, Callable[[Situation], Move]] = {
-    State.LOCKED: locked,
-    State.BOOTSTRAP: bootstrap,
-    State.START: start,
-    State.READY: ready,
-    State.SMOKE: smoke,
-    State.EXPOSE: expose,
-    State.SHADOW: shadow,
-    State.SCALE: scale,
-    State.SHIFT: shift,
-    State.BAKE: bake,
-    State.JUDGE: judge,
-    State.APPROVAL: approval,
-    State.FILL: fill,
-    State.PROMOTE: promote,
-    State.VERIFY: verify,
-    State.WITHDRAW: withdraw,
-    State.RESTORE: restore,
-    State.SETTLE: settle,
+def _held(now: Context) -> Action:
+    """A held rollout continues when an operator promotes; `resume` brings it back otherwise."""
+    decidable = {State.AWAITING_APPROVAL, State.BAKING, State.ANALYZING}
+    if now.request == "promote" and now.status.resume in decidable:
+        status = replace(now.status, outcome=None, reason="")
+        return to_step(now, status, len(now.spec.shares), "promoted by request")
+    return Wait()
+
+
+TABLE: Mapping[State, Callable[[Context], Action]] = {
+    State.INITIALIZING: _initializing,
+    State.BOOTSTRAPPING: _bootstrapping,
+    State.DEPLOYING: _deploying,
+    State.AWAITING_READINESS: _awaiting_readiness,
+    State.SMOKE_TESTING: _smoke_testing,
+    State.EXPOSING: _exposing,
+    State.SHADOWING: _shadowing,
+    State.SCALING: _scaling,
+    State.SHIFTING: _shifting,
+    State.BAKING: _baking,
+    State.ANALYZING: _analyzing,
+    State.AWAITING_APPROVAL: _awaiting_approval,
+    State.CUTTING_OVER: _cutting_over,
+    State.PROMOTING: _promoting,
+    State.VERIFYING: _verifying,
+    State.WITHDRAWING: _withdrawing,
+    State.RESTORING: _restoring,
+    State.SETTLING: _settling,
+    State.HELD: _held,
 }
 
-RETURNING = frozenset({State.WITHDRAW, State.RESTORE, State.SETTLE})
-# States in which the candidate may have a part of the traffic, beside the stable model.
-SHARING = frozenset({State.SCALE, State.SHIFT, State.BAKE, State.JUDGE, State.APPROVAL, State.FILL})
-# States from which a person may abort: the candidate has not taken the stable model's place.
-ABORTABLE = frozenset(TABLE) - RETURNING - {State.PROMOTE, State.VERIFY}
+
+def decide(now: Context) -> Action:
+    """The next action: an operator's request comes first."""
+    if now.request == "abort" and (action := abort(now.status, "aborted by request")):
+        return action
+    return TABLE[now.status.state](now)
 
 
-def decide(now: Situation) -> Move:
-    """The next move: what a person asks for comes first."""
-    if now.request == "abort" and (move := aborted(now.record, "aborted by request")):
-        return move
-    return _held(now) if now.record.state == State.HELD else TABLE[now.record.state](now)
+def max_analyses(spec: RolloutSpec) -> int:
+    """How many analyses there are at most; alpha is divided among so many."""
+    return max(1, len(spec.shares)) * (1 + spec.rules.inconclusive_limit)
 
 
-def aborted(record: Record, reason: str) -> Go | None:
-    """What follows when the rollout is to be aborted; None where there is no way back, or nothing to do."""
-    if record.state in ABORTABLE and not record.wrote and not record.intent:
-        changes = {"outcome": "rolled_back", "reason": reason}
-        return Go(State.ROLLED_BACK, f"{reason} before anything was changed", changes)
-    if record.stable is None:  # nothing to go back to
-        return ways.hold(record.state, reason) if record.state in ABORTABLE else None
-    return ways.withdraw(reason) if record.state in ABORTABLE | {State.HELD} else None
-
-
-def gone_wrong(record: Record, plan: Plan, reason: str) -> Go:
-    """What follows when something has gone wrong for too long: what `on_error` says, where there is a way back."""
-    back = aborted(record, reason) if plan.on_error == "rollback" else None
-    return back or ways.hold(record.state, reason)
-
-
-def looks(plan: Plan) -> int:
-    """How often the judge may look at most; alpha is divided among so many looks."""
-    return max(1, len(plan.shares)) * (1 + plan.rules.inconclusive_limit)
-
-
-def _held(now: Situation) -> Move:
-    """A held rollout goes on when a person promotes; `resume` brings it back otherwise."""
-    if now.request == "promote" and now.record.resume in {State.APPROVAL, State.BAKE, State.JUDGE}:
-        return ways.toward(now, len(now.plan.shares), "a person promotes", {"outcome": "", "reason": ""})
-    return Wait()
-
-
-def _outcome(now: Situation) -> str:
-    return "reported" if now.record.outcome == "reported" else "rolled_back"
-
-
-def _unless_late(now: Situation, share: int) -> Move:
+def _unless_late(now: Context, share: int) -> Action:
     """Wait for a share that was given: for the traffic to move, or, where it has, for pods that are not ready now."""
     moved = now.observed.share == share
-    if now.late(now.plan.ready_seconds if moved else now.plan.settle_seconds):
-        return ways.withdraw(now.tell(_unready(now) if moved else _unsplit(now, share)))
+    if now.late(now.spec.ready_seconds if moved else now.spec.settle_seconds):
+        return withdraw(now.status, now.explained(_unready(now) if moved else _unsplit(now, share)))
     return Wait()
 
 
-def _unready(now: Situation) -> str:
-    if now.observed.replicas is None:
+def _unready(now: Context) -> str:
+    if now.observed.ready_pods is None:
         return "the candidate is not ready"
-    return f"only {now.observed.replicas} of {now.observed.wanted} pods of the candidate are ready"
+    return f"only {now.observed.ready_pods} of {now.observed.wanted_pods} pods of the candidate are ready"
 
 
-def _unsplit(now: Situation, share: int) -> str:
+def _unsplit(now: Context, share: int) -> str:
     if now.observed.share is None:
-        return f"nothing tells which share the candidate has, where {share} % were asked for"
-    if now.record.mode == "standard" and now.observed.share == 0:
+        return f"the share of the candidate is not known, where {share} % were asked for"
+    if now.status.mode is DeploymentMode.STANDARD and now.observed.share == 0:
         return (
             f"the HTTPRoutes give the candidate 0 % where {share} are asked for: this KServe writes no weights (the "
             "release 0.20.0 does not); use a later one, Knative mode or a plain deploy"
@@ -285,16 +294,17 @@ def _unsplit(now: Situation, share: int) -> str:
     return f"the observed share of the candidate is {now.observed.share} % where {share} were asked for"
 
 
-def _unverified(now: Situation) -> str:
-    if now.unreached:
-        return f"the first model passed and is no longer hidden, but {now.unreached}"
+def _unverified(now: Context) -> str:
+    if now.unreachable:
+        return f"the first model passed and is no longer hidden, but {now.unreachable}"
     if not now.observed.ready:
         return "promoted, but not all pods are ready"
     return f"promoted, but the observed share is {now.observed.share} %"
 
 
-def _first(now: Situation) -> Manifest:
+def _first(now: Context) -> Manifest:
     """The whole service, or what makes of an unfinished one the candidate's."""
+    candidate = now.status.candidate.predictor
     if now.service is None:
-        return {"spec": {"predictor": now.record.candidate}}
-    return {"spec": {"predictor": replacing(now.service["spec"]["predictor"], now.record.candidate)}}
+        return {"spec": {"predictor": candidate}}
+    return {"spec": {"predictor": replacing(now.service["spec"]["predictor"], candidate)}}

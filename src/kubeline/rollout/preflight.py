@@ -1,4 +1,4 @@
-"""What is made sure of before anything is changed."""
+"""What is checked before anything is changed."""
 
 from collections.abc import Iterator
 
@@ -10,6 +10,7 @@ from kubeline.kubernetes.errors import ConflictError
 from kubeline.kubernetes.resources import (
     CONFIG_MAP,
     DEPLOYMENT,
+    EVENT,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
     POD,
@@ -17,21 +18,23 @@ from kubeline.kubernetes.resources import (
     Manifest,
     Resource,
 )
-from kubeline.rollout import routers as modes
-from kubeline.rollout.actions import sides
 from kubeline.rollout.analysis.metrics import Addresses, open_source
-from kubeline.rollout.analysis.metrics.prometheus import tells_predictions
-from kubeline.rollout.routers import World
-from kubeline.rollout.spec import Plan
-from kubeline.rollout.status import Record
-from kubeline.rollout.store import record_name
+from kubeline.rollout.analysis.metrics.prometheus import has_predictions
+from kubeline.rollout.routers import ClusterSnapshot, mode_of, router_of
+from kubeline.rollout.spec import RolloutSpec
+from kubeline.rollout.status import DeploymentMode, RolloutStatus
+from kubeline.rollout.store import config_map_name
+from kubeline.rollout.transitions import share_of
 
 Right = tuple[str, Resource, str]
+
+# Of the Role, but not asked for: a rollout explains less without it.
+OPTIONAL_RIGHTS: tuple[Right, ...] = (("list", EVENT, ""),)
 
 _LONGEST_LABEL = 63
 
 
-def rights(name: str, mode: str, outside: bool = False) -> Iterator[Right]:
+def rights(name: str, mode: DeploymentMode | None, outside: bool = False) -> Iterator[Right]:
     """What the service account must be allowed: verb, resource, and the one object it is about.
 
     `outside`: the candidate is asked from outside the cluster, which in Standard mode goes through the API server,
@@ -40,27 +43,27 @@ def rights(name: str, mode: str, outside: bool = False) -> Iterator[Right]:
     for verb in ("get", "create", "patch"):
         yield verb, INFERENCE_SERVICE, "" if verb == "create" else name
     for verb in ("get", "create", "patch"):
-        yield verb, CONFIG_MAP, "" if verb == "create" else record_name(name)
-    if mode == "standard":
+        yield verb, CONFIG_MAP, "" if verb == "create" else config_map_name(name)
+    if mode is DeploymentMode.STANDARD:
         yield "get", HTTP_ROUTE, name
         yield "get", DEPLOYMENT, ""
-    if mode == "standard" and outside:
+    if mode is DeploymentMode.STANDARD and outside:
         yield "get", SERVICE_PROXY, ""
         yield "create", SERVICE_PROXY, ""
     yield "list", POD, ""
 
 
-def check_rights(cluster: Cluster, namespace: str, name: str, plan: Plan, gateway: str = "") -> None:
-    """Ask for each right that the plan needs, before anything is read with one of them.
+def check_rights(cluster: Cluster, namespace: str, name: str, spec: RolloutSpec, gateway: str = "") -> None:
+    """Check each right that the spec needs, before anything is read with one of them.
 
     Raises:
         PlatformError: that names all missing rules.
     """
-    outside = bool(gateway) and (plan.smoke.rows > 0 or plan.strategy == "shadow")
+    outside = bool(gateway) and (spec.smoke.rows > 0 or spec.strategy == "shadow")
 
     def missing_ones() -> list[str]:
         service = cluster.read(namespace, name) if cluster.may("get", INFERENCE_SERVICE, namespace, name) else None
-        mode = modes.mode_of(service) if service is not None else ""
+        mode = mode_of(service) if service is not None else None
         needed = rights(name, mode, outside)
         return [f"{verb} {kind.full_name}" for verb, kind, one in needed if not cluster.may(verb, kind, namespace, one)]
 
@@ -72,62 +75,62 @@ def check_rights(cluster: Cluster, namespace: str, name: str, plan: Plan, gatewa
         )
 
 
-def check_candidate(cluster: Cluster, record: Record, plan: Plan, world: World, manifest: Manifest) -> None:
-    """See that the cluster can do what the plan says, and takes the specification (a dry run on the server).
+def check_candidate(
+    cluster: Cluster, status: RolloutStatus, spec: RolloutSpec, snapshot: ClusterSnapshot, manifest: Manifest
+) -> None:
+    """Check that the cluster can do what the spec says, and takes the specification (a dry run on the server).
 
     Raises:
         UserError: when it cannot, or does not.
     """
-    service = world.service
-    if not record.digest:
+    service = snapshot.service
+    if not status.candidate.digest:
         raise UserError("the manifest names no package digest; give the one that deploy renders for a model package")
-    if service is None or record.stable is None:
-        if plan.bootstrap == "refuse":
-            raise UserError(
-                f"there is no stable model at {record.namespace}/{record.name}, and the plan says bootstrap: refuse"
-            )
+    if service is None or status.stable is None:
+        if spec.bootstrap == "refuse":
+            raise UserError(f"there is no stable model at {status.where}, and the plan says bootstrap: refuse")
         if service is None:
-            cluster.attempt(lambda: cluster.create(manifest, dry_run=True), _about(record))
+            cluster.attempt(lambda: cluster.create(manifest, dry_run=True), _about(status))
         return
-    if not record.mode:
+    if not status.mode:
         raise PlatformError(
-            f"KServe has not looked at {_about(record)} yet (it has no status); try again a little later"
+            f"KServe has not reconciled {_about(status)} yet (it has no status); try again a little later"
         )
-    _check_evidence(record, plan)
-    mode = modes.module(record.mode)
-    if refused := mode.refusal(world, sides(record)):
-        raise UserError(f"traffic cannot be split for {record.namespace}/{record.name}: {refused}")
-    workload = f"{record.name}-{record.candidate_name}-predictor"
-    if record.mode == "standard" and len(workload) > _LONGEST_LABEL:
+    _check_evidence(status, spec)
+    router = router_of(status.mode)
+    if refused := router.refusal(snapshot, status.versions):
+        raise UserError(f"traffic cannot be split for {status.where}: {refused}")
+    workload = f"{status.name}-{status.candidate.name}-predictor"
+    if status.mode is DeploymentMode.STANDARD and len(workload) > _LONGEST_LABEL:
         raise UserError(
-            f"'{record.name}' is too long a name for a canary in Standard mode: {workload} has over 63 letters"
+            f"'{status.name}' is too long a name for a canary in Standard mode: {workload} has over 63 characters"
         )
 
     def dry_run() -> None:
-        live = cluster.read(record.namespace, record.name) or service
-        patch = mode.start(live, sides(record), plan.shares[0] if plan.shares else 100, 0)
-        cluster.patch(record.namespace, record.name, patch, dry_run=True)
+        live = cluster.read(status.namespace, status.name) or service
+        patch = router.add_candidate(live, status.versions, share_of(spec, 0), 0)
+        cluster.patch(status.namespace, status.name, patch, dry_run=True)
 
     try:
-        cluster.attempt(dry_run, _about(record))
+        cluster.attempt(dry_run, _about(status))
     except ConflictError as error:
-        raise PlatformError(f"{_about(record)} is being deleted; try later") from error
+        raise PlatformError(f"{_about(status)} is being deleted; try later") from error
 
 
-def _check_evidence(record: Record, plan: Plan) -> None:
-    """See that Prometheus answers us, and that there is the token that the candidate will be asked with."""
-    if plan.smoke.rows:
-        bearer(plan.smoke.token_file, plan.smoke.token_env, Peer("https://localhost"), "the candidate")
-    if plan.shares and plan.metrics is not None and plan.metrics.source == "prometheus":
-        wanted = plan.rules.max_prediction_drift is not None and "prediction_drift" not in plan.rules.optional
-        if wanted and not tells_predictions(plan.metrics):
+def _check_evidence(status: RolloutStatus, spec: RolloutSpec) -> None:
+    """Check that Prometheus answers us, and that there is the token that the candidate will be asked with."""
+    if spec.smoke.rows:
+        bearer(spec.smoke.token_file, spec.smoke.token_env, Peer("https://localhost"), "the candidate")
+    if spec.shares and spec.metrics is not None and spec.metrics.source == "prometheus":
+        wanted = spec.rules.max_prediction_drift is not None and "prediction_drift" not in spec.rules.optional
+        if wanted and not has_predictions(spec.metrics):
             raise UserError(
-                f"the metrics of '{plan.metrics.queries}' tell nothing of predictions, which the rules are to compare; "
+                f"the metrics of '{spec.metrics.queries}' have no predictions, which the rules are to compare; "
                 "set rules.max_prediction_drift to off, or name prediction_drift in rules.optional"
             )
-        names = Addresses(namespace=record.namespace, canary="candidate", stable=record.stable_revision)
-        open_source(plan.metrics, record.name, record.stable_digest, record.digest, names).start()
+        names = Addresses(namespace=status.namespace, canary="candidate", stable=status.versions.before.revision)
+        open_source(spec.metrics, status.name, status.stable_digest, status.candidate.digest, names).start()
 
 
-def _about(record: Record) -> str:
-    return f"InferenceService {record.namespace}/{record.name}"
+def _about(status: RolloutStatus) -> str:
+    return f"InferenceService {status.where}"

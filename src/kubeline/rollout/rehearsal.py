@@ -5,18 +5,18 @@ import time
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.preflight import check_candidate, check_rights
-from kubeline.rollout.routers import World
-from kubeline.rollout.spec import Plan
-from kubeline.rollout.start import new_record, own_annotations, routes_of
-from kubeline.rollout.status import State
-from kubeline.rollout.store import Records
+from kubeline.rollout.routers import ClusterSnapshot
+from kubeline.rollout.spec import RolloutSpec
+from kubeline.rollout.start import annotated, new_status, routes_of
+from kubeline.rollout.status import Lease, State
+from kubeline.rollout.store import StatusStore
 
 
-def rehearse(cluster: Cluster, manifest: Manifest, plan: Plan, gateway: str = "") -> str | None:
-    """See that a rollout of a model, whose package is not known yet, could begin now.
+def rehearse(cluster: Cluster, manifest: Manifest, spec: RolloutSpec, gateway: str = "") -> str | None:
+    """Check that a rollout of a model, whose package is not known yet, could begin now.
 
     Returns:
-        What cannot be told yet: whether a rollout that is going on is this one, to be gone on with.
+        What is not known yet: whether a rollout in progress is this one, to be continued.
 
     Raises:
         UserError: when the cluster cannot do what is asked.
@@ -25,17 +25,16 @@ def rehearse(cluster: Cluster, manifest: Manifest, plan: Plan, gateway: str = ""
     meta, now = manifest["metadata"], time.time()
     namespace, name = meta["namespace"], meta["name"]
     what = f"the record of the rollout of {namespace}/{name}"
-    check_rights(cluster, namespace, name, plan, gateway)
-    found = cluster.attempt(Records(cluster, namespace, name).read, what)
-    if found is not None and not found.record.ended:
-        held = found.record.state == State.HELD
+    check_rights(cluster, namespace, name, spec, gateway)
+    found = cluster.attempt(StatusStore(cluster, namespace, name).read, what)
+    if found is not None and not found.status.ended:
+        held = found.status.state is State.HELD
         return (
-            f"rollout {found.record.rollout_id} of {namespace}/{name} is {'held' if held else 'going on'}; "
-            "the run goes on with it when it is of the same model and plan, and is refused else"
+            f"rollout {found.status.rollout_id} of {namespace}/{name} is {'held' if held else 'in progress'}; "
+            "the run continues it when it is of the same model and plan, and is refused otherwise"
         )
     service = cluster.attempt(lambda: cluster.read(namespace, name), what)
-    whole = own_annotations(manifest)
-    record = new_record(whole, plan, "0" * 16, "preflight", now, service, found)
-    world = World(service, routes_of(cluster, namespace, name, record.mode))
-    check_candidate(cluster, record, plan, world, whole)
+    whole = annotated(manifest)
+    status = new_status(whole, spec, "0" * 16, Lease("preflight", now), now, service, found)
+    check_candidate(cluster, status, spec, ClusterSnapshot(service, routes_of(cluster, status)), whole)
     return None

@@ -1,87 +1,87 @@
-"""The report of a rollout, for people: what was decided and why, and who had how much traffic when."""
+"""The report of a rollout: what was decided and why, and which model had how much traffic when."""
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from markupsafe import Markup
 
 from kubeline.artifacts import Artifact
 from kubeline.reports import Report, Tone, facts, figure, table, text, verdict
-from kubeline.rollout.status import Record
+from kubeline.rollout.status import Analysis, Outcome, RolloutStatus, ShadowResult, SmokeTestResult
 
-_TONES: dict[str, Tone] = {
-    "promoted": "good",
-    "unchanged": "good",
-    "reported": "plain",
-    "held": "warn",
-    "rolled_back": "bad",
-    "failed": "bad",
+_TONES: dict[Outcome | None, Tone] = {
+    Outcome.PROMOTED: "good",
+    Outcome.UNCHANGED: "good",
+    Outcome.HELD: "warn",
+    Outcome.ROLLED_BACK: "bad",
+    Outcome.FAILED: "bad",
 }
-_WORDS = {"rolled_back": "rolled back", "": "going on"}
 
 
-def write_report(report: Artifact, record: Record) -> None:
+def write_report(report: Artifact, status: RolloutStatus) -> None:
     """Write the HTML page."""
-    page_of(record).write(report.path)
+    page_of(status).write(report.path)
 
 
-def page_of(record: Record, seen: Sequence[Markup] = ()) -> Report:
+def page_of(status: RolloutStatus, observed: Sequence[Markup] = ()) -> Report:
     """The page.
 
     Args:
-        record: of the rollout.
-        seen: what clients saw of it, where somebody has counted that.
+        status: of the rollout.
+        observed: what clients observed of it, where that was measured.
     """
-    page = Report(f"Rollout of {record.name}", f"package {record.digest[:12]} to namespace {record.namespace}")
-    word = _WORDS.get(record.outcome, record.outcome)
-    page.add("Decision", verdict(word, _TONES.get(record.outcome, "plain"), [record.reason] if record.reason else []))
-    shares = [(event.time, event.share) for event in record.timeline if event.share is not None]
-    if seen:
-        page.add("What clients saw", *seen)
+    page = Report(
+        f"Rollout of {status.name}", f"package {status.candidate.digest[:12]} to namespace {status.namespace}"
+    )
+    word = status.outcome.replace("_", " ") if status.outcome else "in progress"
+    page.add("Decision", verdict(word, _TONES.get(status.outcome, "plain"), [status.reason] if status.reason else []))
+    shares = [(event.time, event.share) for event in status.timeline if event.share is not None]
+    if observed:
+        page.add("What clients observed", *observed)
     elif len(shares) > 1:
         page.add("Traffic", _traffic(shares))
-    page.add("The rollout", facts(_facts(record)))
-    if record.smoke:
-        page.add("Smoke test of the candidate alone", facts(_told(record.smoke)))
-    if record.shadow:
-        page.add("Answers to logged requests", facts(_told(record.shadow)))
-    for number, look in enumerate(record.looks, 1):
-        page.add(
-            f"Look {number}, at {look['share']} %: {look['outcome']}", text(str(look["sentence"])), *_findings(look)
-        )
-    page.add("What happened", _timeline(record))
+    page.add("The rollout", facts(_facts(status)))
+    if status.smoke:
+        page.add("Smoke test of the candidate alone", facts(_result(status.smoke)))
+    if status.shadow:
+        page.add("Answers to logged requests", facts(_result(status.shadow)))
+    for number, analysis in enumerate(status.analyses, 1):
+        title = f"Analysis {number}, at {analysis.share} %: {analysis.outcome}"
+        page.add(title, text(analysis.sentence), *_findings(analysis))
+    page.add("What happened", _timeline(status))
     return page
 
 
-def _facts(record: Record) -> dict[str, Any]:
+def _facts(status: RolloutStatus) -> dict[str, Any]:
     return {
-        "stable model before": record.stable_digest[:12] or "none",
-        "candidate": record.digest[:12],
-        "mode of KServe": record.mode or "not known",
-        "strategy": record.plan.get("strategy", ""),
-        "steps, %": ", ".join(str(step) for step in record.plan.get("steps", [])),
-        "rollout": record.rollout_id,
+        "stable model before": status.stable_digest[:12] or "none",
+        "candidate": status.candidate.digest[:12],
+        "mode of KServe": status.mode or "not known",
+        "strategy": status.spec.strategy,
+        "steps, %": ", ".join(map(str, status.spec.steps)),
+        "rollout": status.rollout_id,
     }
 
 
-def _told(found: dict[str, Any]) -> dict[str, Any]:
-    return {key.replace("_", " "): value for key, value in found.items() if isinstance(value, (str, int, float))}
+def _result(found: SmokeTestResult | ShadowResult) -> dict[str, Any]:
+    return {key.replace("_", " "): value for key, value in asdict(found).items() if value is not None}
 
 
-def _findings(look: dict[str, Any]) -> list[Any]:
-    if not look.get("findings"):
+def _findings(analysis: Analysis) -> list[Any]:
+    if not analysis.findings:
         return []
     columns = ["check", "outcome", "candidate", "stable", "limit", "effect", "p"]
     keys = ("name", "outcome", "canary", "stable", "limit", "effect", "p_value")
-    rows = [["" if f.get(key) is None else f[key] for key in keys] for f in look["findings"]]
+    rows = [["" if f.get(key) is None else f[key] for key in keys] for f in analysis.findings]
     return [table(columns, rows)]
 
 
-def _timeline(record: Record) -> Any:
+def _timeline(status: RolloutStatus) -> Any:
     rows = [
         [_clock(event.time), event.state.value, "" if event.share is None else f"{event.share} %", event.sentence]
-        for event in record.timeline
+        for event in status.timeline
     ]
     return table(["time (UTC)", "state", "observed share", "what happened"], rows)
 

@@ -1,109 +1,112 @@
-"""The state machine's other half: what follows from the answer to a question, purely."""
+"""The state machine's other half: what follows from the result of a probe, purely."""
 
-from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from kubeline.rollout.actions import Go, Question, Situation, Wait
-from kubeline.rollout.status import State
-from kubeline.rollout.transitions import after_smoke, fail, hold, onward, taken, toward, withdraw
+from kubeline.rollout.actions import Context, Transition, Wait
+from kubeline.rollout.status import (
+    Analysis,
+    AnalysisOutcome,
+    DrainStatus,
+    RequestCounts,
+    RolloutStatus,
+    ShadowResult,
+    SmokeTestResult,
+    State,
+    StepStatus,
+)
+from kubeline.rollout.status import Outcome as RolloutOutcome
+from kubeline.rollout.transitions import enter, fail, hold, passed, smoke_tested, to_step, withdraw, withdrawn
 
 _MANY = 20  # requests at one version while none arrives at the other: the gateway has followed
 
 
-def answered(now: Situation, question: Question, answer: Mapping[str, Any]) -> Go | Wait:
-    """What follows from an answer.
-
-    Args:
-        now: the situation it was asked in.
-        question: which one.
-        answer: smoke and shadow: ``{passed, sentence, …}``; snapshot: a window, or ``{error}``; evidence: a look
-            ``{outcome, sentence, …}``, whose outcome is pass, fail, inconclusive, error or waiting; arrivals: requests
-            that each side has been asked so far, ``{candidate, stable}``, or ``{error}``.
-    """
-    return _ANSWERS[question](now, answer)
+def after_smoke_test(now: Context, result: SmokeTestResult) -> Transition:
+    """Continue, or take the candidate away; a first model is held, because there is nothing to return to."""
+    status = replace(now.status, smoke=result)
+    if result.passed:
+        return smoke_tested(now, status, result.sentence)
+    reason = f"the smoke test failed: {result.sentence}"
+    return hold(status, State.SMOKE_TESTING, reason) if status.stable is None else withdraw(status, reason)
 
 
-def _after_snapshot(now: Situation, answer: Mapping[str, Any]) -> Go | Wait:
-    if "error" in answer:
-        late = now.late(now.plan.max_bake_seconds)
-        return _undecided(now, "error", str(answer["error"]), {}) if late else Wait()
-    return Go(State.BAKE, "the step is being watched", {"baked_from": now.now, "snapshot": dict(answer)})
+def after_shadow(now: Context, result: ShadowResult) -> Transition:
+    """Promote where the spec says so; else the comparison is the result, and the candidate leaves."""
+    status = replace(now.status, shadow=result)
+    if result.passed and now.spec.promotes:
+        return passed(now, status, result.sentence)
+    return withdraw(status, result.sentence, RolloutOutcome.REPORTED if result.passed else None)
 
 
-def _after_test(now: Situation, answer: Mapping[str, Any]) -> Go:
-    kept = {"smoke": dict(answer)}
-    if answer["passed"]:
-        return after_smoke(now, answer["sentence"], kept)
-    reason = f"the smoke test failed: {answer['sentence']}"
-    return hold(State.SMOKE, reason, kept) if now.record.stable is None else withdraw(reason, kept)
+def after_metrics_snapshot(now: Context, snapshot: dict[str, Any]) -> Transition:
+    """The step is observed from now on."""
+    step = StepStatus(now.status.step.index, now.time, snapshot, now.status.step.drain)
+    return enter(replace(now.status, step=step), State.BAKING, "the step is being observed")
 
 
-def _after_shadow(now: Situation, answer: Mapping[str, Any]) -> Go:
-    kept = {"shadow": dict(answer)}
-    if answer["passed"] and now.plan.promotes:
-        return onward(now, answer["sentence"], kept)
-    return withdraw(answer["sentence"], {**kept, "outcome": "reported" if answer["passed"] else ""})
+def without_metrics_snapshot(now: Context, error: str) -> Transition | Wait:
+    """The metrics cannot be read: wait for as long as a step is observed at most."""
+    late = now.late(now.spec.max_bake_seconds)
+    return _undecided(now, now.status, AnalysisOutcome.ERROR, error) if late else Wait()
 
 
-def _after_look(now: Situation, look: Mapping[str, Any]) -> Go | Wait:
-    record, plan = now.record, now.plan
-    outcome, sentence = look["outcome"], str(look["sentence"])
-    kept: dict[str, Any] = {"looks": (*record.looks, dict(look))}
-    if outcome == "pass" and record.step + 1 < len(plan.shares):
-        return toward(now, record.step + 1, f"passed: {sentence}", kept)
-    if outcome == "pass":
-        return onward(now, f"passed: {sentence}", kept)
-    if now.now - record.baked_from < plan.max_bake_seconds:
-        if outcome in {"waiting", "error"}:
+def after_analysis(now: Context, analysis: Analysis) -> Transition | Wait:
+    """The next step, the way back, another analysis of the same step, or what the spec says of an undecided one."""
+    status = replace(now.status, analyses=(*now.status.analyses, analysis))
+    outcome, sentence, step = analysis.outcome, analysis.sentence, now.status.step
+    if outcome is AnalysisOutcome.PASS:
+        reason = f"passed: {sentence}"
+        last = step.index + 1 >= len(now.spec.shares)
+        return passed(now, status, reason) if last else to_step(now, status, step.index + 1, reason)
+    if now.time - step.observed_since < now.spec.max_bake_seconds:
+        if outcome in {AnalysisOutcome.TOO_FEW_REQUESTS, AnalysisOutcome.ERROR}:
             return Wait()
-        if _forgiven(now, outcome):
-            return Go(State.BAKE, f"{outcome}, looked at again later: {sentence}", kept)
-    return withdraw(f"failed: {sentence}", kept) if outcome == "fail" else _undecided(now, outcome, sentence, kept)
+        if _tolerated(now, outcome):
+            return enter(status, State.BAKING, f"{outcome}, analyzed again later: {sentence}")
+    if outcome is AnalysisOutcome.FAIL:
+        return withdraw(status, f"failed: {sentence}")
+    return _undecided(now, status, outcome, sentence)
 
 
-def _after_arrivals(now: Situation, answer: Mapping[str, Any]) -> Go | Wait:
-    """Pods go only when nothing arrives there any more: the gateway follows its routes a moment later."""
-    back = now.record.state == State.WITHDRAW
-    leaving, staying = ("candidate", "stable") if back else ("stable", "candidate")
+def after_request_counts(now: Context, counts: RequestCounts) -> Transition | Wait:
+    """Pods are removed only when no request arrives there any more: the gateway follows its routes a moment later."""
+    back = now.status.state is State.WITHDRAWING
     who = "the candidate" if back else "the stable model"
-    seen, plan = now.record.arrivals, now.plan
-    if seen is None or answer.get(leaving, 0) > seen.get(leaving, 0):
-        first = now.now if seen is None else seen["first"]
-        if now.now - first > plan.settle_seconds:
-            told = (
-                f"{who} is still asked {plan.settle_seconds:g} s after its route said 0 %, by a gateway "
-                "that does not follow or by someone who knows its Service; nobody may, before its pods go"
+    drain, seconds = now.status.step.drain, now.spec.settle_seconds
+    if drain is None or _leaving(counts, back) > _leaving(drain.counts, back):
+        first = now.time if drain is None else drain.first
+        if now.time - first > seconds:
+            reason = (
+                f"{who} still gets requests {seconds:g} s after its route said 0 %, by a gateway that does not follow "
+                "or by a client of its Service; none may arrive before its pods are removed"
             )
-            return fail(told) if back else withdraw(told)
-        told = f"its requests are not known ({answer['error']})" if "error" in answer else "requests may still arrive"
-        kept = {"arrivals": {**answer, "first": first, "since": now.now}}
-        return Go(now.record.state, f"{who} has 0 %, and is watched: {told}", kept)
-    others = answer.get(staying, 0) - seen.get(staying, 0)
-    if others < _MANY and now.now - seen["since"] < plan.drain_seconds:
+            return fail(now.status, reason) if back else withdraw(now.status, reason)
+        why = f"its requests are not known ({counts.error})" if counts.error else "requests may still arrive"
+        step = replace(now.status.step, drain=DrainStatus(counts, first, now.time))
+        return Transition(replace(now.status, step=step), f"{who} has 0 %, and is drained: {why}")
+    others = _leaving(counts, not back) - _leaving(drain.counts, not back)
+    if others < _MANY and now.time - drain.since < now.spec.drain_seconds:
         return Wait()
-    return taken(now) if back else Go(State.PROMOTE, "100 % are observed, and nothing else is asked any more")
+    if back:
+        return withdrawn(now)
+    return enter(now.status, State.PROMOTING, "100 % are observed, and no request arrives elsewhere")
 
 
-def _forgiven(now: Situation, outcome: str) -> bool:
-    """Whether the judge's rules let this look be followed by another one of the same step."""
-    before = [look for look in now.record.looks if look["outcome"] == outcome]
-    if outcome == "fail":
-        return len(before) < now.plan.rules.failure_limit
-    return sum(look["step"] == now.record.step for look in before) < now.plan.rules.inconclusive_limit
+def _leaving(counts: RequestCounts, back: bool) -> float:
+    """Requests of the model that is about to be removed: the candidate on the way back, else the stable one."""
+    return counts.candidate if back else counts.stable
 
 
-def _undecided(now: Situation, outcome: str, sentence: str, kept: Mapping[str, Any]) -> Go:
-    plan = now.plan
-    blind = outcome == "error"
-    told = f"{'no metrics' if blind else 'not decided'} at {plan.shares[now.record.step]} %: {sentence}"
-    what = plan.on_error if blind else plan.on_inconclusive
-    return withdraw(told, kept) if what == "rollback" else hold(State.BAKE, told, kept)
+def _tolerated(now: Context, outcome: AnalysisOutcome) -> bool:
+    """Whether the judge's rules let this analysis be followed by another one of the same step."""
+    before = [one for one in now.status.analyses if one.outcome is outcome]
+    if outcome is AnalysisOutcome.FAIL:
+        return len(before) < now.spec.rules.failure_limit
+    return sum(one.step == now.status.step.index for one in before) < now.spec.rules.inconclusive_limit
 
 
-_ANSWERS: Mapping[Question, Callable[[Situation, Mapping[str, Any]], Go | Wait]] = {
-    "snapshot": _after_snapshot,
-    "smoke": _after_test,
-    "shadow": _after_shadow,
-    "evidence": _after_look,
-    "arrivals": _after_arrivals,
-}
+def _undecided(now: Context, status: RolloutStatus, outcome: AnalysisOutcome, sentence: str) -> Transition:
+    error = outcome is AnalysisOutcome.ERROR
+    reason = f"{'no metrics' if error else 'not decided'} at {now.spec.shares[status.step.index]} %: {sentence}"
+    what = now.spec.on_error if error else now.spec.on_inconclusive
+    return withdraw(status, reason) if what == "rollback" else hold(status, State.BAKING, reason)

@@ -1,41 +1,67 @@
-"""Reads of the cluster what tells how a rollout really stands."""
+"""Reads of the cluster what a decision about a rollout is made from."""
 
+import logging
+from dataclasses import replace
+
+from kubeline.errors import KubelineError
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import NotInstalledError
-from kubeline.kubernetes.resources import DEPLOYMENT, HTTP_ROUTE, INGRESS, POD, Manifest
-from kubeline.rollout import routers as modes
-from kubeline.rollout.routers import World
-from kubeline.rollout.status import Record, State
+from kubeline.kubernetes.resources import DEPLOYMENT, EVENT, HTTP_ROUTE, INGRESS, POD, Manifest
+from kubeline.rollout.routers import ClusterSnapshot, router_of
+from kubeline.rollout.routers.standard import workload_name
+from kubeline.rollout.status import RolloutStatus, State
+
+logger = logging.getLogger(__name__)
+
+# States in which pods are waited for: some problems are reported by Deployments and events alone.
+_WAITING = frozenset({State.BOOTSTRAPPING, State.AWAITING_READINESS, State.SCALING})
 
 
-def look(cluster: Cluster, record: Record) -> World:
+def take_snapshot(cluster: Cluster, status: RolloutStatus, *, explain: bool = False) -> ClusterSnapshot:
     """What a decision about the rollout is made from.
+
+    Args:
+        cluster: where.
+        status: of the rollout.
+        explain: read the events, too, where pods are waited for: they say why a candidate is not ready.
 
     Raises:
         PlatformError: when that cannot be read.
     """
-    namespace, name = record.namespace, record.name
+    namespace, name = status.namespace, status.name
 
-    def read() -> World:
+    def read() -> ClusterSnapshot:
         service = cluster.read(namespace, name)
-        if not record.mode:
-            return World(service)
-        if not modes.module(record.mode).NEEDS_ROUTES:  # which revision is the candidate's, its pods tell
-            return World(service, pods=None if record.candidate_revision else _pods(cluster, namespace, name))
+        if status.mode is None:
+            return ClusterSnapshot(service)
+        if not router_of(status.mode).needs_routes:  # its pods name the candidate's revision
+            return ClusterSnapshot(service, pods=None if status.candidate.revision else _pods(cluster, status))
         routes = _routes(cluster, namespace, name)
-        alone = routes == [] and record.hidden and record.state == State.VERIFY
+        alone = routes == [] and status.hidden and status.state is State.VERIFYING
         ingress = _ingress(cluster, namespace, name) if alone else None
-        return World(service, routes, _pods(cluster, namespace, name), ingress, _deployment(cluster, record))
+        return ClusterSnapshot(service, routes, _pods(cluster, status), ingress, _deployment(cluster, status))
 
-    return cluster.attempt(read, f"InferenceService {namespace}/{name}")
+    snapshot = cluster.attempt(read, f"InferenceService {status.where}")
+    if not explain or status.mode is None or status.state not in _WAITING:
+        return snapshot
+    pods = cluster.attempt(lambda: _pods(cluster, status), "the pods") if snapshot.pods is None else snapshot.pods
+    return replace(snapshot, pods=pods, events=_events(cluster, namespace))
 
 
-def _deployment(cluster: Cluster, record: Record) -> Manifest | None:
-    """The candidate's, where its pods are waited for: of some troubles nothing else tells."""
-    if record.state not in {State.BOOTSTRAP, State.READY, State.SCALE}:
+def _events(cluster: Cluster, namespace: str) -> list[Manifest]:
+    """The warnings of the namespace, as far as they may be read: they explain a decision, and are no part of it."""
+    try:
+        return cluster.find(namespace, EVENT, fields="type=Warning") if cluster.may("list", EVENT, namespace) else []
+    except KubelineError as error:
+        logger.info("the events are not known: %s", error)
+        return []
+
+
+def _deployment(cluster: Cluster, status: RolloutStatus) -> Manifest | None:
+    """The candidate's, where its pods are waited for."""
+    if status.state not in _WAITING:
         return None
-    name = modes.standard.workload_name(record.name, record.candidate_name)
-    return cluster.read(record.namespace, name, DEPLOYMENT)
+    return cluster.read(status.namespace, workload_name(status.name, status.candidate.name), DEPLOYMENT)
 
 
 def _routes(cluster: Cluster, namespace: str, name: str) -> list[Manifest] | None:
@@ -47,11 +73,11 @@ def _routes(cluster: Cluster, namespace: str, name: str) -> list[Manifest] | Non
 
 
 def _ingress(cluster: Cluster, namespace: str, name: str) -> Manifest | None:
-    """Where KServe makes these instead of HTTPRoutes. The right to look is asked for nowhere else."""
+    """Where KServe makes these instead of HTTPRoutes. The right to read them is needed nowhere else."""
     if not cluster.may("get", INGRESS, namespace, name):
         return None
     return cluster.read(namespace, name, INGRESS)
 
 
-def _pods(cluster: Cluster, namespace: str, name: str) -> list[Manifest]:
-    return cluster.find(namespace, POD, f"serving.kserve.io/inferenceservice={name}")
+def _pods(cluster: Cluster, status: RolloutStatus) -> list[Manifest]:
+    return cluster.find(status.namespace, POD, f"serving.kserve.io/inferenceservice={status.name}")

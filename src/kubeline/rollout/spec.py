@@ -1,4 +1,4 @@
-"""What a rollout does with a candidate: the strategy, its steps, and what happens when something is not as hoped."""
+"""The spec of a rollout: the strategy, its steps, and what follows when a step does not pass."""
 
 import hashlib
 import json
@@ -16,12 +16,26 @@ from kubeline.yaml_files import read_mapping
 
 Strategy = Literal["canary", "ab", "blue-green", "shadow"]
 
+# How a rollout is driven, or by whom: with another of these it is the same rollout, and continues where it is.
+_NOT_IDENTIFYING = frozenset({"on_cancel", "poll_seconds", "lease_seconds", "outage_seconds", "rollback"})
+# Fields that specs did not always have. With their defaults they do not count, so that a rollout that an older
+# release began is recognized.
+ADDED = (("rules", "latency_tolerance_seconds"),)
+_ROLLBACK: dict[str, Any] = {
+    "strategy": "blue-green",
+    "metrics": None,
+    "smoke": {"rows": 0},
+    "verify_seconds": 2,
+    "drain_seconds": 10,
+    "poll_seconds": 0.5,
+}
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Smoke(_Part):
+class SmokeTestSpec(_Part):
     """The test of the candidate before it has any traffic.
 
     Attributes:
@@ -46,7 +60,7 @@ class Smoke(_Part):
     ca_file: str = ""
 
 
-class Shadow(_Part):
+class ShadowSpec(_Part):
     """Logged requests sent to the candidate, whose answers are compared with the logged ones.
 
     Attributes:
@@ -64,21 +78,21 @@ class Shadow(_Part):
     min_agreement: float = Field(default=0.0, ge=0, le=1)
 
 
-class Plan(_Part):
-    """The whole plan; every field has a default.
+class RolloutSpec(_Part):
+    """What a user calls the plan of a rollout; every field has a default.
 
     Attributes:
         strategy: ``canary`` raises the share step by step; ``ab`` keeps one share for a time and reports;
             ``blue-green`` goes from 0 to 100 after the smoke test; ``shadow`` gives the candidate no users' traffic.
         steps: per cent of the traffic at each step. A last 100 is the promotion, which follows anyhow.
-        bake_seconds: how long each step is watched before it is judged, and between two judgements of it.
-        max_bake_seconds: how long a step is watched at most: with too few requests, no metrics or no decision.
+        bake_seconds: how long each step is observed before it is analyzed, and between two analyses of it.
+        max_bake_seconds: how long a step is observed at most: with too few requests, no metrics or no decision.
         attempt: raise it to try a rollout again that was rolled back.
         on_inconclusive: what follows when a step stays inconclusive.
         on_error: what follows when the metrics cannot be read for so long, or anything else goes wrong.
         on_cancel: what follows when the pipeline is cancelled (SIGTERM).
         promote: whether a passed candidate is promoted. Empty: yes, except for ``ab`` and ``shadow``.
-        approval: a person must promote.
+        approval: an operator must promote.
         approval_seconds: how long that is waited for; then the rollout is held.
         bootstrap: how a first deployment goes: ``hidden`` is visible inside the cluster only until its smoke test
             passed; ``direct`` is not hidden; ``refuse`` creates nothing.
@@ -88,9 +102,10 @@ class Plan(_Part):
             the other version they go earlier: the gateway has followed its route then.
         outage_seconds: how long whatever goes wrong, such as a cluster that refuses or does not answer, is tried again;
             then `on_error` says what follows.
-        verify_seconds: how long the routing is watched after the promotion.
-        poll_seconds: between two looks at the cluster.
-        lease_seconds: after this time without a sign of life another rollout may take over.
+        verify_seconds: how long the routing is observed after the promotion.
+        poll_seconds: between two observations of the cluster.
+        lease_seconds: after this time without a renewal another rollout may take over.
+        rollback: it brings a model back that was promoted before; set by the command `kubeline rollout rollback`.
         smoke: the smoke test.
         shadow: for the strategy ``shadow``.
         metrics: where the evidence comes from; ``off`` judges nothing, which only blue-green may.
@@ -116,8 +131,9 @@ class Plan(_Part):
     verify_seconds: float = Field(default=10.0, ge=0)
     poll_seconds: float = Field(default=2.0, gt=0)
     lease_seconds: float = Field(default=120.0, gt=0)
-    smoke: Smoke = Smoke()
-    shadow: Shadow = Shadow()
+    rollback: bool = False
+    smoke: SmokeTestSpec = SmokeTestSpec()
+    shadow: ShadowSpec = ShadowSpec()
     metrics: MetricsSpec | None = Field(default_factory=lambda: MetricsSpec.model_validate({}))
     rules: Rules = Field(default_factory=lambda: Rules.model_validate({}))
 
@@ -162,7 +178,7 @@ class Plan(_Part):
 
     @classmethod
     def read(cls, given: Mapping[str, Any] | str | Path | None = None, **settings: Any) -> Self:
-        """A plan from a mapping, or a YAML file of one, with `settings` over it.
+        """The spec of a mapping, or of a YAML file of one, with `settings` over it.
 
         Raises:
             UserError: when a field is unknown or its value not allowed.
@@ -170,8 +186,29 @@ class Plan(_Part):
         if isinstance(given, (str, Path)):
             given = read_mapping(given, "rollout plan", "its fields, see docs/rollout.md") if str(given) else {}
         values = {**(given or {}), **settings}
+        if "rollback" in values:
+            raise UserError("the rollout plan is not valid: rollback: use the command `kubeline rollout rollback`")
         if values.get("strategy") == "ab":
             values.setdefault("steps", [50])
+        return cls._validated(values)
+
+    @classmethod
+    def for_rollback(cls, attempt: int) -> Self:
+        """The spec that brings a model back: blue-green, without a smoke test, because its package is not at hand."""
+        return cls._validated({**_ROLLBACK, "attempt": attempt, "rollback": True})
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The values of which two are the same in one and the same rollout."""
+        values = self.model_dump(mode="json", exclude=set(_NOT_IDENTIFYING))
+        default = RolloutSpec().model_dump(mode="json")
+        for part, field in ADDED:
+            if values[part][field] == default[part][field]:
+                del values[part][field]
+        return values
+
+    @classmethod
+    def _validated(cls, values: Mapping[str, Any]) -> Self:
         try:
             return cls.model_validate(whole_numbers(values))  # KFP passes the numbers of a dict as floats
         except ValidationError as error:

@@ -1,160 +1,339 @@
-"""The record of a rollout: what a killed one is continued from, and the lock that keeps others out.
+"""The status of a rollout: what an interrupted one is continued from, and the lease that excludes others."""
 
-It lives in the ConfigMap ``NAME-kubeline-rollout`` beside the InferenceService, and not in the annotations of the
-latter: KServe copies those to the pods, so that each write would start new ones.
-"""
-
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from kubeline.kubernetes.resources import Manifest
+from kubeline.rollout.spec import RolloutSpec
 
-FORMAT = 1  # raised when an older process could not go on with a record
-_MOST_EVENTS = 300
-_MOST_LETTERS = 1_000  # of a sentence in the timeline
-_MOST_HISTORY = 5
+_MAX_EVENTS = 300
+_MAX_SENTENCE = 1_000  # characters of a sentence in the timeline
+_MAX_HISTORY = 5
 
 
 class State(StrEnum):
-    """Where a rollout is; the table of docs/rollout.md."""
+    """Where a rollout is: an activity while it is in progress, a participle at its end (docs/rollout.md)."""
 
-    LOCKED = "locked"
-    BOOTSTRAP = "bootstrap"
-    START = "start"
-    READY = "ready"
-    SMOKE = "smoke"
-    EXPOSE = "expose"
-    SHADOW = "shadow"
-    SCALE = "scale"
-    SHIFT = "shift"
-    BAKE = "bake"
-    JUDGE = "judge"
-    APPROVAL = "approval"
-    FILL = "fill"
-    PROMOTE = "promote"
-    VERIFY = "verify"
-    DONE = "done"
-    WITHDRAW = "withdraw"
-    RESTORE = "restore"
-    SETTLE = "settle"
+    INITIALIZING = "initializing"
+    BOOTSTRAPPING = "bootstrapping"
+    DEPLOYING = "deploying"
+    AWAITING_READINESS = "awaiting_readiness"
+    SMOKE_TESTING = "smoke_testing"
+    EXPOSING = "exposing"
+    SHADOWING = "shadowing"
+    SCALING = "scaling"
+    SHIFTING = "shifting"
+    BAKING = "baking"
+    ANALYZING = "analyzing"
+    AWAITING_APPROVAL = "awaiting_approval"
+    CUTTING_OVER = "cutting_over"
+    PROMOTING = "promoting"
+    VERIFYING = "verifying"
+    WITHDRAWING = "withdrawing"
+    RESTORING = "restoring"
+    SETTLING = "settling"
+    COMPLETED = "completed"
     ROLLED_BACK = "rolled_back"
     HELD = "held"
     FAILED = "failed"
 
 
-ENDS = frozenset({State.DONE, State.ROLLED_BACK, State.FAILED})
-_WITH_TRAFFIC = frozenset({State.SHIFT, State.BAKE, State.JUDGE, State.APPROVAL, State.FILL, State.PROMOTE})
+ENDS = frozenset({State.COMPLETED, State.ROLLED_BACK, State.FAILED})
+# States of the way back to the stable model.
+RETURNING = frozenset({State.WITHDRAWING, State.RESTORING, State.SETTLING})
+# States in which the candidate may have a part of the traffic, beside the stable model.
+SHARING = frozenset(
+    {
+        State.SCALING,
+        State.SHIFTING,
+        State.BAKING,
+        State.ANALYZING,
+        State.AWAITING_APPROVAL,
+        State.CUTTING_OVER,
+    }
+)
+# States from which a rollout can be aborted: the candidate has not taken the stable model's place.
+ABORTABLE = frozenset(State) - ENDS - RETURNING - {State.PROMOTING, State.VERIFYING, State.HELD}
+_WITH_TRAFFIC = (SHARING - {State.SCALING}) | {State.PROMOTING}
+
+
+class Outcome(StrEnum):
+    """How a rollout ended, or that it is held."""
+
+    PROMOTED = "promoted"
+    UNCHANGED = "unchanged"
+    REPORTED = "reported"
+    ROLLED_BACK = "rolled_back"
+    HELD = "held"
+    FAILED = "failed"
+
+
+class AnalysisOutcome(StrEnum):
+    """What one analysis of a step says; too few requests is no analysis yet."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+    TOO_FEW_REQUESTS = "too_few_requests"
+
+
+class DeploymentMode(StrEnum):
+    """How KServe runs a service and splits its traffic."""
+
+    KNATIVE = "knative"
+    STANDARD = "standard"
+
+
 Request = Literal["promote", "abort"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Event(_Part):
-    """One line of the timeline: Unix seconds, the state, the observed share in per cent, and what happened."""
+@dataclass(frozen=True)
+class Event:
+    """One line of the timeline: Unix seconds, the state, the observed weight in per cent, and what happened."""
 
     time: float
     state: State
-    share: int | None = None
     sentence: str
+    share: int | None = None
 
 
-class Promoted(_Part):
+@dataclass(frozen=True)
+class PromotedModel:
     """A model that was promoted, with its full predictor, so that it can be brought back."""
 
     time: float
     rollout_id: str
     digest: str
-    predictor: dict[str, Any]
+    predictor: Manifest
 
 
-class Written(_Part):
-    """The specification as it was after our last write, by which an edit from outside is told."""
+@dataclass(frozen=True)
+class Lease:
+    """Who drives the rollout, and the Unix seconds after which another process may take over."""
+
+    holder: str
+    expires: float
+
+
+@dataclass(frozen=True)
+class Version:
+    """One of the two models.
+
+    Attributes:
+        predictor: full, as in the InferenceService.
+        digest: of its package; empty when it names none.
+        revision: what runs it: a Knative revision or a Deployment; empty until it is known.
+        name: Standard mode's name of the predictor.
+    """
+
+    predictor: Manifest = field(default_factory=dict)
+    digest: str = ""
+    revision: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Versions:
+    """The candidate and the stable model.
+
+    Attributes:
+        candidate: the model that is rolled out.
+        stable: the model that served before; None at a first deployment.
+        replaced_revision: Knative revision that was the newest one before the candidate's; empty when the candidate is
+            in it.
+        stable_pods: pods that the stable model had when the rollout began, in Standard mode; 0 where it is not known.
+    """
+
+    candidate: Version
+    stable: Version | None = None
+    replaced_revision: str = ""
+    stable_pods: int = 0
+
+    @property
+    def before(self) -> Version:
+        """The stable model; one without a predictor at a first deployment."""
+        return self.stable or Version()
+
+
+@dataclass(frozen=True)
+class WriteStatus:
+    """The last write to the InferenceService, by which an edit from outside is recognized.
+
+    Attributes:
+        generation: of the InferenceService after it.
+        spec: SHA-256 of the specification after it.
+        intent: fingerprint of what the write under way will leave; empty when none is.
+        completed: key of the state and step whose write was completed (:attr:`RolloutStatus.key`).
+    """
 
     generation: int = 0
-    spec: str = ""  # SHA-256
+    spec: str = ""
+    intent: str = ""
+    completed: str = ""
 
 
-class Record(_Part):
+@dataclass(frozen=True)
+class RequestCounts:
+    """Requests that each model's pods have counted so far; `error` says why they are not known."""
+
+    candidate: float = 0.0
+    stable: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class DrainStatus:
+    """Requests counted at a model that has 0 %, and must not be removed while some arrive.
+
+    Attributes:
+        counts: when a request last arrived there.
+        first: Unix seconds of the first count.
+        since: Unix seconds since which no request has arrived.
+    """
+
+    counts: RequestCounts
+    first: float
+    since: float
+
+
+@dataclass(frozen=True)
+class StepStatus:
+    """One step of the spec.
+
+    Attributes:
+        index: of the spec's weights; their number once the candidate is to get everything.
+        observed_since: Unix seconds since which its traffic is observed; 0 before.
+        metrics: snapshot of the metrics of that time.
+        drain: of the model that has 0 %.
+    """
+
+    index: int = 0
+    observed_since: float = 0.0
+    metrics: dict[str, Any] | None = None
+    drain: DrainStatus | None = None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One judgement of a step, with its evidence.
+
+    Attributes:
+        step: index of the step.
+        share: per cent of the traffic that was observed.
+        outcome: of all its checks.
+        sentence: why.
+        level: of significance of each check; None when nothing was tested.
+        findings: of the single checks; left out of old analyses where the status grows too large.
+        evidence: that it was judged by; left out likewise.
+    """
+
+    step: int
+    share: int | None
+    outcome: AnalysisOutcome
+    sentence: str
+    level: float | None = None
+    findings: tuple[dict[str, Any], ...] = ()
+    evidence: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class SmokeTestResult:
+    """What the smoke test found: golden rows, largest difference of an answer, 95th percentile of single rows."""
+
+    passed: bool
+    sentence: str
+    rows: int = 0
+    max_difference: float | None = None
+    p95_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class ShadowResult:
+    """How the candidate's answers to logged requests compare with the logged ones."""
+
+    passed: bool
+    sentence: str
+    rows: int = 0
+    alike: int = 0
+    agreement: float | None = None
+    max_difference: float | None = None
+    refused: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutStatus:
     """Everything about one rollout.
 
     Attributes:
-        format: of the record itself.
-        rollout_id: hash of package digest, predictor and plan.
-        owner: who drives it.
-        deadline: Unix seconds after which another rollout may take over.
-        mode: ``knative`` or ``standard``; empty until known.
+        rollout_id: hash of package digest, specification and spec.
+        name: of the InferenceService.
+        namespace: of the InferenceService.
+        lease: of the process that drives it.
+        spec: what is done.
+        versions: candidate and stable model.
+        mode: of KServe; None until it is known.
         state: where it is.
-        step: index of the plan's shares; their number once the candidate is to get everything.
         entered: Unix seconds since which it is in this state.
-        resume: where a held rollout goes on.
-        plan: as given.
-        digest: of the candidate's package.
-        candidate: full predictor.
-        candidate_name: Standard mode's name of it.
-        candidate_revision: what runs it; empty until known.
-        stable: full predictor before; None at a first deployment.
-        stable_digest: of its package.
-        stable_revision: what runs it.
-        replaced: Knative revision that was the newest one before the candidate's.
-        busy: pods that the stable model had when the rollout began, in Standard mode.
+        resume: state in which a held rollout goes on.
+        step: of the spec.
         hidden: the service is hidden by the rollout, until its first model has passed.
-        written: our last write.
-        intent: fingerprint of what the write under way will leave; empty when none is.
-        wrote: state and step whose write to the InferenceService has been done.
-        snapshot: of the metrics when the step began.
-        baked_from: Unix seconds since which the step is watched; 0 before.
-        arrivals: requests that each side had been asked, when one last arrived where none is to arrive any more.
-        looks: the judgements, with their evidence.
-        smoke: what the smoke test found.
-        shadow: what the comparison of answers found.
+        write: the last write to the InferenceService.
+        analyses: of all steps, the newest last.
+        smoke: result of the smoke test.
+        shadow: result of the shadow comparison.
         timeline: what happened.
         reason: why it ended, or is held.
-        outcome: promoted, unchanged, reported, rolled_back, held or failed; empty while it goes on.
+        outcome: None while it is in progress.
         history: models promoted, the newest last.
     """
 
-    format: int = FORMAT
     rollout_id: str
     name: str
     namespace: str
-    owner: str
-    deadline: float
-    mode: str = ""
-    state: State = State.LOCKED
-    step: int = 0
+    lease: Lease
+    spec: RolloutSpec = field(default_factory=RolloutSpec)
+    versions: Versions = field(default_factory=lambda: Versions(Version()))
+    mode: DeploymentMode | None = None
+    state: State = State.INITIALIZING
     entered: float = 0.0
     resume: State | None = None
-    plan: dict[str, Any] = {}
-    digest: str = ""
-    candidate: dict[str, Any] = {}
-    candidate_name: str = ""
-    candidate_revision: str = ""
-    stable: dict[str, Any] | None = None
-    stable_digest: str = ""
-    stable_revision: str = ""
-    replaced: str = ""
-    busy: int = 0
+    step: StepStatus = StepStatus()
     hidden: bool = False
-    written: Written = Written()
-    intent: str = ""
-    wrote: str = ""
-    snapshot: dict[str, Any] | None = None
-    baked_from: float = 0.0
-    arrivals: dict[str, Any] | None = None
-    looks: tuple[dict[str, Any], ...] = ()
-    smoke: dict[str, Any] | None = None
-    shadow: dict[str, Any] | None = None
+    write: WriteStatus = WriteStatus()
+    analyses: tuple[Analysis, ...] = ()
+    smoke: SmokeTestResult | None = None
+    shadow: ShadowResult | None = None
     timeline: tuple[Event, ...] = ()
     reason: str = ""
-    outcome: str = ""
-    history: tuple[Promoted, ...] = ()
+    outcome: Outcome | None = None
+    history: tuple[PromotedModel, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """Namespace and name, for messages."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def candidate(self) -> Version:
+        """The model that is rolled out."""
+        return self.versions.candidate
+
+    @property
+    def stable(self) -> Version | None:
+        """The model that served before; None at a first deployment."""
+        return self.versions.stable
+
+    @property
+    def stable_digest(self) -> str:
+        """Of the stable model's package; empty when there is none."""
+        return self.stable.digest if self.stable else ""
 
     @property
     def key(self) -> str:
         """Names the write of this state."""
-        return f"{self.state}/{self.step}"
+        return f"{self.state}/{self.step.index}"
 
     @property
     def ended(self) -> bool:
@@ -162,19 +341,30 @@ class Record(_Part):
         return self.state in ENDS
 
     @property
+    def untouched(self) -> bool:
+        """Whether nothing was written to the InferenceService yet."""
+        return not self.write.completed and not self.write.intent
+
+    @property
     def exposed(self) -> bool:
         """Whether the candidate may have had traffic."""
         return any(event.state in _WITH_TRAFFIC for event in self.timeline)
 
-    def told(self, time: float, sentence: str, share: int | None = None) -> "Record":
-        """The record with one more line in its timeline."""
-        event = Event(time=time, state=self.state, share=share, sentence=sentence[:_MOST_LETTERS])
-        return self.model_copy(update={"timeline": (*self.timeline, event)[-_MOST_EVENTS:]})
+    def with_event(self, time: float, sentence: str, share: int | None = None) -> "RolloutStatus":
+        """The status with one more line in its timeline."""
+        event = Event(time, self.state, sentence[:_MAX_SENTENCE], share)
+        return replace(self, timeline=(*self.timeline, event)[-_MAX_EVENTS:])
 
-    def promoted(self, time: float) -> "Record":
-        """The record with its candidate, and the stable model before it, in the history."""
-        entry = Promoted(time=time, rollout_id=self.rollout_id, digest=self.digest, predictor=self.candidate)
-        before = [past for past in self.history if past.digest != self.digest]
-        if self.stable is not None and self.stable_digest not in {"", *(past.digest for past in self.history)}:
-            before.append(Promoted(time=self.entered, rollout_id="", digest=self.stable_digest, predictor=self.stable))
-        return self.model_copy(update={"history": (*before, entry)[-_MOST_HISTORY:]})
+    def with_promotion(self, time: float) -> "RolloutStatus":
+        """The status with its candidate, and the stable model before it, in the history."""
+        candidate, stable = self.candidate, self.stable
+        entry = PromotedModel(time, self.rollout_id, candidate.digest, candidate.predictor)
+        before = [past for past in self.history if past.digest != candidate.digest]
+        if stable is not None and stable.digest not in {"", *(past.digest for past in self.history)}:
+            before.append(PromotedModel(self.entered, "", stable.digest, stable.predictor))
+        return replace(self, history=(*before, entry)[-_MAX_HISTORY:])
+
+    def with_revision(self, revision: str) -> "RolloutStatus":
+        """The status with what runs the candidate."""
+        candidate = replace(self.candidate, revision=revision)
+        return replace(self, versions=replace(self.versions, candidate=candidate))

@@ -1,4 +1,4 @@
-"""The step that brings a blessed model to its users: locks, drives, and writes down the decision."""
+"""The step that brings a blessed model to its users: takes the lease, drives, and writes the decision."""
 
 import json
 import logging
@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from kubeline.artifacts import Artifact, describe, finite, publish, step
@@ -17,14 +18,14 @@ from kubeline.model_package import ModelPackage
 from kubeline.retries import repeated
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.driver import Driver
-from kubeline.rollout.probes.cluster import WorldAnswers
+from kubeline.rollout.probes.cluster import ClusterProbes
 from kubeline.rollout.report import write_report
 from kubeline.rollout.routers import predictor_digest
-from kubeline.rollout.spec import Plan
-from kubeline.rollout.start import begin, clear_abandoned, owner
-from kubeline.rollout.status import Record
-from kubeline.rollout.store import Records
-from kubeline.rollout.unexpected import understood
+from kubeline.rollout.spec import RolloutSpec
+from kubeline.rollout.start import abort_abandoned, process_name, start
+from kubeline.rollout.status import RolloutStatus
+from kubeline.rollout.store import StatusStore
+from kubeline.rollout.unexpected import only_kubeline_errors
 from kubeline.yaml_files import read_mapping
 
 logger = logging.getLogger(__name__)
@@ -61,81 +62,81 @@ def run(
             f"the manifest is of package {digest[:12] or '(none)'}, but the model given is {package.digest[:12]}; give "
             "the manifest that deploy rendered for this model"
         )
-    last: list[Record] = []
+    last: list[RolloutStatus] = []
 
-    def listen(record: Record) -> None:
-        last[:] = [record]
-        logger.info("%s: %s", record.state, record.timeline[-1].sentence if record.timeline else "")
+    def on_change(status: RolloutStatus) -> None:
+        last[:] = [status]
+        logger.info("%s: %s", status.state, status.timeline[-1].sentence if status.timeline else "")
 
     try:
-        record = roll_out(
+        status = roll_out(
             Cluster.connect(cluster, timeout_seconds),
             document,
-            Plan.read(plan_file, **(plan or {})),
+            RolloutSpec.read(plan_file, **(plan or {})),
             package,
             gateway,
-            listen,
+            on_change,
         )
     except Exception:
-        if last:  # what happened is told even when it ends badly
+        if last:  # what happened is reported even when it ends with an error
             _write(decision, report, last[0])
         raise
-    _write(decision, report, record)
-    logger.info("%s/%s: %s (%s)", record.namespace, record.name, record.outcome, record.reason)
-    return record.outcome
+    _write(decision, report, status)
+    logger.info("%s: %s (%s)", status.where, status.outcome, status.reason)
+    return str(status.outcome or "")
 
 
 def roll_out(
     cluster: Cluster,
     manifest: Manifest,
-    plan: Plan,
+    spec: RolloutSpec,
     package: ModelPackage | None,
     gateway: str = "",
-    listen: Callable[[Record], None] = lambda record: None,
+    on_change: Callable[[RolloutStatus], None] = lambda status: None,
     clock: Clock | None = None,
-) -> Record:
-    """Begin or go on with a rollout, and drive it to an end, or until it is held.
+) -> RolloutStatus:
+    """Start or continue a rollout, and drive it to an end, or until it is held.
 
     Args:
         cluster: where.
         manifest: the InferenceService as `deploy` renders it.
-        plan: what is done.
+        spec: what is done.
         package: for the smoke test.
         gateway: where the candidate is asked through from outside the cluster; empty asks its own address.
-        listen: called with the record after each change.
+        on_change: called with the status after each change.
         clock: time; SIGTERM cancels it.
     """
     clock = clock or Clock(cluster.time())
-    me = owner()
-    answers = WorldAnswers(cluster, plan, package, gateway)
-    with cancelled_by_sigterm(clock), understood(f"the rollout of {manifest['metadata'].get('name', '')}"):
-        clear_abandoned(cluster, manifest, plan, answers, me, clock)
-        kept, whole = begin(cluster, manifest, plan, me, clock.now(), gateway)
-        if kept.record.ended:
-            return kept.record
-        listen(kept.record)
-        meta = manifest["metadata"]
-        records = Records(cluster, meta["namespace"], meta["name"])
+    holder = process_name()
+    probes = ClusterProbes(cluster, spec, package, gateway)
+    meta = manifest["metadata"]
+    with cancelled_by_sigterm(clock), only_kubeline_errors(f"the rollout of {meta.get('name', '')}"):
+        abort_abandoned(cluster, manifest, spec, probes, holder, clock)
+        started = start(cluster, manifest, spec, holder, clock.now(), gateway)
+        status = started.stored.status
+        if status.ended:
+            return status
+        on_change(status)
         driver = Driver(
             cluster=cluster,
-            records=records,
-            plan=plan,
-            answers=answers,
-            manifest=whole,
+            store=StatusStore(cluster, meta["namespace"], meta["name"]),
+            spec=spec,
+            probes=probes,
+            manifest=started.manifest,
             clock=clock,
-            listen=listen,
+            on_change=on_change,
         )
-        return driver.run(kept)
+        return driver.run(started.stored)
 
 
 @contextmanager
 def cancelled_by_sigterm(clock: Clock) -> Iterator[None]:
-    """SIGTERM ends the waiting, and the plan says what follows: at once, whatever is being waited for."""
+    """SIGTERM ends the waiting, and the spec says what follows: at once, whatever is being waited for."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     reader, writer = os.pipe()  # a handler may take no lock that the code it interrupts holds
-    watcher = threading.Thread(target=_cancel_when_told, args=(reader, clock), daemon=True)
+    watcher = threading.Thread(target=_cancel_on_signal, args=(reader, clock), daemon=True)
     watcher.start()
     before = signal.signal(signal.SIGTERM, lambda *_: os.write(writer, b"\0"))
     try:
@@ -147,7 +148,7 @@ def cancelled_by_sigterm(clock: Clock) -> Iterator[None]:
         os.close(reader)
 
 
-def _cancel_when_told(reader: int, clock: Clock) -> None:
+def _cancel_on_signal(reader: int, clock: Clock) -> None:
     while os.read(reader, 1):
         clock.cancel()
 
@@ -164,30 +165,31 @@ def read_manifest(path: str) -> Manifest:
     return document
 
 
-def decision_of(record: Record) -> dict[str, Any]:
-    """The decision, with the evidence of every look."""
+def decision_of(status: RolloutStatus) -> dict[str, Any]:
+    """The decision, with the evidence of every analysis."""
     return finite(
         {
-            "outcome": record.outcome,
-            "reason": record.reason,
-            "rollout_id": record.rollout_id,
-            "name": record.name,
-            "namespace": record.namespace,
-            "mode": record.mode,
-            "package_digest": record.digest,
-            "stable_digest": record.stable_digest,
-            "plan": record.plan,
-            "smoke": record.smoke,
-            "shadow": record.shadow,
-            "looks": list(record.looks),
-            "timeline": [event.model_dump(mode="json") for event in record.timeline],
+            "outcome": status.outcome or "",
+            "reason": status.reason,
+            "rollout_id": status.rollout_id,
+            "name": status.name,
+            "namespace": status.namespace,
+            "mode": status.mode or "",
+            "package_digest": status.candidate.digest,
+            "stable_digest": status.stable_digest,
+            "plan": status.spec.model_dump(mode="json"),
+            "smoke": asdict(status.smoke) if status.smoke else None,
+            "shadow": asdict(status.shadow) if status.shadow else None,
+            "analyses": [asdict(analysis) for analysis in status.analyses],
+            "timeline": [asdict(event) for event in status.timeline],
         }
     )
 
 
-def _write(decision: Artifact, report: Artifact, record: Record) -> None:
+def _write(decision: Artifact, report: Artifact, status: RolloutStatus) -> None:
+    document = decision_of(status)
     with publish(decision.path) as path:
-        path.write_text(json.dumps(decision_of(record), indent=2, ensure_ascii=False), encoding="utf-8")
-    kept = {"outcome": record.outcome, "rollout_id": record.rollout_id, "package_digest": record.digest}
-    describe(decision, {**kept, "name": record.name, "namespace": record.namespace, "reason": record.reason})
-    write_report(report, record)
+        path.write_text(json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8")
+    described = ("outcome", "rollout_id", "package_digest", "name", "namespace", "reason")
+    describe(decision, {key: document[key] for key in described})
+    write_report(report, status)

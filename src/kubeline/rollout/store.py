@@ -1,121 +1,177 @@
-"""Keeps the record of a rollout in a ConfigMap of the cluster."""
+"""Stores the status of a rollout in the ConfigMap ``NAME-kubeline-rollout`` beside the InferenceService.
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+Not in the annotations of the latter: KServe copies those to the pods, so that each write would start new ones.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from kubeline.errors import PlatformError
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import CONFIG_MAP, INFERENCE_SERVICE, Manifest
-from kubeline.rollout.status import FORMAT, Record, Request
+from kubeline.rollout.format_1 import upgraded
+from kubeline.rollout.status import Request, RolloutStatus
 
 REQUEST = "kubeline.dev/request"  # annotation of the ConfigMap: promote or abort
-_MOST_BYTES = 900_000  # an object of Kubernetes may have 1 MiB with all else in it
+FORMAT = 2  # raised when an older release could not continue with a status
+_MAX_BYTES = 900_000  # an object of Kubernetes may have 1 MiB with all else in it
+_STATUS = TypeAdapter(RolloutStatus)
 
 
-def fitted(record: Record) -> Record:
-    """The record, small enough for a ConfigMap: the evidence of its oldest looks is left out first, then their checks.
+@dataclass(frozen=True)
+class StoredStatus:
+    """A status as it is stored.
+
+    Attributes:
+        status: of the rollout.
+        version: resource version that fences the next write.
+        request: of an operator: promote or abort, or whatever else the annotation holds; empty when there is none.
+    """
+
+    status: RolloutStatus
+    version: str
+    request: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Document:
+    """What is stored. A release that reads format 1 only finds beside the status what it needs to refuse it."""
+
+    format: int
+    rollout_id: str
+    name: str
+    namespace: str
+    owner: str
+    deadline: float
+    status: RolloutStatus
+
+
+_DOCUMENT = TypeAdapter(_Document)
+
+
+def config_map_name(name: str) -> str:
+    """Of the ConfigMap of an InferenceService's rollouts."""
+    return f"{name}-kubeline-rollout"
+
+
+class StatusStore:
+    """The status of the rollouts of one InferenceService in a cluster."""
+
+    def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
+        self._cluster, self._namespace, self._name = cluster, namespace, name
+
+    def read(self) -> StoredStatus | None:
+        """The status, or None when there never was a rollout.
+
+        Raises:
+            PlatformError: when the ConfigMap holds something else, or a status of an unknown format.
+        """
+        found = self._cluster.read(self._namespace, config_map_name(self._name), CONFIG_MAP)
+        return None if found is None else self._stored(found)
+
+    def write(
+        self, status: RolloutStatus, version: str, service: Manifest | None = None, *, clear_request: bool = False
+    ) -> StoredStatus:
+        """Replace the status; ConflictError when another process has.
+
+        Args:
+            status: the new one.
+            version: resource version that was read; empty creates it.
+            service: the InferenceService it belongs to, when that is known.
+            clear_request: an operator's request has been followed.
+        """
+        meta: Manifest = {"name": config_map_name(self._name), "namespace": self._namespace}
+        meta["labels"] = {"app.kubernetes.io/managed-by": "kubeline"}
+        if service is not None:
+            meta["ownerReferences"] = [_owner(service)]
+        if clear_request:
+            meta["annotations"] = {REQUEST: None}
+        body: Manifest = {"metadata": meta, "data": {"record": dump(truncated(status))}}
+        if not version:
+            body |= {"apiVersion": CONFIG_MAP.api_version, "kind": CONFIG_MAP.kind}
+            return self._stored(self._cluster.create(body, CONFIG_MAP))
+        meta["resourceVersion"] = version
+        return self._stored(self._cluster.patch(self._namespace, config_map_name(self._name), body, CONFIG_MAP))
+
+    def request(self, request: Request) -> None:
+        """Leave a request for the process that drives the rollout."""
+        body = {"metadata": {"annotations": {REQUEST: request}}}
+        self._cluster.patch(self._namespace, config_map_name(self._name), body, CONFIG_MAP)
+
+    def _stored(self, found: Manifest) -> StoredStatus:
+        where = f"{self._namespace}/{self._name}"
+        try:
+            document = json.loads((found.get("data") or {}).get("record", ""))
+            written_as = document["format"]
+            if isinstance(written_as, int) and written_as not in {1, FORMAT}:
+                raise PlatformError(
+                    f"the rollout of {where} is recorded in format {written_as}, but this Kubeline reads 1 and "
+                    f"{FORMAT}: it was begun by a newer Kubeline; use that version, here and wherever it is driven"
+                )
+            status = load(document)
+        except (ValidationError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise PlatformError(
+                f"ConfigMap {self._namespace}/{config_map_name(self._name)} holds no status of a rollout; delete it "
+                "when no rollout is in progress"
+            ) from error
+        meta = found["metadata"]
+        return StoredStatus(status, meta["resourceVersion"], (meta.get("annotations") or {}).get(REQUEST, ""))
+
+
+def dump(status: RolloutStatus) -> str:
+    """The JSON that is stored."""
+    document = _Document(
+        format=FORMAT,
+        rollout_id=status.rollout_id,
+        name=status.name,
+        namespace=status.namespace,
+        owner=status.lease.holder,
+        deadline=status.lease.expires,
+        status=status,
+    )
+    return _DOCUMENT.dump_json(document).decode()
+
+
+def load(document: Mapping[str, Any]) -> RolloutStatus:
+    """The status of a stored document.
+
+    Raises:
+        ValueError, LookupError, TypeError, AttributeError: when it holds none.
+    """
+    return _STATUS.validate_python(upgraded(document) if document["format"] == 1 else document["status"])
+
+
+def truncated(status: RolloutStatus) -> RolloutStatus:
+    """The status, small enough for a ConfigMap: the evidence of its oldest analyses is left out first, then findings.
 
     Raises:
         PlatformError: when it is too large all the same.
     """
     for part in ("evidence", "findings"):
-        for number in range(len(record.looks)):
-            if _size(record) <= _MOST_BYTES:
-                return record
-            look = {key: value for key, value in record.looks[number].items() if key != part}
-            looks = (*record.looks[:number], look, *record.looks[number + 1 :])
-            record = record.model_copy(update={"looks": looks})
-    if _size(record) > _MOST_BYTES:
+        for number in range(len(status.analyses)):
+            if _size(status) <= _MAX_BYTES:
+                return status
+            old = status.analyses[number]
+            less = replace(old, evidence=None) if part == "evidence" else replace(old, findings=())
+            status = replace(status, analyses=(*status.analyses[:number], less, *status.analyses[number + 1 :]))
+    if _size(status) > _MAX_BYTES:
         raise PlatformError(
-            f"the record of the rollout of {record.namespace}/{record.name} would have {_size(record):,} bytes, but a "
-            f"ConfigMap holds {_MOST_BYTES:,}; shorten the predictor or the plan"
+            f"the status of the rollout of {status.where} would have {_size(status):,} bytes, but a ConfigMap holds "
+            f"{_MAX_BYTES:,}; shorten the predictor or the plan"
         )
-    return record
+    return status
 
 
-def _size(record: Record) -> int:
-    return len(record.model_dump_json().encode())
-
-
-class Kept(BaseModel):
-    """A record as it is kept, with the version that fences the next write, and what a person asked for."""
-
-    model_config = ConfigDict(frozen=True)
-
-    record: Record
-    version: str
-    request: str = ""
-
-
-def record_name(name: str) -> str:
-    """Of the ConfigMap."""
-    return f"{name}-kubeline-rollout"
-
-
-class Records:
-    """The record of one InferenceService in a cluster."""
-
-    def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
-        self._cluster, self._namespace, self._name = cluster, namespace, name
-
-    def read(self) -> Kept | None:
-        """The record, or None when there never was a rollout.
-
-        Raises:
-            PlatformError: when the ConfigMap holds something else.
-        """
-        found = self._cluster.read(self._namespace, record_name(self._name), CONFIG_MAP)
-        return None if found is None else self._kept(found)
-
-    def write(self, record: Record, version: str, service: Manifest | None = None, heard: bool = False) -> Kept:
-        """Replace the record; ConflictError when somebody else has.
-
-        Args:
-            record: the new one.
-            version: resource version that was read; empty creates it.
-            service: the InferenceService it goes with, when that is known.
-            heard: the request of a person has been followed.
-        """
-        meta: Manifest = {"name": record_name(self._name), "namespace": self._namespace}
-        meta["labels"] = {"app.kubernetes.io/managed-by": "kubeline"}
-        if service is not None:
-            meta["ownerReferences"] = [_owner(service)]
-        if heard:
-            meta["annotations"] = {REQUEST: None}
-        body: Manifest = {"metadata": meta, "data": {"record": fitted(record).model_dump_json()}}
-        if not version:
-            body |= {"apiVersion": CONFIG_MAP.api_version, "kind": CONFIG_MAP.kind}
-            return self._kept(self._cluster.create(body, CONFIG_MAP))
-        meta["resourceVersion"] = version
-        return self._kept(self._cluster.patch(self._namespace, record_name(self._name), body, CONFIG_MAP))
-
-    def ask(self, request: Request) -> None:
-        """Leave a request for whoever drives the rollout."""
-        body = {"metadata": {"annotations": {REQUEST: request}}}
-        self._cluster.patch(self._namespace, record_name(self._name), body, CONFIG_MAP)
-
-    def _kept(self, found: Manifest) -> Kept:
-        try:
-            record = Record.model_validate_json((found.get("data") or {}).get("record", ""))
-        except ValidationError as error:
-            where = f"ConfigMap {self._namespace}/{record_name(self._name)}"
-            raise PlatformError(
-                f"{where} holds no record of a rollout; delete it when no rollout is going on"
-            ) from error
-        if record.format > FORMAT:
-            raise PlatformError(
-                f"the rollout of {self._namespace}/{self._name} was begun by a newer Kubeline, whose record this one "
-                "cannot keep; use that version, here and wherever it is driven"
-            )
-        meta = found["metadata"]
-        return Kept(
-            record=record,
-            version=meta["resourceVersion"],
-            request=(meta.get("annotations") or {}).get(REQUEST, ""),
-        )
+def _size(status: RolloutStatus) -> int:
+    return len(dump(status).encode())
 
 
 def _owner(service: Manifest) -> Manifest:
-    """The record goes with its InferenceService."""
+    """The ConfigMap is deleted with its InferenceService."""
     meta = service["metadata"]
     return {
         "apiVersion": INFERENCE_SERVICE.api_version,

@@ -1,68 +1,89 @@
 """The ways out of a state that several states have in common."""
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
-from kubeline.rollout.actions import Go, Situation
-from kubeline.rollout.spec import Plan
-from kubeline.rollout.status import State
-
-
-def onward(now: Situation, sentence: str, kept: Mapping[str, Any]) -> Go:
-    """Everything has passed: promote, ask a person, or report."""
-    changes = {**kept, "baked_from": 0.0, "snapshot": None}
-    if now.plan.approval:
-        return Go(State.APPROVAL, f"{sentence}; a person must promote", changes)
-    if now.plan.promotes:
-        return toward(now, len(now.plan.shares), sentence, kept)
-    told = f"the comparison is over ({sentence}); promote or abort"
-    return hold(State.APPROVAL, told, {**changes, "outcome": "reported"})
+from kubeline.rollout.actions import Context, Transition
+from kubeline.rollout.spec import RolloutSpec
+from kubeline.rollout.status import ABORTABLE, Outcome, RolloutStatus, State, StepStatus
 
 
-def toward(now: Situation, step: int, sentence: str, kept: Mapping[str, Any] | None = None) -> Go:
+def enter(status: RolloutStatus, state: State, sentence: str) -> Transition:
+    """Enter a state with the status as it is."""
+    return Transition(replace(status, state=state), sentence)
+
+
+def passed(now: Context, status: RolloutStatus, sentence: str) -> Transition:
+    """Everything has passed: promote, ask an operator, or report."""
+    ready = replace(status, step=StepStatus(status.step.index, drain=status.step.drain))
+    if now.spec.approval:
+        return enter(ready, State.AWAITING_APPROVAL, f"{sentence}; an operator must promote")
+    if now.spec.promotes:
+        return to_step(now, status, len(now.spec.shares), sentence)
+    reason = f"the comparison is over ({sentence}); promote or abort"
+    return hold(ready, State.AWAITING_APPROVAL, reason, Outcome.REPORTED)
+
+
+def to_step(now: Context, status: RolloutStatus, index: int, sentence: str) -> Transition:
     """To the share of a step, or to everything: first the pods, where they do not come by themselves."""
-    state = State.SCALE if now.mode.SCALES else given(next_share(now.plan, step))
-    fresh = {"step": step, "baked_from": 0.0, "snapshot": None, "arrivals": None}
-    return Go(state, sentence, {**(kept or {}), **fresh})
+    state = State.SCALING if now.router.scales else shifting(share_of(now.spec, index))
+    return enter(replace(status, step=StepStatus(index)), state, sentence)
 
 
-def next_share(plan: Plan, step: int) -> int:
+def share_of(spec: RolloutSpec, index: int) -> int:
     """Per cent of a step; all of it after the last one."""
-    return plan.shares[step] if step < len(plan.shares) else 100
+    return spec.shares[index] if index < len(spec.shares) else 100
 
 
-def given(share: int) -> State:
+def shifting(share: int) -> State:
     """The state in which a share is given."""
-    return State.FILL if share == 100 else State.SHIFT
+    return State.CUTTING_OVER if share == 100 else State.SHIFTING
 
 
-def after_smoke(now: Situation, sentence: str, kept: Mapping[str, Any] | None = None) -> Go:
-    """The candidate has answered as it should, or was not asked."""
-    kept = kept or {}
-    if now.record.stable is None:
-        return Go(State.EXPOSE, sentence, kept)
-    if now.plan.strategy == "shadow":
-        return Go(State.SHADOW, sentence, kept)
-    return toward(now, 0, sentence, kept) if now.plan.shares else onward(now, sentence, kept)
+def smoke_tested(now: Context, status: RolloutStatus, sentence: str) -> Transition:
+    """The candidate has passed its smoke test, or there is none."""
+    if status.stable is None:
+        return enter(status, State.EXPOSING, sentence)
+    if now.spec.strategy == "shadow":
+        return enter(status, State.SHADOWING, sentence)
+    return to_step(now, status, 0, sentence) if now.spec.shares else passed(now, status, sentence)
 
 
-def hold(resume: State, reason: str, kept: Mapping[str, Any] | None = None) -> Go:
-    """Leave everything as it is until a person, or the same rollout again, goes on."""
-    return Go(State.HELD, f"held: {reason}", {"outcome": "held", **(kept or {}), "reason": reason, "resume": resume})
+def hold(status: RolloutStatus, resume: State, reason: str, outcome: Outcome = Outcome.HELD) -> Transition:
+    """Leave everything as it is until an operator, or the same rollout again, continues."""
+    held = replace(status, state=State.HELD, outcome=outcome, reason=reason, resume=resume)
+    return Transition(held, f"held: {reason}")
 
 
-def withdraw(reason: str, kept: Mapping[str, Any] | None = None) -> Go:
+def withdraw(status: RolloutStatus, reason: str, outcome: Outcome | None = None) -> Transition:
     """Begin the way back to the stable model."""
-    changes = {"outcome": "", "arrivals": None, **(kept or {}), "reason": reason}
-    return Go(State.WITHDRAW, f"back to the stable model: {reason}", changes)
+    step = replace(status.step, drain=None)
+    back = replace(status, state=State.WITHDRAWING, step=step, reason=reason, outcome=outcome)
+    return Transition(back, f"back to the stable model: {reason}")
 
 
-def fail(reason: str) -> Go:
+def fail(status: RolloutStatus, reason: str) -> Transition:
     """The way back itself does not work."""
-    return Go(State.FAILED, f"the rollback failed: {reason}", {"outcome": "failed", "reason": reason})
+    failed = replace(status, state=State.FAILED, outcome=Outcome.FAILED, reason=reason)
+    return Transition(failed, f"the rollback failed: {reason}")
 
 
-def taken(now: Situation) -> Go:
+def withdrawn(now: Context) -> Transition:
     """The candidate has no traffic."""
-    known = {"candidate_revision": now.record.candidate_revision or now.observed.revision}
-    return Go(State.RESTORE, "the stable model answers everything", known)
+    status = now.status.with_revision(now.status.candidate.revision or now.observed.revision)
+    return enter(status, State.RESTORING, "the stable model answers everything")
+
+
+def abort(status: RolloutStatus, reason: str) -> Transition | None:
+    """What follows when the rollout is to be aborted; None where there is no way back, or nothing to do."""
+    if status.state in ABORTABLE and status.untouched:
+        ended = replace(status, state=State.ROLLED_BACK, outcome=Outcome.ROLLED_BACK, reason=reason)
+        return Transition(ended, f"{reason} before anything was changed")
+    if status.stable is None:  # there is no model to return to
+        return hold(status, status.state, reason) if status.state in ABORTABLE else None
+    return withdraw(status, reason) if status.state in ABORTABLE | {State.HELD} else None
+
+
+def on_error(status: RolloutStatus, spec: RolloutSpec, reason: str) -> Transition:
+    """What follows when an error has lasted too long: what `on_error` says, where there is a way back."""
+    back = abort(status, reason) if spec.on_error == "rollback" else None
+    return back or hold(status, status.state, reason)

@@ -1,4 +1,4 @@
-"""What nobody expects is an error of the world around: a rollout never ends with an exception of another kind."""
+"""An exception that no code expects is an error of the platform: a rollout never ends with one of another kind."""
 
 import logging
 from collections.abc import Iterator
@@ -9,20 +9,20 @@ from kubeline.errors import KubelineError, PlatformError
 logger = logging.getLogger(__name__)
 
 
-def expected(error: Exception, what: str) -> KubelineError:
-    """The error, when it is one of ours; anything else in a sentence, and with its place in the log."""
+def as_kubeline_error(error: Exception, what: str) -> KubelineError:
+    """The error, when it is one of ours; anything else in a sentence, and with its traceback in the log."""
     if isinstance(error, KubelineError):
         return error
-    logger.error("%s met something unexpected", what, exc_info=error)
+    logger.error("%s met an unexpected exception", what, exc_info=error)
     return PlatformError(f"unexpectedly, {type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
 
 @contextmanager
-def understood(what: str) -> Iterator[None]:
-    """Within it, whatever goes wrong is a KubelineError."""
+def only_kubeline_errors(what: str) -> Iterator[None]:
+    """Within it, every exception becomes a KubelineError."""
     try:
         yield
     except KubelineError:
         raise
     except Exception as error:
-        raise expected(error, what) from error
+        raise as_kubeline_error(error, what) from error

@@ -1,8 +1,8 @@
-"""Writes of a rollout: its record, fenced and renewed, and the InferenceService, over the version that was read."""
+"""Writes of a rollout: its status, fenced and renewed, and the InferenceService, over the version that was read."""
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from kubeline.deployment.inference_service import HIDDEN
@@ -11,19 +11,19 @@ from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import ConflictError, UnavailableError
 from kubeline.kubernetes.merge import merge
 from kubeline.kubernetes.resources import Manifest
-from kubeline.rollout import routers as modes
-from kubeline.rollout.actions import Change, sides
+from kubeline.rollout.actions import Patch
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.comparison import intended
-from kubeline.rollout.spec import Plan
-from kubeline.rollout.status import Record, State
-from kubeline.rollout.store import Kept, Records
+from kubeline.rollout.routers import router_of
+from kubeline.rollout.spec import RolloutSpec
+from kubeline.rollout.status import Lease, Outcome, RolloutStatus, State
+from kubeline.rollout.store import StatusStore, StoredStatus
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MOST_DOUBTS = 8  # writes in a row of which none is known to have succeeded
+MAX_UNCONFIRMED = 8  # writes in a row of which none is known to have succeeded
 
 
 class TakenOverError(PlatformError):
@@ -36,117 +36,126 @@ class Writer:
 
     Attributes:
         cluster: where.
-        records: of the InferenceService.
-        plan: of the rollout.
+        store: of the status.
+        spec: of the rollout.
         manifest: the whole InferenceService, for a first deployment.
         clock: time.
-        listen: called with the record after each change of it.
+        on_change: called with the status after each change of it.
     """
 
     cluster: Cluster
-    records: Records
-    plan: Plan
+    store: StatusStore
+    spec: RolloutSpec
     manifest: Manifest = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
-    listen: Callable[[Record], None] = lambda record: None
+    on_change: Callable[[RolloutStatus], None] = lambda status: None
 
-    def _write(self, kept: Kept, record: Record, service: Manifest | None, heard: bool = False) -> Kept:
-        """Write the record; when only a request was added meanwhile, write over that version."""
-        record = record.model_copy(update={"deadline": self.clock.now() + self.plan.lease_seconds})
+    def _write(
+        self, stored: StoredStatus, status: RolloutStatus, service: Manifest | None, *, clear_request: bool = False
+    ) -> StoredStatus:
+        """Write the status; when only a request was added meanwhile, write over that version."""
+        before = stored.status
+        lease = Lease(status.lease.holder, self.clock.now() + self.spec.lease_seconds)
+        status = replace(status, lease=lease)
 
-        def write() -> Kept:
+        def write() -> StoredStatus:
             try:
-                return self.records.write(record, kept.version, service, heard)
+                return self.store.write(status, stored.version, service, clear_request=clear_request)
             except ConflictError:
-                found = self._ours(kept)
-                if found.record == record:  # the answer of an earlier attempt was lost
+                found = self._read_ours(stored)
+                if found.status == status:  # the answer of an earlier attempt was lost
                     return found
-                if found.record != kept.record:
+                if found.status != before:
                     raise
-                return self.records.write(record, found.version, service, heard)
+                return self.store.write(status, found.version, service, clear_request=clear_request)
 
-        written = self._tried(write, kept.record)
-        if written.record.state != kept.record.state or len(written.record.timeline) != len(kept.record.timeline):
-            self.listen(written.record)
-        return written if heard else _still_asked(written, kept)
+        written = self._attempt(write, before)
+        if written.status.state != before.state or len(written.status.timeline) != len(before.timeline):
+            self.on_change(written.status)
+        return written if clear_request else _with_request(written, stored)
 
-    def _alive(self, kept: Kept) -> Kept:
+    def _renew(self, stored: StoredStatus) -> StoredStatus:
         """Renew the lease when a third of it is over."""
-        left = kept.record.deadline - self.clock.now()
-        return kept if left > self.plan.lease_seconds * 2 / 3 else self._write(kept, kept.record, None)
+        left = stored.status.lease.expires - self.clock.now()
+        return stored if left > self.spec.lease_seconds * 2 / 3 else self._write(stored, stored.status, None)
 
-    def _again(self, kept: Kept) -> Kept:
-        return self._tried(lambda: self._ours(kept), kept.record)
+    def _reread(self, stored: StoredStatus) -> StoredStatus:
+        return self._attempt(lambda: self._read_ours(stored), stored.status)
 
-    def _ours(self, kept: Kept) -> Kept:
-        found = self.records.read()
+    def _read_ours(self, stored: StoredStatus) -> StoredStatus:
+        """The status as it is stored now, unless another process has taken the rollout over."""
+        found, ours = self.store.read(), stored.status
         if found is None:
-            raise PlatformError(
-                f"the record of the rollout of {kept.record.namespace}/{kept.record.name} was deleted; start it again"
-            )
-        if (found.record.owner, found.record.rollout_id) != (kept.record.owner, kept.record.rollout_id):
-            raise TakenOverError(f"{found.record.owner} has taken over the rollout of {kept.record.name}")
-        return _still_asked(found, kept)
+            raise PlatformError(f"the record of the rollout of {ours.where} was deleted; start it again")
+        theirs = found.status
+        if (theirs.lease.holder, theirs.rollout_id) != (ours.lease.holder, ours.rollout_id):
+            raise TakenOverError(f"{theirs.lease.holder} has taken over the rollout of {ours.name}")
+        return _with_request(found, stored)
 
-    def _tried(self, work: Callable[[], T], record: Record) -> T:
-        return self.cluster.attempt(work, f"InferenceService {record.namespace}/{record.name}")
+    def _attempt(self, work: Callable[[], T], status: RolloutStatus) -> T:
+        return self.cluster.attempt(work, f"InferenceService {status.where}")
 
-    def _fenced(self, record: Record, move: Change, service: Manifest | None) -> Manifest:
-        """Write over the specification that the move was chosen for, however often its status is written meanwhile."""
-        until = self.clock.now() + self.plan.settle_seconds
+    def _send_fenced(self, status: RolloutStatus, patch: Patch, service: Manifest | None) -> Manifest:
+        """Write over the specification that the patch was made for, however often its status is written meanwhile."""
+        until = self.clock.now() + self.spec.settle_seconds
         while True:
             try:
-                return self._send(record, move, service)
+                return self._send(status, patch, service)
             except ConflictError:
-                found = self.cluster.read(record.namespace, record.name)
+                found = self.cluster.read(status.namespace, status.name)
                 same = service is not None and found is not None and intended(found) == intended(service)
                 if not same or self.clock.now() > until:
                     raise
                 service = found
 
-    def _send(self, record: Record, move: Change, service: Manifest | None, dry_run: bool = False) -> Manifest:
+    def _send(
+        self, status: RolloutStatus, patch: Patch, service: Manifest | None, *, dry_run: bool = False
+    ) -> Manifest:
         if service is None:
-            hidden = HIDDEN if record.hidden else {}
-            whole = merge(merge(self.manifest, {"metadata": {"labels": hidden}}), move.body)
+            hidden = HIDDEN if status.hidden else {}
+            whole = merge(merge(self.manifest, {"metadata": {"labels": hidden}}), patch.body)
             return self.cluster.create(whole, dry_run=dry_run)
         fence = {} if dry_run else {"resourceVersion": service["metadata"]["resourceVersion"]}
-        body = {**move.body, "metadata": {**move.body.get("metadata", {}), **fence}}
-        return self.cluster.patch(record.namespace, record.name, body, dry_run=dry_run)
+        body = {**patch.body, "metadata": {**patch.body.get("metadata", {}), **fence}}
+        return self.cluster.patch(status.namespace, status.name, body, dry_run=dry_run)
 
-    def _take_back(self, record: Record) -> bool:
-        """The one patch of an abort, without the record: whether the specification gives the candidate nothing now.
+    def _withdraw_unrecorded(self, status: RolloutStatus) -> bool:
+        """The one patch of an abort, without a status: whether the specification gives the candidate nothing now.
 
-        It is fenced; what it leaves is known again by :func:`kubeline.rollout.comparison.compare`.
+        It is fenced; what it leaves is recognized by :func:`kubeline.rollout.comparison.compare`.
         """
-        mode = modes.module(record.mode)
-        for _ in range(MOST_DOUBTS):
+        if status.mode is None:
+            return False
+        router, versions = router_of(status.mode), status.versions
+        for _ in range(MAX_UNCONFIRMED):
             try:
-                service = self.cluster.read(record.namespace, record.name)
-                if service is None or not mode.specified(service, sides(record)):
+                service = self.cluster.read(status.namespace, status.name)
+                if service is None or not router.specified(service, versions):
                     return True
-                self._send(record, Change(mode.shift(service, sides(record), 0), ""), service)
+                self._send(status, Patch(router.shift(service, versions, 0), ""), service)
             except KubelineError as error:
-                logger.warning("taking the traffic back at once: %s", error)
+                logger.warning("withdrawing the candidate's traffic at once: %s", error)
                 if not isinstance(error, (ConflictError, UnavailableError)):
                     return False
             else:
                 return True
         return False
 
-    def _loudest(self, kept: Kept, reason: str) -> PlatformError:
-        record = kept.record
-        if record.state != State.FAILED:
+    def _rollback_failed(self, stored: StoredStatus, reason: str) -> PlatformError:
+        """The error of a failed rollback, which is recorded where that is possible."""
+        status = stored.status
+        if status.state is not State.FAILED:
+            failed = replace(status, state=State.FAILED, outcome=Outcome.FAILED, reason=reason, resume=status.state)
             try:
-                changes = {"state": State.FAILED, "outcome": "failed", "reason": reason, "resume": record.state}
-                self._write(kept, record.model_copy(update=changes).told(self.clock.now(), reason), None)
-            except KubelineError:
-                pass  # the sentence below says it all the same
+                self._write(stored, failed.with_event(self.clock.now(), reason), None)
+            except KubelineError as error:
+                logger.warning("the failed rollback cannot be recorded: %s", error)
         return PlatformError(
-            f"THE ROLLBACK OF {record.namespace}/{record.name} FAILED and the candidate {record.digest[:12]} may still "
-            f"have traffic: {reason}. Act now: look at the service, then `kubeline rollout abort {record.name}`"
+            f"THE ROLLBACK OF {status.where} FAILED and the candidate {status.candidate.digest[:12]} may still have "
+            f"traffic: {reason}. Act now: check the service, then run `kubeline rollout abort {status.name}`"
         )
 
 
-def _still_asked(found: Kept, before: Kept) -> Kept:
-    """What a person asked for counts until it was heard."""
-    return found if found.request else found.model_copy(update={"request": before.request})
+def _with_request(found: StoredStatus, before: StoredStatus) -> StoredStatus:
+    """An operator's request counts until it was followed."""
+    return found if found.request else replace(found, request=before.request)

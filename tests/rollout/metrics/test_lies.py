@@ -169,7 +169,7 @@ def test_an_answer_of_prometheus_that_lies_is_an_error_of_the_evidence(body: byt
 
 @pytest.mark.parametrize("body", TIMES.values(), ids=TIMES)
 def test_a_time_that_is_none_is_an_error_of_the_evidence(body: bytes) -> None:
-    with lying(answer(body)) as url, pytest.raises(MetricsError, match=r"tell its time|not as Prometheus does"):
+    with lying(answer(body)) as url, pytest.raises(MetricsError, match=r"answer its time|not as Prometheus does"):
         open_source(MetricsSpec(source="prometheus", url=url), "m", "", "c1", Addresses()).start()
 
 

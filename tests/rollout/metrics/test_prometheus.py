@@ -186,7 +186,7 @@ def test_a_name_cannot_leave_its_place_in_a_query(prometheus: PrometheusServer, 
         (302, b"", "not as Prometheus does"),
         (200, b"<html>", "not as Prometheus does"),
         (400, b'{"status":"error","error":"parse error"}', r"rejects the query time\(\) \(parse error\)"),
-        (200, b'{"status":"success","data":{"result":[]}}', "does not tell its time"),
+        (200, b'{"status":"success","data":{"result":[]}}', "does not answer its time"),
     ],
 )
 def test_another_answer_is_an_error(

@@ -1,6 +1,6 @@
 """Shadow traffic: what users asked the stable model, asked of the candidate, and the answers compared."""
 
-from typing import TYPE_CHECKING, Any
+import math
 
 import numpy as np
 import pandas as pd
@@ -8,36 +8,34 @@ import pandas as pd
 from kubeline.data.dataset import to_frame
 from kubeline.errors import PlatformError, UserError
 from kubeline.infra_validation.golden import GoldenRows, json_values
-from kubeline.infra_validation.protocols import RefusedError
+from kubeline.infra_validation.protocols import Client, RefusedError
 from kubeline.model_package import ModelPackage, Predictions, Signature
-
-if TYPE_CHECKING:
-    from kubeline.rollout.probes.smoke import RoutedV1, RoutedV2
-    from kubeline.rollout.spec import Shadow
+from kubeline.rollout.spec import ShadowSpec
+from kubeline.rollout.status import ShadowResult
 
 _ROWS_PER_REQUEST = 100
 _ALL = 2**32
 
 
-def compare(client: "RoutedV1 | RoutedV2", package: ModelPackage, plan: "Shadow") -> dict[str, Any]:
+def compare(client: Client, package: ModelPackage, spec: ShadowSpec) -> ShadowResult:
     """Ask the candidate for logged rows, and compare.
 
     Args:
         client: of the candidate.
         package: its own.
-        plan: which rows, and when two answers are the same.
+        spec: which rows, and when two answers are the same.
 
     Returns:
-        ``{passed, sentence, rows, alike, agreement, max_difference, refused}``. No rows are never a pass.
+        How the answers compare. No rows are never a pass.
 
     Raises:
         UserError: when there is no log, or it does not have the columns of this model.
         PlatformError: when it cannot be read.
     """
     signature = package.signature
-    frame = _rows(signature, plan)
+    frame = _rows(signature, spec)
     if frame.empty:
-        return {"passed": False, "sentence": f"the payload log '{plan.payload_log}' has no rows to compare", "rows": 0}
+        return ShadowResult(passed=False, sentence=f"the payload log '{spec.payload_log}' has no rows to compare")
     logged = _logged(package, frame)
     differences, wrong, refused = [], [], 0
     for begin in range(0, len(logged.records), _ROWS_PER_REQUEST):
@@ -49,42 +47,44 @@ def compare(client: "RoutedV1 | RoutedV2", package: ModelPackage, plan: "Shadow"
             continue
         comparison = part.compare(answer)
         differences.append(comparison.differences)
-        wrong.append(comparison.wrong_labels | (comparison.differences > plan.tolerance))
+        wrong.append(comparison.wrong_labels | (comparison.differences > spec.tolerance))
     rows = len(logged.records)
     alike = int(sum((~part).sum() for part in wrong))
-    found = {
-        "rows": rows,
-        "alike": alike,
-        "agreement": alike / rows,
-        "max_difference": float(max((part.max() for part in differences), default=np.inf)),
-        "refused": refused,
-    }
-    told = f"{alike:,} of {rows:,} logged requests are answered alike ({alike / rows:.2%}), {refused:,} not at all"
-    passed = not refused and alike / rows >= plan.min_agreement
-    needed = "" if passed else f"; at least {plan.min_agreement:.2%} and no refusal are asked for"
-    return {**found, "passed": passed, "sentence": told + needed}
+    largest = float(max((part.max() for part in differences), default=np.inf))
+    sentence = f"{alike:,} of {rows:,} logged requests are answered alike ({alike / rows:.2%}), {refused:,} not at all"
+    passed = not refused and alike / rows >= spec.min_agreement
+    needed = "" if passed else f"; at least {spec.min_agreement:.2%} and no refusal are asked for"
+    return ShadowResult(
+        passed=passed,
+        sentence=sentence + needed,
+        rows=rows,
+        alike=alike,
+        agreement=alike / rows,
+        max_difference=largest if math.isfinite(largest) else None,
+        refused=refused,
+    )
 
 
-def _rows(signature: Signature, plan: "Shadow") -> pd.DataFrame:
+def _rows(signature: Signature, spec: ShadowSpec) -> pd.DataFrame:
     """The newest rows at most, each chosen by a hash of its request."""
     import pyarrow.dataset as ds
     from fsspec.core import url_to_fs
 
     try:
-        filesystem, path = url_to_fs(plan.payload_log)
+        filesystem, path = url_to_fs(spec.payload_log)
         if not filesystem.exists(path):
-            raise UserError(f"there is no payload log at '{plan.payload_log}'; give the server's --payload_log")
+            raise UserError(f"there is no payload log at '{spec.payload_log}'; give the server's --payload_log")
         dataset = ds.dataset(path, format="parquet", filesystem=filesystem, exclude_invalid_files=True)
     except (OSError, ValueError, ImportError) as error:
-        raise PlatformError(f"cannot read the payload log '{plan.payload_log}' ({error})") from error
+        raise PlatformError(f"cannot read the payload log '{spec.payload_log}' ({error})") from error
     columns = [*signature.names, *_answers(signature), "request.id", "request.time"]
     if missing := [name for name in columns if name not in dataset.schema.names]:
         raise UserError(
-            f"the payload log '{plan.payload_log}' has no column {', '.join(missing)}; is it of this model?"
+            f"the payload log '{spec.payload_log}' has no column {', '.join(missing)}; is it of this model?"
         )
     frame = to_frame(dataset.to_table(columns=columns))
-    chosen = pd.util.hash_array(frame["request.id"].to_numpy(object)) % _ALL < plan.share * _ALL
-    return frame[chosen].sort_values("request.time", kind="stable").tail(plan.rows)
+    chosen = pd.util.hash_array(frame["request.id"].to_numpy(object)) % _ALL < spec.share * _ALL
+    return frame[chosen].sort_values("request.time", kind="stable").tail(spec.rows)
 
 
 def _answers(signature: Signature) -> list[str]:

@@ -1,8 +1,9 @@
 """The smoke test: the golden rows of the package, asked of the candidate alone."""
 
+import math
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -11,11 +12,10 @@ from kubeline.errors import PlatformError, UserError
 from kubeline.http.credentials import bearer
 from kubeline.http.exchange import ExchangeError, Peer
 from kubeline.infra_validation.golden import GoldenRows
-from kubeline.infra_validation.protocols import RefusedError, V1Client, V2Client
+from kubeline.infra_validation.protocols import Client, RefusedError, V1Client, V2Client
 from kubeline.model_package import ModelPackage, Predictions
-
-if TYPE_CHECKING:
-    from kubeline.rollout.spec import Smoke
+from kubeline.rollout.spec import SmokeTestSpec
+from kubeline.rollout.status import SmokeTestResult
 
 _ROWS_PER_REQUEST = 50
 _TIMED = 20  # requests with one row
@@ -31,17 +31,19 @@ class _Routed:
     name: str
     path: str
 
-    def __init__(self, url: str, gateway: str, model: str, timeout_seconds: float, plan: "Smoke | None" = None) -> None:
+    def __init__(
+        self, url: str, gateway: str, model: str, timeout_seconds: float, spec: SmokeTestSpec | None = None
+    ) -> None:
         target, through = urlsplit(url), urlsplit(gateway or url)
         if not url:
             raise UserError("the candidate has no address to reach the model server at; give gateway: http://HOST:PORT")
         try:
-            self._peer = Peer(gateway or url, plan.ca_file if plan else "")
+            self._peer = Peer(gateway or url, spec.ca_file if spec else "")
         except ValueError as error:
             raise UserError(
                 f"'{gateway or url}' is no address to reach the model server at; give http://HOST:PORT"
             ) from error
-        self._token = (plan.token_file, plan.token_env) if plan else ("", "")
+        self._token = (spec.token_file, spec.token_env) if spec else ("", "")
         self._host = target.netloc
         self._path = through.path.rstrip("/") + self.path.format(model)
         self._seconds = timeout_seconds
@@ -80,7 +82,7 @@ class RoutedV2(_Routed, V2Client):
 
 
 def connect(
-    url: str, gateway: str, model: str, protocol: str, timeout_seconds: float, plan: "Smoke | None" = None
+    url: str, gateway: str, model: str, protocol: str, timeout_seconds: float, spec: SmokeTestSpec | None = None
 ) -> RoutedV1 | RoutedV2:
     """A client of the candidate.
 
@@ -90,47 +92,42 @@ def connect(
         model: name of the model.
         protocol: v1 or v2; gRPC is asked over HTTP, which the server speaks too.
         timeout_seconds: for each request, to the last byte of its answer.
-        plan: what opens a candidate that asks for a token, or has a certificate of its own.
+        spec: the token that the candidate asks for, and the certificates that its own is checked with.
     """
     kind = RoutedV1 if protocol == "v1" else RoutedV2
-    return kind(url, gateway, model, timeout_seconds, plan)
+    return kind(url, gateway, model, timeout_seconds, spec)
 
 
-def try_candidate(client: RoutedV1 | RoutedV2, package: ModelPackage, plan: "Smoke") -> dict[str, Any]:
-    """Ask the golden rows, compare the answers, and time single rows.
-
-    Returns:
-        ``{passed, sentence, rows, max_difference, p95_ms}``. A missing answer is a failure.
-    """
+def run(client: Client, package: ModelPackage, spec: SmokeTestSpec) -> SmokeTestResult:
+    """Ask for the golden rows, compare the answers, and time single rows. A missing answer is a failure."""
     golden = GoldenRows.of(package)
-    rows = list(range(min(len(golden.records), plan.rows)))
+    rows = list(range(min(len(golden.records), spec.rows)))
     if not rows:
-        return {"passed": False, "sentence": "the package has no golden rows to ask", "rows": 0}
+        return SmokeTestResult(passed=False, sentence="the package has no golden rows to ask")
     try:
-        answers = [_patiently(client, golden, part, plan.attempts) for part in _parts(rows)]
-        p95 = _time(client, golden, rows) if plan.max_latency_ms else None
+        answers = [_with_retries(client, golden, batch, spec.attempts) for batch in _batches(rows)]
+        p95 = _p95_ms(client, golden, rows) if spec.max_latency_ms else None
         comparison = _first(golden, len(rows)).compare(_joined(answers))
     except RefusedError as error:
-        return {"passed": False, "sentence": str(error), "rows": len(rows)}
+        return SmokeTestResult(passed=False, sentence=str(error), rows=len(rows))
     except Exception as error:  # the candidate wrote the answer
-        told = f"an answer cannot be understood ({type(error).__name__}: {str(error)[:200]})"
-        return {"passed": False, "sentence": told, "rows": len(rows)}
-    wrong = comparison.mismatches(plan.tolerance)
-    found = {"rows": len(rows), "max_difference": comparison.max_difference, "p95_ms": p95}
+        sentence = f"an answer cannot be understood ({type(error).__name__}: {str(error)[:200]})"
+        return SmokeTestResult(passed=False, sentence=sentence, rows=len(rows))
+    largest = comparison.max_difference
+    known = largest if math.isfinite(largest) else None
+    wrong = comparison.mismatches(spec.tolerance)
+    passed = False
     if wrong:
-        told = f"{len(wrong)} of {len(rows)} golden rows are answered otherwise than recorded"
-        return {
-            **found,
-            "passed": False,
-            "sentence": f"{told}; the largest difference is {comparison.max_difference:.3g}",
-        }
-    if p95 is not None and p95 > plan.max_latency_ms:
-        told = f"single rows take up to {p95:.1f} ms (95th percentile), but {plan.max_latency_ms:g} ms are allowed"
-        return {**found, "passed": False, "sentence": told}
-    return {**found, "passed": True, "sentence": f"{len(rows)} golden rows are answered as recorded"}
+        sentence = f"{len(wrong)} of {len(rows)} golden rows are answered otherwise than recorded"
+        sentence += f"; the largest difference is {largest:.3g}"
+    elif p95 is not None and p95 > spec.max_latency_ms:
+        sentence = f"single rows take up to {p95:.1f} ms (95th percentile), but {spec.max_latency_ms:g} ms are allowed"
+    else:
+        passed, sentence = True, f"{len(rows)} golden rows are answered as recorded"
+    return SmokeTestResult(passed, sentence, len(rows), known, p95)
 
 
-def _patiently(client: Any, golden: GoldenRows, rows: list[int], attempts: int) -> Predictions:
+def _with_retries(client: Client, golden: GoldenRows, rows: list[int], attempts: int) -> Predictions:
     request = client.prepare(golden, rows)
     for attempt in range(attempts - 1):
         try:
@@ -140,7 +137,7 @@ def _patiently(client: Any, golden: GoldenRows, rows: list[int], attempts: int) 
     return client.read(client.send(request), golden)
 
 
-def _time(client: Any, golden: GoldenRows, rows: list[int]) -> float:
+def _p95_ms(client: Client, golden: GoldenRows, rows: list[int]) -> float:
     times = []
     for row in rows[:_TIMED]:
         request = client.prepare(golden, [row])
@@ -150,7 +147,7 @@ def _time(client: Any, golden: GoldenRows, rows: list[int]) -> float:
     return float(np.percentile(times, 95) * 1000)
 
 
-def _parts(rows: list[int]) -> list[list[int]]:
+def _batches(rows: list[int]) -> list[list[int]]:
     return [rows[at : at + _ROWS_PER_REQUEST] for at in range(0, len(rows), _ROWS_PER_REQUEST)]
 
 

@@ -1,34 +1,54 @@
-"""The two ways in which KServe splits traffic, as pure functions between live objects, patches and observations."""
+"""The two ways in which KServe splits traffic."""
 
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 from kubeline.errors import UserError
-from kubeline.rollout.routers import knative, standard
-from kubeline.rollout.routers.observation import Observed, Sides, World, predictor_digest
+from kubeline.rollout.routers.interface import TrafficRouter
+from kubeline.rollout.routers.knative import KnativeRouter
+from kubeline.rollout.routers.observation import ClusterSnapshot, Observation, predictor_digest
+from kubeline.rollout.routers.standard import StandardRouter
+from kubeline.rollout.status import DeploymentMode
 
 # As in status.deploymentMode; Serverless and RawDeployment are the names before KServe 0.17.
-_MODES = {"knative": knative, "serverless": knative, "standard": standard, "rawdeployment": standard}
+_MODES = {
+    "knative": DeploymentMode.KNATIVE,
+    "serverless": DeploymentMode.KNATIVE,
+    "standard": DeploymentMode.STANDARD,
+    "rawdeployment": DeploymentMode.STANDARD,
+}
 _ANNOTATION = "serving.kserve.io/deploymentMode"
+_ROUTERS: Mapping[DeploymentMode, TrafficRouter] = {
+    DeploymentMode.KNATIVE: KnativeRouter(),
+    DeploymentMode.STANDARD: StandardRouter(),
+}
 
-__all__ = ["Observed", "Sides", "World", "mode_of", "module", "predictor_digest"]
+__all__ = [
+    "ClusterSnapshot",
+    "KnativeRouter",
+    "Observation",
+    "StandardRouter",
+    "TrafficRouter",
+    "mode_of",
+    "predictor_digest",
+    "router_of",
+]
 
 
-def mode_of(live: Mapping[str, Any]) -> str:
-    """``knative`` or ``standard``; empty while KServe has not said so yet.
+def mode_of(live: Mapping[str, Any]) -> DeploymentMode | None:
+    """The mode of a live InferenceService; None while KServe has not reported it.
 
     Raises:
         UserError: when the service is in a mode without canaries.
     """
     given = live.get("status", {}).get("deploymentMode") or live["metadata"].get("annotations", {}).get(_ANNOTATION, "")
     if not given:
-        return ""
+        return None
     if given.lower() not in _MODES:
         raise UserError(f"the deployment mode {given} has no canaries; use Knative or Standard")
-    return "knative" if _MODES[given.lower()] is knative else "standard"
+    return _MODES[given.lower()]
 
 
-def module(mode: str) -> ModuleType:
-    """The functions of a mode: each of them has the same ones."""
-    return _MODES[mode]
+def router_of(mode: DeploymentMode) -> TrafficRouter:
+    """The router of a mode."""
+    return _ROUTERS[mode]

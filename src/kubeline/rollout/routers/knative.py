@@ -11,72 +11,140 @@ from urllib.parse import urlsplit
 
 from kubeline.kubernetes.merge import replacing
 from kubeline.kubernetes.resources import Manifest
-from kubeline.rollout.routers.diagnosis import trouble
-from kubeline.rollout.routers.observation import Observed, Sides, World, holds, pod_ready
+from kubeline.rollout.routers.diagnosis import problem
+from kubeline.rollout.routers.interface import Service
+from kubeline.rollout.routers.observation import ClusterSnapshot, Observation, pod_ready, serves
+from kubeline.rollout.status import Versions
 
-NEEDS_ROUTES = False
-SCALES = False  # the autoscaler of each revision sees to its pods
-ROUTES_LAG = False  # a share is in the status only once the gateway has it
 _PERCENT = "canaryTrafficPercent"
 _REVISION = "serving.knative.dev/revision"
 _ALL = 100
 _TAGS = "serving.kserve.io/enable-tag-routing"
 
 
-def observe(world: World, sides: Sides) -> Observed:
-    """What the Knative route does; the specification is not looked at."""
-    service = world.service or {}
-    status = (service.get("status") or {}).get("components", {}).get("predictor") or {}
-    spec = (service.get("spec") or {}).get("predictor") or {}
-    created, newest = status.get("latestCreatedRevision", ""), status.get("latestReadyRevision", "")
-    revision = sides.candidate_revision or (created if _is_candidate(world, sides, created, newest) else "")
-    targets = status.get("traffic") or []
-    total = sum(_percent(target) for target in targets)
-    share = sum(_percent(target) for target in targets if revision and target.get("revisionName") == revision)
-    latest = [target for target in targets if target.get("latestRevision")]
-    restored = bool(created) and created == newest and created != revision
-    return Observed(
-        ready=bool(revision) and revision == created == newest,
-        share=share if total == 100 else None,
-        stable_share=total - share if total == 100 else None,
-        replicas=_ready_pods(world, revision),
-        wanted=int(spec.get("minReplicas", 1)),
-        stable_replicas=_ready_pods(world, sides.stable_revision),
-        revision=revision,
-        restored=restored,
-        candidate_url=_address(service, targets, revision, sides),
-        trouble=trouble(world, revision),
-        current=sum(map(_percent, latest)) == spec.get(_PERCENT, 100) or (not revision and _refused(service)),
-        unreached=_unreached(service),
-    )
+class KnativeRouter:
+    """Routes by `canaryTrafficPercent`; the autoscaler of each revision sees to its pods."""
+
+    needs_routes = False
+    scales = False
+    routes_lag = False  # a share is in the status only once the gateway has it
+
+    def observe(self, snapshot: ClusterSnapshot, versions: Versions) -> Observation:
+        """What the Knative route does, whatever the specification says."""
+        service = snapshot.service or {}
+        status = (service.get("status") or {}).get("components", {}).get("predictor") or {}
+        spec = (service.get("spec") or {}).get("predictor") or {}
+        created, newest = status.get("latestCreatedRevision", ""), status.get("latestReadyRevision", "")
+        revision = versions.candidate.revision or (
+            created if _is_candidate(snapshot, versions, created, newest) else ""
+        )
+        targets = status.get("traffic") or []
+        total = sum(_percent(target) for target in targets)
+        share = sum(_percent(target) for target in targets if revision and target.get("revisionName") == revision)
+        latest = [target for target in targets if target.get("latestRevision")]
+        restored = bool(created) and created == newest and created != revision
+        return Observation(
+            ready=bool(revision) and revision == created == newest,
+            share=share if total == 100 else None,
+            stable_share=total - share if total == 100 else None,
+            ready_pods=_ready_pods(snapshot, revision),
+            wanted_pods=int(spec.get("minReplicas", 1)),
+            stable_pods=_ready_pods(snapshot, versions.before.revision),
+            revision=revision,
+            restored=restored,
+            candidate_url=_address(service, targets, revision, versions),
+            problem=problem(snapshot, revision),
+            current=sum(map(_percent, latest)) == spec.get(_PERCENT, 100) or (not revision and _refused(service)),
+            unreachable=_unreachable(service),
+        )
+
+    def stable_revision(self, service: Service) -> str:
+        """The revision that serves now: the last one that was promoted."""
+        status = (service.get("status") or {}).get("components", {}).get("predictor") or {}
+        return str(status.get("latestRolledoutRevision") or status.get("latestReadyRevision") or "")
+
+    def newest_revision(self, service: Service) -> str:
+        """The revision that was made last, whether it serves or not."""
+        status = (service.get("status") or {}).get("components", {}).get("predictor") or {}
+        return str(status.get("latestCreatedRevision") or "")
+
+    def add_candidate(self, service: Service, versions: Versions, share: int, stable_pods: int) -> Manifest:
+        """The candidate beside the stable one, without traffic, and with an address of its own."""
+        del share, stable_pods
+        wanted = {**_plain(versions.candidate.predictor), _PERCENT: 0}
+        return {
+            "metadata": {"annotations": {_TAGS: "true"}},
+            "spec": {"predictor": replacing(service["spec"]["predictor"], wanted)},
+        }
+
+    def scale(self, service: Service, versions: Versions, share: int, stable_pods: int) -> Manifest:
+        """Nothing: each revision scales by itself."""
+        del service, versions, share, stable_pods
+        return {}
+
+    def shift(self, service: Service, versions: Versions, share: int) -> Manifest:
+        """Give the candidate this share."""
+        del service, versions
+        return {"spec": {"predictor": {_PERCENT: share}}}
+
+    def specified(self, service: Service, versions: Versions) -> int | None:
+        """Per cent that the specification gives the candidate; None when it is not beside the stable model."""
+        del versions
+        share = service["spec"]["predictor"].get(_PERCENT)
+        return None if share is None else int(share)
+
+    def promote(self, service: Service, versions: Versions) -> Manifest:
+        """Leave the share out, after 100 % has been observed."""
+        del service, versions
+        return {"spec": {"predictor": {_PERCENT: None}}}
+
+    def restore(self, service: Service, versions: Versions) -> Manifest:
+        """The stable predictor again, as a new revision without traffic, while the revision before serves.
+
+        Its share stays 0 until it is ready, because "the latest" would else be the candidate.
+        """
+        wanted = {**_plain(versions.before.predictor), _PERCENT: 0}
+        return {"spec": {"predictor": replacing(service["spec"]["predictor"], wanted)}}
+
+    def settle(self, service: Service, versions: Versions) -> Manifest:
+        """The restored revision takes over from the equal one before."""
+        del service, versions
+        return {"spec": {"predictor": {_PERCENT: None}}}
+
+    def refusal(self, snapshot: ClusterSnapshot, versions: Versions) -> str:
+        """Why traffic cannot be split here; empty when it can."""
+        del snapshot
+        if versions.before.revision:
+            return ""
+        return "its model has never been ready, so that a candidate would get everything at once; deploy one that works"
 
 
-def _is_candidate(world: World, sides: Sides, created: str, newest: str) -> bool:
+def _is_candidate(snapshot: ClusterSnapshot, versions: Versions, created: str, newest: str) -> bool:
     """Whether the revision made last is the candidate's, and not one of what stood in the service just before.
 
-    KServe may still have made a revision of that when the rollout began; its pods tell which package they serve.
+    KServe may still have made a revision of that when the rollout began; its pods name the package that they serve.
     """
-    if created in {sides.stable_revision, sides.replaced}:
+    if created in {versions.before.revision, versions.replaced_revision}:
         return False
-    pods = _pods(world, created)
-    if world.pods is None or created == newest or pods:
-        return all(holds(pod, sides.candidate) for pod in pods)
-    return bool(trouble(world, created))  # what cannot start may never have a pod
+    pods = _pods(snapshot, created)
+    if snapshot.pods is None or created == newest or pods:
+        return all(serves(pod, versions.candidate.predictor) for pod in pods)
+    return bool(problem(snapshot, created))  # what cannot start may never have a pod
 
 
-def _address(service: Mapping[str, Any], targets: Sequence[Mapping[str, Any]], revision: str, sides: Sides) -> str:
+def _address(service: Service, targets: Sequence[Mapping[str, Any]], revision: str, versions: Versions) -> str:
     """Of the candidate alone: its tag's, or the service's where all of that is the candidate.
 
     A revision is ready some two seconds before the route leads to it and the service has an address.
     """
     mine = [target for target in targets if revision and target.get("revisionName") == revision]
-    if sides.stable is not None:
+    if versions.stable is not None:
         return next((str(target.get("url", "")) for target in mine if target.get("tag") == "latest"), "")
     alone = sum(map(_percent, mine)) == sum(map(_percent, targets)) == _ALL
     return str((service.get("status") or {}).get("url", "")) if alone else ""
 
 
-def _refused(service: Mapping[str, Any]) -> bool:
+def _refused(service: Service) -> bool:
     """Whether KServe cannot do what the specification says, such as when a quota's dry run refuses the pods.
 
     Its status then says nothing else of that specification, ever.
@@ -86,86 +154,16 @@ def _refused(service: Mapping[str, Any]) -> bool:
     return said.get("status") == "False" and said.get("reason") == "ReconcileFailed"
 
 
-def _ready_pods(world: World, revision: str) -> int | None:
-    return None if world.pods is None else sum(map(pod_ready, _pods(world, revision)))
+def _ready_pods(snapshot: ClusterSnapshot, revision: str) -> int | None:
+    return None if snapshot.pods is None else sum(map(pod_ready, _pods(snapshot, revision)))
 
 
-def _pods(world: World, revision: str) -> list[Manifest]:
-    labelled = ((pod, (pod["metadata"].get("labels") or {}).get(_REVISION)) for pod in world.pods or [])
+def _pods(snapshot: ClusterSnapshot, revision: str) -> list[Manifest]:
+    labelled = ((pod, (pod["metadata"].get("labels") or {}).get(_REVISION)) for pod in snapshot.pods or [])
     return [pod for pod, name in labelled if revision and name == revision]
 
 
-def stable_revision(service: Mapping[str, Any]) -> str:
-    """The revision that serves now: the last one that was promoted."""
-    status = (service.get("status") or {}).get("components", {}).get("predictor") or {}
-    return str(status.get("latestRolledoutRevision") or status.get("latestReadyRevision") or "")
-
-
-def newest_revision(service: Mapping[str, Any]) -> str:
-    """The revision that was made last, whether it serves or not."""
-    status = (service.get("status") or {}).get("components", {}).get("predictor") or {}
-    return str(status.get("latestCreatedRevision") or "")
-
-
-def start(service: Mapping[str, Any], sides: Sides, share: int, busy: int) -> Manifest:
-    """The candidate beside the stable one, without traffic, and with an address of its own."""
-    del share, busy
-    wanted = {**_plain(sides.candidate), _PERCENT: 0}
-    return {
-        "metadata": {"annotations": {_TAGS: "true"}},
-        "spec": {"predictor": replacing(service["spec"]["predictor"], wanted)},
-    }
-
-
-def scale(service: Mapping[str, Any], sides: Sides, share: int, busy: int) -> Manifest:
-    """Nothing: each revision scales by itself."""
-    del service, sides, share, busy
-    return {}
-
-
-def shift(service: Mapping[str, Any], sides: Sides, share: int) -> Manifest:
-    """Give the candidate this share."""
-    del service, sides
-    return {"spec": {"predictor": {_PERCENT: share}}}
-
-
-def specified(service: Mapping[str, Any], sides: Sides) -> int | None:
-    """Per cent that the specification gives the candidate; None when it is not beside the stable model."""
-    del sides
-    share = service["spec"]["predictor"].get(_PERCENT)
-    return None if share is None else int(share)
-
-
-def promote(service: Mapping[str, Any], sides: Sides) -> Manifest:
-    """After 100 % has been seen: the share is no longer told."""
-    del service, sides
-    return {"spec": {"predictor": {_PERCENT: None}}}
-
-
-def restore(service: Mapping[str, Any], sides: Sides) -> Manifest:
-    """The stable predictor again, as a new revision without traffic: the revision that serves goes on serving.
-
-    Its share stays 0 until it is ready, because "the latest" would else be the candidate.
-    """
-    wanted = {**_plain(sides.stable or {}), _PERCENT: 0}
-    return {"spec": {"predictor": replacing(service["spec"]["predictor"], wanted)}}
-
-
-def settle(service: Mapping[str, Any], sides: Sides) -> Manifest:
-    """The restored revision takes over from the equal one before."""
-    del service, sides
-    return {"spec": {"predictor": {_PERCENT: None}}}
-
-
-def refusal(world: World, sides: Sides) -> str:
-    """Why traffic cannot be split here; empty when it can."""
-    del world
-    if sides.stable_revision:
-        return ""
-    return "its model has never been ready, so that a candidate would get everything at once; deploy one that works"
-
-
-def _unreached(service: Mapping[str, Any]) -> str:
+def _unreachable(service: Service) -> str:
     """Knative gives what is hidden an address inside the cluster only, and takes a moment to route another one."""
     status = service.get("status") or {}
     host = urlsplit(str(status.get("url", ""))).hostname or ""

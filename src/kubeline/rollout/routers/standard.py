@@ -1,6 +1,6 @@
 """Standard mode (formerly RawDeployment): a canary is a predictor of its own name, and HTTPRoute weights split.
 
-`canaryStatuses` copies what the specification says, so only the HTTPRoutes are believed, and only those that a gateway
+`canaryStatuses` copies what the specification says, so only the HTTPRoutes count, and only those that a gateway
 has taken up. The release 0.20.0 writes no weights at all.
 
 While a canary is ready, KServe runs `max(minReplicas - replicas of the canary, 1)` pods of the stable model, whoever
@@ -13,12 +13,11 @@ from typing import Any
 
 from kubeline.kubernetes.merge import replacing
 from kubeline.kubernetes.resources import Manifest
-from kubeline.rollout.routers.diagnosis import trouble, unprogrammed
-from kubeline.rollout.routers.observation import Observed, Sides, World, holds, pod_ready
+from kubeline.rollout.routers.diagnosis import problem, unprogrammed
+from kubeline.rollout.routers.interface import Service
+from kubeline.rollout.routers.observation import ClusterSnapshot, Observation, pod_ready, serves
+from kubeline.rollout.status import Versions
 
-NEEDS_ROUTES = True
-SCALES = True  # the pods of a share are asked for before it is given
-ROUTES_LAG = True  # the gateway follows its routes a moment later, and KServe does not wait for it
 # A canary takes none of these; they come back with its promotion.
 _AUTOSCALING = (
     "maxReplicas",
@@ -31,30 +30,112 @@ _AUTOSCALING = (
 _REPLICAS = ("minReplicas", "maxReplicas")
 
 
-def observe(world: World, sides: Sides) -> Observed:
-    """What the HTTPRoutes do, and whether the candidate's pods answer."""
-    service = world.service or {}
-    spec, status = service.get("spec") or {}, service.get("status") or {}
-    shares = {_share(route, sides.candidate_name) for route in world.routes or []}
-    share = shares.pop() if len(shares) == 1 else None
-    meta = service.get("metadata") or {}
-    workload = workload_name(meta.get("name", ""), sides.candidate_name)
-    wanted = _wanted(spec, sides)
-    replicas = _count(world, workload, sides.candidate)
-    return Observed(
-        ready=_ready(spec, status, sides) and (replicas is None or replicas >= wanted),
-        share=share,
-        stable_share=None if share is None else 100 - share,
-        replicas=replicas,
-        wanted=wanted,
-        stable_replicas=_count(world, sides.stable_revision),
-        revision=workload,
-        restored=not spec.get("canary") and spec.get("predictor", {}).get("name", "") != sides.candidate_name,
-        candidate_url=f"http://{workload}.{meta.get('namespace', '')}.svc.cluster.local",
-        trouble=trouble(world, workload),
-        current=_current(spec, status),
-        unreached=_unreached(world, meta.get("name", "")),
-    )
+class StandardRouter:
+    """Routes by the weights of HTTPRoutes, which Kubeline observes."""
+
+    needs_routes = True
+    scales = True
+    routes_lag = True
+
+    def observe(self, snapshot: ClusterSnapshot, versions: Versions) -> Observation:
+        """What the HTTPRoutes do, and whether the candidate's pods answer."""
+        service = snapshot.service or {}
+        spec, status = service.get("spec") or {}, service.get("status") or {}
+        shares = {_share(route, versions.candidate.name) for route in snapshot.routes or []}
+        share = shares.pop() if len(shares) == 1 else None
+        meta = service.get("metadata") or {}
+        workload = workload_name(meta.get("name", ""), versions.candidate.name)
+        wanted = _wanted(spec, versions)
+        replicas = _count(snapshot, workload, versions.candidate.predictor)
+        return Observation(
+            ready=_ready(spec, status, versions) and (replicas is None or replicas >= wanted),
+            share=share,
+            stable_share=None if share is None else 100 - share,
+            ready_pods=replicas,
+            wanted_pods=wanted,
+            stable_pods=_count(snapshot, versions.before.revision),
+            revision=workload,
+            restored=not spec.get("canary") and spec.get("predictor", {}).get("name", "") != versions.candidate.name,
+            candidate_url=f"http://{workload}.{meta.get('namespace', '')}.svc.cluster.local",
+            problem=problem(snapshot, workload),
+            current=_current(spec, status),
+            unreachable=_unreachable(snapshot, meta.get("name", "")),
+        )
+
+    def stable_revision(self, service: Service) -> str:
+        """What serves now."""
+        return workload_name(service["metadata"]["name"], service["spec"]["predictor"].get("name", ""))
+
+    def newest_revision(self, service: Service) -> str:
+        """Nothing: pods are distinguished by their packages."""
+        del service
+        return ""
+
+    def add_candidate(self, service: Service, versions: Versions, share: int, stable_pods: int) -> Manifest:
+        """The candidate beside the stable one, without traffic, and with the pods of its first share."""
+        return _beside(service, versions, _replicas(versions, share, stable_pods), 0)
+
+    def scale(self, service: Service, versions: Versions, share: int, stable_pods: int) -> Manifest:
+        """The pods of a share, and as many of the stable model as before, while the traffic stays where it is.
+
+        Args:
+            service: live.
+            versions: candidate and stable model.
+            share: per cent that the candidate is to get.
+            stable_pods: pods that the stable model has now; up to its minReplicas, which are raised, they show no load.
+        """
+        now = _canary(service, versions)
+        loaded = stable_pods if stable_pods > _fewest(service["spec"]["predictor"]) else 0
+        wanted = max(_replicas(versions, share, loaded), _fewest(now["predictor"]))  # never fewer on the way up
+        return _beside(service, versions, wanted, now.get("trafficPercent", 0))
+
+    def shift(self, service: Service, versions: Versions, share: int) -> Manifest:
+        """Give the candidate this share, with the pods that there are."""
+        return _beside(service, versions, _fewest(_canary(service, versions)["predictor"]), share)
+
+    def specified(self, service: Service, versions: Versions) -> int | None:
+        """Per cent that the specification gives the candidate; None when it is not beside the stable model."""
+        entry = _canary(service, versions)
+        return int(entry.get("trafficPercent") or 0) if entry["predictor"] else None
+
+    def promote(self, service: Service, versions: Versions) -> Manifest:
+        """The candidate's predictor takes the stable one's place, by its name, and the canary is gone."""
+        wanted = {**versions.candidate.predictor, "name": versions.candidate.name}
+        wanted.pop("canaryTrafficPercent", None)
+        return {"spec": {"canary": None, "predictor": replacing(service["spec"]["predictor"], wanted)}}
+
+    def restore(self, service: Service, versions: Versions) -> Manifest:
+        """Drop the canary; of the stable predictor only the replicas were touched."""
+        known, before = {*service["spec"]["predictor"], *versions.before.predictor}, versions.before.predictor
+        return {"spec": {"canary": None, "predictor": {key: before.get(key) for key in _REPLICAS if key in known}}}
+
+    def settle(self, service: Service, versions: Versions) -> Manifest:
+        """Nothing is left to do."""
+        del service, versions
+        return {}
+
+    def refusal(self, snapshot: ClusterSnapshot, versions: Versions) -> str:
+        """Why traffic cannot be split here; empty when it can."""
+        service = snapshot.service or {}
+        predictor = (service.get("spec") or {}).get("predictor") or {}
+        if snapshot.routes is None:
+            return "this cluster has no Gateway API (HTTPRoute), without which Standard mode splits no traffic"
+        if not snapshot.routes:
+            return (
+                "the service has no HTTPRoute: KServe needs enableGatewayApi: true in Standard mode to split traffic, "
+                "and makes none for a service with the label networking.kserve.io/visibility: cluster-local"
+            )
+        if int(predictor.get("minReplicas", 1)) < 1:
+            return "the stable predictor has minReplicas 0, so that a canary would have no pods; give it at least 1"
+        if _uri(predictor) == _uri(versions.candidate.predictor):
+            return (
+                f"the candidate lies at the storage URI of the stable model ({_uri(predictor)}), which KServe refuses "
+                "to promote in Standard mode; give each package a place of its own"
+            )
+        others = [c["predictor"].get("name") for c in (service.get("spec") or {}).get("canary") or []]
+        if others and others != [versions.candidate.name]:
+            return f"the service has a canary already ({', '.join(map(str, others))}) that is not ours; remove it first"
+        return ""
 
 
 def workload_name(service: str, name: str) -> str:
@@ -62,55 +143,15 @@ def workload_name(service: str, name: str) -> str:
     return f"{service}-{name}-predictor" if name else f"{service}-predictor"
 
 
-def stable_revision(service: Mapping[str, Any]) -> str:
-    """What serves now."""
-    return workload_name(service["metadata"]["name"], service["spec"]["predictor"].get("name", ""))
-
-
-def newest_revision(service: Mapping[str, Any]) -> str:
-    """Nothing: pods are told apart by their packages."""
-    del service
-    return ""
-
-
-def start(service: Mapping[str, Any], sides: Sides, share: int, busy: int) -> Manifest:
-    """The candidate beside the stable one, without traffic, and with the pods of its first share."""
-    return _beside(service, sides, _replicas(sides, share, busy), 0)
-
-
-def scale(service: Mapping[str, Any], sides: Sides, share: int, busy: int) -> Manifest:
-    """The pods of a share, and as many of the stable model as before, while the traffic stays where it is.
-
-    Args:
-        service: live.
-        sides: who is who.
-        share: per cent that the candidate is to get.
-        busy: pods that the stable model has now; up to its minReplicas, which are raised, they tell no load.
-    """
-    now = _canary(service, sides)
-    loaded = busy if busy > _fewest(service["spec"]["predictor"]) else 0
-    wanted = max(_replicas(sides, share, loaded), _fewest(now["predictor"]))  # never fewer on the way up
-    return _beside(service, sides, wanted, now.get("trafficPercent", 0))
-
-
-def shift(service: Mapping[str, Any], sides: Sides, share: int) -> Manifest:
-    """Give the candidate this share, with the pods that there are."""
-    return _beside(service, sides, _fewest(_canary(service, sides)["predictor"]), share)
-
-
-def specified(service: Mapping[str, Any], sides: Sides) -> int | None:
-    """Per cent that the specification gives the candidate; None when it is not beside the stable model."""
-    entry = _canary(service, sides)
-    return int(entry.get("trafficPercent") or 0) if entry["predictor"] else None
-
-
-def _beside(service: Mapping[str, Any], sides: Sides, replicas: int, share: int) -> Manifest:
+def _beside(service: Service, versions: Versions, replicas: int, share: int) -> Manifest:
     """A canary with so many replicas, and the stable predictor with as many more."""
-    live = _canary(service, sides)["predictor"]
-    predictor = dict(live) or {key: value for key, value in sides.candidate.items() if key not in _AUTOSCALING}
-    predictor |= {"name": sides.candidate_name, "minReplicas": replicas}
+    live = _canary(service, versions)["predictor"]
+    predictor = dict(live) or {
+        key: value for key, value in versions.candidate.predictor.items() if key not in _AUTOSCALING
+    }
+    predictor |= {"name": versions.candidate.name, "minReplicas": replicas}
     predictor["model"] = {"name": "", **predictor["model"]}  # the CRD requires it of canaries
-    stable = sides.stable or {}
+    stable = versions.before.predictor
     fewest, most = _fewest(stable) + replicas, int(stable.get("maxReplicas") or 0)
     room = {"maxReplicas": max(most, fewest)} if most else {}  # KServe refuses fewer than minReplicas
     return {
@@ -121,15 +162,16 @@ def _beside(service: Mapping[str, Any], sides: Sides, replicas: int, share: int)
     }
 
 
-def _canary(service: Mapping[str, Any], sides: Sides) -> Mapping[str, Any]:
+def _canary(service: Service, versions: Versions) -> Mapping[str, Any]:
     """The candidate's entry of the live specification; one with an empty predictor when there is none."""
     canaries = (service.get("spec") or {}).get("canary") or []
-    return next((c for c in canaries if c["predictor"].get("name") == sides.candidate_name), {"predictor": {}})
+    return next((c for c in canaries if c["predictor"].get("name") == versions.candidate.name), {"predictor": {}})
 
 
-def _replicas(sides: Sides, share: int, busy: int) -> int:
+def _replicas(versions: Versions, share: int, stable_pods: int) -> int:
     """Pods that a share needs, when all of the traffic needs as many as the stable model has."""
-    whole = max(busy, sides.busy, _fewest(sides.stable or {}), _fewest(sides.candidate))
+    fewest = max(_fewest(versions.before.predictor), _fewest(versions.candidate.predictor))
+    whole = max(stable_pods, versions.stable_pods, fewest)
     return max(1, math.ceil(whole * share / 100))
 
 
@@ -137,54 +179,11 @@ def _fewest(predictor: Mapping[str, Any]) -> int:
     return int(predictor.get("minReplicas", 1))
 
 
-def promote(service: Mapping[str, Any], sides: Sides) -> Manifest:
-    """The candidate's predictor takes the stable one's place, by its name, and the canary is gone."""
-    wanted = {**sides.candidate, "name": sides.candidate_name}
-    wanted.pop("canaryTrafficPercent", None)
-    return {"spec": {"canary": None, "predictor": replacing(service["spec"]["predictor"], wanted)}}
-
-
-def restore(service: Mapping[str, Any], sides: Sides) -> Manifest:
-    """Drop the canary; of the stable predictor only the replicas were touched."""
-    known, before = {*service["spec"]["predictor"], *(sides.stable or {})}, sides.stable or {}
-    return {"spec": {"canary": None, "predictor": {key: before.get(key) for key in _REPLICAS if key in known}}}
-
-
-def settle(service: Mapping[str, Any], sides: Sides) -> Manifest:
-    """Nothing is left to do."""
-    del service, sides
-    return {}
-
-
-def refusal(world: World, sides: Sides) -> str:
-    """Why traffic cannot be split here; empty when it can."""
-    service = world.service or {}
-    predictor = (service.get("spec") or {}).get("predictor") or {}
-    if world.routes is None:
-        return "this cluster has no Gateway API (HTTPRoute), without which Standard mode splits no traffic"
-    if not world.routes:
-        return (
-            "the service has no HTTPRoute: KServe needs enableGatewayApi: true in Standard mode to split traffic, and "
-            "makes none for a service with the label networking.kserve.io/visibility: cluster-local"
-        )
-    if int(predictor.get("minReplicas", 1)) < 1:
-        return "the stable predictor has minReplicas 0, so that a canary would have no pods; give it at least 1"
-    if _uri(predictor) == _uri(sides.candidate):
-        return (
-            f"the candidate lies at the storage URI of the stable model ({_uri(predictor)}), which KServe refuses to "
-            "promote in Standard mode; give each package a place of its own"
-        )
-    others = [c["predictor"].get("name") for c in (service.get("spec") or {}).get("canary") or []]
-    if others and others != [sides.candidate_name]:
-        return f"the service has a canary already ({', '.join(map(str, others))}) that is not ours; remove it first"
-    return ""
-
-
-def _unreached(world: World, name: str) -> str:
+def _unreachable(snapshot: ClusterSnapshot, name: str) -> str:
     """What is not hidden gets an HTTPRoute that the gateway accepts, or an Ingress, of which nothing more is asked."""
-    if world.routes is None or world.ingress is not None:
+    if snapshot.routes is None or snapshot.ingress is not None:
         return ""
-    route = next((route for route in world.routes if route["metadata"]["name"] == name), None)
+    route = next((route for route in snapshot.routes if route["metadata"]["name"] == name), None)
     if route is None:
         return f"there is no HTTPRoute {name}, nor an Ingress that this service account may get"
     return unprogrammed(route)
@@ -195,34 +194,34 @@ def _uri(predictor: Mapping[str, Any]) -> Any:
 
 
 def _current(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    """What `canaryStatuses` copies from the specification at least tells which one was seen."""
+    """What `canaryStatuses` copies from the specification shows at least which one KServe has reconciled."""
     wanted = [(c["predictor"].get("name"), c.get("trafficPercent", 0)) for c in spec.get("canary") or []]
     return wanted == [(c.get("name"), c.get("trafficPercent", 0)) for c in status.get("canaryStatuses") or []]
 
 
-def _ready(spec: Mapping[str, Any], status: Mapping[str, Any], sides: Sides) -> bool:
-    if spec.get("predictor", {}).get("name", "") == sides.candidate_name:  # promoted
+def _ready(spec: Mapping[str, Any], status: Mapping[str, Any], versions: Versions) -> bool:
+    if spec.get("predictor", {}).get("name", "") == versions.candidate.name:  # promoted
         conditions = {c.get("type"): c.get("status") for c in status.get("conditions") or []}
         return conditions.get("PredictorReady") == "True"
     canaries = status.get("canaryStatuses") or []
-    return any(c.get("name") == sides.candidate_name and c.get("ready") for c in canaries)
+    return any(c.get("name") == versions.candidate.name and c.get("ready") for c in canaries)
 
 
-def _wanted(spec: Mapping[str, Any], sides: Sides) -> int:
+def _wanted(spec: Mapping[str, Any], versions: Versions) -> int:
     """Pods of the candidate that the specification asks for."""
     predictors = [c["predictor"] for c in spec.get("canary") or []] + [spec.get("predictor", {})]
-    return next((_fewest(p) for p in predictors if p.get("name", "") == sides.candidate_name), 1)
+    return next((_fewest(p) for p in predictors if p.get("name", "") == versions.candidate.name), 1)
 
 
-def _count(world: World, workload: str, predictor: Mapping[str, Any] | None = None) -> int | None:
+def _count(snapshot: ClusterSnapshot, workload: str, predictor: Mapping[str, Any] | None = None) -> int | None:
     """Pods of a workload that answer, and hold the package of a predictor where one is given.
 
     `canaryStatuses` does not know for which generation it is ready.
     """
-    if world.pods is None:
+    if snapshot.pods is None:
         return None
-    mine = (pod for pod in world.pods if workload and pod["metadata"]["name"].startswith(f"{workload}-"))
-    return sum(pod_ready(pod) and (predictor is None or holds(pod, predictor)) for pod in mine)
+    mine = (pod for pod in snapshot.pods if workload and pod["metadata"]["name"].startswith(f"{workload}-"))
+    return sum(pod_ready(pod) and (predictor is None or serves(pod, predictor)) for pod in mine)
 
 
 def _share(route: Mapping[str, Any], candidate: str) -> int | None:

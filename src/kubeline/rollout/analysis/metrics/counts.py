@@ -27,8 +27,8 @@ def count(value: float, labels: Mapping[str, str]) -> float:
         MetricsError: when it is none.
     """
     if not (math.isfinite(value) and 0 <= value <= _MOST_COUNTED):
-        told = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))[:300]
-        raise MetricsError(f"The value {value:g} is no count ({told}).")
+        series = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))[:300]
+        raise MetricsError(f"The value {value:g} is no count ({series}).")
     return value
 
 
@@ -41,10 +41,10 @@ def counted(samples: Mapping[Kind, Sequence[Sample]], code: str) -> Counts:
 
     Returns:
         Cumulative counts only at the bounds that all series have; probabilities only of a single class, because
-        those of several are told by the labels.
+        those of several are known by the labels.
 
     Raises:
-        MetricsError: when a value is no count, a series is there twice, or lacks the label that it is told by.
+        MetricsError: when a value is no count, a series is there twice, or lacks the label that identifies it.
     """
     found: Counts = {}
     for kind, of_kind in samples.items():
@@ -65,7 +65,7 @@ def counted(samples: Mapping[Kind, Sequence[Sample]], code: str) -> Counts:
 
 
 def _key(kind: str, key: str, labels: Mapping[str, str]) -> str:
-    """What tells the sample from others of its series."""
+    """What distinguishes the sample from others of its series."""
     at = labels.get(key, "")
     if not at and kind != "labels":  # a class may be the empty text, which Prometheus keeps no label for
         raise MetricsError(f"A series of {kind} has no label {key}, so it is not known what it counts.")

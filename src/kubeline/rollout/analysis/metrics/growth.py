@@ -34,8 +34,8 @@ Target = frozenset[tuple[str, str]]
 NOT_UNDERSTOOD = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What parsing an answer can raise that is not what was asked for."""
 
-_FEW = 100  # requests, fewer of which are believed of any new process
-_FASTER = 20  # times the usual rate of requests, from which that is no more believed
+_FEW = 100  # requests, up to which any process may be a new one
+_FASTER = 20  # times the usual rate of requests, from which it cannot be a new one
 
 
 def series_of(result: Any, now: float) -> list[Series]:
@@ -69,7 +69,7 @@ class Window:
     Attributes:
         whose: of which version, for messages.
         start: of the window, in seconds of Prometheus' clock.
-        stale: seconds before it from which a sample does not tell the value at its start.
+        stale: seconds before it from which a sample is not the value at its start.
         code: label of the status code.
     """
 
@@ -106,7 +106,7 @@ class Window:
         return frozenset(item for item in labels.items() if item[0] not in own)
 
     def _restarts(self, series: list[Series]) -> dict[Target, set[float]]:
-        """When each process restarted: a counter that has passed its old value since is told by another one's fall."""
+        """When each process restarted: another counter's fall shows it of one that has passed its old value since."""
         found: dict[Target, set[float]] = defaultdict(set)
         for labels, points in series:
             found[self._target(labels)] |= {

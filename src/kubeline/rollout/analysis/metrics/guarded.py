@@ -1,4 +1,4 @@
-"""The boundary of a source: whatever it is told, a rollout gets evidence or a MetricsError."""
+"""The boundary of a source: whatever it reads, a rollout gets evidence or a MetricsError."""
 
 import logging
 from collections.abc import Callable

@@ -10,11 +10,11 @@ from kubeline.rollout.analysis.metrics.source import MetricsError, MetricsSpec
 
 _BUSY = frozenset({429, 502, 503, 504})
 _PAUSES = (0.2, 0.4)  # seconds before each further attempt
-_REQUESTS = 6  # of the longest time each, that one look may take
+_REQUESTS = 6  # of the longest time each, that one analysis may take
 
 
 class Deadline:
-    """When a look must be over, however many requests it is made of."""
+    """When an analysis must be over, however many requests it is made of."""
 
     def __init__(self, spec: MetricsSpec) -> None:
         self._each = spec.timeout_seconds

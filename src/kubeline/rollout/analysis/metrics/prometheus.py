@@ -25,7 +25,7 @@ from kubeline.rollout.analysis.metrics.sides import evidence_of
 from kubeline.rollout.analysis.metrics.source import Addresses, MetricsError, MetricsSpec, Snapshot
 
 _ENTRIES = (*KINDS, "code", "seconds")
-_LOOK_BACK = 900.0  # seconds before the window in which a counter that was there before is looked for
+_LOOKBACK = 900.0  # seconds before the window in which a counter's last sample is searched
 _MOST_BYTES = 32 * 2**20
 
 
@@ -44,8 +44,8 @@ class Prometheus:
             self._stable = self._selectors(names | {"version": stable_version, "name": addresses.stable})
             if self._stable == self._canary:
                 raise UserError(
-                    "The metrics' queries are the same for the canary and the stable version, but must tell them "
-                    "apart: name each with $version or $name."
+                    "The metrics' queries are the same for the canary and the stable version, but must differ: "
+                    "name each with $version or $name."
                 )
 
     def check(self) -> None:
@@ -53,7 +53,7 @@ class Prometheus:
         deadline = Deadline(self._spec)
         now = self._time(deadline)
         for whose, selectors in (("stable version", self._stable), ("canary", self._canary)):
-            series = self._range(selectors["requests"], _LOOK_BACK, now, deadline) if selectors else []
+            series = self._range(selectors["requests"], _LOOKBACK, now, deadline) if selectors else []
             if selectors and (series or whose != "canary"):
                 self._check_fresh(whose, selectors["requests"], series, now)
 
@@ -85,7 +85,7 @@ class Prometheus:
         self, whose: str, selectors: Mapping[Kind, str], start: float, now: float, deadline: Deadline
     ) -> Counts:
         """Growth of one version's counters, by kind."""
-        reach = now - start + max(_LOOK_BACK, self._spec.stale_seconds)
+        reach = now - start + max(_LOOKBACK, self._spec.stale_seconds)
         code = str(self._table["code"])
         found = {kind: self._range(each, reach, now, deadline) for kind, each in selectors.items()}
         self._check_fresh(whose, selectors["requests"], found["requests"], now)
@@ -115,7 +115,7 @@ class Prometheus:
                 return time
         except NOT_UNDERSTOOD:
             pass
-        raise MetricsError(f"Prometheus does not tell its time, but {str(result)[:80]!r}.")
+        raise MetricsError(f"Prometheus does not answer its time, but {str(result)[:80]!r}.")
 
     def _range(self, selector: str, seconds: float, now: float, deadline: Deadline) -> list[Series]:
         """The samples of the last `seconds` before `now`."""
@@ -146,7 +146,7 @@ class Prometheus:
         raise MetricsError(f"Prometheus rejects the query {query} ({reason}).")
 
 
-def tells_predictions(spec: MetricsSpec) -> bool:
+def has_predictions(spec: MetricsSpec) -> bool:
     """Whether the queries ask for predictions; meshes and gateways do not see any."""
     return not {"labels", "probabilities", "numbers"}.isdisjoint(_table(spec))
 

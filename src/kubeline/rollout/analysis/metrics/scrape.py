@@ -1,4 +1,4 @@
-"""Evidence without Prometheus: the model server's metrics pages, read when the window begins and again at each look."""
+"""Evidence without Prometheus: the metrics pages of model servers, read when the window begins and at each analysis."""
 
 import time
 from collections import defaultdict
@@ -62,11 +62,11 @@ class Scrape:
                 unread.append(self._process(url))
             else:
                 pages[url] = page
-        kept = {
+        pages = {
             self._process(url): {version: _without_zeros(counts) for version, counts in page.items()}
             for url, page in pages.items()
         }
-        return {"time": time.time(), "pages": kept, "unread": unread}
+        return {"time": time.time(), "pages": pages, "unread": unread}
 
     def evidence(self, since: Snapshot) -> Evidence:
         """Growth of the counters since then."""
@@ -107,7 +107,7 @@ class Scrape:
             yield from zip(urls, threads.map(lambda url: read(url, deadline), urls), strict=True)
 
     def _page_or_none(self, url: str, deadline: Deadline) -> Page | None:
-        """The page; nothing counted where nobody listens yet, and None where it cannot be read."""
+        """The page; nothing counted where no server listens yet, and None where it cannot be read."""
         try:
             return self._page(url, deadline)
         except MetricsError as error:

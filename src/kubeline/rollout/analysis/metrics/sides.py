@@ -1,4 +1,4 @@
-"""From counters that grew to what the judge is told of each version."""
+"""From counters that grew to the judge's evidence of each version."""
 
 import math
 import re
@@ -72,7 +72,7 @@ def _predictions(canary: Counts, stable: Counts | None) -> tuple[tuple[Predictio
             return found, ""
     why = ""
     if kinds == ("", ""):
-        why = "The metrics tell nothing of the predictions of either version."
+        why = "There are no metrics of the predictions of either version."
     elif all(kinds) and kinds[0] != kinds[1]:
         why = f"The canary predicts {kinds[0]}, but the stable version {kinds[1]}."
     return (_alone(canary), _alone(stable)), why

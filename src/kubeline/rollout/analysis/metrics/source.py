@@ -44,7 +44,7 @@ class Addresses:
 
 
 class Source(Protocol):
-    """Evidence since a snapshot. Without state: it can be opened anew for each look, with the addresses of then."""
+    """Evidence since a snapshot. Without state: it can be opened anew for each analysis, with the addresses of then."""
 
     def check(self) -> None:
         """See that a window that begins now has a beginning.
@@ -66,7 +66,7 @@ class Source(Protocol):
         """What happened since `since`.
 
         Raises:
-            MetricsError: when that cannot be told.
+            MetricsError: when that is not known.
         """
         ...
 
@@ -85,7 +85,7 @@ class MetricsSpec(BaseModel):
         ca_file: certificates that the source's certificate is checked with, instead of the public ones.
         error_codes: regular expression of the status codes that are the server's fault.
         stale_seconds: age from which the newest sample is too old to judge by.
-        timeout_seconds: for each request, to its last byte; one look may take six times as long.
+        timeout_seconds: for each request, to its last byte; one analysis may take six times as long.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -106,7 +106,7 @@ class MetricsSpec(BaseModel):
         if self.source == "prometheus" and not self.url.startswith(("http://", "https://")):
             raise ValueError(f"the source prometheus needs an url of http:// or https://, but got {self.url!r}")
         if urlsplit(self.url).username is not None:
-            raise ValueError("the url holds a user or a password, which is kept; give token_file or token_env")
+            raise ValueError("the url holds a user or a password, which is stored; give token_file or token_env")
         if self.token_file and self.token_env:
             raise ValueError("give token_file or token_env, not both")
         secret = self.token_file or self.token_env

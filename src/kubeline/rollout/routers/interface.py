@@ -1,0 +1,76 @@
+"""How a rollout moves traffic: the interface of KServe's two modes."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from kubeline.kubernetes.resources import Manifest
+from kubeline.rollout.routers.observation import ClusterSnapshot, Observation
+from kubeline.rollout.status import Versions
+
+Service = Mapping[str, Any]
+"""A live InferenceService."""
+
+
+class TrafficRouter(Protocol):
+    """Pure functions between live objects, merge patches and observations; one implementation for each mode.
+
+    Attributes:
+        needs_routes: the traffic is observed in HTTPRoutes.
+        scales: the pods of a share are asked for before it is given.
+        routes_lag: the gateway follows its routes a moment later, and KServe does not wait for it.
+    """
+
+    needs_routes: bool
+    scales: bool
+    routes_lag: bool
+
+    def observe(self, snapshot: ClusterSnapshot, versions: Versions) -> Observation:
+        """The traffic and the pods as they are, whatever the specification says."""
+        ...
+
+    def stable_revision(self, service: Service) -> str:
+        """What serves now."""
+        ...
+
+    def newest_revision(self, service: Service) -> str:
+        """The revision that was made last, whether it serves or not; empty where there are none."""
+        ...
+
+    def refusal(self, snapshot: ClusterSnapshot, versions: Versions) -> str:
+        """Why traffic cannot be split here; empty when it can."""
+        ...
+
+    def specified(self, service: Service, versions: Versions) -> int | None:
+        """Per cent that the specification gives the candidate; None when it is not beside the stable model."""
+        ...
+
+    def add_candidate(self, service: Service, versions: Versions, share: int, stable_pods: int) -> Manifest:
+        """The patch that puts the candidate beside the stable model, without traffic.
+
+        Args:
+            service: live.
+            versions: candidate and stable model.
+            share: per cent of the first step.
+            stable_pods: pods that the stable model has now.
+        """
+        ...
+
+    def scale(self, service: Service, versions: Versions, share: int, stable_pods: int) -> Manifest:
+        """The patch that gives the candidate the pods of a share, while the traffic stays where it is."""
+        ...
+
+    def shift(self, service: Service, versions: Versions, share: int) -> Manifest:
+        """The patch that gives the candidate this share."""
+        ...
+
+    def promote(self, service: Service, versions: Versions) -> Manifest:
+        """The patch that makes the candidate, which has 100 %, the stable model."""
+        ...
+
+    def restore(self, service: Service, versions: Versions) -> Manifest:
+        """The patch that takes the candidate, which has 0 %, out of the specification."""
+        ...
+
+    def settle(self, service: Service, versions: Versions) -> Manifest:
+        """The patch that finishes the return; empty where nothing is left to do."""
+        ...
