@@ -167,7 +167,7 @@ def test_queries_that_cannot_work_are_told_before_the_rollout(override: dict[str
 
 def test_queries_that_do_not_tell_the_versions_apart_are_refused() -> None:
     same = dict.fromkeys(("requests", "latency", "labels", "probabilities", "numbers"), "x")
-    with pytest.raises(UserError, match="tell them apart"):
+    with pytest.raises(UserError, match="must differ: name each"):
         source("http://127.0.0.1:1", override=same)
 
 
