@@ -69,7 +69,10 @@ def test_a_server_that_drains_is_not_ready_and_still_answers(tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 def test_no_request_is_lost_when_a_server_is_told_to_stop_under_load(tmp_path: Path, count: int) -> None:
-    """Clients keep their connections until the server closes them, as a load balancer does."""
+    """Clients keep their connections until the server closes them, as a load balancer does.
+
+    On a busy machine each of them gets its turn within the time of draining.
+    """
     outcomes: list[tuple[int, str | None]] = []
 
     def client(port: int) -> None:
@@ -82,12 +85,12 @@ def test_no_request_is_lost_when_a_server_is_told_to_stop_under_load(tmp_path: P
             told = response.getheader("connection")
             outcomes.append((response.status, told))
 
-    options = ("--drain_seconds", "0.7", "--workers", str(count))
+    options = ("--drain_seconds", "3", "--workers", str(count))
     with launch(write_tiny_package(tmp_path / "package"), tmp_path, *options) as launched:
         threads = [threading.Thread(target=client, args=(launched.http_port,)) for _ in range(6)]
         for thread in threads:
             thread.start()
-        time.sleep(0.5)
+        wait_for(lambda: len(outcomes) > 60)
         launched.process.send_signal(signal.SIGTERM)
         for thread in threads:
             thread.join(30)
