@@ -52,13 +52,13 @@ def _serve(options: Options, http: socket.socket) -> None:
     if options.workers == 1:
         application = Worker(options).application
         exit_in_order()
-        uvicorn.Server(_config(options, application)).run(_often(http))
+        uvicorn.Server(_config(options, application)).run(_duplicates(http))
         return
     verified(options.model_dir, options.package_digest)  # told once, and before any worker starts
     config = _config(options, "kubeline_serving.worker:create_application", factory=True)
     with shared_folder() as folder:
         os.environ[METRICS_FOLDER] = str(folder)
-        Multiprocess(config, _often(http)).run()
+        Multiprocess(config, _duplicates(http)).run()
 
 
 def _config(options: Options, application: Any, factory: bool = False) -> uvicorn.Config:
@@ -96,7 +96,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _often(listener: socket.socket) -> list[socket.socket]:
+def _duplicates(listener: socket.socket) -> list[socket.socket]:
     """The listener several times: libuv accepts one connection of each in a turn of the event loop.
 
     In a busy server, new clients and health checks would wait for many turns.

@@ -9,14 +9,14 @@ from typing import Protocol
 
 from kubeline_serving.errors import Overloaded
 
-PATIENCE_SECONDS = 1.0  # for which one that is unfinished keeps what it holds, however much others need it
+SHED_AFTER_SECONDS = 1.0  # for which one that is unfinished keeps what it holds, however much others need it
 _BURST_BYTES = 8 * 2**20  # of requests; what these take when they are parsed is many times as much
 
 
 class Unfinished(Protocol):
     """Something that holds memory until its client goes on: sends the rest of a request, or reads an answer."""
 
-    def give_way(self) -> None:
+    def shed(self) -> None:
         """End it, and give back what it holds: others need the room."""
 
 
@@ -52,7 +52,7 @@ class Budget:
     def reserve(self, size: int) -> bool:
         """Count bytes that may come to be held, and say whether there is room for them."""
         self.held += size
-        if self.held <= self.limit or self._make_room():
+        if self.held <= self.limit or self._shed_oldest():
             return True
         self.held -= size
         return False
@@ -62,7 +62,7 @@ class Budget:
         self.held += size
         self._most = max(self._most, self.held)
         if self.held > self.limit:
-            self._make_room()
+            self._shed_oldest()
 
     def give(self, size: int) -> None:
         """Count bytes no more."""
@@ -72,7 +72,7 @@ class Budget:
         """Memory was held that was only reserved."""
         self._most = max(self._most, self.held)
 
-    def has_ebbed(self) -> bool:
+    def burst_is_over(self) -> bool:
         """Whether a burst is over since the last time that this was asked: what it took can be given back."""
         ebbed = self._most > _BURST_BYTES and self.held < self._most / 2
         if ebbed:
@@ -87,12 +87,12 @@ class Budget:
         """Let it keep what it holds: its client went on, or it is gone."""
         self._unfinished.pop(holder, None)
 
-    def _make_room(self) -> bool:
-        latest = monotonic() - PATIENCE_SECONDS
+    def _shed_oldest(self) -> bool:
+        latest = monotonic() - SHED_AFTER_SECONDS
         while self.held > self.limit and self._unfinished:
             holder, since = next(iter(self._unfinished.items()))
             if since > latest:
                 return False
             del self._unfinished[holder]
-            holder.give_way()
+            holder.shed()
         return self.held <= self.limit

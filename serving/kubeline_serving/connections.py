@@ -24,7 +24,7 @@ class Open(Protocol):
     def is_busy(self) -> bool:
         """Whether the server works on a request of it."""
 
-    def make_room(self) -> None:
+    def evict(self) -> None:
         """Close it: another one needs its place."""
 
 
@@ -49,11 +49,11 @@ class Connections:
             if oldest is None:
                 return False
             del self._open[oldest]
-            oldest.make_room()
+            oldest.evict()
         self._open[connection] = None
         return True
 
-    def went_on(self, connection: Open) -> None:
+    def became_idle(self, connection: Open) -> None:
         """A request of it was answered: it waits from now on."""
         if connection in self._open:
             del self._open[connection]

@@ -17,7 +17,7 @@ def _malloc_trim() -> Callable[[int], int] | None:
 _trim = _malloc_trim()
 
 
-def give_back() -> None:
+def trim_memory() -> None:
     """Let the C library return what is free: it keeps that between blocks that are in use (``malloc_trim(3)``).
 
     That takes milliseconds, in which no other thread can take memory of the same arena.

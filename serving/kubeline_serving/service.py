@@ -67,7 +67,7 @@ class PredictionService:
                 return
             _finish(exchange, outcome)
             send(outcome)
-            self._tell(exchange)
+            self._notify(exchange)
 
         work = Work(exchange, parse, serialise, done)
         try:
@@ -115,21 +115,21 @@ class PredictionService:
                 left = ("the call's deadline passed", TimedOut.status) if expired() else (_CANCELLED, CLIENT_LEFT)
                 exchange.error, exchange.status = left
                 exchange.total_seconds = perf_counter() - exchange.arrived
-                self._tell(exchange)
+                self._notify(exchange)
             raise
 
     def refuse(self, exchange: Exchange, error: KubelineError) -> None:
         """Tell the observers of a request that is refused before it is handled: it does not come whole, say."""
         _finish(exchange, error)
-        self._tell(exchange)
+        self._notify(exchange)
 
     def turn_away(self, protocol: ProtocolName, request_id: str) -> None:
         """Refuse before anything is done for a request: under overload, that must cost a fraction of answering."""
         exchange = Exchange(protocol, request_id, "", "", time.time(), perf_counter())
         exchange.status, exchange.error = OVERLOADED.status, str(OVERLOADED)
-        self._tell(exchange)
+        self._notify(exchange)
 
-    def _tell(self, exchange: Exchange) -> None:
+    def _notify(self, exchange: Exchange) -> None:
         exchange.request_id = exchange.request_id or new_id()
         for observer in self._observers:
             observer.record(exchange)

@@ -24,7 +24,7 @@ from kubeline_serving.http.predictions import PredictionRoutes
 from kubeline_serving.inference.engine import Engine, Limits
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.limits import RequestLimits
-from kubeline_serving.memory import give_back
+from kubeline_serving.memory import trim_memory
 from kubeline_serving.observability import logs
 from kubeline_serving.observability.logs import RequestLog
 from kubeline_serving.observability.metrics import ServerMetrics
@@ -90,27 +90,27 @@ class Worker:
         gc.collect()
         gc.freeze()  # what was loaded stays: the collector need not look at it again and again
         gc.set_threshold(_GARBAGE_EVERY)
-        self._count_again_and_again()
+        self._flush_periodically()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._grpc.stop(options.grace_seconds)
         await asyncio.to_thread(self._close)
         await send({"type": "lifespan.shutdown.complete"})
 
-    def _count_again_and_again(self) -> None:
+    def _flush_periodically(self) -> None:
         """Leave nothing uncounted for long, as another worker may be asked for the metrics; give memory back."""
         self._metrics.flush()
         loop = asyncio.get_running_loop()
-        if self._state.budget.has_ebbed():
+        if self._state.budget.burst_is_over():
             for seconds in _TRIM_SECONDS:
-                loop.call_later(seconds, self._give_back)
-        loop.call_later(_COUNT_SECONDS, self._count_again_and_again)
+                loop.call_later(seconds, self._trim_memory)
+        loop.call_later(_COUNT_SECONDS, self._flush_periodically)
 
-    def _give_back(self) -> None:
+    def _trim_memory(self) -> None:
         """Give back what a burst took, unless requests are in the way."""
         if self._state.budget.held < _LITTLE:
             gc.collect()  # gRPC leaves calls in cycles, and with them what its core holds of their messages
-        asyncio.get_running_loop().run_in_executor(None, give_back)
+        asyncio.get_running_loop().run_in_executor(None, trim_memory)
 
     def _close(self) -> None:
         self._engine.close()
@@ -132,9 +132,9 @@ class Worker:
         signal.signal(signal.SIGTERM, drain)
         parent = multiprocessing.parent_process()
         if parent is not None:
-            loop.add_reader(parent.sentinel, self._orphaned, parent.sentinel, drain)
+            loop.add_reader(parent.sentinel, self._parent_exited, parent.sentinel, drain)
 
-    def _orphaned(self, sentinel: int, drain: Callable[[], None]) -> None:
+    def _parent_exited(self, sentinel: int, drain: Callable[[], None]) -> None:
         asyncio.get_running_loop().remove_reader(sentinel)
         drain()
 

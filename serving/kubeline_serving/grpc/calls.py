@@ -18,13 +18,13 @@ from typing import Any
 
 from grpc.aio import EOF
 
-from kubeline_serving.budget import PATIENCE_SECONDS, Budget
+from kubeline_serving.budget import SHED_AFTER_SECONDS, Budget
 from kubeline_serving.errors import BodyTimedOut, Overloaded, TooLarge
 from kubeline_serving.state import ServerState
 
 Context = Any  # grpc.aio.ServicerContext; the library has no types
 
-_LOOK_SECONDS = 0.25  # between two looks at what waits
+_SWEEP_SECONDS = 0.25  # between two looks at what waits
 _ROOM_SECONDS = 5.0  # for which a call waits for room
 
 
@@ -35,14 +35,14 @@ class Call:
         message: of the client.
     """
 
-    __slots__ = ("_budget", "_calls", "_context", "_task", "gave_way", "held", "message", "since")
+    __slots__ = ("_budget", "_calls", "_context", "_task", "held", "message", "since", "was_shed")
 
     def __init__(self, calls: "Calls", budget: Budget, context: Context, task: "asyncio.Task[Any]"):
         self._calls, self._budget, self._context, self._task = calls, budget, context, task
         self.message = b""
         self.since = monotonic()  # it waits for the client
         self.held = 0  # bytes of the budget
-        self.gave_way = False
+        self.was_shed = False
 
     def answer(self, content: bytes) -> bytes:
         """Count an answer, until it is read; a client that does not read it is hung up on."""
@@ -57,9 +57,9 @@ class Call:
         self.held += size
         self._budget.note(size)
 
-    def give_way(self) -> None:
+    def shed(self) -> None:
         """Others need the memory that it holds, or it has waited for too long."""
-        self.gave_way = True
+        self.was_shed = True
         if self in self._calls.unread:
             self.end()
             asyncio.get_running_loop().run_in_executor(None, hang_up, self._context.peer())
@@ -94,7 +94,7 @@ class Calls:
         self._readings: dict[Call, None] = {}  # the oldest first
         self._waiting: deque[asyncio.Future[None]] = deque()  # for room, the newest last
         self.unread: dict[Call, None] = {}
-        self._looking: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
 
     async def receive(self, context: Context) -> Call:
         """A call that has just begun, when its message has come.
@@ -108,9 +108,9 @@ class Calls:
         assert task is not None  # noqa: S101 - gRPC makes one for each call
         call = Call(self, self._state.budget, context, task)
         self._open += 1
-        task.add_done_callback(partial(self._left, call))
-        if self._looking is None:
-            self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+        task.add_done_callback(partial(self._closed, call))
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
         if self._open > self._most:
             self._refuse_the_oldest()
         if self._waiting or not self._reserve():
@@ -119,7 +119,7 @@ class Calls:
             call.message = await self._read(call, context)
             call.hold(len(call.message))
         finally:
-            self._give_back()
+            self._release()
             if self._waiting:
                 self._admit()
         return call
@@ -132,7 +132,7 @@ class Calls:
             message = await context.read()
         except asyncio.CancelledError:
             self._state.budget.burst()
-            if not call.gave_way:  # but the client has left
+            if not call.was_shed:  # but the client has left
                 raise
             raise self._unfinished(call) from None
         finally:
@@ -166,7 +166,7 @@ class Calls:
             with contextlib.suppress(ValueError):
                 self._waiting.remove(waiting)
             if waiting.done() and not waiting.cancelled() and not waiting.exception():  # let in at this very moment
-                self._give_back()
+                self._release()
             if isinstance(error, TimeoutError):
                 raise Overloaded("the server holds as many requests as its memory allows; try again later") from None
             raise
@@ -185,15 +185,15 @@ class Calls:
         size, budget = self._state.limits.body_bytes, self._state.budget
         if self._reserved and self._reserved + size > budget.limit // 2:
             oldest = next(iter(self._readings), None)
-            if oldest is not None and oldest.since < monotonic() - PATIENCE_SECONDS and not oldest.gave_way:
-                oldest.give_way()
+            if oldest is not None and oldest.since < monotonic() - SHED_AFTER_SECONDS and not oldest.was_shed:
+                oldest.shed()
             return False
         if not budget.reserve(size):
             return False
         self._reserved += size
         return True
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         self._reserved -= self._state.limits.body_bytes
         self._state.budget.give(self._state.limits.body_bytes)
 
@@ -201,23 +201,23 @@ class Calls:
         while self._waiting and self._reserve():
             waiting = self._waiting.pop()
             if waiting.done():
-                self._give_back()
+                self._release()
             else:
                 waiting.set_result(None)
 
-    def _look(self) -> None:
+    def _sweep(self) -> None:
         """Let in what there is room for, and end what has waited for its client for too long."""
-        self._looking = None
+        self._sweeper = None
         self._admit()
         latest = monotonic() - self._state.limits.body_seconds
         for waiting in (self._readings, self.unread):
             for call in list(takewhile(lambda call: call.since <= latest, waiting)):
-                if not call.gave_way:
-                    call.give_way()
+                if not call.was_shed:
+                    call.shed()
         if self._open:
-            self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
-    def _left(self, call: Call, _: Any) -> None:
+    def _closed(self, call: Call, _: Any) -> None:
         self._open -= 1
         call.end()
 

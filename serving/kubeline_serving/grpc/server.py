@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Message]
 
-_LONGEST_ESCAPED = 600  # letters of a sentence that is not ASCII: clients take 8 KiB of metadata
+_LONGEST_ESCAPED = 600  # characters of a sentence that is not ASCII: clients take 8 KiB of metadata
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     403: grpc.StatusCode.PERMISSION_DENIED,

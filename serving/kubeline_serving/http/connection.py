@@ -38,8 +38,8 @@ class HttpConnection(asyncio.Protocol):
         self.keep_alive_seconds = config.timeout_keep_alive
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.unread = 0
-        self._patience: asyncio.TimerHandle | None = None  # for the client to send
-        self._write_patience: asyncio.TimerHandle | None = None  # for it to read
+        self._read_timer: asyncio.TimerHandle | None = None  # for the client to send
+        self._write_timer: asyncio.TimerHandle | None = None  # for it to read
         self._is_reading = True
         self._lingers_until = 0.0
 
@@ -52,7 +52,7 @@ class HttpConnection(asyncio.Protocol):
         """Read what came."""
         raise NotImplementedError
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """The client has read what was written: go on with what waits."""
         raise NotImplementedError
 
@@ -67,53 +67,53 @@ class HttpConnection(asyncio.Protocol):
         """See :class:`asyncio.Protocol`."""
         self.uvicorn.connections.discard(self)
         self.app.state.connections.remove(self)
-        self.stop_waiting()
-        self._stop_waiting_for_reading()
+        self.stop_read_timer()
+        self._stop_write_timer()
 
     def data_received(self, data: bytes) -> None:
         """See :class:`asyncio.Protocol`."""
         if not self._lingers_until:
             self.take(data)
-        elif self._patience is not None:
-            self._wait_for_silence()
+        elif self._read_timer is not None:
+            self._start_quiet_timer()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than answers are written."""
         self.unread = max(self.transport.get_write_buffer_size(), 1)
         self.app.state.budget.note(self.unread)
         self.app.state.budget.begin_waiting(self)
-        self._wait_for_reading()
+        self._start_write_timer()
 
     def resume_writing(self) -> None:
         """The client has read nearly all."""
         if not self.transport.is_closing():  # otherwise it still has to read the rest in time
-            self._stop_waiting_for_reading()
-            self.go_on()
+            self._stop_write_timer()
+            self.resume()
 
-    def give_way(self) -> None:
+    def shed(self) -> None:
         """Others need the memory that answers hold which this client does not read."""
         self.transport.abort()
-        self._stop_waiting_for_reading()
+        self._stop_write_timer()
 
-    def make_room(self) -> None:
+    def evict(self) -> None:
         """Another connection needs the place of this one."""
         if self.unread:
             self.transport.abort()
         else:
             self.close()
 
-    def wait(self, seconds: float) -> None:
-        """Lose patience in so many seconds, unless it is waited for something already."""
-        if self._patience is None:
-            self._patience = self.loop.call_later(seconds, self._lose_patience)
+    def start_read_timer(self, seconds: float) -> None:
+        """Time out in so many seconds, unless a timer runs already."""
+        if self._read_timer is None:
+            self._read_timer = self.loop.call_later(seconds, self._read_timer_fired)
 
-    def stop_waiting(self) -> None:
+    def stop_read_timer(self) -> None:
         """The client has sent what it was waited for."""
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
 
-    def lost_patience(self) -> None:
+    def read_timed_out(self) -> None:
         """The client has not sent in time what it was waited for."""
         raise NotImplementedError
 
@@ -131,11 +131,11 @@ class HttpConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close when all is written; a client that does not read it has its time for that."""
-        self.stop_waiting()
+        self.stop_read_timer()
         if not self.transport.is_closing():
             self.transport.close()
-            if self._write_patience is None:
-                self._write_patience = self.loop.call_later(self.write_seconds, self.transport.abort)
+            if self._write_timer is None:
+                self._write_timer = self.loop.call_later(self.write_seconds, self.transport.abort)
 
     def linger(self) -> None:
         """Close when the client has stopped sending, or some seconds later.
@@ -143,29 +143,29 @@ class HttpConnection(asyncio.Protocol):
         Closed at once, TCP would reset the connection because of what came meanwhile, and a client that is still
         sending would see that instead of the answer.
         """
-        self.stop_waiting()
+        self.stop_read_timer()
         self._lingers_until = self.loop.time() + _LINGER_SECONDS
         self.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._wait_for_silence()
+        self._start_quiet_timer()
 
-    def _wait_for_silence(self) -> None:
-        self.stop_waiting()
+    def _start_quiet_timer(self) -> None:
+        self.stop_read_timer()
         left = self._lingers_until - self.loop.time()
-        self._patience = self.loop.call_later(min(max(left, 0.0), _QUIET_SECONDS), self.close)
+        self._read_timer = self.loop.call_later(min(max(left, 0.0), _QUIET_SECONDS), self.close)
 
-    def _lose_patience(self) -> None:
-        self._patience = None
+    def _read_timer_fired(self) -> None:
+        self._read_timer = None
         if not self.transport.is_closing():
-            self.lost_patience()
+            self.read_timed_out()
 
-    def _wait_for_reading(self) -> None:
-        if self._write_patience is not None:
-            self._write_patience.cancel()
-        self._write_patience = self.loop.call_later(self.write_seconds, self._look_at_reading, self.unread)
+    def _start_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+        self._write_timer = self.loop.call_later(self.write_seconds, self._check_write_progress, self.unread)
 
-    def _look_at_reading(self, before: int) -> None:
+    def _check_write_progress(self, before: int) -> None:
         """Go on waiting for a client that reads, if slowly."""
         left = self.transport.get_write_buffer_size()
         if left > before - _LEAST_READ:
@@ -173,12 +173,12 @@ class HttpConnection(asyncio.Protocol):
             return
         self.app.state.budget.give(self.unread - left)
         self.unread = left
-        self._wait_for_reading()
+        self._start_write_timer()
 
-    def _stop_waiting_for_reading(self) -> None:
+    def _stop_write_timer(self) -> None:
         self.app.state.budget.end_waiting(self)
         self.app.state.budget.give(self.unread)
         self.unread = 0
-        if self._write_patience is not None:
-            self._write_patience.cancel()
-            self._write_patience = None
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None

@@ -73,14 +73,14 @@ class HttpProtocol(HttpConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See :class:`asyncio.Protocol`."""
         super().connection_made(transport)
-        self.wait(self.head_seconds)
+        self.start_read_timer(self.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See :class:`asyncio.Protocol`."""
         super().connection_lost(exc)
         if self._active is not None and self._active.work is not None:
             self._active.work.abandoned = True
-        self._forget()
+        self._release_all()
         del self._parser  # it refers back
 
     def shutdown(self) -> None:
@@ -97,7 +97,7 @@ class HttpProtocol(HttpConnection):
             return
         if self._is_idle:
             self._is_idle = False
-            self.stop_waiting()
+            self.stop_read_timer()
         self._between += len(data)
         try:
             self._parser.feed_data(data)
@@ -108,16 +108,16 @@ class HttpProtocol(HttpConnection):
         except httptools.HttpParserError:
             self._refuse(RequestRefused("what was sent is not an HTTP/1.1 request"))
         if (self._in_head or self._request is not None) and not self._is_last:
-            self._look_at_the_rest()
+            self._limit_unfinished()
 
-    def _look_at_the_rest(self) -> None:
+    def _limit_unfinished(self) -> None:
         """Give a request that has not come whole its time, and no more than its room."""
         if self._between > self.head_bytes:
             self._refuse(self._too_large_a_head())
         elif self._in_head:
-            self.wait(self.head_seconds)
+            self.start_read_timer(self.head_seconds)
         elif self._request is not None:
-            self.wait(self.app.state.limits.body_seconds)
+            self.start_read_timer(self.app.state.limits.body_seconds)
             if self._request.body:
                 self.app.state.budget.begin_waiting(self)
 
@@ -151,7 +151,7 @@ class HttpProtocol(HttpConnection):
         """The head is there."""
         self._in_head = False
         self._between = 0
-        self.stop_waiting()
+        self.stop_read_timer()
         method, parser = self._parser.get_method(), self._parser
         headers = headers_of(self._headers)
         keep_alive = parser.should_keep_alive() and parser.get_http_version() != "1.0" and not parser.should_upgrade()
@@ -166,7 +166,7 @@ class HttpProtocol(HttpConnection):
         except KubelineError as error:
             self._refused = error
             raise
-        self._let_go_on()
+        self._send_continue()
 
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
@@ -194,8 +194,8 @@ class HttpProtocol(HttpConnection):
         request, self._request = self._request, None
         if request is None:
             return
-        if self._patience is not None:
-            self.stop_waiting()
+        if self._read_timer is not None:
+            self.stop_read_timer()
             self.app.state.budget.end_waiting(self)
         self._waiting.append(request)
         self._advance()
@@ -211,24 +211,24 @@ class HttpProtocol(HttpConnection):
             size = self._head_size + _OVERHEAD
             state.budget.take(size)
             request.size = size
-        request.wants_to_go_on = headers.get(b"expect", b"").lower() == b"100-continue"
+        request.expects_continue = headers.get(b"expect", b"").lower() == b"100-continue"
 
-    def _let_go_on(self) -> None:
+    def _send_continue(self) -> None:
         request = self._request
-        if request is not None and request.wants_to_go_on and self._active is None and not self._waiting:
-            request.wants_to_go_on = False
+        if request is not None and request.expects_continue and self._active is None and not self._waiting:
+            request.expects_continue = False
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """The client has read what was written."""
         self._advance()
 
-    def lost_patience(self) -> None:
+    def read_timed_out(self) -> None:
         """The client has not sent in time what it was waited for."""
         seconds = self.app.state.limits.body_seconds
         if self._in_head or self._request is not None:
             if not self._is_reading:  # because of what waits in front of it
-                self.wait(seconds)
+                self.start_read_timer(seconds)
             elif self._in_head:
                 self._refuse(
                     BodyTimedOut(f"the headers did not arrive within {self.head_seconds:g} s; send them faster")
@@ -238,15 +238,15 @@ class HttpProtocol(HttpConnection):
             return
         left = self._refused_at + self.keep_alive_seconds - self.loop.time()
         if self._is_idle and left > 0:  # its requests were turned away lately
-            self.wait(left)
+            self.start_read_timer(left)
         else:
             self.close()
 
-    def give_way(self) -> None:
+    def shed(self) -> None:
         """Others need the memory that this connection holds: its client sends slowly, or does not read."""
         if self.unread:
-            super().give_way()
-            self._forget()
+            super().shed()
+            self._release_all()
         else:
             self._refuse(
                 Overloaded("the rest of the request did not come while others needed its room; try again later")
@@ -261,7 +261,7 @@ class HttpProtocol(HttpConnection):
             self.pause_reading()
         elif not self.unread:
             self.resume_reading()
-            self._let_go_on()
+            self._send_continue()
 
     def _work_on(self, request: Request) -> None:
         target, predictions = request.target, self.app.predictions
@@ -274,7 +274,7 @@ class HttpProtocol(HttpConnection):
                 self._show_later(request, target)
         elif target is not None and predictions.service.is_full:
             self._send(request, *predictions.turn_away(target, request.headers))
-            self._rest()
+            self._yield_turn()
         elif target is not None:
             work = predictions.handle(target, request.headers, request.body, partial(self._answered, request))
             if self._active is request:
@@ -297,18 +297,18 @@ class HttpProtocol(HttpConnection):
     def _send(self, request: Request, answer: Answer, own_id: str) -> None:
         self._active = None
         request.work = None  # it refers back: left in place, only the garbage collector would free the request
-        self._give_back(request)
+        self._release(request)
         self.uvicorn.total_requests += 1
         if self.transport.is_closing():
             return
         keep = request.keep_alive and not self.app.state.draining
         self.transport.write(answer.as_http(own_id, not keep, self.uvicorn.default_headers, request.is_head))
-        self.app.state.connections.went_on(self)
+        self.app.state.connections.became_idle(self)
         if not keep:
             self._end()
         elif not self._waiting and self._request is None and not self._in_head:
             self._is_idle = True
-            self.wait(self.keep_alive_seconds)
+            self.start_read_timer(self.keep_alive_seconds)
 
     def _end(self) -> None:
         if self._is_last or self._request is not None or self._in_head:
@@ -318,12 +318,12 @@ class HttpProtocol(HttpConnection):
 
     def _refuse(self, error: KubelineError) -> None:
         """Answer what is being read with an error, after what is in front of it, and read no more."""
-        self.stop_waiting()
+        self.stop_read_timer()
         self._is_last = True
         request, self._request = self._request, None
         if request is None:
             request = Request(None, {}, False)
-        self._give_back(request)
+        self._release(request)
         self.app.state.budget.end_waiting(self)
         request.keep_alive = False
         if isinstance(request.target, Route):
@@ -334,16 +334,16 @@ class HttpProtocol(HttpConnection):
         self._waiting.append(request)
         self._advance()
 
-    def _give_back(self, request: Request) -> None:
+    def _release(self, request: Request) -> None:
         self.app.state.budget.give(request.size)
         request.size = 0
         request.body = b""
 
-    def _forget(self) -> None:
+    def _release_all(self) -> None:
         """Give back what requests hold that nobody works on."""
         for request in (self._request, *self._waiting):
             if request is not None:
-                self._give_back(request)
+                self._release(request)
         self._request = None
         self._waiting.clear()
 
@@ -357,7 +357,7 @@ class HttpProtocol(HttpConnection):
         return HeadersTooLarge(f"the headers have more than {self.head_bytes:,} bytes; send fewer")
 
     def _turn_away(self, data: bytes) -> bool:
-        """Refuse what is a whole prediction request of the usual form by a glance, and say whether it was one.
+        """Refuse a whole prediction request of the usual form by its head alone, and say whether it was one.
 
         To read requests that are refused anyway would take the time in which others are answered.
         """
@@ -372,14 +372,14 @@ class HttpProtocol(HttpConnection):
             or self._waiting
         ):
             return False
-        self.stop_waiting()
+        self.stop_read_timer()
         request = Request(route, usual.headers, keep_alive=True)
         self._send(request, *self.app.predictions.turn_away(route, request.headers))
         self._refused_at = self.loop.time()
-        self._rest()
+        self._yield_turn()
         return True
 
-    def _rest(self) -> None:
+    def _yield_turn(self) -> None:
         """Read no more in this turn of the event loop, when others should have theirs.
 
         libuv reads on as long as it finds a thousand connections with something to read: clients that ask again at once
@@ -387,9 +387,9 @@ class HttpProtocol(HttpConnection):
         """
         if self.app.predictions.service.is_late and not self.transport.is_closing():
             self.pause_reading()
-            self.loop.call_soon(self._read_on)
+            self.loop.call_soon(self._resume_reading_later)
 
-    def _read_on(self) -> None:
+    def _resume_reading_later(self) -> None:
         if not self._waiting and not self.unread:
             self.resume_reading()
 

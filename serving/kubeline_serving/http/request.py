@@ -8,7 +8,7 @@ from kubeline_serving.http.application import Target
 from kubeline_serving.http.predictions import Headers
 from kubeline_serving.inference.engine import Work
 
-# What a glance at a request finds in the head of a usual one, in small letters, and what a usual one does not have.
+# What is looked for in the head of a request, in lower case, and what a usual one does not have.
 _LENGTH = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n")
 _OWN_ID = b"\r\nx-request-id:"
 _UNUSUAL = re.compile(rb"transfer-encoding|\r\n(?:connection|expect|upgrade|content-encoding)")
@@ -20,6 +20,7 @@ class Request:
     __slots__ = (
         "answer",
         "body",
+        "expects_continue",
         "headers",
         "is_head",
         "keep_alive",
@@ -27,7 +28,6 @@ class Request:
         "read",
         "size",
         "target",
-        "wants_to_go_on",
         "work",
     )
 
@@ -40,7 +40,7 @@ class Request:
         self.parts = 0  # in which these came
         self.size = 0
         self.is_head = False
-        self.wants_to_go_on = False  # Expect: 100-continue
+        self.expects_continue = False  # Expect: 100-continue
         self.answer: Answer | None = None  # when it is known before the request is worked on
         self.work: Work[Answer] | None = None
 
@@ -55,7 +55,7 @@ class Request:
 
 
 class UsualRequest(NamedTuple):
-    """What a glance at a prediction request finds: its path, and the header by which its client names it."""
+    """A prediction request of the usual form: its path, and the header by which its client names it."""
 
     url: bytes
     headers: Headers

@@ -2,9 +2,9 @@
 
 A prediction for a few rows takes less time than handing it to a thread, so it is made on the event loop itself. That
 never holds the loop for longer than a slice: between slices, connections are read and health checks are answered. A
-prediction that takes longer is made aside, and large requests go to threads as a whole. Every request waits in a queue
-of its own process, so that how long it waits is known, and what the queue cannot answer in time is refused at once:
-under overload the rest keep their latency.
+prediction that takes longer is made in the prediction thread, and large requests go to threads as a whole. Every
+request waits in a queue of its own process, so that how long it waits is known, and what the queue cannot answer in
+time is refused at once: under overload the rest keep their latency.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from kubeline_serving.codec.inputs import Inputs
 from kubeline_serving.errors import BrokenModel, Overloaded, TimedOut, overloaded, without_frames
 from kubeline_serving.exchange import Exchange
 from kubeline_serving.inference.model import ServedModel
-from kubeline_serving.inference.prediction_thread import LONG_SECONDS, Aside
+from kubeline_serving.inference.prediction_thread import LONG_SECONDS, PredictionThread
 from kubeline_serving.memory import uncollected
 
 logger = logging.getLogger(__name__)
@@ -95,14 +95,14 @@ class Engine:
         self._limits = limits
         self._queue: deque[Work[Any]] = deque()
         self._scheduled = False
-        self._patience: asyncio.TimerHandle | None = None  # while a batch waits for others
+        self._batch_timer: asyncio.TimerHandle | None = None  # while a batch waits for others
         self._average_seconds = 0.0  # from one answer to the next, with all that comes between
         self._scheduled_at = 0.0
         self._worked_until = 0.0
         self._unseen_seconds = 0.0  # that a request waits to be read, while turns of the event loop follow each other
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="large-request")
         self._in_threads = 0
-        self._aside = Aside(self._predict, self._end, limits.cpus > 1, clock)
+        self._prediction_thread = PredictionThread(self._predict, self._end, limits.cpus > 1, clock)
 
     @property
     def queue_length(self) -> int:
@@ -128,7 +128,7 @@ class Engine:
         """
         self._check_ready()
         if size > INLINE_BYTES:
-            self._hand_over(work)
+            self._submit_to_thread(work)
             return
         if self.is_full:
             raise overloaded()
@@ -137,8 +137,8 @@ class Engine:
             if self._clock() - self._worked_until > _IDLE_SECONDS:
                 self._unseen_seconds = 0.0
             self._schedule(self._limits.batch_wait_seconds)
-        elif self._patience is not None and len(self._queue) >= self._limits.batch_rows:
-            self._patience.cancel()
+        elif self._batch_timer is not None and len(self._queue) >= self._limits.batch_rows:
+            self._batch_timer.cancel()
             self._schedule()
 
     def _check_ready(self) -> None:
@@ -147,20 +147,20 @@ class Engine:
 
     def close(self) -> None:
         """Wait for the threads."""
-        self._aside.close()
+        self._prediction_thread.close()
         self._threads.shutdown()
 
     def _schedule(self, delay: float = 0.0) -> None:
         self._scheduled = True
         self._scheduled_at = self._clock() + delay
         loop = asyncio.get_running_loop()
-        self._patience = loop.call_later(delay, self._work) if delay else None
+        self._batch_timer = loop.call_later(delay, self._work) if delay else None
         if not delay:
             loop.call_soon(self._work)
 
     def _work(self) -> None:
         """Answer what is in the queue, for one slice."""
-        self._patience = None
+        self._batch_timer = None
         answered = 0
         now = self._clock()
         end = now + _SLICE_SECONDS
@@ -198,31 +198,31 @@ class Engine:
             exchange.queue_seconds = now - exchange.arrived
             waited = exchange.queue_seconds + unseen - self._limits.batch_wait_seconds
             if waited > self._limits.queue_seconds:
-                _give(work, overloaded())
+                _deliver(work, overloaded())
                 continue
             try:
                 _parse(work.exchange, work.parse)
             except KubelineError as error:
-                _give(work, without_frames(error))
+                _deliver(work, without_frames(error))
                 continue
             except Exception as error:
-                _give(work, _broken(error))
+                _deliver(work, _broken(error))
                 continue
             batch.append(work)
             rows += exchange.rows
-            if rows >= self._limits.batch_rows or self._aside.expected(rows) > LONG_SECONDS:
+            if rows >= self._limits.batch_rows or self._prediction_thread.expected(rows) > LONG_SECONDS:
                 break
         return batch
 
     def _answer(self, batch: list[Work[Any]]) -> None:
         rows = sum(work.exchange.rows for work in batch)
-        if not self._aside.pays(rows):
+        if not self._prediction_thread.pays(rows):
             self._answer_here(batch)
-        elif self._aside.ahead > self._limits.queue_seconds:
+        elif self._prediction_thread.ahead > self._limits.queue_seconds:
             for work in batch:
-                _give(work, overloaded())
+                _deliver(work, overloaded())
         else:
-            self._aside.submit(batch, rows)
+            self._prediction_thread.submit(batch, rows)
 
     def _answer_here(self, batch: list[Work[Any]]) -> None:
         started = self._clock()
@@ -237,10 +237,10 @@ class Engine:
 
     def _end(self, batch: list[Work[Any]], outcome: Predictions | Exception, seconds: float) -> None:
         """Hand out the predictions of a batch, or why there are none, and the time that they took."""
-        self._aside.learn(sum(work.exchange.rows for work in batch), seconds)
+        self._prediction_thread.learn(sum(work.exchange.rows for work in batch), seconds)
         if isinstance(outcome, Exception):
             if len(batch) == 1:
-                _give(batch[0], _broken(outcome))
+                _deliver(batch[0], _broken(outcome))
                 return
             for work in batch:  # it may have failed because of one of them
                 self._answer_here([work])
@@ -251,30 +251,30 @@ class Engine:
                 answer = _serialise(work.exchange, predictions, work.serialise)
             except Exception as error:
                 answer = _broken(error)
-            _give(work, answer)
+            _deliver(work, answer)
 
-    def _hand_over(self, work: Work[Any]) -> None:
+    def _submit_to_thread(self, work: Work[Any]) -> None:
         """Answer a large request in a thread."""
         if self._in_threads >= 2 * self._limits.threads:  # as many wait as are worked on
             raise overloaded()
         self._in_threads += 1
         loop = asyncio.get_running_loop()
         remaining = self._limits.timeout_seconds - (self._clock() - work.exchange.arrived)
-        patience = loop.call_later(max(remaining, 0.0), self._give_up, work)
+        timer = loop.call_later(max(remaining, 0.0), self._time_out, work)
         task = loop.run_in_executor(self._threads, self._alone, work)
-        task.add_done_callback(partial(self._left_thread, work, patience))
+        task.add_done_callback(partial(self._thread_done, work, timer))
 
-    def _give_up(self, work: Work[Any]) -> None:
+    def _time_out(self, work: Work[Any]) -> None:
         """Wait no longer for a thread, which ends its work all the same."""
         if not work.abandoned:
             work.abandoned = True
-            _give(work, TimedOut(f"the answer took longer than {self._limits.timeout_seconds:g} s; send fewer rows"))
+            _deliver(work, TimedOut(f"the answer took longer than {self._limits.timeout_seconds:g} s; send fewer rows"))
 
-    def _left_thread(self, work: Work[Any], patience: asyncio.TimerHandle, task: "asyncio.Future[Any]") -> None:
+    def _thread_done(self, work: Work[Any], timer: asyncio.TimerHandle, task: "asyncio.Future[Any]") -> None:
         self._in_threads -= 1
-        patience.cancel()
+        timer.cancel()
         if not work.abandoned and not task.cancelled():
-            _give(work, task.result())
+            _deliver(work, task.result())
 
     def _alone(self, work: Work[T]) -> T | KubelineError:
         exchange = work.exchange
@@ -294,7 +294,7 @@ class Engine:
             return _broken(error)
 
 
-def _give(work: Work[T], outcome: T | KubelineError) -> None:
+def _deliver(work: Work[T], outcome: T | KubelineError) -> None:
     try:
         work.done(outcome)
     except Exception as error:  # the other requests are answered all the same

@@ -1,6 +1,5 @@
 """A verified model package that answers."""
 
-import ctypes
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from kubeline_serving.codec.columns import Encoder
 from kubeline_serving.codec.inputs import Inputs
 from kubeline_serving.inference.blocks import Blocks
 from kubeline_serving.inference.graph import reading_blocks
+from kubeline_serving.memory import trim_memory
 
 
 class ServedModel:
@@ -86,12 +86,5 @@ def _load(package: ModelPackage, threads: int) -> tuple[Predictor, Blocks]:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no common base, and protobuf has its own
         raise UserError(f"ONNX Runtime cannot run model.onnx of the package at '{package.path}': {error}") from error
-    _give_back_memory()
+    trim_memory()  # what only loading took: for a forest six times its file
     return predictor, blocks
-
-
-def _give_back_memory() -> None:
-    """Return to the system what only loading took; the C library keeps it, for a forest six times its file."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
-    if trim is not None:
-        trim(0)

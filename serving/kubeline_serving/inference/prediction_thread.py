@@ -19,7 +19,7 @@ _MOST_ROWS = 256  # predicted together, so that the event loop has something to 
 _FORGETTING = 1.05  # by which the least time of a size grows with each prediction
 
 
-class Aside(Generic[T]):
+class PredictionThread(Generic[T]):
     """Takes predictions off the event loop that it belongs to, when that pays.
 
     ONNX Runtime needs no interpreter while it predicts, so that a second CPU makes of reading, predicting and writing

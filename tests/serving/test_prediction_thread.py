@@ -15,7 +15,7 @@ from kubeline_serving.codec.inputs import Inputs
 from kubeline_serving.errors import BrokenModel, Overloaded
 from kubeline_serving.inference.engine import Engine, Limits
 from kubeline_serving.inference.model import ServedModel
-from kubeline_serving.inference.prediction_thread import Aside
+from kubeline_serving.inference.prediction_thread import PredictionThread
 from tests.serving.exchanges import encoded
 from tests.serving.packages import ROWS, write_tiny_package
 from tests.serving.test_engine import ask, exchange, inputs, outcome
@@ -117,7 +117,7 @@ def test_no_more_is_predicted_together_than_leaves_time_for_health_checks(model:
     assert max(here) <= 3
 
 
-def test_the_event_loop_goes_on_while_a_prediction_is_made_aside(model: SlowModel) -> None:
+def test_the_event_loop_goes_on_while_a_prediction_is_made_in_the_thread(model: SlowModel) -> None:
     checked = threading.Event()
 
     async def beside() -> Any:
@@ -135,7 +135,7 @@ def test_the_event_loop_goes_on_while_a_prediction_is_made_aside(model: SlowMode
 
 
 def test_each_of_many_requests_gets_its_own_answer(model: SlowModel) -> None:
-    """Some are predicted aside and some on the event loop, so that they end in another order than they came."""
+    """Some are predicted in the thread and some on the event loop, so that they end in another order than they came."""
     rows = [encoded(model.signature, ROWS.iloc[[number % len(ROWS)] * (1 + number % 3)]) for number in range(60)]
     abouts = [exchange() for _ in rows]
 
@@ -157,7 +157,7 @@ def test_each_of_many_requests_gets_its_own_answer(model: SlowModel) -> None:
         assert about.predict_seconds > 0
 
 
-def test_a_batch_is_split_also_when_it_is_predicted_aside(model: SlowModel) -> None:
+def test_a_batch_is_split_also_when_it_is_predicted_in_the_thread(model: SlowModel) -> None:
     async def batches() -> list[list[Predictions]]:
         engine = Engine(model, Limits(batch_rows=4, batch_wait_seconds=5.0, cpus=2))
         answers = []
@@ -173,7 +173,7 @@ def test_a_batch_is_split_also_when_it_is_predicted_aside(model: SlowModel) -> N
     assert len({tuple(answer.values) for answer in second}) > 1  # they differ, so that an exchange would show
 
 
-def test_a_failure_aside_is_told_and_the_next_request_is_answered(model: SlowModel) -> None:
+def test_a_failure_in_the_thread_is_told_and_the_next_request_is_answered(model: SlowModel) -> None:
     def fail() -> None:
         raise RuntimeError("out of memory")
 
@@ -202,29 +202,29 @@ def test_closing_waits_for_what_was_handed_over(model: SlowModel) -> None:
         while len(model.threads) < 2:
             await asyncio.sleep(0)
         await asyncio.to_thread(engine.close)
-        assert engine._aside._thread is None
+        assert engine._prediction_thread._thread is None
         return await task
 
     assert isinstance(asyncio.run(closed()), Predictions)
 
 
 def test_a_prediction_that_once_had_to_wait_is_not_taken_for_a_long_one() -> None:
-    aside = Aside[str](lambda requests: pytest.fail("not asked"), lambda *answer: None, has_cpu=True)
-    aside.learn(1, 0.00002)
-    aside.learn(1, 0.01)  # the machine was busy
-    assert not aside.pays(1)
+    thread = PredictionThread[str](lambda requests: pytest.fail("not asked"), lambda *answer: None, has_cpu=True)
+    thread.learn(1, 0.00002)
+    thread.learn(1, 0.01)  # the machine was busy
+    assert not thread.pays(1)
     for _ in range(100):  # it has become a long one
-        aside.learn(1, 0.01)
-    assert aside.pays(1)
+        thread.learn(1, 0.01)
+    assert thread.pays(1)
 
 
 def test_what_a_new_size_takes_is_guessed_from_a_smaller_one() -> None:
-    aside = Aside[str](lambda requests: pytest.fail("not asked"), lambda *answer: None, has_cpu=True)
-    assert not aside.pays(100)  # nothing is known
-    aside.learn(1, 0.00001)
-    assert aside.pays(100)
-    aside.learn(100, 0.00002)
-    assert not aside.pays(100)
+    thread = PredictionThread[str](lambda requests: pytest.fail("not asked"), lambda *answer: None, has_cpu=True)
+    assert not thread.pays(100)  # nothing is known
+    thread.learn(1, 0.00001)
+    assert thread.pays(100)
+    thread.learn(100, 0.00002)
+    assert not thread.pays(100)
 
 
 def test_what_comes_while_the_thread_predicts_is_predicted_together_and_bounded() -> None:
@@ -238,19 +238,21 @@ def test_what_comes_while_the_thread_predicts_is_predicted_together_and_bounded(
         return Predictions(np.zeros(len(requests)), None)
 
     async def handed() -> list[str]:
-        aside = Aside[str](predict, lambda requests, outcome, seconds: answered.extend(requests), has_cpu=True)
-        aside.learn(100, 0.0003)
+        thread = PredictionThread[str](
+            predict, lambda requests, outcome, seconds: answered.extend(requests), has_cpu=True
+        )
+        thread.learn(100, 0.0003)
         names = ["a"]
-        aside.submit(["a"], 100)
+        thread.submit(["a"], 100)
         while not predicted:  # the thread has begun
             await asyncio.sleep(0)
-        while aside.pays(100):
+        while thread.pays(100):
             names.append(chr(ord(names[-1]) + 1))
-            aside.submit(names[-1:], 100)
+            thread.submit(names[-1:], 100)
         free.set()
         while len(answered) < len(names):
             await asyncio.sleep(0)
-        aside.close()
+        thread.close()
         return names
 
     names = asyncio.run(handed())
