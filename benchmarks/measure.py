@@ -30,6 +30,7 @@ def compare(title: str, ours: Way, *peers: Way) -> None:
     for _ in range(RUNS):
         for way in ways:  # in turn, so that a change of the machine's speed meets all of them
             elapsed, peak = _run(way)
+            print(f"{title}: {way.name} took {elapsed:.3g} s", file=sys.stderr, flush=True)
             seconds[way.name].append(elapsed)
             memory[way.name].append(peak)
     show(title, [(way.name, statistics.median(seconds[way.name]), max(memory[way.name])) for way in ways])

@@ -48,7 +48,8 @@ def load(
     unless `columns` names it. Warnings stand in the log, in the metadata, and in the report of `validate`.
 
     Files that stand for far more than they seem to (archives that unpack to 200 times their size and more than 1 GB,
-    texts that Parquet keeps once for many rows, rows of more than 8 MB, more than 10,000 columns) are refused. Where
+    texts that Parquet keeps once for many rows, rows of more than 8 MB, more than 10,000 columns) are refused, and
+    sources that send more than 256 GB or go on for more than 12 hours are given up. Where
     that is meant, the environment variable `KUBELINE_LOAD_LIMITS` makes all these limits as many times as large.
 
     Args:

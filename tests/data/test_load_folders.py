@@ -156,3 +156,21 @@ def test_a_pipe_is_refused_and_does_not_hang(in_folder, tmp_path, load):
     os.mkfifo(tmp_path / "t.csv")
     with pytest.raises(UserError, match=r"t.csv' is a pipe, a device or a socket, which may never end; give a file$"):
         load(tmp_path if in_folder else tmp_path / "t.csv")
+
+
+def test_many_small_files_are_one_table_in_the_order_of_their_names(tmp_path, load):
+    for number in range(150):
+        folder = tmp_path / "t" / f"part={number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        value = "0.12345678901234567890" if number == 101 else f"{number}.5"
+        (folder / f"{number:03d}.csv").write_text(f"a,b\n{number},{value}\n")
+    found = load(tmp_path / "t").frame
+    assert found["a"].tolist() == [*range(0, 150, 2), *range(1, 150, 2)]
+    assert found["part"].tolist() == [0] * 75 + [1] * 75
+
+
+def test_of_many_small_files_the_one_at_fault_is_named(tmp_path, load):
+    for number in range(150):
+        (tmp_path / f"{number:03d}.csv").write_text(f"a,b\n{number},{'1' if number != 101 else 'x,y'}\n")
+    with pytest.raises(UserError, match=r"^line 2 of '.*101\.csv' has 3 fields, but the header has 2"):
+        load(tmp_path)

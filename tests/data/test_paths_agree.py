@@ -66,7 +66,7 @@ def stored(folder: Path, files: list[SourceFile], names: list[str], quick: bool)
     target = folder / f"quick-{quick}"
     try:
         rows = Rows(connection, _open(connection, files), names, names, "", "", is_sampled=quick)
-        writer, warnings = rows.store(target, Typing({}, {}))
+        writer, warnings = (rows.store if quick else rows.store_each)(target, Typing({}, {}))
     except UserError as error:
         return str(error)
     finally:

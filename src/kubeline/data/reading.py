@@ -9,6 +9,8 @@ from kubeline.data.notation import PLAIN, Notation, TimeNotation
 from kubeline.data.text import missing_words
 
 UNKNOWN = "UNKNOWN"  # text that is still to be looked through
+_SMALL = 8 << 20  # bytes of the files that are read by one query, which are
+_MOST = 64  # at most
 MIXED = "MIXED"  # of JSON fields: values of several types, or none at all
 
 
@@ -19,6 +21,7 @@ class Table:
     `relation` stands in a FROM clause; `raw` maps columns to the DuckDB types that it has there, `UNKNOWN` where text
     is still to be looked through, and `MIXED` where one column holds several types. `index` names the columns that
     pandas wrote as the index of its rows. `repeats` tells that the file may hold a text once for any number of rows.
+    `size` is the bytes of a file; 0 where that is not known.
     """
 
     name: str
@@ -26,6 +29,31 @@ class Table:
     raw: Mapping[str, str]
     index: Sequence[str] = ()
     repeats: bool = False
+    size: int = 0
+
+
+def together(tables: Sequence[Table]) -> list[Table]:
+    """The same rows as fewer tables: small text files of the same columns, next to each other, are read by one query.
+
+    What goes wrong then names no file: read them one by one to learn in which it is.
+    """
+    found: list[list[Table]] = []
+    for table in tables:
+        group = found[-1] if found else []
+        size = sum(each.size for each in group) + table.size
+        is_text = set(table.raw.values()) == {UNKNOWN} and not table.index
+        alike = group and is_text and group[0].raw == table.raw and not group[0].index
+        if alike and table.size > 0 and size <= _SMALL and len(group) < _MOST:
+            group.append(table)
+        else:
+            found.append([table])
+    return [group[0] if len(group) == 1 else _union(group) for group in found]
+
+
+def _union(tables: Sequence[Table]) -> Table:
+    names = ", ".join(map(identifier, tables[0].raw))
+    rows = " UNION ALL ".join(f"SELECT {names} FROM {table.relation}" for table in tables)  # noqa: S608 - quoted
+    return Table("the files", f"({rows})", tables[0].raw)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,9 @@ from kubeline.data.inference import Inferred, infer
 from kubeline.data.limits import ADVICE, CHUNK, ROW, readable, scaled
 from kubeline.data.notation import PLAIN, Notation
 from kubeline.data.plain import Converter, PlainColumn, seeming
-from kubeline.data.reading import Reading, Table
-from kubeline.errors import UserError
+from kubeline.data.reading import Reading, Table, together
+from kubeline.errors import KubelineError, UserError
+from kubeline.progress import Progress
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -66,6 +67,16 @@ class Rows:
         Raises:
             UserError: when a table cannot be read, or a column holds several types.
         """
+        fewer = together(self.tables)
+        if len(fewer) < len(self.tables):
+            try:
+                return replace(self, tables=fewer).store_each(folder, typing)
+            except KubelineError:  # one by one, it is known in which file it is
+                shutil.rmtree(folder, ignore_errors=True)
+        return self.store_each(folder, typing)
+
+    def store_each(self, folder: Path, typing: Typing) -> tuple[DatasetWriter, list[str]]:
+        """The same with a query of its own for each table."""
         plain = self._seeming(typing) if self.is_sampled else {}
         found = self._classified([name for name in self.needed if name not in plain], typing)
         filtered = bool(self.window or self.where.strip())
@@ -113,6 +124,7 @@ class Rows:
         names = [self.rename.get(name, name) for name in self.chosen]
         with Converter(self.connection, plain) as converter, ExitStack() as resources:
             writer = None
+            progress = resources.enter_context(Progress("loading"))
             # One query for each file: of files that are read together, the engine drops a row whose quote does not end.
             for table in self.tables:
                 stream = self._scan(table, self.chosen, readings, self.where, self.window)
@@ -122,6 +134,7 @@ class Rows:
                     writer = resources.enter_context(DatasetWriter(folder, schema))
                 with reading(table.name), closing(ahead(converter.convert(ahead(stream)))) as batches:
                     for batch in batches:
+                        progress.add(batch.num_rows)
                         if not converter.wrong:
                             writer.write(batch.rename_columns(names))
                             _check_size(writer.pending_bytes, table.name)

@@ -43,7 +43,7 @@ def open_file(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     reader = {"csv": _csv, "tsv": _csv, "json": _json, "parquet": _parquet, "feather": _feather}[file.format]
     table = reader(connection, file)
     index = [name for name in table.raw if name in table.index or _INDEX.fullmatch(name)]
-    return _with_partitions(replace(table, index=index), file)
+    return _with_partitions(replace(table, index=index, size=file.path.stat().st_size), file)
 
 
 # What pandas calls an index without a name, in Parquet and after a CSV file without index=False.

@@ -20,6 +20,7 @@ from kubeline.errors import UserError, listed
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Kind, Signature
+from kubeline.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +69,14 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
     ]
     for told in read_as:
         log.warning("the window's column is read as the reference has it: %s", told)
-    for batch in iter_batches(path, [*needed, *(logged.columns if logged else ())]):
-        batch = as_reference(batch, kinds)  # noqa: PLW2901
-        frame = to_frame(batch)
-        for name, each in columns.items():
-            each.add(frame[name])
-        sample.add(batch if answers is None else answers.add(batch.select(needed), frame, logged))
+    read = iter_batches(path, [*needed, *(logged.columns if logged else ())])
+    with Progress("comparing", open_dataset(path).count_rows()) as progress:
+        for batch in progress.over(read):
+            batch = as_reference(batch, kinds)  # noqa: PLW2901
+            frame = to_frame(batch)
+            for name, each in columns.items():
+                each.add(frame[name])
+            sample.add(batch if answers is None else answers.add(batch.select(needed), frame, logged))
     performance, note = answers.performance() if answers else (None, "the reference is a table, not a model")
     known = {*reference.names, *needed}
     return Window(

@@ -20,6 +20,7 @@ from kubeline.prediction.report import write_report
 from kubeline.prediction.rows import inputs_of, require_features
 from kubeline.prediction.shard import Shard
 from kubeline.prediction.summary import Summary
+from kubeline.progress import Progress
 from kubeline.retries import repeated
 
 VERSION = "model.version"
@@ -151,17 +152,19 @@ def _chunks(
     summary: Summary,
 ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
     """Chunk by chunk, the rows with their predictions, and the rows that have none."""
-    for start, batch in shard.batches(path):
-        inputs, broken = inputs_of(batch, predictor.signature)
-        kept, aside = divide(batch, broken, start, bad_schema)
-        if aside.num_rows:
-            fine = ~np.logical_or.reduce(list(broken.values()))
-            inputs = {name: values[fine] for name, values in inputs.items()}
-            summary.reasons.update({reason: int(mask.sum()) for reason, mask in broken.items()})
-            summary.quarantined += aside.num_rows
-        found = predictor.predict_inputs(inputs)
-        summary.add(found)
-        yield _with_answers(kept, found, version, schema), aside
+    with Progress("predicting", open_dataset(path).count_rows() / shard.count) as progress:
+        for start, batch in shard.batches(path):
+            inputs, broken = inputs_of(batch, predictor.signature)
+            kept, aside = divide(batch, broken, start, bad_schema)
+            if aside.num_rows:
+                fine = ~np.logical_or.reduce(list(broken.values()))
+                inputs = {name: values[fine] for name, values in inputs.items()}
+                summary.reasons.update({reason: int(mask.sum()) for reason, mask in broken.items()})
+                summary.quarantined += aside.num_rows
+            found = predictor.predict_inputs(inputs)
+            summary.add(found)
+            yield _with_answers(kept, found, version, schema), aside
+            progress.add(batch.num_rows)
 
 
 def _with_answers(batch: pa.RecordBatch, found: Predictions, version: str, schema: pa.Schema) -> pa.RecordBatch:
