@@ -35,7 +35,8 @@ def drift_check(
     Benjamini and Hochberg. Times are compared but not judged, since a later window differs in its times by nature.
     Give exactly one of `model`, `reference` and `reference_uri`. With a model its predictions are compared too, and
     where the window has labels, its performance is shown beside its validation in training: drift does not tell how
-    well a model does.
+    well a model does. Of two classes the AUC is also estimated without labels, from the model's calibrated
+    probabilities: that sees a change of the columns, and none of what follows from them.
 
     Args:
         current: The window to check, with at least the columns that are compared. Further columns are left alone.
@@ -56,7 +57,7 @@ def drift_check(
         result: JSON with the verdict, the rule, and for each column and prediction its effect, p-values, verdict,
             bins, missing shares and unseen categories; metadata verdict, drifted.
         metrics: drifted (0 or 1), rows, columns_drifted, columns_judged, max_effect, max_prediction_effect and, where
-            there are labels, the task's own metric.
+            there are labels, the task's own metric; estimated_roc_auc of two classes.
         report: HTML page with the verdict, the columns by effect, distributions and performance.
         evidently_report: Evidently's HTML page on at most 5,000 rows of each sample, for people. Against a model, the
             reference rows are redrawn from its profile column by column, and the page says so.

@@ -61,7 +61,9 @@ def run(
 
 def _judge(window: Window, reference: Reference, rule: Rule, exclude: list[str], note: str, told: str) -> DriftResult:
     columns, predictions = compare(window.columns, window.predictions, rule)
-    verdict, reasons = decide(columns, predictions, (reference.profile.rows, window.rows), rule, window.performance)
+    verdict, reasons = decide(
+        columns, predictions, (reference.profile.rows, window.rows), rule, window.performance or window.estimate
+    )
     return DriftResult(
         verdict=verdict,
         drifted=verdict == "drift",
@@ -74,6 +76,7 @@ def _judge(window: Window, reference: Reference, rule: Rule, exclude: list[str],
         predictions=predictions,
         performance=window.performance,
         performance_note=window.performance_note,
+        estimate=window.estimate,
         window=told,
         excluded=exclude,
         not_in_reference=window.not_in_reference,
@@ -94,6 +97,7 @@ def _figures(outcome: DriftResult) -> dict[str, float | None]:
         "max_effect": max((column.effect for column in judged), default=None),
         "max_prediction_effect": max((column.effect for column in outcome.predictions), default=None),
         performance.metric if performance else "performance": performance.value if performance else None,
+        "estimated_roc_auc": outcome.estimate.value if outcome.estimate else None,
     }
 
 

@@ -44,6 +44,8 @@ def _model(outcome: DriftResult) -> list[Markup]:
         blocks.append(text(_performance(outcome.performance)))
     else:
         blocks.append(text(f"How well the model does here is not known: {outcome.performance_note}."))
+    if outcome.estimate:
+        blocks.append(text(_performance(outcome.estimate)))
     if outcome.predictions:
         blocks.append(_table(outcome.predictions))
     return blocks

@@ -72,6 +72,24 @@ class CategoryProfile(_Model):
 ColumnProfile = Annotated[NumberProfile | CategoryProfile, Field(discriminator="kind")]
 
 
+class Calibration(_Model):
+    """What became of the rows of two classes that training held out: the share of positive ones by score.
+
+    `scores` and `rates` are the knots of a rising curve; `rows` and `positives` are how many it was drawn from.
+    """
+
+    scores: list[float] = Field(min_length=1)
+    rates: list[float] = Field(min_length=1)
+    rows: int = Field(gt=0)
+    positives: float
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if len(self.scores) != len(self.rates) or sorted(self.scores) != self.scores:
+            raise ValueError("the knots must be pairs of scores, ascending, and rates")
+        return self
+
+
 class Profile(_Model):
     """The reference profile of a table and of the predictions for it (``reference.json``).
 
@@ -84,6 +102,7 @@ class Profile(_Model):
     rows: int
     columns: dict[str, ColumnProfile]
     predictions: dict[str, ColumnProfile] = {}
+    calibration: Calibration | None = None  # of two classes
 
     @classmethod
     def read(cls, document: Any, source: str = "the reference profile") -> Self:
@@ -105,7 +124,12 @@ class Profile(_Model):
             ) from error
 
 
-def build(frame: pd.DataFrame, kinds: Mapping[str, str], predictions: pd.DataFrame | None = None) -> dict[str, Any]:
+def build(
+    frame: pd.DataFrame,
+    kinds: Mapping[str, str],
+    predictions: pd.DataFrame | None = None,
+    calibration: Calibration | None = None,
+) -> dict[str, Any]:
     """Profile a table, as ``reference.json`` of a model package keeps it.
 
     Args:
@@ -114,6 +138,7 @@ def build(frame: pd.DataFrame, kinds: Mapping[str, str], predictions: pd.DataFra
         predictions: Predictions of the model for rows it was NOT fitted on (a validation set, or out-of-fold): a
             column ``probability.<class>`` for each class, or ``prediction`` for a regression. Predictions for rows
             of the training itself would be further from 0.5 than any later ones and look like drift.
+        calibration: Of the same rows, where there are two classes.
 
     Returns:
         A plain JSON document that :meth:`Profile.read` reads; the same for the same rows.
@@ -129,6 +154,7 @@ def build(frame: pd.DataFrame, kinds: Mapping[str, str], predictions: pd.DataFra
         rows=len(frame),
         columns={name: column(frame[name], kind) for name, kind in kinds.items()},  # type: ignore[arg-type]
         predictions={name: column(values, "number") for name, values in scores.items()},
+        calibration=calibration,
     )
     return profile.model_dump(mode="json")
 

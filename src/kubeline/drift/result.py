@@ -96,7 +96,7 @@ class ColumnDrift(_Model):
 
 
 class Performance(_Model):
-    """The model on the labelled rows of the window, beside its validation during training.
+    """The model on the labelled rows of the window, or `estimated` on all, beside its validation during training.
 
     `worse` when the whole 95 % interval is on the worse side of the validation value. `assumed` says
     what the interval takes for granted and by what rows count.
@@ -111,12 +111,14 @@ class Performance(_Model):
     worse: bool
     rows: int
     assumed: str = ""
+    estimated: bool = False
 
     def __str__(self) -> str:
         interval = "" if self.lower is None or self.upper is None else f" [{self.lower:.4g}, {self.upper:.4g}]"
         before = "" if self.validation is None else f"; in validation it was {self.validation:.4g}"
         assumed = f" ({self.assumed})" if self.assumed else ""
-        return f"{self.label} on {self.rows:,} labelled rows is {self.value:.4g}{interval}{before}{assumed}"
+        kind = "" if self.estimated else "labelled "
+        return f"{self.label} on {self.rows:,} {kind}rows is {self.value:.4g}{interval}{before}{assumed}"
 
 
 class DriftResult(_Model):
@@ -137,6 +139,7 @@ class DriftResult(_Model):
     predictions: list[ColumnDrift]
     performance: Performance | None
     performance_note: str
+    estimate: Performance | None = None
     window: str = ""
     excluded: list[str]
     not_in_reference: list[str]

@@ -10,6 +10,7 @@ import pyarrow as pa
 from kubeline.data.dataset import iter_batches, open_dataset, to_frame
 from kubeline.drift import evidently_page
 from kubeline.drift.compare import Counter
+from kubeline.drift.estimate import EstimatedAuc
 from kubeline.drift.logged import LOG_COLUMNS, LoggedAnswers
 from kubeline.drift.performance import LabelledRows, role_columns
 from kubeline.drift.reference import Reference
@@ -36,6 +37,7 @@ class Window:
         sample: Some of the rows, with their predictions; None when there are none.
         performance: The model on the labelled rows; None when it is not known.
         performance_note: Why not.
+        estimate: The model on all rows, by its own probabilities; None but for two classes.
         not_in_reference: Columns of the window that the reference does not have.
         read_as: Columns that the window has in another type than the reference, and how they are read.
     """
@@ -46,6 +48,7 @@ class Window:
     sample: pd.DataFrame | None
     performance: Performance | None
     performance_note: str
+    estimate: Performance | None
     not_in_reference: list[str]
     read_as: list[str]
 
@@ -86,6 +89,7 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
         sample=sample.frame(),
         performance=performance,
         performance_note=note,
+        estimate=answers.estimate() if answers else None,
         not_in_reference=[name for name in present if name not in known and not name.startswith(LOG_COLUMNS)],
         read_as=read_as,
     )
@@ -109,6 +113,9 @@ class _Answers:
         self.counters = {name: counter(each) for name, each in profiles if wanted in ("", name)}
         self._predictor = package.predictor()
         self._target = signature.target
+        calibration = reference.profile.calibration if signature.task == "binary" else None
+        self._estimated = EstimatedAuc(calibration) if calibration else None
+        self._validation = package.manifest.metrics.get("roc_auc")
         self._labelled = LabelledRows(package, columns) if signature.target in columns else None
 
     def add(self, batch: pa.RecordBatch, frame: pd.DataFrame, logged: LoggedAnswers | None) -> pa.RecordBatch:
@@ -118,11 +125,16 @@ class _Answers:
             predictions = self._predictor.predict(frame)
         if self._labelled is not None:
             self._labelled.add(frame, predictions)
+        if self._estimated and predictions.probabilities is not None:
+            self._estimated.add(predictions.probabilities[:, self._predictor.signature.positive_code].astype(float))
         scores = _scores(predictions, self._predictor.signature)
         for name, each in self.counters.items():
             each.add(scores[name])
             batch = batch.append_column(name, pa.array(scores[name]))
         return batch
+
+    def estimate(self) -> Performance | None:
+        return self._estimated.performance(self._validation) if self._estimated else None
 
     def performance(self) -> tuple[Performance | None, str]:
         if self._labelled is None:

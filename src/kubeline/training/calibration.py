@@ -38,7 +38,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):
         self.classes_ = self.classifier.classes_
         weights = np.ones(len(y)) if sample_weight is None else sample_weight
         columns = [1] if len(self.classes_) == 2 else range(len(self.classes_))
-        fit = _fit_sigmoid if self.method == "sigmoid" else _fit_isotonic
+        fit = _fit_sigmoid if self.method == "sigmoid" else fit_isotonic
         self.curves_ = [fit(probabilities[:, k].astype(np.float64), (y == k).astype(float), weights) for k in columns]
         return self
 
@@ -77,7 +77,7 @@ def _log_odds(scores: Array) -> Array:
     return np.log(clipped / (1.0 - clipped))
 
 
-def _fit_isotonic(scores: Array, hits: Array, weights: Array) -> tuple[Array, Array]:
+def fit_isotonic(scores: Array, hits: Array, weights: Array) -> tuple[Array, Array]:
     """Knots (x, y) of the piecewise linear function, both rising."""
     from sklearn.isotonic import IsotonicRegression
 

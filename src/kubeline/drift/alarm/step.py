@@ -61,7 +61,10 @@ def record_of(checked: DriftResult) -> WindowRecord:
     figures = {"rows": float(checked.current_rows), "max_effect": max([0.0, *(one.effect for one in checked.columns)])}
     if checked.performance:
         figures[checked.performance.metric] = checked.performance.value
-    wrong = {"drift": checked.drifted, "performance": bool(checked.performance and checked.performance.worse)}
+    if checked.estimate:
+        figures[f"estimated_{checked.estimate.metric}"] = checked.estimate.value
+    judged = checked.performance or checked.estimate  # what labels tell comes before what probabilities do
+    wrong = {"drift": checked.drifted, "performance": bool(judged and judged.worse)}
     return WindowRecord(
         since=since,
         until=until,
