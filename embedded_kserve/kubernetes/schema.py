@@ -47,7 +47,7 @@ def check_values(kind: Kind, document: Mapping[str, Any], patch: bool = False) -
         problem = f"json: cannot unmarshal {found} into Go struct field {kind.kind}.{path} of type {expected}"
         raise _undecodable(kind, document, problem, patch)
     problems = _PROBLEMS.get(kind, lambda _: iter(()))
-    if problem := next(problems(document), ""):
+    if problem := next(problems(document), ""):  # type: ignore[no-untyped-call]
         raise invalid(kind, name, problem)
 
 

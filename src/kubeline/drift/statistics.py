@@ -216,9 +216,6 @@ def _short(numbers: Sequence[float]) -> list[str]:
 
 def adjust(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values for their number by Benjamini and Hochberg: rejecting those up to q keeps false alarms to q."""
-    p = np.asarray(p_values, dtype=float)
-    order = np.argsort(-p)
-    ranks = np.arange(len(p), 0, -1)
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum.accumulate(p[order] * len(p) / ranks)
-    return np.minimum(adjusted, 1.0).tolist()
+    from scipy.stats import false_discovery_control
+
+    return np.atleast_1d(false_discovery_control(np.asarray(p_values, dtype=float))).tolist() if len(p_values) else []

@@ -32,8 +32,10 @@ def auc(positive: Array, score: Array, weights: Array | None = None) -> float:
         from sklearn.metrics import roc_auc_score
 
         return float(roc_auc_score(positive, score, sample_weight=weights))
+    from scipy.stats import rankdata
+
     positives = int(positive.sum())
-    ranks = _midranks(score)[positive].sum()
+    ranks = rankdata(score)[positive].sum()
     return float((ranks - positives * (positives + 1) / 2) / (positives * (len(score) - positives)))
 
 
@@ -47,13 +49,15 @@ def auc_covariance(positive: Array, scores: Array) -> tuple[Array, Array]:
     Returns:
         (models,) AUCs and their (models, models) covariance by DeLong's structural components.
     """
+    from scipy.stats import rankdata
+
     positives = int(positive.sum())
     negatives = len(positive) - positives
     of_positives, of_negatives = [], []
     for score in scores:
-        ranks = _midranks(score)
-        of_positives.append((ranks[positive] - _midranks(score[positive])) / negatives)
-        of_negatives.append(1 - (ranks[~positive] - _midranks(score[~positive])) / positives)
+        ranks = rankdata(score)
+        of_positives.append((ranks[positive] - rankdata(score[positive])) / negatives)
+        of_negatives.append(1 - (ranks[~positive] - rankdata(score[~positive])) / positives)
     aucs = np.array([component.mean() for component in of_positives])
     covariance = np.atleast_2d(np.cov(of_positives)) / positives + np.atleast_2d(np.cov(of_negatives)) / negatives
     return aucs, covariance
@@ -77,11 +81,3 @@ def compare_auc(positive: Array, first: Array, second: Array, confidence: float 
     reach = float(norm.ppf((1 + confidence) / 2)) * error
     p_value = float(2 * norm.sf(abs(difference) / error))
     return AucDifference(Interval(difference, difference - reach, difference + reach), p_value)
-
-
-def _midranks(values: Array) -> Array:
-    """(n,) ranks from 1, ties sharing the mean of their ranks."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks: Array = (last - (counts - 1) / 2)[inverse]
-    return ranks

@@ -163,6 +163,9 @@ def _of_file(file: str) -> Any:
     from google.auth.exceptions import RefreshError
 
     class FileCredentials(Credentials):
+        def __init__(self) -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+
         def refresh(self, request: Any) -> None:
             try:
                 self.token = Path(file).expanduser().read_text(encoding="ascii").strip()
