@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubeline.infra_validation.server import start
+from kubeline.model_client.server import start
 from tests.local.conftest import toy
 from tests.serving.packages import write_tiny_package
 

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from kubeline.infra_validation.golden import GoldenRows
+from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import ModelPackage
 from kubeline.registry import Submission, open_registry
 from tests.serving.packages import write_tiny_package

@@ -57,7 +57,7 @@ def run_of(name: str, folder: Path) -> "subprocess.Popen[bytes]":
     """A process that runs the check on the package in `folder`, as a step does; named to be found."""
     code = (
         "import sys; from pathlib import Path; from kubeline.model_package import ModelPackage\n"
-        "from kubeline.infra_validation.server import start\n"
+        "from kubeline.model_client.server import start\n"
         "with start(ModelPackage.open(sys.argv[1]), Path(sys.argv[2])) as server:\n"
         "    server.wait_until_ready(__import__('time').monotonic(), 60)\n"
         "    print(server.process.pid, flush=True)\n"

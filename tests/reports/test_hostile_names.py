@@ -15,8 +15,8 @@ from components.split.component import split
 from components.train.component import train
 from components.validate.component import validate
 from kubeline.infra_validation.findings import Findings
-from kubeline.infra_validation.golden import GoldenRows
 from kubeline.infra_validation.report import write_report
+from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import Blessing, ModelPackage
 from kubeline.notification.ending import Ending, Said
 from kubeline.notification.notify import compose

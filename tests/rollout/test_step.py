@@ -16,8 +16,8 @@ import embedded_kserve
 from components.rollout.component import rollout
 from kubeline.cli import main as kubeline
 from kubeline.errors import UserError
-from kubeline.infra_validation.golden import GoldenRows
-from kubeline.infra_validation.protocols import RefusedError
+from kubeline.model_client.golden import GoldenRows
+from kubeline.model_client.protocols import RefusedError
 from kubeline.model_package import ModelPackage
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.probes import smoke

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kubeline.infra_validation.server import start
+from kubeline.model_client.server import start
 from kubeline.model_package import ModelPackage
 from tests.serving.packages import write_tiny_package
 

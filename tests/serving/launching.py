@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from kubeline.infra_validation.server import RunningServer
+from kubeline.model_client.server import RunningServer
 from kubeline.model_package import ModelPackage
 from kubeline.ports import free_ports
 from kubeline_serving.http.application import Application

@@ -10,7 +10,7 @@ import pytest
 
 from components.train.component import train
 from kubeline.errors import UserError
-from kubeline.infra_validation.golden import GoldenRows
+from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import ModelPackage
 from kubeline.open_inference.grpc_predict_v2_pb2 import ModelInferRequest
 from kubeline_serving.codec.v1 import V1

@@ -30,8 +30,8 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 CHECK = """
 import json, sys
 import kubeline.infra_validation.validate, grpc
-from kubeline.infra_validation.protocols import GrpcClient
-from kubeline.infra_validation.server import RunningServer
+from kubeline.model_client.protocols import GrpcClient
+from kubeline.model_client.server import RunningServer
 GrpcClient(RunningServer(None, "tiny", 1, 1, None)).close()
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """

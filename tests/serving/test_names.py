@@ -11,8 +11,8 @@ import pytest
 
 from components.train.component import train
 from kubeline.errors import UserError
-from kubeline.infra_validation.golden import GoldenRows
-from kubeline.infra_validation.protocols import clients
+from kubeline.model_client.golden import GoldenRows
+from kubeline.model_client.protocols import clients
 from kubeline.model_package import ModelPackage
 from tests.conftest import make_artifact, make_dataset
 from tests.serving.conftest import serve

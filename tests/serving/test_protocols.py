@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, InferResponse, RESTConfig
 
-from kubeline.infra_validation.golden import GoldenRows
+from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import ModelPackage, Predictions
 from tests.serving.conftest import Served
 from tests.serving.packages import ROWS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kubeline.infra_validation.server import ServerFailedError, start
+from kubeline.model_client.server import ServerFailedError, start
 from tests.serving.packages import write_tiny_package
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from kubeline.errors import UserError
-from kubeline.infra_validation.golden import GoldenRows
+from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import Predictions
 from kubeline.model_package.agreement import differences
 from kubeline.training.target import spread

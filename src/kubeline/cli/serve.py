@@ -111,7 +111,7 @@ def _command(options: argparse.Namespace, package: "ModelPackage", name: str) ->
 
 
 def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, name: str) -> None:
-    from kubeline.infra_validation.server import is_ready
+    from kubeline.model_client.server import is_ready
 
     deadline = time.monotonic() + _READY_SECONDS
     while not is_ready(port, name):
@@ -126,7 +126,7 @@ def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, name: str) -
 
 
 def _tell(package: "ModelPackage", name: str, port: int, grpc_port: int) -> None:
-    from kubeline.infra_validation.golden import GoldenRows
+    from kubeline.model_client.golden import GoldenRows
 
     url = f"http://127.0.0.1:{port}"
     row = json.dumps({"instances": GoldenRows.of(package).records[:1]}, ensure_ascii=False)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubeline.infra_validation.golden import Comparison
+from kubeline.model_client.golden import Comparison
 
 
 @dataclass

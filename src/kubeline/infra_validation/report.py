@@ -4,7 +4,7 @@ from typing import Any
 
 from kubeline.artifacts import Artifact
 from kubeline.infra_validation.findings import Findings
-from kubeline.infra_validation.golden import GoldenRows
+from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import Blessing
 from kubeline.reports import Report, facts, table, text, verdict
 

@@ -10,12 +10,12 @@ import numpy as np
 from kubeline.artifacts import Artifact, describe, step
 from kubeline.errors import PlatformError, UserError
 from kubeline.infra_validation import limits as limits_of
-from kubeline.infra_validation import server as model_server
 from kubeline.infra_validation.findings import Findings, ProtocolResult
-from kubeline.infra_validation.golden import GoldenRows
-from kubeline.infra_validation.protocols import Client, RefusedError, clients
 from kubeline.infra_validation.report import write_report
-from kubeline.infra_validation.server import RunningServer, ServerFailedError
+from kubeline.model_client import server as model_server
+from kubeline.model_client.golden import GoldenRows
+from kubeline.model_client.protocols import Client, RefusedError, clients
+from kubeline.model_client.server import RunningServer, ServerFailedError
 from kubeline.model_package import Blessing, ModelPackage
 
 _WARM_UP = 10  # requests before the measured ones

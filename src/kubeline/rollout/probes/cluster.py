@@ -5,9 +5,9 @@ from typing import Any
 
 from kubeline.artifacts import finite
 from kubeline.errors import UserError
-from kubeline.infra_validation.protocols import Client
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import POD, Manifest
+from kubeline.model_client.protocols import Client
 from kubeline.model_package import ModelPackage, version_of
 from kubeline.rollout.actions import Context
 from kubeline.rollout.analysis.judge import Judgement, judge

@@ -5,8 +5,8 @@ In Standard mode KServe's routes have the hosts of the whole service alone. Who 
 """
 
 from kubeline.errors import KubelineError
-from kubeline.infra_validation.protocols import RefusedError, V1Client, V2Client
 from kubeline.kubernetes.cluster import Cluster
+from kubeline.model_client.protocols import RefusedError, V1Client, V2Client
 
 _PORT = 80  # of the Services that KServe makes in Standard mode
 

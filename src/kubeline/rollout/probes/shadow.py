@@ -7,8 +7,8 @@ import pandas as pd
 
 from kubeline.data.dataset import to_frame
 from kubeline.errors import PlatformError, UserError
-from kubeline.infra_validation.golden import GoldenRows, json_values
-from kubeline.infra_validation.protocols import Client, RefusedError
+from kubeline.model_client.golden import GoldenRows, json_values
+from kubeline.model_client.protocols import Client, RefusedError
 from kubeline.model_package import ModelPackage, Predictions, Signature
 from kubeline.rollout.spec import ShadowSpec
 from kubeline.rollout.status import ShadowResult

@@ -11,8 +11,8 @@ import numpy as np
 from kubeline.errors import PlatformError, UserError
 from kubeline.http.credentials import bearer
 from kubeline.http.exchange import ExchangeError, Peer
-from kubeline.infra_validation.golden import GoldenRows
-from kubeline.infra_validation.protocols import Client, RefusedError, V1Client, V2Client
+from kubeline.model_client.golden import GoldenRows
+from kubeline.model_client.protocols import Client, RefusedError, V1Client, V2Client
 from kubeline.model_package import ModelPackage, Predictions
 from kubeline.rollout.spec import SmokeTestSpec
 from kubeline.rollout.status import SmokeTestResult

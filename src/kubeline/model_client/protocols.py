@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from kubeline.infra_validation.golden import GoldenRows
-from kubeline.infra_validation.server import RunningServer
+from kubeline.model_client.golden import GoldenRows
+from kubeline.model_client.server import RunningServer
 from kubeline.model_package import Predictions
 from kubeline.open_inference.tensors import DTYPES, decode_raw, encode_raw
 from kubeline.typing import Array
