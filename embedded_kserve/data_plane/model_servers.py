@@ -5,7 +5,6 @@ process.
 """
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import runpy
@@ -72,7 +71,6 @@ def _run(words: list[str], log: Path, environment: Mapping[str, str]) -> None:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(output.fileno(), stream.fileno())
     os.environ.update(environment)
-    _be_listed_as(words)
     sys.argv = words
     runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 
@@ -82,12 +80,3 @@ def _end_with_the_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os.killpg(os.getpid(), signal.SIGKILL)
-
-
-def _be_listed_as(words: Sequence[str]) -> None:
-    """Show these words in the list of processes, where Linux lets a process write over its own command line."""
-    with contextlib.suppress(OSError):
-        fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end of proc(5)
-        text = "\0".join(words).encode()[: end - start - 1]
-        ctypes.memmove(start, text.ljust(end - start, b"\0"), end - start)

@@ -252,8 +252,9 @@ def test_a_model_server_that_dies_is_started_again(knative: World, packages: Pac
     with knative.service("mortal", packages.first) as service:
         service.wait_ready()
         _, pods = service.api.get(f"{PODS}?labelSelector=serving.kserve.io/inferenceservice=mortal")
-        path = f"{PODS}/{pods['items'][0]['metadata']['name']}"
-        os.kill(_server("mortal"), signal.SIGKILL)
+        name = pods["items"][0]["metadata"]["name"]
+        path = f"{PODS}/{name}"
+        os.kill(_server(name), signal.SIGKILL)
         service.wait(lambda _: _container(service.api.get(path)[1])["restartCount"] == 1, "restarted")
         service.wait(lambda _: service.ask(service.host)[0] == 200, "answering again")
 
@@ -279,11 +280,10 @@ def _container(pod: Json) -> Json:
     return dict(pod["status"]["containerStatuses"][0])
 
 
-def _server(model: str) -> int:
-    """The process that serves a model of this name."""
+def _server(pod: str) -> int:
+    """The process whose output is the log of this pod."""
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            words = (process / "cmdline").read_bytes().decode().split("\0")
-            if "kubeline_serving" in words and f"--model_name={model}" in words:
+            if (process / "fd" / "1").readlink().name == f"{pod}.log":
                 return int(process.name)
-    raise AssertionError(f"nobody serves {model}")
+    raise AssertionError(f"nobody writes the log of {pod}")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kubeline.deployment.inference_service import DIGEST_VARIABLE
+from kubeline.deployment.inference_service import DIGEST_VARIABLE, HIDDEN_BY
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.routers import ClusterSnapshot, Observation, StandardRouter, TrafficRouter, router_of
 from kubeline.rollout.routers.diagnosis import unprogrammed
@@ -235,3 +235,16 @@ def test_a_revision_whose_pods_serve_another_package_is_not_the_candidates() -> 
     observe = router_of(DeploymentMode.KNATIVE).observe
     assert observe(moment, ours).revision == known.candidate.revision
     assert (observe(moment, other).revision, observe(moment, other).ready) == ("", False)
+
+
+def test_only_the_label_of_standard_mode_made_a_second_revision_of_an_exposed_first_model() -> None:
+    made = reader.read("knative-01-bootstrap-hidden").of("Revision")
+    first, second = (next(c.object for c in made if c.key[2] == f"flights-predictor-0000{number}") for number in (1, 2))
+    assert first["spec"] == second["spec"]
+    own = [
+        {key: value for key, value in one["metadata"]["labels"].items() if not key.startswith("serving.knative.dev/")}
+        for one in (first, second)
+    ]
+    assert own[0].items() - own[1].items() == {(HIDDEN_BY["standard"], "cluster-local")}
+    assert own[1].items() <= own[0].items()
+    assert HIDDEN_BY["knative"] not in own[0]

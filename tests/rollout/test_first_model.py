@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kubeline.deployment.inference_service import HIDDEN
+from kubeline.deployment.inference_service import HIDDEN, HIDDEN_BY
 from kubeline.errors import PlatformError, UserError
 from kubeline.kubernetes.resources import CONFIG_MAP, INGRESS
 from kubeline.rollout.operations import request
@@ -73,6 +73,24 @@ def test_hidden_is_not_found_from_outside_and_answered_once_exposed(house: House
     assert found == {State.SMOKE_TESTING: 404, State.EXPOSING: 404}
     assert answered(house)
     assert not HIDDEN.keys() & house.service()["metadata"]["labels"].keys()
+
+
+def test_a_first_model_whose_manifest_names_the_mode_is_exposed_without_a_second_revision(house: House) -> None:
+    mode = {"knative": "Knative", "standard": "Standard"}[house.kserve.mode]
+    named = {"metadata": {"annotations": {"serving.kserve.io/deploymentMode": mode}}}
+    hidden: list[set[str]] = []
+
+    def look(status: RolloutStatus) -> None:
+        if status.state == State.SMOKE_TESTING:
+            hidden.append(HIDDEN.keys() & house.service()["metadata"]["labels"].keys())
+
+    status = house.roll_out(house.package("first"), bootstrap="hidden", overrides=named, on_change=look)
+    assert status.outcome == "promoted"
+    assert hidden == [{HIDDEN_BY[house.kserve.mode]}]
+    assert answered(house)
+    assert not HIDDEN.keys() & house.service()["metadata"]["labels"].keys()
+    if house.kserve.mode == "knative":
+        assert KnativeRouter().newest_revision(house.service()) == f"{house.name}-predictor-00001"
 
 
 def test_what_its_manifest_hides_stays_hidden(house: House) -> None:

@@ -21,8 +21,9 @@ ANNOTATION = "kubeline.dev/"
 PACKAGE_DIGEST = f"{ANNOTATION}package-digest"
 DIGEST_VARIABLE = "KUBELINE_PACKAGE_DIGEST"  # the model server serves no other package
 
-# Labels that keep a service inside the cluster: the first one in Knative mode, the other one in Standard mode.
-HIDDEN = {"networking.knative.dev/visibility": "cluster-local", "networking.kserve.io/visibility": "cluster-local"}
+# Labels that keep a service inside the cluster, by the mode that heeds them. KServe copies the second one to the pods.
+HIDDEN_BY = {"knative": "networking.knative.dev/visibility", "standard": "networking.kserve.io/visibility"}
+HIDDEN = dict.fromkeys(HIDDEN_BY.values(), "cluster-local")
 
 # KServe wants a letter first. With "-predictor-00001" behind it, the name of a Knative revision, a label of 63 remains.
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,45}[a-z0-9])?")

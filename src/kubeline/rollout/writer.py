@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from kubeline.deployment.inference_service import HIDDEN
+from kubeline.deployment.inference_service import HIDDEN, HIDDEN_BY
 from kubeline.errors import KubelineError, PlatformError
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import ConflictError, UnavailableError
@@ -14,7 +14,7 @@ from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.actions import Patch
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.comparison import intended
-from kubeline.rollout.routers import router_of
+from kubeline.rollout.routers import mode_of, router_of
 from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.status import Lease, Outcome, RolloutStatus, State
 from kubeline.rollout.store import StatusStore, StoredStatus
@@ -112,12 +112,20 @@ class Writer:
         self, status: RolloutStatus, patch: Patch, service: Manifest | None, *, dry_run: bool = False
     ) -> Manifest:
         if service is None:
-            hidden = HIDDEN if status.hidden else {}
-            whole = merge(merge(self.manifest, {"metadata": {"labels": hidden}}), patch.body)
+            labels = self._hiding_labels() if status.hidden else {}
+            whole = merge(merge(self.manifest, {"metadata": {"labels": labels}}), patch.body)
             return self.cluster.create(whole, dry_run=dry_run)
         fence = {} if dry_run else {"resourceVersion": service["metadata"]["resourceVersion"]}
         body = {**patch.body, "metadata": {**patch.body.get("metadata", {}), **fence}}
         return self.cluster.patch(status.namespace, status.name, body, dry_run=dry_run)
+
+    def _hiding_labels(self) -> dict[str, str]:
+        """The labels that hide the service: the one of the mode that its manifest names, or both.
+
+        That of Standard mode is copied to the pods, and so to take it away makes a second revision in Knative mode.
+        """
+        mode = mode_of(self.manifest)
+        return {HIDDEN_BY[mode]: HIDDEN[HIDDEN_BY[mode]]} if mode else dict(HIDDEN)
 
     def _withdraw_unrecorded(self, status: RolloutStatus) -> bool:
         """The one patch of an abort, without a status: whether the specification gives the candidate nothing now.
