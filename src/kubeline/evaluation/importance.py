@@ -11,6 +11,8 @@ from kubeline.typing import Array
 
 SAMPLE = 4_000  # rows; enough to rank columns, and the cost does not grow with the test table
 REPEATS = 4
+_VALUES = 2_000_000_000  # that are predicted from: each column takes a prediction of the whole width
+_FEWEST = 250  # rows, which rank columns roughly
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class Importance:
     feature: str
     loss: float
     spread: float
+
+
+def sample_size(features: int) -> int:
+    """How many rows are looked at: fewer of a wide table, whose cost grows with the square of its columns."""
+    return max(_FEWEST, min(SAMPLE, _VALUES // (REPEATS * max(features, 1) ** 2)))
 
 
 def importances(
@@ -46,7 +53,7 @@ def importances(
         One importance for each feature; empty when the sample does not define the metric.
     """
     rng = np.random.default_rng(seed)
-    sample = np.sort(rng.permutation(len(scored))[:SAMPLE])
+    sample = np.sort(rng.permutation(len(scored))[: sample_size(len(inputs))])
     part = scored.take(sample)
     if metric.undefined(part):
         return []

@@ -11,6 +11,7 @@ from kubeline.evaluation.comparison import Comparison
 from kubeline.evaluation.curves import confusion
 from kubeline.evaluation.findings import Evaluation, Settings
 from kubeline.evaluation.gate import Decision
+from kubeline.evaluation.importance import sample_size
 from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.slices import Slice, ranked
 from kubeline.reports import Report, facts, figure, table, text, verdict
@@ -269,7 +270,8 @@ def _importance(evaluation: Evaluation) -> list[Markup]:
     if not evaluation.importances:
         return [text(f"{evaluation.metric.title} is not defined on the rows looked at.")]
     idle = [one.feature for one in evaluation.importances if one.loss <= 2 * one.spread]
-    caption = "Permutation importance on a sample of the test rows; columns that say the same thing share theirs."
+    most = sample_size(len(evaluation.importances))
+    caption = f"Permutation importance on at most {most:,} test rows; columns that say the same thing share theirs."
     blocks = [figure(plots.importance(evaluation.importances, evaluation.metric), caption)]
     if idle:
         blocks.append(text(f"Not told apart from noise: {', '.join(idle)}."))
