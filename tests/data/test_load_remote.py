@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubeline.data.sources import STORES, _remote_errors
+from kubeline.data.sources import STORES, remote_errors
 from kubeline.errors import PlatformError, UserError
 from tests.data.servers import S3, CloudStorage, Web, serving
 
@@ -111,9 +111,9 @@ def test_objects_are_read_from_google_cloud_storage(load, monkeypatch):
 
 def test_a_store_that_fails_is_told_apart_from_a_full_disk():
     told = r"^'s3://b/t.csv' could not be read \(.*Internal Server Error\); check"
-    with pytest.raises(PlatformError, match=told), _remote_errors("s3://b/t.csv"):
+    with pytest.raises(PlatformError, match=told), remote_errors("s3://b/t.csv"):
         raise OSError(121, "Internal Server Error")  # what s3fs makes of an answer 500
-    with pytest.raises(OSError, match="No space left"), _remote_errors("s3://b/t.csv"):
+    with pytest.raises(OSError, match="No space left"), remote_errors("s3://b/t.csv"):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 

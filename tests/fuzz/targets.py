@@ -31,7 +31,7 @@ from kubeline.model_package import Blessing, ModelPackage, Predictor
 from kubeline.model_package.predictor import check_onnx
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline.rollout.analysis.metrics import Addresses, MetricsSpec, open_source
-from kubeline.rollout.routers import World, knative, standard
+from kubeline.rollout.routers import ClusterSnapshot, KnativeRouter, StandardRouter
 from kubeline_serving.codec.inputs import Inputs
 from kubeline_serving.codec.v1 import V1
 from kubeline_serving.codec.v2 import V2
@@ -39,7 +39,7 @@ from kubeline_serving.grpc.messages import columns_of
 from tests.conftest import make_artifact
 from tests.fuzz.inputs import changed_bytes, changed_json, changed_value
 from tests.rollout.metrics.loopback import Handler, Pod, PrometheusServer, serving
-from tests.rollout.test_modes import CANDIDATE, SIDES, STABLE, pods, route, service
+from tests.rollout.test_modes import CANDIDATE, STABLE, VERSIONS, pods, route, service
 from tests.serving.packages import write_tiny_package
 
 MOST_ROWS = 1_000
@@ -272,9 +272,9 @@ NOT_UNDERSTOOD = (KubelineError, AttributeError, KeyError, TypeError, ValueError
 def kserve_status(given: tuple[Any, Any, Any]) -> None:
     """No lie of the API server is read as a share that cannot be."""
     service, routes, all_pods = given
-    for mode in (knative, standard):
+    for router in (KnativeRouter(), StandardRouter()):
         with contextlib.suppress(*NOT_UNDERSTOOD):
-            seen = mode.observe(World(service, [routes], all_pods), SIDES)
+            seen = router.observe(ClusterSnapshot(service, [routes], all_pods), VERSIONS)
             for share in (seen.share, seen.stable_share):
                 assert share is None or 0 <= share <= 100, seen
 

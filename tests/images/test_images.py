@@ -104,7 +104,7 @@ def test_the_wheel_holds_the_library_the_server_and_the_compiled_yaml_alone(
         sources |= {f"kubeline/_{path.relative_to(ROOT).as_posix()}" for path in (ROOT / room).rglob("*.yaml")}
     assert sources <= names
     kinds = {Path(name).suffix for name in names - sources}
-    assert kinds <= {".jinja", ".proto", ".pyi", ".yaml", ".json", ".css", ".js"}, sorted(names - sources)
+    assert kinds <= {".jinja", ".proto", ".pyi", ".yaml", ".json", ".css", ".js", ".typed"}, sorted(names - sources)
 
 
 @pytest.mark.parametrize("image", IMAGES)
