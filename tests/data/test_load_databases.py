@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kubeline.data.databases import _told
+from kubeline.data.failures import database_words
 from kubeline.errors import PlatformError, UserError
 
 
@@ -78,4 +78,4 @@ def test_a_postgresql_server_that_is_not_there_is_named_without_the_password(loa
 
 def test_what_a_database_says_is_told_without_its_credentials():
     source = "postgresql://me:s%23cret@host/db"
-    assert _told(ValueError("bad\nURI me:s%23cret, s#cret"), source) == "bad URI ***, ***"
+    assert database_words(ValueError("bad\nURI me:s%23cret, s#cret"), source) == "bad URI ***, ***"

@@ -1,12 +1,14 @@
-"""What DuckDB says when it cannot read a file, told as one sentence."""
+"""What DuckDB and databases say when they cannot read, told as one sentence."""
 
 import csv
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 import pyarrow as pa
 
+from kubeline.addresses import redact
 from kubeline.data.engine import first_line
 from kubeline.data.limits import ADVICE, CSV_LINE, JSON_LINE, memory, readable, scaled
 from kubeline.errors import KubelineError, PlatformError, UserError, counted
@@ -33,6 +35,11 @@ _FAILURES: list[tuple[str, type[KubelineError], str]] = [
         r"Maximum line size|maximum_object_size",
         UserError,
         f"{{place}} is longer than {{line}}; expected a table with one row on a line ({ADVICE})",
+    ),
+    (  # FATAL is of the connection, and these errors of the server's state
+        r"ERROR:\s+(?P<why>(?!canceling|could not|out of|deadlock|no space|too many)[^\n]*)",
+        UserError,
+        "the query failed while its rows were read ({why}); mend it",
     ),
     (
         r"\[libpq\] (?P<why>[^\n]*)",
@@ -126,3 +133,14 @@ def refuse_web_page(first: bytes, name: str) -> None:
             f"'{name}' is a web page (HTML), and no table; give the address of the file itself, and see whether the "
             "server wants a login"
         )
+
+
+def database_words(error: Exception, source: str) -> str:
+    """The database's own words, without the credentials that the address holds."""
+    words = " ".join(str(error).split())
+    secrets = source.split("://", 1)[1].rsplit("@", 1)[0] if "@" in source else ""
+    for secret in sorted(
+        {secrets, *secrets.split(":")[1:], unquote(secrets.partition(":")[2])} - {""}, key=len, reverse=True
+    ):
+        words = words.replace(secret, "***")
+    return redact(words)[:300]

