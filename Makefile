@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# A run is a dozen processes: without bytecode each would spend half of its time on compiling its libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Threads that wait by spinning starve steps that share the cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))

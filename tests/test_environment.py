@@ -1,7 +1,9 @@
 """What sets the environment up: uv comes by its hash, and is told what pip is configured with."""
 
 import importlib.util
+import os
 import re
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -26,6 +28,14 @@ def test_uv_is_installed_by_the_version_and_the_hashes_of_the_lock(environment: 
     assert len(lines) > 10
     assert all(line.strip().startswith("--hash=sha256:") for line in lines[1:])
     assert not lines[-1].endswith("\\")
+
+
+def test_what_make_starts_keeps_bytecode_whatever_the_shell_says() -> None:
+    probe = f"include {ROOT / 'Makefile'}\nprobe:\n\t@printenv PYTHONDONTWRITEBYTECODE || echo unset\n"
+    command = ["make", "--silent", "--file=-", "probe"]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    told = subprocess.run(command, cwd=ROOT, env=environment, input=probe, capture_output=True, text=True, check=True)
+    assert told.stdout == "unset\n"
 
 
 def test_uv_is_told_what_pip_is_configured_with_and_the_environment_wins(environment: ModuleType) -> None:

@@ -33,6 +33,9 @@ _MERGES = "a: &a {x: 1}\n" + "".join(
         ("a: " + "9" * 5_000, "is not valid YAML: Exceeds the limit"),
         ("a: !!int x", "is not valid YAML: invalid literal"),
         ("a: !!python/object:os.system x", "could not determine a constructor"),
+        ("a: [1", "is not valid YAML: while parsing a flow sequence at line 1, column 4 did not find expected"),
+        ("a: 1\nb: 2\na: 3", "has the key 'a' twice in one mapping, at line 3, column 1; keep one of them"),
+        ("a: {b: [{c: 1, c: 1}]}", "has the key 'c' twice in one mapping, at line 1, column 16"),
         ("a: 1\n---\nb: 2", "expected a single document"),
     ],
 )

@@ -31,6 +31,11 @@ _BROKEN_WORLD = {
     errno.EACCES: "permission was denied; give this user access to the path",
     errno.EPERM: "the operation is not permitted; give this user access to the path",
     errno.EFBIG: "the file grew larger than this file system or the limit on file sizes (ulimit -f) allows",
+    errno.ENAMETOOLONG: "the name is longer than this file system allows; give a shorter one",
+    errno.ENOTDIR: "a part of this path is a file and no folder; give another path",
+    errno.ELOOP: "symbolic links lead in a circle; give another path",
+    errno.EIO: "reading or writing failed; look at the disk",
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
     errno.EROFS: "the file system is read-only; choose a writable path",
 }
 

@@ -6,7 +6,7 @@ mapping as a whole, and lays it over its own inputs.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubeline.errors import UserError, listed
@@ -90,6 +90,13 @@ def _typed(name: str, value: Any, inputs: Mapping[str, Any]) -> Any:
     if not right:
         raise UserError(f"option '{name}' is {value!r}; expected a value such as {default!r}")
     return value
+
+
+def require_names(parameter: str, values: Sequence[Any]) -> None:
+    """Raise a :class:`UserError` for a list of columns that holds anything but names."""
+    for value in values:
+        if not isinstance(value, str) or not value:
+            raise UserError(f"{parameter} holds {value!r}; expected names of columns")
 
 
 def whole_numbers(value: Any) -> Any:

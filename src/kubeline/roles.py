@@ -9,6 +9,7 @@ import pyarrow.dataset as pads
 
 from kubeline.data.dataset import require_columns
 from kubeline.errors import UserError, counted
+from kubeline.options import require_names
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Roles:
         named = self._named()
         for role, name in named.items():
             require_columns(dataset, [name], role)
+        require_names("exclude", self.exclude)
         require_columns(dataset, self.exclude, "excluded column")
         taken: dict[str, str] = {}
         for role, name in named.items():

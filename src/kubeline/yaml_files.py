@@ -85,11 +85,13 @@ def parse(text: str, what: str, only_first: bool = False) -> Any:
         node = next(every, None) if only_first else yaml.compose(text, _Loader)
         if node is None:
             return None
+        _refuse_twice(node, what)
         if _size(node, {}) > _MOST_VALUES:
             raise UserError(f"{what} holds more than {_MOST_VALUES:,} values, its aliases written out; shorten it")
         return yaml.SafeLoader("").construct_document(node)
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # ValueError: a date or a number that is none
-        raise UserError(f"{what} is not valid YAML: {' '.join(str(error).split())}") from error
+        words = " ".join(str(error).split()).replace('in "<unicode string>", ', "at ")
+        raise UserError(f"{what} is not valid YAML: {words}") from error
 
 
 def _refuse_depth(text: str, what: str) -> None:
@@ -99,6 +101,27 @@ def _refuse_depth(text: str, what: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
             raise UserError(f"{what} is nested more than {_DEEPEST} levels deep; flatten it")
+
+
+def _refuse_twice(document: yaml.Node, what: str) -> None:
+    """A key that stands twice in a mapping is a slip: YAML forbids it, and PyYAML takes the last one in silence."""
+    seen, waiting = set(), [document]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen or isinstance(node, yaml.ScalarNode):
+            continue
+        seen.add(id(node))
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        keys: set[tuple[str, str]] = set()
+        for key, _ in pairs:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in keys:
+                    place = f"line {key.start_mark.line + 1}, column {key.start_mark.column + 1}"
+                    raise UserError(
+                        f"{what} has the key '{key.value}' twice in one mapping, at {place}; keep one of them"
+                    )
+                keys.add((key.tag, key.value))
+        waiting += [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:

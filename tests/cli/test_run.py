@@ -12,7 +12,7 @@ import pytest
 
 from kubeline.cli import main
 from kubeline.local.parameters import groups, signature
-from kubeline.resources import names, pipeline_file
+from kubeline.resources import component_file, names, pipeline_file
 
 
 @pytest.fixture
@@ -134,6 +134,44 @@ def test_a_wrong_parameter_stops_before_anything_runs(
 def test_an_unknown_pipeline_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "trainnig"]) == 2
     assert "there is no pipeline 'trainnig'; there are: " in capsys.readouterr().err
+
+
+def test_a_component_that_only_an_exit_handler_can_call_is_no_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(component_file("notify"))]) == 2
+    assert "cannot be run by itself: its input 'status' is filled in by a pipeline's exit handler" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "kubeline: the following arguments are required: COMMAND; see kubeline --help"),
+        (
+            ["lst"],
+            "kubeline: argument COMMAND: 'lst' is not one of the choices; did you mean 'list'?; see kubeline --help",
+        ),
+        (["run"], "kubeline run: the following arguments are required: pipeline; see kubeline run --help"),
+        (["run", "training", "--parms", "x"], "kubeline: unrecognized arguments: --parms x; see kubeline --help"),
+        (["submit", "training", "--to", "vertx"], "'vertx' is not one of the choices; did you mean 'vertex'?"),
+        (["rollout", "promot", "x"], "'promot' is not one of the choices; did you mean 'promote'?"),
+        (["serve", "x", "--port", "80a"], "kubeline serve: argument --port: invalid int value: '80a'"),
+        (["lint", ""], "kubeline: there is no pipeline ''"),
+        (["run", "a" * 300 + ".yaml"], "the name is longer than this file system allows; give a shorter one"),
+        (["run", "training", "--params", "a" * 300], "the name is longer than this file system allows"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_sentence(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = main(words)
+    except SystemExit as end:  # argparse's way
+        code = int(end.code or 0)
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert told.count("\n") == 1
+    assert code in (2, 3)
 
 
 def test_a_pair_without_a_value_is_refused(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,11 +28,15 @@ def test_the_signature_has_the_pipelines_types_defaults_and_descriptions(toy: Pa
         ({"zzz": 1}, "'zzz' is not a parameter of pipeline toy; it has: limit, share, sizes, title"),
         ({"limit": "many"}, "parameter 'limit' of pipeline toy is 'many', but a whole number is expected"),
         ({"limit": 1.5}, "parameter 'limit' of pipeline toy is 1.5, but a whole number is expected"),
-        ({"limit": True}, "parameter 'limit' of pipeline toy is True, but a whole number is expected"),
+        ({"limit": True}, "parameter 'limit' of pipeline toy is true, but a whole number is expected"),
         ({"share": "half"}, "parameter 'share' of pipeline toy is 'half', but a number is expected"),
         ({"title": 2013}, "parameter 'title' of pipeline toy is 2013, but a text (put it in quotes) is expected"),
         ({"sizes": {"size": 1}}, "parameter 'sizes' of pipeline toy is {'size': 1}, but a list is expected"),
-        ({"title": None}, "parameter 'title' of pipeline toy is None, but a text (put it in quotes) is expected"),
+        (
+            {"title": ["x" * 300]},
+            f"parameter 'title' of pipeline toy is ['{'x' * 198}…, but a text (put it in quotes) is expected",
+        ),
+        ({"title": None}, "parameter 'title' of pipeline toy is null, but a text (put it in quotes) is expected"),
         (
             {"sizes": [{"size": {"x": None}}]},
             "parameter 'sizes' of pipeline toy holds null at sizes[0].size.x, which no pipeline can pass on; leave it "
@@ -136,7 +140,7 @@ def test_fields_of_a_group_are_put_together_whatever_names_them(grouped: Path) -
         ("training.fold=3", "'fold' is not a field of 'training'; did you mean 'folds'?"),
         ("training.zzz=3", "'zzz' is not a field of 'training'; it has: balanced, folds, task, tolerance, weights"),
         ("folds=many", "field 'folds' of 'training' is 'many', but a number is expected"),
-        ("folds=true", "field 'folds' of 'training' is True, but a number is expected"),
+        ("folds=true", "field 'folds' of 'training' is true, but a number is expected"),
         ("balanced=1", "field 'balanced' of 'training' is 1, but true or false is expected"),
         ("weights=1", "field 'weights' of 'training' is 1, but a list is expected"),
         ("blanced=1", "'blanced' is not a parameter of pipeline toy; did you mean 'balanced'?"),

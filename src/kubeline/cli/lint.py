@@ -80,7 +80,7 @@ def _refuse_unknown(placed: Sequence[_Placed]) -> None:
 def _files(name: str, targets: list[str]) -> list[Path]:
     from kubeline.resources import Target, pipeline_file
 
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         files = sorted(path for pattern in ("*.yaml", "*.yml") for path in Path(name).rglob(pattern))
         if not files:
             raise UserError(f"folder '{name}' holds no YAML file; give compiled pipelines")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from kubeline import __version__
 from kubeline.artifacts import broken_world
 from kubeline.cli import catalogue, lint, rollout, run, schedule, serve, submit
+from kubeline.cli.parser import Parser
 from kubeline.errors import KubelineError, PlatformError
 from kubeline.printable import printable
 from kubeline.secrets import Secrets
@@ -56,7 +57,7 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kubeline",
         description="From a table to a canaried model.",
         epilog=_CODES,

@@ -24,6 +24,7 @@ from kubeline.data.sources import DATABASES, FORMATS, SourceFile, stage
 from kubeline.data.tables import agree, check_names, index_columns, open_file
 from kubeline.data.timespan import COLUMN, Timespan, timespan
 from kubeline.errors import UserError, listed
+from kubeline.options import require_names
 from kubeline.retries import repeated
 
 if TYPE_CHECKING:
@@ -141,12 +142,13 @@ def check(source: str, query: str, file_format: str, selection: Selection) -> No
             f"a query needs a database (postgresql://, sqlite://), but '{redact(source)}' is none; choose rows of "
             "files by `where`"
         )
+    require_names("columns", selection.columns)
     for name, kind in selection.types.items():
-        if "%" in kind:
+        if isinstance(kind, str) and "%" in kind:
             time_format(kind)
-        elif kind not in KINDS:
+        elif kind not in [*KINDS]:
             raise UserError(
-                f"types asks for '{name}' as '{kind}'; expected one of: {listed(KINDS)}, or a format such as %d/%m/%Y"
+                f"types asks for '{name}' as {kind!r}; expected one of: {listed(KINDS)}, or a format such as %d/%m/%Y"
             )
     for old, new in selection.rename.items():
         if not isinstance(new, str):

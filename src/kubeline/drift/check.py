@@ -10,6 +10,7 @@ from kubeline.drift.page import write_report
 from kubeline.drift.reference import Reference, resolve
 from kubeline.drift.result import DriftResult, Rule, Verdict
 from kubeline.drift.scan import Window, scan
+from kubeline.options import require_names
 from kubeline.retries import repeated
 
 
@@ -47,6 +48,7 @@ def run(
             the window or of another type, or a limit is out of its range.
     """
     rule = Rule(min_effect=min_effect, max_p=max_p, min_rows=int(min_rows), min_columns=int(min_columns)).check()
+    require_names("exclude", exclude)
     found = resolve(model, reference, reference_uri, tracking_uri, list(exclude))
     window = scan(current.path, found, list(exclude))
     note = _write_evidently(evidently_report, window, found, evidently)

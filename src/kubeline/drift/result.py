@@ -1,5 +1,6 @@
 """The outcome of a drift check, as ``result`` is written."""
 
+import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -25,7 +26,7 @@ class Rule(_Model):
 
     def check(self) -> "Rule":
         """Return the rule, or raise a :class:`UserError` when a number is out of its range."""
-        if self.min_effect <= 0:
+        if not 0 < self.min_effect < math.inf:
             raise UserError(f"min_effect is {self.min_effect:g}; give a PSI above 0, such as 0.1")
         if not 0 < self.max_p < 1:
             raise UserError(f"max_p is {self.max_p:g}; give a share between 0 and 1, such as 0.01")

@@ -24,6 +24,7 @@ from kubeline.evaluation.slices import Looks, Slice, look
 from kubeline.model_package.manifest import Roles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.signature import Signature
+from kubeline.options import require_names
 from kubeline.retries import repeated
 from kubeline.typing import Array
 
@@ -51,6 +52,7 @@ def run(
     Raises:
         UserError: tells what is wrong with the table, the model, the champion or a parameter. Nothing is written.
     """
+    require_names("slices", slices)
     chosen = Settings(slices=tuple(slices), **settings)
     package = ModelPackage.of(model)
     challenged = _fetch(champion, tracking_uri)

@@ -21,6 +21,7 @@ _TYPES: dict[str, tuple[Any, str, str]] = {
     "LIST": (list, "a list", "list"),
     "STRUCT": (dict, "a mapping", "mapping"),
 }
+_SHOWN = 200  # characters of a wrong value that an error tells
 
 
 def signature(pipeline: Path) -> type[BaseModel]:
@@ -39,6 +40,11 @@ def signature(pipeline: Path) -> type[BaseModel]:
         raise UserError(f"'{pipeline}' is not a compiled pipeline; compile it with 'python compile.py'") from error
     fields: dict[str, Any] = {}
     for parameter, definition in inputs.items():
+        if definition["parameterType"] not in _TYPES:
+            raise UserError(
+                f"'{pipeline}' cannot be run by itself: its input '{parameter}' is filled in by a pipeline's exit "
+                "handler; give a pipeline"
+            )
         kind, _, _ = _TYPES[definition["parameterType"]]
         default = definition.get("defaultValue") if definition.get("isOptional") else ...
         description = definition.get("description", "")
@@ -189,7 +195,7 @@ def _check_fields(group: str, given: Mapping[str, Any], fields: Mapping[str, Any
         right = (int, float) if numbers else type(default)
         if not isinstance(value, right) or (numbers and isinstance(value, bool)):
             expected = next(words for kind, words, _ in _TYPES.values() if kind is (float if numbers else right))
-            raise UserError(f"field '{name}' of '{group}' is {value!r}, but {expected} is expected")
+            raise UserError(f"field '{name}' of '{group}' is {_as_yaml(value)}, but {expected} is expected")
 
 
 def _refuse_artifacts(pipeline: Path, name: str, arguments: Mapping[str, Any]) -> None:
@@ -235,4 +241,11 @@ def _sentence(model: type[BaseModel], error: ValidationError) -> str:
         meaning = model.model_fields[parameter].description
         return f"parameter '{parameter}' of {where} is missing" + (f": {meaning}" if meaning else "")
     expected = next(words for kind, words, _ in _TYPES.values() if kind is model.model_fields[parameter].annotation)
-    return f"parameter '{parameter}' of {where} is {problem['input']!r}, but {expected} is expected"
+    return f"parameter '{parameter}' of {where} is {_as_yaml(problem['input'])}, but {expected} is expected"
+
+
+def _as_yaml(value: Any) -> str:
+    """A value as it was written, short: null and true, not None and True."""
+    names = {None: "null", True: "true", False: "false"}
+    words = names[value] if value is None or isinstance(value, bool) else repr(value)
+    return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}…"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from kubeline.errors import UserError, listed
-from kubeline.options import ALARM, CHECKS, DRIFT, GATE, SERVICE, SOURCE, SPLIT, TRAINING, laid_over
+from kubeline.options import ALARM, CHECKS, DRIFT, GATE, SERVICE, SOURCE, SPLIT, TRAINING, laid_over, require_names
 from kubeline.task import Task
 
 
@@ -68,8 +68,7 @@ def check_gate(metric: str, thresholds: Mapping[str, Any], slices: Sequence[Any]
     from kubeline.evaluation.metrics import METRICS, choose
 
     Settings(**laid_over(given, **GATE))
-    if wrong := [one for one in slices if not isinstance(one, str)]:
-        raise UserError(f"slices holds {wrong[0]!r}; expected names of columns")
+    require_names("slices", slices)
     every = {name for metrics in METRICS.values() for name in metrics}
     if unknown := [name for name in (metric, *thresholds) if name and name not in every]:
         raise UserError(f"'{unknown[0]}' is not a metric; choose one of: {listed(sorted(every), 30)}")
@@ -101,6 +100,13 @@ def check_validation(given: Mapping[str, Any]) -> None:
     from kubeline.schema.validate import check_arguments
 
     check_arguments(**{name: value for name, value in laid_over(given, **CHECKS).items() if name != "strict"})
+
+
+def columns_of_rules(given: Mapping[str, Any]) -> list[str]:
+    """The columns that the row rules read."""
+    from kubeline.schema.rules import read_rules
+
+    return [name for rule in read_rules(given.get("rules", ())) for name in rule.columns]
 
 
 def check_drift(given: Mapping[str, Any]) -> None:

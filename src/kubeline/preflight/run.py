@@ -7,6 +7,7 @@ from typing import Any
 
 from kubeline.artifacts import Artifact, step
 from kubeline.errors import UserError
+from kubeline.options import require_names
 from kubeline.preflight import parameters, world
 from kubeline.preflight.checks import Checks, Result
 from kubeline.reports import Report, Tone, table, text, verdict
@@ -77,6 +78,7 @@ def look(wanted: Wanted) -> Checks:
 
 def _parameters(checks: Checks, wanted: Wanted) -> None:
     checks.look("source", lambda: _source(wanted))
+    checks.look("exclude", lambda: require_names("exclude", wanted.exclude))
     if wanted.name:
         checks.look("name", lambda: parameters.check_model_name(wanted.name))
         checks.look("service", lambda: _only_raise(_service(wanted)))
@@ -133,13 +135,17 @@ def _data(wanted: Wanted) -> str | None:
     if known is None:
         return "the data is there, and its columns are known when it is loaded"
     if found is not None:
-        parameters.check_columns(found, {"columns": wanted.columns, "source.rename": [*source["rename"]]})
+        named = {name: [*source[name]] for name in ("rename", "types")}
+        parameters.check_columns(
+            found, {"columns": wanted.columns, **{f"source.{name}": columns for name, columns in named.items()}}
+        )
     named = {
         "target": [wanted.target],
         "exclude": wanted.exclude,
         "a role": wanted.roles,
         "split.column": [str(wanted.split.get("column", ""))],
         "slices": wanted.slices,
+        "checks.rules": [] if wanted.schema_uri else parameters.columns_of_rules(wanted.checks),
     }
     parameters.check_columns([source["rename"].get(name, name) for name in known], named)
     return None

@@ -76,16 +76,25 @@ def parse_rule(text: Any, connection: "DuckDBPyConnection") -> Rule:
     return Rule(text, tuple(columns))
 
 
+def read_rules(texts: Sequence[Any]) -> "list[Rule]":
+    """Check all rules, whatever the columns.
+
+    Raises:
+        UserError: for the first rule that is refused.
+    """
+    if not texts:
+        return []
+    with sandbox() as connection:
+        return [parse_rule(text, connection) for text in texts]
+
+
 def parse_rules(texts: Sequence[Any], known: Sequence[str]) -> "list[Rule]":
     """Check all rules against the columns there may be.
 
     Raises:
         UserError: for the first rule that is refused or reads an unknown column.
     """
-    if not texts:
-        return []
-    with sandbox() as connection:
-        rules = [parse_rule(text, connection) for text in texts]
+    rules = read_rules(texts)
     for rule in rules:
         for name in rule.columns:
             if name not in known:

@@ -14,6 +14,7 @@ from kubeline.schema.examine import Examination, Limits, examine
 from kubeline.schema.findings import Finding, problem_count, summary
 from kubeline.schema.outputs import write_outputs
 from kubeline.schema.report import Mode, build_report
+from kubeline.schema.rules import read_rules
 from kubeline.schema.table import row_count_problems
 
 log = logging.getLogger(__name__)
@@ -111,6 +112,7 @@ def check_arguments(
     check_mode(mode)
     if isinstance(rules, str):
         raise UserError(f"rules must be a list of SQL conditions, not the text '{rules}'; put it into a list")
+    read_rules(rules)
     if min_rows < 0 or int(min_rows) != min_rows:
         raise UserError(f"min_rows is {min_rows}; give a whole number of rows, at least 0")
     shares = {"max_quarantine": max_quarantine, "min_class_share": min_class_share}

@@ -1,0 +1,29 @@
+"""The parser of the command line."""
+
+import argparse
+import difflib
+import re
+from typing import NoReturn
+
+from kubeline.errors import UserError
+
+_CHOICE = re.compile(r"invalid choice: '(?P<given>.*)' \(choose from (?P<known>.*)\)$", re.DOTALL)
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one sentence, as every other failure is told; the usage is in the help."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with what is wrong and where help is."""
+        words = " ".join(_with_suggestion(message).split())
+        self.exit(UserError.exit_code, f"{self.prog}: {words}; see {self.prog} --help\n")
+
+
+def _with_suggestion(message: str) -> str:
+    found = _CHOICE.search(message)
+    if found is None:
+        return message
+    known = re.findall(r"[^\s,']+", found["known"])
+    close = difflib.get_close_matches(found["given"], known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
+    return f"{message[: found.start()]}'{found['given']}' is not one of the choices; {hint}"
