@@ -135,10 +135,8 @@ def _data(wanted: Wanted) -> str | None:
     if known is None:
         return "the data is there, and its columns are known when it is loaded"
     if found is not None:
-        named = {name: [*source[name]] for name in ("rename", "types")}
-        parameters.check_columns(
-            found, {"columns": wanted.columns, **{f"source.{name}": columns for name, columns in named.items()}}
-        )
+        of_source = {f"source.{name}": [*source[name]] for name in ("rename", "types")}
+        parameters.check_columns(found, {"columns": wanted.columns, **of_source})
     named = {
         "target": [wanted.target],
         "exclude": wanted.exclude,
