@@ -25,7 +25,7 @@ def load(
     rename: dict = {},
     options: dict = {},
 ):
-    """Load a table from files, an object store, the web or a database.
+    """Load a table from files, an object store, the web, a database, a lake or a topic.
 
     Reads CSV, TSV, JSON lines, Parquet and Feather (version 2), plain or compressed by gzip, zstd or zip, and the
     results of SQL queries. Memory is bounded by a chunk of rows, whatever the size of the table; remote and compressed
@@ -55,9 +55,15 @@ def load(
     Args:
         source: What to load: a path, a folder (of files of one table, and of partitions such as `date=2013-10-01`, at
             any depth), a glob (`data/2013-*.csv`), or an address that begins with `file://`, `s3://`, `gs://`,
-            `abfs://`, `http://`, `https://`, `postgresql://` or `sqlite:///relative/path`
-            (`sqlite:////absolute/path`). Files of one table have the same columns. Give credentials to the step's
-            environment, not here: cloud identities, `AWS_*`, `PGPASSWORD`; parameters are shown in the UI.
+            `abfs://`, `http://`, `https://`, `postgresql://`, `sqlite:///relative/path` (`sqlite:////absolute/path`),
+            `delta://`, `iceberg://` or `kafka://`. Files of one table have the same columns. Give credentials to the
+            step's environment, not here: cloud identities, `AWS_*`, `PGPASSWORD`; parameters are shown in the UI.
+            A Delta table is `delta:///folder` or `delta+s3://bucket/folder`, an Iceberg table `iceberg:///folder`,
+            `iceberg+s3://…` or, by a catalog, `iceberg://CATALOG/namespace.table` (`PYICEBERG_CATALOG__…` say where
+            that is); behind `@` follow a version (`@v3`), a snapshot, a tag, or an ISO 8601 time. A topic whose
+            messages are JSON objects is `kafka://HOST:PORT/TOPIC`, read up to where it ends at the start (a window
+            of `time=kafka.time` begins at its first message), or from offset to offset: `…/TOPIC@0:100-200,1:90-180`;
+            `KAFKA_CONFIG` names a file of client properties. The metadata keep the address of what was read.
         columns: Columns to take, in this order. Empty: all.
         where: Filter, an SQL expression over the columns in DuckDB's dialect: `distance > 500 AND carrier = 'UA'`.
             Rows for which it is true are taken. It may use columns that are not taken, but no subqueries. Empty: all

@@ -6,12 +6,13 @@ from urllib.parse import unquote
 from kubeline.errors import UserError
 
 _DATABASES = r"(?:postgres|postgresql|mysql|mariadb|mssql|oracle)(?:\+\w+)?"
-# What stands before the @ of these is a container.
-_CONTAINERS = r"(?:abfss?|wasbs?)"
+# What stands before the @ of these is a container, or a table.
+_CONTAINERS = r"(?:abfss?|wasbs?|(?:delta|iceberg)(?:\+(?:abfss?|az|file))?)"
 _DATABASE_USER = re.compile(rf"(?i)\b({_DATABASES}://)[^\s'\"]*@")  # a password may hold anything
 _USER = re.compile(rf"(?i)\b(?!{_CONTAINERS}://)([a-z][a-z0-9+.-]*://)[^\s/'\"]*@")
 # A password with a slash in it, as every second key of AWS has: behind a colon that begins no port.
-_KEY = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/:@\['\"]*:(?!\d+[/\s'\"])[^\s@'\"]*@")
+# An address of Kafka names several hosts, each with a port.
+_KEY = re.compile(r"(?i)\b(?!kafka://)([a-z][a-z0-9+.-]*://)[^\s/:@\['\"]*:(?!\d+[/\s'\"])[^\s@'\"]*@")
 _QUERY = re.compile(rf"(?i)\b((?:https?|{_DATABASES})://[^\s?#'\"]*)(?:\?|#[^\s'\"]*=)[^\s'\"]*")
 _SETTINGS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s?'\"]*)\?[\w.~%-]+=[^\s'\"]*")  # a ? alone is a wildcard
 # Connection strings of databases and of Azure: password=…, AccountKey=…;
@@ -24,7 +25,7 @@ _WEBHOOK = re.compile(  # the path is the password
     r"(?i)\b(https?://(?:hooks\.slack\.com|(?:\w+\.)?discord(?:app)?\.com/api/webhooks|api\.telegram\.org|"
     r"chat\.googleapis\.com|[\w.-]*webhook\.office\.com|[\w.-]+\.logic\.azure\.com)/)[^\s'\"]+"
 )
-_STORES = re.compile(r"(?i)(?:s3[an]?|gs|gcs|az|abfss?|wasbs?|minio|r2)$")
+_STORES = re.compile(r"(?i)(?:(?:delta|iceberg)\+)?(?:s3[an]?|gs|gcs|az|abfss?|wasbs?|minio|r2)$")
 HIDDEN = "***"
 
 

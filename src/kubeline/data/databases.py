@@ -1,4 +1,4 @@
-"""Query results as DuckDB relations, streamed in batches."""
+"""Streams of Arrow batches (query results, tables of a lake) as DuckDB relations."""
 # ruff: noqa: S608 - an example of a query
 
 import sqlite3
@@ -13,9 +13,10 @@ import pyarrow.dataset as pads
 from kubeline.addresses import redact, scheme
 from kubeline.data.engine import identifier
 from kubeline.data.failures import explain
+from kubeline.data.lakes import open_lake
 from kubeline.data.postgresql import open_postgresql
 from kubeline.data.reading import UNKNOWN, Table
-from kubeline.data.sources import DATABASES
+from kubeline.data.sources import DATABASES, remote_errors
 from kubeline.data.sqlite import open_sqlite
 from kubeline.data.tables import check_names, described
 from kubeline.data.transfer import Transfer
@@ -25,7 +26,7 @@ from kubeline.progress import Progress
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VIEW = "query result"
+_VIEW = "stream"
 
 
 def open_query(connection: "DuckDBPyConnection", source: str, query: str, scratch: Path, resources: ExitStack) -> Table:
@@ -42,16 +43,32 @@ def open_query(connection: "DuckDBPyConnection", source: str, query: str, scratc
             f"'{redact(source)}' is a database, so a query is needed, such as query='SELECT * FROM flights'"
         )
     opener = {"sqlite": open_sqlite, "postgresql": open_postgresql}[DATABASES[scheme(source)]]
-    with Progress("reading the query's result", unit="bytes") as progress:
-        transfer = Transfer("the query's result", scratch, progress)
+    name = "the query's result"
+    with Progress(f"reading {name}", unit="bytes") as progress:
+        transfer = Transfer(name, scratch, progress)
         reader, texts = opener(source, query.strip().rstrip(";"), resources, transfer)
-        check_names(reader.schema.names, "the query's result")
-        connection.register(_VIEW, _kept(reader, scratch / "query.arrow", transfer))
-    table = described(connection, "the query's result", identifier(_VIEW))
+        table = _table(connection, reader, name, scratch, transfer)
     return replace(table, raw={**table.raw, **dict.fromkeys(texts, UNKNOWN)})
 
 
-def _kept(reader: pa.RecordBatchReader, path: Path, transfer: Transfer) -> pads.Dataset:
+def open_lake_table(connection: "DuckDBPyConnection", source: str, scratch: Path) -> tuple[Table, str]:
+    """A table of a lake, kept in `scratch`, and the address of the version that was read."""
+    name = redact(source)
+    with Progress(f"reading '{name}'", unit="bytes") as progress, remote_errors(source):
+        transfer = Transfer(name, scratch, progress)
+        lake = open_lake(source)
+        return _table(connection, lake.reader, name, scratch, transfer), lake.source
+
+
+def _table(
+    connection: "DuckDBPyConnection", reader: pa.RecordBatchReader, name: str, scratch: Path, transfer: Transfer
+) -> Table:
+    check_names(reader.schema.names, name)
+    connection.register(_VIEW, _kept(reader, name, scratch / "stream.arrow", transfer))
+    return described(connection, name, identifier(_VIEW))
+
+
+def _kept(reader: pa.RecordBatchReader, name: str, path: Path, transfer: Transfer) -> pads.Dataset:
     """The rows on disk: types are decided by all values before the first one is read as one, and asked for once."""
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     try:
@@ -66,8 +83,8 @@ def _kept(reader: pa.RecordBatchReader, path: Path, transfer: Transfer) -> pads.
         if error.errno:
             raise
         transfer.check_time()
-        raise explain("the query's result", str(error)) from None
+        raise explain(name, str(error)) from None
     except pa.ArrowException as error:
         transfer.check_time()
-        raise explain("the query's result", str(error)) from None
+        raise explain(name, str(error)) from None
     return pads.dataset(str(path), format="feather")

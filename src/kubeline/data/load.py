@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from kubeline.addresses import redact, scheme
 from kubeline.artifacts import Artifact, describe, publish, step
-from kubeline.data import engine
-from kubeline.data.databases import open_query
+from kubeline.data import engine, kafka
+from kubeline.data.databases import open_lake_table, open_query
 from kubeline.data.dataset import DatasetWriter
 from kubeline.data.failures import reading
 from kubeline.data.hints import types_of
 from kubeline.data.inference import KINDS
 from kubeline.data.kserve_log import flatten
+from kubeline.data.lakes import LAKES
 from kubeline.data.notation import PLAIN, Notation, notation_of, time_format
 from kubeline.data.reading import Table
 from kubeline.data.rows import Rows, Typing
@@ -113,12 +114,18 @@ def run(
         selection = replace(selection, hints=types_of(types_from, tracking_uri))
     with TemporaryDirectory(prefix="kubeline-load-") as folder, ExitStack() as resources:
         scratch = Path(folder)
-        files = [] if scheme(source) in DATABASES else stage(source, file_format, scratch, selection.span.may_hold)
+        files, exact = _files(source, file_format, selection, scratch)
         if file_format == KSERVE:
             files = [flatten(files, selection.columns, scratch)]
             selection = replace(selection, columns=())
         connection = resources.enter_context(engine.connect(scratch, [file.path for file in files]))
-        tables = _open(connection, files) if files else [open_query(connection, source, query, scratch, resources)]
+        if scheme(source) in DATABASES:
+            tables = [open_query(connection, source, query, scratch, resources)]
+        elif scheme(source) in LAKES:
+            table, exact = open_lake_table(connection, source, scratch)
+            tables = [table]
+        else:
+            tables = _open(connection, files)
         engine.lock(connection, max(len(table.raw) for table in tables))
         with publish(dataset.path) as partial:
             writer, warnings = _write(connection, tables, selection, partial)
@@ -127,7 +134,17 @@ def run(
     for warning in warnings:
         log.warning("%s", warning)
     window = {} if selection.span.is_open else {"window": str(selection.span)}
-    describe(dataset, writer.metadata(redact(source)) | window | ({"warnings": warnings} if warnings else {}))
+    describe(dataset, writer.metadata(redact(exact)) | window | ({"warnings": warnings} if warnings else {}))
+
+
+def _files(source: str, file_format: str, selection: Selection, scratch: Path) -> tuple[list[SourceFile], str]:
+    """The files of a source that has some, and the address that reads the same rows again."""
+    if scheme(source) in (*DATABASES, *LAKES):
+        return [], source
+    if scheme(source) == kafka.SCHEME:
+        file, exact = kafka.stage_topic(source, selection.span, scratch)
+        return [file], exact
+    return stage(source, file_format, scratch, selection.span.may_hold), source
 
 
 def check(source: str, query: str, file_format: str, selection: Selection) -> None:

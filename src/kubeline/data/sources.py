@@ -85,7 +85,7 @@ def stage(
     elif kind in STORES or kind in WEB:
         files = _download(source, scratch, wanted)
     else:
-        known = [*STORES, *WEB, *DATABASES]
+        known = [*STORES, *WEB, *DATABASES, "delta", "iceberg", "kafka"]
         raise UserError(f"'{kind}://' is not a source load can read; give a path or one of: {listed(known, 20)}")
     allowed = Unpacking(sum(file.path.stat().st_size for file in files))
     return [
@@ -117,6 +117,7 @@ def local_path(source: str) -> str:
 
 def link_local(path: str, scratch: Path, wanted: Callable[[str], bool]) -> list[_Staged]:
     if Path(path).is_dir():
+        refuse_lake({each.name for each in Path(path).iterdir()}, path)
         root = path
         found = sorted(_in_folder(Path(path)))
         what = f"the folder '{path}' holds no files"
@@ -141,6 +142,22 @@ def link_local(path: str, scratch: Path, wanted: Callable[[str], bool]) -> list[
         link.symlink_to(Path(name).absolute())
         files.append(_Staged(name, link, name, os.path.relpath(name, root)))
     return files
+
+
+def refuse_lake(names: set[str], folder: str) -> None:
+    """Refuse the folder of a Delta or Iceberg table by what is in it: its files hold rows that are deleted as well.
+
+    Raises:
+        UserError: that tells its address.
+    """
+    kind = "delta" if "_delta_log" in names else "iceberg" if {"metadata", "data"} <= names else ""
+    if kind:
+        where = folder if "://" in folder else Path(folder).absolute().as_uri()
+        address = f"{kind}+{where}".replace("+file://", "://")
+        raise UserError(
+            f"'{folder}' is a table of {kind.capitalize()}, of whose files some may hold rows that are no longer its "
+            f"own; give {address} (and behind @ the version)"
+        )
 
 
 def _in_folder(folder: Path) -> Iterator[str]:
@@ -221,6 +238,7 @@ def remote_paths(source: str) -> tuple[Any, str, list[str]]:
 def _in_store(system: Any, folder: str) -> list[str]:
     """The files of a folder and of its partitions, listed at once where there are any."""
     found = system.ls(folder, detail=True)
+    refuse_lake({PurePosixPath(item["name"]).name for item in found}, str(system.unstrip_protocol(folder)))
     if not any(item["type"] == "directory" and "=" in PurePosixPath(item["name"]).name for item in found):
         return [item["name"] for item in found if item["type"] == "file"]
     inner = ((path, PurePosixPath(path.removeprefix(folder).lstrip("/")).parts[:-1]) for path in system.find(folder))
