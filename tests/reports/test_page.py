@@ -41,7 +41,8 @@ def test_a_page_needs_no_network_and_no_script(page: str) -> None:
 
 def test_figures_are_vectors_with_a_text_alternative(page: str) -> None:
     assert "<svg" in page
-    assert 'aria-label="a &#34;line&#34;"' in page
+    assert '<svg role="img" aria-label="a &#34;line&#34;"' in page
+    assert "<figure>" in page  # its caption is read as well
     assert "a &lt; b &amp; c" in page
 
 

@@ -106,24 +106,21 @@ def _mean(column: ColumnDrift, side: Side) -> str:
 
 
 def _figure(columns: list[ColumnDrift]) -> Markup:
+    """One drawing for each column, so that they stand side by side or one below the other as there is room."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     from kubeline.reports import plots
 
-    wide = min(len(columns), 3)
-    high = -(-len(columns) // wide)
+    drawings = []
     with plots.style(), rc_context({"text.parse_math": False}):  # a name may hold dollar signs
-        drawing = Figure(figsize=(3.6 * wide, 3.4 * high + 0.3), layout=ConstrainedLayoutEngine(hspace=0.08))
-        grid = drawing.subplots(high, wide, squeeze=False).ravel()
-        for axes, column in zip(grid, columns, strict=False):
-            _bars(axes, column)
-        for axes in grid[len(columns) :]:
-            axes.set_visible(False)
-        handles, labels = grid[0].get_legend_handles_labels()
-        drawing.legend(handles, labels, loc="outside upper left", ncols=2)
-        return figure(drawing, "Share of the rows in each bin, for the columns and predictions of the greatest effect.")
+        for column in columns:
+            drawing = Figure(figsize=(2.1, 3.0))
+            _bars(drawing.subplots(), column)
+            drawings.append(drawing)
+        return figure(
+            drawings, "Share of the rows in each bin, for the columns and predictions of the greatest effect."
+        )
 
 
 def _bars(axes: "Axes", column: ColumnDrift) -> None:
@@ -141,7 +138,8 @@ def _bars(axes: "Axes", column: ColumnDrift) -> None:
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.set_title(f"{_short(column.name)}: {column.effect:.2f}")
+    axes.set_title(f"{_short(column.name)}: {column.effect:.2f}", pad=20)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
 
 
 def _short(label: str, limit: int = 26) -> str:

@@ -152,7 +152,7 @@ def _line(runs: Sequence[Past]) -> Markup | None:
     )
     words = f"{name}, from {found[0][0].value:.4g} to {found[-1][0].value:.4g} over the last {len(found)} runs"
     return Markup(
-        '<figure role="img" aria-label="{0}"><svg width="{1}" height="{2}" viewBox="0 0 {1} {2}">'
+        '<figure><svg role="img" aria-label="{0}" width="{1}" height="{2}" viewBox="0 0 {1} {2}">'
         '<polygon points="{3}" style="fill:var(--model);opacity:.15"/>'
         '<polyline points="{4}" style="fill:none;stroke:var(--model);stroke-width:1.5"/>{5}</svg>'
         "<figcaption>{0}</figcaption></figure>"

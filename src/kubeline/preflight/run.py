@@ -160,7 +160,7 @@ def page(checks: Checks) -> Report:
     word = "this run would fail" if failed else "everything that could be tried is fine"
     made.add("Result", verdict(word, "bad" if failed else "good", failed))
     rows = [[check.name, check.result, check.sentence] for check in checks.done]
-    made.add("Checks", table(["what", "result", ""], rows))
+    made.add("Checks", table(["what", "result", "why"], rows))
     if any(check.result == "not checked" for check in checks.done):
         made.add("Not checked", text("What is not checked here is found out by the step that needs it."))
     return made

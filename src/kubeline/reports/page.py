@@ -75,7 +75,8 @@ def facts(values: Mapping[str, Any]) -> Markup:
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], note: str = "") -> Markup:
     """A table; numbers are right-aligned, under a head that is too, and rounded to four significant digits.
 
-    On a narrow screen a table with sentences in it shows each row as a list of its cells, any other scrolls in its box.
+    On a narrow screen a table with sentences in it shows each row as a list of its cells; any other scrolls in its box
+    beside its first column, which stays.
     """
     given = list(rows)
     cells = [[_cell(value) for value in row] for row in given]
@@ -97,16 +98,14 @@ def figure(drawings: "Figure | Sequence[Figure]", caption: str) -> Markup:
     """Matplotlib figures, side by side where there is room, as inline SVG in the colours of the page.
 
     On a narrow screen one that would become too small to read scrolls in its box. The caption is the text alternative
-    too. Closes the figures.
+    of each. Closes the figures.
     """
     each = drawings if isinstance(drawings, Sequence) else [drawings]
-    drawn = Markup("").join(map(_drawn, each))
-    return Markup(
-        '<figure role="img" aria-label="{0}"><div class="drawings">{1}</div><figcaption>{0}</figcaption></figure>'
-    ).format(caption, drawn)
+    drawn = Markup("").join(_drawn(drawing, caption) for drawing in each)
+    return Markup('<figure><div class="drawings">{1}</div><figcaption>{0}</figcaption></figure>').format(caption, drawn)
 
 
-def _drawn(drawing: "Figure") -> Markup:
+def _drawn(drawing: "Figure", caption: str) -> Markup:
     import matplotlib.pyplot as plt
 
     from kubeline.reports.plots import themed
@@ -116,7 +115,7 @@ def _drawn(drawing: "Figure") -> Markup:
         drawing.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     plt.close(drawing)
     svg = buffer.getvalue()
-    svg = themed(svg[svg.index("<svg") :])
+    svg = themed(svg[svg.index("<svg") :]).replace("<svg", Markup('<svg role="img" aria-label="{}"').format(caption), 1)
     width = float(found[1]) if (found := re.search(r'width="([\d.]+)pt"', svg)) else 0.0
     least = round(width * _PIXELS_PER_POINT * _SMALLEST)
     return Markup('<div class="scroll" tabindex="0" style="--least:{}px">{}</div>').format(least, Markup(svg))  # noqa: S704 (matplotlib escapes the text it draws)

@@ -111,7 +111,7 @@ def _target(found: Examination, target: Target) -> list[Markup]:
         note = (
             f"{len(labels):,} classes, the {SHOWN_CLASSES} most frequent shown." if len(labels) > SHOWN_CLASSES else ""
         )
-        blocks.append(table(["Class", "Rows", "Share", ""], rows, note))
+        blocks.append(table(["Class", "Rows", "Share", "Drawn"], rows, note))
     return blocks
 
 
@@ -127,7 +127,7 @@ def _scores(found: Examination, target: Target) -> Markup:
         f"Fitted on one half of {len(found.sample):,} sampled rows and scored on the other. The bars go from chance "
         f"({chance:g}) to 1, where the column gives the target away."
     )
-    return table(["Column", measure, ""], rows, note)
+    return table(["Column", measure, "Drawn"], rows, note)
 
 
 def _bar(share: float, colour: str = "model") -> Markup:

@@ -47,7 +47,7 @@ def _candidates(standings: Sequence[Standing], taken: Settings) -> list[Markup]:
         ]
         for one in sorted(standings, key=lambda one: -one.score)
     ]
-    return [text(words), table(["", "estimator", "parameters", name, "metrics", "parity"], rows)]
+    return [text(words), table(["choice", "estimator", "parameters", name, "metrics", "parity"], rows)]
 
 
 def _validation(trained: Trained) -> list[Markup]:
