@@ -1,37 +1,17 @@
 """What every room's tests share: real artifacts, a sample of the real data, and a trained package."""
 
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pytest
 from kfp import dsl
 
 from examples.flights.prepare import flights as all_flights
-from kubeline.artifacts import publish
-from kubeline.data.dataset import write_dataset
+from tests.support.artifacts import ArtifactMaker, make_artifact, make_dataset
 
 # What a shell starts in the background ignores Ctrl-C, and would pass that on to the commands that tests send it to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-ArtifactMaker = Callable[..., Any]
-
-
-def make_artifact(folder: Path, kind: str = "Artifact", name: str = "artifact") -> Any:
-    """A KFP artifact of class `kind` that lives in `folder`, with nothing written yet."""
-    return getattr(dsl, kind)(name=name, uri=str(folder / name), metadata={})
-
-
-def make_dataset(folder: Path, frame: pd.DataFrame, name: str = "dataset") -> dsl.Dataset:
-    """A dataset artifact that holds `frame`."""
-    artifact = make_artifact(folder, "Dataset", name)
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    with publish(artifact.path) as path:
-        write_dataset(artifact, table.schema, table.to_batches(), path, source="test")
-    return artifact
 
 
 @pytest.fixture

@@ -119,6 +119,17 @@ def test_the_embedded_kserve_has_three_floors() -> None:
         assert [(file, name) for file, name in found if not inside(name, *allowed)] == []
 
 
+def test_tests_share_what_is_in_support_and_never_a_file_of_tests() -> None:
+    found = [(file, name) for file, name, _ in imports("tests") if inside(name, "tests")]
+    assert len(found) > 100
+    rooms = {file: Path(file).parts[1] for file, _ in found}
+    assert [(file, name) for file, name in found if not inside(name, f"tests.{rooms[file]}", "tests.support")] == []
+    parts = [(file, part) for file, name in found for part in name.split(".")[1:-1]]
+    assert [(file, part) for file, part in parts if part.startswith("test_") or part == "conftest"] == []
+    support = [(file, name) for file, name, _ in imports("tests/support") if inside(name, "tests")]
+    assert [(file, name) for file, name in support if not inside(name, "tests.support")] == []
+
+
 def private_names(folder: str) -> Iterator[tuple[str, str]]:
     """Names with an underscore that a file takes from another module of this project."""
     own = ("kubeline", "kubeline_serving", "embedded_kserve", "components", "pipelines", "examples", "benchmarks")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kubeline.model_client.server import start
-from tests.local.conftest import toy
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
+from tests.support.toy_pipeline import toy
 
 __all__ = ["toy"]
 

@@ -1,5 +1,5 @@
 """The toy pipeline of the local room."""
 
-from tests.local.conftest import toy
+from tests.support.toy_pipeline import toy
 
 __all__ = ["toy"]

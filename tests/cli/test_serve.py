@@ -20,7 +20,7 @@ import pytest
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import ModelPackage
 from kubeline.registry import Submission, open_registry
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
 
 COMMAND = [sys.executable, "-c", "from kubeline.cli import main; raise SystemExit(main())", "serve"]
 

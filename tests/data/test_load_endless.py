@@ -12,8 +12,8 @@ import pytest
 
 from kubeline.data.limits import SETTING
 from kubeline.errors import PlatformError, UserError
-from tests.data.servers import Files, Handler, serving
-from tests.data.test_load_kserve_log import V1, V1_ANSWER, event, pair, write
+from tests.data.kserve_events import V1, V1_ANSWER, event, pair, write
+from tests.support.file_servers import Files, Handler, serving
 
 MEANT = "; if that is meant, set KUBELINE_LOAD_LIMITS=10, which makes every limit of load ten times as large"
 FILES: Files = {}

@@ -11,8 +11,8 @@ from pyarrow import feather
 
 from components.train.component import train
 from kubeline.errors import UserError
-from tests.conftest import make_artifact
-from tests.data.servers import S3, serving
+from tests.support.artifacts import make_artifact
+from tests.support.file_servers import S3, serving
 
 
 @pytest.fixture

@@ -3,17 +3,14 @@
 import base64
 import json
 import logging
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from kubeline.errors import UserError
+from tests.data.kserve_events import V1, V1_ANSWER, event, pair, write
 
-V1 = {"instances": [{"x": 1.5, "city": "Oslo"}, {"x": None, "city": "Rome"}]}
-V1_ANSWER = {"predictions": ["no", "yes"], "classes": ["no", "yes"], "probabilities": [[0.9, 0.1], [0.2, 0.8]]}
 V2 = {
     "inputs": [
         {"name": "x", "shape": [2, 1], "datatype": "FP32", "data": [1.5, None]},
@@ -34,29 +31,6 @@ V2_ANSWER = {
 }
 LISTS = {"instances": [[1.5, "Oslo"], [None, "Rome"]]}
 TENSOR = {"inputs": [{"name": "input-0", "shape": [2, 2], "datatype": "FP64", "data": [[1.5, 7], [2.5, 8]]}]}
-
-
-def event(identity: str, kind: str, body: Any, **more: Any) -> dict[str, Any]:
-    return {
-        "specversion": "1.0",
-        "id": identity,
-        "type": f"org.kubeflow.serving.inference.{kind}",
-        "source": "http://localhost:9081/",
-        "time": "2024-05-01T12:00:00.123456789Z",
-        "inferenceservicename": "trips",
-        "datacontenttype": "application/json",
-        "data": body,
-        **more,
-    }
-
-
-def pair(identity: str, request: Any, response: Any) -> list[dict[str, Any]]:
-    return [event(identity, "request", request), event(identity, "response", response)]
-
-
-def write(path: Path, records: list[Any]) -> Path:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return path
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from kubeline.data.timespan import Timespan, timespan
 from kubeline.errors import UserError
-from tests.data.servers import S3, serving
+from tests.support.file_servers import S3, serving
 
 NOW = datetime(2013, 11, 1, tzinfo=UTC)
 DAYS = {"date=2013-10-01": ["2013-10-01T22:00Z", "2013-10-02T00:30Z"], "date=2013-10-02": ["2013-10-02T09:00Z"]}

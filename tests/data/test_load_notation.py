@@ -8,7 +8,7 @@ import pytest
 
 from components.train.component import train
 from kubeline.errors import UserError
-from tests.conftest import make_artifact
+from tests.support.artifacts import make_artifact
 
 
 def column(folder, load, values, **parameters):

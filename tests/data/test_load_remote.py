@@ -9,7 +9,7 @@ import pytest
 
 from kubeline.data.sources import STORES, remote_errors
 from kubeline.errors import PlatformError, UserError
-from tests.data.servers import S3, CloudStorage, Web, serving
+from tests.support.file_servers import S3, CloudStorage, Web, serving
 
 FILES = {"jan.csv": b"a,b\n1,x\n", "feb.csv.gz": gzip.compress(b"a,b\n2,y\n"), "notes.md": b"# Notes"}
 

@@ -14,8 +14,8 @@ from kubeline.drift.alarm.history import History
 from kubeline.drift.alarm.rule import AlarmRecord, Decision, Policy, WindowRecord, decide, interval
 from kubeline.drift.alarm.step import settle
 from kubeline.errors import PlatformError, UserError
-from tests.conftest import make_artifact
-from tests.data.servers import S3, serving
+from tests.support.artifacts import make_artifact
+from tests.support.file_servers import S3, serving
 
 POLICY = Policy(2, 3, "7d", ("drift", "performance")).check()
 START = datetime(2013, 10, 1, tzinfo=UTC)

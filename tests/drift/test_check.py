@@ -13,7 +13,7 @@ from kfp import dsl
 
 from components.drift_check.component import drift_check
 from kubeline.errors import UserError
-from tests.conftest import make_artifact
+from tests.support.artifacts import make_artifact
 
 OUTPUTS = {"result": "Artifact", "metrics": "Metrics", "report": "HTML", "evidently_report": "HTML"}
 Run = Callable[..., tuple[Any, dict[str, Any]]]

@@ -17,7 +17,7 @@ from components.load.component import load
 from kubeline.data.dataset import read_frame
 from kubeline.model_package import ModelPackage
 from kubeline.ports import free_ports
-from tests.conftest import make_artifact
+from tests.support.artifacts import make_artifact
 
 OUTPUTS = {"result": "Artifact", "metrics": "Metrics", "report": "HTML", "evidently_report": "HTML"}
 

@@ -14,7 +14,7 @@ from components.train.component import train
 from components.validate.component import validate
 from kubeline.data.dataset import read_frame
 from kubeline.errors import UserError
-from tests.conftest import make_artifact
+from tests.support.artifacts import make_artifact
 
 OUTPUTS = {"result": "Artifact", "metrics": "Metrics", "report": "HTML", "evidently_report": "HTML"}
 CODES = ["01067", "10115", "20095", "50667"]

@@ -1,24 +1,13 @@
 """One running cluster of each kind for all tests, and tiny packages to serve in them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 import embedded_kserve
-from kubeline.model_package import ModelPackage
+from tests.embedded_kserve.packages import Packages
 from tests.embedded_kserve.world import World
-from tests.serving.packages import write_tiny_package
-
-
-@dataclass(frozen=True)
-class Packages:
-    """Two models that work, and one that was changed after it was sealed."""
-
-    first: ModelPackage
-    second: ModelPackage
-    broken: Path
+from tests.support.packages import write_tiny_package
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from tests.embedded_kserve.recorder import Recorder
 from tests.embedded_kserve.shown import Facet, histories, shown
 from tests.embedded_kserve.world import Json
 from tests.embedded_kserve.world import World as Cluster
-from tests.recordings.reader import Recording, World
+from tests.support.recordings import Recording, World
 
 _RUNTIMES = "/apis/serving.kserve.io/v1alpha1/namespaces/{}/servingruntimes"
 _SERVICES = "/apis/serving.kserve.io/v1beta1/namespaces/{}/inferenceservices"

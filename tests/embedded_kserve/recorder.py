@@ -12,7 +12,7 @@ from typing import Any
 
 from embedded_kserve import LocalKServe
 from tests.embedded_kserve.world import Api
-from tests.recordings.reader import Change, Recording, World
+from tests.support.recordings import Change, Recording, World
 
 _WATCHED = {
     "knative": (

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from tests.recordings.reader import Change, Json, Recording, World
+from tests.support.recordings import Change, Json, Recording, World
 
 
 class Facet(NamedTuple):

@@ -5,47 +5,21 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from embedded_kserve.controllers.manifests import furnish
 from embedded_kserve.faults import Faults
-from embedded_kserve.kubernetes.admission import review
 from embedded_kserve.kubernetes.api_server import ApiServer
-from embedded_kserve.kubernetes.resources import INFERENCE_SERVICE, installed
-from embedded_kserve.kubernetes.store import Store
+from embedded_kserve.kubernetes.resources import INFERENCE_SERVICE
+from tests.embedded_kserve.api import CONFIG_MAPS, FLIGHTS
 from tests.embedded_kserve.world import SERVICES, Api, Json, inference_service
-
-CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
-FLIGHTS = f"{SERVICES}/flights"
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    store = Store(installed("standard"), lambda new, old: review(new, old, "Standard"))
-    furnish(store, "standard")
-    with ApiServer(store) as running:
-        yield running
-
-
-@pytest.fixture
-def api(server: ApiServer, tmp_path: Path) -> Api:
-    return Api.of(server.write_kubeconfig(tmp_path / "kubeconfig"))
 
 
 @pytest.fixture
 def faults(server: ApiServer) -> Faults:
     return Faults(server.url, server.token)
-
-
-@pytest.fixture
-def flights(api: Api) -> Json:
-    code, document = api.post(SERVICES, inference_service("flights", "s3://models/a"))
-    assert code == 201
-    return dict(document)
 
 
 def test_a_write_of_another_version_is_a_conflict(api: Api, flights: Json) -> None:

@@ -16,8 +16,8 @@ from tests.embedded_kserve.differences import DIFFERENCES, Difference, named
 from tests.embedded_kserve.play import creates, play, specifications
 from tests.embedded_kserve.shown import Facet, first_shown, histories, since
 from tests.embedded_kserve.world import World
-from tests.recordings.reader import NAMES, Recording, read
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
+from tests.support.recordings import NAMES, Recording, read
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.embedded_kserve.conftest import Packages
+from tests.embedded_kserve.packages import Packages
 from tests.embedded_kserve.world import PODS, Json, Service, World, component, condition, shares, version
 
 pytestmark = pytest.mark.slow

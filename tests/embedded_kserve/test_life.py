@@ -12,7 +12,7 @@ import pytest
 
 import embedded_kserve
 from kubeline.errors import PlatformError
-from tests.embedded_kserve.conftest import Packages
+from tests.embedded_kserve.packages import Packages
 from tests.embedded_kserve.world import SERVICES, Api, inference_service
 
 pytestmark = pytest.mark.slow

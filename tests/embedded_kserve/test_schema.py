@@ -8,9 +8,9 @@ import pytest
 from embedded_kserve.kubernetes import models
 from embedded_kserve.kubernetes.schema import check_fields, check_values, without_unknown
 from embedded_kserve.kubernetes.statuses import StatusError
-from tests.embedded_kserve.test_api_server import CONFIG_MAPS, FLIGHTS, api, flights, server
+from tests.embedded_kserve.api import CONFIG_MAPS, FLIGHTS, api, flights, server
 from tests.embedded_kserve.world import SERVICES, Api, Json, inference_service
-from tests.recordings.reader import read
+from tests.support.recordings import read
 
 __all__ = ["api", "flights", "server"]
 

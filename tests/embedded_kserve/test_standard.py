@@ -9,7 +9,7 @@ import pytest
 
 from embedded_kserve.delays import DEFAULT_FACTOR, Pace
 from kubeline.model_package import ModelPackage
-from tests.embedded_kserve.conftest import Packages
+from tests.embedded_kserve.packages import Packages
 from tests.embedded_kserve.world import DEPLOYMENTS, PODS, ROUTES, Asked, Json, Service, World, condition, version
 
 pytestmark = pytest.mark.slow

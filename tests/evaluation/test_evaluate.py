@@ -13,16 +13,9 @@ from kfp import dsl
 
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
-from kubeline.model_package.blessing import Blessing, require
+from kubeline.model_package.blessing import require
+from tests.evaluation.outputs import blessing, page
 from tests.evaluation.packages import Trap, people, trained
-
-
-def blessing(judge: Any) -> Blessing:
-    return Blessing.read(judge.outputs["blessing"].path)
-
-
-def page(judge: Any) -> str:
-    return Path(judge.outputs["report"].path).read_text(encoding="utf-8")
 
 
 def test_a_good_model_without_a_champion_is_promoted_and_blessed(judge: Any, packages: dict[str, ModelPackage]) -> None:

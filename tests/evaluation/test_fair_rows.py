@@ -17,8 +17,8 @@ from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.scored import Scored, median
 from kubeline.evaluation.slices import Looks, look
 from kubeline.model_package.manifest import Roles
+from tests.evaluation.outputs import blessing, page
 from tests.evaluation.packages import people, trained
-from tests.evaluation.test_evaluate import blessing, page
 
 FEATURES = ["a", "b", "noise"]
 

@@ -36,11 +36,11 @@ from kubeline_serving.codec.inputs import Inputs
 from kubeline_serving.codec.v1 import V1
 from kubeline_serving.codec.v2 import V2
 from kubeline_serving.grpc.messages import columns_of
-from tests.conftest import make_artifact
 from tests.fuzz.inputs import changed_bytes, changed_json, changed_value
-from tests.rollout.metrics.loopback import Handler, Pod, PrometheusServer, serving
-from tests.rollout.test_modes import CANDIDATE, STABLE, VERSIONS, pods, route, service
-from tests.serving.packages import write_tiny_package
+from tests.support.artifacts import make_artifact
+from tests.support.kserve_objects import CANDIDATE, STABLE, VERSIONS, pods, route, service
+from tests.support.metrics_servers import Handler, Pod, PrometheusServer, serving
+from tests.support.packages import write_tiny_package
 
 MOST_ROWS = 1_000
 

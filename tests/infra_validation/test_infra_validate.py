@@ -16,7 +16,7 @@ from components.infra_validate.component import infra_validate
 from kubeline.errors import PlatformError, UserError
 from kubeline.model_package import Blessing, ModelPackage
 from kubeline.model_package.blessing import require
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
 
 Maker = Callable[..., Any]
 

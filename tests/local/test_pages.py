@@ -14,7 +14,7 @@ from kubeline.local.steps import duration
 from kubeline.local.summary import Output, outputs, write_page
 from kubeline.resources import pipeline_file
 from kubeline.yaml_files import first_document
-from tests.reports.hostile import NAMES, alive
+from tests.support.hostile_names import NAMES, alive
 
 
 def _output(folder: Path, task: str, metadata: dict, document: dict | None = None) -> Output:

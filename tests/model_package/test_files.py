@@ -13,7 +13,7 @@ import pytest
 from kubeline.errors import PlatformError, UserError
 from kubeline.model_package import ModelPackage, files
 from kubeline.model_package.package import FILES, OPTIONAL
-from tests.conftest import make_artifact
+from tests.support.artifacts import make_artifact
 
 NAMES = [*FILES, *OPTIONAL, "manifest.json"]
 LARGE = 200_000_000

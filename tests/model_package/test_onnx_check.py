@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from kubeline.errors import UserError
 from kubeline.model_package.onnx_check import check
-from tests.serving.packages import write_tiny_package
-from tests.serving.test_start import serve
+from tests.support.packages import write_tiny_package
+from tests.support.server_process import serve
 
 ML = "ai.onnx.ml"
 ANSWER = "output.prediction"

@@ -22,7 +22,7 @@ from kubeline.notification import notify
 from kubeline.notification.asking import by_api, by_workflow, decisions_in, ending
 from kubeline.notification.ending import Ending, Said, of_run, of_workflow, state_of
 from kubeline.notification.notify import compose, mood
-from tests.rollout.metrics.liar import dripping, lying
+from tests.support.misbehaving_servers import dripping, lying
 
 RECORDED = Path(__file__).parents[1] / "recordings" / "kfp"
 HANDLER = "exit-handler-1"

@@ -17,7 +17,7 @@ from components.notify.component import notify
 from kubeline.notification.channels import URLS, URLS_FILE, addresses, send
 from kubeline.notification.ending import Ending, Said
 from kubeline.notification.notify import compose
-from tests.rollout.metrics.liar import Talk, dripping, gushing, lying
+from tests.support.misbehaving_servers import Talk, dripping, gushing, lying
 
 SECRET = "sEcr3tHookToken"  # noqa: S105
 

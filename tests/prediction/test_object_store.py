@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from kubeline.errors import PlatformError, UserError
-from tests.data.servers import S3, serving
+from tests.support.file_servers import S3, serving
 
 Maker = Callable[..., Any]
 

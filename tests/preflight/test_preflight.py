@@ -15,7 +15,7 @@ from components.preflight.component import preflight
 from kubeline.cli import main
 from kubeline.errors import PlatformError, UserError
 from kubeline.registry import open_registry
-from tests.data.servers import S3, serving
+from tests.support.file_servers import S3, serving
 
 Preflight = Callable[..., str]
 

@@ -12,7 +12,7 @@ from kubeline.rollout.routers import ClusterSnapshot, Observation, StandardRoute
 from kubeline.rollout.routers.diagnosis import unprogrammed
 from kubeline.rollout.routers.standard import workload_name
 from kubeline.rollout.status import DeploymentMode, Version, Versions
-from tests.recordings import reader
+from tests.support import recordings as reader
 
 standard = StandardRouter()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.recordings.reader import NAMES, read
+from tests.support.recordings import NAMES, read
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from kubeline.errors import PlatformError
 from kubeline.registry import ModelVersion, Submission, open_registry
 from kubeline.registry.mlflow_registry import _version
-from tests.registry.packages import blessed
+from tests.support.blessed_packages import blessed
 
 
 @pytest.fixture

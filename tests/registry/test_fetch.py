@@ -16,8 +16,8 @@ import pytest
 from kubeline.errors import PlatformError, UserError
 from kubeline.model_package import ModelPackage
 from kubeline.registry import fetch, open_registry
-from tests.registry.packages import blessed
-from tests.registry.test_register import submission
+from tests.registry.submissions import submission
+from tests.support.blessed_packages import blessed
 
 
 @pytest.fixture

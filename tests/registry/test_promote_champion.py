@@ -12,8 +12,8 @@ from components.register.component import register
 from kubeline.errors import UserError
 from kubeline.registry import open_registry
 from kubeline.registry.interface import Submission
-from tests.conftest import make_artifact
-from tests.registry.packages import blessed
+from tests.support.artifacts import make_artifact
+from tests.support.blessed_packages import blessed
 
 Promote = Callable[..., dict[str, Any]]
 

@@ -17,10 +17,11 @@ from mlflow.cli import gc
 
 from components.register.component import register
 from kubeline.errors import PlatformError, UserError
-from kubeline.registry import ModelVersion, Submission, open_registry
+from kubeline.registry import open_registry
 from kubeline.registry.mlflow_registry import MLflowRegistry
-from tests.conftest import make_artifact
-from tests.registry.packages import Blessed, blessed
+from tests.registry.submissions import submission, versions
+from tests.support.artifacts import make_artifact
+from tests.support.blessed_packages import Blessed, blessed
 
 Register = Callable[..., Any]
 
@@ -37,20 +38,9 @@ def file(tmp_path: Path, tracking_uri: str) -> Register:
     return run
 
 
-def versions(tracking_uri: str) -> list[ModelVersion]:
-    registry = open_registry(tracking_uri)
-    found = (registry.find("flights", version=str(number)) for number in range(1, 9))
-    return [version for version in found if version is not None]
-
-
 def runs(tracking_uri: str) -> list[Any]:
     client = MlflowClient(tracking_uri)
     return client.search_runs([each.experiment_id for each in client.search_experiments()])
-
-
-def submission(given: Blessed) -> Submission:
-    package = given.package
-    return Submission("flights", package.path, package.digest, {"max_iter": "20"}, {"auc": 0.8}, {"task": "binary"})
 
 
 def test_a_version_holds_the_package_its_parameters_its_metrics_and_its_lineage(

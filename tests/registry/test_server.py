@@ -20,8 +20,8 @@ from kubeline.errors import PlatformError
 from kubeline.model_package import ModelPackage
 from kubeline.registry import fetch, open_registry
 from kubeline.registry.mlflow_registry import MLflowRegistry
-from tests.registry.packages import blessed
-from tests.registry.test_register import submission, versions
+from tests.registry.submissions import submission, versions
+from tests.support.blessed_packages import blessed
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ from kubeline.preflight.checks import Check, Checks
 from kubeline.printable import markdown, printable
 from kubeline.rollout.report import page_of
 from kubeline.rollout.status import Lease, RolloutStatus, Version, Versions
-from tests.conftest import make_artifact, make_dataset
-from tests.reports.hostile import NAMES, alive
+from tests.support.artifacts import make_artifact, make_dataset
+from tests.support.hostile_names import NAMES, alive
 
 _UNSEEN = "\x1b\u202e\u2028\x07"
 TARGET = "<u>target</u> | ](javascript:alert(7))"

@@ -27,7 +27,7 @@ from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.start import abort_abandoned, process_name, start
 from kubeline.rollout.status import Analysis, AnalysisOutcome, RolloutStatus
 from kubeline.rollout.store import StatusStore, StoredStatus
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
 
 NAMESPACE = "default"
 QUICK: dict[str, Any] = {

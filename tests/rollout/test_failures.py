@@ -11,18 +11,9 @@ from kubeline.kubernetes.errors import ConflictError
 from kubeline.rollout.operations import request, roll_back
 from kubeline.rollout.status import RolloutStatus, State
 from tests.rollout.house import FAIL, NAMESPACE, PASS, QUICK, Ahead, House
+from tests.rollout.statuses import Killed, shares, states
 
 pytestmark = pytest.mark.slow
-
-
-def states(record: RolloutStatus) -> list[str]:
-    seen = [event.state.value for event in record.timeline]
-    return [state for number, state in enumerate(seen) if number == 0 or seen[number - 1] != state]
-
-
-def shares(record: RolloutStatus) -> list[int]:
-    seen = [event.share for event in record.timeline if event.share is not None]
-    return [share for number, share in enumerate(seen) if number == 0 or seen[number - 1] != share]
 
 
 def test_first_deployment_is_tested_and_then_exposed(house: House) -> None:
@@ -125,10 +116,6 @@ def test_concurrent_deploy_refuses(house: House) -> None:
 
     assert house.roll_out(house.package("good"), on_change=intrude).outcome == "promoted"
     assert "is in state baking, driven by" in str(seen[0])
-
-
-class Killed(BaseException):
-    """Stands for the end of the process."""
 
 
 def test_an_abandoned_rollout_is_taken_over_after_its_deadline(house: House) -> None:

@@ -13,7 +13,7 @@ from kubeline.rollout.operations import request
 from kubeline.rollout.routers import KnativeRouter
 from kubeline.rollout.status import RolloutStatus, State
 from tests.rollout.house import NAMESPACE, QUICK, Ahead, House
-from tests.rollout.test_failures import Killed, shares
+from tests.rollout.statuses import Killed, shares
 
 pytestmark = pytest.mark.slow
 

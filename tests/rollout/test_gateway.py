@@ -28,7 +28,7 @@ from kubeline.rollout.status import (
     StepStatus,
 )
 from tests.rollout.house import FAIL, NAMESPACE, House
-from tests.rollout.test_failures import states
+from tests.rollout.statuses import states
 
 STANDARD = pytest.mark.parametrize("house", ["standard"], indirect=True)
 

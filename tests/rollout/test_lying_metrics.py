@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from tests.rollout.house import House
-from tests.rollout.metrics.liar import answer, lying
+from tests.support.misbehaving_servers import answer, lying
 
 
 def test_a_nan_on_the_candidates_page_leads_to_what_on_error_says(house: House) -> None:

@@ -10,7 +10,7 @@ from kubeline.kubernetes.resources import HTTP_ROUTE
 from kubeline.rollout.operations import request
 from kubeline.rollout.status import RolloutStatus, State
 from tests.rollout.house import FAIL, NAMESPACE, House
-from tests.rollout.test_failures import shares
+from tests.rollout.statuses import shares
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,9 @@ from kubeline.rollout.probes.smoke import connect, run
 from kubeline.rollout.spec import RolloutSpec, SmokeTestSpec
 from kubeline.rollout.status import SmokeTestResult
 from tests.rollout.house import House
-from tests.rollout.metrics.liar import Talk, answer, dripping, gushing, lying, saying
-from tests.rollout.metrics.loopback import Handler, serving
-from tests.serving.packages import write_tiny_package
+from tests.support.metrics_servers import Handler, serving
+from tests.support.misbehaving_servers import Talk, answer, dripping, gushing, lying, saying
+from tests.support.packages import write_tiny_package
 
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 DEEP = b"[" * 200_000

@@ -22,8 +22,8 @@ from kubeline.model_package import ModelPackage
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.probes import smoke
 from kubeline.rollout.status import State
-from tests.conftest import make_artifact
 from tests.rollout.house import FAIL, QUICK, House
+from tests.support.artifacts import make_artifact
 
 pytestmark = pytest.mark.slow
 

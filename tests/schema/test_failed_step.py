@@ -12,7 +12,7 @@ import pytest
 
 from components.split.component import split
 from kubeline.errors import UserError
-from tests.conftest import ArtifactMaker
+from tests.support.artifacts import ArtifactMaker
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from components.validate.component import validate
 from kubeline.data.dataset import CHUNK_ROWS, read_frame
 from kubeline.errors import UserError
-from tests.conftest import make_artifact, make_dataset
+from tests.support.artifacts import make_artifact, make_dataset
 
 
 def test_a_good_table_passes_and_keeps_its_files_and_its_identity(

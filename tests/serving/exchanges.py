@@ -11,7 +11,7 @@ from kubeline_serving.codec.columns import Encoder
 from kubeline_serving.codec.inputs import Inputs
 from kubeline_serving.exchange import Exchange, ProtocolName
 from kubeline_serving.inference.model import ServedModel
-from tests.serving.packages import ROWS
+from tests.support.packages import ROWS
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"

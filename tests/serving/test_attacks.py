@@ -16,7 +16,7 @@ from benchmarks.serving.attacks import GRPC, HTTP, Attack, Target
 from benchmarks.serving.grpc_frames import ask_all
 from tests.serving.grpc.house import raw
 from tests.serving.launching import Launched, launch
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
 
 RUNTIME = Path(__file__).parents[2] / "manifests" / "runtime" / "serving-runtime.yaml"
 BODY = json.dumps({"instances": [[1.5, "AA", True, None]]}).encode()

@@ -8,8 +8,8 @@ import grpc
 import pytest
 from kserve import InferInput
 
-from tests.serving.conftest import Served
-from tests.serving.test_protocols import RECORD, TENSORS, ask_grpc
+from tests.serving.requests import RECORD, TENSORS, ask_grpc
+from tests.serving.served import Served
 
 HUGE = "9" * 400
 

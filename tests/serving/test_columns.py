@@ -18,7 +18,7 @@ from kubeline_serving.codec.inputs import Columns
 from kubeline_serving.codec.parsing import parse_json
 from kubeline_serving.codec.v1 import V1
 from kubeline_serving.codec.v2 import V2
-from tests.serving.packages import FEATURES
+from tests.support.packages import FEATURES
 
 SIGNATURE = Signature(features=FEATURES, target="late", task="binary", classes=["False", "True"])
 V1_OF_IT = V1(SIGNATURE, max_rows=100)

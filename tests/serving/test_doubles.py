@@ -20,8 +20,8 @@ from kubeline_serving.grpc.messages import columns_of
 from kubeline_serving.http.openapi import document
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.payload_log.table import PayloadTable
-from tests.conftest import make_artifact, make_dataset
-from tests.serving.conftest import serve
+from tests.serving.served import serve
+from tests.support.artifacts import make_artifact, make_dataset
 
 ACCOUNTS = [1_234_567_890, 1_234_567_891, 9_007_199_254_740_991]
 LABELS = ["a", "b", "c"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.serving.launching import Launched, launch
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
 
 BODY = json.dumps({"instances": [[1.5, "AA", True, "2013-01-01T06:00:00"]]})
 

@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,11 @@ import pytest
 from kubeline.errors import KubelineError, UserError
 from kubeline.model_package import Predictions
 from kubeline_serving.errors import BrokenModel, Overloaded, TimedOut
-from kubeline_serving.exchange import Exchange, Inputs
+from kubeline_serving.exchange import Inputs
 from kubeline_serving.inference.engine import Engine, Limits, Work
 from kubeline_serving.inference.model import ServedModel
-from kubeline_serving.service import PredictionService
-from tests.serving.exchanges import encoded
-from tests.serving.packages import ROWS, write_tiny_package
+from tests.serving.asking import ask, exchange, inputs, outcome
+from tests.support.packages import write_tiny_package
 
 LARGE = 10 * 2**20  # bytes
 
@@ -29,25 +27,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
     folder = tmp_path_factory.mktemp("engine") / "package"
     write_tiny_package(folder)
     return ServedModel("tiny", folder)
-
-
-def exchange() -> Exchange:
-    return Exchange("v1", "", "", "", time.time(), time.perf_counter())
-
-
-def inputs(model: ServedModel, row: int) -> Inputs:
-    return encoded(model.signature, ROWS.iloc[[row]])
-
-
-async def ask(engine: Engine, parse: Callable[[], Inputs], size: int = 100, about: Exchange | None = None) -> Any:
-    return await PredictionService(engine, []).answer(about or exchange(), size, parse, lambda predictions: predictions)
-
-
-async def outcome(engine: Engine, parse: Callable[[], Inputs], size: int = 100) -> Predictions | KubelineError:
-    try:
-        return await ask(engine, parse, size)
-    except KubelineError as error:
-        return error
 
 
 def test_requests_that_wait_together_are_answered_as_each_alone(model: ServedModel) -> None:

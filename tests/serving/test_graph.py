@@ -14,10 +14,9 @@ from kubeline.model_package import Feature, ModelPackage, Predictor, Signature
 from kubeline_serving.codec.columns import Encoder
 from kubeline_serving.inference.graph import reading_blocks
 from kubeline_serving.inference.model import ServedModel
-from tests.conftest import make_artifact, make_dataset
 from tests.serving.exchanges import encoded
-from tests.training.conftest import SMALL, for_task, mixed_table
-from tests.training.test_exactness import fresh_rows
+from tests.support.artifacts import make_artifact, make_dataset
+from tests.support.training_tables import SMALL, for_task, fresh_rows, mixed_table
 
 BLOCKS = ["kubeline.numbers", "kubeline.codes", "kubeline.doubles"]
 TEXT_READERS = {"LabelEncoder", "OneHotEncoder"}

@@ -16,7 +16,7 @@ from kubeline_serving.http.protocol import HttpProtocol
 from kubeline_serving.options import read_options
 from kubeline_serving.worker import Worker
 from tests.serving.launching import serve_here
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
 
 HEAD = b"GET / HTTP/1.1\r\nHost: test\r\n"
 

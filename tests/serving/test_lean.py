@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
 
 HEAVY = {
     "pandas",

@@ -14,7 +14,7 @@ import pytest
 from kubeline.errors import UserError
 from kubeline.model_package import Signature
 from kubeline_serving.codec.v1 import V1
-from tests.serving.packages import FEATURES
+from tests.support.packages import FEATURES
 
 START = """
 import logging, sys, time, warnings

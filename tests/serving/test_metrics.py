@@ -16,7 +16,7 @@ from kubeline.model_package import ModelPackage
 from kubeline_serving.observability.counters import SharedCounters, shared_folder
 from kubeline_serving.observability.metrics import ServerMetrics
 from tests.serving.exchanges import answered, refused
-from tests.serving.packages import ROWS, write_tiny_package
+from tests.support.packages import ROWS, write_tiny_package
 
 WORKER = """
 import sys, time

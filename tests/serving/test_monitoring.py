@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kubeline_serving.observability.metrics import ServerMetrics
 from tests.serving.exchanges import answered
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
 
 FOLDER = Path(__file__).parents[2] / "manifests" / "monitoring"
 DOCS = Path(__file__).parents[2] / "docs" / "monitoring.md"

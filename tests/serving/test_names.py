@@ -14,8 +14,8 @@ from kubeline.errors import UserError
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_client.protocols import clients
 from kubeline.model_package import ModelPackage
-from tests.conftest import make_artifact, make_dataset
-from tests.serving.conftest import serve
+from tests.serving.served import serve
+from tests.support.artifacts import make_artifact, make_dataset
 
 NAMES = ['a "quoted" one', "back\\slash", "new\nline", "ü", " ", "<b>", "{", "instances"]
 

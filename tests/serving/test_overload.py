@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.serving.launching import Launched, launch
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
 
 RECORD = {"amount": 1.5, "carrier": "AA", "rush": True, "departure": "2013-01-01T06:00:00"}
 PATH = "/v1/models/tiny:predict"

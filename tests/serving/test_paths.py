@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.serving.conftest import Served
-from tests.serving.test_protocols import RECORD, TENSORS
+from tests.serving.requests import RECORD, TENSORS
+from tests.serving.served import Served
 
 
 def ask(served: Served, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any, Message]:

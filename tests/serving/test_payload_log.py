@@ -17,9 +17,9 @@ import pytest
 from kubeline.errors import PlatformError, UserError
 from kubeline.model_package import Feature, ModelPackage, Signature
 from kubeline_serving.payload_log.log import PayloadLog, PayloadOptions
-from tests.data.servers import S3, Files, serving
 from tests.serving.exchanges import TRACE, TRACEPARENT, answered, refused
-from tests.serving.packages import ROWS, Task, write_tiny_package
+from tests.support.file_servers import S3, Files, serving
+from tests.support.packages import ROWS, Task, write_tiny_package
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kubeline.ports import free_ports
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
 
 BODY = json.dumps({"instances": [{"amount": 1.5, "carrier": "AA", "rush": True, "departure": None}] * 3})
 

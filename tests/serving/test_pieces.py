@@ -16,7 +16,7 @@ from kubeline_serving.codec.pieces import PIECE_BYTES, pieces
 from kubeline_serving.codec.v1 import V1
 from kubeline_serving.errors import TooLarge
 from kubeline_serving.memory import Uncollected
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
 
 COUNT = 40_000
 RECORD = {"amount": 1.5, "carrier": "AA", "rush": True, "departure": None}

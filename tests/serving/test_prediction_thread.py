@@ -16,9 +16,9 @@ from kubeline_serving.errors import BrokenModel, Overloaded
 from kubeline_serving.inference.engine import Engine, Limits
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.inference.prediction_thread import PredictionThread
+from tests.serving.asking import ask, exchange, inputs, outcome
 from tests.serving.exchanges import encoded
-from tests.serving.packages import ROWS, write_tiny_package
-from tests.serving.test_engine import ask, exchange, inputs, outcome
+from tests.support.packages import ROWS, write_tiny_package
 
 ASIDE = Limits(cpus=2)
 

@@ -17,7 +17,7 @@ from kubeline.model_package import Predictor
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline.open_inference.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from kubeline.open_inference.tensors import DATATYPES, decode_raw, encode_raw
-from tests.serving.conftest import Served
+from tests.serving.served import Served
 
 
 @dataclass(frozen=True)

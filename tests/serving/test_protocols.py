@@ -9,20 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, InferResponse, RESTConfig
+from kserve import InferenceRESTClient, InferInput, InferRequest, InferResponse, RESTConfig
 
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import ModelPackage, Predictions
-from tests.serving.conftest import Served
-from tests.serving.packages import ROWS
-
-RECORD = {"amount": 1.5, "carrier": "AA", "rush": True, "departure": "2013-01-01T06:00:00"}
-TENSORS = [
-    {"name": "amount", "shape": [1, 1], "datatype": "FP32", "data": [1.5]},
-    {"name": "carrier", "shape": [1, 1], "datatype": "BYTES", "data": ["AA"]},
-    {"name": "rush", "shape": [1, 1], "datatype": "BOOL", "data": [True]},
-    {"name": "departure", "shape": [1, 1], "datatype": "BYTES", "data": ["2013-01-01T06:00:00"]},
-]
+from tests.serving.requests import RECORD, TENSORS, ask_grpc
+from tests.serving.served import Served
+from tests.support.packages import ROWS
 
 
 def expected(package: ModelPackage, frame: pd.DataFrame) -> Predictions:
@@ -60,17 +53,6 @@ def tensors_of(frame: pd.DataFrame, binary: bool) -> list[InferInput]:
         else:
             tensor.data = [None if pd.isna(value) else value for value in values.tolist()]  # NaN is not JSON
     return tensors
-
-
-def ask_grpc(served: Served, tensors: list[InferInput]) -> InferResponse:
-    async def ask() -> InferResponse:
-        client = InferenceGRPCClient(url=f"127.0.0.1:{served.grpc_port}", channel_args=[("grpc.enable_http_proxy", 0)])
-        try:
-            return await client.infer(InferRequest(served.name, tensors))
-        finally:
-            await client.close()
-
-    return asyncio.run(ask())
 
 
 def ask_rest(served: Served, tensors: list[InferInput]) -> InferResponse:

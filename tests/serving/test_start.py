@@ -2,20 +2,14 @@
 
 import re
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from kubeline.model_client.server import ServerFailedError, start
-from tests.serving.packages import write_tiny_package
-
-
-def serve(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "kubeline_serving", "--model_dir", str(folder), "--model_name", "tiny", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+from tests.support.packages import write_tiny_package
+from tests.support.server_process import serve
 
 
 def flip_a_byte(file: Path) -> None:

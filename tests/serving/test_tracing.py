@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from kubeline.errors import UserError
 from kubeline_serving.exchange import Exchange
 from kubeline_serving.observability.tracing import Tracing, collector, trace_context
+from tests.serving.traced import exchange
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -158,23 +159,6 @@ def otlp() -> Iterator[Collector]:
     collecting.stop()
 
 
-def exchange(traceparent: str = "", **facts: Any) -> Exchange:
-    given: dict[str, Any] = {"protocol": "v2", "status": 200, "tracestate": "", **facts}
-    return Exchange(
-        request_id="r-1",
-        traceparent=traceparent,
-        time=1_700_000_000.0,
-        arrived=0.0,
-        rows=3,
-        queue_seconds=0.001,
-        parse_seconds=0.002,
-        predict_seconds=0.003,
-        serialise_seconds=0.004,
-        total_seconds=0.0125,
-        **given,
-    )
-
-
 def record(otlp: Collector, *exchanges: Exchange) -> list[Any]:
     """The spans that the collector has after these exchanges."""
     tracing = Tracing(collector(otlp.url), "flights", "0123456789ab")
@@ -252,7 +236,7 @@ def test_grpc_has_the_attributes_of_rpc(otlp: Collector) -> None:
 def test_a_collector_that_is_away_loses_spans_and_no_time_of_a_request() -> None:
     code = """
 from kubeline_serving.observability.tracing import Tracing
-from tests.serving.test_tracing import exchange
+from tests.serving.traced import exchange
 tracing = Tracing("http://127.0.0.1:9/v1/traces", "flights", "0123456789ab")
 for _ in range(5000): tracing.record(exchange())
 print("recorded", flush=True)
@@ -266,7 +250,7 @@ print("closed", flush=True)
 def test_the_sampler_of_the_standard_variables_is_used(otlp: Collector) -> None:
     code = f"""
 from kubeline_serving.observability.tracing import Tracing
-from tests.serving.test_tracing import exchange
+from tests.serving.traced import exchange
 tracing = Tracing("{otlp.url}/v1/traces", "flights", "0123456789ab")
 for _ in range(10): tracing.record(exchange())
 tracing.close()

@@ -13,7 +13,7 @@ from kubeline_serving.inference.engine import Engine, Work
 from kubeline_serving.options import read_options
 from kubeline_serving.worker import Worker
 from tests.serving.launching import serve_here
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
 
 BODY = b'{"instances": [[1.5, "AA", true, "2013-01-01T06:00:00"]]}'
 KEEP_ALIVE = 1  # second

@@ -12,7 +12,7 @@ from components.train.component import train as component
 from kubeline.artifacts import publish
 from kubeline.data.dataset import write_dataset
 from kubeline.errors import UserError
-from tests.training.conftest import for_task, mixed_table
+from tests.support.training_tables import for_task, mixed_table
 
 
 def changed(**columns: Any) -> pd.DataFrame:

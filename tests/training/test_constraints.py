@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from kubeline.errors import UserError
-from tests.training.conftest import SMALL
+from tests.support.training_tables import SMALL
 
 ROWS = 1_000
 MONOTONE = {

@@ -7,7 +7,7 @@ import pytest
 from components.select.component import select
 from kubeline.errors import UserError
 from kubeline.evaluation.metrics import METRICS
-from tests.conftest import make_artifact
+from tests.support.artifacts import make_artifact
 
 
 def tables() -> pd.DataFrame:

@@ -5,31 +5,10 @@ import onnx
 import pandas as pd
 import pytest
 
-from tests.training.conftest import SMALL, for_task, mixed_table
+from tests.support.training_tables import SMALL, for_task, fresh_rows, mixed_table
+from tests.training.exactness import TREES, difference
 
 TASKS = ("binary", "multiclass", "regression")
-
-
-def fresh_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of another seed, with unseen and empty categories, dates far away and everything missing in one row."""
-    rows = mixed_table(400, seed=1)
-    rows["sold/at"] = rows["sold/at"].astype("datetime64[us]")
-    rows.loc[:20, "city"] = "never seen"
-    rows.loc[20:30, "city"] = ""
-    rows.loc[30:40, "sold/at"] = pd.Timestamp("1583-02-28 23:59:59.5").as_unit("us")
-    rows.loc[40, [name for name in rows.columns if name in frame.columns]] = None
-    return rows
-
-
-def difference(package, rows: pd.DataFrame) -> float:
-    """The greatest difference of probabilities, or of predictions in standard deviations of the target."""
-    sklearn, signature = package.sklearn(), package.signature
-    found = package.predictor(threads=1).predict(rows)
-    encoded = signature.encoded_frame(rows)
-    if signature.classes is None:
-        expected = sklearn.predict(encoded)
-        return float(np.max(np.abs(found.values - expected) / package.manifest.parity.scale))
-    return float(np.abs(found.probabilities - sklearn.predict_proba(encoded)).max())
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -89,9 +68,6 @@ def test_neighbouring_floats_fall_on_the_same_side_of_a_split(train):
         assert difference(package, frame) < 1e-5, estimator
         if estimator != "random_forest":  # does not split values so close
             assert (package.predictor().predict(frame).values == frame["y"].astype(str)).all(), estimator
-
-
-TREES = [estimator for estimator in SMALL if estimator != "linear"]
 
 
 @pytest.mark.parametrize("settings", [{}, {"calibration": "sigmoid"}, {"tuning_trials": 2, "folds": 2}])

@@ -9,7 +9,7 @@ from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import Predictions
 from kubeline.model_package.agreement import differences
 from kubeline.training.target import spread
-from tests.training.conftest import SMALL
+from tests.support.training_tables import SMALL
 
 ROWS = 2_000
 TARGETS = {

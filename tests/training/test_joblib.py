@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from kubeline.errors import UserError
-from tests.training.conftest import for_task, mixed_table
+from tests.support.training_tables import for_task, mixed_table
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])

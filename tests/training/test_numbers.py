@@ -8,8 +8,8 @@ import pytest
 
 from kubeline.errors import UserError
 from kubeline.training.numbers import Differences, needs_float64
-from tests.training.conftest import SMALL
-from tests.training.test_exactness import TREES, difference
+from tests.support.training_tables import SMALL
+from tests.training.exactness import TREES, difference
 
 ROWS = 600
 CODE = np.arange(ROWS) % 2
@@ -66,7 +66,7 @@ def test_account_numbers_near_and_far_from_each_other_are_told_apart(train, tmp_
 
 
 def test_wide_numbers_beside_missing_ones_categories_and_dates(train):
-    from tests.training.conftest import for_task, mixed_table
+    from tests.support.training_tables import for_task, mixed_table
 
     frame = for_task(mixed_table(), "binary")
     frame["account"] = pd.array(1_234_567_890 + frame["y"].astype(int), dtype="Int64")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kubeline.model_package import ModelPackage
-from tests.training.conftest import for_task, mixed_table
+from tests.support.training_tables import for_task, mixed_table
 
 SCRIPT = """
 import json, sys

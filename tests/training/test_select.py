@@ -10,8 +10,8 @@ from components.select.component import select
 from components.train.component import train
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
-from tests.conftest import make_artifact, make_dataset
-from tests.training.conftest import for_task, mixed_table
+from tests.support.artifacts import make_artifact, make_dataset
+from tests.support.training_tables import for_task, mixed_table
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from kubeline.training.fitting import Recipe
 from kubeline.training.holdout import hold_out
 from kubeline.training.table import read
 from kubeline.training.tuning import tune
-from tests.training.conftest import for_task, mixed_table
+from tests.support.training_tables import for_task, mixed_table
 
 
 def test_the_simplest_call_trains_on_real_flights_better_than_a_guess(flights, dataset, artifact, tmp_path):

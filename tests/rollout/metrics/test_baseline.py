@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSpec, Source, open_source
-from tests.rollout.metrics.loopback import Pod, PrometheusServer
+from tests.support.metrics_servers import Pod, PrometheusServer
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_what_a_pod_counted_before_it_was_unready_is_not_the_steps() -> None:
 
 
 def test_a_pod_whose_page_did_not_answer_when_the_step_began_is_an_error_and_one_that_did_not_listen_is_new() -> None:
-    from tests.rollout.metrics.liar import answer, lying
+    from tests.support.misbehaving_servers import answer, lying
 
     canary, stable, late = Pod("c1"), Pod("s1"), Pod("s1")
     late.answer(9)

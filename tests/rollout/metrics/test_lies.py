@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kubeline.rollout.analysis.judge import Rules, judge
 from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSpec, open_source
 from kubeline.rollout.analysis.metrics.sides import evidence_of
-from tests.rollout.metrics.liar import Talk, answer, dripping, gushing, lying, saying
+from tests.support.misbehaving_servers import Talk, answer, dripping, gushing, lying, saying
 
 LABELS = 'model="m",version="c1",protocol="v1"'
 REQUESTS = f'kubeline_requests_total{{{LABELS},code="200"}}'

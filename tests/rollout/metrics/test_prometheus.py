@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from kubeline.errors import UserError
 from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSpec, Source, open_source
-from tests.rollout.metrics.loopback import Pod, PrometheusServer
+from tests.support.metrics_servers import Pod, PrometheusServer
 
 NAMES = Addresses(namespace="shop", canary="rev-2", stable="rev-1")
 

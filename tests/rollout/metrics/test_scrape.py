@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSpec, Source, open_source
-from tests.rollout.metrics.loopback import Handler, Pod, serving
+from tests.support.metrics_servers import Handler, Pod, serving
 
 
 def scrape(*urls: str, stable: str = "s1") -> Source:

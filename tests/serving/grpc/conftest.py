@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from kubeline.model_package import ModelPackage
-from tests.serving.packages import write_tiny_package
+from tests.support.packages import write_tiny_package
 
 
 @pytest.fixture(scope="session")

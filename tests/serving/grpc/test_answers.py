@@ -7,7 +7,7 @@ import numpy as np
 from kubeline.model_package import ModelPackage
 from kubeline.open_inference.tensors import DTYPES
 from tests.serving.grpc.house import Status, raw, service, tensors, typed
-from tests.serving.packages import ROWS
+from tests.support.packages import ROWS
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 

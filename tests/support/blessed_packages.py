@@ -7,7 +7,7 @@ from kubeline.model_package import Feature, ModelPackage, Signature
 from kubeline.model_package.blessing import Blessing, Check, Verdict
 from kubeline.model_package.manifest import Parity
 from kubeline.model_package.package import write_package
-from tests.conftest import make_artifact
+from tests.support.artifacts import make_artifact
 
 SIGNATURE = Signature(
     features=[Feature(name="distance", kind="number")], target="late", task="binary", classes=["False", "True"]

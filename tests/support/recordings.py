@@ -1,4 +1,4 @@
-"""Reads what was recorded of real KServe clusters while Kubeline rolled models out on them (`kserve/`).
+"""Reads what was recorded of real KServe clusters while Kubeline rolled models out on them (`tests/recordings/kserve`).
 
 A file `MODE-SCENARIO.jsonl.gz` is never edited. Its first line is `{"header": …}`: mode, versions, the plan, replicas,
 namespace and name of the InferenceService, digests of the packages. The others have `t`, seconds since the start, in
@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent / "kserve"
+FOLDER = Path(__file__).parents[1] / "recordings/kserve"
 NAMES = tuple(sorted(path.name.removesuffix(".jsonl.gz") for path in FOLDER.glob("*.jsonl.gz")))
 
 Json = dict[str, Any]
