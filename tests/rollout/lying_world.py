@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from embedded_kserve.controllers.knative import _propagated, _targets
-from embedded_kserve.controllers.manifests import furnish
+from embedded_kserve.controllers.manifests import MODES, furnish
 from embedded_kserve.kubernetes import resources
 from embedded_kserve.kubernetes.admission import review
 from embedded_kserve.kubernetes.api_server import ApiServer
@@ -28,6 +28,7 @@ from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.actions import Context
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.driver import Driver
+from kubeline.rollout.routers.standard import workload_name
 from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.start import start
 from kubeline.rollout.status import (
@@ -122,7 +123,8 @@ class GoodCandidate:
         return Analysis(now.status.step.index, now.observed.share, AnalysisOutcome.PASS, "as good as stable")
 
     def count_requests(self, now: Context) -> RequestCounts:
-        raise NotImplementedError
+        del now
+        return RequestCounts()
 
 
 @dataclass
@@ -131,6 +133,7 @@ class Follower:
 
     store: Store
     templates: list[Any] = field(default_factory=list)
+    mode: ClassVar[str] = "knative"
 
     def follow(self) -> None:
         for service in self.store.every(resources.INFERENCE_SERVICE):
@@ -152,6 +155,62 @@ class Follower:
                 "components": {"predictor": _propagated(before, newest, newest, targets)},
             }
             self.store.set_status(resources.INFERENCE_SERVICE, NAMESPACE, NAME, status)
+
+
+@dataclass
+class StandardFollower:
+    """KServe in Standard mode with a gateway, whose pods are ready as soon as they are asked for."""
+
+    store: Store
+    templates: list[Any] = field(default_factory=list)
+    mode: ClassVar[str] = "standard"
+
+    def follow(self) -> None:
+        for service in self.store.every(resources.INFERENCE_SERVICE):
+            spec, canaries = service["spec"], service["spec"].get("canary") or []
+            predictors = [spec["predictor"], *(canary["predictor"] for canary in canaries)]
+            workloads = {workload_name(NAME, predictor.get("name", "")): predictor for predictor in predictors}
+            self._run(workloads)
+            shares = [canary.get("trafficPercent", 0) for canary in canaries]
+            weights = dict(zip(workloads, [100 - sum(shares), *shares], strict=True))
+            for route in (NAME, f"{NAME}-predictor"):
+                self._route(route, weights)
+            status = {
+                "deploymentMode": "Standard",
+                "url": f"http://{NAME}.example.com",
+                "conditions": [{"type": kind, "status": "True"} for kind in ("PredictorReady", "Ready")],
+                "canaryStatuses": [
+                    {"name": one["predictor"]["name"], "ready": True, "trafficPercent": one.get("trafficPercent", 0)}
+                    for one in canaries
+                ],
+            }
+            self.store.set_status(resources.INFERENCE_SERVICE, NAMESPACE, NAME, status)
+
+    def _run(self, workloads: Mapping[str, Any]) -> None:
+        wanted = {
+            f"{name}-{number}": (name, predictor)
+            for name, predictor in workloads.items()
+            for number in range(predictor.get("minReplicas", 1))
+        }
+        there = {pod["metadata"]["name"]: pod for pod in self.store.every(resources.POD)}
+        for name in there.keys() - wanted.keys():
+            self.store.delete(resources.POD, NAMESPACE, name)
+        for name, (workload, predictor) in wanted.items():
+            labels = {"serving.kserve.io/inferenceservice": NAME}
+            container = {"name": "kserve-container", "image": "server", "env": predictor["model"].get("env", [])}
+            pod = {"metadata": {"name": name, "namespace": NAMESPACE, "labels": labels}}
+            self.store.apply(resources.POD, {**pod, "spec": {"containers": [container]}})
+            ready = {"conditions": [{"type": "Ready", "status": "True"}], "podIP": "127.0.0.1"}
+            self.store.set_status(resources.POD, NAMESPACE, name, ready)
+            self.store.apply(resources.DEPLOYMENT, {"metadata": {"name": workload, "namespace": NAMESPACE}, "spec": {}})
+
+    def _route(self, name: str, weights: Mapping[str, int]) -> None:
+        backends = [{"name": backend, "weight": weight} for backend, weight in weights.items()]
+        route = {"metadata": {"name": name, "namespace": NAMESPACE}, "spec": {"rules": [{"backendRefs": backends}]}}
+        generation = self.store.apply(resources.HTTP_ROUTE, route)["metadata"]["generation"]
+        accepted = {"type": "Accepted", "status": "True", "observedGeneration": generation}
+        parent = {"conditions": [accepted], "controllerName": "gateway", "parentRef": {"name": "gateway"}}
+        self.store.set_status(resources.HTTP_ROUTE, NAMESPACE, name, {"parents": [parent]})
 
 
 @dataclass
@@ -225,7 +284,7 @@ class _Handler(BaseHTTPRequestHandler):
 class World:
     """One service in such a cluster."""
 
-    def __init__(self, server: ApiServer, liar: Liar, follower: Follower, folder: Path) -> None:
+    def __init__(self, server: ApiServer, liar: Liar, follower: Follower | StandardFollower, folder: Path) -> None:
         self.server, self.liar, self.follower = server, liar, follower
         url = f"http://127.0.0.1:{liar.server_port}"
         self.kubeconfig = kubeconfig_of(url, folder, token=server.token)
@@ -241,12 +300,13 @@ class World:
     def restore(self, moment: Moment, document: Mapping[str, Any] | None = None) -> StoredStatus:
         """Everything as it was then; `document` is what is stored instead of the status of today."""
         self.liar.lie, self.liar.lies, self.liar.method = None, 0, ""
-        self._delete(resources.INFERENCE_SERVICE, NAME)
+        self.delete_service()
         self.delete_record()
         self.follower.templates = list(moment.templates)
         made = self.server.store.create(resources.INFERENCE_SERVICE, copy.deepcopy(moment.service))
         self.server.store.set_status(resources.INFERENCE_SERVICE, NAMESPACE, NAME, moment.service["status"])
-        write = replace(moment.record.write, generation=made["metadata"]["generation"])
+        uid = moment.record.write.uid and made["metadata"]["uid"]
+        write = replace(moment.record.write, generation=made["metadata"]["generation"], uid=uid)
         record = replace(moment.record, write=write)
         kept: Manifest = {"metadata": {"name": config_map_name(NAME), "namespace": NAMESPACE}}
         text = dump(record)
@@ -256,6 +316,9 @@ class World:
         kept["data"] = {"record": text}
         version = self.server.store.create(resources.CONFIG_MAP, kept)["metadata"]["resourceVersion"]
         return StoredStatus(record, version)
+
+    def delete_service(self) -> None:
+        self._delete(resources.INFERENCE_SERVICE, NAME)
 
     def delete_record(self) -> None:
         self._delete(resources.CONFIG_MAP, config_map_name(NAME))
@@ -277,9 +340,19 @@ class World:
         return load(json.loads(found["data"]["record"]))
 
     def share(self) -> int | None:
-        """Per cent that the specification gives the newest revision."""
-        percent = self.service()["spec"]["predictor"].get("canaryTrafficPercent")
+        """Per cent that the specification gives the candidate; None when there is none beside the stable model."""
+        spec = self.service()["spec"]
+        canaries = [canary["trafficPercent"] for canary in spec.get("canary") or []]
+        percent = next(iter(canaries), spec["predictor"].get("canaryTrafficPercent"))
         return None if percent is None else int(percent)
+
+    def create_anew(self) -> None:
+        """What someone else does who deletes the service and applies it once more."""
+        old = self.service()
+        kept = {key: old["metadata"][key] for key in ("name", "namespace", "labels", "annotations")}
+        self.delete_service()
+        self.follower.templates = []
+        self.server.store.create(resources.INFERENCE_SERVICE, {"metadata": kept, "spec": old["spec"]})
 
     def drive(
         self,
@@ -315,7 +388,7 @@ class World:
                 found[record.state] = Moment(record, service, list(self.follower.templates))
 
         assert self.drive(self.begin("b"), listen).outcome == "promoted"
-        waiting = {"approval": True, "approval_seconds": 0}
+        waiting: dict[str, Any] = {"approval": True, "approval_seconds": 0}
         assert self.drive(self.begin("c", **waiting), listen, **waiting).outcome == "held"
         held = self.store.read()
         assert held is not None
@@ -324,11 +397,11 @@ class World:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path, mode: str = "knative") -> Iterator[World]:
     """The service with a stable model."""
-    store = Store(resources.installed("knative"), lambda new, old: review(new, old, "Knative"))
-    furnish(store, "knative")
-    follower = Follower(store)
+    store = Store(resources.installed(mode), lambda new, old: review(new, old, MODES[mode]))
+    furnish(store, mode)
+    follower = Follower(store) if mode == "knative" else StandardFollower(store)
     with ApiServer(store) as server, Liar(server, follower.follow) as liar:
         threading.Thread(target=liar.serve_forever, args=(0.05,), daemon=True).start()
         made = World(server, liar, follower, folder)

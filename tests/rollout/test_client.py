@@ -232,6 +232,22 @@ def test_in_cluster_outside_a_pod_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_time_is_the_api_server_s_and_no_step_of_this_machine_s_clock(tmp_path: Path) -> None:
     ahead = time.time() + 3600
+    with answering(dated(formatdate(ahead, usegmt=True)), tmp_path) as cluster:
+        clock = Clock(cluster.time())
+    assert int(ahead) <= clock.now() < ahead + 1800
+    assert abs(cluster.time() - time.time()) < 1800  # nobody answers any more
+
+
+@pytest.mark.parametrize(
+    "date", ["", "tomorrow", "Thu, 01 Jan 99999999999 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 -2359"]
+)
+def test_a_date_that_is_none_is_not_taken_for_the_time(date: str, tmp_path: Path) -> None:
+    with answering(dated(date), tmp_path) as cluster:
+        assert abs(cluster.time() - time.time()) < 1800
+
+
+def dated(date: str) -> type[http.server.BaseHTTPRequestHandler]:
+    """An API server that says this date."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -241,15 +257,12 @@ def test_the_time_is_the_api_server_s_and_no_step_of_this_machine_s_clock(tmp_pa
             self.wfile.write(b"{}")
 
         def date_time_string(self, timestamp: float | None = None) -> str:
-            return formatdate(ahead, usegmt=True)
+            return date
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with answering(Handler, tmp_path) as cluster:
-        clock = Clock(cluster.time())
-    assert int(ahead) <= clock.now() < ahead + 1800
-    assert abs(cluster.time() - time.time()) < 1800  # nobody answers any more
+    return Handler
 
 
 LIES = {

@@ -97,6 +97,14 @@ def test_a_list_that_goes_on_elsewhere_is_none(tmp_path: Path) -> None:
             cluster.find("default", POD)
 
 
+@pytest.mark.parametrize("meta", [["x"], "x", True, 1])
+def test_a_list_whose_metadata_is_none_is_no_list(meta: Any, tmp_path: Path) -> None:
+    with lying(answer(json.dumps({"kind": "PodList", "metadata": meta, "items": []}).encode())) as url:
+        cluster = Cluster.connect(kubeconfig_of(url, tmp_path), waits=())
+        with pytest.raises(UnavailableError, match="Pod was expected, but it says"):
+            cluster.find("default", POD)
+
+
 def test_null_is_nothing(tmp_path: Path) -> None:
     document = served(status=None)
     document["metadata"]["annotations"] = None

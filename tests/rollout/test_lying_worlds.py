@@ -26,15 +26,17 @@ OF_SERVICES, OF_RECORDS, OF_ALL = "inferenceservices", "configmaps", "/"
 
 
 @pytest.fixture(scope="module")
-def lied_to(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("world")) as made:
+def lied_to(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """In Knative mode, unless a test names another one."""
+    with world(tmp_path_factory.mktemp("world"), getattr(request, "param", "knative")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def moments(lied_to: World) -> dict[State, Moment]:
     found = lied_to.moments()
-    assert set(found) == set(STATES) | {State.HELD}
+    scaling = {State.SCALING} if lied_to.follower.mode == "standard" else set()
+    assert set(found) == set(STATES) | {State.HELD} | scaling
     return found
 
 
@@ -42,6 +44,9 @@ def moments(lied_to: World) -> dict[State, Moment]:
 def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
+IN_STANDARD_MODE = pytest.mark.parametrize("lied_to", ["standard"], indirect=True)
 
 
 def lie_in(lied_to: World, lie: str, about: str, state: State) -> Callable[[RolloutStatus], None]:
@@ -55,7 +60,13 @@ def lie_in(lied_to: World, lie: str, about: str, state: State) -> Callable[[Roll
     return listen
 
 
-@pytest.mark.parametrize("lie", [lie for lie in LIES if lie != "404"])
+MODES_AND_LIES = [
+    *(("knative", lie) for lie in LIES if lie != "404"),
+    *(("standard", lie) for lie in ("a web page", "null", "misshapen", "403", "404 of a proxy")),
+]
+
+
+@pytest.mark.parametrize(("lied_to", "lie"), MODES_AND_LIES, indirect=["lied_to"])
 def test_a_lie_about_the_service_leads_in_each_state_to_what_on_error_says(
     lie: str, lied_to: World, moments: dict[State, Moment]
 ) -> None:
@@ -82,6 +93,22 @@ def test_a_lie_about_the_service_leads_in_each_state_to_what_on_error_says(
             assert (state, record.outcome) == (state, "rolled_back")
             assert predictor_digest(lied_to.service()["spec"]["predictor"]) == stable
             assert lied_to.share() is None
+        assert lied_to.liar.lies > 0
+
+
+@IN_STANDARD_MODE
+@pytest.mark.parametrize("about", ["httproutes", "pods", "deployments"])
+def test_a_lie_about_what_is_read_beside_the_service_leads_to_what_on_error_says(
+    about: str, lied_to: World, moments: dict[State, Moment]
+) -> None:
+    for state, lie in (
+        (State.SCALING, "403"),
+        (State.AWAITING_READINESS, "a web page"),
+        (State.SCALING, "no metadata"),
+    ):
+        kept = lied_to.restore(moments[state])
+        record = lied_to.drive(kept, lie_in(lied_to, lie, about, state))
+        assert (record.outcome, lied_to.share()) == ("rolled_back", None)
         assert lied_to.liar.lies > 0
 
 
@@ -145,6 +172,35 @@ def test_a_service_that_is_said_to_be_gone_is_believed_only_after_the_outage(
         record = lied_to.drive(kept, lie_in(lied_to, "404", OF_SERVICES, state))
         assert (record.outcome, record.resume) == ("held", state)
         assert "was deleted" in record.reason
+
+
+@pytest.mark.parametrize("lied_to", ["knative", "standard"], indirect=True)
+def test_a_service_that_someone_deletes_and_creates_anew_is_not_taken_for_the_one_before(
+    lied_to: World, moments: dict[State, Moment]
+) -> None:
+    for state in (State.DEPLOYING, State.SHIFTING, State.VERIFYING, State.WITHDRAWING):
+        kept = lied_to.restore(moments[state])
+        lied_to.create_anew()
+        record = lied_to.drive(kept)
+        assert (record.outcome, record.resume) == ("held", state)
+        assert record.reason == "the InferenceService was deleted, and created anew by someone else"
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_what_is_deleted_with_its_record_is_said_to_be_gone_and_no_failed_rollback(
+    anew: bool, lied_to: World, moments: dict[State, Moment]
+) -> None:
+    for state in (State.BAKING, State.VERIFYING, State.RESTORING):
+        kept = lied_to.restore(moments[state])
+        lied_to.create_anew()
+        if not anew:
+            lied_to.delete_service()
+        lied_to.delete_record()
+        with pytest.raises(
+            PlatformError, match=r"was deleted.* nothing is left of the rollout, start another one"
+        ) as caught:
+            lied_to.drive(kept)
+        assert "0 %" not in str(caught.value)
 
 
 @pytest.mark.parametrize("lie", ["a web page", "403", "no connection"])

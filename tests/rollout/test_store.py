@@ -76,6 +76,20 @@ def test_what_is_no_status_is_refused_in_a_sentence(
         stored_as(document, server, tmp_path).read()
 
 
+def test_a_status_that_was_copied_from_another_service_is_refused(server: ApiServer, tmp_path: Path) -> None:
+    document = json.loads(dump(status(namespace="production")))
+    with pytest.raises(PlatformError, match="rollout of production/flights: it was copied from there; delete it"):
+        stored_as(document, server, tmp_path).read()
+
+
+def test_a_record_without_a_bottom_is_no_status(server: ApiServer, tmp_path: Path) -> None:
+    store = stored_as({}, server, tmp_path)
+    cluster = Cluster.connect(server.kubeconfig(tmp_path), timeout_seconds=2, waits=())
+    cluster.patch("default", config_map_name("flights"), {"data": {"record": "[" * 100_000}}, CONFIG_MAP)
+    with pytest.raises(PlatformError, match="holds no status of a rollout"):
+        store.read()
+
+
 def test_a_release_that_reads_format_1_only_finds_what_it_needs_to_refuse_format_2() -> None:
     document = json.loads(dump(status()))
     assert {"rollout_id", "name", "namespace", "owner", "deadline"} < document.keys()

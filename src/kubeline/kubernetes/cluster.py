@@ -25,6 +25,7 @@ Change = Literal["created", "updated", "unchanged"]
 
 _FIELD_MANAGER = "kubeline"
 _WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds before each further attempt
+_EARLIEST, _LATEST = 1.7e9, 4.1e9  # Unix seconds (2023 and 2099): any other is no time that a server has
 _LONGEST_WAIT = 30.0  # seconds that a Retry-After header is honoured at most
 
 
@@ -122,9 +123,10 @@ class Cluster:
         """Unix seconds at the API server, by the Date of an answer; this machine's where there is none."""
         try:
             reply = self._connection.ask("GET", "/version")
-            return parsedate_to_datetime(reply.headers.get("Date", "")).timestamp()
-        except (UnavailableError, TypeError, ValueError):
+            told = parsedate_to_datetime(reply.headers.get("Date", "")).timestamp()
+        except (UnavailableError, TypeError, ValueError, OverflowError):
             return time.time()
+        return told if _EARLIEST < told < _LATEST else time.time()
 
     def proxy(self, namespace: str, service: str, path: str, request: bytes, seconds: float) -> tuple[int, bytes]:
         """POST JSON to a Service through the API server.
@@ -220,9 +222,10 @@ class Cluster:
 
 def _no_whole_list(answer: Any, resource: Resource, namespace: str) -> str:
     items = answer.get("items") if isinstance(answer, dict) else None
-    if not isinstance(items, list):
+    meta = answer.get("metadata", {}) if isinstance(answer, dict) else None
+    if not isinstance(items, list) or not isinstance(meta, dict):
         return f"it says '{' '.join(str(answer).split())[:60]}'"
-    if (answer.get("metadata") or {}).get("continue"):
+    if meta.get("continue"):
         return "its list goes on elsewhere"
     return next(filter(None, (misshapen(one, resource, namespace, "") for one in items)), "")
 

@@ -4,13 +4,16 @@ An answer that is anything else, of a proxy or a sign-in page in between, is non
 list or a word where a number is.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kubeline.kubernetes.resources import CONFIG_MAP, DEPLOYMENT, EVENT, HTTP_ROUTE, INFERENCE_SERVICE, POD, Resource
 
 Texts = dict[str, str]
+Percent = Annotated[int, Field(ge=0, le=100)]
+Weight = Annotated[int, Field(ge=0, le=1_000_000)]  # as the Gateway API has it
+Replicas = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class _Part(BaseModel):
@@ -66,16 +69,16 @@ class _Model(_Part):
 
 class _Predictor(_Part):
     name: str = ""
-    minReplicas: int = 1  # noqa: N815
-    maxReplicas: int = 0  # noqa: N815
-    canaryTrafficPercent: int = 0  # noqa: N815
+    minReplicas: Replicas = 1  # noqa: N815
+    maxReplicas: Replicas = 0  # noqa: N815
+    canaryTrafficPercent: Percent = 0  # noqa: N815
     model: _Model = _Model()
     annotations: Texts = {}
 
 
 class _Canary(_Part):
     predictor: _Predictor
-    trafficPercent: int = 0  # noqa: N815
+    trafficPercent: Percent = 0  # noqa: N815
 
 
 class _InferenceServiceSpec(_Part):
@@ -85,7 +88,7 @@ class _InferenceServiceSpec(_Part):
 
 class _Target(_Part):
     revisionName: str = ""  # noqa: N815
-    percent: int = 0
+    percent: Percent = 0
     latestRevision: bool = False  # noqa: N815
     tag: str = ""
     url: str = ""
@@ -105,7 +108,7 @@ class _Components(_Part):
 class _CanaryStatus(_Part):
     name: str = ""
     ready: bool = False
-    trafficPercent: int = 0  # noqa: N815
+    trafficPercent: Percent = 0  # noqa: N815
 
 
 class _Failure(_Part):
@@ -132,7 +135,7 @@ class _InferenceService(_Object):
 
 class _Backend(_Part):
     name: str = ""
-    weight: int = 1
+    weight: Weight = 1
 
 
 class _Rule(_Part):

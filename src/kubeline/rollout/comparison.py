@@ -21,6 +21,7 @@ class SpecChange(Enum):
     ACCEPTED = "edited from outside, and accepted by an operator's request"
     EDITED = "edited from outside"
     DELETED = "deleted"
+    RECREATED = "deleted, and created anew from outside"
 
 
 def compare(status: RolloutStatus, service: Manifest | None, request: str) -> SpecChange:
@@ -29,12 +30,18 @@ def compare(status: RolloutStatus, service: Manifest | None, request: str) -> Sp
         gone = (status.write.spec or status.stable is not None) and status.state is not State.HELD
         return SpecChange.DELETED if gone else SpecChange.UNCHANGED
     found, write = written(status.write, service), status.write
+    if write.uid and found.uid != write.uid and status.state is not State.HELD:
+        return SpecChange.RECREATED
     if write.intent and intended(service) == write.intent:
         return SpecChange.APPLIED
     if found.spec == write.spec:
         return SpecChange.UNCHANGED
     if found.generation < write.generation:
         return SpecChange.STALE
+    return _edited(status, service, request)
+
+
+def _edited(status: RolloutStatus, service: Manifest, request: str) -> SpecChange:
     if status.state is State.HELD:  # an operator has accepted the edit, or has not yet
         return SpecChange.ACCEPTED if request else SpecChange.UNCHANGED
     return SpecChange.WITHDRAWN if _withdrawn(status, service) else SpecChange.EDITED
@@ -42,8 +49,9 @@ def compare(status: RolloutStatus, service: Manifest | None, request: str) -> Sp
 
 def written(before: WriteStatus, service: Manifest) -> WriteStatus:
     """The status of the write that left the specification as it is now."""
-    generation, spec = service["metadata"].get("generation", 0), fingerprint(service["spec"])
-    return replace(before, generation=generation, spec=spec)
+    meta = service["metadata"]
+    known = {"generation": meta.get("generation", 0), "uid": meta.get("uid", "")}
+    return replace(before, spec=fingerprint(service["spec"]), **known)
 
 
 def intended(service: Manifest) -> str:

@@ -27,8 +27,8 @@ _EDITED = "the specification was edited from outside in the middle of the rollou
 _WITHDRAWN = "a step that was cancelled, or could store no status, gave the candidate 0 %"
 
 
-class DeletedError(PlatformError):
-    """There is no InferenceService any more, if the cluster is right: then there is nothing to withdraw."""
+class GoneError(PlatformError):
+    """The InferenceService that is rolled out is not there any more, if the cluster is right: nothing is withdrawn."""
 
 
 @dataclass(kw_only=True)
@@ -110,7 +110,7 @@ class Driver(Writer):
 
     def _final_error(self, stored: StoredStatus, error: KubelineError) -> KubelineError | None:
         """The error that the rollout ends with where `on_error` does not apply; None where it does."""
-        if isinstance(error, DeletedError):
+        if isinstance(error, GoneError):
             return None
         if stored.status.state in RETURNING:
             return self._rollback_failed(stored, str(error))
@@ -118,7 +118,7 @@ class Driver(Writer):
 
     def _give_up(self, stored: StoredStatus, error: KubelineError) -> StoredStatus:
         """Do what `on_error` says."""
-        if isinstance(error, DeletedError):
+        if isinstance(error, GoneError):
             stored = self._hold(stored, str(error), None)
         else:
             transition = on_error(stored.status, self.spec, str(error))
@@ -131,6 +131,11 @@ class Driver(Writer):
     ) -> StoredStatus:
         """What `on_error` says cannot be recorded: the traffic is withdrawn all the same, or it is tried again."""
         status, rolls_back = stored.status, self.spec.on_error == "rollback"
+        if isinstance(error, GoneError):
+            raise PlatformError(
+                f"the rollout of {status.where} ended in state {status.state}: {error}, and that cannot be recorded "
+                f"({second}); nothing is left of the rollout, start another one"
+            ) from second
         if rolls_back and status.state in SHARING and self._withdraw_unrecorded(status):
             left = "the candidate has been given 0 %; run the rollout again, or abort it"
         elif seconds < self.spec.outage_seconds + self.spec.ready_seconds:
@@ -206,7 +211,9 @@ class Driver(Writer):
             stored = self._write(stored, replace(stored.status, mode=mode), service)
         change = compare(stored.status, service, stored.request)
         if change is SpecChange.DELETED:
-            raise DeletedError("the InferenceService was deleted")
+            raise GoneError("the InferenceService was deleted")
+        if change is SpecChange.RECREATED:
+            raise GoneError("the InferenceService was deleted, and created anew by someone else")
         if change is SpecChange.STALE:
             raise PlatformError("the InferenceService is read as it was before the last write to it")
         if change is SpecChange.EDITED:

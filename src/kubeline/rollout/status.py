@@ -164,12 +164,14 @@ class WriteStatus:
     Attributes:
         generation: of the InferenceService after it.
         spec: SHA-256 of the specification after it.
+        uid: of the InferenceService; empty where it is not known. One that is created anew has another.
         intent: fingerprint of what the write under way will leave; empty when none is.
         completed: key of the state and step whose write was completed (:attr:`RolloutStatus.key`).
     """
 
     generation: int = 0
     spec: str = ""
+    uid: str = ""
     intent: str = ""
     completed: str = ""
 

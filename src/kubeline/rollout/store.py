@@ -86,7 +86,7 @@ class StatusStore:
         """
         meta: Manifest = {"name": config_map_name(self._name), "namespace": self._namespace}
         meta["labels"] = {"app.kubernetes.io/managed-by": "kubeline"}
-        if service is not None:
+        if service is not None and service["metadata"].get("uid"):
             meta["ownerReferences"] = [_owner(service)]
         if clear_request:
             meta["annotations"] = {REQUEST: None}
@@ -113,11 +113,16 @@ class StatusStore:
                     f"{FORMAT}: it was begun by a newer Kubeline; use that version, here and wherever it is driven"
                 )
             status = load(document)
-        except (ValidationError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValidationError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise PlatformError(
                 f"ConfigMap {self._namespace}/{config_map_name(self._name)} holds no status of a rollout; delete it "
                 "when no rollout is in progress"
             ) from error
+        if (status.namespace, status.name) != (self._namespace, self._name):
+            raise PlatformError(
+                f"ConfigMap {self._namespace}/{config_map_name(self._name)} holds the status of the rollout of "
+                f"{status.where}: it was copied from there; delete it"
+            )
         meta = found["metadata"]
         return StoredStatus(status, meta["resourceVersion"], (meta.get("annotations") or {}).get(REQUEST, ""))
 

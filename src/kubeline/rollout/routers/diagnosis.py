@@ -63,7 +63,7 @@ def _of_service(service: Mapping[str, Any]) -> Iterator[str]:
         message = condition.get("message")
         if condition.get("status") == "False" and message and message not in seen:  # several repeat the first one
             seen.add(message)
-            yield f"{condition['type']}: {message}"
+            yield f"{condition.get('type', '')}: {message}"
 
 
 def _of_deployment(deployment: Mapping[str, Any]) -> Iterator[str]:

@@ -150,7 +150,7 @@ def _beside(service: Service, versions: Versions, replicas: int, share: int) -> 
         key: value for key, value in versions.candidate.predictor.items() if key not in _AUTOSCALING
     }
     predictor |= {"name": versions.candidate.name, "minReplicas": replicas}
-    predictor["model"] = {"name": "", **predictor["model"]}  # the CRD requires it of canaries
+    predictor["model"] = {"name": "", **(predictor.get("model") or {})}  # the CRD requires it of canaries
     stable = versions.before.predictor
     fewest, most = _fewest(stable) + replicas, int(stable.get("maxReplicas") or 0)
     room = {"maxReplicas": max(most, fewest)} if most else {}  # KServe refuses fewer than minReplicas
