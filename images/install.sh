@@ -1,12 +1,11 @@
 #!/bin/sh
 # What an image holds. The Dockerfiles and the tests that run without Docker call this one script:
-#   install.sh packages IMAGE   the locked packages of an image, without what no process of it reads
+#   install.sh packages LAYER   the packages of a lock that are not there yet, without what no process reads
 #   install.sh kubeline         this project, from its wheel, into the folder of the image's PYTHONPATH
 # The tests give places and an installer of their own:
 set -eu
 LOCKS=${LOCKS:-/build/images}
 WHEELS=${WHEELS:-/build/wheels}
-PREFIX=${PREFIX:-}                       # of the packages; empty for that of $PYTHON
 APP=${APP:-/app}                         # of this project
 LIBRARIES=${LIBRARIES:-/usr/lib}         # where the system looks for shared libraries
 FONTS=${FONTS:-/var/cache/matplotlib}    # matplotlib's cache
@@ -18,28 +17,36 @@ packages() {
   # kfp without its dependencies is all that a step needs of it
   if [ "$1" = serving ]; then locks="$locks --requirement $LOCKS/kfp.lock"; fi
   # shellcheck disable=SC2086 # several words each
-  $INSTALL ${PREFIX:+--prefix=$PREFIX} --no-deps --require-hashes $locks
-  if [ "$PREFIX" ]; then cd "$PREFIX"/lib/python3.*/site-packages
-  else cd "$($PYTHON -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"; fi
-  case $1 in
-    steps)
-      # LightGBM needs the OpenMP runtime; a link to the one that scikit-learn brings needs no package of the system
-      mkdir -p "$LIBRARIES"
-      ln -s "$(find "$PWD/scikit_learn.libs" -name 'libgomp-*.so*' | head -n 1)" "$LIBRARIES/libgomp.so.1" ;;
-    deploy) find . -type d -name tests -prune -exec rm -r {} + ;;
-    serving)
-      # Tests, what compilers need, Arrow's network protocol, and the AWS services other than storage and its sign-in.
-      find . -type d \( -name tests -o -path ./pyarrow/include \) -prune -exec rm -r {} +
-      find . -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' -o -name '*.pyi' \) -delete
-      rm pyarrow/libarrow_flight.so* pyarrow/libarrow_python_flight.so* pyarrow/_flight.*.so
-      find botocore/data -mindepth 1 -maxdepth 1 -type d \
-        ! -name s3 ! -name sts ! -name 'sso*' ! -name signin -exec rm -r {} + ;;
-  esac
-  if [ -d matplotlib ]; then
+  $INSTALL --no-deps --require-hashes $locks
+  cd "$($PYTHON -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+  strip
+  if [ "$1" = steps ]; then
+    # LightGBM needs the OpenMP runtime; a link to the one that scikit-learn brings needs no package of the system
+    mkdir -p "$LIBRARIES"
+    ln -s "$(find "$PWD/scikit_learn.libs" -name 'libgomp-*.so*' | head -n 1)" "$LIBRARIES/libgomp.so.1"
+  fi
+  if [ -d matplotlib ] && [ ! -d "$FONTS" ]; then
     # Any user may write to it: matplotlib does not read a cache in a folder where it cannot.
     mkdir -p -m 1777 "$FONTS"
     MPLCONFIGDIR=$FONTS PYTHONPATH=$PWD $PYTHON -c 'import matplotlib.font_manager'
     chmod -R a+rX "$FONTS"
+  fi
+}
+
+# What no process reads: tests (Evidently calls some of its code so), notebooks and their extensions, what compilers and
+# type checkers need, Arrow's network protocol, ONNX Runtime for C programs, the AWS services other than storage and its
+# sign-in, MLflow's own page.
+strip() {
+  find . -type d \( -name tests ! -path './evidently/*' -o -path ./pyarrow/include -o -path ./mlflow/server/js \
+    -o -path ./jupyterlab_plotly -o -path ./evidently/nbextension \) -prune -exec rm -r {} +
+  find . -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' -o -name '*.hpp' -o -name '*.pyi' \
+    -o -name '*.ipynb' \) -delete
+  rm -f pyarrow/libarrow_flight.so* pyarrow/libarrow_python_flight.so* pyarrow/_flight.*.so \
+    onnxruntime/capi/libonnxruntime.so.*
+  rm -rf "$($PYTHON -c 'import sysconfig; print(sysconfig.get_path("data"))')/share/jupyter"
+  if [ -d botocore/data ]; then
+    find botocore/data -mindepth 1 -maxdepth 1 -type d \
+      ! -name s3 ! -name sts ! -name 'sso*' ! -name signin -exec rm -r {} +
   fi
 }
 

@@ -14,3 +14,6 @@ done
 compile images/serving.in --output-file images/serving.lock
 echo kfp | compile --no-deps - --output-file images/kfp.lock
 grep '^hatchling==' requirements.lock | cut -d ' ' -f 1 | compile - --output-file images/build.lock
+# What images share is a layer of its own, which a node holds once.
+python3 images/shared.py steps drift deploy serving > images/common.lock
+python3 images/shared.py steps drift > images/model.lock

@@ -61,6 +61,11 @@ def stage(image: str) -> Stage:
     return stages(dockerfile(image))[image]
 
 
+def layers(image: str) -> list[str]:
+    """The locks that an image is installed from, one upon the other."""
+    return re.findall(r"/build/images/install\.sh packages (\S+)", " ".join(stage(image).runs))
+
+
 def copy_context(folder: Path) -> None:
     """Copy what a build is sent, as ``.dockerignore`` has it, and of that what the Dockerfiles copy."""
     sent = exclude_paths(str(ROOT), (ROOT / ".dockerignore").read_text(encoding="utf-8").split())

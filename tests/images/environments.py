@@ -20,7 +20,7 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from components.images import image as address
-from tests.images.dockerfiles import IMAGES, ROOT, copy_context, stage
+from tests.images.dockerfiles import IMAGES, ROOT, copy_context, layers, stage
 
 UV = find_uv_bin()
 NOBODY = "54321"  # a user and a group that the system does not know
@@ -128,7 +128,7 @@ def another_user() -> tuple[str, ...]:
 
 def _packages(image: str) -> Path:
     """The folder with an image's packages, made when it is missing."""
-    locks = [ROOT / "images" / name for name in (f"{image}.lock", "kfp.lock", "install.sh")]
+    locks = [ROOT / "images" / name for name in (*(f"{layer}.lock" for layer in layers(image)), "kfp.lock", "install.sh")]
     digest = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks) + sys.version.encode() + sys.prefix.encode())
     target = ROOT / ".cache" / "images" / f"{image}-{digest.hexdigest()[:16]}"
     with _alone(target.parent / f"{image}.lock"):
@@ -143,13 +143,13 @@ def _install(image: str, target: Path) -> None:
     _run([UV, "venv", "--quiet", "--no-project", "--python", sys.executable, str(target)])
     variables = {
         "LOCKS": str(ROOT / "images"),
-        "PREFIX": str(target),
         "LIBRARIES": str(target / "libraries"),
         "FONTS": str(target / "fonts"),
         "INSTALL": f"{UV} pip install --quiet --python {target / 'bin' / 'python'}",
         "PYTHON": str(target / "bin" / "python"),
     }
-    _run(["sh", str(ROOT / "images" / "install.sh"), "packages", image], variables)
+    for layer in layers(image):
+        _run(["sh", str(ROOT / "images" / "install.sh"), "packages", layer], variables)
     (target / "bytecode").mkdir()
     (target / "bytecode").chmod(0o1777)
     (target / ".ready").touch()

@@ -1,4 +1,4 @@
-"""Which libraries the code of an image's components can import, at its start or later."""
+"""What the code of an image's components can import, at its start or later."""
 
 import ast
 import sys
@@ -25,27 +25,25 @@ def implementations() -> Iterator[tuple[str, str]]:
                 yield image, name
 
 
-def libraries(modules: set[str]) -> set[str]:
-    """The libraries that these modules of ours, and those that they import, import in turn."""
-    seen: set[str] = set()
+def imported_names(modules: set[str]) -> set[str]:
+    """All that these modules of ours, and those that they import, import in turn: modules, and names in modules."""
     found: set[str] = set()
     waiting = set(modules)
     while waiting:
         name = waiting.pop()
-        if name in seen:
+        if name in found:
             continue
-        seen.add(name)
-        file = _file(name)
+        found.add(name)
+        file = _file(name) if name.partition(".")[0] in _OURS else None
         if file is None:
             continue
         package = name if file.name == "__init__.py" else name.rpartition(".")[0]
         for other in _imported(ast.parse(file.read_text(encoding="utf-8")), package):
             top = other.partition(".")[0]
             if top in _OURS:
-                waiting.add(other)
-                waiting.add(other.rpartition(".")[0] or top)
+                waiting |= {other, other.rpartition(".")[0] or top}
             elif top not in sys.stdlib_module_names:
-                found.add(top)
+                found.add(other)
     return found
 
 

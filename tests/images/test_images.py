@@ -6,6 +6,7 @@ import re
 import signal
 import stat
 import subprocess
+import sys
 import time
 import urllib.request
 import zipfile
@@ -17,9 +18,9 @@ from kfp.dsl import Model
 
 from kubeline import __version__
 from kubeline.ports import free_ports
-from tests.images.dockerfiles import IMAGES, ROOT, dockerfile, stage, stages
-from tests.images.environments import NOBODY, Environment, another_user
-from tests.images.reachable import implementations, libraries
+from tests.images.dockerfiles import IMAGES, ROOT, dockerfile, layers, stage, stages
+from tests.images.environments import NOBODY, UV, Environment, another_user
+from tests.images.reachable import implementations, imported_names
 
 # Imported by functions that no component of the image calls: what reads a table or asks a model in a step of training,
 # the gRPC form of a request, a canary's metrics page, a plot of a report.
@@ -46,15 +47,57 @@ def test_the_command_kubeline_runs_in_the_images_of_the_steps(images: dict[str, 
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_an_image_holds_every_library_that_its_components_import(images: dict[str, Environment], image: str) -> None:
+def test_an_image_imports_all_that_its_components_import_at_any_time(
+    images: dict[str, Environment], image: str
+) -> None:
+    """Nothing was stripped that is needed."""
     ours = {module for name, module in implementations() if name == image}
-    needed = libraries(
-        ours | ({"kubeline_serving.__main__", "kubeline_serving.worker"} if image == "serving" else set())
+    ours |= {"kubeline_serving.__main__", "kubeline_serving.worker"} if image == "serving" else set()
+    never = NEVER_CALLED.get(image, set())
+    names = sorted(name for name in imported_names(ours) if name.partition(".")[0] not in never)
+    assert len(names) > 100
+    done = images[image].run(["python3", str(Path(__file__).with_name("importing.py")), *names])
+    failures = json.loads(done.stdout)
+    # a module of ours that imports what is never called there is not called either
+    assert not {name: why for name, why in failures.items() if not any(each in why for each in never)}, done.stderr
+
+
+@pytest.mark.parametrize("image", ["steps", "drift", "serving"])
+def test_botocore_keeps_the_services_that_a_store_and_its_sign_in_need(
+    images: dict[str, Environment], image: str
+) -> None:
+    asked = (
+        "import botocore.session as s, sys; "
+        "[s.get_session().create_client(name, region_name='eu-west-1') for name in sys.argv[1:]]"
     )
-    assert needed
-    asked = "import importlib.util as u, sys; print([n for n in sys.argv[1:] if u.find_spec(n) is None])"
-    done = images[image].run(["python3", "-c", asked, *sorted(needed - NEVER_CALLED.get(image, set()))])
-    assert done.stdout == "[]\n", done.stderr
+    done = images[image].run(["python3", "-c", asked, "s3", "sts", "sso", "sso-oidc"])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("image", ["steps", "drift", "deploy"])
+def test_the_packages_of_an_image_need_nothing_that_is_missing(images: dict[str, Environment], image: str) -> None:
+    python = str(images[image].packages / "bin" / "python")
+    done = subprocess.run([UV, "pip", "check", "--python", python], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_images_share_lies_in_layers_that_they_have_in_common() -> None:
+    assert {image: layers(image) for image in IMAGES} == {
+        "deploy": ["common", "deploy"],
+        "steps": ["common", "deploy", "model", "steps"],
+        "drift": ["common", "deploy", "model", "drift"],
+        "serving": ["common", "serving"],
+    }
+    # the instructions up to the layer are the same, so that one builder makes one layer of both
+    first, second = (dockerfile(image).read_text(encoding="utf-8") for image in ("steps", "serving"))
+    for layer, shared in {"common": IMAGES, "model": ("steps", "drift")}.items():
+        lock = (ROOT / "images" / f"{layer}.lock").read_text(encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "images" / "shared.py"), *shared], capture_output=True, text=True, check=True
+        )
+        assert set(done.stdout.splitlines()) == set(lock.splitlines())
+    stage_of_both = re.compile(r"^FROM \S+ AS common\n.*?\n\n", re.DOTALL | re.MULTILINE)
+    assert stage_of_both.findall(first) == stage_of_both.findall(second) != []
 
 
 @pytest.mark.parametrize("image", ["steps", "drift", "serving"])
