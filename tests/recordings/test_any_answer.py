@@ -15,8 +15,8 @@ from kubeline.rollout.analysis.pages import addresses
 from kubeline.rollout.comparison import compare, written
 from kubeline.rollout.routers import ClusterSnapshot, mode_of, predictor_digest
 from kubeline.rollout.status import Lease, RolloutStatus, State, WriteStatus
-from tests.recordings import reader
-from tests.recordings.test_observed import candidate_of, router, world
+from tests.recordings.rollouts import candidate_of, router, world
+from tests.support import recordings as reader
 
 GONE = object()
 VALUES: list[Any] = [GONE, "", "x", -1, 10**30, 1.5, True, [], {}, [{}], ["x"], {"x": "y"}]

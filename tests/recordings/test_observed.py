@@ -1,6 +1,5 @@
 """What a rollout would have seen of each recorded cluster: ready or not, share, pods, and what was wrong."""
 
-import functools
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,49 +7,13 @@ import pytest
 
 from kubeline.deployment.inference_service import DIGEST_VARIABLE, HIDDEN_BY
 from kubeline.kubernetes.resources import Manifest
-from kubeline.rollout.routers import ClusterSnapshot, Observation, StandardRouter, TrafficRouter, router_of
+from kubeline.rollout.routers import Observation, StandardRouter, router_of
 from kubeline.rollout.routers.diagnosis import unprogrammed
-from kubeline.rollout.routers.standard import workload_name
 from kubeline.rollout.status import DeploymentMode, Version, Versions
+from tests.recordings.rollouts import candidate_of, router, world
 from tests.support import recordings as reader
 
 standard = StandardRouter()
-
-
-def router(recording: reader.Recording) -> TrafficRouter:
-    return router_of(DeploymentMode(recording.header["mode"]))
-
-
-@functools.cache
-def candidate_of(name: str) -> tuple[Manifest, Versions]:
-    """The service before the rollout, and who is who in it."""
-    recording = reader.read(name)
-    versions = [change.object for change in recording.of("InferenceService", recording.header["name"])]
-    before = versions[0]
-    mode = router(recording)
-    stable = Version(before["spec"]["predictor"], revision=mode.stable_revision(before))
-    if recording.header["mode"] == "standard":
-        entries = (entry for one in versions for entry in one["spec"].get("canary") or [])
-        entry = next(entries, {"predictor": {}})["predictor"]
-        return before, Versions(Version(entry, name=entry.get("name", "")), stable)
-    others = (one["spec"]["predictor"] for one in versions if "canaryTrafficPercent" in one["spec"]["predictor"])
-    revisions = (
-        revision for one in versions if (revision := mode.newest_revision(one)) != mode.newest_revision(before)
-    )
-    return before, Versions(Version(next(others, {}), revision=next(revisions, "")), stable)
-
-
-def world(found: reader.World, recording: reader.Recording) -> ClusterSnapshot:
-    """What a rollout reads of a moment."""
-    name = recording.header["name"]
-    routes = [route for route in found.every("HTTPRoute") if route["metadata"]["name"] in {name, f"{name}-predictor"}]
-    workload = workload_name(name, candidate_of(recording.name)[1].candidate.name)
-    return ClusterSnapshot(
-        found.find("InferenceService", name),
-        routes,
-        found.every("Pod"),
-        deployment=found.find("Deployment", workload),
-    )
 
 
 def seen(name: str) -> Iterator[tuple[float, Observation]]:
