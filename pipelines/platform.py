@@ -21,7 +21,7 @@ Access = Literal["storage", "registry", "database"]
 VARIABLES: dict[Access, tuple[str, ...]] = {
     "storage": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION"),
     "registry": ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
-    "database": ("PGUSER", "PGPASSWORD"),
+    "database": ("PGUSER", "PGPASSWORD", "MYSQL_USER", "MYSQL_PWD", "KAFKA_CONFIG"),
 }
 
 # CPU and memory on Vertex AI, by KUBELINE_PROFILE when compiling: of a step that reads, and of one that trains.

@@ -55,15 +55,17 @@ def load(
     Args:
         source: What to load: a path, a folder (of files of one table, and of partitions such as `date=2013-10-01`, at
             any depth), a glob (`data/2013-*.csv`), or an address that begins with `file://`, `s3://`, `gs://`,
-            `abfs://`, `http://`, `https://`, `postgresql://`, `sqlite:///relative/path` (`sqlite:////absolute/path`),
-            `delta://`, `iceberg://` or `kafka://`. Files of one table have the same columns. Give credentials to the
-            step's environment, not here: cloud identities, `AWS_*`, `PGPASSWORD`; parameters are shown in the UI.
+            `abfs://`, `http://`, `https://`, `postgresql://`, `mysql://`, `mariadb://`, `sqlite:///relative/path`
+            (`sqlite:////absolute/path`), `delta://`, `iceberg://` or `kafka://`. Files of one table have the same
+            columns. Give credentials to the step's environment, not here: cloud identities, `AWS_*`, `PGPASSWORD`,
+            `MYSQL_PWD`; parameters are shown in the UI. `mysql://…?ssl_ca=/path` names the authority of its server.
             A Delta table is `delta:///folder` or `delta+s3://bucket/folder`, an Iceberg table `iceberg:///folder`,
             `iceberg+s3://…` or, by a catalog, `iceberg://CATALOG/namespace.table` (`PYICEBERG_CATALOG__…` say where
             that is); behind `@` follow a version (`@v3`), a snapshot, a tag, or an ISO 8601 time. A topic whose
             messages are JSON objects is `kafka://HOST:PORT/TOPIC`, read up to where it ends at the start (a window
             of `time=kafka.time` begins at its first message), or from offset to offset: `…/TOPIC@0:100-200,1:90-180`;
-            `KAFKA_CONFIG` names a file of client properties. The metadata keep the address of what was read.
+            `KAFKA_CONFIG` holds client properties, or names a file of them. The metadata keep the address of
+            what was read.
         columns: Columns to take, in this order. Empty: all.
         where: Filter, an SQL expression over the columns in DuckDB's dialect: `distance > 500 AND carrier = 'UA'`.
             Rows for which it is true are taken. It may use columns that are not taken, but no subqueries. Empty: all

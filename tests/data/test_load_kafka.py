@@ -147,10 +147,12 @@ def test_a_broker_that_is_not_there_is_told(load, monkeypatch):
         load(f"kafka://127.0.0.1:{free_port()}/flights")
 
 
-def test_client_properties_come_from_a_file(broker, load, monkeypatch, tmp_path):
-    (tmp_path / "client.properties").write_text("# a login\nsecurity.protocol=SASL_SSL\nsasl.mechanisms = WRONG\n")
-    monkeypatch.setenv("KAFKA_CONFIG", str(tmp_path / "client.properties"))
-    with pytest.raises(UserError, match=r"^the settings in the file that KAFKA_CONFIG names do not fit \(.*WRONG"):
+@pytest.mark.parametrize("is_file", [True, False])
+def test_client_properties_come_from_the_environment_or_a_file(is_file, broker, load, monkeypatch, tmp_path):
+    properties = "# a login\nsecurity.protocol=SASL_SSL\nsasl.mechanisms = WRONG\n"
+    (tmp_path / "client.properties").write_text(properties)
+    monkeypatch.setenv("KAFKA_CONFIG", str(tmp_path / "client.properties") if is_file else properties)
+    with pytest.raises(UserError, match=r"^the client properties of KAFKA_CONFIG do not fit \(.*WRONG.*; mend them$"):
         load(broker)
 
 

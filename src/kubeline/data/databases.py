@@ -14,6 +14,7 @@ from kubeline.addresses import redact, scheme
 from kubeline.data.engine import identifier
 from kubeline.data.failures import explain
 from kubeline.data.lakes import open_lake
+from kubeline.data.mysql import open_mysql
 from kubeline.data.postgresql import open_postgresql
 from kubeline.data.reading import UNKNOWN, Table
 from kubeline.data.sources import DATABASES, remote_errors
@@ -42,7 +43,7 @@ def open_query(connection: "DuckDBPyConnection", source: str, query: str, scratc
         raise UserError(
             f"'{redact(source)}' is a database, so a query is needed, such as query='SELECT * FROM flights'"
         )
-    opener = {"sqlite": open_sqlite, "postgresql": open_postgresql}[DATABASES[scheme(source)]]
+    opener = {"mysql": open_mysql, "postgresql": open_postgresql, "sqlite": open_sqlite}[DATABASES[scheme(source)]]
     name = "the query's result"
     with Progress(f"reading {name}", unit="bytes") as progress:
         transfer = Transfer(name, scratch, progress)

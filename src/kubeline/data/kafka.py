@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SCHEME = "kafka"
 TIME, PARTITION, OFFSET = "kafka.time", "kafka.partition", "kafka.offset"
-SETTINGS = "KAFKA_CONFIG"  # names a file of client properties, where a cluster wants TLS or a login
+SETTINGS = "KAFKA_CONFIG"  # client properties, or a file of them, where a cluster wants TLS or a login
 _ADDRESS = re.compile(r"kafka://(?P<servers>[^/@\s]+)/(?P<topic>[\w.-]+)(?:@(?P<ranges>\d+:\d+-\d+(?:,\d+:\d+-\d+)*))?")
 _ANSWER_SECONDS = 30
 _SILENCE_SECONDS = 120
@@ -60,7 +60,7 @@ def stage_topic(source: str, span: Timespan, scratch: Path) -> tuple[SourceFile,
     if not found:
         raise UserError(
             f"'{redact(source)}' is no address of a topic; expected kafka://HOST:PORT/TOPIC, and for certain offsets "
-            f"kafka://HOST:PORT/TOPIC@PARTITION:FIRST-END,… (a login stands in the file that {SETTINGS} names)"
+            f"kafka://HOST:PORT/TOPIC@PARTITION:FIRST-END,… (a login stands in the properties of {SETTINGS})"
         )
     name = f"{SCHEME}://{found['servers']}/{found['topic']}"
     try:
@@ -100,17 +100,14 @@ def _consumer(servers: str) -> "Consumer":
     try:
         return Consumer(settings | _given())
     except KafkaException as error:
-        raise UserError(
-            f"the settings in the file that {SETTINGS} names do not fit ({error.args[0].str()}); mend it"
-        ) from None
+        raise UserError(f"the client properties of {SETTINGS} do not fit ({error.args[0].str()}); mend them") from None
 
 
 def _given() -> dict[str, str]:
-    """The client properties of the file that the environment names: ``name=value`` in each line."""
-    path = os.environ.get(SETTINGS, "")
-    if not path:
-        return {}
-    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    """The client properties of the environment, or of the file that it names: ``name=value`` in each line."""
+    given = os.environ.get(SETTINGS, "")
+    text = given if "=" in given or not given else Path(given).read_text(encoding="utf-8")
+    lines = [line.strip() for line in text.splitlines()]
     pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
     return {name.strip(): value.strip() for name, _, value in pairs}
 

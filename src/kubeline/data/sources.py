@@ -29,7 +29,13 @@ FORMATS = {
     ".feather": "feather",
     ".arrow": "feather",
 }
-DATABASES = {"postgresql": "postgresql", "postgres": "postgresql", "sqlite": "sqlite"}
+DATABASES = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "sqlite": "sqlite",
+}
 # The names under which fsspec knows the object stores, and the one that messages and metadata use.
 STORES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "abfs": "abfs", "abfss": "abfs", "az": "abfs"}
 WEB = ("http", "https")
