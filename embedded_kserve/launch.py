@@ -12,7 +12,7 @@ from typing import Literal
 from embedded_kserve.delays import DEFAULT_FACTOR
 from embedded_kserve.faults import Faults
 from kubeline.errors import PlatformError
-from kubeline.tether import command
+from kubeline.processes import bound_command, stop
 
 Mode = Literal["knative", "standard"]
 
@@ -66,7 +66,7 @@ def start(
     place = Path(folder).absolute()
     place.mkdir(parents=True, exist_ok=True)
     how = ["--mode", mode, "--pace", f"{pace:g}", *([] if splits else ["--no-splits"])]
-    line = command("embedded_kserve", *how, "--folder", str(place))
+    line = bound_command("embedded_kserve", *how, "--folder", str(place))
     with (place / LOG).open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - no shell, no words of a user
             line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
@@ -74,12 +74,7 @@ def start(
     try:
         yield _addresses(process, place)
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process, _STOP_SECONDS)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()

@@ -92,7 +92,7 @@ def test_a_room_of_the_model_server_takes_what_is_below_it(room: str) -> None:
 
 
 # What the embedded KServe takes from the library: nothing of what is tried out on it.
-EMBEDDED = ("kubeline.errors", "kubeline.ports", "kubeline.tether")
+EMBEDDED = ("kubeline.errors", "kubeline.ports", "kubeline.processes")
 # Its floors: who may be imported by whom, beside the modules that stand alone.
 FLOORS = {"kubernetes": (), "data_plane": ("kubernetes",), "controllers": ("kubernetes", "data_plane")}
 ALONE = ("embedded_kserve.faults", "embedded_kserve.delays")

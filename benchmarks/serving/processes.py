@@ -3,14 +3,13 @@
 import contextlib
 import http.client
 import os
-import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kubeline.errors import PlatformError
+from kubeline.processes import ExitedError, stop, wait_until_ready
 
 _READY_SECONDS = 90.0
 _STOP_SECONDS = 30.0
@@ -35,15 +34,7 @@ class Server:
 
     def stop(self) -> int:
         """End it politely, and return its exit code; whatever stays behind is killed."""
-        self.process.terminate()
-        try:
-            return self.process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            return -signal.SIGKILL
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        return stop(self.process, _STOP_SECONDS, group=True)
 
     def last_words(self) -> str:
         """The end of what it printed."""
@@ -84,11 +75,12 @@ def running(
         )
     server = Server(process, *ports, log)
     try:
-        deadline = time.monotonic() + _READY_SECONDS
-        while not _answers(ports[0], ready):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise PlatformError(f"'{command[2]}' did not become ready; its last words: {server.last_words()}")
-            time.sleep(0.1)
+        try:
+            wait_until_ready(process, lambda: _answers(ports[0], ready), _READY_SECONDS)
+        except (ExitedError, TimeoutError) as error:
+            raise PlatformError(
+                f"'{command[2]}' did not become ready; its last words: {server.last_words()}"
+            ) from error
         yield server
     finally:
         server.stop()

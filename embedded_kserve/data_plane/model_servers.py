@@ -4,7 +4,6 @@ Otherwise they are what ``python -m kubeline_serving`` starts, in a process grou
 process.
 """
 
-import contextlib
 import multiprocessing
 import os
 import runpy
@@ -14,6 +13,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from multiprocessing import connection, forkserver
 from pathlib import Path
+
+from kubeline.processes import kill_group
 
 _STOP_SECONDS = 15.0
 
@@ -57,8 +58,7 @@ class Server:
         with _asking:
             self._process.terminate()
         connection.wait([self._process.sentinel], _STOP_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        kill_group(self.pid)
         with _asking:
             self._process.join()
 

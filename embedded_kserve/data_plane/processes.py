@@ -1,19 +1,17 @@
 """Child processes that end with their parent."""
 
-import contextlib
 import os
-import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kubeline.tether import command
+from kubeline.processes import bound_command, stop
 
 _STOP_SECONDS = 15.0
 
 
 class Child:
-    """A Python module under a tether, in a process group of its own.
+    """A Python module that ends with this process, in a process group of its own.
 
     Args:
         arguments: module and its arguments.
@@ -24,7 +22,7 @@ class Child:
     def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - no shell
-                command(*arguments),
+                bound_command(*arguments),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -39,11 +37,6 @@ class Child:
 
     def stop(self) -> None:
         """End it: politely, then by force, and whatever it left behind in its group."""
-        self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_STOP_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
+        stop(self._process, _STOP_SECONDS, group=True)
         if self._process.stdin is not None:
             self._process.stdin.close()

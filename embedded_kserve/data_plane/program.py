@@ -1,6 +1,8 @@
-"""Runs a program under a tether: ``python -m kubeline.tether embedded_kserve.data_plane.program PROGRAM ARGUMENTS…``.
+"""Runs a program that ends with its parent.
 
-The tether ends its process group, so this must lead one (``start_new_session=True``), and the program is in it.
+    python -m kubeline.processes embedded_kserve.data_plane.program PROGRAM ARGUMENTS…
+
+Its process group ends with the parent, so this must lead one (``start_new_session=True``), and the program is in it.
 """
 
 import signal

@@ -39,7 +39,7 @@ def launch(package: ModelPackage, folder: Path, *options: str) -> Iterator[Launc
         *(
             sys.executable,
             "-m",
-            "kubeline.tether",
+            "kubeline.processes",
             "kubeline_serving",
             "--model_dir",
             str(package.path),

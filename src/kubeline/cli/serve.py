@@ -1,24 +1,23 @@
 """``kubeline serve``: the model server of the cluster, on this machine."""
 
 import argparse
+import contextlib
 import json
 import re
 import shlex
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubeline.errors import PlatformError, UserError
-from kubeline.tether import command
+from kubeline.processes import ExitedError, bound_command, stop, wait_until_ready
 
 if TYPE_CHECKING:  # the other commands need not wait for its import
     from kubeline.model_package import ModelPackage
 
-_POLL_SECONDS = 0.05
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 40.0  # longer than the server takes to answer what it has accepted
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -107,22 +106,22 @@ def _command(options: argparse.Namespace, package: "ModelPackage", name: str) ->
         *("--host", "127.0.0.1", "--http_port", str(options.port), "--grpc_port", str(options.grpc_port)),
         *("--workers", str(options.workers)),
     ]
-    return command("kubeline_serving", *words, *(["--payload_log", options.payload_log] if options.payload_log else []))
+    return bound_command(
+        "kubeline_serving", *words, *(["--payload_log", options.payload_log] if options.payload_log else [])
+    )
 
 
 def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, name: str) -> None:
     from kubeline.model_client.server import is_ready
 
-    deadline = time.monotonic() + _READY_SECONDS
-    while not is_ready(port, name):
-        code = server.poll()
-        if code is not None:  # its own sentence stands above
-            raise (UserError if code == UserError.exit_code else PlatformError)(
-                f"the model server ended with exit code {code} before it was ready"
-            )
-        if time.monotonic() > deadline:
-            raise PlatformError(f"the model server was not ready in {_READY_SECONDS:g} s; try again")
-        time.sleep(_POLL_SECONDS)
+    try:
+        wait_until_ready(server, lambda: is_ready(port, name), _READY_SECONDS)
+    except ExitedError as exited:  # its own sentence stands above
+        raise (UserError if exited.code == UserError.exit_code else PlatformError)(
+            f"the model server ended with exit code {exited.code} before it was ready"
+        ) from exited
+    except TimeoutError as late:
+        raise PlatformError(f"the model server was not ready in {_READY_SECONDS:g} s; try again") from late
 
 
 def _tell(package: "ModelPackage", name: str, port: int, grpc_port: int) -> None:
@@ -138,10 +137,6 @@ def _tell(package: "ModelPackage", name: str, port: int, grpc_port: int) -> None
 def _end(server: "subprocess.Popen[bytes]") -> int:
     """End the server after the requests it has accepted; at once on a second Ctrl-C."""
     print("ending the model server", file=sys.stderr)
-    server.terminate()
-    try:
-        server.wait(_STOP_SECONDS)
-    except (KeyboardInterrupt, subprocess.TimeoutExpired):
-        server.kill()
-        server.wait()
+    with contextlib.suppress(KeyboardInterrupt):
+        stop(server, _STOP_SECONDS)
     return 0

@@ -21,9 +21,9 @@ from kubeline.errors import NotKnownError, PlatformError, UserError
 from kubeline.local.events import ADDRESS, Event, Receiver
 from kubeline.local.result import Result, TaskTime
 from kubeline.local.tasks import log_file
+from kubeline.processes import bound_command, kill_group
 from kubeline.registry.opening import of_runs
 from kubeline.secrets import Secrets
-from kubeline.tether import command
 
 _ANSI = re.compile(r"\x1b\[\d+m")  # colours, which a file does not show
 _EXIT_SECONDS = 10.0
@@ -96,7 +96,7 @@ def run(
     with Receiver() as receiver, _Follower(result, secrets, on_event) as follower:
         environment[ADDRESS] = receiver.address
         with subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
-            command(*worker),
+            bound_command(*worker),
             stdin=subprocess.PIPE,  # whose end tells the worker that this process is gone
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -206,12 +206,12 @@ def _events(process: "subprocess.Popen[str]", receiver: Receiver) -> Iterator[Ev
 
 def _end(process: "subprocess.Popen[str]") -> None:
     """End the worker and its steps, when they are still there."""
-    with contextlib.suppress(ProcessLookupError):
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=_EXIT_SECONDS)
-        os.killpg(process.pid, signal.SIGKILL)
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)  # the steps, too
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_EXIT_SECONDS)
+    kill_group(process.pid)
 
 
 def _new_folder(root: Path, name: str) -> Path:

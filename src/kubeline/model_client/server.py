@@ -14,10 +14,9 @@ from typing import Any
 from kubeline.errors import PlatformError
 from kubeline.model_package import ModelPackage
 from kubeline.ports import free_ports
-from kubeline.tether import command
+from kubeline.processes import ExitedError, bound_command, stop, wait_until_ready
 
 _LAST_LINES = 12  # of the log, shown when the server did not start
-_POLL_SECONDS = 0.05
 _STOP_SECONDS = 10.0
 _MISSING = re.compile(r"^(?:ModuleNotFoundError|ImportError): (.+)$")
 
@@ -44,14 +43,14 @@ class RunningServer:
             ServerFailedError: when the process ends, or the time is over.
             PlatformError: when it ends for what this environment lacks, which says nothing of the model.
         """
-        while not is_ready(self.http_port, self.model_name):
-            code = self.process.poll()
-            if code is not None:
-                self.blame_environment(code)
-                raise ServerFailedError(f"the server ended with exit code {code}; {self.last_words()}")
-            if time.monotonic() - started > timeout_seconds:
-                raise ServerFailedError(f"the server was not ready in {timeout_seconds:g} s; {self.last_words()}")
-            time.sleep(_POLL_SECONDS)
+        try:
+            left = timeout_seconds - (time.monotonic() - started)
+            wait_until_ready(self.process, lambda: is_ready(self.http_port, self.model_name), left)
+        except ExitedError as exited:
+            self.blame_environment(exited.code)
+            raise ServerFailedError(f"the server ended with exit code {exited.code}; {self.last_words()}") from exited
+        except TimeoutError as late:
+            raise ServerFailedError(f"the server was not ready in {timeout_seconds:g} s; {self.last_words()}") from late
         self.ready_seconds = time.monotonic() - started
 
     def blame_environment(self, code: int) -> None:
@@ -87,12 +86,7 @@ class RunningServer:
 
     def stop(self) -> None:
         """End the process: politely, then by force."""
-        self.process.terminate()
-        try:
-            self.process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        stop(self.process, _STOP_SECONDS)
 
 
 def is_ready(http_port: int, model_name: str) -> bool:
@@ -124,7 +118,7 @@ def start(package: ModelPackage, log: Path) -> Iterator[RunningServer]:
         *("--host", "127.0.0.1", "--http_port", str(http_port), "--grpc_port", str(grpc_port)),
     ]
     with log.open("wb") as output:
-        line = command("kubeline_serving", *words)
+        line = bound_command("kubeline_serving", *words)
         process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - no shell, no words of a user
     server = RunningServer(process, name, http_port, grpc_port, log)
     try:
