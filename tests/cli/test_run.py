@@ -136,6 +136,40 @@ def test_an_unknown_pipeline_is_answered_with_those_there_are(capsys: pytest.Cap
     assert "there is no pipeline 'trainnig'; there are: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "/dev/full", "/proc/nowhere", "a" * 300])
+def test_a_run_that_cannot_be_written_is_told_before_anything_runs(
+    place: str, toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    assert main(["run", str(toy), "--output", str(tmp_path / place)]) == 2
+    told = capsys.readouterr()
+    assert "kubeline: cannot write the run to " in told.err
+    assert "give another --output" in told.err
+    assert "✓" not in told.out
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_terminal_without_unicode_shows_a_run(toy: Path, tmp_path: Path) -> None:
+    code = "import sys; from kubeline.cli import main; sys.exit(main(sys.argv[1:]))"
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", code, "run", toy, "--output", tmp_path / "runs", "--set", "limit=50"]
+    ran = subprocess.run(command, env={**os.environ, **plain}, capture_output=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert b"  + make 0" in ran.stdout
+    told = subprocess.run([*command, "--set", "title=é"], env={**os.environ, **plain}, capture_output=True, check=False)
+    assert told.returncode == 2
+    assert b"is no text in the encoding of this shell; set LANG=C.UTF-8" in told.stderr
+    assert told.stderr.count(b"\n") == 1
+
+
+def test_a_narrow_terminal_has_what_was_made_in_lines_and_not_in_columns(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal, whose width COLUMNS is
+    monkeypatch.setenv("COLUMNS", "40")
+    _, printed, _ = run("--set", "limit=50")
+    assert "make 0 model: size 1" in printed
+    assert "facts" not in printed
+
+
 def test_a_component_that_only_an_exit_handler_can_call_is_no_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(component_file("notify"))]) == 2
     assert "cannot be run by itself: its input 'status' is filled in by a pipeline's exit handler" in (
@@ -155,8 +189,22 @@ def test_a_component_that_only_an_exit_handler_can_call_is_no_pipeline(capsys: p
         (["run", "training", "--parms", "x"], "kubeline: unrecognized arguments: --parms x; see kubeline --help"),
         (["submit", "training", "--to", "vertx"], "'vertx' is not one of the choices; did you mean 'vertex'?"),
         (["rollout", "promot", "x"], "'promot' is not one of the choices; did you mean 'promote'?"),
-        (["serve", "x", "--port", "80a"], "kubeline serve: argument --port: invalid int value: '80a'"),
+        (
+            ["serve", "x", "--port", "80a"],
+            "kubeline serve: argument --port: '80a' is not a whole number from 1 to 65,535",
+        ),
+        (["serve", "x", "--grpc-port", "70000"], "'70000' is not a whole number from 1 to 65,535"),
+        (
+            ["runs", "--patience", "nan"],
+            "kubeline runs: argument --patience: 'nan' is not a number of seconds, 0 or more",
+        ),
+        (["submit", "x", "--poll", "inf"], "'inf' is not a number of seconds, 0 or more"),
+        (["runs", "--limit", "-3"], "'-3' is not a whole number from 1 to 1,000"),
+        (["runs", "--host", "http://["], "--host is 'http://[', which is no web address"),
+        (["runs", "--host", "ftp://kfp.example"], "--host is 'ftp://kfp.example', which is no web address"),
+        (["runs", "--host", "kfp.example:http"], "--host is 'https://kfp.example:http', which is no web address"),
         (["lint", ""], "kubeline: there is no pipeline ''"),
+        (["rollout", "status", "x", "--kubeconfig", __file__], "(it is no kubeconfig); give a valid kubeconfig"),
         (["run", "a" * 300 + ".yaml"], "the name is longer than this file system allows; give a shorter one"),
         (["run", "training", "--params", "a" * 300], "the name is longer than this file system allows"),
     ],

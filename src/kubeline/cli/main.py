@@ -1,6 +1,7 @@
 """The command ``kubeline``."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from kubeline import __version__
 from kubeline.artifacts import broken_world
 from kubeline.cli import catalogue, lint, rollout, run, schedule, serve, submit
 from kubeline.cli.parser import Parser
-from kubeline.errors import KubelineError, PlatformError
+from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.printable import printable
 from kubeline.secrets import Secrets
 
@@ -28,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import argcomplete
 
         argcomplete.autocomplete(parser)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to end
     try:
+        _refuse_bytes(sys.argv[1:] if arguments is None else arguments)
         return _run(parser, arguments)
     except KubelineError as error:
         print(printable(Secrets({}).hidden(f"kubeline: {error}")), file=sys.stderr)
@@ -45,6 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("kubeline: interrupted; the running steps were ended", file=sys.stderr)
         return 128 + signal.SIGINT
+
+
+def _refuse_bytes(arguments: Sequence[str]) -> None:
+    """Words that this process could not read as text, which Python keeps as lone surrogates."""
+    for word in arguments:
+        if not word.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise UserError(f"{word!a} is no text in the encoding of this shell; set LANG=C.UTF-8")
 
 
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:

@@ -2,7 +2,9 @@
 
 import argparse
 import difflib
+import math
 import re
+from collections.abc import Callable
 from typing import NoReturn
 
 from kubeline.errors import UserError
@@ -27,3 +29,25 @@ def _with_suggestion(message: str) -> str:
     close = difflib.get_close_matches(found["given"], known, n=1)
     hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
     return f"{message[: found.start()]}'{found['given']}' is not one of the choices; {hint}"
+
+
+def seconds(text: str) -> float:
+    """The value of an option: a time that ends."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds, 0 or more")
+    return value
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """The value of an option: a whole number between two, both included."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least:,} to {most:,}")
+        return int(text)
+
+    return read

@@ -5,7 +5,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from kubeline.addresses import redact
+from kubeline.cli.parser import seconds
 from kubeline.errors import UserError
 
 if TYPE_CHECKING:  # the other commands need not wait for its import
@@ -28,7 +31,7 @@ def add_connections(parser: argparse.ArgumentParser) -> None:
     """Add the options of a connection to either platform."""
     parser.add_argument("--token-file", default="", metavar="FILE", help="a token to show, instead of what is mounted")
     parser.add_argument(
-        "--patience", type=float, default=120.0, metavar="SECONDS", help="for all tries of a request (120)"
+        "--patience", type=seconds, default=120.0, metavar="SECONDS", help="for all tries of a request (120)"
     )
     _add_kubeflow(parser)
     _add_vertex(parser)
@@ -109,6 +112,7 @@ def kubeflow(options: argparse.Namespace) -> "Connection":
         raise UserError(f"where is Kubeflow Pipelines? Give --host URL, or set {HOST_VARIABLE}")
     if "://" not in host:
         host = f"https://{host}"
+    _require_web_address(host)
     if options.ca_file and not Path(options.ca_file).is_file():
         raise UserError(f"there is no file '{options.ca_file}'; give --ca-file a file of certificates")
     identity = Identity(
@@ -120,6 +124,18 @@ def kubeflow(options: argparse.Namespace) -> "Connection":
     )
     ui = options.ui or os.environ.get(UI_VARIABLE, "")
     return Connection(Access(host, options.namespace, identity, options.ca_file, ui, options.patience))
+
+
+def _require_web_address(host: str) -> None:
+    try:
+        parts = urlsplit(host)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        right = False
+    if not right:
+        raise UserError(
+            f"--host is '{redact(host)}', which is no web address; expected one such as https://kfp.example.com"
+        )
 
 
 def parameters(options: argparse.Namespace, pipeline: Path) -> dict[str, Any]:

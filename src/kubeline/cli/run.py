@@ -22,6 +22,7 @@ from kubeline.printable import printable
 from kubeline.resources import pipeline_file
 
 _COLOURS = {"good": "green", "warn": "yellow", "bad": "red", "plain": "default"}
+_TABLE_WIDTH = 80  # of a terminal, below which the columns of a table hold single words
 
 
 def add_parser(commands: Any) -> None:
@@ -92,11 +93,14 @@ def schema(options: argparse.Namespace) -> int:
 
 
 def _show(console: Console, result: Run, made: Sequence[Output]) -> None:
+    rows = [(one.task, one.name, one.kind, _words(one.facts(most=5))) for one in made if not one.is_report]
     table = Table("step", "output", "kind", "facts", box=None, header_style="bold", pad_edge=False)
-    for output in made:
-        if not output.is_report:  # the page has them
-            table.add_row(output.task, output.name, output.kind, _words(output.facts(most=5)))
-    console.print(table)
+    for row in rows:
+        table.add_row(*row)
+    if rows and console.width >= _TABLE_WIDTH:  # the page has the reports
+        console.print(table)
+    elif rows:
+        console.print("\n".join(f"{task} {name}: {told}" for task, name, _, told in rows), soft_wrap=True)
     for output in made:
         if output.verdict:
             console.print(f"[bold]{output.task}: {output.verdict}[/]", soft_wrap=True)

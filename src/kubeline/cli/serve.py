@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kubeline.cli.parser import whole
 from kubeline.errors import PlatformError, UserError
 from kubeline.processes import ExitedError, bound_command, stop, wait_until_ready
 
@@ -28,9 +29,9 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("serve", help="serve a model package on this machine")
     parser.add_argument("package", help="folder or URI of a model package, or models:/NAME@ALIAS of the registry")
     parser.add_argument("--name", default="", help="name of the model in URLs (the registered name, else: model)")
-    parser.add_argument("--port", type=int, default=8080, help="of HTTP (8080)")
-    parser.add_argument("--grpc-port", type=int, default=8081, help="of gRPC (8081)")
-    parser.add_argument("--workers", type=int, default=1, help="processes that answer (1)")
+    parser.add_argument("--port", type=whole(1, 65_535), default=8080, help="of HTTP (8080)")
+    parser.add_argument("--grpc-port", type=whole(1, 65_535), default=8081, help="of gRPC (8081)")
+    parser.add_argument("--workers", type=whole(1, 1_000), default=1, help="processes that answer (1)")
     parser.add_argument(
         "--payload-log", default="", metavar="URI", help="where requests and answers are logged (nowhere)"
     )

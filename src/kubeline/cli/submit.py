@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kubeline.cli import catalogue
+from kubeline.cli.parser import seconds, whole
 from kubeline.cli.platforms import add_platform, add_vertex_job, kubeflow, labels, parameters, vertex
 from kubeline.local.progress import StepDisplay
 from kubeline.local.runner import TaskEvent
@@ -40,8 +41,8 @@ def add_parser(commands: Any) -> None:
         help="whether steps may take outputs from the cache (as compiled)",
     )
     parser.add_argument("--no-wait", action="store_true", help="do not follow the run")
-    parser.add_argument("--timeout", type=float, default=_DAY, metavar="SECONDS", help="to follow it (a day)")
-    parser.add_argument("--poll", type=float, default=5.0, metavar="SECONDS", help="between two looks (5)")
+    parser.add_argument("--timeout", type=seconds, default=_DAY, metavar="SECONDS", help="to follow it (a day)")
+    parser.add_argument("--poll", type=seconds, default=5.0, metavar="SECONDS", help="between two looks (5)")
     add_platform(parser)
     add_vertex_job(parser)
     parser.set_defaults(command=submit)
@@ -49,7 +50,9 @@ def add_parser(commands: Any) -> None:
     words = "list runs on a platform, or tell how one is"
     parser = commands.add_parser("runs", help=words, description=words)
     parser.add_argument("run", nargs="?", default="", help="identifier or name of one run (all of them)")
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many, the newest first (20)")
+    parser.add_argument(
+        "--limit", type=whole(1, 1_000), default=20, metavar="N", help="how many, the newest first (20)"
+    )
     parser.add_argument("--failed", action="store_true", help="only those that failed")
     parser.add_argument("--experiment", default="", help="only those of this experiment of Kubeflow")
     add_platform(parser)

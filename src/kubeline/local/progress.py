@@ -44,5 +44,6 @@ class StepDisplay:
             return
         row, started = self._running[event.task].pop(0)
         self._progress.remove_task(row)
-        mark = "[green]✓[/]" if event.state == "succeeded" else "[red]✗[/]"
+        good, bad = "+x" if self._console.options.ascii_only else "✓✗"
+        mark = f"[green]{good}[/]" if event.state == "succeeded" else f"[red]{bad}[/]"
         self._console.print(f"  {mark} {event.task:<16} {time.monotonic() - started:6.1f} s")

@@ -217,10 +217,12 @@ def _end(process: "subprocess.Popen[str]") -> None:
 def _new_folder(root: Path, name: str) -> Path:
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     try:
+        if root.exists() and not root.is_dir():
+            raise UserError(f"cannot write the run to '{root}': it is no folder; give another --output")
+        root.mkdir(parents=True, exist_ok=True)
         for suffix in ("", *(f"-{number}" for number in range(2, 100))):
             folder = (root / f"{name}-{stamp}{suffix}").resolve()
             with contextlib.suppress(FileExistsError):  # another run of this second, perhaps from another process
-                root.mkdir(parents=True, exist_ok=True)
                 folder.mkdir(mode=0o700)
                 return folder
     except OSError as error:
