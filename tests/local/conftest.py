@@ -1,1 +1,5 @@
-"""A small compiled pipeline with a loop, a condition and an exit handler, as the real ones have."""
+"""The toy pipeline: a loop, a condition and an exit handler, as the real ones have."""
+
+from tests.support.toy_pipeline import toy
+
+__all__ = ["toy"]
