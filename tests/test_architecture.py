@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 SERVED = (
     "kubeline.__version__",
     "kubeline.addresses",
+    "kubeline.columns",
     "kubeline.data.sources",
     "kubeline.errors",
     "kubeline.model_package",

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from kubeline.schema.types import is_readable, read_column, series_of, target_type, type_of
+from kubeline.columns import type_of
+from kubeline.schema.types import is_readable, read_column, series_of, target_type
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import orjson
 
+from kubeline.columns import Kind
 from kubeline.errors import UserError, listed
-from kubeline.model_package.signature import Feature, Kind, Signature
+from kubeline.model_package.signature import Feature, Signature
 from kubeline_serving.errors import too_many_rows
 
 # of the values of a column, as most requests have them; integers become floats where these are exact enough

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from kubeline.columns import Kind
 from kubeline.errors import UserError
-from kubeline.model_package.signature import Feature, Kind, Signature
+from kubeline.model_package.signature import Feature, Signature
 from kubeline.typing import Array
 from kubeline_serving.codec.inputs import Columns, Inputs
 from kubeline_serving.exchange import Exchange

@@ -6,8 +6,7 @@ was trained on does.
 
 from pathlib import Path
 
-_KINDS = {"category": "text", "number": "number", "boolean": "boolean", "datetime": "time"}
-_SCHEMA = {"string": "text", "number": "number", "integer": "integer", "boolean": "boolean", "datetime": "time"}
+from kubeline.columns import LOAD_TYPE, TYPE_OF_KIND, type_of
 
 
 def types_of(reference: str, tracking_uri: str = "") -> dict[str, str]:
@@ -31,7 +30,7 @@ def types_of(reference: str, tracking_uri: str = "") -> dict[str, str]:
     if folder is None:
         raise absent(reference, tracking_uri)
     if (folder / MANIFEST).is_file():
-        return {each.name: _KINDS[each.kind] for each in ModelPackage.open(folder).signature.features}
+        return {each.name: LOAD_TYPE[TYPE_OF_KIND[each.kind]] for each in ModelPackage.open(folder).signature.features}
     if folder.is_file():  # the schema of a step is a file without an ending
         return _of_schema(str(folder))
     return _of_dataset(folder)
@@ -40,12 +39,11 @@ def types_of(reference: str, tracking_uri: str = "") -> dict[str, str]:
 def _of_schema(uri: str) -> dict[str, str]:
     from kubeline.schema.document import read_schema
 
-    return {name: _SCHEMA[each.type] for name, each in read_schema(uri).columns.items() if each.type in _SCHEMA}
+    return {name: LOAD_TYPE[each.type] for name, each in read_schema(uri).columns.items() if each.type in LOAD_TYPE}
 
 
 def _of_dataset(folder: Path) -> dict[str, str]:
     from kubeline.data.dataset import open_dataset
-    from kubeline.schema.types import type_of
 
     kinds = {field.name: type_of(field.type) for field in open_dataset(folder).schema}
-    return {name: _SCHEMA[kind] for name, kind in kinds.items() if kind in _SCHEMA}
+    return {name: LOAD_TYPE[kind] for name, kind in kinds.items() if kind in LOAD_TYPE}

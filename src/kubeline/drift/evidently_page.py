@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from kubeline.artifacts import publish
+from kubeline.columns import Kind
 from kubeline.drift.profile import CategoryProfile, ColumnProfile, Profile
 from kubeline.drift.values import numbers, text
 from kubeline.errors import listed
-from kubeline.model_package.signature import Kind
 from kubeline.typing import Array
 
 ROWS = 5_000  # of each sample

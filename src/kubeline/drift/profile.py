@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from kubeline.columns import Kind
 from kubeline.drift.values import numbers, texts
 from kubeline.errors import UserError
-from kubeline.model_package.signature import Kind
 from kubeline.typing import Array
 
 VERSION: Literal[1] = 1

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from kubeline.addresses import redact
 from kubeline.artifacts import Artifact
+from kubeline.columns import Kind, kind_of
 from kubeline.data.dataset import iter_batches, open_dataset, to_frame
 from kubeline.drift.profile import (
     MAX_CATEGORIES,
@@ -24,7 +25,6 @@ from kubeline.drift.values import numbers, texts
 from kubeline.drift.window import NumberCounter, RowSample
 from kubeline.errors import UserError, listed
 from kubeline.model_package.package import MANIFEST, ModelPackage
-from kubeline.model_package.signature import Kind
 
 EDGE_ROWS = 200_000  # rows from which the bins' edges are taken; the counts in them are of all rows
 LIVE_CATEGORIES = 10 * MAX_CATEGORIES  # held while counting one column
@@ -87,7 +87,7 @@ def _package(package: ModelPackage) -> Reference:
 
 def _table(path: str | Path, exclude: list[str], name: str) -> Reference:
     schema = open_dataset(path).schema
-    kinds = {field.name: kind for field in schema if (kind := kind_of(field.type)) and field.name not in exclude}
+    kinds = {field.name: kind for field in schema if (kind := _kind(field.type)) and field.name not in exclude}
     if not kinds:
         raise UserError(f"{name} has no column to compare; it has: {listed(schema.names)}")
     sample = RowSample(EDGE_ROWS)
@@ -101,19 +101,9 @@ def _table(path: str | Path, exclude: list[str], name: str) -> Reference:
     return Reference(name, _count(path, kinds, rows), schema.names, rows=rows)
 
 
-def kind_of(type_: pa.DataType) -> Kind | None:
-    """The kind of a column of this Arrow type, or None when its values cannot be compared (lists, bytes, …)."""
-    if pa.types.is_dictionary(type_):
-        return kind_of(type_.value_type)
-    if pa.types.is_boolean(type_):
-        return "boolean"
-    if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_) or type_ == pa.null():
-        return "number"
-    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
-        return "category"
-    if pa.types.is_timestamp(type_) or pa.types.is_date(type_):
-        return "datetime"
-    return None
+def _kind(stored: pa.DataType) -> Kind | None:
+    """The kind of a column, where it can be compared; one without any value counts as numbers."""
+    return "number" if pa.types.is_null(stored) else kind_of(stored)
 
 
 def _count(path: str | Path, kinds: dict[str, Kind], sample: pd.DataFrame) -> Profile:

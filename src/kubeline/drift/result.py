@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from kubeline.columns import Kind
 from kubeline.errors import UserError
-from kubeline.model_package.signature import Kind
 
 Verdict = Literal["stable", "drift", "insufficient_data"]
 ColumnVerdict = Literal["stable", "drift", "insufficient_data", "not_judged"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from kubeline.columns import Kind
 from kubeline.data.dataset import iter_batches, open_dataset, to_frame
 from kubeline.drift import evidently_page
 from kubeline.drift.compare import Counter
@@ -20,7 +21,7 @@ from kubeline.drift.window import RowSample, counter
 from kubeline.errors import UserError, listed
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions
-from kubeline.model_package.signature import Kind, Signature
+from kubeline.model_package.signature import Signature
 from kubeline.progress import Progress
 
 log = logging.getLogger(__name__)

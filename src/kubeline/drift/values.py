@@ -9,14 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from kubeline.columns import NOUN, TYPE_OF_KIND, Kind, type_of
 from kubeline.errors import UserError
 from kubeline.model_package.encoding import encode_column
-from kubeline.model_package.signature import Kind
-from kubeline.schema.types import Type, read_column, type_of
+from kubeline.schema.types import read_column
 from kubeline.typing import Array
-
-_AS: dict[Kind, Type] = {"category": "string", "number": "number", "boolean": "boolean", "datetime": "datetime"}
-_WORDS: dict[Kind, str] = {"category": "text", "number": "a number", "boolean": "true or false", "datetime": "a time"}
 
 
 def is_other(schema: pa.Schema, name: str, kinds: Mapping[str, Kind]) -> bool:
@@ -38,11 +35,11 @@ def as_reference(batch: pa.RecordBatch, kinds: Mapping[str, Kind]) -> pa.RecordB
         if not is_other(batch.schema, name, kinds):
             continue
         column, kind = batch.column(place), kinds[name]
-        values, unread = read_column(column, _AS[kind])
+        values, unread = read_column(column, TYPE_OF_KIND[kind])
         if unread.any():
             value = column[int(unread.argmax())].as_py()
             raise UserError(
-                f"column '{name}' holds {value!r}, but the reference has {_WORDS[kind]} there; mend it, or load the "
+                f"column '{name}' holds {value!r}, but the reference has {NOUN[kind]} there; mend it, or load the "
                 f'window with types_from the model, or types={{"{name}": …}}'
             )
         batch = batch.set_column(place, name, values)

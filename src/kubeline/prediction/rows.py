@@ -6,15 +6,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from kubeline.columns import NOUN, TYPE_OF_KIND, type_of
 from kubeline.data.dataset import to_frame
 from kubeline.errors import UserError, listed
 from kubeline.model_package.encoding import encode_column, encode_exactly
-from kubeline.model_package.signature import Feature, Kind, Signature
-from kubeline.schema.types import Type, is_readable, read_column, type_of
+from kubeline.model_package.signature import Feature, Signature
+from kubeline.schema.types import is_readable, read_column
 from kubeline.typing import Array, Mask
-
-_READ_AS: dict[Kind, Type] = {"category": "string", "number": "number", "boolean": "boolean", "datetime": "datetime"}
-_WORDS: dict[Kind, str] = {"category": "text", "number": "a number", "boolean": "true or false", "datetime": "a time"}
 
 
 def require_features(schema: pa.Schema, signature: Signature) -> None:
@@ -30,9 +28,9 @@ def require_features(schema: pa.Schema, signature: Signature) -> None:
         )
     for feature in signature.features:
         found = schema.field(feature.name).type
-        if not is_readable(found, _READ_AS[feature.kind]):
+        if not is_readable(found, TYPE_OF_KIND[feature.kind]):
             raise UserError(
-                f"column '{feature.name}' is {found}, but the model needs {_WORDS[feature.kind]} there; load the table "
+                f"column '{feature.name}' is {found}, but the model needs {NOUN[feature.kind]} there; load the table "
                 "with types_from the model"
             )
 
@@ -50,8 +48,8 @@ def inputs_of(batch: pa.RecordBatch, signature: Signature) -> tuple[dict[str, Ar
     for feature in signature.features:
         column = batch.column(batch.schema.get_field_index(feature.name))
         if (type_of(column.type) == "string") != (feature.kind == "category"):
-            column, unread = read_column(column, _READ_AS[feature.kind])
-            broken[f"{feature.name}: not {_WORDS[feature.kind]}"] = unread
+            column, unread = read_column(column, TYPE_OF_KIND[feature.kind])
+            broken[f"{feature.name}: not {NOUN[feature.kind]}"] = unread
         columns[feature.name] = column
     frame = to_frame(pa.table(columns))
     inputs = {}
@@ -66,7 +64,7 @@ def _limits(feature: Feature) -> str:
     """What a value of the right type may still not be."""
     if feature.kind == "number":
         return "not a finite float32" if feature.dtype == "float32" else "not exact and finite as float64"
-    return f"not {_WORDS[feature.kind]}"
+    return f"not {NOUN[feature.kind]}"
 
 
 def _encoded(column: pd.Series, feature: Feature) -> tuple[Array, Mask]:

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from kubeline import json_files
 from kubeline.addresses import redact, refuse_credentials
+from kubeline.columns import Type
 from kubeline.errors import UserError, listed
-from kubeline.schema.types import Type
 
 Value = bool | int | float | str
 Task = Literal["classification", "regression"]

@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
+from kubeline.columns import Type, type_of
 from kubeline.data.dataset import is_large, iter_batches
 from kubeline.data.engine import BLIND_OPTIMIZER
 from kubeline.data.row_hash import hash_rows
 from kubeline.progress import Progress
 from kubeline.schema.sample import Sample
-from kubeline.schema.types import Type, type_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -1,24 +1,13 @@
-"""The column types of a schema, and how a stored column is read as one of them."""
-
-from collections.abc import Callable
-from typing import Literal
+"""How a stored column is read as a type of a schema."""
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kubeline.columns import Type, type_of
 from kubeline.typing import Mask
 
-Type = Literal["integer", "number", "boolean", "string", "datetime", "any"]
-
-_STORED_AS: dict[Type, tuple[Callable[[pa.DataType], bool], ...]] = {
-    "boolean": (pa.types.is_boolean,),
-    "integer": (pa.types.is_integer,),
-    "number": (pa.types.is_floating, pa.types.is_decimal),
-    "string": (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
-    "datetime": (pa.types.is_timestamp, pa.types.is_date),
-}
 _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 
 # Stored type -> types it can be read as, value by value; each value that cannot is a bad row.
@@ -30,13 +19,6 @@ _READABLE: dict[Type, set[Type]] = {
     "datetime": {"datetime"},
     "any": set(),
 }
-
-
-def type_of(stored: pa.DataType) -> Type:
-    """The schema type of an Arrow type; nested and other special types are ``any``."""
-    if pa.types.is_dictionary(stored):
-        return type_of(stored.value_type)
-    return next((kind for kind, tests in _STORED_AS.items() if any(test(stored) for test in tests)), "any")
 
 
 def is_readable(stored: pa.DataType, wanted: Type) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from kubeline.columns import Kind
 from kubeline.errors import UserError, listed
-from kubeline.model_package.signature import Kind
 from kubeline.task import Task
 
 MONOTONE = ("monotonic_cst", "monotone_constraints")

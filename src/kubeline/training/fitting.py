@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kubeline.columns import Kind
 from kubeline.errors import UserError
 from kubeline.model_package.predictor import Predictions
-from kubeline.model_package.signature import Kind
 from kubeline.training import constraints, estimators, preprocessing
 from kubeline.training.calibration import Calibrated, Method
 from kubeline.training.holdout import encoding_folds

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from kubeline.columns import Kind
 from kubeline.errors import UserError, listed
-from kubeline.model_package.signature import Kind
 from kubeline.task import Task
 from kubeline.training.dates import DATE_PARTS
 from kubeline.training.estimators import Estimator

@@ -7,13 +7,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.types as pat
 
+from kubeline.columns import Kind, kind_of
 from kubeline.data.dataset import open_dataset, to_frame
 from kubeline.data.row_hash import hash_rows
 from kubeline.errors import UserError, counted, listed
 from kubeline.model_package.encoding import encode_column, encode_exactly, labels
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
-from kubeline.model_package.signature import MISSING_CATEGORY, Kind
+from kubeline.model_package.signature import MISSING_CATEGORY
 from kubeline.roles import Roles, check_weights
 from kubeline.task import MOST_CLASSES, MOST_WHOLE_NUMBERS, Task, positive_class, task_of
 from kubeline.training import numbers
@@ -227,18 +228,12 @@ def _kinds(raw: pa.Table, roles: Roles) -> tuple[dict[str, Kind], list[str]]:
 
 
 def _kind(field: pa.Field) -> Kind:
-    kind = field.type.value_type if pat.is_dictionary(field.type) else field.type
-    if pat.is_boolean(kind):
-        return "boolean"
-    if pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind):
-        return "number"
-    if pat.is_string(kind) or pat.is_large_string(kind):
-        return "category"
-    if pat.is_timestamp(kind) or pat.is_date(kind):
-        return "datetime"
+    if kind := kind_of(field.type):
+        return kind
+    stored = field.type.value_type if pat.is_dictionary(field.type) else field.type
     raise UserError(
-        f"column '{field.name}' has the type {kind}, which is no feature; exclude it, or convert it to numbers, text, "
-        f"booleans or dates"
+        f"column '{field.name}' has the type {stored}, which is no feature; exclude it, or convert it to numbers, "
+        "text, booleans or dates"
     )
 
 

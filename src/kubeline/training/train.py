@@ -17,6 +17,7 @@ import pandas as pd
 
 from kubeline import __version__
 from kubeline.artifacts import Artifact, describe, finite, publish, step
+from kubeline.columns import Kind
 from kubeline.data.dataset import fingerprint as content_of
 from kubeline.data.dataset import open_dataset, to_frame
 from kubeline.errors import UserError
@@ -25,7 +26,7 @@ from kubeline.model_package import package as files
 from kubeline.model_package.manifest import Roles as ColumnRoles
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.raw_table import RawTable
-from kubeline.model_package.signature import Feature, Kind, Signature
+from kubeline.model_package.signature import Feature, Signature
 from kubeline.model_package.training_rows import TrainingRows
 from kubeline.roles import Roles
 from kubeline.training import estimators, metrics, preprocessing

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kubeline.columns import Kind
 from kubeline.errors import UserError
 from kubeline.evaluation.metrics import Metric
-from kubeline.model_package.signature import Kind
 from kubeline.training import estimators
 from kubeline.training.fitting import Recipe, predict
 from kubeline.training.holdout import folds
