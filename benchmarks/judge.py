@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from kubeline.rollout.analysis.judge import Evidence, Histogram, Outcome, Rules, Side, judge
+from kubeline.rollout.analysis.judge import CheckOutcome, Evidence, Histogram, Rules, Side, judge
 
 SHARES = (0.05, 0.25, 0.5, 1.0)
 LOOKS_AT_A_STEP = 2
@@ -79,11 +79,11 @@ def simulate(world: World, rules: Rules, rollouts: int, seed: int = 0) -> Outcom
         for rollout in np.flatnonzero(stopped == 0):
             for again, evidence in enumerate(_looks([window[rollout] for window in windows], world)):
                 outcome = judge(evidence, rules, LOOKS_AT_A_STEP * step + again + 1, LOOKS).outcome
-                if outcome is not Outcome.INCONCLUSIVE:
+                if outcome is not CheckOutcome.INCONCLUSIVE:
                     break
-            if outcome is Outcome.FAIL:
+            if outcome is CheckOutcome.FAIL:
                 stopped[rollout] = share
-            held[rollout] |= outcome is not Outcome.PASS
+            held[rollout] |= outcome is not CheckOutcome.PASS
     found = stopped > 0
     at = float(np.median(stopped[found])) if found.any() else float("nan")
     return Outcomes(float(found.mean()), float((held & ~found).mean()), at)

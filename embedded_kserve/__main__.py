@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from embedded_kserve.cluster import Cluster, Settings
+from embedded_kserve.cluster import Cluster, ClusterSettings
 from embedded_kserve.delays import DEFAULT_FACTOR
 from kubeline.errors import KubelineError
 
@@ -35,7 +35,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
     try:
-        with Cluster(Settings(args.folder.absolute(), args.mode, args.splits, args.pace)) as cluster:
+        with Cluster(ClusterSettings(args.folder.absolute(), args.mode, args.splits, args.pace)) as cluster:
             print(
                 json.dumps({key: str(value) for key, value in dataclasses.asdict(cluster.addresses).items()}),
                 flush=True,

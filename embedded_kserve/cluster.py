@@ -10,7 +10,7 @@ from typing import Any
 
 from embedded_kserve.controllers.controller import Controller
 from embedded_kserve.controllers.knative import KnativeController
-from embedded_kserve.controllers.manifests import MODES, furnish
+from embedded_kserve.controllers.manifests import MODES, install_defaults
 from embedded_kserve.controllers.standard import StandardController
 from embedded_kserve.data_plane.gateway import Gateway
 from embedded_kserve.data_plane.model_servers import prepare
@@ -27,7 +27,7 @@ _STEP_SECONDS = 0.1  # between steps while nothing changes
 
 
 @dataclass(frozen=True)
-class Settings:
+class ClusterSettings:
     """How to run: folder for files, mode, whether Standard mode splits traffic, and how slow a real cluster is to be.
 
     Attributes:
@@ -61,7 +61,7 @@ class Cluster:
         settings: how to run.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ClusterSettings) -> None:
         self._settings = settings
         mode = MODES[settings.mode]
         self.store = Store(installed(settings.mode), lambda new, old: review(new, old, mode))
@@ -75,7 +75,7 @@ class Cluster:
         folder, logs = self._settings.folder, self._settings.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-        furnish(self.store, self._settings.mode, self._pace.drain)
+        install_defaults(self.store, self._settings.mode, self._pace.drain)
         prepare()
         with contextlib.ExitStack() as starting:
             gateway = starting.enter_context(Gateway(folder / "envoy", logs / "envoy.log"))

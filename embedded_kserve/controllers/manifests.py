@@ -38,7 +38,7 @@ class InvalidSpecError(Exception):
         self.reason = reason
 
 
-def furnish(store: Store, mode: str, drain_seconds: float = 5.0) -> None:
+def install_defaults(store: Store, mode: str, drain_seconds: float = 5.0) -> None:
     """Put into the store what a cluster with KServe and Kubeline's runtime holds."""
     for name in NAMESPACES:
         store.create(NAMESPACE, {"metadata": {"name": name}})

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from examples.flights.canary import Moment
 from examples.flights.traffic import ROWS, Answer
-from kubeline.local.result import Result
+from kubeline.local.result import RunResult
 from kubeline.model_package import version_of
 from kubeline.reports import figure, table
 from kubeline.reports.plots import CHAMPION, INK, MODEL, style
@@ -50,7 +50,7 @@ def write_page(
     folder.mkdir(parents=True)
     page = page_of(record, [_chart(record, moments, seen, begun), _table(seen, names)])
     page.write(folder / "index.html")
-    Result(
+    RunResult(
         "rollout",
         succeeded=True,
         reason=summary(record),

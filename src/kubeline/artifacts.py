@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from kubeline.decision import leave, told
+from kubeline.decision import described, write_termination_message
 from kubeline.errors import KubelineError, PlatformError
 from kubeline.printable import printable
 from kubeline.secrets import Formatter, Secrets
@@ -148,7 +148,7 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
             atexit.register(_say_no_more)  # first, so that it is called last
             _collect_less_garbage()
         artifacts = [value for value in (*args, *kwargs.values()) if hasattr(value, "metadata")]
-        before = [_told(artifact) for artifact in artifacts]
+        before = [_decision_of(artifact) for artifact in artifacts]
         try:
             result = function(*map(_in_order, args), **{name: _in_order(value) for name, value in kwargs.items()})
         except OSError as error:
@@ -156,15 +156,17 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
                 raise PlatformError(reason) from error
             raise
         if running:
-            after = [_told(artifact) for artifact in artifacts]
-            leave("; ".join(new for old, new in zip(before, after, strict=True) if new and new != old))
+            after = [_decision_of(artifact) for artifact in artifacts]
+            write_termination_message(
+                "; ".join(new for old, new in zip(before, after, strict=True) if new and new != old)
+            )
         return result
 
     return run
 
 
-def _told(artifact: Any) -> str:
-    return told(artifact.metadata, artifact.path) if isinstance(artifact.metadata, dict) else ""
+def _decision_of(artifact: Any) -> str:
+    return described(artifact.metadata, artifact.path) if isinstance(artifact.metadata, dict) else ""
 
 
 def _log_without_secrets() -> None:
@@ -201,7 +203,7 @@ def _end_step(kind: type[BaseException], error: BaseException, trace: TracebackT
     if not isinstance(error, KubelineError):
         print(secrets.hidden("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
     sentence = secrets.hidden(_sentence(kind, error, trace))
-    leave(sentence)
+    write_termination_message(sentence)
     atexit.unregister(_say_no_more)
     atexit._run_exitfuncs()
     sys.stdout.flush()

@@ -44,14 +44,14 @@ def reasons(path: str | Path) -> list[str]:
         return []
 
 
-def told(metadata: Mapping[str, Any], path: str | Path) -> str:
+def described(metadata: Mapping[str, Any], path: str | Path) -> str:
     """``hold (reason; reason)``, or ``models:/name/3 (page)`` of a registered version; empty where nothing is."""
     word = decided(metadata) or _registered(metadata)
     why = reasons(path)[:_MOST_REASONS] if word else []
     return f"{word} ({'; '.join(why)})" if why else word
 
 
-def leave(text: str) -> None:
+def write_termination_message(text: str) -> None:
     """Write the last words of a step where Kubernetes shows them, if there is such a place."""
     file = Path(os.environ.get(TERMINATION_LOG, _TERMINATION_LOG))
     if file.is_file() and os.access(file, os.W_OK):

@@ -8,8 +8,8 @@ from kubeline.errors import UserError, listed
 
 Task = Literal["binary", "multiclass", "regression"]
 
-MOST_CLASSES = 100  # more cannot be learned
-MOST_WHOLE_NUMBERS = 20  # a target of more different whole numbers is a quantity
+MAX_CLASSES = 100  # more cannot be learned
+MAX_WHOLE_NUMBER_CLASSES = 20  # a target of more different whole numbers is a quantity
 
 
 def task_of(numeric: bool, distinct: int, values: Collection[Any] | None) -> Task:
@@ -25,7 +25,7 @@ def task_of(numeric: bool, distinct: int, values: Collection[Any] | None) -> Tas
     """
     if distinct == 2:
         return "binary"
-    few = distinct <= MOST_WHOLE_NUMBERS and values is not None
+    few = distinct <= MAX_WHOLE_NUMBER_CLASSES and values is not None
     if numeric and not (few and all(math.isfinite(value) and value == int(value) for value in values or ())):
         return "regression"
     return "multiclass"

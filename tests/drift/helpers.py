@@ -7,10 +7,10 @@ import pandas as pd
 
 from kubeline.drift.compare import compare
 from kubeline.drift.profile import Profile, build
-from kubeline.drift.result import ColumnDrift, Rule
+from kubeline.drift.result import ColumnDrift, DriftRule
 from kubeline.drift.window import counter
 
-RULE = Rule(min_effect=0.1, max_p=0.01, min_rows=200, min_columns=1)
+RULE = DriftRule(min_effect=0.1, max_p=0.01, min_rows=200, min_columns=1)
 
 
 def drift(

@@ -11,7 +11,7 @@ import pytest
 
 from components.alarm.component import alarm
 from kubeline.drift.alarm.history import History
-from kubeline.drift.alarm.rule import AlarmRecord, Decision, Policy, WindowRecord, decide, interval
+from kubeline.drift.alarm.rule import AlarmDecision, AlarmRecord, Policy, WindowRecord, decide, interval
 from kubeline.drift.alarm.step import settle
 from kubeline.errors import PlatformError, UserError
 from tests.support.artifacts import make_artifact
@@ -92,7 +92,7 @@ def test_of_runs_that_meet_one_raises_the_alarm(tmp_path):
         folder, together = tmp_path / str(attempt), Barrier(6)
         run(folder, window(1, "drift"), window(2, "drift"), policy=Policy(3, 3, "7d", ("drift",)))
 
-        def late(number: int, folder: Path = folder, together: Barrier = together) -> Decision:
+        def late(number: int, folder: Path = folder, together: Barrier = together) -> AlarmDecision:
             one = window(3, "drift")  # of the same day, each over a length of its own
             one = one.model_copy(update={"until": one.until + timedelta(minutes=number), "reference": "a"})
             together.wait()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded_kserve.controllers.manifests import furnish
+from embedded_kserve.controllers.manifests import install_defaults
 from embedded_kserve.kubernetes.admission import review
 from embedded_kserve.kubernetes.api_server import ApiServer
 from embedded_kserve.kubernetes.resources import installed
@@ -21,7 +21,7 @@ FLIGHTS = f"{SERVICES}/flights"
 @pytest.fixture
 def server() -> Iterator[ApiServer]:
     store = Store(installed("standard"), lambda new, old: review(new, old, "Standard"))
-    furnish(store, "standard")
+    install_defaults(store, "standard")
     with ApiServer(store) as running:
         yield running
 

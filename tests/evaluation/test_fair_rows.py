@@ -15,7 +15,7 @@ from kubeline.errors import UserError
 from kubeline.evaluation.bootstrap import Bootstrap, Interval
 from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.scored import Scored, median
-from kubeline.evaluation.slices import Looks, look
+from kubeline.evaluation.slices import SliceSettings, evaluate_slices
 from kubeline.model_package.manifest import Roles
 from tests.evaluation.outputs import blessing, page
 from tests.evaluation.packages import people, trained
@@ -251,7 +251,7 @@ def test_slices_are_told_from_the_rest_by_cluster() -> None:
         target = rng.normal(size=4_000)
         scored = Scored("regression", (), target, target + np.repeat(rng.normal(size=40), 100))
         for name, codes in (("rows", None), ("clusters", clusters)):
-            found = look(halves, ["half"], Looks(METRICS["regression"]["rmse"]), scored, None, codes)
+            found = evaluate_slices(halves, ["half"], SliceSettings(METRICS["regression"]["rmse"]), scored, None, codes)
             flagged[name] += any(part.weak for part in found)
     assert flagged["rows"] >= 5  # the halves are of different clusters by chance alone
     assert flagged["clusters"] <= 2

@@ -30,15 +30,15 @@ def gain(lower: float | None, upper: float | None, other: float = 0.8) -> Compar
         ("non_inferior", -0.01, 0.03, "pass"),  # as good
         ("non_inferior", -0.03, -0.01, "pass"),  # worse, but surely by less than the margin
         ("non_inferior", 0.0, 0.0, "pass"),  # the champion itself
-        ("non_inferior", -0.06, 0.02, "unclear"),
+        ("non_inferior", -0.06, 0.02, "inconclusive"),
         ("non_inferior", -0.06, -0.01, "fail"),  # worse, and maybe by more than the margin
         ("non_inferior", -0.09, -0.06, "fail"),
-        ("non_inferior", None, None, "unclear"),
+        ("non_inferior", None, None, "inconclusive"),
         ("superior", 0.01, 0.03, "pass"),
-        ("superior", -0.01, 0.03, "unclear"),
+        ("superior", -0.01, 0.03, "inconclusive"),
         ("superior", 0.0, 0.0, "fail"),  # the champion itself
         ("superior", -0.03, -0.01, "fail"),
-        ("superior", None, None, "unclear"),
+        ("superior", None, None, "inconclusive"),
     ],
 )
 def test_the_rule_reads_the_interval_of_the_gain(rule: str, lower: float, upper: float, outcome: str) -> None:
@@ -49,13 +49,13 @@ def test_the_rule_reads_the_interval_of_the_gain(rule: str, lower: float, upper:
     ("outcomes", "verdict", "reasons"),
     [
         (["pass", "pass"], "promote", ["0", "1"]),
-        (["pass", "unclear"], "inconclusive", ["1"]),
-        (["fail", "unclear", "pass"], "hold", ["0"]),
+        (["pass", "inconclusive"], "inconclusive", ["1"]),
+        (["fail", "inconclusive", "pass"], "hold", ["0"]),
         (["fail", "fail"], "hold", ["0", "1"]),
     ],
 )
-def test_one_failed_check_holds_and_one_unclear_check_is_inconclusive(
-    outcomes: list[gate.Outcome], verdict: str, reasons: list[str]
+def test_one_failed_check_holds_and_one_inconclusive_check_is_inconclusive(
+    outcomes: list[gate.GateOutcome], verdict: str, reasons: list[str]
 ) -> None:
     decision = gate.decide([Check(str(place), outcome, str(place)) for place, outcome in enumerate(outcomes)])
     assert (decision.verdict, decision.reasons) == (verdict, reasons)
@@ -65,10 +65,10 @@ def test_one_failed_check_holds_and_one_unclear_check_is_inconclusive(
     ("metric", "lower", "upper", "outcome"),
     [
         ("roc_auc", 0.71, 0.73, "pass"),
-        ("roc_auc", 0.69, 0.73, "unclear"),
+        ("roc_auc", 0.69, 0.73, "inconclusive"),
         ("roc_auc", 0.66, 0.69, "fail"),
         ("log_loss", 0.66, 0.69, "pass"),
-        ("log_loss", 0.69, 0.73, "unclear"),
+        ("log_loss", 0.69, 0.73, "inconclusive"),
         ("log_loss", 0.71, 0.73, "fail"),
     ],
 )
@@ -83,10 +83,10 @@ def test_a_threshold_is_a_floor_or_where_smaller_is_better_a_ceiling(
     ("threshold", "outcome"),
     [
         ({"min_absolute_change": 0.01}, "pass"),
-        ({"min_absolute_change": 0.03}, "unclear"),
+        ({"min_absolute_change": 0.03}, "inconclusive"),
         ({"min_absolute_change": 0.05}, "fail"),
         ({"min_relative_change": 0.02}, "pass"),  # 0.016 of 0.8
-        ({"min_relative_change": 0.04}, "unclear"),
+        ({"min_relative_change": 0.04}, "inconclusive"),
         ({"min_relative_change": 0.06}, "fail"),
     ],
 )
@@ -94,21 +94,21 @@ def test_a_required_change_is_compared_with_the_gain_on_the_champion(threshold: 
     (required,) = thresholds.parse({"roc_auc": threshold}, "binary", ["no", "yes"])
     assert [one.outcome for one in thresholds.change_checks(AUC, required.asked, gain(0.02, 0.04))] == [outcome]
     (check,) = thresholds.change_checks(AUC, required.asked, None)  # a champion that cannot be compared
-    assert check.outcome == "unclear"
+    assert check.outcome == "inconclusive"
 
 
-def test_a_threshold_on_an_undefined_metric_is_unclear_and_says_why() -> None:
+def test_a_threshold_on_an_undefined_metric_is_inconclusive_and_says_why() -> None:
     required = thresholds.parse({"recall": 0.5}, "binary", ["no", "yes"])
     target = np.zeros(100, dtype=np.int64)
     model = Scored("binary", ("no", "yes"), target, target, np.full((100, 2), 0.5))
     (check,) = thresholds.checks(required, model, None, Bootstrap(100), 0.95, champion=False)
-    assert check.outcome == "unclear"
+    assert check.outcome == "inconclusive"
     assert "no row is labelled 'yes'" in check.sentence
 
 
 @pytest.mark.parametrize(
     ("lower", "upper", "outcome"),
-    [(0.1, 0.2, "pass"), (-0.1, 0.2, "unclear"), (-0.2, 0.0, "fail"), (None, None, "unclear")],
+    [(0.1, 0.2, "pass"), (-0.1, 0.2, "inconclusive"), (-0.2, 0.0, "fail"), (None, None, "inconclusive")],
 )
 def test_a_model_must_beat_the_constant_guess_with_its_whole_interval(lower: float, upper: float, outcome: str) -> None:
     assert gate.dummy_check(gain(lower, upper, other=0.5)).outcome == outcome
@@ -147,7 +147,7 @@ def test_answers_other_than_in_training_fail_with_the_count_and_the_row() -> Non
     assert check.outcome == "fail"
     assert "answers 3 of 20 golden rows otherwise than in training, by up to 0.8 in row 4" in check.sentence
     nothing = gate.parity_check(Agreement(0, 0.0, tolerance=1e-5, beyond=0, worst_row=0, trained=trained))
-    assert nothing.outcome == "unclear"  # no data is no pass
+    assert nothing.outcome == "inconclusive"  # no data is no pass
     assert "has no golden rows" in nothing.sentence
 
 

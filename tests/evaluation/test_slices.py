@@ -7,7 +7,7 @@ import pytest
 from kubeline.errors import UserError
 from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.scored import Scored
-from kubeline.evaluation.slices import Looks, groups, look, ranked, worst
+from kubeline.evaluation.slices import SliceSettings, evaluate_slices, groups, ranked, worst
 
 RMSE = METRICS["regression"]["rmse"]
 
@@ -25,7 +25,7 @@ def table(rows: int = 6_000, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
 def test_the_worst_slice_is_named_with_its_interval_and_flagged() -> None:
     frame, error = table()
     bad = (frame["shop"] == "s7").to_numpy()
-    slices = look(frame, ["shop", "age"], Looks(RMSE), errors(np.where(bad, 2 * error, error)), None)
+    slices = evaluate_slices(frame, ["shop", "age"], SliceSettings(RMSE), errors(np.where(bad, 2 * error, error)), None)
     found = worst(slices, RMSE)
     assert found is not None
     assert found.name == "shop=s7"
@@ -39,7 +39,7 @@ def test_looking_at_many_equal_slices_rarely_flags_one() -> None:
     for seed in range(25):
         frame, error = table(3_000, seed)
         as_good = errors(np.random.default_rng(seed + 1_000).normal(size=3_000))
-        slices = look(frame, ["shop"], Looks(RMSE, seed=seed), errors(error), as_good)
+        slices = evaluate_slices(frame, ["shop"], SliceSettings(RMSE, seed=seed), errors(error), as_good)
         flagged += any(part.weak or part.regression for part in slices)
     assert flagged <= 6  # two families of 20 looks each, at 5 of 100
 
@@ -50,7 +50,7 @@ def test_a_small_unlucky_slice_does_not_lead_the_list() -> None:
     error[:120] *= 1.1
     large = (frame["age"] > 0.7).to_numpy()
     error[large] *= 1.4
-    slices = look(frame, ["shop", "age"], Looks(RMSE), errors(error), None)
+    slices = evaluate_slices(frame, ["shop", "age"], SliceSettings(RMSE), errors(error), None)
     assert ranked(slices, RMSE)[0].column == "age"
 
 
@@ -58,7 +58,7 @@ def test_a_slice_lost_against_the_champion_is_flagged_even_when_the_whole_is_bet
     frame, error = table()
     lost = (frame["shop"] == "s3").to_numpy()
     model = errors(np.where(lost, 1.5 * error, 0.8 * error))
-    slices = look(frame, ["shop"], Looks(RMSE, margin=0.01), model, errors(error))
+    slices = evaluate_slices(frame, ["shop"], SliceSettings(RMSE, margin=0.01), model, errors(error))
     assert [part.name for part in slices if part.regression] == ["shop=s3"]
     (part,) = [part for part in slices if part.regression]
     assert part.gain.upper < 0  # type: ignore[union-attr, operator]
@@ -67,16 +67,16 @@ def test_a_slice_lost_against_the_champion_is_flagged_even_when_the_whole_is_bet
 
 def test_a_loss_within_the_margin_is_no_regression() -> None:
     frame, error = table()
-    slices = look(frame, ["shop"], Looks(RMSE, margin=0.2), errors(1.1 * error), errors(error))
+    slices = evaluate_slices(frame, ["shop"], SliceSettings(RMSE, margin=0.2), errors(1.1 * error), errors(error))
     assert not any(part.regression for part in slices)
-    slices = look(frame, ["shop"], Looks(RMSE, margin=0.05), errors(1.1 * error), errors(error))
+    slices = evaluate_slices(frame, ["shop"], SliceSettings(RMSE, margin=0.05), errors(1.1 * error), errors(error))
     assert all(part.regression for part in slices)
 
 
 def test_small_slices_are_not_judged() -> None:
     frame, error = table()
     frame.loc[:98, "shop"] = "tiny"
-    slices = look(frame, ["shop"], Looks(RMSE, min_rows=100), errors(error), None)
+    slices = evaluate_slices(frame, ["shop"], SliceSettings(RMSE, min_rows=100), errors(error), None)
     assert "shop=tiny" not in [part.name for part in slices]
 
 
@@ -86,7 +86,7 @@ def test_a_slice_of_one_class_says_why_it_has_no_auc() -> None:
     score = rng.random(1_000)
     scored = Scored("binary", ("no", "yes"), target, (score > 0.5).astype(int), np.column_stack([1 - score, score]))
     frame = pd.DataFrame({"part": np.where(target == 0, rng.choice(["mixed", "clean"], 1_000), "mixed")})
-    slices = look(frame, ["part"], Looks(METRICS["binary"]["roc_auc"]), scored, None)
+    slices = evaluate_slices(frame, ["part"], SliceSettings(METRICS["binary"]["roc_auc"]), scored, None)
     (clean,) = [part for part in slices if part.value == "clean"]
     assert clean.undefined == "no row is labelled 'yes'"
     assert clean.estimate is None
@@ -116,4 +116,4 @@ def test_times_are_cut_by_quarters() -> None:
 def test_an_unknown_slice_column_is_refused_with_those_there_are() -> None:
     frame, error = table(200)
     with pytest.raises(UserError, match="slice 'region' is not a column of the test table; it has: shop, age"):
-        look(frame, ["region"], Looks(RMSE), errors(error), None)
+        evaluate_slices(frame, ["region"], SliceSettings(RMSE), errors(error), None)

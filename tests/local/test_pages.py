@@ -8,7 +8,7 @@ import pytest
 from kubeline.decision import deciding
 from kubeline.local.graph import Box, dependencies, drawing
 from kubeline.local.overview import LATEST, write_overview
-from kubeline.local.result import Estimate, Result, concluded
+from kubeline.local.result import DecidingFigure, RunResult, concluded
 from kubeline.local.runner import Run
 from kubeline.local.steps import duration
 from kubeline.local.summary import Output, outputs, write_page
@@ -38,14 +38,14 @@ def _output(folder: Path, task: str, metadata: dict, document: dict | None = Non
 )
 def test_a_run_is_called_by_its_verdict(tmp_path: Path, decisions: list[dict], word: str, tone: str) -> None:
     made = [_output(tmp_path, f"t{n}", one, {"reasons": ["why"]}) for n, one in enumerate(decisions)]
-    result = concluded(Result("training", succeeded=True), made, {})
+    result = concluded(RunResult("training", succeeded=True), made, {})
     assert (result.word, result.tone) == (word, tone)
     assert not decisions or "why" in result.sentence
 
 
 def test_a_failed_run_begins_with_its_sentence(tmp_path: Path) -> None:
     made = [_output(tmp_path, "evaluate", {"verdict": "promote"})]
-    result = concluded(Result("training", succeeded=False, reason="load: no such file"), made, {})
+    result = concluded(RunResult("training", succeeded=False, reason="load: no such file"), made, {})
     assert (result.word, result.tone, result.sentence) == ("failed", "bad", "load: no such file")
 
 
@@ -56,14 +56,14 @@ def test_a_result_names_the_model_the_deciding_figure_with_its_interval_and_what
         _output(tmp_path, "register", {"uri": "models:/flights/3"}),
         _output(tmp_path, "rollout", {"outcome": "promoted"}, {"reason": "it serves"}),
     ]
-    result = concluded(Result("training", succeeded=True, started=1.0, seconds=2.0), made, {"name": "flights"})
+    result = concluded(RunResult("training", succeeded=True, started=1.0, seconds=2.0), made, {"name": "flights"})
     assert (result.model, result.serves, str(result.estimate)) == (
         "flights",
         "models:/flights/3",
         "roc_auc 0.7 [0.6, 0.8]",
     )
     result.write(tmp_path)
-    assert Result.read(tmp_path / "result.json") == result
+    assert RunResult.read(tmp_path / "result.json") == result
     assert (tmp_path / "result.json").stat().st_mode & 0o777 == 0o600
 
 
@@ -81,9 +81,9 @@ def test_thousands_of_runs_are_grouped_and_stay_below_a_megabyte(tmp_path: Path)
         folder = tmp_path / f"training-{number}"
         folder.mkdir()
         model = f"model-{number % 2}"
-        estimate = Estimate("roc_auc", 0.6 + number % 7 / 100, 0.55, 0.7)
+        estimate = DecidingFigure("roc_auc", 0.6 + number % 7 / 100, 0.55, 0.7)
         serves = f"models:/{model}/1" if number < 2 else ""
-        Result(
+        RunResult(
             "training", succeeded=True, verdict="held", sentence="x" * 400, model=model, serves=serves,
             estimate=estimate, started=1e9 + number, seconds=75.0,
         ).write(folder)  # fmt: skip
@@ -107,7 +107,7 @@ def test_names_and_sentences_on_the_page_of_all_runs_are_words(tmp_path: Path) -
     for number, name in enumerate(NAMES):
         folder = tmp_path / f"run-{number}"
         folder.mkdir()
-        Result(name, succeeded=True, verdict=name, sentence=name, model=name, serves=name).write(folder)
+        RunResult(name, succeeded=True, verdict=name, sentence=name, model=name, serves=name).write(folder)
     page = write_overview(tmp_path).read_text(encoding="utf-8")
     assert alive(page) == []
     assert not set(page) & {"\x1b", "\u202e"}

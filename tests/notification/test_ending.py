@@ -15,7 +15,7 @@ import pytest
 import yaml
 from kfp.dsl import PipelineTaskFinalStatus
 
-from kubeline.decision import told
+from kubeline.decision import described
 from kubeline.errors import KubelineError
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.notification import notify
@@ -254,7 +254,7 @@ def test_a_template_of_the_operator_makes_the_address_of_the_runs_page(
 
 def test_a_registered_version_is_told_with_the_registrys_page_about_it() -> None:
     metadata = {"uri": "models:/flights/3", "page": "https://mlflow.example/#/models/flights/versions/3"}
-    said = told(metadata, "nowhere")
+    said = described(metadata, "nowhere")
     assert said == "models:/flights/3 (https://mlflow.example/#/models/flights/versions/3)"
     _, body = compose(final_status("COMPLETE"), Ending("SUCCEEDED", decisions=(Said("register", said),)))
     assert f"Decided: register: {said}" in body

@@ -21,7 +21,7 @@ from kubeline.model_package import Blessing, ModelPackage
 from kubeline.notification.ending import Ending, Said
 from kubeline.notification.notify import compose
 from kubeline.preflight import run as preflight
-from kubeline.preflight.checks import Check, Checks
+from kubeline.preflight.checks import Checks, PreflightCheck
 from kubeline.printable import markdown, printable
 from kubeline.rollout.report import page_of
 from kubeline.rollout.status import Lease, RolloutStatus, Version, Versions
@@ -118,7 +118,7 @@ def test_a_name_is_one_cell_of_a_markdown_table_and_reads_as_it_is(name: str) ->
 
 def test_preflight_and_rollout_pages_take_every_word_as_a_word() -> None:
     checks = Checks()
-    checks.done.append(Check(NAMES[0], "wrong", " ".join(NAMES)))
+    checks.done.append(PreflightCheck(NAMES[0], "wrong", " ".join(NAMES)))
     status = RolloutStatus(
         rollout_id="r",
         name=NAMES[1],

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from embedded_kserve.controllers.manifests import furnish
+from embedded_kserve.controllers.manifests import install_defaults
 from embedded_kserve.faults import Fault, FaultBook
 from embedded_kserve.kubernetes.admission import review
 from embedded_kserve.kubernetes.api_server import ApiServer as EmbeddedApiServer
@@ -57,7 +57,7 @@ class ApiServer(EmbeddedApiServer):
     def __init__(self) -> None:
         self._script = _Script()
         store = Store(installed("standard"), lambda new, old: review(new, old, "Standard"))
-        furnish(store, "standard")
+        install_defaults(store, "standard")
         super().__init__(store, self._script)
         self._script.server = self
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from embedded_kserve.controllers.knative import _propagated, _targets
-from embedded_kserve.controllers.manifests import MODES, furnish
+from embedded_kserve.controllers.manifests import MODES, install_defaults
 from embedded_kserve.kubernetes import resources
 from embedded_kserve.kubernetes.admission import review
 from embedded_kserve.kubernetes.api_server import ApiServer
@@ -400,7 +400,7 @@ class World:
 def world(folder: Path, mode: str = "knative") -> Iterator[World]:
     """The service with a stable model."""
     store = Store(resources.installed(mode), lambda new, old: review(new, old, MODES[mode]))
-    furnish(store, mode)
+    install_defaults(store, mode)
     follower = Follower(store) if mode == "knative" else StandardFollower(store)
     with ApiServer(store) as server, Liar(server, follower.follow) as liar:
         threading.Thread(target=liar.serve_forever, args=(0.05,), daemon=True).start()

@@ -17,7 +17,7 @@ from components.rollout.component import rollout
 from kubeline.cli import main as kubeline
 from kubeline.errors import UserError
 from kubeline.model_client.golden import GoldenRows
-from kubeline.model_client.protocols import RefusedError
+from kubeline.model_client.protocols import RequestFailedError
 from kubeline.model_package import ModelPackage
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.probes import smoke
@@ -170,7 +170,7 @@ class Users:
             try:
                 self._client.send(self._request)
                 self.answered += 1
-            except RefusedError as error:
+            except RequestFailedError as error:
                 self.failures.append(str(error))
             time.sleep(0.005)
 

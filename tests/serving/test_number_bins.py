@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.utils import floatToGoString
 
-from kubeline.rollout.analysis.judge import Outcome, Rules, judge
+from kubeline.rollout.analysis.judge import CheckOutcome, Rules, judge
 from kubeline.rollout.analysis.metrics.sides import evidence_of
 from kubeline_serving.observability.number_bins import number_bounds
 
@@ -42,7 +42,7 @@ def counted(values: Any, recorded: Any) -> dict[str, dict[str, float]]:
     return {"requests": {"200": n}, "latency": {"0.1": n, "inf": n}, "numbers": found}
 
 
-def drift(canary: Any, stable: Any) -> Outcome:
+def drift(canary: Any, stable: Any) -> CheckOutcome:
     """Of a canary and a stable model, each with bins by its own predictions."""
     counts = [counted(values, quantiles(values)) for values in (canary, stable)]
     judgement = judge(evidence_of(*counts, "5..", 1.0, 60.0), Rules(), 1, 4)
@@ -53,30 +53,30 @@ def drift(canary: Any, stable: Any) -> Outcome:
 def test_a_regression_that_predicts_alike_passes_and_one_that_predicts_otherwise_fails(name: str) -> None:
     stable, spread = SHAPES[name], float(np.std(SHAPES[name]))
     again = RNG.permutation(stable)[:1000]
-    assert drift(again, stable) is Outcome.PASS
-    assert drift(again + 1.5 * spread, stable) is Outcome.FAIL
-    assert drift(again - 1.5 * spread, stable) is Outcome.FAIL
+    assert drift(again, stable) is CheckOutcome.PASS
+    assert drift(again + 1.5 * spread, stable) is CheckOutcome.FAIL
+    assert drift(again - 1.5 * spread, stable) is CheckOutcome.FAIL
 
 
 def test_three_times_as_much_fails() -> None:
     stable = SHAPES["around 100"]
-    assert drift(3 * stable[:200], stable) is Outcome.FAIL
-    assert drift(stable[:200], 3 * stable) is Outcome.FAIL
+    assert drift(3 * stable[:200], stable) is CheckOutcome.FAIL
+    assert drift(stable[:200], 3 * stable) is CheckOutcome.FAIL
 
 
 @pytest.mark.parametrize("factor", [1 / 1000, 1 / 20, 1 / 3, 3, 20, 1000, -1])
 @pytest.mark.parametrize("name", ["around 100", "skewed", "far from zero", "tiny"])
 def test_another_scale_fails(name: str, factor: float) -> None:
-    assert drift(factor * SHAPES[name][:1000], SHAPES[name]) is Outcome.FAIL
+    assert drift(factor * SHAPES[name][:1000], SHAPES[name]) is CheckOutcome.FAIL
 
 
 def test_scales_without_a_common_bound_are_never_a_pass() -> None:
-    assert drift(1e-60 * SHAPES["around 100"], 1e60 * SHAPES["around 100"]) is not Outcome.PASS
+    assert drift(1e-60 * SHAPES["around 100"], 1e60 * SHAPES["around 100"]) is not CheckOutcome.PASS
 
 
 def test_a_model_whose_training_recorded_nothing_is_compared_on_powers_of_four() -> None:
     stable = counted(SHAPES["skewed"], quantiles(SHAPES["skewed"]))
-    for factor, outcome in ((1.0, Outcome.PASS), (3.0, Outcome.FAIL)):
+    for factor, outcome in ((1.0, CheckOutcome.PASS), (3.0, CheckOutcome.FAIL)):
         judgement = judge(evidence_of(counted(factor * SHAPES["skewed"], []), stable, "5..", 1.0, 60.0), Rules(), 1, 4)
         assert {finding.name: finding.outcome for finding in judgement.findings}["prediction_drift"] is outcome
 
@@ -89,7 +89,7 @@ def test_bins_by_percentiles_of_each_model_are_not_comparable_and_no_pass() -> N
 
     sides = by_percentiles(3 * SHAPES["around 100"]), by_percentiles(SHAPES["around 100"])
     judgement = judge(evidence_of(*sides, "5..", 1.0, 60.0), Rules(), 1, 4)
-    assert judgement.outcome is Outcome.ERROR
+    assert judgement.outcome is CheckOutcome.ERROR
     assert "no bound in common" in judgement.sentence
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from kubeline.errors import UserError
 from kubeline.training import candidates, estimators
-from kubeline.training.settings import Settings
+from kubeline.training.settings import TrainingSettings
 
 BEFORE_TRAINING = {
     "xgboost's dart": ("xgboost", {"booster": "dart"}, "XGB with booster 'dart' cannot be exported to ONNX"),
@@ -27,7 +27,7 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_trained(case, tas
 
 
 def test_the_candidates_of_a_run_are_refused_before_it_begins():
-    alone = Settings("auto", candidates.DEFAULT, {}, False, "none", 0, 1.0, 5, 0.1, 1e-5, 0)
+    alone = TrainingSettings("auto", candidates.DEFAULT, {}, False, "none", 0, 1.0, 5, 0.1, 1e-5, 0)
 
     with pytest.raises(UserError, match=r"candidate 2 \(xgboost\): XGB with booster 'dart'"):
         candidates.read([{}, {"estimator": "xgboost", "params": {"booster": "dart"}}], alone)

@@ -40,7 +40,7 @@ _ALWAYS_SHOWN = (200, 400, 404, 413, 500, 503, 504)  # from 0 on, so that a rate
 _OUTCOMES: tuple[PayloadOutcome, ...] = get_args(PayloadOutcome)
 _MOST_UNCOUNTED = 64  # exchanges
 _MOST_UNCOUNTED_ROWS = 2_000
-_MOST_CLASSES = 100  # with more, a histogram for each would be thousands of time series
+_CLASSES_IN_METRICS = 100  # with more, a histogram for each would be thousands of time series
 _QUEUE_LENGTH = SharedCounters.gauge(0)
 
 
@@ -72,7 +72,9 @@ class ServerMetrics:
         known = [feature.name for feature in signature.features if feature.categories is not None]
         classes = signature.classes or []
         distributed = (
-            classes[1:] if signature.task == "binary" else classes[: len(classes) * (len(classes) <= _MOST_CLASSES)]
+            classes[1:]
+            if signature.task == "binary"
+            else classes[: len(classes) * (len(classes) <= _CLASSES_IN_METRICS)]
         )
 
         layout = _Layout(SharedCounters.gauge(1))

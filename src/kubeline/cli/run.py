@@ -14,7 +14,7 @@ from kubeline.cli import catalogue
 from kubeline.local import parameters
 from kubeline.local.overview import write_overview
 from kubeline.local.progress import StepDisplay
-from kubeline.local.result import Result
+from kubeline.local.result import RunResult
 from kubeline.local.runner import Run
 from kubeline.local.runner import run as run_locally
 from kubeline.local.summary import Output, conclusion, outputs, write_page
@@ -110,7 +110,7 @@ def _show(console: Console, result: Run, made: Sequence[Output]) -> None:
             console.print(f"[yellow]warning[/] {output.task}: {_words(warning)}", soft_wrap=True)
 
 
-def _last(console: Console, result: Result) -> None:
+def _last(console: Console, result: RunResult) -> None:
     """The last line: how the run ended, by its verdict."""
     colour = _COLOURS[result.tone]
     found = [part for part in (str(result.estimate or ""), result.sentence) if part]

@@ -30,7 +30,7 @@ def diff(options: argparse.Namespace) -> int:
     """Print the changes; nothing is written."""
     changes, _ = _changes(options, write=False)
     for change in changes:
-        _tell(change, change.kind)
+        _print_change(change, change.kind)
     return _DIFFERS if any(change.kind != "none" for change in changes) else 0
 
 
@@ -40,7 +40,7 @@ def apply(options: argparse.Namespace) -> int:
     for change in changes:
         if change.kind != "none":
             platform.apply(change)
-        _tell(change, _DONE[change.kind])
+        _print_change(change, _DONE[change.kind])
     return 0
 
 
@@ -80,7 +80,7 @@ def _vertex(options: argparse.Namespace, owner: str) -> Any:
     return Vertex(vertex(options), owner, request)
 
 
-def _tell(change: Any, word: str) -> None:
+def _print_change(change: Any, word: str) -> None:
     print(f"{_SIGNS[change.kind]} {change.name}: {'unchanged' if word == 'none' else word}")
     for difference in change.differences:
         print(f"    {difference}")

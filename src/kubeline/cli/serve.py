@@ -56,7 +56,7 @@ def serve(options: argparse.Namespace) -> int:
     )
     try:
         _wait_until_ready(server, options.port, name)
-        _tell(package, name, options.port, options.grpc_port)
+        _print_usage(package, name, options.port, options.grpc_port)
         return server.wait()
     except KeyboardInterrupt:
         return _end(server)
@@ -125,7 +125,7 @@ def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, name: str) -
         raise PlatformError(f"the model server was not ready in {_READY_SECONDS:g} s; try again") from late
 
 
-def _tell(package: "ModelPackage", name: str, port: int, grpc_port: int) -> None:
+def _print_usage(package: "ModelPackage", name: str, port: int, grpc_port: int) -> None:
     from kubeline.model_client.golden import GoldenRows
 
     url = f"http://127.0.0.1:{port}"

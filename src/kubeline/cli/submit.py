@@ -87,7 +87,7 @@ def submit(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         console.print(f"the run goes on; {again} tells how it is", soft_wrap=True)
         return _INTERRUPTED
-    return _told(console, ended)
+    return _report_end(console, ended)
 
 
 def _start_on_kubeflow(options: argparse.Namespace, compiled: Compiled, name: str, values: dict[str, Any]) -> _Started:
@@ -123,7 +123,7 @@ def runs(options: argparse.Namespace) -> int:
             console.print(f"  {step.state:<9} {escape(step.name)}", soft_wrap=True)
         console.print(f"page  {escape(page)}", soft_wrap=True)
         if look.ended:
-            return _told(console, look.ended)
+            return _report_end(console, look.ended)
         console.print(f"[bold]{state.lower()}[/]")
         return 0
     table = Table("run", "name", "state", "started", "took", box=None, header_style="bold", pad_edge=False)
@@ -195,7 +195,7 @@ class _Steps:
             self.display.show(TaskEvent(step.name, step.state))
 
 
-def _told(console: Console, ended: Any) -> int:
+def _report_end(console: Console, ended: Any) -> int:
     """Print how a run ended; the exit code that goes with it."""
     if ended.state == "SUCCEEDED":
         console.print("[green bold]succeeded[/]")

@@ -8,13 +8,13 @@ from kubeline.drift import evidently_page
 from kubeline.drift.compare import compare, decide
 from kubeline.drift.page import write_report
 from kubeline.drift.reference import Reference, resolve
-from kubeline.drift.result import DriftResult, Rule, Verdict
+from kubeline.drift.result import DriftResult, DriftRule, Verdict
 from kubeline.drift.scan import Window, scan
 from kubeline.options import require_names
 from kubeline.retries import repeated
 
 
-class Outcome(NamedTuple):
+class DriftOutputs(NamedTuple):
     """The output parameters of the component."""
 
     drifted: bool
@@ -40,14 +40,14 @@ def run(
     min_rows: int = 200,
     min_columns: int = 1,
     evidently: bool = True,
-) -> Outcome:
+) -> DriftOutputs:
     """Compare a window with its reference; the arguments are those of the component ``drift_check``.
 
     Raises:
         UserError: when there is not exactly one reference, a compared column or a feature of the model is missing in
             the window or of another type, or a limit is out of its range.
     """
-    rule = Rule(min_effect=min_effect, max_p=max_p, min_rows=int(min_rows), min_columns=int(min_columns)).check()
+    rule = DriftRule(min_effect=min_effect, max_p=max_p, min_rows=int(min_rows), min_columns=int(min_columns)).check()
     require_names("exclude", exclude)
     found = resolve(model, reference, reference_uri, tracking_uri, list(exclude))
     window = scan(current.path, found, list(exclude))
@@ -58,10 +58,12 @@ def run(
         path.write_text(outcome.model_dump_json(indent=2), encoding="utf-8")
     describe(result, {"verdict": outcome.verdict, "drifted": outcome.drifted})
     describe(metrics, _figures(outcome))
-    return Outcome(outcome.drifted, outcome.verdict)
+    return DriftOutputs(outcome.drifted, outcome.verdict)
 
 
-def _judge(window: Window, reference: Reference, rule: Rule, exclude: list[str], note: str, told: str) -> DriftResult:
+def _judge(
+    window: Window, reference: Reference, rule: DriftRule, exclude: list[str], note: str, span: str
+) -> DriftResult:
     columns, predictions = compare(window.columns, window.predictions, rule)
     verdict, reasons = decide(
         columns, predictions, (reference.profile.rows, window.rows), rule, window.performance or window.estimate
@@ -79,7 +81,7 @@ def _judge(window: Window, reference: Reference, rule: Rule, exclude: list[str],
         performance=window.performance,
         performance_note=window.performance_note,
         estimate=window.estimate,
-        window=told,
+        window=span,
         excluded=exclude,
         not_in_reference=window.not_in_reference,
         read_as=window.read_as,

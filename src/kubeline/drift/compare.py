@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from kubeline.drift.profile import CategoryProfile, ColumnProfile
-from kubeline.drift.result import ColumnDrift, ColumnVerdict, Performance, Rule, Share, Side, Unseen, Verdict
+from kubeline.drift.result import ColumnDrift, ColumnSide, ColumnVerdict, DriftRule, Performance, Share, Unseen, Verdict
 from kubeline.drift.statistics import Bin, CategoryCounts, Divergence, adjust, category_bins, divergence, number_bins
 from kubeline.drift.window import CategoryCounter, NumberCounter
 from kubeline.errors import listed
@@ -14,7 +14,7 @@ UNSEEN_NAMES = 20
 
 
 def compare(
-    columns: Mapping[str, Counter], predictions: Mapping[str, Counter], rule: Rule
+    columns: Mapping[str, Counter], predictions: Mapping[str, Counter], rule: DriftRule
 ) -> tuple[list[ColumnDrift], list[ColumnDrift]]:
     """Compare counted columns and predictions with their profiles, and judge all of them together.
 
@@ -42,7 +42,7 @@ def decide(
     columns: Sequence[ColumnDrift],
     predictions: Sequence[ColumnDrift],
     rows: tuple[int, int],
-    rule: Rule,
+    rule: DriftRule,
     performance: Performance | None = None,
 ) -> tuple[Verdict, list[str]]:
     """The verdict on the window and the reasons for it.
@@ -81,7 +81,7 @@ def _bins(counter: Counter) -> list[Bin]:
 
 
 def _column(
-    name: str, counter: Counter, bins: list[Bin], found: Divergence, adjusted: float | None, rule: Rule
+    name: str, counter: Counter, bins: list[Bin], found: Divergence, adjusted: float | None, rule: DriftRule
 ) -> ColumnDrift:
     reference, current = _reference_side(counter.profile), _current_side(counter)
     return ColumnDrift(
@@ -100,7 +100,7 @@ def _column(
     )
 
 
-def _verdict(effect: float, adjusted: float | None, rows: int, rule: Rule) -> ColumnVerdict:
+def _verdict(effect: float, adjusted: float | None, rows: int, rule: DriftRule) -> ColumnVerdict:
     if adjusted is None:
         return "not_judged"
     if rows < rule.min_rows:
@@ -108,12 +108,12 @@ def _verdict(effect: float, adjusted: float | None, rows: int, rule: Rule) -> Co
     return "drift" if effect >= rule.min_effect and adjusted <= rule.max_p else "stable"
 
 
-def _reference_side(profile: ColumnProfile) -> Side:
+def _reference_side(profile: ColumnProfile) -> ColumnSide:
     missing = profile.missing / max(profile.rows, 1)
     if isinstance(profile, CategoryProfile):
-        return Side(rows=profile.rows, missing_share=missing)
+        return ColumnSide(rows=profile.rows, missing_share=missing)
     smallest, largest = (profile.quantiles[0], profile.quantiles[-1]) if profile.quantiles else (None, None)
-    return Side(
+    return ColumnSide(
         rows=profile.rows,
         missing_share=missing,
         mean=profile.mean,
@@ -123,13 +123,13 @@ def _reference_side(profile: ColumnProfile) -> Side:
     )
 
 
-def _current_side(counter: Counter) -> Side:
+def _current_side(counter: Counter) -> ColumnSide:
     if isinstance(counter, CategoryCounter):
         counts = counter.finish()
-        return Side(rows=counts.rows, missing_share=counts.missing / max(counts.rows, 1))
+        return ColumnSide(rows=counts.rows, missing_share=counts.missing / max(counts.rows, 1))
     present = int(counter.counts.sum())
     mean, std = counter.moments
-    return Side(
+    return ColumnSide(
         rows=present + counter.missing,
         missing_share=counter.missing / max(present + counter.missing, 1),
         mean=mean,

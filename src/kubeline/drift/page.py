@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from kubeline.drift.result import ColumnDrift, DriftResult, Performance, Side
+from kubeline.drift.result import ColumnDrift, ColumnSide, DriftResult, Performance
 from kubeline.drift.values import moment
 from kubeline.printable import printable
 from kubeline.reports import Report, facts, figure, table, text, verdict
@@ -99,7 +99,7 @@ def _p(value: float | None) -> str:
     return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
 
 
-def _mean(column: ColumnDrift, side: Side) -> str:
+def _mean(column: ColumnDrift, side: ColumnSide) -> str:
     if side.mean is None:
         return ""
     return moment(side.mean) if column.kind == "datetime" else f"{side.mean:.4g}"

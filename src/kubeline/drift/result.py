@@ -16,7 +16,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Rule(_Model):
+class DriftRule(_Model):
     """When a column has drifted, and when the window has."""
 
     min_effect: float
@@ -24,7 +24,7 @@ class Rule(_Model):
     min_rows: int
     min_columns: int
 
-    def check(self) -> "Rule":
+    def check(self) -> "DriftRule":
         """Return the rule, or raise a :class:`UserError` when a number is out of its range."""
         if not 0 < self.min_effect < math.inf:
             raise UserError(f"min_effect is {self.min_effect:g}; give a PSI above 0, such as 0.1")
@@ -44,7 +44,7 @@ class Rule(_Model):
         )
 
 
-class Side(_Model):
+class ColumnSide(_Model):
     """One column in one sample; the moments and extremes are of numbers and times (seconds since 1970 UTC)."""
 
     rows: int
@@ -90,8 +90,8 @@ class ColumnDrift(_Model):
     p_value: float
     adjusted_p: float | None
     bins: int
-    reference: Side
-    current: Side
+    reference: ColumnSide
+    current: ColumnSide
     unseen: Unseen | None
     shares: list[Share]
 
@@ -132,7 +132,7 @@ class DriftResult(_Model):
     verdict: Verdict
     drifted: bool
     reasons: list[str]
-    rule: Rule
+    rule: DriftRule
     reference: str
     reference_rows: int
     current_rows: int

@@ -13,14 +13,14 @@ from kubeline.data.dataset import read_frame
 from kubeline.evaluation import gate, outputs, scoring, thresholds
 from kubeline.evaluation.bootstrap import Bootstrap
 from kubeline.evaluation.comparison import Comparison, compare, compare_all
-from kubeline.evaluation.findings import Contender, Evaluation, Settings
+from kubeline.evaluation.findings import Contender, Evaluation, EvaluationSettings
 from kubeline.evaluation.gate import Check
 from kubeline.evaluation.importance import Importance, importances
 from kubeline.evaluation.metrics import METRICS, PROPER, Metric, choose, measure
 from kubeline.evaluation.report import page
 from kubeline.evaluation.rows import Rows, choose_rows, merge
 from kubeline.evaluation.scored import Scored
-from kubeline.evaluation.slices import Looks, Slice, look
+from kubeline.evaluation.slices import Slice, SliceSettings, evaluate_slices
 from kubeline.model_package.manifest import Roles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.signature import Signature
@@ -47,13 +47,13 @@ def run(
 ) -> str:
     """Judge `model` on the rows of `test`, write every output, and return the verdict.
 
-    The parameters are those of `components/evaluate`; `settings` are the fields of :class:`Settings`.
+    The parameters are those of `components/evaluate`; `settings` are the fields of :class:`EvaluationSettings`.
 
     Raises:
         UserError: tells what is wrong with the table, the model, the champion or a parameter. Nothing is written.
     """
     require_names("slices", slices)
-    chosen = Settings(slices=tuple(slices), **settings)
+    chosen = EvaluationSettings(slices=tuple(slices), **settings)
     package = ModelPackage.of(model)
     challenged = _fetch(champion, tracking_uri)
     evaluation = evaluate(read_frame(test.path), package, challenged, redact(champion), chosen, test.metadata)
@@ -80,7 +80,7 @@ def evaluate(
     package: ModelPackage,
     champion: ModelPackage | None,
     reference: str,
-    settings: Settings,
+    settings: EvaluationSettings,
     metadata: Mapping[str, Any],
 ) -> Evaluation:
     """Find out everything about a model on the rows of `test`.
@@ -113,10 +113,10 @@ def evaluate(
     metrics, undefined = measure(model.scored, bootstrap, settings.confidence)
     comparisons = None if rival is None else compare_all(model.scored, rival, bootstrap, settings.confidence)
     dummies = _against_constant(metric, model.scored, bootstrap, settings)
-    looks = Looks(
+    by = SliceSettings(
         metric, settings.min_slice_rows, margin=settings.margin, confidence=settings.confidence, seed=settings.seed
     )
-    slices = look(test[rows.judged], settings.slices, looks, model.scored, rival, rows.clusters.codes)
+    slices = evaluate_slices(test[rows.judged], settings.slices, by, model.scored, rival, rows.clusters.codes)
     agreement = scoring.agreement(package, model.predictor)
     clusters = gate.clusters_check(rows.clusters)
     checks = [
@@ -146,7 +146,9 @@ def _contender(
     return Contender(package, predictor, inputs, predictions, scored)
 
 
-def _against_constant(metric: Metric, scored: Scored, bootstrap: Bootstrap, settings: Settings) -> list[Comparison]:
+def _against_constant(
+    metric: Metric, scored: Scored, bootstrap: Bootstrap, settings: EvaluationSettings
+) -> list[Comparison]:
     """The model beside the best guess that ignores every feature, by the deciding metric and by each proper score.
 
     ROC AUC, accuracy and the like do not see whether a probability of 0.3 comes true in 30 of 100 rows.
@@ -171,7 +173,7 @@ def _champion_checks(
     comparisons: Mapping[str, Comparison] | None,
     slices: Sequence[Slice],
     reference: str,
-    settings: Settings,
+    settings: EvaluationSettings,
 ) -> list[Check]:
     if unfair:
         return [gate.unfair_check(unfair)]
@@ -185,6 +187,6 @@ def _champion_checks(
     return [against] if in_slices is None else [against, in_slices]
 
 
-def _importances(model: Contender, judged: Array, metric: Metric, settings: Settings) -> list[Importance]:
+def _importances(model: Contender, judged: Array, metric: Metric, settings: EvaluationSettings) -> list[Importance]:
     inputs = {name: column[judged] for name, column in model.inputs.items()}
     return importances(model.predictor, inputs, model.scored, metric, settings.seed)

@@ -9,7 +9,7 @@ import pandas as pd
 from kubeline.errors import UserError, listed
 from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.comparison import Comparison
-from kubeline.evaluation.gate import Decision, Rule
+from kubeline.evaluation.gate import GateDecision, Rule
 from kubeline.evaluation.importance import Importance
 from kubeline.evaluation.metrics import Metric
 from kubeline.evaluation.rows import Rows
@@ -25,7 +25,7 @@ NoChampion = Literal["promote", "hold"]
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """The parameters of the component, checked; see `components/evaluate`."""
 
     metric: str = ""
@@ -97,7 +97,7 @@ class Evaluation:
         decision: The verdict and why.
     """
 
-    settings: Settings
+    settings: EvaluationSettings
     metric: Metric
     test: pd.DataFrame
     rows: Rows
@@ -112,7 +112,7 @@ class Evaluation:
     slices: list[Slice]
     importances: list[Importance]
     agreement: Agreement
-    decision: Decision
+    decision: GateDecision
 
     @property
     def rival(self) -> Scored | None:

@@ -1,8 +1,8 @@
 """The gate: from the evidence to promote, hold or inconclusive, with a sentence for every check.
 
-Each check has one of three outcomes. It passes when the whole interval is on the right side of what is required, fails
-when the whole interval is on the wrong side, and is unclear when the interval holds the requirement. One failed check
-holds the model; without one, an unclear check makes the verdict inconclusive.
+Each check has one of three outcomes: pass when the whole interval is on the right side of what is required, fail when
+the whole interval is on the wrong side, and inconclusive when the interval contains the requirement. One failed check
+holds the model; without a failed one, an inconclusive check makes the verdict inconclusive.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from kubeline.evaluation.scoring import Agreement
 from kubeline.evaluation.slices import Slice
 from kubeline.model_package.blessing import Verdict
 
-Outcome = Literal["pass", "fail", "unclear"]
+GateOutcome = Literal["pass", "fail", "inconclusive"]
 Rule = Literal["non_inferior", "superior"]
 
 
@@ -27,12 +27,12 @@ class Check:
     """One requirement, its outcome, and a sentence with the figures."""
 
     name: str
-    outcome: Outcome
+    outcome: GateOutcome
     sentence: str
 
 
 @dataclass(frozen=True)
-class Decision:
+class GateDecision:
     """The verdict, the sentences that decided it, and every check."""
 
     verdict: Verdict
@@ -40,39 +40,43 @@ class Decision:
     checks: list[Check]
 
 
-def decide(checks: Sequence[Check]) -> Decision:
+def decide(checks: Sequence[Check]) -> GateDecision:
     """The verdict over all checks; its reasons are the sentences of the checks that decided it."""
     outcomes = [check.outcome for check in checks]
-    verdict: Verdict = "hold" if "fail" in outcomes else "inconclusive" if "unclear" in outcomes else "promote"
-    deciding = {"hold": "fail", "inconclusive": "unclear", "promote": "pass"}[verdict]
-    return Decision(verdict, [check.sentence for check in checks if check.outcome == deciding], list(checks))
+    verdict: Verdict = "hold" if "fail" in outcomes else "inconclusive" if "inconclusive" in outcomes else "promote"
+    deciding = {"hold": "fail", "inconclusive": "inconclusive", "promote": "pass"}[verdict]
+    return GateDecision(verdict, [check.sentence for check in checks if check.outcome == deciding], list(checks))
 
 
-def reach(gain: Interval, required: float) -> Outcome:
+def reach(gain: Interval, required: float) -> GateOutcome:
     """Whether a gain (above zero is better) surely reaches what is required, surely does not, or may."""
     if gain.lower is None or gain.upper is None:
-        return "unclear"
-    return "pass" if gain.lower >= required else "fail" if gain.upper < required else "unclear"
+        return "inconclusive"
+    return "pass" if gain.lower >= required else "fail" if gain.upper < required else "inconclusive"
 
 
 def rows_check(rows: int, min_rows: int) -> Check:
     """Too few rows decide nothing."""
     if rows >= min_rows:
         return Check("rows", "pass", f"{rows:,} labelled test rows are enough to judge (at least {min_rows:,})")
-    return Check("rows", "unclear", f"{rows:,} labelled test rows are too few to judge; give at least {min_rows:,}")
+    return Check(
+        "rows", "inconclusive", f"{rows:,} labelled test rows are too few to judge; give at least {min_rows:,}"
+    )
 
 
 def undefined_check(metric: Metric, reason: str, of: str = "the model") -> Check:
     """The metric has no value on these rows."""
     return Check(
-        f"{metric.spoken} of {of}", "unclear", f"{metric.spoken} of {of} is not defined on these test rows: {reason}"
+        f"{metric.spoken} of {of}",
+        "inconclusive",
+        f"{metric.spoken} of {of} is not defined on these test rows: {reason}",
     )
 
 
 def parity_check(agreement: Agreement) -> Check:
     """The model must answer here as it did in training."""
     if not agreement.rows:
-        return Check("parity", "unclear", str(agreement))
+        return Check("parity", "inconclusive", str(agreement))
     return Check("parity", "fail" if agreement.beyond else "pass", str(agreement))
 
 
@@ -87,17 +91,17 @@ def proper_check(comparison: Comparison) -> Check:
     outcome, words = _beats(comparison)
     if outcome == "fail":
         words += "; its probabilities are too sure or not those of the table: calibrate them, or train without balanced"
-    elif outcome == "unclear":
+    elif outcome == "inconclusive":
         words += "; give more test rows, or calibrate the probabilities"
     return Check(f"beats a constant guess by {comparison.metric.name}", outcome, words)
 
 
-def _beats(comparison: Comparison) -> tuple[Outcome, str]:
+def _beats(comparison: Comparison) -> tuple[GateOutcome, str]:
     gain = comparison.gain
-    outcome: Outcome = (
-        "pass" if (gain.lower or 0) > 0 else "fail" if gain.upper is not None and gain.upper <= 0 else "unclear"
+    outcome: GateOutcome = (
+        "pass" if (gain.lower or 0) > 0 else "fail" if gain.upper is not None and gain.upper <= 0 else "inconclusive"
     )
-    words = {"pass": "beats", "fail": "does not beat", "unclear": "may or may not beat"}[outcome]
+    words = {"pass": "beats", "fail": "does not beat", "inconclusive": "may or may not beat"}[outcome]
     return outcome, (
         f"{comparison.metric.spoken} {comparison.model:.4g} {words} the {comparison.other:.4g} of a constant guess: "
         f"a gain of {signed(gain)}"
@@ -111,7 +115,7 @@ def clusters_check(clusters: Clusters) -> Check | None:
     if clusters.few:
         return Check(
             "clusters",
-            "unclear",
+            "inconclusive",
             f"{clusters.assumed}, and the test rows have {clusters.number} of them, too few to tell how they differ; "
             f"give rows of at least {FEW_CLUSTERS}",
         )
@@ -120,26 +124,28 @@ def clusters_check(clusters: Clusters) -> Check | None:
 
 def unfair_check(reason: str) -> Check:
     """The champion cannot be compared on these rows."""
-    return Check("champion", "unclear", reason)
+    return Check("champion", "inconclusive", reason)
 
 
 def champion_check(comparison: Comparison, rule: Rule, margin: float) -> Check:
     """The model against the champion: `margin` is the share of the champion's value that may be lost."""
     gain, allowed = comparison.gain, margin * abs(comparison.other)
     if gain.lower is None or gain.upper is None:
-        outcome: Outcome = "unclear"
+        outcome: GateOutcome = "inconclusive"
     elif rule == "superior":
-        outcome = "pass" if gain.lower > 0 else "fail" if gain.upper <= 0 else "unclear"
+        outcome = "pass" if gain.lower > 0 else "fail" if gain.upper <= 0 else "inconclusive"
     else:
-        outcome = "pass" if gain.lower >= -allowed else "fail" if gain.upper < 0 else "unclear"
+        outcome = "pass" if gain.lower >= -allowed else "fail" if gain.upper < 0 else "inconclusive"
     words = {
         ("superior", "pass"): "which is better beyond chance",
         ("superior", "fail"): "which is no better",
-        ("superior", "unclear"): "which may be chance",
+        ("superior", "inconclusive"): "which may be chance",
         ("non_inferior", "pass"): f"which is no worse than the margin of {allowed:.4g} allows",
         ("non_inferior", "fail"): f"which is worse beyond chance, and may be by more than the margin of {allowed:.4g}",
-        ("non_inferior", "unclear"): f"which may be worse by more than the margin of {allowed:.4g}; more test rows "
-        "would narrow it",
+        (
+            "non_inferior",
+            "inconclusive",
+        ): f"which may be worse by more than the margin of {allowed:.4g}; more test rows would narrow it",
     }[(rule, outcome)]
     name = comparison.metric.spoken
     return Check(

@@ -14,7 +14,7 @@ from kubeline.evaluation.findings import Contender, Evaluation
 from kubeline.evaluation.slices import Slice, worst
 from kubeline.model_package.blessing import Blessing
 
-_MOST_CLASSES = 50  # of a confusion matrix in metadata and on a page
+_CLASSES_IN_METRICS = 50  # of a confusion matrix in metadata and on a page
 
 
 def prediction_table(evaluation: Evaluation) -> pd.DataFrame:
@@ -73,7 +73,7 @@ def log_metrics(artifact: Artifact, evaluation: Evaluation) -> None:
 def log_classification(artifact: Any, evaluation: Evaluation) -> None:
     """Put the confusion matrix and, for a binary task, the ROC curve into a `ClassificationMetrics` artifact."""
     scored = evaluation.model.scored
-    if 0 < len(scored.classes) <= _MOST_CLASSES:
+    if 0 < len(scored.classes) <= _CLASSES_IN_METRICS:
         artifact.log_confusion_matrix(list(scored.classes), confusion(scored).tolist())
     if "roc_auc" in evaluation.metrics:
         fpr, tpr, threshold = (points.tolist() for points in roc(scored))

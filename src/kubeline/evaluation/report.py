@@ -9,8 +9,8 @@ from kubeline.evaluation import plots
 from kubeline.evaluation.calibration import reliability
 from kubeline.evaluation.comparison import Comparison
 from kubeline.evaluation.curves import confusion
-from kubeline.evaluation.findings import Evaluation, Settings
-from kubeline.evaluation.gate import Decision
+from kubeline.evaluation.findings import Evaluation, EvaluationSettings
+from kubeline.evaluation.gate import GateDecision
 from kubeline.evaluation.importance import sample_size
 from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.slices import Slice, ranked
@@ -18,8 +18,8 @@ from kubeline.reports import Report, facts, figure, table, text, verdict
 from kubeline.reports.page import Tone
 
 _TONES: dict[str, Tone] = {"promote": "good", "hold": "bad", "inconclusive": "warn"}
-_OUTCOMES = {"pass": "✓ pass", "fail": "✗ fail", "unclear": "? unclear"}
-_MOST_CLASSES = 25  # drawn in a confusion matrix
+_OUTCOMES = {"pass": "✓ pass", "fail": "✗ fail", "inconclusive": "? inconclusive"}
+_CLASSES_IN_REPORT = 25  # drawn in a confusion matrix
 _ROWS = 15  # of a table of slices
 
 
@@ -47,7 +47,7 @@ def page(evaluation: Evaluation, test: dict[str, Any]) -> Report:
     return report
 
 
-def _headline(decision: Decision) -> list[str]:
+def _headline(decision: GateDecision) -> list[str]:
     """What decided; when everything passed, the two checks that a reader looks for first."""
     if decision.verdict != "promote":
         return decision.reasons
@@ -81,7 +81,7 @@ def _facts(evaluation: Evaluation, test: dict[str, Any]) -> Markup:
     return facts(found)
 
 
-def _rule(settings: Settings) -> str:
+def _rule(settings: EvaluationSettings) -> str:
     allowed = f"at most {settings.margin:.2%} of the champion's value may be lost"
     if settings.rule == "superior":
         return f"superior: better than the champion over the whole interval; in a slice {allowed}"
@@ -106,7 +106,7 @@ def _gate(evaluation: Evaluation) -> Markup:
     return table(
         ["Check", "Outcome", "Finding"],
         [(check.name, _OUTCOMES[check.outcome], check.sentence) for check in evaluation.decision.checks],
-        note="A failed check holds the model; without one, an unclear check makes the verdict inconclusive.",
+        note="One failed check holds the model; else one inconclusive check makes the verdict inconclusive.",
     )
 
 
@@ -170,7 +170,7 @@ def _classification(report: Report, evaluation: Evaluation) -> None:
         ),
     )
     blocks = [_classes(evaluation)]
-    if len(model.classes) <= _MOST_CLASSES:
+    if len(model.classes) <= _CLASSES_IN_REPORT:
         blocks.insert(
             0,
             figure(

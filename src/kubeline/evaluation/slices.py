@@ -51,8 +51,8 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Looks:
-    """How a metric is looked at in slices.
+class SliceSettings:
+    """How slices are judged by a metric.
 
     Attributes:
         metric: The metric.
@@ -72,7 +72,7 @@ class Looks:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _TestedSlice:
     """A slice and the evidence against it: p-values of "not worse than the rest" and "not worse than the champion"."""
 
     slice: Slice
@@ -99,10 +99,10 @@ def _is_scale(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column)
 
 
-def look(
+def evaluate_slices(
     frame: pd.DataFrame,
     columns: Sequence[str],
-    looks: Looks,
+    settings: SliceSettings,
     model: Scored,
     champion: Scored | None,
     clusters: Array | None = None,
@@ -112,7 +112,7 @@ def look(
     Args:
         frame: (n) test rows.
         columns: Columns of `frame`, features or not.
-        looks: What to look at, and how closely.
+        settings: By which metric, and how strictly.
         model: The model on these rows.
         champion: The champion on these rows, or None.
         clusters: (n,) codes of rows that belong together, or None.
@@ -123,11 +123,11 @@ def look(
     for column in columns:
         if column not in frame.columns:
             raise UserError(f"slice '{column}' is not a column of the test table; it has: {listed(frame.columns)}")
-    if looks.metric.undefined(model):
+    if settings.metric.undefined(model):
         return []
-    whole = _Whole.of(looks, model, Bootstrap(len(model), _REPLICATES, _BUCKETS, looks.seed, clusters))
-    found = [result for column in columns for result in _column(frame[column], looks, model, champion, whole)]
-    return _flagged(found, 1 - looks.confidence)
+    whole = _Whole.of(settings, model, Bootstrap(len(model), _REPLICATES, _BUCKETS, settings.seed, clusters))
+    found = [result for column in columns for result in _column(frame[column], settings, model, champion, whole)]
+    return _flagged(found, 1 - settings.confidence)
 
 
 def worst(slices: Sequence[Slice], metric: Metric) -> Slice | None:
@@ -155,39 +155,41 @@ class _Whole:
     bootstrap: Bootstrap
 
     @classmethod
-    def of(cls, looks: Looks, model: Scored, bootstrap: Bootstrap) -> "_Whole":
-        return cls(looks.metric.value(model), looks.metric.replicates(model, bootstrap), bootstrap)
+    def of(cls, settings: SliceSettings, model: Scored, bootstrap: Bootstrap) -> "_Whole":
+        return cls(settings.metric.value(model), settings.metric.replicates(model, bootstrap), bootstrap)
 
 
-def _column(column: pd.Series, looks: Looks, model: Scored, champion: Scored | None, whole: _Whole) -> Iterator[_Look]:
-    for value, rows in groups(column, looks.bins):
+def _column(
+    column: pd.Series, settings: SliceSettings, model: Scored, champion: Scored | None, whole: _Whole
+) -> Iterator[_TestedSlice]:
+    for value, rows in groups(column, settings.bins):
         count = int(rows.sum())
-        if count < looks.min_rows:
+        if count < settings.min_rows:
             continue
         part = Slice(str(column.name), value, count)
         rival = None if champion is None else champion.take(rows)
-        yield _judge(part, looks, model.take(rows), rival, whole, whole.bootstrap.take(rows))
+        yield _judge(part, settings, model.take(rows), rival, whole, whole.bootstrap.take(rows))
 
 
 def _judge(
-    part: Slice, looks: Looks, model: Scored, champion: Scored | None, whole: _Whole, bootstrap: Bootstrap
-) -> _Look:
-    metric = looks.metric
+    part: Slice, settings: SliceSettings, model: Scored, champion: Scored | None, whole: _Whole, bootstrap: Bootstrap
+) -> _TestedSlice:
+    metric = settings.metric
     reason = metric.undefined(model) or (champion and metric.undefined(champion))
     if reason:
-        return _Look(replace(part, undefined=reason))
+        return _TestedSlice(replace(part, undefined=reason))
     value, replicates = metric.value(model), metric.replicates(model, bootstrap)
-    part = replace(part, estimate=interval(value, replicates, looks.confidence))
+    part = replace(part, estimate=interval(value, replicates, settings.confidence))
     sign = 1 if metric.greater_is_better else -1
     behind = sign * (value - whole.value)
-    weak_p = _below(behind + looks.margin * abs(whole.value), _spread(replicates - whole.replicates))
+    weak_p = _below(behind + settings.margin * abs(whole.value), _spread(replicates - whole.replicates))
     if champion is None:
-        return _Look(part, weak_p)
+        return _TestedSlice(part, weak_p)
     before = metric.value(champion)
     gains = sign * (replicates - metric.replicates(champion, bootstrap))
     gain = sign * (value - before)
-    part = replace(part, champion=before, gain=interval(gain, gains, looks.confidence))
-    return _Look(part, weak_p, _below(gain + looks.margin * abs(before), _spread(gains)))
+    part = replace(part, champion=before, gain=interval(gain, gains, settings.confidence))
+    return _TestedSlice(part, weak_p, _below(gain + settings.margin * abs(before), _spread(gains)))
 
 
 def _below(gain: float, error: float) -> float:
@@ -201,16 +203,16 @@ def _below(gain: float, error: float) -> float:
     return float(norm.cdf(gain / error))
 
 
-def _flagged(found: list[_Look], level: float) -> list[Slice]:
+def _flagged(found: list[_TestedSlice], level: float) -> list[Slice]:
     """The slices, flagged where the evidence survives the correction for all of them."""
-    judged = [look for look in found if not look.slice.undefined]
-    weak = iter(holm([look.weak_p for look in judged]) < level)
-    regression = iter(holm([look.regression_p for look in judged]) < level)
+    judged = [tested for tested in found if not tested.slice.undefined]
+    weak = iter(holm([tested.weak_p for tested in judged]) < level)
+    regression = iter(holm([tested.regression_p for tested in judged]) < level)
     return [
-        look.slice
-        if look.slice.undefined
-        else replace(look.slice, weak=bool(next(weak)), regression=bool(next(regression)))
-        for look in found
+        tested.slice
+        if tested.slice.undefined
+        else replace(tested.slice, weak=bool(next(weak)), regression=bool(next(regression)))
+        for tested in found
     ]
 
 

@@ -145,13 +145,13 @@ def threshold_check(metric: Metric, found: Interval, required: float) -> Check:
     words = {
         "pass": f"is {side} the threshold of {required:g} over its whole interval",
         "fail": f"is not {side} the threshold of {required:g} anywhere in its interval",
-        "unclear": f"is too near the threshold of {required:g} to tell; more test rows would narrow the interval",
+        "inconclusive": f"is too near the threshold of {required:g} to tell; more test rows would narrow the interval",
     }
     return Check(f"{metric.spoken} threshold", outcome, f"{metric.spoken} {found} {words[outcome]}")
 
 
 def change_checks(metric: Metric, asked: MetricThreshold, comparison: Comparison | None) -> list[Check]:
-    """Whether the model is better than the champion by what is asked for; unclear where they cannot be compared."""
+    """Whether the model beats the champion by the change asked for; inconclusive where they cannot be compared."""
     changes = {"min_absolute_change": asked.min_absolute_change, "min_relative_change": asked.min_relative_change}
     found = []
     for name, change in changes.items():
@@ -160,11 +160,11 @@ def change_checks(metric: Metric, asked: MetricThreshold, comparison: Comparison
         title = f"{metric.spoken} {name}"
         if comparison is None:
             sentence = f"{metric.spoken} cannot be compared with the champion's on these test rows"
-            found.append(Check(title, "unclear", sentence))
+            found.append(Check(title, "inconclusive", sentence))
             continue
         least = change * abs(comparison.other) if name == "min_relative_change" else change
         outcome = reach(comparison.gain, least)
-        words = {"pass": "reaches", "fail": "does not reach", "unclear": "may or may not reach"}[outcome]
+        words = {"pass": "reaches", "fail": "does not reach", "inconclusive": "may or may not reach"}[outcome]
         gain = signed(comparison.gain)
         sentence = f"the gain of {metric.spoken}, {gain}, {words} {name} {change:g} ({least:.4g})"
         found.append(Check(title, outcome, sentence))

@@ -101,7 +101,7 @@ class Peer:
                     raise http.client.IncompleteRead(found, response.length)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise ExchangeError(_told(error), refused=isinstance(error, ConnectionRefusedError)) from error
+            raise ExchangeError(_reason(error), refused=isinstance(error, ConnectionRefusedError)) from error
         if len(found) > most_bytes:
             self.close()
             raise ExchangeError(f"the answer is larger than {most_bytes / 2**20:.3g} MiB", too_large=True)
@@ -134,7 +134,7 @@ class Peer:
         return connection
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """The reason in one line, without addresses of objects."""
     said = " ".join(str(error).split())[:300]
     return said if isinstance(error, TimeoutError) and said else f"{type(error).__name__} {said}".strip()

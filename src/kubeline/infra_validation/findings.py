@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubeline.model_client.golden import Comparison
+from kubeline.model_client.golden import GoldenComparison
 
 
 @dataclass
@@ -11,7 +11,7 @@ class ProtocolResult:
     """What one protocol showed; latencies are of requests with one row, in milliseconds."""
 
     protocol: str
-    comparison: Comparison | None = None
+    comparison: GoldenComparison | None = None
     p50_ms: float | None = None
     p95_ms: float | None = None
     failure: str = ""

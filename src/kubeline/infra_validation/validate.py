@@ -14,7 +14,7 @@ from kubeline.infra_validation.findings import Findings, ProtocolResult
 from kubeline.infra_validation.report import write_report
 from kubeline.model_client import server as model_server
 from kubeline.model_client.golden import GoldenRows
-from kubeline.model_client.protocols import Client, RefusedError, clients
+from kubeline.model_client.protocols import Client, RequestFailedError, clients
 from kubeline.model_client.server import RunningServer, ServerFailedError
 from kubeline.model_package import Blessing, ModelPackage
 
@@ -104,7 +104,7 @@ def _ask(server: RunningServer, golden: GoldenRows, findings: Findings, started:
                 findings.cold_start_seconds = time.monotonic() - started
             result.comparison = golden.compare(client.read(answer, golden))
             result.p50_ms, result.p95_ms = _latency(client, golden, requests)
-        except RefusedError as error:
+        except RequestFailedError as error:
             result.failure = str(error)
         except (KeyError, ValueError, TypeError, AttributeError, UserError) as error:
             result.failure = f"{client.name} answered what is not of its protocol: {type(error).__name__} {error}"

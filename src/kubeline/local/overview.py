@@ -16,7 +16,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from kubeline import reports
-from kubeline.local.result import FILE, Result
+from kubeline.local.result import FILE, RunResult
 from kubeline.local.steps import clock, duration
 
 LATEST = 10  # runs of a group on the first page
@@ -31,7 +31,7 @@ class Past(NamedTuple):
     """A run that has ended, and its folder."""
 
     folder: str
-    result: Result
+    result: RunResult
 
 
 def write_overview(root: Path) -> Path:
@@ -70,7 +70,7 @@ def grouped(root: Path) -> dict[str, list[Past]]:
     """The runs below a folder by pipeline and model, the latest first in each and among them."""
     found = []
     for file in root.glob(f"*/{FILE}"):
-        result = Result.read(file)
+        result = RunResult.read(file)
         started = result.started if result.started is not None else file.stat().st_mtime
         found.append(Past(file.parent.name, replace(result, started=started)))
     groups: dict[str, list[Past]] = {}

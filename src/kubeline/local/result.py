@@ -36,7 +36,7 @@ class TaskTime:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class DecidingFigure:
     """The figure that a run was decided by, with its interval where it has one."""
 
     name: str
@@ -50,7 +50,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Result:
+class RunResult:
     """What is kept of a run.
 
     Attributes:
@@ -74,7 +74,7 @@ class Result:
     sentence: str = ""
     model: str = ""
     serves: str = ""
-    estimate: Estimate | None = None
+    estimate: DecidingFigure | None = None
     started: float | None = None
     seconds: float | None = None
     tasks: Sequence[TaskTime] = field(default_factory=tuple)
@@ -101,12 +101,12 @@ class Result:
             partial.chmod(0o600)  # the reason may tell what its owner alone should read
 
     @classmethod
-    def read(cls, file: Path) -> "Result":
+    def read(cls, file: Path) -> "RunResult":
         """The result in a file; what an earlier version did not write has its default."""
         document: dict[str, Any] = json_files.parse(json_files.contents_of(file, f"'{file}'"), f"'{file}'")
         known = {key: value for key, value in document.items() if key in {each.name for each in fields(cls)}}
         if known.get("estimate"):
-            known["estimate"] = Estimate(**known["estimate"])
+            known["estimate"] = DecidingFigure(**known["estimate"])
         known["tasks"] = tuple(TaskTime(**task) for task in known.get("tasks", ()))
         return cls(**known)
 
@@ -134,7 +134,7 @@ class Made(Protocol):
         """Why."""
 
 
-def concluded(result: Result, made: Sequence[Made], arguments: Mapping[str, Any]) -> Result:
+def concluded(result: RunResult, made: Sequence[Made], arguments: Mapping[str, Any]) -> RunResult:
     """The result with what the outputs say of it: the verdict, the figure it rests on, the model, and what serves."""
     decision = deciding([one for one in made if one.verdict], lambda one: one.verdict)
     uri = next((str(one.metadata["uri"]) for one in reversed(made) if _is_registered(one.metadata.get("uri"))), "")
@@ -161,15 +161,15 @@ def _is_registered(uri: object) -> bool:
     return bool(_REGISTERED.match(str(uri)))
 
 
-def _estimates(made: Sequence[Made]) -> Iterator[Estimate]:
+def _estimates(made: Sequence[Made]) -> Iterator[DecidingFigure]:
     """What an evaluation was decided by, and the greatest shift that a drift check found."""
     for one in made:
         if one.metadata.get("check") == "evaluation":
             try:
                 evidence = json_files.parse(json_files.contents_of(one.path, "it"), "it")["evidence"]
-                yield Estimate(evidence["metric"], **evidence["metrics"][evidence["metric"]])
+                yield DecidingFigure(evidence["metric"], **evidence["metrics"][evidence["metric"]])
             except (UserError, OSError, ValueError, KeyError, TypeError):
                 continue
     for one in made:
         if isinstance(value := one.metadata.get("max_effect"), int | float):
-            yield Estimate("greatest shift", float(value))
+            yield DecidingFigure("greatest shift", float(value))

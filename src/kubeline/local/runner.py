@@ -19,7 +19,7 @@ from typing import Any, Literal, Self, TextIO
 
 from kubeline.errors import NotKnownError, PlatformError, UserError
 from kubeline.local.events import ADDRESS, Event, Receiver
-from kubeline.local.result import Result, TaskTime
+from kubeline.local.result import RunResult, TaskTime
 from kubeline.local.tasks import log_file
 from kubeline.processes import bound_command, kill_group
 from kubeline.registry.opening import of_runs
@@ -60,9 +60,9 @@ class Run:
         """Everything the steps printed."""
         return self.folder / "log.txt"
 
-    def result(self, seconds: float) -> Result:
+    def result(self, seconds: float) -> RunResult:
         """How the run ended, which took so long."""
-        return Result(
+        return RunResult(
             self.pipeline,
             self.succeeded,
             self.reason,

@@ -8,14 +8,14 @@ from markupsafe import Markup
 
 from kubeline.decision import GOOD
 from kubeline.local.graph import Box, dependencies, drawing
-from kubeline.local.result import Made, Result, TaskTime
+from kubeline.local.result import Made, RunResult, TaskTime
 from kubeline.reports import Tone, text
 
 _COLOURS = {"succeeded": "model", "failed": "bad"}
 
 
 def steps(
-    result: Result, made: Sequence[Made], document: Mapping[str, Any], logs: Mapping[str, Markup]
+    result: RunResult, made: Sequence[Made], document: Mapping[str, Any], logs: Mapping[str, Markup]
 ) -> list[Markup]:
     """The graph beside the times, for a run whose times are known.
 
@@ -49,7 +49,7 @@ def _box(one: TaskTime, verdict: str) -> Box:
     return Box(one.task, "failed" if one.state == "failed" else note, tone)
 
 
-def _bar(one: TaskTime, result: Result, name: str) -> Markup:
+def _bar(one: TaskTime, result: RunResult, name: str) -> Markup:
     whole = max(result.seconds or 0.0, 1e-9)
     begun = 100 * max(0.0, one.begun - (result.started or 0.0)) / whole
     wide = max(0.5, 100 * one.seconds / whole)

@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 from kubeline import reports
 from kubeline.decision import decided, reasons
 from kubeline.local.parameters import signature
-from kubeline.local.result import FILE, Result, concluded
+from kubeline.local.result import FILE, RunResult, concluded
 from kubeline.local.runner import Run
 from kubeline.local.steps import clock, duration, steps
 from kubeline.local.tasks import label, log_file
@@ -122,16 +122,16 @@ def write_page(run: Run, made: Sequence[Output], pipeline: Path) -> Path:
     return target
 
 
-def conclusion(run: Run, made: Sequence[Output]) -> Result:
+def conclusion(run: Run, made: Sequence[Output]) -> RunResult:
     """How the run ended, by what its steps decided."""
-    return concluded(Result.read(run.folder / FILE), made, _arguments(run))
+    return concluded(RunResult.read(run.folder / FILE), made, _arguments(run))
 
 
 def _arguments(run: Run) -> dict[str, Any]:
     return dict(json.loads((run.folder / "arguments.json").read_text(encoding="utf-8")))
 
 
-def _facts(run: Run, result: Result) -> dict[str, Any]:
+def _facts(run: Run, result: RunResult) -> dict[str, Any]:
     found: dict[str, Any] = {"model": result.model} if result.model else {}
     if result.estimate:
         found["decided by"] = str(result.estimate)
@@ -142,7 +142,7 @@ def _facts(run: Run, result: Result) -> dict[str, Any]:
     return found | {"log": _link(run, run.log, "log.txt")}
 
 
-def _logs(run: Run, result: Result) -> dict[str, Markup]:
+def _logs(run: Run, result: RunResult) -> dict[str, Markup]:
     """A link to the log of each step that printed something."""
     files = {one.task: log_file(run.folder, one.task) for one in result.tasks}
     return {task: _link(run, file, task) for task, file in files.items() if file.exists()}

@@ -33,7 +33,7 @@ class GoldenRows:
         records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
         return cls(signature, records, expected, package.manifest.parity.scale)
 
-    def compare(self, answer: Predictions) -> "Comparison":
+    def compare(self, answer: Predictions) -> "GoldenComparison":
         """Compare answers for all rows with the recorded ones.
 
         Classification compares probabilities and labels; regression compares numbers, in `scale`. What is not a number
@@ -42,15 +42,15 @@ class GoldenRows:
         rows = len(self.records)
         expected = self.expected.probabilities
         if len(answer.values) != rows or (expected is None) != (answer.probabilities is None):
-            return Comparison(np.full(rows, np.inf), np.full(rows, True))
+            return GoldenComparison(np.full(rows, np.inf), np.full(rows, True))
         if expected is not None and answer.probabilities is not None and answer.probabilities.shape != expected.shape:
-            return Comparison(np.full(rows, np.inf), np.full(rows, True))
+            return GoldenComparison(np.full(rows, np.inf), np.full(rows, True))
         wrong = np.zeros(rows, dtype=bool) if expected is None else answer.values != self.expected.values
-        return Comparison(differences(self.expected, answer, self.scale), wrong)
+        return GoldenComparison(differences(self.expected, answer, self.scale), wrong)
 
 
 @dataclass(frozen=True)
-class Comparison:
+class GoldenComparison:
     """For each row the largest difference of a number, and whether the label is another one; both of shape (rows,)."""
 
     differences: np.ndarray[Any, np.dtype[np.float64]]

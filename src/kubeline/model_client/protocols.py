@@ -18,7 +18,7 @@ _REQUEST_SECONDS = 10.0
 _REQUEST_ID = "golden"
 
 
-class RefusedError(Exception):
+class RequestFailedError(Exception):
     """The server answered with an error, or not at all: one sentence."""
 
 
@@ -62,9 +62,9 @@ class HttpClient:
             response = self._connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise RefusedError(f"{self.name} did not answer: {type(error).__name__} {error}") from error
+            raise RequestFailedError(f"{self.name} did not answer: {type(error).__name__} {error}") from error
         if response.status != 200:
-            raise RefusedError(f"{self.name} answered {response.status}: {body[:500].decode(errors='replace')}")
+            raise RequestFailedError(f"{self.name} answered {response.status}: {body[:500].decode(errors='replace')}")
         return body
 
     def close(self) -> None:
@@ -148,7 +148,7 @@ class GrpcClient:
         try:
             return self._stub.ModelInfer(request, timeout=_REQUEST_SECONDS, wait_for_ready=True)
         except grpc.RpcError as error:
-            raise RefusedError(f"{self.name} answered {error.code().name}: {error.details()}") from error
+            raise RequestFailedError(f"{self.name} answered {error.code().name}: {error.details()}") from error
 
     def read(self, answer: Any, golden: GoldenRows) -> Predictions:
         """See :class:`Client`."""

@@ -56,7 +56,7 @@ def digest(folder: Path, name: str, most: int, size: int | None = None) -> str:
 def stranger(folder: Path, known: Collection[str]) -> str:
     """A file of the folder, or below it, that is not among the `known` names; empty when there is none."""
     waiting = [folder]
-    with _told(folder, "its folder"):
+    with _readable_errors(folder, "its folder"):
         while waiting:
             with os.scandir(waiting.pop()) as entries:
                 for entry in entries:
@@ -72,7 +72,7 @@ def stranger(folder: Path, known: Collection[str]) -> str:
 @contextmanager
 def _opened(folder: Path, name: str, most: int, size: int | None) -> Iterator[tuple[BufferedReader, int]]:
     """The open file, and how many bytes it has."""
-    with _told(folder, name):
+    with _readable_errors(folder, name):
         place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             # before it is opened, as to open a device may have an effect, and not to wait for the writer of a FIFO
@@ -111,7 +111,7 @@ def _require_size(folder: Path, name: str, there: int, most: int, size: int | No
 
 
 @contextmanager
-def _told(folder: Path, what: str) -> Iterator[None]:
+def _readable_errors(folder: Path, what: str) -> Iterator[None]:
     """What the file system refuses, as a sentence."""
     try:
         yield

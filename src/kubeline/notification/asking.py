@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from kubeline import json_files
-from kubeline.decision import told
+from kubeline.decision import described
 from kubeline.errors import KubelineError
 from kubeline.http.exchange import ExchangeError, Peer
 from kubeline.kubernetes.cluster import Cluster
@@ -155,5 +155,5 @@ def decisions_in(folder: Path) -> tuple[Said, ...]:
         for written in document.get("artifacts", {}).values():
             for artifact in written["artifacts"]:
                 place = re.sub(r"^gs://", "/gcs/", artifact["uri"])
-                found += [Said(task, text) for text in [told(artifact.get("metadata") or {}, place)] if text]
+                found += [Said(task, text) for text in [described(artifact.get("metadata") or {}, place)] if text]
     return tuple(found)

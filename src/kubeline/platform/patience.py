@@ -40,7 +40,7 @@ def within(seconds: float, work: Callable[[], T], what: str) -> T:
 
 
 @dataclass
-class Patience:
+class TimeBudget:
     """How long a request is tried, all waits included.
 
     Attributes:

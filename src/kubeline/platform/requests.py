@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from kubeline.errors import PlatformError, UserError
-from kubeline.platform.patience import Patience
+from kubeline.platform.patience import TimeBudget
 
 T = TypeVar("T")
 
 _LONGEST = 120.0  # seconds that a Retry-After is honoured at most
 
 
-class ConflictError(UserError):
+class TakenError(UserError):
     """It is there already (409)."""
 
 
@@ -37,7 +37,7 @@ class BusyError(UnclearError):
     """The server took nothing (429)."""
 
 
-def repeated(attempt: Callable[[Patience], T], seconds: float, renew: Callable[[], bool] = lambda: False) -> T:
+def repeated(attempt: Callable[[TimeBudget], T], seconds: float, renew: Callable[[], bool] = lambda: False) -> T:
     """The result of `attempt`, which is made again where that can help.
 
     Args:
@@ -49,7 +49,7 @@ def repeated(attempt: Callable[[Patience], T], seconds: float, renew: Callable[[
         UserError: what was asked for is wrong, or we are refused.
         PlatformError: no answer in time.
     """
-    patience, renewed = Patience(seconds), False
+    patience, renewed = TimeBudget(seconds), False
     while True:
         try:
             return attempt(patience)
@@ -62,7 +62,7 @@ def repeated(attempt: Callable[[Patience], T], seconds: float, renew: Callable[[
                 raise
 
 
-def found_or_made(make: Callable[[Patience], T], find: Callable[[], T | None]) -> Callable[[Patience], T]:
+def found_or_made(make: Callable[[TimeBudget], T], find: Callable[[], T | None]) -> Callable[[TimeBudget], T]:
     """A try of a change; where it is not clear whether an earlier one took effect, it looks before repeating it.
 
     Args:
@@ -71,7 +71,7 @@ def found_or_made(make: Callable[[Patience], T], find: Callable[[], T | None]) -
     """
     unclear = False
 
-    def attempt(patience: Patience) -> T:
+    def attempt(patience: TimeBudget) -> T:
         nonlocal unclear
         if unclear and (made := find()) is not None:
             return made

@@ -11,7 +11,7 @@ Result = Literal["fine", "wrong", "unreachable", "not checked"]
 
 
 @dataclass(frozen=True)
-class Check:
+class PreflightCheck:
     """One thing that was looked at; `sentence` says what is wrong, or why it could not be checked."""
 
     name: str
@@ -23,21 +23,21 @@ class Check:
 class Checks:
     """All that was looked at so far."""
 
-    done: list[Check] = field(default_factory=list)
+    done: list[PreflightCheck] = field(default_factory=list)
 
     def look(self, name: str, check: Callable[[], str | None]) -> None:
         """Do one check. It returns what it could not look at, or nothing, and raises what is wrong."""
         try:
             unknown = check()
         except UserError as error:
-            self.done.append(Check(name, "wrong", redact(str(error))))
+            self.done.append(PreflightCheck(name, "wrong", redact(str(error))))
         except KubelineError as error:
-            self.done.append(Check(name, "unreachable", redact(str(error))))
+            self.done.append(PreflightCheck(name, "unreachable", redact(str(error))))
         else:
-            self.done.append(Check(name, "not checked" if unknown else "fine", unknown or ""))
+            self.done.append(PreflightCheck(name, "not checked" if unknown else "fine", unknown or ""))
 
     @property
-    def failed(self) -> list[Check]:
+    def failed(self) -> list[PreflightCheck]:
         """What a run would fail of."""
         return [check for check in self.done if check.result in {"wrong", "unreachable"}]
 

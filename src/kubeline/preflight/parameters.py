@@ -54,9 +54,9 @@ def check_source(data: str, columns: Sequence[str], window: tuple[str, str], giv
 def check_training(candidates: Sequence[Any], given: Mapping[str, Any], seed: int) -> None:
     """The candidates: how many, their estimators and hyperparameters; and how they are trained."""
     from kubeline.training.candidates import DEFAULT, read
-    from kubeline.training.settings import Settings
+    from kubeline.training.settings import TrainingSettings
 
-    settings = Settings(estimator=DEFAULT, params={}, seed=seed, **laid_over(given, **TRAINING))
+    settings = TrainingSettings(estimator=DEFAULT, params={}, seed=seed, **laid_over(given, **TRAINING))
     settings.check()
     read(candidates, settings)
 
@@ -64,10 +64,10 @@ def check_training(candidates: Sequence[Any], given: Mapping[str, Any], seed: in
 def check_gate(metric: str, thresholds: Mapping[str, Any], slices: Sequence[Any], given: Mapping[str, Any]) -> None:
     """What `evaluate` requires; the metrics must all be of one task, whichever it is."""
     from kubeline.evaluation import thresholds as required
-    from kubeline.evaluation.findings import Settings
+    from kubeline.evaluation.findings import EvaluationSettings
     from kubeline.evaluation.metrics import METRICS, choose
 
-    Settings(**laid_over(given, **GATE))
+    EvaluationSettings(**laid_over(given, **GATE))
     require_names("slices", slices)
     every = {name for metrics in METRICS.values() for name in metrics}
     if unknown := [name for name in (metric, *thresholds) if name and name not in every]:
@@ -111,10 +111,10 @@ def columns_of_rules(given: Mapping[str, Any]) -> list[str]:
 
 def check_drift(given: Mapping[str, Any]) -> None:
     """When a window has drifted."""
-    from kubeline.drift.result import Rule
+    from kubeline.drift.result import DriftRule
 
     drift = laid_over(given, **DRIFT)
-    Rule(**{name: value for name, value in drift.items() if name != "evidently"}).check()
+    DriftRule(**{name: value for name, value in drift.items() if name != "evidently"}).check()
 
 
 def check_alarm(given: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from kubeline.rollout.status import (
     Analysis,
     AnalysisOutcome,
     DrainStatus,
+    Outcome,
     RequestCounts,
     RolloutStatus,
     ShadowResult,
@@ -15,7 +16,6 @@ from kubeline.rollout.status import (
     State,
     StepStatus,
 )
-from kubeline.rollout.status import Outcome as RolloutOutcome
 from kubeline.rollout.transitions import enter, fail, hold, passed, smoke_tested, to_step, withdraw, withdrawn
 
 _MANY = 20  # requests at one version while none arrives at the other: the gateway has followed
@@ -35,7 +35,7 @@ def after_shadow(now: Context, result: ShadowResult) -> Transition:
     status = replace(now.status, shadow=result)
     if result.passed and now.spec.promotes:
         return passed(now, status, result.sentence)
-    return withdraw(status, result.sentence, RolloutOutcome.REPORTED if result.passed else None)
+    return withdraw(status, result.sentence, Outcome.REPORTED if result.passed else None)
 
 
 def after_metrics_snapshot(now: Context, snapshot: dict[str, Any]) -> Transition:

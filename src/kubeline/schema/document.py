@@ -106,7 +106,7 @@ class Target(BaseModel):
     task: Task
 
 
-class Rows(BaseModel):
+class RowLimits(BaseModel):
     """How many rows the table may have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -123,7 +123,7 @@ class TableSchema(BaseModel):
     about: list[str] = ABOUT
     version: Literal[1] = 1
     target: Target | None = None
-    rows: Rows = Rows()
+    rows: RowLimits = RowLimits()
     extra_columns: Literal["refuse", "allow"] = "allow"
     unique: list[Annotated[list[str], Field(min_length=1)]] = []
     rules: list[str] = []

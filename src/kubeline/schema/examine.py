@@ -33,7 +33,7 @@ from kubeline.schema.table import (
 
 
 @dataclass(frozen=True)
-class Limits:
+class TableLimits:
     """What is judged by the call rather than by the schema.
 
     Attributes:
@@ -68,7 +68,7 @@ def examine(
     rules: Sequence[Any] = (),
     min_rows: int = 0,
     strict: bool = False,
-    limits: Limits | None = None,
+    limits: TableLimits | None = None,
 ) -> Examination:
     """Run every check on a dataset.
 
@@ -109,7 +109,7 @@ def examine(
         _look_for_identifiers(result, roles)
     result.row_problems = tally.findings(checker.checks)
     if schema.target is not None and schema.target.column in profile.columns:
-        _judge_target(result, schema.target, limits or Limits(), roles)
+        _judge_target(result, schema.target, limits or TableLimits(), roles)
     return result
 
 
@@ -173,7 +173,7 @@ def _look_for_identifiers(result: Examination, roles: Roles) -> None:
                 result.warnings += identifier(column)
 
 
-def _judge_target(result: Examination, target: Target, limits: Limits, roles: Roles) -> None:
+def _judge_target(result: Examination, target: Target, limits: TableLimits, roles: Roles) -> None:
     """Label sanity over the good rows, and the features that give the target away."""
     profile = result.profile.columns[target.column]
     labels = result.tally.labels

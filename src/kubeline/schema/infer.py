@@ -19,7 +19,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from kubeline.schema.document import Column, Observed, Rows, TableSchema, Target, Task, Value
+from kubeline.schema.document import Column, Observed, RowLimits, TableSchema, Target, Task, Value
 from kubeline.schema.profile import ColumnProfile, TableProfile
 from kubeline.task import task_of
 
@@ -42,7 +42,7 @@ def infer_schema(profile: TableProfile, target: str = "", strict: bool = False) 
     unique = [[name] for name, column in profile.columns.items() if strict and name != target and _is_key(column)]
     return TableSchema(
         target=Target(column=target, task=task) if task else None,
-        rows=Rows(min=1),
+        rows=RowLimits(min=1),
         extra_columns="refuse",
         unique=unique,
         columns=columns,

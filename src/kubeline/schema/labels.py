@@ -6,7 +6,7 @@ from typing import Any
 from kubeline.errors import counted
 from kubeline.schema.document import Task
 from kubeline.schema.findings import Finding
-from kubeline.task import MOST_CLASSES
+from kubeline.task import MAX_CLASSES
 
 FEW_ROWS = 10  # a class with fewer rows gets a warning
 
@@ -31,7 +31,7 @@ def check_labels(
         return [Finding("one class", target, message, advice="load rows with other values of the target")], []
     if task == "regression" or not distinct:
         return [], []
-    if counts is None or distinct > MOST_CLASSES or (distinct > 20 and distinct * FEW_ROWS > rows):
+    if counts is None or distinct > MAX_CLASSES or (distinct > 20 and distinct * FEW_ROWS > rows):
         message = (
             f"target '{target}' has {distinct:,} classes in {rows:,} rows, which is an identifier or a quantity rather "
             "than a class"

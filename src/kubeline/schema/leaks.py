@@ -16,7 +16,7 @@ SAMPLE_CELLS = 10_000_000  # and fewer of a wide one, but
 LEAST_SAMPLE = 2_000
 LEAST_ROWS = 50  # with fewer, chance reaches any threshold
 LEAST_CLASS_ROWS = 5  # a class with fewer rows in either half is left out
-MOST_CLASSES = 20
+MAX_LEAK_CLASSES = 20
 BINS = 100
 BIN_ROWS = 20
 
@@ -63,7 +63,7 @@ def _ranks(target: pd.Series) -> Array:
 def _indicators(target: pd.Series, half: int) -> Array:
     """A 0/1 column for each class that both halves hold often enough; for two classes one column says it all."""
     codes, _ = pd.factorize(target)
-    frequent = np.argsort(-np.bincount(codes), kind="stable")[:MOST_CLASSES]
+    frequent = np.argsort(-np.bincount(codes), kind="stable")[:MAX_LEAK_CLASSES]
     columns = [codes == code for code in frequent]
     enough = [c for c in columns if min(c[:half].sum(), c[half:].sum()) >= LEAST_CLASS_ROWS]
     if len(columns) == 2 and enough:

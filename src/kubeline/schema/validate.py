@@ -10,7 +10,7 @@ from kubeline.errors import UserError, listed
 from kubeline.retries import repeated
 from kubeline.roles import Roles
 from kubeline.schema.document import TableSchema, read_schema
-from kubeline.schema.examine import Examination, Limits, examine
+from kubeline.schema.examine import Examination, TableLimits, examine
 from kubeline.schema.findings import Finding, problem_count, summary
 from kubeline.schema.outputs import write_outputs
 from kubeline.schema.report import Mode, build_report
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _TOLD = 20  # warnings in the metadata of the report
 
 
-class Outcome(NamedTuple):
+class ValidationOutputs(NamedTuple):
     """What the pipeline is told.
 
     Attributes:
@@ -56,7 +56,7 @@ def run(
     min_class_share: float = 0.001,
     leak_threshold: float = 0.99,
     defer_failure: bool = False,
-) -> Outcome:
+) -> ValidationOutputs:
     """Validate a dataset; the arguments are those of the component `validate`.
 
     On failure `report` and `schema` are written, because they help to mend the table; `valid` and `quarantine` are not,
@@ -67,7 +67,7 @@ def run(
     """
     check_arguments(mode, rules, min_rows, max_quarantine, min_class_share, leak_threshold)
     given = read_schema(schema_uri) if schema_uri else None
-    limits = Limits(min_class_share=min_class_share, leak_threshold=leak_threshold)
+    limits = TableLimits(min_class_share=min_class_share, leak_threshold=leak_threshold)
     roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
     found = examine(dataset.path, given, roles, rules, int(min_rows), strict, limits)
     found.problems += _row_counts(found, mode, max_quarantine)
@@ -91,7 +91,7 @@ def run(
         log.error("the next step will refuse this table: %s", sentence)
         for output in (valid, quarantine):
             refuse(output, sentence)
-    return Outcome(passed=not blocking, problems=len(everything))
+    return ValidationOutputs(passed=not blocking, problems=len(everything))
 
 
 def _of_load(dataset: Artifact) -> list[Finding]:

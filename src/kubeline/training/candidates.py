@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from kubeline.errors import UserError, listed
 from kubeline.task import Task
 from kubeline.training import estimators, preprocessing
-from kubeline.training.settings import Settings
+from kubeline.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from kubeline.training.trained import Trained
@@ -17,7 +17,7 @@ DEFAULT = "hist_gradient_boosting"
 _FORM = '{"estimator": name, "params": {hyperparameter: value}}'
 
 
-def read(given: Sequence[Any], alone: Settings) -> list[Settings]:
+def read(given: Sequence[Any], alone: TrainingSettings) -> list[TrainingSettings]:
     """The settings of each candidate; without any given, those of the only one.
 
     Args:
@@ -69,13 +69,13 @@ def _require_hyperparameters(number: int, estimator: str, params: Mapping[str, A
 class Standing:
     """What is kept of a candidate after its training."""
 
-    settings: Settings
+    settings: TrainingSettings
     score: float
     score_name: str
     metrics: Mapping[str, float]
     parity: float
 
     @classmethod
-    def of(cls, settings: Settings, trained: "Trained") -> "Standing":
+    def of(cls, settings: TrainingSettings, trained: "Trained") -> "Standing":
         """The standing of one candidate."""
         return cls(settings, trained.score, trained.score_name, trained.metrics, trained.parity.max_difference)

@@ -9,12 +9,14 @@ from kubeline.model_package.package import ModelPackage
 from kubeline.reports import Report, facts, figure, table, text, verdict
 from kubeline.training.candidates import Standing
 from kubeline.training.metrics import OF_POSITIVE
-from kubeline.training.settings import Settings
+from kubeline.training.settings import TrainingSettings
 from kubeline.training.trained import Trained
 from kubeline.training.tuning import Tuning
 
 
-def render(trained: Trained, package: ModelPackage, settings: Settings, standings: Sequence[Standing] = ()) -> Report:
+def render(
+    trained: Trained, package: ModelPackage, settings: TrainingSettings, standings: Sequence[Standing] = ()
+) -> Report:
     """Candidates, validation metrics, parity, features, tuning, and what made the model."""
     signature = trained.signature
     page = Report(f"Training of {signature.target}", f"{signature.task}, {settings.estimator}")
@@ -30,7 +32,7 @@ def render(trained: Trained, package: ModelPackage, settings: Settings, standing
     return page
 
 
-def _candidates(standings: Sequence[Standing], taken: Settings) -> list[Markup]:
+def _candidates(standings: Sequence[Standing], taken: TrainingSettings) -> list[Markup]:
     name = standings[0].score_name
     words = (
         f"The best of {len(standings)} by {name} (greater is better) on the rows that were held out is what this page "

@@ -12,7 +12,7 @@ CALIBRATIONS = ("none", "sigmoid", "isotonic")
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """The parameters of :func:`kubeline.training.train.run` that are not names of columns."""
 
     task: str

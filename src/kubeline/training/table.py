@@ -16,7 +16,7 @@ from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABI
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
 from kubeline.model_package.signature import MISSING_CATEGORY
 from kubeline.roles import Roles, check_weights
-from kubeline.task import MOST_CLASSES, MOST_WHOLE_NUMBERS, Task, positive_class, task_of
+from kubeline.task import MAX_CLASSES, MAX_WHOLE_NUMBER_CLASSES, Task, positive_class, task_of
 from kubeline.training import numbers
 from kubeline.training.settings import TASKS
 from kubeline.typing import Array
@@ -171,9 +171,9 @@ def _task(name: str, values: pd.Series, task: str, numeric: bool, distinct: int)
         if task == "multiclass"
         else task_of(numeric and task == "auto", distinct, values.unique().tolist())
     )
-    if found != "regression" and distinct > MOST_CLASSES:
+    if found != "regression" and distinct > MAX_CLASSES:
         raise UserError(
-            f"target '{name}' has {distinct:,} different values, and at most {MOST_CLASSES} classes can be learned; "
+            f"target '{name}' has {distinct:,} different values, and at most {MAX_CLASSES} classes can be learned; "
             f"name another target, or merge rare classes"
         )
     return found
@@ -241,7 +241,7 @@ def _refuse_numbers_as_text(values: pd.Series) -> None:
     """Refuse a column of numbers that a stray text made a column of text, which would learn every number by heart."""
     distinct = pd.Series(values.unique())
     distinct = distinct[distinct.str.strip() != ""]
-    if len(distinct) <= MOST_WHOLE_NUMBERS:
+    if len(distinct) <= MAX_WHOLE_NUMBER_CLASSES:
         return
     strays = distinct[pd.to_numeric(distinct, errors="coerce").isna()]
     if 0 < len(strays) <= 0.1 * len(distinct):

@@ -36,7 +36,7 @@ from kubeline.training.fitting import Recipe, calibrate, predict
 from kubeline.training.golden import golden_rows
 from kubeline.training.holdout import divide
 from kubeline.training.report import render
-from kubeline.training.settings import Settings
+from kubeline.training.settings import TrainingSettings
 from kubeline.training.table import Table, read
 from kubeline.training.target import spread
 from kubeline.training.trained import Trained
@@ -83,7 +83,7 @@ def run(
     """
     by, column = _split(dataset)
     roles = Roles(target, tuple(exclude), group_column, time_column, weight_column, by, column)
-    settings = Settings(
+    settings = TrainingSettings(
         task, estimator, params or {}, balanced, calibration, tuning_trials, tuning_minutes,
         folds, validation_fraction, tolerance, seed, positive_class, metric,
     )  # fmt: skip
@@ -98,7 +98,9 @@ def run(
     describe(metrics, {**trained.metrics, "parity_max_difference": trained.parity.max_difference})
 
 
-def _best(path: str, roles: Roles, candidates: Sequence[Settings]) -> tuple[Settings, Trained, list[Standing]]:
+def _best(
+    path: str, roles: Roles, candidates: Sequence[TrainingSettings]
+) -> tuple[TrainingSettings, Trained, list[Standing]]:
     """Train each candidate on the same rows; the one with the best score, the first of equals, and how all did."""
     import sklearn.ensemble  # noqa: F401  loads the thread pools that are to be limited
     from threadpoolctl import threadpool_limits
@@ -109,7 +111,9 @@ def _best(path: str, roles: Roles, candidates: Sequence[Settings]) -> tuple[Sett
         return _best_of(table, roles, candidates)
 
 
-def _best_of(table: Table, roles: Roles, candidates: Sequence[Settings]) -> tuple[Settings, Trained, list[Standing]]:
+def _best_of(
+    table: Table, roles: Roles, candidates: Sequence[TrainingSettings]
+) -> tuple[TrainingSettings, Trained, list[Standing]]:
     standings, best = [], None
     for number, settings in enumerate(candidates, start=1):
         logger.info("candidate %d of %d: %s", number, len(candidates), settings.estimator)
@@ -133,7 +137,7 @@ def _split(dataset: Artifact) -> tuple[str, str]:
     return (by, column) if column in open_dataset(dataset.path).schema.names else ("", "")
 
 
-def fit(table: Table, roles: Roles, settings: Settings) -> Trained:
+def fit(table: Table, roles: Roles, settings: TrainingSettings) -> Trained:
     """Everything from a table in memory to a model that passed the parity gate.
 
     The model that is returned is the one that was scored: it is not fitted again on the held-out rows, so that the
@@ -178,7 +182,7 @@ def _present(table: Table, rows: Array) -> tuple[dict[str, Kind], list[str]]:
 
 
 def _examine(
-    table: Table, roles: Roles, settings: Settings, recipe: Recipe, kinds: dict[str, Kind], model: Any,
+    table: Table, roles: Roles, settings: TrainingSettings, recipe: Recipe, kinds: dict[str, Kind], model: Any,
     rows: Array, held: Array, tuning: Tuning | None, notes: list[str],
 ) -> Trained:  # fmt: skip
     """Export the model, hold both forms against each other, and score what will serve."""
@@ -244,7 +248,9 @@ def _examine(
     )
 
 
-def write(folder: Path, trained: Trained, roles: Roles, settings: Settings, fingerprint: str) -> files.ModelPackage:
+def write(
+    folder: Path, trained: Trained, roles: Roles, settings: TrainingSettings, fingerprint: str
+) -> files.ModelPackage:
     """Write the package into a new `folder`.
 
     Args:

@@ -12,10 +12,10 @@ from scipy import stats
 
 from kubeline.rollout.analysis.judge import (
     BusinessMetric,
+    CheckOutcome,
     Evidence,
     Histogram,
     Judgement,
-    Outcome,
     Rules,
     Sample,
     Side,
@@ -36,13 +36,13 @@ def side(requests: int = 2000, errors: int = 10, shape: tuple[float, ...] = FAST
     return Side(requests, errors, Histogram(BOUNDS, counts), {"no": requests * (1 - yes), "yes": requests * yes})
 
 
-def outcomes(judgement: Judgement) -> dict[str, Outcome]:
+def outcomes(judgement: Judgement) -> dict[str, CheckOutcome]:
     return {finding.name: finding.outcome for finding in judgement.findings}
 
 
 def test_two_alike_versions_pass_every_check() -> None:
     judgement = judge(Evidence(side(), side(), 60), RULES, 1, 4)
-    assert judgement.outcome is Outcome.PASS
+    assert judgement.outcome is CheckOutcome.PASS
     assert set(outcomes(judgement)) == {"samples", "error_rate", "error_increase", "latency_shift", "prediction_drift"}
 
 
@@ -57,61 +57,61 @@ def test_two_alike_versions_pass_every_check() -> None:
 )
 def test_a_clear_regression_fails_and_names_its_check(canary: Side, name: str) -> None:
     judgement = judge(Evidence(canary, side(), 60), RULES, 1, 4)
-    assert judgement.outcome is Outcome.FAIL
-    assert outcomes(judgement)[name] is Outcome.FAIL
+    assert judgement.outcome is CheckOutcome.FAIL
+    assert outcomes(judgement)[name] is CheckOutcome.FAIL
     assert "Chance does not explain it" in judgement.sentence
 
 
 @pytest.mark.parametrize("name", ["p95", "p99"])
 def test_a_canary_slower_than_its_objective_fails_without_a_stable_version(name: str) -> None:
     rules = Rules.model_validate({f"max_{name}_seconds": 0.05})
-    assert outcomes(judge(Evidence(side(shape=SLOW), None, 60), rules, 1, 4))[name] is Outcome.FAIL
+    assert outcomes(judge(Evidence(side(shape=SLOW), None, 60), rules, 1, 4))[name] is CheckOutcome.FAIL
     kept = Rules.model_validate({f"max_{name}_seconds": 0.1})
-    assert judge(Evidence(side(shape=SLOW), None, 60), kept, 1, 4).outcome is Outcome.PASS
+    assert judge(Evidence(side(shape=SLOW), None, 60), kept, 1, 4).outcome is CheckOutcome.PASS
 
 
 def test_durations_above_the_last_bin_do_not_keep_an_objective() -> None:
     beyond = side(shape=(0.5, 0.3, 0.1, 0.0, 0.1))
     judgement = judge(Evidence(beyond, None, 60), Rules(max_p95_seconds=5), 1, 4)
-    assert outcomes(judgement)["p95"] is Outcome.INCONCLUSIVE
+    assert outcomes(judgement)["p95"] is CheckOutcome.INCONCLUSIVE
 
 
 def test_a_regression_that_chance_explains_is_inconclusive() -> None:
     judgement = judge(Evidence(side(200, errors=3), side(2000, errors=10), 60), RULES, 1, 4)
-    assert outcomes(judgement)["error_increase"] is Outcome.INCONCLUSIVE
-    assert judgement.outcome is Outcome.INCONCLUSIVE
+    assert outcomes(judgement)["error_increase"] is CheckOutcome.INCONCLUSIVE
+    assert judgement.outcome is CheckOutcome.INCONCLUSIVE
 
 
 def test_too_few_requests_never_pass() -> None:
     judgement = judge(Evidence(side(90, errors=0), side(), 60), RULES, 1, 4)
-    assert judgement.outcome is Outcome.INCONCLUSIVE
+    assert judgement.outcome is CheckOutcome.INCONCLUSIVE
     assert "90 and 2,000 requests, but 100 of each" in judgement.sentence
 
 
 def test_few_requests_that_all_fail_are_enough_to_fail() -> None:
     broken = Side(30, 30, Histogram(BOUNDS, (0, 0, 0, 0, 0)), None)
-    assert judge(Evidence(broken, side(), 60), RULES, 1, 4).outcome is Outcome.FAIL
+    assert judge(Evidence(broken, side(), 60), RULES, 1, 4).outcome is CheckOutcome.FAIL
 
 
 def test_a_canary_without_requests_beside_a_busy_stable_version_is_an_error() -> None:
     nothing = Side(0, 0, Histogram(BOUNDS, (0, 0, 0, 0, 0)))
-    assert judge(Evidence(nothing, side(), 60), RULES, 1, 4).outcome is Outcome.ERROR
-    assert judge(Evidence(nothing, nothing, 60), RULES, 1, 4).outcome is Outcome.INCONCLUSIVE
-    assert judge(Evidence(nothing, None, 60), RULES, 1, 4).outcome is Outcome.INCONCLUSIVE
+    assert judge(Evidence(nothing, side(), 60), RULES, 1, 4).outcome is CheckOutcome.ERROR
+    assert judge(Evidence(nothing, nothing, 60), RULES, 1, 4).outcome is CheckOutcome.INCONCLUSIVE
+    assert judge(Evidence(nothing, None, 60), RULES, 1, 4).outcome is CheckOutcome.INCONCLUSIVE
 
 
 def test_a_metric_that_only_one_version_has_is_an_error() -> None:
     unmeasured = replace(side(), latency=Histogram(BOUNDS, (0, 0, 0, 0, 0)))
-    assert outcomes(judge(Evidence(unmeasured, side(), 60), RULES, 1, 4))["latency_shift"] is Outcome.ERROR
+    assert outcomes(judge(Evidence(unmeasured, side(), 60), RULES, 1, 4))["latency_shift"] is CheckOutcome.ERROR
     unpredicted = replace(side(), predictions=None)
-    assert outcomes(judge(Evidence(unpredicted, side(), 60), RULES, 1, 4))["prediction_drift"] is Outcome.ERROR
+    assert outcomes(judge(Evidence(unpredicted, side(), 60), RULES, 1, 4))["prediction_drift"] is CheckOutcome.ERROR
     elsewhere = replace(side(), latency=Histogram((0.03,), (1000, 1000)))
-    assert outcomes(judge(Evidence(elsewhere, side(), 60), RULES, 1, 4))["latency_shift"] is Outcome.ERROR
+    assert outcomes(judge(Evidence(elsewhere, side(), 60), RULES, 1, 4))["latency_shift"] is CheckOutcome.ERROR
 
 
 def test_rules_that_check_nothing_never_pass() -> None:
     nothing = Rules(max_error_rate=None)
-    assert judge(Evidence(side(), None, 60), nothing, 1, 4).outcome is Outcome.ERROR
+    assert judge(Evidence(side(), None, 60), nothing, 1, 4).outcome is CheckOutcome.ERROR
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_a_business_metric_fails_in_its_bad_direction_only(better: bool, canary:
 def test_a_failure_outweighs_missing_data() -> None:
     canary = replace(side(errors=400), predictions=None)
     judgement = judge(Evidence(canary, side(), 60), RULES, 1, 4)
-    assert {Outcome.FAIL, Outcome.ERROR} <= set(outcomes(judgement).values())
-    assert judgement.outcome is Outcome.FAIL
+    assert {CheckOutcome.FAIL, CheckOutcome.ERROR} <= set(outcomes(judgement).values())
+    assert judgement.outcome is CheckOutcome.FAIL
 
 
 def test_a_judgement_and_its_evidence_are_json_without_infinities() -> None:
@@ -184,18 +184,18 @@ def in_bins(seconds: np.ndarray) -> Histogram:
     return Histogram(MILLISECONDS, tuple(counts.astype(float).tolist()))
 
 
-def slower_by(seconds: float, median: float, rules: Rules) -> Outcome:
+def slower_by(seconds: float, median: float, rules: Rules) -> CheckOutcome:
     took = median * np.exp(np.random.default_rng(0).normal(scale=0.3, size=(2, 5000)))
     canary, stable = (replace(side(5000), latency=in_bins(each)) for each in (took[0] + seconds, took[1]))
     return outcomes(judge(Evidence(canary, stable, 60), rules, 1, 4))["latency_shift"]
 
 
 def test_fractions_of_a_millisecond_that_a_colder_pod_takes_are_tolerated_and_no_more() -> None:
-    assert slower_by(0.0005, 0.0006, RULES) is Outcome.PASS  # 0.6 and 1.1 ms: nearly always slower
-    assert slower_by(0.0005, 0.0006, Rules(latency_tolerance_seconds=0)) is Outcome.FAIL
-    assert slower_by(0.0025, 0.0006, RULES) is Outcome.FAIL
-    assert slower_by(0.004, 0.004, RULES) is Outcome.FAIL
-    assert slower_by(0.004, 0.004, Rules(latency_tolerance_seconds=0.005)) is Outcome.PASS
+    assert slower_by(0.0005, 0.0006, RULES) is CheckOutcome.PASS  # 0.6 and 1.1 ms: nearly always slower
+    assert slower_by(0.0005, 0.0006, Rules(latency_tolerance_seconds=0)) is CheckOutcome.FAIL
+    assert slower_by(0.0025, 0.0006, RULES) is CheckOutcome.FAIL
+    assert slower_by(0.004, 0.004, RULES) is CheckOutcome.FAIL
+    assert slower_by(0.004, 0.004, Rules(latency_tolerance_seconds=0.005)) is CheckOutcome.PASS
 
 
 def test_the_tolerance_shortens_the_canarys_durations_as_if_its_bins_were_evenly_filled() -> None:
@@ -233,8 +233,8 @@ def test_rare_errors_are_never_surer_than_fishers_exact_test() -> None:
 def test_counts_beyond_all_bounds_are_judged_as_quickly_as_others() -> None:
     many = Side(2 * 10**15, 10**15, Histogram(BOUNDS, (0, 0, 0, 0, 1e15)))
     judgement = judge(Evidence(many, many, 60), RULES, 1, 4)
-    assert judgement.outcome is Outcome.FAIL  # half of the requests failed
-    assert outcomes(judgement)["error_increase"] is Outcome.PASS
+    assert judgement.outcome is CheckOutcome.FAIL  # half of the requests failed
+    assert outcomes(judgement)["error_increase"] is CheckOutcome.PASS
     for errors in (0, 7, 10**6, 2**53):
         assert 0 <= tests.share_increase(errors, 2**53, 7, 2**53, 0.005) <= 1
         assert 0 <= tests.share_increase(7, 1000, errors, 2**53, 0.005) <= 1
@@ -243,29 +243,29 @@ def test_counts_beyond_all_bounds_are_judged_as_quickly_as_others() -> None:
 def test_a_check_that_is_not_possible_stands_in_the_evidence_and_is_no_pass_unless_the_rules_say_so() -> None:
     unknown = Evidence(replace(side(), predictions=None), replace(side(), predictions=None), 60, None, "no predictions")
     judgement = judge(unknown, RULES, 1, 4)
-    assert outcomes(judgement)["prediction_drift"] is Outcome.NOT_POSSIBLE
-    assert judgement.outcome is Outcome.ERROR
+    assert outcomes(judgement)["prediction_drift"] is CheckOutcome.NOT_POSSIBLE
+    assert judgement.outcome is CheckOutcome.ERROR
     assert judgement.sentence == "no predictions"
     wanted = Rules.model_validate({"optional": ["prediction_drift"]})
-    assert judge(unknown, wanted, 1, 4).outcome is Outcome.PASS
-    assert outcomes(judge(unknown, wanted, 1, 4))["prediction_drift"] is Outcome.NOT_POSSIBLE
+    assert judge(unknown, wanted, 1, 4).outcome is CheckOutcome.PASS
+    assert outcomes(judge(unknown, wanted, 1, 4))["prediction_drift"] is CheckOutcome.NOT_POSSIBLE
     without = judge(unknown, Rules.model_validate({"max_prediction_drift": "off"}), 1, 4)
-    assert without.outcome is Outcome.PASS
+    assert without.outcome is CheckOutcome.PASS
     assert "prediction_drift" not in outcomes(without)
 
 
 def test_a_stable_version_of_which_nothing_is_known_makes_every_comparison_not_possible() -> None:
     judgement = judge(Evidence(side(), None, 60, None, "its digest is not known"), RULES, 1, 4)
-    impossible = {name for name, outcome in outcomes(judgement).items() if outcome is Outcome.NOT_POSSIBLE}
+    impossible = {name for name, outcome in outcomes(judgement).items() if outcome is CheckOutcome.NOT_POSSIBLE}
     assert impossible == {"error_increase", "latency_shift", "prediction_drift"}
-    assert judgement.outcome is Outcome.ERROR
+    assert judgement.outcome is CheckOutcome.ERROR
 
 
 def test_latencies_whose_common_bins_hide_what_each_ones_own_show_are_not_compared() -> None:
     fine = Histogram((0.01, 0.02, 0.05, 10.0), (500, 500, 500, 500, 0))
     coarse = Histogram((0.03, 10.0), (0, 2000, 0))
     judgement = judge(Evidence(replace(side(), latency=fine), replace(side(), latency=coarse), 60), RULES, 1, 4)
-    assert outcomes(judgement)["latency_shift"] is Outcome.NOT_POSSIBLE
+    assert outcomes(judgement)["latency_shift"] is CheckOutcome.NOT_POSSIBLE
 
 
 def test_every_default_check_stands_in_the_evidence_however_little_there_is() -> None:

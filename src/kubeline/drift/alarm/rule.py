@@ -62,7 +62,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Decision:
+class AlarmDecision:
     """The verdict, why, and the windows that were looked at, the latest first."""
 
     verdict: Verdict
@@ -72,7 +72,7 @@ class Decision:
 
 def decide(
     window: WindowRecord, windows: Sequence[WindowRecord], alarms: Sequence[AlarmRecord], policy: Policy
-) -> Decision:
+) -> AlarmDecision:
     """What follows from a window and those before it.
 
     Args:
@@ -99,7 +99,7 @@ def decide(
     else:
         verdict, reasons = _of_wrong(window, len(wrong) >= policy.needed, [one.until for one in ours], alarms, policy)
         reasons = [f"the latest window is wrong: {listed(_signals(window, policy))}", *reasons]
-    return Decision(verdict, [*reasons, share], looked_at)
+    return AlarmDecision(verdict, [*reasons, share], looked_at)
 
 
 def _of_wrong(

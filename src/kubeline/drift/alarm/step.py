@@ -8,7 +8,7 @@ from typing import Any
 
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.drift.alarm.history import History
-from kubeline.drift.alarm.rule import AlarmRecord, Decision, Policy, Verdict, WindowRecord, decide, interval
+from kubeline.drift.alarm.rule import AlarmDecision, AlarmRecord, Policy, Verdict, WindowRecord, decide, interval
 from kubeline.drift.result import DriftResult
 from kubeline.retries import repeated
 
@@ -44,7 +44,7 @@ def run(
     return decided.verdict
 
 
-def settle(history: History, window: WindowRecord, policy: Policy) -> Decision:
+def settle(history: History, window: WindowRecord, policy: Policy) -> AlarmDecision:
     """Keep the window, and decide until no other run has raised an alarm meanwhile."""
     history.keep(window)
     while True:
@@ -75,7 +75,7 @@ def record_of(checked: DriftResult) -> WindowRecord:
     )
 
 
-def _document(decided: Decision, window: WindowRecord) -> dict[str, Any]:
+def _document(decided: AlarmDecision, window: WindowRecord) -> dict[str, Any]:
     windows = [one.model_dump(mode="json") for one in decided.windows]
     return {"version": 1, "verdict": decided.verdict, "reasons": decided.reasons, "at": window.until.isoformat()} | {
         "windows": windows

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.platform.kfp.credentials import Headers, Identity
-from kubeline.platform.patience import Patience, within
+from kubeline.platform.patience import TimeBudget, within
 from kubeline.platform.requests import (
     BusyError,
-    ConflictError,
     MissingError,
     RefusedError,
+    TakenError,
     UnclearError,
     found_or_made,
     repeated,
@@ -136,10 +136,10 @@ class Connection:
         except (MissingError, PlatformError):
             return None
 
-    def _repeated(self, attempt: Callable[[Patience], T], most: float = math.inf) -> T:
+    def _repeated(self, attempt: Callable[[TimeBudget], T], most: float = math.inf) -> T:
         return repeated(attempt, min(self.access.patience, most), self._headers.renew)
 
-    def _once(self, call: Callable[..., T], patience: Patience, *words: Any, **fields: Any) -> T:
+    def _once(self, call: Callable[..., T], patience: TimeBudget, *words: Any, **fields: Any) -> T:
         from kfp_server_api import ApiException
         from urllib3.exceptions import HTTPError
 
@@ -154,7 +154,7 @@ class Connection:
         try:
             return within(seconds, lambda: call(*words, _request_timeout=bound, **fields), f"the server at {self.host}")
         except ApiException as error:
-            raise _told(error, self.host) from None  # it holds the answer's headers
+            raise _translated(error, self.host) from None  # it holds the answer's headers
         except HTTPError as error:
             reason = type(getattr(error, "reason", None) or error).__name__
             raise UnclearError(f"{self.host} does not answer ({reason}); check --host") from None
@@ -166,7 +166,7 @@ class Connection:
             raise error if isinstance(error, UnclearError) else UnclearError(str(error)) from None
 
 
-def _told(error: Any, host: str) -> KubelineError:
+def _translated(error: Any, host: str) -> KubelineError:
     """The sentence of an answer that is no success."""
     status, said = error.status or 0, _message(error.body)
     if status == 401 or 300 <= status < 400:
@@ -189,7 +189,7 @@ def _told_plainly(status: int, said: str, host: str) -> KubelineError:
             f"{host} does not let us do that (403): {said}; ask for the right, or give another --namespace"
         )
     if status == 409:
-        return ConflictError(f"{host} says: {said}")
+        return TakenError(f"{host} says: {said}")
     if status >= 500:
         return PlatformError(f"{host} failed ({status}): {said}")
     return UserError(f"{host} refuses that ({status}): {said}")

@@ -12,7 +12,7 @@ from kubeline.platform.following import Ended, Look
 from kubeline.platform.kfp.connection import Connection
 from kubeline.platform.kfp.nodes import Step, steps
 from kubeline.platform.kfp.versions import Version, equals
-from kubeline.platform.requests import ConflictError, MissingError
+from kubeline.platform.requests import MissingError, TakenError
 from kubeline.platform.words import has_failed, last_words
 
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -53,7 +53,7 @@ def experiment(connection: Connection, name: str, make: bool = True) -> str:
         return ""
     try:
         made = find() or connection.write(connection.experiments.experiment_service_create_experiment, find, wanted)
-    except ConflictError:
+    except TakenError:
         made = find()
     if made is None or not made.experiment_id:
         raise PlatformError(f"the server has made no experiment '{name}', and says nothing of it; try again")

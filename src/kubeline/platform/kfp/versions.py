@@ -9,7 +9,7 @@ from typing import Any
 from kubeline.errors import PlatformError
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.kfp.connection import Connection
-from kubeline.platform.requests import ConflictError
+from kubeline.platform.requests import TakenError
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _create(connection: Connection, compiled: Compiled) -> str:
 
     try:
         made = connection.write(connection.pipelines.pipeline_service_create_pipeline, again, pipeline)
-    except ConflictError:  # somebody else was faster
+    except TakenError:  # somebody else was faster
         made = again()
     if made is None or not made.pipeline_id:
         raise PlatformError(f"the server has made no pipeline '{compiled.name}', and says nothing of it; try again")
@@ -77,7 +77,7 @@ def _upload(connection: Connection, pipeline: str, name: str, file: str) -> str:
 
     try:
         made = connection.write(connection.uploads.upload_pipeline_version, again, file, name=name, pipelineid=pipeline)
-    except ConflictError:
+    except TakenError:
         made = again()
     if made is None or not made.pipeline_version_id:
         raise PlatformError(f"the server has made no version '{name}', and says nothing of it; try again")

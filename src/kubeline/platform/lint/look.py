@@ -12,7 +12,7 @@ from kubeline.platform.lint.source import Source
 
 
 @dataclass(frozen=True)
-class Options:
+class LintOptions:
     """What else is known of the run.
 
     Attributes:
@@ -27,7 +27,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Result:
+class LintResult:
     """What was found in a file."""
 
     file: Path
@@ -51,16 +51,16 @@ class Result:
         return [finding for finding in self.findings if finding.level == "error"]
 
 
-def look(file: Path, options: Options) -> Result:
+def look(file: Path, options: LintOptions) -> LintResult:
     """Look at one file.
 
     Raises:
         UserError: when it cannot be read.
     """
-    return Result(file, tuple(_findings(Source.read(file), options)), options.targets)
+    return LintResult(file, tuple(_findings(Source.read(file), options)), options.targets)
 
 
-def _findings(source: Source, options: Options) -> list[Finding]:
+def _findings(source: Source, options: LintOptions) -> list[Finding]:
     wrong = shape.not_a_pipeline(source)
     if wrong is not None:
         return [wrong]

@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from kubeline import __version__
 from kubeline.platform.lint.findings import NAMES, PLACES, RULES, Finding
-from kubeline.platform.lint.look import Result
+from kubeline.platform.lint.look import LintResult
 
 Format = Literal["text", "json", "sarif"]
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def write(results: Sequence[Result], form: Format) -> str:
+def write(results: Sequence[LintResult], form: Format) -> str:
     """The whole output."""
     if form == "json":
         return json.dumps([_json(result) for result in results], indent=2)
@@ -21,7 +21,7 @@ def write(results: Sequence[Result], form: Format) -> str:
     return "\n".join(line for result in results for line in _text(result))
 
 
-def _text(result: Result) -> Iterator[str]:
+def _text(result: LintResult) -> Iterator[str]:
     runs = ", ".join(f"{NAMES[place]}: {'yes' if result.runs_on(place) else 'no'}" for place in PLACES)
     yield f"{result.file}: runs on {runs}"
     for finding in result.findings:
@@ -32,7 +32,7 @@ def _about(finding: Finding) -> str:
     return "" if finding.places == PLACES else f"{', '.join(NAMES[place] for place in finding.places)}: "
 
 
-def _json(result: Result) -> dict[str, Any]:
+def _json(result: LintResult) -> dict[str, Any]:
     return {
         "file": str(result.file),
         "passed": result.passed,
@@ -52,7 +52,7 @@ def _json(result: Result) -> dict[str, Any]:
     }
 
 
-def _sarif(results: Sequence[Result]) -> dict[str, Any]:
+def _sarif(results: Sequence[LintResult]) -> dict[str, Any]:
     rules = [{"id": rule, "shortDescription": {"text": words}} for rule, words in RULES.items()]
     numbers = {rule: number for number, rule in enumerate(RULES)}
     found = [

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.http.exchange import LOOPBACK
-from kubeline.platform.patience import Patience, within
+from kubeline.platform.patience import TimeBudget, within
 from kubeline.platform.requests import (
     BusyError,
-    ConflictError,
     MissingError,
+    TakenError,
     UnclearError,
     found_or_made,
     repeated,
@@ -135,10 +135,10 @@ class Connection:
         parts = urlsplit(_checked_address(self._address))
         return kind(host=parts.netloc, url_scheme=parts.scheme, credentials=self._credentials)
 
-    def _repeated(self, attempt: Callable[[Patience], T]) -> T:
+    def _repeated(self, attempt: Callable[[TimeBudget], T]) -> T:
         return repeated(attempt, self.access.patience)
 
-    def _once(self, call: Callable[..., T], patience: Patience, request: Any, retried: bool = True) -> T:
+    def _once(self, call: Callable[..., T], patience: TimeBudget, request: Any, retried: bool = True) -> T:
         from google.api_core.exceptions import GoogleAPICallError
         from google.auth.exceptions import GoogleAuthError, TransportError
         from requests import RequestException
@@ -148,7 +148,7 @@ class Connection:
         try:
             return within(seconds, lambda: call(timeout=seconds, **fields), f"the server at {self._address}")
         except GoogleAPICallError as error:
-            raise _told(error, self._address) from None
+            raise _translated(error, self._address) from None
         except (TransportError, RequestException) as error:
             raise UnclearError(f"{self._address} does not answer ({type(error).__name__}); check --endpoint") from None
         except GoogleAuthError as error:
@@ -184,7 +184,7 @@ def _checked_address(address: str) -> str:
     return address.rstrip("/")
 
 
-def _told(error: Any, address: str) -> KubelineError:
+def _translated(error: Any, address: str) -> KubelineError:
     """The sentence of an answer that is no success."""
     status, said = int(error.code or 0), " ".join(str(error.message).split())[-400:]
     if status == 401:
@@ -192,7 +192,7 @@ def _told(error: Any, address: str) -> KubelineError:
     if status == 403:
         return UserError(f"{address} does not let us do that (403): {said}; ask for the role aiplatform.user")
     if status in {404, 409}:
-        return (MissingError if status == 404 else ConflictError)(f"{address} says: {said}")
+        return (MissingError if status == 404 else TakenError)(f"{address} says: {said}")
     if status in {408, 429, 502, 503, 504}:
         kind = BusyError if status == 429 else UnclearError
         return kind(f"{address} is not available ({status}); try again later", _retry_after(error))

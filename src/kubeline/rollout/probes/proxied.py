@@ -6,7 +6,7 @@ In Standard mode KServe's routes have the hosts of the whole service alone. Who 
 
 from kubeline.errors import KubelineError
 from kubeline.kubernetes.cluster import Cluster
-from kubeline.model_client.protocols import RefusedError, V1Client, V2Client
+from kubeline.model_client.protocols import RequestFailedError, V1Client, V2Client
 
 _PORT = 80  # of the Services that KServe makes in Standard mode
 
@@ -28,10 +28,10 @@ class _Proxied:
                 self._namespace, f"{self._service}:{_PORT}", self._target, request, self._seconds
             )
         except KubelineError as error:
-            raise RefusedError(f"no answer from {where}: {error}") from error
+            raise RequestFailedError(f"no answer from {where}: {error}") from error
         if status != 200:
             said = " ".join(body[:300].decode(errors="replace").split())
-            raise RefusedError(f"{where} answers {status}: {said}")
+            raise RequestFailedError(f"{where} answers {status}: {said}")
         return body
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from kubeline.data.dataset import to_frame
 from kubeline.errors import PlatformError, UserError
 from kubeline.model_client.golden import GoldenRows, json_values
-from kubeline.model_client.protocols import Client, RefusedError
+from kubeline.model_client.protocols import Client, RequestFailedError
 from kubeline.model_package import ModelPackage, Predictions, Signature
 from kubeline.rollout.spec import ShadowSpec
 from kubeline.rollout.status import ShadowResult
@@ -42,7 +42,7 @@ def compare(client: Client, package: ModelPackage, spec: ShadowSpec) -> ShadowRe
         part = _part(logged, begin, begin + _ROWS_PER_REQUEST)
         try:
             answer = client.read(client.send(client.prepare(part, range(len(part.records)))), part)
-        except (RefusedError, ValueError, KeyError, TypeError):
+        except (RequestFailedError, ValueError, KeyError, TypeError):
             refused += len(part.records)
             continue
         comparison = part.compare(answer)

@@ -12,7 +12,7 @@ from kubeline.errors import PlatformError, UserError
 from kubeline.http.credentials import bearer
 from kubeline.http.exchange import ExchangeError, Peer
 from kubeline.model_client.golden import GoldenRows
-from kubeline.model_client.protocols import Client, RefusedError, V1Client, V2Client
+from kubeline.model_client.protocols import Client, RequestFailedError, V1Client, V2Client
 from kubeline.model_package import ModelPackage, Predictions
 from kubeline.rollout.spec import SmokeTestSpec
 from kubeline.rollout.status import SmokeTestResult
@@ -56,21 +56,21 @@ class _Routed:
                 "POST", self._path, headers, request, seconds=self._seconds, most_bytes=_MOST_BYTES
             )
         except ExchangeError as error:
-            raise RefusedError(f"no answer from {self._host}: {error}") from error
+            raise RequestFailedError(f"no answer from {self._host}: {error}") from error
         if answer.status in {401, 403}:
-            raise RefusedError(
+            raise RequestFailedError(
                 f"{self._host} refuses this client (status {answer.status}); give smoke.token_file or smoke.token_env"
             )
         if answer.status != 200:
             said = " ".join(answer.body[:300].decode(errors="replace").split())
-            raise RefusedError(f"{self._host} answers {answer.status}: {said}")
+            raise RequestFailedError(f"{self._host} answers {answer.status}: {said}")
         return answer.body
 
     def _authorization(self) -> dict[str, str]:
         try:
             return bearer(*self._token, self._peer, "the candidate")
         except PlatformError as error:
-            raise RefusedError(str(error)) from error
+            raise RequestFailedError(str(error)) from error
 
 
 class RoutedV1(_Routed, V1Client):
@@ -108,7 +108,7 @@ def run(client: Client, package: ModelPackage, spec: SmokeTestSpec) -> SmokeTest
         answers = [_with_retries(client, golden, batch, spec.attempts) for batch in _batches(rows)]
         p95 = _p95_ms(client, golden, rows) if spec.max_latency_ms else None
         comparison = _first(golden, len(rows)).compare(_joined(answers))
-    except RefusedError as error:
+    except RequestFailedError as error:
         return SmokeTestResult(passed=False, sentence=str(error), rows=len(rows))
     except Exception as error:  # the candidate wrote the answer
         sentence = f"an answer cannot be understood ({type(error).__name__}: {str(error)[:200]})"
@@ -132,7 +132,7 @@ def _with_retries(client: Client, golden: GoldenRows, rows: list[int], attempts:
     for attempt in range(attempts - 1):
         try:
             return client.read(client.send(request), golden)
-        except RefusedError:  # a route may take a moment after the pods are ready
+        except RequestFailedError:  # a route may take a moment after the pods are ready
             time.sleep(min(0.2 * 2**attempt, 2.0))
     return client.read(client.send(request), golden)
 

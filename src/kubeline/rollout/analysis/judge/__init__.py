@@ -2,11 +2,11 @@
 
 from kubeline.rollout.analysis.judge.evidence import (
     BusinessMetric,
+    CheckOutcome,
+    CheckResult,
     Evidence,
-    Finding,
     Histogram,
     Judgement,
-    Outcome,
     Sample,
     Side,
 )
@@ -15,11 +15,11 @@ from kubeline.rollout.analysis.judge.verdict import judge
 
 __all__ = [
     "BusinessMetric",
+    "CheckOutcome",
+    "CheckResult",
     "Evidence",
-    "Finding",
     "Histogram",
     "Judgement",
-    "Outcome",
     "Rules",
     "Sample",
     "Side",

@@ -112,7 +112,7 @@ class Evidence:
     incomparable: str = ""
 
 
-class Outcome(StrEnum):
+class CheckOutcome(StrEnum):
     """What one check, or all of them, came to; all together are in error where one that counts is not possible."""
 
     PASS = "pass"  # noqa: S105 not a password
@@ -123,7 +123,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One check. Numbers that there are not, or that are not finite, are None.
 
     Attributes:
@@ -139,7 +139,7 @@ class Finding:
     """
 
     name: str
-    outcome: Outcome
+    outcome: CheckOutcome
     canary: float | None
     stable: float | None
     limit: float | None
@@ -152,12 +152,12 @@ class Finding:
 class Judgement:
     """The outcome, the checks that led to it, and the level at which a p-value made a check fail."""
 
-    outcome: Outcome
-    findings: tuple[Finding, ...]
+    outcome: CheckOutcome
+    findings: tuple[CheckResult, ...]
     level: float = 0.0
 
     @property
     def sentence(self) -> str:
         """The sentences of the checks that decided."""
-        decided = {self.outcome} | ({Outcome.NOT_POSSIBLE} if self.outcome is Outcome.ERROR else set())
+        decided = {self.outcome} | ({CheckOutcome.NOT_POSSIBLE} if self.outcome is CheckOutcome.ERROR else set())
         return " ".join(each.sentence for each in self.findings if each.outcome in decided)

@@ -22,10 +22,10 @@ from kubeline.errors import listed
 from kubeline.rollout.analysis.judge import statistics
 from kubeline.rollout.analysis.judge.evidence import (
     BusinessMetric,
+    CheckOutcome,
+    CheckResult,
     Evidence,
-    Finding,
     Judgement,
-    Outcome,
     Sample,
     Side,
 )
@@ -47,17 +47,17 @@ class _Check:
     p_value: float
     sentence: str
 
-    def decided(self, at: float) -> Finding:
+    def decided(self, at: float) -> CheckResult:
         beyond = self.effect > self.limit
-        outcome = Outcome.PASS
+        outcome = CheckOutcome.PASS
         if beyond:
-            outcome = Outcome.FAIL if self.p_value <= at else Outcome.INCONCLUSIVE
+            outcome = CheckOutcome.FAIL if self.p_value <= at else CheckOutcome.INCONCLUSIVE
         reason = {
-            Outcome.PASS: "",
-            Outcome.FAIL: f" Chance does not explain it (p = {self.p_value:.2g}, level {at:.2g}).",
-            Outcome.INCONCLUSIVE: f" Chance may explain it (p = {self.p_value:.2g}, level {at:.2g}).",
+            CheckOutcome.PASS: "",
+            CheckOutcome.FAIL: f" Chance does not explain it (p = {self.p_value:.2g}, level {at:.2g}).",
+            CheckOutcome.INCONCLUSIVE: f" Chance may explain it (p = {self.p_value:.2g}, level {at:.2g}).",
         }[outcome]
-        return Finding(
+        return CheckResult(
             name=self.name,
             outcome=outcome,
             canary=_finite(self.canary),
@@ -83,7 +83,7 @@ def judge(evidence: Evidence, rules: Rules, look: int, looks: int) -> Judgement:
         without a check that passed.
     """
     at = level(rules.alpha, look, looks, rules.spending)
-    findings: list[Finding] = list(_samples(evidence, rules))
+    findings: list[CheckResult] = list(_samples(evidence, rules))
     checks: list[_Check] = []
     for each in (*_objectives(evidence.canary, rules), *_comparisons(evidence, rules)):
         if isinstance(each, _Check):
@@ -95,32 +95,36 @@ def judge(evidence: Evidence, rules: Rules, look: int, looks: int) -> Judgement:
     return Judgement(_worst(findings, rules), tuple(findings), at)
 
 
-def _worst(findings: list[Finding], rules: Rules) -> Outcome:
+def _worst(findings: list[CheckResult], rules: Rules) -> CheckOutcome:
     outcomes = {
-        Outcome.ERROR if finding.outcome is Outcome.NOT_POSSIBLE else finding.outcome
+        CheckOutcome.ERROR if finding.outcome is CheckOutcome.NOT_POSSIBLE else finding.outcome
         for finding in findings
-        if not (finding.outcome is Outcome.NOT_POSSIBLE and finding.name in rules.optional)
+        if not (finding.outcome is CheckOutcome.NOT_POSSIBLE and finding.name in rules.optional)
     }
-    if outcomes == {Outcome.PASS} and len(findings) > 1 and not any(f.outcome is Outcome.PASS for f in findings[1:]):
-        return Outcome.ERROR  # there were requests, and nothing was checked
-    order = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE, Outcome.PASS)
-    return next((each for each in order if each in outcomes), Outcome.ERROR)
+    if (
+        outcomes == {CheckOutcome.PASS}
+        and len(findings) > 1
+        and not any(f.outcome is CheckOutcome.PASS for f in findings[1:])
+    ):
+        return CheckOutcome.ERROR  # there were requests, and nothing was checked
+    order = (CheckOutcome.FAIL, CheckOutcome.ERROR, CheckOutcome.INCONCLUSIVE, CheckOutcome.PASS)
+    return next((each for each in order if each in outcomes), CheckOutcome.ERROR)
 
 
-def _samples(evidence: Evidence, rules: Rules) -> Iterator[Finding]:
+def _samples(evidence: Evidence, rules: Rules) -> Iterator[CheckResult]:
     canary, stable = evidence.canary.requests, evidence.stable.requests if evidence.stable else None
     both = f"{canary:,}" + ("" if stable is None else f" and {stable:,}")
     few = min(canary, canary if stable is None else stable) < rules.min_requests
-    outcome, sentence = Outcome.PASS, f"There were {both} requests."
+    outcome, sentence = CheckOutcome.PASS, f"There were {both} requests."
     if not canary and stable is not None and stable >= rules.min_requests:
-        outcome = Outcome.ERROR
+        outcome = CheckOutcome.ERROR
         sentence = f"The canary has no requests while the stable version has {stable:,}: see its routes and metrics."
     elif few:
-        outcome = Outcome.INCONCLUSIVE
+        outcome = CheckOutcome.INCONCLUSIVE
         sentence = f"There were {both} requests, but {rules.min_requests:,} of each version are needed."
-    if outcome is Outcome.PASS and not _any_check(evidence, rules):
-        outcome, sentence = Outcome.ERROR, "The rules check nothing that the evidence has: set an objective."
-    yield Finding("samples", outcome, canary, stable, rules.min_requests, None, None, sentence)
+    if outcome is CheckOutcome.PASS and not _any_check(evidence, rules):
+        outcome, sentence = CheckOutcome.ERROR, "The rules check nothing that the evidence has: set an objective."
+    yield CheckResult("samples", outcome, canary, stable, rules.min_requests, None, None, sentence)
 
 
 def _any_check(evidence: Evidence, rules: Rules) -> bool:
@@ -130,7 +134,7 @@ def _any_check(evidence: Evidence, rules: Rules) -> bool:
     return any(limit is not None for limit in asked) or evidence.business is not None
 
 
-def _objectives(canary: Side, rules: Rules) -> Iterator[_Check | Finding]:
+def _objectives(canary: Side, rules: Rules) -> Iterator[_Check | CheckResult]:
     if rules.max_error_rate is not None:
         yield _error_rate(canary, rules.max_error_rate)
     for name, q, seconds in (("p95", 0.95, rules.max_p95_seconds), ("p99", 0.99, rules.max_p99_seconds)):
@@ -138,7 +142,7 @@ def _objectives(canary: Side, rules: Rules) -> Iterator[_Check | Finding]:
             yield _quantile(name, canary, q, seconds)
 
 
-def _error_rate(canary: Side, limit: float) -> _Check | Finding:
+def _error_rate(canary: Side, limit: float) -> _Check | CheckResult:
     if not canary.requests:
         return _few("error_rate", "The canary has no requests whose errors could be counted.")
     rate = canary.errors / canary.requests
@@ -147,7 +151,7 @@ def _error_rate(canary: Side, limit: float) -> _Check | Finding:
     return _Check("error_rate", rate, None, limit, rate, p, sentence)
 
 
-def _quantile(name: str, canary: Side, q: float, seconds: float) -> _Check | Finding:
+def _quantile(name: str, canary: Side, q: float, seconds: float) -> _Check | CheckResult:
     if missing := _without_latency(name, canary):
         return missing
     found, n = canary.latency.quantile(q), canary.latency.total
@@ -157,10 +161,10 @@ def _quantile(name: str, canary: Side, q: float, seconds: float) -> _Check | Fin
     return _Check(name, found, None, seconds, found, p, sentence)
 
 
-_Compare = Callable[[Evidence, Side, Side, float], _Check | Finding]
+_Compare = Callable[[Evidence, Side, Side, float], _Check | CheckResult]
 
 
-def _comparisons(evidence: Evidence, rules: Rules) -> Iterator[_Check | Finding]:
+def _comparisons(evidence: Evidence, rules: Rules) -> Iterator[_Check | CheckResult]:
     asked: tuple[tuple[str, float | None, _Compare], ...] = (
         ("error_increase", rules.max_error_increase, _error_increase),
         ("latency_shift", rules.max_latency_shift, partial(_latency_shift, rules.latency_tolerance_seconds)),
@@ -193,7 +197,7 @@ def _error_increase(_: Evidence, canary: Side, stable: Side, limit: float) -> _C
     return _Check("error_increase", mine, theirs, limit, mine - theirs, p, sentence)
 
 
-def _latency_shift(tolerance: float, _: Evidence, canary: Side, stable: Side, limit: float) -> _Check | Finding:
+def _latency_shift(tolerance: float, _: Evidence, canary: Side, stable: Side, limit: float) -> _Check | CheckResult:
     name = "latency_shift"
     if missing := _without_latency(name, canary) or _without_latency(name, stable, "stable version"):
         return missing
@@ -211,7 +215,7 @@ def _latency_shift(tolerance: float, _: Evidence, canary: Side, stable: Side, li
     return _Check(name, mine, theirs, limit, shift.delta, shift.p_value, sentence)
 
 
-def _prediction_drift(evidence: Evidence, canary: Side, stable: Side, limit: float) -> _Check | Finding:
+def _prediction_drift(evidence: Evidence, canary: Side, stable: Side, limit: float) -> _Check | CheckResult:
     name = "prediction_drift"
     if evidence.incomparable:
         return _impossible(name, evidence.incomparable)
@@ -254,7 +258,7 @@ def _joined(first: Bin, second: Bin) -> Bin:
     return Bin(second.label, first.reference + second.reference, first.current + second.current)
 
 
-def _business(metric: BusinessMetric, tolerance: float) -> _Check | Finding:
+def _business(metric: BusinessMetric, tolerance: float) -> _Check | CheckResult:
     canary, stable = metric.canary, metric.stable
     if min(canary.n, stable.n) < _LEAST:
         return _few("business", f"{metric.name} has {canary.n} and {stable.n} values, but {_LEAST} are needed.")
@@ -274,7 +278,7 @@ def _negative(sample: Sample) -> Sample:
     return replace(sample, mean=-sample.mean)
 
 
-def _without_latency(name: str, side: Side, whose: str = "canary") -> Finding | None:
+def _without_latency(name: str, side: Side, whose: str = "canary") -> CheckResult | None:
     """Why nothing can be said of a side's latency; None when it can."""
     if side.latency.total >= _LEAST:
         return None
@@ -283,16 +287,16 @@ def _without_latency(name: str, side: Side, whose: str = "canary") -> Finding | 
     return _few(name, f"{side.latency.total:.0f} latencies of the {whose} were measured, but {_LEAST} are needed.")
 
 
-def _nothing(name: str, sentence: str) -> Finding:
-    return Finding(name, Outcome.ERROR, None, None, None, None, None, sentence)
+def _nothing(name: str, sentence: str) -> CheckResult:
+    return CheckResult(name, CheckOutcome.ERROR, None, None, None, None, None, sentence)
 
 
-def _impossible(name: str, sentence: str) -> Finding:
-    return Finding(name, Outcome.NOT_POSSIBLE, None, None, None, None, None, sentence)
+def _impossible(name: str, sentence: str) -> CheckResult:
+    return CheckResult(name, CheckOutcome.NOT_POSSIBLE, None, None, None, None, None, sentence)
 
 
-def _few(name: str, sentence: str) -> Finding:
-    return Finding(name, Outcome.INCONCLUSIVE, None, None, None, None, None, sentence)
+def _few(name: str, sentence: str) -> CheckResult:
+    return CheckResult(name, CheckOutcome.INCONCLUSIVE, None, None, None, None, None, sentence)
 
 
 def _finite(value: float | None) -> float | None:
