@@ -13,8 +13,7 @@ import pytest
 from embedded_kserve.faults import Faults
 from embedded_kserve.kubernetes.api_server import ApiServer
 from embedded_kserve.kubernetes.resources import INFERENCE_SERVICE
-from tests.embedded_kserve.api import CONFIG_MAPS, FLIGHTS
-from tests.embedded_kserve.world import SERVICES, Api, Json, inference_service
+from tests.embedded_kserve.world import CONFIG_MAPS, FLIGHTS, SERVICES, Api, Json, inference_service
 
 
 @pytest.fixture

@@ -8,11 +8,8 @@ import pytest
 from embedded_kserve.kubernetes import models
 from embedded_kserve.kubernetes.schema import check_fields, check_values, without_unknown
 from embedded_kserve.kubernetes.statuses import StatusError
-from tests.embedded_kserve.api import CONFIG_MAPS, FLIGHTS, api, flights, server
-from tests.embedded_kserve.world import SERVICES, Api, Json, inference_service
+from tests.embedded_kserve.world import CONFIG_MAPS, FLIGHTS, SERVICES, Api, Json, inference_service
 from tests.support.recordings import read
-
-__all__ = ["api", "flights", "server"]
 
 KINDS = {kind.kind: kind for kind in models.OF_KIND}
 

@@ -18,6 +18,8 @@ from embedded_kserve import LocalKServe
 from kubeline.model_package import ModelPackage
 
 SERVICES = "/apis/serving.kserve.io/v1beta1/namespaces/default/inferenceservices"
+FLIGHTS = f"{SERVICES}/flights"
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/default/httproutes"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 PODS = "/api/v1/namespaces/default/pods"
