@@ -1,4 +1,4 @@
-"""What KServe's validating webhook refuses of an InferenceService (403), beyond its schema."""
+"""What KServe's webhooks do with an InferenceService: one names the mode, the other refuses (403)."""
 
 import math
 from collections.abc import Mapping
@@ -17,17 +17,19 @@ def deployment_mode(document: Mapping[str, Any], default: str) -> str:
     return _NAMES.get(given.lower(), given)
 
 
-def review(new: Mapping[str, Any], old: Mapping[str, Any] | None, default_mode: str) -> None:
-    """Refuse what the webhook refuses.
+def review(new: dict[str, Any], old: Mapping[str, Any] | None, default_mode: str) -> None:
+    """Name Standard mode where it is the cluster's, as KServe does not with Knative mode; refuse what is refused.
 
     Args:
-        new: the object as it would be.
+        new: the object as it would be; changed.
         old: the object as it is; None when it is created.
         default_mode: the cluster's.
 
     Raises:
         StatusError: 403.
     """
+    if default_mode == "Standard":
+        new["metadata"].setdefault("annotations", {}).setdefault(MODE_ANNOTATION, default_mode)
     predictor = new["spec"]["predictor"]
     if isinstance(predictor.get("model"), Mapping) and predictor["model"].get("name"):
         raise denied("the 'name' field is not allowed in standard predictor")

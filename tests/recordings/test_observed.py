@@ -200,6 +200,15 @@ def test_a_revision_whose_pods_serve_another_package_is_not_the_candidates() -> 
     assert (observe(moment, other).revision, observe(moment, other).ready) == ("", False)
 
 
+@pytest.mark.parametrize(
+    ("name", "mode"), [("standard-01-bootstrap-hidden", "Standard"), ("knative-01-bootstrap-hidden", None)]
+)
+def test_the_webhook_names_the_mode_of_a_new_service_where_that_is_standard_mode(name: str, mode: str | None) -> None:
+    first = reader.read(name).of("InferenceService", "flights")[0]
+    assert (first.type, "deploymentMode" in first.object.get("status", {})) == ("ADDED", False)
+    assert first.object["metadata"]["annotations"].get("serving.kserve.io/deploymentMode") == mode
+
+
 def test_only_the_label_of_standard_mode_made_a_second_revision_of_an_exposed_first_model() -> None:
     made = reader.read("knative-01-bootstrap-hidden").of("Revision")
     first, second = (next(c.object for c in made if c.key[2] == f"flights-predictor-0000{number}") for number in (1, 2))

@@ -75,9 +75,12 @@ def test_hidden_is_not_found_from_outside_and_answered_once_exposed(house: House
     assert not HIDDEN.keys() & house.service()["metadata"]["labels"].keys()
 
 
-def test_a_first_model_whose_manifest_names_the_mode_is_exposed_without_a_second_revision(house: House) -> None:
+@pytest.mark.parametrize("names_its_mode", [False, True])
+def test_a_first_model_is_hidden_by_the_label_of_its_mode_and_exposed_without_a_second_revision(
+    names_its_mode: bool, house: House
+) -> None:
     mode = {"knative": "Knative", "standard": "Standard"}[house.kserve.mode]
-    named = {"metadata": {"annotations": {"serving.kserve.io/deploymentMode": mode}}}
+    named = {"metadata": {"annotations": {"serving.kserve.io/deploymentMode": mode} if names_its_mode else {}}}
     hidden: list[set[str]] = []
 
     def look(status: RolloutStatus) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from kubeline.deployment.inference_service import HIDDEN
+from kubeline.deployment.inference_service import HIDDEN, HIDDEN_BY
 from kubeline.kubernetes.merge import merge, replacing
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.actions import Action, Context, Patch, Probe, Transition, Wait
@@ -36,6 +36,8 @@ def _bootstrapping(now: Context) -> Action:
     """Create the service, hidden where the spec says so, and wait for its pods."""
     if not now.written:
         return Patch(_first(now), "the service is created")
+    if label := _missing_label(now):
+        return Patch({"metadata": {"labels": {label: HIDDEN[label]}}}, "the service is hidden in its mode, too")
     if now.status.mode and now.observed.ready and now.observed.candidate_url:
         return enter(now.status, State.SMOKE_TESTING, "the first model is ready")
     if now.late(now.spec.ready_seconds):
@@ -300,6 +302,13 @@ def _unverified(now: Context) -> str:
     if not now.observed.ready:
         return "promoted, but not all pods are ready"
     return f"promoted, but the observed share is {now.observed.share} %"
+
+
+def _missing_label(now: Context) -> str:
+    """The label that hides the service in the mode it turned out to have, where it was given the other one's."""
+    labels = (now.service or {"metadata": {}})["metadata"].get("labels") or {}
+    wanted = HIDDEN_BY[now.status.mode] if now.status.hidden and now.status.mode else ""
+    return wanted if wanted not in labels and HIDDEN.keys() & labels.keys() else ""
 
 
 def _first(now: Context) -> Manifest:

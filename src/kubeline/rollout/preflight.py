@@ -92,7 +92,7 @@ def check_candidate(
         if service is None:
             cluster.attempt(lambda: cluster.create(manifest, dry_run=True), _about(status))
         return
-    if not status.mode:
+    if not status.mode or not service.get("status"):  # the mode may be known by an annotation alone
         raise PlatformError(
             f"KServe has not reconciled {_about(status)} yet (it has no status); try again a little later"
         )

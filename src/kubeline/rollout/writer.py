@@ -16,7 +16,7 @@ from kubeline.rollout.clock import Clock
 from kubeline.rollout.comparison import intended
 from kubeline.rollout.routers import mode_of, router_of
 from kubeline.rollout.spec import RolloutSpec
-from kubeline.rollout.status import Lease, Outcome, RolloutStatus, State
+from kubeline.rollout.status import DeploymentMode, Lease, Outcome, RolloutStatus, State
 from kubeline.rollout.store import StatusStore, StoredStatus
 
 logger = logging.getLogger(__name__)
@@ -112,20 +112,23 @@ class Writer:
         self, status: RolloutStatus, patch: Patch, service: Manifest | None, *, dry_run: bool = False
     ) -> Manifest:
         if service is None:
-            labels = self._hiding_labels() if status.hidden else {}
-            whole = merge(merge(self.manifest, {"metadata": {"labels": labels}}), patch.body)
+            whole = merge(self.manifest, patch.body)
+            if status.hidden:
+                whole = merge(whole, {"metadata": {"labels": self._hiding_labels(whole)}})
             return self.cluster.create(whole, dry_run=dry_run)
         fence = {} if dry_run else {"resourceVersion": service["metadata"]["resourceVersion"]}
         body = {**patch.body, "metadata": {**patch.body.get("metadata", {}), **fence}}
         return self.cluster.patch(status.namespace, status.name, body, dry_run=dry_run)
 
-    def _hiding_labels(self) -> dict[str, str]:
-        """The labels that hide the service: the one of the mode that its manifest names, or both.
+    def _hiding_labels(self, whole: Manifest) -> dict[str, str]:
+        """The label that hides the service in the mode that it will have.
 
         That of Standard mode is copied to the pods, and so to take it away makes a second revision in Knative mode.
+        Where Standard mode is the cluster's, KServe's webhook writes it into a service that names none, and where
+        Knative mode is, it writes nothing (DefaultInferenceService in inference_service_defaults.go, and recorded).
         """
-        mode = mode_of(self.manifest)
-        return {HIDDEN_BY[mode]: HIDDEN[HIDDEN_BY[mode]]} if mode else dict(HIDDEN)
+        mode = mode_of(self.cluster.create(whole, dry_run=True)) or DeploymentMode.KNATIVE
+        return {HIDDEN_BY[mode]: HIDDEN[HIDDEN_BY[mode]]}
 
     def _withdraw_unrecorded(self, status: RolloutStatus) -> bool:
         """The one patch of an abort, without a status: whether the specification gives the candidate nothing now.

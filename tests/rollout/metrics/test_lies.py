@@ -60,6 +60,10 @@ PAGES = {
     "a bound of NaN": (GOOD.replace('"0.1"', '"NaN"'), "'NaN', but a number"),
     "buckets that contradict": (GOOD.replace('"+Inf"} 100', '"+Inf"} 7'), "contradict each other"),
     "buckets without an end": (GOOD.replace('"+Inf"', '"7"'), "no \\+Inf"),
+    "a line of a million quotes": (
+        GOOD + 'kubeline_requests_total{a="' + '\\"' * 10**6 + '"} 1\n',
+        "a line of 2,000,031 characters, but at most 16,384",
+    ),
     "a hundred thousand series": (
         "".join(f'kubeline_requests_total{{{LABELS},code="{n}"}} 1\n' for n in range(50_001)),
         "50,001 samples, but at most 50,000",

@@ -25,6 +25,7 @@ _NAMES: dict[str, Kind] = {
 _AT_ONCE = 8
 _MOST_BYTES = 8 * 2**20  # of a page: ten times what a model of thousands of columns and classes has
 _MOST_SAMPLES = 50_000  # of a page, of those that count
+_LONGEST_LINE = 16_384  # characters; the time that the parser takes for one of quotes grows with their square
 
 Page = dict[str, Counts]
 """What a page counts, by version."""
@@ -148,6 +149,8 @@ def _samples(body: bytes) -> Iterator[tuple[str, dict[str, str], float]]:
     wanted = [line for line in lines if line.startswith(names)]
     if len(wanted) > _MOST_SAMPLES:
         raise MetricsError(f"There are {len(wanted):,} samples, but at most {_MOST_SAMPLES:,} are read.")
+    if (longest := max(map(len, wanted or lines[:1000]))) > _LONGEST_LINE:
+        raise MetricsError(f"There is a line of {longest:,} characters, but at most {_LONGEST_LINE:,} are read.")
     # a page without any of them may still be a metrics page
     for family in text_string_to_metric_families("\n".join(wanted or lines[:1000]) + "\n"):
         for sample in family.samples:
