@@ -149,6 +149,18 @@ def test_a_run_that_cannot_be_written_is_told_before_anything_runs(
     assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
+def test_ctrl_c_while_the_command_is_being_imported_is_no_traceback() -> None:
+    code = (
+        "import os, signal, sys; from kubeline.cli import main\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'kubeline.cli.program': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder()); sys.exit(main(['list']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, "kubeline: interrupted\n")
+
+
 def test_a_terminal_without_unicode_shows_a_run(toy: Path, tmp_path: Path) -> None:
     code = "import sys; from kubeline.cli import main; sys.exit(main(sys.argv[1:]))"
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -284,7 +296,7 @@ def test_a_pipe_that_is_closed_early_is_no_error(arguments: list[str]) -> None:
     ],
 )
 def test_the_shell_completes_commands_pipelines_and_parameters(line: str, completions: set[str]) -> None:
-    command = [sys.executable, "-m", "kubeline.cli.main"]
+    command = [sys.executable, "-m", "kubeline.cli"]
     shell = {
         **os.environ,
         "_ARGCOMPLETE": "1",
@@ -322,13 +334,18 @@ def test_a_run_that_is_ended_or_killed_takes_its_steps_along(
     slow = tmp_path / "slow.yaml"
     text = toy.read_text(encoding="utf-8")
     slow.write_text(text.replace('print(\\"told\\"', 'import time; time.sleep(100); print(\\"told\\"'))
-    command = [sys.executable, "-m", "kubeline.cli.main", "run", str(slow), "--output", str(tmp_path / "runs")]
+    command = [sys.executable, "-m", "kubeline.cli", "run", str(slow), "--output", str(tmp_path / "runs")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         log = _wait_for_log(tmp_path / "runs", 'Loading KFP component "tell"')
         assert _processes_that_mention(log.parent)
         process.send_signal(kind)
         process.communicate(timeout=30)
     assert process.returncode == code
+    if code == 130:  # it is a run like others, with a page and its reason
+        told = json.loads((log.parent / "result.json").read_text(encoding="utf-8"))
+        assert told["reason"] == "interrupted in tell"
+        assert "interrupted in tell" in (log.parent / "index.html").read_text(encoding="utf-8")
+        assert log.parent.name in (tmp_path / "runs" / "index.html").read_text(encoding="utf-8")
     deadline = time.monotonic() + 20
     while _processes_that_mention(log.parent) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from kubeline.cli.main import main
+from kubeline.cli import main
 from kubeline.registry.champion import follow
 from tests.rollout.house import House
 

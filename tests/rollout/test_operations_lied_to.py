@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubeline.cli.main import main
+from kubeline.cli import main
 from kubeline.errors import NotKnownError, PlatformError, UserError
 from kubeline.rollout import operations
 from kubeline.rollout.status import State

@@ -70,7 +70,7 @@ assert not tried.failed, tried
 def test_a_local_run_needs_no_client_of_a_back_end_or_of_a_cluster() -> None:
     """What compiles and reads pipelines is there all the same."""
     code = (
-        "import kubeline.cli.main, kubeline.local.worker, sys, kfp.dsl\n"
+        "import kubeline.cli.program, kubeline.local.worker, sys, kfp.dsl\n"
         "kfp.dsl.pipeline, kfp.dsl.component, kfp.components.load_component_from_text\n"
         "assert 'kfp.client' not in sys.modules"
     )

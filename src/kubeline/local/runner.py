@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TextIO
 
-from kubeline.errors import NotKnownError, PlatformError, UserError
+from kubeline.errors import NotKnownError, PlatformError, UserError, listed
 from kubeline.local.events import ADDRESS, Event, Receiver
 from kubeline.local.result import RunResult, TaskTime
 from kubeline.local.tasks import log_file
@@ -27,7 +27,7 @@ from kubeline.secrets import Secrets
 
 _ANSI = re.compile(r"\x1b\[\d+m")  # colours, which a file does not show
 _EXIT_SECONDS = 10.0
-_CODES = {UserError.exit_code, PlatformError.exit_code, NotKnownError.exit_code}
+_CODES = {UserError.exit_code, PlatformError.exit_code, NotKnownError.exit_code, 128 + signal.SIGINT}
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,8 @@ def run(
             try:
                 for event in _events(process, receiver):
                     follower.take(event)
+            except KeyboardInterrupt:
+                follower.interrupt()
             finally:
                 _end(process)
         follower.conclude(process.wait())
@@ -174,6 +176,11 @@ class _Follower:
             self._fail(f"the run ended with exit code {exit_code} and {why}", 1)
         else:
             self._run.succeeded, self._run.exit_code = True, 0
+
+    def interrupt(self) -> None:
+        """Ctrl-C, or SIGTERM: the reason and exit code of the run, unless it has failed before."""
+        running = [task for task, begun in self._begun.items() if begun]
+        self._fail(f"interrupted in {listed(running)}" if running else "interrupted", 128 + signal.SIGINT)
 
     def _fail(self, reason: str, code: int) -> None:
         """The first failure counts."""

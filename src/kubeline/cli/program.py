@@ -22,7 +22,7 @@ run has that of the first step that failed.
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def execute(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code, as ``kubeline --help`` lists them."""
     parser = _parser()
     if "_ARGCOMPLETE" in os.environ:  # the shell asks what could follow
@@ -46,9 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(Secrets({}).hidden(f"kubeline: {reason}"), file=sys.stderr)
         return PlatformError.exit_code
-    except KeyboardInterrupt:
-        print("kubeline: interrupted; the running steps were ended", file=sys.stderr)
-        return 128 + signal.SIGINT
 
 
 def _refuse_bytes(arguments: Sequence[str]) -> None:
@@ -80,7 +77,3 @@ def _parser() -> argparse.ArgumentParser:
     for command in (catalogue, run, lint, submit, schedule, rollout, serve):
         command.add_parser(commands)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

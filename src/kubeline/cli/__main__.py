@@ -1,0 +1,7 @@
+"""``python -m kubeline.cli``."""
+
+import sys
+
+from kubeline.cli import main
+
+sys.exit(main())
