@@ -47,6 +47,9 @@ def train(
     numbers, seconds since 1970) are told apart as float64, whole numbers beyond float64 are refused, and other values
     that merge are counted in the report.
 
+    The table is held in memory. How much the training takes (rows, columns, method) is said in the log before it
+    starts, and a table that does not fit into the memory of the container is refused.
+
     Args:
         dataset: Rows to learn from: features and target.
         target: Column to predict. It may not be missing in any row.

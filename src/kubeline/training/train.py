@@ -29,7 +29,7 @@ from kubeline.model_package.raw_table import RawTable
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.model_package.training_rows import TrainingRows
 from kubeline.roles import Roles
-from kubeline.training import estimators, metrics, preprocessing
+from kubeline.training import estimators, memory, metrics, preprocessing
 from kubeline.training.candidates import Standing
 from kubeline.training.candidates import read as read_candidates
 from kubeline.training.fitting import Recipe, calibrate, predict
@@ -105,6 +105,7 @@ def _best(
     import sklearn.ensemble  # noqa: F401  loads the thread pools that are to be limited
     from threadpoolctl import threadpool_limits
 
+    memory.check(path, candidates, roles.exclude)
     with threadpool_limits(estimators.threads_for(open_dataset(path).count_rows())):
         table = read(path, roles, candidates[0].task, candidates[0].positive_class)  # the same for all candidates
         logger.info("%d rows and %d features are in memory", len(table.y), len(table.kinds))
