@@ -9,16 +9,12 @@ import pytest
 import embedded_kserve
 from embedded_kserve import LocalKServe
 from kubeline.rollout import spec
-from tests.rollout.api_server import ApiServer
 from tests.rollout.house import NAMESPACE, QUICK, House
+from tests.support.kubernetes_api import server
+
+__all__ = ["server"]
 
 _NUMBERS = itertools.count(1)
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with ApiServer() as running:
-        yield running
 
 
 @pytest.fixture(scope="session")

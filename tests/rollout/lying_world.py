@@ -41,7 +41,7 @@ from kubeline.rollout.status import (
     State,
 )
 from kubeline.rollout.store import StatusStore, StoredStatus, config_map_name, dump, load
-from tests.rollout.api_server import kubeconfig_of
+from tests.support.kubernetes_api import kubeconfig_of
 from tests.support.misbehaving_servers import Talk, answer, saying
 
 NAMESPACE, NAME = "default", "flights"

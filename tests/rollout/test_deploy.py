@@ -8,9 +8,9 @@ import yaml
 
 from components.deploy.component import deploy
 from kubeline.errors import PlatformError, UserError
-from tests.rollout.api_server import ApiServer
 from tests.support.artifacts import make_artifact
 from tests.support.blessed_packages import Blessed, blessed
+from tests.support.kubernetes_api import ApiServer
 
 S3 = "s3://models/flights"
 

@@ -14,8 +14,8 @@ from kubeline.rollout.spec import ADDED, RolloutSpec
 from kubeline.rollout.start import identity
 from kubeline.rollout.status import Analysis, AnalysisOutcome, Lease, RolloutStatus, State, Version, Versions
 from kubeline.rollout.store import FORMAT, StatusStore, config_map_name, dump, load, truncated
-from tests.rollout.api_server import ApiServer
 from tests.rollout.lying_world import PLAN, Moment, world
+from tests.support.kubernetes_api import ApiServer
 
 LIMIT = 2**20  # bytes of an object
 RECORDS = Path(__file__).parent / "records"

@@ -7,7 +7,7 @@ import yaml
 
 from kubeline.cli import main
 from kubeline.kubernetes.namespace import namespace_of
-from tests.rollout.api_server import ApiServer
+from tests.support.kubernetes_api import ApiServer
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,8 +13,8 @@ from kubeline.kubernetes.connection import without_nulls
 from kubeline.kubernetes.errors import UnavailableError
 from kubeline.kubernetes.resources import DEPLOYMENT, HTTP_ROUTE, INFERENCE_SERVICE, POD
 from kubeline.kubernetes.schemas import misshapen
-from tests.rollout.api_server import ApiServer, kubeconfig_of
 from tests.support import recordings as reader
+from tests.support.kubernetes_api import ApiServer, kubeconfig_of
 from tests.support.misbehaving_servers import Talk, answer, dripping, gushing, lying
 
 HEADERS = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -19,7 +19,7 @@ from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import ConflictError, UnavailableError
 from kubeline.kubernetes.resources import POD
 from kubeline.rollout.clock import Clock
-from tests.rollout.api_server import BROKEN, ApiServer, kubeconfig_of, status
+from tests.support.kubernetes_api import BROKEN, ApiServer, kubeconfig_of, status
 
 KEY = ("default", "flights")
 NO_WAITS = (0.0, 0.0, 0.0)

@@ -1,9 +1,11 @@
 """The embedded API server without controllers, with a script of what goes wrong request by request."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from embedded_kserve.controllers.manifests import install_defaults
 from embedded_kserve.faults import Fault, FaultBook
@@ -103,3 +105,10 @@ class ApiServer(EmbeddedApiServer):
 
     def delete_namespace(self, name: str) -> None:
         self.store.delete(NAMESPACE, "", name)
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    """One without anything in it but what a cluster with KServe has."""
+    with ApiServer() as running:
+        yield running
