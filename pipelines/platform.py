@@ -64,7 +64,7 @@ def resources(
 
 
 def with_credentials(task: PipelineTask, secret: str, *access: Access) -> PipelineTask:
-    """Give a step that reads or writes the world its credentials: on Kubeflow Pipelines from a secret, if there is one.
+    """Give a step its credentials for external services: on Kubeflow Pipelines from a secret, if there is one.
 
     On Vertex AI Pipelines, which takes no Kubernetes section, the step has the service account of the job.
 
@@ -108,7 +108,7 @@ def unprivileged(pipeline: BaseComponent) -> None:
 
 
 def retried(task: PipelineTask) -> PipelineTask:
-    """Run again after a failure of the world around: every step is safe to repeat."""
+    """Run again after a PlatformError: every step is safe to repeat."""
     return task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0)
 
 

@@ -181,7 +181,7 @@ def test_a_step_returns_what_its_function_returns_and_keeps_its_name():
 @pytest.mark.parametrize(
     ("raised", "code", "last_line", "lines"),
     [
-        ("UserError('bad input; mend it')", 2, "UserError: bad input; mend it", 1),
+        ("UserError('bad input; fix it')", 2, "UserError: bad input; fix it", 1),
         ("PlatformError('no network; try again')", 3, "PlatformError: no network; try again", 1),
         (
             "OSError(28, 'No space left on device')",

@@ -38,8 +38,8 @@ def evaluate(
     Every metric comes with a bootstrap confidence interval. The champion is scored again on the very same rows, and
     the difference is tested: DeLong for ROC AUC, McNemar for accuracy, the paired bootstrap for the rest. Rows that
     either of the two was trained on judge neither (packages know theirs), nor do rows of groups of which only one saw
-    others; how many were left out is told. Where too few are left, or an earlier version's package does not say, the
-    comparison is inconclusive. Rows that belong together are resampled together, and DeLong and McNemar, which take
+    others; how many were left out is reported. Where too few are left, or an earlier version's package does not say,
+    the comparison is inconclusive. Rows that belong together are resampled together, and DeLong and McNemar, which take
     rows as independent and of equal weight, give way to the bootstrap; so they do with weights. The verdict
     is ``promote`` when every check passes with its whole interval, ``hold`` when one surely fails, else
     ``inconclusive``. Checked are: that ONNX Runtime answers the golden rows as in training, that there are enough rows,

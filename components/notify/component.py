@@ -25,7 +25,7 @@ def notify(
     The message says how the run ended, which step failed and why, and what was decided: verdicts with their reasons,
     the drift, the outcome of a rollout, the registered version. Kubeflow Pipelines does not always tell an exit handler
     the truth, so the workflow and its pods are asked, else the API server (`KF_PIPELINES_ENDPOINT`), and what nobody
-    knows is told as not known. Elsewhere the folder of the run's outputs is read.
+    knows is reported as not known. Elsewhere the folder of the run's outputs is read.
 
     It never fails a pipeline: what could not be delivered is logged, without the address, and the step ends well.
 

@@ -49,7 +49,7 @@ W = TypeVar("W", bound=Workload)
 
 
 class Controller(abc.ABC, Generic[W]):
-    """Brings the world to what InferenceServices say, a step at a time.
+    """Brings the cluster to what InferenceServices specify, a step at a time.
 
     Args:
         store: the API server's objects.

@@ -50,7 +50,7 @@ class KnativeController(Controller[KnativeWorkload]):
         return {host: split for state in there for host, split in state.hosts.items()}
 
     def reconcile(self, service: Document, state: KnativeWorkload) -> None:
-        """One step: what came of the last one is told upwards, then what is wanted goes down."""
+        """One step: status of the last one is written upwards, then the specification goes down."""
         namespace, name = service["metadata"]["namespace"], predictor_name(service["metadata"]["name"])
         before: Mapping[str, Any] = service.get("status", {}).get("components", {}).get("predictor", {})
         status = self._status(service, state, before)

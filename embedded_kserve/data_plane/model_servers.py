@@ -24,7 +24,7 @@ _IMPORTS = [__name__, "kubeline_serving.worker", "kubeline_serving.http.protocol
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(_IMPORTS)
-_asking = threading.Lock()  # an exit code is told once, to whichever thread asks first
+_asking = threading.Lock()  # the kernel reports an exit code once, to whichever thread asks first
 
 
 def prepare() -> None:

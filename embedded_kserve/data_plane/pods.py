@@ -82,7 +82,7 @@ class Pod:
         self.restarts = 0
         self.exit_code = 0
         self.message = ""
-        self.leaving_since = ""  # when it was told to end
+        self.leaving_since = ""  # when it was asked to end
         self.failed_in = ""  # the container that ended last, empty while nothing has
         self.http_port, self.grpc_port = free_ports(2)
         self._warned: set[str] = set()
@@ -298,7 +298,7 @@ class PodSet:
 
     @property
     def leaving(self) -> list[Pod]:
-        """Pods that were told to end, and still drain."""
+        """Pods that were asked to end, and still drain."""
         self._left = [pod for pod in self._left if not pod.ended.is_set()]
         return self._left
 

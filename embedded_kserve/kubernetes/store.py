@@ -19,7 +19,7 @@ Document = dict[str, Any]
 Key = tuple[Kind, str, str]  # kind, namespace (empty for the cluster's), name
 Admit = Callable[[Document, Document | None], None]
 
-_REMEMBERED_EVENTS = 5_000  # a watch from further back is told to list again
+_REMEMBERED_EVENTS = 5_000  # a watch from further back has to list again
 _REMEMBERED_VERSIONS = 20  # of one object, for stale reads
 
 

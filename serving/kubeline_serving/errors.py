@@ -1,4 +1,4 @@
-"""Why a request is refused, with the HTTP status that says so; each is told in one sentence.
+"""Why a request is refused, with its HTTP status and one sentence.
 
 A :class:`kubeline.errors.UserError` while a request is read is 400.
 """
@@ -11,7 +11,7 @@ _LONGEST = 2_000  # characters; names in a request may be of any length
 
 
 def sentence(error: KubelineError) -> str:
-    """What a client and the log are told: one line, and no endless one, whatever names the request gave."""
+    """The message for the client and the log: one line of bounded length, whatever names the request gave."""
     words = " ".join(str(error).split())
     return words if len(words) <= _LONGEST else words[:_LONGEST] + "…"
 
@@ -93,7 +93,7 @@ class Overloaded(RequestRefused):
 
 
 def overloaded() -> Overloaded:
-    """What a request is told that would wait too long."""
+    """The answer to a request that would wait too long."""
     return Overloaded("the server is overloaded; try again later, or add replicas")
 
 

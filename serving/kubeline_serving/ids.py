@@ -7,7 +7,7 @@ _LONGEST = 128
 
 def usable(given: str) -> str:
     """A client's id as far as it can stand in a header and a log; may be empty."""
-    return "".join(letter for letter in given[:_LONGEST] if letter.isascii() and letter.isprintable())
+    return "".join(each for each in given[:_LONGEST] if each.isascii() and each.isprintable())
 
 
 def new_id() -> str:

@@ -30,7 +30,7 @@ _IGNORED = (
 
 @dataclass(frozen=True)
 class Options:
-    """What the command was told; see ``python -m kubeline_serving --help``."""
+    """The options of the command; see ``python -m kubeline_serving --help``."""
 
     model_dir: Path
     model_name: str

@@ -26,7 +26,7 @@ class PredictionService:
 
     Args:
         engine: answers predictions.
-        observers: are told of every request, answered or not, once.
+        observers: are called once with every request, answered or not.
     """
 
     def __init__(self, engine: Engine, observers: Sequence[Observer]):

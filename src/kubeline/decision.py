@@ -1,4 +1,4 @@
-"""What a step decided, as a person reads it: a verdict or an outcome with its reasons."""
+"""What a step decided, in readable form: a verdict or an outcome with its reasons."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from kubeline.errors import UserError
 
 Decision = TypeVar("Decision")
 
-GOOD = frozenset({"promote", "promoted", "stable", "unchanged", "quiet"})  # all others are for a person to look at
+GOOD = frozenset({"promote", "promoted", "stable", "unchanged", "quiet"})  # all others need attention
 
 # Kubernetes shows what a container writes there: in its status, and, of one that failed, in the workflow's node.
 TERMINATION_LOG = "KUBELINE_TERMINATION_LOG"
@@ -25,7 +25,7 @@ def decided(metadata: Mapping[str, Any]) -> str:
 
 
 def deciding(decisions: Sequence[Decision], word: Callable[[Decision], str]) -> Decision | None:
-    """Of all decisions of a run the one that tells how it ended: the last that someone must look at, or else the last.
+    """The decision that sums up a run: the last one that needs attention, or else the last.
 
     Args:
         decisions: in the order in which they were made.
@@ -52,7 +52,7 @@ def described(metadata: Mapping[str, Any], path: str | Path) -> str:
 
 
 def write_termination_message(text: str) -> None:
-    """Write the last words of a step where Kubernetes shows them, if there is such a place."""
+    """Write the termination message of a step, which Kubernetes shows; does nothing outside a pod."""
     file = Path(os.environ.get(TERMINATION_LOG, _TERMINATION_LOG))
     if file.is_file() and os.access(file, os.W_OK):
         whole = text.encode()

@@ -1,8 +1,8 @@
-"""The kinds of failure a user can act on, told apart by their exit code."""
+"""The kinds of failure that a user can act on; each has an exit code."""
 
 
 class KubelineError(Exception):
-    """A failure told in one sentence: what was given, what was expected, what to do."""
+    """A failure with a one-sentence message: what was given, what was expected, what to do."""
 
     exit_code = 1
 
@@ -14,10 +14,10 @@ class UserError(KubelineError):
 
 
 class PlatformError(KubelineError):
-    """The world around is broken (disk, network, permission, server): a retry may succeed.
+    """Something outside this process failed (disk, network, permission, server): a retry may succeed.
 
     Attributes:
-        retry_after: seconds after which a server said to come again; 0 where none did.
+        retry_after: seconds after which a server asked to be called again; 0 where none did.
     """
 
     exit_code = 3

@@ -31,7 +31,7 @@ class Progress:
     Args:
         doing: What is done, as the line begins: ``reading t.csv``.
         total: How much there is; 0 where that is not known. It may be an estimate.
-        unit: Of what is counted; ``bytes`` are told in units that suit them.
+        unit: Of what is counted; ``bytes`` are shown in kB, MB, ….
         clock: Seconds, for tests.
     """
 

@@ -18,12 +18,12 @@ R = TypeVar("R")
 logger = logging.getLogger(__name__)
 
 BUDGET = "KUBELINE_RETRY_SECONDS"
-_ON_A_CLUSTER = 120.0  # seconds of waiting in all, where the variable says nothing; elsewhere a person is waiting
+_ON_A_CLUSTER = 120.0  # seconds of waiting in all, where the variable says nothing; elsewhere a user is waiting
 _FIRST = 5.0  # seconds before the second try, and twice as long before each further one
 
 
 def repeated(function: Callable[P, R]) -> Callable[P, R]:
-    """Run an entry point again after a failure of the world around, until the budget of waiting is used up.
+    """Run an entry point again after a PlatformError, until the budget of waiting is used up.
 
     Every entry point is safe to repeat: outputs are written whole or not at all. A `UserError` is never repeated, and
     a server that says when to come again (Retry-After) is taken at its word within the budget.

@@ -49,7 +49,7 @@ CASES: dict[str, Case] = {
     "too few fields": (
         one("t.csv", "a,b\n1,x\n2\n"),
         {},
-        "line 3 of '{0}/t.csv' has 1 field, but the header has 2; mend the line, quote what holds delimiters",
+        "line 3 of '{0}/t.csv' has 1 field, but the header has 2; fix the line, quote what holds delimiters",
     ),
     "too many fields": (
         one("t.csv", "a,b\n1,x,y\n"),
@@ -161,7 +161,7 @@ CASES: dict[str, Case] = {
     "a string in a number column": (
         one("t.csv", "a,b\n" + "1,x\n" * 9 + "one,x\n"),
         {},
-        "column 'a' holds numbers, but 1 of its 10 values are none, such as 'one' in '{0}/t.csv'; mend them, leave *",
+        "column 'a' holds numbers, but 1 of its 10 values are none, such as 'one' in '{0}/t.csv'; fix them, leave *",
     ),
     "a string in a time column": (
         one("t.csv", "a,b\n" + "2013-01-01,x\n" * 19 + "today,x\n"),

@@ -15,7 +15,7 @@ CASES: dict[str, Case] = {
         one("t.csv", ROWS),
         {"types": {"b": "number"}},
         "a value of '{0}/t.csv' does not have the type that `types` or `where` takes it for (Could not convert string "
-        "'x' to DOUBLE); mend one of them",
+        "'x' to DOUBLE); fix one of them",
     ),
     "a type that is none": (
         one("t.csv", ROWS),
@@ -37,7 +37,7 @@ CASES: dict[str, Case] = {
     "a filter with a syntax error": (
         one("t.csv", ROWS),
         {"where": "a >"},
-        "the filter where='a >' is not an SQL expression: syntax error at or near \")\"; mend it",
+        "the filter where='a >' is not an SQL expression: syntax error at or near \")\"; fix it",
     ),
     "a filter with an unknown column": (
         one("t.csv", ROWS),
@@ -48,7 +48,7 @@ CASES: dict[str, Case] = {
         one("t.csv", ROWS),
         {"where": "a = 'x'"},
         "a value of '{0}/t.csv' does not have the type that `types` or `where` takes it for (Could not convert string "
-        "'x' to INT64); mend one of them",
+        "'x' to INT64); fix one of them",
     ),
     "a filter that aggregates": (
         one("t.csv", ROWS),
@@ -69,7 +69,7 @@ CASES: dict[str, Case] = {
     "a query that writes": (
         database,
         {"query": "DELETE FROM t RETURNING a"},
-        "the query on '*t.db' failed (attempt to write a readonly database); mend it",
+        "the query on '*t.db' failed (attempt to write a readonly database); fix it",
     ),
     "a query without rows": (database, {"query": "SELECT * FROM t WHERE b = 'z'"}, "'*' has columns but no rows; *"),
     "no database at the path": (

@@ -152,7 +152,7 @@ def test_client_properties_come_from_the_environment_or_a_file(is_file, broker, 
     properties = "# a login\nsecurity.protocol=SASL_SSL\nsasl.mechanisms = WRONG\n"
     (tmp_path / "client.properties").write_text(properties)
     monkeypatch.setenv("KAFKA_CONFIG", str(tmp_path / "client.properties") if is_file else properties)
-    with pytest.raises(UserError, match=r"^the client properties of KAFKA_CONFIG do not fit \(.*WRONG.*; mend them$"):
+    with pytest.raises(UserError, match=r"^the client properties of KAFKA_CONFIG do not fit \(.*WRONG.*; fix them$"):
         load(broker)
 
 

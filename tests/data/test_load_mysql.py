@@ -122,7 +122,7 @@ def test_a_query_runs_in_a_read_only_transaction_in_utc_and_is_known_to_be_one_b
 
 def test_what_is_no_query_is_not_sent_as_one(address, heard, load):
     """A change of a table's form would end the transaction, and be made."""
-    with pytest.raises(UserError, match=r"^the query on 'mysql://127.*' failed .*SQL syntax.*; mend it$"):
+    with pytest.raises(UserError, match=r"^the query on 'mysql://127.*' failed .*SQL syntax.*; fix it$"):
         load(address, query="DROP TABLE flights")
     assert "DROP TABLE flights" not in heard
 
@@ -137,7 +137,7 @@ def test_what_is_no_query_is_not_sent_as_one(address, heard, load):
             r"^column 'v' .* is a FLOAT, of which the server sends 6 digits; CAST it AS DOUBLE",
         ),
         ("SELECT twins", UserError, r"^'the query's result' has two columns 'v'; rename one of them$"),
-        ("SELECT wrong", UserError, r"^the query on 'mysql://127.*' failed .*; mend it$"),
+        ("SELECT wrong", UserError, r"^the query on 'mysql://127.*' failed .*; fix it$"),
         ("SELECT crowded", PlatformError, r"^'mysql://127.*' failed .*Too many connections.*; try again later"),
     ],
 )

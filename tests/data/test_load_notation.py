@@ -48,13 +48,13 @@ def test_numbers_of_one_notation_are_read_and_told(values, expected, tmp_path, l
     ("values", "sentence"),
     [
         (["1,234", "2,345"], "whether ',' parts thousands or a fraction is not clear; give load decimal or thousands"),
-        (["1,5", "2.5"], "1 of its 2 values are not of one notation; mend them, or say"),
+        (["1,5", "2.5"], "1 of its 2 values are not of one notation; fix them, or say"),
         (["$1.50", "€2.50"], "its values bear different units ('$', '€')"),
         (["50%", "0.5"], "its values bear different units ('%', none)"),
         (["03/04/2013", "04/03/2013"], "which number is the month is not clear; give types="),
-        (["31/12/2013", "12/31/2013"], "1 of its 2 values are not of one notation; mend them, or give types="),
-        (["1", "2", "many"], "is kept as text, though 2 of its 3 values are numbers; mend the others, or say that it"),
-        (["2013-01-01", "2013-01-02", "later"], "is kept as text, though 2 of its 3 values are times; mend"),
+        (["31/12/2013", "12/31/2013"], "1 of its 2 values are not of one notation; fix them, or give types="),
+        (["1", "2", "many"], "is kept as text, though 2 of its 3 values are numbers; fix the others, or say that it"),
+        (["2013-01-01", "2013-01-02", "later"], "is kept as text, though 2 of its 3 values are times; fix"),
     ],
     ids=str,
 )

@@ -90,7 +90,7 @@ def test_a_window_of_digits_alone_is_compared_as_text(folder: Path, model: Any, 
 def test_text_that_became_numbers_with_a_fraction_is_refused(folder: Path, model: Any, check: Any) -> None:
     window = shops(1_000, CODES, 1).query("version != '2.x'")
     with pytest.raises(
-        UserError, match=r"^column 'version' holds 1.1, but the reference has text there; mend it, or load"
+        UserError, match=r"^column 'version' holds 1.1, but the reference has text there; fix it, or load"
     ):
         check(loaded(folder, window, "versions"), model=model)
 

@@ -82,8 +82,8 @@ def _counts(data: Array) -> _Counts:
     found = [0, 0, 0, 0]
     for start in range(0, len(data), _CHUNK):
         part = data[start : start + _CHUNK]
-        for place, letter in enumerate(b',[{"'):
-            found[place] += int(np.count_nonzero(part == letter))
+        for place, byte in enumerate(b',[{"'):
+            found[place] += int(np.count_nonzero(part == byte))
     return _Counts(*found)
 
 

@@ -1,4 +1,4 @@
-"""What a client is told of a value that a column does not take."""
+"""Error messages about a value that a column does not take."""
 
 import reprlib
 from typing import Any

@@ -1,4 +1,4 @@
-"""Log lines: JSON on stdout, or text when a person reads it there; docs/monitoring.md lists the fields."""
+"""Log lines: JSON on stdout, or text when stdout is a terminal; docs/monitoring.md lists the fields."""
 
 import json
 import logging
@@ -61,7 +61,7 @@ def configure(level: int = logging.INFO, file: int | None = None) -> logging.Han
 class RequestLog:
     """Logs refused and failed requests, and with `access` every one; an Observer.
 
-    A line holds no values of a request: of the sentence that the client was told, only what speaks of columns is kept.
+    A line holds no values of a request: of the client's error message, only what names columns is kept.
 
     Args:
         model: its name.
@@ -241,7 +241,7 @@ class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
         fields = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in _fields(record).items())
-        message = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in record.getMessage())
+        message = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in record.getMessage())
         line = f"{moment} {record.levelname:<8} {message} {fields}".rstrip()
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 

@@ -130,7 +130,7 @@ def _repeated(texts: Sequence[str], rows: Array, empty_is_missing: bool = False)
 
 def _texts(values: Sequence[str], empty_is_missing: bool = False) -> pa.Array:
     joined = "".join(values)
-    if joined.isascii():  # then letters and bytes are the same number
+    if joined.isascii():  # then there are as many characters as bytes
         lengths = np.fromiter(map(len, values), np.int64, len(values))
         return _strings(joined.encode("ascii"), lengths, empty_is_missing)
     encoded = [value.encode("utf-8", "replace") for value in values]

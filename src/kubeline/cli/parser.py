@@ -13,7 +13,7 @@ _CHOICE = re.compile(r"invalid choice: '(?P<given>.*)' \(choose from (?P<known>.
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells what is wrong in one sentence, as every other failure is told; the usage is in the help."""
+    """Reports a wrong command line in one sentence, as every other failure; the usage is in the help."""
 
     def error(self, message: str) -> NoReturn:
         """End with what is wrong and where help is."""

@@ -30,7 +30,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
 
         argcomplete.autocomplete(parser)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to end
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character is no reason to end
     try:
         _refuse_bytes(sys.argv[1:] if arguments is None else arguments)
         return _run(parser, arguments)
@@ -51,7 +51,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
 def _refuse_bytes(arguments: Sequence[str]) -> None:
     """Words that this process could not read as text, which Python keeps as lone surrogates."""
     for word in arguments:
-        if not word.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in word):
+        if not word.isprintable() and any("\ud800" <= character <= "\udfff" for character in word):
             raise UserError(f"{word!a} is no text in the encoding of this shell; set LANG=C.UTF-8")
 
 

@@ -45,7 +45,7 @@ def add_parser(commands: Any) -> None:
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Verify a package, serve it, and tell how to ask it; until Ctrl-C."""
+    """Verify a package, serve it, and print how to send a request; until Ctrl-C."""
     name = _name(options)
     package = _package(options)
     _require_free(options.port, "--port")

@@ -161,7 +161,7 @@ def filter_errors(where: str, names: Sequence[str]) -> Iterator[None]:
                 f"quotes); there are: {listed(names)}"
             ) from error
         raise UserError(
-            f"the filter where={where!r} does not fit the table: {first_line(str(error))}; mend it"
+            f"the filter where={where!r} does not fit the table: {first_line(str(error))}; fix it"
         ) from error
 
 
@@ -178,7 +178,7 @@ def _parse(connection: "DuckDBPyConnection", where: str) -> Any:
         query = f"SELECT 1 FROM data WHERE {condition}"
         tree = json.loads(fetch(connection, f"SELECT json_serialize_sql({literal(query)})")[0][0])
         if tree["error"]:
-            raise UserError(f"the filter where={where!r} is not an SQL expression: {tree['error_message']}; mend it")
+            raise UserError(f"the filter where={where!r} is not an SQL expression: {tree['error_message']}; fix it")
         return tree["statements"]
 
     frame = statements(enclosed("true"))

@@ -18,7 +18,7 @@ _FAILURES: list[tuple[str, type[KubelineError], str]] = [
     (
         r"Expected Number of Columns: (?P<expected>\d+) Found: (?P<found>\d+)",
         UserError,
-        "{place} has {fields}, but the header has {expected}; mend the line, quote what holds delimiters",
+        "{place} has {fields}, but the header has {expected}; fix the line, quote what holds delimiters",
     ),
     (r"(?i)utf-?8|unicode", UserError, "{place} is not UTF-8 text; convert the file to UTF-8"),
     (
@@ -39,12 +39,12 @@ _FAILURES: list[tuple[str, type[KubelineError], str]] = [
     (  # FATAL is of the connection, and these errors of the server's state
         r"ERROR:\s+(?P<why>(?!canceling|could not|out of|deadlock|no space|too many)[^\n]*)",
         UserError,
-        "the query failed while its rows were read ({why}); mend it",
+        "the query failed while its rows were read ({why}); fix it",
     ),
     (
         r"\[libpq\] (?P<why>[^\n]*)",
         PlatformError,
-        "the query broke off while its rows were read ({why}); mend the query, or try again when the server is well",
+        "the query broke off while its rows were read ({why}); fix the query, or try again when the server is well",
     ),
     (r"expected records", UserError, "'{name}' is not JSON lines; expected one object on each line"),
     (
@@ -60,7 +60,7 @@ _FAILURES: list[tuple[str, type[KubelineError], str]] = [
     (
         r"Conversion Error|Could not (convert|cast|parse string)",
         UserError,
-        "a value of '{name}' does not have the type that `types` or `where` takes it for ({told}); mend one of them",
+        "a value of '{name}' does not have the type that `types` or `where` takes it for ({told}); fix one of them",
     ),
     (r"", UserError, "'{name}' cannot be read ({told}); check that it is whole and of the format that its name says"),
 ]
@@ -119,7 +119,7 @@ _WEB_PAGE = re.compile(
 
 
 def refuse_web_page(first: bytes, name: str) -> None:
-    """Refuse a file that begins as HTML does: what a server sends to a person, in place of the file or to log in.
+    """Refuse a file that begins as HTML does: what a server sends to a browser, instead of the file or as a login form.
 
     Args:
         first: some hundred bytes of it.

@@ -21,7 +21,7 @@ KINDS = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": 
 
 # A column where this share of the values are numbers (or times), but not all, is a number column with mistakes in it.
 _NEARLY_ALL = 0.9
-_LOOKS = 0.5  # from this share on, a text column is told to look like one of numbers or times
+_LOOKS = 0.5  # from this share on, a text column is reported to look like numbers or times
 _TIMES = ("TIMESTAMP", "TIMESTAMP_NS")
 _ZONED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 
@@ -34,7 +34,7 @@ _KEPT_AS = {
 
 @dataclass
 class Inferred:
-    """How the columns are read, and what a person should know about it."""
+    """How the columns are read, and notes about it for the user."""
 
     readings: dict[str, Reading] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class _Column:
         return Reading("VARCHAR" if kind == "NULL" else kind, reading.notation), warning
 
     def as_asked(self, asked: str) -> tuple[Reading, str]:
-        """The reading that a person (or a model) asks for, and a warning; values that do not fit it are errors."""
+        """The reading that the user (or a model) asks for, and a warning; values that do not fit it are errors."""
         if "%" in asked:
             times = time_format(asked)
             return Reading(times.kind, times=times), ""
@@ -248,7 +248,7 @@ class _Column:
             if count >= _LOOKS * present:
                 return Reading("VARCHAR"), (
                     f"column '{self.name}' is kept as text, though {count:,} of its {present:,} values are {what}; "
-                    f'mend the others, or say that it is text by types={{"{self.name}": "text"}}'
+                    f'fix the others, or say that it is text by types={{"{self.name}": "text"}}'
                 )
         return Reading("VARCHAR"), ""
 
@@ -268,7 +268,7 @@ class _Column:
                 if found is not None:
                     return UserError(
                         f"column '{self.name}' holds {what}, but {wrong:,} of its {self.present:,} values are none, "
-                        f"such as {found[:60]!r} in '{table.name}'; mend them, leave the column out, or keep it by "
+                        f"such as {found[:60]!r} in '{table.name}'; fix them, leave the column out, or keep it by "
                         f'types={{"{self.name}": "text"}}' + (f" ({advice})" if advice else "")
                     )
         raise AssertionError(self.name)

@@ -100,7 +100,7 @@ def _consumer(servers: str) -> "Consumer":
     try:
         return Consumer(settings | _given())
     except KafkaException as error:
-        raise UserError(f"the client properties of {SETTINGS} do not fit ({error.args[0].str()}); mend them") from None
+        raise UserError(f"the client properties of {SETTINGS} do not fit ({error.args[0].str()}); fix them") from None
 
 
 def _given() -> dict[str, str]:

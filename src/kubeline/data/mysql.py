@@ -184,4 +184,4 @@ def _explained(error: Exception, source: str, transfer: Transfer) -> Exception:
     code, words = error.args[0], database_words(error, source)
     if code in _STATES or not isinstance(code, int) or 2000 <= code < 3000:
         return PlatformError(f"'{redact(source)}' failed ({words}); try again later, or check the rights")
-    return UserError(f"the query on '{redact(source)}' failed ({words}); mend it")
+    return UserError(f"the query on '{redact(source)}' failed ({words}); fix it")

@@ -52,7 +52,7 @@ def open_postgresql(
     except OperationalError as error:
         raise PlatformError(f"'{redact(source)}' failed ({database_words(error, source)}); try again later") from None
     except Error as error:
-        raise UserError(f"the query on '{redact(source)}' failed ({database_words(error, source)}); mend it") from None
+        raise UserError(f"the query on '{redact(source)}' failed ({database_words(error, source)}); fix it") from None
     # NUMERIC comes as text, to keep all its digits, and says so in the field's type.
     texts = [field.name for field in reader.schema if "numeric" in str(field.type).lower()]
     return pa.RecordBatchReader.from_batches(reader.schema, _finite(reader)), texts

@@ -62,7 +62,7 @@ class Rows:
     rename: Mapping[str, str] = field(default_factory=dict)
 
     def store(self, folder: Path, typing: Typing) -> tuple[DatasetWriter, list[str]]:
-        """Write the rows as a dataset in the new `folder`; its writer, and what a person should know about the columns.
+        """Write the rows as a dataset in the new `folder`; its writer, and notes about the columns for the user.
 
         Raises:
             UserError: when a table cannot be read, or a column holds several types.

@@ -222,7 +222,7 @@ def remote_paths(source: str) -> tuple[Any, str, list[str]]:
     if scheme(source) in WEB:
         from aiohttp import ClientTimeout
 
-        total = scaled(DOWNLOAD_SECONDS)  # the head of an answer may come letter by letter
+        total = scaled(DOWNLOAD_SECONDS)  # the head of an answer may come byte by byte
         timeout = ClientTimeout(total=total, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
         client = {"timeout": timeout, "trust_env": True}  # trust_env: proxies
         return fsspec.filesystem(scheme(source), client_kwargs=client, skip_instance_cache=True), "", [source]

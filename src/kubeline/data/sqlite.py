@@ -47,7 +47,7 @@ def open_sqlite(
         transfer.check_time()
         if "unable to open" in str(error) or "disk I/O" in str(error):
             raise PlatformError(f"the SQLite file '{path}' cannot be read ({error}); check its permissions") from error
-        raise UserError(f"the query on '{path}' failed ({error}); mend it") from error
+        raise UserError(f"the query on '{path}' failed ({error}); fix it") from error
     except sqlite3.DatabaseError as error:
         raise UserError(
             f"'{path}' cannot be queried as a SQLite database ({error}); check the file and the query"

@@ -101,7 +101,7 @@ def _numbers(connection: "DuckDBPyConnection", every: str, name: str, present: i
     if present not in (comma, point):
         strays = present - max(comma, point)
         return Style(
-            None, f"{told}: {strays:,} of its {present:,} values are not of one notation; mend them, or say {keep}"
+            None, f"{told}: {strays:,} of its {present:,} values are not of one notation; fix them, or say {keep}"
         )
     notation: Notation = POINT if point == present else COMMA
     is_whole = not fractions[notation == POINT] and not units[0]
@@ -131,7 +131,7 @@ def _times(connection: "DuckDBPyConnection", every: str, name: str, present: int
     if not matching:
         most = present - max(found)
         return Style(
-            None, f"{told}: {most:,} of its {present:,} values are not of one notation; mend them, or give {hint}"
+            None, f"{told}: {most:,} of its {present:,} values are not of one notation; fix them, or give {hint}"
         )
     if found[0] == found[1] == present and differ:
         return Style(None, f"{told}: which number is the month is not clear; give {hint}")

@@ -52,7 +52,7 @@ class _DamagedError(Exception):
 
 
 def _copy(stream: IO[bytes], file: IO[bytes], name: str, allowed: Unpacking) -> None:
-    """Write all of `stream`; an error of reading it is told from an error of writing."""
+    """Write all of `stream`; an error of reading it is distinguished from one of writing."""
     while True:
         try:
             block = stream.read(_BLOCK)

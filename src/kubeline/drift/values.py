@@ -39,7 +39,7 @@ def as_reference(batch: pa.RecordBatch, kinds: Mapping[str, Kind]) -> pa.RecordB
         if unread.any():
             value = column[int(unread.argmax())].as_py()
             raise UserError(
-                f"column '{name}' holds {value!r}, but the reference has {NOUN[kind]} there; mend it, or load the "
+                f"column '{name}' holds {value!r}, but the reference has {NOUN[kind]} there; fix it, or load the "
                 f'window with types_from the model, or types={{"{name}": …}}'
             )
         batch = batch.set_column(place, name, values)

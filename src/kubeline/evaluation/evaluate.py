@@ -50,7 +50,7 @@ def run(
     The parameters are those of `components/evaluate`; `settings` are the fields of :class:`EvaluationSettings`.
 
     Raises:
-        UserError: tells what is wrong with the table, the model, the champion or a parameter. Nothing is written.
+        UserError: says what is wrong with the table, the model, the champion or a parameter. Nothing is written.
     """
     require_names("slices", slices)
     chosen = EvaluationSettings(slices=tuple(slices), **settings)
@@ -94,7 +94,7 @@ def evaluate(
         metadata: Of the test table: how it was split off.
 
     Raises:
-        UserError: tells what is wrong with the table, the champion or a setting.
+        UserError: says what is wrong with the table, the champion or a setting.
     """
     signature = package.signature
     metric = choose(signature.task, settings.metric)

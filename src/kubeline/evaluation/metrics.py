@@ -2,7 +2,7 @@
 
 That form gives the value, its bootstrap interval (:mod:`kubeline.evaluation.bootstrap`) and the paired difference of
 two models from one definition, all of them by the rows' weights. Values agree with scikit-learn's functions of the same
-names, with the exceptions that their docstrings tell.
+names, with the exceptions that their docstrings name.
 """
 
 from collections.abc import Callable

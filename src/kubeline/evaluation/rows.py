@@ -31,7 +31,7 @@ class Clusters:
         codes: (rows judged,) from 0, or None where every row stands for itself.
         number: How many clusters, or rows, there are.
         assumed: What the intervals take for granted, as a sentence.
-        asked: Whether a person named the column, so that too few clusters are not passed over.
+        asked: Whether the user named the column, so that too few clusters are not passed over.
     """
 
     codes: Array | None
@@ -70,7 +70,7 @@ def merge(asked: Roles, package: Roles, test: Mapping[str, Any]) -> tuple[Roles,
     """The roles of the test table's columns: as asked for, else as in training, else as the table was split.
 
     Returns:
-        The roles, and whether their group or time was named by a person rather than taken from the split.
+        The roles, and whether their group or time was named by the user rather than taken from the split.
     """
     if asked.group and asked.time:
         raise UserError(
@@ -118,7 +118,7 @@ def choose_rows(
         model: The model to be judged.
         champion: What it is compared with, or None.
         roles: Of the table's columns.
-        asked: Whether a person named the group or time column.
+        asked: Whether the user named the group or time column.
         min_rows: When fewer rows are left that neither saw, the champion is not compared, and the model is judged on
             all that it did not see itself.
 
@@ -204,7 +204,7 @@ def clusters_of(rows: pd.DataFrame, roles: Roles, *, asked: bool) -> Clusters:
     Args:
         rows: Those that judge a model.
         roles: Of their columns.
-        asked: Whether a person named the group or time column.
+        asked: Whether the user named the group or time column.
 
     Raises:
         UserError: when that column is missing, or has no value in a row.

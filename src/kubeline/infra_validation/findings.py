@@ -19,7 +19,7 @@ class ProtocolResult:
 
 @dataclass
 class Findings:
-    """Everything the check saw. When the server itself failed, `failure` tells why and `log` how its log ends."""
+    """Everything the check saw. When the server itself failed, `failure` says why, and `log` is the end of its log."""
 
     rows: int
     ready_seconds: float | None = None

@@ -50,7 +50,7 @@ def _server_facts(findings: Findings, limits: dict[str, float]) -> dict[str, Any
         "ready after": _seconds(findings.ready_seconds),
         "first answers after": _seconds(findings.cold_start_seconds),
         "allowed to be ready": _seconds(limits["timeout_seconds"]),
-        "peak memory": f"{memory / 2**20:,.0f} MiB" if memory else "not told by this system",
+        "peak memory": f"{memory / 2**20:,.0f} MiB" if memory else "not known on this system",
     }
 
 

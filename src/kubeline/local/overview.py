@@ -24,7 +24,7 @@ _ON_A_PAGE = 500  # runs of a page of the history
 _GROUPS = 60  # on the first page
 _POINTS = 60  # of the line
 _WIDE, _HIGH = 320, 48  # of the line, in pixels
-_SENTENCE = 300  # letters
+_SENTENCE = 300  # characters
 
 
 class Past(NamedTuple):

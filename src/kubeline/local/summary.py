@@ -35,7 +35,7 @@ _TONES: dict[str, reports.Tone] = {
 }
 
 
-# What is told first of an artifact; the rest follows by name.
+# The metadata of an artifact that is shown first; the rest follows by name.
 _FIRST = [
     *("verdict", "outcome", "name", "version", "uri", "rows", "columns", "estimator", "task", "features", "score_name"),
     *("score", "bytes", "fingerprint", "source"),
@@ -217,5 +217,5 @@ def _short(value: Any) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"{int(value):,}"
     text = str(value)
-    is_digest = len(text) == 64 and all(letter in "0123456789abcdef" for letter in text)
+    is_digest = len(text) == 64 and all(digit in "0123456789abcdef" for digit in text)
     return text[:12] if is_digest else text

@@ -77,7 +77,7 @@ class RunningServer:
         return f"its last words: {''.join(self.log_end()[-1:]) or 'none'}"
 
     def peak_memory_bytes(self) -> int | None:
-        """The most memory the process ever had resident; None where the system does not tell."""
+        """The most memory the process ever had resident; None where the system does not say."""
         status = Path(f"/proc/{self.process.pid}/status")
         if not status.exists():
             return None
@@ -85,7 +85,7 @@ class RunningServer:
         return int(fields["VmHWM"].split()[0]) * 1024 if "VmHWM" in fields else None
 
     def stop(self) -> None:
-        """End the process: politely, then by force."""
+        """Ask the process to end, and kill it when it does not."""
         stop(self.process, _STOP_SECONDS)
 
 

@@ -65,7 +65,7 @@ def check(model: bytes, columns: Sequence[str], output: str, width: int) -> None
         width: columns that the answer has.
 
     Raises:
-        UserError: tells what it holds that is not run.
+        UserError: names what it holds that is not run.
     """
     _check_fields(model)
     try:

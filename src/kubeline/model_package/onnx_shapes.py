@@ -20,7 +20,7 @@ _INT64 = 7  # as the type of a tensor
 
 
 class ShapeError(Exception):
-    """The size of a tensor cannot be told: why, as the end of a sentence about its operator."""
+    """The size of a tensor is not known: why, as the end of a sentence about its operator."""
 
 
 @dataclass(frozen=True)

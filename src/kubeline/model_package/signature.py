@@ -21,7 +21,7 @@ class Feature(BaseModel):
 
     `categories` are the values a category column had in training, most frequent first; any other value is
     answered too, as an unseen one. It is None for the other kinds. A number is read as `dtype`: float64 where float32
-    would merge values that training told apart.
+    would merge values that training distinguished.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

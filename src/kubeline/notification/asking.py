@@ -1,6 +1,6 @@
 """Asks the platform how the run ended: the folder of its outputs, Argo's workflow, or KFP's API server.
 
-What does not answer is told in the log, and then nothing is made up: the ending is not known.
+What does not answer is named in the log, and nothing is guessed: then the ending is not known.
 """
 
 import json

@@ -60,7 +60,7 @@ def of_workflow(workflow: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], 
 
     Args:
         workflow: the object; its nodes may be compressed.
-        pods: of the workflow; their last words are what Kubernetes shows of a step.
+        pods: of the workflow; their termination messages are what Kubernetes shows of a step.
         handler: the task whose end the exit handler waits for.
     """
     nodes = _nodes(workflow.get("status", {}))
@@ -108,7 +108,7 @@ def _nodes(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _last_words(pod: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
-    """The pod's node with the time of its end and its last words."""
+    """The pod's node with the time of its end and its termination message."""
     node = pod.get("metadata", {}).get("annotations", {}).get(_NODE, "")
     for container in pod.get("status", {}).get("containerStatuses") or []:
         ended = container.get("state", {}).get("terminated") or {}

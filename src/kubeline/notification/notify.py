@@ -1,4 +1,4 @@
-"""The step that tells people how a pipeline ended. It never fails: a message lost must not cost a model."""
+"""The step that notifies people of how a pipeline ended. It never fails: a lost message must not cost a model."""
 
 import logging
 

@@ -155,7 +155,7 @@ def _elements(name: str, raw: bytes, count: int) -> list[bytes]:
 
 
 def _of_one_size(text: str, raw: bytes, count: int) -> list[str] | None:
-    """The elements when all are of one size, so that each stands behind the same four letters; otherwise None."""
+    """The elements when all are of one size, so that the same four bytes precede each; otherwise None."""
     size: int = _length_at(raw)[0]
     if len(raw) != count * (_length.size + size):
         return None

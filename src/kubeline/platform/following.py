@@ -34,13 +34,13 @@ class Look:
 
 
 def follow(look: Callable[[], Look], on_step: Callable[[Any], None], seconds: float, poll: float, again: str) -> Ended:
-    """Wait for the end of a run, and tell each step that starts or ends.
+    """Wait for the end of a run, and report each step that starts or ends.
 
     Args:
         look: at the run.
-        on_step: is told of each change.
+        on_step: is called with each change.
         seconds: to wait at most.
-        poll: seconds between two looks.
+        poll: seconds between two queries.
         again: how to look later, for messages.
 
     Raises:

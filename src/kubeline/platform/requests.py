@@ -41,7 +41,7 @@ def repeated(attempt: Callable[[TimeBudget], T], seconds: float, renew: Callable
     """The result of `attempt`, which is made again where that can help.
 
     Args:
-        attempt: one try; what left of the time it may take, it is told.
+        attempt: one try; it is given what is left of the time.
         seconds: for all tries.
         renew: forgets the credentials that were refused; whether others may be had. Asked once.
 

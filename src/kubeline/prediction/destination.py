@@ -50,7 +50,7 @@ class Destination:
         """Refuse a folder with the predictions of another model or table.
 
         Args:
-            key: What tells these predictions from others.
+            key: Identifies these predictions.
             overwrite: Whether those of others are removed instead.
 
         Raises:
@@ -76,7 +76,7 @@ class Destination:
             folder: The dataset to copy.
             partition_by: Columns that become folders (``carrier=UA/``).
             key: See :meth:`require_free`.
-            facts: What is told beside it: rows, quarantined rows, versions.
+            facts: Written beside it: rows, quarantined rows, versions.
 
         Raises:
             UserError: when the columns make too many folders.

@@ -12,7 +12,7 @@ Result = Literal["fine", "wrong", "unreachable", "not checked"]
 
 @dataclass(frozen=True)
 class PreflightCheck:
-    """One thing that was looked at; `sentence` says what is wrong, or why it could not be checked."""
+    """One thing that was checked; `sentence` says what is wrong, or why it could not be checked."""
 
     name: str
     result: Result
@@ -46,7 +46,7 @@ class Checks:
 
         Raises:
             UserError: when something in the parameters is wrong.
-            PlatformError: when only the world around is broken.
+            PlatformError: when only external services failed.
         """
         if not self.failed:
             return

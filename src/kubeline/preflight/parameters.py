@@ -138,7 +138,7 @@ def check_columns(known: Iterable[str], wanted: Mapping[str, Sequence[str]]) -> 
 
 
 def _one_of(checks: Sequence[Callable[[], None]]) -> None:
-    """At least one of the checks must hold; else the first one's sentence is told."""
+    """At least one of the checks must hold; else the first one's error is raised."""
     errors = []
     for check in checks:
         try:

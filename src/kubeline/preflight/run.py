@@ -1,4 +1,4 @@
-"""The step that tries in seconds what a run will need, and tells everything that is wrong at once."""
+"""The step that checks in seconds what a run will need, and reports all problems at once."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -57,8 +57,8 @@ def run(report: Artifact, **given: Any) -> None:
     """Try everything and write a page of it; see the component `preflight`.
 
     Raises:
-        UserError: tells every parameter that is wrong.
-        PlatformError: tells what cannot be reached.
+        UserError: names every parameter that is wrong.
+        PlatformError: names what cannot be reached.
     """
     checks = look(Wanted(**given))
     for check in checks.done:
@@ -68,7 +68,7 @@ def run(report: Artifact, **given: Any) -> None:
 
 
 def look(wanted: Wanted) -> Checks:
-    """The parameters first, and the world when these are right."""
+    """The parameters first; when they are right, the external services."""
     checks = Checks()
     _parameters(checks, wanted)
     if not checks.failed:

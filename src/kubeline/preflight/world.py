@@ -1,4 +1,4 @@
-"""Checks of the world around: the registry, the storage, the cluster, the channels."""
+"""Checks of external services: the registry, the storage, the cluster, the channels."""
 
 import urllib.error
 import urllib.request

@@ -100,7 +100,7 @@ def run(
 
 
 def parameters(package: ModelPackage) -> dict[str, str]:
-    """What the training was told, as text."""
+    """The parameters of the training, as text."""
     manifest, signature = package.manifest, package.signature
     told = {**manifest.params, "estimator": manifest.estimator, "seed": manifest.seed, "target": signature.target}
     return {_key(name): value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}

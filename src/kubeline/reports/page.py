@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Tone = Literal["good", "bad", "warn", "plain"]
 
-_SENTENCE = 32  # letters; a longer cell needs a line of its own on a narrow screen
+_SENTENCE = 32  # characters; a longer cell needs a line of its own on a narrow screen
 _PIXELS_PER_POINT = 4 / 3
 _SMALLEST = 0.8  # of its size, at which the letters of a figure are still read
 

@@ -1,4 +1,4 @@
-"""The schema artifact: JSON that a person edits and reviews, checked when it is read."""
+"""The schema artifact: JSON that a user edits and reviews, checked when it is read."""
 
 import hashlib
 import json

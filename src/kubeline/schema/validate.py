@@ -22,7 +22,7 @@ _TOLD = 20  # warnings in the metadata of the report
 
 
 class ValidationOutputs(NamedTuple):
-    """What the pipeline is told.
+    """The output parameters of the component.
 
     Attributes:
         passed: Whether every row of `valid` meets the schema.
@@ -59,7 +59,7 @@ def run(
 ) -> ValidationOutputs:
     """Validate a dataset; the arguments are those of the component `validate`.
 
-    On failure `report` and `schema` are written, because they help to mend the table; `valid` and `quarantine` are not,
+    On failure `report` and `schema` are written, because they help to fix the table; `valid` and `quarantine` are not,
     or, with `defer_failure`, hold no table but the sentence that whatever opens them fails with.
 
     Raises:

@@ -1,8 +1,8 @@
-"""Numbers that float32 cannot tell apart: which columns they are, and how a model of float32 reads them.
+"""Numbers that float32 cannot distinguish: which columns they are, and how a model of float32 reads them.
 
 Trees and ONNX compare float32. A column that needs more comes as float64, and inside the model each value becomes its
 difference from an origin, computed in float64; where even this needs more than float32, a second column has what is
-left of it. So whole numbers up to 2**48 apart are told apart exactly.
+left of it. So whole numbers up to 2**48 apart are distinguished exactly.
 """
 
 from typing import Any, Self
@@ -14,7 +14,7 @@ from kubeline.training.target import power_of_two
 from kubeline.typing import Array
 
 EXACT_IN_FLOAT64 = 2.0**53  # whole numbers up to here
-_RESOLUTION = 2.0**-17  # of the spread of a column, that must be told apart
+_RESOLUTION = 2.0**-17  # of the spread of a column, that must be distinguished
 _SMALLEST_SPREAD = 2.0**-13  # random forests take numbers 1e-7 apart for equal
 _LARGEST_SPREAD = 2.0**100
 _LOOKED_AT = 100_000  # rows
@@ -47,7 +47,7 @@ def merged(values: Array) -> tuple[int, int]:
 
 
 def note(name: str, values: Array, wide: bool) -> str:
-    """What a person should know about the numbers of a column; empty for nothing."""
+    """A note for the user about the numbers of a column; empty when there is none."""
     if wide:
         different, lost = merged(values)
         return (

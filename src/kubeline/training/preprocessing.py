@@ -24,7 +24,7 @@ class Preprocessing:
 
     Attributes:
         category_encoding: a number for each category by its frequency, a column for each, or the mean of the target.
-        max_categories: the most frequent categories that are told apart; rarer and unseen ones are one bucket.
+        max_categories: the most frequent categories that are distinguished; rarer and unseen ones are one bucket.
         date_parts: of `DATE_PARTS`.
     """
 
@@ -66,7 +66,7 @@ def build(
     """An unfitted ColumnTransformer whose output is float32, so that ONNX splits trees where scikit-learn does.
 
     Args:
-        encoded: the rows to learn from, from which the categories that are told apart are taken.
+        encoded: the rows to learn from, from which the categories that are distinguished are taken.
         kinds: the kind of each feature.
         estimator: decides what numbers need.
         settings: how categories and dates become numbers.

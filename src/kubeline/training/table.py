@@ -42,7 +42,7 @@ class Table:
         groups: int64 codes, shape (rows,), or None.
         times: numbers, shape (rows,), or None.
         equal: int64, the same number for rows that are copies of each other, shape (rows,).
-        notes: what a person should know about the columns.
+        notes: for the user, about the columns.
     """
 
     raw: pa.Table
@@ -180,7 +180,7 @@ def _task(name: str, values: pd.Series, task: str, numeric: bool, distinct: int)
 
 
 def _classes(name: str, values: pd.Series, numeric: bool) -> tuple[list[str], Array]:
-    """Class labels in order (numbers by size, text by letters) and the position of each row's label."""
+    """Class labels in order (numbers by size, text by code points) and the position of each row's label."""
     found = labels(values)
     counts = pd.Series(found).value_counts()
     if counts.min() < 2:
@@ -273,7 +273,7 @@ def _groups(raw: pa.Table, name: str) -> Array | None:
         raise UserError(f"group column '{name}' holds lists or records; expected one value in each row, so convert it")
     codes, _ = pd.factorize(column(raw, name))
     if (codes < 0).any():
-        raise UserError(f"group column '{name}' is missing in {counted(int((codes < 0).sum()), 'row')}; mend them")
+        raise UserError(f"group column '{name}' is missing in {counted(int((codes < 0).sum()), 'row')}; fix them")
     return codes.astype(np.int64)
 
 
@@ -287,5 +287,5 @@ def _times(raw: pa.Table, name: str) -> Array | None:
     is_number = pat.is_integer(kind) or pat.is_floating(kind)
     times = encode_column(column(raw, name), "number" if is_number else "datetime", np.float64)
     if np.isnan(times).any():
-        raise UserError(f"time column '{name}' is missing in {counted(int(np.isnan(times).sum()), 'row')}; mend them")
+        raise UserError(f"time column '{name}' is missing in {counted(int(np.isnan(times).sum()), 'row')}; fix them")
     return times

@@ -1,10 +1,10 @@
 """The steps of a run, found in its task details.
 
-The API tells tasks by the names that Argo shows ("executor(0)", several of them) and by the identifiers of what comes
-after each. An identifier is the workflow's name and the FNV-1a hash of the node's full name, which is made of the names
-on the way there: ``W(0).root(0).condition-1(0).train(0).executor(0)`` is the first try of the step `train`. So the
-full names are tried out, and those that are told are the right ones. Where task details are missing (they freeze when
-Argo compresses a workflow above 1 MiB), the names come from the pipeline's specification.
+The API names tasks as Argo shows them ("executor(0)", several of them), and gives the identifiers of those that follow.
+An identifier is the workflow's name and the FNV-1a hash of the node's full name, which is the path to it:
+``W(0).root(0).condition-1(0).train(0).executor(0)`` is the first try of the step `train`. So full names are tried out,
+and those whose identifiers the API reports are the right ones. Where task details are missing (they freeze when Argo
+compresses a workflow above 1 MiB), the names come from the pipeline's specification.
 """
 
 import re
@@ -65,7 +65,7 @@ class Step:
 
 
 def steps(details: Sequence[Any], specification: Mapping[str, Any]) -> list[Step]:
-    """The steps of a run in the order of the specification, those in loops as far as they are told.
+    """The steps of a run in the order of the specification, those in loops as far as the API reports them.
 
     Args:
         details: ``run_details.task_details`` of the API.
@@ -84,7 +84,7 @@ def steps(details: Sequence[Any], specification: Mapping[str, Any]) -> list[Step
 class _Tree:
     def __init__(self, workflow: str, told: set[str], details: Sequence[Any]) -> None:
         self._workflow = workflow
-        self._told = told
+        self._reported = told
         self._names = {detail.display_name for detail in details if detail.display_name}
         self._parents: dict[str, Any] = {}  # of each node, its detail, where it can be told
         for detail in details:
@@ -93,27 +93,27 @@ class _Tree:
                 if detail.display_name and not detail.display_name.endswith(")"):
                     self._parents[child.pod_name] = detail  # what holds its tries, not what came before it
 
-    def is_told(self, node: str) -> bool:
-        return f"{self._workflow}-{_hash(node)}" in self._told
+    def is_reported(self, node: str) -> bool:
+        return f"{self._workflow}-{_hash(node)}" in self._reported
 
     def paths(self, executors: set[str]) -> Iterator[str]:
-        """Full names of all steps that are told, as deep as they lie."""
+        """Full names of all steps that the API reports, at any depth."""
         groups = [name for name in self._names if not name.endswith(("(0)", "-driver")) and name != "executor"]
         waiting = [f"{self._workflow}(0)"]
         while waiting:
             around = waiting.pop()
             for name in executors:
                 node = f"{around}.{name}"
-                if any(map(self.is_told, (node, f"{node}(0)", f"{node}-driver", f"{node}-driver(0)"))):
+                if any(map(self.is_reported, (node, f"{node}(0)", f"{node}-driver", f"{node}-driver(0)"))):
                     yield node
             for name in groups:
                 node = f"{around}.{name}"
-                if name not in executors and (self.is_told(node) or self.is_told(f"{node}(0)")):
+                if name not in executors and (self.is_reported(node) or self.is_reported(f"{node}(0)")):
                     waiting.append(f"{node}(0)")
 
     def step(self, path: str) -> Step:
-        """What is told of a step."""
-        tries = sum(self.is_told(f"{path}(0).executor({number})") for number in range(_TRIES))
+        """What the API reports of a step."""
+        tries = sum(self.is_reported(f"{path}(0).executor({number})") for number in range(_TRIES))
         detail = self._detail(f"{path}(0)")
         driver = self._detail(f"{path}-driver(0)")
         driver_failed = driver is not None and driver.state == "FAILED"

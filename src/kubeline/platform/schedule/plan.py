@@ -32,7 +32,7 @@ class Change:
 
     Attributes:
         name: of the schedule.
-        kind: what a person would call it.
+        kind: its name in messages.
         wanted: what the file says; None to delete.
         keep: what is there and stays.
         delete: what goes.

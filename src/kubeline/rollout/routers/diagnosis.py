@@ -2,7 +2,7 @@
 
 Each reports some failures only. Of a quota, in Standard mode, the Deployment alone; of an init container that fails,
 the pod, where it stands as `terminated` nearly all the time; in Knative mode the InferenceService, with the log of the
-container, whose last words are the error.
+container, whose termination message is the error.
 """
 
 from collections.abc import Iterator, Mapping

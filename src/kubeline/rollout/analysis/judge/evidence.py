@@ -1,4 +1,4 @@
-"""What the judge is told, and what it answers; all of it as plain values, so that a record can keep it."""
+"""The input and the answer of the judge, as plain values, so that a record can hold them."""
 
 import math
 from collections.abc import Mapping
