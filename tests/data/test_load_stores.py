@@ -1,0 +1,90 @@
+"""Whole object stores on loopback: files, compressed files, partitions, and tables of Delta Lake among them."""
+
+import gzip
+import urllib.parse
+
+import boto3
+import pyarrow as pa
+import pytest
+import urllib3
+from deltalake import write_deltalake
+from moto.server import ThreadedMotoServer
+
+from kubeline.data.dataset import open_dataset
+from kubeline.errors import UserError
+from tests.data.real_servers import google_cloud_storage
+
+FILES = {
+    "flights/carrier=UA/jan.csv": b"a,b\n1,x\n",
+    "flights/carrier=B6/feb.csv.gz": gzip.compress(b"a,b\n2,y\n"),
+    "flights/_SUCCESS": b"",
+    "names/with [brackets] & more?.csv": b"a\n7\n",
+}
+ROWS = [{"a": 2, "b": "y", "carrier": "B6"}, {"a": 1, "b": "x", "carrier": "UA"}]
+
+
+@pytest.fixture(scope="module")
+def s3():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    address = f"http://127.0.0.1:{port}"
+    variables = {
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in variables.items():
+            environment.setenv(name, value)
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="bucket")
+        for name, body in FILES.items():
+            client.put_object(Bucket="bucket", Key=name, Body=body)
+        yield "s3://bucket"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def gcs():
+    with google_cloud_storage() as address, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STORAGE_EMULATOR_HOST", address)
+        post(f"{address}/storage/v1/b", b'{"name": "bucket"}', "application/json")
+        for name, body in FILES.items():
+            key = urllib.parse.quote(name, safe="")
+            post(f"{address}/upload/storage/v1/b/bucket/o?uploadType=media&name={key}", body, "text/plain")
+        yield "gs://bucket"
+
+
+def post(address: str, body: bytes, kind: str) -> None:
+    assert urllib3.request("POST", address, body=body, headers={"Content-Type": kind}).status == 200
+
+
+@pytest.fixture(params=["s3", "gcs"])
+def store(request) -> str:
+    return request.getfixturevalue(request.param)
+
+
+def test_partitions_of_a_store_are_read_with_their_columns(store, load):
+    assert open_dataset(load(f"{store}/flights").path).to_table().to_pylist() == ROWS
+
+
+def test_a_key_of_a_store_that_looks_like_a_glob_is_a_file(store, load):
+    assert load(f"{store}/names/with [brackets] & more?.csv").frame["a"].tolist() == [7]
+
+
+def test_nothing_in_a_store_is_told(store, load):
+    with pytest.raises(UserError, match=f"^there is nothing at '{store}/nothing'; check the address$"):
+        load(f"{store}/nothing")
+
+
+def test_a_delta_table_in_a_store_is_read_and_its_folder_is_refused(s3, load):
+    options = {"allow_http": "true", "aws_conditional_put": "etag"}
+    write_deltalake(f"{s3}/lake/flights", pa.table({"a": [1, 2]}), storage_options=options)
+    loaded = load("delta+s3://bucket/lake/flights")
+    assert loaded.frame["a"].tolist() == [1, 2]
+    assert loaded.metadata["source"] == "delta+s3://bucket/lake/flights@v0"
+    with pytest.raises(UserError, match=r"give delta\+s3://bucket/lake/flights \(and behind @ the version\)$"):
+        load(f"{s3}/lake/flights")
