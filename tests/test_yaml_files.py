@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from kubeline.errors import UserError
-from kubeline.yaml_files import first_document, parse, read_mapping
+from kubeline.platform.compiled import Compiled
+from kubeline.platform.lint.source import Source
+from kubeline.yaml_files import documents, first_document, parse, read_mapping
 
 _BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{former}'] * 9)}]\n" for former, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -62,6 +64,24 @@ def test_a_bomb_of_aliases_is_refused_within_a_small_memory(tmp_path: Path) -> N
     assert ended.stderr == (
         f"kubeline: the parameter file '{file}' holds more than 100,000 values, its aliases written out; shorten it\n"
     )
+
+
+@pytest.mark.parametrize("text", [_BOMB, _MERGES, "[" * 50_000 + "]" * 50_000, "a: " + "x" * (5 << 20)])
+def test_no_compiled_pipeline_takes_all_memory(tmp_path: Path, text: str) -> None:
+    """`submit`, `schedule` and `lint` composed what they were given: deep ones were a RecursionError."""
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(f"a: 1\n---\n{text}", encoding="utf-8")
+    with pytest.raises(UserError, match=r"is not a compiled pipeline; `kubeline lint .*` tells why"):
+        Compiled.read(file)
+    problem = Source.read(file).problem
+    assert problem
+    assert "\n" not in problem
+
+
+def test_documents_of_a_file_are_all_read(tmp_path: Path) -> None:
+    file = tmp_path / "two.yaml"
+    file.write_text("a: 1\n---\n---\nb: 2\n", encoding="utf-8")
+    assert documents(file, "file") == [{"a": 1}, {"b": 2}]
 
 
 def test_anchors_and_aliases_of_a_usual_file_are_read() -> None:

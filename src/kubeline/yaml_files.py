@@ -38,7 +38,7 @@ def read_mapping(path: str | Path, what: str, holds: str) -> dict[str, Any]:
     if file.exists() and not (file.is_file() or file.is_fifo()):  # a pipe may be what a shell makes of a command
         raise UserError(f"the {what} '{path}' is a folder or a device; give a YAML file that maps {holds}")
     try:
-        document = parse(_read(file, what), f"the {what} '{path}'")
+        document = parse(text_of(file, what), f"the {what} '{path}'")
     except FileNotFoundError as error:
         raise UserError(f"there is no {what} '{path}'; give a YAML file that maps {holds}") from error
     except PermissionError as error:
@@ -58,12 +58,38 @@ def first_document(path: Path, what: str) -> Any:
         OSError: when the file cannot be read.
     """
     try:
-        return parse(_read(path, what), f"the {what} '{path}'", only_first=True)
+        return parse(text_of(path, what), f"the {what} '{path}'", only_first=True)
     except UnicodeDecodeError as error:
         raise UserError(f"the {what} '{path}' is not valid YAML: {error}; write it in UTF-8") from error
 
 
-def _read(file: Path, what: str) -> str:
+def documents(path: Path, what: str) -> list[Any]:
+    """All documents in a YAML file, without those that say nothing.
+
+    Raises:
+        UserError: when it is not YAML, or more than such a file can hold.
+        OSError: when the file cannot be read.
+    """
+    name = f"the {what} '{path}'"
+    try:
+        text = text_of(path, what)
+        refuse_depth(text, name)
+        nodes = list(yaml.compose_all(text, _Loader))
+        for node in nodes:
+            refuse_size(node, name)
+        return [found for node in nodes if (found := yaml.SafeLoader("").construct_document(node)) is not None]
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise UserError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def text_of(file: Path, what: str) -> str:
+    """The text of a file that people write for us.
+
+    Raises:
+        UserError: when it is larger than such a file can be.
+        UnicodeDecodeError: when it is no text in UTF-8.
+        OSError: when the file cannot be read.
+    """
     with file.open("rb") as stream:
         return contents(stream, f"the {what} '{file}'", _MOST_BYTES).decode("utf-8")
 
@@ -80,22 +106,35 @@ def parse(text: str, what: str, only_first: bool = False) -> Any:
         UserError: when the text is not YAML, nests too deep, or is of too many values; `what` names it.
     """
     try:
-        _refuse_depth(text, what)
+        refuse_depth(text, what)
         every = yaml.compose_all(text, _Loader)
         node = next(every, None) if only_first else yaml.compose(text, _Loader)
         if node is None:
             return None
         _refuse_twice(node, what)
-        if _size(node, {}) > _MOST_VALUES:
-            raise UserError(f"{what} holds more than {_MOST_VALUES:,} values, its aliases written out; shorten it")
+        refuse_size(node, what)
         return yaml.SafeLoader("").construct_document(node)
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # ValueError: a date or a number that is none
         words = " ".join(str(error).split()).replace('in "<unicode string>", ', "at ")
         raise UserError(f"{what} is not valid YAML: {words}") from error
 
 
-def _refuse_depth(text: str, what: str) -> None:
-    """Look at the depth first, event by event: what composes the values calls itself for each level."""
+def refuse_size(node: yaml.Node, what: str) -> None:
+    """Count the values of a document, its aliases written out.
+
+    Raises:
+        UserError: when they are more than such a document can need; `what` names it.
+    """
+    if _size(node, {}) > _MOST_VALUES:
+        raise UserError(f"{what} holds more than {_MOST_VALUES:,} values, its aliases written out; shorten it")
+
+
+def refuse_depth(text: str, what: str) -> None:
+    """Look at the depth first, event by event: what composes the values calls itself for each level.
+
+    Raises:
+        UserError: when a document nests too deep; `what` names it.
+    """
     depth = 0
     for event in yaml.parse(text, yaml.CSafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from kubeline.errors import UserError
+from kubeline.yaml_files import documents
 
 Json = dict[str, Any]
 _LENGTH = 16  # hexadecimal digits of a version's name: 64 bits
@@ -34,14 +35,14 @@ class Compiled:
             UserError: when it is no compiled pipeline.
         """
         try:
-            documents = [one for one in yaml.safe_load_all(file.read_text(encoding="utf-8")) if one is not None]
-            first = documents[0]
+            found = documents(file, "pipeline file")
+            first = found[0]
             first["pipelineInfo"]["name"], first["root"]["dag"]["tasks"]  # that they are there
-        except (yaml.YAMLError, UnicodeDecodeError, LookupError, TypeError, ValueError) as error:
+        except (UserError, LookupError, TypeError) as error:
             raise UserError(f"'{file}' is not a compiled pipeline; `kubeline lint {file}` tells why") from error
         if caching is not None:
-            documents[0] = _with_caching(first, caching)
-        return cls(tuple(documents))
+            found[0] = _with_caching(first, caching)
+        return cls(tuple(found))
 
     @property
     def name(self) -> str:

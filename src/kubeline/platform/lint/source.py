@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from kubeline.errors import UserError
+from kubeline.yaml_files import refuse_depth, refuse_size, text_of
 
 Keys = Sequence[str | int]
 
@@ -36,7 +37,9 @@ class Source:
             UserError: when it cannot be read at all.
         """
         try:
-            text = path.read_text(encoding="utf-8")
+            text = text_of(path, "pipeline")
+        except UserError as error:
+            return cls(problem=str(error))
         except OSError as error:
             raise UserError(f"cannot read '{path}': {error.strerror}; give the path of a pipeline's YAML") from error
         except UnicodeDecodeError as error:
@@ -49,10 +52,14 @@ class Source:
         source = cls()
         loader = _Loader(text)
         try:
+            refuse_depth(text, "the file")
             while loader.check_node():
                 node = loader.get_node()
+                refuse_size(node, "the file")
                 source._nodes.append(node)
                 source.documents.append(loader.construct_document(node))
+        except UserError as error:
+            source.problem = str(error)
         except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
             mark = getattr(error, "problem_mark", None)
             source.problem = " ".join(str(getattr(error, "problem", "") or error).split())
