@@ -10,6 +10,9 @@ import pyarrow.dataset as pads
 from kubeline.data.dataset import require_columns
 from kubeline.errors import UserError, counted
 from kubeline.options import require_names
+from kubeline.typing import Array
+
+_FEASIBLE = (2.0**-60, 2.0**60)  # of the largest weight, whose sums float32 holds too
 
 
 @dataclass(frozen=True)
@@ -91,3 +94,12 @@ def check_weights(weights: np.ndarray[Any, np.dtype[np.float64]], column: str) -
     if (weights < 0).any():
         row = int(np.flatnonzero(weights < 0)[0])
         raise UserError(f"weight column '{column}' holds {weights[row]:g} in row {row}; weights must be 0 or greater")
+
+
+def scaled_weights(weights: Array) -> Array:
+    """Weights in a unit whose sums and squares are numbers; only their ratios count, which a power of two keeps."""
+    largest = float(weights.max(initial=0.0))
+    if not largest or _FEASIBLE[0] <= largest <= _FEASIBLE[1]:
+        return weights
+    exponent = int(np.clip(np.frexp(largest)[1], -1020, 1020))
+    return np.ldexp(weights, -exponent)

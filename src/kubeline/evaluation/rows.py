@@ -17,7 +17,7 @@ from kubeline.model_package.encoding import encode_column
 from kubeline.model_package.manifest import Roles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.training_rows import TrainingRows
-from kubeline.roles import check_weights
+from kubeline.roles import check_weights, scaled_weights
 from kubeline.typing import Array
 
 FEW_CLUSTERS = 10  # with fewer, nobody can tell how much they differ
@@ -97,7 +97,7 @@ def weights_of(test: pd.DataFrame, column: str) -> Array | None:
     _require(test, column, "weight")
     weights = encode_column(test[column], "number", np.float64)
     check_weights(weights, column)
-    return weights
+    return scaled_weights(weights)
 
 
 def choose_rows(

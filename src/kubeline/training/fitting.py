@@ -84,8 +84,13 @@ class Recipe:
         return pipeline
 
     def weights(self, table: Table, rows: Array) -> Array | None:
-        """The weight of each row, or None when all count the same."""
+        """The weight of each row, or None when all count the same.
+
+        Their mean is one: libraries hold sums of weights against bounds of their own, such as the least of a leaf, and
+        of weights that add up to one no tree would have a branch.
+        """
         given = table.weights[rows] if table.weights is not None else None
+        given = given / given.mean() if given is not None and given.any() else given
         if not self.balanced:
             return given
         counts = np.bincount(table.y[rows], given)

@@ -15,7 +15,7 @@ from kubeline.model_package.encoding import encode_column, encode_exactly, label
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
 from kubeline.model_package.signature import MISSING_CATEGORY
-from kubeline.roles import Roles, check_weights
+from kubeline.roles import Roles, check_weights, scaled_weights
 from kubeline.task import MAX_CLASSES, MAX_WHOLE_NUMBER_CLASSES, Task, positive_class, task_of
 from kubeline.training import numbers
 from kubeline.training.settings import TASKS
@@ -258,7 +258,7 @@ def _weights(raw: pa.Table, name: str) -> Array | None:
     check_weights(weights, name)
     if not weights.any():
         raise UserError(f"weight column '{name}' is 0 in every row; at least one row must count")
-    return weights
+    return scaled_weights(weights)
 
 
 def _equal(raw: pa.Table) -> Array:
