@@ -34,13 +34,15 @@ def load(
     Rows keep the order of the files by name and of the rows in each. The fingerprint is of the content alone: a CSV
     file and its gzip give the same one.
 
-    In CSV and TSV (UTF-8, quotes as in RFC 4180) a column gets its type from all of its values. It is a number column
-    when all values are numbers, a time column when all are ISO 8601 dates or times, a boolean column when all are true
-    or false, and text otherwise. Numbers with leading zeros stay text, and so do integers beyond 64 bits. An empty
-    field is missing in every column; NA, N/A, NaN, NULL and None are missing in columns that are not text. A column
-    where nine values out of ten are numbers and others are not is refused, as are lines with too many or too few
-    fields: nothing is guessed, dropped or made missing silently. Numbers such as `1.234,56 €` or `12 %` and dates such
-    as `31/12/2013` are read where one way alone fits all values of the column, and a warning says how.
+    In CSV and TSV (UTF-8, quotes as in RFC 4180) a column gets its type from all of its values. It is a number
+    column when all values are numbers, a time column when all are ISO 8601 dates or times, a boolean column when
+    all are true or false, and text otherwise. Numbers with leading zeros stay text, and so do integers beyond 64
+    bits. An empty field is missing in every column, and NA, NaN, NULL, None and the other words that pandas takes
+    for missing in columns that are not text. A column where nine values out of ten are numbers and others are not
+    is refused, as are lines with too many or too few fields: nothing is guessed, dropped or made missing silently.
+    Numbers such as `1.234,56 €` or `12 %` and dates such as `31/12/2013` are read where one way alone fits all
+    values of the column, and a warning says how; text that looks like numbers or times and is not read so, in any
+    format, is told as well.
 
     Values keep their worth in all formats: a conversion is exact, or refused, or a warning counts what it rounds.
     Dates become timestamps, and decimals become numbers, or text where they are whole and beyond 64 bits. Folders such

@@ -174,3 +174,13 @@ def test_of_many_small_files_the_one_at_fault_is_named(tmp_path, load):
         (tmp_path / f"{number:03d}.csv").write_text(f"a,b\n{number},{'1' if number != 101 else 'x,y'}\n")
     with pytest.raises(UserError, match=r"^line 2 of '.*101\.csv' has 3 fields, but the header has 2"):
         load(tmp_path)
+
+
+def test_files_below_a_partition_that_are_in_none_are_not_left_out_without_a_word(tmp_path, load):
+    """The rows of c=A were missing."""
+    for inner in ("c=A/sub", "c=B"):
+        (tmp_path / inner).mkdir(parents=True)
+        (tmp_path / inner / "t.csv").write_text("x\n1\n")
+    with pytest.raises(UserError, match=r"c=A/sub' lies in a partition and is none, such as .*; move its files up, or"):
+        load(tmp_path)
+    assert len(load(f"{tmp_path}/**/*.csv").frame) == 2

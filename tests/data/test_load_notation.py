@@ -66,7 +66,18 @@ def test_what_looks_like_numbers_or_times_and_is_not_clear_is_text_with_a_warnin
 
 
 @pytest.mark.parametrize(
-    "values", [["1,2,3", "4,5,6"], ["UA", "B6"], ["1.2.3", "1.2.4"], ["007,5", "008,5"], ["A 1", "B 2"]]
+    "values",
+    [
+        ["1,2,3", "4,5,6"],
+        ["UA", "B6"],
+        ["1.2.3", "1.2.4"],
+        ["007,5", "008,5"],
+        ["A 1", "B 2"],
+        ["N14228", "N24211"],
+        ["12A", "3B", "7C", "8D"],
+        ["UA 1", "B6 2"],
+        ["555-1234"],
+    ],
 )
 def test_other_text_is_text_without_a_word(values, tmp_path, load):
     found, told = column(tmp_path, load, values)
@@ -161,6 +172,81 @@ def test_all_digits_of_a_second_are_read(values, kind, tmp_path, load):
     assert told == []
 
 
+def test_times_of_typed_files_that_are_text_are_told(tmp_path, load):
+    pq.write_table(pa.table({"a": ["2024-01-13T05:00:00Z"]}), tmp_path / "t.parquet")
+    (told,) = load(tmp_path / "t.parquet").metadata["warnings"]
+    assert 'read it by types={"a": "time"}' in told
+
+
+def test_times_with_the_name_of_universal_time_are_read(tmp_path, load):
+    found, told = column(
+        tmp_path, load, ["2013-01-01 05:00:00 UTC", "2013-01-01 05:00:00.5 GMT", "2013-01-01 06:00+01"]
+    )
+    assert found.tolist() == [pd.Timestamp(f"2013-01-01 05:00:0{each}Z") for each in ("0", "0.5", "0")]
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        (["2024-01-01 10:00:00 +0100"], "times"),
+        (["2024-01-01 10:00:00,123"], "times"),
+        (["20240101T100000Z"], "times"),
+        (["Mon, 01 Jan 2024 10:00:00 +0000"], "times"),
+        (["01/Jan/2024:10:00:00 +0000"], "times"),
+        (["13/01/2024 10:30:15 +01:00"], "times"),
+        (["13. Januar 2024", "2. März 2024"], "times"),
+        (["1/13/2024 10:30 p.m."], "times"),
+        (["2024-01", "2024-02"], "months"),
+        (["2024Q1", "2024Q2"], "times"),
+        (["10:30", "11:40:10"], "times of day or lengths of time"),
+        (["PT5M", "PT1H3M"], "times of day or lengths of time"),
+        (["+1.5", "+2", "-3"], "numbers"),
+        (["(1.5)", "2.5", "(3)"], "numbers"),
+        (["1_234", "5_678"], "numbers"),
+        (["1,23,456", "12,34,567.5"], "numbers"),
+        (["R$ 5,00", "R$ 7,50"], "numbers"),
+        (["5 kr", "7,5 kr"], "numbers with a unit"),
+        (["170cm", "182cm"], "numbers with a unit"),
+        (["1.5k", "2.5M"], "numbers with a unit"),
+        (["\uff11\uff12", "\uff13\uff14"], "numbers"),
+    ],
+    ids=str,
+)
+def test_what_looks_like_numbers_or_times_of_a_kind_that_is_not_read_is_told(values, what, tmp_path, load):
+    found, (told,) = column(tmp_path, load, values)
+    assert found.tolist() == values
+    assert told.startswith(f"column 'a' looks like {what} (")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["13/01/98", "02/02/24"], ["1998-01-13", "2024-02-02"]),
+        (["1/25/98 10:30", "12/31/13 9:05"], ["1998-01-25 10:30", "2013-12-31 09:05"]),
+        (["98-01-13", "24-02-02"], ["1998-01-13", "2024-02-02"]),
+        (["13/01/24", "02/02/24"], "which number is the month is not clear; give types="),
+    ],
+    ids=str,
+)
+def test_years_of_two_digits_are_read_where_one_way_alone_fits(values, expected, tmp_path, load):
+    """They were categories without a word."""
+    found, (told,) = column(tmp_path, load, values)
+    if isinstance(expected, str):
+        assert found.tolist() == values
+        assert expected in told
+    else:
+        assert found.tolist() == [pd.Timestamp(each) for each in expected]
+
+
+@pytest.mark.parametrize("word", ["#N/A", "n/a", "<NA>", "-nan", "NaT", "\\N"])
+@pytest.mark.parametrize("value", ["1.5", "2013-01-01"])
+def test_words_for_missing_that_pandas_and_databases_write_are_missing(word, value, tmp_path, load):
+    found, told = column(tmp_path, load, [value, word, value])
+    assert found.isna().tolist() == [False, True, False]
+    assert told == []
+
+
 def test_times_finer_than_a_nanosecond_are_refused_not_cut(tmp_path, load):
     with pytest.raises(
         UserError, match=r"column 'a' holds times, but 1 of its 10 values are none, such as '2013.*1234567891'"
@@ -168,9 +254,29 @@ def test_times_finer_than_a_nanosecond_are_refused_not_cut(tmp_path, load):
         column(tmp_path, load, ["2013-01-01"] * 9 + ["2013-01-01T00:00:00.1234567891"])
 
 
-def test_text_of_typed_files_stays_text(tmp_path, load):
-    pq.write_table(pa.table({"a": ["1,5", "2,5"]}), tmp_path / "t.parquet")
-    assert load(tmp_path / "t.parquet").frame["a"].tolist() == ["1,5", "2,5"]
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (["1,5", "2,5"], "looks like numbers ('1,5') and is kept as text, each value a category: read it by types"),
+        (["1.5", "-2.25"], "looks like numbers ('-2.25')"),
+        (["13/01/2024", "14/01/2024"], "looks like times ('13/01/2024')"),
+        (["12345", "90210"], ""),  # codes, which a typed file has as text for good reason
+        (["UA", "B6"], ""),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
+def test_text_of_typed_files_stays_text_and_what_looks_like_none_is_told(ending, values, told, tmp_path, load):
+    """Prices with a comma in a Parquet file became categories without a word."""
+    table, file = pa.table({"a": values}), tmp_path / f"t.{ending}"
+    pq.write_table(table, file) if ending == "parquet" else table.to_pandas().to_json(
+        file, orient="records", lines=True
+    )
+    loaded = load(file)
+    assert loaded.frame["a"].tolist() == values
+    assert told in loaded.metadata.get("warnings", [""])[0]
+    assert bool(told) == ("warnings" in loaded.metadata)
+    assert "warnings" not in load(file, types={"a": "text"}).metadata
 
 
 def test_prices_with_a_decimal_comma_and_days_first_predict_as_well_as_plain_ones(tmp_path, load):

@@ -1,5 +1,6 @@
 """Column types: from every value of a text file, and from what typed formats declare."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,10 +26,11 @@ _LOOKS = 0.5  # from this share on, a text column is reported to look like numbe
 _TIMES = ("TIMESTAMP", "TIMESTAMP_NS")
 _ZONED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 
+_CLOCK = re.compile("TIME|TIME WITH TIME ZONE|TIME_NS|INTERVAL")
 _KEPT_AS = {
     '"NULL"': "NULL",
     **dict.fromkeys(("DATE", "TIMESTAMP_S", "TIMESTAMP_MS"), "TIMESTAMP"),
-    **dict.fromkeys(("UUID", "TIME", "TIME WITH TIME ZONE", "INTERVAL", "ENUM", "JSON"), "VARCHAR"),
+    **dict.fromkeys(("UUID", "TIME", "TIME_NS", "TIME WITH TIME ZONE", "INTERVAL", "ENUM", "JSON"), "VARCHAR"),
 }
 
 
@@ -146,7 +148,18 @@ class _Column:
             kind = self._unite(kind, settled, table.name)
         if numbers and any(table.raw[self.name] != UNKNOWN for table in numbers):
             kind, warning = number_type(self.connection, self._parts(numbers, reading), self.name)
+        if kind == "VARCHAR" and not warning:
+            warning = self._of_clocks()
         return Reading("VARCHAR" if kind == "NULL" else kind, reading.notation), warning
+
+    def _of_clocks(self) -> str:
+        """The warning that times of day and lengths of time become text."""
+        if not any(_CLOCK.fullmatch(table.raw[self.name]) for table in self.tables):
+            return ""
+        return (
+            f"column '{self.name}' holds times of day or lengths of time and is kept as text, each value a category: "
+            f'write them as numbers, such as minutes, or say that it is text by types={{"{self.name}": "text"}}'
+        )
 
     def as_asked(self, asked: str) -> tuple[Reading, str]:
         """The reading that the user (or a model) asks for, and a warning; values that do not fit it are errors."""

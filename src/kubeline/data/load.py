@@ -22,7 +22,7 @@ from kubeline.data.notation import PLAIN, Notation, notation_of, time_format
 from kubeline.data.reading import Table
 from kubeline.data.rows import Rows, Typing
 from kubeline.data.sources import DATABASES, FORMATS, SourceFile, stage
-from kubeline.data.tables import agree, check_names, index_columns, open_file
+from kubeline.data.tables import agree, check_names, index_columns, open_file, unlike_columns
 from kubeline.data.timespan import COLUMN, Timespan, timespan
 from kubeline.errors import UserError, listed
 from kubeline.options import require_names
@@ -196,13 +196,14 @@ def _write(
     if not chosen:
         raise UserError(f"{warning}, and no column is left; name those that are wanted in columns")
     check_names([selection.name(name) for name in chosen], "the table, renamed,")
+    unlike = unlike_columns(tables, chosen, {name for name, kind in selection.types.items() if kind == "text"})
     hints = {name: selection.hints[selection.name(name)] for name in names if selection.name(name) in selection.hints}
     window = "" if selection.span.is_open else selection.span.condition(names)
     used = [*engine.filter_columns(connection, selection.where, names), *([selection.span.column] if window else [])]
     needed = list(dict.fromkeys([*chosen, *used]))
     rows = Rows(connection, tables, chosen, needed, selection.where, window, rename=selection.rename)
     writer, warnings = rows.store(folder, Typing(selection.types, hints, selection.notation))
-    return writer, [warning] * bool(warning) + warnings
+    return writer, [warning] * bool(warning) + unlike + warnings
 
 
 def _no_rows(source: str, selection: Selection) -> str:

@@ -126,11 +126,19 @@ def _numbered(first: str, second: str, third: str) -> str:
     return "(?:" + "|".join(f"{first}{mark}{second}{mark}{third}" for mark in ("/", "[.]", "-")) + ")"
 
 
-_SHORT, _YEAR = r"\d{1,2}", r"\d{4}"
+def _of_two_digits(first: str, second: str, third: str) -> str:
+    """Of dates whose year has two digits, with all digits but where slashes part them: 1.2.10 is a version."""
+    return rf"(?:{first}/{second}/{third}|{_TWO}[.]{_TWO}[.]{_TWO}|{_TWO}-{_TWO}-{_TWO})"
+
+
+_SHORT, _YEAR, _TWO = r"\d{1,2}", r"\d{4}", r"\d{2}"
 TIMES = (
     _dates("day first", "%d/%m/%Y", _numbered(_SHORT, _SHORT, _YEAR)),
     _dates("month first", "%m/%d/%Y", _numbered(_SHORT, _SHORT, _YEAR)),
     _dates("year first", "%Y/%m/%d", _numbered(_YEAR, _SHORT, _SHORT)),
+    _dates("day first", "%d/%m/%y", _of_two_digits(_SHORT, _SHORT, _TWO)),
+    _dates("month first", "%m/%d/%y", _of_two_digits(_SHORT, _SHORT, _TWO)),
+    _dates("year first", "%y/%m/%d", _of_two_digits(_TWO, _SHORT, _SHORT)),
     _dates("day and name of the month", "%d %b %Y", rf"{_SHORT} {_NAMED} {_YEAR}"),
     _dates("day and name of the month", "%d-%b-%Y", rf"{_SHORT}-{_NAMED}-{_YEAR}"),
     _dates("day and full name of the month", "%d %B %Y", rf"{_SHORT} {_NAMED} {_YEAR}"),

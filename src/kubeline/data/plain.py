@@ -53,7 +53,7 @@ _ALLOWED = {
 }
 _DIGIT = _table(b"0123456789")
 # No number, time or word for a missing value begins with any other character than these.
-_UNCERTAIN = _table(b" \t+-.0123456789iInN")
+_UNCERTAIN = _table(b" \t+-.0123456789iInN#<\\")
 
 
 class PlainColumn:

@@ -1,7 +1,9 @@
 """A table as the engine sees it, and the SQL that reads its columns as their types."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import pyarrow as pa
 
 from kubeline.data.engine import identifier
 from kubeline.data.exact import FLOATS, INTEGERS, is_number, plain_digits
@@ -21,7 +23,8 @@ class Table:
     `relation` stands in a FROM clause; `raw` maps columns to the DuckDB types that it has there, `UNKNOWN` where text
     is still to be looked through, and `MIXED` where one column holds several types. `index` names the columns that
     pandas wrote as the index of its rows. `repeats` tells that the file may hold a text once for any number of rows.
-    `size` is the bytes of a file; 0 where that is not known.
+    `size` is the bytes of a file; 0 where that is not known. `unlike` are the columns of a type that the engine has
+    not, and reads as another.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Table:
     index: Sequence[str] = ()
     repeats: bool = False
     size: int = 0
+    unlike: Mapping[str, pa.DataType] = field(default_factory=dict)
 
 
 def together(tables: Sequence[Table]) -> list[Table]:

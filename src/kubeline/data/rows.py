@@ -16,9 +16,11 @@ from kubeline.data.dataset import CHUNK_ROWS, DatasetWriter, chunk_rows
 from kubeline.data.failures import reading
 from kubeline.data.inference import Inferred, infer
 from kubeline.data.limits import ADVICE, CHUNK, ROW, readable, scaled
+from kubeline.data.lookalikes import look
 from kubeline.data.notation import PLAIN, Notation
 from kubeline.data.plain import Converter, PlainColumn, seeming
-from kubeline.data.reading import Reading, Table, together
+from kubeline.data.reading import UNKNOWN, Reading, Table, together
+from kubeline.data.styles import sample
 from kubeline.errors import KubelineError, UserError
 from kubeline.progress import Progress
 
@@ -91,7 +93,22 @@ class Rows:
         if writer is None or wrong:
             shutil.rmtree(folder, ignore_errors=True)
             writer, _ = self._write(plain, found, folder)
-        return writer, [found.warnings[name] for name in self.needed if name in found.warnings]
+        told = found.warnings | self._looked_at(writer.schema, typing, found.warnings)
+        return writer, [told[name] for name in self.needed if name in told]
+
+    def _looked_at(self, schema: pa.Schema, typing: Typing, told: Mapping[str, str]) -> dict[str, str]:
+        """Of the text columns that nothing was told of and no one asked for as text, those that look like no text."""
+        taken = typing.hints | typing.asked
+        texts = [
+            name
+            for name in self.chosen
+            if pa.types.is_string(schema.field(self.rename.get(name, name)).type)
+            and taken.get(name) != "text"
+            and name not in told
+            and self.tables[0].raw[name] in (UNKNOWN, "VARCHAR")
+        ]
+        words = {name: look(name, values) for name, values in sample(self.connection, self.tables[0], texts).items()}
+        return {name: sentence for name, sentence in words.items() if sentence}
 
     def _seeming(self, typing: Typing) -> dict[str, PlainColumn]:
         with reading(self.tables[0].name):

@@ -175,6 +175,16 @@ def _in_folder(folder: Path) -> Iterator[str]:
             yield str(each)
         elif "=" in each.name:
             yield from _in_folder(each)
+        elif "=" in folder.name:
+            raise _no_partition(str(each))
+
+
+def _no_partition(folder: str) -> UserError:
+    """What is in a partition belongs to it: its rows are not left out without a word."""
+    return UserError(
+        f"'{folder}' lies in a partition and is none, such as 'date=2013-10-01'; move its files up, or take them all "
+        "by a glob, such as 'folder/**/*.parquet'"
+    )
 
 
 def _above_glob(path: str) -> str:
@@ -247,8 +257,15 @@ def _in_store(system: Any, folder: str) -> list[str]:
     refuse_lake({PurePosixPath(item["name"]).name for item in found}, str(system.unstrip_protocol(folder)))
     if not any(item["type"] == "directory" and "=" in PurePosixPath(item["name"]).name for item in found):
         return [item["name"] for item in found if item["type"] == "file"]
-    inner = ((path, PurePosixPath(path.removeprefix(folder).lstrip("/")).parts[:-1]) for path in system.find(folder))
-    return [path for path, parts in inner if all("=" in part and part[0] not in "._" for part in parts)]
+    taken = []
+    for path in system.find(folder):
+        parts = PurePosixPath(path.removeprefix(folder).lstrip("/")).parts
+        if any(part[0] in "._" for part in parts) or (len(parts) > 1 and "=" not in parts[0]):
+            continue
+        if not all("=" in part for part in parts[:-1]):
+            raise _no_partition(path)
+        taken.append(path)
+    return taken
 
 
 @contextmanager

@@ -120,20 +120,23 @@ def _times(connection: "DuckDBPyConnection", every: str, name: str, present: int
     ]
     counts = ", ".join(f"count({each})" for each in fits)
     either = " OR ".join(f"({each}) IS NOT NULL" for each in fits)
-    different = f"count(*) FILTER (WHERE ({fits[0]}) IS DISTINCT FROM ({fits[1]}))"
-    query = f"SELECT {counts}, count(*) FILTER (WHERE {either}), {different}, min(v) FROM {every}"
-    *found, some, differ, example = fetch(connection, query)[0]
+    query = f"SELECT {counts}, count(*) FILTER (WHERE {either}), min(v) FROM {every}"
+    *found, some, example = fetch(connection, query)[0]
     if some < _MOST * present:
         return None
     told = f"column '{name}' looks like times ({example!r}) and is kept as text"
     matching = [times for times, count in zip(TIMES, found, strict=True) if count == present]
+    ways = ", ".join(fit for fit, count in zip(fits, found, strict=True) if count == present)
     hint = f'types={{"{name}": "%d/%m/%Y"}} or the format that it has'
     if not matching:
         most = present - max(found)
         return Style(
             None, f"{told}: {most:,} of its {present:,} values are not of one notation; fix them, or give {hint}"
         )
-    if found[0] == found[1] == present and differ:
+    if (
+        len(matching) > 1
+        and fetch(connection, f"SELECT count(*) FROM {every} WHERE least({ways}) <> greatest({ways})")[0][0]
+    ):
         return Style(None, f"{told}: which number is the month is not clear; give {hint}")
     warning = (
         f"column '{name}' is read as times, {matching[0].name}, such as {example!r}; give the format in types, such as "

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _HEADER_BYTES = 1 << 20
 _HEADER_MOST = 32 << 20  # of a first line that does not end
 _DELIMITERS = ",;\t|"
+_DECIMAL_DIGITS = 38  # of the engine's exact numbers
+_UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 
 def open_file(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
@@ -244,7 +246,45 @@ def _parquet(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     check_names(schema.names, file.name)
     check_pages(metadata, file.name)
     relation = f"read_parquet({literal(str(file.path))}, hive_partitioning = false)"
-    return replace(described(connection, file.name, relation), index=_pandas_index(schema), repeats=True)
+    unlike = {each.name: each.type for each in schema if pa.types.is_duration(each.type) or _is_wide(each.type)}
+    return replace(described(connection, file.name, relation), index=_pandas_index(schema), repeats=True, unlike=unlike)
+
+
+def _is_wide(kind: pa.DataType) -> bool:
+    return pa.types.is_decimal(kind) and kind.precision > _DECIMAL_DIGITS
+
+
+def unlike_columns(tables: list[Table], chosen: Sequence[str], text: Container[str]) -> list[str]:
+    """What is to be told of columns whose type the engine has not.
+
+    Args:
+        tables: of one source.
+        chosen: columns that are taken.
+        text: those that are asked for as text.
+
+    Raises:
+        UserError: when such a column would be rounded, or is in another unit in each table.
+    """
+    told = []
+    for name in chosen:
+        kinds = {table.unlike.get(name) for table in tables} - {None}
+        if wide := [kind for kind in kinds if _is_wide(kind)]:
+            raise UserError(
+                f"column '{name}' has decimals of {wide[0].precision} digits, and at most {_DECIMAL_DIGITS} are read "
+                "as they are; write it with fewer, or as text, or leave it out by columns"
+            )
+        units = sorted({kind.unit for kind in kinds})
+        if len(units) > 1 or (units and not all(name in table.unlike for table in tables)):
+            raise UserError(
+                f"column '{name}' holds lengths of time, but not in one unit in all files (found: {listed(units)}); "
+                "write one unit"
+            )
+        if units and name not in text:
+            told.append(
+                f"column '{name}' holds lengths of time, and is read as whole numbers of {_UNITS[units[0]]}; requests "
+                "send them so"
+            )
+    return told
 
 
 def check_pages(metadata: pq.FileMetaData, name: str) -> None:

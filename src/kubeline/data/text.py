@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from kubeline.data.reading import Table
 
 # Written for a missing value in columns that are not text; in text, NA may well be Namibia.
-MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
+MISSING = (
+    *("", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NaT"),
+    *("NULL", "null", "None", "\\N", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+)  # what pandas takes for it, and databases write
 
 # Each class is told from those before it:
 # integer   fits a double without rounding       large     fits 64 bits, but not a double
@@ -38,7 +41,11 @@ def missing_words() -> str:
 
 def class_of(value: str) -> str:
     """SQL that names the class of one trimmed text value; NULL when it is NULL."""
-    date, clock, offset = r"\d{4}-\d\d-\d\d", r"[ T]\d\d:\d\d(:\d\d([.]\d{1,6}0*)?)?", r"(Z|[+-]\d\d(:?\d\d)?)"
+    date, clock, offset = (
+        r"\d{4}-\d\d-\d\d",
+        r"[ T]\d\d:\d\d(:\d\d([.]\d{1,6}0*)?)?",
+        r"(Z|[+-]\d\d(:?\d\d)?| UTC| GMT)",
+    )
     fine = r"[ T]\d\d:\d\d:\d\d[.]\d{7,9}0*"
     decimal = "-?((0|[1-9][0-9]*)([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?|-?(?i:inf|infinity)"
     double = f"CAST({value} AS DOUBLE)"
