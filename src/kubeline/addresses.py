@@ -20,6 +20,11 @@ _PAIR = re.compile(
     r"(?i)((?:password|passwd|pwd|accountkey|access_?key|client_?secret|access_?token|sharedaccess(?:key|signature)|"
     r"x-amz-(?:signature|credential|security-token))['\"]?\s*[=:]\s*['\"]?)[^\s'\";,&]{3,}"
 )
+# Settings of any address, and the session in a path: x.db?key=…, ;jsessionid=…
+_SETTING = re.compile(
+    r"(?i)([?&;](?:[\w-]*(?:token|sig|signature|key|code|auth|session|sessionid|secret|credentials?))=)[^\s'\"&;]{3,}"
+)
+_NO_SCHEME = re.compile(r"(?<![:\w/])(//)[^\s/:@'\"]+:[^\s'\"@]*@")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)(?=\S*\d)[\w.~+/=-]{8,}")
 _WEBHOOK = re.compile(  # the path is the password
     r"(?i)\b(https?://(?:hooks\.slack\.com|(?:\w+\.)?discord(?:app)?\.com/api/webhooks|api\.telegram\.org|"
@@ -37,9 +42,9 @@ def scheme(address: str) -> str:
 
 def redact(text: str) -> str:
     """The text with every address in it freed from user names, passwords and query strings (signatures, tokens)."""
-    for secret in (_DATABASE_USER, _KEY, _USER, _QUERY, _SETTINGS):
+    for secret in (_DATABASE_USER, _KEY, _USER, _NO_SCHEME, _QUERY, _SETTINGS):
         text = secret.sub(r"\1", text)
-    for secret in (_PAIR, _BEARER, _WEBHOOK):
+    for secret in (_PAIR, _SETTING, _BEARER, _WEBHOOK):
         text = secret.sub(rf"\1{HIDDEN}", text)
     return text
 

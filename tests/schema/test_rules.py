@@ -52,6 +52,8 @@ def test_a_rule_is_an_sql_condition_and_passes_where_it_is_unknown(rule: str, ro
         ("main.lower(carrier) = 'aa'", "the function 'lower'"),
         ("sum(distance) > 1", "the function 'sum'"),
         ("sum(distance) over () > 1", "a window"),
+        ("replace(carrier, 'a', 'aaaaaaaaaa') = 'x'", "'replace' with more than it takes away"),
+        ("replace(carrier, 'a', carrier) = 'x'", "'replace' with more than it takes away"),
         ("repeat(carrier, 1000000000) = 'x'", "the function 'repeat'"),
         ("departure < now()", "the function 'now'"),
         ("list_transform([1], x -> x)[1] = 1", "the function 'list_transform'"),

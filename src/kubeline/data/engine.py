@@ -44,6 +44,7 @@ _MORE_FUNCTIONS = {
     *("strptime", "try_strptime", "to_timestamp", "timezone", "today", "now", "current_date", "current_timestamp"),
     *("struct_extract", "array_extract", "json_extract", "json_extract_string", "->>", "->", "len", "md5", "sha256"),
 }
+_SHOWN = 300  # letters of a filter, in an error
 _WIDE = 250  # columns, from which on
 _WIDE_KIB = 320  # of memory are added for each
 VECTOR_ROWS = 2_048  # that the engine reads at a time, at least
@@ -116,13 +117,18 @@ def filter_columns(connection: "DuckDBPyConnection", where: str, names: Sequence
     """
     if not where.strip():
         return []
-    nodes = list(_nodes(_parse(connection, where)))
-    from kubeline.schema.rules import FUNCTIONS
+    from kubeline.schema.rules import FUNCTIONS, MOST_LETTERS, makes_longer
 
+    if len(where) > MOST_LETTERS:
+        raise UserError(
+            f"the filter {shown(where)} has {len(where):,} letters, and at most {MOST_LETTERS:,} are read; filter by a "
+            "column that says the same"
+        )
+    nodes = list(_nodes(_parse(connection, where)))
     for node in nodes:
         if node.get("class") in ("SUBQUERY", "STAR"):
             raise UserError(
-                f"the filter where={where!r} holds a subquery or a star; expected a condition on the row's columns"
+                f"the filter {shown(where)} holds a subquery or a star; expected a condition on the row's columns"
             )
         name = node.get("function_name", "")
         if (
@@ -131,14 +137,24 @@ def filter_columns(connection: "DuckDBPyConnection", where: str, names: Sequence
             and (name not in FUNCTIONS | _MORE_FUNCTIONS)
         ):
             raise UserError(
-                f"the filter where={where!r} uses the function '{name}', which is not one of those that compare the "
+                f"the filter {shown(where)} uses the function '{name}', which is not one of those that compare the "
                 "values of a row in little time and memory (validate's documentation says where they are listed)"
+            )
+        if makes_longer(node):
+            raise UserError(
+                f"the filter {shown(where)} uses 'replace' with more than it takes away, or with what is no text in "
+                "quotes, which may take all memory; compare the values as they are"
             )
     row = ", ".join(f"NULL AS {identifier(name)}" for name in names)
     with filter_errors(where, names):
         connection.sql(f"SELECT 1 FROM (SELECT {row}) AS data WHERE {enclosed(where)}")
     used = {part.casefold() for node in nodes for part in node.get("column_names", [])}
     return [name for name in names if name.casefold() in used]
+
+
+def shown(where: str) -> str:
+    """A filter in an error; a long one is cut."""
+    return f"where={where!r}" if len(where) <= _SHOWN else f"where={where[:_SHOWN]!r}…"
 
 
 def enclosed(where: str) -> str:
@@ -157,11 +173,11 @@ def filter_errors(where: str, names: Sequence[str]) -> Iterator[None]:
         unknown = re.search(r'Referenced (?:column|table) "(.*?)" not found', str(error))
         if unknown:
             raise UserError(
-                f"the filter where={where!r} uses '{unknown.group(1)}', which is not a column (text stands in single "
+                f"the filter {shown(where)} uses '{unknown.group(1)}', which is not a column (text stands in single "
                 f"quotes); there are: {listed(names)}"
             ) from error
         raise UserError(
-            f"the filter where={where!r} does not fit the table: {first_line(str(error))}; fix it"
+            f"the filter {shown(where)} does not fit the table: {first_line(str(error))}; fix it"
         ) from error
 
 
@@ -178,7 +194,7 @@ def _parse(connection: "DuckDBPyConnection", where: str) -> Any:
         query = f"SELECT 1 FROM data WHERE {condition}"
         tree = json.loads(fetch(connection, f"SELECT json_serialize_sql({literal(query)})")[0][0])
         if tree["error"]:
-            raise UserError(f"the filter where={where!r} is not an SQL expression: {tree['error_message']}; fix it")
+            raise UserError(f"the filter {shown(where)} is not an SQL expression: {tree['error_message']}; fix it")
         return tree["statements"]
 
     frame = statements(enclosed("true"))
@@ -189,7 +205,7 @@ def _parse(connection: "DuckDBPyConnection", where: str) -> Any:
         clause = tree[0]["node"].pop("where_clause", None)
         if tree != frame:
             raise UserError(
-                f"the filter where={where!r} is more than one expression; expected a condition on the row's columns"
+                f"the filter {shown(where)} is more than one expression; expected a condition on the row's columns"
             )
     return clause
 

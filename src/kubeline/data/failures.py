@@ -139,8 +139,9 @@ def database_words(error: Exception, source: str) -> str:
     """The database's own words, without the credentials that the address holds."""
     words = " ".join(str(error).split())
     secrets = source.split("://", 1)[1].rsplit("@", 1)[0] if "@" in source else ""
-    for secret in sorted(
-        {secrets, *secrets.split(":")[1:], unquote(secrets.partition(":")[2])} - {""}, key=len, reverse=True
-    ):
+    login, _, password = secrets.partition(":")
+    # The server's client takes an address apart itself: of a password with a slash in it, a part may be the port.
+    parts = {secrets, *secrets.split(":")[1:], unquote(password), *re.split(r"[:/?#]", password)}
+    for secret in sorted(parts - {"", login}, key=len, reverse=True):
         words = words.replace(secret, "***")
     return redact(words)[:300]

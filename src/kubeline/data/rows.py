@@ -98,7 +98,7 @@ class Rows:
 
     def _looked_at(self, schema: pa.Schema, typing: Typing, told: Mapping[str, str]) -> dict[str, str]:
         """Of the text columns that nothing was told of and no one asked for as text, those that look like no text."""
-        taken = typing.hints | typing.asked
+        taken = {**typing.hints, **typing.asked}
         texts = [
             name
             for name in self.chosen

@@ -84,6 +84,7 @@ def stage(
         UserError: when nothing is there, or a file's format is neither known nor given.
         PlatformError: when the store or the server cannot be reached.
     """
+    source = source.strip() if scheme(source.strip()) else source
     kind = scheme(source)
     refuse_credentials(source, "source")
     if kind in ("", "file"):
@@ -117,7 +118,7 @@ def local_path(source: str) -> str:
         return source
     parts = urlsplit(source, allow_fragments=False)
     if parts.netloc not in ("", "localhost"):
-        raise UserError(f"'{source}' names the host '{parts.netloc}'; a file on this machine is file:///path")
+        raise UserError(f"'{redact(source)}' names the host '{parts.hostname}'; a file on this machine is file:///path")
     return unquote(source[len("file://") + len(parts.netloc) :])
 
 
@@ -134,7 +135,7 @@ def link_local(path: str, scratch: Path, wanted: Callable[[str], bool]) -> list[
     else:
         root = _above_glob(path)
         found = _visible(glob.glob(path, recursive=True)) if glob.has_magic(path) else []  # noqa: PTH207 - absolute too
-        what = f"nothing matches '{path}'" if glob.has_magic(path) else f"there is no file at '{path}'"
+        what = f"nothing matches '{redact(path)}'" if glob.has_magic(path) else f"there is no file at '{redact(path)}'"
     if not found:
         raise UserError(f"{what}; check the path")
     found = _chosen(found, wanted, path)

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
+from kubeline.addresses import redact
 from kubeline.data.dataset import chunk_rows
 from kubeline.data.engine import identifier
 from kubeline.data.tables import check_names
@@ -29,7 +30,8 @@ def open_sqlite(
     path = Path(unquote(source.split("://", 1)[1]).removeprefix("/"))
     if not path.is_file():
         raise UserError(
-            f"there is no SQLite file at '{path}'; an absolute path takes four slashes: sqlite:////folder/file.db"
+            f"there is no SQLite file at '{redact(str(path))}'; an absolute path takes four slashes: "
+            "sqlite:////folder/file.db"
         )
     with path.open("rb"):
         pass

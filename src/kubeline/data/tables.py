@@ -267,7 +267,7 @@ def unlike_columns(tables: list[Table], chosen: Sequence[str], text: Container[s
     """
     told = []
     for name in chosen:
-        kinds = {table.unlike.get(name) for table in tables} - {None}
+        kinds = {table.unlike[name] for table in tables if name in table.unlike}
         if wide := [kind for kind in kinds if _is_wide(kind)]:
             raise UserError(
                 f"column '{name}' has decimals of {wide[0].precision} digits, and at most {_DECIMAL_DIGITS} are read "

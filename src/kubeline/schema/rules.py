@@ -3,9 +3,9 @@
 A rule is one DuckDB expression over the columns of a row that is true or false, such as
 ``sched_arr_minute >= 0 and distance > 0``. It may use column names (in double quotes where they are not plain words),
 constants, comparisons, ``and``, ``or``, ``not``, ``between``, ``in (…)``, ``like``, ``is null``, ``case``, casts,
-arithmetic, and the functions of `FUNCTIONS`. Subqueries, aggregates, windows, other functions and more than one
-statement are refused before anything runs. As in an SQL CHECK, a rule that is unknown because a value is
-missing passes.
+arithmetic, and the functions of `FUNCTIONS` (``replace`` where it makes no text longer). Subqueries, aggregates,
+windows, other functions and more than one statement are refused before anything runs. As in an SQL CHECK, a rule that
+is unknown because a value is missing passes.
 """
 
 import json
@@ -22,6 +22,7 @@ from kubeline.typing import Mask
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+MOST_LETTERS = 100_000  # of a rule or a filter, which take seconds to parse
 OPERATORS = {"+", "-", "*", "/", "//", "%", "**", "^", "||", "~~", "!~~", "~~*", "!~~*"}
 FUNCTIONS = {
     *("abs", "ceil", "ceiling", "exp", "floor", "greatest", "isfinite", "isinf", "isnan", "least", "ln", "log"),
@@ -55,6 +56,10 @@ def parse_rule(text: Any, connection: "DuckDBPyConnection") -> Rule:
     """
     if not isinstance(text, str) or not text.strip():
         raise UserError(f"rule {text!r} is not a text; give SQL conditions such as 'distance > 0'")
+    if len(text) > MOST_LETTERS:
+        raise UserError(
+            f"rule '{text[:60]}…' has {len(text):,} letters, and at most {MOST_LETTERS:,} are read; shorten it"
+        )
     query = f"SELECT (\n{text}\n) AS rule FROM t"  # noqa: S608 -- parsed, not run
     answer = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()
     tree = json.loads(answer[0] if answer else "")
@@ -197,6 +202,17 @@ def _allow(part: dict[str, Any], text: str) -> None:
         allowed = OPERATORS if part["is_operator"] else FUNCTIONS | OPERATORS
         if name not in allowed or part["schema"] or part["catalog"] or part["filter"]:
             raise _refused(text, f"the function '{name}'")
+        if makes_longer(part):
+            raise _refused(text, "'replace' with more than it takes away, or with what is no text in quotes")
+
+
+def makes_longer(part: Mapping[str, Any]) -> bool:
+    """Whether a node is a `replace` whose answer may be longer than its text: nested, they make gigabytes of it."""
+    if part.get("class") != "FUNCTION" or part.get("function_name") != "replace" or len(part["arguments"]) != 3:
+        return False
+    words = [argument["expression"].get("literal", {}).get("text") for argument in part["arguments"][1:]]
+    search, instead = (word.encode() if isinstance(word, str) else None for word in words)
+    return search is None or instead is None or len(instead) > len(search)
 
 
 def _refused(text: str, what: str) -> UserError:
