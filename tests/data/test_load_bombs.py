@@ -69,6 +69,14 @@ def parquet(table: pa.Table, name: str = "t.parquet") -> Callable[[Path], str]:
     return make
 
 
+def batch(folder: Path) -> str:
+    """Zeros, of which zstd keeps one in 32,000."""
+    feather.write_feather(
+        pa.table({"a": np.zeros(400_000)}), str(folder / "t.feather"), compression="zstd", chunksize=400_000
+    )
+    return "t.feather"
+
+
 def pages(folder: Path) -> str:
     table = pa.table({"a": ["x" * 3_000_000]})
     pq.write_table(table, folder / "t.parquet", compression="zstd", use_dictionary=False, write_statistics=False)
@@ -95,6 +103,7 @@ BOMBS: dict[str, tuple[Callable[[Path], str], str, str]] = {
         "0.001",
         "65,536 rows of '*' take more than 524 kB of memory, for texts or lists are long; leave such columns *{}",
     ),
+    "a batch of Feather": (batch, "0.001", "batch 1 of '*' unpacks to 3 MB, * times what is stored; {}"),
     "a page of Parquet": (pages, "0.001", "column 'a' of '*' unpacks to 3 MB in one row group, * what is stored; {}"),
     "a wide header": (
         text("t.csv", ",".join(f"c{n}" for n in range(100_000)) + "\n"),

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import struct
 from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from kubeline.data import timespan
+from kubeline.data.arrow_files import check_batches
 from kubeline.data.engine import BUFFER_BYTES, fetch, first_line, identifier, literal
 from kubeline.data.failures import explain, refuse_web_page
 from kubeline.data.limits import ADVICE, COLUMNS, CSV_LINE, JSON_LINE, PAGES, RATIO, readable, scaled
@@ -303,7 +305,8 @@ def check_pages(metadata: pq.FileMetaData, name: str) -> None:
 def _feather(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     try:
         dataset = pads.dataset(str(file.path), format="feather")
-    except (pa.ArrowException, OSError) as error:
+        check_batches(file.path, file.name)
+    except (pa.ArrowException, OSError, struct.error, IndexError) as error:
         raise UserError(f"'{file.name}' is not a whole Feather file (version 2); copy or write it again") from error
     check_names(dataset.schema.names, file.name)
     view = f"feather {file.path.name}"
