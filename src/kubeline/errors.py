@@ -1,5 +1,7 @@
 """The kinds of failure that a user can act on; each has an exit code."""
 
+from itertools import islice
+
 
 class KubelineError(Exception):
     """A failure with a one-sentence message: what was given, what was expected, what to do."""
@@ -32,7 +34,7 @@ class NotKnownError(PlatformError):
 
 def listed(names: object, limit: int = 12) -> str:
     """Names joined for an error message, cut after `limit`: ``month, carrier, …``."""
-    items = [str(name) for name in names]  # type: ignore[attr-defined]
+    items = [str(name) for name in islice(names, limit + 1)]  # type: ignore[call-overload]
     return ", ".join(items[:limit]) + (", …" if len(items) > limit else "")
 
 

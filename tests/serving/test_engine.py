@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import itertools
 import threading
 import time
 from pathlib import Path
@@ -31,9 +32,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
 
 def test_requests_that_wait_together_are_answered_as_each_alone(model: ServedModel) -> None:
     abouts = [exchange() for _ in range(4)]
+    start, steps = time.perf_counter(), itertools.count()
+
+    def clock() -> float:  # no slice ends, and no two predictions take equally long
+        return start + 1e-7 * next(steps) ** 2
 
     async def together() -> list[Predictions]:
-        engine = Engine(model, Limits(batch_rows=4, batch_wait_seconds=5.0))
+        engine = Engine(model, Limits(batch_rows=4, batch_wait_seconds=5.0), clock)
         rows = (ask(engine, lambda row=row: inputs(model, row), about=abouts[row]) for row in range(4))
         return await asyncio.gather(*rows)
 
@@ -86,12 +91,15 @@ def test_a_bad_request_does_not_spoil_the_batch_it_is_in(model: ServedModel) -> 
     assert first.values.tolist() == last.values.tolist() == model.predict([inputs(model, 0)]).values.tolist()
 
 
-def test_other_work_of_the_event_loop_comes_between_requests(model: ServedModel) -> None:
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_other_work_of_the_event_loop_comes_between_requests(model: ServedModel, is_refused: bool) -> None:
     order: list[str] = []
 
     def slow() -> Inputs:
         time.sleep(0.003)
         order.append("request")
+        if is_refused:
+            raise UserError("column 'amount' takes numbers")
         return inputs(model, 0)
 
     async def health_checks() -> None:
@@ -100,8 +108,8 @@ def test_other_work_of_the_event_loop_comes_between_requests(model: ServedModel)
             await asyncio.sleep(0)
 
     async def crowd() -> None:
-        engine = Engine(model, Limits(queue_seconds=60.0))
-        await asyncio.gather(*(ask(engine, slow) for _ in range(20)), health_checks())
+        engine = Engine(model, Limits(queue_seconds=60.0, batch_rows=32))
+        await asyncio.gather(*(outcome(engine, slow) for _ in range(20)), health_checks())
 
     asyncio.run(crowd())
     between = order[order.index("request") :]

@@ -49,7 +49,7 @@ def check_json(body: Bytes, most_bytes: int, most_rows: int | None = None) -> No
     few = most_rows is None or counts.lists + counts.records <= most_rows
     if few and _memory(counts, body) <= most_bytes:
         return
-    data = _without_text(body)
+    data = without_text(body)
     counts = _counts(data)
     if most_rows is not None and (rows := _rows(data)) > most_rows:
         raise too_many_rows(rows, most_rows)
@@ -87,17 +87,21 @@ def _counts(data: Array) -> _Counts:
     return _Counts(*found)
 
 
-def _without_text(body: Bytes) -> Array:
-    """The same with zeros for what stands between quotes."""
-    plain = bytes(body).replace(b"\\\\", b"__").replace(b'\\"', b"__")
-    data = np.frombuffer(plain, np.uint8).copy()
+def without_text(body: Bytes) -> Array:
+    """JSON with zeros for what stands between quotes, as bytes in an array."""
+    data = np.empty(len(body), np.uint8)
     inside = False
-    for start in range(0, len(data), _CHUNK):
-        part = data[start : start + _CHUNK]
-        quotes = part == ord('"')
+    start = 0
+    while start < len(body):
+        part = bytes(body[start : start + _CHUNK])
+        if (len(part) - len(part.rstrip(b"\\"))) % 2:  # it ends within an escape
+            part = bytes(body[start : start + len(part) + 1])
+        plain = np.frombuffer(part.replace(b"\\\\", b"__").replace(b'\\"', b"__"), np.uint8)
+        quotes = plain == ord('"')
         opened = np.logical_xor.accumulate(quotes) ^ inside
         inside = bool(opened[-1])
-        part[opened & ~quotes] = 0
+        data[start : start + len(part)] = np.where(opened & ~quotes, 0, plain)
+        start += len(part)
     return data
 
 

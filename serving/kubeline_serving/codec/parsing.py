@@ -12,6 +12,8 @@ import orjson
 from kubeline.columns import Kind
 from kubeline.errors import UserError, listed
 from kubeline.model_package.signature import Feature, Signature
+from kubeline_serving.codec import slices
+from kubeline_serving.codec.estimate import Bytes
 from kubeline_serving.errors import too_many_rows
 
 # of the values of a column, as most requests have them; integers become floats where these are exact enough
@@ -22,6 +24,7 @@ _JSON_TYPES: dict[Kind, Any] = {
     "datetime": str | None,
 }
 NOT_TYPED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # from decoding something else
+LARGE = 2 * slices.SLICE_BYTES  # bytes of a body that is not parsed as one
 _COMPARED = 200  # names that are looked at for a misspelt one, which takes 20 µs each
 
 
@@ -30,12 +33,18 @@ def json_type(feature: Feature) -> Any:
     return int | float | None if feature.dtype == "float64" else _JSON_TYPES[feature.kind]
 
 
-def parse_json(body: bytes | bytearray | memoryview) -> Any:
+def parse_json(body: Bytes) -> Any:
     """JSON, with the NaN that many clients write for a missing value although the standard does not have it.
+
+    What is large is read in slices, and to be freed by :func:`kubeline_serving.codec.slices.discard`.
 
     Raises:
         UserError: when it is not JSON.
     """
+    return slices.read(body, _parse) if len(body) > LARGE else _parse(body)
+
+
+def _parse(body: Bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -13,11 +13,10 @@ from kubeline.model_package.signature import Signature
 from kubeline_serving.codec.columns import Encoder, refuse_booleans
 from kubeline_serving.codec.estimate import ALWAYS_READ, check_json
 from kubeline_serving.codec.inputs import Columns, Inputs
-from kubeline_serving.codec.parsing import NOT_TYPED, check_rows, json_type, kind_of, parse_json, require
-from kubeline_serving.codec.pieces import PIECE_BYTES, pieces
+from kubeline_serving.codec.parsing import LARGE, NOT_TYPED, check_rows, json_type, kind_of, parse_json, require
+from kubeline_serving.codec.pieces import pieces
+from kubeline_serving.codec.slices import discard
 from kubeline_serving.limits import RequestLimits
-
-_LARGE = 2 * PIECE_BYTES  # bytes of a body that is read in pieces
 
 
 class _Nothing(msgspec.Struct):
@@ -59,9 +58,9 @@ class V1:
             TooLarge: when it has too many rows or values.
         """
         self.check(body)
-        if len(body) > _LARGE and (inputs := self._in_pieces(body)) is not None:
+        if len(body) > LARGE and (inputs := self._in_pieces(body)) is not None:
             return inputs
-        if self._typed is None:
+        if self._typed is None or len(body) > LARGE:
             return self.inputs(parse_json(body))
         try:
             records = self._typed.decode(body).instances
@@ -90,7 +89,13 @@ class V1:
         return self._encoder.encode(list(zip(*map(msgspec.structs.astuple, records), strict=True)), len(records))
 
     def inputs(self, payload: Any) -> Inputs:
-        """The inputs of a request that is parsed already; see :meth:`parse`."""
+        """The inputs of a request that is parsed already, and is no more afterwards; see :meth:`parse`."""
+        try:
+            return self._inputs(payload)
+        finally:
+            discard(payload)
+
+    def _inputs(self, payload: Any) -> Inputs:
         if not isinstance(payload, dict) or not ("instances" in payload or "inputs" in payload):
             raise UserError('a v1 request is {"instances": [row, …]}, each row a record or a list of values')
         key = "instances" if "instances" in payload else "inputs"

@@ -27,12 +27,14 @@ from kubeline.typing import Array
 from kubeline_serving.codec.columns import Encoder, Values, refuse_booleans
 from kubeline_serving.codec.estimate import ALWAYS_READ, check_json
 from kubeline_serving.codec.inputs import Inputs
-from kubeline_serving.codec.parsing import NOT_TYPED, check_rows, json_type, kind_of, parse_json, require
+from kubeline_serving.codec.parsing import LARGE, NOT_TYPED, check_rows, json_type, kind_of, parse_json, require
 from kubeline_serving.codec.refusals import show
+from kubeline_serving.codec.slices import discard
 from kubeline_serving.errors import too_many_rows
 from kubeline_serving.limits import RequestLimits
 
 HEADER_LENGTH = b"inference-header-content-length"
+_LONG = 2_000  # values of a column that is not freed as one
 _LONGEST_SIZE = 18  # digits; Python refuses to read thousands of them
 _DATATYPES = {"number": "FP32", "boolean": "BOOL", "category": "BYTES", "datetime": "BYTES"}
 
@@ -123,12 +125,18 @@ class V2:
             body, raw = bytes(view[: int(header_length)]), view[int(header_length) :]
         if len(body) > ALWAYS_READ:
             check_json(body, self._parsed_bytes)
-        if header_length is None:
+        if header_length is None and len(body) <= LARGE:
             try:
                 return self._read_typed(body)
             except NOT_TYPED:  # another form, a NaN, or what is told below
                 pass
         request = parse_json(body)
+        try:
+            return self._read(request, raw)
+        finally:
+            discard(request)
+
+    def _read(self, request: Any, raw: memoryview) -> tuple[dict[str, Values], Wanted]:
         tensors = request.get("inputs") if isinstance(request, dict) else None
         if not isinstance(tensors, list):
             raise UserError('a v2 request is {"inputs": [tensor, …]}, with one tensor for each column')
@@ -160,11 +168,19 @@ class V2:
         refuse_booleans(given, [columns[feature.name] for feature in given])
 
     def inputs(self, columns: dict[str, Values]) -> Inputs:
-        """The inputs of tensors that are read.
+        """The inputs of tensors that are read, and are no more afterwards.
 
         Raises:
             UserError: names the column that is absent or malformed.
         """
+        try:
+            return self._inputs(columns)
+        finally:
+            for values in columns.values():
+                if isinstance(values, list) and len(values) > _LONG:
+                    discard(values)
+
+    def _inputs(self, columns: dict[str, Values]) -> Inputs:
         try:
             values = [columns[name] for name in self._names]
         except KeyError:
@@ -278,7 +294,7 @@ def _values(place: int, tensor: Any, raw: memoryview, max_rows: int) -> tuple[st
     """Name and values of a tensor, and the raw bytes that are left for the next ones."""
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise UserError(f'input {place} must be a tensor: {{"name": …, "shape": …, "datatype": …, "data": …}}')
-    name, datatype, data = tensor["name"], tensor.get("datatype"), tensor.get("data")
+    name, datatype, data = tensor["name"], tensor.get("datatype"), tensor.pop("data", None)
     if not isinstance(datatype, str) or datatype not in DATATYPES:
         raise unknown_datatype(name, datatype if isinstance(datatype, str) else show(datatype))
     count = rows_of(name, tensor.get("shape"))
@@ -291,15 +307,22 @@ def _values(place: int, tensor: Any, raw: memoryview, max_rows: int) -> tuple[st
         if max_rows < count <= size:
             raise too_many_rows(count, max_rows)
         return name, decode_raw(name, datatype, raw[:size], count), raw[size:]
+    return name, _from_json(name, tensor, data, count, max_rows), raw
+
+
+def _from_json(name: str, tensor: dict[str, Any], data: Any, count: int, max_rows: int) -> Values:
     if not isinstance(data, list):
         raise UserError(f"the data of input '{name}' is {kind_of(data)}, but must be a list of values")
+    values = data
     if data and isinstance(data[0], list):
-        data = [value for row in data for value in (row if isinstance(row, list) else [row])]
-    if len(data) != count:
-        raise UserError(f"input '{name}' has shape {json.dumps(tensor['shape'])}, but {len(data)} values")
-    if datatype == "BYTES" and _parameters(tensor, f"input '{name}'").get("content_type") == "base64":
-        data = decode_base64(name, data)
-    return name, data, raw
+        values = [value for row in data for value in (row if isinstance(row, list) else [row])]
+    if len(values) != count:
+        raise UserError(f"input '{name}' has shape {json.dumps(tensor['shape'])}, but {len(values)} values")
+    if count > max_rows:
+        raise too_many_rows(count, max_rows)
+    if tensor["datatype"] == "BYTES" and _parameters(tensor, f"input '{name}'").get("content_type") == "base64":
+        return decode_base64(name, values)
+    return values
 
 
 def _parameters(holder: dict[str, Any], what: str) -> dict[str, Any]:

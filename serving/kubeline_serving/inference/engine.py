@@ -166,7 +166,7 @@ class Engine:
         end = now + _SLICE_SECONDS
         try:
             while self._queue and now < end:
-                batch = self._next_batch(now)
+                batch = self._next_batch(now, end)
                 if batch:
                     self._answer(batch)
                     answered += len(batch)
@@ -184,13 +184,15 @@ class Engine:
         self._average_seconds += weight * (seconds / max(answered, 1) - self._average_seconds)
         self._unseen_seconds = _UNSEEN_TURNS * seconds
 
-    def _next_batch(self, now: float) -> list[Work[Any]]:
-        """The next requests to answer together, parsed; those that are refused are told so."""
+    def _next_batch(self, now: float, end: float) -> list[Work[Any]]:
+        """The next requests to answer together, as many as are parsed by the end of a slice; who is refused is told."""
         batch: list[Work[Any]] = []
         rows = 0
+        handled = False
         # one that is alone came when nothing else was to be read
         unseen = self._unseen_seconds if len(self._queue) > 1 else 0.0
-        while self._queue:
+        while self._queue and (not handled or self._clock() < end):
+            handled = True
             work = self._queue.popleft()
             if work.abandoned:
                 continue
