@@ -126,7 +126,29 @@ def test_as_many_rows_as_the_server_takes_are_taken_over_grpc(raw: bool) -> None
             tensor.contents.bytes_contents.extend([b"AA"] * 100_000)
         else:
             tensor.contents.fp32_contents.extend([1.5] * 100_000)
-    check_message(request.SerializeToString(), RequestLimits.parsed_bytes)
+    check_message(request.SerializeToString(), RequestLimits.parsed_bytes, 100_000)
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [field(8, b"AA") * 1_001, field(3, b"\x01" * 1_001), field(6, bytes(4_004)), field(7, bytes(8_008))],
+    ids=["texts", "whole numbers", "FP32", "FP64"],
+)
+def test_one_row_more_than_the_server_takes_is_refused_from_the_bytes_of_a_message(contents: bytes) -> None:
+    message = field(5, field(1, b"amount") + field(5, contents))
+    check_message(message, MOST, 1_001)
+    with pytest.raises(TooLarge, match="the request has 1,001 rows, but the server takes at most 1,000; split it"):
+        check_message(message, MOST, 1_000)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [field(4, field(1, b"name")) * 200_000, field(7, b"") * 200_000, b"\x53\x54" * 100_000, b"\x50\x01" * 200_000],
+    ids=["parameters", "raw contents", "groups", "unknown fields"],
+)
+def test_more_parts_than_any_honest_request_has_are_refused_though_they_are_small(message: bytes) -> None:
+    with pytest.raises(TooLarge, match=r"the request has 1\d\d,\d{3} values"):
+        check_message(message, RequestLimits.parsed_bytes)
 
 
 @settings(max_examples=150, deadline=None)

@@ -5,6 +5,7 @@ values are counted first, in the time that a copy of the bytes would take. The e
 CPython, orjson, msgspec and protobuf's upb take for each kind of value.
 """
 
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,8 @@ _WIDEST = 4  # bytes of a character of text that is not ASCII
 _DEPTH_OF_ROWS = 2  # in {"instances": [
 
 _TENSOR = 1024  # bytes of a tensor without its values, and what Python makes of it
-_FIELD = 160  # the same of a map entry, or an element of bytes
+_FIELD = 160  # the same of an element of bytes
+_PART = 1024  # weight of all that is no value: parameters, dimensions, …; honest requests have few, and many take long
 _NUMBER = 48  # bytes of a number in an array that grows, and of Python's float or int
 _SHORTEST = 2  # bytes of a field
 _FEW = 64  # bytes that are not worth a closer look
@@ -58,17 +60,18 @@ def check_json(body: Bytes, most_bytes: int, most_rows: int | None = None) -> No
         raise _too_large(counts.commas + counts.lists + counts.records, memory, most_bytes)
 
 
-def check_message(message: bytes, most_bytes: int) -> None:
+def check_message(message: bytes, most_bytes: int, most_rows: int = sys.maxsize) -> None:
     """Refuse a ModelInferRequest that would take too much memory.
 
     Args:
         message: in protobuf's encoding, or anything else: what is malformed is left to protobuf to tell.
         most_bytes: that it may take.
+        most_rows: values that one tensor may have.
 
     Raises:
-        TooLarge: when it would take more.
+        TooLarge: when it would take more, or has more.
     """
-    _Walk(message, most_bytes).run()
+    _Walk(message, most_bytes, most_rows).run()
 
 
 class _Counts(NamedTuple):
@@ -135,9 +138,10 @@ def _too_large(values: int, memory: int, most_bytes: int) -> TooLarge:
 class _Walk:
     """Goes through the fields of a message, and adds up what they take."""
 
-    def __init__(self, message: bytes, most_bytes: int):
+    def __init__(self, message: bytes, most_bytes: int, most_rows: int):
         self._message = message
         self._most = most_bytes
+        self._most_rows = most_rows
         self._memory = 0
         self._values = 0
 
@@ -145,22 +149,21 @@ class _Walk:
         end = len(self._message)
         self._memory = end
         for number, start, stop in fields(self._message, 0, end):
-            if self._cannot_exceed(end - start):
-                return
             if number in (_INPUTS, _OUTPUTS):
-                self._add(1, _TENSOR)
+                self._add(_TENSOR)
                 self._tensor(start, stop)
             else:
-                self._add(1, 2 * (stop - start) if number == _RAW else stop - start)
+                self._add(_PART + (2 * (stop - start) if number == _RAW else stop - start))
 
     def _tensor(self, start: int, end: int) -> None:
         for number, begin, stop in fields(self._message, start, end):
             if number == _CONTENTS:
                 self._contents(begin, stop)
             elif number == _SHAPE:
-                self._numbers(self._varints(begin, stop))
+                dimensions = self._varints(begin, stop)
+                self._add(_PART * dimensions, dimensions)
             else:
-                self._add(1, stop - begin)
+                self._add(_PART + stop - begin)
 
     def _contents(self, start: int, end: int) -> None:
         start = self._short_texts(start, end)
@@ -169,7 +172,7 @@ class _Walk:
                 if self._cannot_exceed(end - begin):
                     self._memory += (end - begin) // _SHORTEST * _FIELD
                     return
-                self._add(1, 2 * (stop - begin))
+                self._add(_FIELD + 2 * (stop - begin))
             elif number in _WIDTHS:
                 self._numbers((stop - begin) // _WIDTHS[number])
             else:
@@ -178,14 +181,14 @@ class _Walk:
     def _short_texts(self, start: int, end: int) -> int:
         """Count elements of bytes in front, as nearly all are; where something else begins."""
         message, count, most = self._message, 0, (self._most - self._memory) // _FIELD
-        if self._cannot_exceed(end - start):
+        most = min(most, self._most_rows)
+        if (end - start) // _SHORTEST <= most:
             return start
         while start + 1 < end and message[start] == _TEXT_TAG and message[start + 1] < 0x80 and count <= most:
             start += 2 + message[start + 1]
             count += 1
-        self._values += count
-        self._memory += _FIELD * count
-        self._add(0, 0)
+        self._check_rows(count)
+        self._add(_FIELD * count, count)
         return min(start, end)
 
     def _cannot_exceed(self, size: int) -> bool:
@@ -197,13 +200,16 @@ class _Walk:
             return end - start
         return int(np.count_nonzero(np.frombuffer(self._message, np.uint8, end - start, start) < 0x80))
 
-    def _numbers(self, count: int) -> None:
-        self._values += count
-        self._memory += _NUMBER * count
-        self._add(1, 0)
+    def _check_rows(self, count: int) -> None:
+        if count > self._most_rows:
+            raise too_many_rows(count, self._most_rows)
 
-    def _add(self, fields: int, content: int) -> None:
-        self._values += fields
-        self._memory += _FIELD * fields + content
+    def _numbers(self, count: int) -> None:
+        self._check_rows(count)
+        self._add(_FIELD + _NUMBER * count, count)
+
+    def _add(self, size: int, values: int = 1) -> None:
+        self._values += values
+        self._memory += size
         if self._memory > self._most:
             raise _too_large(self._values, self._memory, self._most)

@@ -56,7 +56,7 @@ class InferCall:
         """
         message = self._call.message
         if len(message) > ALWAYS_READ:
-            check_message(message, self._limits.parsed_bytes)
+            check_message(message, self._limits.parsed_bytes, self._v2.max_rows)
         request = parsed(messages.ModelInferRequest, message)
         exchange = self._exchange
         exchange.request_id = exchange.request_id or usable(request.id) or new_id()
