@@ -196,6 +196,18 @@ def unread_answers(target: Target, stack: ExitStack) -> list[int]:
     return [int(not call.ended) for call in calls]
 
 
+def metadata(target: Target, stack: ExitStack) -> list[int]:
+    """Sixteen connections of twenty calls each with a megabyte of metadata, and no message."""
+    calls = b"".join(grpc_frames.head(2 * call + 1, 60) for call in range(20))
+    return _push(target, stack, [grpc_frames.PREFACE + calls] * 16, reads=False, port=target.grpc_port)
+
+
+def unfinished_metadata(target: Target, stack: ExitStack) -> list[int]:
+    """Sixty calls with 16 MB of metadata that does not end."""
+    call = grpc_frames.PREFACE + grpc_frames.head(1, 1000, is_whole=False)
+    return _push(target, stack, [call] * 60, reads=False, port=target.grpc_port)
+
+
 HTTP: tuple[Attack, ...] = (
     *(empty_lists, lists_of_lists_within_the_rows, records_of_one, as_many_values_as_are_taken, deep_nesting),
     *(long_text, huge_numbers, tiny_chunks, trailers, one_trailer, chunk_extensions, many_headers, slow_heads),
@@ -203,6 +215,7 @@ HTTP: tuple[Attack, ...] = (
 )
 GRPC: tuple[Attack, ...] = (
     *(empty_inputs, empty_outputs, shapes, contents, whole_numbers, parameters, incomplete_messages, unread_answers),
+    *(metadata, unfinished_metadata),
 )
 ATTACKS = {attack.__name__: attack for attack in (*HTTP, *GRPC)}
 
@@ -237,7 +250,12 @@ def _ask_all(target: Target, stack: ExitStack, requests: list[bytes]) -> list[in
 
 
 def _push(
-    target: Target, stack: ExitStack, requests: Iterable[bytes], wait: bool = False, reads: bool = True
+    target: Target,
+    stack: ExitStack,
+    requests: Iterable[bytes],
+    wait: bool = False,
+    reads: bool = True,
+    port: int | None = None,
 ) -> list[int]:
     """Send each on a connection of its own, all at a time, as far as the server takes it."""
     what = selectors.EVENT_READ | selectors.EVENT_WRITE if reads else selectors.EVENT_WRITE
@@ -245,7 +263,7 @@ def _push(
     left: dict[socket.socket, memoryview] = {}
     statuses: dict[socket.socket, int] = {}
     for request in requests:
-        connection = target.connect(stack)
+        connection = target.connect(stack, port)
         connection.setblocking(False)
         left[connection] = memoryview(request)
         selector.register(connection, what)

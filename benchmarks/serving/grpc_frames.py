@@ -11,7 +11,8 @@ import grpc
 
 from benchmarks.serving.grpc_load import METHOD, frame, header_block
 
-_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(_SETTINGS, 0, 0, b"")
 _END_HEADERS, _ACK = 4, 1
 _INITIAL_WINDOW = 4  # the setting
 _LARGEST_FRAME = 16_384
@@ -27,6 +28,16 @@ def field(number: int, content: bytes) -> bytes:
         size += bytes([rest & 0x7F | 0x80])
         rest >>= 7
     return bytes([number << 3 | 2]) + size + bytes([rest]) + content
+
+
+def head(stream: int, entries: int, is_whole: bool = True) -> bytes:
+    """The frames with which a call begins, whose metadata has entries of 16,000 bytes, each in a frame of its own."""
+    frames = [frame(_HEADERS, 0, stream, header_block("x"))]
+    for number in range(entries):  # a literal without indexing; its size in seven bits and two times seven
+        entry = b"\0\x05x%04d\x7f\x81\x7c" % number + b"v" * 16_000
+        is_last = is_whole and number == entries - 1
+        frames.append(frame(_CONTINUATION, _END_HEADERS if is_last else 0, stream, entry))
+    return b"".join(frames)
 
 
 def inside(outer: int, inner: int, content: bytes, times: int = 1) -> bytes:

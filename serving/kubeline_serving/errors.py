@@ -85,6 +85,13 @@ class HeadersTooLarge(RequestRefused):
     status = 431
 
 
+def headers_too_large(headers: int, most_headers: int, most_bytes: int) -> HeadersTooLarge:
+    """What to say of so many headers, which are too many, or too large."""
+    if headers > most_headers:
+        return HeadersTooLarge(f"there are more than {most_headers} headers; send fewer")
+    return HeadersTooLarge(f"the headers have more than {most_bytes:,} bytes; send fewer")
+
+
 class Overloaded(RequestRefused):
     """The request would wait too long, or the model is not ready; another try later may be answered."""
 

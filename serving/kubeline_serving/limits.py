@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from kubeline_serving.errors import Forbidden
 
+HEAD_BYTES = 64 * 1024  # of method, path and headers, or of a call's metadata
+MOST_HEADERS = 256
+_PARSED_AT_ONCE = 2  # large requests, each in a thread of its own
+
 
 @dataclass(frozen=True)
 class RequestLimits:
@@ -25,6 +29,11 @@ class RequestLimits:
     parsed_bytes: int = 192 * 2**20
     connections: int = 4096
     model_control: bool = False
+
+    @property
+    def all_parsed_bytes(self) -> int:
+        """Memory that the requests take which are parsed at a time."""
+        return _PARSED_AT_ONCE * self.parsed_bytes
 
     def check_control(self) -> None:
         """Refuse load and unload unless they are switched on: anyone who reaches the port could stop the model."""

@@ -3,8 +3,10 @@
 import contextlib
 import ctypes
 import gc
+import resource
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 
 def _malloc_trim() -> Callable[[int], int] | None:
@@ -24,6 +26,11 @@ def trim_memory() -> None:
     """
     if _trim is not None:
         _trim(0)
+
+
+def resident_bytes() -> int:
+    """Memory that this process has."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
 
 
 class Uncollected:

@@ -7,12 +7,9 @@ the message is read. So that is begun only when there is room for the largest me
 
 import asyncio
 import contextlib
-import os
-import socket
 from collections import deque
 from functools import partial
 from itertools import takewhile
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -20,12 +17,14 @@ from grpc.aio import EOF
 
 from kubeline_serving.budget import SHED_AFTER_SECONDS, Budget
 from kubeline_serving.errors import BodyTimedOut, Overloaded, TooLarge
+from kubeline_serving.grpc.connections import hang_up
 from kubeline_serving.state import ServerState
 
 Context = Any  # grpc.aio.ServicerContext; the library has no types
 
 _SWEEP_SECONDS = 0.25  # between two looks at what waits
 _ROOM_SECONDS = 5.0  # for which a call waits for room
+_REFUSAL_SECONDS = 0.1  # for a refusal to be sent before its connection ends
 
 
 class Call:
@@ -95,6 +94,7 @@ class Calls:
         self._waiting: deque[asyncio.Future[None]] = deque()  # for room, the newest last
         self.unread: dict[Call, None] = {}
         self._sweeper: asyncio.TimerHandle | None = None
+        self._ending: set[str] = set()  # peers whose connections are about to be ended
 
     async def receive(self, context: Context) -> Call:
         """A call that has just begun, when its message has come.
@@ -123,6 +123,17 @@ class Calls:
             if self._waiting:
                 self._admit()
         return call
+
+    def end_connection(self, context: Context) -> None:
+        """End the connection of a call, once a refusal has been sent."""
+        peer = context.peer()
+        if peer not in self._ending:
+            self._ending.add(peer)
+            asyncio.get_running_loop().call_later(_REFUSAL_SECONDS, self._end_connection, peer)
+
+    def _end_connection(self, peer: str) -> None:
+        self._ending.discard(peer)
+        asyncio.get_running_loop().run_in_executor(None, hang_up, peer)
 
     async def _read(self, call: Call, context: Context) -> bytes:
         call.since = monotonic()
@@ -220,23 +231,3 @@ class Calls:
     def _closed(self, call: Call, _: Any) -> None:
         self._open -= 1
         call.end()
-
-
-def hang_up(peer: str) -> None:
-    """End the connection of a client: gRPC has no other way to end a call whose answer the client does not take.
-
-    Args:
-        peer: as gRPC names it: ``ipv4:127.0.0.1:50123`` or ``ipv6:%5B::1%5D:50123``.
-    """
-    _, _, address = peer.partition(":")
-    host, _, port = address.rpartition(":")
-    host = host.replace("%5B", "").replace("%5D", "").strip("[]").removeprefix("::ffff:")
-    for entry in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError, ValueError):  # closed meanwhile, or no socket
-            if not str(entry.readlink()).startswith("socket:"):
-                continue
-            with socket.socket(fileno=os.dup(int(entry.name))) as copy:
-                name = copy.getpeername()
-                if isinstance(name, tuple) and (name[0].removeprefix("::ffff:"), str(name[1])) == (host, port):
-                    copy.shutdown(socket.SHUT_RDWR)
-                    return

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from kubeline import __version__
 from kubeline.errors import KubelineError, PlatformError
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline_serving.codec.v2 import V2
-from kubeline_serving.errors import BrokenModel, Overloaded, sentence, status_of, without_frames
+from kubeline_serving.errors import BrokenModel, Overloaded, headers_too_large, sentence, status_of, without_frames
 from kubeline_serving.exchange import Exchange
 from kubeline_serving.grpc.calls import Call, Calls, Context
+from kubeline_serving.grpc.connections import MemoryGuard
 from kubeline_serving.grpc.messages import SERVICE, InferCall, check_model, parsed
 from kubeline_serving.ids import usable
+from kubeline_serving.limits import HEAD_BYTES, MOST_HEADERS
 from kubeline_serving.service import PredictionService, begin
 from kubeline_serving.state import ServerState
 
@@ -33,6 +35,7 @@ _CODES = {
     404: grpc.StatusCode.NOT_FOUND,
     408: grpc.StatusCode.DEADLINE_EXCEEDED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    431: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
@@ -76,6 +79,7 @@ class GrpcServer:
         self._state = state
         self._calls = Calls(state)
         self._server: grpc.aio.Server | None = None
+        self._guard: MemoryGuard | None = None
 
     async def start(
         self, host: str, port: int, certificate: Path | None = None, private_key: Path | None = None
@@ -97,7 +101,8 @@ class GrpcServer:
         options = (*_OPTIONS, ("grpc.max_receive_message_length", self._state.limits.body_bytes))
         self._server = grpc.aio.server(options=options)
         # not as registered methods: grpc.aio then waits for a call of each of them, which costs each call 20 µs
-        self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, self._handlers())])
+        refusing = grpc.stream_unary_rpc_method_handler(self._refuse_metadata)
+        self._server.add_generic_rpc_handlers([_Methods(self._handlers(), refusing)])
         address = f"[::]:{port}" if host == "0.0.0.0" else f"{host}:{port}"  # noqa: S104 - compared
         try:
             if certificate is None or private_key is None:
@@ -108,11 +113,15 @@ class GrpcServer:
         except RuntimeError as error:
             raise PlatformError(f"cannot listen on port {port} for gRPC; choose another one") from error
         await self._server.start()
+        self._guard = MemoryGuard(port, self._state.limits.all_parsed_bytes)
+        self._guard.start()
         return port
 
     async def stop(self, grace_seconds: float) -> None:
         """Take no more calls, and let those that are open end; after the grace period they are cancelled."""
         self._state.draining = True
+        if self._guard is not None:
+            self._guard.stop()
         if self._server is not None:
             await self._server.stop(grace_seconds)
 
@@ -144,6 +153,14 @@ class GrpcServer:
             return await self._predict(call, context)
         finally:
             self.open_calls -= 1
+
+    async def _refuse_metadata(self, _: Any, context: Context) -> bytes:
+        """Refuse a call whose metadata is too large, and end its connection."""
+        error = headers_too_large(0, MOST_HEADERS, HEAD_BYTES)
+        self._service.refuse(begin("grpc", "", None, None), error)
+        self._calls.end_connection(context)
+        await _refuse(context, error)
+        return b""
 
     async def _predict(self, call: Call, context: Context) -> bytes:
         exchange = _exchange(context)
@@ -205,6 +222,29 @@ class GrpcServer:
     def _check_control(self, name: str) -> None:
         self._state.limits.check_control()
         check_model(name, "", self._model.name, self._model.version)
+
+
+class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc] - the library has no types
+    """The methods of the service, unless a call has too much metadata.
+
+    gRPC's core limits only what one frame has of it: a call may come with 16 MB, and a connection with a thousand such
+    calls. It is looked at here, where gRPC has made Python's objects of it, so that this is done only once.
+
+    Args:
+        methods: handlers by name.
+        refusing: what answers a call with too much metadata.
+    """
+
+    def __init__(self, methods: Mapping[str, grpc.RpcMethodHandler], refusing: grpc.RpcMethodHandler):
+        self._methods = {f"/{SERVICE}/{name}": handler for name, handler in methods.items()}
+        self._refusing = refusing
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """The handler of a call; None for an unknown method."""
+        metadata = handler_call_details.invocation_metadata or ()
+        if len(metadata) > MOST_HEADERS or sum(len(key) + len(value) for key, value in metadata) > HEAD_BYTES:
+            return self._refusing
+        return self._methods.get(handler_call_details.method)
 
 
 def _exchange(context: Context) -> Exchange:

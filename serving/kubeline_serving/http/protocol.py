@@ -18,6 +18,7 @@ from kubeline_serving.errors import (
     RequestRefused,
     TooLarge,
     UnsupportedEncoding,
+    headers_too_large,
     without_frames,
 )
 from kubeline_serving.http.answers import Answer, refusal
@@ -25,6 +26,7 @@ from kubeline_serving.http.application import Page
 from kubeline_serving.http.connection import HttpConnection
 from kubeline_serving.http.predictions import Route, headers_of, request_id
 from kubeline_serving.http.request import Request, usual_request
+from kubeline_serving.limits import HEAD_BYTES, MOST_HEADERS
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +45,9 @@ class HttpProtocol(HttpConnection):
         most_waiting: requests that were sent before the ones in front of them were answered.
     """
 
-    head_bytes = 64 * 1024
+    head_bytes = HEAD_BYTES
     head_seconds = 30.0
-    most_headers = 256
+    most_headers = MOST_HEADERS
     most_waiting = 64
 
     def __init__(self, *arguments: Any, **options: Any):
@@ -352,9 +354,7 @@ class HttpProtocol(HttpConnection):
         return TooLarge(f"the request has more than {most:,} bytes, which is the most the server takes; split it")
 
     def _too_large_a_head(self) -> HeadersTooLarge:
-        if len(self._headers) > self.most_headers:
-            return HeadersTooLarge(f"there are more than {self.most_headers} headers; send fewer")
-        return HeadersTooLarge(f"the headers have more than {self.head_bytes:,} bytes; send fewer")
+        return headers_too_large(len(self._headers), self.most_headers, self.head_bytes)
 
     def _turn_away(self, data: bytes) -> bool:
         """Refuse a whole prediction request of the usual form by its head alone, and say whether it was one.

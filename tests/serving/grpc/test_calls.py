@@ -1,15 +1,18 @@
 """Messages that never end and answers that nobody takes hold little, and not for ever; others are answered."""
 
 import asyncio
+import socket
 from contextlib import ExitStack
 from dataclasses import replace
 
+import grpc
 import pytest
 
-from benchmarks.serving.grpc_frames import Endless, send_endless
+from benchmarks.serving.grpc_frames import PREFACE, Endless, head, send_endless
 from kubeline.model_package import ModelPackage
+from kubeline_serving.grpc.connections import MemoryGuard
 from kubeline_serving.limits import RequestLimits
-from tests.serving.grpc.house import Status, raw, service, tensors, typed, until
+from tests.serving.grpc.house import Service, Status, raw, service, tensors, typed, until
 
 LIMITS = RequestLimits(body_bytes=100_000, buffered_bytes=400_000, body_seconds=30)
 WINDOW = 65_535  # what HTTP/2 lets every client send before it has heard of the server's settings (RFC 9113, 6.9.2)
@@ -76,5 +79,63 @@ def test_true_is_no_number(loop: asyncio.Runner, package: ModelPackage, datatype
             code, sentence = await served.refusal(served.stub.ModelInfer(request))
             assert code == Status.INVALID_ARGUMENT
             assert sentence == "column 'amount' takes numbers, but row 0 holds True"
+
+    loop.run(run())
+
+
+async def ended(connection: socket.socket) -> bool:
+    try:
+        return not await asyncio.get_running_loop().sock_recv(connection, 65_536)
+    except OSError:
+        return True
+
+
+async def answers(served: Service) -> bool:
+    try:
+        return bool(tensors(await served.stub.ModelInfer(raw())))
+    except grpc.aio.AioRpcError:
+        return False
+
+
+def test_a_call_with_too_much_metadata_is_refused_and_its_connection_ends(
+    loop: asyncio.Runner, package: ModelPackage
+) -> None:
+    async def run() -> None:
+        async with service(package) as served:
+            with socket.create_connection(("127.0.0.1", served.port)) as connection:
+                connection.sendall(PREFACE + head(1, 5))
+                connection.setblocking(False)
+                async with asyncio.timeout(20):
+                    while not await ended(connection):
+                        pass
+            (exchange,) = served.recorder.exchanges
+            assert (exchange.status, exchange.error) == (431, "the headers have more than 65,536 bytes; send fewer")
+            assert tensors(await served.stub.ModelInfer(raw(), metadata=[("x", "v" * 8_000)]))
+
+    loop.run(run())
+
+
+def test_metadata_that_does_not_end_ends_with_its_connection_when_memory_is_short(
+    loop: asyncio.Runner, package: ModelPackage
+) -> None:
+    taken = [100]
+
+    async def run() -> None:
+        async with service(package) as served:
+            guard = MemoryGuard(served.port, 50, lambda: taken[-1])
+            with socket.create_connection(("127.0.0.1", served.port)) as connection:
+                connection.sendall(PREFACE + head(1, 5, is_whole=False))
+                connection.setblocking(False)
+                guard.start()
+                assert tensors(await served.stub.ModelInfer(raw()))
+                taken.append(151)
+                async with asyncio.timeout(20):
+                    while not await ended(connection):
+                        pass
+                taken.append(100)
+            async with asyncio.timeout(20):  # the honest client connects anew
+                while not await answers(served):
+                    await asyncio.sleep(0.05)
+            guard.stop()
 
     loop.run(run())

@@ -1,0 +1,100 @@
+"""The connections of gRPC, which its core keeps to itself: they are found among the open files of the process.
+
+The core keeps what it reads of a call's metadata until all of it has come, and only then is there a call: sixty
+connections could hold a gigabyte in what nobody counts. What is counted has a limit, so what is above it is theirs.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from kubeline_serving.memory import resident_bytes, trim_memory
+
+logger = logging.getLogger(__name__)
+
+_EVERY_SECONDS = 0.1  # between two looks at the memory
+_MARGIN_BYTES = 64 * 2**20  # that it must have grown, when it did not shrink, to be looked at again
+
+
+class MemoryGuard:
+    """Ends all connections of gRPC when the process has more memory than its requests take.
+
+    Their clients connect anew; one that sends metadata without end has to begin again.
+
+    Args:
+        port: of the server.
+        most: bytes that requests take at the most, beside what the process has when it starts.
+        memory: bytes that it has.
+    """
+
+    def __init__(self, port: int, most: int, memory: Callable[[], int] = resident_bytes):
+        self._port = port
+        self._memory = memory
+        self._limit = memory() + most
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look from now on."""
+        self._timer = asyncio.get_running_loop().call_later(_EVERY_SECONDS, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        if self._memory() <= self._limit:
+            self.start()
+            return
+        task = asyncio.get_running_loop().run_in_executor(None, hang_up_on_all, self._port)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Future[int]") -> None:
+        if not task.cancelled():
+            logger.warning("more memory is taken than by requests: %d connections of gRPC were ended", task.result())
+        if self._timer is not None:
+            self._limit = max(self._limit, self._memory() + _MARGIN_BYTES)
+            self.start()
+
+
+def hang_up(peer: str) -> None:
+    """End the connection of a client: gRPC has no other way to end a call whose answer the client does not take.
+
+    Args:
+        peer: as gRPC names it: ``ipv4:127.0.0.1:50123`` or ``ipv6:%5B::1%5D:50123``.
+    """
+    _, _, address = peer.partition(":")
+    host, _, port = address.rpartition(":")
+    host = host.replace("%5B", "").replace("%5D", "").strip("[]").removeprefix("::ffff:")
+    for connection in _connections():
+        name = connection.getpeername()
+        if (name[0].removeprefix("::ffff:"), str(name[1])) == (host, port):
+            connection.shutdown(socket.SHUT_RDWR)
+            return
+
+
+def hang_up_on_all(port: int) -> int:
+    """End all connections to a port of this process, give back what they held, and say how many there were."""
+    ended = 0
+    for connection in _connections():
+        if connection.getsockname()[1] == port:
+            connection.shutdown(socket.SHUT_RDWR)
+            ended += 1
+    trim_memory()
+    return ended
+
+
+def _connections() -> Iterator[socket.socket]:
+    """The connections over IP of this process, each for as long as it is looked at."""
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError, ValueError):  # closed meanwhile, or no socket
+            if not str(entry.readlink()).startswith("socket:"):
+                continue
+            with socket.socket(fileno=os.dup(int(entry.name))) as copy:
+                if copy.family in (socket.AF_INET, socket.AF_INET6) and copy.getpeername():
+                    yield copy
