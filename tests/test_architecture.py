@@ -79,8 +79,8 @@ SERVER = {
     "inference": ("codec", "errors", "exchange", "memory"),
     "observability": ("codec", "exchange"),
     "payload_log": ("codec", "exchange", "inference", "options"),
-    "grpc": ("budget", "codec", "errors", "exchange", "ids", "limits", "service", "state"),
-    "http": ("codec", "errors", "exchange", "ids", "inference", "observability", "service", "state"),
+    "grpc": ("budget", "codec", "errors", "exchange", "ids", "limits", "memory", "service", "state"),
+    "http": ("codec", "errors", "exchange", "ids", "inference", "limits", "observability", "service", "state"),
 }
 
 

@@ -14,14 +14,9 @@ from kubeline.open_inference.grpc_predict_v2_pb2 import ModelInferRequest
 from kubeline_serving.codec.estimate import check_json, check_message
 from kubeline_serving.errors import TooLarge
 from kubeline_serving.limits import RequestLimits
+from tests.serving.json_values import TEXTS, VALUES
 
 MOST = 12 * 2**20  # a sixteenth of the server's, for bodies of a megabyte
-TEXTS = st.text(st.sampled_from(list('"\\,[]{}:x é😀\n')), max_size=12)
-VALUES: Any = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | TEXTS,
-    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(TEXTS, inner, max_size=6),
-    max_leaves=40,
-)
 
 
 @pytest.mark.parametrize(

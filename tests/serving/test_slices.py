@@ -18,8 +18,8 @@ from kubeline_serving.codec.slices import SLICE_BYTES, discard, read
 from kubeline_serving.codec.v1 import V1
 from kubeline_serving.codec.v2 import V2
 from kubeline_serving.errors import TooLarge
+from tests.serving.json_values import VALUES
 from tests.support.packages import write_tiny_package
-from tests.serving.test_estimate import VALUES
 
 MARKS = st.sampled_from(list('[]{},:"\\0 ae-'))
 SIZES = st.integers(1, 60)
