@@ -23,9 +23,9 @@ from tests.images.environments import NOBODY, UV, Environment, another_user
 from tests.images.reachable import implementations, imported_names
 
 # Imported by functions that no component of the image calls: what reads a table or asks a model in a step of training,
-# the gRPC form of a request, a canary's metrics page, a plot of a report.
+# the gRPC form of a request, a canary's metrics page, a plot of a report. deltalake is an extra that no image has.
 NEVER_CALLED = {
-    "steps": {"prometheus_client"},
+    "steps": {"deltalake", "prometheus_client"},
     "drift": {"duckdb"},
     "deploy": {"grpc", "joblib", "onnxruntime"},
     "serving": {"joblib", "matplotlib"},
