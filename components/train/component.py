@@ -93,10 +93,10 @@ def train(
         options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
-        model: Model package: a folder of ``model.onnx``, ``model.joblib``, ``schema.json``, ``golden.parquet``,
-            ``reference.json``, ``training_rows.parquet`` (which rows were in the table, in three bytes each, so that no
-            later step scores the model on them) and ``manifest.json``; metadata framework, estimator, task, features,
-            positive_class, package_digest, dataset_fingerprint, score_name, score.
+        model: Model package: a folder of ``model.onnx``, ``serving.onnx``, ``model.joblib``, ``schema.json``,
+            ``golden.parquet``, ``reference.json``, ``training_rows.parquet`` (which rows were in the table, in three
+            bytes each, so that no later step scores the model on them) and ``manifest.json``; metadata framework,
+            estimator, task, features, positive_class, package_digest, dataset_fingerprint, score_name, score.
         metrics: Metrics on the held-out rows. Binary: roc_auc, average_precision, brier, f1, log_loss, accuracy,
             balanced_accuracy. Multiclass: log_loss, accuracy, balanced_accuracy, macro_f1. Regression: rmse, mae, r2.
             All: the one that `metric` names, and parity_max_difference.

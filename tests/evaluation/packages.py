@@ -17,9 +17,9 @@ from sklearn.pipeline import make_pipeline
 from kubeline.model_package import Feature, ModelPackage, Predictor, Signature
 from kubeline.model_package.encoding import labels
 from kubeline.model_package.manifest import Roles
-from kubeline.model_package.package import write_package
 from kubeline.model_package.training_rows import TrainingRows
 from kubeline.training.export import to_onnx
+from tests.support.handmade_packages import write_by_hand
 
 TASKS = {2: "binary", 3: "multiclass"}
 
@@ -65,33 +65,24 @@ def trained(
     for position, label in enumerate(classes or ()):
         table[f"expected.probability.{label}"] = answers.probabilities[:, position]  # type: ignore[index]
     table.to_parquet(golden, index=False)
-    files = {
-        "model.onnx": model,
-        "model.joblib": pickle or form.getvalue(),
-        "schema.json": signature.model_dump_json().encode(),
-        "golden.parquet": golden.getvalue(),
-        "reference.json": b"{}",
-    }
-    if knows_rows:
-        rows = pa.Table.from_pandas(frame, preserve_index=False)
-        files["training_rows.parquet"] = TrainingRows.of(rows, [*features, target], (roles or Roles()).group).to_bytes()
-    fingerprint = hashlib.sha256(frame.to_csv().encode()).hexdigest()
-    facts = {"seed": seed, "roles": roles or Roles(), "dataset_fingerprint": fingerprint}
-    return write_package(folder, files, **{**_FACTS, **facts})
+    return write_by_hand(
+        folder,
+        signature,
+        model,
+        sklearn=pickle or form.getvalue(),
+        golden=golden.getvalue(),
+        training_rows=_rows(frame, [*features, target], (roles or Roles()).group) if knows_rows else b"",
+        estimator="hist_gradient_boosting",
+        held_out="",
+        parity={"rows": 0, "max_difference": 0.0, "tolerance": 1e-5},
+        seed=seed,
+        roles=roles or Roles(),
+        dataset_fingerprint=hashlib.sha256(frame.to_csv().encode()).hexdigest(),
+    )
 
 
-_FACTS: dict[str, Any] = {
-    "versions": {},
-    "dataset_fingerprint": "0" * 64,
-    "estimator": "hist_gradient_boosting",
-    "params": {},
-    "metrics": {},
-    "score_name": "none",
-    "score": 0.0,
-    "held_out": "",
-    "parity": {"rows": 0, "max_difference": 0.0, "tolerance": 1e-5},
-    "git_revision": "",
-}
+def _rows(frame: pd.DataFrame, columns: Sequence[str], group: str) -> bytes:
+    return TrainingRows.of(pa.Table.from_pandas(frame, preserve_index=False), columns, group).to_bytes()
 
 
 class Trap:

@@ -188,6 +188,8 @@ def file_of_a_package(given: tuple[str, bytes]) -> None:
         for read in (found.golden, found.reference, found.onnx):
             with refused():
                 read()
+        with refused(), contextlib.suppress(Exception):  # ONNX Runtime has errors of its own
+            found.serving_predictor(threads=1)
 
 
 def onnx_model(content: bytes) -> None:
@@ -332,7 +334,7 @@ TARGETS: dict[str, Target] = {
         st.deferred(lambda: changed_json(json.loads((package().path / "manifest.json").read_bytes()))), manifest, 3
     ),
     "file of a package": Target(
-        st.sampled_from(["schema.json", "golden.parquet", "reference.json", "model.onnx"]).flatmap(
+        st.sampled_from(["schema.json", "golden.parquet", "reference.json", "model.onnx", "serving.onnx"]).flatmap(
             lambda name: st.tuples(st.just(name), changed_bytes([(package().path / name).read_bytes()]))
         ),
         file_of_a_package,

@@ -12,7 +12,7 @@ import pytest
 
 from kubeline.errors import PlatformError, UserError
 from kubeline.model_package import ModelPackage, files
-from kubeline.model_package.package import FILES, OPTIONAL
+from kubeline.model_package.formats import FILES, OPTIONAL
 from tests.support.artifacts import make_artifact
 
 NAMES = [*FILES, *OPTIONAL, "manifest.json"]
@@ -96,14 +96,15 @@ def test_a_link_to_a_folder_is_no_empty_folder(folder: Path, tmp_path: Path) -> 
 
 def test_what_was_put_in_the_place_of_a_file_after_it_was_opened_is_not_loaded(folder: Path, tmp_path: Path) -> None:
     package = ModelPackage.open(folder)
-    content = (folder / "model.onnx").read_bytes()
-    (folder / "model.onnx").write_bytes(content[:-1] + b"x")
-    with pytest.raises(UserError, match="was changed after training: its SHA-256"):
-        package.onnx()
-    (folder / "model.onnx").unlink()
-    os.mkfifo(folder / "model.onnx")
-    with pytest.raises(UserError, match="is a FIFO"):
-        package.predictor()
+    for name, read in (("model.onnx", package.onnx), ("serving.onnx", package.predictor)):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[:-1] + b"x")
+        with pytest.raises(UserError, match="was changed after training: its SHA-256"):
+            read()
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        with pytest.raises(UserError, match="is a FIFO"):
+            read()
     (folder / "golden.parquet").write_bytes(b"")
     with pytest.raises(UserError, match="it has 0 bytes, the manifest says"):
         package.golden()
@@ -176,6 +177,7 @@ def test_damaged_parts_of_a_package_that_its_maker_signed_are_sentences(folder: 
         "reference.json": ModelPackage.reference,
         "training_rows.parquet": ModelPackage.training_rows,
         "model.onnx": ModelPackage.onnx,
+        "serving.onnx": ModelPackage.serving_predictor,
     }
     for content in (b"", b"[" * 100_000, b"\xff\x00", b"PAR1" * 10, b"[1]"):
         for name, reading in read.items():

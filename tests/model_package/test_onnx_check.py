@@ -13,11 +13,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from kubeline.errors import UserError
 from kubeline.model_package.onnx_check import check
+from kubeline.model_package.onnx_shapes import Shape
 from tests.support.packages import write_tiny_package
 from tests.support.server_process import serve
 
 ML = "ai.onnx.ml"
 ANSWER = "output.prediction"
+INPUTS: dict[str, Shape] = {"a": (None, 1), "b": (None, 1)}
 
 
 def node(operation: str, inputs: str, output: str, domain: str = "", **attributes: Any) -> onnx.NodeProto:
@@ -37,7 +39,7 @@ def model_of(nodes: list[onnx.NodeProto], constants: dict[str, Any] | None = Non
 
 
 def checked(model: onnx.ModelProto) -> None:
-    check(model.SerializeToString(), ["a", "b"], ANSWER, 1)
+    check("model.onnx", model.SerializeToString(), INPUTS, ANSWER, 1)
 
 
 def refused(model: onnx.ModelProto) -> str:
@@ -224,7 +226,7 @@ def test_what_is_no_part_of_a_model_of_ours_is_refused(change: Callable[[onnx.Mo
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x3a\xff\xff\xff\xff\x7f", b"\x3a\x02\x0a\x00" * 1000])
 def test_bytes_that_are_no_model_are_refused(content: bytes) -> None:
     with pytest.raises(UserError, match=r"model\.onnx"):
-        check(content, ["a"], ANSWER, 1)
+        check("model.onnx", content, {"a": (None, 1)}, ANSWER, 1)
 
 
 @pytest.mark.parametrize("name", [b"axis", b"Add"])
@@ -232,7 +234,7 @@ def test_a_name_that_is_no_text_is_refused(name: bytes) -> None:
     nodes = [node("Add", "a one", "more"), node("Concat", "more", ANSWER, axis=1)]
     content = model_of(nodes, {"one": np.ones(1, np.float32)}).SerializeToString()
     with pytest.raises(UserError, match=r"model\.onnx"):
-        check(content.replace(name, b"\xff" * len(name)), ["a", "b"], ANSWER, 1)
+        check("model.onnx", content.replace(name, b"\xff" * len(name)), INPUTS, ANSWER, 1)
 
 
 def of_fields(*tags: int, count: int = 8_000_000) -> bytes:
@@ -259,7 +261,7 @@ FIELDS = {
 def test_sixteen_megabytes_of_empty_fields_are_refused_before_they_are_parsed(case: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(UserError, match="it has more than 500,000 fields"):
-        check(of_fields(*FIELDS[case]), ["a", "b"], ANSWER, 1)
+        check("model.onnx", of_fields(*FIELDS[case]), INPUTS, ANSWER, 1)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 2**10
 
 
@@ -275,7 +277,7 @@ def test_an_attribute_of_empty_fields_is_refused(number: int, words: str) -> Non
 @pytest.mark.parametrize("domain_of_endless", ["Loop", "external"])
 def test_the_server_does_not_start_with_such_a_model(tmp_path: Path, domain_of_endless: str) -> None:
     package = write_tiny_package(tmp_path / "tiny")
-    model = onnx.ModelProto.FromString(package.onnx())
+    model = onnx.load(package.path / "serving.onnx")
     if domain_of_endless == "Loop":
         model.graph.node.insert(0, node("Loop", "", "never", body=ENDLESS))
     else:
@@ -284,4 +286,4 @@ def test_the_server_does_not_start_with_such_a_model(tmp_path: Path, domain_of_e
     ended = serve(tmp_path / "package")
     assert ended.returncode == 2
     (sentence,) = ended.stderr.strip().splitlines()
-    assert sentence.startswith("error: model.onnx is not loaded: it has ")
+    assert sentence.startswith("error: serving.onnx is not loaded: it has ")

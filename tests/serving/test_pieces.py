@@ -16,6 +16,7 @@ from kubeline_serving.codec.pieces import PIECE_BYTES, pieces
 from kubeline_serving.codec.v1 import V1
 from kubeline_serving.errors import TooLarge
 from kubeline_serving.memory import Uncollected
+from tests.serving.exchanges import texts_of
 from tests.support.packages import write_tiny_package
 
 COUNT = 40_000
@@ -56,7 +57,7 @@ def test_pieces_are_read_as_the_whole_is(package: ModelPackage, form: str) -> No
     assert found.rows == whole.rows == COUNT
     assert np.array_equal(found.numbers, whole.numbers, equal_nan=True)
     columns = Columns(package.signature)
-    assert np.array_equal(columns.texts(found, 0), columns.texts(whole, 0))
+    assert np.array_equal(texts_of(columns, found, 0), texts_of(columns, whole, 0))
     assert np.array_equal(found.codes > columns.missing[:, None], whole.codes > columns.missing[:, None])
     assert np.array_equal(found.doubles, whole.doubles, equal_nan=True)
 

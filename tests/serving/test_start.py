@@ -31,10 +31,10 @@ def test_a_tampered_package_ends_the_server_with_one_sentence(tmp_path: Path, na
 
 def test_a_tampered_package_never_becomes_ready(tmp_path: Path) -> None:
     package = write_tiny_package(tmp_path / "package")
-    flip_a_byte(tmp_path / "package" / "model.onnx")
+    flip_a_byte(tmp_path / "package" / "serving.onnx")
     with (
         start(package, tmp_path / "log") as server,
-        pytest.raises(ServerFailedError, match=r"exit code 2; its last words: error: model\.onnx .* was changed"),
+        pytest.raises(ServerFailedError, match=r"exit code 2; its last words: error: serving\.onnx .* was changed"),
     ):
         server.wait_until_ready(time.monotonic(), timeout_seconds=60)
 
@@ -64,7 +64,7 @@ def test_a_model_that_onnx_runtime_cannot_load_is_told_in_a_sentence(tmp_path: P
     write_tiny_package(tmp_path / "package", model=b"not a model")
     ended = serve(tmp_path / "package")
     assert ended.returncode == 2
-    assert "ONNX Runtime cannot run model.onnx" in ended.stderr
+    assert "ONNX Runtime cannot run serving.onnx" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

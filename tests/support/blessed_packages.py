@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from kubeline.model_package import Feature, ModelPackage, Signature
 from kubeline.model_package.blessing import Blessing, Check, Verdict
 from kubeline.model_package.manifest import Parity
-from kubeline.model_package.package import write_package
 from tests.support.artifacts import make_artifact
+from tests.support.handmade_packages import write_by_hand
 
 SIGNATURE = Signature(
     features=[Feature(name="distance", kind="number")], target="late", task="binary", classes=["False", "True"]
@@ -27,17 +27,12 @@ def blessed(folder: Path, seed: int = 0, verdict: Verdict = "promote") -> Blesse
     """Packages of different seeds have different digests."""
     folder = folder / f"blessed-{seed}"
     model = make_artifact(folder, "Model", "model")
-    files = {
-        "model.onnx": f"weights {seed}".encode(),
-        "model.joblib": b"not read",
-        "schema.json": SIGNATURE.model_dump_json().encode(),
-        "golden.parquet": b"not read",
-        "reference.json": b"{}",
-    }
-    package = write_package(
+    weights = f"weights {seed}".encode()
+    package = write_by_hand(
         Path(model.path),
-        files,
-        versions={},
+        SIGNATURE,
+        weights,
+        weights,
         dataset_fingerprint="f" * 64,
         estimator="hist_gradient_boosting",
         params={"max_iter": 20, "monotonic": {"distance": 1}, "loss": "log_loss"},

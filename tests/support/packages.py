@@ -11,7 +11,7 @@ import pandas as pd
 from onnx import TensorProto, helper
 
 from kubeline.model_package import Feature, ModelPackage, Predictor, Signature
-from kubeline.model_package.package import write_package
+from tests.support.handmade_packages import write_by_hand
 
 FEATURES = [
     Feature(name="amount", kind="number"),
@@ -46,7 +46,7 @@ def write_tiny_package(
         task: what it answers.
         wrong_by: added to the recorded probabilities or numbers.
         rows: number of golden rows.
-        model: stands in for ``model.onnx``.
+        model: stands in for ``serving.onnx``.
         reference: what ``reference.json`` holds.
     """
     signature = Signature(features=FEATURES, target="late", task=task, classes=CLASSES[task])
@@ -59,29 +59,14 @@ def write_tiny_package(
         golden["expected.prediction"] += wrong_by
     parquet = io.BytesIO()
     golden.head(rows).to_parquet(parquet, index=False)
-    files = {
-        "model.onnx": graph if model is None else model,
-        "model.joblib": b"not read by a server",
-        "schema.json": signature.model_dump_json().encode(),
-        "golden.parquet": parquet.getvalue(),
-        "reference.json": json.dumps(reference or {}).encode(),
-    }
-    return write_package(folder, files, **_FACTS)
-
-
-_FACTS: dict[str, Any] = {
-    "versions": {},
-    "dataset_fingerprint": "0" * 64,
-    "estimator": "by hand",
-    "params": {},
-    "metrics": {},
-    "score_name": "none",
-    "score": 0.0,
-    "held_out": "0" * 64,
-    "parity": {"rows": 0, "max_difference": 0.0, "tolerance": 0.0},
-    "git_revision": "",
-    "seed": 0,
-}
+    return write_by_hand(
+        folder,
+        signature,
+        graph,
+        model,
+        golden=parquet.getvalue(),
+        reference=json.dumps(reference or {}).encode(),
+    )
 
 
 def _graph(task: Task) -> onnx.ModelProto:

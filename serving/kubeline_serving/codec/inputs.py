@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubeline.model_package.signature import MISSING_CATEGORY, Signature
+from kubeline.model_package import blocks
+from kubeline.model_package.blocks import Block
 from kubeline.typing import Array
 
 
@@ -34,30 +35,8 @@ class Inputs:
     doubles: Array
 
 
-class Columns:
-    """The columns of a model by the form in which :class:`Inputs` holds them.
-
-    Attributes:
-        numbers: names of the numbers that are float32, and of the booleans.
-        categories: names of the categories.
-        doubles: names of the datetimes, and of the numbers that are float64.
-        vocabularies: of each category, an object array of the values that training saw, and at last ``""``, which
-            stands for a missing value.
-        missing: of each category, the code of a missing value, the largest that is not of an unseen one.
-    """
-
-    def __init__(self, signature: Signature):
-        features = signature.features
-        self.categories = [feature.name for feature in features if feature.kind == "category"]
-        self.doubles = [feature.name for feature in features if feature.is_double]
-        others = {*self.categories, *self.doubles}
-        self.numbers = [feature.name for feature in features if feature.name not in others]
-        known = [feature.categories or [] for feature in signature.features if feature.kind == "category"]
-        self.vocabularies = [
-            np.array([*(value for value in values if value != MISSING_CATEGORY), MISSING_CATEGORY], dtype=object)
-            for values in known
-        ]
-        self.missing = np.array([len(vocabulary) - 1 for vocabulary in self.vocabularies], dtype=np.int32)
+class Columns(blocks.Columns):
+    """The columns of a model by the form in which :class:`Inputs` holds them."""
 
     def joined(self, parts: Sequence[Inputs]) -> Inputs:
         """The rows of several requests, one after the other."""
@@ -69,11 +48,23 @@ class Columns:
         unseen = self._join_unseen(parts, codes) if any(part.unseen for part in parts) else ()
         return Inputs(sum(part.rows for part in parts), numbers, codes, unseen, doubles)
 
-    def texts(self, inputs: Inputs, place: int) -> Array:
-        """The values of a category column, as text in an object array of shape (rows,)."""
-        known, unseen = self.vocabularies[place], inputs.unseen[place] if inputs.unseen else ()
-        values = np.concatenate([known, np.array(unseen, dtype=object)]) if unseen else known
-        return values[inputs.codes[place]]
+    def tensors(self, inputs: Inputs) -> dict[str, Array]:
+        """What the model reads, by name: the arrays of `inputs`, but that codes of unseen values are the model's."""
+        found: dict[Block, Array] = {"numbers": inputs.numbers, "codes": inputs.codes, "doubles": inputs.doubles}
+        if inputs.unseen:
+            found["codes"] = self._known_codes(inputs.codes, inputs.unseen)
+        return {name: found[block] for block, name in self.inputs.items()}
+
+    def _known_codes(self, codes: Array, unseen: Sequence[Sequence[str]]) -> Array:
+        """A copy, in which unseen values have the one code of them all, unless the model tells them apart."""
+        known: Array = np.minimum(codes, self.missing[:, None] + 1)
+        for place, rare in enumerate(self.rare):
+            if rare:
+                other = self.missing[place] + 1
+                here = codes[place] >= other
+                code_of = np.array([rare.get(text, other) for text in unseen[place]], dtype=np.int32)
+                known[place, here] = code_of[codes[place, here] - other]
+        return known
 
     def _join_unseen(self, parts: Sequence[Inputs], codes: Array) -> list[list[str]]:
         """The unseen values of all parts; their codes are changed to go on where those of the parts before end."""

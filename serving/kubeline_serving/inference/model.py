@@ -6,12 +6,10 @@ from pathlib import Path
 
 from kubeline.errors import UserError
 from kubeline.model_package.package import ModelPackage, digest_at, version_of
-from kubeline.model_package.predictor import Predictions, Predictor
+from kubeline.model_package.predictor import Predictions, ServingPredictor
 from kubeline.model_package.signature import Signature
 from kubeline_serving.codec.columns import Encoder
-from kubeline_serving.codec.inputs import Inputs
-from kubeline_serving.inference.blocks import Blocks
-from kubeline_serving.inference.graph import reading_blocks
+from kubeline_serving.codec.inputs import Columns, Inputs
 from kubeline_serving.memory import trim_memory
 
 
@@ -25,8 +23,8 @@ class ServedModel:
         digest: of the only package that may be served; empty for any.
 
     Raises:
-        UserError: when a file of the package is missing or was changed, it is another package than the blessed one, or
-            ONNX Runtime cannot run it.
+        UserError: when a file of the package is missing or was changed, it is another package than the blessed one, it
+            is of a format that no server reads, or ONNX Runtime cannot run it.
     """
 
     def __init__(self, name: str, folder: Path, threads: int = 1, digest: str = ""):
@@ -35,7 +33,8 @@ class ServedModel:
         self.digest = self.package.digest
         self.version = version_of(self.digest)
         self.ready = True
-        self._predictor, self._blocks = _load(self.package, threads)
+        self._predictor = _load(self.package, threads)
+        self._columns = Columns(self.package.signature)
         self._lock = threading.Lock()
         self._folder, self._threads, self._required = folder, threads, digest
 
@@ -46,7 +45,7 @@ class ServedModel:
 
     def predict(self, requests: Sequence[Inputs]) -> Predictions:
         """Answer the rows of some requests, one after the other."""
-        return self._predictor.predict_inputs(self._blocks.tensors(self._blocks.columns.joined(requests)))
+        return self._predictor.predict_blocks(self._columns.tensors(self._columns.joined(requests)))
 
     def unload(self) -> None:
         """Answer no more requests until it is loaded again."""
@@ -61,7 +60,7 @@ class ServedModel:
         """
         with self._lock:
             package = verified(self._folder, self._required or self.digest)
-            self._predictor, self._blocks = _load(package, self._threads)
+            self._predictor = _load(package, self._threads)
             self.ready = True
 
 
@@ -75,16 +74,16 @@ def verified(folder: Path, digest: str = "") -> ModelPackage:
     return ModelPackage.open(folder, digest)
 
 
-def _load(package: ModelPackage, threads: int) -> tuple[Predictor, Blocks]:
+def _load(package: ModelPackage, threads: int) -> ServingPredictor:
     """Load the model and let it answer one row of missing values, so that the first request finds it warm."""
-    nothing = Encoder(package.signature).encode([[None]] * len(package.signature.features), 1)
+    signature = package.signature
+    nothing = Encoder(signature).encode([[None]] * len(signature.features), 1)
     try:
-        model, blocks = reading_blocks(package.onnx(), package.signature)
-        predictor = Predictor(model, package.signature, threads)
-        predictor.predict_inputs(blocks.tensors(nothing))
+        predictor = package.serving_predictor(threads)
+        predictor.predict_blocks(Columns(signature).tensors(nothing))
     except UserError:
         raise
-    except Exception as error:  # ONNX Runtime's exceptions have no common base, and protobuf has its own
-        raise UserError(f"ONNX Runtime cannot run model.onnx of the package at '{package.path}': {error}") from error
-    trim_memory()  # what only loading took: for a forest six times its file
-    return predictor, blocks
+    except Exception as error:  # ONNX Runtime's exceptions have no common base
+        raise UserError(f"ONNX Runtime cannot run serving.onnx of the package at '{package.path}': {error}") from error
+    trim_memory()  # what only loading took
+    return predictor

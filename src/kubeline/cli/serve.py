@@ -88,7 +88,9 @@ def _package(options: argparse.Namespace) -> "ModelPackage":
     folder = fetch(options.package, tracking_uri)
     if folder is None:
         raise absent(options.package, tracking_uri)
-    return ModelPackage.open(folder)
+    package = ModelPackage.open(folder)
+    package.require_served()
+    return package
 
 
 def _require_free(port: int, option: str) -> None:

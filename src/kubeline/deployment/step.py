@@ -45,6 +45,7 @@ def run(
         PlatformError: when the cluster cannot be used.
     """
     package = ModelPackage.of(model)
+    package.require_served()
     require(evaluation, "evaluation", package.digest)
     require(infra_validation, "infra_validation", package.digest)
     service = Service(

@@ -46,6 +46,7 @@ def run(
         max_latency_ms=max_latency_ms, tolerance=tolerance, timeout_seconds=timeout_seconds, requests=int(requests)
     )
     package = ModelPackage.of(model)
+    package.require_served()
     golden = GoldenRows.of(package)
     findings = examine(package, golden, timeout_seconds, int(requests))
     reasons = findings.reasons(tolerance, max_latency_ms)

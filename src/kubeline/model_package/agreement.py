@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from kubeline.errors import UserError
-from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY, GOLDEN
+from kubeline.model_package.formats import GOLDEN
+from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
 from kubeline.typing import Array

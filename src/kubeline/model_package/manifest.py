@@ -40,11 +40,12 @@ class Manifest(BaseModel):
     `metrics` and `score` are of the rows that training held out; a greater `score` is better. `held_out` is the digest
     of these rows' positions and weights: scores compare only where it is the same. `roles` are known to every later
     step. `sizes` are the bytes of each file, so that a file of another size is not even read. Packages of earlier
-    versions name neither.
+    versions name neither. `format` is that of the package, see :mod:`kubeline.model_package.formats`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    format: int = 1
     files: dict[str, Digest]
     sizes: dict[str, Annotated[int, Field(ge=0)]] = {}
     versions: dict[str, str]

@@ -6,7 +6,7 @@ else is loaded, whoever made it.
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -26,10 +26,10 @@ _MOST_WORK = 2**31  # multiplications and values for one row, trees aside
 # By their numbers, the fields that onnx_parts.proto leaves out and that do no harm: names, notes, numbers and texts.
 # Among the others are functions, graphs, sparse tensors, and data outside the file.
 _HARMLESS = {
-    ModelProto: {1, 2, 3, 4, 5, 6, 14},
+    ModelProto: {1, 2, 3, 4, 5, 6, 8, 14},
     GraphProto: {2, 10, 13, 16},
     NodeProto: {3, 6, 9},
-    AttributeProto: {4, 13, 21},
+    AttributeProto: {2, 4, 13, 20, 21},
     TensorProto: {4, 5, 10, 12},
 }
 _HARMFUL = {
@@ -55,38 +55,45 @@ _PARTS: _Parts = {7: {1: _LEAF, 5: _LEAF, 11: _VALUE, 12: _VALUE}, 8: _LEAF}
 _TEXT_BYTES = 4096  # of a class label
 
 
-def check(model: bytes, columns: Sequence[str], output: str, width: int) -> None:
+def check(file: str, model: bytes, inputs: Mapping[str, Shape], output: str, width: int) -> None:
     """Make sure that a model is only what training exports.
 
     Args:
-        model: content of ``model.onnx``.
-        columns: names of its inputs, each of shape (rows, 1).
+        file: name of the file, for the sentence.
+        model: its content.
+        inputs: the shape of each, by name.
         output: name of what it answers.
         width: columns that the answer has.
 
     Raises:
         UserError: names what it holds that is not run.
     """
-    _check_fields(model)
     try:
+        _check_fields(model)
         found = ModelProto.FromString(model)
         _only_known(found, "the model")
-        _check(found.graph, columns, output, width)
+        _check(found.graph, inputs, output, width)
+    except _RefusedError as error:
+        raise UserError(f"{file} is not loaded: it has {error}; train the model again, or export it anew") from error
     except (DecodeError, TypeError) as error:  # TypeError: a name that is no text is read as bytes
-        raise UserError(f"ONNX Runtime cannot run model.onnx: it is damaged or of another format ({error})") from error
+        raise UserError(f"ONNX Runtime cannot run {file}: it is damaged or of another format ({error})") from error
 
 
-def _check(graph: GraphProto, columns: Sequence[str], output: str, width: int) -> None:
+class _RefusedError(Exception):
+    """What a model has that is not run, as the middle of a sentence."""
+
+
+def _check(graph: GraphProto, expected: Mapping[str, Shape], output: str, width: int) -> None:
     _only_known(graph, "its graph")
     constants = {tensor.name: _constant(tensor) for tensor in graph.initializer}
     shapes: dict[str, Shape] = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     inputs = [value.name for value in graph.input]
-    if sorted(inputs) != sorted(columns) or set(inputs) & set(shapes):
-        raise _refused(f"the inputs {listed(sorted(inputs))}; its package says {listed(sorted(columns))}")
-    shapes |= dict.fromkeys(inputs, (None, 1))
+    if sorted(inputs) != sorted(expected) or set(inputs) & set(shapes):
+        raise _RefusedError(f"the inputs {listed(sorted(inputs))}; its package says {listed(sorted(expected))}")
+    shapes |= expected
     _Walk(shapes, {name: tensor for name, tensor in constants.items() if tensor is not None}).all(graph.node)
     if shapes.get(output) != (None, width) or output not in [value.name for value in graph.output]:
-        raise _refused(f"no output '{output}' with one row for each row and {width} columns, as its package says")
+        raise _RefusedError(f"no output '{output}' with one row for each row and {width} columns, as its package says")
 
 
 def _check_fields(model: bytes) -> None:
@@ -98,32 +105,28 @@ def _check_fields(model: bytes) -> None:
         for number, begin, stop in fields(model, start, end):
             count += 1
             if count > _MOST_FIELDS:
-                raise _refused(f"more than {_MOST_FIELDS:,} fields")
+                raise _RefusedError(f"more than {_MOST_FIELDS:,} fields")
             if number in parts:
                 waiting.append((parts[number], begin, stop))
-
-
-def _refused(what: str) -> UserError:
-    return UserError(f"model.onnx is not loaded: it has {what}; train the model again, or export it anew")
 
 
 def _only_known(message: Message, where: str) -> None:
     for field in UnknownFieldSet(message):
         if field.field_number not in _HARMLESS[type(message)]:
             what = _HARMFUL.get((type(message), field.field_number), f"field {field.field_number} of ONNX")
-            raise _refused(f"{what} in {where}, which no model needs")
+            raise _RefusedError(f"{what} in {where}, which no model needs")
 
 
 def _constant(tensor: TensorProto) -> TensorProto:
     """The tensor, when its values are numbers and in the file."""
     _only_known(tensor, f"constant '{tensor.name}'")
     if tensor.data_type not in _VALUES:
-        raise _refused(f"constant '{tensor.name}' of type {tensor.data_type} of ONNX; only numbers are taken")
+        raise _RefusedError(f"constant '{tensor.name}' of type {tensor.data_type} of ONNX; only numbers are taken")
     values = math.prod(tensor.dims)
     # raw bytes, or one byte at least for each value of the other forms
     there = len(tensor.raw_data) // _VALUES[tensor.data_type] if tensor.raw_data else tensor.ByteSize()
     if min(tensor.dims, default=1) < 0 or values > there:
-        raise _refused(f"constant '{tensor.name}' of shape {[*tensor.dims]} without its values")
+        raise _RefusedError(f"constant '{tensor.name}' of shape {[*tensor.dims]} without its values")
     return tensor
 
 
@@ -141,13 +144,13 @@ class _Walk:
             if kind not in RULES:
                 name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
                 known = sorted(operation for _, operation in RULES)
-                raise _refused(f"the operator {name}, which is not run; these are: {listed(known, 60)}")
+                raise _RefusedError(f"the operator {name}, which is not run; these are: {listed(known, 60)}")
             try:
                 made = RULES[kind](self._step(node))
             except ShapeError as error:
-                raise _refused(f"an operator {node.op_type} that {error} ('{_name(node)}')") from error
+                raise _RefusedError(f"an operator {node.op_type} that {error} ('{_name(node)}')") from error
             except (IndexError, ValueError) as error:
-                raise _refused(f"an operator {node.op_type} with too few inputs ('{_name(node)}')") from error
+                raise _RefusedError(f"an operator {node.op_type} with too few inputs ('{_name(node)}')") from error
             for name, shape in zip(node.output, made, strict=False):
                 self._add(node, name, shape)
 
@@ -162,15 +165,15 @@ class _Walk:
 
     def _add(self, node: NodeProto, name: str, shape: Shape) -> None:
         if name in self._shapes:
-            raise _refused(f"two tensors '{name}'")
+            raise _RefusedError(f"two tensors '{name}'")
         if shape.count(None) > 1:
-            raise _refused(f"an operator {node.op_type} that makes a square of rows ('{name}')")
+            raise _RefusedError(f"an operator {node.op_type} that makes a square of rows ('{name}')")
         values = size(shape)
         inner = size(self._shapes[node.input[0]]) if node.op_type == "MatMul" else 1
         self._work += values * (inner or 1)
         self._computed += 0 if None in shape else values
         if values > _MOST_VALUES or self._computed > _MOST_CONSTANTS or self._work > _MOST_WORK:
-            raise _refused(f"an operator {node.op_type} that makes {values:,} values for one row ('{name}')")
+            raise _RefusedError(f"an operator {node.op_type} that makes {values:,} values for one row ('{name}')")
         self._shapes[name] = shape
 
 
@@ -179,9 +182,9 @@ def _attributes(node: NodeProto) -> Iterator[tuple[str, AttributeProto]]:
         attribute = _attribute(content, node)
         name = attribute.name
         if node.domain == ML and name in ("values_strings", "default_string"):
-            raise _refused(f"an operator {node.op_type} that makes texts ('{_name(node)}')")
+            raise _RefusedError(f"an operator {node.op_type} that makes texts ('{_name(node)}')")
         if name == "classlabels_strings" and any(len(label) > _TEXT_BYTES for label in attribute.strings):
-            raise _refused(f"a class label of more than {_TEXT_BYTES:,} bytes")
+            raise _RefusedError(f"a class label of more than {_TEXT_BYTES:,} bytes")
         if not name.startswith(_OF_TREES):
             yield name, attribute
 
@@ -190,11 +193,13 @@ def _attribute(content: bytes, node: NodeProto) -> AttributeProto:
     attribute = AttributeProto.FromString(content)
     texts = attribute.strings
     if len(texts) > _MOST_EMPTY and sum(map(len, texts)) < 2 * len(texts):
-        raise _refused(f"an operator {node.op_type} with {len(texts):,} texts, most of them empty ('{_name(node)}')")
+        raise _RefusedError(
+            f"an operator {node.op_type} with {len(texts):,} texts, most of them empty ('{_name(node)}')"
+        )
     whole = attribute.ByteSize()
     attribute.DiscardUnknownFields()  # by their bytes: as objects, millions of them would take all memory
     if whole - attribute.ByteSize() > _MOST_NOTES:
-        raise _refused(f"an operator {node.op_type} with fields that no model needs ('{_name(node)}')")
+        raise _RefusedError(f"an operator {node.op_type} with fields that no model needs ('{_name(node)}')")
     if whole > attribute.ByteSize():
         _only_known(AttributeProto.FromString(content), f"operator '{_name(node)}'")
     return attribute

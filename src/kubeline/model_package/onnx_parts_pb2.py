@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10onnx_parts.proto\x12\rkubeline.onnx\"o\n\nModelProto\x12(\n\x05graph\x18\x07 \x01(\x0b\x32\x19.kubeline.onnx.GraphProto\x12\x37\n\x0copset_import\x18\x08 \x03(\x0b\x32!.kubeline.onnx.OperatorSetIdProto\"5\n\x12OperatorSetIdProto\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\xc2\x01\n\nGraphProto\x12&\n\x04node\x18\x01 \x03(\x0b\x32\x18.kubeline.onnx.NodeProto\x12/\n\x0binitializer\x18\x05 \x03(\x0b\x32\x1a.kubeline.onnx.TensorProto\x12,\n\x05input\x18\x0b \x03(\x0b\x32\x1d.kubeline.onnx.ValueInfoProto\x12-\n\x06output\x18\x0c \x03(\x0b\x32\x1d.kubeline.onnx.ValueInfoProto\"^\n\tNodeProto\x12\r\n\x05input\x18\x01 \x03(\t\x12\x0e\n\x06output\x18\x02 \x03(\t\x12\x0f\n\x07op_type\x18\x04 \x01(\t\x12\x11\n\tattribute\x18\x05 \x03(\x0c\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\"q\n\x0e\x41ttributeProto\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\t\n\x01\x66\x18\x02 \x01(\x02\x12\t\n\x01i\x18\x03 \x01(\x03\x12\x0e\n\x06\x66loats\x18\x07 \x03(\x02\x12\x0c\n\x04ints\x18\x08 \x03(\x03\x12\x0f\n\x07strings\x18\t \x03(\x0c\x12\x0c\n\x04type\x18\x14 \x01(\x05\"f\n\x0bTensorProto\x12\x0c\n\x04\x64ims\x18\x01 \x03(\x03\x12\x11\n\tdata_type\x18\x02 \x01(\x05\x12\x16\n\nint64_data\x18\x07 \x03(\x03\x42\x02\x10\x01\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x10\n\x08raw_data\x18\t \x01(\x0c\"F\n\x0eValueInfoProto\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x04type\x18\x02 \x01(\x0b\x32\x18.kubeline.onnx.TypeProto\"\x8e\x01\n\tTypeProto\x12\x34\n\x0btensor_type\x18\x01 \x01(\x0b\x32\x1f.kubeline.onnx.TypeProto.Tensor\x1aK\n\x06Tensor\x12\x11\n\telem_type\x18\x01 \x01(\x05\x12.\n\x05shape\x18\x02 \x01(\x0b\x32\x1f.kubeline.onnx.TensorShapeProto\"}\n\x10TensorShapeProto\x12\x36\n\x03\x64im\x18\x01 \x03(\x0b\x32).kubeline.onnx.TensorShapeProto.Dimension\x1a\x31\n\tDimension\x12\x11\n\tdim_value\x18\x01 \x01(\x03\x12\x11\n\tdim_param\x18\x02 \x01(\t')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10onnx_parts.proto\x12\rkubeline.onnx\"6\n\nModelProto\x12(\n\x05graph\x18\x07 \x01(\x0b\x32\x19.kubeline.onnx.GraphProto\"\xc2\x01\n\nGraphProto\x12&\n\x04node\x18\x01 \x03(\x0b\x32\x18.kubeline.onnx.NodeProto\x12/\n\x0binitializer\x18\x05 \x03(\x0b\x32\x1a.kubeline.onnx.TensorProto\x12,\n\x05input\x18\x0b \x03(\x0b\x32\x1d.kubeline.onnx.ValueInfoProto\x12-\n\x06output\x18\x0c \x03(\x0b\x32\x1d.kubeline.onnx.ValueInfoProto\"^\n\tNodeProto\x12\r\n\x05input\x18\x01 \x03(\t\x12\x0e\n\x06output\x18\x02 \x03(\t\x12\x0f\n\x07op_type\x18\x04 \x01(\t\x12\x11\n\tattribute\x18\x05 \x03(\x0c\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\"X\n\x0e\x41ttributeProto\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\t\n\x01i\x18\x03 \x01(\x03\x12\x0e\n\x06\x66loats\x18\x07 \x03(\x02\x12\x0c\n\x04ints\x18\x08 \x03(\x03\x12\x0f\n\x07strings\x18\t \x03(\x0c\"f\n\x0bTensorProto\x12\x0c\n\x04\x64ims\x18\x01 \x03(\x03\x12\x11\n\tdata_type\x18\x02 \x01(\x05\x12\x16\n\nint64_data\x18\x07 \x03(\x03\x42\x02\x10\x01\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x10\n\x08raw_data\x18\t \x01(\x0c\"\x1e\n\x0eValueInfoProto\x12\x0c\n\x04name\x18\x01 \x01(\t')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,25 +35,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENSORPROTO'].fields_by_name['int64_data']._loaded_options = None
   _globals['_TENSORPROTO'].fields_by_name['int64_data']._serialized_options = b'\020\001'
   _globals['_MODELPROTO']._serialized_start=35
-  _globals['_MODELPROTO']._serialized_end=146
-  _globals['_OPERATORSETIDPROTO']._serialized_start=148
-  _globals['_OPERATORSETIDPROTO']._serialized_end=201
-  _globals['_GRAPHPROTO']._serialized_start=204
-  _globals['_GRAPHPROTO']._serialized_end=398
-  _globals['_NODEPROTO']._serialized_start=400
-  _globals['_NODEPROTO']._serialized_end=494
-  _globals['_ATTRIBUTEPROTO']._serialized_start=496
-  _globals['_ATTRIBUTEPROTO']._serialized_end=609
-  _globals['_TENSORPROTO']._serialized_start=611
-  _globals['_TENSORPROTO']._serialized_end=713
-  _globals['_VALUEINFOPROTO']._serialized_start=715
-  _globals['_VALUEINFOPROTO']._serialized_end=785
-  _globals['_TYPEPROTO']._serialized_start=788
-  _globals['_TYPEPROTO']._serialized_end=930
-  _globals['_TYPEPROTO_TENSOR']._serialized_start=855
-  _globals['_TYPEPROTO_TENSOR']._serialized_end=930
-  _globals['_TENSORSHAPEPROTO']._serialized_start=932
-  _globals['_TENSORSHAPEPROTO']._serialized_end=1057
-  _globals['_TENSORSHAPEPROTO_DIMENSION']._serialized_start=1008
-  _globals['_TENSORSHAPEPROTO_DIMENSION']._serialized_end=1057
+  _globals['_MODELPROTO']._serialized_end=89
+  _globals['_GRAPHPROTO']._serialized_start=92
+  _globals['_GRAPHPROTO']._serialized_end=286
+  _globals['_NODEPROTO']._serialized_start=288
+  _globals['_NODEPROTO']._serialized_end=382
+  _globals['_ATTRIBUTEPROTO']._serialized_start=384
+  _globals['_ATTRIBUTEPROTO']._serialized_end=472
+  _globals['_TENSORPROTO']._serialized_start=474
+  _globals['_TENSORPROTO']._serialized_end=576
+  _globals['_VALUEINFOPROTO']._serialized_start=578
+  _globals['_VALUEINFOPROTO']._serialized_end=608
 # @@protoc_insertion_point(module_scope)

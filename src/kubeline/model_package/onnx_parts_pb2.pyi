@@ -8,20 +8,10 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ModelProto(_message.Message):
-    __slots__ = ("graph", "opset_import")
+    __slots__ = ("graph",)
     GRAPH_FIELD_NUMBER: _ClassVar[int]
-    OPSET_IMPORT_FIELD_NUMBER: _ClassVar[int]
     graph: GraphProto
-    opset_import: _containers.RepeatedCompositeFieldContainer[OperatorSetIdProto]
-    def __init__(self, graph: _Optional[_Union[GraphProto, _Mapping]] = ..., opset_import: _Optional[_Iterable[_Union[OperatorSetIdProto, _Mapping]]] = ...) -> None: ...
-
-class OperatorSetIdProto(_message.Message):
-    __slots__ = ("domain", "version")
-    DOMAIN_FIELD_NUMBER: _ClassVar[int]
-    VERSION_FIELD_NUMBER: _ClassVar[int]
-    domain: str
-    version: int
-    def __init__(self, domain: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    def __init__(self, graph: _Optional[_Union[GraphProto, _Mapping]] = ...) -> None: ...
 
 class GraphProto(_message.Message):
     __slots__ = ("node", "initializer", "input", "output")
@@ -50,22 +40,18 @@ class NodeProto(_message.Message):
     def __init__(self, input: _Optional[_Iterable[str]] = ..., output: _Optional[_Iterable[str]] = ..., op_type: _Optional[str] = ..., attribute: _Optional[_Iterable[bytes]] = ..., domain: _Optional[str] = ...) -> None: ...
 
 class AttributeProto(_message.Message):
-    __slots__ = ("name", "f", "i", "floats", "ints", "strings", "type")
+    __slots__ = ("name", "i", "floats", "ints", "strings")
     NAME_FIELD_NUMBER: _ClassVar[int]
-    F_FIELD_NUMBER: _ClassVar[int]
     I_FIELD_NUMBER: _ClassVar[int]
     FLOATS_FIELD_NUMBER: _ClassVar[int]
     INTS_FIELD_NUMBER: _ClassVar[int]
     STRINGS_FIELD_NUMBER: _ClassVar[int]
-    TYPE_FIELD_NUMBER: _ClassVar[int]
     name: str
-    f: float
     i: int
     floats: _containers.RepeatedScalarFieldContainer[float]
     ints: _containers.RepeatedScalarFieldContainer[int]
     strings: _containers.RepeatedScalarFieldContainer[bytes]
-    type: int
-    def __init__(self, name: _Optional[str] = ..., f: _Optional[float] = ..., i: _Optional[int] = ..., floats: _Optional[_Iterable[float]] = ..., ints: _Optional[_Iterable[int]] = ..., strings: _Optional[_Iterable[bytes]] = ..., type: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., i: _Optional[int] = ..., floats: _Optional[_Iterable[float]] = ..., ints: _Optional[_Iterable[int]] = ..., strings: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class TensorProto(_message.Message):
     __slots__ = ("dims", "data_type", "int64_data", "name", "raw_data")
@@ -82,35 +68,7 @@ class TensorProto(_message.Message):
     def __init__(self, dims: _Optional[_Iterable[int]] = ..., data_type: _Optional[int] = ..., int64_data: _Optional[_Iterable[int]] = ..., name: _Optional[str] = ..., raw_data: _Optional[bytes] = ...) -> None: ...
 
 class ValueInfoProto(_message.Message):
-    __slots__ = ("name", "type")
+    __slots__ = ("name",)
     NAME_FIELD_NUMBER: _ClassVar[int]
-    TYPE_FIELD_NUMBER: _ClassVar[int]
     name: str
-    type: TypeProto
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[TypeProto, _Mapping]] = ...) -> None: ...
-
-class TypeProto(_message.Message):
-    __slots__ = ("tensor_type",)
-    class Tensor(_message.Message):
-        __slots__ = ("elem_type", "shape")
-        ELEM_TYPE_FIELD_NUMBER: _ClassVar[int]
-        SHAPE_FIELD_NUMBER: _ClassVar[int]
-        elem_type: int
-        shape: TensorShapeProto
-        def __init__(self, elem_type: _Optional[int] = ..., shape: _Optional[_Union[TensorShapeProto, _Mapping]] = ...) -> None: ...
-    TENSOR_TYPE_FIELD_NUMBER: _ClassVar[int]
-    tensor_type: TypeProto.Tensor
-    def __init__(self, tensor_type: _Optional[_Union[TypeProto.Tensor, _Mapping]] = ...) -> None: ...
-
-class TensorShapeProto(_message.Message):
-    __slots__ = ("dim",)
-    class Dimension(_message.Message):
-        __slots__ = ("dim_value", "dim_param")
-        DIM_VALUE_FIELD_NUMBER: _ClassVar[int]
-        DIM_PARAM_FIELD_NUMBER: _ClassVar[int]
-        dim_value: int
-        dim_param: str
-        def __init__(self, dim_value: _Optional[int] = ..., dim_param: _Optional[str] = ...) -> None: ...
-    DIM_FIELD_NUMBER: _ClassVar[int]
-    dim: _containers.RepeatedCompositeFieldContainer[TensorShapeProto.Dimension]
-    def __init__(self, dim: _Optional[_Iterable[_Union[TensorShapeProto.Dimension, _Mapping]]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ...) -> None: ...

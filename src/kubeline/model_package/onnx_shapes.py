@@ -106,6 +106,23 @@ def _gather(step: Step) -> list[Shape]:
     return [data[:axis] + places + data[axis + 1 :]]
 
 
+def _gather_elements(step: Step) -> list[Shape]:
+    data, places = step.shapes
+    if None in data:
+        raise ShapeError("mixes rows")
+    if len(data) != len(places):
+        raise ShapeError("reads tensors whose shapes do not go together")
+    return [places]
+
+
+def _transpose(step: Step) -> list[Shape]:
+    (shape,) = step.shapes
+    order = list(step.attributes["perm"].ints) if "perm" in step.attributes else list(range(len(shape)))[::-1]
+    if sorted(order) != list(range(len(shape))):
+        raise ShapeError(f"puts axes in the order {order}")
+    return [tuple(shape[axis] for axis in order)]
+
+
 def _features(step: Step) -> list[Shape]:
     data, places = step.shapes
     if not data or None in places:
@@ -181,9 +198,11 @@ RULES: Mapping[tuple[str, str], Callable[[Step], list[Shape]]] = {
     **{(ML, name): _elementwise for name in ("Imputer", "LabelEncoder", "Normalizer", "Scaler")},
     ("", "Concat"): _concat,
     ("", "Gather"): _gather,
+    ("", "GatherElements"): _gather_elements,
     ("", "MatMul"): _matmul,
     ("", "ReduceSum"): _reduce,
     ("", "Reshape"): _reshape,
+    ("", "Transpose"): _transpose,
     (ML, "ArrayFeatureExtractor"): _features,
     (ML, "LinearClassifier"): _classifier,
     (ML, "LinearRegressor"): _regressor,

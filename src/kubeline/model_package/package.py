@@ -14,8 +14,22 @@ from pydantic import ValidationError
 from kubeline.artifacts import Artifact
 from kubeline.errors import UserError, listed
 from kubeline.model_package import files
+from kubeline.model_package.formats import (
+    FILES,
+    FORMAT,
+    GOLDEN,
+    ONNX,
+    OPTIONAL,
+    REFERENCE,
+    SERVING,
+    SIGNATURE,
+    SKLEARN,
+    TRAINING_ROWS,
+    files_of,
+    require_known,
+)
 from kubeline.model_package.manifest import Manifest
-from kubeline.model_package.predictor import Predictor, check_onnx
+from kubeline.model_package.predictor import Predictor, ServingPredictor, check_onnx, check_serving
 from kubeline.model_package.raw_table import RawTable
 from kubeline.model_package.signature import Signature
 
@@ -25,19 +39,12 @@ if TYPE_CHECKING:  # the model server opens packages without pandas
     from kubeline.model_package.training_rows import TrainingRows
 
 MANIFEST = "manifest.json"
-ONNX = "model.onnx"
-SKLEARN = "model.joblib"
-SIGNATURE = "schema.json"
-GOLDEN = "golden.parquet"
-REFERENCE = "reference.json"
-TRAINING_ROWS = "training_rows.parquet"
-FILES = (ONNX, SKLEARN, SIGNATURE, GOLDEN, REFERENCE)
-OPTIONAL = (TRAINING_ROWS,)  # packages of earlier versions have none
 
 # Bytes that are read at most. ONNX is a protocol buffer, which ends at 2 GiB; the last two are never in memory at once.
 MANIFEST_BYTES = 4 * 2**20
 _MOST_BYTES: Mapping[str, int] = {
     ONNX: 2 * 2**30,
+    SERVING: 2 * 2**30,
     SIGNATURE: 64 * 2**20,
     GOLDEN: 64 * 2**20,
     REFERENCE: 256 * 2**20,
@@ -87,8 +94,9 @@ class ModelPackage:
             named_by: who says so, for the sentence.
 
         Raises:
-            UserError: names the file that is missing, was changed, is no regular file, or does not belong there; or
-                says that it is another package than `digest` names, and then not even the manifest was parsed.
+            UserError: names the file that is missing, was changed, is no regular file, or does not belong there, or
+                a format that is not read; or says that it is another package than `digest` names, and then not even the
+                manifest was parsed.
         """
         folder = Path(path)
         content = _manifest(folder)
@@ -98,6 +106,7 @@ class ModelPackage:
                 f"the model package at '{path}' is {version_of(found)}, but {named_by} says {version_of(digest)}; give "
                 "the two that belong together"
             )
+        require_known(content, path)
         try:
             manifest = Manifest.model_validate_json(content)
         except ValidationError as error:
@@ -152,7 +161,7 @@ class ModelPackage:
         return found.model if isinstance(found, RawTable) else found
 
     def onnx(self) -> bytes:
-        """The ONNX model: one input of shape (rows, 1) for each column, by its name.
+        """The portable form, ``model.onnx``: one input of shape (rows, 1) for each column, by its name.
 
         Raises:
             UserError: when it holds what :func:`kubeline.model_package.onnx_check.check` refuses.
@@ -161,8 +170,37 @@ class ModelPackage:
         check_onnx(content, self.signature)
         return content
 
+    def require_served(self) -> None:
+        """Refuse a package that no server of this version serves.
+
+        Raises:
+            UserError: when it is of a format without ``serving.onnx``.
+        """
+        if SERVING not in self.manifest.files:
+            version = self.manifest.versions.get("kubeline", "that trained it")
+            raise UserError(
+                f"the model package at '{self.path}' has format {self.manifest.format}, but servers of this version "
+                f"read format {FORMAT}, which has {SERVING}; train the model again, or serve it with Kubeline {version}"
+            )
+
+    def serving_predictor(self, threads: int = 0) -> ServingPredictor:
+        """What a server answers with: ``serving.onnx``, loaded in ONNX Runtime.
+
+        Args:
+            threads: for one prediction; 0 takes one for each core.
+
+        Raises:
+            UserError: when there is none, or it holds what :func:`kubeline.model_package.onnx_check.check` refuses.
+        """
+        self.require_served()
+        content = _read(self.path, self.manifest, SERVING)
+        check_serving(content, self.signature)
+        return ServingPredictor(content, self.signature, threads)
+
     def predictor(self, threads: int = 0) -> Predictor:
-        """The model loaded in ONNX Runtime; `threads` 0 takes one for each core."""
+        """What a server answers with, or, of a package of format 1, which no server reads, the portable form."""
+        if SERVING in self.manifest.files:
+            return self.serving_predictor(threads)
         return Predictor(self.onnx(), self.signature, threads)
 
     def metadata(self) -> dict[str, Any]:
@@ -195,7 +233,8 @@ def write_package(folder: Path, contents: dict[str, bytes], **facts: Any) -> Mod
         (folder / name).write_bytes(content)
     names = [name for name in (*FILES, *OPTIONAL) if name in contents]
     digests = {name: hashlib.sha256(contents[name]).hexdigest() for name in names}
-    manifest = Manifest(files=digests, sizes={name: len(contents[name]) for name in names}, **facts)
+    sizes = {name: len(contents[name]) for name in names}
+    manifest = Manifest(format=FORMAT, files=digests, sizes=sizes, **facts)
     # sorted: KFP hands over mappings in a random order, and the digest of these bytes names the package
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
@@ -218,7 +257,7 @@ def _manifest(folder: Path) -> bytes:
 
 
 def _verify(folder: Path, manifest: Manifest) -> None:
-    known = {*FILES, *(set(OPTIONAL) & set(manifest.files))}
+    known = {*files_of(manifest.format), *(set(OPTIONAL) & set(manifest.files))}
     missing = sorted(name for name in known if name not in manifest.files or not os.path.lexists(folder / name))
     if missing:
         raise UserError(

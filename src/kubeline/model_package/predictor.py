@@ -6,26 +6,44 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kubeline.model_package.blocks import Columns
 from kubeline.model_package.signature import Signature
 from kubeline.typing import Array
 
 if TYPE_CHECKING:  # the model server predicts without pandas
     import pandas as pd
 
+    from kubeline.model_package.onnx_shapes import Shape
+
 PROBABILITIES = "output.probabilities"
 PREDICTION = "output.prediction"
 
 
 def check_onnx(model: bytes, signature: Signature) -> None:
-    """Make sure that a model is one of this signature, and only what training exports.
+    """Make sure that a portable form, ``model.onnx``, is one of this signature, and only what training exports.
 
     Raises:
         UserError: see :func:`kubeline.model_package.onnx_check.check`.
     """
+    _check("model.onnx", model, signature, dict.fromkeys(signature.names, (None, 1)))
+
+
+def check_serving(model: bytes, signature: Signature) -> None:
+    """Make sure that a serving form, ``serving.onnx``, is one of this signature, and only what training exports.
+
+    Raises:
+        UserError: see :func:`kubeline.model_package.onnx_check.check`.
+    """
+    columns = Columns(signature)
+    inputs: dict[str, Shape] = {name: (len(columns.blocks[block]), None) for block, name in columns.inputs.items()}
+    _check("serving.onnx", model, signature, inputs)
+
+
+def _check(file: str, model: bytes, signature: Signature, inputs: "dict[str, Shape]") -> None:
     from kubeline.model_package.onnx_check import check
 
     output = PREDICTION if signature.classes is None else PROBABILITIES
-    check(model, signature.names, output, len(signature.classes or (None,)))
+    check(file, model, inputs, output, len(signature.classes or (None,)))
 
 
 @dataclass(frozen=True)
@@ -41,13 +59,13 @@ class Predictions:
 
 
 class Predictor:
-    """A loaded model. Safe to call from several threads at once."""
+    """A loaded portable form, with one input for each column. Safe to call from several threads at once."""
 
     def __init__(self, model: bytes, signature: Signature, threads: int = 0):
         """Load an ONNX model from bytes.
 
         Args:
-            model: the content of ``model.onnx``.
+            model: the content of ``model.onnx``; of a :class:`ServingPredictor` that of ``serving.onnx``.
             signature: the columns it reads and the classes it answers.
             threads: for one prediction; 0 lets ONNX Runtime take one for each core.
         """
@@ -74,13 +92,15 @@ class Predictor:
         return self.predict_inputs(self.signature.encode(frame))
 
     def predict_inputs(self, inputs: dict[str, Array]) -> Predictions:
-        """Predictions for the inputs of the model, by name.
+        """Predictions for columns by name, as :meth:`Signature.encode` makes them; they may have no rows."""
+        return self._run(self._tensors(inputs)) if len(next(iter(inputs.values()))) else self._empty()
 
-        Those of a package's model have the form of :meth:`Signature.encode`, and may have no rows.
-        """
-        if not len(next(iter(inputs.values()))):
-            return self._empty()
-        answer = self._session.run([self._output], inputs)[0]
+    def _tensors(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        """What the model reads."""
+        return inputs
+
+    def _run(self, tensors: dict[str, Array]) -> Predictions:
+        answer = self._session.run([self._output], tensors)[0]
         if self._classes is None:
             return Predictions(answer.reshape(-1).astype(np.float64), None)
         return Predictions(self._classes[answer.argmax(axis=1)], answer)
@@ -89,3 +109,18 @@ class Predictor:
         if self._classes is None:
             return Predictions(np.empty(0, dtype=np.float64), None)
         return Predictions(np.empty(0, dtype=object), np.empty((0, len(self._classes)), dtype=np.float32))
+
+
+class ServingPredictor(Predictor):
+    """A loaded serving form, which reads :mod:`blocks <kubeline.model_package.blocks>` of columns."""
+
+    def __init__(self, model: bytes, signature: Signature, threads: int = 0):
+        super().__init__(model, signature, threads)
+        self._columns = Columns(signature)
+
+    def predict_blocks(self, blocks: dict[str, Array]) -> Predictions:
+        """Predictions for blocks by name, as :meth:`Columns.inputs_of` makes them, of one row or more."""
+        return self._run(blocks)
+
+    def _tensors(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        return self._columns.inputs_of(inputs)

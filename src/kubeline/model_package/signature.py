@@ -20,8 +20,9 @@ class Feature(BaseModel):
     """One column that the model reads.
 
     `categories` are the values a category column had in training, most frequent first; any other value is
-    answered too, as an unseen one. It is None for the other kinds. A number is read as `dtype`: float64 where float32
-    would merge values that training distinguished.
+    answered too, as an unseen one. It is None for the other kinds. `rare` are further values that the model
+    distinguishes, as where each is encoded by the mean of its targets. A number is read as `dtype`: float64 where float32 would
+    merge values that training distinguished.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,12 +30,19 @@ class Feature(BaseModel):
     name: Annotated[str, Field(min_length=1)]
     kind: Kind
     categories: list[str] | None = None
+    rare: list[str] = []
     dtype: Literal["float32", "float64"] = "float32"
 
     @model_validator(mode="after")
     def _number_of_dtype(self) -> Self:
         if self.dtype != "float32" and self.kind != "number":
             raise ValueError("dtype belongs to numbers")
+        return self
+
+    @model_validator(mode="after")
+    def _rare_beside_categories(self) -> Self:
+        if self.rare and (self.kind != "category" or {MISSING_CATEGORY, *(self.categories or [])} & {*self.rare}):
+            raise ValueError("rare values belong to categories, beside those that are listed")
         return self
 
     @property

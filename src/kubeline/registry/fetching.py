@@ -10,7 +10,8 @@ from typing import Any
 from kubeline.addresses import redact, refuse_credentials, scheme
 from kubeline.artifacts import publish
 from kubeline.errors import KubelineError, PlatformError, UserError
-from kubeline.model_package.package import FILES, MANIFEST, MANIFEST_BYTES, OPTIONAL, digest_at
+from kubeline.model_package.formats import FILES, OPTIONAL, require_known
+from kubeline.model_package.package import MANIFEST, MANIFEST_BYTES, digest_at
 from kubeline.registry.interface import parse_reference
 from kubeline.registry.opening import open_registry
 
@@ -119,6 +120,7 @@ def _sizes(manifest: bytes, uri: str) -> dict[str, int | None]:
     """The files that a manifest names, and how many bytes they have, where it says so."""
     if len(manifest) > MANIFEST_BYTES:
         raise UserError(f"the {MANIFEST} at '{uri}' has more than {MANIFEST_BYTES:,} bytes; it is not one of a package")
+    require_known(manifest, uri)
     try:
         found = json.loads(manifest)
         names, sizes = list(found["files"]), dict(found.get("sizes", {}))

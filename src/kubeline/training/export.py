@@ -1,4 +1,4 @@
-"""Export to ONNX, and the gate that the two forms of a model agree."""
+"""Export to ONNX: the portable form of a model."""
 
 import json
 import sys
@@ -8,19 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from kubeline.errors import UserError
-from kubeline.model_package.agreement import differences
-from kubeline.model_package.manifest import Parity
-from kubeline.model_package.predictor import PREDICTION, PROBABILITIES, Predictions, check_onnx
+from kubeline.model_package.predictor import PREDICTION, PROBABILITIES, check_onnx
 from kubeline.model_package.signature import Signature
 from kubeline.training import calibration, target, transformers
 from kubeline.training.calibration import Calibrated
 from kubeline.training.graph import Graph
 from kubeline.training.target import Moved
 from kubeline.training.trees import with_one_score
-from kubeline.typing import Array
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -176,36 +172,3 @@ def _rename(model: "ModelProto", inputs: Sequence[str], output: str, final: str)
     kept = [value for value in graph.output if value.name == final]
     del graph.output[:]
     graph.output.extend(kept)
-
-
-def check_parity(
-    expected: Predictions, actual: Predictions, *, scale: float, tolerance: float, rows: Array, frame: pd.DataFrame
-) -> Parity:
-    """Compare scikit-learn (`expected`) with ONNX (`actual`) on held-out rows.
-
-    Args:
-        expected: of scikit-learn.
-        actual: of ONNX, of the same rows.
-        scale: what differences are divided by: the standard deviation of a regression's target, which alone says what
-            a difference means; 1 for classification, where differences of probabilities count.
-        tolerance: the greatest difference that passes.
-        rows: the positions of the rows in the dataset, for the message.
-        frame: the features of the rows, for the message.
-
-    Raises:
-        UserError: names the worst row, its values and both predictions when it is beyond `tolerance`.
-    """
-    by_row = differences(expected, actual, scale)
-    worst = int(by_row.argmax())
-    if by_row[worst] > tolerance:
-        one, other = (
-            found.values if found.probabilities is None else found.probabilities for found in (expected, actual)
-        )
-        values = ", ".join(f"{name}={value!r}" for name, value in frame.iloc[worst].to_dict().items())
-        raise UserError(
-            f"ONNX and scikit-learn disagree beyond the tolerance {tolerance:g} on {int((by_row > tolerance).sum()):,} "
-            f"of {len(by_row):,} held-out rows, most ({by_row[worst]:.3g}) on row {rows[worst]} of the dataset "
-            f"({values}), where scikit-learn predicts {one[worst].tolist()} and ONNX {other[worst].tolist()}; "
-            f"choose another estimator or encoding, or raise tolerance"
-        )
-    return Parity(rows=len(by_row), max_difference=float(f"{by_row[worst]:.3g}"), tolerance=tolerance, scale=scale)

@@ -22,9 +22,10 @@ from kubeline.data.dataset import fingerprint as content_of
 from kubeline.data.dataset import open_dataset, to_frame
 from kubeline.errors import UserError
 from kubeline.evaluation.metrics import choose
-from kubeline.model_package import package as files
+from kubeline.model_package import formats
 from kubeline.model_package.manifest import Roles as ColumnRoles
-from kubeline.model_package.predictor import Predictions, Predictor
+from kubeline.model_package.package import ModelPackage, write_package
+from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.raw_table import RawTable
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.model_package.training_rows import TrainingRows
@@ -186,8 +187,10 @@ def _examine(
     table: Table, roles: Roles, settings: TrainingSettings, recipe: Recipe, kinds: dict[str, Kind], model: Any,
     rows: Array, held: Array, tuning: Tuning | None, notes: list[str],
 ) -> Trained:  # fmt: skip
-    """Export the model, hold both forms against each other, and score what will serve."""
-    from kubeline.training.export import check_parity, to_onnx
+    """Export the model, hold its forms against each other, and score what will serve."""
+    from kubeline.training.export import to_onnx
+    from kubeline.training.parity import compare_forms
+    from kubeline.training.serving_form import serving_form
 
     prepared, hyper = preprocessing.take(recipe.params, estimators.find(recipe.estimator), table.task)
     features = [
@@ -209,12 +212,13 @@ def _examine(
         positive_class=table.positive_class,
     )
     onnx = to_onnx(model, signature)
+    serving, signature = serving_form(onnx, signature)
     encoded = table.encoded[list(kinds)].iloc[held]
-    inputs = {name: encoded[name].to_numpy()[:, None] for name in kinds}
-    found = Predictor(onnx, signature, threads=1).predict_inputs(inputs)
-    parity = check_parity(
+    found, parity = compare_forms(
         predict(model, table.encoded.iloc[held], table.classes),
-        found,
+        onnx,
+        serving,
+        signature,
         scale=spread(table.y) if table.classes is None else 1.0,
         tolerance=settings.tolerance,
         rows=held,
@@ -236,6 +240,7 @@ def _examine(
         signature,
         model,
         onnx,
+        serving,
         held,
         found,
         parity,
@@ -249,9 +254,7 @@ def _examine(
     )
 
 
-def write(
-    folder: Path, trained: Trained, roles: Roles, settings: TrainingSettings, fingerprint: str
-) -> files.ModelPackage:
+def write(folder: Path, trained: Trained, roles: Roles, settings: TrainingSettings, fingerprint: str) -> ModelPackage:
     """Write the package into a new `folder`.
 
     Args:
@@ -266,14 +269,15 @@ def write(
     sklearn = io.BytesIO()
     joblib.dump(RawTable(trained.model, trained.signature), sklearn)
     content = {
-        files.ONNX: trained.onnx,
-        files.SKLEARN: sklearn.getvalue(),
-        files.SIGNATURE: trained.signature.model_dump_json(indent=2).encode(),
-        files.GOLDEN: golden_rows(trained.table, trained.signature, trained.held, trained.predictions),
-        files.REFERENCE: _reference(trained),
-        files.TRAINING_ROWS: _training_rows(trained, roles),
+        formats.ONNX: trained.onnx,
+        formats.SERVING: trained.serving,
+        formats.SKLEARN: sklearn.getvalue(),
+        formats.SIGNATURE: trained.signature.model_dump_json(indent=2).encode(),
+        formats.GOLDEN: golden_rows(trained.table, trained.signature, trained.held, trained.predictions),
+        formats.REFERENCE: _reference(trained),
+        formats.TRAINING_ROWS: _training_rows(trained, roles),
     }
-    return files.write_package(
+    return write_package(
         folder,
         content,
         versions=_versions(settings.estimator),

@@ -18,10 +18,11 @@ class Trained:
     table: Table
     signature: Signature
     model: Any
-    onnx: bytes
+    onnx: bytes  # the portable form
+    serving: bytes  # the serving form
     held: Array  # positions of the held-out rows
-    predictions: Predictions  # of ONNX, for the held-out rows
-    parity: Parity
+    predictions: Predictions  # of the serving form, for the held-out rows
+    parity: Parity  # of both forms with the model
     metrics: dict[str, float]
     score_name: str
     score: float

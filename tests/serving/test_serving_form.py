@@ -1,4 +1,4 @@
-"""The changed model reads blocks, and answers what the model of the package answers, to the bit."""
+"""The serving form reads blocks of columns, and answers what the portable form answers, to the bit."""
 
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,12 @@ import pytest
 from onnx import TensorProto, helper
 
 from components.train.component import train
+from kubeline.errors import UserError
 from kubeline.model_package import Feature, ModelPackage, Predictor, Signature
+from kubeline.model_package.predictor import ServingPredictor
+from kubeline.training.serving_form import serving_form
 from kubeline_serving.codec.columns import Encoder
-from kubeline_serving.inference.graph import reading_blocks
+from kubeline_serving.codec.inputs import Columns
 from kubeline_serving.inference.model import ServedModel
 from tests.serving.exchanges import encoded
 from tests.support.artifacts import make_artifact, make_dataset
@@ -64,36 +67,47 @@ def trained(folder: Path, frame: pd.DataFrame, given: dict[str, Any]) -> ModelPa
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_trained_model_answers_the_same_from_blocks(kind: str, tmp_path: Path) -> None:
+def test_both_forms_of_a_trained_model_answer_the_same_here_and_in_a_server(kind: str, tmp_path: Path) -> None:
     table, given = KINDS[kind]
     package = trained(tmp_path, table, given)
+    portable, serving = Predictor(package.onnx(), package.signature, 1), package.serving_predictor(threads=1)
     served = ServedModel("m", package.path)
     rows = fresh_rows(table)  # unseen and missing values of every kind
     rows.loc[50:100, "city"] = "c7"
     rows["bought"] = rows["sold/at"]
-    single = [rows.iloc[[row]] for row in (0, 15, 25, 40, 60, 399)]
-    expected = [package.predictor(threads=1).predict(frame) for frame in (rows, *single)]
-    inputs = [encoded(package.signature, frame) for frame in (rows, *single)]
-    for one, answer in zip(inputs, expected, strict=True):
-        assert_same(served.predict([one]), answer)
-    assert_same(served.predict(inputs), package.predictor(threads=1).predict(pd.concat([rows, *single])))
-    assert [name for name in served._blocks.tensors(inputs[0]) if name not in BLOCKS] == []
+    frames = [rows, *(rows.iloc[[row]] for row in (0, 15, 25, 40, 60, 399))]
+    inputs = [encoded(package.signature, frame) for frame in frames]
+    for frame, one in zip(frames, inputs, strict=True):
+        expected = portable.predict(frame)
+        assert_same(serving.predict(frame), expected)
+        assert_same(served.predict([one]), expected)
+    assert_same(served.predict(inputs), portable.predict(pd.concat(frames)))
 
 
 @pytest.mark.parametrize("kind", ["linear, multiclass", "one-hot, trees", "target encoding", "two dates"])
-def test_the_model_is_valid_and_reads_no_text(kind: str, tmp_path: Path) -> None:
+def test_the_serving_form_is_valid_and_reads_blocks_and_no_text(kind: str, tmp_path: Path) -> None:
     package = trained(tmp_path, *KINDS[kind])
-    changed = onnx.load_from_string(reading_blocks(package.onnx(), package.signature)[0])
-    onnx.checker.check_model(changed, full_check=True)  # also that nodes stand in order
-    assert {node.op_type for node in changed.graph.node} & TEXT_READERS == set()
+    model = onnx.load(package.path / "serving.onnx")
+    onnx.checker.check_model(model, full_check=True)  # also that nodes stand in order
+    assert {value.name for value in model.graph.input} <= {*BLOCKS}
+    assert {node.op_type for node in model.graph.node} & TEXT_READERS == set()
+    read = {name for node in model.graph.node for name in node.input}
+    assert {tensor.name for tensor in model.graph.initializer} <= read
 
 
 def test_columns_side_by_side_are_one_step_and_categories_another(tmp_path: Path) -> None:
     """Each step more takes as long as twenty trees for a row."""
     package = trained(tmp_path, BINARY.drop(columns="sold/at"), {"params": {"max_iter": 5}})
-    changed = onnx.load_from_string(reading_blocks(package.onnx(), package.signature)[0])
-    steps = [node.op_type for node in changed.graph.node]
-    assert steps[: steps.index("TreeEnsembleRegressor")] == ["Transpose", "GatherElements", "Transpose", "Concat"]
+    steps = [node.op_type for node in onnx.load(package.path / "serving.onnx").graph.node]
+    before = steps[: steps.index("TreeEnsembleRegressor")]
+    assert sorted(before) == ["Concat", "GatherElements", "Transpose", "Transpose"]
+
+
+def test_the_signature_lists_rare_values_that_the_model_tells_apart(tmp_path: Path) -> None:
+    package = trained(tmp_path, *KINDS["values told apart that are not in the signature"])
+    (city,) = (feature for feature in package.signature.features if feature.name == "city")
+    assert len(city.categories or []) == 3
+    assert {*(city.categories or []), *city.rare} == {*RARE["city"]}
 
 
 SIGNATURE = Signature(
@@ -130,7 +144,7 @@ def node(operation: str, inputs: str, output: str, **attributes: Any) -> onnx.No
 
 def labels(column: str, output: str, *keys: str, **attributes: Any) -> onnx.NodeProto:
     values = attributes or {"values_floats": np.arange(len(keys)) + 0.5}
-    return node("LabelEncoder", column, output, domain=ML, keys_strings=keys, **values)
+    return helper.make_node("LabelEncoder", [column], [output], domain=ML, keys_strings=keys, **values)
 
 
 def one_hot(column: str, output: str, *keys: str, zeros: int = 1) -> onnx.NodeProto:
@@ -150,6 +164,7 @@ CONSTANTS = {
     "scalar": np.array(1),
     "to_2": np.array([-1, 2]),
     "to_5": np.array([-1, 5]),
+    "to_3002": np.array([-1, 3002]),
     "to_wrong": np.array([2, -1]),
     "blue": np.array(["blue"], dtype=object),
 }
@@ -172,22 +187,21 @@ def assert_same(found: Any, expected: Any) -> None:
         np.testing.assert_array_equal(found.probabilities, expected.probabilities)
 
 
-def changed_like(
-    nodes: list[onnx.NodeProto], signature: Signature = SIGNATURE, opset: int = 19
-) -> tuple[list[str], list[str]]:
-    """Assert that the changed model answers what the model answers; the names of its inputs, and of its steps."""
+def changed_like(nodes: list[onnx.NodeProto], signature: Signature = SIGNATURE, opset: int = 19) -> list[str]:
+    """Assert that the serving form answers what the model answers; the operators of its steps."""
     model = model_of(nodes, signature, opset)
-    changed, blocks = reading_blocks(model, signature)
+    there = Predictor(model, signature, 1)
+    changed, signature = serving_form(model, signature)
     onnx.checker.check_model(changed)
-    here, there = Predictor(changed, signature, 1), Predictor(model, signature, 1)
+    here, columns = ServingPredictor(changed, signature, 1), Columns(signature)
     frame = ROWS.set_axis(signature.names, axis=1)
-    tensors = {}
     for rows in (frame, *(frame.iloc[[row]] for row in range(len(frame)))):
-        tensors = blocks.tensors(encoded(signature, rows))
-        assert_same(here.predict_inputs(tensors), there.predict(rows))
+        expected = there.predict(rows)
+        assert_same(here.predict(rows), expected)
+        assert_same(here.predict_blocks(columns.tensors(encoded(signature, rows))), expected)
     graph = onnx.load_from_string(changed).graph
-    assert {value.name for value in graph.input} == tensors.keys()
-    return sorted(tensors), [node.op_type for node in graph.node]
+    assert [value.name for value in graph.input] == BLOCKS
+    return [node.op_type for node in graph.node]
 
 
 ANSWERS = {
@@ -279,15 +293,21 @@ ANSWERS = {
 @pytest.mark.parametrize("case", ANSWERS)
 def test_what_moves_columns_and_looks_up_texts_answers_the_same(case: str, opset: int) -> None:
     nodes = [to_float("last", "last32")] if "last32" in str(ANSWERS[case]) else []
-    names, steps = changed_like([*nodes, *ANSWERS[case]], opset=opset)
-    assert names == sorted(BLOCKS)
+    steps = changed_like([*nodes, *ANSWERS[case]], opset=opset)
     assert set(steps) & TEXT_READERS == set()
 
 
 def test_what_two_steps_read_is_made_once() -> None:
     read_twice = [labels("color", "c", "red"), node("Neg", "c", "less"), node("Abs", "c", "more")]
-    _, steps = changed_like([*read_twice, node("Concat", "less more", FINAL, axis=1)])
+    steps = changed_like([*read_twice, node("Concat", "less more", FINAL, axis=1)])
     assert steps.count("GatherElements") == 1
+
+
+def test_a_column_for_each_of_very_many_categories_needs_no_table_of_their_square() -> None:
+    many = ["blue", "red", *map(str, range(3_000))]
+    nodes = [one_hot("color", "deep", *many), node("Reshape", "deep to_3002", FINAL)]
+    assert changed_like(nodes)[-2:] == ["OneHotEncoder", "Reshape"]
+    assert len(serving_form(model_of(nodes), SIGNATURE)[0]) < 200_000
 
 
 AS_TEXT = {
@@ -298,61 +318,42 @@ AS_TEXT = {
         node("Equal", "name blue", "is"),
         to_float("is", FINAL),
     ],
-    "compared with another column": [
-        labels("color", "c", "violet"),
-        node("Equal", "color blue", "is"),
-        to_float("is", "i"),
-        node("Concat", "i c", FINAL, axis=1),
-    ],
-    "of too many values": [
-        one_hot("color", "deep", "blue", "red", *map(str, range(1000))),
+    "an encoder for which unseen values are an error": [
+        one_hot("color", "deep", "blue", zeros=0),
         node("Flatten", "deep", FINAL),
+    ],
+    "one encoder of several categories": [
+        node("Concat", "color shape", "texts", axis=1),
+        one_hot("texts", "deep", "blue", "long", "flat"),
+        node("ReduceSum", "deep second", FINAL, keepdims=0),
     ],
 }
 
 
 @pytest.mark.parametrize("case", AS_TEXT)
-def test_a_category_that_is_read_in_another_way_is_still_given_as_text(case: str) -> None:
-    names, _ = changed_like(AS_TEXT[case])
-    assert names == sorted([*BLOCKS, "color"])
+def test_a_category_that_is_read_in_another_way_is_refused_by_its_name(case: str) -> None:
+    with pytest.raises(UserError, match=r"cannot be served: its operator \w+ reads the text of the column 'color'"):
+        serving_form(model_of(AS_TEXT[case]), SIGNATURE)
 
 
-def test_one_encoder_of_several_categories_is_still_given_text() -> None:
-    together = [node("Concat", "color shape", "texts", axis=1), one_hot("texts", "deep", "blue", "long", "flat")]
-    names, _ = changed_like([*together, node("ReduceSum", "deep second", FINAL, keepdims=0)])
-    assert names == sorted([*BLOCKS, "color", "shape"])
-
-
-def test_a_category_whose_unseen_values_are_an_error_is_still_given_as_text() -> None:
-    model = model_of([one_hot("color", "deep", "blue", zeros=0), node("Flatten", "deep", FINAL)])
-    assert "color" in reading_blocks(model, SIGNATURE)[1].tensors(encoded(SIGNATURE, ROWS))
-
-
-def test_models_of_old_operators_are_changed_too() -> None:
-    nodes = [labels("color", "c", "red"), labels("shape", "s", "flat"), node("Concat", "s c a", FINAL, axis=1)]
-    names, steps = changed_like(nodes, opset=10)
-    assert names == sorted(BLOCKS)
-    assert "GatherElements" not in steps
-
-
-@pytest.mark.parametrize("name", ["kubeline.numbers", "kubeline.1", "kubeline.codes", "_kubeline.codes", "a b"])
-def test_columns_and_tensors_may_have_any_name(name: str) -> None:
+@pytest.mark.parametrize("name", ["kubeline.numbers", "kubeline.1", "kubeline.codes", "numbers", "a b"])
+def test_columns_may_have_any_name(name: str) -> None:
     features = [f.model_copy(update={"name": name}) if f.name == "color" else f for f in SIGNATURE.features]
     signature = SIGNATURE.model_copy(update={"features": features})
-    compared = helper.make_node("Equal", [name, "blue"], ["is"])
-    changed_like([compared, to_float("is", "kubeline.2"), node("Concat", "a kubeline.2 b", FINAL, axis=1)], signature)
+    encoder = labels(name, "c", "red", "violet")
+    changed_like([encoder, node("Concat", "a c b", FINAL, axis=1)], signature)
 
 
 def test_an_answer_to_a_request_with_unseen_values_leaves_their_codes_to_the_log() -> None:
-    _, blocks = reading_blocks(model_of([labels("color", FINAL, "violet")]), SIGNATURE)
-    inputs = encoded(SIGNATURE, ROWS)
+    _, signature = serving_form(model_of([labels("color", FINAL, "violet")]), SIGNATURE)
+    inputs = encoded(signature, ROWS)
     before = inputs.codes.copy()
-    assert blocks.tensors(inputs)["kubeline.codes"].tolist() == [[0, 1, 2, 3, 4], [1, 4, 2, 3, 0]]
+    assert Columns(signature).tensors(inputs)["kubeline.codes"].tolist() == [[0, 1, 2, 3, 4], [1, 4, 2, 3, 0]]
     np.testing.assert_array_equal(inputs.codes, before)
 
 
 def test_a_request_without_unseen_values_is_not_copied() -> None:
-    _, blocks = reading_blocks(model_of([labels("color", FINAL, "violet")]), SIGNATURE)
     inputs = Encoder(SIGNATURE).encode([[1], ["red"], [2], [True], [None], ["flat"], [None]], 1)
-    assert blocks.tensors(inputs)["kubeline.codes"] is inputs.codes
-    assert blocks.tensors(inputs)["kubeline.numbers"] is inputs.numbers
+    tensors = Columns(SIGNATURE).tensors(inputs)
+    assert tensors["kubeline.codes"] is inputs.codes
+    assert tensors["kubeline.numbers"] is inputs.numbers

@@ -1,18 +1,17 @@
 """Tensors of an ONNX graph that are nothing but columns side by side, and the nodes between them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from kubeline.model_package.onnx_parts_pb2 import AttributeProto, NodeProto, TensorProto
-from kubeline.model_package.onnx_shapes import whole_numbers
+from kubeline.model_package.blocks import Block
 from kubeline.typing import Array
-from kubeline_serving.inference.blocks import Block
 
-_FLOATS = {1: np.float32, 11: np.float64}
-_LARGEST_TABLE = 1_000_000  # values; ONNX Runtime encodes columns of more categories from their texts, as ever
+_FLOATS = {TensorProto.FLOAT: np.float32, TensorProto.DOUBLE: np.float64}
+_LARGEST_TABLE = 1_000_000  # values
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +53,7 @@ class _Step:
 
     forms: list[Form | None]
     numbers: list[Array | None]
-    attributes: dict[str, AttributeProto]
-
-    def whole(self, name: str, default: int) -> int:
-        return self.attributes[name].i if name in self.attributes else default
+    attributes: dict[str, Any]
 
 
 def form_of(node: NodeProto, forms: Mapping[str, Form], constants: Mapping[str, TensorProto]) -> Form | None:
@@ -71,14 +67,30 @@ def form_of(node: NodeProto, forms: Mapping[str, Form], constants: Mapping[str, 
     rule = _RULES.get((node.domain, node.op_type))
     if rule is None or not node.input or node.input[0] not in forms:
         return None
-    attributes = [AttributeProto.FromString(attribute) for attribute in node.attribute]
     return rule(
         _Step(
             [forms.get(name) for name in node.input],
-            [whole_numbers(constants.get(name)) for name in node.input],
-            {attribute.name: attribute for attribute in attributes},
+            [_whole_numbers(constants.get(name)) for name in node.input],
+            attributes(node),
         )
     )
+
+
+def attributes(node: NodeProto) -> dict[str, Any]:
+    """The attributes of a node, by name."""
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def positions(form: Form, keys: Sequence[bytes]) -> Form | None:
+    """Positions, int64, in `keys`, and behind them of every other text; None when two keys are equal."""
+    if form.width != 1 or not _different(keys):
+        return None
+    return _looked_up(form, keys, np.arange(len(keys) + 1)[:, None])
+
+
+def _whole_numbers(tensor: TensorProto | None) -> Array | None:
+    """The values of a constant of int64; None for others."""
+    return numpy_helper.to_array(tensor) if tensor is not None and tensor.data_type == TensorProto.INT64 else None
 
 
 def _same(step: _Step) -> Form | None:
@@ -88,7 +100,7 @@ def _same(step: _Step) -> Form | None:
 def _joined(step: _Step) -> Form | None:
     forms = [form for form in step.forms if form is not None]
     is_deep = forms[0].is_deep
-    side_by_side = step.whole("axis", 0) in (-1, 2 if is_deep else 1)
+    side_by_side = step.attributes.get("axis", 0) in (-1, 2 if is_deep else 1)
     if not side_by_side or len(forms) < len(step.forms):
         return None
     return Form(tuple(piece for form in forms for piece in form.pieces), is_deep)
@@ -105,7 +117,7 @@ def _chosen(step: _Step) -> Form | None:
 def _gathered(step: _Step) -> Form | None:
     places = step.numbers[1]
     flat = places is not None and places.ndim == 1
-    return _chosen(step) if flat and step.whole("axis", 0) in (-1, 1) else None
+    return _chosen(step) if flat and step.attributes.get("axis", 0) in (-1, 1) else None
 
 
 def _reshaped(step: _Step) -> Form | None:
@@ -117,7 +129,7 @@ def _reshaped(step: _Step) -> Form | None:
 
 def _cast(step: _Step) -> Form | None:
     """Only of what lookups have made: there it is done now."""
-    form, kind = step.forms[0], _FLOATS.get(step.whole("to", 0))
+    form, kind = step.forms[0], _FLOATS.get(step.attributes.get("to", 0))
     if form is None or kind is None:
         return None
     pieces = []
@@ -129,33 +141,33 @@ def _cast(step: _Step) -> Form | None:
 
 
 def _labelled(step: _Step) -> Form | None:
-    if "values_int64s" in step.attributes:
-        values = np.array(step.attributes["values_int64s"].ints, dtype=np.int64)
-        other: Any = np.int64(step.whole("default_int64", -1))
-    elif "values_floats" in step.attributes:
-        values = np.array(step.attributes["values_floats"].floats, dtype=np.float32)
-        given = step.attributes.get("default_float")
-        other = np.float32(-0.0 if given is None else given.f)
+    form, given = step.forms[0], step.attributes
+    if "values_int64s" in given:
+        values = np.array([*given["values_int64s"], given.get("default_int64", -1)], dtype=np.int64)
+    elif "values_floats" in given:
+        values = np.array([*given["values_floats"], given.get("default_float", -0.0)], dtype=np.float32)
     else:
         return None
-    return _looked_up(step, "keys_strings", lambda keys: np.append(values, other)[:, None], is_deep=False)
+    keys = given.get("keys_strings", [])
+    return None if form is None or not _different(keys) else _looked_up(form, keys, values[:, None])
 
 
 def _one_hot(step: _Step) -> Form | None:
-    form = step.forms[0]
-    if form is None or form.width != 1 or not step.whole("zeros", 1):  # else an unseen text is an error
+    form, keys = step.forms[0], step.attributes.get("cats_strings", [])
+    if form is None or form.width != 1 or not step.attributes.get("zeros", 1):  # else an unseen text is an error
         return None
-    return _looked_up(step, "cats_strings", lambda keys: np.eye(keys + 1, keys, dtype=np.float32), is_deep=True)
+    if not _different(keys) or len(keys) ** 2 > _LARGEST_TABLE:
+        return None
+    return _looked_up(form, keys, np.eye(len(keys) + 1, len(keys), dtype=np.float32), is_deep=True)
 
 
-def _looked_up(step: _Step, keys: str, table: Callable[[int], Array], is_deep: bool) -> Form | None:
-    """Lookups of the texts that the attribute `keys` lists; `table` makes their table, for so many texts."""
-    form = step.forms[0]
-    texts = [key.decode() for key in step.attributes[keys].strings] if keys in step.attributes else []
-    rows: dict[str, int] = {text: row for row, text in enumerate(texts)}
-    if form is None or not texts or len(rows) < len(texts) or (is_deep and len(texts) ** 2 > _LARGEST_TABLE):
-        return None
-    lookup = Lookup(rows, table(len(texts)))
+def _different(keys: Sequence[bytes]) -> bool:
+    return 0 < len(keys) == len(set(keys))
+
+
+def _looked_up(form: Form, keys: Sequence[bytes], table: Array, is_deep: bool = False) -> Form:
+    """The rows of a table, one for each key and at last that of every other text."""
+    lookup = Lookup({key.decode(): row for row, key in enumerate(keys)}, table)
     return Form(tuple(piece._replace(lookup=lookup) for piece in form.pieces), is_deep)
 
 

@@ -1,0 +1,78 @@
+"""The gate that both ONNX forms of a model agree with scikit-learn, on all held-out rows."""
+
+from typing import Any
+
+import pandas as pd
+
+from kubeline.errors import UserError
+from kubeline.model_package.agreement import differences
+from kubeline.model_package.formats import ONNX, SERVING
+from kubeline.model_package.manifest import Parity
+from kubeline.model_package.predictor import Predictions, Predictor, ServingPredictor, check_serving
+from kubeline.model_package.signature import Signature
+from kubeline.typing import Array
+
+
+def compare_forms(
+    expected: Predictions,
+    portable: bytes,
+    serving: bytes,
+    signature: Signature,
+    *,
+    scale: float,
+    tolerance: float,
+    rows: Array,
+    frame: pd.DataFrame,
+) -> tuple[Predictions, Parity]:
+    """The predictions of the serving form, and how far those of either form are from scikit-learn's.
+
+    Args:
+        expected: of scikit-learn.
+        portable: the content of ``model.onnx``.
+        serving: the content of ``serving.onnx``.
+        signature: of the model.
+        scale: what differences are divided by: the standard deviation of a regression's target, which alone says what
+            a difference means; 1 for classification, where differences of probabilities count.
+        tolerance: the greatest difference that passes.
+        rows: the positions of the held-out rows in the dataset, for the message.
+        frame: their features, encoded.
+
+    Raises:
+        UserError: names the form, its worst row, the row's values and both predictions where a difference is beyond
+            `tolerance`.
+    """
+    check_serving(serving, signature)  # what is refused later must not be written now
+    inputs = {name: frame[name].to_numpy()[:, None] for name in signature.names}
+    greatest = 0.0
+    for file, predictor in (
+        (ONNX, Predictor(portable, signature, 1)),
+        (SERVING, ServingPredictor(serving, signature, 1)),
+    ):
+        found = predictor.predict_inputs(inputs)
+        by_row = differences(expected, found, scale)
+        worst = int(by_row.argmax())
+        if by_row[worst] > tolerance:
+            raise _disagreement(file, by_row, expected, found, tolerance, rows[worst], frame.iloc[worst].to_dict())
+        greatest = max(greatest, by_row[worst])
+    return found, Parity(rows=len(rows), max_difference=float(f"{greatest:.3g}"), tolerance=tolerance, scale=scale)
+
+
+def _disagreement(
+    file: str,
+    by_row: Array,
+    expected: Predictions,
+    found: Predictions,
+    tolerance: float,
+    row: int,
+    features: dict[str, Any],
+) -> UserError:
+    worst = int(by_row.argmax())
+    one, other = (each.values if each.probabilities is None else each.probabilities for each in (expected, found))
+    values = ", ".join(f"{name}={value!r}" for name, value in features.items())
+    return UserError(
+        f"ONNX ({file}) and scikit-learn disagree beyond the tolerance {tolerance:g} on "
+        f"{int((by_row > tolerance).sum()):,} of {len(by_row):,} held-out rows, most ({by_row[worst]:.3g}) on row "
+        f"{row} of the dataset ({values}), where scikit-learn predicts {one[worst].tolist()} and ONNX "
+        f"{other[worst].tolist()}; "
+        "choose another estimator or encoding, or raise tolerance"
+    )

@@ -1,0 +1,72 @@
+"""Model packages made by hand: one place that knows their files and what a manifest must say."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kubeline.model_package import ModelPackage, Signature
+from kubeline.model_package.package import write_package
+from kubeline.training.serving_form import serving_form
+
+_FACTS: dict[str, Any] = {
+    "versions": {},
+    "dataset_fingerprint": "0" * 64,
+    "estimator": "by hand",
+    "params": {},
+    "metrics": {},
+    "score_name": "none",
+    "score": 0.0,
+    "held_out": "0" * 64,
+    "parity": {"rows": 0, "max_difference": 0.0, "tolerance": 0.0},
+    "git_revision": "",
+    "seed": 0,
+}
+
+
+def write_by_hand(
+    folder: Path,
+    signature: Signature,
+    model: bytes,
+    serving: bytes | None = None,
+    *,
+    sklearn: bytes = b"not read",
+    golden: bytes = b"not read",
+    reference: bytes = b"{}",
+    training_rows: bytes = b"",
+    **facts: Any,
+) -> ModelPackage:
+    """Write a package whose digests are right.
+
+    Args:
+        folder: where it is written; must not exist.
+        signature: of the model.
+        model: what ``model.onnx`` holds.
+        serving: what ``serving.onnx`` holds; what training makes of `model` when it is not given.
+        sklearn: what ``model.joblib`` holds.
+        golden: what ``golden.parquet`` holds.
+        reference: what ``reference.json`` holds.
+        training_rows: what ``training_rows.parquet`` holds; empty for none.
+        facts: fields of the manifest, beside those of a model of which nothing is known.
+    """
+    if serving is None:
+        serving, signature = serving_form(model, signature)
+    files = {
+        "model.onnx": model,
+        "serving.onnx": serving,
+        "model.joblib": sklearn,
+        "schema.json": signature.model_dump_json().encode(),
+        "golden.parquet": golden,
+        "reference.json": reference,
+        **({"training_rows.parquet": training_rows} if training_rows else {}),
+    }
+    return write_package(folder, files, **{**_FACTS, **facts})
+
+
+def make_format_1(folder: Path) -> None:
+    """Make of the package in a folder what versions before ``serving.onnx`` wrote."""
+    (folder / "serving.onnx").unlink()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for where in (manifest["files"], manifest["sizes"]):
+        del where["serving.onnx"]
+    del manifest["format"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
