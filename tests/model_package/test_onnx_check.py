@@ -223,6 +223,51 @@ def test_what_is_no_part_of_a_model_of_ours_is_refused(change: Callable[[onnx.Mo
     assert words in refused(model)
 
 
+BLOCKS: dict[str, Shape] = {"numbers": (2, None), "codes": (3, None)}
+SIDE_BY_SIDE = [
+    node("Transpose", "numbers", "n", perm=[1, 0]),
+    node("GatherElements", "table codes", "looked_up", axis=1),
+    node("Transpose", "looked_up", "c", perm=[1, 0]),
+    node("Concat", "n c", "all", axis=1),
+    node("Gather", "all first", ANSWER, axis=1),
+]
+OF_BLOCKS: dict[str, tuple[list[onnx.NodeProto], str]] = {
+    "columns taken for rows": ([node("Identity", "numbers", ANSWER)], "no output"),
+    "rows beside columns": ([node("Concat", "numbers codes", "mixed", axis=1)], "mixes rows"),
+    "an order that is none": ([node("Transpose", "numbers", "n", perm=[0, 0])], "puts axes in the order [0, 0]"),
+    "rows as a table": ([node("GatherElements", "numbers codes", "n", axis=1)], "mixes rows"),
+    "a table of other axes": ([node("GatherElements", "first codes", "n", axis=0)], "whose shapes do not go together"),
+    "rows times rows": (
+        [
+            node("Transpose", "numbers", "n"),
+            node("MatMul", "n numbers", "square"),
+        ],
+        "a square of rows",
+    ),
+}
+
+
+def of_blocks(nodes: list[onnx.NodeProto]) -> None:
+    constants = {"table": np.zeros((3, 5), np.float32), "first": np.array([0])}
+    read = {name for step in nodes for name in step.input}
+    tensors = [numpy_helper.from_array(array, name) for name, array in constants.items() if name in read]
+    inputs = [value("numbers", TensorProto.FLOAT, [2, None]), value("codes", TensorProto.INT32, [3, None])]
+    graph = helper.make_graph(nodes, "g", inputs, [value(ANSWER, TensorProto.FLOAT, [None, 1])], tensors)
+    check("serving.onnx", helper.make_model(graph).SerializeToString(), BLOCKS, ANSWER, 1)
+
+
+def test_blocks_of_columns_have_their_rows_last() -> None:
+    of_blocks(SIDE_BY_SIDE)
+
+
+@pytest.mark.parametrize("case", OF_BLOCKS)
+def test_what_mixes_the_rows_and_columns_of_blocks_is_refused(case: str) -> None:
+    nodes, words = OF_BLOCKS[case]
+    with pytest.raises(UserError, match=r"^serving\.onnx is not loaded: it has ") as error:
+        of_blocks([*nodes, *([] if nodes[-1].output[0] == ANSWER else SIDE_BY_SIDE)])
+    assert words in str(error.value)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x3a\xff\xff\xff\xff\x7f", b"\x3a\x02\x0a\x00" * 1000])
 def test_bytes_that_are_no_model_are_refused(content: bytes) -> None:
     with pytest.raises(UserError, match=r"model\.onnx"):
