@@ -146,7 +146,7 @@ BAD = {
     "a tolerance that float32 cannot keep": (
         changed(),
         {"tolerance": 1e-12, "params": {"max_iter": 5}},
-        "ONNX and scikit-learn disagree beyond the tolerance 1e-12 on",
+        "ONNX (model.onnx) and scikit-learn disagree beyond the tolerance 1e-12 on",
     ),
     "negative seed": (changed(), {"seed": -1}, "seed is -1; expected a whole number"),
     "negative trials": (changed(), {"tuning_trials": -1}, "tuning_trials is -1"),

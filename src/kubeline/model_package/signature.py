@@ -21,8 +21,8 @@ class Feature(BaseModel):
 
     `categories` are the values a category column had in training, most frequent first; any other value is
     answered too, as an unseen one. It is None for the other kinds. `rare` are further values that the model
-    distinguishes, as where each is encoded by the mean of its targets. A number is read as `dtype`: float64 where float32 would
-    merge values that training distinguished.
+    distinguishes, as where each is encoded by the mean of its targets. A number is read as `dtype`: float64 where
+    float32 would merge values that training distinguished.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -131,9 +131,10 @@ def _convert_differences(scope: Any, operator: Any, container: Any) -> None:
         return name
 
     final = operator.outputs[0].full_name
-    apart = add("Sub", operator.inputs[0].full_name, constant(TensorProto.DOUBLE, model.origins_))
-    if (model.units_ != 1).any():
-        apart = add("Div", apart, constant(TensorProto.DOUBLE, model.units_))
+    # The other way round and divided by minus the units: ONNX Runtime leaves out a subtraction of what is nearly zero,
+    # though it may be all that tells small numbers apart.
+    apart = add("Sub", constant(TensorProto.DOUBLE, model.origins_), operator.inputs[0].full_name)
+    apart = add("Div", apart, constant(TensorProto.DOUBLE, -model.units_))
     if not model.rest_:
         add("Cast", apart, output=final, to=TensorProto.FLOAT)
         return
