@@ -33,9 +33,7 @@ def sample(connection: "DuckDBPyConnection", table: Table, columns: list[str]) -
     values = ", ".join(f"trim({identifier(name)})" for name in columns)
     rows = fetch(connection, f"SELECT {values} FROM {table.relation} LIMIT {_SAMPLE}")
     absent = {None, *text.MISSING}
-    return {
-        name: [v for v in each if v not in absent] for name, each in zip(columns, zip(*rows, strict=True), strict=True)
-    }
+    return {name: [row[place] for row in rows if row[place] not in absent] for place, name in enumerate(columns)}
 
 
 def find_style(
