@@ -23,7 +23,7 @@ from components.images import image
 
 
 @dsl.component(base_image=image("steps"), install_kfp_package=False)
-def {name}(dataset: Input[Dataset], report: Output[Markdown], least_rows: int = 1):
+def {name}(dataset: Input[Dataset], report: Output[Markdown], least_rows: int = 1) -> None:
     """Say how many rows a table has.
 
     Args:
@@ -121,7 +121,7 @@ def write(name: str, root: Path = ROOT) -> list[Path]:
 def main() -> int:
     """Write the component that the command line names, and compile it."""
     try:
-        files = write(*sys.argv[1:2] or [""])
+        files = write(sys.argv[1] if sys.argv[1:] else "")
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

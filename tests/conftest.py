@@ -8,20 +8,20 @@ import pytest
 from kfp import dsl
 
 from examples.flights.prepare import flights as all_flights
-from tests.support.artifacts import ArtifactMaker, make_artifact, make_dataset
+from tests.support.artifacts import Maker, make_artifact, make_dataset
 
 # What a shell starts in the background ignores Ctrl-C, and would pass that on to the commands that tests send it to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
-def artifact(tmp_path: Path) -> ArtifactMaker:
+def artifact(tmp_path: Path) -> Maker:
     """`artifact(kind, name)`: an artifact with nothing written yet."""
     return lambda kind="Artifact", name="artifact": make_artifact(tmp_path, kind, name)
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> ArtifactMaker:
+def dataset(tmp_path: Path) -> Maker:
     """`dataset(frame, name)`: a dataset artifact that holds the frame."""
     return lambda frame, name="dataset": make_dataset(tmp_path, frame, name)
 

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from kubeline.artifacts import _move_files, describe, finite, publish, step
 from kubeline.errors import PlatformError, UserError, listed
+from tests.support.artifacts import Maker
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,14 +26,14 @@ def content(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
 
 
-def test_a_file_appears_when_the_block_ends(tmp_path):
+def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
     with publish(tmp_path / "deep" / "report.md") as partial:
         partial.write_text("whole")
         assert not (tmp_path / "deep" / "report.md").exists()
     assert content(tmp_path) == {"deep/report.md": "whole"}
 
 
-def test_a_folder_replaces_an_earlier_one(tmp_path):
+def test_a_folder_replaces_an_earlier_one(tmp_path: Path) -> None:
     for round_ in ("first", "second"):
         with publish(tmp_path / "model") as partial:
             partial.mkdir()
@@ -39,7 +41,7 @@ def test_a_folder_replaces_an_earlier_one(tmp_path):
     assert content(tmp_path) == {"model/second.txt": "second"}
 
 
-def test_a_file_replaces_a_folder_and_a_folder_a_file(tmp_path):
+def test_a_file_replaces_a_folder_and_a_folder_a_file(tmp_path: Path) -> None:
     for kind in ("folder", "file", "folder"):
         with publish(tmp_path / "output") as partial:
             if kind == "folder":
@@ -51,7 +53,7 @@ def test_a_file_replaces_a_folder_and_a_folder_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_a_block_that_fails_leaves_what_was_there_before(kind, tmp_path):
+def test_a_block_that_fails_leaves_what_was_there_before(kind: str, tmp_path: Path) -> None:
     (tmp_path / "output").mkdir()
     (tmp_path / "output" / "old.txt").write_text("old")
 
@@ -67,7 +69,7 @@ def test_a_block_that_fails_leaves_what_was_there_before(kind, tmp_path):
     assert content(tmp_path) == {"output/old.txt": "old"}
 
 
-def test_a_block_that_creates_nothing_is_an_error_and_removes_nothing(tmp_path):
+def test_a_block_that_creates_nothing_is_an_error_and_removes_nothing(tmp_path: Path) -> None:
     (tmp_path / "output").mkdir()
     (tmp_path / "output" / "old.txt").write_text("old")
     with pytest.raises(FileNotFoundError), publish(tmp_path / "output"):
@@ -75,7 +77,7 @@ def test_a_block_that_creates_nothing_is_an_error_and_removes_nothing(tmp_path):
     assert content(tmp_path) == {"output/old.txt": "old"}
 
 
-def test_what_a_killed_step_left_does_not_reach_the_next_one(tmp_path):
+def test_what_a_killed_step_left_does_not_reach_the_next_one(tmp_path: Path) -> None:
     script = """
 import sys, time
 from kubeline.artifacts import publish
@@ -99,7 +101,7 @@ with publish(sys.argv[1]) as partial:
     assert content(tmp_path) == {"output/whole.txt": "whole"}
 
 
-def test_a_folder_can_be_moved_file_by_file_where_it_cannot_be_renamed(tmp_path):
+def test_a_folder_can_be_moved_file_by_file_where_it_cannot_be_renamed(tmp_path: Path) -> None:
     (tmp_path / "from" / "deep").mkdir(parents=True)
     (tmp_path / "from" / "a.txt").write_text("a")
     (tmp_path / "from" / "deep" / "b.txt").write_text("b")
@@ -107,10 +109,10 @@ def test_a_folder_can_be_moved_file_by_file_where_it_cannot_be_renamed(tmp_path)
     assert content(tmp_path) == {"to/a.txt": "a", "to/deep/b.txt": "b"}
 
 
-def test_metadata_are_plain_and_finite(artifact):
+def test_metadata_are_plain_and_finite(artifact: Maker) -> None:
     made = artifact()
     made.metadata["kept"] = 1
-    values = {
+    values: dict[Any, Any] = {
         "n": np.int64(3),
         "x": np.float32(0.5),
         "nan": math.nan,
@@ -138,7 +140,7 @@ def test_metadata_are_plain_and_finite(artifact):
         (errno.EDQUOT, "cannot use /some/where: the disk quota is used up; free some space or ask for more"),
     ],
 )
-def test_a_broken_machine_is_a_platform_error_of_one_sentence(number, sentence):
+def test_a_broken_machine_is_a_platform_error_of_one_sentence(number: Any, sentence: str) -> None:
     @step
     def fail() -> None:
         raise OSError(number, os.strerror(number), "/some/where")
@@ -149,7 +151,7 @@ def test_a_broken_machine_is_a_platform_error_of_one_sentence(number, sentence):
     assert isinstance(caught.value.__cause__, OSError)
 
 
-def test_a_full_device_is_a_platform_error():
+def test_a_full_device_is_a_platform_error() -> None:
     @step
     def fill() -> None:
         with open("/dev/full", "wb", buffering=0) as file:
@@ -159,7 +161,7 @@ def test_a_full_device_is_a_platform_error():
         fill()
 
 
-def test_other_errors_of_the_operating_system_stay_what_they_are():
+def test_other_errors_of_the_operating_system_stay_what_they_are() -> None:
     @step
     def fail() -> None:
         Path("/none/at/all").read_bytes()
@@ -168,7 +170,7 @@ def test_other_errors_of_the_operating_system_stay_what_they_are():
         fail()
 
 
-def test_a_step_returns_what_its_function_returns_and_keeps_its_name():
+def test_a_step_returns_what_its_function_returns_and_keeps_its_name() -> None:
     @step
     def add(first: int, second: int = 2) -> int:
         """Add."""
@@ -195,7 +197,9 @@ def test_a_step_returns_what_its_function_returns_and_keeps_its_name():
         ("StopIteration('end')", 1, "UnexpectedError: StopIteration: end", 5),
     ],
 )
-def test_a_running_step_ends_with_its_sentence_and_exit_code(raised, code, last_line, lines):
+def test_a_running_step_ends_with_its_sentence_and_exit_code(
+    raised: str, code: int, last_line: str, lines: int
+) -> None:
     ended = _ended(f"raise {raised}")
     assert ended.returncode == code
     assert ended.stderr.splitlines()[-1].startswith(last_line.rstrip("*"))
@@ -230,7 +234,7 @@ def test_the_sentence_comes_behind_what_libraries_print_at_the_end() -> None:
     assert ended.stderr.splitlines()[-1] == "UserError: the table has no rows; load some"
 
 
-def test_a_failing_step_leaves_its_sentence_where_kubernetes_shows_it(tmp_path):
+def test_a_failing_step_leaves_its_sentence_where_kubernetes_shows_it(tmp_path: Path) -> None:
     place = tmp_path / "termination-log"
     place.touch()
     _ended("raise UserError('the table has no rows; load some')", KUBELINE_TERMINATION_LOG=str(place))
@@ -240,27 +244,27 @@ def test_a_failing_step_leaves_its_sentence_where_kubernetes_shows_it(tmp_path):
     assert 4090 <= len(place.read_bytes()) <= 4096
 
 
-def test_a_step_leaves_what_it_decided_and_not_what_it_was_given(tmp_path):
+def test_a_step_leaves_what_it_decided_and_not_what_it_was_given(tmp_path: Path) -> None:
     place = tmp_path / "termination-log"
     place.touch()
     _ended("result.metadata.update(verdict='hold')", KUBELINE_TERMINATION_LOG=str(place))
     assert place.read_text() == "hold"
 
 
-def test_where_there_is_no_such_place_nothing_is_written(tmp_path):
+def test_where_there_is_no_such_place_nothing_is_written(tmp_path: Path) -> None:
     ended = _ended("raise UserError('x')", KUBELINE_TERMINATION_LOG=str(tmp_path / "termination-log"))
     assert ended.returncode == 2
     assert not (tmp_path / "termination-log").exists()
 
 
-def test_names_in_a_message_are_cut_after_the_twelfth():
+def test_names_in_a_message_are_cut_after_the_twelfth() -> None:
     assert listed(range(3)) == "0, 1, 2"
     assert listed(range(13)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, …"
 
 
 def test_a_step_takes_the_same_mappings_in_one_order_whatever_order_they_are_given_in() -> None:
     @step
-    def shown(settings: dict, rows: list) -> str:
+    def shown(settings: dict[str, Any], rows: list[Any]) -> str:
         return json.dumps([settings, rows])
 
     one = shown({"b": {"y": 1, "x": 2}, "a": 0}, rows=[{"d": 1, "c": 2}])

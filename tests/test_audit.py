@@ -66,7 +66,7 @@ def database() -> Iterator[str]:
 
 def audit(python: str, lock: Path, address: str) -> "subprocess.CompletedProcess[str]":
     database = {"PIP_AUDIT_VULNERABILITY_SERVICE": "osv", "PIP_AUDIT_OSV_URL": address}
-    command = [python, ROOT / ".ci" / "audit.py", lock]
+    command: list[str | Path] = [python, ROOT / ".ci" / "audit.py", lock]
     return subprocess.run(
         command, env={**os.environ, **database}, capture_output=True, text=True, check=False, cwd=ROOT
     )

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -10,7 +11,7 @@ from kubeline.progress import Progress
 
 
 @pytest.fixture
-def told(caplog):
+def told(caplog: pytest.LogCaptureFixture) -> Any:
     caplog.set_level(logging.INFO, logger="kubeline.progress")
     return caplog
 
@@ -22,7 +23,7 @@ def ticking(seconds: float) -> Iterator[float]:
         now += seconds
 
 
-def test_rows_their_share_the_rate_and_the_time_left_are_told_every_ten_seconds(told):
+def test_rows_their_share_the_rate_and_the_time_left_are_told_every_ten_seconds(told: Any) -> None:
     clock = ticking(5.0)
     with Progress("loading", 1_000, clock=lambda: next(clock)) as progress:
         for _ in range(4):
@@ -34,7 +35,7 @@ def test_rows_their_share_the_rate_and_the_time_left_are_told_every_ten_seconds(
     ]
 
 
-def test_hours_of_work_do_not_fill_the_log(told):
+def test_hours_of_work_do_not_fill_the_log(told: Any) -> None:
     clock = ticking(1.0)
     with Progress("predicting", clock=lambda: next(clock)) as progress:
         for _ in range(36_000):
@@ -43,14 +44,14 @@ def test_hours_of_work_do_not_fill_the_log(told):
     assert told.messages[-1] == "predicting: 36,000 rows, 1 rows/s, after 10.0 h"
 
 
-def test_short_work_says_nothing(told):
+def test_short_work_says_nothing(told: Any) -> None:
     with Progress("splitting") as progress:
         batches = list(progress.over([pa.record_batch({"a": [1, 2]})]))
     assert len(batches) == 1
     assert not told.messages
 
 
-def test_what_is_more_than_was_expected_has_no_share(told):
+def test_what_is_more_than_was_expected_has_no_share(told: Any) -> None:
     clock = ticking(20.0)
     with Progress("downloading", 1 << 20, "bytes", lambda: next(clock)) as progress:
         progress.add(3 << 20)

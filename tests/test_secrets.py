@@ -75,7 +75,7 @@ def test_a_log_record_and_its_traceback_are_without_secrets(monkeypatch: pytest.
     assert "s3://bucket with ***" in text
 
 
-def test_the_traceback_and_the_sentence_of_a_failing_step_are_without_secrets(tmp_path) -> None:
+def test_the_traceback_and_the_sentence_of_a_failing_step_are_without_secrets(tmp_path: Path) -> None:
     script = """
 from kubeline.artifacts import step
 @step

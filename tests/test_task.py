@@ -1,6 +1,8 @@
 """Every step has the same answer to what a target is."""
 
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +32,7 @@ TARGETS = {
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_validate_and_train_take_a_target_for_the_same(tmp_path, target):
+def test_validate_and_train_take_a_target_for_the_same(tmp_path: Path, target: Any) -> None:
     values, task = TARGETS[target]
     table = pa.table({"x": np.arange(ROWS), "y": pa.array(values)})
     path = str(tmp_path / "table")

@@ -65,7 +65,7 @@ def test_the_server_that_infra_validate_starts_takes_none(hostile: Path, tmp_pat
 
 def test_a_run_and_each_of_its_steps_take_none(hostile: Path, tmp_path: Path, toy: Path) -> None:
     program = Path(sys.executable).with_name("kubeline")
-    command = [program, "run", toy, "--output", tmp_path / "runs"]
+    command: list[str | Path] = [program, "run", toy, "--output", tmp_path / "runs"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert not (tmp_path / "sprung").exists()

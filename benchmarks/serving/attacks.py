@@ -271,8 +271,9 @@ def _push(
     waiting = set(left)
     while waiting and time.monotonic() < end and (wait or time.monotonic() < moved + _STUCK_SECONDS):
         for key, events in selector.select(0.1):
-            connection = key.fileobj
-            assert isinstance(connection, socket.socket)  # noqa: S101 - as registered
+            found = key.fileobj
+            assert isinstance(found, socket.socket)  # noqa: S101 - as registered
+            connection = found
             with contextlib.suppress(BlockingIOError):
                 try:
                     if events & selectors.EVENT_READ:

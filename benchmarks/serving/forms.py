@@ -125,7 +125,8 @@ def grpc_form(
                 tensor.contents.bytes_contents.extend(value.encode() for value in values)
             else:
                 tensor.contents.fp32_contents.extend(values)
-        return request.SerializeToString()
+        content: bytes = request.SerializeToString()
+        return content
 
     def read(answer: bytes, question: Question) -> Array:
         response = messages.ModelInferResponse.FromString(answer)

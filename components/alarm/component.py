@@ -1,5 +1,7 @@
 """Interface of `alarm`."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Output
 
@@ -14,8 +16,8 @@ def alarm(
     needed: int = 2,
     of: int = 3,
     cool_down: str = "7d",
-    signals: list = ["drift", "performance"],
-    options: dict = {},
+    signals: list[str] = ["drift", "performance"],
+    options: dict[str, Any] = {},
 ) -> str:
     """Tell whether what windows showed persists and calls for another model.
 

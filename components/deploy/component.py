@@ -1,5 +1,7 @@
 """Interface of `deploy`."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Model, Output
 
@@ -22,16 +24,16 @@ def deploy(
     protocol: str = "v2",
     min_replicas: int = 1,
     max_replicas: int = 0,
-    resources: dict = {},
+    resources: dict[str, Any] = {},
     service_account: str = "",
-    node_selector: dict = {},
-    labels: dict = {},
-    annotations: dict = {},
-    overrides: dict = {},
+    node_selector: dict[str, str] = {},
+    labels: dict[str, str] = {},
+    annotations: dict[str, str] = {},
+    overrides: dict[str, Any] = {},
     overrides_file: str = "",
     timeout_seconds: float = 30.0,
-    options: dict = {},
-):
+    options: dict[str, Any] = {},
+) -> None:
     """Render the KServe InferenceService of a blessed model package, and apply it where a cluster is given.
 
     Applying gives the model all traffic as soon as it is ready. For a canary leave `cluster` empty here and hand the

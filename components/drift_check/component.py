@@ -1,6 +1,6 @@
 """Interface of `drift_check`."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
@@ -19,13 +19,13 @@ def drift_check(
     reference: Input[Dataset] = None,
     reference_uri: str = "",
     tracking_uri: str = "",
-    exclude: list = [],
+    exclude: list[str] = [],
     min_effect: float = 0.1,
     max_p: float = 0.01,
     min_rows: int = 200,
     min_columns: int = 1,
     evidently: bool = True,
-    options: dict = {},
+    options: dict[str, Any] = {},
 ) -> NamedTuple("Outputs", [("drifted", bool), ("verdict", str)]):
     """Tell whether a window of data has drifted from the data a model was trained on.
 

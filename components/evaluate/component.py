@@ -1,5 +1,7 @@
 """Interface of `evaluate`."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
@@ -18,8 +20,8 @@ def evaluate(
     champion: str = "",
     tracking_uri: str = "",
     metric: str = "",
-    slices: list = [],
-    thresholds: dict = {},
+    slices: list[str] = [],
+    thresholds: dict[str, Any] = {},
     rule: str = "non_inferior",
     margin: float = 0.01,
     no_champion: str = "promote",
@@ -31,7 +33,7 @@ def evaluate(
     weight_column: str = "",
     group_column: str = "",
     time_column: str = "",
-    options: dict = {},
+    options: dict[str, Any] = {},
 ) -> str:
     """Judge a model on rows it was not trained on, alone and against the champion.
 

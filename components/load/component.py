@@ -1,5 +1,7 @@
 """Interface of `load`."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import Dataset, Output
 
@@ -10,11 +12,11 @@ from components.images import image
 def load(
     source: str,
     dataset: Output[Dataset],
-    columns: list = [],
+    columns: list[str] = [],
     where: str = "",
     query: str = "",
     format: str = "auto",
-    types: dict = {},
+    types: dict[str, str] = {},
     at: str = "",
     length: str = "",
     time: str = "request.time",
@@ -22,9 +24,9 @@ def load(
     thousands: str = "",
     types_from: str = "",
     tracking_uri: str = "",
-    rename: dict = {},
-    options: dict = {},
-):
+    rename: dict[str, str] = {},
+    options: dict[str, Any] = {},
+) -> None:
     """Load a table from files, an object store, the web, a database, a lake or a topic.
 
     Reads CSV, TSV, JSON lines, Parquet and Feather (version 2), plain or compressed by gzip, zstd or zip, and the

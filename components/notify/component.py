@@ -13,7 +13,7 @@ def notify(
     message: str = "",
     link: str = "",
     only_on: str = "always",
-):
+) -> None:
     """Tell people how a pipeline ended: Slack, e-mail, a webhook and a hundred services more, through Apprise.
 
     Use it as the exit task of a `dsl.ExitHandler`. The channels are Apprise URLs, such as

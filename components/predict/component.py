@@ -18,11 +18,11 @@ def predict(
     model: Input[Model] = None,
     model_uri: str = "",
     tracking_uri: str = "",
-    keep: list = [],
+    keep: list[str] = [],
     max_quarantine: float = 0.5,
     shard: str = "1/1",
     destination: str = "",
-    partition_by: list = [],
+    partition_by: list[str] = [],
     overwrite: bool = False,
 ) -> NamedTuple("Outputs", [("rows", int), ("quarantined", int)]):
     """Predict every row of a table, with the ONNX graph that serves.

@@ -1,5 +1,7 @@
 """Interface of `preflight`."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import HTML, Output
 
@@ -10,37 +12,37 @@ from components.images import image
 def preflight(
     report: Output[HTML],
     data: str = "",
-    columns: list = [],
+    columns: list[str] = [],
     at: str = "",
     length: str = "",
-    source: dict = {},
+    source: dict[str, Any] = {},
     target: str = "",
     name: str = "",
     schema_uri: str = "",
-    checks: dict = {},
-    split: dict = {},
-    candidates: list = [],
-    training: dict = {},
+    checks: dict[str, Any] = {},
+    split: dict[str, Any] = {},
+    candidates: list[dict[str, Any]] = [],
+    training: dict[str, Any] = {},
     seed: int = 0,
-    exclude: list = [],
+    exclude: list[str] = [],
     group_column: str = "",
     time_column: str = "",
     weight_column: str = "",
-    slices: list = [],
-    thresholds: dict = {},
+    slices: list[str] = [],
+    thresholds: dict[str, Any] = {},
     metric: str = "",
-    gate: dict = {},
+    gate: dict[str, Any] = {},
     max_latency_ms: float = 100.0,
     tracking_uri: str = "",
     reference: str = "",
-    drift: dict = {},
+    drift: dict[str, Any] = {},
     history: str = "",
-    alarm: dict = {},
-    service: dict = {},
+    alarm: dict[str, Any] = {},
+    service: dict[str, Any] = {},
     cluster: str = "",
-    plan: dict = {},
+    plan: dict[str, Any] = {},
     gateway: str = "",
-):
+) -> None:
     """Try in seconds what a run will need, before it loads anything, and tell all that is wrong at once.
 
     Every parameter is checked by the code of the step that will read it; then the data is listed and the header of its

@@ -14,7 +14,7 @@ def promote_champion(
     outcome: str = "",
     promote: bool = True,
     tracking_uri: str = "",
-):
+) -> None:
     """Make a registered version the champion when it serves.
 
     The version gets the alias `champion`, in the place of the one that was, and is no longer the `challenger`. When

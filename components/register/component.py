@@ -1,6 +1,6 @@
 """Interface of `register`."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Model, Output
@@ -22,7 +22,7 @@ def register(
     experiment: str = "",
     pipeline_run: str = "",
     git_revision: str = "",
-    tags: dict = {},
+    tags: dict[str, str] = {},
 ) -> NamedTuple("Outputs", [("version", str), ("uri", str)]):
     """File a blessed model package in the MLflow model registry.
 

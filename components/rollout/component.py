@@ -1,5 +1,7 @@
 """Interface of `rollout`."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Input, Model, Output
 
@@ -13,7 +15,7 @@ def rollout(
     decision: Output[Artifact],
     report: Output[HTML],
     cluster: str = "in-cluster",
-    plan: dict = {},
+    plan: dict[str, Any] = {},
     plan_file: str = "",
     gateway: str = "",
     timeout_seconds: float = 30.0,

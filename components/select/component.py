@@ -9,7 +9,7 @@ from components.images import image
 
 
 @dsl.component(base_image=image("steps"), install_kfp_package=False)
-def select(models: Input[List[Model]], model: Output[Model], report: Output[Markdown]):  # noqa: UP006
+def select(models: Input[List[Model]], model: Output[Model], report: Output[Markdown]) -> None:  # noqa: UP006
     """Pick the best of several candidate models.
 
     Candidates are compared by the score in their manifests, on the rows that training held out; the test set is not

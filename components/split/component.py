@@ -1,5 +1,7 @@
 """Interface of `split`."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Markdown, Output
 
@@ -17,8 +19,8 @@ def split(
     test_fraction: float = 0.2,
     cutoff: str = "",
     seed: int = 0,
-    options: dict = {},
-):
+    options: dict[str, Any] = {},
+) -> None:
     """Split a table into train and test sets.
 
     Every row goes to exactly one of the two, and both keep the order of the table. The same table, parameters and seed

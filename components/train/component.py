@@ -1,5 +1,7 @@
 """Interface of `train`."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
 
@@ -16,9 +18,9 @@ def train(
     task: str = "auto",
     positive_class: str = "",
     estimator: str = "hist_gradient_boosting",
-    params: dict = {},
-    candidates: list = [],
-    exclude: list = [],
+    params: dict[str, Any] = {},
+    candidates: list[dict[str, Any]] = [],
+    exclude: list[str] = [],
     group_column: str = "",
     time_column: str = "",
     weight_column: str = "",
@@ -31,8 +33,8 @@ def train(
     tolerance: float = 1e-5,
     seed: int = 0,
     metric: str = "",
-    options: dict = {},
-):
+    options: dict[str, Any] = {},
+) -> None:
     """Train a model on a table and write it as a model package that serves by ONNX.
 
     Every column but the target, the excluded, group, time and weight columns is a feature: numbers, text (a category),

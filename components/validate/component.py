@@ -1,6 +1,6 @@
 """Interface of `validate`."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Output
@@ -16,20 +16,20 @@ def validate(
     schema: Output[Artifact],
     report: Output[HTML],
     target: str = "",
-    exclude: list = [],
+    exclude: list[str] = [],
     group_column: str = "",
     time_column: str = "",
     weight_column: str = "",
     schema_uri: str = "",
     mode: str = "fail",
-    rules: list = [],
+    rules: list[str] = [],
     min_rows: int = 1,
     strict: bool = False,
     max_quarantine: float = 0.5,
     min_class_share: float = 0.001,
     leak_threshold: float = 0.99,
     defer_failure: bool = False,
-    options: dict = {},
+    options: dict[str, Any] = {},
 ) -> NamedTuple("Outputs", [("passed", bool), ("problems", int)]):
     """Infer a schema from a table, or hold the table against one.
 

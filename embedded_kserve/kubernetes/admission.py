@@ -93,4 +93,5 @@ def canary_replicas(stable: Mapping[str, Any], canary: Mapping[str, Any]) -> int
     given = canary["predictor"].get("minReplicas")
     if given is not None:
         return int(given)
-    return math.ceil(stable.get("minReplicas", 1) * canary.get("trafficPercent", 0) / 100)
+    share: float = stable.get("minReplicas", 1) * canary.get("trafficPercent", 0) / 100
+    return math.ceil(share)

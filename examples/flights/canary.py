@@ -19,19 +19,13 @@ from kfp import dsl
 from rich.console import Console
 from rich.markup import escape
 
+from components.train.component import train
 from embedded_kserve import LocalKServe
 from examples.flights.traffic import Traffic
-from kubeline.artifacts import publish
-from kubeline.data.dataset import write_dataset
-from kubeline.deployment.inference_service import Service, render
-from kubeline.errors import KubelineError
-from kubeline.kubernetes.cluster import Cluster
-from kubeline.model_package import ModelPackage
-from kubeline.rollout.spec import RolloutSpec
-from kubeline.rollout.status import Event, RolloutStatus, State
-from kubeline.rollout.step import roll_out
-from kubeline.rollout.store import StatusStore
-from kubeline.training import train
+from kubeline import KubelineError, ModelPackage, publish, write_dataset
+from kubeline.deployment import Service, render
+from kubeline.kubernetes import Cluster
+from kubeline.rollout import Event, RolloutSpec, RolloutStatus, State, StatusStore, roll_out
 
 NAME, NAMESPACE = "flights", "default"
 PLAN = yaml.safe_load((Path(__file__).parent / "training.yaml").read_text(encoding="utf-8"))["plan"]
@@ -65,7 +59,8 @@ def _train(table: pd.DataFrame, folder: Path, **params: Any) -> ModelPackage:
     model = dsl.Model(uri=str(folder / "model"), metadata={})
     metrics = dsl.Metrics(uri=str(folder / "metrics"), metadata={})
     report = dsl.HTML(uri=str(folder / "report.html"), metadata={})
-    train.run(data, model, metrics, report, target="late", params=params, time_column="departure")
+    outputs = {"model": model, "metrics": metrics, "report": report}
+    train.python_func(dataset=data, **outputs, target="late", params=params, time_column="departure")
     return ModelPackage.of(model)
 
 

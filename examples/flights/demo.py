@@ -25,10 +25,9 @@ from examples.flights.canary import Watch
 from examples.flights.page import summary, write_page
 from examples.flights.prepare import prepare
 from examples.flights.traffic import Traffic
+from kubeline import KubelineError, ModelPackage, version_of
 from kubeline.cli import main as kubeline
-from kubeline.errors import KubelineError
-from kubeline.local.overview import write_overview
-from kubeline.model_package import ModelPackage, version_of
+from kubeline.local import write_overview
 
 HERE = Path(__file__).parent
 RUNS = Path("runs")

@@ -12,12 +12,10 @@ from sklearn.metrics import roc_auc_score
 
 from examples.flights.canary import Moment
 from examples.flights.traffic import ROWS, Answer
-from kubeline.local.result import RunResult
-from kubeline.model_package import version_of
-from kubeline.reports import figure, table
-from kubeline.reports.plots import CHAMPION, INK, MODEL, style
-from kubeline.rollout.report import page_of
-from kubeline.rollout.status import RolloutStatus
+from kubeline import version_of
+from kubeline.local import RunResult
+from kubeline.reports import CHAMPION, INK, MODEL, figure, style, table
+from kubeline.rollout import RolloutStatus, page_of
 
 _BIN_SECONDS = 0.5
 _AROUND_SECONDS = 1.5  # before and after the rollout

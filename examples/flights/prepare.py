@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kubeline.artifacts import publish
-from kubeline.errors import PlatformError
+from kubeline import PlatformError, publish
 
 DATA = Path(__file__).parent / "data"
 LATE_MINUTES = 15

@@ -1,5 +1,7 @@
 """The pipeline `batch_prediction`: a table in, its predictions out, in as many steps side by side as asked for."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.load.component import load
@@ -14,21 +16,21 @@ def batch_prediction(
     data: str,
     model: str,
     destination: str = "",
-    columns: list = [],
+    columns: list[str] = [],
     where: str = "",
-    source: dict = SOURCE,
-    keep: list = [],
-    partition_by: list = [],
+    source: dict[str, Any] = SOURCE,
+    keep: list[str] = [],
+    partition_by: list[str] = [],
     overwrite: bool = False,
     max_quarantine: float = 0.5,
-    shards: list = ["1/1"],
+    shards: list[str] = ["1/1"],
     tracking_uri: str = "",
     secret: str = "kubeline-s3",  # noqa: S107 (a name)
     cpu_request: str = "500m",
     memory_request: str = "1Gi",
     cpu_limit: str = "4",
     memory_limit: str = "16Gi",
-):
+) -> None:
     """Predict every row of a table with a registered model.
 
     Args:

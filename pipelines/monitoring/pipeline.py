@@ -1,5 +1,7 @@
 """The pipeline `monitoring`: has the data moved away from what the model was trained on?"""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.alarm.component import alarm as decide
@@ -14,22 +16,22 @@ from pipelines.platform import never_cached, or_scheduled_time, resources, retri
 def monitoring(
     data: str,
     reference: str,
-    columns: list = [],
+    columns: list[str] = [],
     where: str = "",
     at: str = "",
     length: str = "",
-    source: dict = SOURCE,
-    exclude: list = [],
-    drift: dict = DRIFT,
+    source: dict[str, Any] = SOURCE,
+    exclude: list[str] = [],
+    drift: dict[str, Any] = DRIFT,
     history: str = "",
-    alarm: dict = ALARM,
+    alarm: dict[str, Any] = ALARM,
     tracking_uri: str = "",
     secret: str = "kubeline-s3",  # noqa: S107 (a name)
     cpu_request: str = "500m",
     memory_request: str = "1Gi",
     cpu_limit: str = "4",
     memory_limit: str = "16Gi",
-):
+) -> None:
     """Compare a window of current data with the training data of a model.
 
     The training data itself is not needed: the model package carries its distribution.

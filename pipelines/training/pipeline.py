@@ -1,5 +1,7 @@
 """The pipeline `training`: from a table to a registered, deployed model."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.deploy.component import deploy
@@ -22,36 +24,36 @@ def training(
     data: str,
     target: str,
     name: str,
-    candidates: list = [{"estimator": "hist_gradient_boosting", "params": {}}],
-    columns: list = [],
+    candidates: list[dict[str, Any]] = [{"estimator": "hist_gradient_boosting", "params": {}}],
+    columns: list[str] = [],
     where: str = "",
-    source: dict = SOURCE,
+    source: dict[str, Any] = SOURCE,
     schema_uri: str = "",
-    checks: dict = CHECKS,
-    exclude: list = [],
+    checks: dict[str, Any] = CHECKS,
+    exclude: list[str] = [],
     group_column: str = "",
     time_column: str = "",
     weight_column: str = "",
-    split: dict = SPLIT,
-    training: dict = TRAINING,
+    split: dict[str, Any] = SPLIT,
+    training: dict[str, Any] = TRAINING,
     metric: str = "",
     seed: int = 0,
-    slices: list = [],
-    thresholds: dict = {},
-    gate: dict = GATE,
+    slices: list[str] = [],
+    thresholds: dict[str, Any] = {},
+    gate: dict[str, Any] = GATE,
     max_latency_ms: float = 100.0,
     tracking_uri: str = "",
     promote: bool = True,
-    service: dict = SERVICE,
+    service: dict[str, Any] = SERVICE,
     cluster: str = "",
-    plan: dict = {},
+    plan: dict[str, Any] = {},
     gateway: str = "",
     secret: str = "kubeline-s3",  # noqa: S107 (a name)
     cpu_request: str = "500m",
     memory_request: str = "1Gi",
     cpu_limit: str = "4",
     memory_limit: str = "16Gi",
-):
+) -> None:
     """Train a model on a table and bring it to serving when it is good enough.
 
     The candidates are trained on the same rows and the one with the best validation score goes on. It is evaluated on

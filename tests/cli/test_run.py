@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from kubeline.resources import component_file, names, pipeline_file
 
 
 @pytest.fixture
-def run(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def run(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     """`run(*options)`: run the toy pipeline; returns (exit code, printed text, the run's folder)."""
 
     def run_toy(*options: str) -> tuple[int, str, Path]:
@@ -27,7 +28,7 @@ def run(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     return run_toy
 
 
-def test_a_run_shows_every_step_and_lists_what_was_made(run) -> None:
+def test_a_run_shows_every_step_and_lists_what_was_made(run: Any) -> None:
     code, printed, folder = run()
     assert code == 0
     for step in ("make 0", "make 1", "judge", "celebrate", "tell"):
@@ -47,7 +48,7 @@ def test_runs_side_by_side_have_folders_of_their_own_and_are_all_listed(toy: Pat
     assert all(f'href="{name}/index.html"' in overview for name in folders)
 
 
-def test_a_whole_number_for_a_share_runs(run) -> None:
+def test_a_whole_number_for_a_share_runs(run: Any) -> None:
     code, _, _ = run("--set", "share=1")
     assert code == 0
 
@@ -60,18 +61,18 @@ def test_a_run_that_cannot_begin_says_why(toy: Path, tmp_path: Path, capsys: pyt
     assert "noSuchField" in " ".join(capsys.readouterr().out.partition("failed")[2].split())
 
 
-def test_a_condition_that_does_not_hold_skips_its_steps(run) -> None:
+def test_a_condition_that_does_not_hold_skips_its_steps(run: Any) -> None:
     _, printed, _ = run("--set", "limit=50")
     assert "celebrate" not in printed
 
 
-def test_the_raw_log_goes_to_a_file_only(run) -> None:
+def test_the_raw_log_goes_to_a_file_only(run: Any) -> None:
     _, printed, folder = run()
     assert "celebrated" in (folder / "log.txt").read_text(encoding="utf-8")
     assert "celebrated" not in printed
 
 
-def test_the_page_links_every_report_under_a_name_that_opens_in_a_browser(run) -> None:
+def test_the_page_links_every_report_under_a_name_that_opens_in_a_browser(run: Any) -> None:
     _, _, folder = run()
     page = (folder / "index.html").read_text(encoding="utf-8")
     for link in ("reports/judge-report.html", "reports/judge-notes.html"):
@@ -82,7 +83,7 @@ def test_the_page_links_every_report_under_a_name_that_opens_in_a_browser(run) -
     assert "<script>" not in notes
 
 
-def test_the_verdict_is_in_the_last_line_on_the_page_and_on_the_page_of_all_runs(run) -> None:
+def test_the_verdict_is_in_the_last_line_on_the_page_and_on_the_page_of_all_runs(run: Any) -> None:
     _, printed, folder = run("--set", "limit=6")
     assert printed.splitlines()[-1].startswith("held by judge")
     overview = (folder.parent / "index.html").read_text(encoding="utf-8")
@@ -103,7 +104,7 @@ def test_the_verdict_is_in_the_last_line_on_the_page_and_on_the_page_of_all_runs
     assert {task["task"] for task in result["tasks"]} == {"make 0", "make 1", "judge", "celebrate", "tell"}
 
 
-def test_a_failing_step_ends_with_its_own_sentence_and_the_exit_handler_still_runs(run) -> None:
+def test_a_failing_step_ends_with_its_own_sentence_and_the_exit_handler_still_runs(run: Any) -> None:
     code, printed, folder = run("--set", "limit=-1")
     assert code == 2
     assert "✗ judge" in printed
@@ -117,7 +118,7 @@ def test_a_failing_step_ends_with_its_own_sentence_and_the_exit_handler_still_ru
     assert "Traceback" not in log.split("limit is -1")[0]  # a user error is no traceback
 
 
-def test_a_failing_step_is_not_tried_again_on_a_laptop(run) -> None:
+def test_a_failing_step_is_not_tried_again_on_a_laptop(run: Any) -> None:
     _, _, folder = run("--set", "limit=-1")
     log = (folder / "log.txt").read_text(encoding="utf-8")
     assert log.count('Loading KFP component "judge"') == 1
@@ -174,7 +175,9 @@ def test_a_terminal_without_unicode_shows_a_run(toy: Path, tmp_path: Path) -> No
     assert told.stderr.count(b"\n") == 1
 
 
-def test_a_narrow_terminal_has_what_was_made_in_lines_and_not_in_columns(run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_narrow_terminal_has_what_was_made_in_lines_and_not_in_columns(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal, whose width COLUMNS is
     monkeypatch.setenv("COLUMNS", "40")
     _, printed, _ = run("--set", "limit=50")

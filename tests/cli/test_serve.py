@@ -45,7 +45,7 @@ def serving(*options: str, ports: list[int]) -> Iterator[tuple["subprocess.Popen
     command = [*COMMAND, *options, "--port", str(ports[0]), "--grpc-port", str(ports[1])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
-            yield process, [process.stdout.readline().strip() for _ in range(3)]  # type: ignore[union-attr]
+            yield process, [process.stdout.readline().strip() for _ in range(3)]
         finally:
             process.kill()
 

@@ -69,7 +69,7 @@ def test_first_then_wrong_then_good_then_back(cluster: Cluster) -> None:
 
 def test_a_split_is_observed_and_held_without_requests(cluster: Cluster) -> None:
     bring(cluster, "STABLE", attempt=2)
-    steps = {"strategy": "canary", "steps": [50], "bake_seconds": 1, "max_bake_seconds": 5}
+    steps: dict[str, Any] = {"strategy": "canary", "steps": [50], "bake_seconds": 1, "max_bake_seconds": 5}
     held = bring(cluster, "GOOD", attempt=2, on_inconclusive="rollback", **steps)
     assert held.outcome == "rolled_back"
     assert 50 in {event.share for event in held.timeline}
@@ -84,7 +84,7 @@ def test_a_model_that_is_never_ready_is_rolled_back(cluster: Cluster) -> None:
 
 def test_a_step_that_is_killed_is_resumed_without_a_jump(cluster: Cluster) -> None:
     bring(cluster, "STABLE", attempt=4)
-    steps = {"strategy": "canary", "steps": [20, 50], "bake_seconds": 1, "max_bake_seconds": 20}
+    steps: dict[str, Any] = {"strategy": "canary", "steps": [20, 50], "bake_seconds": 1, "max_bake_seconds": 20}
     plan = {**steps, "attempt": 4, "on_inconclusive": "rollback"}  # without requests, no analysis concludes
     step = get_context("fork").Process(target=bring, args=(cluster, "GOOD"), kwargs=plan)
     step.start()

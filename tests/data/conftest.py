@@ -1,21 +1,14 @@
 """What the tests of this room share: `load` as a function from a source to a frame."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import pandas as pd
 import pytest
 from kfp import dsl
 
 from components.load.component import load as component
 from kubeline.data.dataset import read_frame
-
-
-class Loaded(NamedTuple):
-    frame: pd.DataFrame
-    metadata: dict[str, Any]
-    path: Path
+from tests.support.loading import Load, Loaded
 
 
 @pytest.fixture
@@ -25,7 +18,7 @@ def output(tmp_path: Path) -> dsl.Dataset:
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Callable[..., Loaded]:
+def load(tmp_path: Path) -> Load:
     """`load(source, **parameters)`: what the component makes of a source."""
     runs = iter(range(100))
 

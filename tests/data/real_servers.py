@@ -77,7 +77,7 @@ def postgresql() -> Iterator[str]:
             **who,
         )
         command = [str(programs / "postgres"), "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder]
-        ask = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
+        ask: list[str | Path] = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
         with running(
             [*command, "-c", "fsync=off"],
             lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0,

@@ -2,6 +2,8 @@
 
 import datetime
 import decimal
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -34,7 +36,7 @@ def digest(table: pa.Table) -> str:
 
 
 @pytest.mark.parametrize("rows", [1_000, 65_536, 77_777, 200_000])
-def test_files_and_fingerprint_do_not_depend_on_the_batches(rows, tmp_path):
+def test_files_and_fingerprint_do_not_depend_on_the_batches(rows: int, tmp_path: Path) -> None:
     written = []
     for name, size in (("one", 200_000), ("other", rows)):
         with DatasetWriter(tmp_path / name, TABLE.schema) as writer:
@@ -52,14 +54,14 @@ VALUES = st.lists(st.none() | st.text(max_size=3), max_size=8)
 
 @settings(deadline=None)
 @given(VALUES, VALUES)
-def test_equal_fingerprints_mean_equal_text(first, second):
+def test_equal_fingerprints_mean_equal_text(first: Any, second: Any) -> None:
     one, other = (pa.table({"a": pa.array(values, pa.string())}) for values in (first, second))
     assert (digest(one) == digest(other)) == (first == second)
 
 
 @settings(deadline=None)
 @given(st.lists(st.none() | st.integers(-2, 2), min_size=1, max_size=6), st.integers(0, 5))
-def test_the_fingerprint_does_not_see_slices_and_what_stands_under_a_null(values, start):
+def test_the_fingerprint_does_not_see_slices_and_what_stands_under_a_null(values: Any, start: Any) -> None:
     array = pa.array(values, pa.int64())
     filler = pa.array([9] * start, pa.int64())
     sliced = pa.concat_arrays([filler, array]).slice(start)
@@ -71,7 +73,7 @@ def test_the_fingerprint_does_not_see_slices_and_what_stands_under_a_null(values
     assert digest(pa.table({"a": sliced})) == digest(pa.table({"a": array})) == digest(pa.table({"a": hidden}))
 
 
-def test_names_types_order_and_missing_values_are_part_of_the_fingerprint():
+def test_names_types_order_and_missing_values_are_part_of_the_fingerprint() -> None:
     tables = [
         pa.table({"a": [1, 2]}),
         pa.table({"b": [1, 2]}),
@@ -90,13 +92,13 @@ def test_names_types_order_and_missing_values_are_part_of_the_fingerprint():
     assert len({digest(table) for table in tables}) == len(tables)
 
 
-def test_wide_tables_have_smaller_chunks():
+def test_wide_tables_have_smaller_chunks() -> None:
     assert chunk_rows(pa.schema([("a", pa.int64())])) == CHUNK_ROWS
     assert chunk_rows(pa.schema([(f"c{n}", pa.int64()) for n in range(1_000)])) == 4_194
     assert chunk_rows(pa.schema([(f"c{n}", pa.int64()) for n in range(100_000)])) == 1_024
 
 
-def test_a_long_table_has_several_parts_which_are_read_in_order(tmp_path):
+def test_a_long_table_has_several_parts_which_are_read_in_order(tmp_path: Path) -> None:
     batch = pa.record_batch({"a": pa.nulls(PART_ROWS, pa.bool_())})
     last = pa.record_batch({"a": pa.array([True])})
     with DatasetWriter(tmp_path / "long", batch.schema) as writer:
@@ -108,14 +110,14 @@ def test_a_long_table_has_several_parts_which_are_read_in_order(tmp_path):
     assert batches[-1]["a"][-1].as_py() is True
 
 
-def test_a_dataset_without_rows_has_columns(tmp_path):
+def test_a_dataset_without_rows_has_columns(tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "empty", pa.schema([("a", pa.string())])) as writer:
         pass
     assert writer.metadata("test")["rows"] == 0
     assert read_frame(tmp_path / "empty").columns.tolist() == ["a"]
 
 
-def test_what_is_no_dataset_is_told(tmp_path):
+def test_what_is_no_dataset_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no dataset at '.*none'; expected a folder of part-\*.parquet files"):
         read_frame(tmp_path / "none")
     pq.write_table(TABLE, tmp_path / "part-0.parquet")
@@ -126,7 +128,7 @@ def test_what_is_no_dataset_is_told(tmp_path):
         read_frame(tmp_path)
 
 
-def test_whole_numbers_beyond_a_double_stay_whole_beside_missing_values(tmp_path):
+def test_whole_numbers_beyond_a_double_stay_whole_beside_missing_values(tmp_path: Path) -> None:
     """2**53 + 1 became 2**53, so that two account numbers were one."""
     table = pa.table(
         {"a": [2**53, 2**53 + 1, None], "u": pa.array([2**64 - 1, None, 0], pa.uint64()), "s": [1, None, 2]}

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from kfp import dsl
 
 from tests.data.bad_input import ROWS, Case, assert_case_refused, many, one, parquets
 
@@ -228,5 +229,5 @@ CASES: dict[str, Case] = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_bad_input_is_refused_in_one_sentence(case: Case, tmp_path, output):
+def test_bad_input_is_refused_in_one_sentence(case: Case, tmp_path: Path, output: dsl.Dataset) -> None:
     assert_case_refused(case, tmp_path / "in", output)

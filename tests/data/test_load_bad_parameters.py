@@ -1,10 +1,14 @@
 """Each parameter that does not fit the source is one sentence; a filter reaches nothing but the row."""
 
+from pathlib import Path
+
 import pytest
+from kfp import dsl
 
 from components.load.component import load
 from kubeline.errors import KubelineError, UserError
 from tests.data.bad_input import ROWS, Case, assert_case_refused, assert_refused, database, one
+from tests.support.loading import Load
 
 CASES: dict[str, Case] = {
     "mixed types in SQLite": (
@@ -82,7 +86,7 @@ CASES: dict[str, Case] = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_bad_input_is_refused_in_one_sentence(case: Case, tmp_path, output):
+def test_bad_input_is_refused_in_one_sentence(case: Case, tmp_path: Path, output: dsl.Dataset) -> None:
     assert_case_refused(case, tmp_path / "in", output)
 
 
@@ -104,7 +108,9 @@ def test_bad_input_is_refused_in_one_sentence(case: Case, tmp_path, output):
         "COLUMNS(*) = 1",
     ],
 )
-def test_a_filter_is_one_condition_and_reaches_nothing_but_the_row(where, tmp_path, output):
+def test_a_filter_is_one_condition_and_reaches_nothing_but_the_row(
+    where: str, tmp_path: Path, output: dsl.Dataset
+) -> None:
     (tmp_path / "t.csv").write_text(ROWS)
     sentence = "^the filter where=.* (is not an SQL expression|is more than one expression|holds a subquery)"
     assert_refused(output, UserError, sentence, str(tmp_path / "t.csv"), where=where)
@@ -125,7 +131,7 @@ def test_a_filter_is_one_condition_and_reaches_nothing_but_the_row(where, tmp_pa
         "replace(b, a, '') = 'y'",
     ],
 )
-def test_a_filter_uses_functions_of_a_row_s_values_only(where, tmp_path, output):
+def test_a_filter_uses_functions_of_a_row_s_values_only(where: str, tmp_path: Path, output: dsl.Dataset) -> None:
     (tmp_path / "t.csv").write_text(ROWS)
     assert_refused(
         output, UserError, "^the filter where=.* uses (the function )?'", str(tmp_path / "t.csv"), where=where
@@ -156,12 +162,12 @@ def test_a_filter_of_a_megabyte_is_refused_and_not_told_whole(tmp_path, output):
         "b SIMILAR TO 'x' AND b ~ 'x' AND a % 2 = 1 AND -a < 0",
     ],
 )
-def test_a_filter_of_the_usual_kinds_is_taken(where, tmp_path, load):
+def test_a_filter_of_the_usual_kinds_is_taken(where: str, tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text(ROWS)
     assert load(tmp_path / "t.csv", where=where).frame["a"].tolist() == [1]
 
 
-def test_the_engine_itself_opens_nothing_but_the_staged_files(tmp_path):
+def test_the_engine_itself_opens_nothing_but_the_staged_files(tmp_path: Path) -> None:
     import duckdb
 
     from kubeline.data.engine import connect, lock

@@ -7,6 +7,7 @@ import gzip
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from pyarrow import feather
 
 from kubeline.data.limits import SETTING
 from kubeline.errors import UserError
+from tests.support.loading import Load
 
 MEANT = "if that is meant, set KUBELINE_LOAD_LIMITS=10, which makes every limit of load ten times as large"
 LINES = b"a,b\n" + b"1,2\n" * 500_000
@@ -139,7 +141,9 @@ BOMBS: dict[str, tuple[Callable[[Path], str], str, str]] = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_what_grows_beyond_measure_is_refused_in_one_sentence(bomb, tmp_path, load, monkeypatch):
+def test_what_grows_beyond_measure_is_refused_in_one_sentence(
+    bomb: Any, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import fnmatch
 
     make, limits, sentence = BOMBS[bomb]
@@ -152,13 +156,17 @@ def test_what_grows_beyond_measure_is_refused_in_one_sentence(bomb, tmp_path, lo
 
 
 @pytest.mark.parametrize("make", [gz, zipped, many_files, parquet(repeated("x" * 400, 60_000))])
-def test_the_setting_makes_room_for_what_is_meant(make, tmp_path, load, monkeypatch):
+def test_the_setting_makes_room_for_what_is_meant(
+    make: Any, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(SETTING, "0.1")
     assert len(load(tmp_path / make(tmp_path)).frame) in (500_000, 600_000, 11, 60_000)
 
 
 @pytest.mark.parametrize("limits", ["much", "0", "-1", "nan", "inf"])
-def test_a_setting_that_is_no_factor_is_refused(limits, tmp_path, load, monkeypatch):
+def test_a_setting_that_is_no_factor_is_refused(
+    limits: str, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(SETTING, limits)
     (tmp_path / "t.csv").write_text("a\n1\n")
     with pytest.raises(UserError, match=f"^KUBELINE_LOAD_LIMITS is '{limits}'; expected a number above 0"):

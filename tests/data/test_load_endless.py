@@ -4,7 +4,9 @@ import json
 import sqlite3
 import time
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +16,7 @@ from kubeline.data.limits import SETTING
 from kubeline.errors import PlatformError, UserError
 from tests.data.kserve_events import V1, V1_ANSWER, event, pair, write
 from tests.support.file_servers import Files, Handler, serving
+from tests.support.loading import Load
 
 MEANT = "; if that is meant, set KUBELINE_LOAD_LIMITS=10, which makes every limit of load ten times as large"
 FILES: Files = {}
@@ -53,12 +56,14 @@ class Endless(Handler):
 
 
 @pytest.fixture
-def endless():
+def endless() -> Iterator[str]:
     with serving(Endless, FILES) as address:
         yield address
 
 
-def test_a_download_that_never_ends_is_limited_by_its_bytes(endless, load, monkeypatch, tmp_path):
+def test_a_download_that_never_ends_is_limited_by_its_bytes(
+    endless: str, load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv(SETTING, "0.00001")
     with pytest.raises(UserError) as refused:
         load(f"{endless}/fast.csv")
@@ -67,14 +72,16 @@ def test_a_download_that_never_ends_is_limited_by_its_bytes(endless, load, monke
 
 
 @pytest.mark.parametrize("name", ["slow.csv", "head.csv"])
-def test_a_download_that_drips_is_limited_by_its_time(name, endless, load, monkeypatch):
+def test_a_download_that_drips_is_limited_by_its_time(
+    name: str, endless: str, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(SETTING, "0.00003")
     with pytest.raises(UserError) as refused:
         load(f"{endless}/{name}")
     assert str(refused.value) == f"'{endless}/{name}' has not sent all within 1 s{MEANT}"
 
 
-def test_a_download_for_which_there_is_no_room_is_refused_before_it_comes(endless, load):
+def test_a_download_for_which_there_is_no_room_is_refused_before_it_comes(endless: str, load: Load) -> None:
     with pytest.raises(
         UserError, match=r"/great.csv' says that it is 1,048,576 TB and the temporary folder has room for"
     ):
@@ -92,7 +99,9 @@ NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n{}) SEL
     ],
     ids=["bytes", "time"],
 )
-def test_a_query_that_never_ends_is_limited(limits, query, sentence, load, monkeypatch, tmp_path):
+def test_a_query_that_never_ends_is_limited(
+    limits: str, query: Any, sentence: str, load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     sqlite3.connect(tmp_path / "t.db").execute("CREATE TABLE t (a)")
     monkeypatch.setenv(SETTING, limits)
     with pytest.raises(UserError) as refused:
@@ -100,7 +109,9 @@ def test_a_query_that_never_ends_is_limited(limits, query, sentence, load, monke
     assert str(refused.value) == f"'the query's result' {sentence}{MEANT}"
 
 
-def test_a_huge_line_of_kserves_log_is_left_out_and_never_held(tmp_path, load, caplog, monkeypatch):
+def test_a_huge_line_of_kserves_log_is_left_out_and_never_held(
+    tmp_path: Path, load: Load, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(SETTING, "0.01")
     events = write(tmp_path / "events.jsonl", pair("a", V1, V1_ANSWER))
     with events.open("a") as file:
@@ -118,7 +129,9 @@ def test_a_huge_line_of_kserves_log_is_left_out_and_never_held(tmp_path, load, c
     assert peak < 20_000_000
 
 
-def test_a_huge_body_that_stands_for_many_rows_of_kserves_log_is_left_out(tmp_path, load, caplog, monkeypatch):
+def test_a_huge_body_that_stands_for_many_rows_of_kserves_log_is_left_out(
+    tmp_path: Path, load: Load, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(SETTING, "0.01")
     records = pair("a", V1, V1_ANSWER)
     values = [*(json.dumps(one["data"]).encode() for one in records), b"x" * 1_000_000]
@@ -137,7 +150,7 @@ def test_a_huge_body_that_stands_for_many_rows_of_kserves_log_is_left_out(tmp_pa
     assert peak < 20_000_000
 
 
-def test_a_parquet_file_that_lies_about_its_size_is_refused_in_one_sentence(tmp_path, load):
+def test_a_parquet_file_that_lies_about_its_size_is_refused_in_one_sentence(tmp_path: Path, load: Load) -> None:
     """Its footer says less than what its pages hold."""
     path: Path = tmp_path / "t.parquet"
     pq.write_table(

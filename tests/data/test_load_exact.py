@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,21 @@ from pyarrow import feather
 from components.validate.component import validate
 from kubeline.data.dataset import read_frame, to_frame
 from kubeline.errors import UserError
+from tests.support.artifacts import Maker
+from tests.support.loading import Load
 
 LARGE = 2**53 + 1  # the first whole number that no double has
 
 
-def parquet(folder, **columns: pa.Array):
+def parquet(folder: Path, **columns: pa.Array) -> Any:
     pq.write_table(pa.table(columns), folder / "t.parquet")
     return folder / "t.parquet"
 
 
 @pytest.mark.parametrize("source", ["decimal", "JSON", "CSV", "SQL"])
 def test_four_hundred_ids_beyond_64_bits_stay_four_hundred_and_unique_quarantines_none(
-    source, tmp_path, load, artifact
-):
+    source: str, tmp_path: Path, load: Load, artifact: Maker
+) -> None:
     ids = [Decimal(12345678901234567890123 + number) for number in range(400)]
     if source == "decimal":
         path: Any = parquet(tmp_path, id=pa.array(ids, pa.decimal128(38, 0)))
@@ -72,14 +75,14 @@ def test_four_hundred_ids_beyond_64_bits_stay_four_hundred_and_unique_quarantine
     ],
     ids=str,
 )
-def test_numbers_of_typed_files_keep_their_value(array, expected, tmp_path, load):
+def test_numbers_of_typed_files_keep_their_value(array: Any, expected: list[Any], tmp_path: Path, load: Load) -> None:
     loaded = load(parquet(tmp_path, a=array))
     found = loaded.frame["a"].astype(object)
     assert [None if pd.isna(each) else each for each in found] == expected
     assert "warnings" not in loaded.metadata
 
 
-def test_decimals_that_doubles_merge_are_counted_in_a_warning(tmp_path, load):
+def test_decimals_that_doubles_merge_are_counted_in_a_warning(tmp_path: Path, load: Load) -> None:
     values = [Decimal(1), *(Decimal("0.12345678901234567800") + Decimal(number) / 10**20 for number in range(9))]
     loaded = load(parquet(tmp_path, a=pa.array(values, pa.decimal128(38, 20))))
     assert loaded.metadata["warnings"] == [
@@ -89,7 +92,7 @@ def test_decimals_that_doubles_merge_are_counted_in_a_warning(tmp_path, load):
     assert load(loaded.path.parent.parent / "t.parquet", types={"a": "text"}).frame["a"].nunique() == 10
 
 
-def test_numbers_in_text_that_doubles_merge_are_counted_in_a_warning(tmp_path, load):
+def test_numbers_in_text_that_doubles_merge_are_counted_in_a_warning(tmp_path: Path, load: Load) -> None:
     values = ["0.12345678901234567891", "0.12345678901234567892", "0.5", "0.1", "0.10", "1e-5", "123456789.12345678"]
     (tmp_path / "t.csv").write_text("a\n" + "\n".join(values) + "\n")
     (told,) = load(tmp_path / "t.csv").metadata["warnings"]
@@ -97,7 +100,7 @@ def test_numbers_in_text_that_doubles_merge_are_counted_in_a_warning(tmp_path, l
     assert "rounded, 1 of its 6 different values equal another one" in told
 
 
-def test_the_digits_that_a_double_is_printed_with_are_no_warning(tmp_path, load):
+def test_the_digits_that_a_double_is_printed_with_are_no_warning(tmp_path: Path, load: Load) -> None:
     frame = pd.DataFrame({"a": np.random.default_rng(0).normal(size=500), "b": np.geomspace(1e-300, 1e300, 500)})
     frame.to_csv(tmp_path / "t.csv", index=False)
     loaded = load(tmp_path / "t.csv")
@@ -106,7 +109,7 @@ def test_the_digits_that_a_double_is_printed_with_are_no_warning(tmp_path, load)
 
 
 @pytest.mark.parametrize("first", ["integers", "doubles"])
-def test_part_files_of_integers_and_of_doubles_lose_no_digit(first, tmp_path, load):
+def test_part_files_of_integers_and_of_doubles_lose_no_digit(first: str, tmp_path: Path, load: Load) -> None:
     """A missing value makes pandas write integers as doubles."""
     parts = [pa.table({"id": [LARGE, LARGE + 1]}), pa.table({"id": [7.0, None, float("nan")]})]
     for number, part in enumerate(parts if first == "integers" else parts[::-1]):
@@ -116,7 +119,7 @@ def test_part_files_of_integers_and_of_doubles_lose_no_digit(first, tmp_path, lo
     assert found.isna().sum() == 2
 
 
-def test_part_files_whose_integers_doubles_merge_are_told(tmp_path, load):
+def test_part_files_whose_integers_doubles_merge_are_told(tmp_path: Path, load: Load) -> None:
     pq.write_table(pa.table({"a": [LARGE - 1, LARGE]}), tmp_path / "1.parquet")
     pq.write_table(pa.table({"a": [0.5]}), tmp_path / "2.parquet")
     (told,) = load(tmp_path).metadata["warnings"]
@@ -124,7 +127,7 @@ def test_part_files_whose_integers_doubles_merge_are_told(tmp_path, load):
     assert "1 of its 3 different values equal another one" in told
 
 
-def test_unsigned_and_signed_part_files_become_what_holds_both(tmp_path, load):
+def test_unsigned_and_signed_part_files_become_what_holds_both(tmp_path: Path, load: Load) -> None:
     pq.write_table(
         pa.table({"a": pa.array([2**63], pa.uint64()), "b": pa.array([1], pa.uint64())}), tmp_path / "1.parquet"
     )
@@ -145,14 +148,14 @@ def test_unsigned_and_signed_part_files_become_what_holds_both(tmp_path, load):
         (["1e3", "2.5e-1"], [1000.0, 0.25]),
     ],
 )
-def test_json_numbers_keep_their_digits(lines, expected, tmp_path, load):
+def test_json_numbers_keep_their_digits(lines: list[str], expected: list[Any], tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.jsonl").write_text("".join(f'{{"a": {each}}}\n' for each in lines))
     found = load(tmp_path / "t.jsonl").frame["a"].astype(object)
     assert [None if pd.isna(each) else each for each in found] == expected
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
-def test_a_number_that_no_double_reaches_is_refused(name, tmp_path, load):
+def test_a_number_that_no_double_reaches_is_refused(name: str, tmp_path: Path, load: Load) -> None:
     numbers = ["1.5"] * 99 + ["1e400"]
     lines = [json.dumps({"a": 0}).replace("0", each) for each in numbers] if "jsonl" in name else ["a", *numbers]
     (tmp_path / name).write_text("\n".join(lines) + "\n")
@@ -172,7 +175,7 @@ def test_a_number_that_no_double_reaches_is_refused(name, tmp_path, load):
     ],
     ids=str,
 )
-def test_a_type_that_would_change_a_value_is_refused(column, asked, tmp_path, load):
+def test_a_type_that_would_change_a_value_is_refused(column: Any, asked: str, tmp_path: Path, load: Load) -> None:
     with pytest.raises(
         UserError, match=r"a value of '.*t.parquet' does not have the type that `types` or `where` takes"
     ):
@@ -190,17 +193,19 @@ def test_a_type_that_would_change_a_value_is_refused(column, asked, tmp_path, lo
     ],
     ids=str,
 )
-def test_a_type_that_is_asked_for_is_exact(column, asked, expected, tmp_path, load):
+def test_a_type_that_is_asked_for_is_exact(
+    column: Any, asked: str, expected: list[Any], tmp_path: Path, load: Load
+) -> None:
     found = load(parquet(tmp_path, a=column), types={"a": asked}).frame["a"].astype(object)
     assert [None if pd.isna(each) else each for each in found] == expected
 
 
-def test_asking_for_numbers_that_round_is_told(tmp_path, load):
+def test_asking_for_numbers_that_round_is_told(tmp_path: Path, load: Load) -> None:
     told = load(parquet(tmp_path, a=pa.array([LARGE - 1, LARGE])), types={"a": "number"}).metadata["warnings"]
     assert "1 of its 2 different values equal another one" in told[0]
 
 
-def test_integers_and_reals_of_sqlite_lose_no_digit(tmp_path, load):
+def test_integers_and_reals_of_sqlite_lose_no_digit(tmp_path: Path, load: Load) -> None:
     with sqlite3.connect(tmp_path / "t.db") as database:
         database.execute("CREATE TABLE t (a, b)")
         database.executemany("INSERT INTO t VALUES (?, ?)", [(LARGE, LARGE), (2.0, 0.5), (None, 1)])
@@ -212,7 +217,7 @@ def test_integers_and_reals_of_sqlite_lose_no_digit(tmp_path, load):
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_times_of_every_unit_and_zone_keep_their_instant(unit, tmp_path, load):
+def test_times_of_every_unit_and_zone_keep_their_instant(unit: str, tmp_path: Path, load: Load) -> None:
     stamps = pa.array([1_357_002_000_123_456_789 // 10 ** {"s": 9, "ms": 6, "us": 3, "ns": 0}[unit]])
     table = pa.table({"a": stamps.cast(pa.timestamp(unit)), "b": stamps.cast(pa.timestamp(unit, "America/New_York"))})
     feather.write_feather(table, tmp_path / "t.feather")
@@ -221,7 +226,7 @@ def test_times_of_every_unit_and_zone_keep_their_instant(unit, tmp_path, load):
     assert frame["b"].tolist() == table["b"].to_pandas().dt.tz_convert("UTC").tolist()
 
 
-def test_missing_values_do_not_make_doubles_of_large_integers():
+def test_missing_values_do_not_make_doubles_of_large_integers() -> None:
     table = pa.table({"a": [LARGE, None], "b": [1, None], "c": pa.array([2**64 - 1, None], pa.uint64())})
     frame = to_frame(table)
     assert [str(kind) for kind in frame.dtypes] == ["Int64", "float64", "UInt64"]

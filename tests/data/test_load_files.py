@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
 
+from tests.support.loading import Load
+
 CSV = """id,weight,code,carrier,departure,late
 1,0.5,007,UA,2013-01-01 05:00:00,true
 2,,010,NA,2013-01-02 06:30:00,false
@@ -51,7 +53,7 @@ def write(path: Path) -> Path:
 @pytest.mark.parametrize(
     "name", ["t.csv", "t.tsv", "t.csv.gz", "t.csv.zst", "t.tsv.gz", "t.jsonl", "t.jsonl.gz", "t.parquet", "t.feather"]
 )
-def test_every_format_gives_the_same_rows_types_and_fingerprint(name, tmp_path, load):
+def test_every_format_gives_the_same_rows_types_and_fingerprint(name: str, tmp_path: Path, load: Load) -> None:
     loaded = load(write(tmp_path / name))
     pd.testing.assert_frame_equal(loaded.frame, FRAME)
     assert loaded.metadata["rows"] == 2
@@ -61,7 +63,7 @@ def test_every_format_gives_the_same_rows_types_and_fingerprint(name, tmp_path, 
     assert loaded.metadata["source"] == str(tmp_path / name)
 
 
-def test_the_members_of_a_zip_archive_are_files_of_one_table(tmp_path, load):
+def test_the_members_of_a_zip_archive_are_files_of_one_table(tmp_path: Path, load: Load) -> None:
     with zipfile.ZipFile(tmp_path / "t.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("b/two.csv", "a,b\n3,z\n")
         archive.writestr("b/one.csv", "a,b\n1,x\n2,y\n")
@@ -70,7 +72,7 @@ def test_the_members_of_a_zip_archive_are_files_of_one_table(tmp_path, load):
 
 
 @pytest.mark.parametrize("source", ["{0}", "{0}/*.csv", "file://{0}", "file://{0}/b%20*.csv"])
-def test_a_folder_and_a_glob_are_read_in_the_order_of_their_names(source, tmp_path, load):
+def test_a_folder_and_a_glob_are_read_in_the_order_of_their_names(source: str, tmp_path: Path, load: Load) -> None:
     folder = tmp_path / "months"
     folder.mkdir()
     (folder / "b 1.csv").write_text("x,y\n1,one\n")
@@ -80,33 +82,35 @@ def test_a_folder_and_a_glob_are_read_in_the_order_of_their_names(source, tmp_pa
     assert load(source.format(folder)).frame.to_dict("list") == {"x": [1, 2], "y": ["one", "two"]}
 
 
-def test_a_name_with_the_characters_of_a_glob_is_a_file_when_there_is_one(tmp_path, load):
+def test_a_name_with_the_characters_of_a_glob_is_a_file_when_there_is_one(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t[1].csv").write_text("a\n1\n")
     (tmp_path / "t1.csv").write_text("a\n2\n")
     assert load(tmp_path / "t[1].csv").frame["a"].tolist() == [1]
 
 
-def test_the_format_can_be_said_when_the_name_does_not_tell(tmp_path, load):
+def test_the_format_can_be_said_when_the_name_does_not_tell(tmp_path: Path, load: Load) -> None:
     (tmp_path / "export").write_bytes(gzip.compress(b"a\tb\n1\t2\n"))
     assert load(tmp_path / "export", format="tsv").frame.to_dict("list") == {"a": [1], "b": [2]}
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "|", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_delimiters_quotes_line_ends_and_a_byte_order_mark_are_understood(delimiter, end, tmp_path, load):
+def test_delimiters_quotes_line_ends_and_a_byte_order_mark_are_understood(
+    delimiter: str, end: str, tmp_path: Path, load: Load
+) -> None:
     text = end.join(["a|b", '1|"x, ""y"""', '2|"two\nlines | here"', '3|""', ""]).replace("|", delimiter)
     (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
     texts = ['x, "y"', f"two\nlines {delimiter} here", None]
     assert load(tmp_path / "t.csv").frame.to_dict("list") == {"a": [1, 2, 3], "b": texts}
 
 
-def test_monthly_files_whose_number_types_differ_become_the_wider_type(tmp_path, load):
+def test_monthly_files_whose_number_types_differ_become_the_wider_type(tmp_path: Path, load: Load) -> None:
     pq.write_table(pa.table({"a": pa.array([1], pa.int32()), "b": pa.nulls(1)}), tmp_path / "1.parquet")
     pq.write_table(pa.table({"a": pa.array([2.5]), "b": pa.array(["x"])}), tmp_path / "2.parquet")
     assert load(tmp_path / "*.parquet").frame.to_dict("list") == {"a": [1.0, 2.5], "b": [None, "x"]}
 
 
-def test_declared_types_become_what_a_model_can_take(tmp_path, load):
+def test_declared_types_become_what_a_model_can_take(tmp_path: Path, load: Load) -> None:
     import datetime
     import decimal
 
@@ -134,19 +138,19 @@ def test_declared_types_become_what_a_model_can_take(tmp_path, load):
     assert frame["carrier"].tolist() == ["UA"]
 
 
-def test_columns_are_taken_in_the_order_asked_for_and_the_filter_may_use_others(tmp_path, load):
+def test_columns_are_taken_in_the_order_asked_for_and_the_filter_may_use_others(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("a,b,c\n1,x,0.5\n2,y,1.5\n3,x,2.5\n")
     loaded = load(tmp_path / "t.csv", columns=["c", "a"], where="B = 'x' and c > 1 -- the comment ends here")
     assert loaded.frame.to_dict("list") == {"c": [2.5], "a": [3]}
 
 
-def test_the_filter_sees_times_as_times(tmp_path, load):
+def test_the_filter_sees_times_as_times(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("t\n2013-01-01\n2013-06-01\n")
     assert len(load(tmp_path / "t.csv", where="t >= '2013-03-01'").frame) == 1
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet", "t.feather", "t.jsonl"])
-def test_rows_keep_their_order_whatever_the_filter(name, tmp_path, load):
+def test_rows_keep_their_order_whatever_the_filter(name: str, tmp_path: Path, load: Load) -> None:
     numbers = range(300_000)
     table = pa.table({"i": pa.array(numbers), "x": pa.array(numbers).cast(pa.float64())})
     path = tmp_path / name

@@ -13,6 +13,7 @@ from components.train.component import train
 from kubeline.errors import UserError
 from tests.support.artifacts import make_artifact
 from tests.support.file_servers import S3, serving
+from tests.support.loading import Load
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def expected() -> list[tuple[int, int, str | None]]:
 
 
 @pytest.mark.parametrize("place", ["{0}", "{0}/", "{0}/*/*/*.parquet", "{0}/year=*/**/*.parquet"])
-def test_partitions_of_two_levels_keep_their_columns(place, partitioned, load):
+def test_partitions_of_two_levels_keep_their_columns(place: str, partitioned: Path, load: Load) -> None:
     if place.startswith("{0}/*/*"):
         (partitioned / "_temporary" / "year=1999" / "part-0.parquet").unlink()
     frame = load(place.format(partitioned)).frame.sort_values("delay")
@@ -45,7 +46,9 @@ def test_partitions_of_two_levels_keep_their_columns(place, partitioned, load):
     assert list(frame.itertuples(index=False, name=None)) == expected()
 
 
-def test_partitions_in_an_object_store_keep_their_columns(partitioned, load, monkeypatch):
+def test_partitions_in_an_object_store_keep_their_columns(
+    partitioned: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = {
         f"bucket/{path.relative_to(partitioned.parent)}": path.read_bytes()
         for path in partitioned.rglob("*.parquet")
@@ -67,7 +70,7 @@ def s3_environment(address: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     "key", ["a#b.csv", "a?b.csv", "what?v=1.csv", "[1].csv", "part-*.csv", "a b%20c&.csv", "ü+.csv"]
 )
-def test_any_key_of_an_object_store_can_be_read(key, load, monkeypatch):
+def test_any_key_of_an_object_store_can_be_read(key: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(S3, {f"bucket/in/{key}": b"a\n1\n"}) as address:
         for name, value in s3_environment(address).items():
             monkeypatch.setenv(name, value)
@@ -75,7 +78,7 @@ def test_any_key_of_an_object_store_can_be_read(key, load, monkeypatch):
         assert load("s3://bucket/in").frame["a"].tolist() == [1]  # one file in a folder has a format too
 
 
-def test_folders_that_are_no_partitions_are_told(tmp_path, load):
+def test_folders_that_are_no_partitions_are_told(tmp_path: Path, load: Load) -> None:
     (tmp_path / "2013" / "01").mkdir(parents=True)
     (tmp_path / "2013" / "01" / "t.csv").write_text("a\n1\n")
     with pytest.raises(
@@ -85,7 +88,7 @@ def test_folders_that_are_no_partitions_are_told(tmp_path, load):
     assert load(f"{tmp_path}/**/*.csv").frame["a"].tolist() == [1]
 
 
-def test_a_column_of_the_file_comes_before_one_of_its_folder(tmp_path, load):
+def test_a_column_of_the_file_comes_before_one_of_its_folder(tmp_path: Path, load: Load) -> None:
     (tmp_path / "x=1").mkdir()
     (tmp_path / "x=1" / "t.csv").write_text("x,y\n7,2\n")
     assert load(tmp_path).frame.to_dict("list") == {"x": [7], "y": [2]}
@@ -93,7 +96,7 @@ def test_a_column_of_the_file_comes_before_one_of_its_folder(tmp_path, load):
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.feather"])
 @pytest.mark.parametrize("index", [None, "row"])
-def test_an_index_of_pandas_is_left_out_and_told(name, index, tmp_path, load):
+def test_an_index_of_pandas_is_left_out_and_told(name: str, index: str | None, tmp_path: Path, load: Load) -> None:
     """As a feature it said how the rows were sorted: an AUC of 1.000 where .546 is right."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=2_000), "late": rng.integers(0, 2, 2_000).astype(bool)})
@@ -105,15 +108,15 @@ def test_an_index_of_pandas_is_left_out_and_told(name, index, tmp_path, load):
     assert list(loaded.frame.columns) == ["x", "late"]
     (told,) = loaded.metadata["warnings"]
     assert told.startswith(f"column '{index or '__index_level_0__'}' is the index that pandas gave the rows")
-    made = {"model": "Model", "metrics": "Metrics", "report": "HTML"}
-    made = {each: make_artifact(tmp_path, kind, each) for each, kind in made.items()}
+    kinds = {"model": "Model", "metrics": "Metrics", "report": "HTML"}
+    made = {each: make_artifact(tmp_path, kind, each) for each, kind in kinds.items()}
     source = make_artifact(tmp_path, "Dataset", "source")
     source.uri = str(loaded.path)
     train.python_func(dataset=source, **made, target="late", params={"max_iter": 5})
     assert made["metrics"].metadata["roc_auc"] < 0.6
 
 
-def test_an_index_that_is_asked_for_is_taken(tmp_path, load):
+def test_an_index_that_is_asked_for_is_taken(tmp_path: Path, load: Load) -> None:
     frame = pd.DataFrame({"x": [1.5, 2.5]}, index=pd.Index([7, 8], name="id"))
     frame.to_parquet(tmp_path / "t.parquet")
     loaded = load(tmp_path / "t.parquet", columns=["id", "x"], where="id > 7")
@@ -122,20 +125,20 @@ def test_an_index_that_is_asked_for_is_taken(tmp_path, load):
     assert load(tmp_path / "t.parquet", where="id > 7").frame.to_dict("list") == {"x": [2.5]}
 
 
-def test_an_index_in_some_part_files_only_is_no_difference(tmp_path, load):
+def test_an_index_in_some_part_files_only_is_no_difference(tmp_path: Path, load: Load) -> None:
     pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "1.parquet")
     pd.DataFrame({"x": [2, 3]}).query("x > 2").to_parquet(tmp_path / "2.parquet")
     assert load(tmp_path).frame.to_dict("list") == {"x": [1, 3]}
 
 
-def test_an_index_that_went_through_csv_is_left_out_and_told(tmp_path, load):
+def test_an_index_that_went_through_csv_is_left_out_and_told(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("Unnamed: 0,x\n0,1\n1,2\n")
     loaded = load(tmp_path / "t.csv")
     assert loaded.frame.to_dict("list") == {"x": [1, 2]}
     assert loaded.metadata["warnings"][0].startswith("column 'Unnamed: 0' is the index that pandas gave the rows")
 
 
-def test_a_table_of_an_index_alone_is_refused(tmp_path, load):
+def test_a_table_of_an_index_alone_is_refused(tmp_path: Path, load: Load) -> None:
     pd.DataFrame(index=pd.Index([1, 2], name="id")).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(
         UserError, match=r"column 'id' is the index .* and no column is left; name those that are wanted"
@@ -144,13 +147,13 @@ def test_a_table_of_an_index_alone_is_refused(tmp_path, load):
 
 
 @pytest.mark.parametrize("text", ['a,"b\rc"\r1,x\r2,"y\rz"\r', 'a,"b\rc"\r1,x\r2,"y\rz"'])
-def test_lines_may_end_with_a_carriage_return(text, tmp_path, load):
+def test_lines_may_end_with_a_carriage_return(text: str, tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_bytes(text.encode())
     assert load(tmp_path / "t.csv").frame.to_dict("list") == {"a": [1, 2], "b\rc": ["x", "y\rz"]}
 
 
 @pytest.mark.parametrize("in_folder", [True, False])
-def test_a_pipe_is_refused_and_does_not_hang(in_folder, tmp_path, load):
+def test_a_pipe_is_refused_and_does_not_hang(in_folder: bool, tmp_path: Path, load: Load) -> None:
     import os
 
     os.mkfifo(tmp_path / "t.csv")
@@ -158,7 +161,7 @@ def test_a_pipe_is_refused_and_does_not_hang(in_folder, tmp_path, load):
         load(tmp_path if in_folder else tmp_path / "t.csv")
 
 
-def test_many_small_files_are_one_table_in_the_order_of_their_names(tmp_path, load):
+def test_many_small_files_are_one_table_in_the_order_of_their_names(tmp_path: Path, load: Load) -> None:
     for number in range(150):
         folder = tmp_path / "t" / f"part={number % 2}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +172,7 @@ def test_many_small_files_are_one_table_in_the_order_of_their_names(tmp_path, lo
     assert found["part"].tolist() == [0] * 75 + [1] * 75
 
 
-def test_of_many_small_files_the_one_at_fault_is_named(tmp_path, load):
+def test_of_many_small_files_the_one_at_fault_is_named(tmp_path: Path, load: Load) -> None:
     for number in range(150):
         (tmp_path / f"{number:03d}.csv").write_text(f"a,b\n{number},{'1' if number != 101 else 'x,y'}\n")
     with pytest.raises(UserError, match=r"^line 2 of '.*101\.csv' has 3 fields, but the header has 2"):

@@ -3,6 +3,9 @@
 import datetime as dt
 import json
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -11,13 +14,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from kubeline.data.dataset import open_dataset
 from kubeline.errors import PlatformError, UserError
 from tests.data.real_servers import free_port, kafka
+from tests.support.loading import Load
 
 START = dt.datetime(2013, 1, 1, tzinfo=dt.UTC)
 ROWS = 30  # in each of two partitions, one a minute
 
 
 @pytest.fixture(scope="module")
-def broker():
+def broker() -> Iterator[Any]:
     with kafka() as servers:
         create(servers, "flights", 2)
         rows = [
@@ -53,11 +57,11 @@ def topic(broker: str, name: str, messages: list[str | None]) -> str:
     return f"kafka://{servers}/{name}"
 
 
-def ids(loaded) -> list[int]:
+def ids(loaded: Any) -> list[int]:
     return open_dataset(loaded.path).to_table()["id"].to_pylist()
 
 
-def test_a_topic_is_read_to_its_end_by_partition_and_offset(broker, load):
+def test_a_topic_is_read_to_its_end_by_partition_and_offset(broker: str, load: Load) -> None:
     loaded = load(broker)
     assert ids(loaded) == [*range(ROWS), *range(1_000, 1_000 + ROWS)]
     assert loaded.metadata["source"] == f"{broker}@0:0-{ROWS},1:0-{ROWS}"
@@ -72,7 +76,7 @@ def test_a_topic_is_read_to_its_end_by_partition_and_offset(broker, load):
     }
 
 
-def test_the_address_in_the_metadata_reads_the_same_rows_when_more_have_come(broker, load):
+def test_the_address_in_the_metadata_reads_the_same_rows_when_more_have_come(broker: str, load: Load) -> None:
     source = topic(broker, "growing", ['{"id": 1}', '{"id": 2}'])
     loaded = load(source)
     produce(broker.split("/")[2], "growing", [(0, 9, '{"id": 3}')])
@@ -81,17 +85,17 @@ def test_the_address_in_the_metadata_reads_the_same_rows_when_more_have_come(bro
     assert ids(load(source)) == [1, 2, 3]
 
 
-def test_certain_offsets_of_a_topic_are_read(broker, load):
+def test_certain_offsets_of_a_topic_are_read(broker: str, load: Load) -> None:
     assert ids(load(f"{broker}@1:5-7,0:28-30")) == [1_005, 1_006, 28, 29]
 
 
-def test_a_window_of_time_of_a_topic_is_read(broker, load):
+def test_a_window_of_time_of_a_topic_is_read(broker: str, load: Load) -> None:
     loaded = load(broker, time="kafka.time", at="2013-01-01T00:20:00Z", length="5m")
     assert ids(loaded) == [*range(15, 20), *range(1_015, 1_020)]
     assert load(broker, time="kafka.time", at="2013-01-01T00:02:00Z").metadata["rows"] == 4
 
 
-def test_a_message_that_comes_late_is_in_its_window(broker, load):
+def test_a_message_that_comes_late_is_in_its_window(broker: str, load: Load) -> None:
     servers = broker.split("/")[2]
     create(servers, "late")
     produce(servers, "late", [(0, minute, json.dumps({"id": minute})) for minute in (1, 7, 3, 9, 4)])
@@ -99,7 +103,7 @@ def test_a_message_that_comes_late_is_in_its_window(broker, load):
     assert ids(late) == [3, 4]
 
 
-def test_messages_are_kept_as_they_are_but_for_line_ends(broker, load):
+def test_messages_are_kept_as_they_are_but_for_line_ends(broker: str, load: Load) -> None:
     values = ['{\n "id": 1,\r\n "x": 0.12345678901234567890}', None, "{}", '{"id": 2, "text": "a\\nb"}']
     loaded = load(topic(broker, "spread", values))
     assert loaded.frame["kafka.offset"].tolist() == [0, 2, 3]  # one has no value
@@ -117,7 +121,7 @@ def test_messages_are_kept_as_they_are_but_for_line_ends(broker, load):
         ),
     ],
 )
-def test_a_message_that_is_no_row_is_told(value, sentence, broker, load):
+def test_a_message_that_is_no_row_is_told(value: str, sentence: str, broker: str, load: Load) -> None:
     with pytest.raises(UserError, match=sentence):
         load(topic(broker, f"bad-{abs(hash(value))}", ['{"id": 1}', value]))
 
@@ -131,24 +135,26 @@ def test_a_message_that_is_no_row_is_told(value, sentence, broker, load):
         ("@0:4-4", r"^'kafka://.*' has no message in 0:4-4 "),
     ],
 )
-def test_offsets_that_are_not_there_are_told(place, sentence, broker, load):
+def test_offsets_that_are_not_there_are_told(place: str, sentence: str, broker: str, load: Load) -> None:
     with pytest.raises(UserError, match=sentence):
         load(f"{broker}{place}")
 
 
-def test_a_topic_that_is_not_there_is_told(broker, load):
+def test_a_topic_that_is_not_there_is_told(broker: str, load: Load) -> None:
     with pytest.raises(UserError, match=r"^there is no topic 'nothing' at 'kafka://"):
         load(broker.replace("flights", "nothing"))
 
 
-def test_a_broker_that_is_not_there_is_told(load, monkeypatch):
+def test_a_broker_that_is_not_there_is_told(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBELINE_LOAD_LIMITS", str(1 / (12 * 3600)))  # 12 hours become a second
     with pytest.raises(PlatformError, match=r"^'kafka://.*' did not answer within 1 s; check host, network and login$"):
         load(f"kafka://127.0.0.1:{free_port()}/flights")
 
 
 @pytest.mark.parametrize("is_file", [True, False])
-def test_client_properties_come_from_the_environment_or_a_file(is_file, broker, load, monkeypatch, tmp_path):
+def test_client_properties_come_from_the_environment_or_a_file(
+    is_file: bool, broker: str, load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     properties = "# a login\nsecurity.protocol=SASL_SSL\nsasl.mechanisms = WRONG\n"
     (tmp_path / "client.properties").write_text(properties)
     monkeypatch.setenv("KAFKA_CONFIG", str(tmp_path / "client.properties") if is_file else properties)
@@ -156,7 +162,7 @@ def test_client_properties_come_from_the_environment_or_a_file(is_file, broker, 
         load(broker)
 
 
-def test_the_library_of_kafka_is_named_where_it_is_missing(load, monkeypatch):
+def test_the_library_of_kafka_is_named_where_it_is_missing(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
     with pytest.raises(
         PlatformError, match=r"the package confluent-kafka is missing; use an image with kubeline.kafka.$"

@@ -3,6 +3,8 @@
 import base64
 import json
 import logging
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +12,7 @@ import pytest
 
 from kubeline.errors import UserError
 from tests.data.kserve_events import V1, V1_ANSWER, event, pair, write
+from tests.support.loading import Load
 
 V2 = {
     "inputs": [
@@ -42,7 +45,9 @@ TENSOR = {"inputs": [{"name": "input-0", "shape": [2, 2], "datatype": "FP64", "d
         ({"inputs": {"x": [1.5, None], "city": ["Oslo", "Rome"]}}, V1_ANSWER, []),
     ],
 )
-def test_each_instance_becomes_a_row_with_its_answer(tmp_path, load, request_, answer, columns):
+def test_each_instance_becomes_a_row_with_its_answer(
+    tmp_path: Path, load: Load, request_: Any, answer: Any, columns: list[Any]
+) -> None:
     events = write(tmp_path / "events.jsonl", pair("a", request_, answer))
     found = load(events, format="kserve", columns=columns).frame
     assert found["x"].tolist()[0] == 1.5
@@ -66,18 +71,18 @@ BASE64 = [base64.b64encode(city.encode()).decode() for city in ("Oslo", "Rome")]
         {"instances": [{"x": 1.5, "city": {"b64": BASE64[0]}}, {"x": None, "city": {"b64": BASE64[1]}}]},
     ],
 )
-def test_text_that_says_it_is_base64_is_read_as_text(tmp_path, load, request_):
+def test_text_that_says_it_is_base64_is_read_as_text(tmp_path: Path, load: Load, request_: dict[str, Any]) -> None:
     events = write(tmp_path / "events.jsonl", pair("a", request_, V1_ANSWER))
     assert load(events, format="kserve").frame["city"].tolist() == ["Oslo", "Rome"]
 
 
-def test_a_wide_tensor_takes_its_columns_from_the_parameter(tmp_path, load):
+def test_a_wide_tensor_takes_its_columns_from_the_parameter(tmp_path: Path, load: Load) -> None:
     events = write(tmp_path / "events.jsonl", pair("a", TENSOR, {"predictions": [10, 20]}))
     found = load(events, format="kserve", columns=["x", "y"]).frame
     assert found[["x", "y", "output.prediction"]].to_numpy().tolist() == [[1.5, 7, 10], [2.5, 8, 20]]
 
 
-def test_responses_find_their_requests_whatever_comes_between(tmp_path, load):
+def test_responses_find_their_requests_whatever_comes_between(tmp_path: Path, load: Load) -> None:
     folder = tmp_path / "events"
     folder.mkdir()
     first, second = pair("a", V1, V1_ANSWER), pair("b", V1, V1_ANSWER)
@@ -92,10 +97,10 @@ TEXT = {"bytes": pa.string(), "reqType": pa.string(), "id": pa.string(), "infere
 
 
 @pytest.mark.parametrize("schema", [ARROW, TEXT])
-def test_the_parquet_files_of_blob_storage_are_read(tmp_path, load, schema):
+def test_the_parquet_files_of_blob_storage_are_read(tmp_path: Path, load: Load, schema: Any) -> None:
     for one in pair("a", V1, V1_ANSWER):
-        body = json.dumps(one["data"]).encode()
-        body = body if schema is ARROW else base64.b64encode(body).decode()
+        data = json.dumps(one["data"]).encode()
+        body = data if schema is ARROW else base64.b64encode(data).decode()
         table = pa.table([[body], [one["type"]], ["a"], ["trips"]], schema=pa.schema(schema))
         pq.write_table(table, tmp_path / f"a-{one['type'].rpartition('.')[2]}.parquet")
     found = load(tmp_path, format="kserve").frame
@@ -104,7 +109,7 @@ def test_the_parquet_files_of_blob_storage_are_read(tmp_path, load, schema):
     assert found["request.time"].isna().all()
 
 
-def test_the_json_files_of_blob_storage_are_read(tmp_path, load):
+def test_the_json_files_of_blob_storage_are_read(tmp_path: Path, load: Load) -> None:
     records = [
         {"Id": "a", "ReqType": one["type"], "Bytes": base64.b64encode(json.dumps(one["data"]).encode()).decode()}
         for one in pair("a", V1, V1_ANSWER)
@@ -129,7 +134,7 @@ BROKEN = [
 ]
 
 
-def test_broken_events_are_counted_and_left_out(tmp_path, load, caplog):
+def test_broken_events_are_counted_and_left_out(tmp_path: Path, load: Load, caplog: pytest.LogCaptureFixture) -> None:
     events = write(tmp_path / "events.jsonl", [*BROKEN, *pair("good", V1, V1_ANSWER)])
     events.write_text(events.read_text() + "not JSON\n")
     with caplog.at_level(logging.WARNING):
@@ -138,14 +143,14 @@ def test_broken_events_are_counted_and_left_out(tmp_path, load, caplog):
     assert told.startswith("12 events of KServe's log were left out: 1 x ")
 
 
-def test_a_log_of_broken_events_alone_is_refused(tmp_path, load):
+def test_a_log_of_broken_events_alone_is_refused(tmp_path: Path, load: Load) -> None:
     events = write(tmp_path / "events.jsonl", [event("b", "request", V1), event("c", "request", V1)])
     sentence = r"events\.jsonl' holds no request with its response \(2 x a request has no response\); check the log$"
     with pytest.raises(UserError, match=sentence):
         load(events, format="kserve")
 
 
-def test_lists_without_names_are_told(tmp_path, load):
+def test_lists_without_names_are_told(tmp_path: Path, load: Load) -> None:
     events = write(tmp_path / "events.jsonl", pair("a", LISTS, V1_ANSWER))
     with pytest.raises(UserError, match=r"lists of 2 values, and columns names 0; give columns the names of all"):
         load(events, format="kserve")
@@ -156,7 +161,9 @@ def test_lists_without_names_are_told(tmp_path, load):
     [pair("\ud800", V1, V1_ANSWER), pair("2", {"instances": [{"x": 1, "city": "\ud800"}]}, {"predictions": ["no"]})],
     ids=["in an id", "in a value"],
 )
-def test_half_of_a_surrogate_pair_is_no_text_and_its_event_is_left_out(tmp_path, load, broken, caplog):
+def test_half_of_a_surrogate_pair_is_no_text_and_its_event_is_left_out(
+    tmp_path: Path, load: Load, broken: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     events = write(tmp_path / "events.jsonl", [*broken, *pair("1", V1, V1_ANSWER)])
     assert load(events, format="kserve").frame["request.id"].tolist() == ["1", "1"]
     assert "not JSON" in caplog.text

@@ -5,6 +5,7 @@ import sys
 import time
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -14,6 +15,7 @@ from pyiceberg.catalog.memory import InMemoryCatalog
 
 from kubeline.data.dataset import open_dataset
 from kubeline.errors import PlatformError, UserError
+from tests.support.loading import Load
 
 MOMENT = dt.datetime(2013, 1, 1, 5, tzinfo=dt.UTC)
 ROWS = pa.table(
@@ -41,7 +43,7 @@ def delta(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def iceberg(tmp_path: Path):
+def iceberg(tmp_path: Path) -> Any:
     """Three snapshots of the same rows, and a tag on the first."""
     catalog = InMemoryCatalog("memory", warehouse=(tmp_path / "warehouse").as_uri())
     catalog.create_namespace("db")
@@ -54,11 +56,11 @@ def iceberg(tmp_path: Path):
     return table
 
 
-def ids(loaded) -> list[int]:
+def ids(loaded: Any) -> list[int]:
     return sorted(open_dataset(loaded.path).to_table()["id"].to_pylist())
 
 
-def test_a_delta_table_is_read_at_its_latest_version_and_the_metadata_name_it(delta, load):
+def test_a_delta_table_is_read_at_its_latest_version_and_the_metadata_name_it(delta: Any, load: Load) -> None:
     loaded = load(delta)
     assert ids(loaded) == [1, 3, 4]
     assert loaded.metadata["source"] == f"{delta}@v2"
@@ -66,7 +68,7 @@ def test_a_delta_table_is_read_at_its_latest_version_and_the_metadata_name_it(de
     assert again.metadata["fingerprint"] == loaded.metadata["fingerprint"]
 
 
-def test_a_delta_table_is_read_at_a_version_or_a_time(delta, load):
+def test_a_delta_table_is_read_at_a_version_or_a_time(delta: Any, load: Load) -> None:
     assert ids(load(f"{delta}@v0")) == [1, 2, 3]
     assert ids(load(f"{delta}@1")) == [1, 2, 3, 4]
     first = DeltaTable(delta.removeprefix("delta://")).history()[-1]["timestamp"]
@@ -75,7 +77,7 @@ def test_a_delta_table_is_read_at_a_version_or_a_time(delta, load):
     assert (ids(loaded), loaded.metadata["source"]) == ([1, 2, 3], f"{delta}@v0")
 
 
-def test_an_iceberg_table_is_read_at_its_latest_snapshot_and_the_metadata_name_it(iceberg, load):
+def test_an_iceberg_table_is_read_at_its_latest_snapshot_and_the_metadata_name_it(iceberg: Any, load: Load) -> None:
     source = iceberg.location().replace("file://", "iceberg://")
     loaded = load(source)
     assert ids(loaded) == [1, 3, 4]
@@ -83,7 +85,7 @@ def test_an_iceberg_table_is_read_at_its_latest_snapshot_and_the_metadata_name_i
     assert load(loaded.metadata["source"]).metadata["fingerprint"] == loaded.metadata["fingerprint"]
 
 
-def test_an_iceberg_table_is_read_at_a_snapshot_a_tag_or_a_time(iceberg, load):
+def test_an_iceberg_table_is_read_at_a_snapshot_a_tag_or_a_time(iceberg: Any, load: Load) -> None:
     source = iceberg.location().replace("file://", "iceberg://")
     first = iceberg.history()[0]
     moment = dt.datetime.fromtimestamp(first.timestamp_ms / 1000, dt.UTC).isoformat()
@@ -92,7 +94,7 @@ def test_an_iceberg_table_is_read_at_a_snapshot_a_tag_or_a_time(iceberg, load):
     assert ids(load(iceberg.metadata_location.replace("file://", "iceberg://"))) == [1, 3, 4]
 
 
-def test_types_of_lakes_are_kept(delta, iceberg, load):
+def test_types_of_lakes_are_kept(delta: Any, iceberg: Any, load: Load) -> None:
     for source in (f"{delta}@v0", iceberg.location().replace("file://", "iceberg://") + "@first"):
         table = open_dataset(load(source).path).to_table()
         assert {field.name: str(field.type) for field in table.schema if field.name in TYPES} == TYPES
@@ -101,7 +103,7 @@ def test_types_of_lakes_are_kept(delta, iceberg, load):
         assert row == {"id": 3, "small": 9, "price": -2.05, "time": MOMENT, "day": day, "carrier": None}
 
 
-def test_columns_and_filter_apply_to_a_lake(delta, load):
+def test_columns_and_filter_apply_to_a_lake(delta: Any, load: Load) -> None:
     assert load(delta, columns=["id"], where="carrier = 'UA' AND id > 1").frame.to_dict("list") == {"id": [4]}
 
 
@@ -116,31 +118,33 @@ def test_columns_and_filter_apply_to_a_lake(delta, load):
         ),
     ],
 )
-def test_a_version_that_a_delta_table_does_not_have_is_told(version, sentence, delta, load):
+def test_a_version_that_a_delta_table_does_not_have_is_told(
+    version: str, sentence: str, delta: Any, load: Load
+) -> None:
     with pytest.raises(UserError, match=sentence):
         load(f"{delta}@{version}")
 
 
 @pytest.mark.parametrize("version", ["12", "2013-01-01", "second"])
-def test_a_snapshot_that_an_iceberg_table_does_not_have_is_told(version, iceberg, load):
+def test_a_snapshot_that_an_iceberg_table_does_not_have_is_told(version: str, iceberg: Any, load: Load) -> None:
     with pytest.raises(UserError, match=f"^the Iceberg table at '.*' has no snapshot '{version}'; choose another$"):
         load(f"{iceberg.location().replace('file://', 'iceberg://')}@{version}")
 
 
 @pytest.mark.parametrize("kind", ["delta", "iceberg"])
-def test_a_lake_that_is_not_there_is_told(kind, tmp_path, load):
+def test_a_lake_that_is_not_there_is_told(kind: str, tmp_path: Path, load: Load) -> None:
     with pytest.raises(UserError, match=r"^there is nothing at '.*/nothing'; check the address$"):
         load(f"{kind}://{tmp_path}/nothing")
 
 
-def test_a_catalog_that_is_not_known_is_told(load):
+def test_a_catalog_that_is_not_known_is_told(load: Load) -> None:
     with pytest.raises(
         UserError, match=r"^the catalog 'nowhere' of Iceberg is not known .*PYICEBERG_CATALOG__NOWHERE__"
     ):
         load("iceberg://nowhere/db.flights")
 
 
-def test_the_folder_of_a_lake_is_not_taken_for_its_files(delta, iceberg, load):
+def test_the_folder_of_a_lake_is_not_taken_for_its_files(delta: Any, iceberg: Any, load: Load) -> None:
     for source in (delta, iceberg.location().replace("file://", "iceberg://")):
         folder = source.partition("://")[2]
         with pytest.raises(UserError, match=r"^'.*' is a table of .*; give .* \(and behind @ the version\)$") as caught:
@@ -149,7 +153,9 @@ def test_the_folder_of_a_lake_is_not_taken_for_its_files(delta, iceberg, load):
 
 
 @pytest.mark.parametrize(("kind", "package"), [("delta", "deltalake"), ("iceberg", "pyiceberg")])
-def test_a_library_that_is_not_installed_is_named(kind, package, load, monkeypatch, tmp_path):
+def test_a_library_that_is_not_installed_is_named(
+    kind: str, package: str, load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in (package, f"{package}.exceptions"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(PlatformError, match=f"the package {package} is missing; use an image with kubeline.{kind}.$"):

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from components.validate.component import validate
+from tests.support.artifacts import Maker
+from tests.support.loading import Load
 
 SCRIPT = """
 import resource, sys
@@ -45,7 +47,7 @@ def write_csv(path: Path, blocks: int) -> Path:
 
 
 @pytest.mark.slow
-def test_peak_memory_of_load_and_split_does_not_follow_the_size_of_the_table(tmp_path):
+def test_peak_memory_of_load_and_split_does_not_follow_the_size_of_the_table(tmp_path: Path) -> None:
     peaks, sizes = [], []
     for name, blocks in (("small", 25), ("large", 100)):
         source = write_csv(tmp_path / f"{name}.csv", blocks)
@@ -57,7 +59,7 @@ def test_peak_memory_of_load_and_split_does_not_follow_the_size_of_the_table(tmp
     assert growth < 90, f"{sizes} MiB of CSV took {peaks} MiB at the peak"
 
 
-def test_a_table_of_many_columns_is_loaded_and_validated(tmp_path, load, artifact):
+def test_a_table_of_many_columns_is_loaded_and_validated(tmp_path: Path, load: Load, artifact: Maker) -> None:
     """At 101 columns it needed more memory than the engine has."""
     columns = 600
     rows = [",".join(f"{row * column % 97 / 4}" for column in range(columns)) for row in range(200)]
@@ -71,7 +73,7 @@ def test_a_table_of_many_columns_is_loaded_and_validated(tmp_path, load, artifac
     assert validate.python_func(table, **made).passed
 
 
-def test_a_load_killed_in_the_middle_and_repeated_equals_a_clean_one(tmp_path, load):
+def test_a_load_killed_in_the_middle_and_repeated_equals_a_clean_one(tmp_path: Path, load: Load) -> None:
     source = write_csv(tmp_path / "t.csv", 30)
     folder = tmp_path / "killed"
     process = start(source, folder)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from kubeline.data.timespan import Timespan, timespan
 from kubeline.errors import UserError
 from tests.support.file_servers import S3, serving
+from tests.support.loading import Load
 
 NOW = datetime(2013, 11, 1, tzinfo=UTC)
 DAYS = {"date=2013-10-01": ["2013-10-01T22:00Z", "2013-10-02T00:30Z"], "date=2013-10-02": ["2013-10-02T09:00Z"]}
@@ -26,7 +28,7 @@ def log(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_partitions_of_a_folder_are_one_table(log, load):
+def test_the_partitions_of_a_folder_are_one_table(log: Path, load: Load) -> None:
     assert load(log).frame["x"].tolist() == [0, 1, 10]
 
 
@@ -42,11 +44,11 @@ def test_the_partitions_of_a_folder_are_one_table(log, load):
         ("2013-10-02T00:31:00Z - 1m", "24h", [0]),
     ],
 )
-def test_a_window_takes_the_requests_of_its_time(log, load, at, length, rows):
+def test_a_window_takes_the_requests_of_its_time(log: Path, load: Load, at: str, length: str, rows: list[int]) -> None:
     assert load(log, at=at, length=length).frame["x"].tolist() == rows
 
 
-def test_a_run_that_is_late_or_repeated_or_made_up_for_reads_the_same_rows(log, load):
+def test_a_run_that_is_late_or_repeated_or_made_up_for_reads_the_same_rows(log: Path, load: Load) -> None:
     first = load(log, at="2013-10-02T01:00:00Z", length="24h")
     late = pd.DataFrame({"x": [99], "request.time": pd.to_datetime(["2013-10-02T01:00Z"])})  # the next window's
     late.to_parquet(log / "date=2013-10-02" / "part-late.parquet", index=False)
@@ -56,25 +58,25 @@ def test_a_run_that_is_late_or_repeated_or_made_up_for_reads_the_same_rows(log, 
     assert load(log, at="2013-10-03T01:00:00Z", length="24h").frame["x"].tolist() == [10, 99]  # none twice
 
 
-def test_a_table_has_windows_of_its_own_column_of_times(tmp_path, load):
+def test_a_table_has_windows_of_its_own_column_of_times(tmp_path: Path, load: Load) -> None:
     (tmp_path / "date=2020-01-01").mkdir()  # no log's: the folder tells nothing of these times
     (tmp_path / "date=2020-01-01" / "t.csv").write_text("departure,x\n2013-10-01 06:00,1\n2013-10-02 06:00,2\n")
     assert load(tmp_path, at="2013-10-02", length="1d", time="departure", columns=["x"]).frame["x"].tolist() == [1]
 
 
-def test_a_window_goes_with_a_filter_and_needs_no_column_of_its_own(log, load):
+def test_a_window_goes_with_a_filter_and_needs_no_column_of_its_own(log: Path, load: Load) -> None:
     found = load(log, at="2013-10-03", length="1d", where="x < 5 OR x = 10 -- of any day", columns=["x"]).frame
     assert found.to_dict("list") == {"x": [1, 10]}
 
 
-def test_partitions_out_of_the_window_are_not_read(log, load):
+def test_partitions_out_of_the_window_are_not_read(log: Path, load: Load) -> None:
     (log / "date=2013-10-02" / "part-9.parquet").write_bytes(b"not Parquet at all")
     assert load(log, at="2013-10-02").frame["x"].tolist() == [0]
     with pytest.raises(UserError, match=r"part-9\.parquet' is not a whole Parquet file"):
         load(log)
 
 
-def test_partitions_are_read_from_an_object_store(log, load, monkeypatch):
+def test_partitions_are_read_from_an_object_store(log: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     objects = {f"bucket/log/{file.relative_to(log)}": file.read_bytes() for file in log.rglob("*.parquet")}
     with serving(S3, objects) as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
@@ -100,18 +102,20 @@ def test_partitions_are_read_from_an_object_store(log, load, monkeypatch):
         ("2013-10-03T12:00", "2h", r"^no row of '.*' is in the window 2013-10-03T10:00:00\+00:00/.* passes `w"),
     ],
 )
-def test_a_window_that_holds_nothing_or_is_none_is_told(log, load, at, length, sentence):
+def test_a_window_that_holds_nothing_or_is_none_is_told(
+    log: Path, load: Load, at: str, length: str, sentence: str
+) -> None:
     with pytest.raises(UserError, match=sentence):
         load(log, at=at, length=length)
 
 
-def test_a_window_of_a_table_without_times_is_refused(tmp_path, load):
+def test_a_window_of_a_table_without_times_is_refused(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match=r"^at and length are a window of the column 'request\.time', which this table"):
         load(tmp_path / "t.csv", length="24h")
 
 
-def test_without_an_end_a_window_ends_at_the_present():
+def test_without_an_end_a_window_ends_at_the_present() -> None:
     now = datetime(2013, 10, 2, 12, tzinfo=UTC)
     assert timespan("", "36h", now=now) == Timespan(datetime(2013, 10, 1, tzinfo=UTC), now)
     assert timespan("", "1mo", now=datetime(2013, 3, 31, tzinfo=UTC)).since == datetime(2013, 2, 28, tzinfo=UTC)
@@ -127,5 +131,5 @@ def test_without_an_end_a_window_ends_at_the_present():
         (" | 1970-01-01T00:00:00Z", NOW),
     ],
 )
-def test_the_time_of_a_schedule_stands_in_for_an_end_that_is_not_given(at, until):
+def test_the_time_of_a_schedule_stands_in_for_an_end_that_is_not_given(at: str, until: Any) -> None:
     assert timespan(at, "1d", now=NOW).until == until

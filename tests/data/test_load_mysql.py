@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from mysql_mimic import MysqlServer
@@ -16,6 +17,7 @@ from mysql_mimic.types import ColumnType
 
 from kubeline.data.dataset import open_dataset
 from kubeline.errors import PlatformError, UserError
+from tests.support.loading import Load
 
 # Of each type, what the server writes, and what the dataset holds, in a column of the type's name.
 VALUES = {
@@ -82,34 +84,36 @@ def serving() -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.fixture(scope="module")
-def server():
+def server() -> Iterator[Any]:
     with serving() as found:
         yield found
 
 
 @pytest.fixture
-def address(server) -> str:
+def address(server: Any) -> str:
     server[1].clear()
     return server[0]
 
 
 @pytest.fixture
-def heard(server) -> list[str]:
+def heard(server: Any) -> list[str]:
     return server[1]
 
 
-def test_values_of_each_type_of_mysql_keep_their_worth(address, load):
+def test_values_of_each_type_of_mysql_keep_their_worth(address: Any, load: Load) -> None:
     found = open_dataset(load(address, query="SELECT all").path).to_table().to_pylist()
     assert found[0] == {kind.name: value for kind, (_, value) in VALUES.items()}
     assert set(found[1].values()) == {None}
 
 
-def test_a_long_result_of_mysql_arrives_whole_and_in_order(address, load):
+def test_a_long_result_of_mysql_arrives_whole_and_in_order(address: Any, load: Load) -> None:
     loaded = load(address.replace("mysql:", "mariadb:"), query="SELECT many;")
     assert open_dataset(loaded.path).to_table()["n"].to_pylist() == list(range(ROWS))
 
 
-def test_a_query_runs_in_a_read_only_transaction_in_utc_and_is_known_to_be_one_before(address, heard, load):
+def test_a_query_runs_in_a_read_only_transaction_in_utc_and_is_known_to_be_one_before(
+    address: Any, heard: Any, load: Load
+) -> None:
     load(address, query="SELECT all")
     assert [word for word in heard if word.startswith(("START", "EXPLAIN", "SELECT"))] == [
         "START TRANSACTION READ ONLY",
@@ -120,7 +124,7 @@ def test_a_query_runs_in_a_read_only_transaction_in_utc_and_is_known_to_be_one_b
     assert "SET SESSION max_execution_time = 43200000" in heard
 
 
-def test_what_is_no_query_is_not_sent_as_one(address, heard, load):
+def test_what_is_no_query_is_not_sent_as_one(address: Any, heard: Any, load: Load) -> None:
     """A change of a table's form would end the transaction, and be made."""
     with pytest.raises(UserError, match=r"^the query on 'mysql://127.*' failed .*SQL syntax.*; fix it$"):
         load(address, query="DROP TABLE flights")
@@ -141,12 +145,14 @@ def test_what_is_no_query_is_not_sent_as_one(address, heard, load):
         ("SELECT crowded", PlatformError, r"^'mysql://127.*' failed .*Too many connections.*; try again later"),
     ],
 )
-def test_a_query_of_mysql_that_fails_is_told(query, error, sentence, address, load):
+def test_a_query_of_mysql_that_fails_is_told(query: str, error: Any, sentence: str, address: Any, load: Load) -> None:
     with pytest.raises(error, match=sentence):
         load(address, query=query)
 
 
-def test_a_mysql_server_that_is_not_there_is_named_without_the_password(load, monkeypatch):
+def test_a_mysql_server_that_is_not_there_is_named_without_the_password(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MYSQL_PWD", "from-the-environment")
     with pytest.raises(PlatformError, match=r"^'mysql://127.0.0.1:1/db' cannot be reached") as caught:
         load("mysql://me:topsecret@127.0.0.1:1/db", query="SELECT 1")
@@ -154,7 +160,7 @@ def test_a_mysql_server_that_is_not_there_is_named_without_the_password(load, mo
     assert "environment" not in str(caught.value)
 
 
-def test_the_library_of_mysql_is_named_where_it_is_missing(load, monkeypatch):
+def test_the_library_of_mysql_is_named_where_it_is_missing(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pymysql", None)
     with pytest.raises(PlatformError, match=r"the package pymysql is missing; use an image with kubeline.mysql.$"):
         load("mysql://127.0.0.1/db", query="SELECT 1")

@@ -1,5 +1,8 @@
 """Numbers and times as people write them are read where one way alone fits, and told where they look like it."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -9,9 +12,10 @@ import pytest
 from components.train.component import train
 from kubeline.errors import UserError
 from tests.support.artifacts import make_artifact
+from tests.support.loading import Load
 
 
-def column(folder, load, values, **parameters):
+def column(folder: Path, load: Load, values: Any, **parameters: Any) -> Any:
     """The column that the values become in a CSV file, and what was warned of."""
     (folder / "t.csv").write_text("a|b\n" + "".join(f"{value}|x\n" for value in values), encoding="utf-8")
     loaded = load(folder / "t.csv", **parameters)
@@ -37,7 +41,9 @@ def column(folder, load, values, **parameters):
     ],
     ids=str,
 )
-def test_numbers_of_one_notation_are_read_and_told(values, expected, tmp_path, load):
+def test_numbers_of_one_notation_are_read_and_told(
+    values: list[str], expected: list[Any], tmp_path: Path, load: Load
+) -> None:
     found, (told,) = column(tmp_path, load, values)
     assert [None if pd.isna(each) else each for each in found] == expected
     assert found.dtype.kind in ("i" if expected == [1234567, 12] else "if")
@@ -58,7 +64,9 @@ def test_numbers_of_one_notation_are_read_and_told(values, expected, tmp_path, l
     ],
     ids=str,
 )
-def test_what_looks_like_numbers_or_times_and_is_not_clear_is_text_with_a_warning(values, sentence, tmp_path, load):
+def test_what_looks_like_numbers_or_times_and_is_not_clear_is_text_with_a_warning(
+    values: list[str], sentence: str, tmp_path: Path, load: Load
+) -> None:
     found, (told,) = column(tmp_path, load, values)
     assert found.tolist() == values
     assert told.startswith("column 'a' ")
@@ -79,7 +87,7 @@ def test_what_looks_like_numbers_or_times_and_is_not_clear_is_text_with_a_warnin
         ["555-1234"],
     ],
 )
-def test_other_text_is_text_without_a_word(values, tmp_path, load):
+def test_other_text_is_text_without_a_word(values: list[str], tmp_path: Path, load: Load) -> None:
     found, told = column(tmp_path, load, values)
     assert found.tolist() == values
     assert told == []
@@ -109,7 +117,9 @@ def test_other_text_is_text_without_a_word(values, tmp_path, load):
     ],
     ids=str,
 )
-def test_a_notation_that_is_asked_for_is_followed(parameters, values, expected, tmp_path, load):
+def test_a_notation_that_is_asked_for_is_followed(
+    parameters: dict[str, Any], values: list[str], expected: list[Any], tmp_path: Path, load: Load
+) -> None:
     found, _ = column(tmp_path, load, values, **parameters)
     assert found.tolist() == expected
 
@@ -126,7 +136,9 @@ def test_a_notation_that_is_asked_for_is_followed(parameters, values, expected, 
         ({"types": {"a": "%H:%M"}}, "^types has '%H:%M', which is no format of a date; expected such as %d/%m/%Y"),
     ],
 )
-def test_a_notation_that_is_none_is_refused(parameters, sentence, tmp_path, load):
+def test_a_notation_that_is_none_is_refused(
+    parameters: dict[str, Any], sentence: str, tmp_path: Path, load: Load
+) -> None:
     with pytest.raises(UserError, match=sentence):
         column(tmp_path, load, ["1"], **parameters)
 
@@ -148,7 +160,9 @@ def test_a_notation_that_is_none_is_refused(parameters, sentence, tmp_path, load
     ],
     ids=str,
 )
-def test_times_of_one_notation_are_read_and_told(values, expected, tmp_path, load):
+def test_times_of_one_notation_are_read_and_told(
+    values: list[str], expected: list[str], tmp_path: Path, load: Load
+) -> None:
     found, (told,) = column(tmp_path, load, values)
     assert found.tolist() == [pd.Timestamp(each) for each in expected]
     assert told.startswith("column 'a' is read as times, ")
@@ -164,7 +178,7 @@ def test_times_of_one_notation_are_read_and_told(values, expected, tmp_path, loa
     ],
     ids=str,
 )
-def test_all_digits_of_a_second_are_read(values, kind, tmp_path, load):
+def test_all_digits_of_a_second_are_read(values: list[str], kind: str, tmp_path: Path, load: Load) -> None:
     found, told = column(tmp_path, load, values)
     assert str(found.dtype) == kind
     expected = pd.to_datetime(values, format="ISO8601", utc="UTC" in kind)
@@ -279,7 +293,7 @@ def test_text_of_typed_files_stays_text_and_what_looks_like_none_is_told(ending,
     assert "warnings" not in load(file, types={"a": "text"}).metadata
 
 
-def test_prices_with_a_decimal_comma_and_days_first_predict_as_well_as_plain_ones(tmp_path, load):
+def test_prices_with_a_decimal_comma_and_days_first_predict_as_well_as_plain_ones(tmp_path: Path, load: Load) -> None:
     """As 254 categories they gave an AUC of .549 where .990 is right."""
     rng = np.random.default_rng(0)
     price = rng.uniform(100, 9_999, 2_000).round(2)
@@ -295,7 +309,7 @@ def test_prices_with_a_decimal_comma_and_days_first_predict_as_well_as_plain_one
 
 
 @pytest.mark.parametrize("digits", [7, 9])
-def test_times_of_all_digits_of_a_second_keep_what_they_say(digits, tmp_path, load):
+def test_times_of_all_digits_of_a_second_keep_what_they_say(digits: int, tmp_path: Path, load: Load) -> None:
     """As a category of other texts in each row they gave an AUC of .500, as times .942."""
     rng = np.random.default_rng(0)
     hours = rng.uniform(0, 24 * 365, 2_000)
@@ -307,10 +321,10 @@ def test_times_of_all_digits_of_a_second_keep_what_they_say(digits, tmp_path, lo
     assert auc(load(tmp_path / "t.csv"), tmp_path) > 0.9
 
 
-def auc(loaded, folder):
+def auc(loaded: Any, folder: Path) -> Any:
     """The ROC AUC on the rows that `train` holds out, of a small model of what was loaded."""
-    made = {"model": "Model", "metrics": "Metrics", "report": "HTML"}
-    made = {name: make_artifact(folder, kind, name) for name, kind in made.items()}
+    kinds = {"model": "Model", "metrics": "Metrics", "report": "HTML"}
+    made = {name: make_artifact(folder, kind, name) for name, kind in kinds.items()}
     source = make_artifact(folder, "Dataset", "source")
     source.uri = str(loaded.path)
     train.python_func(dataset=source, **made, target="late", params={"max_iter": 30})

@@ -4,6 +4,7 @@ import random
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as pads
@@ -17,6 +18,7 @@ from kubeline.data.rows import Rows, Typing
 from kubeline.data.sources import stage
 from kubeline.data.tables import agree, open_file
 from kubeline.errors import KubelineError, UserError
+from tests.support.loading import Load
 
 # One value of each class of `kubeline.data.text`, of each missing word, and what is nearly one of them.
 VALUES = {
@@ -110,7 +112,9 @@ def tables(draw: st.DrawFn) -> tuple[list[list[list[str]]], int]:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(tables(), st.sampled_from(["", "c0 IS NOT NULL"]))
-def test_one_pass_gives_the_same_dataset_warnings_and_errors_as_classifying_every_value(table, where):
+def test_one_pass_gives_the_same_dataset_warnings_and_errors_as_classifying_every_value(
+    table: tuple[Any, Any], where: str
+) -> None:
     parts, columns = table
     with tempfile.TemporaryDirectory() as folder:
         source = table_of(parts, columns)(Path(folder))
@@ -118,7 +122,7 @@ def test_one_pass_gives_the_same_dataset_warnings_and_errors_as_classifying_ever
 
 
 @pytest.mark.parametrize("group", VALUES)
-def test_a_value_of_any_kind_deep_down_gives_what_all_values_say(group, tmp_path):
+def test_a_value_of_any_kind_deep_down_gives_what_all_values_say(group: Any, tmp_path: Path) -> None:
     """After a thousand rows of each kind, one value of another."""
     starts = [VALUES[name][0] for name in STARTS] + ["2.5", "cat"]
     for number, value in enumerate(VALUES[group][:3]):
@@ -129,7 +133,7 @@ def test_a_value_of_any_kind_deep_down_gives_what_all_values_say(group, tmp_path
         assert stored(source, True) == stored(source, False), value
 
 
-def test_whole_numbers_that_become_fractions_in_a_later_file_are_numbers_in_both(tmp_path, load):
+def test_whole_numbers_that_become_fractions_in_a_later_file_are_numbers_in_both(tmp_path: Path, load: Load) -> None:
     (tmp_path / "a.csv").write_text("x,t\n" + "1,a\n" * 2_000)
     (tmp_path / "b.csv").write_text("x,t\n2.5,b\n")
     frame = load(tmp_path).frame
@@ -137,14 +141,14 @@ def test_whole_numbers_that_become_fractions_in_a_later_file_are_numbers_in_both
     assert frame["t"].tolist() == ["a"] * 2_000 + ["b"]
 
 
-def test_a_file_that_breaks_off_behind_a_stray_value_is_told_as_such(tmp_path, load):
+def test_a_file_that_breaks_off_behind_a_stray_value_is_told_as_such(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("x\n" + "1\n" * 2_000 + "2.5\n" * 100_000 + "1,2\n")
     with pytest.raises(KubelineError, match=r"^line 102,002 of '.*t.csv' has 2 fields, but the header has 1"):
         load(tmp_path / "t.csv")
     assert not list(tmp_path.glob("loaded-*/*"))
 
 
-def test_no_thread_is_left_behind_by_a_table_that_cannot_be_read(tmp_path, load):
+def test_no_thread_is_left_behind_by_a_table_that_cannot_be_read(tmp_path: Path, load: Load) -> None:
     import threading
 
     before = threading.active_count()
@@ -156,7 +160,9 @@ def test_no_thread_is_left_behind_by_a_table_that_cannot_be_read(tmp_path, load)
 
 
 @pytest.mark.parametrize("last", ["1,x", "1.5,x", "1,", "1,2,3", '"1,x'])
-def test_many_small_files_give_what_one_large_one_gives_and_a_broken_one_is_named(last, tmp_path, load):
+def test_many_small_files_give_what_one_large_one_gives_and_a_broken_one_is_named(
+    last: str, tmp_path: Path, load: Load
+) -> None:
     for number in range(30):
         (tmp_path / f"{number:02d}.csv").write_text(
             f"a,b\n{number},{'xyz'[number % 3]}\n" if number < 29 else f"a,b\n{last}\n"

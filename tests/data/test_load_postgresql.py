@@ -4,6 +4,8 @@
 import datetime as dt
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import adbc_driver_postgresql.dbapi as driver
 import pyarrow as pa
@@ -12,6 +14,7 @@ import pytest
 from kubeline.data.dataset import open_dataset
 from kubeline.errors import PlatformError, UserError
 from tests.data.real_servers import postgresql
+from tests.support.loading import Load, Loaded
 
 UTC = dt.UTC
 # Of each type, a value as the server takes it, and what the dataset holds.
@@ -42,7 +45,7 @@ VALUES = {
 
 
 @pytest.fixture(scope="module")
-def server():
+def server() -> Iterator[str]:
     with postgresql() as address:
         execute(
             address,
@@ -60,11 +63,11 @@ def execute(address: str, *statements: str) -> None:
             cursor.execute(statement)
 
 
-def table(loaded) -> pa.Table:
+def table(loaded: Loaded) -> pa.Table:
     return open_dataset(loaded.path).to_table()
 
 
-def test_values_of_each_type_of_postgresql_keep_their_worth(server, load):
+def test_values_of_each_type_of_postgresql_keep_their_worth(server: str, load: Load) -> None:
     found = table(load(server, query="SELECT * FROM kinds ORDER BY c0")).to_pylist()
     expected = dict(zip(VALUES, (value for _, value in VALUES.values()), strict=True))
     assert dict(zip(VALUES, found[0].values(), strict=True)) == expected
@@ -73,12 +76,12 @@ def test_values_of_each_type_of_postgresql_keep_their_worth(server, load):
 
 @pytest.mark.parametrize("kind", ["timestamp", "timestamptz", "date"])
 @pytest.mark.parametrize("value", ["infinity", "-infinity"])
-def test_an_infinite_time_is_refused(kind, value, server, load):
+def test_an_infinite_time_is_refused(kind: str, value: str, server: str, load: Load) -> None:
     with pytest.raises(UserError, match=r"^column 'v' of the query's result holds an infinite time, which no dataset"):
         load(server, query=f"SELECT '{value}'::{kind} AS v")
 
 
-def test_rows_come_in_the_order_of_the_query_also_where_a_type_is_cast(server, load):
+def test_rows_come_in_the_order_of_the_query_also_where_a_type_is_cast(server: str, load: Load) -> None:
     query = "SELECT g, g::oid AS o FROM generate_series(1, 100000) AS g ORDER BY g % 7, g DESC -- the end"
     expected = sorted(range(1, 100_001), key=lambda g: (g % 7, -g))
     assert table(load(server, query=query))["o"].to_pylist() == expected
@@ -93,13 +96,15 @@ def test_rows_come_in_the_order_of_the_query_also_where_a_type_is_cast(server, l
         ("SELECT 1 / (g - 3000) AS v FROM generate_series(1, 100000) AS g", "rows were read .*division by zero.; fix"),
     ],
 )
-def test_a_query_that_fails_is_the_users_to_mend(query, sentence, server, load):
+def test_a_query_that_fails_is_the_users_to_mend(query: str, sentence: str, server: str, load: Load) -> None:
     with pytest.raises(UserError, match=sentence):
         load(server, query=query)
 
 
 @pytest.mark.parametrize("query", ["SELECT pg_sleep(600)::text AS v", "SELECT pg_sleep(g)::text FROM t"])
-def test_a_query_that_goes_on_for_too_long_is_ended_by_the_server(query, server, load, monkeypatch):
+def test_a_query_that_goes_on_for_too_long_is_ended_by_the_server(
+    query: str, server: str, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KUBELINE_LOAD_LIMITS", str(1 / (12 * 3600)))  # 12 hours become a second
     query = query.replace("FROM t", "FROM generate_series(0, 600, 0.05) AS g")
     with pytest.raises(UserError, match=r"^'the query's result' has not sent all within 1 s"):
@@ -116,7 +121,7 @@ def running_queries(address: str, word: str) -> int:
         return cursor.fetchone()[0]
 
 
-def test_a_connection_that_breaks_off_among_the_rows_leaves_nothing(server, load, tmp_path):
+def test_a_connection_that_breaks_off_among_the_rows_leaves_nothing(server: str, load: Load, tmp_path: Path) -> None:
     word = "pg_sleep(0.002)"
 
     def end() -> None:

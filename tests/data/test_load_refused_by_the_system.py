@@ -15,6 +15,7 @@ from kfp import dsl
 
 from kubeline.errors import PlatformError
 from tests.data.bad_input import ROWS, assert_refused, pattern
+from tests.support.loading import Load
 
 
 @contextmanager
@@ -34,14 +35,14 @@ def without_privileges() -> Iterator[Path]:
 
 
 @pytest.fixture
-def _warm(tmp_path, load):
+def _warm(tmp_path: Path, load: Load) -> None:
     """Modules are imported lazily, and `nobody` may not be allowed to read them."""
     (tmp_path / "warm.csv").write_text(ROWS)
     load(tmp_path / "warm.csv")
 
 
 @pytest.mark.usefixtures("_warm")
-def test_a_file_that_may_not_be_read_is_named():
+def test_a_file_that_may_not_be_read_is_named() -> None:
     with without_privileges() as folder:
         (folder / "t.csv").write_text(ROWS)
         (folder / "t.csv").chmod(0)
@@ -51,7 +52,7 @@ def test_a_file_that_may_not_be_read_is_named():
 
 
 @pytest.mark.usefixtures("_warm")
-def test_a_folder_that_may_not_be_written_is_named():
+def test_a_folder_that_may_not_be_written_is_named() -> None:
     with without_privileges() as folder:
         (folder / "t.csv").write_text(ROWS)
         (folder / "out").mkdir(mode=0o555)
@@ -60,7 +61,9 @@ def test_a_folder_that_may_not_be_written_is_named():
         assert_refused(output, PlatformError, sentence, str(folder / "t.csv"))
 
 
-def test_a_disk_that_takes_no_more_ends_the_step_without_a_part_of_the_dataset(tmp_path, output):
+def test_a_disk_that_takes_no_more_ends_the_step_without_a_part_of_the_dataset(
+    tmp_path: Path, output: dsl.Dataset
+) -> None:
     """The limit on file sizes makes the operating system refuse a write in the middle, as a full disk does."""
     pq.write_table(pa.table({"a": np.random.default_rng(0).random(200_000)}), tmp_path / "t.parquet")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

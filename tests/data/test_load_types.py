@@ -1,10 +1,14 @@
 """Types of text columns come from all values, and no value is changed or made missing silently."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from kubeline.errors import UserError
+from tests.support.loading import Load
 
 
 @pytest.mark.parametrize(
@@ -21,7 +25,7 @@ from kubeline.errors import UserError
         (["2013-01-01T05:00:00Z", "2013-01-01T05:00:00+02:00"], "datetime64[us, UTC]"),
     ],
 )
-def test_a_column_has_the_type_of_all_its_values(values, kind, tmp_path, load):
+def test_a_column_has_the_type_of_all_its_values(values: list[str], kind: str, tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("\n".join(["a,b", *(f"{value},x" for value in values)]))
     assert str(load(tmp_path / "t.csv").frame["a"].dtype) == kind
 
@@ -43,24 +47,24 @@ def test_a_column_has_the_type_of_all_its_values(values, kind, tmp_path, load):
         ["NA", "NA"],
     ],
 )
-def test_text_that_would_lose_something_stays_text(values, tmp_path, load):
+def test_text_that_would_lose_something_stays_text(values: list[str], tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("\n".join(["a|b", *(f"{value}|x" for value in values)]))
     assert load(tmp_path / "t.csv").frame["a"].tolist() == values
 
 
-def test_an_offset_from_utc_is_applied(tmp_path, load):
+def test_an_offset_from_utc_is_applied(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("t\n2013-01-01T05:00:00+02:00\n")
     assert load(tmp_path / "t.csv").frame["t"].tolist() == [pd.Timestamp("2013-01-01 03:00", tz="UTC")]
 
 
-def test_the_last_of_many_values_decides_as_much_as_the_first(tmp_path, load):
+def test_the_last_of_many_values_decides_as_much_as_the_first(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("a,b\n" + "1,x\n" * 50_000 + "1.5,x\n")
     frame = load(tmp_path / "t.csv").frame
     assert frame["a"].dtype == np.float64
     assert frame["a"].iloc[-1] == 1.5
 
 
-def test_a_string_far_down_a_number_column_is_an_error_that_shows_it(tmp_path, load):
+def test_a_string_far_down_a_number_column_is_an_error_that_shows_it(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("delay,b\n" + "1,x\n" * 50_000 + "late,x\n")
     with pytest.raises(
         UserError, match="column 'delay' holds numbers, but 1 of its 50,001 values are none, such as 'late' in"
@@ -68,7 +72,7 @@ def test_a_string_far_down_a_number_column_is_an_error_that_shows_it(tmp_path, l
         load(tmp_path / "t.csv")
 
 
-def test_types_can_be_said_where_inference_is_not_wanted(tmp_path, load):
+def test_types_can_be_said_where_inference_is_not_wanted(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("code,flag,when,n\n007,1,2013-01-01,12\n010,x,2013-01-02,NA\n")
     types = {"code": "integer", "flag": "text", "when": "text", "n": "number"}
     frame = load(tmp_path / "t.csv", types=types).frame
@@ -76,23 +80,25 @@ def test_types_can_be_said_where_inference_is_not_wanted(tmp_path, load):
     pd.testing.assert_frame_equal(frame, pd.DataFrame(expected))
 
 
-def test_a_json_string_is_text_even_if_it_looks_like_a_number(tmp_path, load):
+def test_a_json_string_is_text_even_if_it_looks_like_a_number(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.jsonl").write_text('{"a": "1", "b": "03-04-2013"}\n{"a": "2", "b": "04-03-2013"}\n')
     assert load(tmp_path / "t.jsonl").frame.to_dict("list") == {"a": ["1", "2"], "b": ["03-04-2013", "04-03-2013"]}
 
 
-def test_json_fields_that_a_line_lacks_are_missing(tmp_path, load):
+def test_json_fields_that_a_line_lacks_are_missing(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.jsonl").write_text('{"a": 1}\n' * 30_000 + '{"a": 2, "late": "x"}\n')
     frame = load(tmp_path / "t.jsonl").frame
     assert frame["late"].notna().sum() == 1
 
 
-def test_a_json_field_of_several_types_can_be_kept_as_text(tmp_path, load):
+def test_a_json_field_of_several_types_can_be_kept_as_text(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.jsonl").write_text('{"a": 1}\n{"a": "x"}\n')
     assert load(tmp_path / "t.jsonl", types={"a": "text"}).frame["a"].tolist() == ["1", "x"]
 
 
-def test_columns_are_renamed_after_they_were_chosen_filtered_and_typed_by_their_own_names(tmp_path, load):
+def test_columns_are_renamed_after_they_were_chosen_filtered_and_typed_by_their_own_names(
+    tmp_path: Path, load: Load
+) -> None:
     (tmp_path / "t.csv").write_text("dep,zip,x\n1,10115,a\n2,20095,b\n", encoding="utf-8")
     loaded = load(
         str(tmp_path / "t.csv"),
@@ -113,14 +119,16 @@ def test_columns_are_renamed_after_they_were_chosen_filtered_and_typed_by_their_
         ({"dep": 1}, "rename gives column 'dep' the name 1; expected a text"),
     ],
 )
-def test_a_new_name_that_cannot_be_is_refused(rename, sentence, tmp_path, load):
+def test_a_new_name_that_cannot_be_is_refused(
+    rename: dict[str, Any], sentence: str, tmp_path: Path, load: Load
+) -> None:
     (tmp_path / "t.csv").write_text("dep,zip\n1,2\n", encoding="utf-8")
     with pytest.raises(UserError) as caught:
         load(str(tmp_path / "t.csv"), rename=rename)
     assert sentence in str(caught.value)
 
 
-def test_a_renamed_column_takes_the_type_that_the_reference_has_for_its_new_name(tmp_path, load):
+def test_a_renamed_column_takes_the_type_that_the_reference_has_for_its_new_name(tmp_path: Path, load: Load) -> None:
     pd.DataFrame({"postal": ["01067", "20095"]}).to_parquet(tmp_path / "reference.parquet")
     reference = load(str(tmp_path / "reference.parquet"))
     (tmp_path / "t.csv").write_text("zip\n10115\n20095\n", encoding="utf-8")

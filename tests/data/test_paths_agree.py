@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from kubeline.data.load import _open
 from kubeline.data.rows import Rows, Typing
 from kubeline.data.sources import SourceFile
 from kubeline.errors import UserError
+from tests.support.artifacts import Maker
 
 # What columns hold, and what may come among it, deep in a file.
 KINDS = {
@@ -47,7 +49,7 @@ STRAYS = [
 
 
 @st.composite
-def sources(draw):
+def sources(draw: Any) -> Any:
     """Part files of one table: columns of a kind, of which some values, at any depth, are of another."""
     names = draw(st.lists(st.sampled_from("abcd"), min_size=1, max_size=3, unique=True))
     kinds = [KINDS[draw(st.sampled_from(sorted(KINDS)))] for _ in names]
@@ -102,7 +104,9 @@ def stored(folder: Path, files: list[SourceFile], names: list[str], quick: bool)
     ),
 )
 @settings(max_examples=25, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_a_csv_that_is_read_once_is_what_it_is_when_all_values_are_classified(source, tmp_path_factory):
+def test_a_csv_that_is_read_once_is_what_it_is_when_all_values_are_classified(
+    source: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     names, rows = source
     folder = tmp_path_factory.mktemp("paths")
     files = written(folder, names, rows)
@@ -123,7 +127,9 @@ TABLES = {
 
 @pytest.mark.parametrize("by", ["random", "group"])
 @pytest.mark.parametrize("table", TABLES)
-def test_rows_that_are_drawn_as_they_are_read_are_those_of_the_whole_table(table, by, tmp_path, artifact):
+def test_rows_that_are_drawn_as_they_are_read_are_those_of_the_whole_table(
+    table: Any, by: str, tmp_path: Path, artifact: Maker
+) -> None:
     source = tmp_path / "table"
     source.mkdir()
     pq.write_table(pa.table(TABLES[table]), source / "part-00000.parquet", row_group_size=100)
@@ -139,7 +145,7 @@ def test_rows_that_are_drawn_as_they_are_read_are_those_of_the_whole_table(table
         return [rows.filter(pa.array(~mask)), rows.filter(pa.array(mask))]
 
     def quick() -> list[pa.Table]:
-        split.run(whole, *made.values(), by=by, column=column)
+        split.run(whole, made["train"], made["test"], made["report"], by=by, column=column)
         return [open_dataset(made[name].path).to_table() for name in ("train", "test")]
 
     assert told(careful) == told(quick)

@@ -1,7 +1,8 @@
 """Every row goes to one set, chosen as asked for, and what both sets share is told."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from components.split.component import split as component
 from kubeline.data import assignment
 from kubeline.data.dataset import read_frame
 from kubeline.errors import UserError
+from tests.support.artifacts import Maker
 
 
 class Sets(NamedTuple):
@@ -25,11 +27,11 @@ class Sets(NamedTuple):
 
 
 @pytest.fixture
-def split(tmp_path: Path, dataset):
+def split(tmp_path: Path, dataset: Maker) -> Any:
     """`split(frame, **parameters)`: what the component makes of a table."""
     runs = iter(range(100))
 
-    def run(frame, **parameters) -> Sets:
+    def run(frame: pd.DataFrame, **parameters: Any) -> Sets:
         number = next(runs)
         kinds = {"train": dsl.Dataset, "test": dsl.Dataset, "report": dsl.Markdown}
         made = {
@@ -57,7 +59,9 @@ WAYS = [
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: " ".join(way.values()))
-def test_every_row_is_in_exactly_one_set_in_the_order_of_the_table(way, flights, split):
+def test_every_row_is_in_exactly_one_set_in_the_order_of_the_table(
+    way: Any, flights: pd.DataFrame, split: Callable[..., Sets]
+) -> None:
     flights["row"] = range(len(flights))
     sets = split(flights, **way)
     rows = [sets.train["row"], sets.test["row"]]
@@ -67,7 +71,9 @@ def test_every_row_is_in_exactly_one_set_in_the_order_of_the_table(way, flights,
 
 
 @pytest.mark.parametrize("way", WAYS[:4], ids=lambda way: way["by"])
-def test_the_share_is_as_asked_for_and_the_same_seed_gives_the_same_sets(way, flights, split):
+def test_the_share_is_as_asked_for_and_the_same_seed_gives_the_same_sets(
+    way: Any, flights: pd.DataFrame, split: Callable[..., Sets]
+) -> None:
     first, again = (split(flights, test_fraction=0.3, seed=7, **way) for _ in range(2))
     assert len(first.test) / len(flights) == pytest.approx(0.3, abs=0.1 if way["by"] == "group" else 0.02)
     assert first.artifacts["test"].metadata == again.artifacts["test"].metadata
@@ -75,7 +81,9 @@ def test_the_share_is_as_asked_for_and_the_same_seed_gives_the_same_sets(way, fl
     assert (other.test["departure"].tolist() == first.test["departure"].tolist()) == (way["by"] == "time")
 
 
-def test_the_metadata_say_what_each_set_is_and_what_it_is_a_part_of(flights, split):
+def test_the_metadata_say_what_each_set_is_and_what_it_is_a_part_of(
+    flights: pd.DataFrame, split: Callable[..., Sets]
+) -> None:
     sets = split(flights)
     train, test = (sets.artifacts[name].metadata for name in ("train", "test"))
     assert train["rows"] + test["rows"] == 6_000
@@ -87,7 +95,7 @@ def test_the_metadata_say_what_each_set_is_and_what_it_is_a_part_of(flights, spl
     assert (test["split_by"], test["split_column"]) == ("random", "")
 
 
-def test_each_class_has_about_the_same_share_and_is_in_both_sets(split):
+def test_each_class_has_about_the_same_share_and_is_in_both_sets(split: Callable[..., Sets]) -> None:
     frame = pd.DataFrame({"class": ["rare"] * 10 + ["common"] * 9_988 + [None] * 2, "n": range(10_000)})
     sets = split(frame, by="stratified", column="class", test_fraction=0.2)
     counts = sets.test["class"].value_counts(dropna=False).to_dict()
@@ -97,7 +105,9 @@ def test_each_class_has_about_the_same_share_and_is_in_both_sets(split):
 
 
 @pytest.mark.parametrize("way", WAYS[:3], ids=lambda way: way["by"])
-def test_rows_stay_on_their_side_when_others_are_added_and_the_order_changes(way, flights, split):
+def test_rows_stay_on_their_side_when_others_are_added_and_the_order_changes(
+    way: Any, flights: pd.DataFrame, split: Callable[..., Sets]
+) -> None:
     before = split(flights.head(4_000), **way)
     after = split(flights.sample(frac=1, random_state=1), **way)
     tested, trained = (set(rows.astype(str).agg("|".join, axis=1)) for rows in (after.test, before.train))
@@ -105,13 +115,15 @@ def test_rows_stay_on_their_side_when_others_are_added_and_the_order_changes(way
     assert not tested & trained
 
 
-def test_with_a_larger_share_no_row_leaves_the_test_set(flights, split):
+def test_with_a_larger_share_no_row_leaves_the_test_set(flights: pd.DataFrame, split: Callable[..., Sets]) -> None:
     small, large = (split(flights, test_fraction=share).test for share in (0.1, 0.3))
     assert len(small.merge(large.drop_duplicates())) == len(small)
 
 
 @pytest.mark.parametrize("way", [{"by": "random"}, {"by": "stratified", "column": "b"}], ids=lambda way: way["by"])
-def test_equal_rows_are_on_one_side_however_often_they_are_there(way, split):
+def test_equal_rows_are_on_one_side_however_often_they_are_there(
+    way: dict[str, str], split: Callable[..., Sets]
+) -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"a": rng.integers(0, 300, 3_000).astype(float), "b": rng.choice(["x", "y"], 3_000)})
     frame.loc[::50, "a"] = np.nan
@@ -121,31 +133,31 @@ def test_equal_rows_are_on_one_side_however_often_they_are_there(way, split):
     assert "equal rows are on one side" in sets.report
 
 
-def test_a_table_of_equal_rows_cannot_be_split(split):
+def test_a_table_of_equal_rows_cannot_be_split(split: Callable[..., Sets]) -> None:
     with pytest.raises(UserError, match="all 5 rows are equal and belong on one side; a split needs at least two"):
         split(pd.DataFrame({"a": [1] * 5}))
 
 
-def test_groups_are_never_in_both_sets(flights, split):
+def test_groups_are_never_in_both_sets(flights: pd.DataFrame, split: Callable[..., Sets]) -> None:
     sets = split(flights, by="group", column="dest")
     assert not set(sets.train["dest"]) & set(sets.test["dest"])
 
 
-def test_of_two_groups_one_is_for_the_test_whatever_the_share(split):
+def test_of_two_groups_one_is_for_the_test_whatever_the_share(split: Callable[..., Sets]) -> None:
     frame = pd.DataFrame({"g": ["a"] * 5 + ["b"] * 3})
     for share in (0.01, 0.99):
         sets = split(frame, by="group", column="g", test_fraction=share)
         assert len(set(sets.test["g"])) == len(set(sets.train["g"])) == 1
 
 
-def test_equal_instants_are_never_in_both_sets(split):
+def test_equal_instants_are_never_in_both_sets(split: Callable[..., Sets]) -> None:
     frame = pd.DataFrame({"t": pd.to_datetime(["2013-01-02", "2013-01-01"] * 3 + ["2013-01-03"])})
     sets = split(frame, by="time", column="t", test_fraction=0.2)
     assert sets.test["t"].tolist() == [pd.Timestamp("2013-01-03")]
     assert r"first of test: 2013\-01\-03" in sets.report
 
 
-def test_nan_and_null_are_one_missing_class():
+def test_nan_and_null_are_one_missing_class() -> None:
     classes = pa.chunked_array([pa.array([1.0, 1.0, float("nan"), None])])
     assert assignment.by_class(classes, np.arange(4, dtype=np.uint64), "c", 0.5, 0).sum() == 2
 
@@ -164,7 +176,9 @@ def test_nan_and_null_are_one_missing_class():
         (pd.to_datetime(["2013-01-01", "2013-06-01"]).astype("datetime64[s]"), "2013-01-01T00:00:00.5", 1),
     ],
 )
-def test_a_cutoff_is_the_first_instant_of_the_test_set(times, cutoff, rows, split):
+def test_a_cutoff_is_the_first_instant_of_the_test_set(
+    times: Any, cutoff: str, rows: int, split: Callable[..., Sets]
+) -> None:
     assert len(split(pd.DataFrame({"t": times}), by="time", column="t", cutoff=cutoff).test) == rows
 
 
@@ -232,13 +246,15 @@ FRAME = pd.DataFrame(
         ),
     ],
 )
-def test_what_cannot_be_split_is_refused_in_one_sentence(parameters, sentence, split, tmp_path):
+def test_what_cannot_be_split_is_refused_in_one_sentence(
+    parameters: dict[str, Any], sentence: str, split: Callable[..., Sets], tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match=f"^{sentence}"):
         split(FRAME, **parameters)
     assert not (tmp_path / "split-0").exists() or not list((tmp_path / "split-0").iterdir())
 
 
-def test_one_row_cannot_be_split(split):
+def test_one_row_cannot_be_split(split: Callable[..., Sets]) -> None:
     with pytest.raises(UserError, match="a table of 1 row cannot be split into two sets; expected at least two rows"):
         split(FRAME.head(1))
 
@@ -249,7 +265,7 @@ def test_one_row_cannot_be_split(split):
     st.floats(0.01, 0.99),
     st.integers(0, 2**32),
 )
-def test_every_class_is_on_both_sides(sizes, fraction, seed):
+def test_every_class_is_on_both_sides(sizes: Any, fraction: Any, seed: Any) -> None:
     codes = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
     rows = np.arange(len(codes), dtype=np.uint64)
     test = assignment.by_class(pa.chunked_array([codes]), rows, "class", fraction, seed)
@@ -259,7 +275,7 @@ def test_every_class_is_on_both_sides(sizes, fraction, seed):
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=60), st.floats(0.01, 0.99), st.integers(0, 2**32))
-def test_groups_stay_whole_and_both_sides_have_rows(groups, fraction, seed):
+def test_groups_stay_whole_and_both_sides_have_rows(groups: Any, fraction: Any, seed: Any) -> None:
     if len(set(groups)) == 1:
         return
     test = assignment.by_group(pa.chunked_array([groups]), "group", fraction, seed)

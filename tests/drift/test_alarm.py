@@ -34,44 +34,44 @@ def run(folder: Path | str, *windows: WindowRecord, policy: Policy = POLICY) -> 
     return [settle(History(str(folder)), one, policy).verdict for one in windows]
 
 
-def test_one_wrong_window_is_watched_and_the_second_of_three_raises_the_alarm(tmp_path):
+def test_one_wrong_window_is_watched_and_the_second_of_three_raises_the_alarm(tmp_path: Path) -> None:
     windows = [window(1), window(2, "drift"), window(3), window(4, "drift"), window(5, "drift")]
     assert run(tmp_path, *windows) == ["quiet", "watch", "quiet", "alarm", "cooling_down"]
 
 
-def test_wrong_windows_before_a_good_one_are_no_alarm(tmp_path):
+def test_wrong_windows_before_a_good_one_are_no_alarm(tmp_path: Path) -> None:
     assert run(tmp_path, window(1, "drift"), window(2, "performance"), window(3)) == ["watch", "alarm", "quiet"]
 
 
-def test_after_the_cool_down_the_alarm_is_raised_again(tmp_path):
+def test_after_the_cool_down_the_alarm_is_raised_again(tmp_path: Path) -> None:
     verdicts = run(tmp_path, *[window(day, "drift") for day in range(1, 12)])
     assert verdicts == ["watch", "alarm", *["cooling_down"] * 6, "alarm", "cooling_down", "cooling_down"]
 
 
-def test_windows_against_another_model_do_not_count(tmp_path):
+def test_windows_against_another_model_do_not_count(tmp_path: Path) -> None:
     assert run(tmp_path, window(1, "drift"), window(2, "drift", reference="b")) == ["watch", "watch"]
 
 
-def test_a_retrained_model_is_left_alone_during_the_cool_down(tmp_path):
+def test_a_retrained_model_is_left_alone_during_the_cool_down(tmp_path: Path) -> None:
     retrained = [window(day, "drift", reference="b") for day in (3, 4, 9)]
     assert run(tmp_path, window(1, "drift"), window(2, "drift")) == ["watch", "alarm"]
     assert run(tmp_path, *retrained) == ["watch", "cooling_down", "watch"]
 
 
-def test_windows_further_back_than_were_asked_for_do_not_count_where_some_never_ran(tmp_path):
+def test_windows_further_back_than_were_asked_for_do_not_count_where_some_never_ran(tmp_path: Path) -> None:
     assert run(tmp_path, window(1, "drift"), window(4, "drift")) == ["watch", "watch"]
 
 
-def test_signals_that_are_not_asked_for_do_not_count(tmp_path):
+def test_signals_that_are_not_asked_for_do_not_count(tmp_path: Path) -> None:
     only = Policy(1, 1, "7d", ("performance",)).check()
     assert run(tmp_path, window(1, "drift"), window(2, "performance"), policy=only) == ["quiet", "alarm"]
 
 
-def test_too_few_rows_are_no_all_clear(tmp_path):
+def test_too_few_rows_are_no_all_clear(tmp_path: Path) -> None:
     assert run(tmp_path, window(1, verdict="insufficient_data")) == ["unknown"]
 
 
-def test_the_same_window_twice_changes_nothing(tmp_path):
+def test_the_same_window_twice_changes_nothing(tmp_path: Path) -> None:
     windows = [window(1, "drift"), window(2, "drift"), window(3, "drift")]
     first = run(tmp_path, *windows)
     files = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
@@ -83,11 +83,11 @@ def test_the_same_window_twice_changes_nothing(tmp_path):
     ]
 
 
-def test_a_backfill_of_an_earlier_window_raises_no_alarm(tmp_path):
+def test_a_backfill_of_an_earlier_window_raises_no_alarm(tmp_path: Path) -> None:
     assert run(tmp_path, window(2, "drift"), window(3), window(1, "drift")) == ["watch", "quiet", "watch"]
 
 
-def test_of_runs_that_meet_one_raises_the_alarm(tmp_path):
+def test_of_runs_that_meet_one_raises_the_alarm(tmp_path: Path) -> None:
     for attempt in range(10):
         folder, together = tmp_path / str(attempt), Barrier(6)
         run(folder, window(1, "drift"), window(2, "drift"), policy=Policy(3, 3, "7d", ("drift",)))
@@ -104,7 +104,7 @@ def test_of_runs_that_meet_one_raises_the_alarm(tmp_path):
         assert len(History(str(folder)).alarms()) == 1
 
 
-def test_an_object_store_keeps_the_history_and_gives_a_number_once(monkeypatch):
+def test_an_object_store_keeps_the_history_and_gives_a_number_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(S3, {}) as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
@@ -118,7 +118,7 @@ def test_an_object_store_keeps_the_history_and_gives_a_number_once(monkeypatch):
         assert history.raise_alarm(AlarmRecord(until=window(3).until, reference="a"), 1)
 
 
-def test_a_decision_is_a_function_of_the_records():
+def test_a_decision_is_a_function_of_the_records() -> None:
     windows = [window(1, "drift"), window(2, "drift")]
     assert decide(windows[1], windows, [], POLICY) == decide(windows[1], windows[::-1], [], POLICY)
 
@@ -132,19 +132,19 @@ def test_a_decision_is_a_function_of_the_records():
         (Policy(1, 3, "7d", ()), "signals is empty"),
     ],
 )
-def test_a_policy_that_is_none_is_told(policy, sentence):
+def test_a_policy_that_is_none_is_told(policy: Policy, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         policy.check()
 
 
-def test_a_window_without_bounds_is_refused():
+def test_a_window_without_bounds_is_refused() -> None:
     with pytest.raises(UserError, match="the window has no bounds in time"):
         interval("../2013-10-01T00:00:00+00:00")
     with pytest.raises(UserError, match="`at` and `length`"):
         interval("")
 
 
-def test_a_history_that_cannot_be_used_is_told(tmp_path):
+def test_a_history_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PlatformError, match=r"^history '.*file/below' cannot be read or written"):
         run(tmp_path / "file" / "below", window(1))
@@ -167,7 +167,7 @@ def checked(**fields: Any) -> dict[str, Any]:
     }
 
 
-def test_the_component_tells_its_verdict_with_the_windows_it_looked_at(tmp_path):
+def test_the_component_tells_its_verdict_with_the_windows_it_looked_at(tmp_path: Path) -> None:
     verdicts = []
     for day in (1, 2):
         result, decision = make_artifact(tmp_path, name=f"result{day}"), make_artifact(tmp_path, name=f"decision{day}")

@@ -1,10 +1,12 @@
 """Performance without labels: against labels that are drawn, NannyML's own figure, and the flights of each month."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from examples.flights.estimated import months_of, trained
+from benchmarks.estimated import months_of, trained
 from examples.flights.prepare import flights
 from kubeline.drift.estimate import EstimatedAuc, expected_auc
 from kubeline.drift.profile import Calibration
@@ -12,7 +14,7 @@ from kubeline.drift.profile import Calibration
 EXACT = Calibration(scores=[0.0, 1.0], rates=[0.0, 1.0], rows=10**9, positives=3e8)  # scores are chances
 
 
-def test_the_estimate_is_the_auc_of_labels_that_are_drawn_by_the_chances_and_its_interval_holds_them():
+def test_the_estimate_is_the_auc_of_labels_that_are_drawn_by_the_chances_and_its_interval_holds_them() -> None:
     rng, inside, found = np.random.default_rng(0), 0, []
     for _ in range(300):
         chances = np.sort(rng.beta(1.5, 4, 1_000))
@@ -24,7 +26,7 @@ def test_the_estimate_is_the_auc_of_labels_that_are_drawn_by_the_chances_and_its
     assert 0.93 <= inside / 300 <= 0.99
 
 
-def test_the_estimate_is_that_of_nannyml():
+def test_the_estimate_is_that_of_nannyml() -> None:
     """What `estimate_roc_auc` of NannyML 0.13.1 gives for these scores, and for other chances of the same scores."""
     scores = np.sort(np.random.default_rng(0).beta(2, 5, 2_000))
     chances = np.clip(1.3 * scores - 0.05, 0.01, 0.99)
@@ -32,14 +34,14 @@ def test_the_estimate_is_that_of_nannyml():
     assert expected_auc(chances, np.ones(2_000), EXACT).value == pytest.approx(0.7662164559738972, abs=1e-7)
 
 
-def test_few_held_out_rows_make_the_interval_wide():
+def test_few_held_out_rows_make_the_interval_wide() -> None:
     few = EXACT.model_copy(update={"rows": 200, "positives": 60.0})
     chances = np.sort(np.random.default_rng(0).beta(1.5, 4, 100_000))
     assert expected_auc(chances, np.ones(100_000), few).error > 0.03
     assert expected_auc(chances, np.ones(100_000), EXACT).error < 0.003
 
 
-def test_counts_do_not_depend_on_order_or_chunks_and_keep_the_figure():
+def test_counts_do_not_depend_on_order_or_chunks_and_keep_the_figure() -> None:
     scores = np.random.default_rng(0).beta(1.5, 4, 10_000)
     whole, parts = EstimatedAuc(EXACT), EstimatedAuc(EXACT)
     whole.add(scores)
@@ -55,8 +57,8 @@ def test_counts_do_not_depend_on_order_or_chunks_and_keep_the_figure():
 
 
 def test_the_estimate_of_a_month_is_the_realised_one_within_their_interval_but_where_the_outcome_changed(
-    tmp_path,
-):
+    tmp_path: Path,
+) -> None:
     """In October and November fewer flights were late than their columns tell, which takes labels to know."""
     table = flights()
     months = [table[table["month"] == month] for month in range(1, 13)]

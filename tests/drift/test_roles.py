@@ -1,8 +1,5 @@
 """The performance of a window counts rows as training did: by weight, and by groups or days that belong together."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,8 +10,7 @@ from kubeline.data.dataset import iter_batches
 from kubeline.drift.performance import LabelledRows
 from kubeline.drift.result import Performance
 from kubeline.model_package import ModelPackage
-
-Maker = Callable[..., Any]
+from tests.support.artifacts import Maker
 
 
 def rows(count: int, seed: int) -> pd.DataFrame:

@@ -113,6 +113,7 @@ def test_a_config_map_holds_texts_up_to_a_mebibyte(api: Api) -> None:
 
 
 def test_a_body_that_is_no_object_is_refused(api: Api, flights: Json) -> None:
-    for body in ([], "x", None):
+    bodies: tuple[Any, ...] = ([], "x", None)
+    for body in bodies:
         assert api.post(SERVICES, body)[0] == 400
         assert api.patch(FLIGHTS, body)[0] == 400

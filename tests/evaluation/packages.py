@@ -63,7 +63,7 @@ def trained(
     answers = (Predictor(model, signature) if recorded_by is None else recorded_by.predictor()).predict(frame.head(2))
     table = frame.head(2)[list(features)].assign(**{"expected.prediction": answers.values})
     for position, label in enumerate(classes or ()):
-        table[f"expected.probability.{label}"] = answers.probabilities[:, position]  # type: ignore[index]
+        table[f"expected.probability.{label}"] = answers.probabilities[:, position]
     table.to_parquet(golden, index=False)
     return write_by_hand(
         folder,
@@ -88,7 +88,7 @@ def _rows(frame: pd.DataFrame, columns: Sequence[str], group: str) -> bytes:
 class Trap:
     """Writes a file when it is unpickled, as an attacker's model would."""
 
-    def __init__(self, place: Path):
+    def __init__(self, place: Path) -> None:
         self.place = str(place)
 
     def __reduce__(self) -> Any:

@@ -23,7 +23,7 @@ def test_95_percent_intervals_of_auc_hold_the_truth_in_about_95_of_100_samples(r
         scored = simulated(rows, rng)
         bootstrap = Bootstrap(rows, replicates=200, buckets=buckets, seed=seed)
         found = METRICS["binary"]["roc_auc"].interval(scored, bootstrap, 0.95)
-        held += found.lower <= 0.76025 <= found.upper  # type: ignore[operator]
+        held += found.lower <= 0.76025 <= found.upper
     assert 0.9 <= held / 150 <= 0.99
 
 
@@ -34,7 +34,7 @@ def test_95_percent_intervals_of_a_mean_hold_the_truth_in_about_95_of_100_sample
         error = rng.normal(size=400)
         scored = Scored("regression", (), error, np.zeros(400))
         found = METRICS["regression"]["rmse"].interval(scored, Bootstrap(400, 300, seed=seed), 0.95)
-        held += found.lower <= 1 <= found.upper  # type: ignore[operator]
+        held += found.lower <= 1 <= found.upper
     assert 0.91 <= held / 300 <= 0.98
 
 
@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> Non
 def test_a_wider_confidence_gives_a_wider_interval() -> None:
     replicates = np.random.default_rng(0).normal(size=1000)
     narrow, wide = interval(0, replicates, 0.8), interval(0, replicates, 0.99)
-    assert wide.lower < narrow.lower < narrow.upper < wide.upper  # type: ignore[operator]
+    assert wide.lower < narrow.lower < narrow.upper < wide.upper
 
 
 def test_buckets_hold_every_row_once() -> None:

@@ -219,17 +219,17 @@ def weighted(task: str, rows: int = 800) -> Scored:
         target = rng.normal(5, 1, rows)
         return Scored("regression", (), target, target + rng.normal(size=rows), weights=weights)
     classes = ("x", "y") if task == "binary" else ("x", "y", "z")
-    target = rng.integers(0, len(classes), rows)
-    chances = rng.dirichlet(np.ones(len(classes)), rows) + 0.3 * np.eye(len(classes))[target]
+    codes = rng.integers(0, len(classes), rows)
+    chances = rng.dirichlet(np.ones(len(classes)), rows) + 0.3 * np.eye(len(classes))[codes]
     chances /= chances.sum(axis=1, keepdims=True)
-    return Scored(task, classes, target, chances.argmax(axis=1), chances, weights)  # type: ignore[arg-type]
+    return Scored(task, classes, codes, chances.argmax(axis=1), chances, weights)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("task", "name"), [(task, name) for task, every in METRICS.items() for name in every])
 def test_a_row_of_weight_three_counts_as_three_rows_in_every_metric(task: str, name: str) -> None:
     scored = weighted(task)
     assert scored.weights is not None
-    metric = METRICS[task][name]  # type: ignore[index]
+    metric = METRICS[task][name]
     repeated = scored.take(np.repeat(np.arange(len(scored)), scored.weights.astype(int)))
     plain = Scored(repeated.task, repeated.classes, repeated.target, repeated.prediction, repeated.probabilities)
     assert metric.value(scored) == pytest.approx(metric.value(plain), rel=1e-6)

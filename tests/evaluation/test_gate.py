@@ -132,7 +132,7 @@ def test_one_lost_slice_fails_and_is_named() -> None:
         gain=Interval(-0.2, -0.3, -0.1),
         regression=True,
     )
-    assert gate.slices_check([fine], AUC).outcome == "pass"  # type: ignore[union-attr]
+    assert gate.slices_check([fine], AUC).outcome == "pass"
     check = gate.slices_check([fine, lost], AUC)
     assert check is not None
     assert check.outcome == "fail"

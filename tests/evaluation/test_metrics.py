@@ -99,7 +99,10 @@ def test_without_a_positive_row_the_metrics_that_need_one_are_left_out_with_the_
     found, undefined = measure(scored.take(scored.target == 0), Bootstrap(int((scored.target == 0).sum())), 0.95)
     assert undefined["roc_auc"] == undefined["average_precision"] == undefined["recall"] == "no row is labelled 'yes'"
     assert set(found) == {"brier", "log_loss", "accuracy", "balanced_accuracy", "f1", "precision"}
-    assert all(np.isfinite([interval.value, interval.lower, interval.upper]).all() for interval in found.values())
+    assert all(
+        np.isfinite(np.array([interval.value, interval.lower, interval.upper], dtype=float)).all()
+        for interval in found.values()
+    )
 
 
 def test_with_only_positive_rows_there_is_no_auc() -> None:

@@ -30,7 +30,7 @@ def test_the_worst_slice_is_named_with_its_interval_and_flagged() -> None:
     assert found is not None
     assert found.name == "shop=s7"
     assert found.rows == bad.sum()
-    assert found.estimate.lower < np.sqrt(np.mean((2 * error[bad]) ** 2)) < found.estimate.upper  # type: ignore[union-attr, operator]
+    assert found.estimate.lower < np.sqrt(np.mean((2 * error[bad]) ** 2)) < found.estimate.upper
     assert [part.name for part in slices if part.weak] == ["shop=s7"]
 
 
@@ -61,7 +61,7 @@ def test_a_slice_lost_against_the_champion_is_flagged_even_when_the_whole_is_bet
     slices = evaluate_slices(frame, ["shop"], SliceSettings(RMSE, margin=0.01), model, errors(error))
     assert [part.name for part in slices if part.regression] == ["shop=s3"]
     (part,) = [part for part in slices if part.regression]
-    assert part.gain.upper < 0  # type: ignore[union-attr, operator]
+    assert part.gain.upper < 0
     assert part.champion == pytest.approx(np.sqrt(np.mean(error[lost] ** 2)))
 
 

@@ -11,7 +11,7 @@ NASTY_BYTES = st.sampled_from(
     [b"", b"\x00", b"\xff", b"\n", b'"', b"'", b",", b"[" * 2_000, b"{", b"}", b"]", b"NaN", b"1e999", b"-1", b"9" * 40,
      b"\xed\xa0\x80", b"null", b"true", b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", b"&a [*a]", b"!!python/none x"]
 )  # fmt: skip
-NASTY_VALUES = st.sampled_from(
+NASTY_VALUES: st.SearchStrategy[Any] = st.sampled_from(
     [
         None,
         True,

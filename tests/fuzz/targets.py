@@ -148,7 +148,7 @@ HEADER = str(BINARY.index(b"]}") + 2).encode()
 
 def _message(raw: bool) -> bytes:
     request = messages.ModelInferRequest(model_name="m", id="1")
-    typed = {"amount": {"fp32_contents": [1.5]}, "carrier": {"bytes_contents": [b"AA"]},
+    typed: dict[str, dict[str, Any]] = {"amount": {"fp32_contents": [1.5]}, "carrier": {"bytes_contents": [b"AA"]},
              "rush": {"bool_contents": [True]}, "departure": {"bytes_contents": [b"2013-01-01"]}}  # fmt: skip
     for name, datatype in DATATYPES.items():
         tensor = request.inputs.add(name=name, datatype=datatype, shape=[1])

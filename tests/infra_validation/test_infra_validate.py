@@ -16,15 +16,14 @@ from components.infra_validate.component import infra_validate
 from kubeline.errors import PlatformError, UserError
 from kubeline.model_package import Blessing, ModelPackage
 from kubeline.model_package.blessing import require
+from tests.support.artifacts import Maker
 from tests.support.packages import write_tiny_package
-
-Maker = Callable[..., Any]
 
 
 class Checked:
     """The outputs of one run of the component."""
 
-    def __init__(self, artifact: Maker, model: Any, **parameters: Any):
+    def __init__(self, artifact: Maker, model: Any, **parameters: Any) -> None:
         self.blessing = artifact("Artifact", "blessing")
         self.metrics = artifact("Metrics", "metrics")
         self.report = artifact("HTML", "report")

@@ -93,7 +93,8 @@ def test_two_who_create_at_once_end_in_one_create_and_one_patch(server: ApiServe
 def test_conflicts_without_end_are_told(server: ApiServer, cluster: Cluster) -> None:
     conflict = status(409, "Conflict", "the object has been modified")
     server.edit(KEY, manifest("a"))
-    server.script(*[lambda _: None, conflict] * 4)
+    steps: tuple[Any, ...] = (lambda _: None, conflict)
+    server.script(*steps * 4)
     with pytest.raises(PlatformError, match="is being changed by someone else all the time"):
         cluster.apply(manifest("b"))
     assert server.methods() == ["GET", "PATCH"] * 4
@@ -288,7 +289,7 @@ def answering(handler: type[http.server.BaseHTTPRequestHandler], folder: Path) -
         server.shutdown()
 
 
-@pytest.fixture(params=LIES.values(), ids=LIES)
+@pytest.fixture(params=list(LIES.values()), ids=list(LIES))
 def liar(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
     """Something that stands between, and answers everything with 200."""
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from kubeline.yaml_files import first_document
 from tests.support.hostile_names import NAMES, alive
 
 
-def _output(folder: Path, task: str, metadata: dict, document: dict | None = None) -> Output:
+def _output(folder: Path, task: str, metadata: dict[str, Any], document: dict[str, Any] | None = None) -> Output:
     path = folder / task
     path.write_text(json.dumps(document or {}), encoding="utf-8")
     return Output(task, "blessing", "Artifact", path, metadata)
@@ -36,7 +37,7 @@ def _output(folder: Path, task: str, metadata: dict, document: dict | None = Non
         ([], "succeeded", "good"),
     ],
 )
-def test_a_run_is_called_by_its_verdict(tmp_path: Path, decisions: list[dict], word: str, tone: str) -> None:
+def test_a_run_is_called_by_its_verdict(tmp_path: Path, decisions: list[dict[str, Any]], word: str, tone: str) -> None:
     made = [_output(tmp_path, f"t{n}", one, {"reasons": ["why"]}) for n, one in enumerate(decisions)]
     result = concluded(RunResult("training", succeeded=True), made, {})
     assert (result.word, result.tone) == (word, tone)

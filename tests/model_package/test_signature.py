@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ ROWS = st.lists(
 )
 
 
-def encoded(name: str, values: object) -> list:
+def encoded(name: str, values: object) -> list[Any]:
     column = pd.Series(values, name=name)
     others = {other: [None] * len(column) for other in SIGNATURE.names}
     return SIGNATURE.encode(pd.DataFrame({**others, name: column}))[name][:, 0].tolist()
@@ -48,7 +49,7 @@ def encoded(name: str, values: object) -> list:
 
 @settings(max_examples=150, deadline=None)
 @given(rows=ROWS)
-def test_every_row_is_encoded_by_value_whatever_the_other_rows_are(rows):
+def test_every_row_is_encoded_by_value_whatever_the_other_rows_are(rows: Any) -> None:
     frame = pd.DataFrame(rows, columns=SIGNATURE.names)
     inputs = SIGNATURE.encode(frame)
     assert {name: (array.dtype, array.shape) for name, array in inputs.items()} == {
@@ -73,7 +74,7 @@ def test_every_row_is_encoded_by_value_whatever_the_other_rows_are(rows):
 
 @settings(max_examples=30, deadline=None)
 @given(rows=ROWS, seed=st.integers(0, 100))
-def test_the_order_of_rows_and_columns_and_further_columns_do_not_matter(rows, seed):
+def test_the_order_of_rows_and_columns_and_further_columns_do_not_matter(rows: Any, seed: Any) -> None:
     frame = pd.DataFrame(rows, columns=SIGNATURE.names)
     order = np.random.default_rng(seed).permutation(len(frame))
     shuffled = frame.iloc[order][SIGNATURE.names[::-1]].assign(extra="x")
@@ -108,7 +109,7 @@ def test_the_order_of_rows_and_columns_and_further_columns_do_not_matter(rows, s
         ("datetime", np.array(["1500-01-01"], dtype="datetime64[s]"), [-14831769600.0]),
     ],
 )
-def test_each_kind_takes_what_tables_and_json_hold(name, values, expected):
+def test_each_kind_takes_what_tables_and_json_hold(name: str, values: object, expected: list[Any]) -> None:
     assert encoded(name, values) == pytest.approx(expected, nan_ok=True) if name != "category" else True
     assert name != "category" or encoded(name, values) == expected
 
@@ -131,12 +132,12 @@ def test_each_kind_takes_what_tables_and_json_hold(name, values, expected):
         ("datetime", [12], "column 'datetime' holds 12"),
     ],
 )
-def test_a_value_of_another_type_is_refused_by_column_and_value(name, values, words):
+def test_a_value_of_another_type_is_refused_by_column_and_value(name: str, values: list[Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         encoded(name, values)
 
 
-def test_a_missing_column_is_named_with_those_there_are():
+def test_a_missing_column_is_named_with_those_there_are() -> None:
     with pytest.raises(
         UserError, match="column 'boolean' is missing; the model needs number, category, boolean, datetime"
     ):
@@ -144,7 +145,7 @@ def test_a_missing_column_is_named_with_those_there_are():
 
 
 @pytest.mark.parametrize("values", [[True, False], ["yes", "no"], [1, 0], [1.0, 0.0]])
-def test_labels_are_text_and_codes_are_positions(values):
+def test_labels_are_text_and_codes_are_positions(values: list[Any]) -> None:
     classes = sorted({str(int(v)) if isinstance(v, float) else str(v) for v in values})
     signature = SIGNATURE.model_copy(update={"classes": classes})
     frame = pd.DataFrame({"y": values})
@@ -162,11 +163,13 @@ def test_labels_are_text_and_codes_are_positions(values):
         (pd.Series(pd.Categorical(["b", "a", "b"])), ["b", "a", "b"]),
     ],
 )
-def test_values_that_are_equal_are_one_label_and_values_written_otherwise_are_not(values, expected):
+def test_values_that_are_equal_are_one_label_and_values_written_otherwise_are_not(
+    values: object, expected: list[Any]
+) -> None:
     assert labels(values).tolist() == expected
 
 
-def test_a_label_that_is_no_class_and_a_missing_one_are_refused():
+def test_a_label_that_is_no_class_and_a_missing_one_are_refused() -> None:
     with pytest.raises(UserError, match="holds 'maybe', which is not a class of this model; it has: no, yes"):
         SIGNATURE.codes(pd.DataFrame({"y": ["no", "maybe"]}))
     with pytest.raises(UserError, match="target 'y' is missing in 1 of 2 rows"):
@@ -189,16 +192,16 @@ def test_a_label_that_is_no_class_and_a_missing_one_are_refused():
         {"extra": 1},
     ],
 )
-def test_a_signature_that_contradicts_itself_is_refused(fields):
+def test_a_signature_that_contradicts_itself_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Signature.model_validate({**SIGNATURE.model_dump(), **fields})
 
 
-def test_a_signature_survives_json():
+def test_a_signature_survives_json() -> None:
     assert Signature.model_validate_json(SIGNATURE.model_dump_json()) == SIGNATURE
 
 
-def test_no_row_gives_no_prediction(package):
+def test_no_row_gives_no_prediction(package: Any) -> None:
     from kubeline.model_package import ModelPackage
 
     opened = ModelPackage.open(package.path)

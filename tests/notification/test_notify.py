@@ -205,7 +205,7 @@ def test_a_missing_file_is_logged_and_the_step_ends_well(
 
 def test_a_status_with_nothing_in_it_does_not_fail_the_step(webhook: Webhook, channels: pytest.MonkeyPatch) -> None:
     channels.setenv(URLS, webhook.url)
-    notify.python_func(dsl.PipelineTaskFinalStatus(None, None, None, None, None))  # type: ignore[arg-type]
+    notify.python_func(dsl.PipelineTaskFinalStatus(None, None, None, None, None))
     notify.python_func(None)  # what not even the contract of KFP allows
     assert [message["title"] for message in webhook.messages] == ["pipeline ended, how is not known"]
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,7 +18,7 @@ VERBS = {
 }  # fmt: skip
 
 
-def executors(file: Path) -> dict[str, dict]:
+def executors(file: Path) -> dict[str, dict[str, Any]]:
     document = next(yaml.safe_load_all(file.read_text(encoding="utf-8")))
     return {name: spec["container"] for name, spec in document["deploymentSpec"]["executors"].items()}
 

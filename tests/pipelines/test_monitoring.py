@@ -20,12 +20,14 @@ def monitored(folder: Path, target: Target, **parameters: Any) -> dict[str, Any]
     (loaded,) = found.folder.glob("**/load/executor_output.json")
     (artifact,) = json.loads(loaded.read_text())["artifacts"]["dataset"]["artifacts"]
     (result,) = found.folder.glob("**/drift-check/result")
-    (decided,) = [*found.folder.glob("**/alarm/decision")] or [None]
-    alarm = json.loads(decided.read_text()) if decided else None
+    decided = [*found.folder.glob("**/alarm/decision")]
+    (alarm,) = [json.loads(each.read_text()) for each in decided] or [None]
     return json.loads(result.read_text()) | {"window": artifact["metadata"], "alarm": alarm}
 
 
-def test_on_vertex_the_window_ends_when_the_schedule_had_the_run_due(tmp_path, flights, package):
+def test_on_vertex_the_window_ends_when_the_schedule_had_the_run_due(
+    tmp_path: Path, flights: pd.DataFrame, package: Any
+) -> None:
     """Here that is when the run is made."""
     now = datetime.now(UTC)
     ages = [timedelta(minutes=30) if number < 500 else timedelta(days=3) for number in range(1_000)]

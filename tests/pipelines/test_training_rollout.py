@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,14 +18,14 @@ ROOT = Path(__file__).parents[2]
 TARGETS = ["kubeflow", "vertex"]
 
 
-def dags(target: str) -> dict[str, dict]:
+def dags(target: str) -> dict[str, dict[str, Any]]:
     """Tasks by the name of the graph they are in."""
     text = (ROOT / "pipelines" / "training" / f"{target}.yaml").read_text(encoding="utf-8")
     document = next(yaml.safe_load_all(text))
     return {name: spec["dag"]["tasks"] for name, spec in document["components"].items() if "dag" in spec}
 
 
-def holding(target: str, name: str) -> dict:
+def holding(target: str, name: str) -> dict[str, Any]:
     """The tasks of the graph that has the task `name`."""
     (found,) = (tasks for tasks in dags(target).values() if name in tasks)
     return found

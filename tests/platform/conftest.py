@@ -1,6 +1,6 @@
 """A Kubeflow Pipelines server on loopback, and pipelines to run there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from kubeline.cli import main
 from tests.platform.kfp_server import KfpServer
 from tests.platform.vertex_server import VertexServer
+from tests.support.commands import Ran
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -40,10 +41,10 @@ def vertex() -> Iterator[VertexServer]:
 
 
 @pytest.fixture
-def submit(plain: Path, capsys: pytest.CaptureFixture[str]):
+def submit(plain: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """`submit(*options)`: submit the plain pipeline; returns the exit code, what was printed, and the error."""
 
-    def run(*options: str, pipeline: Path = plain) -> tuple[int, str, str]:
+    def run(*options: str, pipeline: Path = plain) -> Ran:
         code = main(["submit", str(pipeline), "--poll", "0.01", *options])
         printed = capsys.readouterr()
         return code, printed.out, printed.err

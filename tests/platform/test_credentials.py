@@ -4,6 +4,7 @@ import base64
 import json
 import threading
 import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -18,9 +19,12 @@ from kubeline.platform.kfp.connection import Access, Connection
 from kubeline.platform.kfp.credentials import Identity
 from tests.platform.dex import gateway
 from tests.platform.kfp_server import KfpServer
+from tests.support.commands import Ran
 
 
-def test_a_token_that_expired_is_read_anew_and_never_shown(kfp: KfpServer, submit, tmp_path: Path) -> None:
+def test_a_token_that_expired_is_read_anew_and_never_shown(
+    kfp: KfpServer, submit: Callable[..., Ran], tmp_path: Path
+) -> None:
     kfp.play = "skipped-branch"
     token = tmp_path / "token"
     token.write_text("first-token\n")
@@ -37,7 +41,7 @@ def test_a_token_that_expired_is_read_anew_and_never_shown(kfp: KfpServer, submi
 
 
 def test_a_token_of_the_environment_is_taken_and_one_for_others_is_not_sent_in_the_clear(
-    kfp: KfpServer, submit, monkeypatch: pytest.MonkeyPatch
+    kfp: KfpServer, submit: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBELINE_KFP_TOKEN", "from-the-environment")
     kfp.tokens = {"from-the-environment"}
@@ -48,7 +52,9 @@ def test_a_token_of_the_environment_is_taken_and_one_for_others_is_not_sent_in_t
     assert "from-the-environment" not in error
 
 
-def test_a_session_that_ended_is_told_and_another_is_taken(kfp: KfpServer, submit, tmp_path: Path) -> None:
+def test_a_session_that_ended_is_told_and_another_is_taken(
+    kfp: KfpServer, submit: Callable[..., Ran], tmp_path: Path
+) -> None:
     cookie = tmp_path / "cookie"
     cookie.write_text("authservice_session=one")
     kfp.cookies = {"authservice_session=two"}
@@ -60,7 +66,7 @@ def test_a_session_that_ended_is_told_and_another_is_taken(kfp: KfpServer, submi
 
 
 @pytest.fixture
-def dex(kfp: KfpServer):
+def dex(kfp: KfpServer) -> Iterator[tuple[str, list[str]]]:
     """A gateway with Dex in front of Kubeflow: its address, and the sessions that it has given."""
     sessions: list[str] = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), gateway(kfp, sessions))
@@ -70,7 +76,7 @@ def dex(kfp: KfpServer):
     server.server_close()
 
 
-def test_a_session_of_dex_is_had_with_name_and_password(dex, tmp_path: Path) -> None:
+def test_a_session_of_dex_is_had_with_name_and_password(dex: tuple[str, list[str]], tmp_path: Path) -> None:
     host, _ = dex
     password = tmp_path / "password"
     password.write_text("12341234\n")
@@ -87,7 +93,7 @@ def test_a_session_of_dex_is_had_with_name_and_password(dex, tmp_path: Path) -> 
 
 
 def test_a_session_of_dex_that_ends_is_renewed_while_a_run_is_followed(
-    kfp: KfpServer, dex, submit, monkeypatch: pytest.MonkeyPatch
+    kfp: KfpServer, dex: tuple[str, list[str]], submit: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host, sessions = dex
     monkeypatch.setenv("KUBELINE_DEX_PASSWORD", "12341234")
@@ -102,7 +108,7 @@ def test_a_session_of_dex_that_ends_is_renewed_while_a_run_is_followed(
 
 
 def test_identity_aware_proxy_gets_an_identity_token_of_the_service_account_and_a_new_one_when_it_is_refused(
-    kfp: KfpServer, submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kfp: KfpServer, submit: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
 

@@ -1,5 +1,6 @@
 """`kubeline schedule` against a server that answers as Kubeflow Pipelines was recorded to answer."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import yaml
 
 from kubeline.cli import main
 from tests.platform.kfp_server import Fault, KfpServer
+from tests.support.commands import Ran
 
 NIGHTLY: dict[str, Any] = {
     "pipeline": "plain.yaml",
@@ -17,7 +19,7 @@ NIGHTLY: dict[str, Any] = {
 
 
 @pytest.fixture
-def schedule(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def schedule(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """`schedule(action, **schedules)`: write the file, act, and return the exit code, what was printed, the error."""
     (tmp_path / "plain.yaml").write_text(plain.read_text(encoding="utf-8"), encoding="utf-8")
 
@@ -36,7 +38,7 @@ def stored(kfp: KfpServer) -> dict[str, Any]:
     return {one["display_name"]: one for one in kfp.recurring.values()}
 
 
-def test_a_schedule_is_made_as_the_file_says(kfp: KfpServer, schedule) -> None:
+def test_a_schedule_is_made_as_the_file_says(kfp: KfpServer, schedule: Callable[..., Ran]) -> None:
     wanted = {**NIGHTLY, "catch_up": False, "concurrency": 2, "experiment": "watch", "service_account": "runner"}
     assert schedule("apply", nightly=wanted) == (0, "+ nightly: created\n", "")
     made = stored(kfp)["nightly"]
@@ -51,7 +53,7 @@ def test_a_schedule_is_made_as_the_file_says(kfp: KfpServer, schedule) -> None:
     assert [one["display_name"] for one in kfp.experiments.values()] == ["watch"]
 
 
-def test_applied_twice_nothing_changes_and_nothing_is_written(kfp: KfpServer, schedule) -> None:
+def test_applied_twice_nothing_changes_and_nothing_is_written(kfp: KfpServer, schedule: Callable[..., Ran]) -> None:
     every = {"pipeline": "plain.yaml", "every": "6h", "catch_up": True, "paused": True, "version": "latest"}
     bounds = {"start": "2026-12-01T00:00:00Z", "end": "2027-12-01T00:00:00Z"}
     timed = {**NIGHTLY, **{key: yaml.safe_load(value) for key, value in bounds.items()}}
@@ -66,7 +68,7 @@ def test_applied_twice_nothing_changes_and_nothing_is_written(kfp: KfpServer, sc
     assert (often["trigger"], often["mode"]) == ({"periodic_schedule": {"interval_second": "21600"}}, "DISABLE")
 
 
-def test_diff_tells_what_apply_would_do_and_writes_nothing(kfp: KfpServer, schedule) -> None:
+def test_diff_tells_what_apply_would_do_and_writes_nothing(kfp: KfpServer, schedule: Callable[..., Ran]) -> None:
     assert schedule("diff", nightly=NIGHTLY) == (1, "+ nightly: create\n", "")
     assert kfp.writes() == []
     schedule("apply", nightly=NIGHTLY, weekly=NIGHTLY)
@@ -78,7 +80,7 @@ def test_diff_tells_what_apply_would_do_and_writes_nothing(kfp: KfpServer, sched
 
 
 def test_a_change_takes_the_place_of_the_old_one_which_is_gone_before_the_new_one_runs(
-    kfp: KfpServer, schedule
+    kfp: KfpServer, schedule: Callable[..., Ran]
 ) -> None:
     schedule("apply", nightly=NIGHTLY)
     (old,) = kfp.recurring
@@ -90,7 +92,7 @@ def test_a_change_takes_the_place_of_the_old_one_which_is_gone_before_the_new_on
     assert kfp.writes()[before:] == [("POST", place), ("DELETE", f"{place}/{old}"), ("POST", f"{place}/{new}:enable")]
 
 
-def test_an_apply_that_was_interrupted_is_finished_by_the_next(kfp: KfpServer, schedule) -> None:
+def test_an_apply_that_was_interrupted_is_finished_by_the_next(kfp: KfpServer, schedule: Callable[..., Ran]) -> None:
     schedule("apply", nightly=NIGHTLY)
     changed = {**NIGHTLY, "concurrency": 4}
     kfp.faults = [Fault("DELETE", "recurringruns", 503, {"Retry-After": "60"})]
@@ -102,7 +104,7 @@ def test_an_apply_that_was_interrupted_is_finished_by_the_next(kfp: KfpServer, s
     assert schedule("diff", nightly=changed)[0] == 0
 
 
-def test_pausing_and_resuming_keeps_the_schedule(kfp: KfpServer, schedule) -> None:
+def test_pausing_and_resuming_keeps_the_schedule(kfp: KfpServer, schedule: Callable[..., Ran]) -> None:
     schedule("apply", nightly=NIGHTLY)
     (identifier,) = kfp.recurring
     assert schedule("apply", nightly={**NIGHTLY, "paused": True})[1] == "~ nightly: paused\n"
@@ -111,7 +113,9 @@ def test_pausing_and_resuming_keeps_the_schedule(kfp: KfpServer, schedule) -> No
     assert kfp.recurring[identifier]["mode"] == "ENABLE"
 
 
-def test_what_the_file_does_not_have_goes_and_what_others_made_stays(kfp: KfpServer, schedule) -> None:
+def test_what_the_file_does_not_have_goes_and_what_others_made_stays(
+    kfp: KfpServer, schedule: Callable[..., Ran]
+) -> None:
     schedule("apply", nightly=NIGHTLY, weekly=NIGHTLY)
     for one in kfp.recurring.values():
         if one["display_name"] == "weekly":
@@ -123,7 +127,9 @@ def test_what_the_file_does_not_have_goes_and_what_others_made_stays(kfp: KfpSer
     assert sorted(one["description"] for one in kfp.recurring.values()) == ["by hand", "kubeline schedule of flights"]
 
 
-def test_another_version_of_the_pipeline_is_uploaded_and_pinned(kfp: KfpServer, schedule, tmp_path: Path) -> None:
+def test_another_version_of_the_pipeline_is_uploaded_and_pinned(
+    kfp: KfpServer, schedule: Callable[..., Ran], tmp_path: Path
+) -> None:
     schedule("apply", nightly=NIGHTLY)
     pipeline = tmp_path / "plain.yaml"
     pipeline.write_text(pipeline.read_text(encoding="utf-8").replace("python:1.2.0", "python:1.3.0"), encoding="utf-8")
@@ -137,7 +143,9 @@ def test_another_version_of_the_pipeline_is_uploaded_and_pinned(kfp: KfpServer, 
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_schedule_whose_answer_is_lost_is_not_made_twice(kfp: KfpServer, schedule, after: bool) -> None:
+def test_a_schedule_whose_answer_is_lost_is_not_made_twice(
+    kfp: KfpServer, schedule: Callable[..., Ran], after: bool
+) -> None:
     kfp.faults = [Fault("POST", "recurringruns$", 503, {"Retry-After": "0.01"}, after)]
     assert schedule("apply", nightly=NIGHTLY)[0] == 0
     assert len(kfp.recurring) == 1
@@ -159,7 +167,7 @@ def test_a_schedule_whose_answer_is_lost_is_not_made_twice(kfp: KfpServer, sched
     ],
 )
 def test_a_file_that_is_wrong_is_told_before_anything_is_sent(
-    kfp: KfpServer, schedule, wrong: dict[str, Any], sentence: str
+    kfp: KfpServer, schedule: Callable[..., Ran], wrong: dict[str, Any], sentence: str
 ) -> None:
     code, _, error = schedule("apply", nightly={**NIGHTLY, **wrong})
     assert code == 2
@@ -168,7 +176,7 @@ def test_a_file_that_is_wrong_is_told_before_anything_is_sent(
     assert kfp.seen == []
 
 
-def test_several_users_have_schedules_of_their_own_namespace(kfp: KfpServer, schedule) -> None:
+def test_several_users_have_schedules_of_their_own_namespace(kfp: KfpServer, schedule: Callable[..., Ran]) -> None:
     kfp.multi_user = True
     assert schedule("apply", nightly=NIGHTLY)[0] == 2
     assert schedule("apply", "--namespace", "team", nightly=NIGHTLY)[0] == 0

@@ -5,6 +5,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -19,9 +20,12 @@ from kubeline.platform.kfp.connection import Access, Connection
 from kubeline.platform.kfp.nodes import steps
 from kubeline.platform.words import last_words
 from tests.platform.kfp_server import Fault, KfpServer, recorded
+from tests.support.commands import Ran
 
 
-def test_a_run_is_uploaded_started_and_followed_to_its_success(kfp: KfpServer, submit, plain: Path) -> None:
+def test_a_run_is_uploaded_started_and_followed_to_its_success(
+    kfp: KfpServer, submit: Callable[..., Ran], plain: Path
+) -> None:
     kfp.play = "skipped-branch"
     code, printed, _ = submit("--set", "text=hello", "--name", "first", "--experiment", "mine")
     assert code == 0
@@ -50,7 +54,7 @@ def test_a_run_is_uploaded_started_and_followed_to_its_success(kfp: KfpServer, s
     ],
 )
 def test_a_failed_step_is_told_with_its_one_sentence_from_its_log(
-    kfp: KfpServer, submit, play: str, sentence: str
+    kfp: KfpServer, submit: Callable[..., Ran], play: str, sentence: str
 ) -> None:
     kfp.play = play
     code, printed, _ = submit()
@@ -59,14 +63,16 @@ def test_a_failed_step_is_told_with_its_one_sentence_from_its_log(
     assert f"✗ {sentence.split()[1].rstrip(':')}" in printed
 
 
-def test_a_cancelled_run_which_the_api_ends_as_failed_is_told_as_cancelled(kfp: KfpServer, submit) -> None:
+def test_a_cancelled_run_which_the_api_ends_as_failed_is_told_as_cancelled(
+    kfp: KfpServer, submit: Callable[..., Ran]
+) -> None:
     kfp.play = "e-terminate"
     code, printed, _ = submit()
     assert code == 1
     assert "cancelled it was cancelled" in printed
 
 
-def test_a_success_whose_task_details_are_frozen_is_a_success(kfp: KfpServer, submit) -> None:
+def test_a_success_whose_task_details_are_frozen_is_a_success(kfp: KfpServer, submit: Callable[..., Ran]) -> None:
     kfp.play = "eight"
     code, printed, _ = submit()
     assert code == 0
@@ -74,7 +80,7 @@ def test_a_success_whose_task_details_are_frozen_is_a_success(kfp: KfpServer, su
 
 
 def test_a_failure_whose_task_details_are_frozen_is_found_by_the_logs(
-    kfp: KfpServer, submit, capsys: pytest.CaptureFixture[str]
+    kfp: KfpServer, submit: Callable[..., Ran], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As of a failed run above 1 MiB: the failed step and what holds it stay RUNNING for ever."""
     kfp.play = "f-failed"
@@ -107,7 +113,7 @@ def test_the_names_of_pods_are_those_that_were_recorded() -> None:
 
 
 def test_the_same_pipeline_is_uploaded_once_however_its_yaml_is_written(
-    kfp: KfpServer, submit, plain: Path, tmp_path: Path
+    kfp: KfpServer, submit: Callable[..., Ran], plain: Path, tmp_path: Path
 ) -> None:
     submit("--no-wait")
     document = yaml.safe_load(plain.read_text(encoding="utf-8"))
@@ -124,7 +130,9 @@ def test_the_same_pipeline_is_uploaded_once_however_its_yaml_is_written(
     assert len(kfp.pipelines) == 1
 
 
-def test_caching_is_switched_for_every_task_and_makes_a_version_of_its_own(kfp: KfpServer, submit) -> None:
+def test_caching_is_switched_for_every_task_and_makes_a_version_of_its_own(
+    kfp: KfpServer, submit: Callable[..., Ran]
+) -> None:
     submit("--no-wait")
     submit("--no-wait", "--no-cache")
     ((_, versions),) = kfp.versions.items()
@@ -141,7 +149,7 @@ def test_caching_is_switched_for_every_task_and_makes_a_version_of_its_own(kfp: 
     ],
 )
 def test_parameters_are_checked_as_for_a_local_run_before_anything_is_sent(
-    kfp: KfpServer, submit, options: tuple[str, ...], sentence: str
+    kfp: KfpServer, submit: Callable[..., Ran], options: tuple[str, ...], sentence: str
 ) -> None:
     code, _, error = submit(*options)
     assert code == 2
@@ -155,7 +163,7 @@ def test_parameters_are_checked_as_for_a_local_run_before_anything_is_sent(
     [("/pipelines$", 503), ("upload_version", 503), ("/experiments$", 503), ("/runs$", 503), ("/runs$", 0)],
 )
 def test_a_write_whose_answer_is_lost_is_looked_for_before_it_is_repeated(
-    kfp: KfpServer, submit, path: str, status: int, after: bool
+    kfp: KfpServer, submit: Callable[..., Ran], path: str, status: int, after: bool
 ) -> None:
     kfp.faults = [Fault("POST", path, status, {"Retry-After": "0"} if status else {}, after)]
     kfp.faults[0].headers["Retry-After"] = "0.01"
@@ -166,7 +174,7 @@ def test_a_write_whose_answer_is_lost_is_looked_for_before_it_is_repeated(
     assert [len(versions) for versions in kfp.versions.values()] == [1]
 
 
-def test_a_server_that_is_busy_is_asked_again_when_it_says(kfp: KfpServer, submit) -> None:
+def test_a_server_that_is_busy_is_asked_again_when_it_says(kfp: KfpServer, submit: Callable[..., Ran]) -> None:
     kfp.faults = [
         Fault("GET", "/pipelines", 429, {"Retry-After": "0.01"}),
         Fault("GET", "/runs/", 503, {"Retry-After": "0.01"}),
@@ -177,7 +185,9 @@ def test_a_server_that_is_busy_is_asked_again_when_it_says(kfp: KfpServer, submi
     assert kfp.faults == []
 
 
-def test_a_server_that_asks_for_more_patience_than_there_is_ends_it_in_one_sentence(kfp: KfpServer, submit) -> None:
+def test_a_server_that_asks_for_more_patience_than_there_is_ends_it_in_one_sentence(
+    kfp: KfpServer, submit: Callable[..., Ran]
+) -> None:
     kfp.faults = [Fault("GET", "/pipelines", 503, {"Retry-After": "60"})]
     code, _, error = submit("--patience", "2")
     assert code == 3
@@ -188,7 +198,9 @@ def test_a_server_that_asks_for_more_patience_than_there_is_ends_it_in_one_sente
     ("resource", "sentence"),
     [("pipelines", "cannot GET pipelines"), ("runs", "cannot POST runs")],
 )
-def test_a_right_that_is_missing_is_told(kfp: KfpServer, submit, resource: str, sentence: str) -> None:
+def test_a_right_that_is_missing_is_told(
+    kfp: KfpServer, submit: Callable[..., Ran], resource: str, sentence: str
+) -> None:
     kfp.forbidden = {resource}
     code, _, error = submit()
     assert code == 2
@@ -196,7 +208,7 @@ def test_a_right_that_is_missing_is_told(kfp: KfpServer, submit, resource: str, 
     assert "(403)" in error
 
 
-def test_several_users_need_a_namespace_and_every_list_is_of_it(kfp: KfpServer, submit) -> None:
+def test_several_users_need_a_namespace_and_every_list_is_of_it(kfp: KfpServer, submit: Callable[..., Ran]) -> None:
     kfp.multi_user = True
     code, _, error = submit("--no-wait")
     assert code == 2
@@ -207,7 +219,7 @@ def test_several_users_need_a_namespace_and_every_list_is_of_it(kfp: KfpServer, 
     assert [one["namespace"] for one in [*kfp.pipelines.values(), *kfp.experiments.values()]] == ["team", "team"]
 
 
-def test_what_is_no_kubeflow_is_told_so(submit, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_kubeflow_is_told_so(submit: Callable[..., Ran], capsys: pytest.CaptureFixture[str]) -> None:
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -248,7 +260,7 @@ def test_a_server_that_trickles_is_left_in_time() -> None:
     listener.close()
 
 
-def test_without_an_address_it_is_asked_for(submit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_address_it_is_asked_for(submit: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KF_PIPELINES_ENDPOINT", raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     code, _, error = submit()
@@ -256,7 +268,7 @@ def test_without_an_address_it_is_asked_for(submit, monkeypatch: pytest.MonkeyPa
     assert "Give --host URL, or set KF_PIPELINES_ENDPOINT" in error
 
 
-def test_a_run_that_does_not_end_in_time_goes_on(kfp: KfpServer, submit) -> None:
+def test_a_run_that_does_not_end_in_time_goes_on(kfp: KfpServer, submit: Callable[..., Ran]) -> None:
     code, _, error = submit("--timeout", "0")
     assert code == 3
     assert "goes on" in error
@@ -264,7 +276,7 @@ def test_a_run_that_does_not_end_in_time_goes_on(kfp: KfpServer, submit) -> None
 
 
 def test_runs_lists_the_newest_first_and_one_by_its_name_with_its_failure(
-    kfp: KfpServer, submit, capsys: pytest.CaptureFixture[str]
+    kfp: KfpServer, submit: Callable[..., Ran], capsys: pytest.CaptureFixture[str]
 ) -> None:
     submit("--name", "bad")
     kfp.play = "skipped-branch"
@@ -280,7 +292,9 @@ def test_runs_lists_the_newest_first_and_one_by_its_name_with_its_failure(
     assert "there is no run 'nothing'" in capsys.readouterr().err
 
 
-def test_logs_prints_what_a_step_said(kfp: KfpServer, submit, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_prints_what_a_step_said(
+    kfp: KfpServer, submit: Callable[..., Ran], capsys: pytest.CaptureFixture[str]
+) -> None:
     submit("--name", "bad")
     assert main(["logs", "bad", "fails"]) == 0
     assert "\nthe one sentence: the table has no rows\n" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """`kubeline submit`, `runs`, `logs` and `schedule` against a server of Vertex AI's published services."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from kubeline.platform.compiled import Compiled
 from kubeline.platform.vertex.jobs import Request, described
 from tests.platform.kfp_server import Fault
 from tests.platform.vertex_server import VertexServer
+from tests.support.commands import Ran
 
 NIGHTLY: dict[str, Any] = {"pipeline": "plain.yaml", "cron": "30 3 * * *", "parameters": {"text": "hello"}}
 
@@ -26,7 +28,7 @@ def there(vertex: VertexServer, tmp_path: Path) -> list[str]:
 
 
 @pytest.fixture
-def submit(there: list[str], plain: Path, capsys: pytest.CaptureFixture[str]):
+def submit(there: list[str], plain: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """`submit(*options)`: returns the exit code, what was printed, and the error."""
 
     def run(*options: str) -> tuple[int, str, str]:
@@ -38,7 +40,7 @@ def submit(there: list[str], plain: Path, capsys: pytest.CaptureFixture[str]):
 
 
 def test_a_job_has_all_that_it_was_given_and_is_followed_to_its_success(
-    vertex: VertexServer, submit, plain: Path
+    vertex: VertexServer, submit: Callable[..., Ran], plain: Path
 ) -> None:
     network, key = "projects/1/global/networks/vpc", "projects/team/locations/europe-west4/keyRings/r/cryptoKeys/k"
     account = "runner@team.iam.gserviceaccount.com"
@@ -79,7 +81,7 @@ def test_a_job_is_what_googles_own_class_makes_of_the_pipeline(plain: Path) -> N
 
 
 def test_a_failed_step_is_told_with_its_one_sentence_from_cloud_logging(
-    vertex: VertexServer, submit, there: list[str], capsys: pytest.CaptureFixture[str]
+    vertex: VertexServer, submit: Callable[..., Ran], there: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     vertex.fails = True
     code, printed, _ = submit("--name", "bad")
@@ -96,20 +98,24 @@ def test_a_failed_step_is_told_with_its_one_sentence_from_cloud_logging(
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_job_whose_answer_is_lost_is_not_started_twice(vertex: VertexServer, submit, after: bool) -> None:
+def test_a_job_whose_answer_is_lost_is_not_started_twice(
+    vertex: VertexServer, submit: Callable[..., Ran], after: bool
+) -> None:
     vertex.faults = [Fault("POST", "pipelineJobs", 503, {"Retry-After": "0.01"}, after)]
     assert submit("--no-wait")[0] == 0
     assert len(vertex.jobs) == 1
 
 
-def test_a_name_that_is_taken_is_told(vertex: VertexServer, submit) -> None:
+def test_a_name_that_is_taken_is_told(vertex: VertexServer, submit: Callable[..., Ran]) -> None:
     assert submit("--no-wait", "--name", "first")[0] == 0
     code, _, error = submit("--no-wait", "--name", "first")
     assert code == 2
     assert "already exists" in error
 
 
-def test_a_service_that_is_busy_is_asked_again_when_it_says_and_given_up_in_time(vertex: VertexServer, submit) -> None:
+def test_a_service_that_is_busy_is_asked_again_when_it_says_and_given_up_in_time(
+    vertex: VertexServer, submit: Callable[..., Ran]
+) -> None:
     vertex.faults = [
         Fault("POST", "pipelineJobs", 429, {"Retry-After": "0.01"}),
         Fault("GET", "pipelineJobs/", 503, {"Retry-After": "0.01"}),
@@ -123,7 +129,7 @@ def test_a_service_that_is_busy_is_asked_again_when_it_says_and_given_up_in_time
 
 
 def test_a_token_that_expired_is_read_anew_or_told_and_a_right_that_is_missing_is_told(
-    vertex: VertexServer, submit, tmp_path: Path
+    vertex: VertexServer, submit: Callable[..., Ran], tmp_path: Path
 ) -> None:
     vertex.tokens = {"next-token"}
     code, _, error = submit("--no-wait")
@@ -151,7 +157,7 @@ def test_a_token_that_expired_is_read_anew_or_told_and_a_right_that_is_missing_i
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_sent(
-    vertex: VertexServer, submit, options: tuple[str, ...], sentence: str
+    vertex: VertexServer, submit: Callable[..., Ran], options: tuple[str, ...], sentence: str
 ) -> None:
     words = " ".join(options).replace("Give", "give")
     code, _, error = submit(*options)
@@ -161,7 +167,7 @@ def test_what_is_wrong_is_told_before_anything_is_sent(
 
 
 @pytest.fixture
-def schedule(there: list[str], plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def schedule(there: list[str], plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """`schedule(action, **schedules)`: write the file, act, and return the exit code, what was printed, the error."""
     (tmp_path / "plain.yaml").write_text(plain.read_text(encoding="utf-8"), encoding="utf-8")
 
@@ -176,7 +182,7 @@ def schedule(there: list[str], plain: Path, tmp_path: Path, capsys: pytest.Captu
     return act
 
 
-def test_a_schedule_applied_twice_changes_nothing(vertex: VertexServer, schedule) -> None:
+def test_a_schedule_applied_twice_changes_nothing(vertex: VertexServer, schedule: Callable[..., Ran]) -> None:
     wanted = {**NIGHTLY, "concurrency": 2, "end": yaml.safe_load("2027-12-01T00:00:00Z"), "catch_up": True}
     assert schedule("diff", nightly=wanted)[0] == 1
     assert vertex.writes() == []
@@ -191,7 +197,9 @@ def test_a_schedule_applied_twice_changes_nothing(vertex: VertexServer, schedule
     assert len(vertex.writes()) == 1
 
 
-def test_a_schedule_is_changed_in_place_paused_resumed_and_deleted(vertex: VertexServer, schedule) -> None:
+def test_a_schedule_is_changed_in_place_paused_resumed_and_deleted(
+    vertex: VertexServer, schedule: Callable[..., Ran]
+) -> None:
     schedule("apply", nightly=NIGHTLY)
     code, printed, _ = schedule("diff", nightly={**NIGHTLY, "cron": "0 5 * * *"})
     assert (code, printed) == (1, "~ nightly: update\n    cron: '30 3 * * *' -> '0 5 * * *'\n")
@@ -205,7 +213,9 @@ def test_a_schedule_is_changed_in_place_paused_resumed_and_deleted(vertex: Verte
     assert [method for method, _ in vertex.writes()] == ["POST", "PATCH", "POST", "POST", "DELETE"]
 
 
-def test_a_new_schedule_can_begin_paused_and_those_of_others_are_left_alone(vertex: VertexServer, schedule) -> None:
+def test_a_new_schedule_can_begin_paused_and_those_of_others_are_left_alone(
+    vertex: VertexServer, schedule: Callable[..., Ran]
+) -> None:
     schedule("apply", nightly=NIGHTLY)
     (mine,) = vertex.schedules.values()
     mine["createPipelineJobRequest"]["pipelineJob"]["labels"]["kubeline-schedule"] = "others"
@@ -216,7 +226,9 @@ def test_a_new_schedule_can_begin_paused_and_those_of_others_are_left_alone(vert
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_schedule_whose_answer_is_lost_is_not_made_twice(vertex: VertexServer, schedule, after: bool) -> None:
+def test_a_schedule_whose_answer_is_lost_is_not_made_twice(
+    vertex: VertexServer, schedule: Callable[..., Ran], after: bool
+) -> None:
     vertex.faults = [Fault("POST", "schedules$", 503, {"Retry-After": "0.01"}, after)]
     assert schedule("apply", nightly=NIGHTLY)[0] == 0
     assert len(vertex.schedules) == 1
@@ -231,7 +243,7 @@ def test_a_schedule_whose_answer_is_lost_is_not_made_twice(vertex: VertexServer,
     ],
 )
 def test_what_vertex_does_not_have_is_refused(
-    vertex: VertexServer, schedule, wrong: dict[str, Any], sentence: str
+    vertex: VertexServer, schedule: Callable[..., Ran], wrong: dict[str, Any], sentence: str
 ) -> None:
     code, _, error = schedule("apply", nightly={**NIGHTLY, **wrong})
     assert code == 2

@@ -9,14 +9,13 @@ import pytest
 
 from components.predict.component import predict
 from kubeline.data.dataset import read_frame
-
-Maker = Callable[..., Any]
+from tests.support.artifacts import Maker
 
 
 class Predicted:
     """The outputs of one run of the component."""
 
-    def __init__(self, artifact: Maker, dataset: Any, **parameters: Any):
+    def __init__(self, artifact: Maker, dataset: Any, **parameters: Any) -> None:
         self.artifacts = {
             "predictions": artifact("Dataset", "predictions"),
             "quarantine": artifact("Dataset", "quarantine"),

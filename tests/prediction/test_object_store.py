@@ -1,16 +1,15 @@
 """Predictions that go to an object store, through the real client."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from kubeline.errors import PlatformError, UserError
+from tests.support.artifacts import Maker
 from tests.support.file_servers import S3, serving
-
-Maker = Callable[..., Any]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from kubeline.data.dataset import CHUNK_ROWS
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
 from kubeline.model_package.package import version_of
-
-Maker = Callable[..., Any]
+from tests.support.artifacts import Maker
 
 
 def test_each_row_has_the_answer_of_the_graph_that_serves_beside_its_own_columns(

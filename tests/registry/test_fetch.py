@@ -25,7 +25,7 @@ def website(tmp_path: Path) -> Iterator[str]:
     """The address of a real web server that shows `tmp_path`; it lists no folder."""
 
     class Handler(SimpleHTTPRequestHandler):
-        def list_directory(self, _: object) -> None:  # type: ignore[override]
+        def list_directory(self, _: object) -> None:
             self.send_error(404)
 
         def log_message(self, *_: object) -> None:

@@ -1,6 +1,7 @@
 """No output of a step runs, loads or hides what a table says."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -133,12 +134,16 @@ def test_preflight_and_rollout_pages_take_every_word_as_a_word() -> None:
 
 
 def test_a_message_to_people_holds_no_escape_sequence_and_no_turned_direction() -> None:
-    class Status:
-        state, pipeline_job_resource_name, pipeline_task_name = "COMPLETE", NAMES[8], "t"
-        error_code, error_message = None, NAMES[8]
+    status = SimpleNamespace(
+        state="COMPLETE",
+        pipeline_job_resource_name=NAMES[8],
+        pipeline_task_name="t",
+        error_code=None,
+        error_message=NAMES[8],
+    )
 
     ending = Ending("SUCCEEDED", (), (Said("evaluate", f"hold ({' '.join(NAMES)})"),))
-    headline, body = compose(Status(), ending)
+    headline, body = compose(status, ending)
     assert not (set(headline) | set(body)) & set(_UNSEEN)
 
 

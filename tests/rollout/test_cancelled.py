@@ -88,7 +88,7 @@ class Warm:
         return self._process.exitcode
 
 
-Process = subprocess.Popen | Warm
+Process = subprocess.Popen[bytes] | Warm
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 from kubeline.errors import PlatformError
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import ConflictError
-from kubeline.kubernetes.resources import INFERENCE_SERVICE, POD
+from kubeline.kubernetes.resources import INFERENCE_SERVICE, POD, Resource
 from kubeline.rollout.actions import Context, Transition, Wait
 from kubeline.rollout.results import after_request_counts
 from kubeline.rollout.routers import Observation
@@ -128,7 +128,7 @@ def test_the_stable_predictor_has_its_own_replicas_again_after_each_end(house: H
             raised.append({key: house.service()["spec"]["predictor"][key] for key in ("minReplicas", "maxReplicas")})
 
     for package, verdict, outcome in (("bad", FAIL, "rolled_back"), ("good", None, "promoted")):
-        told = {"look": verdict} if verdict else {}
+        told: dict[str, Any] = {"look": verdict} if verdict else {}
         assert house.roll_out(house.package(package), on_change=look, overrides=few, **told).outcome == outcome
         predictor = house.service()["spec"]["predictor"]
         assert (predictor["minReplicas"], predictor["maxReplicas"]) == (1, 1)
@@ -140,11 +140,13 @@ class Overtaken(Cluster):
 
     left = 0
 
-    def patch(self, namespace: str, name: str, body: Any, *kind: Any, dry_run: bool = False, **more: Any) -> Any:
-        if kind in {(), (INFERENCE_SERVICE,)} and not dry_run and self.left:
+    def patch(
+        self, namespace: str, name: str, body: Any, resource: Resource = INFERENCE_SERVICE, dry_run: bool = False
+    ) -> Any:
+        if resource == INFERENCE_SERVICE and not dry_run and self.left:
             self.left -= 1
             raise ConflictError("the object has been modified")
-        return super().patch(namespace, name, body, *kind, dry_run=dry_run, **more)
+        return super().patch(namespace, name, body, resource, dry_run)
 
 
 @pytest.mark.slow

@@ -158,7 +158,7 @@ def test_a_setting_that_is_not_valid_is_refused(changes: dict[str, Any], sentenc
 
 
 def test_rendering_changes_nothing_that_it_was_given() -> None:
-    overrides = {"spec": {"predictor": {"model": {"env": []}}}}
+    overrides: dict[str, Any] = {"spec": {"predictor": {"model": {"env": []}}}}
     resources = {"limits": {"cpu": 1.0}}
     render(service(resources=resources), overrides)
     assert overrides == {"spec": {"predictor": {"model": {"env": []}}}}

@@ -13,6 +13,7 @@ import pytest
 
 from kubeline.deployment.inference_service import HIDDEN
 from kubeline.kubernetes.cluster import Cluster
+from kubeline.kubernetes.resources import INFERENCE_SERVICE, Resource
 from kubeline.rollout.operations import request, roll_back
 from kubeline.rollout.status import RolloutStatus, State
 from tests.rollout.house import FAIL, NAMESPACE, House, write_payload_log
@@ -46,11 +47,13 @@ class Deadly(Cluster):
     allowed = 0
     state = ""
 
-    def create(self, manifest: Any, *args: Any, dry_run: bool = False, **more: Any) -> Any:
-        return self._die(super().create(manifest, *args, dry_run=dry_run, **more), manifest, dry_run)
+    def create(self, manifest: Any, resource: Resource = INFERENCE_SERVICE, dry_run: bool = False) -> Any:
+        return self._die(super().create(manifest, resource, dry_run), manifest, dry_run)
 
-    def patch(self, namespace: str, name: str, body: Any, *args: Any, dry_run: bool = False, **more: Any) -> Any:
-        return self._die(super().patch(namespace, name, body, *args, dry_run=dry_run, **more), body, dry_run)
+    def patch(
+        self, namespace: str, name: str, body: Any, resource: Resource = INFERENCE_SERVICE, dry_run: bool = False
+    ) -> Any:
+        return self._die(super().patch(namespace, name, body, resource, dry_run), body, dry_run)
 
     def _die(self, done: Any, body: Any, dry_run: bool) -> Any:
         if dry_run:
@@ -184,7 +187,7 @@ def test_killed_after_every_write_a_shadow_reports_all_the_same(house: House, tm
 def test_killed_after_every_write_a_comparison_reports_and_is_promoted_by_a_person(house: House) -> None:
     house.stable()
     package = house.package("b")
-    plan = {"strategy": "ab", "steps": [50]}
+    plan: dict[str, Any] = {"strategy": "ab", "steps": [50]}
     compared = Killed(house, lambda house: house.roll_out(package, **plan))
     assert compared.until_the_end().outcome == "reported"
     assert sorted(house.share().values()) == [50, 50]

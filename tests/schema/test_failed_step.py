@@ -12,13 +12,13 @@ import pytest
 
 from components.split.component import split
 from kubeline.errors import UserError
-from tests.support.artifacts import ArtifactMaker
+from tests.support.artifacts import Maker
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_log_of_a_validation_that_fails_holds_every_finding_and_its_sentence_comes_last(
-    dataset: ArtifactMaker, tmp_path: Path
+    dataset: Maker, tmp_path: Path
 ) -> None:
     table = dataset(
         pd.DataFrame({"key": [1, 2, 2, 4], "price": [1.0, float("inf"), 3.0, 4.0], "y": ["a", "b", "a", None]})
@@ -45,7 +45,7 @@ validate.run(table, *made, target="y", rules=["key > 1"])
 
 
 def test_a_deferred_failure_leaves_the_report_of_a_step_that_succeeds_and_the_next_step_says_the_sentence(
-    check: Callable[..., Any], outputs: dict[str, Any], artifact: ArtifactMaker
+    check: Callable[..., Any], outputs: dict[str, Any], artifact: Maker
 ) -> None:
     bad = pd.DataFrame({"price": [1.0, float("inf"), 3.0, 4.0], "y": ["a", "b", "a", "b"]})
     with pytest.raises(UserError) as failed:

@@ -38,7 +38,7 @@ def profiled(folder: Path, table: pa.Table, rows: int = 65_536) -> TableProfile:
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4])
-def test_every_figure_of_a_column_is_counted_in_any_batches(rows, tmp_path):
+def test_every_figure_of_a_column_is_counted_in_any_batches(rows: int, tmp_path: Path) -> None:
     columns = profiled(tmp_path / "t", TABLE, rows).columns
     assert list(columns) == TABLE.schema.names
     figures = {name: (c.missing, c.infinite, c.distinct, c.min, c.max, c.counts) for name, c in columns.items()}
@@ -60,18 +60,18 @@ def test_every_figure_of_a_column_is_counted_in_any_batches(rows, tmp_path):
 
 
 @pytest.mark.parametrize("last", [2**60 + 1, 2**60])
-def test_rows_that_differ_beyond_a_double_are_no_copies(last, tmp_path):
+def test_rows_that_differ_beyond_a_double_are_no_copies(last: int, tmp_path: Path) -> None:
     table = pa.table({"id": [2**60, last, 5], "t": pa.array([1, 1, 2], pa.timestamp("ns"))})
     assert profiled(tmp_path / "t", table).copies == (last == 2**60)
 
 
-def test_more_values_than_are_counted_one_by_one_are_still_counted(tmp_path):
+def test_more_values_than_are_counted_one_by_one_are_still_counted(tmp_path: Path) -> None:
     values = np.arange(3 * COUNTED_VALUES) % (2 * COUNTED_VALUES)
     found = profiled(tmp_path / "t", pa.table({"x": values, "y": values.astype(str)}), 150).columns
     assert [(each.distinct, each.counts) for each in found.values()] == [(2 * COUNTED_VALUES, None)] * 2
 
 
-def test_of_many_rows_few_values_are_counted_and_many_are_estimated(tmp_path):
+def test_of_many_rows_few_values_are_counted_and_many_are_estimated(tmp_path: Path) -> None:
     rows = EXACT_ROWS + 1
     table = pa.table({"few": np.arange(rows) % 7, "many": np.arange(rows)})
     found = profiled(tmp_path / "t", table)

@@ -6,7 +6,8 @@ from typing import Any
 
 from kubeline.errors import KubelineError
 from kubeline.model_package import Predictions
-from kubeline_serving.exchange import Exchange, Inputs
+from kubeline_serving.codec.inputs import Inputs
+from kubeline_serving.exchange import Exchange
 from kubeline_serving.inference.engine import Engine
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.service import PredictionService

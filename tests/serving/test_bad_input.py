@@ -22,7 +22,7 @@ def tensors(position: int, **changes: Any) -> dict[str, Any]:
     return {"inputs": [{**item, **(changes if index == position else {})} for index, item in enumerate(TENSORS)]}
 
 
-V1 = {
+V1: dict[str, tuple[Any, str]] = {
     "not JSON": (b"{", "not JSON"),
     "empty body": (b"", "not JSON"),
     "not UTF-8": (b'{"instances": "\xff"}', "not JSON"),

@@ -71,7 +71,8 @@ def test_usual_v2_requests_are_read_as_those_that_need_a_closer_look(
     tensors: dict[str, list[Any]], shape: Any, datatype: str
 ) -> None:
     inputs = [{"name": name, "shape": shape, "datatype": datatype, "data": data} for name, data in tensors.items()]
-    usual, closer = (json.dumps({"inputs": inputs} | more).encode() for more in ({}, {"parameters": {}}))
+    bodies: tuple[dict[str, Any], ...] = ({"inputs": inputs}, {"inputs": inputs, "parameters": {}})
+    usual, closer = (json.dumps(body).encode() for body in bodies)
     assert told_of_v2(usual) == told_of_v2(closer)
 
 

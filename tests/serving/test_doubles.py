@@ -63,7 +63,7 @@ def ask(package: ModelPackage) -> Any:
         v2 = V2(package.signature, "m", "1", 100)
 
         def __call__(self, inputs: Any) -> list[str]:
-            return model.predict([inputs]).values.tolist()  # type: ignore[no-any-return]
+            return model.predict([inputs]).values.tolist()
 
     return Asked()
 

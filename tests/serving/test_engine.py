@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import pytest
 
 from kubeline.errors import KubelineError, UserError
 from kubeline.model_package import Predictions
+from kubeline_serving.codec.inputs import Inputs
 from kubeline_serving.errors import BrokenModel, Overloaded, TimedOut
-from kubeline_serving.exchange import Inputs
 from kubeline_serving.inference.engine import Engine, Limits, Work
 from kubeline_serving.inference.model import ServedModel
 from tests.serving.asking import ask, exchange, inputs, outcome
@@ -28,6 +29,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
     folder = tmp_path_factory.mktemp("engine") / "package"
     write_tiny_package(folder)
     return ServedModel("tiny", folder)
+
+
+def late(model: ServedModel) -> Inputs:
+    """The first row, when a tenth of a second has passed."""
+    time.sleep(0.1)
+    return inputs(model, 0)
 
 
 def test_requests_that_wait_together_are_answered_as_each_alone(model: ServedModel) -> None:
@@ -84,7 +91,7 @@ def test_a_bad_request_does_not_spoil_the_batch_it_is_in(model: ServedModel) -> 
     async def mixed() -> list[Any]:
         engine = Engine(model, Limits(batch_rows=3, batch_wait_seconds=5.0))
         good = [outcome(engine, lambda: inputs(model, 0)) for _ in range(2)]
-        return await asyncio.gather(good[0], outcome(engine, bad), good[1])
+        return list(await asyncio.gather(good[0], outcome(engine, bad), good[1]))
 
     first, refused, last = asyncio.run(mixed())
     assert str(refused) == "column 'amount' takes numbers"
@@ -137,9 +144,9 @@ def test_what_would_wait_too_long_is_refused_and_the_rest_is_answered(model: Ser
 def test_alone_or_after_a_pause_nothing_is_refused_for_how_busy_it_was_before(model: ServedModel) -> None:
     async def later() -> list[Any]:
         engine = Engine(model, Limits(queue_seconds=0.05))
-        await ask(engine, lambda: time.sleep(0.1) or inputs(model, 0))
+        await ask(engine, partial(late, model))
         alone = await outcome(engine, lambda: inputs(model, 0))
-        await ask(engine, lambda: time.sleep(0.1) or inputs(model, 0))
+        await ask(engine, partial(late, model))
         await asyncio.sleep(0.1)
         return [alone, *await asyncio.gather(*(outcome(engine, lambda: inputs(model, 0)) for _ in range(2)))]
 
@@ -210,7 +217,7 @@ def test_a_model_that_is_not_loaded_refuses(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [100, LARGE], ids=["small", "large"])
 def test_a_failure_of_the_model_is_told_without_its_insides(model: ServedModel, size: int) -> None:
-    def wrong() -> Inputs:
+    def wrong() -> Any:
         return {"amount": np.zeros((1, 1), dtype=np.float32)}  # the other columns are absent
 
     error = asyncio.run(outcome(Engine(model, Limits()), wrong, size))
@@ -219,13 +226,13 @@ def test_a_failure_of_the_model_is_told_without_its_insides(model: ServedModel, 
 
 
 def test_what_the_model_fails_on_does_not_spoil_the_batch_it_is_in(model: ServedModel) -> None:
-    def wrong() -> Inputs:
+    def wrong() -> Any:
         return dataclasses.replace(inputs(model, 1), codes=np.full((1, 1), 10**6, dtype=np.int32))  # of no value
 
     async def mixed() -> list[Any]:
         engine = Engine(model, Limits(batch_rows=3, batch_wait_seconds=5.0))
         good = [outcome(engine, lambda: inputs(model, 0)) for _ in range(2)]
-        return await asyncio.gather(good[0], outcome(engine, wrong), good[1])
+        return list(await asyncio.gather(good[0], outcome(engine, wrong), good[1]))
 
     first, failed, last = asyncio.run(mixed())
     assert isinstance(failed, BrokenModel)

@@ -42,7 +42,7 @@ sys.stdin.readline()
 class Page:
     """A scraped page: the value of each sample by name and labels other than model and version."""
 
-    def __init__(self, metrics: ServerMetrics):
+    def __init__(self, metrics: ServerMetrics) -> None:
         metrics.flush()
         body, content_type = metrics.page()
         assert content_type.startswith("text/plain")
@@ -261,7 +261,7 @@ def test_memory_and_processor_time_are_those_of_the_worker(metrics: ServerMetric
 class Worker:
     """A process that records when told."""
 
-    def __init__(self, package: ModelPackage, folder: Path, times: int, queue: int = 0):
+    def __init__(self, package: ModelPackage, folder: Path, times: int, queue: int = 0) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", WORKER, str(package.path), str(folder), str(times), str(queue)],
             stdin=subprocess.PIPE,

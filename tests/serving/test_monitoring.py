@@ -49,7 +49,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """Labels by name of every metric on the pages of a classification and a regression."""
     found: dict[str, set[str]] = {}
     for task in ("multiclass", "regression"):
-        package = write_tiny_package(tmp_path_factory.mktemp(task) / "package", task)  # type: ignore[arg-type]
+        package = write_tiny_package(tmp_path_factory.mktemp(task) / "package", task)
         metrics = ServerMetrics("tiny", package)
         metrics.record(answered(package))
         for family in text_string_to_metric_families(metrics.page()[0].decode()):

@@ -45,7 +45,7 @@ def counted(values: Any, recorded: Any) -> dict[str, dict[str, float]]:
 def drift(canary: Any, stable: Any) -> CheckOutcome:
     """Of a canary and a stable model, each with bins by its own predictions."""
     counts = [counted(values, quantiles(values)) for values in (canary, stable)]
-    judgement = judge(evidence_of(*counts, "5..", 1.0, 60.0), Rules(), 1, 4)
+    judgement = judge(evidence_of(counts[0], counts[1], "5..", 1.0, 60.0), Rules(), 1, 4)
     return next(finding.outcome for finding in judgement.findings if finding.name == "prediction_drift")
 
 

@@ -4,6 +4,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ class Clock:
 class SlowModel(ServedModel):
     """Takes its time, and notes in which thread."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path) -> None:
         super().__init__("tiny", folder)
         self.clock = Clock()
         self.threads: list[str] = []
@@ -141,7 +143,7 @@ def test_each_of_many_requests_gets_its_own_answer(model: SlowModel) -> None:
 
     async def crowd() -> list[Predictions]:
         engine = Engine(model, Limits(queue_seconds=60.0, cpus=2))
-        asked = (ask(engine, lambda part=part: part, about=about) for part, about in zip(rows, abouts, strict=True))
+        asked = (ask(engine, partial(copy, part), about=about) for part, about in zip(rows, abouts, strict=True))
         answers = await asyncio.gather(*asked)
         engine.close()
         return answers
@@ -162,7 +164,7 @@ def test_a_batch_is_split_also_when_it_is_predicted_in_the_thread(model: SlowMod
         engine = Engine(model, Limits(batch_rows=4, batch_wait_seconds=5.0, cpus=2))
         answers = []
         for _ in range(2):
-            rows = (ask(engine, lambda row=row: inputs(model, row)) for row in range(4))
+            rows = (ask(engine, partial(inputs, model, row)) for row in range(4))
             answers.append(await asyncio.gather(*rows))
         engine.close()
         return answers

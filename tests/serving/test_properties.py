@@ -63,7 +63,7 @@ def to_json(value: Any) -> bytes:
 class Asker:
     """One connection to a served model."""
 
-    def __init__(self, served: Served):
+    def __init__(self, served: Served) -> None:
         self.name = served.name
         self._connection = http.client.HTTPConnection("127.0.0.1", served.http_port, timeout=20)
 

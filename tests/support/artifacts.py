@@ -11,7 +11,7 @@ from kfp import dsl
 from kubeline.artifacts import publish
 from kubeline.data.dataset import write_dataset
 
-ArtifactMaker = Callable[..., Any]
+Maker = Callable[..., Any]
 
 
 def make_artifact(folder: Path, kind: str = "Artifact", name: str = "artifact") -> Any:

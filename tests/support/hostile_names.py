@@ -30,7 +30,7 @@ _DEAD = frozenset(
 class Alive(HTMLParser):
     """What of a page can do something or loads something, as `found`."""
 
-    def __init__(self, page: str):
+    def __init__(self, page: str) -> None:
         super().__init__()
         self.found: list[str] = []
         self.feed(page)

@@ -5,10 +5,18 @@ from typing import Any
 from kubeline.deployment.inference_service import DIGEST_VARIABLE
 from kubeline.rollout.status import Version, Versions
 
-CANDIDATE = {"minReplicas": 2, "maxReplicas": 9, "model": {"storageUri": "s3://b", "modelFormat": {"name": "kubeline"}}}
+CANDIDATE: dict[str, Any] = {
+    "minReplicas": 2,
+    "maxReplicas": 9,
+    "model": {"storageUri": "s3://b", "modelFormat": {"name": "kubeline"}},
+}
 
 
-STABLE = {"minReplicas": 4, "model": {"storageUri": "s3://a", "modelFormat": {"name": "kubeline"}}, "timeout": 5}
+STABLE: dict[str, Any] = {
+    "minReplicas": 4,
+    "model": {"storageUri": "s3://a", "modelFormat": {"name": "kubeline"}},
+    "timeout": 5,
+}
 
 
 VERSIONS = Versions(Version(CANDIDATE, name="v2"), Version(STABLE, revision="f-1"))

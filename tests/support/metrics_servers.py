@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -96,7 +97,8 @@ class PrometheusServer:
 
         for family in text_string_to_metric_families(pod.page().decode()):
             for sample in family.samples:
-                self.add(sample.name, sample.value, instance=instance, **sample.labels)
+                labels: dict[str, Any] = {**sample.labels, "instance": instance}
+                self.add(sample.name, sample.value, **labels)
 
     @contextmanager
     def serving(self) -> Iterator[str]:

@@ -54,7 +54,7 @@ def write_tiny_package(
     answer = Predictor(graph, signature).predict(ROWS)
     golden = ROWS.assign(**{"expected.prediction": answer.values})
     for position, name in enumerate(signature.classes or []):
-        golden[f"expected.probability.{name}"] = answer.probabilities[:, position] + np.float32(wrong_by)  # type: ignore[index]
+        golden[f"expected.probability.{name}"] = answer.probabilities[:, position] + np.float32(wrong_by)
     if task == "regression":
         golden["expected.prediction"] += wrong_by
     parquet = io.BytesIO()

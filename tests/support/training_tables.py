@@ -1,9 +1,17 @@
 """A small table with every kind of column, and parameters with which each estimator trains on it quickly."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-SMALL = {
+from kubeline.model_package import ModelPackage
+
+Train = Callable[..., ModelPackage]
+"""`train(frame, **parameters)`, a fixture."""
+
+SMALL: dict[str, dict[str, Any]] = {
     "hist_gradient_boosting": {"max_iter": 20},
     "lightgbm": {"n_estimators": 20},
     "xgboost": {"n_estimators": 20},
@@ -21,7 +29,7 @@ def mixed_table(rows: int = 600, seed: int = 0) -> pd.DataFrame:
             "rooms": rng.integers(1, 9, rows).astype("float32"),
             "city": rng.choice(["Bern", "Köln", "São Paulo", "x"], rows, p=[0.5, 0.3, 0.15, 0.05]),
             "probabilities": rng.choice(["a", "b"], rows),
-            "has garden": rng.choice([True, False, None], rows),
+            "has garden": rng.choice(np.array([True, False, None]), rows),
             "sold/at": pd.to_datetime(rng.integers(-1_000_000_000, 2_000_000_000, rows), unit="s"),
         }
     )

@@ -1,6 +1,5 @@
 """A small table with every kind of column, and training of it through the component."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,8 @@ import pytest
 
 from components.train.component import train as component
 from kubeline.model_package import ModelPackage
-from tests.support.training_tables import SMALL, for_task, mixed_table
+from tests.support.artifacts import Maker
+from tests.support.training_tables import SMALL, Train, for_task, mixed_table
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def mixed() -> pd.DataFrame:
 
 
 @pytest.fixture
-def train(tmp_path: Path, artifact: Any, dataset: Any) -> Callable[..., ModelPackage]:
+def train(tmp_path: Path, artifact: Maker, dataset: Maker) -> Train:
     """`train(frame, **parameters)`: the package that the component makes of the frame; the target is ``y``."""
 
     def run(frame: pd.DataFrame, **parameters: Any) -> ModelPackage:

@@ -1,12 +1,14 @@
 """How far the two forms of a model are from each other."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from tests.support.training_tables import SMALL
 
 
-def difference(package, rows: pd.DataFrame) -> float:
+def difference(package: Any, rows: pd.DataFrame) -> float:
     """The greatest difference of probabilities, or of predictions in standard deviations of the target."""
     sklearn, signature = package.sklearn(), package.signature
     found = package.predictor(threads=1).predict(rows)

@@ -12,7 +12,8 @@ from components.train.component import train as component
 from kubeline.artifacts import publish
 from kubeline.data.dataset import write_dataset
 from kubeline.errors import UserError
-from tests.support.training_tables import for_task, mixed_table
+from tests.support.artifacts import Maker
+from tests.support.training_tables import Train, for_task, mixed_table
 
 
 def changed(**columns: Any) -> pd.DataFrame:
@@ -28,7 +29,7 @@ def at(row: int, value: Any, rows: int = 300, rest: Any = 1.0) -> np.ndarray:
 
 
 ROWS = np.arange(300)
-BAD = {
+BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "unknown target": (changed(), {"target": "late"}, "target 'late' is not a column of this table; it has: size"),
     "one class": (changed(y="no"), {}, "target 'y' has the one value no in every row"),
     "missing labels": (changed(y=at(3, None, rest=True)), {}, "target 'y' is missing in 1 of 300 rows"),
@@ -155,7 +156,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_refused_in_one_sentence_and_leaves_nothing(name, artifact, tmp_path):
+def test_bad_input_is_refused_in_one_sentence_and_leaves_nothing(name: str, artifact: Maker, tmp_path: Path) -> None:
     frame, parameters, sentence = BAD[name]
     dataset = artifact("Dataset", "dataset")
     table = pa.Table.from_pandas(frame, preserve_index=False)
@@ -177,6 +178,6 @@ def test_bad_input_is_refused_in_one_sentence_and_leaves_nothing(name, artifact,
     assert not any(output.metadata for output in outputs.values())
 
 
-def test_the_parity_error_names_the_row_its_values_and_both_predictions(train):
+def test_the_parity_error_names_the_row_its_values_and_both_predictions(train: Train) -> None:
     with pytest.raises(UserError, match=r"on row \d+ of the dataset \(size=.*city='.*\), where scikit-learn predicts"):
         train(for_task(mixed_table(), "binary"), tolerance=1e-12)

@@ -1,10 +1,13 @@
 """Calibrated probabilities are rates, and their curve is one that float32 can follow."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from kubeline.training.calibration import CLIP, MAX_SLOPE, Calibrated
+from kubeline.training.calibration import CLIP, MAX_SLOPE, Calibrated, Method
+from tests.support.training_tables import Train
 
 
 class Fixed:
@@ -12,11 +15,11 @@ class Fixed:
 
     classes_ = np.array([0, 1])
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> Any:
         return np.column_stack([1 - X[:, 0], X[:, 0]])
 
 
-def overconfident(rows: int = 20_000, seed: int = 0):
+def overconfident(rows: int = 20_000, seed: int = 0) -> Any:
     """Scores that are twice as far from even odds as they should be, and what happened."""
     rng = np.random.default_rng(seed)
     truth = rng.uniform(0.02, 0.98, rows)
@@ -25,14 +28,14 @@ def overconfident(rows: int = 20_000, seed: int = 0):
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
-def test_calibration_restores_the_true_rates(method):
+def test_calibration_restores_the_true_rates(method: Method) -> None:
     scores, hits, truth = overconfident()
     calibrated = Calibrated(Fixed(), method).fit(scores, hits)
     error = np.abs(calibrated.predict_proba(scores)[:, 1] - truth).mean()
     assert error < 0.02 < np.abs(scores[:, 0] - truth).mean()
 
 
-def test_weights_count_as_repeated_rows():
+def test_weights_count_as_repeated_rows() -> None:
     scores, hits, _ = overconfident(500)
     weights = np.random.default_rng(1).integers(0, 4, 500)
     once = Calibrated(Fixed(), "sigmoid").fit(scores, hits, weights.astype(float))
@@ -41,7 +44,7 @@ def test_weights_count_as_repeated_rows():
 
 
 @pytest.mark.parametrize("rows", [5, 200, 20_000])
-def test_the_isotonic_curve_rises_and_is_nowhere_too_steep(rows):
+def test_the_isotonic_curve_rises_and_is_nowhere_too_steep(rows: int) -> None:
     scores, hits, _ = overconfident(rows)
     [(x, y)] = Calibrated(Fixed(), "isotonic").fit(scores, hits).curves_
     assert (np.diff(x) > 0).all()
@@ -51,13 +54,13 @@ def test_the_isotonic_curve_rises_and_is_nowhere_too_steep(rows):
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
-def test_rows_of_one_class_alone_do_not_break_it(method):
+def test_rows_of_one_class_alone_do_not_break_it(method: Method) -> None:
     scores, _, _ = overconfident(50)
     found = Calibrated(Fixed(), method).fit(scores, np.zeros(50, dtype=int)).predict_proba(scores)
     assert np.isfinite(found).all()
 
 
-def test_a_calibrated_balanced_model_gives_the_rate_of_the_table_again(train):
+def test_a_calibrated_balanced_model_gives_the_rate_of_the_table_again(train: Train) -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=6_000)})
     frame["y"] = rng.random(6_000) < 0.1 * np.exp(frame["x"].clip(-2, 2)) / 1.6

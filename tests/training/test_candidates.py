@@ -1,15 +1,22 @@
 """Several candidates in one step: the best is written; what is no candidate is refused before anything is trained."""
 
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
 import pytest
 
 from kubeline.errors import UserError
 from kubeline.training.candidates import MOST
+from tests.support.training_tables import Train
 
 WEAK = {"estimator": "hist_gradient_boosting", "params": {"max_iter": 1, "max_leaf_nodes": 2}}
 GOOD = {"estimator": "hist_gradient_boosting", "params": {"max_iter": 40}}
 
 
-def test_the_best_candidate_is_the_package_that_it_makes_alone(train, mixed, tmp_path):
+def test_the_best_candidate_is_the_package_that_it_makes_alone(
+    train: Train, mixed: pd.DataFrame, tmp_path: Path
+) -> None:
     alone = train(mixed, params=GOOD["params"])
     package = train(mixed, candidates=[WEAK, GOOD])
     assert package.digest == alone.digest
@@ -17,7 +24,7 @@ def test_the_best_candidate_is_the_package_that_it_makes_alone(train, mixed, tmp
     assert "The best of 2 by roc_auc" in page
 
 
-def test_the_first_of_equals_is_taken(train, mixed):
+def test_the_first_of_equals_is_taken(train: Train, mixed: pd.DataFrame) -> None:
     same = [{"estimator": "linear", "params": {"max_iter": 1000}}, {"estimator": "linear", "params": {"max_iter": 999}}]
     assert train(mixed, candidates=same).manifest.params["max_iter"] == 1000
 
@@ -33,18 +40,20 @@ def test_the_first_of_equals_is_taken(train, mixed):
         ([{"estimator": "linear", "params": None}], "candidate 1 has estimator 'linear' and params None; expected"),
     ],
 )
-def test_what_is_no_candidate_is_refused_before_anything_is_trained(candidates, sentence, train, mixed, tmp_path):
+def test_what_is_no_candidate_is_refused_before_anything_is_trained(
+    candidates: Any, sentence: str, train: Train, mixed: pd.DataFrame, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match=sentence):
         train(mixed, candidates=candidates)
     assert not (tmp_path / "model").exists()
 
 
-def test_candidates_beside_an_estimator_are_refused(train, mixed):
+def test_candidates_beside_an_estimator_are_refused(train: Train, mixed: pd.DataFrame) -> None:
     with pytest.raises(UserError, match="params was given besides candidates"):
         train(mixed, candidates=[GOOD], params={"max_iter": 3})
 
 
-def test_the_failure_of_one_candidate_names_it(train, mixed):
+def test_the_failure_of_one_candidate_names_it(train: Train, mixed: pd.DataFrame) -> None:
     bad = {"estimator": "hist_gradient_boosting", "params": {"max_iter": -1}}
     with pytest.raises(UserError, match=r"candidate 2 \(hist_gradient_boosting\): "):
         train(mixed, candidates=[GOOD, bad])

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from kubeline.errors import UserError
-from tests.support.training_tables import SMALL
+from kubeline.model_package import ModelPackage
+from tests.support.training_tables import SMALL, Train
 
 ROWS = 1_000
 MONOTONE = {
@@ -39,7 +40,7 @@ def frame() -> pd.DataFrame:
     )
 
 
-def along(package, frame: pd.DataFrame, column: str) -> np.ndarray:
+def along(package: ModelPackage, frame: pd.DataFrame, column: str) -> np.ndarray:
     """Predictions for the first rows while one column rises, shape (rows, steps)."""
     steps = np.linspace(0, 6, 40)
     rows = frame.head(20)
@@ -48,7 +49,9 @@ def along(package, frame: pd.DataFrame, column: str) -> np.ndarray:
 
 @pytest.mark.parametrize("encoding", ["ordinal", "one_hot"])
 @pytest.mark.parametrize("estimator", MONOTONE)
-def test_the_named_column_is_monotone_and_no_other(train, frame, estimator, encoding):
+def test_the_named_column_is_monotone_and_no_other(
+    train: Train, frame: pd.DataFrame, estimator: str, encoding: str
+) -> None:
     """Positions [0, 1] landed on other columns, because preprocessing puts the numbers first."""
     params = {**SMALL[estimator], MONOTONE[estimator]: {"second": 1.0, "account": 0}}
     package = train(frame, estimator=estimator, params={**params, "category_encoding": encoding})
@@ -59,7 +62,7 @@ def test_the_named_column_is_monotone_and_no_other(train, frame, estimator, enco
 
 
 @pytest.mark.parametrize("estimator", INTERACTION)
-def test_only_columns_of_a_named_group_interact(train, frame, estimator):
+def test_only_columns_of_a_named_group_interact(train: Train, frame: pd.DataFrame, estimator: str) -> None:
     """Without an interaction, what one column does is the same whatever the other one is."""
     groups = [["first", "city", "when"], ["second", "account"]]
     package = train(frame, estimator=estimator, params={**SMALL[estimator], INTERACTION[estimator]: groups})
@@ -74,7 +77,7 @@ def test_only_columns_of_a_named_group_interact(train, frame, estimator):
     assert np.abs((low - low[:, :1]) - (high - high[:, :1])).max() > 0.1
 
 
-def test_scikit_learns_words_for_interactions_are_taken(train, frame):
+def test_scikit_learns_words_for_interactions_are_taken(train: Train, frame: pd.DataFrame) -> None:
     assert train(frame, params={"interaction_cst": "no_interactions", "max_iter": 5}).manifest.params["interaction_cst"]
 
 
@@ -110,19 +113,19 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_positions_and_columns_that_are_none_are_refused(train, frame, case):
+def test_positions_and_columns_that_are_none_are_refused(train: Train, frame: pd.DataFrame, case: str) -> None:
     estimator, params, message = REFUSED[case]
     with pytest.raises(UserError, match=message):
         train(frame, estimator=estimator, params=params)
 
 
-def test_monotone_columns_of_more_than_two_classes_are_refused(train, frame):
+def test_monotone_columns_of_more_than_two_classes_are_refused(train: Train, frame: pd.DataFrame) -> None:
     many = frame.assign(y=np.digitize(frame["y"], [0, 2]).astype(str))
     with pytest.raises(UserError, match="monotonic_cst is for regression and two classes, but the task is multiclass"):
         train(many, params={"monotonic_cst": {"first": 1}})
 
 
-def test_a_monotone_column_that_the_model_reads_as_two_is_refused(train, frame):
+def test_a_monotone_column_that_the_model_reads_as_two_is_refused(train: Train, frame: pd.DataFrame) -> None:
     wide = frame.assign(account=np.where(np.arange(ROWS) % 2, 1, 10**15) + np.arange(ROWS))
     with pytest.raises(UserError, match="'account', whose numbers need more than float32"):
         train(wide, params={"monotonic_cst": {"account": 1}})

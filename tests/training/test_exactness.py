@@ -1,11 +1,13 @@
 """ONNX answers what scikit-learn answers, on rows the training never saw."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pandas as pd
 import pytest
 
-from tests.support.training_tables import SMALL, for_task, fresh_rows, mixed_table
+from tests.support.training_tables import SMALL, Train, for_task, fresh_rows, mixed_table
 from tests.training.exactness import TREES, difference
 
 TASKS = ("binary", "multiclass", "regression")
@@ -13,7 +15,7 @@ TASKS = ("binary", "multiclass", "regression")
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("estimator", SMALL)
-def test_onnx_and_scikit_learn_agree_on_fresh_rows(train, estimator, task):
+def test_onnx_and_scikit_learn_agree_on_fresh_rows(train: Train, estimator: str, task: Any) -> None:
     frame = for_task(mixed_table(), task)
     package = train(frame, estimator=estimator)
     assert package.signature.task == task
@@ -22,14 +24,14 @@ def test_onnx_and_scikit_learn_agree_on_fresh_rows(train, estimator, task):
 
 @pytest.mark.parametrize("calibration", ["sigmoid", "isotonic"])
 @pytest.mark.parametrize("estimator", SMALL)
-def test_calibrated_probabilities_agree_too(train, estimator, calibration):
+def test_calibrated_probabilities_agree_too(train: Train, estimator: str, calibration: str) -> None:
     frame = for_task(mixed_table(), "binary")
     package = train(frame, estimator=estimator, calibration=calibration, validation_fraction=0.3)
     assert difference(package, fresh_rows(frame)) < 1e-5
 
 
 @pytest.mark.parametrize("calibration", ["sigmoid", "isotonic"])
-def test_calibrated_probabilities_of_many_classes_agree_and_sum_to_one(train, calibration):
+def test_calibrated_probabilities_of_many_classes_agree_and_sum_to_one(train: Train, calibration: str) -> None:
     frame = for_task(mixed_table(), "multiclass")
     package = train(frame, calibration=calibration, validation_fraction=0.3)
     rows = fresh_rows(frame)
@@ -48,13 +50,13 @@ def test_calibrated_probabilities_of_many_classes_agree_and_sum_to_one(train, ca
         ("linear", "ordinal", "binary"),
     ],
 )
-def test_every_encoding_of_categories_agrees(train, estimator, encoding, task):
+def test_every_encoding_of_categories_agrees(train: Train, estimator: str, encoding: str, task: str) -> None:
     frame = for_task(mixed_table(), task)
     package = train(frame, estimator=estimator, params={**SMALL[estimator], "category_encoding": encoding})
     assert difference(package, fresh_rows(frame)) < 1e-5
 
 
-def test_neighbouring_floats_fall_on_the_same_side_of_a_split(train):
+def test_neighbouring_floats_fall_on_the_same_side_of_a_split(train: Train) -> None:
     """A threshold halfway between two float32 neighbours is no float32; rounded up it moves rows to the other side."""
     low = np.float32(1.0)
     high = np.nextafter(low, np.float32(2.0))
@@ -72,7 +74,9 @@ def test_neighbouring_floats_fall_on_the_same_side_of_a_split(train):
 
 @pytest.mark.parametrize("settings", [{}, {"calibration": "sigmoid"}, {"tuning_trials": 2, "folds": 2}])
 @pytest.mark.parametrize("estimator", TREES)
-def test_days_as_numbers_two_apart_are_told_apart_in_both_forms(train, estimator, settings):
+def test_days_as_numbers_two_apart_are_told_apart_in_both_forms(
+    train: Train, estimator: str, settings: dict[str, Any]
+) -> None:
     """20240130 and 20240132 are neighbours in float32: HistGradientBoosting was refused, off by .96."""
     noise = np.random.default_rng(0).normal(size=600)
     frame = pd.DataFrame({"day": np.tile([20240130, 20240132], 300), "noise": noise}).assign(
@@ -85,7 +89,7 @@ def test_days_as_numbers_two_apart_are_told_apart_in_both_forms(train, estimator
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("estimator", TREES)
-def test_hundreds_of_neighbours_fall_on_the_same_side_in_both_forms(train, estimator, task):
+def test_hundreds_of_neighbours_fall_on_the_same_side_in_both_forms(train: Train, estimator: str, task: Any) -> None:
     rng = np.random.default_rng(0)
     x = 16_777_216 + 2 * rng.integers(0, 200, 2_000)
     signal = rng.normal(size=200)[(x - 16_777_216) // 2]
@@ -94,7 +98,7 @@ def test_hundreds_of_neighbours_fall_on_the_same_side_in_both_forms(train, estim
     assert difference(train(frame, estimator=estimator), frame) < 1e-5
 
 
-def test_probabilities_summed_in_float32_stay_within_zero_and_one(train):
+def test_probabilities_summed_in_float32_stay_within_zero_and_one(train: Train) -> None:
     frame = pd.DataFrame({"x": np.arange(600) // 300 * 1.0, "y": np.arange(600) >= 300})
     package = train(frame, estimator="random_forest", params={"n_estimators": 10})
     assert package.predictor().predict(frame).probabilities.max() == 1.0
@@ -102,7 +106,7 @@ def test_probabilities_summed_in_float32_stay_within_zero_and_one(train):
 
 @pytest.mark.parametrize("calibration", ["none", "sigmoid"])
 @pytest.mark.parametrize("estimator", ["hist_gradient_boosting", "lightgbm", "xgboost"])
-def test_boosted_trees_of_two_classes_add_up_one_score(train, estimator, calibration):
+def test_boosted_trees_of_two_classes_add_up_one_score(train: Train, estimator: str, calibration: str) -> None:
     """ONNX Runtime takes half as long again to add up two."""
     frame = for_task(mixed_table(), "binary")
     package = train(frame, estimator=estimator, calibration=calibration, validation_fraction=0.3)

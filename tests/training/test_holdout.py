@@ -1,6 +1,8 @@
 """Which rows are held out, and what cross-validation sees."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,11 +13,12 @@ from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
 from kubeline.roles import Roles
 from kubeline.training.holdout import divide, folds, hold_out
-from kubeline.training.table import read
+from kubeline.training.table import Table, read
+from tests.support.artifacts import Maker
 
 
 @pytest.fixture
-def table(dataset):
+def table(dataset: Maker) -> Any:
     """`table(roles)`: 400 rows with a group of ten, a shuffled time of pairs, and a rare class."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=400), "g": np.arange(400) // 10, "t": rng.permutation(400) // 2})
@@ -24,67 +27,67 @@ def table(dataset):
     return lambda **roles: read(artifact.path, Roles("y", **roles), "auto")
 
 
-def parts(table, fraction=0.2):
+def parts(table: Table, fraction: float = 0.2) -> Any:
     return hold_out(table, np.arange(400), fraction, 0, "validation")
 
 
-def test_no_row_is_lost_or_in_both_parts(table):
+def test_no_row_is_lost_or_in_both_parts(table: Callable[..., Any]) -> None:
     for roles in ({}, {"group": "g"}, {"time": "t"}):
         learned, held = parts(table(**roles))
         assert np.array_equal(np.sort(np.concatenate([learned, held])), np.arange(400))
 
 
-def test_random_rows_hold_the_same_share_of_every_class(table):
+def test_random_rows_hold_the_same_share_of_every_class(table: Callable[..., Any]) -> None:
     data = table()
     _, held = parts(data)
     assert np.bincount(data.y[held]).tolist() == [round(0.2 * count) for count in np.bincount(data.y)]
 
 
-def test_a_rare_class_is_in_both_parts_even_where_its_share_is_less_than_a_row(table):
+def test_a_rare_class_is_in_both_parts_even_where_its_share_is_less_than_a_row(table: Callable[..., Any]) -> None:
     data = table()
     learned, held = parts(data, fraction=0.01)
     assert set(data.y[held]) == set(data.y[learned]) == {0, 1, 2}
 
 
-def test_groups_are_not_torn_apart(table):
+def test_groups_are_not_torn_apart(table: Callable[..., Any]) -> None:
     data = table(group="g")
     learned, held = parts(data)
     assert not set(data.groups[learned]) & set(data.groups[held])
 
 
-def test_the_last_rows_by_time_are_held_out_and_one_instant_stays_together(table):
+def test_the_last_rows_by_time_are_held_out_and_one_instant_stays_together(table: Callable[..., Any]) -> None:
     data = table(time="t")
     learned, held = parts(data, fraction=0.2025)
     assert data.times[learned].max() < data.times[held].min()
     assert len(held) == 82
 
 
-def test_another_seed_holds_out_other_rows(table):
+def test_another_seed_holds_out_other_rows(table: Callable[..., Any]) -> None:
     data = table()
     _, one = hold_out(data, np.arange(400), 0.2, 0, "validation")
     _, other = hold_out(data, np.arange(400), 0.2, 1, "validation")
     assert not np.array_equal(one, other)
 
 
-def test_folds_respect_groups(table):
+def test_folds_respect_groups(table: Callable[..., Any]) -> None:
     data = table(group="g")
     for learned, held in folds(data, np.arange(400), 4, 0):
         assert not set(data.groups[learned]) & set(data.groups[held])
 
 
-def test_folds_score_on_later_rows_than_they_learn_from(table):
+def test_folds_score_on_later_rows_than_they_learn_from(table: Callable[..., Any]) -> None:
     data = table(time="t")
     for learned, held in folds(data, np.arange(399), 4, 0):  # folds of odd size tear pairs of one instant apart
         assert data.times[learned].max() < data.times[held].min()
 
 
-def test_folds_stay_within_the_rows_they_are_given(table):
+def test_folds_stay_within_the_rows_they_are_given(table: Callable[..., Any]) -> None:
     rows = np.arange(0, 400, 2)
     for learned, held in folds(table(), rows, 4, 0):
         assert set(learned) | set(held) <= set(rows)
 
 
-def test_equal_rows_are_on_one_side_of_the_hold_out_and_of_each_fold(dataset):
+def test_equal_rows_are_on_one_side_of_the_hold_out_and_of_each_fold(dataset: Maker) -> None:
     """A table whose rows were written twice scored a model on the rows it had learned."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=300), "y": rng.random(300) < 0.3})
@@ -100,7 +103,7 @@ def test_equal_rows_are_on_one_side_of_the_hold_out_and_of_each_fold(dataset):
             assert not set(table.equal[learned]) & set(table.equal[held])
 
 
-def test_a_row_that_most_of_a_class_repeats_is_learned_and_others_are_held_out(dataset):
+def test_a_row_that_most_of_a_class_repeats_is_learned_and_others_are_held_out(dataset: Maker) -> None:
     frame = pd.DataFrame({"x": [0] * 80 + list(range(1, 71)) + [-1] * 50, "y": ["a"] * 150 + ["b"] * 50})
     table = read(dataset(frame).path, Roles("y"), "auto")
     learned, held = hold_out(table, np.arange(200), 0.1, 0, "validation")
@@ -108,7 +111,7 @@ def test_a_row_that_most_of_a_class_repeats_is_learned_and_others_are_held_out(d
     assert set(range(80)) <= set(learned)
 
 
-def test_equal_rows_of_a_table_of_few_different_ones_are_no_copies(dataset):
+def test_equal_rows_of_a_table_of_few_different_ones_are_no_copies(dataset: Maker) -> None:
     table = read(dataset(pd.DataFrame({"x": [1, 2, 3, 4] * 50, "y": [0, 1] * 100})).path, Roles("y"), "auto")
     learned, held = hold_out(table, np.arange(200), 0.2, 0, "validation")
     assert {tuple(row) for row in table.encoded.iloc[learned].to_numpy()} == {(1,), (2,), (3,), (4,)}
@@ -124,7 +127,9 @@ def split_table(rows: int = 400) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("by", "column"), [("group", "customer"), ("time", "day"), ("random", "")])
-def test_what_the_table_was_split_by_is_what_is_held_out_by_and_stays_a_feature(by, column, artifact, dataset):
+def test_what_the_table_was_split_by_is_what_is_held_out_by_and_stays_a_feature(
+    by: str, column: str, artifact: Maker, dataset: Maker
+) -> None:
     """With the test set of other customers, validation rows of known ones chose the model."""
     frame = split_table()
     given = dataset(frame)
@@ -151,7 +156,7 @@ def test_what_the_table_was_split_by_is_what_is_held_out_by_and_stays_a_feature(
         assert table.notes == read(given.path, Roles("y"), "auto").notes
 
 
-def test_a_column_that_is_given_comes_before_that_of_the_split(dataset):
+def test_a_column_that_is_given_comes_before_that_of_the_split(dataset: Maker) -> None:
     path = dataset(split_table()).path
     table = read(path, Roles("y", time="day", split_by="group", split_column="customer"), "auto")
     assert (table.groups, table.times is None) == (None, False)
@@ -159,7 +164,7 @@ def test_a_column_that_is_given_comes_before_that_of_the_split(dataset):
     assert (table.times, table.groups is None) == (None, False)
 
 
-def test_where_the_split_column_leaves_a_class_out_rows_are_held_out_at_random_and_that_is_said(dataset):
+def test_where_the_split_column_leaves_a_class_out_rows_are_held_out_at_random_and_that_is_said(dataset: Maker) -> None:
     frame = split_table().assign(y=lambda table: table["day"] > table["day"].median())
     roles = Roles("y", split_by="time", split_column="day")
     path = dataset(frame).path

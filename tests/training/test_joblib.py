@@ -1,16 +1,18 @@
 """``model.joblib`` takes the table as it came, or refuses it: it never takes one column for another."""
 
+from typing import Any
+
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 
 from kubeline.errors import UserError
-from tests.support.training_tables import for_task, mixed_table
+from tests.support.training_tables import Train, for_task, mixed_table
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-def test_the_raw_table_is_answered_as_onnx_answers_it(train, task):
+def test_the_raw_table_is_answered_as_onnx_answers_it(train: Train, task: str) -> None:
     """Given raw columns, 96 % of the prices of houses were others, without a word."""
     frame = for_task(mixed_table(), task)
     package = train(frame)
@@ -40,13 +42,13 @@ def test_the_raw_table_is_answered_as_onnx_answers_it(train, task):
         (lambda frame: frame.to_numpy(), "takes a pandas DataFrame, whose columns have names, but was given ndarray"),
     ],
 )
-def test_another_table_is_refused(train, mixed, change, message):
+def test_another_table_is_refused(train: Train, mixed: pd.DataFrame, change: Any, message: str) -> None:
     model = joblib.load(train(mixed).path / "model.joblib")
     with pytest.raises(UserError, match=message):
         model.predict(change(mixed))
 
 
-def test_account_numbers_stay_exact(train):
+def test_account_numbers_stay_exact(train: Train) -> None:
     frame = pd.DataFrame({"x": 1_234_567_890 + np.arange(400) % 2, "y": np.arange(400) % 2 == 0})
     model = joblib.load(train(frame).path / "model.joblib")
     assert (model.predict(frame) == frame["y"].astype(str)).all()

@@ -1,5 +1,6 @@
 """Numbers that float32 merges are told apart, in training and in both forms of the model, or refused."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,9 @@ import pandas as pd
 import pytest
 
 from kubeline.errors import UserError
+from kubeline.model_package import ModelPackage
 from kubeline.training.numbers import Differences, needs_float64
-from tests.support.training_tables import SMALL
+from tests.support.training_tables import SMALL, Train
 from tests.training.exactness import TREES, difference
 
 ROWS = 600
@@ -16,7 +18,7 @@ CODE = np.arange(ROWS) % 2
 STRONG: dict[str, Any] = {**SMALL, "linear": {"regularization": 1e-3}}
 
 
-def accuracy(package, frame: pd.DataFrame) -> float:
+def accuracy(package: ModelPackage, frame: pd.DataFrame) -> float:
     """Of what serves."""
     return float(np.mean(package.predictor(threads=1).predict(frame).values == frame["y"].astype(str)))
 
@@ -36,7 +38,9 @@ PAIRS = {
 
 @pytest.mark.parametrize("pair", PAIRS)
 @pytest.mark.parametrize("estimator", STRONG)
-def test_two_numbers_that_float32_merges_are_told_apart(train, tmp_path, estimator, pair):
+def test_two_numbers_that_float32_merges_are_told_apart(
+    train: Train, tmp_path: Path, estimator: str, pair: str
+) -> None:
     """Of two account numbers the accuracy was .517 instead of 1."""
     frame = pd.DataFrame({"x": np.array(PAIRS[pair])[CODE], "y": CODE == 1})
     package = train(frame, estimator=estimator, params=STRONG[estimator])
@@ -47,7 +51,7 @@ def test_two_numbers_that_float32_merges_are_told_apart(train, tmp_path, estimat
 
 
 @pytest.mark.parametrize("estimator", TREES)
-def test_seconds_since_1970_are_told_apart(train, estimator):
+def test_seconds_since_1970_are_told_apart(train: Train, estimator: str) -> None:
     """The accuracy was .84, because float32 knows every 128th second."""
     seconds = 1_700_000_000 + np.random.default_rng(0).permutation(ROWS)
     frame = pd.DataFrame({"x": seconds, "y": (seconds // 60) % 2 == 0})
@@ -56,7 +60,9 @@ def test_seconds_since_1970_are_told_apart(train, estimator):
 
 
 @pytest.mark.parametrize("estimator", TREES)
-def test_account_numbers_near_and_far_from_each_other_are_told_apart(train, tmp_path, estimator):
+def test_account_numbers_near_and_far_from_each_other_are_told_apart(
+    train: Train, tmp_path: Path, estimator: str
+) -> None:
     """Near ones by their difference from an origin, far ones too by what float32 leaves of it."""
     accounts = np.array([10**10, 10**10 + 1, 3 * 10**14, 3 * 10**14 + 1])[np.arange(ROWS) % 4]
     frame = pd.DataFrame({"x": accounts, "y": accounts % 2 == 0})
@@ -65,7 +71,7 @@ def test_account_numbers_near_and_far_from_each_other_are_told_apart(train, tmp_
     assert "merge 2 of its 4 different values" in (tmp_path / "report").read_text()
 
 
-def test_wide_numbers_beside_missing_ones_categories_and_dates(train):
+def test_wide_numbers_beside_missing_ones_categories_and_dates(train: Train) -> None:
     from tests.support.training_tables import for_task, mixed_table
 
     frame = for_task(mixed_table(), "binary")
@@ -90,11 +96,11 @@ def test_wide_numbers_beside_missing_ones_categories_and_dates(train):
         (np.full(10, np.nan), False),
     ],
 )
-def test_a_column_is_float64_only_where_it_must(values, needed):
+def test_a_column_is_float64_only_where_it_must(values: Any, needed: bool) -> None:
     assert needs_float64(values) is needed
 
 
-def test_whole_numbers_up_to_2_to_the_48_apart_become_different_rows():
+def test_whole_numbers_up_to_2_to_the_48_apart_become_different_rows() -> None:
     rng = np.random.default_rng(0)
     values = np.unique(rng.integers(0, 2**48, 2_000) + np.repeat([0, 1, 2, 3], 500))
     found = Differences().fit(values[:, None].astype(float)).transform(values[:, None].astype(float))
@@ -103,7 +109,7 @@ def test_whole_numbers_up_to_2_to_the_48_apart_become_different_rows():
 
 
 @pytest.mark.parametrize("missing", [False, True])
-def test_a_whole_number_that_even_float64_rounds_is_refused_by_name(train, missing):
+def test_a_whole_number_that_even_float64_rounds_is_refused_by_name(train: Train, missing: bool) -> None:
     values: list[Any] = [2**60, 2**60 + 1] * (ROWS // 2)
     if missing:
         values[0] = None
@@ -112,7 +118,7 @@ def test_a_whole_number_that_even_float64_rounds_is_refused_by_name(train, missi
         train(frame)
 
 
-def test_numbers_that_merge_without_harm_are_counted_in_the_report(train, tmp_path):
+def test_numbers_that_merge_without_harm_are_counted_in_the_report(train: Train, tmp_path: Path) -> None:
     cents = np.random.default_rng(0).integers(0, 10**8, 3_000) / 100
     cents[:100] = 999_999 + np.arange(100) / 100  # float32 knows every sixteenth there
     train(pd.DataFrame({"price": cents, "y": np.arange(3_000) % 2 == 0}))
@@ -121,7 +127,7 @@ def test_numbers_that_merge_without_harm_are_counted_in_the_report(train, tmp_pa
     assert "loat32 merges 8" in page
 
 
-def test_times_as_whole_nanoseconds_are_held_out_in_their_order(train):
+def test_times_as_whole_nanoseconds_are_held_out_in_their_order(train: Train) -> None:
     """As float64, 256 of them are one moment."""
     frame = pd.DataFrame({"t": 1_700_000_000_000_000_000 + np.arange(ROWS), "x": CODE, "y": CODE == 1})
     assert train(frame, time_column="t").manifest.parity.rows == 60
@@ -138,7 +144,9 @@ def test_times_as_whole_nanoseconds_are_held_out_in_their_order(train):
         (np.where(np.arange(ROWS) % 2, "a", "b"), False),
     ],
 )
-def test_a_column_that_looks_like_an_identifier_is_warned_about_by_name(train, tmp_path, values, warned):
+def test_a_column_that_looks_like_an_identifier_is_warned_about_by_name(
+    train: Train, tmp_path: Path, values: Any, warned: bool
+) -> None:
     train(pd.DataFrame({"customer_id": values, "x": CODE, "y": CODE == 1}))
     words = "olumn &#39;customer_id&#39; has 600 different values in 600 rows, as an identifier has"
     assert (words in (tmp_path / "report").read_text()) is warned

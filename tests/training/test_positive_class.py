@@ -1,10 +1,14 @@
 """Which of two classes recall and its like speak of."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from kubeline.errors import UserError
+from tests.support.training_tables import Train
 
 ROWS = 600
 
@@ -16,7 +20,9 @@ def table(rare: str, other: str, share: float = 0.1) -> pd.DataFrame:
     return pd.DataFrame({"x": rng.normal(size=ROWS), "y": rng.permutation(y)})
 
 
-def test_without_a_word_the_rarer_class_is_the_positive_one_and_the_report_says_so(train, tmp_path):
+def test_without_a_word_the_rarer_class_is_the_positive_one_and_the_report_says_so(
+    train: Train, tmp_path: Path
+) -> None:
     package = train(table("fraud", "legit"))
     assert package.signature.classes == ["fraud", "legit"]
     assert package.signature.positive_class == "fraud"
@@ -26,7 +32,7 @@ def test_without_a_word_the_rarer_class_is_the_positive_one_and_the_report_says_
     assert "f1 of &#39;fraud&#39;" in page
 
 
-def test_a_model_that_never_says_fraud_has_no_f1_of_fraud(train):
+def test_a_model_that_never_says_fraud_has_no_f1_of_fraud(train: Train) -> None:
     """It had an f1 of .95, that of 'legit', the last by the alphabet."""
     assert train(table("fraud", "legit")).manifest.metrics["f1"] < 0.3
     assert train(table("fraud", "legit"), positive_class="legit").manifest.metrics["f1"] > 0.9
@@ -43,7 +49,9 @@ def test_a_model_that_never_says_fraud_has_no_f1_of_fraud(train):
         (["no", "yes"], "yes", "yes"),
     ],
 )
-def test_the_positive_class_is_found_in_every_form_of_two_classes(train, values, wanted, found):
+def test_the_positive_class_is_found_in_every_form_of_two_classes(
+    train: Train, values: list[Any], wanted: str, found: str
+) -> None:
     """The first of the values is the rarer one."""
     rng = np.random.default_rng(0)
     y = np.array(values)[(np.arange(ROWS) % 5 > 0).astype(int)]
@@ -51,7 +59,7 @@ def test_the_positive_class_is_found_in_every_form_of_two_classes(train, values,
     assert package.signature.positive_class == found
 
 
-def test_of_two_equally_frequent_classes_the_last_is_positive(train):
+def test_of_two_equally_frequent_classes_the_last_is_positive(train: Train) -> None:
     frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=ROWS), "y": np.arange(ROWS) % 2 == 0})
     assert train(frame).signature.positive_class == "True"
 
@@ -70,6 +78,6 @@ def test_of_two_equally_frequent_classes_the_last_is_positive(train):
         ),
     ],
 )
-def test_a_positive_class_that_is_none_is_refused(train, frame, message):
+def test_a_positive_class_that_is_none_is_refused(train: Train, frame: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         train(frame, positive_class="theft")

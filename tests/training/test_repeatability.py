@@ -7,11 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from kubeline.model_package import ModelPackage
-from tests.support.training_tables import for_task, mixed_table
+from tests.support.artifacts import Maker
+from tests.support.training_tables import Train, for_task, mixed_table
 
 SCRIPT = """
 import json, sys
@@ -27,7 +30,7 @@ train.python_func(
 """
 
 
-def start(folder: Path, parameters: str, **environment: str) -> subprocess.Popen:
+def start(folder: Path, parameters: str, **environment: str) -> subprocess.Popen[bytes]:
     paths = os.pathsep.join(path for path in sys.path if path)
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(folder), parameters],
@@ -49,7 +52,7 @@ def kill_while_writing(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_same_package(dataset, tmp_path):
+def test_two_processes_make_the_same_package(dataset: Maker, tmp_path: Path) -> None:
     dataset(for_task(mixed_table(), "binary"))
     digests = []
     for seed in ("0", "1"):
@@ -61,7 +64,7 @@ def test_two_processes_make_the_same_package(dataset, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_training_leaves_nothing_and_its_rerun_gives_the_same_package(dataset, tmp_path):
+def test_a_killed_training_leaves_nothing_and_its_rerun_gives_the_same_package(dataset: Maker, tmp_path: Path) -> None:
     dataset(for_task(mixed_table(2_000), "multiclass"))
     kill_while_writing(tmp_path)
     assert not (tmp_path / "model").exists()
@@ -81,7 +84,9 @@ def test_a_killed_training_leaves_nothing_and_its_rerun_gives_the_same_package(d
         ("xgboost", {"n_estimators": 5, "learning_rate": 0.2, "reg_lambda": 1.0}),
     ],
 )
-def test_the_order_of_the_hyperparameters_does_not_change_the_package(train, mixed, estimator, params):
+def test_the_order_of_the_hyperparameters_does_not_change_the_package(
+    train: Train, mixed: pd.DataFrame, estimator: str, params: dict[str, Any]
+) -> None:
     turned = dict(reversed(params.items()))
     assert (
         train(mixed, estimator=estimator, params=params).digest
@@ -89,17 +94,19 @@ def test_the_order_of_the_hyperparameters_does_not_change_the_package(train, mix
     )
 
 
-def test_another_seed_gives_another_package(train, mixed):
+def test_another_seed_gives_another_package(train: Train, mixed: pd.DataFrame) -> None:
     assert train(mixed, seed=1).digest != train(mixed, seed=2).digest
 
 
-def test_whole_numbers_that_came_as_floats_give_the_same_package(train, mixed):
+def test_whole_numbers_that_came_as_floats_give_the_same_package(train: Train, mixed: pd.DataFrame) -> None:
     """KFP makes floats of the integers in a dict."""
     one = train(mixed, params={"max_iter": 10, "max_leaf_nodes": 7})
     assert train(mixed, params={"max_iter": 10.0, "max_leaf_nodes": 7.0}).digest == one.digest
     assert one.manifest.params["max_iter"] == 10
 
 
-def test_the_git_revision_is_taken_from_the_environment(train, mixed, monkeypatch):
+def test_the_git_revision_is_taken_from_the_environment(
+    train: Train, mixed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KUBELINE_GIT_REVISION", "abc123")
     assert train(mixed).manifest.git_revision == "abc123"

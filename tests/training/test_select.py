@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,15 +11,15 @@ from components.select.component import select
 from components.train.component import train
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
-from tests.support.artifacts import make_artifact, make_dataset
+from tests.support.artifacts import Maker, make_artifact, make_dataset
 from tests.support.training_tables import for_task, mixed_table
 
 
 @pytest.fixture(scope="module")
-def candidates(tmp_path_factory):
+def candidates(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Model artifacts by name: three comparable ones, and some that differ in one thing."""
     base = for_task(mixed_table(), "binary").assign(w=np.linspace(0.5, 1, 600))
-    plans = {
+    plans: dict[str, dict[str, Any]] = {
         "weak": {"params": {"max_iter": 1, "max_leaf_nodes": 2}},
         "good": {"params": {"max_iter": 40}},
         "linear": {"estimator": "linear"},
@@ -46,13 +47,13 @@ def candidates(tmp_path_factory):
     return made
 
 
-def run(models, artifact):
+def run(models: Any, artifact: Maker) -> Any:
     model, report = artifact("Model", "selected"), artifact("Markdown", "table")
     select.python_func(models=models, model=model, report=report)
     return model, Path(report.path).read_text(encoding="utf-8")
 
 
-def test_the_best_score_wins_and_its_package_keeps_its_digest(candidates, artifact):
+def test_the_best_score_wins_and_its_package_keeps_its_digest(candidates: dict[str, Any], artifact: Maker) -> None:
     models = [candidates[name] for name in ("weak", "good", "linear")]
     packages = [ModelPackage.open(model.path) for model in models]
     best = max(packages, key=lambda package: package.manifest.score)
@@ -65,7 +66,7 @@ def test_the_best_score_wins_and_its_package_keeps_its_digest(candidates, artifa
     assert best.digest[:12] in rows[0]
 
 
-def test_the_first_of_equals_is_taken(candidates, artifact):
+def test_the_first_of_equals_is_taken(candidates: dict[str, Any], artifact: Maker) -> None:
     model, _ = run([candidates["good"], candidates["good"]], artifact)
     assert model.metadata["package_digest"] == candidates["good"].metadata["package_digest"]
 
@@ -80,13 +81,15 @@ def test_the_first_of_equals_is_taken(candidates, artifact):
         ("other table", "dataset"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(candidates, artifact, tmp_path, name, what):
+def test_what_cannot_be_compared_is_refused(
+    candidates: dict[str, Any], artifact: Maker, tmp_path: Path, name: str, what: str
+) -> None:
     with pytest.raises(UserError, match=f"the candidates cannot be compared: the {what} of"):
         run([candidates["good"], candidates[name]], artifact)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_damaged_candidate_stops_the_selection(candidates, artifact, tmp_path):
+def test_a_damaged_candidate_stops_the_selection(candidates: dict[str, Any], artifact: Maker, tmp_path: Path) -> None:
     bad = make_artifact(tmp_path / "bad", "Model", "model")
     shutil.copytree(candidates["weak"].path, bad.path)
     (Path(bad.path) / "model.onnx").write_bytes(b"")
@@ -95,6 +98,6 @@ def test_a_damaged_candidate_stops_the_selection(candidates, artifact, tmp_path)
     assert not (tmp_path / "selected").exists()
 
 
-def test_no_candidate_is_an_error(artifact):
+def test_no_candidate_is_an_error(artifact: Maker) -> None:
     with pytest.raises(UserError, match="there is no candidate to select from"):
         run([], artifact)

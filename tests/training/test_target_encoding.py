@@ -1,11 +1,14 @@
 """Target encoding while fitting: a row is encoded by rows that are held out from it as validation rows are."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from kubeline.training import holdout
 from kubeline.training.table import Table
+from tests.support.training_tables import Train
 
 TARGET = {"params": {"category_encoding": "target", "max_iter": 20}}
 
@@ -25,14 +28,14 @@ def _households(rows_each: int, number: int = 250) -> pd.DataFrame:
     )
 
 
-def test_a_group_does_not_tell_its_own_target(train):
+def test_a_group_does_not_tell_its_own_target(train: Train) -> None:
     # the name was trusted, which nothing tells of another household: an AUC of 0.5 where x gives 0.75
     package = train(_households(4), group_column="household", **TARGET)
 
     assert package.manifest.metrics["roc_auc"] > 0.7
 
 
-def test_later_rows_do_not_tell_of_earlier_ones(train):
+def test_later_rows_do_not_tell_of_earlier_ones(train: Train) -> None:
     frame = _households(4)
     frame["household"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(frame["household"], unit="D")
 
@@ -41,21 +44,21 @@ def test_later_rows_do_not_tell_of_earlier_ones(train):
     assert package.manifest.metrics["roc_auc"] > 0.7
 
 
-def test_a_copy_does_not_tell_the_target_of_its_row(train):
+def test_a_copy_does_not_tell_the_target_of_its_row(train: Train) -> None:
     frame = _households(1, 1000).drop(columns="household")
     package = train(pd.concat([frame, frame, frame]), **TARGET)
 
     assert package.manifest.metrics["roc_auc"] > 0.65
 
 
-def _table(**given) -> Table:
+def _table(**given: Any) -> Table:
     rows = len(given["y"])
     plain = dict.fromkeys(("raw", "encoded", "kinds", "positive_class", "weights", "groups", "times"))
     return Table(**{**plain, "task": "binary", "classes": ["a", "b"], "equal": np.arange(rows), "notes": [], **given})
 
 
 @pytest.mark.parametrize("moments", [1, 2, 3, 7, 40])
-def test_by_time_every_row_is_encoded_once_and_never_by_one_of_its_moment_or_later(moments):
+def test_by_time_every_row_is_encoded_once_and_never_by_one_of_its_moment_or_later(moments: int) -> None:
     rng = np.random.default_rng(0)
     times = rng.integers(0, moments, 40).astype(float)
     table = _table(y=rng.integers(0, 2, 40), times=times)
@@ -70,7 +73,7 @@ def test_by_time_every_row_is_encoded_once_and_never_by_one_of_its_moment_or_lat
     assert len(after) >= min(3, moments - 1)
 
 
-def test_rows_of_a_single_group_are_refused(train):
+def test_rows_of_a_single_group_are_refused(train: Train) -> None:
     frame = _households(1)
     frame["household"] = [1, 2] * 125
 
@@ -78,7 +81,7 @@ def test_rows_of_a_single_group_are_refused(train):
         train(frame, group_column="household", **TARGET)
 
 
-def test_the_package_does_not_hold_the_rows_of_each_fold(train):
+def test_the_package_does_not_hold_the_rows_of_each_fold(train: Train) -> None:
     import io
 
     import joblib

@@ -1,6 +1,8 @@
 """What train writes, and that weights, balance, tuning and time have the effect they promise."""
 
 import hashlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +17,13 @@ from kubeline.training.fitting import Recipe
 from kubeline.training.holdout import hold_out
 from kubeline.training.table import read
 from kubeline.training.tuning import tune
-from tests.support.training_tables import for_task, mixed_table
+from tests.support.artifacts import Maker
+from tests.support.training_tables import Train, for_task, mixed_table
 
 
-def test_the_simplest_call_trains_on_real_flights_better_than_a_guess(flights, dataset, artifact, tmp_path):
+def test_the_simplest_call_trains_on_real_flights_better_than_a_guess(
+    flights: pd.DataFrame, dataset: Maker, artifact: Maker, tmp_path: Path
+) -> None:
     model, metrics, report = artifact("Model", "model"), artifact("Metrics", "metrics"), artifact("HTML", "report")
     table = dataset(flights.head(4_000))
     component.python_func(dataset=table, model=model, metrics=metrics, report=report, target="late")
@@ -39,7 +44,7 @@ def test_the_simplest_call_trains_on_real_flights_better_than_a_guess(flights, d
     assert roc_auc_score(later["late"], package.predictor().predict(later).probabilities[:, 1]) > 0.6
 
 
-def test_the_report_tells_the_agreement_in_words(train, mixed, tmp_path):
+def test_the_report_tells_the_agreement_in_words(train: Train, mixed: pd.DataFrame, tmp_path: Path) -> None:
     package = train(mixed)
     page = (tmp_path / "report").read_text(encoding="utf-8")
     difference = f"{package.manifest.parity.max_difference:.2g}"
@@ -48,7 +53,7 @@ def test_the_report_tells_the_agreement_in_words(train, mixed, tmp_path):
     assert "<script" not in page
 
 
-def test_the_manifest_names_what_made_the_model(train, mixed):
+def test_the_manifest_names_what_made_the_model(train: Train, mixed: pd.DataFrame) -> None:
     manifest = train(mixed, estimator="xgboost", seed=3).manifest
     assert manifest.estimator == "xgboost"
     assert manifest.seed == 3
@@ -57,7 +62,7 @@ def test_the_manifest_names_what_made_the_model(train, mixed):
     assert manifest.parity.rows == 60
 
 
-def test_the_score_is_of_the_model_in_the_package(train, mixed, dataset):
+def test_the_score_is_of_the_model_in_the_package(train: Train, mixed: pd.DataFrame, dataset: Maker) -> None:
     package = train(mixed)
     table = read(dataset(mixed).path, Roles("y"), "auto")
     _, held = hold_out(table, np.arange(600), 0.1, 0, "validation")
@@ -65,7 +70,7 @@ def test_the_score_is_of_the_model_in_the_package(train, mixed, dataset):
     assert roc_auc_score(mixed["y"].iloc[held], found) == pytest.approx(package.manifest.score)
 
 
-def test_golden_rows_hold_every_class_and_every_column_that_misses_values(train):
+def test_golden_rows_hold_every_class_and_every_column_that_misses_values(train: Train) -> None:
     frame = for_task(mixed_table(), "multiclass").assign(
         t=range(600), once=np.where(np.arange(600) == 551, np.nan, 1.0)
     )
@@ -78,7 +83,7 @@ def test_golden_rows_hold_every_class_and_every_column_that_misses_values(train)
     assert list(probabilities.columns) == [f"expected.probability.{label}" for label in ("high", "low", "middle")]
 
 
-def test_a_row_of_weight_zero_teaches_nothing(train, mixed):
+def test_a_row_of_weight_zero_teaches_nothing(train: Train, mixed: pd.DataFrame) -> None:
     """Half of the rows are mislabelled: with weight 0 they do no harm, and they are not scored either."""
     wrong = np.arange(600) % 2 == 0
     frame = mixed.assign(y=mixed["y"] ^ wrong, w=np.where(wrong, 0.0, 1.0))
@@ -107,7 +112,7 @@ def test_balance_raises_the_probability_of_a_rare_class(train, mixed):
     assert means[1] > means[0] + 0.1
 
 
-def tuned(dataset, mixed, **limits):
+def tuned(dataset: Maker, mixed: pd.DataFrame, **limits: Any) -> Any:
     table = read(dataset(mixed).path, Roles("y"), "auto")
     recipe = Recipe("linear", {}, balanced=False, seed=0)
     return tune(
@@ -120,7 +125,7 @@ def tuned(dataset, mixed, **limits):
     )
 
 
-def test_tuning_begins_with_the_defaults_and_keeps_the_best(dataset, mixed):
+def test_tuning_begins_with_the_defaults_and_keeps_the_best(dataset: Maker, mixed: pd.DataFrame) -> None:
     found = tuned(dataset, mixed)
     assert found.trials[0].params == {}
     assert len(found.trials) == 4
@@ -129,11 +134,11 @@ def test_tuning_begins_with_the_defaults_and_keeps_the_best(dataset, mixed):
     assert found == tuned(dataset, mixed)
 
 
-def test_no_trial_begins_after_the_time_is_up(dataset, mixed):
+def test_no_trial_begins_after_the_time_is_up(dataset: Maker, mixed: pd.DataFrame) -> None:
     assert len(tuned(dataset, mixed, trials=1_000, minutes=1e-6).trials) == 1
 
 
-def test_tuning_does_not_search_what_is_given(dataset, mixed):
+def test_tuning_does_not_search_what_is_given(dataset: Maker, mixed: pd.DataFrame) -> None:
     table = read(dataset(mixed).path, Roles("y"), "auto")
     recipe = Recipe("hist_gradient_boosting", {"max_iter": 5, "learning_rate": 0.2}, balanced=False, seed=0)
     found = tune(recipe, table, np.arange(600), table.kinds, choose("binary"), trials=3, minutes=5.0, number=2)
@@ -142,7 +147,7 @@ def test_tuning_does_not_search_what_is_given(dataset, mixed):
     )
 
 
-def test_tuning_leaves_alone_what_is_given(train, mixed, tmp_path):
+def test_tuning_leaves_alone_what_is_given(train: Train, mixed: pd.DataFrame, tmp_path: Path) -> None:
     package = train(mixed, params={"max_iter": 7.0, "learning_rate": 0.2}, tuning_trials=3, folds=2)
     assert package.manifest.params["max_iter"] == 7
     assert package.manifest.params["learning_rate"] == 0.2
@@ -152,18 +157,18 @@ def test_tuning_leaves_alone_what_is_given(train, mixed, tmp_path):
 
 
 @pytest.mark.parametrize("roles", [{"group_column": "g"}, {"time_column": "g"}])
-def test_tuning_runs_within_groups_and_time(train, mixed, roles):
+def test_tuning_runs_within_groups_and_time(train: Train, mixed: pd.DataFrame, roles: dict[str, str]) -> None:
     package = train(mixed.assign(g=np.arange(600) // 6), tuning_trials=2, folds=3, **roles)
     assert "g" not in package.signature.names
 
 
-def test_files_have_the_digests_of_the_manifest(train, mixed):
+def test_files_have_the_digests_of_the_manifest(train: Train, mixed: pd.DataFrame) -> None:
     package = train(mixed)
     for name, digest in package.manifest.files.items():
         assert hashlib.sha256((package.path / name).read_bytes()).hexdigest() == digest
 
 
-def test_columns_of_parquet_dictionaries_and_times_with_zones_are_read(train, mixed):
+def test_columns_of_parquet_dictionaries_and_times_with_zones_are_read(train: Train, mixed: pd.DataFrame) -> None:
     frame = mixed.assign(
         city=mixed["city"].astype("category"),
         when=pd.to_datetime(mixed["sold/at"]).dt.tz_localize("Europe/Zurich", ambiguous="NaT", nonexistent="NaT"),

@@ -14,7 +14,7 @@ from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer,
 from kserve.utils.utils import generate_uuid
 
 
-class OnnxModel(Model):
+class OnnxModel(Model):  # type: ignore[misc]  # kserve's are not known here
     """Answers probabilities by ONNX Runtime."""
 
     def __init__(self, name: str, folder: Path):

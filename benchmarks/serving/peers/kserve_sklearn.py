@@ -16,7 +16,7 @@ from kserve.errors import InferenceError
 from kserve.utils.utils import get_predict_input, get_predict_response
 
 
-class SKLearnModel(Model):
+class SKLearnModel(Model):  # type: ignore[misc]  # kserve's are not known here
     """Answers probabilities of what joblib loads."""
 
     def __init__(self, name: str, folder: Path):

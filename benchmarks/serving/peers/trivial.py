@@ -31,7 +31,7 @@ class _Http(asyncio.Protocol):
             self._transport.write(_ANSWER)  # type: ignore[attr-defined]
 
 
-class _Grpc(grpc.GenericRpcHandler):
+class _Grpc(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         return grpc.unary_unary_rpc_method_handler(_empty)
 

@@ -140,7 +140,7 @@ class Calls:
         self._readings[call] = None
         self._state.budget.begin_waiting(call)
         try:
-            message = await context.read()
+            message: bytes = await context.read()
         except asyncio.CancelledError:
             self._state.budget.burst()
             if not call.was_shed:  # but the client has left

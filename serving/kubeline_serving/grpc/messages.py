@@ -80,7 +80,8 @@ class InferCall:
                 output.parameters[key].string_param = value
             raws.append(encode_raw(values))
         response.raw_output_contents.extend(raws)
-        return response.SerializeToString()
+        content: bytes = response.SerializeToString()
+        return content
 
 
 def columns_of(request: messages.ModelInferRequest, max_rows: int) -> dict[str, Values]:

@@ -62,7 +62,7 @@ class PredictionThread(Generic[T]):
         size = rows.bit_length()
         for known in range(size, 0, -1):
             if known in self._seconds:
-                return self._seconds[known] * 2 ** (size - known)
+                return self._seconds[known] * 2.0 ** (size - known)
         return 0.0
 
     def learn(self, rows: int, seconds: float) -> None:

@@ -171,7 +171,8 @@ class Tracing:
         state = api.TraceState.from_header([exchange.tracestate]) if exchange.tracestate else None
         flags = api.TraceFlags(int(given[53:], 16))
         parent = api.SpanContext(int(given[3:35], 16), int(given[36:52], 16), True, flags, state)
-        return api.set_span_in_context(api.NonRecordingSpan(parent))
+        context: Context = api.set_span_in_context(api.NonRecordingSpan(parent))
+        return context
 
     def _attributes(self, exchange: Exchange, route: str | None) -> dict[str, Any]:
         """Names of the semantic conventions where they have one."""

@@ -268,7 +268,8 @@ def _hash_values(lengths: "hashlib._Hash", values: "hashlib._Hash", array: pa.Ar
 
 
 def _is_binary(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    return any(is_one(kind) for is_one in kinds)
 
 
 def write_dataset(

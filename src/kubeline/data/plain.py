@@ -22,6 +22,7 @@ from kubeline.data import styles, text
 from kubeline.data.engine import identifier
 from kubeline.data.notation import Notation
 from kubeline.data.reading import UNKNOWN, Reading, Table
+from kubeline.typing import Mask
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -37,10 +38,8 @@ _CLASSES = {"BIGINT": ("integer", "large"), "DOUBLE": text.EXACT, "TIMESTAMP": (
 
 _ASKING = threading.Lock()  # a connection answers one question at a time
 
-Flags = NDArray[np.bool_]
 
-
-def _table(characters: bytes) -> Flags:
+def _table(characters: bytes) -> Mask:
     found = np.zeros(256, dtype=np.bool_)
     found[np.frombuffer(characters, dtype=np.uint8)] = True
     return found
@@ -174,18 +173,19 @@ def _layout(column: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.int32], NDA
     return ends[:-1], np.diff(ends), characters
 
 
-def _is_plain(column: pa.Array, kind: str) -> Flags:
+def _is_plain(column: pa.Array, kind: str) -> Mask:
     """(n,) whether a value is certainly of the kind, if only Arrow can read it as such."""
     starts, lengths, characters = _layout(column)
     first, last = int(starts[0]), int(starts[-1] + lengths[-1])
     strange = np.flatnonzero(~_ALLOWED[kind][characters[first:last]])
-    plain: Flags = lengths > 0
+    plain: Mask = lengths > 0
     if len(strange):
         plain[np.searchsorted(starts, strange + first, side="right") - 1] = False
     end = len(characters) - 1
     lead = characters[np.minimum(starts, end)]
     if kind == "TIMESTAMP":
-        return plain & np.isin(lengths, _LENGTHS) & ((lead == ord("1")) | (lead == ord("2")))
+        plain &= np.isin(lengths, _LENGTHS) & ((lead == ord("1")) | (lead == ord("2")))
+        return plain
     negative = lead == ord("-")
     digits = lengths - negative
     lead = characters[np.minimum(starts + negative, end)]
@@ -199,14 +199,15 @@ def _is_plain(column: pa.Array, kind: str) -> Flags:
     return plain
 
 
-def _is_kept(words: pa.Array) -> Flags | bool:
+def _is_kept(words: pa.Array) -> Mask | bool:
     """(n,) whether a double prints with all digits of these numbers; False for all where one is no number."""
     numbers = _cast(words, "DOUBLE")
     if numbers is None:
         return False
     size = np.abs(numbers.to_numpy())
     printed = pc.equal(numbers.cast(pa.string()), words).to_numpy(zero_copy_only=False)
-    return printed & (size >= _EXACT[0]) & (size < _EXACT[1])
+    kept: Mask = printed & (size >= _EXACT[0]) & (size < _EXACT[1])
+    return kept
 
 
 def _cast(column: pa.Array, kind: str) -> pa.Array | None:

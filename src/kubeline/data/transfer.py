@@ -70,7 +70,7 @@ class Transfer:
             )
 
 
-class FileTransfer(Callback):
+class FileTransfer(Callback):  # type: ignore[misc]  # fsspec has no types
     """One file of a transfer, as the clients of fsspec count it."""
 
     def __init__(self, transfer: Transfer):

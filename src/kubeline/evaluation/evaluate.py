@@ -131,9 +131,23 @@ def evaluate(
         *_champion_checks(metric, rival, rows.unfair, comparisons, slices, reference, settings),
     ]
     return Evaluation(
-        settings, metric, test, rows, roles, model, other, reference, metrics, undefined, comparisons, dummies, slices,
-        _importances(model, rows.judged, metric, settings), agreement, gate.decide(checks),
-    )  # fmt: skip
+        settings=settings,
+        metric=metric,
+        test=test,
+        rows=rows,
+        roles=roles,
+        model=model,
+        champion=other,
+        champion_reference=reference,
+        metrics=metrics,
+        undefined=undefined,
+        comparisons=comparisons,
+        dummies=dummies,
+        slices=slices,
+        importances=_importances(model, rows.judged, metric, settings),
+        agreement=agreement,
+        decision=gate.decide(checks),
+    )
 
 
 def _contender(

@@ -74,7 +74,7 @@ class Contender:
     scored: Scored
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """Everything that was found out; the outputs are written from it.
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from kubeline.model_package.predictor import Predictions
 from kubeline.task import Task
-from kubeline.typing import Array
+from kubeline.typing import Array, Mask
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ class Scored:
         return float(np.average(values, weights=self.weights))
 
     @property
-    def positive(self) -> Array:
+    def positive(self) -> Mask:
         """(n,) True where the positive class of a binary task is the truth."""
-        return self.target == 1
+        return np.equal(self.target, 1)
 
     @property
     def score(self) -> Array:

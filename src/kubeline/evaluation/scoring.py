@@ -11,7 +11,7 @@ from kubeline.model_package.manifest import Parity
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.signature import Signature
-from kubeline.typing import Array
+from kubeline.typing import Array, Mask
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Agreement:
         )
 
 
-def labelled(frame: pd.DataFrame, signature: Signature) -> Array:
+def labelled(frame: pd.DataFrame, signature: Signature) -> Mask:
     """(n,) True for the rows whose target is known.
 
     Raises:
@@ -65,7 +65,7 @@ def labelled(frame: pd.DataFrame, signature: Signature) -> Array:
         raise UserError(
             f"target '{signature.target}' is not a column of the test table; it has: {listed(frame.columns)}"
         )
-    known = frame[signature.target].notna().to_numpy()
+    known: Mask = frame[signature.target].notna().to_numpy()
     if not known.any():
         raise UserError(f"target '{signature.target}' is missing in all {len(frame):,} test rows; give labelled rows")
     return known

@@ -96,7 +96,7 @@ def groups(column: pd.Series, bins: int) -> list[tuple[str, Array]]:
 
 
 def _is_scale(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column)
+    return bool(pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column))
 
 
 def evaluate_slices(

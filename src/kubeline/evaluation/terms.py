@@ -28,7 +28,8 @@ def labels(scored: Scored) -> Terms:
 def accuracy(sums: list[Array], _: Terms) -> Array:
     """The share of rows with the right class."""
     hits, true, _predicted = sums
-    return hits[:, :-1].sum(axis=1) / true.sum(axis=1)
+    share: Array = hits[:, :-1].sum(axis=1) / true.sum(axis=1)
+    return share
 
 
 def balanced_accuracy(sums: list[Array], _: Terms) -> Array:
@@ -156,7 +157,8 @@ def roc_auc(sums: list[Array], _: Terms) -> Array:
 
 def macro_roc_auc(sums: list[Array], found: Terms) -> Array:
     """The mean over the classes that occur of their AUC against the rest."""
-    return np.mean([roc_auc([part], found) for part in sums], axis=0)
+    mean: Array = np.mean([roc_auc([part], found) for part in sums], axis=0)
+    return mean
 
 
 def average_precision(sums: list[Array], _: Terms) -> Array:
@@ -175,7 +177,8 @@ def _mean_of(scored: Scored, numbers: Array) -> Terms:
 
 
 def _ratio(part: Array, whole: Array) -> Array:
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+    ratio: Array = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+    return ratio
 
 
 def _mean_where(part: Array, whole: Array, where: Array) -> Array:

@@ -24,14 +24,14 @@ def connections(kind: Any, most_bytes: int, note: Callable[[Any], None] = watch)
         note: called with each connection; that of the thread's watchdog.
     """
 
-    class Answer(kind.response_class):
+    class Answer(kind.response_class):  # type: ignore[misc]  # known when it runs
         fp: Any
 
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
             self.fp = io.BufferedReader(_Counted(self.fp.detach(), most_bytes))
 
-    class Bounded(kind):
+    class Bounded(kind):  # type: ignore[misc]
         response_class = Answer
 
         def _new_conn(self) -> Any:

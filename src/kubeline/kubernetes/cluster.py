@@ -187,8 +187,8 @@ class Cluster:
         name: str = "",
         body: Manifest | None = None,
         options: Mapping[str, str] | None = None,
-    ) -> Any:
-        answer = self._send(verb, resource, namespace, name, body, options)
+    ) -> Manifest:
+        answer: Manifest = self._send(verb, resource, namespace, name, body, options)
         stored = "dry_run" not in (options or {})
         if verb == "list":
             wrong = _no_whole_list(answer, resource, namespace)

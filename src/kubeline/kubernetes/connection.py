@@ -207,7 +207,7 @@ def _client(settings: Any) -> Any:
     from kubernetes.client import ApiClient
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
-    class MergePatchClient(ApiClient):
+    class MergePatchClient(ApiClient):  # type: ignore[misc]  # kubernetes has no types
         def select_header_content_type(self, content_types: list[str], *request: Any) -> Any:
             merges = _MERGE_PATCH in content_types
             return _MERGE_PATCH if merges else super().select_header_content_type(content_types, *request)

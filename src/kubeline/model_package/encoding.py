@@ -83,7 +83,7 @@ def _booleans(column: pd.Series) -> Array:
 
 def _floats(column: pd.Series, expected: str) -> Array:
     """Numbers and booleans as float64, missing ones as NaN."""
-    raw = column.to_numpy()
+    raw: Array = column.to_numpy()
     if raw.dtype.kind in "fiub":
         return raw.astype(np.float64)
     values = np.full(len(raw), np.nan)
@@ -105,8 +105,9 @@ def _float(value: Any) -> float:
 def _categories(column: pd.Series) -> Array:
     if isinstance(column.dtype, pd.CategoricalDtype):
         known = _categories(pd.Series(column.cat.categories, name=column.name))
-        return np.append(known, MISSING_CATEGORY)[column.cat.codes.to_numpy()]
-    values = column.to_numpy(dtype=object, copy=True)
+        coded: Array = np.append(known, MISSING_CATEGORY)[column.cat.codes.to_numpy()]
+        return coded
+    values: Array = column.to_numpy(dtype=object, copy=True)
     for row, value in enumerate(values):
         if isinstance(value, str):
             continue

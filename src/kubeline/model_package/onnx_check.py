@@ -190,7 +190,7 @@ def _attributes(node: NodeProto) -> Iterator[tuple[str, AttributeProto]]:
 
 
 def _attribute(content: bytes, node: NodeProto) -> AttributeProto:
-    attribute = AttributeProto.FromString(content)
+    attribute: AttributeProto = AttributeProto.FromString(content)
     texts = attribute.strings
     if len(texts) > _MOST_EMPTY and sum(map(len, texts)) < 2 * len(texts):
         raise _RefusedError(

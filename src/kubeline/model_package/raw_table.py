@@ -52,7 +52,8 @@ class RawTable:
         """
         if self.signature.classes is None:
             return np.asarray(self.model.predict(self._encoded(X)), dtype=np.float64)
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        classes: Array = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return classes
 
     def predict_proba(self, X: "pd.DataFrame") -> Array:
         """Probabilities, shape (rows, classes); see :meth:`predict`."""

@@ -160,7 +160,7 @@ class Signature(BaseModel):
         import pandas as pd
 
         found = self.truth(frame)
-        codes = pd.Index(self.classes or []).get_indexer(pd.Index(found))
+        codes: Array = pd.Index(self.classes or []).get_indexer(pd.Index(found))
         if (codes < 0).any():
             raise UserError(
                 f"target '{self.target}' holds '{found[codes < 0][0]}', which is not a class of this model; "

@@ -171,9 +171,8 @@ def _cut(name: str, raw: bytes, count: int) -> UserError:
     )
 
 
-def _element(value: Any) -> bytes:
-    if isinstance(value, str):
-        value = value.encode()
-    elif not isinstance(value, bytes):
+def _element(value: object) -> bytes:
+    content = value.encode() if isinstance(value, str) else value
+    if not isinstance(content, bytes):
         raise UserError(f"{value!r} is {type(value).__name__}, but elements of BYTES are text or bytes")
-    return _length.pack(len(value)) + value
+    return _length.pack(len(content)) + content

@@ -1,1 +1,26 @@
 """What brings a blessed model to KServe."""
+
+from typing import TYPE_CHECKING
+
+from kubeline.lazy import attribute_of
+
+if TYPE_CHECKING:
+    from kubeline.rollout.report import page_of
+    from kubeline.rollout.spec import RolloutSpec
+    from kubeline.rollout.status import Event, RolloutStatus, State
+    from kubeline.rollout.step import roll_out
+    from kubeline.rollout.store import StatusStore
+
+__all__ = ["Event", "RolloutSpec", "RolloutStatus", "State", "StatusStore", "page_of", "roll_out"]
+
+if not TYPE_CHECKING:
+    __getattr__ = attribute_of(
+        __name__,
+        {
+            **dict.fromkeys(("Event", "RolloutStatus", "State"), "status"),
+            "RolloutSpec": "spec",
+            "StatusStore": "store",
+            "page_of": "report",
+            "roll_out": "step",
+        },
+    )

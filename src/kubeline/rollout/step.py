@@ -168,7 +168,7 @@ def read_manifest(path: str) -> Manifest:
 
 def decision_of(status: RolloutStatus) -> dict[str, Any]:
     """The decision, with the evidence of every analysis."""
-    return finite(
+    decision: dict[str, Any] = finite(
         {
             "outcome": status.outcome or "",
             "reason": status.reason,
@@ -185,6 +185,7 @@ def decision_of(status: RolloutStatus) -> dict[str, Any]:
             "timeline": [asdict(event) for event in status.timeline],
         }
     )
+    return decision
 
 
 def _write(decision: Artifact, report: Artifact, status: RolloutStatus) -> None:

@@ -57,7 +57,8 @@ def leak_scores(sample: pd.DataFrame, target: str, task: Task) -> dict[str, floa
 
 def _ranks(target: pd.Series) -> Array:
     number = target.astype("int64") if pd.api.types.is_datetime64_any_dtype(target) else target.astype("float64")
-    return (number.rank() / len(number)).to_numpy()
+    ranks: Array = (number.rank() / len(number)).to_numpy()
+    return ranks
 
 
 def _indicators(target: pd.Series, half: int) -> Array:
@@ -77,7 +78,8 @@ def _numbers(column: pd.Series) -> Array | None:
         column = column.astype("int64").astype("float64").mask(column.isna())
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return None
-    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    numbers: Array = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return numbers
 
 
 def _bins(numbers: Array, half: int) -> Array:
@@ -92,7 +94,9 @@ def _bins(numbers: Array, half: int) -> Array:
 
 def _categories(column: pd.Series) -> Array:
     """Values as bins 0, 1, …; -1 is missing."""
-    return pd.factorize(column.astype(str).where(column.notna()))[0]
+    codes: Array
+    codes, _ = pd.factorize(column.astype(str).where(column.notna()))
+    return codes
 
 
 def _monotone(numbers: Array, outcome: Array, task: Task) -> float:

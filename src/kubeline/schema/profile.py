@@ -31,7 +31,7 @@ _HELD = 16_000_000  # or fewer are held
 _CAST = {pa.float16(): pa.float32(), pa.string_view(): pa.string()}  # types that Arrow cannot count as they are
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ColumnProfile:
     """What one column holds.
 
@@ -257,16 +257,16 @@ class _Tally:
         else:
             distinct = len(pa.chunked_array(self._values).unique()) if self._is_exact else estimate
         return ColumnProfile(
-            name,
-            stored,
-            self._kind,
-            rows,
-            self._missing,
-            self._infinite,
-            distinct,
-            min(self._bounds, default=None),
-            max(self._bounds, default=None),
-            counts,
+            name=name,
+            stored=stored,
+            type=self._kind,
+            rows=rows,
+            missing=self._missing,
+            infinite=self._infinite,
+            distinct=distinct,
+            min=min(self._bounds, default=None),
+            max=max(self._bounds, default=None),
+            counts=counts,
         )
 
     @property

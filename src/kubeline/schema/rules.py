@@ -159,7 +159,8 @@ class RuleRunner:
                 f"rule '{rule.text}' gives {answer.type} instead of true or false; make it a condition, such as "
                 "'distance > 0'"
             )
-        return ~answer.fill_null(True).to_numpy().astype(np.bool_)
+        kept: Mask = answer.fill_null(True).to_numpy().astype(np.bool_)
+        return ~kept
 
 
 def _only_expression(statements: list[dict[str, Any]], text: str) -> dict[str, Any]:

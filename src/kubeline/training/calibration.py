@@ -20,7 +20,7 @@ MAX_SLOPE = 30.0  # float32 probabilities are right to 1e-7, so calibrated ones 
 KNOT_ROWS = 10  # fewer rows do not make a step of the isotonic function
 
 
-class Calibrated(ClassifierMixin, BaseEstimator):
+class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A fitted classifier whose probabilities are corrected, class by class, and sum to one again.
 
     ``sigmoid`` is a logistic function of the log-odds (Platt 1999, without his correction of the targets).
@@ -55,7 +55,8 @@ class Calibrated(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> Array:
         """Positions of classes, shape (rows,)."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        classes: Array = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return classes
 
 
 def _fit_sigmoid(scores: Array, hits: Array, weights: Array) -> tuple[float, float]:

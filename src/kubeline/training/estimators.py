@@ -3,12 +3,13 @@
 import importlib
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kubeline.errors import PlatformError, UserError, listed
 from kubeline.task import Task
+from kubeline.training import thresholds
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -60,6 +61,8 @@ class Estimator:
         more: parameters that its classes take without listing them.
         only: the values of parameters that can be exported, where the library takes others as well.
         only_for_classes: the same, where classes are predicted.
+        round_thresholds: of a fitted model, in place, so that ONNX splits where the library does; None where its
+            trees are float32 from the start, or it has none.
     """
 
     library: str
@@ -74,6 +77,7 @@ class Estimator:
     more: tuple[str, ...] = ()
     only: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     only_for_classes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    round_thresholds: Callable[[Any], None] | None = None
 
     def build(self, task: Task, params: Mapping[str, Any], seed: int, threads: int = 1) -> Any:
         """An unfitted model; see :meth:`settle` for `params`. `seed` is of everything random in it."""
@@ -180,6 +184,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         # 'auto' would hold out random rows above 10,000, across time and groups
         defaults={"early_stopping": False},
         fixed={},
+        round_thresholds=thresholds.of_boosted_histograms,
         space={
             "learning_rate": _RATE,
             "max_iter": _ROUNDS,
@@ -196,6 +201,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         fixed={"deterministic": True, "force_row_wise": True, "verbose": -1},
         threaded=True,
         more=("monotone_constraints", "interaction_constraints"),
+        round_thresholds=thresholds.of_lightgbm,
         space={
             "learning_rate": _RATE,
             "n_estimators": _ROUNDS,
@@ -237,6 +243,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
             "max_features": Range(0.1, 1.0, log=False),
         },
         reads_missing=False,
+        round_thresholds=thresholds.of_a_forest,
     ),
     "linear": Estimator(
         library="scikit-learn",

@@ -16,7 +16,6 @@ from kubeline.training.calibration import Calibrated, Method
 from kubeline.training.holdout import encoding_folds
 from kubeline.training.table import Table
 from kubeline.training.target import Moved
-from kubeline.training.thresholds import round_thresholds
 from kubeline.typing import Array
 
 
@@ -78,8 +77,9 @@ class Recipe:
         with _refusals(self.estimator):
             pipeline.fit(encoded, y, model__sample_weight=self.weights(table, rows))
         preprocessing.forget_folds(columns)
-        round_thresholds(self.estimator, model)
-        if self.estimator == "random_forest":
+        if estimator.round_thresholds is not None:
+            estimator.round_thresholds(model)
+        if estimator.threaded and estimator.library == "scikit-learn":
             model.set_params(n_jobs=1)  # threads would sum the trees' answers in changing order
         return pipeline
 
@@ -95,7 +95,7 @@ class Recipe:
             return given
         counts = np.bincount(table.y[rows], given)
         classes = len(table.classes or ())
-        balance = np.divide(counts.sum(), classes * counts, out=np.zeros(len(counts)), where=counts > 0)
+        balance: Array = np.divide(counts.sum(), classes * counts, out=np.zeros(len(counts)), where=counts > 0)
         return balance[table.y[rows]] * (1.0 if given is None else given)
 
 

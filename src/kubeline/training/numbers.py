@@ -74,7 +74,7 @@ def _width(values: Array) -> float:
     return float(high - low) or float(np.ptp(values))
 
 
-class Differences(TransformerMixin, BaseEstimator):
+class Differences(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Turns float64 columns into float32 differences from an origin: one of each column, then the rest of some.
 
     Attributes:

@@ -11,7 +11,7 @@ TASKS = ("auto", "binary", "multiclass", "regression")
 CALIBRATIONS = ("none", "sigmoid", "isotonic")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """The parameters of :func:`kubeline.training.train.run` that are not names of columns."""
 

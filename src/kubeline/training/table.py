@@ -271,6 +271,7 @@ def _groups(raw: pa.Table, name: str) -> Array | None:
         return None
     if pat.is_nested(raw.schema.field(name).type):
         raise UserError(f"group column '{name}' holds lists or records; expected one value in each row, so convert it")
+    codes: Array
     codes, _ = pd.factorize(column(raw, name))
     if (codes < 0).any():
         raise UserError(f"group column '{name}' is missing in {counted(int((codes < 0).sum()), 'row')}; fix them")
@@ -283,7 +284,8 @@ def _times(raw: pa.Table, name: str) -> Array | None:
     kind = raw.schema.field(name).type
     values = raw.column(name)
     if pat.is_integer(kind) and not values.null_count:
-        return values.to_numpy()  # also those that are no float64
+        whole: Array = values.to_numpy()  # also those that are no float64
+        return whole
     is_number = pat.is_integer(kind) or pat.is_floating(kind)
     times = encode_column(column(raw, name), "number" if is_number else "datetime", np.float64)
     if np.isnan(times).any():

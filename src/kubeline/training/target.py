@@ -32,7 +32,7 @@ def power_of_two(value: float) -> float:
     return float(2.0 ** np.clip(np.floor(np.log2(value)), -1020, 1020))
 
 
-class Moved(RegressorMixin, BaseEstimator):
+class Moved(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A regressor of (target - origin) / unit, that answers in the target's own numbers."""
 
     def __init__(self, regressor: Any, origin: float, unit: float):

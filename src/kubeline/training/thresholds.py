@@ -7,7 +7,6 @@ it: its trees are float32 from the start.
 """
 
 import re
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,8 @@ _THRESHOLDS = re.compile(r"^threshold=(.*)$", re.MULTILINE)
 _SIZES = re.compile(r"^tree_sizes=.*\n", re.MULTILINE)  # bytes of each tree's text, no longer right; optional
 
 
-def round_thresholds(estimator: str, model: Any) -> None:
-    """Round the thresholds of a fitted model of the estimator of that name, in place."""
-    if estimator in _ROUND:
-        _ROUND[estimator](model)
-
-
-def _lightgbm(model: Any) -> None:
+def of_lightgbm(model: Any) -> None:
+    """Round those of a fitted model of LightGBM, in place."""
     import lightgbm
 
     document = model.booster_.model_to_string()
@@ -37,13 +31,15 @@ def _rounded_line(match: re.Match[str]) -> str:
     return "threshold=" + " ".join(repr(float(value)) for value in _down(wide))
 
 
-def _hist_gradient_boosting(model: Any) -> None:
+def of_boosted_histograms(model: Any) -> None:
+    """Round those of a fitted HistGradientBoosting of scikit-learn, in place."""
     for trees in model._predictors:
         for tree in trees:
             tree.nodes["num_threshold"] = _down(tree.nodes["num_threshold"])
 
 
-def _random_forest(model: Any) -> None:
+def of_a_forest(model: Any) -> None:
+    """Round those of a fitted forest of scikit-learn, in place."""
     for tree in model.estimators_:
         tree.tree_.threshold[:] = _down(tree.tree_.threshold)  # a view of the tree itself
 
@@ -53,10 +49,3 @@ def _down(wide: Array) -> Array:
     with np.errstate(over="ignore"):
         near = wide.astype(np.float32)
     return np.where(near > wide, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float64)
-
-
-_ROUND: Mapping[str, Callable[[Any], None]] = {
-    "lightgbm": _lightgbm,
-    "hist_gradient_boosting": _hist_gradient_boosting,
-    "random_forest": _random_forest,
-}

@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,9 +86,20 @@ def run(
     by, column = _split(dataset)
     roles = Roles(target, tuple(exclude), group_column, time_column, weight_column, by, column)
     settings = TrainingSettings(
-        task, estimator, params or {}, balanced, calibration, tuning_trials, tuning_minutes,
-        folds, validation_fraction, tolerance, seed, positive_class, metric,
-    )  # fmt: skip
+        task=task,
+        estimator=estimator,
+        params=params or {},
+        balanced=balanced,
+        calibration=calibration,
+        tuning_trials=tuning_trials,
+        tuning_minutes=tuning_minutes,
+        folds=folds,
+        validation_fraction=validation_fraction,
+        tolerance=tolerance,
+        seed=seed,
+        positive_class=positive_class,
+        metric=metric,
+    )
     settings.check()
     settings, trained, standings = _best(dataset.path, roles, read_candidates(candidates, settings))
     fingerprint = dataset.metadata.get("fingerprint") or content_of(dataset.path)
@@ -165,7 +177,8 @@ def fit(table: Table, roles: Roles, settings: TrainingSettings) -> Trained:
     model = recipe.fit(table, rows, kinds)
     if calibrated_on is not None:
         model = calibrate(model, settings.calibration, table, calibrated_on)  # type: ignore[arg-type]
-    return _examine(table, roles, settings, recipe, kinds, model, rows, held, tuning, notes)
+    fitted = _Fitted(table=table, recipe=recipe, kinds=kinds, model=model, rows=rows, held=held)
+    return _examine(fitted, roles.target, settings, tuning, notes)
 
 
 def _present(table: Table, rows: Array) -> tuple[dict[str, Kind], list[str]]:
@@ -183,37 +196,54 @@ def _present(table: Table, rows: Array) -> tuple[dict[str, Kind], list[str]]:
     return kinds, notes
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Fitted:
+    """A model, the features that it reads, and the rows of the table that it learned from and did not see."""
+
+    table: Table
+    recipe: Recipe
+    kinds: dict[str, Kind]
+    model: Any  # what the library of the estimator makes
+    rows: Array
+    held: Array
+
+
+def _signature(fitted: _Fitted, target: str, max_categories: int) -> Signature:
+    table = fitted.table
+    features = [
+        Feature(
+            name=name,
+            kind=kind,
+            categories=preprocessing.frequent(table.encoded[name].iloc[fitted.rows], max_categories)
+            if kind == "category"
+            else None,
+            dtype="float64" if kind == "number" and table.encoded[name].dtype == np.float64 else "float32",
+        )
+        for name, kind in fitted.kinds.items()
+    ]
+    return Signature(
+        features=features,
+        target=target,
+        task=table.task,
+        classes=table.classes,
+        positive_class=table.positive_class,
+    )
+
+
 def _examine(
-    table: Table, roles: Roles, settings: TrainingSettings, recipe: Recipe, kinds: dict[str, Kind], model: Any,
-    rows: Array, held: Array, tuning: Tuning | None, notes: list[str],
-) -> Trained:  # fmt: skip
+    fitted: _Fitted, target: str, settings: TrainingSettings, tuning: Tuning | None, notes: list[str]
+) -> Trained:
     """Export the model, hold its forms against each other, and score what will serve."""
     from kubeline.training.export import to_onnx
     from kubeline.training.parity import compare_forms
     from kubeline.training.serving_form import serving_form
 
+    table, recipe, model, held = fitted.table, fitted.recipe, fitted.model, fitted.held
     prepared, hyper = preprocessing.take(recipe.params, estimators.find(recipe.estimator), table.task)
-    features = [
-        Feature(
-            name=name,
-            kind=kind,
-            categories=preprocessing.frequent(table.encoded[name].iloc[rows], prepared.max_categories)
-            if kind == "category"
-            else None,
-            dtype="float64" if kind == "number" and table.encoded[name].dtype == np.float64 else "float32",
-        )
-        for name, kind in kinds.items()
-    ]
-    signature = Signature(
-        features=features,
-        target=roles.target,
-        task=table.task,
-        classes=table.classes,
-        positive_class=table.positive_class,
-    )
+    signature = _signature(fitted, target, prepared.max_categories)
     onnx = to_onnx(model, signature)
     serving, signature = serving_form(onnx, signature)
-    encoded = table.encoded[list(kinds)].iloc[held]
+    encoded = table.encoded[list(fitted.kinds)].iloc[held]
     found, parity = compare_forms(
         predict(model, table.encoded.iloc[held], table.classes),
         onnx,
@@ -236,21 +266,21 @@ def _examine(
         "validation_fraction": settings.validation_fraction,
     }
     return Trained(
-        table,
-        signature,
-        model,
-        onnx,
-        serving,
-        held,
-        found,
-        parity,
-        measured,
-        metrics.score_name(metric),
-        score,
-        finite(params),
-        tuning,
-        len(rows),
-        notes,
+        table=table,
+        signature=signature,
+        model=model,
+        onnx=onnx,
+        serving=serving,
+        held=held,
+        predictions=found,
+        parity=parity,
+        metrics=measured,
+        score_name=metrics.score_name(metric),
+        score=score,
+        params=finite(params),
+        tuning=tuning,
+        rows=len(fitted.rows),
+        notes=notes,
     )
 
 

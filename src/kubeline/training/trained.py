@@ -11,7 +11,7 @@ from kubeline.training.tuning import Tuning
 from kubeline.typing import Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trained:
     """A fitted model and what was found out about it, before anything is written."""
 

@@ -8,10 +8,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from kubeline.training.dates import DATE_PARTS, date_parts
 from kubeline.training.numbers import Differences
-from kubeline.typing import Array
+from kubeline.typing import Array, Mask
 
 
-class DateParts(TransformerMixin, BaseEstimator):
+class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Turns columns of float64 epoch seconds into float32 parts of the date: all parts of one column, then the next."""
 
     def __init__(self, parts: Sequence[str] = DATE_PARTS):
@@ -32,10 +32,10 @@ class DateParts(TransformerMixin, BaseEstimator):
     @property
     def n_features_out_(self) -> int:
         """Columns of the result."""
-        return self.n_features_in_ * len(self.parts)
+        return int(self.n_features_in_) * len(self.parts)
 
 
-class MissingFlags(TransformerMixin, BaseEstimator):
+class MissingFlags(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Turns each column into a float32 column that is 1 where the value is missing."""
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -45,12 +45,13 @@ class MissingFlags(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> Array:
         """Keeps the shape (rows, columns)."""
-        return np.isnan(np.asarray(X)).astype(np.float32)
+        missing: Mask = np.isnan(np.asarray(X))
+        return missing.astype(np.float32)
 
     @property
     def n_features_out_(self) -> int:
         """Columns of the result."""
-        return self.n_features_in_
+        return int(self.n_features_in_)
 
 
 class _Node:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def source(prometheus: PrometheusServer) -> Iterator[Source]:
 
 def count(prometheus: PrometheusServer, version: str, good: int, bad: int = 0, pod: str = "") -> None:
     """A scrape of one pod: requests in all since it began, and their latencies."""
-    labels = {"model": "m", "version": version, "pod": pod or version}
+    labels: dict[str, Any] = {"model": "m", "version": version, "pod": pod or version}
     prometheus.add("kubeline_requests_total", good, **labels, code="200")
     prometheus.add("kubeline_requests_total", bad, **labels, code="503")
     for bound in ("0.1", "+Inf"):
@@ -142,7 +143,7 @@ def test_a_container_that_restarts_where_it_was_not_scraped_counts_in_full(
 def test_a_code_that_left_the_page_with_a_restart_begins_at_0_when_it_comes_back(
     prometheus: PrometheusServer, source: Source
 ) -> None:
-    labels = {"model": "m", "version": "s1", "pod": "s1"}
+    labels: dict[str, Any] = {"model": "m", "version": "s1", "pod": "s1"}
     prometheus.add("kubeline_requests_total", 5, **labels, code="500")
     prometheus.now += 200  # and the process restarts
     count(prometheus, "s1", 100)

@@ -125,12 +125,12 @@ def test_a_version_without_samples_is_an_error_and_no_zero(prometheus: Prometheu
     ],
 )
 def test_meshes_and_gateways_are_asked_by_their_own_names_and_units(
-    prometheus: PrometheusServer, url: str, queries: str, requests: str, latency: str, code: str, labels: dict[str, str]
+    prometheus: PrometheusServer, url: str, queries: str, requests: str, latency: str, code: str, labels: dict[str, Any]
 ) -> None:
     since = source(url, stable="").start()
     prometheus.now += 10
-    prometheus.add(requests, 8, **labels, **{code: "200"})
-    prometheus.add(requests, 2, **labels, **{code: "502"})
+    prometheus.add(requests, 8, **{**labels, code: "200"})
+    prometheus.add(requests, 2, **{**labels, code: "502"})
     unit = 1 if queries == "knative" else 1000
     for seconds, count in ((0.1, 6), (1.0, 9), (float("inf"), 10)):
         prometheus.add(latency, count, **labels, le=str(seconds * unit))

@@ -62,7 +62,7 @@ class Service:
     stub: Any
     recorder: Recorder
 
-    async def refusal(self, call: Coroutine[Any, Any, Any]) -> tuple[Status, str]:
+    async def refusal(self, call: Coroutine[Any, Any, Any]) -> tuple[Any, str]:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call
         return refused.value.code(), refused.value.details() or ""
@@ -104,7 +104,7 @@ def typed(**changes: Any) -> messages.ModelInferRequest:
 
 def raw(rows: int = 1, **changes: Any) -> messages.ModelInferRequest:
     """Rows of raw contents; a change is (datatype, bytes)."""
-    columns = {
+    columns: dict[str, tuple[str, Any]] = {
         "amount": ("FP32", np.full(rows, 1.5, np.float32)),
         "carrier": ("BYTES", ["AA"] * rows),
         "rush": ("BOOL", np.full(rows, True)),

@@ -24,7 +24,7 @@ def test_raw_and_typed_contents_are_answered_alike_and_as_the_model_answers(
                 response = await served.stub.ModelInfer(request)
                 assert tensors(response) == {
                     "prediction": expected.values.tolist(),
-                    "probability": expected.probabilities.tolist(),  # type: ignore[union-attr]
+                    "probability": expected.probabilities.tolist(),
                 }
                 assert not any(output.HasField("contents") for output in response.outputs)
                 assert response.outputs[1].parameters["classes"].string_param == '["False", "True"]'

@@ -34,7 +34,7 @@ class Schedule(BaseModel):
     end: datetime.datetime | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     catch_up: bool = False
-    concurrency: int = Field(1, ge=1, le=10)
+    concurrency: int = Field(default=1, ge=1, le=10)
     paused: bool = False
     experiment: str = "Default"
     service_account: str = ""

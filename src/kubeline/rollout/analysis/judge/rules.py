@@ -35,20 +35,20 @@ class Rules(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    alpha: float = Field(0.05, gt=0, lt=0.5)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
     spending: Spending = "pocock"
-    min_requests: int = Field(100, ge=20)
-    max_error_rate: float | None = Field(0.05, ge=0, lt=1)
-    max_p95_seconds: float | None = Field(None, gt=0)
-    max_p99_seconds: float | None = Field(None, gt=0)
-    max_error_increase: float | None = Field(0.005, ge=0, lt=1)
-    max_latency_shift: float | None = Field(0.12, ge=0, lt=1)
-    latency_tolerance_seconds: float = Field(0.001, ge=0)
-    max_prediction_drift: float | None = Field(0.25, ge=0)
-    max_business_loss: float = Field(0.02, ge=0)
+    min_requests: int = Field(default=100, ge=20)
+    max_error_rate: float | None = Field(default=0.05, ge=0, lt=1)
+    max_p95_seconds: float | None = Field(default=None, gt=0)
+    max_p99_seconds: float | None = Field(default=None, gt=0)
+    max_error_increase: float | None = Field(default=0.005, ge=0, lt=1)
+    max_latency_shift: float | None = Field(default=0.12, ge=0, lt=1)
+    latency_tolerance_seconds: float = Field(default=0.001, ge=0)
+    max_prediction_drift: float | None = Field(default=0.25, ge=0)
+    max_business_loss: float = Field(default=0.02, ge=0)
     optional: frozenset[Check] = frozenset()
-    failure_limit: int = Field(0, ge=0)
-    inconclusive_limit: int = Field(5, ge=0)
+    failure_limit: int = Field(default=0, ge=0)
+    inconclusive_limit: int = Field(default=5, ge=0)
 
     @model_validator(mode="before")
     @classmethod

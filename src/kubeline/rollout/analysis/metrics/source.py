@@ -98,8 +98,8 @@ class MetricsSpec(BaseModel):
     token_env: str = ""
     ca_file: str = ""
     error_codes: str = "5.."
-    stale_seconds: float = Field(60.0, gt=0)
-    timeout_seconds: float = Field(10.0, gt=0)
+    stale_seconds: float = Field(default=60.0, gt=0)
+    timeout_seconds: float = Field(default=10.0, gt=0)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

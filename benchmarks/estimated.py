@@ -1,6 +1,6 @@
 """How well a model does in each month by its own probabilities, beside what the labels tell: docs/estimated-auc.svg.
 
-python -m examples.flights.estimated
+python -m benchmarks.estimated
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from kubeline.evaluation.metrics import choose
 from kubeline.evaluation.scoring import judged
 from kubeline.model_package import ModelPackage
 
-FIGURE = Path(__file__).parents[2] / "docs" / "estimated-auc.svg"
+FIGURE = Path(__file__).parents[1] / "docs" / "estimated-auc.svg"
 LEARNED = 9  # months
 ROWS = 60_000
 
