@@ -1,6 +1,6 @@
 """Interface of `register`."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Model, Output

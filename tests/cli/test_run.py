@@ -165,7 +165,7 @@ def test_ctrl_c_while_the_command_is_being_imported_is_no_traceback() -> None:
 def test_a_terminal_without_unicode_shows_a_run(toy: Path, tmp_path: Path) -> None:
     code = "import sys; from kubeline.cli import main; sys.exit(main(sys.argv[1:]))"
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    command = [sys.executable, "-c", code, "run", toy, "--output", tmp_path / "runs", "--set", "limit=50"]
+    command = [sys.executable, "-c", code, "run", str(toy), "--output", str(tmp_path / "runs"), "--set", "limit=50"]
     ran = subprocess.run(command, env={**os.environ, **plain}, capture_output=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert b"  + make 0" in ran.stdout

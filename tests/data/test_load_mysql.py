@@ -42,7 +42,7 @@ def table(*columns: tuple[str, ColumnType, list[str | None]]) -> ResultSet:
     return ResultSet(list(zip(*(values for *_, values in columns), strict=True)), written)
 
 
-class Session(Mimic):
+class Session(Mimic):  # type: ignore[misc]  # mysql_mimic has no types
     """Answers some queries; `heard` are all statements."""
 
     heard: list[str]

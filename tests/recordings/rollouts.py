@@ -1,6 +1,7 @@
 """What a rollout knows and reads of a recorded cluster: its router, the two versions, the objects of a moment."""
 
 import functools
+from typing import Any
 
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.routers import ClusterSnapshot, TrafficRouter, router_of
@@ -23,7 +24,7 @@ def candidate_of(name: str) -> tuple[Manifest, Versions]:
     stable = Version(before["spec"]["predictor"], revision=mode.stable_revision(before))
     if recording.header["mode"] == "standard":
         entries = (entry for one in versions for entry in one["spec"].get("canary") or [])
-        entry = next(entries, {"predictor": {}})["predictor"]
+        entry: dict[str, Any] = next(entries, {"predictor": {}})["predictor"]
         return before, Versions(Version(entry, name=entry.get("name", "")), stable)
     others = (one["spec"]["predictor"] for one in versions if "canaryTrafficPercent" in one["spec"]["predictor"])
     revisions = (

@@ -202,7 +202,7 @@ class _Topic:
 
 def _line(message: "Message", name: str) -> bytes:
     """A message as a line of JSON: the value as it is, so that numbers keep their digits, behind where it stood."""
-    value = message.value()
+    value: bytes | None = message.value()
     if value is None:
         return b""
     place = f"message {message.offset():,} of partition {message.partition()} of '{name}'"
