@@ -2,21 +2,24 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kubeline.data.limits import readable
 from kubeline.errors import UserError
 from kubeline.training import memory, train
 from kubeline.training.estimators import ESTIMATORS
+from tests.support.artifacts import Maker
 
 ROWS = 2_000_000  # of one value, which are written in a moment
 
 
 @pytest.fixture
-def dataset(tmp_path: Path, artifact):
+def dataset(tmp_path: Path, artifact: Maker) -> Any:
     """A table that is small on disk, and more than it seems in memory."""
     found = artifact("Dataset", "dataset")
     Path(found.path).mkdir(parents=True)
@@ -25,7 +28,9 @@ def dataset(tmp_path: Path, artifact):
     return found
 
 
-def test_a_table_that_does_not_fit_is_refused_before_it_is_read(dataset, artifact, monkeypatch):
+def test_a_table_that_does_not_fit_is_refused_before_it_is_read(
+    dataset: Any, artifact: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(memory.SETTING, "400Mi")
     outputs = [artifact(kind, name) for kind, name in (("Model", "model"), ("Metrics", "metrics"), ("HTML", "report"))]
     sentence = (
@@ -37,17 +42,19 @@ def test_a_table_that_does_not_fit_is_refused_before_it_is_read(dataset, artifac
     assert not any(Path(output.path).exists() for output in outputs)
 
 
-def test_what_a_training_takes_is_said_before_it_starts(dataset, caplog, monkeypatch):
+def test_what_a_training_takes_is_said_before_it_starts(
+    dataset: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(memory.SETTING, "64G")
     settings = type("One", (), {"estimator": "lightgbm", "params": {}})
     with caplog.at_level(logging.INFO):
-        found = memory.readable(memory.check(dataset.path, [settings], ()))
+        found = readable(memory.check(dataset.path, [settings], ()))
     said = f"2,000,000 rows of 2 columns take about {found} of memory for lightgbm; there are 60 GB"
     assert said in caplog.text
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_more_rows_columns_and_levels_take_more(estimator):
+def test_more_rows_columns_and_levels_take_more(estimator: str) -> None:
     random = np.random.default_rng(0)
     words = [f"word {number}" for number in random.integers(0, 100, 1_000)]
     plain = pa.record_batch({"a": random.random(1_000), "b": random.random(1_000), "c": words})
@@ -71,7 +78,9 @@ def test_more_rows_columns_and_levels_take_more(estimator):
         ({}, None),
     ],
 )
-def test_the_limit_is_the_least_of_container_and_machine(files, expected, tmp_path, monkeypatch):
+def test_the_limit_is_the_least_of_container_and_machine(
+    files: dict[str, Any], expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(memory.SETTING, raising=False)
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -81,13 +90,13 @@ def test_the_limit_is_the_least_of_container_and_machine(files, expected, tmp_pa
 
 
 @pytest.mark.parametrize(("given", "expected"), [("4Gi", 4 << 30), ("1.5G", 1_500_000_000), ("123", 123)])
-def test_the_limit_can_be_set(given, expected, monkeypatch):
+def test_the_limit_can_be_set(given: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(memory.SETTING, given)
     assert memory.limit() == expected
 
 
 @pytest.mark.parametrize("given", ["lots", "4 Gi", "0", "-1", "4GiB"])
-def test_a_limit_that_is_no_quantity_is_refused(given, monkeypatch):
+def test_a_limit_that_is_no_quantity_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(memory.SETTING, given)
     with pytest.raises(UserError, match=f"^KUBELINE_MEMORY_LIMIT is '{given}'; expected a quantity of memory such as"):
         memory.limit()
