@@ -138,7 +138,7 @@ def test_a_filter_uses_functions_of_a_row_s_values_only(where: str, tmp_path: Pa
     )
 
 
-def test_a_filter_of_a_megabyte_is_refused_and_not_told_whole(tmp_path, output):
+def test_a_filter_of_a_megabyte_is_refused_and_not_told_whole(tmp_path: Path, output: dsl.Dataset) -> None:
     """A list of 200,000 numbers took 72 seconds, and five megabytes of text stood in the error."""
     (tmp_path / "t.csv").write_text(ROWS)
     where = f"a IN ({', '.join(map(str, range(200_000)))})"
@@ -199,7 +199,9 @@ def test_the_engine_itself_opens_nothing_but_the_staged_files(tmp_path: Path) ->
         "//me:hunter2@host/x.csv",
     ],
 )
-def test_no_form_of_an_address_puts_its_secret_into_an_error(source, output):
+def test_no_form_of_an_address_puts_its_secret_into_an_error(source: str, output: dsl.Dataset) -> None:
     with pytest.raises(KubelineError) as error:
-        load.python_func(source=source, dataset=output, query="SELECT 1" if "sql" in source.split(":")[0] else "")
+        load.python_func(
+            source=source, dataset=output, query="SELECT 1" if "sql" in source.split(":", maxsplit=1)[0] else ""
+        )
     assert "hunter2" not in str(error.value)

@@ -233,7 +233,7 @@ def test_missing_values_do_not_make_doubles_of_large_integers() -> None:
     assert (frame["a"][0], frame["c"][0]) == (LARGE, 2**64 - 1)
 
 
-def test_decimals_of_more_digits_than_the_engine_has_are_refused(tmp_path, load):
+def test_decimals_of_more_digits_than_the_engine_has_are_refused(tmp_path: Path, load: Load) -> None:
     """Of 60 digits, two that differ in the last became one double without a word."""
     values = pa.array([Decimal(10) ** 50 + 1, Decimal(10) ** 50 + 2], pa.decimal256(60, 0))
     pq.write_table(pa.table({"a": values, "b": [1, 2]}), tmp_path / "t.parquet")
@@ -242,7 +242,7 @@ def test_decimals_of_more_digits_than_the_engine_has_are_refused(tmp_path, load)
     assert load(tmp_path / "t.parquet", columns=["b"]).frame["b"].tolist() == [1, 2]
 
 
-def test_lengths_of_time_are_read_in_their_unit_and_told(tmp_path, load):
+def test_lengths_of_time_are_read_in_their_unit_and_told(tmp_path: Path, load: Load) -> None:
     """Seconds and milliseconds in two files were the same number."""
     for number, unit in enumerate(["s", "s", "ms"]):
         pq.write_table(pa.table({"a": pa.array([5], pa.duration(unit))}), tmp_path / f"{number}.parquet")
@@ -255,7 +255,7 @@ def test_lengths_of_time_are_read_in_their_unit_and_told(tmp_path, load):
         load(tmp_path)
 
 
-def test_times_of_day_are_text_and_told(tmp_path, load):
+def test_times_of_day_are_text_and_told(tmp_path: Path, load: Load) -> None:
     pq.write_table(pa.table({"a": pa.array([1_000], pa.time64("us"))}), tmp_path / "t.parquet")
     (told,) = load(tmp_path / "t.parquet").metadata["warnings"]
     assert told.startswith("column 'a' holds times of day or lengths of time and is kept as text")

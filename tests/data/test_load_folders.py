@@ -179,7 +179,7 @@ def test_of_many_small_files_the_one_at_fault_is_named(tmp_path: Path, load: Loa
         load(tmp_path)
 
 
-def test_files_below_a_partition_that_are_in_none_are_not_left_out_without_a_word(tmp_path, load):
+def test_files_below_a_partition_that_are_in_none_are_not_left_out_without_a_word(tmp_path: Path, load: Load) -> None:
     """The rows of c=A were missing."""
     for inner in ("c=A/sub", "c=B"):
         (tmp_path / inner).mkdir(parents=True)

@@ -186,13 +186,13 @@ def test_all_digits_of_a_second_are_read(values: list[str], kind: str, tmp_path:
     assert told == []
 
 
-def test_times_of_typed_files_that_are_text_are_told(tmp_path, load):
+def test_times_of_typed_files_that_are_text_are_told(tmp_path: Path, load: Load) -> None:
     pq.write_table(pa.table({"a": ["2024-01-13T05:00:00Z"]}), tmp_path / "t.parquet")
     (told,) = load(tmp_path / "t.parquet").metadata["warnings"]
     assert 'read it by types={"a": "time"}' in told
 
 
-def test_times_with_the_name_of_universal_time_are_read(tmp_path, load):
+def test_times_with_the_name_of_universal_time_are_read(tmp_path: Path, load: Load) -> None:
     found, told = column(
         tmp_path, load, ["2013-01-01 05:00:00 UTC", "2013-01-01 05:00:00.5 GMT", "2013-01-01 06:00+01"]
     )
@@ -227,7 +227,9 @@ def test_times_with_the_name_of_universal_time_are_read(tmp_path, load):
     ],
     ids=str,
 )
-def test_what_looks_like_numbers_or_times_of_a_kind_that_is_not_read_is_told(values, what, tmp_path, load):
+def test_what_looks_like_numbers_or_times_of_a_kind_that_is_not_read_is_told(
+    values: list[str], what: str, tmp_path: Path, load: Load
+) -> None:
     found, (told,) = column(tmp_path, load, values)
     assert found.tolist() == values
     assert told.startswith(f"column 'a' looks like {what} (")
@@ -243,7 +245,9 @@ def test_what_looks_like_numbers_or_times_of_a_kind_that_is_not_read_is_told(val
     ],
     ids=str,
 )
-def test_years_of_two_digits_are_read_where_one_way_alone_fits(values, expected, tmp_path, load):
+def test_years_of_two_digits_are_read_where_one_way_alone_fits(
+    values: list[str], expected: list[Any], tmp_path: Path, load: Load
+) -> None:
     """They were categories without a word."""
     found, (told,) = column(tmp_path, load, values)
     if isinstance(expected, str):
@@ -255,13 +259,15 @@ def test_years_of_two_digits_are_read_where_one_way_alone_fits(values, expected,
 
 @pytest.mark.parametrize("word", ["#N/A", "n/a", "<NA>", "-nan", "NaT", "\\N"])
 @pytest.mark.parametrize("value", ["1.5", "2013-01-01"])
-def test_words_for_missing_that_pandas_and_databases_write_are_missing(word, value, tmp_path, load):
+def test_words_for_missing_that_pandas_and_databases_write_are_missing(
+    word: str, value: str, tmp_path: Path, load: Load
+) -> None:
     found, told = column(tmp_path, load, [value, word, value])
     assert found.isna().tolist() == [False, True, False]
     assert told == []
 
 
-def test_times_finer_than_a_nanosecond_are_refused_not_cut(tmp_path, load):
+def test_times_finer_than_a_nanosecond_are_refused_not_cut(tmp_path: Path, load: Load) -> None:
     with pytest.raises(
         UserError, match=r"column 'a' holds times, but 1 of its 10 values are none, such as '2013.*1234567891'"
     ):
@@ -280,7 +286,9 @@ def test_times_finer_than_a_nanosecond_are_refused_not_cut(tmp_path, load):
     ids=str,
 )
 @pytest.mark.parametrize("ending", ["parquet", "jsonl"])
-def test_text_of_typed_files_stays_text_and_what_looks_like_none_is_told(ending, values, told, tmp_path, load):
+def test_text_of_typed_files_stays_text_and_what_looks_like_none_is_told(
+    ending: str, values: list[str], told: str, tmp_path: Path, load: Load
+) -> None:
     """Prices with a comma in a Parquet file became categories without a word."""
     table, file = pa.table({"a": values}), tmp_path / f"t.{ending}"
     pq.write_table(table, file) if ending == "parquet" else table.to_pandas().to_json(

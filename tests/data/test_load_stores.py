@@ -2,6 +2,7 @@
 
 import gzip
 import urllib.parse
+from collections.abc import Iterator
 
 import boto3
 import pyarrow as pa
@@ -13,6 +14,7 @@ from moto.server import ThreadedMotoServer
 from kubeline.data.dataset import open_dataset
 from kubeline.errors import UserError
 from tests.data.real_servers import google_cloud_storage
+from tests.support.loading import Load
 
 FILES = {
     "flights/carrier=UA/jan.csv": b"a,b\n1,x\n",
@@ -24,7 +26,7 @@ ROWS = [{"a": 2, "b": "y", "carrier": "B6"}, {"a": 1, "b": "x", "carrier": "UA"}
 
 
 @pytest.fixture(scope="module")
-def s3():
+def s3() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
@@ -48,7 +50,7 @@ def s3():
 
 
 @pytest.fixture(scope="module")
-def gcs():
+def gcs() -> Iterator[str]:
     with google_cloud_storage() as address, pytest.MonkeyPatch.context() as environment:
         environment.setenv("STORAGE_EMULATOR_HOST", address)
         post(f"{address}/storage/v1/b", b'{"name": "bucket"}', "application/json")
@@ -63,24 +65,24 @@ def post(address: str, body: bytes, kind: str) -> None:
 
 
 @pytest.fixture(params=["s3", "gcs"])
-def store(request) -> str:
+def store(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue(request.param)
 
 
-def test_partitions_of_a_store_are_read_with_their_columns(store, load):
+def test_partitions_of_a_store_are_read_with_their_columns(store: str, load: Load) -> None:
     assert open_dataset(load(f"{store}/flights").path).to_table().to_pylist() == ROWS
 
 
-def test_a_key_of_a_store_that_looks_like_a_glob_is_a_file(store, load):
+def test_a_key_of_a_store_that_looks_like_a_glob_is_a_file(store: str, load: Load) -> None:
     assert load(f"{store}/names/with [brackets] & more?.csv").frame["a"].tolist() == [7]
 
 
-def test_nothing_in_a_store_is_told(store, load):
+def test_nothing_in_a_store_is_told(store: str, load: Load) -> None:
     with pytest.raises(UserError, match=f"^there is nothing at '{store}/nothing'; check the address$"):
         load(f"{store}/nothing")
 
 
-def test_a_delta_table_in_a_store_is_read_and_its_folder_is_refused(s3, load):
+def test_a_delta_table_in_a_store_is_read_and_its_folder_is_refused(s3: str, load: Load) -> None:
     options = {"allow_http": "true", "aws_conditional_put": "etag"}
     write_deltalake(f"{s3}/lake/flights", pa.table({"a": [1, 2]}), storage_options=options)
     loaded = load("delta+s3://bucket/lake/flights")

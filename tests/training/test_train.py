@@ -93,7 +93,7 @@ def test_a_row_of_weight_zero_teaches_nothing(train: Train, mixed: pd.DataFrame)
 
 @pytest.mark.parametrize("unit", [1e-6, 1e6, 1e300, 1e-300])
 @pytest.mark.parametrize("estimator", ["hist_gradient_boosting", "lightgbm", "xgboost", "linear"])
-def test_only_the_ratios_of_weights_count(train, estimator, unit):
+def test_only_the_ratios_of_weights_count(train: Train, estimator: str, unit: float) -> None:
     """With weights that add up to one, XGBoost had an R² of -.10 where .99 is right, and linear .73 instead of 1."""
     a, b, weight = np.random.default_rng(0).exponential(size=(3, 400))
     frame = pd.DataFrame({"a": a, "b": b, "y": a + b})
@@ -103,7 +103,7 @@ def test_only_the_ratios_of_weights_count(train, estimator, unit):
     assert found["r2"] > 0.9
 
 
-def test_balance_raises_the_probability_of_a_rare_class(train, mixed):
+def test_balance_raises_the_probability_of_a_rare_class(train: Train, mixed: pd.DataFrame) -> None:
     frame = mixed.assign(y=mixed["y"] & (np.arange(600) % 4 == 0))
     means = [
         train(frame, balanced=balanced).predictor().predict(frame).probabilities[:, 1].mean()

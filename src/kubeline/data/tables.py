@@ -253,7 +253,7 @@ def _parquet(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
 
 
 def _is_wide(kind: pa.DataType) -> bool:
-    return pa.types.is_decimal(kind) and kind.precision > _DECIMAL_DIGITS
+    return bool(pa.types.is_decimal(kind) and kind.precision > _DECIMAL_DIGITS)
 
 
 def unlike_columns(tables: list[Table], chosen: Sequence[str], text: Container[str]) -> list[str]:
