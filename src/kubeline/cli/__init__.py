@@ -4,6 +4,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+__all__ = ["main"]
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code, as ``kubeline --help`` lists them."""
