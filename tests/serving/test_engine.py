@@ -46,7 +46,7 @@ def test_requests_that_wait_together_are_answered_as_each_alone(model: ServedMod
 
     async def together() -> list[Predictions]:
         engine = Engine(model, Limits(batch_rows=4, batch_wait_seconds=5.0), clock)
-        rows = (ask(engine, lambda row=row: inputs(model, row), about=abouts[row]) for row in range(4))
+        rows = (ask(engine, partial(inputs, model, row), about=abouts[row]) for row in range(4))
         return await asyncio.gather(*rows)
 
     for row, answer in enumerate(asyncio.run(together())):

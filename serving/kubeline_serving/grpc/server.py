@@ -224,7 +224,7 @@ class GrpcServer:
         check_model(name, "", self._model.name, self._model.version)
 
 
-class _Methods(grpc.GenericRpcHandler):
+class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """The methods of the service, unless a call has too much metadata.
 
     gRPC's core limits only what one frame has of it: a call may come with 16 MB, and a connection with a thousand such

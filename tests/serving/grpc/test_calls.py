@@ -24,7 +24,7 @@ async def endless(port: int, content: bytes, calls: int, stack: ExitStack, takes
     return await asyncio.to_thread(send_endless, port, [content] * calls, stack, takes_answer)
 
 
-def ended(call: Endless) -> bool:
+def has_ended(call: Endless) -> bool:
     call.receive()
     return call.ended
 
@@ -51,7 +51,7 @@ def test_a_message_that_does_not_end_is_refused_in_time(loop: asyncio.Runner, pa
                 (call,) = await endless(served.port, UNFINISHED, 1, stack)
                 await until(lambda: [exchange.status for exchange in served.recorder.exchanges] == [408])
                 assert served.recorder.exchanges[0].error.startswith("the request did not arrive within 0.3 s")
-                await until(partial(ended, call))
+                await until(partial(has_ended, call))
             assert tensors(await served.stub.ModelInfer(raw()))
             await until(lambda: served.state.budget.held == 0)
 
@@ -69,7 +69,7 @@ def test_a_client_that_does_not_take_its_answer_is_hung_up_on(loop: asyncio.Runn
                 await until(lambda: served.recorder.exchanges)
                 assert served.recorder.exchanges[0].status == 200
                 assert served.state.budget.held > len(message)
-                await until(partial(ended, call))
+                await until(partial(has_ended, call))
                 await until(lambda: served.state.budget.held == 0)
             assert tensors(await served.stub.ModelInfer(raw()))
 
