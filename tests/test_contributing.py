@@ -64,6 +64,32 @@ def write_into(file: Path, before: str, text: str) -> None:
     file.write_text(content.replace(before, text + before, 1), encoding="utf-8")
 
 
+ESTIMATOR = """\
+    "extra_trees": Estimator(
+        library="scikit-learn",
+        classifier="sklearn.ensemble.ExtraTreesClassifier",
+        regressor="sklearn.ensemble.ExtraTreesRegressor",
+        defaults={"max_leaf_nodes": 1024, "min_samples_leaf": 2},
+        fixed={},
+        threaded=True,
+        space={"max_leaf_nodes": Range(64, 2048)},
+        reads_missing=False,
+        round_thresholds=thresholds.of_a_forest,
+    ),
+"""
+
+
+def test_an_estimator_is_one_entry_that_the_tests_of_exactness_train(clone: Path) -> None:
+    write_into(clone / "src/kubeline/training/estimators.py", '    "linear": Estimator(', ESTIMATOR)
+    write_into(
+        clone / "tests/support/training_tables.py", '    "linear": {}', '    "extra_trees": {"n_estimators": 20},\n'
+    )
+    tests = "tests/training/test_exactness.py::test_onnx_and_scikit_learn_agree_on_fresh_rows"
+    done = follow(clone, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, "-k", "extra_trees and not regression")
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
 METRIC = """\
     Metric("specificity", "Specificity", True, UNIT, terms.labels, terms.specificity, _single_class),
 """

@@ -61,6 +61,7 @@ class Estimator:
         more: parameters that its classes take without listing them.
         only: the values of parameters that can be exported, where the library takes others as well.
         only_for_classes: the same, where classes are predicted.
+        fit_bytes: what a fit holds for each number of the matrix that it is given, besides the matrix itself.
         round_thresholds: of a fitted model, in place, so that ONNX splits where the library does; None where its
             trees are float32 from the start, or it has none.
     """
@@ -77,6 +78,7 @@ class Estimator:
     more: tuple[str, ...] = ()
     only: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     only_for_classes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    fit_bytes: float = 10.0
     round_thresholds: Callable[[Any], None] | None = None
 
     def build(self, task: Task, params: Mapping[str, Any], seed: int, threads: int = 1) -> Any:
@@ -243,6 +245,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
             "max_features": Range(0.1, 1.0, log=False),
         },
         reads_missing=False,
+        fit_bytes=18.0,
         round_thresholds=thresholds.of_a_forest,
     ),
     "linear": Estimator(
@@ -254,5 +257,6 @@ ESTIMATORS: Mapping[str, Estimator] = {
         space={"regularization": Range(1e-4, 1e3)},
         reads_missing=False,
         one_hot=True,
+        fit_bytes=26.0,
     ),
 }

@@ -21,8 +21,6 @@ SETTING = "KUBELINE_MEMORY_LIMIT"
 _CGROUP = Path("/sys/fs/cgroup")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _LIBRARIES = 350 << 20  # what is loaded before a row is
-# Bytes that the fit holds for each number of the matrix that it is given, besides the matrix itself.
-_FIT = {"hist_gradient_boosting": 10.0, "lightgbm": 10.0, "xgboost": 10.0, "random_forest": 18.0, "linear": 26.0}
 _SPARSE = (
     0.3  # share of values that are not 0, below which one-hot columns of a linear model are kept without the zeros
 )
@@ -114,4 +112,4 @@ def need(
     if found.one_hot and len(fields) < _SPARSE * outputs:
         outputs = len(fields)
     table = first.nbytes / first.num_rows
-    return _LIBRARIES + int(rows * (table + 2 * encoded + (4 + _FIT[estimator]) * outputs))
+    return _LIBRARIES + int(rows * (table + 2 * encoded + (4 + found.fit_bytes) * outputs))
