@@ -27,6 +27,30 @@ def parquet(folder: Path, **columns: pa.Array) -> Any:
     return folder / "t.parquet"
 
 
+def test_numbers_of_json_that_lose_digits_are_counted_with_what_they_merge(tmp_path: Path, load: Load) -> None:
+    (tmp_path / "t.jsonl").write_text(
+        "".join(
+            f'{{"amount": 1234567890.123456{number}, "share": {number / 97!r}, "half": 0.50000000000000000000, '
+            f'"text": "1234567890.12345678"}}\n'
+            for number in (78, 79, 81) * 20
+        )
+    )
+    loaded = load(tmp_path / "t.jsonl")
+    (warning,) = [each for each in loaded.metadata["warnings"] if "digits" in each]
+    assert warning.startswith("column 'amount' has 60 numbers of more digits than JSON's readers keep")
+    merged = 3 - loaded.frame["amount"].nunique()
+    assert merged > 0
+    assert f"rounded, {merged} of its different values equal another one" in warning
+
+
+def test_numbers_within_lists_and_records_of_json_that_lose_digits_are_told_too(tmp_path: Path, load: Load) -> None:
+    (tmp_path / "t.jsonl").write_text('{"id": 1, "where": {"at": [1234567890.12345678]}}\n' * 3)
+    assert any(
+        "column 'where' has 3 numbers of more digits" in each
+        for each in load(tmp_path / "t.jsonl").metadata["warnings"]
+    )
+
+
 @pytest.mark.parametrize("source", ["decimal", "JSON", "CSV", "SQL"])
 def test_four_hundred_ids_beyond_64_bits_stay_four_hundred_and_unique_quarantines_none(
     source: str, tmp_path: Path, load: Load, artifact: Maker

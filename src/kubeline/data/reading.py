@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from kubeline.data.engine import identifier
 from kubeline.data.exact import FLOATS, INTEGERS, is_number, plain_digits
+from kubeline.data.json_digits import Rounded
 from kubeline.data.notation import PLAIN, Notation, TimeNotation
 from kubeline.data.text import missing_words
 
@@ -24,7 +25,7 @@ class Table:
     is still to be looked through, and `MIXED` where one column holds several types. `index` names the columns that
     pandas wrote as the index of its rows. `repeats` tells that the file may hold a text once for any number of rows.
     `size` is the bytes of a file; 0 where that is not known. `unlike` are the columns of a type that the engine has
-    not, and reads as another.
+    not, and reads as another. `rounded` are those whose numbers have digits that the engine does not keep.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Table:
     repeats: bool = False
     size: int = 0
     unlike: Mapping[str, pa.DataType] = field(default_factory=dict)
+    rounded: Mapping[str, Rounded] = field(default_factory=dict)
 
 
 def together(tables: Sequence[Table]) -> list[Table]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from kubeline.data import timespan
+from kubeline.data import json_digits, timespan
 from kubeline.data.arrow_files import check_batches
 from kubeline.data.engine import BUFFER_BYTES, fetch, first_line, identifier, literal
 from kubeline.data.failures import explain, refuse_web_page
@@ -223,7 +223,9 @@ def _json(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in kinds.items())
     relation = f"read_json({path}, columns = {{{columns}}}, {options})"
     special = dict.fromkeys(dates | numbers, UNKNOWN) | {name: MIXED for name, kind in kinds.items() if kind == "JSON"}
-    return Table(file.name, relation, kinds | special)
+    has_fractions = any("DOUBLE" in kind or "JSON" in kind for kind in inferred.values())
+    rounded = json_digits.rounded(file.path) if has_fractions else {}
+    return Table(file.name, relation, kinds | special, rounded=rounded)
 
 
 def _broken_line(file: SourceFile) -> int:
