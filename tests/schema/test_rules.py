@@ -1,5 +1,8 @@
 """The rule language: what it can say, and what it refuses to do."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pyarrow as pa
@@ -98,3 +101,16 @@ def test_a_rule_that_does_not_fit_the_types_is_told(rule: str, sentence: str) ->
     with pytest.raises(UserError) as error:
         broken(rule)
     assert str(error.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Los_Angeles"])
+def test_a_rule_reads_times_on_utc_wherever_it_runs(zone: str) -> None:
+    asked = (
+        "import pyarrow as pa; from kubeline.schema.rules import RuleRunner, parse_rules; "
+        "times = pa.array([0], pa.timestamp('us', 'UTC')); "
+        "print(RuleRunner(parse_rules(['hour(t) = 0'], ['t'])).broken({'t': times})['hour(t) = 0'].tolist())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env={**os.environ, "TZ": zone}, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[False]\n", done.stderr

@@ -51,33 +51,36 @@ VECTOR_ROWS = 2_048  # that the engine reads at a time, at least
 BUFFER_BYTES = 8 << 20  # of text that one thread reads at a time
 
 
-def connect(scratch: Path, files: Sequence[Path] = ()) -> "DuckDBPyConnection":
+def connect(scratch: Path, files: Sequence[Path] = (), memory_limit: str = "") -> "DuckDBPyConnection":
     """An in-memory connection that can open `files` and what is under `scratch`; :func:`lock` locks its settings.
 
     What needs more than its memory is spilled to `scratch`.
 
     Source: DuckDB documentation, "Securing DuckDB".
     """
-    import duckdb
-
-    connection = duckdb.connect(
-        config={
-            "threads": str(min(4, os.cpu_count() or 1)),  # each thread has buffers of its own
-            "memory_limit": f"{memory()}MB",
-            "temp_directory": str(scratch / "spill"),
-            "preserve_insertion_order": "true",
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
+    connection = in_memory(
+        threads=str(min(4, os.cpu_count() or 1)),  # each thread has buffers of its own
+        memory_limit=memory_limit or f"{memory()}MB",
+        temp_directory=str(scratch / "spill"),
+        preserve_insertion_order="true",
     )
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET enable_progress_bar = false")
     # The first turns a long IN list into a join, and the rows of a join come in any order; for the second see below.
     connection.execute(f"SET disabled_optimizers = 'in_clause,{BLIND_OPTIMIZER}'")
     connection.execute(f"SET allowed_directories = [{literal(str(scratch.resolve()))}]")
     paths = ", ".join(literal(str(file.resolve())) for file in files)  # access is checked behind links
     connection.execute(f"SET allowed_paths = [{paths}]")
     connection.execute("SET enable_external_access = false")
+    return connection
+
+
+def in_memory(**settings: str) -> "DuckDBPyConnection":
+    """A connection without extensions and Python variables, on whose clock it is UTC everywhere."""
+    import duckdb
+
+    alone = ("autoinstall_known_extensions", "autoload_known_extensions", "python_enable_replacements")
+    connection = duckdb.connect(config={**dict.fromkeys(alone, "false"), **settings})
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
     return connection
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,8 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from kubeline.columns import Type, type_of
+from kubeline.data import engine
 from kubeline.data.dataset import is_large, iter_batches
-from kubeline.data.engine import BLIND_OPTIMIZER
 from kubeline.data.row_hash import hash_rows
 from kubeline.progress import Progress
 from kubeline.schema.sample import Sample
@@ -133,13 +134,11 @@ class TableQueries:
 @contextmanager
 def open_queries(dataset: pads.Dataset) -> Iterator[TableQueries]:
     """Queries on a dataset; what does not fit into memory goes to a temporary folder."""
-    import duckdb
-
     with (
         tempfile.TemporaryDirectory(prefix="kubeline-") as folder,
-        duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": folder}) as connection,
+        engine.connect(Path(folder), [Path(file) for file in dataset.files], MEMORY) as connection,
     ):
-        connection.execute(f"SET disabled_optimizers = '{BLIND_OPTIMIZER}'")
+        engine.lock(connection)
         yield TableQueries(connection, dataset)
 
 

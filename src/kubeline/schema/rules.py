@@ -109,18 +109,10 @@ def parse_rules(texts: Sequence[Any], known: Sequence[str]) -> "list[Rule]":
 
 def sandbox() -> "DuckDBPyConnection":
     """A connection that reaches no file, no network, no Python variable and no extension, for good."""
-    import duckdb
+    from kubeline.data.engine import in_memory, lock
 
-    connection = duckdb.connect(
-        config={
-            "enable_external_access": "false",
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "python_enable_replacements": "false",
-            "threads": "1",
-        }
-    )
-    connection.execute("SET lock_configuration = true")
+    connection = in_memory(enable_external_access="false", threads="1")
+    lock(connection)
     return connection
 
 
