@@ -1,6 +1,7 @@
 """Large JSON of any form is read in slices, to the same values and refusals as a whole."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,19 @@ def test_one_wrong_byte_is_found_wherever_it_stands(value: Any, data: st.DataObj
     assert outcome(lambda: read(body, parse_json, size)) in (outcome(lambda: parse_json(body)), "one key twice")
 
 
+def test_a_refusal_of_a_slice_says_from_where_its_place_counts() -> None:
+    body = b'{"instances":[' + b"1.5," * 200_000 + b"oops,1]}"
+    with pytest.raises(UserError, match=r"not JSON: .*\(char \d+\), counted from byte [\d,]+$") as refused:
+        read(body, parse_json)
+    place, start = map(int, re.findall(r"(?:char|byte) (\d+)", str(refused.value).replace(",", "")))
+    assert body[start + place :].startswith(b"oops")
+
+
+def test_a_comma_outside_of_all_lists_is_no_json() -> None:
+    with pytest.raises(UserError, match="a comma stands outside of all lists, at byte 3"):
+        read(b"[1],[2],[3]", parse_json, 5)
+
+
 def test_lists_under_one_key_twice_are_refused_where_a_cut_leaves_open_which_goes_on() -> None:
     assert read(b'{"a":[1,2],"a":[3,4]}', parse_json, 100) == {"a": [3, 4]}
     with pytest.raises(UserError, match="a record of the body has one key twice; send each once"):
@@ -80,8 +94,9 @@ def test_lists_under_one_key_twice_are_refused_where_a_cut_leaves_open_which_goe
         b'{"inputs":[],"parameters":{' + b",".join(b'"%d":{"a":[]}' % number for number in range(40_000)) + b"}}",
         b'{"inputs":[{"data":[' + b"[1]," * 200_000 + b"[1]]}]}",
         b"[" * 500 + b"1," * 300_000 + b"1" + b"]" * 500,
+        b'["' + rb"\\\",[" * 40_000 + b'",' + rb'"[{\"",' * 100_000 + b'"]"]',
     ],
-    ids=["records", "nulls", "NaN", "columns of a row", "parameters", "lists in a tensor", "deep"],
+    ids=["records", "nulls", "NaN", "columns of a row", "parameters", "lists in a tensor", "deep", "texts"],
 )
 def test_no_form_of_a_large_body_keeps_a_parser_busy_for_long(body: bytes) -> None:
     sizes = []

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kubeline.errors import UserError
-from kubeline.typing import Array
-from kubeline_serving.codec.estimate import Bytes, without_text
+from kubeline_serving.codec.estimate import Bytes
 
 SLICE_BYTES = 256 * 1024  # take a few milliseconds
 _FREED = 2_000  # values at a time
@@ -22,6 +21,8 @@ _SMALL = 50  # values of a list or record that is freed as one
 # Stand for what was in front of a slice, and for what comes behind it; nobody can send them.
 _BEFORE, _BEHIND = (secrets.token_hex(16) for _ in range(2))
 _LIST, _RECORD = b"[{"
+_BRACKETS_AND_QUOTE = b'[]{}"'
+_NO_MARKS = bytes(set(range(256)) - set(b'[]{}",'))
 
 
 class _Slice(NamedTuple):
@@ -49,7 +50,13 @@ def read(body: Bytes, parse: Callable[[bytes], Any], size: int = SLICE_BYTES) ->
     path: list[Any] = []  # what is open at the end of the last slice, outermost first
     for part in _slices(body, size):
         text = _opening(part.opened) + bytes(body[part.start : part.end]) + _closing(part.open_behind)
-        found = parse(text)
+        try:
+            found = parse(text)
+        except UserError as error:
+            if not part.start:
+                raise
+            begin = max(0, part.start - len(_opening(part.opened)))
+            raise UserError(f"{error}, counted from byte {begin:,}") from error
         ends = _path_to_the_end(found, len(part.open_behind))
         if part.opened:
             _join(path, found)
@@ -74,36 +81,70 @@ def discard(value: Any) -> None:
 
 
 def _slices(body: Bytes, most: int) -> Iterator[_Slice]:
-    data = without_text(body)
     start = position = kept = 0
     opened = now_open = b""
-    while position < len(data):
-        part = data[position : position + most]
-        opens = (part == _LIST) | (part == _RECORD)
-        closes = (part == ord("]")) | (part == ord("}"))
-        depth = np.cumsum(opens.view(np.int8) - closes.view(np.int8), dtype=np.int64) + len(now_open)
-        if depth.min() < 0:
-            raise UserError(f"the body is not JSON: it closes more than it opens, behind byte {position:,}")
-        commas = np.flatnonzero((part == ord(",")) & (depth > 0))
-        is_last = position + len(part) == len(data)
-        size = len(part) if is_last or not len(commas) else int(commas[-1]) + 1
-        now_open, least = _open_after(now_open, part[:size], opens[:size], depth[:size])
+    in_text = False
+    while len(part := _part(body, position, most)) < len(body) - position:
+        cut, brackets, in_text = _last_comma(part, in_text)
+        now_open, least = _open_after(now_open, brackets)
         kept = min(kept, least)
-        position += size
-        if is_last:
-            yield _Slice(start, position, opened, b"", 0)
-        elif len(commas):
+        position += len(part) if cut is None else cut + 1
+        if cut is not None:
+            if not now_open:
+                raise UserError(f"the body is not JSON: a comma stands outside of all lists, at byte {position - 1:,}")
             yield _Slice(start, position - 1, opened, now_open, kept)
             start, opened, kept = position, now_open, len(now_open)
+    yield _Slice(start, len(body), opened, b"", 0)
 
 
-def _open_after(before: bytes, part: Array, opens: Array, depth: Array) -> tuple[bytes, int]:
-    """What is open behind a part, and how much of it was open all the time."""
+def _part(body: Bytes, start: int, most: int) -> bytes:
+    """The next bytes, which do not end within an escape; without escapes, in the same length."""
+    part = bytes(body[start : start + most])
+    if b"\\" not in part:
+        return part
+    if (len(part) - len(part.rstrip(b"\\"))) % 2:
+        part = bytes(body[start : start + len(part) + 1])
+    return part.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+
+
+def _last_comma(part: bytes, in_text: bool) -> tuple[int | None, bytes, bool]:
+    """Where the last comma of a part stands that is in no text; the brackets in front; and whether text is open.
+
+    Without such a comma, all brackets of the part, and whether text is open at its end.
+
+    Args:
+        part: without escapes.
+        in_text: whether it begins within text.
+    """
+    if not in_text and not any(mark in part for mark in _BRACKETS_AND_QUOTE) and b"," in part:
+        return part.rindex(b","), b"", False  # numbers: nearly all of a large request
+    marks = np.frombuffer(part.translate(None, _NO_MARKS), np.uint8)
+    quotes = marks == ord('"')
+    within = np.cumsum(quotes, dtype=np.uint8) % 2 != in_text  # only whether it is odd counts
+    commas = marks == ord(",")
+    outside = np.flatnonzero(commas & ~within)
+    end = int(outside[-1]) if len(outside) else len(marks)
+    brackets = marks[:end][~(within | quotes | commas)[:end]].tobytes()
+    if not len(outside):
+        return None, brackets, bool(within[-1]) if len(within) else in_text
+    behind = int(np.count_nonzero(commas[end:]))
+    return int(np.flatnonzero(np.frombuffer(part, np.uint8) == ord(","))[-behind]), brackets, False
+
+
+def _open_after(before: bytes, brackets: bytes) -> tuple[bytes, int]:
+    """What is open behind brackets, and how much of it was open all the time."""
+    if not brackets:
+        return before, len(before)
+    marks = np.frombuffer(brackets, np.uint8)
+    opens = (marks == _LIST) | (marks == _RECORD)
+    depth = np.cumsum(np.where(opens, 1, -1)) + len(before)
     least, last = min(len(before), int(depth.min())), int(depth[-1])
+    if least < 0:
+        raise UserError("the body is not JSON: it closes more lists and records than it opens")
     if last <= least:
         return before[:least], least
     newest = np.zeros(int(depth.max()) + 1, np.uint8)  # at each depth, the last that opened
-    newest[depth[opens]] = part[opens]
+    newest[depth[opens]] = marks[opens]
     return before[:least] + newest[least + 1 : last + 1].tobytes(), least
 
 
