@@ -1,4 +1,8 @@
-"""The options of the command: those of KServe's own model server under their names, and the server's own."""
+"""The options of the command: those of KServe's own model server under their names, and the server's own.
+
+Read by argparse: importing pydantic-settings takes 0.4 s and 28 MB in each process, as long as all that the server
+imports now.
+"""
 
 import argparse
 import ipaddress

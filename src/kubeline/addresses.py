@@ -41,7 +41,11 @@ def scheme(address: str) -> str:
 
 
 def redact(text: str) -> str:
-    """The text with every address in it freed from user names, passwords and query strings (signatures, tokens)."""
+    """The text with every address in it freed from user names, passwords and query strings (signatures, tokens).
+
+    Libraries hide the password of one address that they can parse (SQLAlchemy's URL, yarl); here they stand in the
+    sentences of drivers, cut, quoted and of forms that are no URL. What is hidden too much costs less than a leak.
+    """
     for secret in (_DATABASE_USER, _KEY, _USER, _NO_SCHEME, _QUERY, _SETTINGS):
         text = secret.sub(r"\1", text)
     for secret in (_PAIR, _SETTING, _BEARER, _WEBHOOK):

@@ -33,6 +33,9 @@ class SharedCounters:
 
     To be made in the worker's own process, after any fork.
 
+    Not prometheus_client's mode for several processes: it keeps files of every process there ever was, needs to be told
+    which ones died, and looks a value up in a dictionary under a lock where here one number of an array is raised.
+
     Attributes:
         values: the numbers of this worker, for changing single ones; gauges first.
         array: the same memory, for changing many at once.

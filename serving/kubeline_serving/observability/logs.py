@@ -33,7 +33,8 @@ def configure(level: int = logging.INFO, file: int | None = None) -> logging.Han
 
     Lines of one kind are limited to a burst of 20 and then 1 a second, and the next one tells how many were left out.
     Writing happens in a thread: a reader of stdout that stands still never holds up a request; beyond 10,000 waiting
-    lines they are dropped and counted.
+    lines they are dropped and counted. The standard library's QueueListener would write each line for itself, print a
+    traceback for each that a full queue does not take, and wait at its end for a reader that stands still.
 
     Args:
         level: of :mod:`logging`; lines below it are left out.

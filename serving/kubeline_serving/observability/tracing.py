@@ -37,6 +37,9 @@ _GRPC_CODES = {
 def trace_context(traceparent: bytes, tracestate: bytes | None = None) -> tuple[str, str]:
     """The trace context of a request; see https://www.w3.org/TR/trace-context-2/.
 
+    Every request needs it, for log lines and events, and OpenTelemetry is there only where a collector is. Its
+    propagator also takes twice the time, passes flags on that it does not know, and logs a client's malformed header.
+
     Args:
         traceparent: the header; of one that comes twice, both with a comma between them, which is not valid.
         tracestate: the header; of one that comes several times, all with commas between them.

@@ -1,4 +1,8 @@
-"""Requests to a platform's API: what each failure is, and which are tried again."""
+"""Requests to a platform's API: what each failure is, and which are tried again.
+
+Not urllib3's Retry or tenacity: all tries share one budget of time, into which a Retry-After has to fit, credentials
+are renewed once between two of them, and a change whose answer was lost is looked for before it is made again.
+"""
 
 import email.utils
 import time
