@@ -6,6 +6,7 @@ mapping as a whole, and lays it over its own inputs.
 """
 
 import difflib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,6 +65,18 @@ DRIFT: dict[str, Any] = {"min_effect": 0.1, "max_p": 0.01, "min_rows": 200, "min
 ALARM: dict[str, Any] = {"needed": 2, "of": 3, "cool_down": "7d", "signals": ["drift", "performance"]}
 
 
+_MOST_WHOLE = 2**53  # above, neighbouring whole numbers are one and the same float, as which KFP passes them
+
+
+def is_number(value: Any, whole: bool = False) -> bool:
+    """Whether a value is a finite number, or a whole one that a float holds exactly; true and false are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if whole:
+        return abs(value) <= _MOST_WHOLE and value == int(value)
+    return abs(value) <= sys.float_info.max  # NaN is not
+
+
 def laid_over(options: Mapping[str, Any], /, **inputs: Any) -> dict[str, Any]:
     """The inputs of a step, those that `options` names with its values.
 
@@ -84,8 +97,7 @@ def _typed(name: str, value: Any, inputs: Mapping[str, Any]) -> Any:
     if isinstance(default, bool) or not isinstance(default, int | float):
         right = isinstance(value, type(default))
     else:
-        right = isinstance(value, int | float) and not isinstance(value, bool)
-        right = right and (isinstance(default, float) or float(value).is_integer())
+        right = is_number(value, whole=isinstance(default, int))
         value = type(default)(value) if right else value
     if not right:
         raise UserError(f"option '{name}' is {value!r}; expected a value such as {default!r}")

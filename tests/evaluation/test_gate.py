@@ -156,6 +156,8 @@ def test_answers_other_than_in_training_fail_with_the_count_and_the_row() -> Non
     [
         ({"auc": 0.7}, "thresholds name 'auc', which is not a metric of a binary task; it has: roc_auc"),
         ({"roc_auc": "high"}, "the threshold of 'roc_auc' is 'high'; expected a number"),
+        ({"roc_auc": True}, "the threshold of 'roc_auc' is True; expected a number"),
+        ({"roc_auc": -float("inf")}, "the threshold of 'roc_auc' is -inf; expected a number"),
         ({"roc_auc": {"floor": 0.7}}, "expected a number, or a mapping with some of: threshold, min_absolute_change"),
         ({"log_loss": {"threshold": 0.7, "greater_is_better": True}}, "for log_loss smaller is better"),
     ],

@@ -1,9 +1,13 @@
 """The plan: what is allowed, and what is said of the rest."""
 
+import math
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from kubeline.errors import UserError
 from kubeline.rollout.spec import RolloutSpec, fingerprint
@@ -52,6 +56,34 @@ def test_a_plan_that_makes_no_sense_is_refused_in_one_sentence(given: dict[str, 
     with pytest.raises(UserError, match=sentence) as caught:
         RolloutSpec.read(given)
     assert "\n" not in str(caught.value)
+
+
+def _numbers(model: type[BaseModel], *where: str) -> Iterator[tuple[str, ...]]:
+    """Where the numbers of a plan are."""
+    for name, field in model.model_fields.items():
+        kinds = {field.annotation, *get_args(field.annotation)}
+        parts = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if parts:
+            yield from _numbers(parts[0], *where, name)
+        elif "int" in str(field.annotation) or "float" in str(field.annotation):
+            yield (*where, name)
+
+
+@pytest.mark.parametrize("place", list(_numbers(RolloutSpec)), ids=".".join)
+def test_no_number_of_a_plan_is_true_or_false_or_infinite(place: tuple[str, ...]) -> None:
+    off = place[-1].startswith("max_") and place[0] == "rules"  # where false is `off`
+    for value in (True, *([] if off else [False]), math.inf, -math.inf, math.nan):
+        given: Any = {"steps": [value], "override": {"age": value}}.get(place[-1], value)
+        for name in reversed(place):
+            given = {name: given}
+        with pytest.raises(UserError, match=rf"{re.escape('.'.join(place))}.*(finite number|should be)"):
+            RolloutSpec.read(given)
+
+
+@pytest.mark.parametrize("given", [{"attempt": 1e308}, {"poll_seconds": 1e308}, {"smoke": {"rows": 2**53 + 2}}])
+def test_a_number_of_a_plan_that_nothing_could_count_or_wait_for_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"too large|a year at most"):
+        RolloutSpec.read(given)
 
 
 @pytest.mark.parametrize("content", ["- a list", "{"])

@@ -12,6 +12,7 @@ from kubeline.evaluation.comparison import Comparison, compare
 from kubeline.evaluation.gate import Check, reach, signed, undefined_check
 from kubeline.evaluation.metrics import METRICS, Metric
 from kubeline.evaluation.scored import Scored
+from kubeline.numbers import Number
 from kubeline.task import Task
 
 OF_ONE_CLASS = ("precision", "recall", "f1", "average_precision", "roc_auc", "brier")  # against all others
@@ -28,9 +29,9 @@ class MetricThreshold(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    threshold: float | None = None
-    min_absolute_change: float | None = None
-    min_relative_change: float | None = None
+    threshold: Number | None = None
+    min_absolute_change: Number | None = None
+    min_relative_change: Number | None = None
     greater_is_better: bool | None = None
     label: str | None = Field(default=None, alias="class")
 

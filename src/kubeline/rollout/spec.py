@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kubeline.errors import UserError
+from kubeline.numbers import Number, Seconds, Whole
 from kubeline.options import whole_numbers
 from kubeline.rollout.analysis.judge import Rules
 from kubeline.rollout.analysis.metrics import MetricsSpec
@@ -50,11 +51,11 @@ class SmokeTestSpec(_Part):
         attempts: requests that may fail for want of a connection before the test is given up.
     """
 
-    rows: int = Field(default=100, ge=0)
-    tolerance: float = Field(default=1e-4, ge=0)
-    max_latency_ms: float = Field(default=1000.0, ge=0)
-    timeout_seconds: float = Field(default=10.0, gt=0)
-    attempts: int = Field(default=5, ge=1)
+    rows: Whole = Field(default=100, ge=0)
+    tolerance: Number = Field(default=1e-4, ge=0)
+    max_latency_ms: Number = Field(default=1000.0, ge=0)
+    timeout_seconds: Seconds = Field(default=10.0, gt=0)
+    attempts: Whole = Field(default=5, ge=1)
     token_file: str = ""
     token_env: str = ""
     ca_file: str = ""
@@ -72,10 +73,10 @@ class ShadowSpec(_Part):
     """
 
     payload_log: str = ""
-    share: float = Field(default=1.0, gt=0, le=1)
-    rows: int = Field(default=10_000, ge=1)
-    tolerance: float = Field(default=1e-4, ge=0)
-    min_agreement: float = Field(default=0.0, ge=0, le=1)
+    share: Number = Field(default=1.0, gt=0, le=1)
+    rows: Whole = Field(default=10_000, ge=1)
+    tolerance: Number = Field(default=1e-4, ge=0)
+    min_agreement: Number = Field(default=0.0, ge=0, le=1)
 
 
 class RolloutSpec(_Part):
@@ -113,24 +114,24 @@ class RolloutSpec(_Part):
     """
 
     strategy: Strategy = "canary"
-    steps: tuple[int, ...] = (5, 25, 50, 100)
-    bake_seconds: float = Field(default=300.0, ge=0)
-    max_bake_seconds: float = Field(default=3600.0, ge=0)
-    attempt: int = Field(default=1, ge=1)
+    steps: tuple[Whole, ...] = (5, 25, 50, 100)
+    bake_seconds: Seconds = Field(default=300.0, ge=0)
+    max_bake_seconds: Seconds = Field(default=3600.0, ge=0)
+    attempt: Whole = Field(default=1, ge=1)
     on_inconclusive: Literal["hold", "rollback"] = "hold"
     on_error: Literal["hold", "rollback"] = "rollback"
     on_cancel: Literal["hold", "abort"] = "hold"
     promote: bool | None = None
     approval: bool = False
-    approval_seconds: float = Field(default=86_400.0, ge=0)
+    approval_seconds: Seconds = Field(default=86_400.0, ge=0)
     bootstrap: Literal["hidden", "direct", "refuse"] = "hidden"
-    ready_seconds: float = Field(default=900.0, gt=0)
-    settle_seconds: float = Field(default=120.0, gt=0)
-    drain_seconds: float = Field(default=10.0, ge=0)
-    outage_seconds: float = Field(default=60.0, ge=0)
-    verify_seconds: float = Field(default=10.0, ge=0)
-    poll_seconds: float = Field(default=2.0, gt=0)
-    lease_seconds: float = Field(default=120.0, gt=0)
+    ready_seconds: Seconds = Field(default=900.0, gt=0)
+    settle_seconds: Seconds = Field(default=120.0, gt=0)
+    drain_seconds: Seconds = Field(default=10.0, ge=0)
+    outage_seconds: Seconds = Field(default=60.0, ge=0)
+    verify_seconds: Seconds = Field(default=10.0, ge=0)
+    poll_seconds: Seconds = Field(default=2.0, gt=0)
+    lease_seconds: Seconds = Field(default=120.0, gt=0)
     rollback: bool = False
     smoke: SmokeTestSpec = SmokeTestSpec()
     shadow: ShadowSpec = ShadowSpec()

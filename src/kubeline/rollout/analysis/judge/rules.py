@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
+from kubeline.numbers import Number, Seconds, Whole
 from kubeline.rollout.analysis.judge.spending import Spending
 
 Check = Literal["error_rate", "p95", "p99", "error_increase", "latency_shift", "prediction_drift"]
@@ -35,20 +36,20 @@ class Rules(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    alpha: Number = Field(default=0.05, gt=0, lt=0.5)
     spending: Spending = "pocock"
-    min_requests: int = Field(default=100, ge=20)
-    max_error_rate: float | None = Field(default=0.05, ge=0, lt=1)
-    max_p95_seconds: float | None = Field(default=None, gt=0)
-    max_p99_seconds: float | None = Field(default=None, gt=0)
-    max_error_increase: float | None = Field(default=0.005, ge=0, lt=1)
-    max_latency_shift: float | None = Field(default=0.12, ge=0, lt=1)
-    latency_tolerance_seconds: float = Field(default=0.001, ge=0)
-    max_prediction_drift: float | None = Field(default=0.25, ge=0)
-    max_business_loss: float = Field(default=0.02, ge=0)
+    min_requests: Whole = Field(default=100, ge=20)
+    max_error_rate: Number | None = Field(default=0.05, ge=0, lt=1)
+    max_p95_seconds: Seconds | None = Field(default=None, gt=0)
+    max_p99_seconds: Seconds | None = Field(default=None, gt=0)
+    max_error_increase: Number | None = Field(default=0.005, ge=0, lt=1)
+    max_latency_shift: Number | None = Field(default=0.12, ge=0, lt=1)
+    latency_tolerance_seconds: Seconds = Field(default=0.001, ge=0)
+    max_prediction_drift: Number | None = Field(default=0.25, ge=0)
+    max_business_loss: Number = Field(default=0.02, ge=0)
     optional: frozenset[Check] = frozenset()
-    failure_limit: int = Field(default=0, ge=0)
-    inconclusive_limit: int = Field(default=5, ge=0)
+    failure_limit: Whole = Field(default=0, ge=0)
+    inconclusive_limit: Whole = Field(default=5, ge=0)
 
     @model_validator(mode="before")
     @classmethod

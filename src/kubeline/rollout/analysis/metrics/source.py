@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kubeline.errors import PlatformError
 from kubeline.http.exchange import LOOPBACK
+from kubeline.numbers import Number, Seconds
 from kubeline.rollout.analysis.judge import Evidence
 
 Snapshot = Mapping[str, Any]
@@ -93,13 +94,13 @@ class MetricsSpec(BaseModel):
     source: Literal["scrape", "prometheus"] = "scrape"
     url: str = ""
     queries: Literal["kubeline", "knative", "knative-opencensus", "istio", "envoy-gateway"] = "kubeline"
-    override: Mapping[str, str | float] = Field(default_factory=dict)
+    override: Mapping[str, str | Number] = Field(default_factory=dict)
     token_file: str = ""
     token_env: str = ""
     ca_file: str = ""
     error_codes: str = "5.."
-    stale_seconds: float = Field(default=60.0, gt=0)
-    timeout_seconds: float = Field(default=10.0, gt=0)
+    stale_seconds: Seconds = Field(default=60.0, gt=0)
+    timeout_seconds: Seconds = Field(default=10.0, gt=0)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
