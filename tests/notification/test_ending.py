@@ -218,26 +218,35 @@ def test_the_folder_of_a_run_tells_what_was_decided(tmp_path: Path) -> None:
     assert decisions_in(tmp_path) == (Said("evaluate", "hold (too slow)"),)
 
 
-@pytest.mark.parametrize(
-    ("platform", "name", "title"),
-    [
-        ("skipped-branch", "skipped-branch", None),
-        ("e-terminate", "e-terminate", "Nightly was cancelled"),
-        ("f-failed", "f-failed", "Nightly failed"),
-    ],
-    indirect=["platform"],
-)
-def test_only_on_failure_goes_by_what_the_api_server_says_where_the_handler_was_told_running(
-    platform: Platform, name: str, title: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("platform", "name"), [(name, name) for name in TRUTH], indirect=["platform"])
+@pytest.mark.parametrize("only_on", ["always", "failure"])
+def test_every_recorded_run_is_told_by_its_true_end_whatever_the_handler_was_told(
+    platform: Platform,
+    name: str,
+    only_on: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     run = next(path for path in platform.answers if path.startswith("/apis/v2beta1")).rpartition("/")[2]
     output = {"outputs": {"outputFile": f"/minio/mlpipeline/v2/artifacts/p/{run}/notify/output_metadata.json"}}
     monkeypatch.setattr(sys, "argv", ["executor_main", "--executor_input", json.dumps(output)])
     monkeypatch.setenv("KF_PIPELINES_ENDPOINT", platform.url)
     caplog.set_level(logging.INFO)
-    notify.run(final_status("RUNNING"), title="Nightly", only_on="failure")
-    assert ("nothing to tell: Nightly succeeded" in caplog.text) == (title is None)
-    assert title is None or f"{title}\n" in caplog.text
+    told, truth = TRUTH[name]
+    words = {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELLED": "was cancelled"}[truth]
+    notify.run(final_status(told), title="Nightly", only_on=only_on)
+    silent = truth == "SUCCEEDED" and only_on == "failure"
+    assert (f"nothing to tell: Nightly {words}" in caplog.text) == silent
+    assert (f"Nightly {words}\n" in caplog.text) != silent
+
+
+@pytest.mark.parametrize(("name", "step"), [("e-terminate", "trap"), ("rolling", "rollout")])
+def test_a_step_that_was_stopped_by_the_cancellation_is_no_failed_one(name: str, step: str) -> None:
+    found = of_workflow(recorded(f"workflow-{name}"), [], HANDLER)
+    headline, body = compose(final_status("RUNNING"), found, title="Nightly")
+    assert headline == "Nightly was cancelled"
+    assert f"Stopped: {step}" in body
+    assert "Failed" not in body
 
 
 def test_a_template_of_the_operator_makes_the_address_of_the_runs_page(

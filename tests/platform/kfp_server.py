@@ -111,6 +111,7 @@ class KfpServer:
         self.recurring: dict[str, Json] = {}
         self.play = "f-failed"  # the recording that the next run plays
         self.logs_gone = False
+        self.log = b""  # of every step, instead of the recorded one
         self._looks: dict[str, int] = {}
         self._errors = answers("run-errors")
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -149,7 +150,7 @@ class KfpServer:
         try:
             self._let_in(headers)
             if "/nodes/" in parts.path:
-                return 200, {"Content-Type": "text/plain"}, self._log(parts.path).encode()
+                return 200, {"Content-Type": "text/plain"}, self.log or self._log(parts.path).encode()
             if not parts.path.startswith("/apis/v2beta1/"):
                 return 404, {"Content-Type": "text/plain"}, b"404 page not found"
             resource, *rest = parts.path.removeprefix("/apis/v2beta1/").split("/")

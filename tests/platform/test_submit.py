@@ -305,6 +305,19 @@ def test_logs_prints_what_a_step_said(
     assert "its pod is gone" in capsys.readouterr().err
 
 
+def test_logs_prints_of_a_log_without_end_the_last_lines_and_of_binary_nothing_that_a_terminal_obeys(
+    kfp: KfpServer, submit: Callable[..., Ran], capsys: pytest.CaptureFixture[str]
+) -> None:
+    submit("--name", "bad")
+    line = b"x" * (24 * 2**20)  # one line, longer than what is kept
+    kfp.log = line + b"\n10 %\r90 %\r\n\x1b]0;owned\x07\x1b[2J\xff\x00\x9b31m\nlast"
+    assert main(["logs", "bad", "fails"]) == 0
+    printed = capsys.readouterr().out
+    assert re.match(r"\[\d+ bytes before this are left out\]\nxxx", printed)
+    assert 16 * 2**20 <= len(printed) < 17 * 2**20
+    assert printed.endswith("\n10 %\n90 %\n\\x1b]0;owned\\x07\\x1b[2J\\xff\\x00\\x9b31m\nlast\n")
+
+
 @pytest.mark.parametrize(
     ("log", "sentence"),
     [

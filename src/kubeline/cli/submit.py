@@ -17,6 +17,7 @@ from kubeline.local.progress import StepDisplay
 from kubeline.local.runner import TaskEvent
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.following import Look, follow
+from kubeline.printable import printable
 from kubeline.resources import pipeline_file
 
 # Identifier, page, whether a version was uploaded, and how to look at a run.
@@ -165,16 +166,18 @@ def _listed(options: argparse.Namespace) -> Iterator[tuple[str, str, str, Any, A
 
 
 def logs(options: argparse.Namespace) -> int:
-    """The log of one step."""
+    """The log of one step; what terminals obey in it is written out."""
     from kubeline.platform.kfp import runs as of_kfp
     from kubeline.platform.vertex import jobs
 
     if options.platform == "vertex":
         there = vertex(options)
-        print(jobs.log(there, jobs.read(there, options.run), options.step), end="")
-        return 0
-    connection = kubeflow(options)
-    print(of_kfp.log(connection, of_kfp.read(connection, options.run), options.step), end="")
+        text = jobs.log(there, jobs.read(there, options.run), options.step)
+    else:
+        connection = kubeflow(options)
+        text = of_kfp.log(connection, of_kfp.read(connection, options.run), options.step)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # progress bars go back to the line's begin
+    print(printable(text), end="" if text.endswith("\n") else "\n")
     return 0
 
 

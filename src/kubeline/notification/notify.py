@@ -76,7 +76,8 @@ def compose(
     if status.error_message or status.error_code:
         code = f" (code {status.error_code})" if status.error_code else ""
         lines.append(f"Error{code}: {status.error_message or 'no message'}")
-    lines += [f"Failed: {said if said.text else said.task}" for said in found.failures]
+    ended = "Stopped" if found.state == "CANCELLED" else "Failed"  # Argo says of both that they failed
+    lines += [f"{ended}: {said if said.text else said.task}" for said in found.failures]
     lines += [f"Decided: {said}" for said in found.decisions]
     if job and job != name:
         lines.append(f"Job: {job}")

@@ -2,7 +2,9 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -26,6 +28,8 @@ T = TypeVar("T")
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 _BUSY = frozenset({408, 429, 502, 503, 504})
 _PATIENCE_FOR_TEXT = 10.0  # seconds; a log is a convenience
+_PIECE = 2**16  # bytes
+_MOST_TEXT = 16 * 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -118,18 +122,18 @@ class Connection:
         return self._repeated(found_or_made(lambda patience: self._once(call, patience, *words, **fields), find))
 
     def text(self, path: str) -> str | None:
-        """A plain text, such as a log; None where there is none, or another thing.
+        """A plain text, such as a log, of a long one the end; None where there is none, or another thing.
 
         Raises:
             UserError: when we may not read it.
         """
 
         def ask(**bounds: Any) -> str | None:
-            self._client.call_api(path, "GET", header_params={"Accept": "text/plain"}, **bounds)
-            answer = self._client.last_response
-            if "html" in str(answer.getheader("content-type")):
-                return None  # the UI answers what it does not know with its own page
-            return str(answer.data)
+            plain = {"header_params": {"Accept": "text/plain"}, "_preload_content": False}
+            with closing(self._client.call_api(path, "GET", **plain, **bounds)) as answer:
+                if "html" in str(answer.headers.get("content-type")):
+                    return None  # the UI answers what it does not know with its own page
+                return _end_of(answer.stream(_PIECE))
 
         try:
             return self._repeated(lambda patience: self._once(ask, patience), _PATIENCE_FOR_TEXT)
@@ -164,6 +168,19 @@ class Connection:
             raise UnclearError(f"{self.host} answers what the API does not ({type(error).__name__})") from None
         except PlatformError as error:
             raise error if isinstance(error, UnclearError) else UnclearError(str(error)) from None
+
+
+def _end_of(pieces: Iterable[bytes]) -> str:
+    """The last bytes of a text, which says so when they are not all; what is no UTF-8 is shown as such."""
+    kept, size, left_out = deque[bytes](), 0, 0
+    for piece in pieces:
+        kept.append(piece)
+        size += len(piece)
+        while size - len(kept[0]) >= _MOST_TEXT:
+            size -= len(kept[0])
+            left_out += len(kept.popleft())
+    text = b"".join(kept).decode(errors="backslashreplace")
+    return f"[{left_out} bytes before this are left out]\n{text}" if left_out else text
 
 
 def _translated(error: Any, host: str) -> KubelineError:
