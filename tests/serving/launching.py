@@ -31,8 +31,8 @@ class Launched:
 
 
 @contextmanager
-def launch(package: ModelPackage, folder: Path, *options: str) -> Iterator[Launched]:
-    """Start ``python -m kubeline_serving`` for the model ``tiny``; it is killed at the end when it still runs."""
+def launch(package: ModelPackage, folder: Path, *options: str, model_name: str = "tiny") -> Iterator[Launched]:
+    """Start ``python -m kubeline_serving`` for a model of this name; it is killed at the end when it still runs."""
     http_port, grpc_port = free_ports(2)
     log = folder / "server.log"
     command = [
@@ -44,14 +44,14 @@ def launch(package: ModelPackage, folder: Path, *options: str) -> Iterator[Launc
             "--model_dir",
             str(package.path),
             "--model_name",
-            "tiny",
+            model_name,
         ),
         *("--http_port", str(http_port), "--grpc_port", str(grpc_port), *options),
     ]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)
     try:
-        RunningServer(process, "tiny", http_port, grpc_port, log).wait_until_ready(time.monotonic(), 60)
+        RunningServer(process, model_name, http_port, grpc_port, log).wait_until_ready(time.monotonic(), 60)
         yield Launched(process, http_port, grpc_port, log)
     finally:
         process.kill()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from kubeline.model_client.server import start
 from kubeline.model_package import ModelPackage
@@ -38,10 +39,10 @@ class Served:
         return self._send(urllib.request.Request(self.url + path, data, headers))  # noqa: S310
 
     def v1(self, body: Any, headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        return self.post(f"/v1/models/{self.name}:predict", body, headers)
+        return self.post(f"/v1/models/{quote(self.name)}:predict", body, headers)
 
     def v2(self, body: Any, headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        return self.post(f"/v2/models/{self.name}/infer", body, headers)
+        return self.post(f"/v2/models/{quote(self.name)}/infer", body, headers)
 
     def _send(self, request: urllib.request.Request) -> tuple[int, Any]:
         try:

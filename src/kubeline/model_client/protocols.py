@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class HttpClient:
 
     def __init__(self, server: RunningServer):
         self._model_name = server.model_name
-        self._path = self.path.format(server.model_name)
+        self._path = self.path.format(quote(server.model_name, safe=""))
         self._connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=_REQUEST_SECONDS)
 
     def send(self, request: bytes) -> bytes:

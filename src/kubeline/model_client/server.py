@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from kubeline.errors import PlatformError
 from kubeline.model_package import ModelPackage
@@ -93,7 +94,7 @@ def is_ready(http_port: int, model_name: str) -> bool:
     """Whether a server on this machine answers, and has this model ready."""
     connection = http.client.HTTPConnection("127.0.0.1", http_port, timeout=2)
     try:
-        connection.request("GET", f"/v2/models/{model_name}/ready")
+        connection.request("GET", f"/v2/models/{quote(model_name, safe='')}/ready")
         response = connection.getresponse()
         answer: dict[str, Any] = json.loads(response.read())
         return response.status == 200 and answer.get("ready") is True
