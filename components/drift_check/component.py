@@ -59,8 +59,9 @@ def drift_check(
         metrics: drifted (0 or 1), rows, columns_drifted, columns_judged, max_effect, max_prediction_effect and, where
             there are labels, the task's own metric; estimated_roc_auc of two classes.
         report: HTML page with the verdict, the columns by effect, distributions and performance.
-        evidently_report: Evidently's HTML page on at most 5,000 rows of each sample, for people. Against a model, the
-            reference rows are redrawn from its profile column by column, and the page says so.
+        evidently_report: Evidently's HTML page on at most 5,000 rows of each sample and the 50 columns that shifted
+            most, for people. Against a model, the reference rows are redrawn from its profile column by column, and
+            the page says so.
         drifted: Whether the verdict is ``drift``.
         verdict: ``stable``, ``drift`` or ``insufficient_data``.
     """

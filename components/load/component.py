@@ -58,7 +58,8 @@ def load(
 
     Args:
         source: What to load: a path, a folder (of files of one table, and of partitions such as `date=2013-10-01`, at
-            any depth), a glob (`data/2013-*.csv`), or an address that begins with `file://`, `s3://`, `gs://`,
+            any depth; where a file has such a column itself, the file's values are taken, and a warning tells where
+            they differ), a glob (`data/2013-*.csv`), or an address that begins with `file://`, `s3://`, `gs://`,
             `abfs://`, `http://`, `https://`, `postgresql://`, `mysql://`, `mariadb://`, `sqlite:///relative/path`
             (`sqlite:////absolute/path`), `delta://`, `iceberg://` or `kafka://`. Files of one table have the same
             columns. Give credentials to the step's environment, not here: cloud identities, `AWS_*`, `PGPASSWORD`,

@@ -88,10 +88,40 @@ def test_folders_that_are_no_partitions_are_told(tmp_path: Path, load: Load) -> 
     assert load(f"{tmp_path}/**/*.csv").frame["a"].tolist() == [1]
 
 
-def test_a_column_of_the_file_comes_before_one_of_its_folder(tmp_path: Path, load: Load) -> None:
-    (tmp_path / "x=1").mkdir()
-    (tmp_path / "x=1" / "t.csv").write_text("x,y\n7,2\n")
-    assert load(tmp_path).frame.to_dict("list") == {"x": [7], "y": [2]}
+def test_a_column_of_the_file_comes_before_one_of_its_folder_and_it_is_told_where_they_differ(
+    tmp_path: Path, load: Load
+) -> None:
+    for folder in ("x=1", "x=2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "t.csv").write_text("x,y\n7,2\n1,3\n")
+    loaded = load(tmp_path)
+    assert loaded.frame.to_dict("list") == {"x": [7, 1, 7, 1], "y": [2, 3, 2, 3]}
+    assert loaded.metadata["warnings"] == [
+        f"column 'x' has other values in the file than the name of its folder says: 1 row of '{tmp_path}/x=1/t.csv' "
+        "and 1 more file; the file's values are taken"
+    ]
+    assert "warnings" not in load(tmp_path, columns=["y"]).metadata
+
+
+@pytest.mark.parametrize(
+    ("folder", "values"),
+    [
+        ("x=1", [1, 1]),
+        ("x=01", [1, 1]),
+        ("X=1", [1.0, 1.0]),
+        ("x=True", [True, True]),
+        ("x=2024-01-02", [pd.Timestamp("2024-01-02").date()] * 2),
+        ("x=2024-01-02", [pd.Timestamp("2024-01-02")] * 2),
+        ("x=a%2Fb", ["a/b", "a/b"]),
+        ("x=__HIVE_DEFAULT_PARTITION__", pd.array([None, None], "Int64")),
+    ],
+)
+def test_a_file_that_holds_what_its_folder_says_is_not_told(
+    folder: str, values: list[object], tmp_path: Path, load: Load
+) -> None:
+    (tmp_path / folder).mkdir()
+    pd.DataFrame({"x": values, "y": [1, 2]}).to_parquet(tmp_path / folder / "t.parquet")
+    assert "warnings" not in load(tmp_path).metadata
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.feather"])

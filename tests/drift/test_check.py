@@ -216,6 +216,24 @@ def test_evidently_reports_on_a_window_against_a_package_and_says_what_its_rows_
 
 
 @pytest.mark.slow
+def test_of_a_wide_table_evidently_shows_the_columns_that_shifted_most_and_the_verdict_is_of_all(
+    check: Run, dataset: Any
+) -> None:
+    """All of 2,000 columns took minutes, 2.4 GB, and a page that no browser opens."""
+    tables = [pd.DataFrame(np.random.default_rng(seed).normal(size=(300, 60))) for seed in (0, 1)]
+    reference, current = [each.rename(columns=lambda number: f"column_{number:02d}_") for each in tables]
+    current["column_59_"] += 3
+    outcome, outputs = check(dataset(current), reference=dataset(reference, "reference"), evidently=True)
+    html, result = page(outputs["evidently_report"]), read(outputs["result"])
+    assert outcome.verdict == "drift"
+    assert len(result["columns"]) == 60
+    assert sum(name in html for name in reference) == 50
+    assert "column_59_" in html
+    assert "shows the 50 columns that shifted most of 60; the verdict is of all" in html
+    assert "50 columns that shifted most" in result["evidently_note"]
+
+
+@pytest.mark.slow
 def test_a_window_that_evidently_cannot_digest_still_gets_its_verdict(check: Run, dataset: Any) -> None:
     gone = table(shift=1).assign(x=np.nan, ok=None, city=None, at=pd.NaT)
     outcome, outputs = check(dataset(gone), reference=dataset(table(), "reference"), evidently=True)

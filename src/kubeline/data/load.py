@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kubeline.addresses import redact, scheme
 from kubeline.artifacts import Artifact, describe, publish, step
-from kubeline.data import engine, json_digits, kafka
+from kubeline.data import engine, json_digits, kafka, partitions
 from kubeline.data.databases import open_lake_table, open_query
 from kubeline.data.dataset import DatasetWriter
 from kubeline.data.failures import reading
@@ -198,6 +198,7 @@ def _write(
     check_names([selection.name(name) for name in chosen], "the table, renamed,")
     unlike = unlike_columns(tables, chosen, {name for name, kind in selection.types.items() if kind == "text"})
     unlike += json_digits.warnings([table.rounded for table in tables], chosen)
+    unlike += partitions.warnings(tables, chosen)
     hints = {name: selection.hints[selection.name(name)] for name in names if selection.name(name) in selection.hints}
     window = "" if selection.span.is_open else selection.span.condition(names)
     used = [*engine.filter_columns(connection, selection.where, names), *([selection.span.column] if window else [])]

@@ -25,7 +25,8 @@ class Table:
     is still to be looked through, and `MIXED` where one column holds several types. `index` names the columns that
     pandas wrote as the index of its rows. `repeats` tells that the file may hold a text once for any number of rows.
     `size` is the bytes of a file; 0 where that is not known. `unlike` are the columns of a type that the engine has
-    not, and reads as another. `rounded` are those whose numbers have digits that the engine does not keep.
+    not, and reads as another. `rounded` are those whose numbers have digits that the engine does not keep. `beside`
+    are those whose values are not those that the folder's name says.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Table:
     size: int = 0
     unlike: Mapping[str, pa.DataType] = field(default_factory=dict)
     rounded: Mapping[str, Rounded] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 def together(tables: Sequence[Table]) -> list[Table]:

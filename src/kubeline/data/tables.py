@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from kubeline.data import json_digits, timespan
+from kubeline.data import json_digits, partitions, timespan
 from kubeline.data.arrow_files import check_batches
 from kubeline.data.engine import BUFFER_BYTES, fetch, first_line, identifier, literal
 from kubeline.data.failures import explain, refuse_web_page
@@ -47,7 +47,8 @@ def open_file(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     reader = {"csv": _csv, "tsv": _csv, "json": _json, "parquet": _parquet, "feather": _feather}[file.format]
     table = reader(connection, file)
     index = [name for name in table.raw if name in table.index or _INDEX.fullmatch(name)]
-    return _with_partitions(replace(table, index=index, size=file.path.stat().st_size), file)
+    beside = partitions.differing(connection, table, file)
+    return _with_partitions(replace(table, index=index, size=file.path.stat().st_size, beside=beside), file)
 
 
 # What pandas calls an index without a name, in Parquet and after a CSV file without index=False.

@@ -8,10 +8,12 @@ from kubeline.drift import evidently_page
 from kubeline.drift.compare import compare, decide
 from kubeline.drift.page import write_report
 from kubeline.drift.reference import Reference, resolve
-from kubeline.drift.result import DriftResult, DriftRule, Verdict
+from kubeline.drift.result import ColumnDrift, DriftResult, DriftRule, Verdict
 from kubeline.drift.scan import Window, scan
 from kubeline.options import require_names
 from kubeline.retries import repeated
+
+Compared = tuple[list[ColumnDrift], list[ColumnDrift]]  # columns and predictions, each by effect
 
 
 class DriftOutputs(NamedTuple):
@@ -51,8 +53,9 @@ def run(
     require_names("exclude", exclude)
     found = resolve(model, reference, reference_uri, tracking_uri, list(exclude))
     window = scan(current.path, found, list(exclude))
-    note = _write_evidently(evidently_report, window, found, evidently)
-    outcome = _judge(window, found, rule, list(exclude), note, str(current.metadata.get("window", "")))
+    compared = compare(window.columns, window.predictions, rule)
+    note = _write_evidently(evidently_report, window, found, compared, evidently)
+    outcome = _judge(window, found, rule, compared, list(exclude), note, str(current.metadata.get("window", "")))
     write_report(report.path, outcome)
     with publish(result.path) as path:
         path.write_text(outcome.model_dump_json(indent=2), encoding="utf-8")
@@ -62,9 +65,9 @@ def run(
 
 
 def _judge(
-    window: Window, reference: Reference, rule: DriftRule, exclude: list[str], note: str, span: str
+    window: Window, reference: Reference, rule: DriftRule, compared: Compared, exclude: list[str], note: str, span: str
 ) -> DriftResult:
-    columns, predictions = compare(window.columns, window.predictions, rule)
+    columns, predictions = compared
     verdict, reasons = decide(
         columns, predictions, (reference.profile.rows, window.rows), rule, window.performance or window.estimate
     )
@@ -105,14 +108,16 @@ def _figures(outcome: DriftResult) -> dict[str, float | None]:
     }
 
 
-def _write_evidently(artifact: Artifact, window: Window, reference: Reference, wanted: bool) -> str:
+def _write_evidently(artifact: Artifact, window: Window, reference: Reference, compared: Compared, wanted: bool) -> str:
     """Write Evidently's page, or one that says why there is none; returns the note that stands on it."""
     if not wanted:
         return evidently_page.write_note(artifact.path, "The report of Evidently was switched off.")
     if window.sample is None:
         return evidently_page.write_note(artifact.path, "There is no report of Evidently: the window has no rows.")
     counters = {**window.columns, **window.predictions}
-    kinds = {name: each.profile.kind for name, each in counters.items() if each.profile.kind != "datetime"}
+    columns, predictions = compared
+    by_effect = {each.name: counters[each.name].profile.kind for each in [*predictions, *columns]}
+    kinds = {name: kind for name, kind in by_effect.items() if kind != "datetime"}
     size = f"At most {evidently_page.ROWS:,} rows of each sample."
     if reference.rows is None:
         drawn = evidently_page.redrawn(reference.profile)
