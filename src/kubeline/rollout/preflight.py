@@ -21,6 +21,7 @@ from kubeline.kubernetes.resources import (
 from kubeline.rollout.analysis.metrics import Addresses, open_source
 from kubeline.rollout.analysis.metrics.prometheus import has_predictions
 from kubeline.rollout.routers import ClusterSnapshot, mode_of, router_of
+from kubeline.rollout.snapshot import routes_of
 from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.status import DeploymentMode, RolloutStatus
 from kubeline.rollout.store import config_map_name
@@ -45,10 +46,10 @@ def rights(name: str, mode: DeploymentMode | None, outside: bool = False) -> Ite
     for verb in ("get", "create", "patch"):
         yield verb, CONFIG_MAP, "" if verb == "create" else config_map_name(name)
     if mode is DeploymentMode.STANDARD:
-        yield "get", HTTP_ROUTE, name
+        for route in routes_of(name):
+            yield "get", HTTP_ROUTE, route
         yield "get", DEPLOYMENT, ""
     if mode is DeploymentMode.STANDARD and outside:
-        yield "get", SERVICE_PROXY, ""
         yield "create", SERVICE_PROXY, ""
     yield "list", POD, ""
 
@@ -65,7 +66,8 @@ def check_rights(cluster: Cluster, namespace: str, name: str, spec: RolloutSpec,
         service = cluster.read(namespace, name) if cluster.may("get", INFERENCE_SERVICE, namespace, name) else None
         mode = mode_of(service) if service is not None else None
         needed = rights(name, mode, outside)
-        return [f"{verb} {kind.full_name}" for verb, kind, one in needed if not cluster.may(verb, kind, namespace, one)]
+        lacking = [(verb, kind) for verb, kind, one in needed if not cluster.may(verb, kind, namespace, one)]
+        return [f"{verb} {kind.full_name}" for verb, kind in dict.fromkeys(lacking)]
 
     missing = cluster.attempt(missing_ones, f"the rights in namespace {namespace}")
     if missing:

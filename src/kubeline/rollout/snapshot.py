@@ -64,9 +64,14 @@ def _deployment(cluster: Cluster, status: RolloutStatus) -> Manifest | None:
     return cluster.read(status.namespace, workload_name(status.name, status.candidate.name), DEPLOYMENT)
 
 
+def routes_of(name: str) -> tuple[str, str]:
+    """The HTTPRoutes that KServe makes of a service: of its host, and of its predictor's."""
+    return name, f"{name}-predictor"
+
+
 def _routes(cluster: Cluster, namespace: str, name: str) -> list[Manifest] | None:
     try:
-        found = [cluster.read(namespace, route, HTTP_ROUTE) for route in (name, f"{name}-predictor")]
+        found = [cluster.read(namespace, route, HTTP_ROUTE) for route in routes_of(name)]
     except NotInstalledError:
         return None
     return [route for route in found if route is not None]
