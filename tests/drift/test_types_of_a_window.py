@@ -95,6 +95,22 @@ def test_text_that_became_numbers_with_a_fraction_is_refused(folder: Path, model
         check(loaded(folder, window, "versions"), model=model)
 
 
+@pytest.mark.parametrize(
+    ("codes", "shown"), [(["true", "false"], "(True|False)"), (["2024-01-02"], "2024-01-02 00:00:00")]
+)
+def test_text_that_became_booleans_or_times_is_refused_and_loaded_by_the_types_of_the_model(
+    codes: list[str], shown: str, folder: Path, model: Any, check: Any
+) -> None:
+    window = shops(1_000, codes, 1).drop(columns="late")
+    with pytest.raises(
+        UserError, match=rf"^column 'zip' holds {shown}, but the reference has text there; .* types_from the model"
+    ):
+        check(loaded(folder, window, "lost"), model=model)
+    read = loaded(folder, window, "kept", types_from=model.path)
+    assert read_frame(read.path)["zip"].tolist() == window["zip"].tolist()
+    assert check(read, model=model)[0] == "drift"
+
+
 def test_text_of_numbers_is_compared_as_numbers(folder: Path, model: Any, check: Any) -> None:
     window = shops(1_000, CODES, 2).drop(columns="late")
     read = loaded(folder, window, "text", types={"size": "text"}, types_from=model.path)

@@ -32,18 +32,25 @@ def as_reference(batch: pa.RecordBatch, kinds: Mapping[str, Kind]) -> pa.RecordB
         UserError: names a value for which it would.
     """
     for place, name in enumerate(batch.schema.names):
-        if not is_other(batch.schema, name, kinds):
+        column, kind = batch.column(place), kinds.get(name)
+        if kind == "category" and type_of(column.type) in ("boolean", "datetime") and column.null_count < len(column):
+            raise _other(name, column.drop_null()[0], kind)  # how it was written is lost: True, TRUE or true
+        if kind is None or not is_other(batch.schema, name, kinds):
             continue
-        column, kind = batch.column(place), kinds[name]
         values, unread = read_column(column, TYPE_OF_KIND[kind])
         if unread.any():
-            value = column[int(unread.argmax())].as_py()
-            raise UserError(
-                f"column '{name}' holds {value!r}, but the reference has {NOUN[kind]} there; fix it, or load the "
-                f'window with types_from the model, or types={{"{name}": …}}'
-            )
+            raise _other(name, column[int(unread.argmax())], kind)
         batch = batch.set_column(place, name, values)
     return batch
+
+
+def _other(name: str, value: pa.Scalar, kind: Kind) -> UserError:
+    held = value.as_py()
+    shown = str(held) if isinstance(held, datetime) else repr(held)
+    return UserError(
+        f"column '{name}' holds {shown}, but the reference has {NOUN[kind]} there; fix it, or load the window with "
+        f'types_from the model, or types={{"{name}": …}}'
+    )
 
 
 def numbers(column: pd.Series, kind: Kind) -> Array:
