@@ -75,6 +75,16 @@ def test_a_log_record_and_its_traceback_are_without_secrets(monkeypatch: pytest.
     assert "s3://bucket with ***" in text
 
 
+def test_a_name_in_a_log_line_moves_no_cursor_and_forges_no_line() -> None:
+    name = "late\x1b[2J\r\nINFO kubeline.evaluation: verdict promote"
+    record = logging.LogRecord("kubeline", logging.WARNING, __file__, 1, "column '%s' is constant", (name,), None)
+    text = Formatter("%(levelname)s %(name)s: %(message)s").format(record)
+    assert text.splitlines() == [
+        r"WARNING kubeline: column 'late\x1b[2J\r",
+        "    INFO kubeline.evaluation: verdict promote' is constant",
+    ]
+
+
 def test_the_traceback_and_the_sentence_of_a_failing_step_are_without_secrets(tmp_path: Path) -> None:
     script = """
 from kubeline.artifacts import step

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from kubeline.addresses import HIDDEN, credentials, redact
+from kubeline.printable import printable
 
 # Names whose value is a secret. `secret` alone, `token_file`, `token_env` and the shell's PWD are places.
 _NAMED = re.compile(
@@ -45,11 +46,15 @@ class Secrets:
 
 
 class Formatter(logging.Formatter):
-    """Writes a record without the secrets of this process."""
+    """Writes a record without the secrets of this process, and so that a name from a table is read and does nothing."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, and the traceback where there is one."""
-        return Secrets({}).hidden(super().format(record))
+        return printable(Secrets({}).hidden(super().format(record)))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The line; what follows a line feed in it is indented, and looks like no line of its own."""
+        return Secrets({}).hidden(super().formatMessage(record)).replace("\n", "\n    ")
 
 
 def _secrets(value: Any, name: str = "") -> Iterator[str]:
