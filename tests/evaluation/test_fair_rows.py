@@ -114,6 +114,21 @@ def width(judge: Any, metric: str = "roc_auc") -> float:
     return float(found["upper"] - found["lower"])
 
 
+def test_where_the_rows_left_are_of_few_customers_the_champion_is_not_compared(judge: Any, tmp_path: Path) -> None:
+    """Of 3 customers an interval of -0.034 to -0.019 said worse beyond chance."""
+    roles = Roles(group="customer")
+    rows = customers(4, number=150)
+    model = trained(tmp_path / "model", rows[rows["customer"] < 100], FEATURES, "buys", roles=roles)
+    champion = trained(tmp_path / "champion", rows[rows["customer"] < 143], FEATURES, "buys", roles=roles, seed=1)
+    assert judge(model.path, rows[rows["customer"] >= 100], str(champion.path)) == "inconclusive"
+    assert (
+        "860 test rows favour one of the two, and the others are of 7 values of 'customer', too few to tell how they "
+        "differ, so the two cannot be compared"
+    ) in " ".join(blessing(judge).reasons)
+    assert evidence(judge)["comparison"] == {}
+    assert evidence(judge)["clusters"] == 50
+
+
 def test_the_interval_of_real_flights_is_several_times_wider_by_day_than_by_row(judge: Any, tmp_path: Path) -> None:
     """All flights of a day share its weather: [.647, .656] by row hides what [.616, .684] by day shows."""
     table = flights()

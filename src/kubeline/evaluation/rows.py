@@ -142,6 +142,7 @@ def choose_rows(
     unfair = ""
     if champion is not None and champion.digest != model.digest:
         fair, told, unfair = _fair(judged, table, model, champion, roles, min_rows)
+        unfair = unfair or _too_few_left(clusters_of(test[fair], roles, asked=asked), roles, told)
         if not unfair:
             judged, left_out = fair, left_out | told
     kept = weights[judged] if weights is not None else None
@@ -189,6 +190,17 @@ def _fair(
         )
     told = {"the champion was trained on them": int(seen.sum())}
     return fair, told | {f"only one of the two saw their '{roles.group}'": int(related.sum())}, ""
+
+
+def _too_few_left(clusters: Clusters, roles: Roles, left_out: Mapping[str, int]) -> str:
+    """Why the rows that favour neither do not tell how their groups or days differ; empty where they do."""
+    if clusters.codes is None or not clusters.few or not sum(left_out.values()):
+        return ""
+    return (
+        f"{sum(left_out.values()):,} test rows favour one of the two, and the others are of "
+        f"{counted(clusters.number, 'value')} of '{roles.group or roles.time}', too few to tell how they differ, so "
+        "the two cannot be compared: split with the champion's seed and column, or give newer rows"
+    )
 
 
 def _groups_of_one(table: pa.Table, mine: TrainingRows | None, theirs: TrainingRows, group: str) -> Array:
