@@ -84,7 +84,7 @@ def test_what_is_right_passes_and_what_could_not_be_tried_is_said(run: Preflight
             {"checks": {"rules": ["depature > 0"]}},
             "checks.rules names the column 'depature', .*; did you mean 'departure'",
         ),
-        ({"drift": {"min_effect": float("nan")}, "reference": "models:/f@c"}, "drift: min_effect is nan"),
+        ({"drift": {"min_effect": float("nan")}, "reference": "models:/f@c"}, "drift: option 'min_effect' is nan"),
         (
             {"slices": ["orgin"]},
             "slices names the column 'orgin', which the table does not have; did you mean 'origin'",
