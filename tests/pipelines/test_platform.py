@@ -15,7 +15,7 @@ PIPELINES = sorted(path.parent.name for path in ROOT.glob("pipelines/*/pipeline.
 # Of each component that reads or writes the world, what it needs credentials for.
 WORLD = {
     "preflight": {"AWS", "MLFLOW"},
-    "load": {"AWS", "PG"},
+    "load": {"AWS", "KAFKA", "MYSQL", "PG"},
     "validate": {"AWS"},
     "evaluate": {"AWS", "MLFLOW"},
     "register": {"AWS", "MLFLOW"},
@@ -48,7 +48,7 @@ def test_every_step_that_reads_or_writes_the_world_takes_its_credentials_from_a_
             if one["secretNameParameter"] == {"componentInputParameter": "pipelinechannel--secret"}
         ]
         variables = [pair["envVar"] for one in secrets for pair in one["keyToEnv"]]
-        found = {next(of for of in ("AWS", "MLFLOW", "PG") if variable.startswith(of)) for variable in variables}
+        found = {next(of for of in ("AWS", "KAFKA", "MLFLOW", "MYSQL", "PG") if variable.startswith(of)) for variable in variables}
         expected = WORLD.get(component(executor), set())
         if executor == "exec-load" and name != "training":  # it asks the registry's model for the types
             expected = expected | {"MLFLOW"}

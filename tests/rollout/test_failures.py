@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kubeline.deployment.inference_service import HIDDEN, HIDDEN_BY
 from kubeline.errors import PlatformError
 from kubeline.kubernetes.errors import ConflictError
 from kubeline.rollout.operations import request, roll_back
@@ -22,14 +23,16 @@ def test_first_deployment_is_tested_and_then_exposed(house: House) -> None:
     assert record.outcome == "promoted"
     assert states(record) == ["initializing", "bootstrapping", "smoke_testing", "exposing", "verifying", "completed"]
     assert house.serving() == package.digest
-    assert "networking.knative.dev/visibility" not in house.service()["metadata"].get("labels", {})
+    assert not HIDDEN.keys() & house.service()["metadata"].get("labels", {}).keys()
 
 
 def test_first_deployment_that_fails_its_smoke_test_stays_hidden(house: House) -> None:
     record = house.roll_out(house.package("wrong", wrong_by=0.3), bootstrap="hidden")
     assert record.outcome == "held"
     assert "golden rows are answered otherwise" in record.reason
-    assert house.service()["metadata"]["labels"]["networking.knative.dev/visibility"] == "cluster-local"
+    labels = house.service()["metadata"]["labels"]
+    assert HIDDEN.keys() & labels.keys() == {HIDDEN_BY[house.kserve.mode]}
+    assert labels[HIDDEN_BY[house.kserve.mode]] == "cluster-local"
     assert house.roll_out(house.package("better"), bootstrap="hidden").outcome == "promoted"
 
 

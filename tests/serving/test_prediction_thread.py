@@ -161,7 +161,7 @@ def test_each_of_many_requests_gets_its_own_answer(model: SlowModel) -> None:
 
 def test_a_batch_is_split_also_when_it_is_predicted_in_the_thread(model: SlowModel) -> None:
     async def batches() -> list[list[Predictions]]:
-        engine = Engine(model, Limits(batch_rows=4, batch_wait_seconds=5.0, cpus=2))
+        engine = Engine(model, Limits(batch_rows=4, batch_wait_seconds=5.0, cpus=2), model.clock)
         answers = []
         for _ in range(2):
             rows = (ask(engine, partial(inputs, model, row)) for row in range(4))
@@ -169,6 +169,7 @@ def test_a_batch_is_split_also_when_it_is_predicted_in_the_thread(model: SlowMod
         engine.close()
         return answers
 
+    model.wait = lambda: model.clock.go_on(0.002)
     first, second = asyncio.run(batches())
     assert model.threads == ["MainThread", "predictions"]
     assert [answer.values.tolist() for answer in first] == [answer.values.tolist() for answer in second]
