@@ -48,7 +48,8 @@ def test_every_step_that_reads_or_writes_the_world_takes_its_credentials_from_a_
             if one["secretNameParameter"] == {"componentInputParameter": "pipelinechannel--secret"}
         ]
         variables = [pair["envVar"] for one in secrets for pair in one["keyToEnv"]]
-        found = {next(of for of in ("AWS", "KAFKA", "MLFLOW", "MYSQL", "PG") if variable.startswith(of)) for variable in variables}
+        kinds = ("AWS", "KAFKA", "MLFLOW", "MYSQL", "PG")
+        found = {next(kind for kind in kinds if variable.startswith(kind)) for variable in variables}
         expected = WORLD.get(component(executor), set())
         if executor == "exec-load" and name != "training":  # it asks the registry's model for the types
             expected = expected | {"MLFLOW"}
