@@ -4,14 +4,15 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from uv import find_uv_bin
+
+from tests.support.http_servers import serving
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,13 +56,9 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def database() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Database)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     Database.known, Database.asked = {}, []
-    yield f"http://127.0.0.1:{server.server_port}/v1/query"
-    server.shutdown()
-    server.server_close()
+    with serving(Database) as url:
+        yield f"{url}/v1/query"
 
 
 def audit(python: str, lock: Path, address: str) -> "subprocess.CompletedProcess[str]":

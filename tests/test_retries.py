@@ -1,9 +1,8 @@
 """What deserves repeating is repeated inside the step, within a budget."""
 
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from components.load.component import load
 from kubeline import retries
 from kubeline.errors import PlatformError, UserError
+from tests.support.http_servers import serving
 
 
 class Busy(BaseHTTPRequestHandler):
@@ -37,11 +37,8 @@ class Busy(BaseHTTPRequestHandler):
 @pytest.fixture
 def address() -> Iterator[str]:
     Busy.seen.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Busy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/t.csv"
-    server.shutdown()
-    server.server_close()
+    with serving(Busy) as url:
+        yield f"{url}/t.csv"
 
 
 def run(address: str, artifact: Any) -> Any:

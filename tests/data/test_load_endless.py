@@ -15,7 +15,7 @@ import pytest
 from kubeline.data.limits import SETTING
 from kubeline.errors import PlatformError, UserError
 from tests.data.kserve_events import V1, V1_ANSWER, event, pair, write
-from tests.support.file_servers import Files, Handler, serving
+from tests.support.file_servers import Files, Handler, serving_files
 from tests.support.loading import Load
 
 MEANT = "; if that is meant, set KUBELINE_LOAD_LIMITS=10, which makes every limit of load ten times as large"
@@ -57,7 +57,7 @@ class Endless(Handler):
 
 @pytest.fixture
 def endless() -> Iterator[str]:
-    with serving(Endless, FILES) as address:
+    with serving_files(Endless, FILES) as address:
         yield address
 
 

@@ -12,7 +12,7 @@ from pyarrow import feather
 from components.train.component import train
 from kubeline.errors import UserError
 from tests.support.artifacts import make_artifact
-from tests.support.file_servers import S3, serving
+from tests.support.file_servers import S3, serving_files
 from tests.support.loading import Load
 
 
@@ -54,7 +54,7 @@ def test_partitions_in_an_object_store_keep_their_columns(
         for path in partitioned.rglob("*.parquet")
         if "_temporary" not in str(path)
     }
-    with serving(S3, files) as address:
+    with serving_files(S3, files) as address:
         for name, value in s3_environment(address).items():
             monkeypatch.setenv(name, value)
         for place in ("s3://bucket/flights", "s3://bucket/flights/*/*/*.parquet"):
@@ -71,7 +71,7 @@ def s3_environment(address: str) -> dict[str, str]:
     "key", ["a#b.csv", "a?b.csv", "what?v=1.csv", "[1].csv", "part-*.csv", "a b%20c&.csv", "ü+.csv"]
 )
 def test_any_key_of_an_object_store_can_be_read(key: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(S3, {f"bucket/in/{key}": b"a\n1\n"}) as address:
+    with serving_files(S3, {f"bucket/in/{key}": b"a\n1\n"}) as address:
         for name, value in s3_environment(address).items():
             monkeypatch.setenv(name, value)
         assert load(f"s3://bucket/in/{key}").frame["a"].tolist() == [1]

@@ -9,7 +9,7 @@ import pytest
 
 from kubeline.data.timespan import Timespan, timespan
 from kubeline.errors import UserError
-from tests.support.file_servers import S3, serving
+from tests.support.file_servers import S3, serving_files
 from tests.support.loading import Load
 
 NOW = datetime(2013, 11, 1, tzinfo=UTC)
@@ -78,7 +78,7 @@ def test_partitions_out_of_the_window_are_not_read(log: Path, load: Load) -> Non
 
 def test_partitions_are_read_from_an_object_store(log: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     objects = {f"bucket/log/{file.relative_to(log)}": file.read_bytes() for file in log.rglob("*.parquet")}
-    with serving(S3, objects) as address:
+    with serving_files(S3, objects) as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

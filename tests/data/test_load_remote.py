@@ -10,7 +10,7 @@ import pytest
 
 from kubeline.data.sources import STORES, remote_errors
 from kubeline.errors import PlatformError, UserError
-from tests.support.file_servers import S3, CloudStorage, Web, serving
+from tests.support.file_servers import S3, CloudStorage, Web, serving_files
 from tests.support.loading import Load
 
 FILES = {"jan.csv": b"a,b\n1,x\n", "feb.csv.gz": gzip.compress(b"a,b\n2,y\n"), "notes.md": b"# Notes"}
@@ -18,7 +18,7 @@ FILES = {"jan.csv": b"a,b\n1,x\n", "feb.csv.gz": gzip.compress(b"a,b\n2,y\n"), "
 
 @pytest.fixture
 def web() -> Iterator[str]:
-    with serving(Web, FILES) as address:
+    with serving_files(Web, FILES) as address:
         yield address
 
 
@@ -26,7 +26,7 @@ def web() -> Iterator[str]:
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     objects = {f"bucket/2013/{name}": body for name, body in FILES.items() if "csv" in name}
     objects["bucket/other/mar.csv"] = b"c\n1\n"
-    with serving(S3, objects) as address:
+    with serving_files(S3, objects) as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -107,7 +107,7 @@ def test_s3_without_credentials_is_told(s3: str, load: Load, monkeypatch: pytest
 
 def test_objects_are_read_from_google_cloud_storage(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     objects = {f"bucket/2013/{name}": body for name, body in FILES.items() if "csv" in name}
-    with serving(CloudStorage, objects) as address:
+    with serving_files(CloudStorage, objects) as address:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
         assert load("gs://bucket/2013/*.csv*").frame["a"].tolist() == [2, 1]
         assert load("gs://bucket/2013/jan.csv").frame["a"].tolist() == [1]

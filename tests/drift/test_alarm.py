@@ -15,7 +15,7 @@ from kubeline.drift.alarm.rule import AlarmDecision, AlarmRecord, Policy, Window
 from kubeline.drift.alarm.step import settle
 from kubeline.errors import PlatformError, UserError
 from tests.support.artifacts import make_artifact
-from tests.support.file_servers import S3, serving
+from tests.support.file_servers import S3, serving_files
 
 POLICY = Policy(2, 3, "7d", ("drift", "performance")).check()
 START = datetime(2013, 10, 1, tzinfo=UTC)
@@ -105,7 +105,7 @@ def test_of_runs_that_meet_one_raises_the_alarm(tmp_path: Path) -> None:
 
 
 def test_an_object_store_keeps_the_history_and_gives_a_number_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(S3, {}) as address:
+    with serving_files(S3, {}) as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

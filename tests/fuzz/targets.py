@@ -41,8 +41,9 @@ from kubeline_serving.codec.v2 import V2
 from kubeline_serving.grpc.messages import columns_of
 from tests.fuzz.inputs import changed_bytes, changed_json, changed_value
 from tests.support.artifacts import make_artifact
+from tests.support.http_servers import serving
 from tests.support.kserve_objects import CANDIDATE, STABLE, VERSIONS, pods, route, service
-from tests.support.metrics_servers import Handler, Pod, PrometheusServer, serving
+from tests.support.metrics_servers import Handler, Pod, PrometheusServer
 from tests.support.packages import write_tiny_package
 
 MOST_ROWS = 1_000

@@ -2,15 +2,16 @@
 
 import importlib.util
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
+from tests.support.http_servers import serving
 
 ROOT = Path(__file__).parents[2]
 DIGEST = "sha256:" + "ab" * 32
@@ -61,12 +62,9 @@ def pin_base() -> ModuleType:
 
 @pytest.fixture
 def registry() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     Registry.digest, Registry.asked = DIGEST, []
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(Registry) as url:
+        yield url.removeprefix("http://")
 
 
 def dockerfiles(folder: Path, base: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import http.server
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import ConflictError, UnavailableError
 from kubeline.kubernetes.resources import POD
 from kubeline.rollout.clock import Clock
+from tests.support.http_servers import serving
 from tests.support.kubernetes_api import BROKEN, ApiServer, kubeconfig_of, status
 
 KEY = ("default", "flights")
@@ -282,11 +282,8 @@ LIES = {
 @contextmanager
 def answering(handler: type[http.server.BaseHTTPRequestHandler], folder: Path) -> Iterator[Cluster]:
     """A client of a server of its own."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
+    with serving(handler) as url:
         yield Cluster.connect(kubeconfig_of(url, folder), timeout_seconds=2, waits=())
-        server.shutdown()
 
 
 @pytest.fixture(params=list(LIES.values()), ids=list(LIES))

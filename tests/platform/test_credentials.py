@@ -20,6 +20,7 @@ from kubeline.platform.kfp.credentials import Identity
 from tests.platform.dex import gateway
 from tests.platform.kfp_server import KfpServer
 from tests.support.commands import Ran
+from tests.support.http_servers import serving
 
 
 def test_a_token_that_expired_is_read_anew_and_never_shown(
@@ -69,11 +70,8 @@ def test_a_session_that_ended_is_told_and_another_is_taken(
 def dex(kfp: KfpServer) -> Iterator[tuple[str, list[str]]]:
     """A gateway with Dex in front of Kubeflow: its address, and the sessions that it has given."""
     sessions: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), gateway(kfp, sessions))
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/pipeline", sessions
-    server.shutdown()
-    server.server_close()
+    with serving(gateway(kfp, sessions)) as url:
+        yield f"{url}/pipeline", sessions
 
 
 def test_a_session_of_dex_is_had_with_name_and_password(dex: tuple[str, list[str]], tmp_path: Path) -> None:

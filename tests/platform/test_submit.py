@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import kfp_server_api
@@ -21,6 +21,7 @@ from kubeline.platform.kfp.nodes import steps
 from kubeline.platform.words import last_words
 from tests.platform.kfp_server import Fault, KfpServer, recorded
 from tests.support.commands import Ran
+from tests.support.http_servers import serving
 
 
 def test_a_run_is_uploaded_started_and_followed_to_its_success(
@@ -230,11 +231,8 @@ def test_what_is_no_kubeflow_is_told_so(submit: Callable[..., Ran], capsys: pyte
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    code, _, error = submit("--host", f"http://127.0.0.1:{server.server_address[1]}", "--patience", "1")
-    server.shutdown()
-    server.server_close()
+    with serving(Page) as url:
+        code, _, error = submit("--host", url, "--patience", "1")
     assert code == 3
     assert "127.0.0.1" in error
 

@@ -9,14 +9,14 @@ import pytest
 
 from kubeline.errors import PlatformError, UserError
 from tests.support.artifacts import Maker
-from tests.support.file_servers import S3, serving
+from tests.support.file_servers import S3, serving_files
 
 
 @pytest.fixture
 def objects(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
     """What is in the store of `s3://`, by bucket and key."""
     held: dict[str, bytes] = {}
-    with serving(S3, held) as address:
+    with serving_files(S3, held) as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

@@ -1,9 +1,8 @@
 """What a run will need is tried before anything is loaded, and everything that is wrong is told at once."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from components.preflight.component import preflight
 from kubeline.cli import main
 from kubeline.errors import PlatformError, UserError
 from kubeline.registry import open_registry
-from tests.support.file_servers import S3, serving
+from tests.support.file_servers import S3, serving_files
+from tests.support.http_servers import serving
 
 Preflight = Callable[..., str]
 
@@ -149,13 +149,8 @@ def answering(status: int, text: str) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as address:
+        yield address
 
 
 def test_mlflow_that_does_not_know_its_host_is_told_with_the_option_its_server_needs(run: Preflight) -> None:
@@ -219,7 +214,7 @@ def test_the_place_of_packages_is_written_to_and_left_as_it_was(run: Preflight, 
             written.append(self.path)
             super().do_PUT()
 
-    with serving(Noted, files) as address:
+    with serving_files(Noted, files) as address:
         keys(address)
         page = run(service={"storage_uri": "s3://models/flights/42"})
     assert [path.partition(".")[0] for path in written] == ["/models/flights/42"]  # beside the package, not in it
@@ -230,7 +225,7 @@ def test_the_place_of_packages_is_written_to_and_left_as_it_was(run: Preflight, 
 def test_a_place_of_packages_that_this_step_may_only_read_is_said_to_be_not_checked(
     run: Preflight, keys: Callable[[str], None]
 ) -> None:
-    with serving(Readable, {"models/flights/41/manifest.json": b"{}"}) as address:
+    with serving_files(Readable, {"models/flights/41/manifest.json": b"{}"}) as address:
         keys(address)
         page = run(service={"storage_uri": "s3://models/flights/42"})
     assert "not written to with the credentials of this step" in page

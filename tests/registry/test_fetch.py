@@ -5,9 +5,8 @@ import hashlib
 import json
 import shutil
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import fsspec
@@ -18,6 +17,7 @@ from kubeline.model_package import ModelPackage
 from kubeline.registry import fetch, open_registry
 from tests.registry.submissions import submission
 from tests.support.blessed_packages import blessed
+from tests.support.http_servers import serving
 
 
 @pytest.fixture
@@ -31,12 +31,8 @@ def website(tmp_path: Path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(tmp_path))) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(functools.partial(Handler, directory=str(tmp_path))) as address:
+        yield address
 
 
 def test_a_path_is_itself(tmp_path: Path) -> None:

@@ -5,12 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from kubeline.registry import fetch, open_registry
 from kubeline.registry.mlflow_registry import MLflowRegistry
 from tests.registry.submissions import submission, versions
 from tests.support.blessed_packages import blessed
+from tests.support.http_servers import serving
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +98,8 @@ def answering(code: int) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Refusal) as address:
+        yield address
 
 
 def test_a_server_that_fails_is_not_said_to_be_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:

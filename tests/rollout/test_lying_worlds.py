@@ -8,7 +8,8 @@ from kubeline.errors import KubelineError, PlatformError
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.routers import predictor_digest
 from kubeline.rollout.status import RETURNING, SHARING, RolloutStatus, State
-from tests.rollout.lying_world import LIES, Moment, World, world
+from tests.rollout.liar import LIES
+from tests.rollout.lying_world import Moment, World, world
 from tests.support.misbehaving_servers import dripping
 
 AFTER = frozenset({State.PROMOTING, State.VERIFYING})  # there is no way back

@@ -11,7 +11,8 @@ from kubeline.cli import main
 from kubeline.errors import NotKnownError, PlatformError, UserError
 from kubeline.rollout import operations
 from kubeline.rollout.status import State
-from tests.rollout.lying_world import LIES, NAME, NAMESPACE, Moment, World, world
+from tests.rollout.liar import LIES, NAME, NAMESPACE
+from tests.rollout.lying_world import Moment, World, world
 
 NOW = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 ACTIONS: dict[str, Callable[[Any], Any]] = {

@@ -13,7 +13,8 @@ from kubeline.rollout.probes.smoke import connect, run
 from kubeline.rollout.spec import RolloutSpec, SmokeTestSpec
 from kubeline.rollout.status import SmokeTestResult
 from tests.rollout.house import House
-from tests.support.metrics_servers import Handler, serving
+from tests.support.http_servers import serving
+from tests.support.metrics_servers import Handler
 from tests.support.misbehaving_servers import Talk, answer, dripping, gushing, lying, saying
 from tests.support.packages import write_tiny_package
 

@@ -18,7 +18,7 @@ from kubeline.errors import PlatformError, UserError
 from kubeline.model_package import Feature, ModelPackage, Signature
 from kubeline_serving.payload_log.log import PayloadLog, PayloadOptions
 from tests.serving.exchanges import TRACE, TRACEPARENT, answered, refused
-from tests.support.file_servers import S3, Files, serving
+from tests.support.file_servers import S3, Files, serving_files
 from tests.support.packages import ROWS, Task, write_tiny_package
 
 
@@ -172,7 +172,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Files]:
     Bucket.open_.clear()
     Bucket.closed.clear()
     files: Files = {}
-    with serving(Bucket, files) as address:
+    with serving_files(Bucket, files) as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

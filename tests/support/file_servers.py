@@ -2,13 +2,14 @@
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.support import http_servers
 
 Files = dict[str, bytes]
 
@@ -154,14 +155,8 @@ class CloudStorage(Handler):
 
 
 @contextmanager
-def serving(handler: type[Handler], files: Files) -> Iterator[str]:
+def serving_files(handler: type[Handler], files: Files) -> Iterator[str]:
     """A running server of `files`; yields its address."""
     kind = type(handler.__name__, (handler,), {"files": files})
-    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with http_servers.serving(kind) as address:
+        yield address

@@ -95,7 +95,7 @@ def test_the_limit_can_be_set(given: str, expected: int, monkeypatch: pytest.Mon
     assert memory.limit() == expected
 
 
-@pytest.mark.parametrize("given", ["lots", "4 Gi", "0", "-1", "4GiB"])
+@pytest.mark.parametrize("given", ["lots", "4 Gi", "0", "-1", "4GiB", "inf", "NaN", "1e999999999"])
 def test_a_limit_that_is_no_quantity_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(memory.SETTING, given)
     with pytest.raises(UserError, match=f"^KUBELINE_MEMORY_LIMIT is '{given}'; expected a quantity of memory such as"):

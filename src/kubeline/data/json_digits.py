@@ -57,9 +57,10 @@ def warnings(found: Iterable[Mapping[str, Rounded]], chosen: Iterable[str]) -> l
         parts = [each[name] for each in files if name in each]
         if parts:
             values, merged = (sum(numbers) for numbers in zip(*parts, strict=True))
+            least = "at least " if values > _MOST or len(parts) > 1 else ""  # values of two files are not compared
             told.append(
                 f"column '{name}' has {values:,} numbers of more digits than JSON's readers keep (a double, 15 to 17); "
-                f"rounded, {merged:,} of its different values equal another one: write them as text to keep them"
+                f"rounded, {least}{merged:,} of its different values equal another one: write them as text to keep them"
             )
     return told
 

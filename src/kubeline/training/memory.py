@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import resource
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,11 +14,12 @@ import pyarrow.types as pat
 from kubeline.data.dataset import iter_batches, open_dataset
 from kubeline.data.limits import readable
 from kubeline.errors import UserError
+from kubeline.quantities import read_quantity
 from kubeline.training import estimators, preprocessing
 
 SETTING = "KUBELINE_MEMORY_LIMIT"
 _CGROUP = Path("/sys/fs/cgroup")
-_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_MOST = 2**63  # bytes that any system counts to
 _LIBRARIES = 350 << 20  # what is loaded before a row is
 _SPARSE = (
     0.3  # share of values that are not 0, below which one-hot columns of a linear model are kept without the zeros
@@ -35,10 +35,11 @@ def limit(cgroup: Path = _CGROUP) -> int:
     """
     given = os.environ.get(SETTING, "").strip()
     if given:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([kMGT]?|[KMGT]i)", given)
-        if not found or not float(found[1]):
-            raise UserError(f"{SETTING} is '{given}'; expected a quantity of memory such as 4Gi")
-        return int(float(found[1]) * _UNITS[found[2]])
+        expected = "a quantity of memory such as 4Gi"
+        asked = read_quantity(SETTING, given, expected)
+        if not 1 <= asked < _MOST:
+            raise UserError(f"{SETTING} is '{given}'; expected {expected}")
+        return int(asked)
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     process, _ = resource.getrlimit(resource.RLIMIT_AS)
     return min([machine, *([process] if process != resource.RLIM_INFINITY else []), *_of_container(cgroup)])

@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSpec, Source, open_source
-from tests.support.metrics_servers import Handler, Pod, serving
+from tests.support.http_servers import serving
+from tests.support.metrics_servers import Handler, Pod
 
 
 def scrape(*urls: str, stable: str = "s1") -> Source:

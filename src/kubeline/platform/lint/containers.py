@@ -9,6 +9,7 @@ from kubeline.errors import UserError
 from kubeline.platform.lint.findings import Finding, Place
 from kubeline.platform.lint.pipeline import Json, Path, Pipeline
 from kubeline.platform.lint.source import texts
+from kubeline.quantities import QUANTITY, read_quantity
 
 _MOVING = {"latest", "main", "master", "dev", "develop", "nightly", "edge", "head", "stable", "staging", "prod"}
 _INSTALLS = (
@@ -34,7 +35,6 @@ _SECRET_VALUE = re.compile(
 _SECRET_IN_CODE = re.compile(
     r"(?i)\b[\w]*(?:password|passwd|api_?key|secret_?key|access_?key|auth_?token)[\"']?\s*[:=]\s*[\"'][^\"'{}$\s]{6,}[\"']"
 )
-_QUANTITY = re.compile(r"\+?(?:\d+\.?\d*|\.\d+)(?:[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d+)?")
 _FIELDS = {
     "resourceCpuRequest": "cpu",
     "resourceCpuLimit": "cpu",
@@ -128,7 +128,7 @@ def _secret_names(pipeline: Pipeline) -> set[str]:
 def quantities(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterator[Finding]:
     """CPU and memory that no Kubernetes can read: the driver fails on them, and the step never starts."""
     for label, _, place, field, text in _asked(pipeline, values):
-        if field in _FIELDS and not _QUANTITY.fullmatch(text):
+        if field in _FIELDS and not QUANTITY.fullmatch(text):
             yield pipeline.finding(
                 "quantity",
                 "error",
@@ -147,7 +147,7 @@ def nodes_too_small(pipeline: Pipeline, values: Mapping[str, Any], node: Mapping
         for other, _, _, field, text in _asked(pipeline, values):
             name = (_FIELDS | _NUMBERS)[field]
             is_request = field.lower().endswith("request")
-            if other != label or not _QUANTITY.fullmatch(text) or (name in wanted and not is_request):
+            if other != label or not QUANTITY.fullmatch(text) or (name in wanted and not is_request):
                 continue  # without a request the limit is what a node must have
             wanted[name] = (read_quantity(name, text), text)
         for name, (kind, count) in _accelerator(container).items():
@@ -223,23 +223,9 @@ def read_node(text: str) -> dict[str, str]:
     node: dict[str, str] = {}
     for pair in filter(None, text.split(",")):
         name, equals, amount = (part.strip() for part in pair.partition("="))
-        if not equals or not name or not _QUANTITY.fullmatch(amount):
+        if not equals or not name or not QUANTITY.fullmatch(amount):
             raise UserError(f"--node is '{text}'; expected resources of a node, such as cpu=4,memory=16Gi")
         node[name] = amount
     if odd := [name for name in node if name not in {"cpu", "memory"} and "/" not in name]:
         raise UserError(f"--node names '{odd[0]}'; expected cpu, memory or a resource such as nvidia.com/gpu")
     return node
-
-
-def read_quantity(name: str, text: str) -> Decimal:
-    """A Kubernetes quantity as a number.
-
-    Raises:
-        UserError: when it is none.
-    """
-    from kubernetes.utils.quantity import parse_quantity
-
-    try:
-        return Decimal(parse_quantity(text))
-    except ValueError as error:
-        raise UserError(f"{name} is '{text}'; expected a Kubernetes quantity, such as 500m or 4Gi") from error
