@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,36 @@ def test_a_connection_that_was_kept_open_is_ended_too(tmp_path: Path) -> None:
         assert cluster.read("default", "flights") is not None
         with pytest.raises(UnavailableError, match=r"no whole answer within 0\.5 s|does not answer"):
             cluster.read("default", "flights")
+
+
+def closing_when_used_again(requests: list[str]) -> Talk:
+    """What a server or a load balancer does that closes an idle connection just when it is used again."""
+    whole = json.dumps(served()).encode()
+
+    def talk(connection: socket.socket) -> None:
+        answer(whole, headers=b"Content-Type: application/json\r\n")(connection)
+        requests.append(connection.recv(65536).decode().partition(" ")[0])
+
+    return talk
+
+
+def test_a_read_is_sent_once_more_where_an_idle_connection_was_closed_just_then(tmp_path: Path) -> None:
+    requests: list[str] = []
+    with lying(closing_when_used_again(requests)) as url:
+        cluster = Cluster.connect(kubeconfig_of(url, tmp_path), waits=())
+        for _ in range(3):
+            assert cluster.read("default", "flights") == served()
+    assert requests == ["GET", "GET"]
+
+
+def test_a_write_is_not_sent_once_more_where_an_idle_connection_was_closed_just_then(tmp_path: Path) -> None:
+    requests: list[str] = []
+    with lying(closing_when_used_again(requests)) as url:
+        cluster = Cluster.connect(kubeconfig_of(url, tmp_path), waits=())
+        assert cluster.read("default", "flights") == served()
+        with pytest.raises(UnavailableError, match=r"does not answer \((ProtocolError|RemoteDisconnected)\)"):
+            cluster.patch("default", "flights", {"spec": {}})
+    assert requests == ["PATCH"]
 
 
 MISSHAPEN = {

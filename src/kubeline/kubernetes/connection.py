@@ -93,7 +93,11 @@ class Connection:
         """
         json.dumps(body, allow_nan=False)
         given = {**(options or {}), "_preload_content": False, "_request_timeout": (self._seconds, self._seconds)}
-        return self._answered(lambda: send(self._client, verb, resource, namespace, name, body, given), self._seconds)
+
+        def request() -> Any:
+            return send(self._client, verb, resource, namespace, name, body, given)
+
+        return self._answered(request, self._seconds, reads=verb in {"get", "list"})
 
     def ask(self, method: str, path: str, body: bytes | None = None, seconds: float | None = None) -> Reply:
         """Send a request that the Kubernetes client has no call for, and read the whole answer, whatever its status.
@@ -115,10 +119,19 @@ class Connection:
                 preload_content=False,
             )
 
-        return self._answered(request, seconds)
+        return self._answered(request, seconds, reads=method == "GET")
 
-    def _answered(self, request: Callable[[], Any], seconds: float) -> Reply:
-        reply = self._reply(request, seconds)
+    def _answered(self, request: Callable[[], Any], seconds: float, reads: bool) -> Reply:
+        from urllib3.exceptions import ProtocolError
+
+        try:
+            reply = self._reply(request, seconds)
+        except UnavailableError as error:
+            # Servers and load balancers close connections that are idle, perhaps just when one is used again: a read
+            # may be sent once more (RFC 9112, section 9.3.1); of a write its caller learns first whether it was done.
+            if not reads or not isinstance(error.__cause__, ProtocolError):
+                raise
+            reply = self._reply(request, seconds)
         if reply.status == 401:
             with suppress(KubelineError):  # what cannot be read now is as it was
                 self._client = _client(self._load())
