@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from benchmarks.serving import grpc_load, http_load, report
+from benchmarks.serving import figures, grpc_load, http_load
 from benchmarks.serving.contenders import PEERS, Contender, all_contenders, trivial
 from benchmarks.serving.flights import Question, flights_package, questions
 from benchmarks.serving.forms import Form
@@ -70,8 +70,8 @@ def main() -> int:
                 measure(contender, package, asked, arguments.seconds, cells)
             except PlatformError as error:
                 notes[contender.name] = str(error)
-    report.show(console, list(cells.values()), notes, cores)
-    report.write(arguments.json, list(cells.values()), notes, package.digest)
+    figures.show(console, list(cells.values()), notes, cores)
+    figures.write(arguments.json, list(cells.values()), notes, package.digest)
     return int(any(cell.wrong for cell in cells.values()))
 
 

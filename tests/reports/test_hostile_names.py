@@ -16,7 +16,7 @@ from components.split.component import split
 from components.train.component import train
 from components.validate.component import validate
 from kubeline.infra_validation.findings import Findings
-from kubeline.infra_validation.report import write_report
+from kubeline.infra_validation.infra_validation_report import write_report
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import Blessing, ModelPackage
 from kubeline.notification.ending import Ending, Said
@@ -24,7 +24,7 @@ from kubeline.notification.notify import compose
 from kubeline.preflight import run as preflight
 from kubeline.preflight.checks import Checks, PreflightCheck
 from kubeline.printable import markdown, printable
-from kubeline.rollout.report import page_of
+from kubeline.rollout.rollout_report import page_of
 from kubeline.rollout.status import Lease, RolloutStatus, Version, Versions
 from tests.support.artifacts import make_artifact, make_dataset
 from tests.support.hostile_names import NAMES, alive

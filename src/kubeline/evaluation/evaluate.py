@@ -13,11 +13,11 @@ from kubeline.data.dataset import read_frame
 from kubeline.evaluation import gate, outputs, scoring, thresholds
 from kubeline.evaluation.bootstrap import Bootstrap
 from kubeline.evaluation.comparison import Comparison, compare, compare_all
+from kubeline.evaluation.evaluation_report import page
 from kubeline.evaluation.findings import Contender, Evaluation, EvaluationSettings
 from kubeline.evaluation.gate import Check
 from kubeline.evaluation.importance import Importance, importances
 from kubeline.evaluation.metrics import METRICS, PROPER, Metric, choose, measure
-from kubeline.evaluation.report import page
 from kubeline.evaluation.rows import Rows, choose_rows, merge
 from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.slices import Slice, SliceSettings, evaluate_slices

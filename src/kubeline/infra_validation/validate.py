@@ -11,7 +11,7 @@ from kubeline.artifacts import Artifact, describe, step
 from kubeline.errors import PlatformError, UserError
 from kubeline.infra_validation import limits as limits_of
 from kubeline.infra_validation.findings import Findings, ProtocolResult
-from kubeline.infra_validation.report import write_report
+from kubeline.infra_validation.infra_validation_report import write_report
 from kubeline.model_client import server as model_server
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_client.protocols import Client, RequestFailedError, clients

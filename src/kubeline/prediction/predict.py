@@ -16,7 +16,7 @@ from kubeline.model_package.package import ModelPackage, version_of
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.signature import Signature
 from kubeline.prediction.destination import Destination
-from kubeline.prediction.report import write_report
+from kubeline.prediction.prediction_report import write_report
 from kubeline.prediction.rows import inputs_of, require_features
 from kubeline.prediction.shard import Shard
 from kubeline.prediction.summary import Summary

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from kubeline.lazy import attribute_of
 
 if TYPE_CHECKING:
-    from kubeline.rollout.report import page_of
+    from kubeline.rollout.rollout_report import page_of
     from kubeline.rollout.spec import RolloutSpec
     from kubeline.rollout.status import Event, RolloutStatus, State
     from kubeline.rollout.step import roll_out

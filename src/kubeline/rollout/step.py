@@ -19,7 +19,7 @@ from kubeline.retries import repeated
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.driver import Driver
 from kubeline.rollout.probes.cluster import ClusterProbes
-from kubeline.rollout.report import write_report
+from kubeline.rollout.rollout_report import write_report
 from kubeline.rollout.routers import predictor_digest
 from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.start import abort_abandoned, process_name, start

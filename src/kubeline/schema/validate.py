@@ -13,9 +13,9 @@ from kubeline.schema.document import TableSchema, read_schema
 from kubeline.schema.examine import Examination, TableLimits, examine
 from kubeline.schema.findings import Finding, problem_count, summary
 from kubeline.schema.outputs import write_outputs
-from kubeline.schema.report import Mode, build_report
 from kubeline.schema.rules import read_rules
 from kubeline.schema.table import row_count_problems
+from kubeline.schema.validation_report import Mode, build_report
 
 log = logging.getLogger(__name__)
 _TOLD = 20  # warnings in the metadata of the report

@@ -37,11 +37,11 @@ from kubeline.training.candidates import read as read_candidates
 from kubeline.training.fitting import Recipe, calibrate, predict
 from kubeline.training.golden import golden_rows
 from kubeline.training.holdout import divide
-from kubeline.training.report import render
 from kubeline.training.settings import TrainingSettings
 from kubeline.training.table import Table, read
 from kubeline.training.target import spread
 from kubeline.training.trained import Trained
+from kubeline.training.training_report import render
 from kubeline.training.tuning import Tuning, tune
 from kubeline.typing import Array
 
