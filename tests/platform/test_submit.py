@@ -303,6 +303,19 @@ def test_logs_prints_what_a_step_said(
     assert "its pod is gone" in capsys.readouterr().err
 
 
+def test_logs_waits_for_a_busy_server_and_says_when_it_stays_so(
+    kfp: KfpServer, submit: Callable[..., Ran], capsys: pytest.CaptureFixture[str]
+) -> None:
+    submit("--name", "bad")
+    kfp.faults = [Fault("GET", "/log", 503, {"Retry-After": "0.01"}) for _ in range(4)]
+    assert main(["logs", "bad", "fails"]) == 0
+    assert "\nthe one sentence: the table has no rows\n" in capsys.readouterr().out
+    assert kfp.faults == []
+    kfp.faults = [Fault("GET", "/log", 503, {"Retry-After": "60"})]
+    assert main(["logs", "bad", "fails", "--patience", "2"]) == 3
+    assert capsys.readouterr().err == f"kubeline: {kfp.url} is not available (503); try again later\n"
+
+
 def test_logs_prints_of_a_log_without_end_the_last_lines_and_of_binary_nothing_that_a_terminal_obeys(
     kfp: KfpServer, submit: Callable[..., Ran], capsys: pytest.CaptureFixture[str]
 ) -> None:

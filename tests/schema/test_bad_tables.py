@@ -87,7 +87,8 @@ AGAINST: dict[str, tuple[Change, str]] = {
     ),
     "time became number": (
         lambda f: f.assign(when=1.5),
-        "column 'when' holds numbers (double), and the schema expects datetime",
+        "column 'when' holds numbers (double), and the schema expects datetime; correct the source, or name this "
+        "schema in types_from",
     ),
     "fractions": (
         lambda f: f.assign(count=f["count"] + 0.5),

@@ -111,7 +111,8 @@ def _column_problems(expected: Column, found: ColumnProfile) -> Iterator[Finding
         message = (
             f"column '{name}' holds {_STORED[found.type]} ({found.stored}), and the schema expects {expected.type}"
         )
-        yield Finding("type", name, message)
+        advice = "correct the source, or name this schema in types_from when loading, so that its types are kept"
+        yield Finding("type", name, message, advice=advice)
     elif 0 < expected.max_missing < found.missing_share:
         message = (
             f"column '{name}' is missing in {found.missing_share:.1%} of the rows, more than max_missing "

@@ -27,7 +27,6 @@ T = TypeVar("T")
 
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 _BUSY = frozenset({408, 429, 502, 503, 504})
-_PATIENCE_FOR_TEXT = 10.0  # seconds; a log is a convenience
 _PIECE = 2**16  # bytes
 _MOST_TEXT = 16 * 2**20  # bytes
 
@@ -121,11 +120,16 @@ class Connection:
         """
         return self._repeated(found_or_made(lambda patience: self._once(call, patience, *words, **fields), find))
 
-    def text(self, path: str) -> str | None:
+    def text(self, path: str, patience: float = math.inf) -> str | None:
         """A plain text, such as a log, of a long one the end; None where there is none, or another thing.
+
+        Args:
+            path: with its leading slash.
+            patience: seconds for all tries, where less than the access allows.
 
         Raises:
             UserError: when we may not read it.
+            UnclearError: when the server does not answer, or has no time to.
         """
 
         def ask(**bounds: Any) -> str | None:
@@ -136,8 +140,10 @@ class Connection:
                 return _end_of(answer.stream(_PIECE))
 
         try:
-            return self._repeated(lambda patience: self._once(ask, patience), _PATIENCE_FOR_TEXT)
-        except (MissingError, PlatformError):
+            return self._repeated(lambda left: self._once(ask, left), patience)
+        except UnclearError:
+            raise
+        except (MissingError, PlatformError):  # a pod that is gone is answered by 500
             return None
 
     def _repeated(self, attempt: Callable[[TimeBudget], T], most: float = math.inf) -> T:

@@ -1,5 +1,6 @@
 """Runs: started, followed to their end, listed; and what their steps said."""
 
+import math
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,10 +13,11 @@ from kubeline.platform.following import Ended, Look
 from kubeline.platform.kfp.connection import Connection
 from kubeline.platform.kfp.nodes import Step, steps
 from kubeline.platform.kfp.versions import Version, equals
-from kubeline.platform.requests import MissingError, TakenError
+from kubeline.platform.requests import MissingError, TakenError, UnclearError
 from kubeline.platform.words import has_failed, last_words
 
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PATIENCE = 10.0  # seconds for a log that only explains what is known already
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
 
 
@@ -173,11 +175,11 @@ def _failures(connection: Connection, run: Any) -> Iterator[tuple[Step, str]]:
     found = steps_of(run)
     failed = sorted((step for step in found if step.state == "failed"), key=lambda step: step.ended)
     if failed:
-        yield from ((step, log_of(connection, run, step)) for step in failed)
+        yield from ((step, _log_at_hand(connection, run, step)) for step in failed)
         return
     for step in found:
         if step.state in {"waiting", "running"}:
-            log = log_of(connection, run, step)
+            log = _log_at_hand(connection, run, step)
             if has_failed(log):
                 yield step, log
 
@@ -187,7 +189,7 @@ def log(connection: Connection, run: Any, name: str) -> str:
 
     Raises:
         UserError: when there is no such step.
-        PlatformError: when the log is not there any more, or not yet.
+        PlatformError: when the log is not there any more, or not yet, or the server does not answer.
     """
     found = {step.name: step for step in steps_of(run)}
     if name not in found:
@@ -196,7 +198,7 @@ def log(connection: Connection, run: Any, name: str) -> str:
             known = listed(loops or found, limit=40) or "none yet"
             raise UserError(f"run '{run.display_name}' has no step '{name}'; it has: {known}")
         name = loops[0]
-    text = log_of(connection, run, found[name])
+    text = _log_of(connection, run, found[name])
     if not text:
         raise PlatformError(
             f"the log of '{name}' is not there: the step has not started, or its pod is gone (an hour after the end, "
@@ -205,7 +207,15 @@ def log(connection: Connection, run: Any, name: str) -> str:
     return text
 
 
-def log_of(connection: Connection, run: Any, step: Step) -> str:
+def _log_at_hand(connection: Connection, run: Any, step: Step) -> str:
+    """The log of a step where it can be had soon, since the run's end is known without it."""
+    try:
+        return _log_of(connection, run, step, _PATIENCE)
+    except UnclearError:
+        return ""
+
+
+def _log_of(connection: Connection, run: Any, step: Step, patience: float = math.inf) -> str:
     """What a step printed, its launcher included; empty where nobody has it.
 
     The API server reads it from the pod, then from the archive of logs; the UI's server does, too, where the host is
@@ -217,7 +227,7 @@ def log_of(connection: Connection, run: Any, step: Step) -> str:
             f"/apis/v1alpha1/runs/{run.run_id}/nodes/{pod}/log",
             f"/k8s/pod/logs?podname={pod}&runid={run.run_id}&podnamespace={namespace}",
         ):
-            text = connection.text(path)
+            text = connection.text(path, patience)
             if text:
                 return text
     return ""
