@@ -20,7 +20,7 @@ if not TYPE_CHECKING:
             **dict.fromkeys(("Event", "RolloutStatus", "State"), "status"),
             "RolloutSpec": "spec",
             "StatusStore": "store",
-            "page_of": "report",
+            "page_of": "rollout_report",
             "roll_out": "step",
         },
     )
