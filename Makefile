@@ -10,10 +10,10 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 # What is audited; pip-audit has an environment of its own.
-LOCKS := requirements.lock .ci/audit.lock images/*.lock benchmarks/*.lock benchmarks/serving/*.lock
+LOCKS := requirements.lock .ci/audit.lock images/*.lock benchmarks/*.lock benchmarks/serving/*.lock docs/site/*.lock
 AUDIT := .cache/audit
 
-.PHONY: demo test fuzz images-test lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base
+.PHONY: demo test fuzz images-test docs lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make test     the test suite"
 	@echo "make fuzz     inputs that are nearly right, for every parser (SECONDS=10 for each)"
 	@echo "make images-test  the images, built and tried in a Docker engine (BASE=…: on another base)"
+	@echo "make docs     the documentation as a site, in build/site"
 	@echo "make lint     ruff, mypy, and generated files against their sources"
 	@echo "make format   put every file into the form that make lint asks for"
 	@echo "make component NAME=count_rows  a new component with its implementation and test, ready to be changed"
@@ -56,6 +57,16 @@ fuzz: setup
 
 images-test: setup
 	@$(BIN)/python -m tests.images.docker_engine
+
+# Sphinx has an environment of its own.
+.cache/docs/.ready: docs/site/requirements.lock .ci/environment.py
+	$(PYTHON) .ci/environment.py $(@D) $<
+	@touch $@
+
+docs: setup .cache/docs/.ready
+	@$(BIN)/python docs/site/reference.py
+	@.cache/docs/bin/sphinx-build --fail-on-warning --keep-going --quiet -c docs/site -d .cache/docs/doctrees . build/site
+	@echo "the site is in build/site: open build/site/index.html"
 
 lint: setup
 	$(BIN)/ruff check .
@@ -117,6 +128,8 @@ lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --extra dev \
 	  --constraint constraints.txt pyproject.toml --output-file requirements.lock >/dev/null
 	images/lock.sh
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate docs/site/requirements.in --output-file docs/site/requirements.lock >/dev/null
 	echo 'pip-audit>=2.10' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate - --output-file .ci/audit.lock >/dev/null
 

@@ -1,4 +1,4 @@
-"""What runs in CI is what was looked at: actions are named by commit, and nothing is written by them."""
+"""What runs in CI is what was looked at: actions are named by commit, and nothing is written by them but the site."""
 
 import re
 from pathlib import Path
@@ -27,10 +27,17 @@ def test_every_action_is_pinned_to_a_commit_with_its_version_beside_it(file: Pat
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
-def test_workflows_may_only_read(file: Path) -> None:
+def test_workflows_may_only_read_but_for_the_one_that_publishes_the_documentation_of_main(file: Path) -> None:
     document = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert document["permissions"] == {"contents": "read"}
-    assert not any("permissions" in job for job in document["jobs"].values())
+    writing = {name: job["permissions"] for name, job in document["jobs"].items() if "permissions" in job}
+    assert writing == ({"publish": {"contents": "write"}} if file.name == "docs.yml" else {})
+    if writing:
+        assert document[True] == {"push": {"branches": ["main"]}}  # `on` is a truth to YAML 1.1
+
+
+def test_the_documentation_is_built_in_ci() -> None:
+    assert "\nmake docs\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_locked_packages_are_audited_in_ci() -> None:

@@ -24,7 +24,7 @@ run has that of the first step that failed.
 
 def execute(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code, as ``kubeline --help`` lists them."""
-    parser = _parser()
+    parser = make_parser()
     if "_ARGCOMPLETE" in os.environ:  # the shell asks what could follow
         import argcomplete
 
@@ -64,7 +64,8 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
         sys.stdout.flush()  # here, where a closed pipe is still an error of ours
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the command and of every command below it."""
     parser = Parser(
         prog="kubeline",
         description="From a table to a canaried model.",

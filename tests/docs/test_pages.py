@@ -1,0 +1,163 @@
+"""The pages that people read are true: links lead somewhere, commands are commands, snippets import what there is."""
+
+import argparse
+import ast
+import importlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from kubeline.cli.program import make_parser
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    {
+        *ROOT.glob("*.md"),
+        *(page for page in (ROOT / "docs").rglob("*.md") if "reference" not in page.parts),
+        *ROOT.glob("components/*/README.md"),
+        *ROOT.glob("pipelines/*/README.md"),
+        ROOT / "serving" / "README.md",
+    }
+)
+GENERATED = ROOT / "docs" / "reference"  # by `make docs`
+EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def tokens_of(page: Path) -> list[Token]:
+    return MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8"))
+
+
+def blocks(page: Path, *languages: str) -> Iterator[str]:
+    """The code of a page that is said to be of one of these languages."""
+    yield from (token.content for token in tokens_of(page) if token.type == "fence" and token.info in languages)
+
+
+def headings(page: Path) -> set[str]:
+    """What a link to a part of a page may name."""
+    tokens = tokens_of(page)
+    titles = [after.content for token, after in pairwise(tokens) if token.type == "heading_open"]
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def links(page: Path) -> Iterator[str]:
+    for token in tokens_of(page):
+        for child in token.children or []:
+            target = child.attrGet("href") or child.attrGet("src")
+            if target and not re.match(r"[a-z]+:", str(target)):
+                yield str(target)
+
+
+@EACH_PAGE
+def test_a_link_leads_to_a_file_and_to_a_heading_that_are_there(page: Path) -> None:
+    for link in links(page):
+        path, _, part = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if target.is_relative_to(GENERATED):
+            continue
+        assert target.exists(), link
+        assert not part or part in headings(target), link
+
+
+def commands(page: Path) -> Iterator[str]:
+    """What stands behind a prompt, with the lines that go on."""
+    for block in blocks(page, "console"):
+        joined = re.sub(r"\\\n(?:> )?", "", block)
+        for command in re.findall(r"^\$ (.*(?:\n> .*)*)", joined, re.MULTILINE):
+            yield command.replace("\n> ", "\n")
+
+
+def parameters(options: argparse.Namespace) -> set[str]:
+    """Names of the parameters that a command gives to a pipeline of ours, which must be its."""
+    compiled = ROOT / "pipelines" / options.pipeline / "kubeflow.yaml"
+    if not compiled.is_file():
+        return set()
+    document = next(yaml.safe_load_all(compiled.read_text(encoding="utf-8")))
+    given = {re.split(r"[.=]", pair)[0] for pair in options.set or []}
+    return given - set(document["root"]["inputDefinitions"]["parameters"])
+
+
+@EACH_PAGE
+def test_a_command_is_one_that_kubeline_takes(page: Path) -> None:
+    """But for the samples of what is refused: those are followed by what Kubeline says to them."""
+    text = page.read_text(encoding="utf-8")
+    for command in commands(page):
+        if not command.startswith("kubeline ") or f"$ {command}\nkubeline: " in text:
+            continue
+        words = shlex.split(command, comments=True)[1:]
+        if "--help" in words:
+            continue
+        options = make_parser().parse_args([word for word in words if word not in {"|", "head"}])
+        if "set" in options:
+            assert parameters(options) == set(), command
+
+
+@EACH_PAGE
+def test_make_has_every_target_that_is_named(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    text = page.read_text(encoding="utf-8")
+    assert set(re.findall(r"(?:^\$ |`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
+
+
+@EACH_PAGE
+def test_a_snippet_of_python_is_python_and_imports_what_there_is(page: Path) -> None:
+    for code in blocks(page, "python"):
+        for node in ast.walk(ast.parse(code.replace("=…", "=...").replace("(…", "(..."))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in {"kubeline", "kfp"}:
+                module = importlib.import_module(str(node.module))
+                for alias in node.names:
+                    assert hasattr(module, alias.name), f"{node.module}.{alias.name}"
+
+
+@EACH_PAGE
+def test_a_snippet_of_yaml_is_yaml(page: Path) -> None:
+    for text in blocks(page, "yaml"):
+        assert yaml.safe_load(text) is not None
+
+
+def test_troubleshooting_quotes_errors_that_there_are() -> None:
+    """But for those of KFP and MLflow, which are marked as theirs."""
+    page = ROOT / "docs" / "troubleshooting.md"
+    quoted = re.findall(r"^\| `(.*?)` \| (.*) \|$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    ours = {said for said, means in quoted if not re.match(r"KFP's own words|MLflow 3\.5", means)}
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "src" / "kubeline").rglob("*.py"))
+    joined = re.sub(r'"\s*\n\s*f?"', "", source)  # a sentence goes on in the next line
+    joined = joined.replace("{resource.kind}", "InferenceService")
+    assert len(ours) > 15
+    assert {said for said in ours if said not in joined} == set()
+
+
+TUTORIAL = ROOT / "docs" / "tutorials" / "your-own-table.md"
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_tutorial_run_in_their_order(tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    printed = []
+    for command in commands(TUTORIAL):
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        printed.append(done.stdout.strip().rpartition("\n")[2].strip())
+    promised = "promote roc_auc 0.9957 [0.9844, 1]; registered as models:/cancer/1"
+    assert promised in TUTORIAL.read_text(encoding="utf-8")
+    assert printed[1] == promised
+    assert printed[2].startswith(("promote", "hold", "inconclusive"))
+    assert printed[3].startswith("inconclusive roc_auc")
+    assert (tmp_path / "predictions" / "_predictions-1-of-1.json").is_file()
+    assert printed[-1].startswith("promote")
