@@ -1,4 +1,4 @@
-"""``kubeline list``: what there is to run; and the parameters of a pipeline, for people and for the shell."""
+"""``kubeline list``: the pipelines and components; and the parameters of a pipeline, for help and completion."""
 
 import argparse
 import json
@@ -68,15 +68,15 @@ def parameters_of(pipeline: Path) -> str:
     grouped = groups(model)
     rows: list[tuple[str, str, str]] = []
     for name, field in sorted(model.model_fields.items(), key=lambda item: not item[1].is_required()):
-        told = _first_sentence(field.description or "")
+        meaning = _first_sentence(field.description or "")
         default = "must be given" if field.is_required() else kind_of(model, name) if name in grouped else ""
-        rows.append((name, default or f"{_shown(field.default)}", told))
+        rows.append((name, default or f"{_shown(field.default)}", meaning))
         meanings = _meanings(pipeline, name) if name in grouped else {}
         rows += [
             (f"{name}.{key}", _shown(value), meanings.get(key, "")) for key, value in grouped.get(name, {}).items()
         ]
     wide, wider = (min(max(len(row[column]) for row in rows), 28) for column in (0, 1))
-    lines = [_line(f"  {name:<{wide}}  {default:<{wider}}  {told}".rstrip()) for name, default, told in rows]
+    lines = [_line(f"  {name:<{wide}}  {default:<{wider}}  {meaning}".rstrip()) for name, default, meaning in rows]
     head = f"parameters of {model.__name__}, with their defaults (--set NAME=VALUE, or --params FILE):"
     return "\n".join([head, *lines])
 

@@ -11,7 +11,7 @@ from kubeline.errors import UserError
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    words = "tell whether compiled pipelines will run on Kubeflow, on Vertex and here, and why not"
+    words = "check whether compiled pipelines will run on Kubeflow, on Vertex and here"
     parser = commands.add_parser("lint", help=words, description=words)
     parser.add_argument("pipeline", nargs="+", help="path of a compiled YAML file, a folder of them, or a name")
     parser.add_argument(
@@ -65,13 +65,13 @@ class _Placed:
 
         try:
             placed, known = assigned(file, given, []), signature(file).model_fields
-        except (UserError, OSError):  # whoever looks at it tells what is wrong with it
+        except (UserError, OSError):  # the linter itself reports what is wrong with it
             return None
         return cls({name: placed[name] for name in placed if name in known}, frozenset(placed) - frozenset(known))
 
 
 def _refuse_unknown(placed: Sequence[_Placed]) -> None:
-    """What none of the pipelines has is a slip of the pen."""
+    """Refuse the name of a parameter that none of the pipelines has."""
     nowhere = frozenset.intersection(*(one.unknown for one in placed)) if placed else frozenset()
     if nowhere:
         raise UserError(f"no pipeline given has a parameter '{min(nowhere)}'; correct it in the file of --params")

@@ -16,7 +16,7 @@ from kubeline.printable import printable
 from kubeline.secrets import Secrets
 
 _CODES = """\
-exit codes: 0 done; 1 something unexpected; 2 what was given is wrong; 3 the world around is broken; 4 what was
+exit codes: 0 done; 1 something unexpected; 2 what was given is wrong; 3 something outside failed; 4 what was
 asked of a rollout is not known; 130 interrupted; 141 nobody read what was printed.
 run has that of the first step that failed.
 """
@@ -49,7 +49,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse_bytes(arguments: Sequence[str]) -> None:
-    """Words that this process could not read as text, which Python keeps as lone surrogates."""
+    """Refuse arguments that are no text in the locale's encoding, which Python holds as lone surrogates."""
     for word in arguments:
         if not word.isprintable() and any("\ud800" <= character <= "\udfff" for character in word):
             raise UserError(f"{word!a} is no text in the encoding of this shell; set LANG=C.UTF-8")

@@ -28,8 +28,8 @@ _TABLE_WIDTH = 80  # of a terminal, below which the columns of a table hold sing
 def add_parser(commands: Any) -> None:
     """Add both commands."""
     words = "run a compiled pipeline on this machine"
-    told = f"{words}; behind the name of a pipeline, --help lists its parameters"
-    parser = commands.add_parser("run", help=words, description=told, add_help=False)
+    description = f"{words}; behind the name of a pipeline, --help lists its parameters"
+    parser = commands.add_parser("run", help=words, description=description, add_help=False)
     parser.add_argument("-h", "--help", action=_Help, help="show this, and the parameters of the pipeline")
     catalogue.add_pipeline(parser)
     catalogue.add_values(parser)
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _Console(Console):
-    """Leaves it to the command what a closed pipe means."""
+    """A console on which a closed pipe is an error of the command."""
 
     def on_broken_pipe(self) -> NoReturn:
         """Called by rich where it caught the error."""
@@ -100,7 +100,7 @@ def _show(console: Console, result: Run, made: Sequence[Output]) -> None:
     if rows and console.width >= _TABLE_WIDTH:  # the page has the reports
         console.print(table)
     elif rows:
-        console.print("\n".join(f"{task} {name}: {told}" for task, name, _, told in rows), soft_wrap=True)
+        console.print("\n".join(f"{task} {name}: {facts}" for task, name, _, facts in rows), soft_wrap=True)
     for output in made:
         if output.verdict:
             console.print(f"[bold]{output.task}: {output.verdict}[/]", soft_wrap=True)

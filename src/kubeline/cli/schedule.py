@@ -16,7 +16,7 @@ def add_parser(commands: Any) -> None:
     schedule = commands.add_parser("schedule", help=words, description=words)
     actions = schedule.add_subparsers(required=True, metavar="ACTION")
     for name, command, words in (
-        ("diff", diff, "tell what would change; the exit code is 1 when something would"),
+        ("diff", diff, "show what would change; the exit code is 1 when something would"),
         ("apply", apply, "create, change, pause and delete what the file says, and nothing of others"),
     ):
         action = actions.add_parser(name, help=words, description=words)

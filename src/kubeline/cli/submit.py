@@ -20,7 +20,7 @@ from kubeline.platform.following import Look, follow
 from kubeline.printable import printable
 from kubeline.resources import pipeline_file
 
-# Identifier, page, whether a version was uploaded, and how to look at a run.
+# Identifier, page, whether a version was uploaded, and how to ask for the state of a run.
 _Started = tuple[str, str, bool, Callable[[], Look]]
 
 _DAY = 86_400.0
@@ -43,12 +43,12 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--no-wait", action="store_true", help="do not follow the run")
     parser.add_argument("--timeout", type=seconds, default=_DAY, metavar="SECONDS", help="to follow it (a day)")
-    parser.add_argument("--poll", type=seconds, default=5.0, metavar="SECONDS", help="between two looks (5)")
+    parser.add_argument("--poll", type=seconds, default=5.0, metavar="SECONDS", help="between two requests (5)")
     add_platform(parser)
     add_vertex_job(parser)
     parser.set_defaults(command=submit)
 
-    words = "list runs on a platform, or tell how one is"
+    words = "list runs on a platform, or show one"
     parser = commands.add_parser("runs", help=words, description=words)
     parser.add_argument("run", nargs="?", default="", help="identifier or name of one run (all of them)")
     parser.add_argument(
@@ -86,7 +86,7 @@ def submit(options: argparse.Namespace) -> int:
         with steps.display:
             ended = follow(look, steps.show, options.timeout, options.poll, again)
     except KeyboardInterrupt:
-        console.print(f"the run goes on; {again} tells how it is", soft_wrap=True)
+        console.print(f"the run goes on; {again} shows its state", soft_wrap=True)
         return _INTERRUPTED
     return _report_end(console, ended)
 
@@ -166,7 +166,7 @@ def _listed(options: argparse.Namespace) -> Iterator[tuple[str, str, str, Any, A
 
 
 def logs(options: argparse.Namespace) -> int:
-    """The log of one step; what terminals obey in it is written out."""
+    """The log of one step; control sequences in it are escaped."""
     from kubeline.platform.kfp import runs as of_kfp
     from kubeline.platform.vertex import jobs
 

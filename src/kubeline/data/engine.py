@@ -120,12 +120,12 @@ def filter_columns(connection: "DuckDBPyConnection", where: str, names: Sequence
     """
     if not where.strip():
         return []
-    from kubeline.schema.rules import FUNCTIONS, MOST_LETTERS, makes_longer
+    from kubeline.schema.rules import FUNCTIONS, MAX_CHARACTERS, makes_longer
 
-    if len(where) > MOST_LETTERS:
+    if len(where) > MAX_CHARACTERS:
         raise UserError(
-            f"the filter {shown(where)} has {len(where):,} letters, and at most {MOST_LETTERS:,} are read; filter by a "
-            "column that says the same"
+            f"the filter {shown(where)} has {len(where):,} characters, and at most {MAX_CHARACTERS:,} are read; filter by "
+            "a column that says the same"
         )
     nodes = list(_nodes(_parse(connection, where)))
     for node in nodes:

@@ -6,7 +6,7 @@ whole random buckets has the same expected variance as resampling rows, and all 
 matrix product. With no more rows than buckets it is the Poisson bootstrap of the rows themselves.
 
 Rows that belong together (of one customer, of one day) are dealt and resampled together, as clusters: the intervals
-then say what other customers or days would have brought, which rows taken one by one do not.
+then hold for other customers or days, which those of independent rows do not.
 
 Two models judged by the same `Bootstrap` share the weights, so their differences are paired.
 
@@ -53,7 +53,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its confidence interval; the ends are None where the resampled rows cannot tell."""
+    """An estimate with its confidence interval; the ends are None where too few replicates define it."""
 
     value: float
     lower: float | None

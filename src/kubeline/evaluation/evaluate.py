@@ -83,14 +83,14 @@ def evaluate(
     settings: EvaluationSettings,
     metadata: Mapping[str, Any],
 ) -> Evaluation:
-    """Find out everything about a model on the rows of `test`.
+    """Evaluate a model on the rows of `test`: metrics, comparisons, slices, importances, and the gate's verdict.
 
     Args:
         test: Rows that the model was not trained on: its features, the target, and any other columns.
         package: The model.
         champion: What it is compared with on the same rows, or None.
         reference: How the user named the champion, for sentences.
-        settings: What to look at and what to require.
+        settings: What to evaluate and what to require.
         metadata: Of the test table: how it was split off.
 
     Raises:

@@ -48,7 +48,7 @@ def page(evaluation: Evaluation, test: dict[str, Any]) -> Report:
 
 
 def _headline(decision: GateDecision) -> list[str]:
-    """What decided; when everything passed, the two checks that a reader looks for first."""
+    """What decided; when everything passed, the two checks that matter most to a reader."""
     if decision.verdict != "promote":
         return decision.reasons
     first = [check.sentence for check in decision.checks if check.name.startswith(("champion", "beats"))]
@@ -74,8 +74,8 @@ def _facts(evaluation: Evaluation, test: dict[str, Any]) -> Markup:
     if roles.weight:
         found["Weights"] = f"column '{roles.weight}', in every figure but residuals and the spread of probabilities"
     if rows.left_out:
-        told = "; ".join(f"{counted(number, 'row')}: {why}" for why, number in rows.left_out.items())
-        found["Left out"] = f"{told}. They are predicted but not judged"
+        reasons = "; ".join(f"{counted(number, 'row')}: {why}" for why, number in rows.left_out.items())
+        found["Left out"] = f"{reasons}. They are predicted but not judged"
     if rows.notes:
         found["Not known"] = "; ".join(rows.notes)
     return facts(found)
@@ -268,13 +268,13 @@ def _slice_row(part: Slice) -> list[Any]:
 
 def _importance(evaluation: Evaluation) -> list[Markup]:
     if not evaluation.importances:
-        return [text(f"{evaluation.metric.title} is not defined on the rows looked at.")]
+        return [text(f"{evaluation.metric.title} is not defined on the sampled rows.")]
     idle = [one.feature for one in evaluation.importances if one.loss <= 2 * one.spread]
     most = sample_size(len(evaluation.importances))
     caption = f"Permutation importance on at most {most:,} test rows; columns that say the same thing share theirs."
     blocks = [figure(plots.importance(evaluation.importances, evaluation.metric), caption)]
     if idle:
-        blocks.append(text(f"Not told apart from noise: {', '.join(idle)}."))
+        blocks.append(text(f"Not distinguishable from noise: {', '.join(idle)}."))
     return blocks
 
 

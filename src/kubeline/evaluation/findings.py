@@ -1,4 +1,4 @@
-"""What is asked of an evaluation and what it found out."""
+"""The settings of an evaluation, and its result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ class Contender:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Everything that was found out; the outputs are written from it.
+    """The result of an evaluation, from which every output is written.
 
     Attributes:
         settings: What was asked for.

@@ -116,7 +116,7 @@ def clusters_check(clusters: Clusters) -> Check | None:
         return Check(
             "clusters",
             "inconclusive",
-            f"{clusters.assumed}, and the test rows have {clusters.number} of them, too few to tell how they differ; "
+            f"{clusters.assumed}, and the test rows have {clusters.number} of them, too few for an interval; "
             f"give rows of at least {FEW_CLUSTERS}",
         )
     return Check("clusters", "pass", f"{clusters.assumed}; the test rows have {clusters.number:,} of them")

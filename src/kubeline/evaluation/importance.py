@@ -31,7 +31,7 @@ class Importance:
 
 
 def sample_size(features: int) -> int:
-    """How many rows are looked at: fewer of a wide table, whose cost grows with the square of its columns."""
+    """How many rows are sampled: fewer of a wide table, whose cost grows with the square of its columns."""
     return max(_FEWEST, min(SAMPLE, _VALUES // (REPEATS * max(features, 1) ** 2)))
 
 

@@ -20,7 +20,7 @@ from kubeline.model_package.training_rows import TrainingRows
 from kubeline.roles import check_weights, scaled_weights
 from kubeline.typing import Array
 
-FEW_CLUSTERS = 10  # with fewer, nobody can tell how much they differ
+FEW_CLUSTERS = 10  # with fewer, their spread cannot be estimated
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Clusters:
     Attributes:
         codes: (rows judged,) from 0, or None where every row stands for itself.
         number: How many clusters, or rows, there are.
-        assumed: What the intervals take for granted, as a sentence.
-        asked: Whether the user named the column, so that too few clusters are not passed over.
+        assumed: What the intervals assume, as a sentence.
+        asked: Whether the user named the column, so that too few clusters are an outcome of their own.
     """
 
     codes: Array | None
@@ -141,10 +141,10 @@ def choose_rows(
         )
     unfair = ""
     if champion is not None and champion.digest != model.digest:
-        fair, told, unfair = _fair(judged, table, model, champion, roles, min_rows)
-        unfair = unfair or _too_few_left(clusters_of(test[fair], roles, asked=asked), roles, told)
+        fair, excluded, unfair = _fair(judged, table, model, champion, roles, min_rows)
+        unfair = unfair or _too_few_left(clusters_of(test[fair], roles, asked=asked), roles, excluded)
         if not unfair:
-            judged, left_out = fair, left_out | told
+            judged, left_out = fair, left_out | excluded
     kept = weights[judged] if weights is not None else None
     clusters = clusters_of(test[judged], roles, asked=asked)
     return Rows(judged, kept, clusters, {why: n for why, n in left_out.items() if n}, unfair, tuple(notes))
@@ -188,17 +188,17 @@ def _fair(
                 "cannot be compared: split with the champion's seed and column, or give newer rows"
             ),
         )
-    told = {"the champion was trained on them": int(seen.sum())}
-    return fair, told | {f"only one of the two saw their '{roles.group}'": int(related.sum())}, ""
+    excluded = {"the champion was trained on them": int(seen.sum())}
+    return fair, excluded | {f"only one of the two saw their '{roles.group}'": int(related.sum())}, ""
 
 
 def _too_few_left(clusters: Clusters, roles: Roles, left_out: Mapping[str, int]) -> str:
-    """Why the rows that favour neither do not tell how their groups or days differ; empty where they do."""
+    """Why the rows that favour neither cannot show how their groups or days differ; empty where they can."""
     if clusters.codes is None or not clusters.few or not sum(left_out.values()):
         return ""
     return (
         f"{sum(left_out.values()):,} test rows favour one of the two, and the others are of "
-        f"{counted(clusters.number, 'value')} of '{roles.group or roles.time}', too few to tell how they differ, so "
+        f"{counted(clusters.number, 'value')} of '{roles.group or roles.time}', too few for an interval, so "
         "the two cannot be compared: split with the champion's seed and column, or give newer rows"
     )
 

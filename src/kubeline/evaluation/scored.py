@@ -46,7 +46,7 @@ class Scored:
 
         Args:
             labels: The classes, in the order of the probabilities; None for regression.
-            positive_class: The one of two that is spoken of; None for other tasks.
+            positive_class: The one of two that precision, recall and the like are of; None for other tasks.
             target: (n,) positions in `labels`, or numbers.
             predictions: For the same rows.
             weights: (n,) above 0, or None.

@@ -38,7 +38,7 @@ class Agreement:
     def __str__(self) -> str:
         if not self.rows:
             return (
-                "the package has no golden rows, so it cannot be told whether it answers as in training; train it again"
+                "the package has no golden rows, so whether it answers as in training cannot be checked; train it again"
             )
         if self.beyond:
             return (

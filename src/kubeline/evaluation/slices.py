@@ -28,7 +28,7 @@ class Slice:
         rows: How many rows it has.
         undefined: Why the metric is not defined on them; then the other fields are empty.
         estimate: The metric with its interval.
-        weak: Worse than the other rows by more than the margin, after correction for all slices looked at.
+        weak: Worse than the other rows by more than the margin, after correction for all slices evaluated.
         champion: The champion's metric on these rows.
         gain: How much better than the champion (below zero: worse).
         regression: Worse than the champion by more than the margin, after the same correction.

@@ -146,7 +146,7 @@ def threshold_check(metric: Metric, found: Interval, required: float) -> Check:
     words = {
         "pass": f"is {side} the threshold of {required:g} over its whole interval",
         "fail": f"is not {side} the threshold of {required:g} anywhere in its interval",
-        "inconclusive": f"is too near the threshold of {required:g} to tell; more test rows would narrow the interval",
+        "inconclusive": f"is too near the threshold of {required:g} to decide; more test rows would narrow it",
     }
     return Check(f"{metric.spoken} threshold", outcome, f"{metric.spoken} {found} {words[outcome]}")
 

@@ -116,7 +116,7 @@ class _Connection(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         running = ""
         self.wfile.write(b"\n")
-        with contextlib.suppress(ConnectionError, ValueError, TypeError):  # a stranger's words end the connection
+        with contextlib.suppress(ConnectionError, ValueError, TypeError):  # what is no event ends the connection
             for line in self.rfile:
                 event = Event(**json.loads(line))
                 running = {"started": event.task, "ended": ""}.get(event.kind, running)

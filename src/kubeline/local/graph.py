@@ -11,7 +11,7 @@ from kubeline.reports import Tone
 
 _WIDE, _HIGH = 150, 44  # of a task's box, in pixels
 _GAP, _STEP = 12, 24  # between boxes side by side, and between layers
-_LETTERS = 20  # that fit into a box
+_CHARACTERS = 20  # that fit into a box
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _walk(
 
 
 def _named(task: Mapping[str, Any]) -> Iterator[str]:
-    """The tasks of the same group that a task speaks of."""
+    """The tasks of the same group that a task refers to."""
     yield from task.get("dependentTasks", ())
     for source in _sources(task):
         if "producerTask" in source[1]:
@@ -189,4 +189,4 @@ def _line(x0: float, y0: float, x1: float, y1: float) -> Markup:
 
 
 def _cut(words: str) -> str:
-    return words if len(words) <= _LETTERS else words[: _LETTERS - 1] + "…"
+    return words if len(words) <= _CHARACTERS else words[: _CHARACTERS - 1] + "…"

@@ -36,13 +36,13 @@ class Past(NamedTuple):
 
 def write_overview(root: Path) -> Path:
     """Write ``index.html`` of all runs below `root`, the latest first, and return its path."""
-    with _alone_in(root):
+    with _locked(root):
         return _write_overview(root)
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Nobody else who asks for the same is in the folder meanwhile: runs may end side by side."""
+def _locked(folder: Path) -> Iterator[None]:
+    """An exclusive lock on a folder: runs may end side by side."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

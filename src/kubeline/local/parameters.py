@@ -21,7 +21,7 @@ _TYPES: dict[str, tuple[Any, str, str]] = {
     "LIST": (list, "a list", "list"),
     "STRUCT": (dict, "a mapping", "mapping"),
 }
-_SHOWN = 200  # characters of a wrong value that an error tells
+_SHOWN = 200  # characters of a wrong value that an error shows
 
 
 def signature(pipeline: Path) -> type[BaseModel]:
@@ -130,7 +130,7 @@ def _put(values: dict[str, Any], place: Sequence[str], value: Any) -> None:
 
 
 def _default_type(model: type[BaseModel], place: Sequence[str]) -> Any:
-    """The type of a parameter, or of a field by its default; None where nothing tells."""
+    """The type of a parameter, or of a field by its default; None where none can be inferred."""
     field = model.model_fields.get(place[0])
     if field is None:
         return None

@@ -1,4 +1,4 @@
-"""How a run ended, as its ``result.json`` keeps it and the page of all runs shows it."""
+"""How a run ended, as its ``result.json`` stores it and the page of all runs shows it."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _WORDS = {
     "insufficient_data": "too few rows",
     "rolled_back": "rolled back",
 }
-_DOUBTFUL = frozenset({"inconclusive", "too few rows", "held"})
+_UNDECIDED = frozenset({"inconclusive", "too few rows", "held"})
 _REGISTERED = re.compile(r"^models:/([^@/]+)")
 
 
@@ -51,13 +51,13 @@ class DecidingFigure:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What is kept of a run.
+    """What is stored of a run.
 
     Attributes:
         pipeline: its name.
         succeeded: whether every step did its work, whatever it found.
         reason: of a run that failed, its sentence.
-        verdict: the word that tells how it ended: ``promoted``, ``held``, ``drifted``, ``failed``, …
+        verdict: how it ended, in a word: ``promoted``, ``held``, ``drifted``, ``failed``, …
         sentence: why.
         model: name of the registered model that it is about; empty for none.
         serves: what this run brought to serving, such as ``models:/flights/3``; empty for nothing.
@@ -81,7 +81,7 @@ class RunResult:
 
     @property
     def word(self) -> str:
-        """The verdict, or what else there is to say."""
+        """The verdict, else whether the run succeeded."""
         return self.verdict or ("succeeded" if self.succeeded else "failed")
 
     @property
@@ -91,14 +91,14 @@ class RunResult:
             return "bad"
         if self.word in GOOD or self.word == "succeeded":
             return "good"
-        return "warn" if self.word in _DOUBTFUL else "bad"
+        return "warn" if self.word in _UNDECIDED else "bad"
 
     def write(self, folder: Path) -> None:
         """Write the file, whole, for its owner only."""
         with publish(folder / FILE) as partial:
             partial.touch(mode=0o600)
             partial.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
-            partial.chmod(0o600)  # the reason may tell what its owner alone should read
+            partial.chmod(0o600)  # the reason may contain what its owner alone should read
 
     @classmethod
     def read(cls, file: Path) -> "RunResult":
@@ -124,7 +124,7 @@ class Made(Protocol):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What KFP keeps of it."""
+        """Its metadata, as KFP stores them."""
 
     @property
     def verdict(self) -> str:

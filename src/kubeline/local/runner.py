@@ -1,4 +1,4 @@
-"""Runs a compiled pipeline on this machine and tells what happens as it happens."""
+"""Runs a compiled pipeline on this machine and reports its events as they happen."""
 
 import contextlib
 import json
@@ -97,7 +97,7 @@ def run(
         environment[ADDRESS] = receiver.address
         with subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
             bound_command(*worker),
-            stdin=subprocess.PIPE,  # whose end tells the worker that this process is gone
+            stdin=subprocess.PIPE,  # whose end means to the worker that this process is gone
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -126,7 +126,7 @@ def _private(path: Path) -> TextIO:
 
 
 class _Follower:
-    """Makes of the events of a run its result and its logs, which hold no secrets. A context manager."""
+    """Turns the events of a run into its result and its logs, which hold no secrets. A context manager."""
 
     def __init__(self, run: Run, secrets: Secrets, on_event: Callable[[TaskEvent], None]) -> None:
         self._run, self._secrets, self._on_event = run, secrets, on_event

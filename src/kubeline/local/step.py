@@ -1,7 +1,7 @@
 """Runs the command of a step and reports its start, its output and its end: ``python -m kubeline.local.step COMMAND…``.
 
 The runner of a pipeline puts this in front of each step's command. So nothing has to be read out of KFP's log, and the
-exit code of a step is known, which KFP's own runner does not tell.
+exit code of a step is known, which KFP's own runner does not report.
 """
 
 import json
@@ -61,7 +61,7 @@ def _why(code: int, sentence: str, last: str) -> str:
     """
     if sentence:
         name, _, rest = sentence.partition(": ")
-        return rest if name in _NAMES else sentence  # those names tell no more than the exit code
+        return rest if name in _NAMES else sentence  # those names say no more than the exit code
     number = -code if code < 0 else code - 128  # a shell adds 128 to a signal
     if number in set(signal.Signals):
         name = signal.Signals(number).name

@@ -91,7 +91,7 @@ def outputs(run: Run, pipeline: Path) -> list[Output]:
 def write_page(run: Run, made: Sequence[Output], pipeline: Path) -> Path:
     """Write the run's ``index.html``, and what it came to into its ``result.json``; returns the page.
 
-    The page tells how the run ended and why, then shows the steps as they ran, the decisions, the parameters,
+    The page says how the run ended and why, then shows the steps as they ran, the decisions, the parameters,
     and a link to everything that was made.
 
     Args:

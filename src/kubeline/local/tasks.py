@@ -1,4 +1,4 @@
-"""The name of a task, as every part of a local run tells it."""
+"""The name of a task, as every part of a local run shows it."""
 
 from pathlib import Path
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-# KFP's own word for "no client of a back end is needed": that one, with Kubernetes', is two thirds of its import.
+# KFP's own variable for "no client of a back end is needed": that one, with Kubernetes', is two thirds of its import.
 os.environ["_KFP_RUNTIME"] = "true"
 import kfp  # noqa: F401 (the package alone; its parts read the variable again)
 

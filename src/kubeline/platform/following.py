@@ -65,5 +65,5 @@ def follow(look: Callable[[], Look], on_step: Callable[[Any], None], seconds: fl
             if found.ended:
                 return found.ended
         if time.monotonic() + poll > until:
-            raise PlatformError(f"the run has not ended within {seconds:g} s, and goes on; {again} tells how it is")
+            raise PlatformError(f"the run has not ended within {seconds:g} s, and goes on; {again} shows its state")
         time.sleep(poll)

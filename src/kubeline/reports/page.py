@@ -21,7 +21,7 @@ Tone = Literal["good", "bad", "warn", "plain"]
 
 _SENTENCE = 32  # characters; a longer cell needs a line of its own on a narrow screen
 _PIXELS_PER_POINT = 4 / 3
-_SMALLEST = 0.8  # of its size, at which the letters of a figure are still read
+_SMALLEST = 0.8  # of its size, at which the text of a figure is still legible
 
 
 class Report:

@@ -1,4 +1,4 @@
-"""One look for the figures of all reports.
+"""One style for the figures of all reports.
 
 >>> with style():
 ...     figure, ax = axes()
@@ -21,11 +21,11 @@ CHAMPION = "#d9822b"  # what it is compared with
 NEUTRAL = "#8a97a6"  # a constant guess, a diagonal, a reference line
 BAD = "#b3261e"  # what is flagged
 INK = "#1b2430"
-ON_TINT = "#0b1420"  # letters on a coloured ground, which is the same by day and by night
+ON_TINT = "#0b1420"  # text on a coloured background, which is the same in light and dark mode
 _GRID = "#e6ebf0"
 _TICKS = "#5b6878"
 
-# The page gives them other values at night.
+# The page gives them other values in dark mode.
 _VARIABLES = {
     MODEL: "--model",
     CHAMPION: "--champion",
@@ -64,7 +64,7 @@ _STYLE: Any = {
 
 
 def style() -> AbstractContextManager[None]:
-    """A context in which figures are drawn in the look of the reports."""
+    """A context in which figures are drawn in the style of the reports."""
     import matplotlib as mpl
 
     return mpl.rc_context(_STYLE)

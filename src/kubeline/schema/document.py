@@ -28,7 +28,7 @@ ABOUT = [
 ]
 
 
-# What a category of a column may be; a time is too fine to be one.
+# What a category of a column may be; a time has too many values to be one.
 _CATEGORY: dict[Type, tuple[type, ...]] = {
     "string": (str,),
     "boolean": (bool,),

@@ -53,13 +53,13 @@ class RowChecker:
         schema: What is expected.
         stored: The table's columns.
         rules: The schema's rules, parsed.
-        profile: What the table holds: what it proves of all rows is not looked for in each.
+        profile: What the table holds: what it proves of all rows is not checked in each.
         repeated: Key, as columns joined by ``, `` -> sorted numbers of the rows that repeat an earlier one.
         roles: What columns are called in findings.
 
     Attributes:
         checks: What is checked, by reason.
-        columns: Those whose values are looked at.
+        columns: Those whose values are checked.
         unchecked: Rules that cannot be checked.
     """
 
@@ -275,8 +275,8 @@ class Tally:
         for reason, count in self.counts.most_common():
             check = checks[reason]
             examples = tuple(self.examples.get(reason, ()))
-            telling = examples and check.check != "infinite"
-            hint = f"such as {', '.join(examples)}" if telling else f"first in row {self.first[reason]:,}"
+            with_examples = examples and check.check != "infinite"
+            hint = f"such as {', '.join(examples)}" if with_examples else f"first in row {self.first[reason]:,}"
             message = f"{check.words} in {count:,} of {self.rows:,} rows ({hint})"
             found.append(Finding(check.check, check.column, message, count, examples))
         return found

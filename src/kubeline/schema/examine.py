@@ -47,7 +47,7 @@ class TableLimits:
 
 @dataclass
 class Examination:
-    """Everything that is known of a table after all checks."""
+    """The result of all checks of a table."""
 
     schema: TableSchema
     inferred: bool
@@ -105,8 +105,8 @@ def examine(
         result.problems += [*table_problems(schema, profile), *role_problems(profile.columns, roles)]
         result.warnings += table_warnings(schema, profile, roles.others) + unchecked_rules(checker.unchecked)
         if given is None:
-            _look_into_text(result, queries, roles)
-        _look_for_identifiers(result, roles)
+            _find_numbers_as_text(result, queries, roles)
+        _find_identifiers(result, roles)
     result.row_problems = tally.findings(checker.checks)
     if schema.target is not None and schema.target.column in profile.columns:
         _judge_target(result, schema.target, limits or TableLimits(), roles)
@@ -143,7 +143,7 @@ def _scan(dataset: pads.Dataset, checker: RowChecker, schema: TableSchema, rows:
     return tally
 
 
-def _look_into_text(result: Examination, queries: TableQueries, roles: Roles) -> None:
+def _find_numbers_as_text(result: Examination, queries: TableQueries, roles: Roles) -> None:
     """Find the number columns that a stray word has turned into text."""
     for index, (name, column) in enumerate(result.profile.columns.items()):
         if column.type != "string" or column.missing == column.rows or name in roles.others - {roles.target}:
@@ -163,7 +163,7 @@ def _look_into_text(result: Examination, queries: TableQueries, roles: Roles) ->
         result.warnings += warnings
 
 
-def _look_for_identifiers(result: Examination, roles: Roles) -> None:
+def _find_identifiers(result: Examination, roles: Roles) -> None:
     """Find the identifiers that missing values have turned into floats."""
     target = result.schema.target.column if result.schema.target else ""
     for name, column in result.profile.columns.items():
@@ -184,8 +184,8 @@ def _judge_target(result: Examination, target: Target, limits: TableLimits, role
     result.warnings += warnings
     if problems or profile.type == "any":
         return
-    aside = roles.others - {target.column}
-    usable = [name for name, column in result.profile.columns.items() if column.type != "any" and name not in aside]
+    excluded = roles.others - {target.column}
+    usable = [name for name, column in result.profile.columns.items() if column.type != "any" and name not in excluded]
     result.leaks = leak_scores(result.sample[usable], target.column, target.task)
     measure = "AUC" if target.task == "classification" else "rank R²"
     for name, score in result.leaks.items():

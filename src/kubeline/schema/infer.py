@@ -98,7 +98,7 @@ def _column(profile: ColumnProfile, strict: bool, is_target: bool, task: Task | 
 
 
 def _max_missing(profile: ColumnProfile, strict: bool) -> float:
-    """The share allowed, in whole hundredths; below 1, so that a column of nothing needs someone to allow it."""
+    """The share allowed, in whole hundredths; below 1, so that an empty column must be allowed explicitly."""
     share = profile.missing_share if strict else MISSING_GROWTH * profile.missing_share + MISSING_SLACK
     most = 1.0 if 0.99 < profile.missing_share < 1 else 0.99
     return min(most, math.ceil(round(share * 100, 9)) / 100)

@@ -1,4 +1,4 @@
-"""Whether the target can be learned from: its classes, their balance, and what tells it apart from an identifier."""
+"""Whether the target can be learned from: its classes, their balance, and that it is no identifier."""
 
 from collections.abc import Mapping
 from typing import Any

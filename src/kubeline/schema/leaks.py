@@ -11,7 +11,7 @@ import pandas as pd
 from kubeline.schema.document import Task
 from kubeline.typing import Array
 
-SAMPLE_ROWS = 30_000  # rows of the table that are looked at,
+SAMPLE_ROWS = 30_000  # rows of the table that are sampled,
 SAMPLE_CELLS = 10_000_000  # and fewer of a wide one, but
 LEAST_SAMPLE = 2_000
 LEAST_ROWS = 50  # with fewer, chance reaches any threshold

@@ -1,4 +1,4 @@
-"""The datasets that validation writes: rows that may go on, and rows set aside with the reason."""
+"""The datasets that validation writes: valid rows, and quarantined rows with the reason."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from kubeline.schema.types import read_column, target_type
 
 
 def write_outputs(
-    dataset: Artifact, valid: Artifact, quarantine: Artifact, found: Examination, set_aside: bool
+    dataset: Artifact, valid: Artifact, quarantine: Artifact, found: Examination, quarantines: bool
 ) -> tuple[int, int]:
     """Write both datasets, and return their rows.
 
@@ -25,26 +25,26 @@ def write_outputs(
 
     Args:
         dataset: The table that was examined.
-        valid: Gets the rows that may go on.
+        valid: Gets the valid rows.
         quarantine: Gets the bad rows as they came, with a column that says why and one with their number in the table.
         found: What the checks found.
-        set_aside: Whether bad rows go to the quarantine; otherwise all rows go on.
+        quarantines: Whether bad rows go to the quarantine; otherwise all rows are passed on.
 
     Raises:
         PlatformError: when the table changed since it was examined.
     """
     source = open_dataset(dataset.path)
-    aside = set_aside and found.tally.bad_rows > 0
-    schema = _valid_schema(source.schema, found, aside)
+    has_quarantine = quarantines and found.tally.bad_rows > 0
+    schema = _valid_schema(source.schema, found, has_quarantine)
     with publish(valid.path) as valid_folder, publish(quarantine.path) as quarantine_folder:
         bad_schema = quarantine_schema(source.schema)
         with DatasetWriter(quarantine_folder, bad_schema) as bad:
-            if not aside and schema.equals(source.schema) and "fingerprint" in dataset.metadata:
+            if not has_quarantine and schema.equals(source.schema) and "fingerprint" in dataset.metadata:
                 _link(source.files, valid_folder)
                 metadata, rows = dict(dataset.metadata), found.tally.rows
             else:
                 with DatasetWriter(valid_folder, schema) as good:
-                    for good_rows, bad_rows in _divide(dataset.path, found, schema, bad_schema, aside):
+                    for good_rows, bad_rows in _divide(dataset.path, found, schema, bad_schema, has_quarantine):
                         good.write(good_rows)
                         if bad_rows.num_rows:
                             bad.write(bad_rows)
@@ -64,13 +64,13 @@ def _source(dataset: Artifact) -> str:
     return str(dataset.metadata.get("source") or dataset.uri)
 
 
-def _valid_schema(stored: pa.Schema, found: Examination, aside: bool) -> pa.Schema:
+def _valid_schema(stored: pa.Schema, found: Examination, has_quarantine: bool) -> pa.Schema:
     """The stored columns, with those converted that hold no value that cannot be."""
     fields = []
     for item in stored:
         expected = found.schema.columns.get(item.name)
         unread = f"{item.name}: not {expected.type}" if expected else ""
-        clean = aside or not found.tally.counts[unread]
+        clean = has_quarantine or not found.tally.counts[unread]
         problem = any(p.check == "type" and p.column == item.name for p in found.problems)
         kind = target_type(item.type, expected.type) if expected and clean and not problem else item.type
         fields.append(pa.field(item.name, kind, item.nullable))
@@ -78,14 +78,14 @@ def _valid_schema(stored: pa.Schema, found: Examination, aside: bool) -> pa.Sche
 
 
 def _divide(
-    path: str, found: Examination, schema: pa.Schema, bad_schema: pa.Schema, aside: bool
+    path: str, found: Examination, schema: pa.Schema, bad_schema: pa.Schema, has_quarantine: bool
 ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
-    """Chunk by chunk, the rows that go on and the rows set aside."""
+    """Chunk by chunk, the valid rows and the quarantined ones."""
     start = 0
     for batch in iter_batches(path):
-        broken = found.checker.broken(batch, start) if aside else {}
-        kept, set_aside = divide(batch, broken, start, bad_schema)
-        yield _convert(kept, found, schema), set_aside
+        broken = found.checker.broken(batch, start) if has_quarantine else {}
+        valid, bad = divide(batch, broken, start, bad_schema)
+        yield _convert(valid, found, schema), bad
         start += batch.num_rows
 
 

@@ -22,7 +22,7 @@ from kubeline.typing import Mask
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MOST_LETTERS = 100_000  # of a rule or a filter, which take seconds to parse
+MAX_CHARACTERS = 100_000  # of a rule or a filter, which take seconds to parse
 OPERATORS = {"+", "-", "*", "/", "//", "%", "**", "^", "||", "~~", "!~~", "~~*", "!~~*"}
 FUNCTIONS = {
     *("abs", "ceil", "ceiling", "exp", "floor", "greatest", "isfinite", "isinf", "isnan", "least", "ln", "log"),
@@ -56,9 +56,9 @@ def parse_rule(text: Any, connection: "DuckDBPyConnection") -> Rule:
     """
     if not isinstance(text, str) or not text.strip():
         raise UserError(f"rule {text!r} is not a text; give SQL conditions such as 'distance > 0'")
-    if len(text) > MOST_LETTERS:
+    if len(text) > MAX_CHARACTERS:
         raise UserError(
-            f"rule '{text[:60]}…' has {len(text):,} letters, and at most {MOST_LETTERS:,} are read; shorten it"
+            f"rule '{text[:60]}…' has {len(text):,} characters, and at most {MAX_CHARACTERS:,} are read; shorten it"
         )
     query = f"SELECT (\n{text}\n) AS rule FROM t"  # noqa: S608 -- parsed, not run
     answer = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()

@@ -59,7 +59,7 @@ def row_count_problems(schema: TableSchema, rows: int, what: str) -> list[Findin
 
 
 def table_warnings(schema: TableSchema, profile: TableProfile, no_features: Container[str] = ()) -> list[Finding]:
-    """What is worth a look and stops nothing; of `no_features`, nothing that speaks of what a model learns."""
+    """Warnings, which stop nothing; about `no_features`, none that concerns what a model learns."""
     found: list[Finding] = []
     if profile.copies:
         message = f"{profile.copies:,} of {profile.rows:,} rows equal an earlier row in every column"
@@ -95,7 +95,7 @@ def text_numbers(column: ColumnProfile, numeric: int, others: tuple[str, ...]) -
         f"column '{column.name}' is text, but all except {present - numeric:,} of its {present:,} values "
         f"are numbers (the others are such as {', '.join(map(repr, others))})"
     )
-    advice = "correct these values, or give a schema with type number (quarantine sets them aside) or string"
+    advice = "correct these values, or give a schema with type number (quarantine takes them out) or string"
     return [Finding("text of numbers", column.name, message, None, others, advice)], []
 
 
@@ -149,8 +149,8 @@ def identifier(column: ColumnProfile) -> list[Finding]:
     if present < LEAST_ROWS or (column.distinct or 0) < every:
         return []
     message = (
-        f"column '{column.name}' has a different whole number in each of its {present:,} rows: an identifier, which "
-        "tells a model which row it sees rather than what it is"
+        f"column '{column.name}' has a different whole number in each of its {present:,} rows: an identifier, from "
+        "which a model learns the row rather than what it is"
     )
     return [Finding("identifier", column.name, message, advice="leave it out (exclude), unless it measures something")]
 

@@ -49,7 +49,7 @@ def read_column(column: pa.Array, wanted: Type) -> tuple[pa.Array, Mask]:
 
     Missing is one thing afterwards: the NaN of a float column is null. Text is read as numbers, as ``true`` and
     ``false`` (or 1 and 0), and as ISO 8601 times (UTC without a zone). A float read as integer must be whole. Whole
-    numbers are read as text by their digits: a window of postal codes may have none that tells it is text.
+    numbers are read as text by their digits: a window of postal codes may consist of digits alone.
     """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()

@@ -18,7 +18,7 @@ from kubeline.schema.table import row_count_problems
 from kubeline.schema.validation_report import Mode, build_report
 
 log = logging.getLogger(__name__)
-_TOLD = 20  # warnings in the metadata of the report
+_SHOWN = 20  # warnings in the metadata of the report
 
 
 class ValidationOutputs(NamedTuple):
@@ -80,10 +80,12 @@ def run(
         log.warning("%s", finding.message)
     failed = bool(blocking) and mode != "warn"
     if not failed:
-        write_outputs(dataset, valid, quarantine, found, set_aside=mode == "quarantine")
+        write_outputs(dataset, valid, quarantine, found, quarantines=mode == "quarantine")
     _write_schema(schema, found.schema)
     build_report(found, mode, schema_uri, failed).write(report.path)
-    describe(report, {"problems": len(everything), "warnings": [finding.message for finding in found.warnings[:_TOLD]]})
+    describe(
+        report, {"problems": len(everything), "warnings": [finding.message for finding in found.warnings[:_SHOWN]]}
+    )
     if failed:
         sentence = _sentence(blocking, mode, by_row=not found.problems)
         if not defer_failure:

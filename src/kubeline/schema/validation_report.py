@@ -65,12 +65,12 @@ def _verdict(found: Examination, mode: str, failed: bool) -> Markup:
 
 def _facts(found: Examination, mode: str, failed: bool) -> Markup:
     rows, bad = found.tally.rows, found.tally.bad_rows
-    aside = bad if mode == "quarantine" and not failed else 0
+    quarantined = bad if mode == "quarantine" and not failed else 0
     values: dict[str, Any] = {"Mode": mode, "Rows in": rows, "Rows with a fault": _share(bad, rows)}
     if failed:
         values["Output"] = "no data was passed on"
     else:
-        values |= {"Rows passed on": rows - aside, "Rows quarantined": aside}
+        values |= {"Rows passed on": rows - quarantined, "Rows quarantined": quarantined}
     copies = found.profile.copies
     return facts(values | {"Rows equal to an earlier one": _share(copies, rows)})
 
@@ -260,10 +260,10 @@ def _rules(found: Examination) -> Markup:
 def _about_schema(found: Examination) -> list[Markup]:
     values = {"Columns": len(found.schema.columns), "Fingerprint": found.schema.fingerprint[:16]}
     if not found.inferred:
-        return [text("The table was held against a given schema."), facts(values)]
+        return [text("The table was checked against a given schema."), facts(values)]
     words = (
         "The schema artifact was inferred from this table: types, columns, missing shares and the target's classes are "
         "enforced; ranges and categories are recorded under “observed”. Edit it, keep it under version control, and "
-        "give it as schema_uri to hold later tables against it."
+        "give it as schema_uri to check later tables against it."
     )
     return [text(words), facts(values)]
