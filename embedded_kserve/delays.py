@@ -18,7 +18,7 @@ class Pace:
     """Delays in seconds. The defaults are those of a real cluster: the middle of what was recorded of one.
 
     Attributes:
-        autoscaler: between two looks of the HorizontalPodAutoscaler's controller.
+        autoscaler: between two rounds of the HorizontalPodAutoscaler's controller.
         gateway: by which the gateway is behind routes and endpoints.
         backend_gone: for which a route goes on naming a Service that is gone.
         status: by which an InferenceService's status is behind that of its Knative Service.
@@ -29,7 +29,7 @@ class Pace:
         to_zero: after which it has none.
         first_back_off: before a container that failed is started again.
         back_off: before it is started once more; twice as long each time.
-        back_off_shown: for which an init container is told to wait for its start, instead of to have failed.
+        back_off_shown: for which an init container shows as waiting for its start, instead of as failed.
         drain: for which a model server answers on after SIGTERM.
     """
 
@@ -74,31 +74,31 @@ class Late(Generic[T]):
     """A value, as it was some time ago.
 
     Attributes:
-        alarm: told when the next value is due.
+        alarm: is set to when the next value is due.
     """
 
     alarm: Alarm
     _coming: deque[tuple[float, T]] = field(default_factory=deque)
-    _told: T | None = None
+    _delivered: T | None = None
 
-    def told(self, value: T, seconds: float) -> T | None:
-        """Take note of the value as it is now; returns the one of `seconds` ago, None when there was none."""
+    def delayed(self, value: T, seconds: float) -> T | None:
+        """Record the value as it is now; returns the one of `seconds` ago, None when there was none."""
         now = time.monotonic()
-        newest = self._coming[-1][1] if self._coming else self._told
+        newest = self._coming[-1][1] if self._coming else self._delivered
         if value != newest:
             self._coming.append((now, value))
         while self._coming and self._coming[0][0] + seconds <= now:
-            self._told = self._coming.popleft()[1]
+            self._delivered = self._coming.popleft()[1]
         if self._coming:
             self.alarm.at(self._coming[0][0] + seconds)
-        return self._told
+        return self._delivered
 
 
 class Timers:
     """How long values have been what they are.
 
     Args:
-        alarm: told when one of them will have been so for long enough.
+        alarm: is set to when one of them will have been so for long enough.
         clock: monotonic seconds.
     """
 

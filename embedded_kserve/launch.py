@@ -27,7 +27,7 @@ class LocalKServe:
 
     Attributes:
         mode: of deployment, ``knative`` or ``standard``.
-        folder: what it keeps: the kubeconfig, Envoy's configuration, and ``logs``.
+        folder: its files: the kubeconfig, Envoy's configuration, and ``logs``.
         kubeconfig: file to reach the API server with.
         api_url: the API server.
         gateway_url: Envoy; send requests here, with the host of an InferenceService's ``status.url``, of a tag's
@@ -88,16 +88,16 @@ def _addresses(process: "subprocess.Popen[bytes]", folder: Path) -> LocalKServe:
     if not line:
         words = (folder / LOG).read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
         raise PlatformError(f"the embedded KServe did not start ({words or 'no last words'}); see '{folder / LOG}'")
-    told = json.loads(line)
-    kubeconfig = Path(told["kubeconfig"])
+    ready = json.loads(line)
+    kubeconfig = Path(ready["kubeconfig"])
     token = json.loads(kubeconfig.read_text(encoding="utf-8"))["users"][0]["user"]["token"]
     return LocalKServe(
-        mode=told["mode"],
+        mode=ready["mode"],
         folder=folder,
         kubeconfig=kubeconfig,
-        api_url=told["api_url"],
-        gateway_url=told["gateway_url"],
-        envoy_url=told["envoy_url"],
-        faults=Faults(told["api_url"], token),
+        api_url=ready["api_url"],
+        gateway_url=ready["gateway_url"],
+        envoy_url=ready["envoy_url"],
+        faults=Faults(ready["api_url"], token),
         pid=process.pid,
     )

@@ -17,12 +17,12 @@ from tests.support.http_servers import serving
 class Busy(BaseHTTPRequestHandler):
     """Turns the first requests away, and says when to come again."""
 
-    turned_away = 0
+    rejected = 0
     seen: list[float] = []  # noqa: RUF012 (of one test)
 
     def do_GET(self) -> None:
         Busy.seen.append(time.monotonic())
-        busy = len(Busy.seen) <= Busy.turned_away
+        busy = len(Busy.seen) <= Busy.rejected
         body = b"" if busy else b"a,b\n1,2\n"
         self.send_response(503 if busy else 200)
         self.send_header("Retry-After", "1")
@@ -51,21 +51,21 @@ def test_a_busy_server_is_asked_again_when_it_said(
     address: str, artifact: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBELINE_RETRY_SECONDS", "30")
-    Busy.turned_away = 1
+    Busy.rejected = 1
     assert run(address, artifact).metadata["rows"] == 1
     assert Busy.seen[1] - Busy.seen[0] >= 1
 
 
 def test_the_budget_ends_the_tries(address: str, artifact: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBELINE_RETRY_SECONDS", "1.5")
-    Busy.turned_away = 100
+    Busy.rejected = 100
     with pytest.raises(PlatformError, match="HTTP 503"):
         run(address, artifact)
     assert len(Busy.seen) == 2
 
 
 def test_on_this_machine_nothing_is_repeated_unless_it_is_asked_for(address: str, artifact: Any) -> None:
-    Busy.turned_away = 100
+    Busy.rejected = 100
     with pytest.raises(PlatformError, match="HTTP 503"):
         run(address, artifact)
     assert len(Busy.seen) == 1

@@ -1,6 +1,6 @@
 """The HorizontalPodAutoscaler of Standard mode: the only one that changes the replicas of a Deployment.
 
-Load is not looked at: a Deployment has the fewest replicas that its autoscaler allows, as where there is little load.
+Load is not measured: a Deployment has the fewest replicas that its autoscaler allows, as where there is little load.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ def write(store: Store, identity: dict[str, Any], fewest: int, most: int) -> Non
     store.apply(HORIZONTAL_POD_AUTOSCALER, {"metadata": identity, "spec": spec})
 
 
-def look(store: Store) -> None:
+def reconcile(store: Store) -> None:
     """The controller's part, from time to time: bring each Deployment to the replicas that are wanted."""
     for scaler in store.every(HORIZONTAL_POD_AUTOSCALER):
         meta = scaler["metadata"]
@@ -32,20 +32,20 @@ def _scaled(store: Store, scaler: Document, deployment: Document) -> dict[str, A
     conditions = _conditions(scaler)
     now, wanted = deployment["spec"]["replicas"], scaler["spec"]["minReplicas"]
     if now == wanted or not now:  # one that was scaled to nothing is left alone
-        told = "the HPA controller was able to get the target's current scale"
-        conditions.set("AbleToScale", "True", "SucceededGetScale", told)
+        message = "the HPA controller was able to get the target's current scale"
+        conditions.set("AbleToScale", "True", "SucceededGetScale", message)
     else:
         store.update(DEPLOYMENT, {**deployment, "spec": {**deployment["spec"], "replicas": wanted}})
-        told = f"the HPA controller was able to update the target scale to {wanted}"
-        conditions.set("AbleToScale", "True", "SucceededRescale", told)
+        message = f"the HPA controller was able to update the target scale to {wanted}"
+        conditions.set("AbleToScale", "True", "SucceededRescale", message)
     return {"currentReplicas": now, "desiredReplicas": wanted, "conditions": conditions.listed()}
 
 
 def _gone(scaler: Document) -> dict[str, Any]:
     name = scaler["spec"]["scaleTargetRef"]["name"]
     conditions = _conditions(scaler)
-    told = f'the HPA controller was unable to get the target\'s current scale: deployments.apps "{name}" not found'
-    conditions.set("AbleToScale", "False", "FailedGetScale", told)
+    message = f'the HPA controller was unable to get the target\'s current scale: deployments.apps "{name}" not found'
+    conditions.set("AbleToScale", "False", "FailedGetScale", message)
     return {**scaler.get("status", {}), "conditions": conditions.listed()}
 
 

@@ -106,18 +106,18 @@ class Controller(abc.ABC, Generic[W]):
                     raise
         for key in set(self._workloads) - set(seen):
             self._forget(key)
-        self._lead()
+        self._update_gateway()
         for key, state in list(self._workloads.items()):
             self._write(key, state)
             if key not in seen and not any(one.pods or one.leaving for one in state.sets):
                 del self._workloads[key]
 
-    def _lead(self) -> None:
-        """Tell the gateway of hosts and endpoints, as they were some time ago."""
+    def _update_gateway(self) -> None:
+        """Apply hosts and endpoints to the gateway, as they were some time ago."""
         hosts = dict(self.hosts())
         ends = {name: ports for state in self._workloads.values() for name, ports in state.endpoints.items()}
         behind = self._faults.of_gateway()
-        known = self._routed.told(Traffic(hosts, ends), self.pace.gateway if behind is None else behind)
+        known = self._routed.delayed(Traffic(hosts, ends), self.pace.gateway if behind is None else behind)
         if known is not None:
             self._gateway.apply(known)
             if known != self._known:
@@ -129,7 +129,7 @@ class Controller(abc.ABC, Generic[W]):
         return all(self._known.hosts.get(host) == backends for host, backends in hosts.items())
 
     @property
-    def gateway_stands_still(self) -> bool:
+    def gateway_is_stuck(self) -> bool:
         """Whether the gateway follows nothing."""
         return self._faults.of_gateway() == math.inf
 
@@ -165,8 +165,8 @@ class Controller(abc.ABC, Generic[W]):
         for kind in ("PredictorReady", "Ready"):
             if not state.sets:
                 conditions.set(kind, "Unknown")
-        told = invalid_model(old.get("modelStatus", {}), error.reason, str(error))
-        state.status = {**old, "deploymentMode": self.mode, "conditions": conditions.listed(), "modelStatus": told}
+        model = invalid_model(old.get("modelStatus", {}), error.reason, str(error))
+        state.status = {**old, "deploymentMode": self.mode, "conditions": conditions.listed(), "modelStatus": model}
 
     def _reject(self, service: Document) -> None:
         """An InferenceService of another mode than what is installed is left alone."""
@@ -192,7 +192,7 @@ class Controller(abc.ABC, Generic[W]):
         self._write_pods(namespace, name, uid, state)
         live = self.store.find(INFERENCE_SERVICE, namespace, name)
         if state.status and live is not None and live["metadata"]["uid"] == uid:
-            self._tell(live, state.status)
+            self._record_events(live, state.status)
             self.store.set_status(INFERENCE_SERVICE, namespace, name, state.status)
 
     def _write_pods(self, namespace: str, name: str, uid: str, state: W) -> None:
@@ -221,8 +221,8 @@ class Controller(abc.ABC, Generic[W]):
         """The labels by which the pods of a set are found."""
         return {"serving.knative.dev/revision": one.name}
 
-    def _tell(self, live: Document, status: Status) -> None:
-        """Events for what people look for when a model does not come up."""
+    def _record_events(self, live: Document, status: Status) -> None:
+        """Events that operators read when a model does not come up."""
         failure = status.get("modelStatus", {}).get("lastFailureInfo")
         if failure and failure != live.get("status", {}).get("modelStatus", {}).get("lastFailureInfo"):
             self.store.event(live, failure["reason"], failure["message"], warning=True)

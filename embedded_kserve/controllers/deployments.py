@@ -19,14 +19,14 @@ class Deployment:
         new_set: makes a set of a template.
 
     Attributes:
-        told: replicas that answer, as its status told last.
+        reported: replicas that answer, in its last status.
     """
 
     def __init__(self, name: str, new_set: Callable[[str, Template], PodSet]) -> None:
         self.name = name
         self.sets: list[PodSet] = []
         self.replicas = 0
-        self.told = 0
+        self.reported = 0
         self._new_set = new_set
         self._made = 0
         self._rolled_out = False  # the newest template has been complete once
@@ -65,27 +65,27 @@ class Deployment:
         """The status of the Deployment, as Kubernetes has it."""
         newest = self.sets[-1]
         conditions = Conditions(before.get("conditions", []))
-        self.told = 0 if self._is_news(newest, conditions) else self.available
+        self.reported = 0 if self._is_news(newest, conditions) else self.available
         reason, message = self._progress(newest, conditions)
         conditions.set("Progressing", "True", reason, message)
-        if before.get("conditions"):  # the first thing told is that there is a ReplicaSet
+        if before.get("conditions"):  # the first condition says that there is a ReplicaSet
             conditions.set("Available", *self._availability())
         conditions.clear("ReplicaFailure")
         if newest.over_quota:
             missing = f'pods "{newest.name}-" is forbidden: exceeded quota: pods, requested: pods=1, limited: pods=0'
             conditions.set("ReplicaFailure", "True", "FailedCreate", missing)
-        told = {
+        counts = {
             "observedGeneration": generation,
             "replicas": sum(one.made for one in self.sets),
             "updatedReplicas": newest.made,
-            "readyReplicas": self.told,
-            "availableReplicas": self.told,
-            "unavailableReplicas": max(self.replicas - self.told, 0),
+            "readyReplicas": self.reported,
+            "availableReplicas": self.reported,
+            "unavailableReplicas": max(self.replicas - self.reported, 0),
         }
-        return {**{key: value for key, value in told.items() if value}, "conditions": conditions.listed()}
+        return {**{key: value for key, value in counts.items() if value}, "conditions": conditions.listed()}
 
     def _is_news(self, newest: PodSet, conditions: Conditions) -> bool:
-        """Whether its first pods have yet to be told of: however soon they answer, first they are missing."""
+        """Whether its first pods have yet to be reported: however soon they answer, first they are missing."""
         created = conditions.reason("Progressing") in {"", "NewReplicaSetCreated"}
         return bool(newest.pods) and created and conditions.status("Available") != "True"
 
@@ -99,7 +99,7 @@ class Deployment:
         return "NewReplicaSetCreated", f'Created new replica set "{newest.name}"'
 
     def _availability(self) -> tuple[Truth, str, str]:
-        if self.told >= self.replicas - math.floor(self.replicas * _MAX_UNAVAILABLE):
+        if self.reported >= self.replicas - math.floor(self.replicas * _MAX_UNAVAILABLE):
             return "True", "MinimumReplicasAvailable", "Deployment has minimum availability."
         return "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."
 
@@ -109,5 +109,5 @@ def predictor_ready(status: Mapping[str, Any]) -> tuple[Truth, str, str]:
     conditions = Conditions(status.get("conditions", []))
     if conditions.status("Available") != "True":
         return "False", conditions.reason("Available"), conditions.message("Available")
-    told = "Progressing" if conditions.reason("Progressing") == "NewReplicaSetAvailable" else "Available"
-    return "True", conditions.reason(told), conditions.message(told)
+    source = "Progressing" if conditions.reason("Progressing") == "NewReplicaSetAvailable" else "Available"
+    return "True", conditions.reason(source), conditions.message(source)

@@ -1,7 +1,7 @@
 """What a gateway of the Gateway API does with HTTPRoutes: it accepts them, says what they lack, and routes their hosts.
 
 It follows every HTTPRoute with KServe's Gateway as its parent, whoever made it. Of a rule, the backends count; matches
-by header or path are not looked at.
+by header or path are ignored.
 """
 
 from typing import Any
@@ -22,11 +22,11 @@ _CONTROLLER = "gateway.envoyproxy.io/gatewayclass-controller"
 Trouble = tuple[str, str]  # reason and message; both empty when there is none
 
 
-def answer(store: Store, stands_still: bool) -> None:
+def answer(store: Store, is_stuck: bool) -> None:
     """Write into each route's status whether it is accepted and its Services are there, for its newest generation."""
     for route in store.every(HTTP_ROUTE):
         meta = route["metadata"]
-        if stands_still:
+        if is_stuck:
             status = route.get("status") or {"parents": []}
         elif _on_gateway(route):
             status = {"parents": [_parent(store, route)]}
@@ -36,7 +36,7 @@ def answer(store: Store, stands_still: bool) -> None:
 
 
 def trouble(route: Document | None) -> Trouble:
-    """Why a route does not work, as its status tells KServe."""
+    """Why a route does not work, as its status reports to KServe."""
     parents = ((route or {}).get("status") or {}).get("parents") or []
     if not parents:
         return "ParentStatusNotAvailable", "HttpRouteNotReady"
@@ -72,8 +72,8 @@ def _cluster(reference: dict[str, Any], route: Document) -> str:
 
 
 def _parent(store: Store, route: Document) -> dict[str, Any]:
-    told = ((route.get("status") or {}).get("parents") or [{}])[0].get("conditions", [])
-    conditions = Conditions(told)
+    present = ((route.get("status") or {}).get("parents") or [{}])[0].get("conditions", [])
+    conditions = Conditions(present)
     conditions.set("Accepted", "True", "Accepted", "Route is accepted")
     conditions.set("ResolvedRefs", "True", "ResolvedRefs", "Resolved all the Object references for the Route")
     for number, reference in enumerate(_references(route)):

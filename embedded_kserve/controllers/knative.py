@@ -1,4 +1,4 @@
-"""KServe's controller in Knative mode: a Knative Service for each InferenceService, and what its status tells of it.
+"""KServe's controller in Knative mode: a Knative Service for each InferenceService, and its status from that.
 
 The rules of `_targets` and `_propagated` are KServe's (createKnativeService and PropagateStatus), with what follows
 from them: a first deployment ignores the canary's percentage; an unchanged model that is sent with a percentage after
@@ -85,16 +85,16 @@ class KnativeController(Controller[KnativeWorkload]):
         return False
 
     def _status(self, service: Document, state: KnativeWorkload, before: Mapping[str, Any]) -> Status:
-        """The status by what the Knative Service has told of itself, as KServe saw it last."""
+        """The status by that of the Knative Service, as KServe saw it last."""
         old: Status = service.get("status", {})
-        told = self._look(service, state)
+        seen = self._observe(service, state)
         conditions = Conditions(old.get("conditions", []))
-        knative = Conditions(told.get("conditions", []))
+        knative = Conditions(seen.get("conditions", []))
         for kind, part in (
             ("PredictorConfigurationReady", "ConfigurationsReady"),
             ("PredictorRouteReady", "RoutesReady"),
         ):
-            if told:
+            if seen:
                 conditions.set(kind, knative.status(part), knative.reason(part), knative.message(part), "Info")
         for kind, part in (
             ("LatestDeploymentReady", "PredictorConfigurationReady"),
@@ -123,19 +123,19 @@ class KnativeController(Controller[KnativeWorkload]):
         }
         if newest is not None:
             status["servingRuntimeName"] = runtime_name(newest.template)
-        if not told:
+        if not seen:
             return status
-        status["observedGeneration"] = told["observedGeneration"]  # of the Knative Service, not of this object
-        created, ready = told.get("latestCreatedRevisionName", ""), told.get("latestReadyRevisionName", "")
-        component = _propagated(before, created, ready, told.get("traffic", []))
+        status["observedGeneration"] = seen["observedGeneration"]  # of the Knative Service, not of this object
+        created, ready = seen.get("latestCreatedRevisionName", ""), seen.get("latestReadyRevisionName", "")
+        component = _propagated(before, created, ready, seen.get("traffic", []))
         if conditions.status("IngressReady") == "True" and knative.status("Ready") == "True":
             inside = local_hosts(predictor_name(service["metadata"]["name"]), service["metadata"]["namespace"])[-1]
-            component |= {"url": told["url"], "address": {"url": f"http://{inside}"}}
-            status |= {"url": told["url"], "address": {"url": f"http://{inside}"}}
+            component |= {"url": seen["url"], "address": {"url": f"http://{inside}"}}
+            status |= {"url": seen["url"], "address": {"url": f"http://{inside}"}}
         status["components"] = {"predictor": component}
         return status
 
-    def _look(self, service: Document, state: KnativeWorkload) -> Status:
+    def _observe(self, service: Document, state: KnativeWorkload) -> Status:
         """KServe sees a new revision that is ready at once, before there is a route to it, and all else later."""
         namespace, name = service["metadata"]["namespace"], predictor_name(service["metadata"]["name"])
         live: Status = (self.store.find(KNATIVE_SERVICE, namespace, name) or {}).get("status", {})

@@ -56,7 +56,7 @@ class KnativeWorkload(Workload):
         hosts: of its Ingress, as far as its revisions have pods.
         seen: status of the Knative Service, as KServe saw it last.
         differs_since: since when it says something else, in monotonic seconds; 0 when it does not.
-        refusal: what tells one refusal of Knative's webhook from the next.
+        refusal: suffix that makes each refusal of Knative's webhook unique.
     """
 
     revisions: list[Revision] = dataclasses.field(default_factory=list)

@@ -62,19 +62,19 @@ class StandardController(Controller[_Service]):
 
     mode = "Standard"
     splits = True
-    _next_look = 0.0
+    _next_scaling = 0.0
 
     def new_workload(self) -> _Service:
         """Nothing there yet."""
         return _Service()
 
     def others(self) -> None:
-        """The gateway accepts routes; from time to time the autoscalers look."""
-        http_routes.answer(self.store, self.gateway_stands_still)
-        if time.monotonic() >= self._next_look:
-            autoscaler.look(self.store)
-            self._next_look = time.monotonic() + self.pace.autoscaler
-        self.alarm.at(self._next_look)
+        """The gateway accepts routes; from time to time the autoscalers reconcile."""
+        http_routes.answer(self.store, self.gateway_is_stuck)
+        if time.monotonic() >= self._next_scaling:
+            autoscaler.reconcile(self.store)
+            self._next_scaling = time.monotonic() + self.pace.autoscaler
+        self.alarm.at(self._next_scaling)
 
     def hosts(self) -> Mapping[str, tuple[Backend, ...]]:
         """Those of the routes: no name inside the cluster is one of them."""
@@ -280,7 +280,7 @@ def _stable_name(service: Mapping[str, Any]) -> str:
 def _is_ready(state: _Service, deployment: str) -> bool:
     """Any pod that answers makes a canary ready, also one of a template that is being replaced."""
     found = state.deployments.get(deployment)
-    return found is not None and found.told > 0
+    return found is not None and found.reported > 0
 
 
 def _canary_predictor(stable: Mapping[str, Any], canary: Mapping[str, Any]) -> dict[str, Any]:

@@ -157,8 +157,8 @@ class Gateway:
             self.check()
             try:
                 self.admin_url = f"http://{admin.read_text(encoding='utf-8').strip()}"
-                told = json.loads(_get(f"{self.admin_url}/listeners?format=json"))["listener_statuses"]
-                self.url = f"http://127.0.0.1:{told[0]['local_address']['socket_address']['port_value']}"
+                listeners = json.loads(_get(f"{self.admin_url}/listeners?format=json"))["listener_statuses"]
+                self.url = f"http://127.0.0.1:{listeners[0]['local_address']['socket_address']['port_value']}"
                 if _get(f"{self.admin_url}/ready").startswith("LIVE"):
                     return
             except (OSError, LookupError, ValueError):

@@ -161,7 +161,7 @@ class Pod:
         return [*given, f"--model_dir={package}", *ports]
 
     def _fail(self, container: str, code: int, message: str) -> None:
-        """Wait for the next start: an init container is told to have failed nearly all the time, another to wait."""
+        """Wait for the next start: an init container shows as failed nearly all the time, another as waiting."""
         self.failed_in, self.exit_code, self.message = container, code, message
         self._step("failed")
         pause = self._pace.back_off * 2 ** (self.restarts - 1) if self.restarts else self._pace.first_back_off
@@ -236,8 +236,8 @@ class Pod:
         if not initialized:
             return {"waiting": {"reason": "PodInitializing"}}
         pulling = {"waiting": {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{self.image}"'}}
-        told = {"pulling": pulling, "failed": self._terminated, "backing-off": _CRASHING}
-        return told.get(self.phase, {"running": {}})
+        states = {"pulling": pulling, "failed": self._terminated, "backing-off": _CRASHING}
+        return states.get(self.phase, {"running": {}})
 
     @property
     def _terminated(self) -> dict[str, Any]:

@@ -27,9 +27,9 @@ class Conditions:
         """Set one."""
         old = self._by_type.get(kind, {})
         since = old["lastTransitionTime"] if old.get("status") == status else timestamp()
-        told = {"severity": severity, "reason": reason, "message": message}
-        told = {key: value for key, value in told.items() if value}
-        self._by_type[kind] = {"type": kind, "status": status, "lastTransitionTime": since, **told}
+        details = {"severity": severity, "reason": reason, "message": message}
+        details = {key: value for key, value in details.items() if value}
+        self._by_type[kind] = {"type": kind, "status": status, "lastTransitionTime": since, **details}
 
     def clear(self, kind: str) -> None:
         """Take one away."""

@@ -43,8 +43,8 @@ def access_review(review: dict[str, Any], denied: Callable[[str, str, str], bool
 
 def _group(name: str, kinds: tuple[Kind, ...]) -> dict[str, Any]:
     versions = sorted({kind.version for kind in kinds if kind.group == name}, reverse=True)  # v1beta1 before v1alpha1
-    told = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
-    return {"name": name, "versions": told, "preferredVersion": told[0]}
+    listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 
 
 def _resources(api_version: str, kinds: tuple[Kind, ...]) -> dict[str, Any]:

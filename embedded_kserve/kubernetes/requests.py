@@ -41,7 +41,7 @@ class ApiRequest:
 
     @property
     def dry_run(self) -> bool:
-        """Whether nothing is to be kept."""
+        """Whether nothing is to be stored."""
         return self.query.get("dryRun") == "All"
 
     @property

@@ -1,4 +1,4 @@
-"""Failures as an API server tells them: an HTTP status and a Status object."""
+"""Failures as an API server answers them: an HTTP status and a Status object."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The objects of the embedded API server: versions, generations, conflicts, owners, and what happened to whom."""
+"""The objects of the embedded API server: versions, generations, conflicts, owners, and the history of changes."""
 
 import contextlib
 import copy
@@ -76,7 +76,7 @@ class Store:
         return [document for document in found if document is not None]
 
     def create(self, kind: Kind, document: Document, dry_run: bool = False) -> Document:
-        """Keep a new object.
+        """Store a new object.
 
         Raises:
             StatusError: 404 of its namespace, 409 when it is there, 400, 422 or 403 when it is not allowed.
@@ -103,7 +103,7 @@ class Store:
             if kind.status:
                 new["metadata"]["generation"] = 1
             new |= {"apiVersion": kind.api_version, "kind": kind.kind}
-            return new if dry_run else self._keep(key, new, "ADDED")
+            return new if dry_run else self._save(key, new, "ADDED")
 
     def patch(self, kind: Kind, namespace: str, name: str, patch: Document, dry_run: bool = False) -> Document:
         """Apply a JSON merge patch (RFC 7396). StatusError as of `update`."""
@@ -137,7 +137,7 @@ class Store:
                 return old
             if kind.status and new.get("spec") != old.get("spec"):
                 new["metadata"]["generation"] = old["metadata"]["generation"] + 1
-            return new if dry_run else self._keep(key, new, "MODIFIED")
+            return new if dry_run else self._save(key, new, "MODIFIED")
 
     def delete(self, kind: Kind, namespace: str, name: str, dry_run: bool = False) -> Document:
         """Remove an object, and then whatever it owns."""
@@ -160,7 +160,7 @@ class Store:
         with self.changed:
             old = self.find(kind, namespace, name)
             if old is not None and old.get("status") != status:
-                self._keep((kind, namespace, name), {**old, "status": copy.deepcopy(status)}, "MODIFIED")
+                self._save((kind, namespace, name), {**old, "status": copy.deepcopy(status)}, "MODIFIED")
 
     def apply(self, kind: Kind, document: Document) -> Document:
         """Create an object, or replace what a controller wants of it."""
@@ -172,7 +172,7 @@ class Store:
             return self.update(kind, {**document, "metadata": {**old["metadata"], **meta}})
 
     def event(self, about: Document, reason: str, message: str, warning: bool = False) -> None:
-        """Tell something about an object, as controllers do; a repetition is counted."""
+        """Record an Event about an object, as controllers do; a repetition is counted."""
         meta = about["metadata"]
         name = f"{meta['name']}.{uuid.uuid5(uuid.NAMESPACE_OID, meta.get('uid', '') + reason + message).hex[:16]}"
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -238,12 +238,12 @@ class Store:
             self._admit(new, old)
         return new
 
-    def _keep(self, key: Key, document: Document, change: Literal["ADDED", "MODIFIED"]) -> Document:
+    def _save(self, key: Key, document: Document, change: Literal["ADDED", "MODIFIED"]) -> Document:
         self._remember(key)
         self._version += 1
         document["metadata"]["resourceVersion"] = str(self._version)
         self._objects[key] = document
-        self._tell(key, change, document)
+        self._publish(key, change, document)
         return copy.deepcopy(document)
 
     def _remove(self, key: Key) -> None:
@@ -251,13 +251,13 @@ class Store:
         self._version += 1
         document = self._objects.pop(key)
         document["metadata"]["resourceVersion"] = str(self._version)
-        self._tell(key, "DELETED", document)
+        self._publish(key, "DELETED", document)
         self.collect(document["metadata"]["uid"])
 
     def _remember(self, key: Key) -> None:
         self._past.setdefault(key, deque(maxlen=_REMEMBERED_VERSIONS)).append(copy.deepcopy(self._objects.get(key)))
 
-    def _tell(self, key: Key, change: Literal["ADDED", "MODIFIED", "DELETED"], document: Document) -> None:
+    def _publish(self, key: Key, change: Literal["ADDED", "MODIFIED", "DELETED"], document: Document) -> None:
         self._history.append(Change(self._version, key, change, copy.deepcopy(document)))
         self.changed.notify_all()
         for listener in self._listeners:

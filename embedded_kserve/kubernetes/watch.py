@@ -52,7 +52,7 @@ async def events(store: Store, news: News, request: ApiRequest, delay: float) ->
                 yield _line(change.type, change.document)
             if (left := until - time.monotonic()) <= 0 or news.closed:
                 return
-            changed = news.next()  # before the look: what comes after it is not missed
+            changed = news.next()  # before reading: what comes after it is not missed
             changes = store.changes_since(version, 0.0)
             version = changes[-1].version if changes else version
             found = list(_of_interest(changes, request))

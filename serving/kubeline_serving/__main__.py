@@ -54,7 +54,7 @@ def _serve(options: Options, http: socket.socket) -> None:
         exit_in_order()
         uvicorn.Server(_config(options, application)).run(_duplicates(http))
         return
-    verified(options.model_dir, options.package_digest)  # told once, and before any worker starts
+    verified(options.model_dir, options.package_digest)  # refused once, and before any worker starts
     config = _config(options, "kubeline_serving.worker:create_application", factory=True)
     with shared_folder() as folder:
         os.environ[METRICS_FOLDER] = str(folder)
@@ -72,7 +72,7 @@ def _config(options: Options, application: Any, factory: bool = False) -> uvicor
         lifespan="on",
         interface="asgi3",
         log_config=None,
-        log_level="warning",  # what is worth a line, the worker tells itself
+        log_level="warning",  # the worker logs for itself
         access_log=False,
         server_header=False,
         proxy_headers=False,

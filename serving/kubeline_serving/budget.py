@@ -9,15 +9,15 @@ from typing import Protocol
 
 from kubeline_serving.errors import Overloaded
 
-SHED_AFTER_SECONDS = 1.0  # for which one that is unfinished keeps what it holds, however much others need it
+SHED_AFTER_SECONDS = 1.0  # after which an unfinished one may be ended when others need its memory
 _BURST_BYTES = 8 * 2**20  # of requests; what these take when they are parsed is many times as much
 
 
 class Unfinished(Protocol):
-    """Something that holds memory until its client goes on: sends the rest of a request, or reads an answer."""
+    """A holder of memory that waits for its client, which sends the rest of a request or reads an answer."""
 
     def shed(self) -> None:
-        """End it, and give back what it holds: others need the room."""
+        """End it and release its memory, because others need it."""
 
 
 class Budget:

@@ -1,4 +1,4 @@
-"""One request and its answer, as everything that watches the server sees them."""
+"""One request and its answer, as the observers (metrics, logs, traces, payload log) see them."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -51,10 +51,10 @@ class Exchange:
 
 
 class Observer(Protocol):
-    """Something told of every exchange."""
+    """Receives every exchange."""
 
     def record(self, exchange: Exchange) -> None:
-        """Take note; called on the event loop: it takes microseconds, never blocks and never raises."""
+        """Record an exchange; called on the event loop: it takes microseconds, never blocks and never raises."""
 
     def close(self) -> None:
         """Finish what was recorded; called once, in a thread, when no more requests come."""

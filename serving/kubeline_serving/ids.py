@@ -11,5 +11,5 @@ def usable(given: str) -> str:
 
 
 def new_id() -> str:
-    """An id that no other request has; told apart, not kept secret."""
+    """A unique id; it need not be unguessable."""
     return f"{random.getrandbits(128):032x}"

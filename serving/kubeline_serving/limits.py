@@ -18,7 +18,7 @@ class RequestLimits:
         body_seconds: for a client to send it, once it has begun.
         buffered_bytes: of all requests that are being read or answered, and of answers that are not read; beyond it,
             new ones are refused (503). At least as much as one request may have.
-        parsed_bytes: of memory that one request may take when it is parsed, as far as its bytes tell.
+        parsed_bytes: of memory that one request may take when it is parsed, as estimated from its bytes.
         connections: over HTTP; the one that waits for its client the longest makes room for a new one.
         model_control: whether the verbs load and unload work.
     """

@@ -1,4 +1,4 @@
-"""The interpreter's memory: what a burst took goes back to the system, and nobody waits for the search for cycles."""
+"""The interpreter's memory: freed memory goes back to the system, and garbage collection pauses for large requests."""
 
 import contextlib
 import ctypes
@@ -33,10 +33,10 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
 
 
-class Uncollected:
-    """No search for cycles while large requests are read: among millions of new lists it keeps all threads waiting.
+class PausedCollection:
+    """Pauses the garbage collector while large requests are read: over millions of new lists it holds the GIL.
 
-    What is parsed has no cycles. Others wait for the end of the last such request to be found.
+    What is parsed has no cycles. Other cycles are collected after the last such request.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Uncollected:
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
-        """No search from here on, until all threads that are inside have left."""
+        """Pause until every thread inside has left."""
         with self._lock:
             self._inside += 1
             gc.disable()
@@ -58,4 +58,4 @@ class Uncollected:
                     gc.enable()
 
 
-uncollected = Uncollected()
+paused_collection = PausedCollection()

@@ -1,4 +1,4 @@
-"""A prediction request, whatever its protocol: queued, answered or refused, and told to the observers."""
+"""A prediction request, whatever its protocol: queued, answered or refused, and recorded by the observers."""
 
 import asyncio
 import time
@@ -41,7 +41,7 @@ class PredictionService:
 
     @property
     def is_late(self) -> bool:
-        """Whether requests are read for so long already that others should have their turn."""
+        """Whether requests have been read for so long that the engine should have its turn."""
         return self._engine.is_late
 
     def handle(
@@ -63,7 +63,7 @@ class PredictionService:
         """
 
         def done(outcome: T | KubelineError) -> None:
-            if exchange.status:  # its client left, and the observers were told so
+            if exchange.status:  # its client left, and the observers recorded that
                 return
             _finish(exchange, outcome)
             send(outcome)
@@ -119,11 +119,11 @@ class PredictionService:
             raise
 
     def refuse(self, exchange: Exchange, error: KubelineError) -> None:
-        """Tell the observers of a request that is refused before it is handled: it does not come whole, say."""
+        """Record a request that is refused before it is handled, such as one that does not come whole."""
         _finish(exchange, error)
         self._notify(exchange)
 
-    def turn_away(self, protocol: ProtocolName, request_id: str) -> None:
+    def reject_early(self, protocol: ProtocolName, request_id: str) -> None:
         """Refuse before anything is done for a request: under overload, that must cost a fraction of answering."""
         exchange = Exchange(protocol, request_id, "", "", time.time(), perf_counter())
         exchange.status, exchange.error = OVERLOADED.status, str(OVERLOADED)

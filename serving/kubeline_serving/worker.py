@@ -1,4 +1,4 @@
-"""One process of the server: HTTP, gRPC, and everything that watches, from start to drain."""
+"""One process of the server: HTTP, gRPC and observers, from start to drain."""
 
 import asyncio
 import gc
@@ -42,7 +42,7 @@ _LITTLE = 2**20  # bytes of requests
 _SWITCH_SECONDS = 0.0005  # for which a thread may keep the interpreter from the event loop
 STARTUP_FAILURE = 3  # the exit code by which uvicorn's supervisor knows that another try would fail as well
 
-# New objects between two looks for cycles. A request leaves none, and to look at the requests that wait takes long.
+# New objects between two garbage collections. A request leaves no cycles, and to traverse those that wait takes long.
 _GARBAGE_EVERY = 10_000
 
 
@@ -80,7 +80,7 @@ class Worker:
         """Start and stop with uvicorn (ASGI lifespan protocol)."""
         options = self._options
         await receive()
-        self._listen_for_the_end()
+        self._drain_at_end()
         if options.enable_grpc:
             await self._grpc.start(options.host, options.grpc_port, options.ssl_certfile, options.ssl_keyfile)
         logger.info(
@@ -88,7 +88,7 @@ class Worker:
         )
         sys.setswitchinterval(_SWITCH_SECONDS)
         gc.collect()
-        gc.freeze()  # what was loaded stays: the collector need not look at it again and again
+        gc.freeze()  # what was loaded stays: the collector need not traverse it again
         gc.set_threshold(_GARBAGE_EVERY)
         self._flush_periodically()
         await send({"type": "lifespan.startup.complete"})
@@ -98,7 +98,7 @@ class Worker:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _flush_periodically(self) -> None:
-        """Leave nothing uncounted for long, as another worker may be asked for the metrics; give memory back."""
+        """Flush the metrics, which another worker may be asked for, and release memory."""
         self._metrics.flush()
         loop = asyncio.get_running_loop()
         if self._state.budget.burst_is_over():
@@ -117,14 +117,14 @@ class Worker:
         for observer in self._observers:
             observer.close()
 
-    def _listen_for_the_end(self) -> None:
+    def _drain_at_end(self) -> None:
         """Drain on SIGTERM, or when the process that started this worker is gone."""
         stop = signal.getsignal(signal.SIGTERM)  # uvicorn's: stop listening, and end the open requests
         loop = asyncio.get_running_loop()
 
         def drain(number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
             if callable(stop):
-                if self._state.draining:  # told twice: now
+                if self._state.draining:  # a second signal: at once
                     stop(number, frame)
                 self._state.draining = True
                 loop.call_soon_threadsafe(loop.call_later, self._options.drain_seconds, stop, number, frame)

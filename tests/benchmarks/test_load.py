@@ -161,7 +161,7 @@ def test_a_connection_that_the_server_closes_is_counted_and_opened_again() -> No
     assert found.latencies
 
 
-def test_the_open_loop_asks_as_often_as_it_is_told() -> None:
+def test_the_open_loop_asks_as_often_as_it_is_reported() -> None:
     with server(_ok) as port:
         found = uvloop.run(http_load.open_loop(port, REQUESTS, rate=200, seconds=0.5, connections=20))
     assert len(found.latencies) == 100

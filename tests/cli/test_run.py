@@ -138,15 +138,15 @@ def test_an_unknown_pipeline_is_answered_with_those_there_are(capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "/dev/full", "/proc/nowhere", "a" * 300])
-def test_a_run_that_cannot_be_written_is_told_before_anything_runs(
+def test_a_run_that_cannot_be_written_is_reported_before_anything_runs(
     place: str, toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     assert main(["run", str(toy), "--output", str(tmp_path / place)]) == 2
-    told = capsys.readouterr()
-    assert "kubeline: cannot write the run to " in told.err
-    assert "give another --output" in told.err
-    assert "✓" not in told.out
+    reported = capsys.readouterr()
+    assert "kubeline: cannot write the run to " in reported.err
+    assert "give another --output" in reported.err
+    assert "✓" not in reported.out
     assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
@@ -169,10 +169,12 @@ def test_a_terminal_without_unicode_shows_a_run(toy: Path, tmp_path: Path) -> No
     ran = subprocess.run(command, env={**os.environ, **plain}, capture_output=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert b"  + make 0" in ran.stdout
-    told = subprocess.run([*command, "--set", "title=é"], env={**os.environ, **plain}, capture_output=True, check=False)
-    assert told.returncode == 2
-    assert b"is no text in the encoding of this shell; set LANG=C.UTF-8" in told.stderr
-    assert told.stderr.count(b"\n") == 1
+    reported = subprocess.run(
+        [*command, "--set", "title=é"], env={**os.environ, **plain}, capture_output=True, check=False
+    )
+    assert reported.returncode == 2
+    assert b"is no text in the encoding of this shell; set LANG=C.UTF-8" in reported.stderr
+    assert reported.stderr.count(b"\n") == 1
 
 
 def test_a_narrow_terminal_has_what_was_made_in_lines_and_not_in_columns(
@@ -224,16 +226,16 @@ def test_a_component_that_only_an_exit_handler_can_call_is_no_pipeline(capsys: p
         (["run", "training", "--params", "a" * 300], "the name is longer than this file system allows"),
     ],
 )
-def test_a_wrong_command_line_is_told_in_one_sentence(
+def test_a_wrong_command_line_is_reported_in_one_sentence(
     words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
         code = main(words)
     except SystemExit as end:  # argparse's way
         code = int(end.code or 0)
-    told = capsys.readouterr().err
-    assert sentence in told
-    assert told.count("\n") == 1
+    reported = capsys.readouterr().err
+    assert sentence in reported
+    assert reported.count("\n") == 1
     assert code in (2, 3)
 
 
@@ -345,8 +347,8 @@ def test_a_run_that_is_ended_or_killed_takes_its_steps_along(
         process.communicate(timeout=30)
     assert process.returncode == code
     if code == 130:  # it is a run like others, with a page and its reason
-        told = json.loads((log.parent / "result.json").read_text(encoding="utf-8"))
-        assert told["reason"] == "interrupted in tell"
+        reported = json.loads((log.parent / "result.json").read_text(encoding="utf-8"))
+        assert reported["reason"] == "interrupted in tell"
         assert "interrupted in tell" in (log.parent / "index.html").read_text(encoding="utf-8")
         assert log.parent.name in (tmp_path / "runs" / "index.html").read_text(encoding="utf-8")
     deadline = time.monotonic() + 20

@@ -1,4 +1,4 @@
-"""`kubeline serve`: the real command, a real server, and the line it tells to paste."""
+"""`kubeline serve`: the real command, a real server, and the command line it prints."""
 
 import json
 import os
@@ -113,7 +113,7 @@ def test_a_killed_command_leaves_no_server_behind(package: ModelPackage, ports: 
 
 
 @pytest.mark.parametrize("option", ["--port", "--grpc-port"])
-def test_a_port_in_use_is_told_with_the_option_to_change(package: ModelPackage, option: str) -> None:
+def test_a_port_in_use_is_reported_with_the_option_to_change(package: ModelPackage, option: str) -> None:
     with socket.socket() as taken:
         taken.bind(("", 0))
         taken.listen()
@@ -151,7 +151,7 @@ def test_a_registered_model_is_served_under_its_name(package: ModelPackage, port
     assert f"the registry at {uri} has no 'models:/late-flights@challenger'; check the name" in words
 
 
-def test_without_an_address_the_registry_of_the_runs_is_asked_and_told(tmp_path: Path) -> None:
+def test_without_an_address_the_registry_of_the_runs_is_asked_and_reported(tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     command = [*COMMAND, "models:/late-flights@champion"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)

@@ -28,12 +28,12 @@ class Difference:
 
     def explains(self, facet: Facet, value: Any, only: str) -> bool:
         """Whether this is it."""
-        told = str(value)
+        reported = str(value)
         return (
             self.only == only
             and (not self.kinds or facet.kind in self.kinds)
             and (not self.aspects or facet.aspect in self.aspects)
-            and (not self.values or any(text in told for text in self.values))
+            and (not self.values or any(text in reported for text in self.values))
         )
 
 

@@ -74,7 +74,7 @@ def creates(recording: Recording) -> bool:
 
 
 def specifications(recording: Recording) -> list[tuple[float, Json]]:
-    """Each InferenceService as someone wrote it, with the time at which that was told."""
+    """Each InferenceService as someone wrote it, with the time of its event."""
     found: list[tuple[float, Json]] = []
     for change in recording.of("InferenceService"):
         meta = change.object["metadata"]
@@ -103,26 +103,28 @@ def _write(cluster: Cluster, method: str, path: str, document: Any) -> None:
 
 def _all_there(world: World) -> bool:
     """The first model is ready, with all its pods."""
-    told = {facet.aspect: value for facet, value in shown(world).items() if facet.kind == "InferenceService"}
+    reported = {facet.aspect: value for facet, value in shown(world).items() if facet.kind == "InferenceService"}
     minimum = [one["spec"]["predictor"]["minReplicas"] for one in world.every("InferenceService")]
     replicas = [one.get("status", {}).get("readyReplicas") for one in world.every("Deployment")]
-    steady = told.get("PredictorReady", ())[:2] in {("True", ""), ("True", "NewReplicaSetAvailable")}
-    return steady and told.get("Ready", ())[:1] == ("True",) and replicas == minimum
+    steady = reported.get("PredictorReady", ())[:2] in {("True", ""), ("True", "NewReplicaSetAvailable")}
+    return steady and reported.get("Ready", ())[:1] == ("True",) and replicas == minimum
 
 
 def _catch_up(recorder: Recorder, recorded: World, at_the_end: bool = False) -> None:
     """Wait until the embedded KServe shows what was recorded, as far as anyone would have waited for it."""
 
-    def told(world: World) -> dict[Facet, Any]:
+    def reported(world: World) -> dict[Facet, Any]:
         return {facet: value for facet, value in shown(world).items() if _waited_for(facet, value, at_the_end)}
 
-    wanted, behind = told(recorded), _behind(recorded)
+    wanted, behind = reported(recorded), _behind(recorded)
 
     def looked(world: World) -> dict[Facet, Any]:
         # An autoscaler looks from time to time: it may have looked here before it did there, and only the look that
         # was recorded is waited for.
         return {
-            facet: v for facet, v in told(world).items() if facet.kind != "HorizontalPodAutoscaler" or facet in wanted
+            facet: v
+            for facet, v in reported(world).items()
+            if facet.kind != "HorizontalPodAutoscaler" or facet in wanted
         }
 
     recorder.wait(lambda world: looked(world) == wanted, lambda world: _difference(wanted, looked(world)))

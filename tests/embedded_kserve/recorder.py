@@ -42,7 +42,7 @@ class Recorder:
     Attributes:
         kserve: the cluster.
         namespace: which one.
-        changes: what was told so far.
+        changes: events so far.
     """
 
     kserve: LocalKServe

@@ -24,10 +24,10 @@ def shown(world: World) -> dict[Facet, Any]:
         if look is None:
             continue
         where = document["metadata"]["namespace"]
-        told = "KnativeService" if (group, kind) == ("serving.knative.dev", "Service") else kind
+        reported = "KnativeService" if (group, kind) == ("serving.knative.dev", "Service") else kind
         for aspect, value in {**_conditions(document), **look(document)}.items():
             if value not in (None, "", [], {}):
-                found[Facet(told, _anonymous(name, where), aspect)] = _anonymous(value, where)
+                found[Facet(reported, _anonymous(name, where), aspect)] = _anonymous(value, where)
     return found
 
 
@@ -73,8 +73,8 @@ def _anonymous(value: Any, namespace: str) -> Any:
 
 
 def _conditions(document: Json) -> dict[str, Any]:
-    told = (document.get("status") or {}).get("conditions") or []
-    return {c["type"]: (c["status"], c.get("reason", ""), c.get("severity", "")) for c in told}
+    reported = (document.get("status") or {}).get("conditions") or []
+    return {c["type"]: (c["status"], c.get("reason", ""), c.get("severity", "")) for c in reported}
 
 
 def _service(document: Json) -> Mapping[str, Any]:

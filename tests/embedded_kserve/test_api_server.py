@@ -123,7 +123,7 @@ def test_what_an_object_owns_goes_with_it(api: Api, flights: Json) -> None:
     assert api.get(f"{CONFIG_MAPS}/record")[0] == 404
 
 
-def test_unknown_namespaces_objects_and_kinds_are_told_apart(api: Api, server: ApiServer) -> None:
+def test_unknown_namespaces_objects_and_kinds_are_distinguished(api: Api, server: ApiServer) -> None:
     elsewhere = SERVICES.replace("default", "nowhere")
     code, status = api.post(elsewhere, inference_service("flights", "s3://models/a"))
     assert (code, status["message"]) == (404, 'namespaces "nowhere" not found')
@@ -189,9 +189,9 @@ def test_a_status_fault_hits_the_nth_matching_request_and_does_nothing(api: Api,
 def test_retry_after_is_a_header_of_the_answer(server: ApiServer, faults: Faults) -> None:
     faults.add("status", code=503, reason="ServiceUnavailable", retry_after=7)
     request = urllib.request.Request(server.url + SERVICES, headers={"Authorization": f"Bearer {server.token}"})  # noqa: S310
-    with pytest.raises(urllib.error.HTTPError) as told:
+    with pytest.raises(urllib.error.HTTPError) as reported:
         urllib.request.urlopen(request)  # noqa: S310
-    assert (told.value.code, told.value.headers["Retry-After"]) == (503, "7")
+    assert (reported.value.code, reported.value.headers["Retry-After"]) == (503, "7")
 
 
 @pytest.mark.parametrize(("action", "replicas"), [("reset-before", 1), ("reset-after", 2)])
@@ -212,7 +212,7 @@ def test_a_stale_read_tells_the_state_before_the_last_change(api: Api, faults: F
     assert api.get(FLIGHTS)[1]["spec"]["predictor"]["minReplicas"] == 2
 
 
-def test_a_missing_right_is_told_by_the_access_review_too(api: Api, faults: Faults, flights: Json) -> None:
+def test_a_missing_right_is_reported_by_the_access_review_too(api: Api, faults: Faults, flights: Json) -> None:
     def allowed(verb: str) -> bool:
         asked = {"group": "serving.kserve.io", "resource": "inferenceservices", "verb": verb, "namespace": "default"}
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

@@ -173,7 +173,8 @@ def test_one_object_follows_another_as_recorded(played: Played, name: str) -> No
     for recording in (recorded(name), played[name].result()):
         shown = first_shown(recording)
         times = [
-            min((seconds for item, seconds in shown.items() if told(item, step)), default=None) for step in ORDER[name]
+            min((seconds for item, seconds in shown.items() if reported(item, step)), default=None)
+            for step in ORDER[name]
         ]
         assert None not in times, ORDER[name][times.index(None)]
         assert times == sorted(times, key=lambda seconds: seconds or 0.0), [*zip(ORDER[name], times, strict=True)]
@@ -235,7 +236,7 @@ def once(values: list[Any], history: list[Any]) -> list[Any]:
     return [value for value in values if history.count(value) == 1]
 
 
-def told(item: tuple[Facet, Any], step: tuple[str, str, str, str]) -> bool:
+def reported(item: tuple[Facet, Any], step: tuple[str, str, str, str]) -> bool:
     """Whether this is what a step of `ORDER` speaks of."""
     (kind, name, aspect), value = item
     return (kind, name, aspect) == step[:3] and step[3] in str(value)

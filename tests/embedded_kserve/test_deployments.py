@@ -1,4 +1,4 @@
-"""What a Deployment tells of its pods, step by step."""
+"""What a Deployment reports of its pods, step by step."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +28,7 @@ class AtOnce:
     complete = True
 
 
-def told(replicas: int) -> list[Any]:
+def reported(replicas: int) -> list[Any]:
     """Availability, progress and ready replicas in each of the first steps."""
     deployment = Deployment("flights", AtOnce)  # type: ignore[arg-type]
     status: dict[str, Any] = {}
@@ -41,8 +41,8 @@ def told(replicas: int) -> list[Any]:
     return found
 
 
-def test_pods_that_answer_at_once_are_told_to_be_missing_first() -> None:
-    assert told(replicas=2) == [
+def test_pods_that_answer_at_once_are_reported_to_be_missing_first() -> None:
+    assert reported(replicas=2) == [
         ("Unknown", "NewReplicaSetCreated", 0),
         ("False", "NewReplicaSetCreated", 0),
         ("False", "ReplicaSetUpdated", 0),
@@ -52,4 +52,4 @@ def test_pods_that_answer_at_once_are_told_to_be_missing_first() -> None:
 
 
 def test_a_deployment_without_pods_lacks_none() -> None:
-    assert told(replicas=0)[1:] == [("True", "NewReplicaSetAvailable", 0)] * 4
+    assert reported(replicas=0)[1:] == [("True", "NewReplicaSetAvailable", 0)] * 4

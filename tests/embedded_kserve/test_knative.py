@@ -165,9 +165,9 @@ def test_an_image_that_cannot_be_pulled_makes_no_pod_because_its_digest_is_not_r
         else:
             service.predictor(model={"image": "registry.invalid/serving:1"}, canaryTrafficPercent=50)
         document = service.wait(lambda d: condition(d, "Ready") == "False", "failed")
-        told = next(c for c in document["status"]["conditions"] if c["type"] == "Ready")
-        assert told["reason"] == "RevisionFailed"
-        assert f'Revision "{two}" failed with message: Unable to fetch image' in told["message"]
+        reported = next(c for c in document["status"]["conditions"] if c["type"] == "Ready")
+        assert reported["reason"] == "RevisionFailed"
+        assert f'Revision "{two}" failed with message: Unable to fetch image' in reported["message"]
         revision = service.object(REVISIONS, two)
         assert revision is not None
         reasons = {c["type"]: c.get("reason") for c in revision["status"]["conditions"]}
@@ -186,9 +186,9 @@ def test_a_quota_makes_the_webhook_refuse_the_service_and_kserve_write_its_statu
         knative.cluster.faults.pods("quota", f"quota-predictor-{TWO}")
         service.model(packages.second, canaryTrafficPercent=50)
         document = service.wait(lambda d: condition(d, "Ready") == "False", "refused")
-        told = next(c for c in document["status"]["conditions"] if c["type"] == "PredictorReady")
-        assert told["reason"] == "ReconcileFailed"
-        assert "exceeded quota" in told["message"]
+        reported = next(c for c in document["status"]["conditions"] if c["type"] == "PredictorReady")
+        assert reported["reason"] == "ReconcileFailed"
+        assert "exceeded quota" in reported["message"]
         versions = {service.read()["metadata"]["resourceVersion"] for _ in sleeping(40, 0.05)}
         assert len(versions) > 4  # in 2 s
         assert component(service.read())["latestCreatedRevision"] == f"quota-predictor-{ONE}"
@@ -198,7 +198,9 @@ def test_a_quota_makes_the_webhook_refuse_the_service_and_kserve_write_its_statu
         service.wait(lambda d: shares(d).get(f"quota-predictor-{TWO}") == 50, "split at last")
 
 
-def test_a_revision_is_told_to_be_ready_before_the_service_has_an_address(knative: World, packages: Packages) -> None:
+def test_a_revision_is_reported_to_be_ready_before_the_service_has_an_address(
+    knative: World, packages: Packages
+) -> None:
     with knative.service("late", packages.first) as service:
         document = service.wait(lambda d: component(d).get("latestReadyRevision"), "ready")
         assert "url" not in document["status"]
@@ -223,9 +225,9 @@ def test_a_revision_without_traffic_has_one_pod_soon_and_later_none_also_the_one
         service.wait(lambda _: service.api.get(pods)[1]["items"] == [], "no pods")
         revision = service.object(REVISIONS, one)
         assert revision is not None
-        told = {c["type"]: (c["status"], c.get("reason")) for c in revision["status"]["conditions"]}
-        assert told["Active"] == ("False", "NoTraffic")
-        assert told["Ready"] == ("True", None)
+        reported = {c["type"]: (c["status"], c.get("reason")) for c in revision["status"]["conditions"]}
+        assert reported["Active"] == ("False", "NoTraffic")
+        assert reported["Ready"] == ("True", None)
         with service.traffic(service.host) as always:
             service.predictor(canaryTrafficPercent=0)
             service.wait(lambda _: set(service.ask_many(service.host, 10).answers) == {version(packages.first)}, "back")
@@ -244,7 +246,7 @@ def test_route_and_ingress_are_unknown_at_each_change_of_a_share(knative: World,
         assert service.ask_many(service.host, 30).answers[version(packages.second)] == 0
         service.wait(lambda _: reason_of(service, KNATIVE_ROUTES) == "", "sure")
         assert route
-        service.wait(lambda d: shares(d).get(f"unsure-predictor-{TWO}") == 40, "told")
+        service.wait(lambda d: shares(d).get(f"unsure-predictor-{TWO}") == 40, "reported")
         assert service.ask_many(service.host, 40).answers[version(packages.second)] > 0
 
 

@@ -91,7 +91,7 @@ def test_the_end_of_the_block_ends_everything(tmp_path: Path, packages: Packages
     assert (tmp_path / "cluster" / "logs" / "envoy.log").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "envoy").write_text("a file where a folder is to be")
     with pytest.raises(PlatformError, match="did not start"), embedded_kserve.start(tmp_path, "knative"):
         pass

@@ -47,7 +47,7 @@ def deep(path: str, value: Any) -> Json:
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "reported"),
     [
         ("model.env.0.valu", "spec.predictor.model.env[0].valu"),
         ("model.resources.limit", "spec.predictor.model.resources.limit"),
@@ -58,18 +58,18 @@ def deep(path: str, value: Any) -> Json:
         ("confidential", "spec.predictor.confidential"),
     ],
 )
-def test_an_unknown_field_is_refused_however_deep_it_lies(path: str, told: str) -> None:
+def test_an_unknown_field_is_refused_however_deep_it_lies(path: str, reported: str) -> None:
     kind, document = KINDS["InferenceService"], deep(path, "x")
     with pytest.raises(StatusError, match="strict decoding error") as refused:
         check_fields(kind, document)
-    assert f'unknown field "{told}"' in str(refused.value)
+    assert f'unknown field "{reported}"' in str(refused.value)
     kept = without_unknown(kind, copy.deepcopy(document))
     check_fields(kind, kept)
     assert kept["spec"]["predictor"]["model"]["env"][0] == {"name": "A", "value": "b"}
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "told"),
+    ("path", "value", "reported"),
     [
         ("minReplicas", "two", "spec.predictor.minReplicas in body must be of type integer"),
         ("minReplicas", True, "must be of type integer"),
@@ -81,11 +81,11 @@ def test_an_unknown_field_is_refused_however_deep_it_lies(path: str, told: str) 
         ("tolerations", [{"tolerationSeconds": "1"}], "spec.predictor.tolerations[0].tolerationSeconds"),
     ],
 )
-def test_a_value_of_another_type_is_refused(path: str, value: object, told: str) -> None:
+def test_a_value_of_another_type_is_refused(path: str, value: object, reported: str) -> None:
     with pytest.raises(StatusError) as refused:
         check_values(KINDS["InferenceService"], deep(path, value))
     assert refused.value.code == 422
-    assert told in str(refused.value)
+    assert reported in str(refused.value)
 
 
 @pytest.mark.parametrize("path", ["model.resources.limits.cpu", "model.readinessProbe.httpGet.port"])

@@ -27,7 +27,7 @@ def promotion(package: ModelPackage, name: str = "v2") -> Json:
     return {"spec": {"canary": [], "predictor": {"name": name, "model": {"storageUri": package.path.as_uri()}}}}
 
 
-def told(name: str, ready: bool, percent: int) -> Json:
+def reported(name: str, ready: bool, percent: int) -> Json:
     """One of the `canaryStatuses`."""
     return {"name": name, "ready": ready, "trafficPercent": percent, "modelStatus": {"transitionStatus": ""}}
 
@@ -86,7 +86,7 @@ def test_the_release_0_20_0_claims_a_split_and_makes_none(unsplit: World, packag
         service.wait_ready()
         service.change(canary(packages.second, 50, minReplicas=1))
         document = service.wait(lambda d: condition(d, "CanaryPredictorReady") == "True", "claimed")
-        assert document["status"]["canaryStatuses"] == [told("v2", True, 50)]
+        assert document["status"]["canaryStatuses"] == [reported("v2", True, 50)]
         assert weights(service) == {"claim-predictor": 1}
         assert set(service.ask_many(service.host, 40).answers) == {version(packages.first)}
 
@@ -119,7 +119,7 @@ def test_a_canary_of_no_traffic_and_no_replicas_of_its_own_is_never_ready(standa
     with standard.service("none", packages.first) as service:
         service.wait_ready()
         service.change(canary(packages.second, 0))
-        document = service.wait(lambda d: condition(d, "CanaryPredictorReady") != "absent", "told")
+        document = service.wait(lambda d: condition(d, "CanaryPredictorReady") != "absent", "reported")
         assert document["status"]["canaryStatuses"][0]["ready"] is False
         deployment = service.object(DEPLOYMENTS, "none-v2-predictor")
         assert deployment is not None
@@ -196,7 +196,7 @@ def test_the_gateway_is_behind_the_route(standard: World, packages: Packages) ->
         standard.cluster.faults.gateway(seconds=3)
         service.change(canary(packages.second, 100, minReplicas=1))
         document = service.wait(
-            lambda _: weights(service) == {"behind-predictor": 0, "behind-v2-predictor": 100}, "told"
+            lambda _: weights(service) == {"behind-predictor": 0, "behind-v2-predictor": 100}, "reported"
         )
         assert document["status"]["canaryStatuses"][0]["trafficPercent"] in {0, 100}
         assert set(service.ask_many(service.host, 20).answers) == {old}
@@ -223,8 +223,8 @@ def test_the_canary_status_repeats_the_spec_while_the_route_does_not_follow(
         service.wait_ready()
         standard.cluster.faults.pods("never-ready", "claimed-v2")
         service.change(canary(packages.second, 40, minReplicas=1))
-        document = service.wait(lambda d: d["status"].get("canaryStatuses"), "told")
-        assert document["status"]["canaryStatuses"] == [told("v2", False, 40)]
+        document = service.wait(lambda d: d["status"].get("canaryStatuses"), "reported")
+        assert document["status"]["canaryStatuses"] == [reported("v2", False, 40)]
         assert weights(service) == {"claimed-predictor": 100}
         assert condition(document, "Ready") == "True"  # which leaves the canary out
 
@@ -311,8 +311,8 @@ def test_a_service_without_a_ready_pod_is_no_endpoint_of_the_proxy(standard: Wor
     with standard.service("empty", packages.first) as service:
         service.wait(lambda _: service.object(DEPLOYMENTS, "empty-predictor"), "made")
         path = "/api/v1/namespaces/default/services/{}:80/proxy/v2/health/ready"
-        code, told = service.api.get(path.format("empty-predictor"))
-        assert (code, told["message"]) == (503, 'no endpoints available for service "empty-predictor"')
+        code, reported = service.api.get(path.format("empty-predictor"))
+        assert (code, reported["message"]) == (503, 'no endpoints available for service "empty-predictor"')
         assert service.api.get(path.format("nobody"))[0] == 404
 
 

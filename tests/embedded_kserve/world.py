@@ -211,5 +211,5 @@ def shares(document: Json) -> dict[str, int]:
 
 
 def version(package: ModelPackage) -> str:
-    """As the model server tells it."""
+    """As the model server reports it."""
     return package.digest[:12]

@@ -59,11 +59,11 @@ def test_a_gain_points_to_better_whichever_way_the_metric_does() -> None:
     assert found["rmse"].p_value < 0.01
 
 
-def test_equal_errors_are_told_apart_in_about_5_of_100_samples() -> None:
+def test_equal_errors_are_distinguished_in_about_5_of_100_samples() -> None:
     rng = np.random.default_rng(0)
-    metric, told = METRICS["regression"]["mae"], 0
+    metric, reported = METRICS["regression"]["mae"], 0
     for seed in range(300):
         target = rng.normal(size=200)
         one, other = (Scored("regression", (), target, target + rng.normal(size=200)) for _ in range(2))
-        told += compare(metric, one, other, Bootstrap(200, 300, seed=seed), 0.95).p_value < 0.05
-    assert 0.02 <= told / 300 <= 0.09
+        reported += compare(metric, one, other, Bootstrap(200, 300, seed=seed), 0.95).p_value < 0.05
+    assert 0.02 <= reported / 300 <= 0.09

@@ -37,7 +37,7 @@ def test_the_fast_algorithm_gives_what_the_definition_gives(ties: bool) -> None:
     assert auc(positive, first) == pytest.approx(expected_aucs[0])
 
 
-def test_equal_models_are_told_apart_in_about_5_of_100_samples() -> None:
+def test_equal_models_are_distinguished_in_about_5_of_100_samples() -> None:
     rng = np.random.default_rng(0)
     found = [compare_auc(*two_scores(rng, 200)) for _ in range(1_000)]
     assert np.mean([one.p_value < 0.05 for one in found]) == pytest.approx(0.05, abs=0.015)

@@ -220,7 +220,7 @@ def test_the_report_is_one_page_without_network_or_script(judge: Any) -> None:
 
 def test_the_most_telling_feature_comes_first_and_noise_is_called_noise(judge: Any) -> None:
     judge("good", people(2_000, 2))
-    assert "Not told apart from noise: noise." in page(judge)
+    assert "Not distinguishable from noise: noise." in page(judge)
 
 
 def test_the_same_seed_writes_the_same_bytes(judge: Any) -> None:

@@ -122,8 +122,8 @@ def test_where_the_rows_left_are_of_few_customers_the_champion_is_not_compared(j
     champion = trained(tmp_path / "champion", rows[rows["customer"] < 143], FEATURES, "buys", roles=roles, seed=1)
     assert judge(model.path, rows[rows["customer"] >= 100], str(champion.path)) == "inconclusive"
     assert (
-        "860 test rows favour one of the two, and the others are of 7 values of 'customer', too few to tell how they "
-        "differ, so the two cannot be compared"
+        "860 test rows favour one of the two, and the others are of 7 values of 'customer', too few for an interval, "
+        "so the two cannot be compared"
     ) in " ".join(blessing(judge).reasons)
     assert evidence(judge)["comparison"] == {}
     assert evidence(judge)["clusters"] == 50
@@ -184,7 +184,7 @@ def test_rows_of_one_day_belong_together_by_a_time_column(judge: Any) -> None:
 
 def test_too_few_groups_decide_nothing(judge: Any) -> None:
     assert judge("good", people(2_000, 2), group_column="segment") == "inconclusive"
-    assert "the test rows have 3 of them, too few to tell" in " ".join(blessing(judge).reasons)
+    assert "the test rows have 3 of them, too few for an interval" in " ".join(blessing(judge).reasons)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_row_of_weight_three_counts_as_three_rows_in_every_metric(task: str, n
     assert metric.replicates(scored, Bootstrap(800, 300)).std() == pytest.approx(together.std(), rel=0.05)
 
 
-def test_slices_are_told_from_the_rest_by_cluster() -> None:
+def test_slices_are_reported_from_the_rest_by_cluster() -> None:
     flagged = {"rows": 0, "clusters": 0}
     clusters, halves = np.repeat(np.arange(40), 100), pd.DataFrame({"half": np.repeat(["first", "second"], 2_000)})
     for seed in range(10):

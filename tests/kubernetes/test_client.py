@@ -90,7 +90,7 @@ def test_two_who_create_at_once_end_in_one_create_and_one_patch(server: ApiServe
     assert server.methods() == ["GET", "POST", "GET", "PATCH"]
 
 
-def test_conflicts_without_end_are_told(server: ApiServer, cluster: Cluster) -> None:
+def test_conflicts_without_end_are_reported(server: ApiServer, cluster: Cluster) -> None:
     conflict = status(409, "Conflict", "the object has been modified")
     server.edit(KEY, manifest("a"))
     steps: tuple[Any, ...] = (lambda _: None, conflict)
@@ -132,7 +132,7 @@ def test_a_write_whose_answer_was_lost_is_seen_and_not_repeated(server: ApiServe
     assert server.methods() == ["GET", "POST", "GET"]
 
 
-def test_a_server_that_never_answers_is_told(tmp_path: Path) -> None:
+def test_a_server_that_never_answers_is_reported(tmp_path: Path) -> None:
     with socket.socket() as deaf, ApiServer() as template:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
@@ -143,7 +143,7 @@ def test_a_server_that_never_answers_is_told(tmp_path: Path) -> None:
             cluster.apply(manifest())
 
 
-def test_a_server_that_is_not_there_is_told(server: ApiServer, tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_reported(server: ApiServer, tmp_path: Path) -> None:
     cluster = Cluster.connect(server.kubeconfig(tmp_path), waits=(0.0,))
     server.stop()
     with pytest.raises(PlatformError, match=r"http://127.0.0.1:\d+ does not answer \(NewConnectionError\)"):
@@ -159,7 +159,7 @@ def test_forbidden_says_which_right_is_missing(server: ApiServer, cluster: Clust
     assert server.methods() == ["GET"]
 
 
-def test_credentials_that_are_not_accepted_are_told_without_them(server: ApiServer, cluster: Cluster) -> None:
+def test_credentials_that_are_not_accepted_are_reported_without_them(server: ApiServer, cluster: Cluster) -> None:
     refused = status(401, "Unauthorized", "Unauthorized")
     server.script(refused, refused)  # asked again with the token of now
     with pytest.raises(PlatformError, match="does not accept these credentials") as caught:
@@ -167,13 +167,13 @@ def test_credentials_that_are_not_accepted_are_told_without_them(server: ApiServ
     assert server.token not in str(caught.value)
 
 
-def test_a_cluster_without_kserve_is_told(server: ApiServer, cluster: Cluster) -> None:
+def test_a_cluster_without_kserve_is_reported(server: ApiServer, cluster: Cluster) -> None:
     server.uninstall_kserve()
     with pytest.raises(PlatformError, match=r"does not know InferenceService \(serving\.kserve\.io/v1beta1\); install"):
         cluster.apply(manifest())
 
 
-def test_a_namespace_that_is_not_there_is_told(server: ApiServer, cluster: Cluster) -> None:
+def test_a_namespace_that_is_not_there_is_reported(server: ApiServer, cluster: Cluster) -> None:
     server.delete_namespace("default")
     with pytest.raises(UserError, match="there is no namespace 'default' in this cluster"):
         cluster.apply(manifest())

@@ -69,7 +69,7 @@ def test_an_artifact_cannot_be_given_to_a_run(toy: Path, tmp_path: Path) -> None
             check(file, arguments)
 
 
-def test_a_missing_parameter_is_told_with_its_meaning(toy: Path, tmp_path: Path) -> None:
+def test_a_missing_parameter_is_reported_with_its_meaning(toy: Path, tmp_path: Path) -> None:
     document = yaml.safe_load(toy.read_text(encoding="utf-8"))
     del document["root"]["inputDefinitions"]["parameters"]["limit"]["isOptional"]
     required = tmp_path / "required.yaml"
@@ -157,7 +157,7 @@ def test_fields_of_a_group_are_put_together_whatever_names_them(grouped: Path) -
         ("limit", "--set takes NAME=VALUE, but 'limit' was given"),
     ],
 )
-def test_a_wrong_pair_is_told_before_anything_runs(grouped: Path, pair: str, sentence: str) -> None:
+def test_a_wrong_pair_is_reported_before_anything_runs(grouped: Path, pair: str, sentence: str) -> None:
     with pytest.raises(UserError) as error:
         check(grouped, assigned(grouped, {}, [pair]))
     assert str(error.value) == sentence

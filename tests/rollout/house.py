@@ -67,7 +67,7 @@ class Scripted(ClusterProbes):
 
 
 class Ahead(Clock):
-    """A clock that is put forward, and that tells how often it was waited on."""
+    """A clock that is advanced by hand, and counts how often it was waited on."""
 
     def __init__(self, seconds: float = 0.0, waited: Callable[[int], None] = lambda times: None) -> None:
         super().__init__()

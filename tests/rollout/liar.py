@@ -1,4 +1,4 @@
-"""What stands between a rollout and its API server, and the lies that it tells."""
+"""A proxy between a rollout and its API server that falsifies what it reads."""
 
 import http.client
 import json
@@ -26,7 +26,7 @@ def status(code: int, reason: str, **headers: str) -> Talk:
     return answer(json.dumps(body).encode(), f"{code} {reason}", given.encode())
 
 
-def told(document: Any) -> Talk:
+def reported(document: Any) -> Talk:
     """200, with a document."""
     return answer(json.dumps(document).encode())
 
@@ -34,11 +34,13 @@ def told(document: Any) -> Talk:
 LIES: dict[str, Talk] = {
     "a web page": answer(b"<html>Please sign in</html>"),
     "nothing": answer(b""),
-    "a list": told([]),
-    "null": told(None),
-    "no metadata": told({"kind": "InferenceService"}),
-    "of another": told({"metadata": {"name": "others", "namespace": NAMESPACE, "resourceVersion": "1"}}),
-    "misshapen": told({"metadata": {"name": NAME, "resourceVersion": "1"}, "spec": [], "status": "<html>", "data": 7}),
+    "a list": reported([]),
+    "null": reported(None),
+    "no metadata": reported({"kind": "InferenceService"}),
+    "of another": reported({"metadata": {"name": "others", "namespace": NAMESPACE, "resourceVersion": "1"}}),
+    "misshapen": reported(
+        {"metadata": {"name": NAME, "resourceVersion": "1"}, "spec": [], "status": "<html>", "data": 7}
+    ),
     "JSON without a bottom": answer(b"[" * 100_000),
     "truncated": answer(b'{"metadata": {', length=10**6),
     "no connection": reset,
@@ -64,7 +66,7 @@ class Liar(ThreadingHTTPServer):
         lie: what it answers; None passes everything on.
         about: which paths it lies about.
         method: of the requests that it lies to; empty for all.
-        lies: how many it has told.
+        lies: how many answers it has falsified.
     """
 
     daemon_threads = True
@@ -79,7 +81,7 @@ class Liar(ThreadingHTTPServer):
         self.lies = 0
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is nothing to tell."""
+        """A client that went away is no error."""
 
 
 class _Handler(BaseHTTPRequestHandler):

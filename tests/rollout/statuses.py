@@ -1,4 +1,4 @@
-"""What a record tells of a rollout."""
+"""What a record says of a rollout."""
 
 from kubeline.rollout.status import RolloutStatus
 

@@ -74,9 +74,9 @@ class Warm:
     @staticmethod
     def _run(given: Mapping[str, Any], log: Path) -> None:
         os.setsid()
-        with log.open("wb") as told:
-            os.dup2(told.fileno(), 1)
-            os.dup2(told.fileno(), 2)
+        with log.open("wb") as reported:
+            os.dup2(reported.fileno(), 1)
+            os.dup2(reported.fileno(), 2)
         Executor(executor_input=dict(given), function_to_execute=rollout.python_func).execute()
 
     def poll(self) -> int | None:

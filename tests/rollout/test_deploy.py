@@ -46,7 +46,7 @@ def test_the_manifest_is_yaml_that_names_the_package_and_its_lineage(tmp_path: P
     }
 
 
-def test_the_package_is_served_from_where_it_is_unless_told_otherwise(tmp_path: Path) -> None:
+def test_the_package_is_served_from_where_it_is_unless_reported_otherwise(tmp_path: Path) -> None:
     given = blessed(tmp_path)
     assert run(tmp_path, given).metadata["storage_uri"] == Path(given.model.path).as_uri()
 

@@ -86,18 +86,18 @@ def test_after_the_promotion_there_is_no_way_back_and_an_exception_holds(state: 
 
 
 @pytest.mark.parametrize("state", [State.WITHDRAWING, State.RESTORING, State.SETTLING])
-def test_an_exception_in_a_rollback_is_the_loudest_error_and_is_told(state: State, house: House) -> None:
+def test_an_exception_in_a_rollback_is_the_loudest_error_and_is_reported(state: State, house: House) -> None:
     stable, cluster = house.stable(), lying(house)
-    told: list[RolloutStatus] = []
+    reported: list[RolloutStatus] = []
     listen = lie_in(state, cluster, for_ever=True)
 
     def both(record: RolloutStatus) -> None:
-        told.append(record)
+        reported.append(record)
         listen(record)
 
     with pytest.raises(PlatformError, match=r"THE ROLLBACK OF default/flights-\d+ FAILED .*unexpectedly"):
         house.roll_out(house.package("bad"), FAIL, on_change=both, outage_seconds=0.05)
-    assert (told[-1].state, told[-1].resume) == (State.FAILED, state)
+    assert (reported[-1].state, reported[-1].resume) == (State.FAILED, state)
     cluster.lies = False
     assert request(house.cluster, NAMESPACE, house.name, "abort").startswith("rolled_back")
     assert house.serving() == stable.digest

@@ -22,7 +22,7 @@ def event(reason: str, message: str, name: str = POD, kind: str = "Pod", **more:
     return {"type": "Warning", "reason": reason, "message": message, "involvedObject": about, **more}
 
 
-def told(*events: dict[str, Any], pods: tuple[dict[str, Any], ...] = (pod(),)) -> str:
+def reported(*events: dict[str, Any], pods: tuple[dict[str, Any], ...] = (pod(),)) -> str:
     return problem(ClusterSnapshot({}, pods=list(pods), events=events), WORKLOAD)
 
 
@@ -37,13 +37,16 @@ def told(*events: dict[str, Any], pods: tuple[dict[str, Any], ...] = (pod(),)) -
     ],
 )
 def test_a_warning_about_a_pod_that_is_not_ready_is_the_reason(reason: str, message: str) -> None:
-    assert told(event(reason, message)) == f"event of Pod {POD}: {reason}: {message}"
+    assert reported(event(reason, message)) == f"event of Pod {POD}: {reason}: {message}"
 
 
-def test_a_quota_is_told_by_the_replica_set_when_there_is_no_pod() -> None:
+def test_a_quota_is_reported_by_the_replica_set_when_there_is_no_pod() -> None:
     name = f"{WORKLOAD}-5d9c"
     quota = event("FailedCreate", "Error creating: exceeded quota", name, "ReplicaSet", count=5)
-    assert told(quota, pods=()) == f"event of ReplicaSet {name}: FailedCreate (5 times): Error creating: exceeded quota"
+    assert (
+        reported(quota, pods=())
+        == f"event of ReplicaSet {name}: FailedCreate (5 times): Error creating: exceeded quota"
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,22 +60,22 @@ def test_a_quota_is_told_by_the_replica_set_when_there_is_no_pod() -> None:
     ],
     ids=lambda one: one["message"],
 )
-def test_what_is_not_of_the_candidate_or_no_longer_so_is_not_told(noise: dict[str, Any]) -> None:
-    assert told(noise) == ""
+def test_what_is_not_of_the_candidate_or_no_longer_so_is_not_reported(noise: dict[str, Any]) -> None:
+    assert reported(noise) == ""
 
 
-def test_a_warning_of_a_pod_that_has_become_ready_is_not_told() -> None:
-    assert told(event("Unhealthy", "Readiness probe failed"), pods=(pod(ready="True"),)) == ""
+def test_a_warning_of_a_pod_that_has_become_ready_is_not_reported() -> None:
+    assert reported(event("Unhealthy", "Readiness probe failed"), pods=(pod(ready="True"),)) == ""
 
 
-def test_of_a_reason_the_most_detailed_warning_is_told_and_the_newest_reason_first() -> None:
+def test_of_a_reason_the_most_detailed_warning_is_reported_and_the_newest_reason_first() -> None:
     events = (
         event("Failed", "Failed to pull image: not found", lastTimestamp="2026-01-01T00:00:01Z"),
         event("Failed", "Error: ErrImagePull", lastTimestamp="2026-01-01T00:00:03Z", count=3),
         # as the newer API writes it, which leaves the older one's fields empty
         event("FailedScheduling", "no node", eventTime="2026-01-01T00:00:02.000000Z", series={"count": 4}),
     )
-    assert told(*events) == (
+    assert reported(*events) == (
         f"event of Pod {POD}: Failed: Failed to pull image: not found; "
         f"event of Pod {POD}: FailedScheduling (4 times): no node"
     )

@@ -210,7 +210,7 @@ def written(house: House) -> list[int | None]:
     return found
 
 
-def test_forbidden_is_told_before_anything_is_changed(house: House) -> None:
+def test_forbidden_is_reported_before_anything_is_changed(house: House) -> None:
     stable = house.stable()
     before = house.service()
     house.kserve.faults.add("deny", verb="patch", resource="configmaps")

@@ -128,8 +128,8 @@ def test_the_stable_predictor_has_its_own_replicas_again_after_each_end(house: H
             raised.append({key: house.service()["spec"]["predictor"][key] for key in ("minReplicas", "maxReplicas")})
 
     for package, verdict, outcome in (("bad", FAIL, "rolled_back"), ("good", None, "promoted")):
-        told: dict[str, Any] = {"look": verdict} if verdict else {}
-        assert house.roll_out(house.package(package), on_change=look, overrides=few, **told).outcome == outcome
+        reported: dict[str, Any] = {"look": verdict} if verdict else {}
+        assert house.roll_out(house.package(package), on_change=look, overrides=few, **reported).outcome == outcome
         predictor = house.service()["spec"]["predictor"]
         assert (predictor["minReplicas"], predictor["maxReplicas"]) == (1, 1)
     assert {tuple(one.values()) for one in raised} == {(2, 2)}

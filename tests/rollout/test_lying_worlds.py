@@ -51,7 +51,7 @@ IN_STANDARD_MODE = pytest.mark.parametrize("lied_to", ["standard"], indirect=Tru
 
 
 def lie_in(lied_to: World, lie: str, about: str, state: State) -> Callable[[RolloutStatus], None]:
-    """The lie is told from now on, and until the rollout has left the state."""
+    """Answers are falsified from now on, until the rollout has left the state."""
     lied_to.liar.lie, lied_to.liar.about = LIES[lie], about
 
     def listen(record: RolloutStatus) -> None:

@@ -202,7 +202,7 @@ def test_the_stable_predictor_comes_back_without_traffic_until_it_is_ready() -> 
     assert patched["spec"]["predictor"] == {**STABLE, "canaryTrafficPercent": 0}
 
 
-def test_a_cluster_that_cannot_split_is_told_why() -> None:
+def test_a_cluster_that_cannot_split_is_reported_why() -> None:
     routes = [route(f_predictor=1)]
     assert standard.refusal(ClusterSnapshot(service(), routes), VERSIONS) == ""
     assert "no Gateway API" in standard.refusal(ClusterSnapshot(service(), None), VERSIONS)

@@ -27,7 +27,7 @@ def test_a_shadow_compares_answers_and_leaves_users_alone(house: House, tmp_path
     assert house.serving() == stable.digest
 
 
-def test_a_candidate_that_answers_otherwise_is_told(house: House, tmp_path: Path) -> None:
+def test_a_candidate_that_answers_otherwise_is_reported(house: House, tmp_path: Path) -> None:
     log = write_payload_log(house.stable(), tmp_path / "log", wrong=30)
     record = roll_out(house, log, min_agreement=0.7)
     assert record.outcome == "rolled_back"

@@ -94,15 +94,15 @@ def test_a_manifest_of_another_package_is_refused(house: House, tmp_path: Path) 
 def test_a_person_looks_aborts_and_rolls_back_by_command(house: House, command: Command) -> None:
     first = house.stable()
     assert house.roll_out(house.package("second"), approval=True, approval_seconds=0).outcome == "held"
-    code, told, _ = command("status", house.name)
+    code, reported, _ = command("status", house.name)
     assert code == 0
-    assert "held (no operator promoted within 0 s)" in told
-    code, told, _ = command("promote", house.name)
-    assert "promoted: the candidate is the stable model" in told
+    assert "held (no operator promoted within 0 s)" in reported
+    code, reported, _ = command("promote", house.name)
+    assert "promoted: the candidate is the stable model" in reported
     assert house.serving() == house.package("second").digest
-    code, told, errors = command("rollback", house.name)
+    code, reported, errors = command("rollback", house.name)
     assert (code, errors) == (0, "")
-    assert f"serves {first.digest[:12]} again" in told
+    assert f"serves {first.digest[:12]} again" in reported
     code, _, errors = command("abort", house.name)
     assert code == 2
     assert "has ended (completed); there is nothing to abort" in errors
@@ -135,7 +135,7 @@ def test_a_cancelled_pipeline_holds_or_aborts_by_the_plan(on_cancel: str, outcom
         assert house.serving() == stable.digest
 
 
-def test_a_kserve_that_writes_no_weights_is_told_and_harms_nobody(tmp_path: Path) -> None:
+def test_a_kserve_that_writes_no_weights_is_reported_and_harms_nobody(tmp_path: Path) -> None:
     with embedded_kserve.start(tmp_path / "kserve", "standard", splits=False) as running:
         house = House(running, tmp_path, "flights")
         stable = house.stable()

@@ -160,7 +160,7 @@ def test_what_a_person_turns_on_is_enforced(name: str, clean: pd.DataFrame, chec
         ({"leak_threshold": 0}, "leak_threshold is 0; give a score above 0"),
     ],
 )
-def test_a_wrong_argument_is_told_before_anything_is_written(
+def test_a_wrong_argument_is_reported_before_anything_is_written(
     arguments: dict[str, Any], sentence: str, clean: pd.DataFrame, check: Any, outputs: dict[str, Any]
 ) -> None:
     with pytest.raises(UserError) as error:

@@ -87,12 +87,12 @@ def test_a_broken_schema_is_refused_with_the_name_of_the_field(schema_file: Any,
 
 
 @pytest.mark.parametrize("uri", ["/nowhere/schema.json", "memory://nothing.json", "file:///nowhere/schema.json"])
-def test_a_schema_that_is_not_there_is_told(uri: str) -> None:
+def test_a_schema_that_is_not_there_is_reported(uri: str) -> None:
     with pytest.raises(UserError, match=f"there is no schema at '{uri}'"):
         read_schema(uri)
 
 
-def test_a_schema_of_an_unknown_protocol_is_told() -> None:
+def test_a_schema_of_an_unknown_protocol_is_reported() -> None:
     with pytest.raises(UserError, match="cannot read a schema from 'zz://x'") as caught:
         read_schema("zz://me:secret@x?signature=secret")
     assert "secret" not in str(caught.value)

@@ -73,12 +73,14 @@ def test_a_column_with_two_roles_is_refused(check: Any, clean: pd.DataFrame) -> 
 def test_columns_that_are_no_features_are_neither_leaks_nor_identifiers(
     check: Any, clean: pd.DataFrame, outputs: Any
 ) -> None:
-    told = clean.assign(
+    reported = clean.assign(
         copy=clean["y"].astype(int), id=range(1_000), customer=range(1_000), one=1, far=np.inf, w=1.0 + clean["y"]
     )
     with pytest.raises(UserError, match="column 'copy' gives target 'y' away"):
-        check(told.drop(columns="far"), target="y")
-    found = check(told, target="y", exclude=["copy", "id", "one", "far"], group_column="customer", weight_column="w")
+        check(reported.drop(columns="far"), target="y")
+    found = check(
+        reported, target="y", exclude=["copy", "id", "one", "far"], group_column="customer", weight_column="w"
+    )
     assert (found.passed, found.problems) == (True, 0)
     assert outputs["report"].metadata["warnings"] == []
 

@@ -83,7 +83,7 @@ def test_a_rule_that_does_more_than_compare_the_values_of_a_row_is_refused(rule:
         (7.0, "rule 7.0 is not a text"),
     ],
 )
-def test_a_rule_that_cannot_be_read_is_told(rule: Any, sentence: str) -> None:
+def test_a_rule_that_cannot_be_read_is_reported(rule: Any, sentence: str) -> None:
     with pytest.raises(UserError) as error:
         parse_rules([rule], TABLE.column_names)
     assert str(error.value).startswith(sentence)
@@ -97,7 +97,7 @@ def test_a_rule_that_cannot_be_read_is_told(rule: Any, sentence: str) -> None:
         ("carrier::int > 3", "rule 'carrier::int > 3' does not fit the columns"),
     ],
 )
-def test_a_rule_that_does_not_fit_the_types_is_told(rule: str, sentence: str) -> None:
+def test_a_rule_that_does_not_fit_the_types_is_reported(rule: str, sentence: str) -> None:
     with pytest.raises(UserError) as error:
         broken(rule)
     assert str(error.value).startswith(sentence)

@@ -50,7 +50,7 @@ def test_every_stored_type_has_a_schema_type(stored: pa.DataType, expected: str)
         (["9007199254740993", "1234567890123456789", "7.0"], "integer", [2**53 + 1, 1234567890123456789, 7], []),
     ],
 )
-def test_values_are_read_as_the_type_and_the_others_are_told(
+def test_values_are_read_as_the_type_and_the_others_are_reported(
     values: list[Any], wanted: Any, read: list[Any], bad: list[int]
 ) -> None:
     found, mask = read_column(pa.array(values), wanted)

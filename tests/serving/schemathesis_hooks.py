@@ -1,4 +1,4 @@
-"""What the schemas of the OpenAPI document cannot say, told to Schemathesis, which loads this file."""
+"""What the schemas of the OpenAPI document cannot say, for Schemathesis, which loads this file."""
 
 from typing import Any
 

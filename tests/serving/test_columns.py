@@ -73,10 +73,10 @@ def test_usual_v2_requests_are_read_as_those_that_need_a_closer_look(
     inputs = [{"name": name, "shape": shape, "datatype": datatype, "data": data} for name, data in tensors.items()]
     bodies: tuple[dict[str, Any], ...] = ({"inputs": inputs}, {"inputs": inputs, "parameters": {}})
     usual, closer = (json.dumps(body).encode() for body in bodies)
-    assert told_of_v2(usual) == told_of_v2(closer)
+    assert reported_of_v2(usual) == reported_of_v2(closer)
 
 
-def told_of_v2(body: bytes) -> str:
+def reported_of_v2(body: bytes) -> str:
     try:
         inputs = V2_OF_IT.inputs(V2_OF_IT.read(body, None)[0])
     except UserError as error:
@@ -135,10 +135,10 @@ def test_large_whole_numbers_are_rounded_as_float32_rounds() -> None:
 def test_a_row_alone_is_encoded_or_refused_as_among_others(place: int, value: Any) -> None:
     row: list[Any] = [1.5, "AA", True, "2013-01-01"]
     row[place] = value
-    assert told_of_columns([[value] for value in row]) == told_of_columns([[value, value] for value in row])
+    assert reported_of_columns([[value] for value in row]) == reported_of_columns([[value, value] for value in row])
 
 
-def told_of_columns(columns: list[Any]) -> str:
+def reported_of_columns(columns: list[Any]) -> str:
     try:
         inputs = Encoder(SIGNATURE).encode(columns, len(columns[0]))
     except UserError as error:

@@ -29,7 +29,7 @@ LABELS = ["a", "b", "c"]
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
-    """A model that tells three account numbers apart, with a category and a time beside them."""
+    """A model that distinguishes three account numbers, with a category and a time beside them."""
     folder = tmp_path_factory.mktemp("accounts")
     places = np.arange(600) % 3
     frame = pd.DataFrame(
@@ -136,9 +136,9 @@ def test_grpc_tells_account_numbers_apart(ask: Any, datatype: str, field: str) -
 
 
 def test_what_float32_has_merged_already_is_refused(ask: Any) -> None:
-    with pytest.raises(UserError, match="column 'account' has values that FP32 cannot tell apart; send FP64"):
+    with pytest.raises(UserError, match="column 'account' has values that FP32 cannot distinguish; send FP64"):
         ask.v2.inputs(ask.v2.read(*raw(ACCOUNTS, "FP32", "f"))[0])
-    with pytest.raises(UserError, match="column 'account' has values that FP32 cannot tell apart; send FP64"):
+    with pytest.raises(UserError, match="column 'account' has values that FP32 cannot distinguish; send FP64"):
         ask.v2.inputs(columns_of(call([1.0] * 3, "FP32", "fp32_contents"), 100))
 
 

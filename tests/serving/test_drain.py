@@ -42,7 +42,7 @@ def workers(launched: Launched) -> set[int]:
 
 
 def answered(launched: Launched) -> float:
-    """v1 requests answered, as the metrics tell."""
+    """v1 requests answered, by the metrics."""
     page = ask(launched.http_port, "GET", "/metrics")[2].decode()
     (count,) = re.findall(r'kubeline_requests_total\{code="200",[^}]*protocol="v1"[^}]*\} (\S+)', page)
     return float(count)
@@ -68,7 +68,7 @@ def test_a_server_that_drains_is_not_ready_and_still_answers(tmp_path: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
-def test_no_request_is_lost_when_a_server_is_told_to_stop_under_load(tmp_path: Path, count: int) -> None:
+def test_no_request_is_lost_when_a_server_is_reported_to_stop_under_load(tmp_path: Path, count: int) -> None:
     """Clients keep their connections until the server closes them, as a load balancer does.
 
     On a busy machine each of them gets its turn within the time of draining.
@@ -77,13 +77,13 @@ def test_no_request_is_lost_when_a_server_is_told_to_stop_under_load(tmp_path: P
 
     def client(port: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        told = None
-        while told is None:
+        reported = None
+        while reported is None:
             connection.request("POST", "/v1/models/tiny:predict", BODY)
             response = connection.getresponse()
             response.read()
-            told = response.getheader("connection")
-            outcomes.append((response.status, told))
+            reported = response.getheader("connection")
+            outcomes.append((response.status, reported))
 
     options = ("--drain_seconds", "3", "--workers", str(count))
     with launch(write_tiny_package(tmp_path / "package"), tmp_path, *options) as launched:

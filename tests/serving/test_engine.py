@@ -216,13 +216,13 @@ def test_a_model_that_is_not_loaded_refuses(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [100, LARGE], ids=["small", "large"])
-def test_a_failure_of_the_model_is_told_without_its_insides(model: ServedModel, size: int) -> None:
+def test_a_failure_of_the_model_is_reported_without_its_insides(model: ServedModel, size: int) -> None:
     def wrong() -> Any:
         return {"amount": np.zeros((1, 1), dtype=np.float32)}  # the other columns are absent
 
     error = asyncio.run(outcome(Engine(model, Limits()), wrong, size))
     assert isinstance(error, BrokenModel)
-    assert str(error) == "the model could not answer this request; the server's log tells why"
+    assert str(error) == "the model could not answer this request; the server's log says why"
 
 
 def test_what_the_model_fails_on_does_not_spoil_the_batch_it_is_in(model: ServedModel) -> None:
@@ -245,12 +245,12 @@ def test_a_request_whose_answer_cannot_be_taken_does_not_stop_the_queue(model: S
         raise ConnectionError("the client is gone")
 
     async def two() -> tuple[Any, list[Any]]:
-        told: list[Any] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        reported: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
         engine = Engine(model, Limits(batch_rows=batch_rows))
         engine.submit(Work(exchange(), lambda: inputs(model, 0), lambda predictions: predictions, untaken))
-        return await asyncio.wait_for(outcome(engine, lambda: inputs(model, 0)), 10), told
+        return await asyncio.wait_for(outcome(engine, lambda: inputs(model, 0)), 10), reported
 
-    answer, told = asyncio.run(two())
+    answer, reported = asyncio.run(two())
     assert isinstance(answer, Predictions)
-    assert [str(error) for error in told] == ["the client is gone"]  # and it is not hidden
+    assert [str(error) for error in reported] == ["the client is gone"]  # and it is not hidden

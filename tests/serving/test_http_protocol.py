@@ -89,7 +89,7 @@ def test_a_head_in_pieces_is_answered(port: int) -> None:
     assert answer(port, whole[:3], whole[3:20], whole[20:], pause=0.05).endswith('{"status":"alive"}')
 
 
-def test_what_is_not_http_is_told_so_in_json(port: int) -> None:
+def test_what_is_not_http_is_reported_so_in_json(port: int) -> None:
     assert answer(port, b"\0\0\0").endswith('\r\n\r\n{"error":"what was sent is not an HTTP/1.1 request"}')
 
 
@@ -215,7 +215,7 @@ def test_a_new_connection_takes_the_place_of_the_one_that_waits_the_longest(port
             connection.close()
 
 
-def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on(port: int) -> None:
+def test_a_client_that_asks_before_it_sends_its_body_is_reported_to_go_on(port: int) -> None:
     whole = prediction("asks", "Expect: 100-continue", "Connection: close")
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(whole[: -len(BODY)])

@@ -100,11 +100,11 @@ log.record(refused(400))
     lines = run(code)
     assert 20 < len([line for line in lines if line["status"] == 400]) < 30
     assert len([line for line in lines if line["status"] == 404]) == 1
-    told = [line["suppressed"] for line in lines if "suppressed" in line]
-    assert sum(told) + len(lines) == 5002
+    reported = [line["suppressed"] for line in lines if "suppressed" in line]
+    assert sum(reported) + len(lines) == 5002
 
 
-def test_what_a_flood_left_out_is_told_at_the_end() -> None:
+def test_what_a_flood_left_out_is_reported_at_the_end() -> None:
     lines = run("log = request_log()\nfor _ in range(500): log.record(refused(400))\nlog.close()")
     assert lines[-1]["message"].endswith("lines were left out, more than 1 a second of their kind")
     assert int(lines[-1]["message"].split()[0]) == 500 - (len(lines) - 1)

@@ -259,7 +259,7 @@ def test_memory_and_processor_time_are_those_of_the_worker(metrics: ServerMetric
 
 
 class Worker:
-    """A process that records when told."""
+    """A process that records on command."""
 
     def __init__(self, package: ModelPackage, folder: Path, times: int, queue: int = 0) -> None:
         self.process = subprocess.Popen(

@@ -16,7 +16,7 @@ from tests.support.packages import write_tiny_package
 
 FOLDER = Path(__file__).parents[2] / "manifests" / "monitoring"
 DOCS = Path(__file__).parents[2] / "docs" / "monitoring.md"
-SCRAPED = {"namespace", "pod", "container"}  # labels that the Prometheus operator adds to what a pod tells
+SCRAPED = {"namespace", "pod", "container"}  # labels that the Prometheus operator adds to those of a pod
 
 
 def document(file: str) -> dict[str, Any]:

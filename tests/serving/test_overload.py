@@ -75,7 +75,7 @@ def test_too_large_a_body_of_chunks_is_refused_while_it_is_read(server: Launched
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_client_that_is_still_sending_is_told_that_it_is_too_much(server: Launched, chunked: bool) -> None:
+def test_a_client_that_is_still_sending_is_reported_that_it_is_too_much(server: Launched, chunked: bool) -> None:
     url = f"http://127.0.0.1:{server.http_port}{PATH}"
     for _ in range(10):
         body = iter([b" " * 1_000_000] * 20) if chunked else b" " * 20_000_000

@@ -75,7 +75,9 @@ def test_explain_is_not_found(tiny: Served) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/models/{}:predict", "/v2/models/{}/infer", "/v2/repository/index"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_another_method_than_post_is_refused_and_told_which_is_allowed(tiny: Served, method: str, path: str) -> None:
+def test_another_method_than_post_is_refused_and_reported_which_is_allowed(
+    tiny: Served, method: str, path: str
+) -> None:
     status, _, headers = ask(tiny, method, path.format(tiny.name))
     assert status == 405
     assert headers["Allow"] == "POST"

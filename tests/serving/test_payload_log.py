@@ -259,10 +259,10 @@ def test_rows_that_cannot_be_written_before_the_end_are_counted_as_failed(
 def test_when_memory_is_full_the_oldest_file_that_cannot_be_written_is_given_up(
     tmp_path: Path, package: ModelPackage
 ) -> None:
-    told: list[tuple[str, int]] = []
+    reported: list[tuple[str, int]] = []
     options = PayloadOptions(rows=4, memory_bytes=30_000)
     log = PayloadLog(
-        str(tmp_path / "log"), "tiny", "v", package.signature, options, lambda what, rows: told.append((what, rows))
+        str(tmp_path / "log"), "tiny", "v", package.signature, options, lambda what, rows: reported.append((what, rows))
     )
     (tmp_path / "log").rmdir()
     (tmp_path / "log").write_text("a file where the folder was")
@@ -274,8 +274,8 @@ def test_when_memory_is_full_the_oldest_file_that_cannot_be_written_is_given_up(
     log.record(answered(package, request_id="after"))
     assert eventually(lambda: log.counts["written"] > 0)
     log.close()
-    assert {what for what, _ in told} == {"failed", "dropped", "written"}
-    assert sum(rows for what, rows in told if what == "failed") == log.counts["failed"]
+    assert {what for what, _ in reported} == {"failed", "dropped", "written"}
+    assert sum(rows for what, rows in reported if what == "failed") == log.counts["failed"]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_when_memory_is_full_the_oldest_file_that_cannot_be_written_is_given_up(
         ("/proc/no/such", PlatformError, "^the payload log cannot be written to '/proc/no/such' \\(.*; give this"),
     ],
 )
-def test_a_log_that_cannot_be_written_is_told_at_start(
+def test_a_log_that_cannot_be_written_is_reported_at_start(
     package: ModelPackage, uri: str, error: type[Exception], sentence: str
 ) -> None:
     with pytest.raises(error, match=sentence):

@@ -1,4 +1,4 @@
-"""The payload log of real server processes, which are ended politely, killed, or told to write where they cannot."""
+"""The payload log of real server processes, which are ended politely, killed, or cannot write."""
 
 import http.client
 import json
@@ -155,6 +155,6 @@ def test_a_server_whose_log_cannot_be_written_does_not_start(
     line = command(tmp_path / "package", free_ports(1)[0], "--payload_log", uri)
     ended = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, env={**os.environ})
     assert ended.returncode == code
-    (told,) = ended.stderr.strip().splitlines()
-    assert told.startswith("error: the payload log ")
-    assert sentence in told
+    (reported,) = ended.stderr.strip().splitlines()
+    assert reported.startswith("error: the payload log ")
+    assert sentence in reported

@@ -15,7 +15,7 @@ from kubeline_serving.codec.inputs import Columns
 from kubeline_serving.codec.pieces import PIECE_BYTES, pieces
 from kubeline_serving.codec.v1 import V1
 from kubeline_serving.errors import TooLarge
-from kubeline_serving.memory import Uncollected
+from kubeline_serving.memory import PausedCollection
 from tests.serving.exchanges import texts_of
 from tests.support.packages import write_tiny_package
 
@@ -72,7 +72,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_told_as_of_the_whole(package: ModelPackage, case: str) -> None:
+def test_what_is_wrong_is_reported_as_of_the_whole(package: ModelPackage, case: str) -> None:
     v1 = V1(package.signature, 100_000)
     body = WRONG[case].encode()
     with pytest.raises(KubelineError) as of_pieces:
@@ -89,17 +89,17 @@ def test_rows_of_all_pieces_count_together(package: ModelPackage) -> None:
 
 
 def test_cycles_are_looked_for_again_when_the_last_large_request_is_read() -> None:
-    uncollected = Uncollected()
+    paused = PausedCollection()
     inside, leave = threading.Barrier(2), threading.Event()
 
     def other() -> None:
-        with uncollected():
+        with paused():
             inside.wait(10)
             leave.wait(10)
 
     thread = threading.Thread(target=other)
     thread.start()
-    with uncollected():
+    with paused():
         inside.wait(10)
         assert not gc.isenabled()
     assert not gc.isenabled()

@@ -26,7 +26,7 @@ ASIDE = Limits(cpus=2)
 
 
 class Clock:
-    """Time that passes when it is told to, however busy the machine is."""
+    """A clock that is advanced by hand, however busy the machine is."""
 
     def __init__(self) -> None:
         self.now = time.perf_counter()
@@ -176,7 +176,7 @@ def test_a_batch_is_split_also_when_it_is_predicted_in_the_thread(model: SlowMod
     assert len({tuple(answer.values) for answer in second}) > 1  # they differ, so that an exchange would show
 
 
-def test_a_failure_in_the_thread_is_told_and_the_next_request_is_answered(model: SlowModel) -> None:
+def test_a_failure_in_the_thread_is_reported_and_the_next_request_is_answered(model: SlowModel) -> None:
     def fail() -> None:
         raise RuntimeError("out of memory")
 

@@ -194,8 +194,8 @@ def test_v2_any_field_of_a_tensor_is_taken_or_refused_with_its_name(
 ) -> None:
     changed = [{**item, field: value} if item["name"] == column else item for item in tensors([RECORD])]
     status, answer = ask.v2(to_json({"inputs": changed}))
-    told_otherwise = field == "name" or "not JSON" in str(answer)
-    assert_answered_or_refused(status, answer, "" if told_otherwise else f"'{column}'")
+    reported_otherwise = field == "name" or "not JSON" in str(answer)
+    assert_answered_or_refused(status, answer, "" if reported_otherwise else f"'{column}'")
 
 
 @settings(max_examples=100, deadline=None)

@@ -34,7 +34,7 @@ KINDS: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {
     },
     "one-hot, trees": (BINARY, {"params": {"max_iter": 5, "category_encoding": "one_hot"}}),
     "target encoding": (BINARY, {"params": {"max_iter": 5, "category_encoding": "target"}}),
-    "values told apart that are not in the signature": (
+    "values distinguished that are not in the signature": (
         RARE,
         {"params": {"max_iter": 5, "category_encoding": "target", "max_categories": 3}},
     ),
@@ -104,7 +104,7 @@ def test_columns_side_by_side_are_one_step_and_categories_another(tmp_path: Path
 
 
 def test_the_signature_lists_rare_values_that_the_model_tells_apart(tmp_path: Path) -> None:
-    package = trained(tmp_path, *KINDS["values told apart that are not in the signature"])
+    package = trained(tmp_path, *KINDS["values distinguished that are not in the signature"])
     (city,) = (feature for feature in package.signature.features if feature.name == "city")
     assert len(city.categories or []) == 3
     assert {*(city.categories or []), *city.rare} == {*RARE["city"]}

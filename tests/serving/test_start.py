@@ -60,7 +60,7 @@ def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
     assert "there is no model package at" in ended.stderr
 
 
-def test_a_model_that_onnx_runtime_cannot_load_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_model_that_onnx_runtime_cannot_load_is_reported_in_a_sentence(tmp_path: Path) -> None:
     write_tiny_package(tmp_path / "package", model=b"not a model")
     ended = serve(tmp_path / "package")
     assert ended.returncode == 2
@@ -96,8 +96,8 @@ def test_options_of_kserves_server_that_mean_nothing_here_are_taken(tmp_path: Pa
 
 
 def test_the_readme_lists_every_option(tmp_path: Path) -> None:
-    told = set(re.findall(r"^  (--[a-z_]+)", serve(tmp_path, "--help").stdout, flags=re.MULTILINE))
+    reported = set(re.findall(r"^  (--[a-z_]+)", serve(tmp_path, "--help").stdout, flags=re.MULTILINE))
     readme = Path(__file__).parents[2] / "serving" / "README.md"
     table = readme.read_text(encoding="utf-8").partition("## Options")[2].partition("## Where")[0]
-    assert len(told) > 20
-    assert told == set(re.findall(r"`(--[a-z_]+)`", table)) - {"--max_threads"}
+    assert len(reported) > 20
+    assert reported == set(re.findall(r"`(--[a-z_]+)`", table)) - {"--max_threads"}

@@ -74,7 +74,7 @@ class PrometheusServer:
         self.answers: list[tuple[int, bytes]] = []
 
     def add(self, name: str, value: float, at: float | None = None, **labels: str) -> None:
-        """A sample, now unless told otherwise."""
+        """A sample, now by default."""
         key = tuple(sorted({"__name__": name, **labels}.items()))
         self.series.setdefault(key, []).append((self.now if at is None else at, value))
 

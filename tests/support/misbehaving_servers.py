@@ -1,4 +1,4 @@
-"""A server on the loopback interface that answers with any bytes, as slowly and as many as it is told."""
+"""A server on the loopback interface that answers with any bytes, as slowly and as many as is set."""
 
 import socket
 import threading

@@ -4,8 +4,8 @@ A file `MODE-SCENARIO.jsonl.gz` is never edited. Its first line is `{"header": â
 namespace and name of the InferenceService, digests of the packages. The others have `t`, seconds since the start, in
 order, and one of:
 
-- `event` and `object`: ADDED, MODIFIED or DELETED, as a watch of the API server told it (:class:`Change`); what was
-  there before is told as ADDED at the start.
+- `event` and `object`: ADDED, MODIFIED or DELETED, as a watch of the API server sent it (:class:`Change`); what was
+  there before is ADDED at the start.
 - `user`: code, model version and milliseconds of a request through the gateway (:class:`User`), 20 of them a second.
 - `kubeline`: a line that the rollout printed, or its exit code (:class:`Line`).
 - `note`: what a person did meanwhile (:class:`Line` too).
@@ -79,7 +79,7 @@ class World:
     objects: Mapping[Key, Json] = field(default_factory=dict)
 
     def every(self, kind: str, group: str | None = None) -> list[Json]:
-        """The objects of a kind, by name. `group` tells apart the Services of the core and of Knative."""
+        """The objects of a kind, by name. `group` distinguishes the Services of the core and of Knative."""
         found = [key for key in self.objects if key[1] == kind and group in {None, key[0]}]
         return [self.objects[key] for key in sorted(found, key=lambda key: key[2])]
 
@@ -160,8 +160,8 @@ def parse(path: Path) -> Recording:
     )
 
 
-def _user(seconds: float, told: Json) -> User:
-    return User(seconds, int(told.get("code") or 0), told.get("version") or "", told.get("ms") or 0.0)
+def _user(seconds: float, reported: Json) -> User:
+    return User(seconds, int(reported.get("code") or 0), reported.get("version") or "", reported.get("ms") or 0.0)
 
 
 def _take(objects: dict[Key, Json], change: Change) -> None:

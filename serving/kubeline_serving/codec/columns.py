@@ -89,7 +89,7 @@ class Encoder:
         return block
 
     def _one_row(self, columns: list[Values]) -> Array | None:
-        """The numbers of a single row, looked at without numpy; None when something in it needs a closer look."""
+        """The numbers of a single row, converted without numpy; None when the general path must handle it."""
         values = [nan if value is None else value for (value,) in columns]
         try:  # with = it also refuses what is too large, where it would else make it infinite
             packed = pack(f"={len(values)}f", *values)
@@ -102,7 +102,7 @@ class Encoder:
     def _codes(self, columns: list[Values], rows: int) -> tuple[Array, Sequence[Sequence[str]]]:
         """Codes of categories, int32 of shape (columns, rows), and the unseen values of each column, if there are any.
 
-        Codes are all that is kept: memory that a request has used is then still in the cache for the next one.
+        Codes are all that is stored: memory that a request has used is then still in the cache for the next one.
         """
         try:  # also a check of the types, as only text is in there
             codes = pack(f"{len(columns) * rows}i", *chain.from_iterable(map(map, self._code_for, columns)))

@@ -29,7 +29,7 @@ def doubles(feature: Feature, values: Sequence[Any] | Array) -> Array:
         found = np.array([_double(feature, row, value) for row, value in enumerate(values)])
     elif values.dtype.name in _NAMES:
         raise UserError(
-            f"column '{feature.name}' has values that {_NAMES[values.dtype.name]} cannot tell apart; send FP64, or a "
+            f"column '{feature.name}' has values that {_NAMES[values.dtype.name]} cannot distinguish; send FP64, or a "
             "datatype of whole numbers"
         )
     else:
@@ -56,10 +56,10 @@ def _double(feature: Feature, row: int, value: Any) -> float:
         return value
     if type(value) not in (int, bool):
         raise refusal(feature, row, value)
-    found = float(value) if value.bit_length() <= _BITS else inf  # told as too large
+    found = float(value) if value.bit_length() <= _BITS else inf  # refused as too large
     if -_EXACT <= value <= _EXACT or found == inf or int(found) == value:
         return found
     raise UserError(
         f"column '{feature.name}' holds {show(value)} in row {row}, which float64 does not hold exactly; send a whole "
-        "number up to 2**53, or load the column as text where the model is trained, if it tells things apart"
+        "number up to 2**53, or load the column as text where the model is trained, if it is an identifier"
     )

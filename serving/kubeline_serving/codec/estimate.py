@@ -1,4 +1,4 @@
-"""What a large request would take in memory when it is parsed, told from its bytes.
+"""Estimates, from its bytes, the memory that a large request takes when it is parsed.
 
 Sixteen megabytes of ``[[],[],…`` become six hundred of Python objects, and reading them holds up everything else. So
 values are counted first, in the time that a copy of the bytes would take. The estimates are upper bounds of what
@@ -17,7 +17,7 @@ from kubeline_serving.errors import TooLarge, too_many_rows
 Bytes = bytes | bytearray | memoryview
 
 ALWAYS_READ = 128 * 1024  # bytes; what is smaller cannot become so large that it would matter
-_CHUNK = 256 * 1024  # bytes that are looked at in one step, within the cache of a CPU
+_CHUNK = 256 * 1024  # bytes that are counted in one step, within the cache of a CPU
 
 _VALUE, _TEXT, _LIST, _RECORD = 40, 48, 192, 192  # bytes of a number and its place in a list, and what others take more
 _WIDEST = 4  # bytes of a character of text that is not ASCII
@@ -28,7 +28,7 @@ _FIELD = 160  # the same of an element of bytes
 _PART = 1024  # weight of all that is no value: parameters, dimensions, …; honest requests have few, and many take long
 _NUMBER = 48  # bytes of a number in an array that grows, and of Python's float or int
 _SHORTEST = 2  # bytes of a field
-_FEW = 64  # bytes that are not worth a closer look
+_FEW = 64  # bytes below which values are not counted
 _INPUTS, _OUTPUTS, _RAW = 5, 6, 7  # numbers of fields of ModelInferRequest
 _SHAPE, _CONTENTS = 3, 5  # of InferInputTensor
 _BYTES = 8  # of InferTensorContents
@@ -64,7 +64,7 @@ def check_message(message: bytes, most_bytes: int, most_rows: int = sys.maxsize)
     """Refuse a ModelInferRequest that would take too much memory.
 
     Args:
-        message: in protobuf's encoding, or anything else: what is malformed is left to protobuf to tell.
+        message: in protobuf's encoding, or anything else: what is malformed is refused by protobuf.
         most_bytes: that it may take.
         most_rows: values that one tensor may have.
 

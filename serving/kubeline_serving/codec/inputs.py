@@ -12,7 +12,7 @@ from kubeline.typing import Array
 
 @dataclass(slots=True)
 class Inputs:
-    """Rows, encoded as by :meth:`Signature.encode`, of which they keep no text that training has seen.
+    """Rows, encoded as by :meth:`Signature.encode`, without the text of values that training has seen.
 
     Columns of one kind stand side by side, in the order of the signature: whatever is done to a request, one array
     takes as long as one column.
@@ -56,7 +56,7 @@ class Columns(blocks.Columns):
         return {name: found[block] for block, name in self.inputs.items()}
 
     def _known_codes(self, codes: Array, unseen: Sequence[Sequence[str]]) -> Array:
-        """A copy, in which unseen values have the one code of them all, unless the model tells them apart."""
+        """A copy, in which unseen values have the one code of them all, unless the model distinguishes them."""
         known: Array = np.minimum(codes, self.missing[:, None] + 1)
         for place, rare in enumerate(self.rare):
             if rare:

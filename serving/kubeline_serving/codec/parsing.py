@@ -25,7 +25,7 @@ _JSON_TYPES: dict[Kind, Any] = {
 }
 NOT_TYPED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # from decoding something else
 LARGE = 2 * slices.SLICE_BYTES  # bytes of a body that is not parsed as one
-_COMPARED = 200  # names that are looked at for a misspelt one, which takes 20 µs each
+_COMPARED = 200  # names that are compared with a misspelt one, which takes 20 µs each
 
 
 def json_type(feature: Feature) -> Any:

@@ -1,10 +1,10 @@
-"""The rows of a large JSON body in pieces: a parser keeps the interpreter from everything else until it has ended."""
+"""The rows of a large JSON body in pieces: a parser holds the GIL until it has ended."""
 
 import re
 from collections.abc import Iterator
 
 PIECE_BYTES = 256 * 1024  # takes a few milliseconds
-_LONGEST_ROW = 64 * 1024  # bytes in which a row is looked for that ends
+_LONGEST_ROW = 64 * 1024  # bytes in which the end of a row is searched
 
 _HEAD = re.compile(rb'\s*\{\s*"instances"\s*:\s*\[')
 _TAIL = re.compile(rb"\]\s*\}\s*\Z")

@@ -1,7 +1,7 @@
 """Large JSON of any form, read and freed a slice after the other.
 
-A parser keeps the interpreter from everything else until it has ended, and so does the end of what it made: for sixteen
-megabytes of short values, half a second each. A slice ends at a comma. What is open there (lists and records, whose
+A parser holds the GIL until it has ended, and so does the release of what it made: for sixteen megabytes of short
+values, half a second each. A slice ends at a comma. What is open there (lists and records, whose
 kinds are known from the bytes) is closed behind it, opened again in front of the next one, and joined afterwards.
 """
 
@@ -18,7 +18,7 @@ SLICE_BYTES = 256 * 1024  # take a few milliseconds
 _FREED = 2_000  # values at a time
 _SMALL = 50  # values of a list or record that is freed as one
 
-# Stand for what was in front of a slice, and for what comes behind it; nobody can send them.
+# Sentinels for what was in front of a slice, and for what comes behind it; no request can contain them.
 _BEFORE, _BEHIND = (secrets.token_hex(16) for _ in range(2))
 _LIST, _RECORD = b"[{"
 _BRACKETS_AND_QUOTE = b'[]{}"'
@@ -67,7 +67,7 @@ def read(body: Bytes, parse: Callable[[bytes], Any], size: int = SLICE_BYTES) ->
 
 
 def discard(value: Any) -> None:
-    """Free parsed JSON that nobody needs any more; large lists and records in it are emptied."""
+    """Free parsed JSON in steps; large lists and records in it are emptied."""
     waiting = [value] if isinstance(value, (list, dict)) else []
     while waiting:
         container = waiting.pop()

@@ -64,7 +64,7 @@ class V1:
             return self.inputs(parse_json(body))
         try:
             records = self._typed.decode(body).instances
-        except NOT_TYPED:  # another form, a NaN, or what is told below
+        except NOT_TYPED:  # another form, a NaN, or what is refused below
             return self.inputs(parse_json(body))
         return self._encode(records)
 
@@ -77,7 +77,7 @@ class V1:
                     parts.append(self._encode(self._typed_rows.decode(piece)))
                 except NOT_TYPED:
                     parts.append(self.inputs({"instances": parse_json(piece)}))
-        except UserError:  # it is told with the row's number in the whole
+        except UserError:  # it is refused below with the row's number in the whole
             return None
         if not parts:
             return None

@@ -128,7 +128,7 @@ class V2:
         if header_length is None and len(body) <= LARGE:
             try:
                 return self._read_typed(body)
-            except NOT_TYPED:  # another form, a NaN, or what is told below
+            except NOT_TYPED:  # another form, a NaN, or what is refused below
                 pass
         request = parse_json(body)
         try:
@@ -260,7 +260,7 @@ class V2:
 def _typed_tensors(signature: Signature) -> tuple["msgspec.json.Decoder[Any]", dict[type, str]]:
     """Decodes tensors of the model's columns, each with values of its type, as nearly all requests in JSON have them.
 
-    For a single row, that takes half of the time of looking at the parts of parsed JSON.
+    For a single row, that takes half of the time of checking parsed JSON part by part.
     """
     datatypes = Literal[DATATYPES]  # type: ignore[valid-type]
     name_of: dict[type, str] = {}

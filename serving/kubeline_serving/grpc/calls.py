@@ -1,7 +1,7 @@
 """The open calls of gRPC: their messages come within limits, and their answers are read.
 
-gRPC's own core, which no Python sees into, keeps the parts of a message until it is whole, and an answer until the
-client takes it, for as long as the client likes. It asks for no more than a window of a few kilobytes, though, until
+gRPC's own core, which Python cannot inspect, buffers the parts of a message until it is whole, and an answer until the
+client reads it, without a limit in time. It asks for no more than a window of a few kilobytes, though, until
 the message is read. So that is begun only when there is room for the largest message that may come.
 """
 
@@ -17,12 +17,12 @@ from grpc.aio import EOF
 
 from kubeline_serving.budget import SHED_AFTER_SECONDS, Budget
 from kubeline_serving.errors import BodyTimedOut, Overloaded, TooLarge
-from kubeline_serving.grpc.connections import hang_up
+from kubeline_serving.grpc.connections import disconnect
 from kubeline_serving.state import ServerState
 
 Context = Any  # grpc.aio.ServicerContext; the library has no types
 
-_SWEEP_SECONDS = 0.25  # between two looks at what waits
+_SWEEP_SECONDS = 0.25  # between two sweeps over the calls that wait
 _ROOM_SECONDS = 5.0  # for which a call waits for room
 _REFUSAL_SECONDS = 0.1  # for a refusal to be sent before its connection ends
 
@@ -44,7 +44,7 @@ class Call:
         self.was_shed = False
 
     def answer(self, content: bytes) -> bytes:
-        """Count an answer, until it is read; a client that does not read it is hung up on."""
+        """Count an answer, until it is read; a client that does not read it is disconnected."""
         self.hold(len(content))
         self.since = monotonic()
         self._calls.unread[self] = None
@@ -61,12 +61,12 @@ class Call:
         self.was_shed = True
         if self in self._calls.unread:
             self.end()
-            asyncio.get_running_loop().run_in_executor(None, hang_up, self._context.peer())
+            asyncio.get_running_loop().run_in_executor(None, disconnect, self._context.peer())
         else:
             self._task.cancel()
 
     def end(self, _: Any = None) -> None:
-        """It is over; what gRPC keeps of it for a while does not keep the message."""
+        """The call is over; what gRPC retains of it for a while does not retain the message."""
         self.message = b""
         self._budget.give(self.held)
         self.held = 0
@@ -112,7 +112,7 @@ class Calls:
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
         if self._open > self._most:
-            self._refuse_the_oldest()
+            self._refuse_oldest_waiting()
         if self._waiting or not self._reserve():
             await self._room()
         try:
@@ -133,7 +133,7 @@ class Calls:
 
     def _end_connection(self, peer: str) -> None:
         self._ending.discard(peer)
-        asyncio.get_running_loop().run_in_executor(None, hang_up, peer)
+        asyncio.get_running_loop().run_in_executor(None, disconnect, peer)
 
     async def _read(self, call: Call, context: Context) -> bytes:
         call.since = monotonic()
@@ -182,7 +182,7 @@ class Calls:
                 raise Overloaded("the server holds as many requests as its memory allows; try again later") from None
             raise
 
-    def _refuse_the_oldest(self) -> None:
+    def _refuse_oldest_waiting(self) -> None:
         """Let the call that waits for room the longest make place for a new one."""
         refusal = Overloaded("the server has as many open calls as it takes; try again later")
         if not self._waiting:

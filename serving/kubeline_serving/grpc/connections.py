@@ -1,7 +1,7 @@
-"""The connections of gRPC, which its core keeps to itself: they are found among the open files of the process.
+"""The connections of gRPC, which its core does not expose: they are found among the open files of the process.
 
-The core keeps what it reads of a call's metadata until all of it has come, and only then is there a call: sixty
-connections could hold a gigabyte in what nobody counts. What is counted has a limit, so what is above it is theirs.
+The core buffers a call's metadata until all of it has come, and only then is there a call: sixty connections could hold
+a gigabyte that no budget counts. What is counted has a limit, so memory above it belongs to such connections.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from kubeline_serving.memory import resident_bytes, trim_memory
 
 logger = logging.getLogger(__name__)
 
-_EVERY_SECONDS = 0.1  # between two looks at the memory
-_MARGIN_BYTES = 64 * 2**20  # that it must have grown, when it did not shrink, to be looked at again
+_EVERY_SECONDS = 0.1  # between two readings of the memory
+_MARGIN_BYTES = 64 * 2**20  # by which it must have grown, when it did not shrink, before connections are ended again
 
 
 class MemoryGuard:
@@ -38,20 +38,20 @@ class MemoryGuard:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look from now on."""
-        self._timer = asyncio.get_running_loop().call_later(_EVERY_SECONDS, self._look)
+        """Begin to watch the memory."""
+        self._timer = asyncio.get_running_loop().call_later(_EVERY_SECONDS, self._check)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if self._memory() <= self._limit:
             self.start()
             return
-        task = asyncio.get_running_loop().run_in_executor(None, hang_up_on_all, self._port)
+        task = asyncio.get_running_loop().run_in_executor(None, disconnect_all, self._port)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Future[int]") -> None:
@@ -62,7 +62,7 @@ class MemoryGuard:
             self.start()
 
 
-def hang_up(peer: str) -> None:
+def disconnect(peer: str) -> None:
     """End the connection of a client: gRPC has no other way to end a call whose answer the client does not take.
 
     Args:
@@ -78,7 +78,7 @@ def hang_up(peer: str) -> None:
             return
 
 
-def hang_up_on_all(port: int) -> int:
+def disconnect_all(port: int) -> int:
     """End all connections to a port of this process, give back what they held, and say how many there were."""
     ended = 0
     for connection in _connections():
@@ -90,7 +90,7 @@ def hang_up_on_all(port: int) -> int:
 
 
 def _connections() -> Iterator[socket.socket]:
-    """The connections over IP of this process, each for as long as it is looked at."""
+    """The connections over IP of this process, each open while it is yielded."""
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError, ValueError):  # closed meanwhile, or no socket
             if not str(entry.readlink()).startswith("socket:"):

@@ -88,7 +88,7 @@ def columns_of(request: messages.ModelInferRequest, max_rows: int) -> dict[str, 
     """The columns of a request, whose tensors are raw or typed.
 
     Raises:
-        TooLarge: when the shape of one tells more rows than these.
+        TooLarge: when the shape of one has more rows than these.
         UserError: names the tensor that is malformed.
     """
     raws = request.raw_input_contents
@@ -135,7 +135,7 @@ def _contents(name: str, datatype: str, contents: messages.InferTensorContents, 
     sent = getattr(contents, field)
     if len(sent) != count:
         raise UserError(
-            f"input '{name}' has {len(sent)} values in {field}, but its shape tells {count}; {datatype} goes there, "
+            f"input '{name}' has {len(sent)} values in {field}, but its shape says {count}; {datatype} goes there, "
             "or into raw_input_contents"
         )
     if count > max_rows:

@@ -41,7 +41,7 @@ _CODES = {
 }
 _OPTIONS = (
     ("grpc.so_reuseport", 1),  # the workers share the port
-    # Identity alone: a compressed message would be expanded in memory before its size could be looked at.
+    # Identity alone: a compressed message would be expanded in memory before its size could be checked.
     ("grpc.compression_enabled_algorithms_bitset", 1),
     ("grpc.max_concurrent_streams", 1000),  # of one connection; what is more waits at the client
     ("grpc.max_allowed_incoming_connections", 4096),
@@ -141,7 +141,7 @@ class GrpcServer:
         return {name: grpc.stream_unary_rpc_method_handler(call) for name, call in calls.items()}
 
     async def _infer(self, _: Any, context: Context) -> bytes:
-        """Answer a prediction request and tell the observers."""
+        """Answer a prediction request, which the observers record."""
         self.open_calls += 1
         try:
             try:
@@ -179,13 +179,13 @@ class GrpcServer:
             call = await self._calls.receive(context)
             asked = parsed(request, call.message)
             # loading verifies every file of the package: not on the event loop
-            told = await asyncio.to_thread(answer, asked) if answer == self._load else answer(asked)
+            response = await asyncio.to_thread(answer, asked) if answer == self._load else answer(asked)
         except KubelineError as error:
             await _refuse(context, error)
         except Exception:  # nothing above is expected to fail, and no client is shown a traceback
             logger.exception("%s failed", request.__name__)
-            await _refuse(context, BrokenModel("the server failed on this request; its log tells why"))
-        return call.answer(told.SerializeToString())
+            await _refuse(context, BrokenModel("the server failed on this request; its log says why"))
+        return call.answer(response.SerializeToString())
 
     @property
     def _ready(self) -> bool:
@@ -228,7 +228,7 @@ class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
     """The methods of the service, unless a call has too much metadata.
 
     gRPC's core limits only what one frame has of it: a call may come with 16 MB, and a connection with a thousand such
-    calls. It is looked at here, where gRPC has made Python's objects of it, so that this is done only once.
+    calls. It is checked here, where gRPC has made Python's objects of it, so that this is done only once.
 
     Args:
         methods: handlers by name.

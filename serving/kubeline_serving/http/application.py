@@ -1,4 +1,4 @@
-"""What is at which path: predictions and pages."""
+"""The routing table: which path is a prediction, and which a page."""
 
 import asyncio
 import logging
@@ -54,7 +54,7 @@ class Page:
             return refusal(error)
         except Exception:
             logger.exception("%s failed", self.path)
-            return Answer(error_body("the server failed on this request; its log tells why"), 500)
+            return Answer(error_body("the server failed on this request; its log says why"), 500)
 
 
 Target = Route | Page

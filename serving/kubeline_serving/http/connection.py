@@ -1,4 +1,4 @@
-"""The transport of a connection of HTTP: what waits has an end, what is held is counted, and refusals arrive."""
+"""The transport of an HTTP connection: waits have time limits, buffers are counted, and refusals are delivered."""
 
 import asyncio
 from typing import Any
@@ -8,13 +8,13 @@ from uvicorn.server import ServerState as Uvicorn
 
 from kubeline_serving.http.application import Application
 
-_LINGER_SECONDS = 10.0  # for which what a refused client goes on sending is read and thrown away
+_LINGER_SECONDS = 10.0  # for which what a refused client goes on sending is read and discarded (lingering close)
 _QUIET_SECONDS = 1.0  # without anything of it, after which the connection is closed before that
 _LEAST_READ = 64 * 1024  # bytes of answers that a client reads in `write_seconds`
 
 
 class HttpConnection(asyncio.Protocol):
-    """A connection of uvicorn's server, without a word of HTTP.
+    """A connection of uvicorn's server, without the parsing of HTTP.
 
     Attributes:
         write_seconds: for a client to read what was written.

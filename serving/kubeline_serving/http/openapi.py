@@ -161,7 +161,7 @@ def _v2_paths(signature: Signature, place: str) -> Json:
         *(f"v2_infer{suffix}", "v2", "Predictions for tensors", answer, *_OF_PREDICTIONS),
         description=(
             "With the binary tensor extension the body is a V2Request whose tensors have the parameter "
-            "`binary_data_size` instead of data, followed by their bytes; the header tells where the JSON ends."
+            "`binary_data_size` instead of data, followed by their bytes; the header says where the JSON ends."
         ),
         parameters=[_ref("parameters", "RequestId"), _ref("parameters", "HeaderLength")],
         requestBody={"required": True, "content": content},
@@ -358,7 +358,7 @@ def _metadata(signature: Signature, model_name: str, version: str, outputs: Sequ
             "inputs": _list(_object(tensor), len(signature.features)),
             "outputs": _list(_object(tensor), len(outputs)),
         },
-        description=f"`versions`, where it is told, holds {version}.",
+        description=f"`versions`, where it is given, holds {version}.",
     )
 
 

@@ -55,10 +55,10 @@ class PredictionRoutes:
             f"/v2/models/{name}/versions/{version}/infer": v2_route,
         }
 
-    def turn_away(self, route: Route, headers: Headers) -> tuple[Answer, str]:
+    def reject_early(self, route: Route, headers: Headers) -> tuple[Answer, str]:
         """Refuse before anything is done for a request; returns the answer and the request id."""
         own_id = request_id(headers)
-        self.service.turn_away(route.protocol, own_id)
+        self.service.reject_early(route.protocol, own_id)
         return _OVERLOADED, own_id
 
     def refuse(self, route: Route, headers: Headers, error: KubelineError) -> tuple[Answer, str]:

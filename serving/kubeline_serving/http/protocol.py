@@ -95,7 +95,7 @@ class HttpProtocol(HttpConnection):
 
     def take(self, data: bytes) -> None:
         """Read what came."""
-        if self._is_last or (self.app.predictions.service.is_full and self._turn_away(data)):
+        if self._is_last or (self.app.predictions.service.is_full and self._reject_early(data)):
             return
         if self._is_idle:
             self._is_idle = False
@@ -239,7 +239,7 @@ class HttpProtocol(HttpConnection):
                 self._refuse(BodyTimedOut(f"the request did not arrive within {seconds:g} s; send it faster"))
             return
         left = self._refused_at + self.keep_alive_seconds - self.loop.time()
-        if self._is_idle and left > 0:  # its requests were turned away lately
+        if self._is_idle and left > 0:  # its requests were refused lately
             self.start_read_timer(left)
         else:
             self.close()
@@ -275,7 +275,7 @@ class HttpProtocol(HttpConnection):
             else:
                 self._show_later(request, target)
         elif target is not None and predictions.service.is_full:
-            self._send(request, *predictions.turn_away(target, request.headers))
+            self._send(request, *predictions.reject_early(target, request.headers))
             self._yield_turn()
         elif target is not None:
             work = predictions.handle(target, request.headers, request.body, partial(self._answered, request))
@@ -356,7 +356,7 @@ class HttpProtocol(HttpConnection):
     def _too_large_a_head(self) -> HeadersTooLarge:
         return headers_too_large(len(self._headers), self.most_headers, self.head_bytes)
 
-    def _turn_away(self, data: bytes) -> bool:
+    def _reject_early(self, data: bytes) -> bool:
         """Refuse a whole prediction request of the usual form by its head alone, and say whether it was one.
 
         To read requests that are refused anyway would take the time in which others are answered.
@@ -374,7 +374,7 @@ class HttpProtocol(HttpConnection):
             return False
         self.stop_read_timer()
         request = Request(route, usual.headers, keep_alive=True)
-        self._send(request, *self.app.predictions.turn_away(route, request.headers))
+        self._send(request, *self.app.predictions.reject_early(route, request.headers))
         self._refused_at = self.loop.time()
         self._yield_turn()
         return True
@@ -396,4 +396,4 @@ class HttpProtocol(HttpConnection):
 
 def _broken(error: Exception) -> BrokenModel:
     logger.error("a request could not be read", exc_info=error)
-    return BrokenModel("the server failed on this request; its log tells why")
+    return BrokenModel("the server failed on this request; its log says why")

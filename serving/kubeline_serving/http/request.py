@@ -8,7 +8,7 @@ from kubeline_serving.http.application import Target
 from kubeline_serving.http.predictions import Headers
 from kubeline_serving.inference.engine import Work
 
-# What is looked for in the head of a request, in lower case, and what a usual one does not have.
+# Headers that need the full parser, in lower case.
 _LENGTH = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n")
 _OWN_ID = b"\r\nx-request-id:"
 _UNUSUAL = re.compile(rb"transfer-encoding|\r\n(?:connection|expect|upgrade|content-encoding)")
@@ -36,7 +36,7 @@ class Request:
         self.headers = headers
         self.keep_alive = keep_alive
         self.body: bytes | bytearray = b""
-        self.read = 0  # bytes of the body, kept or not
+        self.read = 0  # bytes of the body, stored or discarded
         self.parts = 0  # in which these came
         self.size = 0
         self.is_head = False

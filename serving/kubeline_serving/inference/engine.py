@@ -24,13 +24,13 @@ from kubeline_serving.errors import BrokenModel, Overloaded, TimedOut, overloade
 from kubeline_serving.exchange import Exchange
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.inference.prediction_thread import LONG_SECONDS, PredictionThread
-from kubeline_serving.memory import uncollected
+from kubeline_serving.memory import paused_collection
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_SLICE_SECONDS = LONG_SECONDS  # of work between two looks at the connections
+_SLICE_SECONDS = LONG_SECONDS  # of work before connections are served again
 INLINE_BYTES = 128 * 1024  # larger requests go to a thread; this many take about a slice
 _LATE_SECONDS = 0.02  # for a slice to come
 _SMOOTHING = 0.05  # weight of the newest request in the average time for one
@@ -45,7 +45,7 @@ class Limits:
 
     Attributes:
         queue_seconds: a request that would wait longer is refused (503).
-        timeout_seconds: from arrival to answer; later, the answer is thrown away (504).
+        timeout_seconds: from arrival to answer; later, the answer is discarded (504).
         batch_rows: requests that wait together are answered in one prediction up to this many rows; 0 answers each
             alone.
         batch_wait_seconds: a request waits this long for others to join its batch.
@@ -185,7 +185,7 @@ class Engine:
         self._unseen_seconds = _UNSEEN_TURNS * seconds
 
     def _next_batch(self, now: float, end: float) -> list[Work[Any]]:
-        """The next requests to answer together, as many as are parsed by the end of a slice; who is refused is told."""
+        """The next requests to answer together, as many as are parsed by the end of a slice; others are refused."""
         batch: list[Work[Any]] = []
         rows = 0
         handled = False
@@ -284,7 +284,7 @@ class Engine:
         if work.abandoned or exchange.queue_seconds > self._limits.timeout_seconds:
             return overloaded()
         try:
-            with uncollected():
+            with paused_collection():
                 inputs = _parse(exchange, work.parse)
             started = self._clock()
             predictions = self.model.predict([inputs])
@@ -338,4 +338,4 @@ def _split(together: Predictions, batch: Sequence[Work[Any]]) -> list[Prediction
 def _broken(error: Exception) -> BrokenModel:
     logger.error("a request that should have been answered failed", exc_info=error)
     without_frames(error)
-    return BrokenModel("the model could not answer this request; the server's log tells why")
+    return BrokenModel("the model could not answer this request; the server's log says why")

@@ -13,10 +13,10 @@ from kubeline.model_package.predictor import Predictions
 T = TypeVar("T")
 
 LONG_SECONDS = 0.005  # a prediction that takes longer would keep the event loop from health checks
-_WORTHWHILE_SECONDS = 0.00015  # one that takes less costs more to hand over than the event loop wins
+_WORTHWHILE_SECONDS = 0.00015  # a shorter one costs more to hand over than the event loop gains
 _AHEAD_SECONDS = 0.0015  # of predictions that are handed over; what comes then, the event loop makes itself
 _MOST_ROWS = 256  # predicted together, so that the event loop has something to do before the thread has again
-_FORGETTING = 1.05  # by which the least time of a size grows with each prediction
+_DECAY = 1.05  # by which the shortest time of a size class grows with each prediction, so that it can follow a change
 
 
 class PredictionThread(Generic[T]):
@@ -49,7 +49,7 @@ class PredictionThread(Generic[T]):
         self._thread: threading.Thread | None = None
         self._closing = False
         self.ahead = 0.0  # seconds of predictions that are handed over
-        # The least of late for a number of rows of so many binary digits: what is more was waiting for something else.
+        # Shortest recent time by size class (bit length of the number of rows): longer ones include a wait for the GIL.
         self._seconds: dict[int, float] = {}
 
     def pays(self, rows: int) -> bool:
@@ -66,9 +66,9 @@ class PredictionThread(Generic[T]):
         return 0.0
 
     def learn(self, rows: int, seconds: float) -> None:
-        """Take note of what a prediction took."""
+        """Record the time of a prediction."""
         size = rows.bit_length()
-        self._seconds[size] = min(seconds, _FORGETTING * self._seconds.get(size, seconds))
+        self._seconds[size] = min(seconds, _DECAY * self._seconds.get(size, seconds))
 
     def submit(self, requests: list[T], rows: int) -> None:
         """Predict some requests, which have so many rows together, in the thread."""
@@ -99,7 +99,7 @@ class PredictionThread(Generic[T]):
             except Exception as error:
                 outcome = error
             loop.call_soon_threadsafe(self._give_back, task, outcome, self._clock() - started)
-            del task, outcome  # while it waits for the next one, it keeps nothing of the last
+            del task, outcome  # release the last one while waiting for the next
 
     def _next(self) -> "_Task[T]":
         """All that waits, as one."""

@@ -29,12 +29,12 @@ class SharedCounters:
     Each worker writes a file of its own, so that counting needs no lock between processes. The file stays when its
     worker dies, even by SIGKILL: what was counted goes on being reported, and the next worker to start takes it over
     and goes on where it ended. So sums never fall, and there are never more files than workers at one time. Which
-    workers live is told by the kernel: each holds a lock on its file, which ends with it.
+    workers live is known from the kernel: each holds a lock on its file, which ends with it.
 
     To be made in the worker's own process, after any fork.
 
-    Not prometheus_client's mode for several processes: it keeps files of every process there ever was, needs to be told
-    which ones died, and looks a value up in a dictionary under a lock where here one number of an array is raised.
+    Not prometheus_client's mode for several processes: it leaves a file of every process there ever was, must be
+    informed which ones died, and takes a lock and a dictionary lookup where here one number of an array is raised.
 
     Attributes:
         values: the numbers of this worker, for changing single ones; gauges first.
@@ -47,7 +47,7 @@ class SharedCounters:
 
         Args:
             gauges: numbers that end with their worker.
-            counters: numbers that are kept.
+            counters: numbers that outlive their worker.
             folder: shared by all workers, see :func:`shared_folder`; None for a single worker, which needs no file.
             name: of what is counted; workers that count the same things in the same order give the same name.
         """

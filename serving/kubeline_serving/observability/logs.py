@@ -31,14 +31,14 @@ logger = logging.getLogger("kubeline_serving.requests")
 def configure(level: int = logging.INFO, file: int | None = None) -> logging.Handler:
     """Send every logger's lines to stdout, those of uvicorn, gRPC and warnings too; to be called once in each process.
 
-    Lines of one kind are limited to a burst of 20 and then 1 a second, and the next one tells how many were left out.
+    Lines of one kind are limited to a burst of 20 and then 1 a second, and the next one says how many were left out.
     Writing happens in a thread: a reader of stdout that stands still never holds up a request; beyond 10,000 waiting
     lines they are dropped and counted. The standard library's QueueListener would write each line for itself, print a
     traceback for each that a full queue does not take, and wait at its end for a reader that stands still.
 
     Args:
         level: of :mod:`logging`; lines below it are left out.
-        file: descriptor to write to; stdout unless told.
+        file: descriptor to write to; None for stdout.
     """
     descriptor = sys.stdout.fileno() if file is None else file
     handler = _BackgroundHandler(descriptor)
@@ -62,7 +62,7 @@ def configure(level: int = logging.INFO, file: int | None = None) -> logging.Han
 class RequestLog:
     """Logs refused and failed requests, and with `access` every one; an Observer.
 
-    A line holds no values of a request: of the client's error message, only what names columns is kept.
+    A line holds no values of a request: of the client's error message, only what names columns stays.
 
     Args:
         model: its name.
@@ -151,10 +151,10 @@ class _RateLimit(logging.Filter):
         return left_out
 
     def take_left_out(self) -> int:
-        """How many lines were left out and not told of yet."""
-        untold = sum(left_out for _, _, left_out in self._tokens.values())
+        """How many lines were left out and not reported yet."""
+        unreported = sum(left_out for _, _, left_out in self._tokens.values())
         self._tokens = {kind: (left, when, 0) for kind, (left, when, _) in self._tokens.items()}
-        return untold
+        return unreported
 
 
 _limit = _RateLimit()
@@ -179,7 +179,7 @@ class _BackgroundHandler(logging.Handler):
             return
         try:
             line = self.format(record)
-        except Exception:  # of a line that cannot be formatted; logging tells of it on stderr
+        except Exception:  # of a line that cannot be formatted; logging reports it on stderr
             self.handleError(record)
             return
         self._lines.append(line.encode("utf-8", "backslashreplace") + b"\n")
@@ -188,10 +188,10 @@ class _BackgroundHandler(logging.Handler):
             self._wake.set()
 
     def flush(self) -> None:
-        """Tell how many lines were left out, and wait until what was logged is written, 2 s at most."""
-        untold = sum(limit.take_left_out() for limit in self.filters if isinstance(limit, _RateLimit))
-        if untold:
-            self.emit(_summary(f"{untold} lines were left out, more than {_PER_SECOND:g} a second of their kind"))
+        """Log how many lines were left out, and wait until what was logged is written, 2 s at most."""
+        unreported = sum(limit.take_left_out() for limit in self.filters if isinstance(limit, _RateLimit))
+        if unreported:
+            self.emit(_summary(f"{unreported} lines were left out, more than {_PER_SECOND:g} a second of their kind"))
         self._idle.wait(_FLUSH_SECONDS)
 
     def _run(self) -> None:
@@ -217,7 +217,7 @@ class _BackgroundHandler(logging.Handler):
         try:
             while block:
                 block = block[os.write(self._descriptor, block) :]
-        except OSError:  # whoever read stdout is gone: there is nobody to tell
+        except OSError:  # the reader of stdout is gone
             self._lines.clear()
 
 

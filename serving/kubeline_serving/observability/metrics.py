@@ -145,7 +145,7 @@ class ServerMetrics:
                 self._duration.add_column(array, np.array(totals), series)
 
     def watch_queue(self, length: Callable[[], int]) -> None:
-        """Tell how many requests wait in this worker: asked at every exchange and at every page."""
+        """Set where the queue's length is read, at every exchange and at every page."""
         self._queue_length = length
 
     def count_payload_rows(self, outcome: PayloadOutcome, rows: int) -> None:

@@ -104,11 +104,11 @@ def collector(endpoint: str, environment: Mapping[str, str] = os.environ) -> str
 class Tracing:
     """Sends a span for every sampled exchange; an Observer, and to be the first one.
 
-    The first, because it makes its own span the ``traceparent`` of the exchange, so that log lines name the span that a
-    person finds in the tracing tool.
+    The first, because it makes its own span the ``traceparent`` of the exchange, so that log lines name the span that
+    the tracing tool shows.
 
     Whether an exchange is sampled is decided by its parent's flag, and without a parent by ``OTEL_TRACES_SAMPLER``
-    (all, unless told). Spans wait in a queue of ``OTEL_BSP_MAX_QUEUE_SIZE`` (2,048); a thread sends them in batches;
+    (all by default). Spans wait in a queue of ``OTEL_BSP_MAX_QUEUE_SIZE`` (2,048); a thread sends them in batches;
     when the collector does not answer, the oldest are dropped.
 
     Args:

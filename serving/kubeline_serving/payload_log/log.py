@@ -1,4 +1,4 @@
-"""The payload log: requests with their predictions as Parquet files, for the drift check and for people.
+"""The payload log: requests with their predictions as Parquet files, for the drift check and for analysis.
 
 What is promised: every file that has the name of a part is whole. After SIGTERM no accepted row is missing, as long as
 the store takes the last files within the grace period. After SIGKILL at most the rows of the last `seconds` (fewer,
@@ -35,12 +35,12 @@ logger = logging.getLogger(__name__)
 
 Outcome = Literal["written", "dropped", "failed", "sampled_out"]
 
-_GATHER_SECONDS = 0.2  # between two looks of the writer at what waits
+_GATHER_SECONDS = 0.2  # between two rounds of the writer
 _BATCH_EXCHANGES = 64  # converted at once, for which others wait a fraction of a millisecond
 _BATCH_ROWS = 2_000
 _FIRST_RETRY_SECONDS = 0.25
 _LONGEST_RETRY_SECONDS = 15.0
-_TOLD_EVERY_SECONDS = 60.0
+_REPORT_EVERY_SECONDS = 60.0
 _EXCHANGE_BYTES = 2_800  # of the objects around the values of one request, as measured
 
 
@@ -97,11 +97,11 @@ class PayloadLog:
         version: the first digits of its package's digest.
         signature: what it reads and answers.
         options: see :class:`PayloadOptions`.
-        on_count: told an outcome and a number of rows, in any thread.
+        on_count: called with an outcome and a number of rows, in any thread.
 
     Raises:
         UserError: when the address is wrong, its driver is missing, or a feature has the name of a column of the log.
-        PlatformError: when nothing can be written there: loss that nobody sees would be worse than no server.
+        PlatformError: when nothing can be written there: silent loss would be worse than no server.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class PayloadLog:
         self._number = 0
         self._attempts = 0
         self._retry_at = 0.0
-        self._told_at, self._told_lost = -_TOLD_EVERY_SECONDS, 0
+        self._reported_at, self._reported_lost = -_REPORT_EVERY_SECONDS, 0
         self._deadline = 0.0
         self._full = False
         self._closed = False
@@ -164,7 +164,7 @@ class PayloadLog:
         self._taken += size
         self._queue.append((exchange, size))
         if len(self._queue) >= _BATCH_EXCHANGES and exchange.rows < _BATCH_ROWS:
-            # here, and not by the writer: two threads that want the interpreter hold each other up
+            # here, and not by the writer: two threads would contend for the GIL
             self._convert()
         if not self._wake.is_set():
             self._wake.set()
@@ -180,7 +180,7 @@ class PayloadLog:
             lost += sum(converted.rows for converted in [*self._converted])
             self._count("failed", lost + sum(exchange.rows for exchange, _ in [*self._queue]))
         if self.counts["failed"] or self.counts["dropped"]:
-            logger.error("payload log: %s", self._told())
+            logger.error("payload log: %s", self._summary())
 
     def _is_sampled(self, request_id: str) -> bool:
         share = self._options.sample
@@ -190,7 +190,7 @@ class PayloadLog:
         return int.from_bytes(digest, "big") < share * 2**64
 
     def _size(self, exchange: Exchange) -> int:
-        """Bytes that an exchange keeps in memory, about."""
+        """Approximate bytes that an exchange holds in memory."""
         size = _EXCHANGE_BYTES + self._row_bytes * exchange.rows
         for values in exchange.inputs.unseen if exchange.inputs is not None else ():
             size += sum(map(sys.getsizeof, values)) + 8 * len(values)
@@ -240,7 +240,7 @@ class PayloadLog:
                 self._given_back += self._batch_bytes
                 self._batches, self._batch_rows, self._batch_bytes = [], 0, 0
             self._write_parts()
-            self._tell()
+            self._report_loss()
             if closed and not self._queue and not self._converted and not self._batches:
                 if not self._parts:
                     return
@@ -286,7 +286,7 @@ class PayloadLog:
             if self._parts and time.monotonic() >= self._retry_at:
                 return  # written first: under steady load the queue may never be empty
             if not self._closed:
-                time.sleep(0.0001)  # gives the interpreter back to the event loop
+                time.sleep(0.0001)  # releases the GIL to the event loop
 
     def _has_left_over(self) -> bool:
         """Whether exchanges wait that the event loop will not convert soon, because too few others come."""
@@ -345,14 +345,14 @@ class PayloadLog:
             self._given_back += len(part.content)
             self._count("failed", part.rows)
 
-    def _tell(self) -> None:
+    def _report_loss(self) -> None:
         """Log that rows are lost, at most once a minute."""
         lost = self.counts["failed"] + self.counts["dropped"]
-        if lost and lost != self._told_lost and time.monotonic() - self._told_at > _TOLD_EVERY_SECONDS:
-            self._told_at, self._told_lost = time.monotonic(), lost
-            logger.error("payload log: %s", self._told())
+        if lost and lost != self._reported_lost and time.monotonic() - self._reported_at > _REPORT_EVERY_SECONDS:
+            self._reported_at, self._reported_lost = time.monotonic(), lost
+            logger.error("payload log: %s", self._summary())
 
-    def _told(self) -> str:
+    def _summary(self) -> str:
         return ", ".join(f"{rows:,} rows {outcome.replace('_', ' ')}" for outcome, rows in self.counts.items())
 
 

@@ -49,7 +49,7 @@ class PayloadStore:
             raise PlatformError(self._refused(error)) from None
 
     def check(self, name: str) -> None:
-        """Write and remove an empty file, so that a log that cannot be written is told at start.
+        """Write and remove an empty file, so that a log that cannot be written fails at start.
 
         Raises:
             PlatformError: when it cannot be written, or the store does not answer within 30 s.

@@ -1,6 +1,6 @@
 """Answered requests as Arrow tables: the columns of the payload log.
 
-Arrays are made from buffers: pyarrow's conversions look whether a value is of pandas, and import pandas to do so.
+Arrays are made from buffers: pyarrow's conversions import pandas to check whether a value is of pandas.
 """
 
 from collections.abc import Sequence

@@ -124,8 +124,8 @@ def filter_columns(connection: "DuckDBPyConnection", where: str, names: Sequence
 
     if len(where) > MAX_CHARACTERS:
         raise UserError(
-            f"the filter {shown(where)} has {len(where):,} characters, and at most {MAX_CHARACTERS:,} are read; filter by "
-            "a column that says the same"
+            f"the filter {shown(where)} has {len(where):,} characters, and at most {MAX_CHARACTERS:,} are read; filter "
+            "by a column that says the same"
         )
     nodes = list(_nodes(_parse(connection, where)))
     for node in nodes:

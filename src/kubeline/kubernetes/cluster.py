@@ -123,10 +123,10 @@ class Cluster:
         """Unix seconds at the API server, by the Date of an answer; this machine's where there is none."""
         try:
             reply = self._connection.ask("GET", "/version")
-            told = parsedate_to_datetime(reply.headers.get("Date", "")).timestamp()
+            server_time = parsedate_to_datetime(reply.headers.get("Date", "")).timestamp()
         except (UnavailableError, TypeError, ValueError, OverflowError):
             return time.time()
-        return told if _EARLIEST < told < _LATEST else time.time()
+        return server_time if _EARLIEST < server_time < _LATEST else time.time()
 
     def proxy(self, namespace: str, service: str, path: str, request: bytes, seconds: float) -> tuple[int, bytes]:
         """POST JSON to a Service through the API server.

@@ -256,6 +256,6 @@ def _load(cluster: str, settings: Any) -> None:
             config.load_kube_config(str(path), client_configuration=settings)
     except Exception as error:  # ConfigException, and whatever YAML and its values can raise
         what = "this is not a pod with a service account" if cluster == IN_CLUSTER else f"cannot read '{cluster}'"
-        told = isinstance(error, config.ConfigException)
-        reason = str(error).strip().partition("\n")[0] if told else "it is no kubeconfig"
+        has_reason = isinstance(error, config.ConfigException)
+        reason = str(error).strip().partition("\n")[0] if has_reason else "it is no kubeconfig"
         raise UserError(f"{what} ({reason}); give a valid kubeconfig, or '{IN_CLUSTER}' inside a pod") from error

@@ -10,7 +10,7 @@ from kubeline.rollout.status import RolloutStatus
 
 
 class Probe(Enum):
-    """Find out what the cluster's objects do not show: see :class:`kubeline.rollout.probes.Probes`."""
+    """Measure what the cluster's objects do not show: see :class:`kubeline.rollout.probes.Probes`."""
 
     SMOKE_TEST = "smoke test"
     SHADOW = "shadow comparison"

@@ -34,7 +34,7 @@ _ROLLBACK = {"strategy": "blue-green", "metrics": None, "verify_seconds": 2, "dr
 
 
 def upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
-    """The status in the words of today.
+    """The status in the current format.
 
     Raises:
         LookupError, TypeError, AttributeError: when it is no record of format 1.
@@ -59,7 +59,7 @@ def upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
             "intent": old.get("intent", ""),
             "completed": _key(old.get("wrote", "")),
         },
-        "analyses": [_analysis(look) for look in old.get("looks", ())],
+        "analyses": [_analysis(analysis) for analysis in old.get("looks", ())],
         "timeline": [{**event, "state": _STATES[event["state"]]} for event in old.get("timeline", ())],
         "outcome": old.get("outcome") or None,
     }
@@ -99,9 +99,9 @@ def _drain(arrivals: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {"counts": counts, "first": arrivals["first"], "since": arrivals["since"]}
 
 
-def _analysis(look: Mapping[str, Any]) -> dict[str, Any]:
-    outcome = look["outcome"]
-    return {**look, "outcome": "too_few_requests" if outcome == "waiting" else outcome}
+def _analysis(old: Mapping[str, Any]) -> dict[str, Any]:
+    outcome = old["outcome"]
+    return {**old, "outcome": "too_few_requests" if outcome == "waiting" else outcome}
 
 
 def _key(wrote: str) -> str:

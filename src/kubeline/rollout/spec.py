@@ -99,7 +99,7 @@ class RolloutSpec(_Part):
             passed; ``direct`` is not hidden; ``refuse`` creates nothing.
         ready_seconds: how long pods may take to be ready.
         settle_seconds: how long a change of traffic may take to be observed.
-        drain_seconds: how long pods that get no traffic any more are kept, when no request arrives there. With many at
+        drain_seconds: how long pods that get no traffic any more stay, when no request arrives there. With many at
             the other version they go earlier: the gateway has followed its route then.
         outage_seconds: how long whatever goes wrong, such as a cluster that refuses or does not answer, is tried again;
             then `on_error` says what follows.

@@ -160,7 +160,7 @@ def test_a_query_can_be_replaced(prometheus: PrometheusServer, url: str) -> None
         ({"requests": "x$"}, "no template"),
     ],
 )
-def test_queries_that_cannot_work_are_told_before_the_rollout(override: dict[str, str], sentence: str) -> None:
+def test_queries_that_cannot_work_are_reported_before_the_rollout(override: dict[str, str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         source("http://127.0.0.1:1", override=override)
 

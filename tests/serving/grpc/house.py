@@ -40,7 +40,7 @@ REQUESTS = RequestLimits()
 
 @dataclass
 class Recorder:
-    """An observer that keeps what it is told."""
+    """An observer that stores every exchange."""
 
     exchanges: list[Exchange] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""What the gRPC server tells of itself, how it is controlled, and how it is reached."""
+"""Metadata, model control and addresses of the gRPC server."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a rollout finds out beside the cluster's objects: smoke test, shadow comparison, metrics."""
+"""What a rollout measures beside the cluster's objects: smoke test, shadow comparison, metrics."""
 
 from typing import Any, Protocol
 

@@ -98,7 +98,7 @@ class Evidence:
 
     Attributes:
         canary: its requests.
-        stable: those of the version it is compared with; None where there is none, or nothing tells of it.
+        stable: those of the version it is compared with; None where there is none, or nothing measures it.
         seconds: length of the window.
         business: what the predictions are for.
         incomparable: why the predictions of the two cannot be compared or, without `stable`, why nothing can though

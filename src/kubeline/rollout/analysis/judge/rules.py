@@ -1,4 +1,4 @@
-"""What a canary must keep to."""
+"""The limits that a canary must not exceed."""
 
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ class Rules(BaseModel):
     """Limits of the checks, and how sure the judge must be. docs/judge.md explains each.
 
     Attributes:
-        alpha: chance that a rollout of an identical version is stopped: over all its looks and checks together.
+        alpha: chance that a rollout of an identical version is stopped, over all looks (interim analyses) and checks.
         spending: how alpha is divided among the looks: ``pocock`` about evenly, which stops a bad version early;
             ``obrien-fleming`` mostly for the last ones.
         min_requests: of each version before anything can pass. With fewer of the canary the rollout waits without a

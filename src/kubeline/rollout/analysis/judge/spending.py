@@ -1,8 +1,8 @@
-"""Looking several times, without alarming more often: alpha is spent look by look.
+"""Alpha spending: several looks (interim analyses) at growing data, without more false alarms.
 
 A spending function says how much of alpha may have been used when a share t of the looks is over (Lan and DeMets 1983,
 Biometrika 70). What a look adds is the level of its tests. Used like this, as a union bound, alpha holds whatever the
-looks have to do with each other: the looks of one step share their data, those of two steps do not, and so the sharper
+correlations between looks: those of one step share their data, those of two steps do not, and so the sharper
 boundaries for steadily growing data do not apply. It costs little where a regression is worth stopping for.
 """
 

@@ -13,7 +13,10 @@ import numpy as np
 from kubeline.rollout.analysis.judge.evidence import Histogram, Sample
 
 _MANY = 10**7  # requests, beyond which the hypergeometric distribution takes long, and is the binomial one
-_TOGETHER, _SPREAD = 0.95, 0.8  # shares of a version's values in one bin: when they tell nothing, and something
+_TOGETHER, _SPREAD = (
+    0.95,
+    0.8,
+)  # shares of a version's values in one bin: from when they are indistinguishable, and up to when they are not
 
 
 def share_above(count: float, n: float, limit: float) -> float:
@@ -93,7 +96,7 @@ def latency_shift(canary: Histogram, stable: Histogram, tolerance: float = 0.0) 
 
 
 def _shortened(histogram: Histogram, seconds: float) -> Histogram:
-    """Had each duration been shorter, a bin evenly filled; above the last bound nothing tells by how much."""
+    """Had each duration been shorter, a bin evenly filled; above the last bound by how much is not known."""
     if not seconds or not histogram.bounds:
         return histogram
     edges, below = (0.0, *histogram.bounds), np.cumsum((0.0, *histogram.counts[:-1]))
@@ -116,7 +119,7 @@ def aligned(first: Histogram, second: Histogram) -> tuple[np.ndarray, np.ndarray
 def blurred(first: Histogram, second: Histogram) -> bool:
     """Whether the bounds that both have hide what the bins of one show.
 
-    That is so when nearly everything of both falls into one common bin, while one side's own bins tell it apart.
+    That is so when nearly everything of both falls into one common bin, while one side's own bins divide it.
     """
     shares = [counts / counts.sum() for counts in aligned(first, second) if counts.sum()]
     own = [max(each.counts) / each.total for each in (first, second) if each.total]

@@ -1,11 +1,11 @@
 """From evidence to a verdict: docs/judge.md explains it.
 
-Every check measures an effect, holds it against a limit, and asks whether chance explains what is beyond it:
+Every check measures an effect, compares it with a limit, and asks whether chance explains what is beyond it:
 
 - pass: the effect is within the limit, and there were enough requests to say so;
 - fail: the effect is beyond the limit, and chance explains that with a probability of at most the look's level;
 - inconclusive: beyond the limit, but chance may explain it; or too few requests;
-- not possible: the source does not tell what the check compares;
+- not possible: the source does not measure what the check compares;
 - error: the evidence lacks what it must have, such as a canary without requests next to a busy stable version; or a
   check is not possible, and not optional.
 
@@ -70,7 +70,7 @@ class _Check:
 
 
 def judge(evidence: Evidence, rules: Rules, look: int, looks: int) -> Judgement:
-    """Judge one look.
+    """Judge one look (interim analysis).
 
     Args:
         evidence: what was observed since the step, or the rollout, began.

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Guarded:
-    """A source whose surprises are errors of the evidence.
+    """A source whose unexpected exceptions are errors of the evidence.
 
     The sources themselves refuse what they know to be wrong, each with its own sentence. This is for the rest: a
     metrics page is written by the candidate, and must not be able to end the rollout that judges it.

@@ -1,4 +1,4 @@
-"""A server whose queue is full refuses predictions by a glance, as it would after reading them, and shows its pages."""
+"""A server whose queue is full refuses predictions before parsing them, with the same answer, and shows its pages."""
 
 import re
 import socket
@@ -127,7 +127,7 @@ def test_pages_are_shown_between_refusals(port: int) -> None:
             assert (status, headers["x-request-id"]) == (200, "page")
 
 
-def test_a_connection_that_is_turned_away_again_and_again_stays_open_until_it_is_idle(port: int) -> None:
+def test_a_connection_that_is_rejected_again_and_again_stays_open_until_it_is_idle(port: int) -> None:
     with Client(port) as client:
         for _ in range(4):
             client.send(prediction(LENGTH))
