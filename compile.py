@@ -28,7 +28,7 @@ from kfp.compiler import Compiler
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
-from kubeline.resources import Target  # noqa: E402
+from kubeline.resources import Platform  # noqa: E402
 from pipelines.compact import compact  # noqa: E402
 from pipelines.platform import compiling_for, unprivileged  # noqa: E402
 
@@ -114,7 +114,7 @@ def fresh_files() -> Iterator[tuple[Path, str]]:
     for source in sorted(ROOT.glob("pipelines/*/pipeline.py")):
         name = source.parent.name
         recipe = getattr(importlib.import_module(f"pipelines.{name}.pipeline"), name)
-        for target in get_args(Target):
+        for target in get_args(Platform):
             with compiling_for(target):
                 pipeline = dsl.pipeline(name=name.replace("_", "-"))(recipe)
                 unprivileged(pipeline)

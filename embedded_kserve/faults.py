@@ -15,7 +15,7 @@ import msgspec
 
 ADMIN_PATH = "/kubeline"  # of the API server, beside /api and /apis
 
-Action = Literal["status", "reset-before", "reset-after", "stale", "slow", "deny"]
+FaultAction = Literal["status", "reset-before", "reset-after", "stale", "slow", "deny"]
 WorkloadFault = Literal["never-ready", "bad-image", "quota"]
 
 _REMEMBERED_REQUESTS = 10_000
@@ -44,7 +44,7 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
         versions_back: how stale.
     """
 
-    action: Action
+    action: FaultAction
     verb: str = "*"
     resource: str = "*"
     name: str = "*"
@@ -163,7 +163,7 @@ class Faults:
         self._url = f"{api_url}{ADMIN_PATH}"
         self._token = token
 
-    def add(self, action: Action, **matcher: Any) -> None:
+    def add(self, action: FaultAction, **matcher: Any) -> None:
         """Make requests fail; `matcher` are the fields of :class:`Fault`."""
         self._call("POST", "faults", msgspec.to_builtins(Fault(action=action, **matcher)))
 

@@ -12,7 +12,7 @@ from kfp.dsl.base_component import BaseComponent
 from kfp.dsl.pipeline_channel import PipelineChannel, extract_pipeline_channels_from_any
 
 from kubeline.data.timespan import OR
-from kubeline.resources import Target
+from kubeline.resources import Platform
 
 NOTIFY_SECRET = "kubeline-notify"  # noqa: S105 (a name, not a secret): its keys: `urls`, the channels of `notify`, and `run-page`
 
@@ -31,11 +31,11 @@ PROFILES = {
     "large": {"read": ("4", "16G"), "train": ("16", "64G")},
 }
 
-_target: ContextVar[Target] = ContextVar("target", default="kubeflow")
+_target: ContextVar[Platform] = ContextVar("target", default="kubeflow")
 
 
 @contextmanager
-def compiling_for(target: Target) -> Iterator[None]:
+def compiling_for(target: Platform) -> Iterator[None]:
     """Compile what is in the block for `target`."""
     token = _target.set(target)
     try:

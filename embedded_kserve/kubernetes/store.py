@@ -23,7 +23,7 @@ _REMEMBERED_EVENTS = 5_000  # a watch from further back has to list again
 _REMEMBERED_VERSIONS = 20  # of one object, for stale reads
 
 
-class Change(NamedTuple):
+class WatchEvent(NamedTuple):
     """One entry of the history that watches follow."""
 
     version: int
@@ -45,7 +45,7 @@ class Store:
         self._admit = admit
         self._objects: dict[Key, Document] = {}
         self._past: dict[Key, deque[Document | None]] = {}
-        self._history: deque[Change] = deque(maxlen=_REMEMBERED_EVENTS)
+        self._history: deque[WatchEvent] = deque(maxlen=_REMEMBERED_EVENTS)
         self._version = 1000
         self._listeners: list[Callable[[], object]] = []
         self.changed = threading.Condition(threading.RLock())
@@ -190,7 +190,7 @@ class Store:
             }
             self.apply(EVENT, document)
 
-    def changes_since(self, version: int, timeout_seconds: float) -> list[Change]:
+    def changes_since(self, version: int, timeout_seconds: float) -> list[WatchEvent]:
         """What happened after a version, as soon as there is something.
 
         Raises:
@@ -258,7 +258,7 @@ class Store:
         self._past.setdefault(key, deque(maxlen=_REMEMBERED_VERSIONS)).append(copy.deepcopy(self._objects.get(key)))
 
     def _publish(self, key: Key, change: Literal["ADDED", "MODIFIED", "DELETED"], document: Document) -> None:
-        self._history.append(Change(self._version, key, change, copy.deepcopy(document)))
+        self._history.append(WatchEvent(self._version, key, change, copy.deepcopy(document)))
         self.changed.notify_all()
         for listener in self._listeners:
             listener()

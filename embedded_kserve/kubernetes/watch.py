@@ -8,7 +8,7 @@ from typing import Any
 
 from embedded_kserve.kubernetes.requests import ApiRequest, selected
 from embedded_kserve.kubernetes.statuses import StatusError
-from embedded_kserve.kubernetes.store import Change, Store
+from embedded_kserve.kubernetes.store import Store, WatchEvent
 
 _SECONDS = 300.0  # a watch without a timeout of its own
 
@@ -69,13 +69,13 @@ async def _wait(changed: asyncio.Event, seconds: float) -> None:
         return
 
 
-def _present(store: Store, request: ApiRequest, version: int) -> list[Change]:
+def _present(store: Store, request: ApiRequest, version: int) -> list[WatchEvent]:
     every = store.every(request.kind, request.namespace)
-    changes = [Change(version, (request.kind, d["metadata"].get("namespace", ""), ""), "ADDED", d) for d in every]
+    changes = [WatchEvent(version, (request.kind, d["metadata"].get("namespace", ""), ""), "ADDED", d) for d in every]
     return list(_of_interest(changes, request))
 
 
-def _of_interest(changes: Iterable[Change], request: ApiRequest) -> Iterable[Change]:
+def _of_interest(changes: Iterable[WatchEvent], request: ApiRequest) -> Iterable[WatchEvent]:
     for change in changes:
         here = change.key[0] == request.kind and request.namespace in {"", change.key[1]}
         if here and selected(change.document, request.query):

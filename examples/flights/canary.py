@@ -25,7 +25,7 @@ from examples.flights.traffic import Traffic
 from kubeline import KubelineError, ModelPackage, publish, write_dataset
 from kubeline.deployment import Service, render
 from kubeline.kubernetes import Cluster
-from kubeline.rollout import Event, RolloutSpec, RolloutStatus, State, StatusStore, roll_out
+from kubeline.rollout import RolloutSpec, RolloutStatus, State, StatusStore, TimelineEvent, roll_out
 
 NAME, NAMESPACE = "flights", "default"
 PLAN = yaml.safe_load((Path(__file__).parent / "training.yaml").read_text(encoding="utf-8"))["plan"]
@@ -135,7 +135,7 @@ class Watch:
                     self._tell(self.record, event)
             self._told = len(self.record.timeline)
 
-    def _tell(self, record: RolloutStatus, event: Event) -> None:
+    def _tell(self, record: RolloutStatus, event: TimelineEvent) -> None:
         counts = self._traffic.by_version(since=record.timeline[0].time)
         seen = ", ".join(f"{n:,} {self._names.get(version, 'new')}" for version, n in counts.items())
         share = "" if event.share is None else f"{event.share} %"

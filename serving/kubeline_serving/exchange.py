@@ -7,6 +7,7 @@ from kubeline.model_package.predictor import Predictions
 from kubeline_serving.codec.inputs import Inputs
 
 ProtocolName = Literal["v1", "v2", "grpc"]
+PayloadOutcome = Literal["written", "dropped", "failed", "sampled_out"]  # of rows, in the payload log
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from kubeline.errors import UserError, listed
 
-Target = Literal["kubeflow", "vertex"]
+Platform = Literal["kubeflow", "vertex"]
 
 _PACKAGE = Path(__file__).parent
 
@@ -25,7 +25,7 @@ def names(room: Room) -> list[str]:
     return sorted(path.parent.name for path in folder(room).glob(pattern))
 
 
-def pipeline_file(name: str, target: Target = "kubeflow") -> Path:
+def pipeline_file(name: str, target: Platform = "kubeflow") -> Path:
     """The compiled YAML of a pipeline, by its name or by a path to a YAML file.
 
     Raises:

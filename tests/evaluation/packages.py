@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 from kubeline.model_package import Feature, ModelPackage, Predictor, Signature
 from kubeline.model_package.encoding import labels
-from kubeline.model_package.manifest import Roles
+from kubeline.model_package.manifest import ManifestRoles
 from kubeline.model_package.training_rows import TrainingRows
 from kubeline.training.export import to_onnx
 from tests.support.handmade_packages import write_by_hand
@@ -34,7 +34,7 @@ def trained(
     recorded_by: ModelPackage | None = None,
     pickle: bytes = b"",
     seed: int = 0,
-    roles: Roles | None = None,
+    roles: ManifestRoles | None = None,
     knows_rows: bool = True,
     positive_class: str | None = None,
 ) -> ModelPackage:
@@ -71,12 +71,12 @@ def trained(
         model,
         sklearn=pickle or form.getvalue(),
         golden=golden.getvalue(),
-        training_rows=_rows(frame, [*features, target], (roles or Roles()).group) if knows_rows else b"",
+        training_rows=_rows(frame, [*features, target], (roles or ManifestRoles()).group) if knows_rows else b"",
         estimator="hist_gradient_boosting",
         held_out="",
         parity={"rows": 0, "max_difference": 0.0, "tolerance": 1e-5},
         seed=seed,
-        roles=roles or Roles(),
+        roles=roles or ManifestRoles(),
         dataset_fingerprint=hashlib.sha256(frame.to_csv().encode()).hexdigest(),
     )
 

@@ -16,7 +16,7 @@ from kubeline.evaluation.bootstrap import Bootstrap, Interval
 from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.scored import Scored, median
 from kubeline.evaluation.slices import SliceSettings, evaluate_slices
-from kubeline.model_package.manifest import Roles
+from kubeline.model_package.manifest import ManifestRoles
 from tests.evaluation.outputs import blessing, page
 from tests.evaluation.packages import people, trained
 
@@ -98,7 +98,7 @@ def customers(seed: int, start: int = 0, number: int = 150) -> pd.DataFrame:
 
 
 def test_a_row_of_a_customer_whom_only_the_champion_knows_is_left_out(judge: Any, tmp_path: Path) -> None:
-    roles = Roles(group="customer")
+    roles = ManifestRoles(group="customer")
     rows = customers(4, number=300)
     model = trained(tmp_path / "model", rows[rows["customer"] < 100], FEATURES, "buys", roles=roles)
     known = rows[rows["customer"].between(100, 149) & (rows.index % 2 == 0)]
@@ -116,7 +116,7 @@ def width(judge: Any, metric: str = "roc_auc") -> float:
 
 def test_where_the_rows_left_are_of_few_customers_the_champion_is_not_compared(judge: Any, tmp_path: Path) -> None:
     """Of 3 customers an interval of -0.034 to -0.019 said worse beyond chance."""
-    roles = Roles(group="customer")
+    roles = ManifestRoles(group="customer")
     rows = customers(4, number=150)
     model = trained(tmp_path / "model", rows[rows["customer"] < 100], FEATURES, "buys", roles=roles)
     champion = trained(tmp_path / "champion", rows[rows["customer"] < 143], FEATURES, "buys", roles=roles, seed=1)
@@ -164,7 +164,9 @@ def test_the_columns_of_the_training_and_of_the_split_are_known_without_being_na
     tmp_path: Path,
     packages: Any,
 ) -> None:
-    model = trained(tmp_path / "model", customers(6, start=900), FEATURES, "buys", roles=Roles(group="customer"))
+    model = trained(
+        tmp_path / "model", customers(6, start=900), FEATURES, "buys", roles=ManifestRoles(group="customer")
+    )
     judge(model.path, customers(5))
     assert evidence(judge)["roles"]["group"] == "customer"
     assert evidence(judge)["clusters"] == 150
@@ -207,7 +209,7 @@ def test_the_gate_decides_on_the_weighted_figure_that_train_says(judge: Any, tmp
     test = people(4_000, 2)
     test["w"] = np.where(test["segment"] == "south", 20.0, 0.5)
     test.loc[test["segment"] == "south", "a"] = 0.0
-    model = trained(tmp_path / "model", people(3_000, 1), FEATURES, "buys", roles=Roles(weight="w"))
+    model = trained(tmp_path / "model", people(3_000, 1), FEATURES, "buys", roles=ManifestRoles(weight="w"))
     judge(model.path, test, "weak")
     answers = model.predictor().predict(test)
     assert answers.probabilities is not None

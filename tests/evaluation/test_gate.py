@@ -7,7 +7,7 @@ from kubeline.errors import UserError
 from kubeline.evaluation import gate, thresholds
 from kubeline.evaluation.bootstrap import Bootstrap, Interval
 from kubeline.evaluation.comparison import Comparison
-from kubeline.evaluation.gate import Check
+from kubeline.evaluation.gate import GateCheck
 from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.scoring import Agreement
@@ -57,7 +57,7 @@ def test_the_rule_reads_the_interval_of_the_gain(rule: str, lower: float, upper:
 def test_one_failed_check_holds_and_one_inconclusive_check_is_inconclusive(
     outcomes: list[gate.GateOutcome], verdict: str, reasons: list[str]
 ) -> None:
-    decision = gate.decide([Check(str(place), outcome, str(place)) for place, outcome in enumerate(outcomes)])
+    decision = gate.decide([GateCheck(str(place), outcome, str(place)) for place, outcome in enumerate(outcomes)])
     assert (decision.verdict, decision.reasons) == (verdict, reasons)
 
 

@@ -9,10 +9,10 @@ import pandas as pd
 
 from kubeline.local import runner
 from kubeline.local.parameters import check
-from kubeline.resources import Target, pipeline_file
+from kubeline.resources import Platform, pipeline_file
 
 
-def monitored(folder: Path, target: Target, **parameters: Any) -> dict[str, Any]:
+def monitored(folder: Path, target: Platform, **parameters: Any) -> dict[str, Any]:
     """The result of the drift check, and the metadata of the window as `window`."""
     file = pipeline_file("monitoring", target)
     found = runner.run(file, "monitoring", check(file, parameters), folder / "runs", lambda _: None)

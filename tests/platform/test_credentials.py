@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import jwt
 
 from kubeline.errors import UserError
-from kubeline.platform.kfp.connection import Access, Connection
+from kubeline.platform.kfp.connection import KfpAccess, KfpConnection
 from kubeline.platform.kfp.credentials import Identity
 from tests.platform.dex import gateway
 from tests.platform.kfp_server import KfpServer
@@ -97,7 +97,7 @@ def test_a_session_of_dex_that_ends_is_renewed_while_a_run_is_followed(
     monkeypatch.setenv("KUBELINE_DEX_PASSWORD", "12341234")
     kfp.play = "skipped-branch"
     assert submit("--host", host, "--dex-user", "user@example.com", "--no-wait")[0] == 0
-    connection = Connection(Access(host, identity=Identity(dex_user="user@example.com")))
+    connection = KfpConnection(KfpAccess(host, identity=Identity(dex_user="user@example.com")))
     assert connection.namespace == ""
     sessions.append("another")  # the one that we have ends
     (run,) = kfp.runs
@@ -147,7 +147,7 @@ def test_identity_aware_proxy_gets_an_identity_token_of_the_service_account_and_
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(account))
     assert submit("--no-wait", "--iap-client-id", "client-1")[0] == 0
     assert asked == ["client-1"]
-    connection = Connection(Access(kfp.url, identity=Identity(iap_client_id="client-1")))
+    connection = KfpConnection(KfpAccess(kfp.url, identity=Identity(iap_client_id="client-1")))
     assert connection.namespace == ""
     kfp.tokens = {"another"}  # ours expired
     (run,) = kfp.runs

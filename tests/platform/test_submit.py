@@ -16,7 +16,7 @@ import yaml
 from kubeline.cli import main
 from kubeline.errors import PlatformError
 from kubeline.platform.compiled import Compiled
-from kubeline.platform.kfp.connection import Access, Connection
+from kubeline.platform.kfp.connection import KfpAccess, KfpConnection
 from kubeline.platform.kfp.nodes import steps
 from kubeline.platform.words import last_words
 from tests.platform.kfp_server import Fault, KfpServer, recorded
@@ -252,7 +252,7 @@ def test_a_server_that_trickles_is_left_in_time() -> None:
                     return
 
     threading.Thread(target=trickle, daemon=True).start()
-    connection = Connection(Access(f"http://127.0.0.1:{listener.getsockname()[1]}", patience=0.5))
+    connection = KfpConnection(KfpAccess(f"http://127.0.0.1:{listener.getsockname()[1]}", patience=0.5))
     with pytest.raises(PlatformError, match="did not answer within"):
         _ = connection.namespace
     listener.close()

@@ -10,7 +10,7 @@ import yaml
 
 from kubeline.cli import main
 from kubeline.platform.compiled import Compiled
-from kubeline.platform.vertex.jobs import Request, described
+from kubeline.platform.vertex.jobs import JobRequest, described
 from tests.platform.kfp_server import Fault
 from tests.platform.vertex_server import VertexServer
 from tests.support.commands import Ran
@@ -71,7 +71,7 @@ def test_a_job_is_what_googles_own_class_makes_of_the_pipeline(plain: Path) -> N
         credentials=AnonymousCredentials(),
         enable_caching=False,
     )
-    ours = described(Compiled.read(plain, caching=False), Request({"text": "hello"}), "plain")
+    ours = described(Compiled.read(plain, caching=False), JobRequest({"text": "hello"}), "plain")
     assert ours.runtime_config == theirs.runtime_config
     made = json.loads(type(ours).to_json(ours))["pipelineSpec"]
     wanted = json.loads(type(ours).to_json(type(ours)(pipeline_spec=theirs.pipeline_spec)))["pipelineSpec"]

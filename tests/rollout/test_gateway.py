@@ -20,12 +20,12 @@ from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.status import (
     DeploymentMode,
     DrainStatus,
-    Event,
     Lease,
     RequestCounts,
     RolloutStatus,
     State,
     StepStatus,
+    TimelineEvent,
 )
 from tests.rollout.house import FAIL, NAMESPACE, House
 from tests.rollout.statuses import states
@@ -177,7 +177,7 @@ def cutting_over(state: State = State.CUTTING_OVER, drain: DrainStatus | None = 
         state=state,
         entered=1000.0,
         step=StepStatus(drain=drain),
-        timeline=(Event(0, State.SHIFTING, ""),),
+        timeline=(TimelineEvent(0, State.SHIFTING, ""),),
     )
     spec = RolloutSpec.read({"drain_seconds": 10, "settle_seconds": 60})
     return Context(status, spec, {}, Observation(share=100), time)

@@ -10,7 +10,7 @@ import pandas as pd
 from kubeline.model_package import ModelPackage, Signature
 from kubeline.typing import Array
 from kubeline_serving.codec.columns import Encoder
-from kubeline_serving.codec.inputs import Columns, Inputs
+from kubeline_serving.codec.inputs import InputColumns, Inputs
 from kubeline_serving.exchange import Exchange, ProtocolName
 from kubeline_serving.inference.model import ServedModel
 from tests.support.packages import ROWS
@@ -26,7 +26,7 @@ def encoded(signature: Signature, frame: pd.DataFrame) -> Inputs:
     return Encoder(signature).encode(list(zip(*rows, strict=True)), len(frame))
 
 
-def texts_of(columns: Columns, inputs: Inputs, place: int) -> Array:
+def texts_of(columns: InputColumns, inputs: Inputs, place: int) -> Array:
     """The values of a category column, as text in an object array of shape (rows,)."""
     unseen = inputs.unseen[place] if inputs.unseen else []
     return np.array([*columns.vocabularies[place], *unseen], dtype=object)[inputs.codes[place]]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kubeline.errors import UserError
 from kubeline.model_package import Feature, Signature, blocks
 from kubeline_serving.codec.columns import Encoder
-from kubeline_serving.codec.inputs import Columns
+from kubeline_serving.codec.inputs import InputColumns
 from kubeline_serving.codec.parsing import parse_json
 from kubeline_serving.codec.v1 import V1
 from kubeline_serving.codec.v2 import V2
@@ -48,13 +48,13 @@ def test_requests_are_encoded_as_the_signature_encodes_a_frame(rows: list[dict[s
     frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
     expected = {name: column[:, 0] for name, column in SIGNATURE.encode(frame).items()}
     inputs = Encoder(SIGNATURE).encode(list(columns.values()), len(rows))
-    carriers = texts_of(Columns(SIGNATURE), inputs, 0)
+    carriers = texts_of(InputColumns(SIGNATURE), inputs, 0)
     found = dict(zip(VALUES, [inputs.numbers[0], carriers, inputs.numbers[1], inputs.doubles[0]], strict=True))
     for name in VALUES:
         assert found[name].dtype == expected[name].dtype
         np.testing.assert_array_equal(found[name], expected[name])
     read = blocks.Columns(SIGNATURE).inputs_of(SIGNATURE.encode(frame))
-    for name, tensor in Columns(SIGNATURE).tensors(inputs).items():
+    for name, tensor in InputColumns(SIGNATURE).tensors(inputs).items():
         assert read[name].dtype == tensor.dtype
         np.testing.assert_array_equal(read[name], tensor)
 
@@ -116,7 +116,7 @@ def test_an_absent_column_is_not_taken_as_missing_values() -> None:
 def test_requests_that_are_joined_keep_their_categories_also_those_that_training_did_not_see(
     parts: list[list[str | None]],
 ) -> None:
-    encoder, columns = Encoder(SIGNATURE), Columns(SIGNATURE)
+    encoder, columns = Encoder(SIGNATURE), InputColumns(SIGNATURE)
     requests = [
         encoder.encode([[1] * len(part), part, [True] * len(part), [None] * len(part)], len(part)) for part in parts
     ]

@@ -11,7 +11,7 @@ import pytest
 
 from kubeline.errors import KubelineError
 from kubeline.model_package import ModelPackage
-from kubeline_serving.codec.inputs import Columns
+from kubeline_serving.codec.inputs import InputColumns
 from kubeline_serving.codec.pieces import PIECE_BYTES, pieces
 from kubeline_serving.codec.v1 import V1
 from kubeline_serving.errors import TooLarge
@@ -56,7 +56,7 @@ def test_pieces_are_read_as_the_whole_is(package: ModelPackage, form: str) -> No
     whole = v1.inputs(json.loads(body))
     assert found.rows == whole.rows == COUNT
     assert np.array_equal(found.numbers, whole.numbers, equal_nan=True)
-    columns = Columns(package.signature)
+    columns = InputColumns(package.signature)
     assert np.array_equal(texts_of(columns, found, 0), texts_of(columns, whole, 0))
     assert np.array_equal(found.codes > columns.missing[:, None], whole.codes > columns.missing[:, None])
     assert np.array_equal(found.doubles, whole.doubles, equal_nan=True)

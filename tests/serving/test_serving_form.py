@@ -15,7 +15,7 @@ from kubeline.model_package import Feature, ModelPackage, Predictor, Signature
 from kubeline.model_package.predictor import ServingPredictor
 from kubeline.training.serving_form import serving_form
 from kubeline_serving.codec.columns import Encoder
-from kubeline_serving.codec.inputs import Columns
+from kubeline_serving.codec.inputs import InputColumns
 from kubeline_serving.inference.model import ServedModel
 from tests.serving.exchanges import encoded
 from tests.support.artifacts import make_artifact, make_dataset
@@ -193,7 +193,7 @@ def changed_like(nodes: list[onnx.NodeProto], signature: Signature = SIGNATURE, 
     there = Predictor(model, signature, 1)
     changed, signature = serving_form(model, signature)
     onnx.checker.check_model(changed)
-    here, columns = ServingPredictor(changed, signature, 1), Columns(signature)
+    here, columns = ServingPredictor(changed, signature, 1), InputColumns(signature)
     frame = ROWS.set_axis(signature.names, axis=1)
     for rows in (frame, *(frame.iloc[[row]] for row in range(len(frame)))):
         expected = there.predict(rows)
@@ -348,12 +348,12 @@ def test_an_answer_to_a_request_with_unseen_values_leaves_their_codes_to_the_log
     _, signature = serving_form(model_of([labels("color", FINAL, "violet")]), SIGNATURE)
     inputs = encoded(signature, ROWS)
     before = inputs.codes.copy()
-    assert Columns(signature).tensors(inputs)["kubeline.codes"].tolist() == [[0, 1, 2, 3, 4], [1, 4, 2, 3, 0]]
+    assert InputColumns(signature).tensors(inputs)["kubeline.codes"].tolist() == [[0, 1, 2, 3, 4], [1, 4, 2, 3, 0]]
     np.testing.assert_array_equal(inputs.codes, before)
 
 
 def test_a_request_without_unseen_values_is_not_copied() -> None:
     inputs = Encoder(SIGNATURE).encode([[1], ["red"], [2], [True], [None], ["flat"], [None]], 1)
-    tensors = Columns(SIGNATURE).tensors(inputs)
+    tensors = InputColumns(SIGNATURE).tensors(inputs)
     assert tensors["kubeline.codes"] is inputs.codes
     assert tensors["kubeline.numbers"] is inputs.numbers

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kubeline.model_package import Feature, ModelPackage, Signature
-from kubeline.model_package.blessing import Blessing, Check, Verdict
+from kubeline.model_package.blessing import BlessedStep, Blessing, Verdict
 from kubeline.model_package.manifest import Parity
 from tests.support.artifacts import make_artifact
 from tests.support.handmade_packages import write_by_hand
@@ -53,7 +53,7 @@ def blessed(folder: Path, seed: int = 0, verdict: Verdict = "promote") -> Blesse
     )
 
 
-def blessing(folder: Path, package: ModelPackage, check: Check, verdict: Verdict = "promote") -> Any:
+def blessing(folder: Path, package: ModelPackage, check: BlessedStep, verdict: Verdict = "promote") -> Any:
     artifact = make_artifact(folder, "Artifact", check)
     evidence = {"metrics": {"auc": {"value": 0.78, "interval": [0.77, 0.79]}}, "rows": 100, "passed": True}
     Blessing(

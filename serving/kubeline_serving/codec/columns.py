@@ -15,7 +15,7 @@ from kubeline.errors import UserError
 from kubeline.model_package.signature import MISSING_CATEGORY, Feature, Signature
 from kubeline.typing import Array
 from kubeline_serving.codec.doubles import doubles
-from kubeline_serving.codec.inputs import Columns, Inputs
+from kubeline_serving.codec.inputs import InputColumns, Inputs
 from kubeline_serving.codec.refusals import refusal, show
 
 Values = Sequence[Any] | Array
@@ -44,7 +44,7 @@ class Encoder:
         self._booleans = [row for row, place in enumerate(self._block) if kinds[place] == "boolean"]
         self._categories = [place for place, kind in enumerate(kinds) if kind == "category"]
         self._codes_of: list[dict[str | None, int]] = []  # of the values of each category
-        for vocabulary in Columns(signature).vocabularies:
+        for vocabulary in InputColumns(signature).vocabularies:
             codes = {value: code for code, value in enumerate(vocabulary.tolist())}
             self._codes_of.append({**codes, None: codes[MISSING_CATEGORY]})
         self._code_for = [code_of.__getitem__ for code_of in self._codes_of]

@@ -35,7 +35,7 @@ class Inputs:
     doubles: Array
 
 
-class Columns(blocks.Columns):
+class InputColumns(blocks.Columns):
     """The columns of a model by the form in which :class:`Inputs` holds them."""
 
     def joined(self, parts: Sequence[Inputs]) -> Inputs:

@@ -12,7 +12,7 @@ from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
 from kubeline_serving.codec.columns import Encoder, refuse_booleans
 from kubeline_serving.codec.estimate import ALWAYS_READ, check_json
-from kubeline_serving.codec.inputs import Columns, Inputs
+from kubeline_serving.codec.inputs import InputColumns, Inputs
 from kubeline_serving.codec.parsing import LARGE, NOT_TYPED, check_rows, json_type, kind_of, parse_json, require
 from kubeline_serving.codec.pieces import pieces
 from kubeline_serving.codec.slices import discard
@@ -37,7 +37,7 @@ class V1:
         self._names = signature.names
         self._row_of = _getter(self._names)
         self._typed, self._typed_rows = _typed_records(signature)
-        self._columns = Columns(signature)
+        self._columns = InputColumns(signature)
         self._encoder = Encoder(signature)
         self._max_rows = max_rows
         self._parsed_bytes = parsed_bytes

@@ -45,7 +45,7 @@ def datatype_of_feature(feature: Feature) -> str:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class OutputSelection:
     """What a request asks of its answer: the names of outputs (empty: all), and which of them as raw bytes."""
 
     id: str = ""
@@ -103,7 +103,7 @@ class V2:
             {"name": "probability", "datatype": "FP32", "shape": [-1, len(classes)]},
         ]
 
-    def read(self, body: bytes | bytearray, header_length: bytes | None) -> tuple[dict[str, Values], Wanted]:
+    def read(self, body: bytes | bytearray, header_length: bytes | None) -> tuple[dict[str, Values], OutputSelection]:
         """The columns of a request, and what it wants.
 
         Args:
@@ -136,7 +136,7 @@ class V2:
         finally:
             discard(request)
 
-    def _read(self, request: Any, raw: memoryview) -> tuple[dict[str, Values], Wanted]:
+    def _read(self, request: Any, raw: memoryview) -> tuple[dict[str, Values], OutputSelection]:
         tensors = request.get("inputs") if isinstance(request, dict) else None
         if not isinstance(tensors, list):
             raise UserError('a v2 request is {"inputs": [tensor, …]}, with one tensor for each column')
@@ -151,7 +151,7 @@ class V2:
             raise UserError(f"{len(raw):,} bytes are left behind the last binary tensor; check each binary_data_size")
         return columns, self._wanted(request)
 
-    def _read_typed(self, body: bytes | bytearray) -> tuple[dict[str, Values], Wanted]:
+    def _read_typed(self, body: bytes | bytearray) -> tuple[dict[str, Values], OutputSelection]:
         columns: dict[str, Values] = {}
         request = self._typed.decode(body)
         for tensor in request.inputs:
@@ -160,7 +160,7 @@ class V2:
             columns[self._name_of[type(tensor)]] = tensor.data
         if len(columns) != len(request.inputs):
             raise msgspec.ValidationError
-        return columns, Wanted(request.id)
+        return columns, OutputSelection(request.id)
 
     def refuse_booleans(self, columns: dict[str, Values]) -> None:
         """Refuse true and false in columns of numbers."""
@@ -204,7 +204,7 @@ class V2:
         """The parameters of an output tensor: the classes that probabilities are in the order of, as a JSON list."""
         return self._probability_parameters if output == "probability" else {}
 
-    def serialise(self, predictions: Predictions, wanted: Wanted, request_id: str) -> tuple[bytes, int | None]:
+    def serialise(self, predictions: Predictions, wanted: OutputSelection, request_id: str) -> tuple[bytes, int | None]:
         """The answer's body, and the bytes of its JSON when raw tensors follow."""
         outputs: list[dict[str, Any]] = []
         raws: list[bytes] = []
@@ -235,9 +235,9 @@ class V2:
             if name not in self.output_names:
                 raise UserError(f"the model has no output '{name}'; it has: {listed(self.output_names)}")
 
-    def _wanted(self, request: dict[str, Any]) -> Wanted:
+    def _wanted(self, request: dict[str, Any]) -> OutputSelection:
         if "outputs" not in request and "parameters" not in request and "id" not in request:
-            return Wanted()
+            return OutputSelection()
         identity = request.get("id") or ""
         if not isinstance(identity, str):
             raise UserError(f'"id" is {kind_of(identity)}, but must be text')
@@ -254,7 +254,7 @@ class V2:
             for output in given
             if _parameters(output, f"output '{output['name']}'").get("binary_data", all_binary) is True
         ]
-        return Wanted(identity, names, self.output_names if all_binary and not names else binary)
+        return OutputSelection(identity, names, self.output_names if all_binary and not names else binary)
 
 
 def _typed_tensors(signature: Signature) -> tuple["msgspec.json.Decoder[Any]", dict[type, str]]:

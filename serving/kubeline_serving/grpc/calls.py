@@ -20,7 +20,7 @@ from kubeline_serving.errors import BodyTimedOut, Overloaded, TooLarge
 from kubeline_serving.grpc.connections import disconnect
 from kubeline_serving.state import ServerState
 
-Context = Any  # grpc.aio.ServicerContext; the library has no types
+CallContext = Any  # grpc.aio.ServicerContext; the library has no types
 
 _SWEEP_SECONDS = 0.25  # between two sweeps over the calls that wait
 _ROOM_SECONDS = 5.0  # for which a call waits for room
@@ -36,7 +36,7 @@ class Call:
 
     __slots__ = ("_budget", "_calls", "_context", "_task", "held", "message", "since", "was_shed")
 
-    def __init__(self, calls: "Calls", budget: Budget, context: Context, task: "asyncio.Task[Any]"):
+    def __init__(self, calls: "Calls", budget: Budget, context: CallContext, task: "asyncio.Task[Any]"):
         self._calls, self._budget, self._context, self._task = calls, budget, context, task
         self.message = b""
         self.since = monotonic()  # it waits for the client
@@ -96,7 +96,7 @@ class Calls:
         self._sweeper: asyncio.TimerHandle | None = None
         self._ending: set[str] = set()  # peers whose connections are about to be ended
 
-    async def receive(self, context: Context) -> Call:
+    async def receive(self, context: CallContext) -> Call:
         """A call that has just begun, when its message has come.
 
         Raises:
@@ -124,7 +124,7 @@ class Calls:
                 self._admit()
         return call
 
-    def end_connection(self, context: Context) -> None:
+    def end_connection(self, context: CallContext) -> None:
         """End the connection of a call, once a refusal has been sent."""
         peer = context.peer()
         if peer not in self._ending:
@@ -135,7 +135,7 @@ class Calls:
         self._ending.discard(peer)
         asyncio.get_running_loop().run_in_executor(None, disconnect, peer)
 
-    async def _read(self, call: Call, context: Context) -> bytes:
+    async def _read(self, call: Call, context: CallContext) -> bytes:
         call.since = monotonic()
         self._readings[call] = None
         self._state.budget.begin_waiting(call)

@@ -12,7 +12,7 @@ from kubeline.open_inference.tensors import datatype_of, decode_raw, encode_raw,
 from kubeline_serving.codec.columns import Values
 from kubeline_serving.codec.estimate import ALWAYS_READ, check_message
 from kubeline_serving.codec.inputs import Inputs
-from kubeline_serving.codec.v2 import V2, Wanted, rows_of
+from kubeline_serving.codec.v2 import V2, OutputSelection, rows_of
 from kubeline_serving.errors import NotFound, too_many_rows
 from kubeline_serving.exchange import Exchange
 from kubeline_serving.grpc.calls import Call
@@ -44,7 +44,7 @@ class InferCall:
     def __init__(self, v2: V2, name: str, version: str, call: Call, exchange: Exchange, limits: RequestLimits):
         self._v2, self._name, self._version = v2, name, version
         self._call, self._exchange, self._limits = call, exchange, limits
-        self._wanted = Wanted()
+        self._wanted = OutputSelection()
 
     def parse(self) -> Inputs:
         """The inputs of the request.
@@ -63,7 +63,7 @@ class InferCall:
         check_model(request.model_name, request.model_version, self._name, self._version)
         names = [output.name for output in request.outputs]
         self._v2.check_outputs(names)
-        self._wanted = Wanted(request.id, names)
+        self._wanted = OutputSelection(request.id, names)
         columns = columns_of(request, self._v2.max_rows)
         self._v2.refuse_booleans(columns)
         return self._v2.inputs(columns)

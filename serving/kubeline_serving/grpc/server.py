@@ -16,7 +16,7 @@ from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline_serving.codec.v2 import V2
 from kubeline_serving.errors import BrokenModel, Overloaded, headers_too_large, sentence, status_of, without_frames
 from kubeline_serving.exchange import Exchange
-from kubeline_serving.grpc.calls import Call, Calls, Context
+from kubeline_serving.grpc.calls import Call, CallContext, Calls
 from kubeline_serving.grpc.connections import MemoryGuard
 from kubeline_serving.grpc.messages import SERVICE, InferCall, check_model, parsed
 from kubeline_serving.ids import usable
@@ -140,7 +140,7 @@ class GrpcServer:
         # On the wire, a unary call is a stream of one message; read as one, it comes when there is room for it.
         return {name: grpc.stream_unary_rpc_method_handler(call) for name, call in calls.items()}
 
-    async def _infer(self, _: Any, context: Context) -> bytes:
+    async def _infer(self, _: Any, context: CallContext) -> bytes:
         """Answer a prediction request, which the observers record."""
         self.open_calls += 1
         try:
@@ -154,7 +154,7 @@ class GrpcServer:
         finally:
             self.open_calls -= 1
 
-    async def _refuse_metadata(self, _: Any, context: Context) -> bytes:
+    async def _refuse_metadata(self, _: Any, context: CallContext) -> bytes:
         """Refuse a call whose metadata is too large, and end its connection."""
         error = headers_too_large(0, MOST_HEADERS, HEAD_BYTES)
         self._service.refuse(begin("grpc", "", None, None), error)
@@ -162,7 +162,7 @@ class GrpcServer:
         await _refuse(context, error)
         return b""
 
-    async def _predict(self, call: Call, context: Context) -> bytes:
+    async def _predict(self, call: Call, context: CallContext) -> bytes:
         exchange = _exchange(context)
         work = InferCall(self._v2, self._model.name, self._model.version, call, exchange, self._state.limits)
         try:
@@ -173,7 +173,7 @@ class GrpcServer:
             await _refuse(context, without_frames(error), exchange.request_id)
         return call.answer(answer)
 
-    async def _answer(self, request: type[Message], answer: Handler, _: Any, context: Context) -> bytes:
+    async def _answer(self, request: type[Message], answer: Handler, _: Any, context: CallContext) -> bytes:
         """Answer a call that predicts nothing."""
         try:
             call = await self._calls.receive(context)
@@ -247,7 +247,7 @@ class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         return self._methods.get(handler_call_details.method)
 
 
-def _exchange(context: Context) -> Exchange:
+def _exchange(context: CallContext) -> Exchange:
     """The beginning of an exchange; its request id is empty unless the call's metadata has one."""
     request_id = trace = state = ""
     for key, value in context.invocation_metadata() or ():
@@ -260,7 +260,7 @@ def _exchange(context: Context) -> Exchange:
     return begin("grpc", usable(request_id), trace.encode(), state.encode())
 
 
-async def _refuse(context: Context, error: KubelineError, request_id: str = "") -> None:
+async def _refuse(context: CallContext, error: KubelineError, request_id: str = "") -> None:
     """End a call with the status that says why, and one sentence; raises what makes gRPC leave the call."""
     metadata = [("x-request-id", request_id)] if request_id else []
     if isinstance(error, Overloaded):  # gRPC's own retries wait for so long

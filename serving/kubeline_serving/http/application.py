@@ -15,8 +15,8 @@ from kubeline.errors import KubelineError
 from kubeline_serving.codec.v2 import V2
 from kubeline_serving.errors import NotFound, Overloaded, RequestRefused, WrongMethod
 from kubeline_serving.http import openapi
-from kubeline_serving.http.answers import Answer, error_body, json_answer, refusal
 from kubeline_serving.http.predictions import Headers, PredictionRoutes, Route
+from kubeline_serving.http.responses import Response, error_body, json_response, refusal
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.observability.metrics import ServerMetrics
 from kubeline_serving.state import ServerState
@@ -43,10 +43,10 @@ class Page:
 
     path: str
     method: str
-    content: Callable[[Headers], Answer]
+    content: Callable[[Headers], Response]
     is_quick: bool = True
 
-    def show(self, headers: Headers) -> Answer:
+    def show(self, headers: Headers) -> Response:
         """The page, or why it is refused; it never raises, and no client sees a traceback."""
         try:
             return self.content(headers)
@@ -54,10 +54,10 @@ class Page:
             return refusal(error)
         except Exception:
             logger.exception("%s failed", self.path)
-            return Answer(error_body("the server failed on this request; its log says why"), 500)
+            return Response(error_body("the server failed on this request; its log says why"), 500)
 
 
-Target = Route | Page
+RequestTarget = Route | Page
 
 
 class Application:
@@ -102,26 +102,26 @@ class Application:
         """The route of a path as it stands in a request, when it predicts."""
         return self._routes_by_url.get(url)
 
-    def target_of(self, method: bytes, url: bytes) -> Target:
+    def target_of(self, method: bytes, url: bytes) -> RequestTarget:
         """What a request is for.
 
         Raises:
             NotFound: when there is nothing at its path.
             WrongMethod: when the path takes another method.
         """
-        usual: Target | None = None
+        usual: RequestTarget | None = None
         if method == b"POST":
             usual = self._routes_by_url.get(url)
         elif method == b"GET":
             usual = self._pages_by_url.get(url)
         return usual or self._search(method.decode("latin-1"), url)
 
-    async def show_later(self, page: Page, headers: Headers) -> Answer:
+    async def show_later(self, page: Page, headers: Headers) -> Response:
         """A page that is not quick, made in a thread; what was counted so far stands in it."""
         self._metrics.flush()
         return await asyncio.to_thread(page.show, headers)
 
-    def _search(self, method: str, url: bytes) -> Target:
+    def _search(self, method: str, url: bytes) -> RequestTarget:
         try:
             path = unquote((httptools.parse_url(url).path or b"/").decode("ascii"))
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
@@ -144,15 +144,15 @@ class Application:
         control = f"/v2/repository/models/{name}"
         about = {"name": "kubeline", "version": __version__, "extensions": EXTENSIONS}
         pages = [
-            Page("/", "GET", lambda _: json_answer({"status": "alive"})),
+            Page("/", "GET", lambda _: json_response({"status": "alive"})),
             Page("/metrics", "GET", self._metrics_page, is_quick=False),
-            Page("/openapi.json", "GET", lambda _: Answer(self._openapi)),
-            Page("/v1/models", "GET", lambda _: json_answer({"models": [name]})),
+            Page("/openapi.json", "GET", lambda _: Response(self._openapi)),
+            Page("/v1/models", "GET", lambda _: json_response({"models": [name]})),
             Page(f"/v1/models/{name}", "GET", self._ready({"name": name, "ready": True})),
-            Page("/v2", "GET", lambda _: json_answer(about)),
-            Page("/v2/health/live", "GET", lambda _: json_answer({"live": True})),
+            Page("/v2", "GET", lambda _: json_response(about)),
+            Page("/v2/health/live", "GET", lambda _: json_response({"live": True})),
             Page("/v2/health/ready", "GET", self._ready({"ready": True})),
-            Page("/v2/models", "GET", lambda _: json_answer({"models": [name]})),
+            Page("/v2/models", "GET", lambda _: json_response({"models": [name]})),
             Page("/v2/repository/index", "POST", self._index),
             Page(f"{control}/load", "POST", self._load, is_quick=False),
             Page(f"{control}/unload", "POST", self._unload),
@@ -172,10 +172,10 @@ class Application:
             return f"model '{name}' has no version '{rest.split('/')[1][:60]}' here; it has: {version}"
         return f"there is nothing at {path[:120]}; /openapi.json lists what there is"
 
-    def _ready(self, body: dict[str, Any]) -> Callable[[Headers], Answer]:
-        answer = json_answer(body)
+    def _ready(self, body: dict[str, Any]) -> Callable[[Headers], Response]:
+        answer = json_response(body)
 
-        def page(_: Headers) -> Answer:
+        def page(_: Headers) -> Response:
             if self.state.draining:
                 raise Overloaded("the server is about to stop; ask another one")
             if not self._model.ready:
@@ -184,12 +184,12 @@ class Application:
 
         return page
 
-    def _metrics_page(self, headers: Headers) -> Answer:
+    def _metrics_page(self, headers: Headers) -> Response:
         body, content_type = self._metrics.page(headers.get(b"accept", b"").decode("latin-1"))
-        return Answer(body, 200, content_type.encode())
+        return Response(body, 200, content_type.encode())
 
-    def _metadata(self, _: Headers) -> Answer:
-        return json_answer(
+    def _metadata(self, _: Headers) -> Response:
+        return json_response(
             {
                 "name": self._model.name,
                 "versions": [self._model.version],
@@ -199,16 +199,16 @@ class Application:
             }
         )
 
-    def _index(self, _: Headers) -> Answer:
+    def _index(self, _: Headers) -> Response:
         state = "READY" if self._model.ready else "UNAVAILABLE"
-        return json_answer([{"name": self._model.name, "version": self._model.version, "state": state, "reason": ""}])
+        return json_response([{"name": self._model.name, "version": self._model.version, "state": state, "reason": ""}])
 
-    def _load(self, _: Headers) -> Answer:
+    def _load(self, _: Headers) -> Response:
         self.state.limits.check_control()
         self._model.reload()
-        return json_answer({"name": self._model.name, "load": True})
+        return json_response({"name": self._model.name, "load": True})
 
-    def _unload(self, _: Headers) -> Answer:
+    def _unload(self, _: Headers) -> Response:
         self.state.limits.check_control()
         self._model.unload()
-        return json_answer({"name": self._model.name, "unload": True})
+        return json_response({"name": self._model.name, "unload": True})

@@ -21,7 +21,7 @@ def is_event(headers: dict[bytes, bytes]) -> bool:
     return b"ce-specversion" in headers or headers.get(b"content-type", b"").startswith(_STRUCTURED)
 
 
-class Event:
+class CloudEvent:
     """A request that came as a CloudEvent; its answer goes back in the same mode."""
 
     def __init__(self, headers: dict[bytes, bytes], body: bytes | bytearray, model_name: str):

@@ -8,10 +8,10 @@ from kubeline.errors import KubelineError
 from kubeline.model_package.predictor import Predictions
 from kubeline_serving.codec.inputs import Inputs
 from kubeline_serving.codec.v1 import V1
-from kubeline_serving.codec.v2 import HEADER_LENGTH, V2, Wanted
+from kubeline_serving.codec.v2 import HEADER_LENGTH, V2, OutputSelection
 from kubeline_serving.exchange import Exchange, ProtocolName
 from kubeline_serving.http import cloudevents
-from kubeline_serving.http.answers import Answer, refusal
+from kubeline_serving.http.responses import Response, refusal
 from kubeline_serving.ids import new_id, usable
 from kubeline_serving.inference.engine import Work
 from kubeline_serving.service import OVERLOADED, PredictionService, begin
@@ -19,7 +19,7 @@ from kubeline_serving.service import OVERLOADED, PredictionService, begin
 Headers = dict[bytes, bytes]
 Body = bytes | bytearray
 Parse = Callable[[], Inputs]
-Serialise = Callable[[Predictions], Answer]
+Serialise = Callable[[Predictions], Response]
 
 _BINARY = b"application/octet-stream"
 _OVERLOADED = refusal(OVERLOADED)
@@ -55,19 +55,21 @@ class PredictionRoutes:
             f"/v2/models/{name}/versions/{version}/infer": v2_route,
         }
 
-    def reject_early(self, route: Route, headers: Headers) -> tuple[Answer, str]:
+    def reject_early(self, route: Route, headers: Headers) -> tuple[Response, str]:
         """Refuse before anything is done for a request; returns the answer and the request id."""
         own_id = request_id(headers)
         self.service.reject_early(route.protocol, own_id)
         return _OVERLOADED, own_id
 
-    def refuse(self, route: Route, headers: Headers, error: KubelineError) -> tuple[Answer, str]:
+    def refuse(self, route: Route, headers: Headers, error: KubelineError) -> tuple[Response, str]:
         """Refuse a request that does not come whole."""
         exchange = _begin(route, headers)
         self.service.refuse(exchange, error)
         return refusal(error), exchange.request_id
 
-    def handle(self, route: Route, headers: Headers, body: Body, send: Callable[[Answer, str], None]) -> Work[Answer]:
+    def handle(
+        self, route: Route, headers: Headers, body: Body, send: Callable[[Response, str], None]
+    ) -> Work[Response]:
         """Answer a request that has come whole.
 
         Args:
@@ -78,14 +80,14 @@ class PredictionRoutes:
         """
         exchange = _begin(route, headers)
 
-        def sent(outcome: Answer | KubelineError) -> None:
-            send(outcome if isinstance(outcome, Answer) else refusal(outcome), exchange.request_id)
+        def sent(outcome: Response | KubelineError) -> None:
+            send(outcome if isinstance(outcome, Response) else refusal(outcome), exchange.request_id)
 
         return self.service.handle(exchange, len(body), *route.read(headers, exchange, body), sent)
 
     def _read_v1(self, headers: Headers, exchange: Exchange, body: Body) -> tuple[Parse, Serialise]:
         if cloudevents.is_event(headers):
-            event = cloudevents.Event(headers, body, self.service.model.name)
+            event = cloudevents.CloudEvent(headers, body, self.service.model.name)
 
             def parse() -> Inputs:
                 self._v1.check(body, rows_as_usual=False)
@@ -93,12 +95,12 @@ class PredictionRoutes:
 
             return (
                 parse,
-                lambda predictions: Answer(*event.answer(self._v1.serialise(predictions))),
+                lambda predictions: Response(*event.answer(self._v1.serialise(predictions))),
             )
-        return partial(self._v1.parse, body), lambda predictions: Answer(self._v1.serialise(predictions))
+        return partial(self._v1.parse, body), lambda predictions: Response(self._v1.serialise(predictions))
 
     def _read_v2(self, headers: Headers, exchange: Exchange, body: Body) -> tuple[Parse, Serialise]:
-        wanted = Wanted()
+        wanted = OutputSelection()
 
         def parse() -> Inputs:
             nonlocal wanted
@@ -107,11 +109,11 @@ class PredictionRoutes:
                 exchange.request_id = usable(wanted.id) or exchange.request_id
             return self._v2.inputs(columns)
 
-        def serialise(predictions: Predictions) -> Answer:
+        def serialise(predictions: Predictions) -> Response:
             content, json_bytes = self._v2.serialise(predictions, wanted, exchange.request_id)
             if json_bytes is None:
-                return Answer(content)
-            return Answer(content, 200, _BINARY, ((HEADER_LENGTH, b"%d" % json_bytes),))
+                return Response(content)
+            return Response(content, 200, _BINARY, ((HEADER_LENGTH, b"%d" % json_bytes),))
 
         return parse, serialise
 

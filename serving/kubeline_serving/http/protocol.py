@@ -21,11 +21,11 @@ from kubeline_serving.errors import (
     headers_too_large,
     without_frames,
 )
-from kubeline_serving.http.answers import Answer, refusal
 from kubeline_serving.http.application import Page
 from kubeline_serving.http.connection import HttpConnection
 from kubeline_serving.http.predictions import Route, headers_of, request_id
 from kubeline_serving.http.request import Request, usual_request
+from kubeline_serving.http.responses import Response, refusal
 from kubeline_serving.limits import HEAD_BYTES, MOST_HEADERS
 
 logger = logging.getLogger(__name__)
@@ -290,13 +290,13 @@ class HttpProtocol(HttpConnection):
         self.uvicorn.tasks.add(task)
         task.add_done_callback(self.uvicorn.tasks.discard)
 
-    def _answered(self, request: Request, answer: Answer, own_id: str) -> None:
+    def _answered(self, request: Request, answer: Response, own_id: str) -> None:
         """Send an answer that took its time, or none, and go on with what waits."""
         self._send(request, answer, own_id)
         if self._waiting or self._request is not None or not self._is_reading:
             self.loop.call_soon(self._advance)
 
-    def _send(self, request: Request, answer: Answer, own_id: str) -> None:
+    def _send(self, request: Request, answer: Response, own_id: str) -> None:
         self._active = None
         request.work = None  # it refers back: left in place, only the garbage collector would free the request
         self._release(request)

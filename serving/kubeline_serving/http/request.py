@@ -3,9 +3,9 @@
 import re
 from typing import NamedTuple
 
-from kubeline_serving.http.answers import Answer
-from kubeline_serving.http.application import Target
+from kubeline_serving.http.application import RequestTarget
 from kubeline_serving.http.predictions import Headers
+from kubeline_serving.http.responses import Response
 from kubeline_serving.inference.engine import Work
 
 # Headers that need the full parser, in lower case.
@@ -31,7 +31,7 @@ class Request:
         "work",
     )
 
-    def __init__(self, target: Target | None, headers: Headers, keep_alive: bool):
+    def __init__(self, target: RequestTarget | None, headers: Headers, keep_alive: bool):
         self.target = target
         self.headers = headers
         self.keep_alive = keep_alive
@@ -41,8 +41,8 @@ class Request:
         self.size = 0
         self.is_head = False
         self.expects_continue = False  # Expect: 100-continue
-        self.answer: Answer | None = None  # when it is known before the request is worked on
-        self.work: Work[Answer] | None = None
+        self.answer: Response | None = None  # when it is known before the request is worked on
+        self.work: Work[Response] | None = None
 
     def add(self, data: bytes) -> None:
         """A part of the body: usually all of it."""

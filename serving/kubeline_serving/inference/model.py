@@ -9,7 +9,7 @@ from kubeline.model_package.package import ModelPackage, digest_at, version_of
 from kubeline.model_package.predictor import Predictions, ServingPredictor
 from kubeline.model_package.signature import Signature
 from kubeline_serving.codec.columns import Encoder
-from kubeline_serving.codec.inputs import Columns, Inputs
+from kubeline_serving.codec.inputs import InputColumns, Inputs
 from kubeline_serving.memory import trim_memory
 
 
@@ -34,7 +34,7 @@ class ServedModel:
         self.version = version_of(self.digest)
         self.ready = True
         self._predictor = _load(self.package, threads)
-        self._columns = Columns(self.package.signature)
+        self._columns = InputColumns(self.package.signature)
         self._lock = threading.Lock()
         self._folder, self._threads, self._required = folder, threads, digest
 
@@ -80,7 +80,7 @@ def _load(package: ModelPackage, threads: int) -> ServingPredictor:
     nothing = Encoder(signature).encode([[None]] * len(signature.features), 1)
     try:
         predictor = package.serving_predictor(threads)
-        predictor.predict_blocks(Columns(signature).tensors(nothing))
+        predictor.predict_blocks(InputColumns(signature).tensors(nothing))
     except UserError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no common base

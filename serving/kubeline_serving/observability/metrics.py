@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -22,12 +22,10 @@ from prometheus_client.utils import floatToGoString
 
 from kubeline.model_package import ModelPackage, Predictions, version_of
 from kubeline.typing import Array
-from kubeline_serving.codec.inputs import Columns
-from kubeline_serving.exchange import Exchange, ProtocolName
+from kubeline_serving.codec.inputs import InputColumns
+from kubeline_serving.exchange import Exchange, PayloadOutcome, ProtocolName
 from kubeline_serving.observability.counters import SharedCounters
 from kubeline_serving.observability.number_bins import number_bounds
-
-PayloadOutcome = Literal["written", "dropped", "failed", "sampled_out"]
 
 # Seconds. ONNX Runtime takes 20 µs for a row; the longest wait that the options allow by default is some seconds.
 DURATIONS = [step * 10.0**power for power in range(-5, 1) for step in (1, 2.5, 5)] + [10.0]
@@ -68,7 +66,7 @@ class ServerMetrics:
             "git_revision": manifest.git_revision,
         }
         self._names = signature.names
-        self._columns = Columns(signature)
+        self._columns = InputColumns(signature)
         known = [feature.name for feature in signature.features if feature.categories is not None]
         classes = signature.classes or []
         distributed = (

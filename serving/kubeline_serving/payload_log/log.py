@@ -19,13 +19,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kubeline.model_package.signature import Signature
-from kubeline_serving.exchange import Exchange
+from kubeline_serving.exchange import Exchange, PayloadOutcome
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.options import Options
 from kubeline_serving.payload_log.store import PayloadStore
@@ -33,7 +32,6 @@ from kubeline_serving.payload_log.table import PayloadTable, first_time
 
 logger = logging.getLogger(__name__)
 
-Outcome = Literal["written", "dropped", "failed", "sampled_out"]
 
 _GATHER_SECONDS = 0.2  # between two rounds of the writer
 _BATCH_EXCHANGES = 64  # converted at once, for which others wait a fraction of a millisecond
@@ -111,9 +109,9 @@ class PayloadLog:
         version: str,
         signature: Signature,
         options: PayloadOptions | None = None,
-        on_count: Callable[[Outcome, int], None] | None = None,
+        on_count: Callable[[PayloadOutcome, int], None] | None = None,
     ):
-        self.counts: dict[Outcome, int] = {"written": 0, "dropped": 0, "failed": 0, "sampled_out": 0}
+        self.counts: dict[PayloadOutcome, int] = {"written": 0, "dropped": 0, "failed": 0, "sampled_out": 0}
         self._options = options or PayloadOptions()
         self._on_count = on_count
         self._table = PayloadTable(model, version, signature)
@@ -196,7 +194,7 @@ class PayloadLog:
             size += sum(map(sys.getsizeof, values)) + 8 * len(values)
         return size
 
-    def _count(self, outcome: Outcome, rows: int) -> None:
+    def _count(self, outcome: PayloadOutcome, rows: int) -> None:
         self.counts[outcome] += rows
         if self._on_count is not None and rows:
             self._on_count(outcome, rows)
@@ -356,7 +354,7 @@ class PayloadLog:
         return ", ".join(f"{rows:,} rows {outcome.replace('_', ' ')}" for outcome, rows in self.counts.items())
 
 
-def open_log(options: Options, model: ServedModel, on_count: Callable[[Outcome, int], None]) -> PayloadLog:
+def open_log(options: Options, model: ServedModel, on_count: Callable[[PayloadOutcome, int], None]) -> PayloadLog:
     """The payload log that the command line asks for."""
     how = PayloadOptions(
         options.payload_sample,

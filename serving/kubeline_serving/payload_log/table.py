@@ -13,7 +13,7 @@ from kubeline.columns import Kind
 from kubeline.errors import UserError
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.typing import Array
-from kubeline_serving.codec.inputs import Columns, Inputs
+from kubeline_serving.codec.inputs import InputColumns, Inputs
 from kubeline_serving.exchange import Exchange
 
 _TIME = pa.timestamp("us", "UTC")
@@ -48,7 +48,7 @@ class PayloadTable:
     def __init__(self, model: str, version: str, signature: Signature):
         self._model, self._version = model, version
         self._features = {feature.name: feature for feature in signature.features}
-        self._columns = Columns(signature)
+        self._columns = InputColumns(signature)
         self._vocabularies = [_texts(known.tolist(), empty_is_missing=True) for known in self._columns.vocabularies]
         self._labels = None if signature.classes is None else _texts(signature.classes)
         answer = [("output.prediction", pa.float64() if signature.classes is None else pa.string())]

@@ -78,7 +78,7 @@ def _refuse_unknown(placed: Sequence[_Placed]) -> None:
 
 
 def _files(name: str, targets: list[str]) -> list[Path]:
-    from kubeline.resources import Target, pipeline_file
+    from kubeline.resources import Platform, pipeline_file
 
     if name and Path(name).is_dir():
         files = sorted(path for pattern in ("*.yaml", "*.yml") for path in Path(name).rglob(pattern))
@@ -89,5 +89,5 @@ def _files(name: str, targets: list[str]) -> list[Path]:
         return [Path(name)]
     if name.endswith((".yaml", ".yml")):
         return [pipeline_file(name)]
-    named = [target for target in get_args(Target) if target in targets] or ["kubeflow"]
+    named = [target for target in get_args(Platform) if target in targets] or ["kubeflow"]
     return [pipeline_file(name, target) for target in named]

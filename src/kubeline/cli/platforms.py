@@ -12,8 +12,8 @@ from kubeline.cli.parser import seconds
 from kubeline.errors import UserError
 
 if TYPE_CHECKING:  # the other commands need not wait for its import
-    from kubeline.platform.kfp.connection import Connection
-    from kubeline.platform.vertex.connection import Connection as VertexConnection
+    from kubeline.platform.kfp.connection import KfpConnection
+    from kubeline.platform.vertex.connection import VertexConnection
 
 HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"  # as the KFP SDK has them
 UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
@@ -64,12 +64,14 @@ def vertex(options: argparse.Namespace) -> "VertexConnection":
         from google.cloud import aiplatform_v1  # noqa: F401 (whether it is there)
     except ImportError as error:
         raise UserError("Vertex needs Google's client library; install kubeline[vertex]") from error
-    from kubeline.platform.vertex.connection import Access, Connection
+    from kubeline.platform.vertex.connection import VertexAccess, VertexConnection
 
-    access = Access(options.project, options.location, options.token_file, options.endpoint, patience=options.patience)
+    access = VertexAccess(
+        options.project, options.location, options.token_file, options.endpoint, patience=options.patience
+    )
     if options.logging_endpoint:
         access = replace(access, logging_endpoint=options.logging_endpoint)
-    return Connection(access)
+    return VertexConnection(access)
 
 
 def labels(options: argparse.Namespace) -> dict[str, str]:
@@ -96,13 +98,13 @@ def _add_kubeflow(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ui", default="", metavar="URL", help=f"address for links (${UI_VARIABLE}, else --host)")
 
 
-def kubeflow(options: argparse.Namespace) -> "Connection":
+def kubeflow(options: argparse.Namespace) -> "KfpConnection":
     """The connection that the options ask for.
 
     Raises:
         UserError: when there is no address.
     """
-    from kubeline.platform.kfp.connection import IN_CLUSTER, Access, Connection
+    from kubeline.platform.kfp.connection import IN_CLUSTER, KfpAccess, KfpConnection
     from kubeline.platform.kfp.credentials import Identity
 
     host = options.host or os.environ.get(HOST_VARIABLE, "")
@@ -123,7 +125,7 @@ def kubeflow(options: argparse.Namespace) -> "Connection":
         dex_password_file=options.dex_password_file,
     )
     ui = options.ui or os.environ.get(UI_VARIABLE, "")
-    return Connection(Access(host, options.namespace, identity, options.ca_file, ui, options.patience))
+    return KfpConnection(KfpAccess(host, options.namespace, identity, options.ca_file, ui, options.patience))
 
 
 def _require_web_address(host: str) -> None:

@@ -74,9 +74,9 @@ def _kubeflow(options: argparse.Namespace, owner: str) -> Any:
 
 def _vertex(options: argparse.Namespace, owner: str) -> Any:
     from kubeline.platform.schedule.vertex import Vertex
-    from kubeline.platform.vertex.jobs import Request
+    from kubeline.platform.vertex.jobs import JobRequest
 
-    request = Request({}, options.pipeline_root, "", options.network, options.kms_key, labels(options))
+    request = JobRequest({}, options.pipeline_root, "", options.network, options.kms_key, labels(options))
     return Vertex(vertex(options), owner, request)
 
 

@@ -98,7 +98,7 @@ def _start_on_kubeflow(options: argparse.Namespace, compiled: Compiled, name: st
 
     connection = kubeflow(options)
     version = versions.ensure(connection, compiled)
-    request = of_kfp.Request(name, values, options.experiment, options.service_account)
+    request = of_kfp.RunRequest(name, values, options.experiment, options.service_account)
     run = of_kfp.start(connection, version, request)
     return run, of_kfp.page(connection, run), version.uploaded, lambda: of_kfp.look(connection, run)
 
@@ -107,7 +107,7 @@ def _start_on_vertex(options: argparse.Namespace, compiled: Compiled, name: str,
     """Run the pipeline as a job, which holds all of it."""
     from kubeline.platform.vertex import jobs
 
-    request = jobs.Request(
+    request = jobs.JobRequest(
         values, options.pipeline_root, options.service_account, options.network, options.kms_key, labels(options)
     )
     connection = vertex(options)

@@ -14,7 +14,7 @@ from kubeline.evaluation.metrics import choose
 from kubeline.evaluation.rows import Clusters, clusters_of, weights_of
 from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.scoring import judged
-from kubeline.model_package.manifest import Roles
+from kubeline.model_package.manifest import ManifestRoles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions
 from kubeline.typing import Array
@@ -43,7 +43,7 @@ class LabelledRows:
         self.package = package
         self.problem = ""
         kept, roles = role_columns(package, present), package.manifest.roles
-        self._roles = Roles(
+        self._roles = ManifestRoles(
             **{role: name for role in ("weight", "group", "time") if (name := getattr(roles, role)) in kept}
         )
         self._classes: tuple[str, ...] = ()

@@ -15,13 +15,13 @@ from kubeline.evaluation.bootstrap import Bootstrap
 from kubeline.evaluation.comparison import Comparison, compare, compare_all
 from kubeline.evaluation.evaluation_report import page
 from kubeline.evaluation.findings import Contender, Evaluation, EvaluationSettings
-from kubeline.evaluation.gate import Check
+from kubeline.evaluation.gate import GateCheck
 from kubeline.evaluation.importance import Importance, importances
 from kubeline.evaluation.metrics import METRICS, PROPER, Metric, choose, measure
-from kubeline.evaluation.rows import Rows, choose_rows, merge
+from kubeline.evaluation.rows import JudgedRows, choose_rows, merge
 from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.slices import Slice, SliceSettings, evaluate_slices
-from kubeline.model_package.manifest import Roles
+from kubeline.model_package.manifest import ManifestRoles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.signature import Signature
 from kubeline.options import require_names
@@ -99,7 +99,7 @@ def evaluate(
     signature = package.signature
     metric = choose(signature.task, settings.metric)
     requirements = thresholds.parse(settings.thresholds or {}, signature.task, signature.classes)
-    named = Roles(weight=settings.weight_column, group=settings.group_column, time=settings.time_column)
+    named = ManifestRoles(weight=settings.weight_column, group=settings.group_column, time=settings.time_column)
     roles, asked = merge(named, package.manifest.roles, metadata)
     known = scoring.labelled(test, signature)
     inputs = signature.encode(test)
@@ -151,7 +151,7 @@ def evaluate(
 
 
 def _contender(
-    package: ModelPackage, test: pd.DataFrame, rows: Rows, question: Signature, inputs: dict[str, Array]
+    package: ModelPackage, test: pd.DataFrame, rows: JudgedRows, question: Signature, inputs: dict[str, Array]
 ) -> Contender:
     """A model's answers for the question of the model judged: its positive class is that of the champion too."""
     predictor = package.predictor()
@@ -188,7 +188,7 @@ def _champion_checks(
     slices: Sequence[Slice],
     reference: str,
     settings: EvaluationSettings,
-) -> list[Check]:
+) -> list[GateCheck]:
     if unfair:
         return [gate.unfair_check(unfair)]
     if rival is None or comparisons is None:

@@ -9,14 +9,14 @@ import pandas as pd
 from kubeline.errors import UserError, listed
 from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.comparison import Comparison
-from kubeline.evaluation.gate import GateDecision, Rule
+from kubeline.evaluation.gate import ChampionRule, GateDecision
 from kubeline.evaluation.importance import Importance
 from kubeline.evaluation.metrics import Metric
-from kubeline.evaluation.rows import Rows
+from kubeline.evaluation.rows import JudgedRows
 from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.scoring import Agreement
 from kubeline.evaluation.slices import Slice
-from kubeline.model_package.manifest import Roles
+from kubeline.model_package.manifest import ManifestRoles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.typing import Array
@@ -31,7 +31,7 @@ class EvaluationSettings:
     metric: str = ""
     slices: tuple[str, ...] = ()
     thresholds: Mapping[str, Any] | None = None
-    rule: Rule = "non_inferior"
+    rule: ChampionRule = "non_inferior"
     margin: float = 0.01
     no_champion: NoChampion = "promote"
     min_rows: int = 100
@@ -44,7 +44,7 @@ class EvaluationSettings:
     time_column: str = ""
 
     def __post_init__(self) -> None:
-        _require(self.rule in get_args(Rule), "rule", self.rule, f"one of: {listed(get_args(Rule))}")
+        _require(self.rule in get_args(ChampionRule), "rule", self.rule, f"one of: {listed(get_args(ChampionRule))}")
         _require(
             self.no_champion in get_args(NoChampion),
             "no_champion",
@@ -100,8 +100,8 @@ class Evaluation:
     settings: EvaluationSettings
     metric: Metric
     test: pd.DataFrame
-    rows: Rows
-    roles: Roles
+    rows: JudgedRows
+    roles: ManifestRoles
     model: Contender
     champion: Contender | None
     champion_reference: str

@@ -19,11 +19,11 @@ from kubeline.evaluation.slices import Slice
 from kubeline.model_package.blessing import Verdict
 
 GateOutcome = Literal["pass", "fail", "inconclusive"]
-Rule = Literal["non_inferior", "superior"]
+ChampionRule = Literal["non_inferior", "superior"]
 
 
 @dataclass(frozen=True)
-class Check:
+class GateCheck:
     """One requirement, its outcome, and a sentence with the figures."""
 
     name: str
@@ -37,10 +37,10 @@ class GateDecision:
 
     verdict: Verdict
     reasons: list[str]
-    checks: list[Check]
+    checks: list[GateCheck]
 
 
-def decide(checks: Sequence[Check]) -> GateDecision:
+def decide(checks: Sequence[GateCheck]) -> GateDecision:
     """The verdict over all checks; its reasons are the sentences of the checks that decided it."""
     outcomes = [check.outcome for check in checks]
     verdict: Verdict = "hold" if "fail" in outcomes else "inconclusive" if "inconclusive" in outcomes else "promote"
@@ -55,45 +55,45 @@ def reach(gain: Interval, required: float) -> GateOutcome:
     return "pass" if gain.lower >= required else "fail" if gain.upper < required else "inconclusive"
 
 
-def rows_check(rows: int, min_rows: int) -> Check:
+def rows_check(rows: int, min_rows: int) -> GateCheck:
     """Too few rows decide nothing."""
     if rows >= min_rows:
-        return Check("rows", "pass", f"{rows:,} labelled test rows are enough to judge (at least {min_rows:,})")
-    return Check(
+        return GateCheck("rows", "pass", f"{rows:,} labelled test rows are enough to judge (at least {min_rows:,})")
+    return GateCheck(
         "rows", "inconclusive", f"{rows:,} labelled test rows are too few to judge; give at least {min_rows:,}"
     )
 
 
-def undefined_check(metric: Metric, reason: str, of: str = "the model") -> Check:
+def undefined_check(metric: Metric, reason: str, of: str = "the model") -> GateCheck:
     """The metric has no value on these rows."""
-    return Check(
+    return GateCheck(
         f"{metric.spoken} of {of}",
         "inconclusive",
         f"{metric.spoken} of {of} is not defined on these test rows: {reason}",
     )
 
 
-def parity_check(agreement: Agreement) -> Check:
+def parity_check(agreement: Agreement) -> GateCheck:
     """The model must answer here as it did in training."""
     if not agreement.rows:
-        return Check("parity", "inconclusive", str(agreement))
-    return Check("parity", "fail" if agreement.beyond else "pass", str(agreement))
+        return GateCheck("parity", "inconclusive", str(agreement))
+    return GateCheck("parity", "fail" if agreement.beyond else "pass", str(agreement))
 
 
-def dummy_check(comparison: Comparison) -> Check:
+def dummy_check(comparison: Comparison) -> GateCheck:
     """The model must beat the constant guess, beyond noise."""
     outcome, words = _beats(comparison)
-    return Check("beats a constant guess", outcome, words)
+    return GateCheck("beats a constant guess", outcome, words)
 
 
-def proper_check(comparison: Comparison) -> Check:
+def proper_check(comparison: Comparison) -> GateCheck:
     """The same by a proper score, which rewards nothing but probabilities that come true."""
     outcome, words = _beats(comparison)
     if outcome == "fail":
         words += "; its probabilities are too sure or not those of the table: calibrate them, or train without balanced"
     elif outcome == "inconclusive":
         words += "; give more test rows, or calibrate the probabilities"
-    return Check(f"beats a constant guess by {comparison.metric.name}", outcome, words)
+    return GateCheck(f"beats a constant guess by {comparison.metric.name}", outcome, words)
 
 
 def _beats(comparison: Comparison) -> tuple[GateOutcome, str]:
@@ -108,26 +108,26 @@ def _beats(comparison: Comparison) -> tuple[GateOutcome, str]:
     )
 
 
-def clusters_check(clusters: Clusters) -> Check | None:
+def clusters_check(clusters: Clusters) -> GateCheck | None:
     """Too few clusters decide nothing; None where every row stands for itself."""
     if clusters.codes is None:
         return None
     if clusters.few:
-        return Check(
+        return GateCheck(
             "clusters",
             "inconclusive",
             f"{clusters.assumed}, and the test rows have {clusters.number} of them, too few for an interval; "
             f"give rows of at least {FEW_CLUSTERS}",
         )
-    return Check("clusters", "pass", f"{clusters.assumed}; the test rows have {clusters.number:,} of them")
+    return GateCheck("clusters", "pass", f"{clusters.assumed}; the test rows have {clusters.number:,} of them")
 
 
-def unfair_check(reason: str) -> Check:
+def unfair_check(reason: str) -> GateCheck:
     """The champion cannot be compared on these rows."""
-    return Check("champion", "inconclusive", reason)
+    return GateCheck("champion", "inconclusive", reason)
 
 
-def champion_check(comparison: Comparison, rule: Rule, margin: float) -> Check:
+def champion_check(comparison: Comparison, rule: ChampionRule, margin: float) -> GateCheck:
     """The model against the champion: `margin` is the share of the champion's value that may be lost."""
     gain, allowed = comparison.gain, margin * abs(comparison.other)
     if gain.lower is None or gain.upper is None:
@@ -148,7 +148,7 @@ def champion_check(comparison: Comparison, rule: Rule, margin: float) -> Check:
         ): f"which may be worse by more than the margin of {allowed:.4g}; more test rows would narrow it",
     }[(rule, outcome)]
     name = comparison.metric.spoken
-    return Check(
+    return GateCheck(
         f"champion: {rule}",
         outcome,
         f"{name} is {comparison.model:.4g} against the champion's {comparison.other:.4g}, a gain of "
@@ -156,29 +156,31 @@ def champion_check(comparison: Comparison, rule: Rule, margin: float) -> Check:
     )
 
 
-def no_champion_check(reference: str, policy: Literal["promote", "hold"]) -> Check:
+def no_champion_check(reference: str, policy: Literal["promote", "hold"]) -> GateCheck:
     """What to do when there is nothing to compare with."""
     missing = f"the champion '{reference}' does not exist yet" if reference else "no champion was given"
     if policy == "promote":
-        return Check("champion", "pass", f"{missing}, and no_champion=promote lets the first model pass without one")
-    return Check("champion", "fail", f"{missing}, and no_champion=hold asks for one")
+        return GateCheck(
+            "champion", "pass", f"{missing}, and no_champion=promote lets the first model pass without one"
+        )
+    return GateCheck("champion", "fail", f"{missing}, and no_champion=hold asks for one")
 
 
-def slices_check(slices: Sequence[Slice], metric: Metric) -> Check | None:
+def slices_check(slices: Sequence[Slice], metric: Metric) -> GateCheck | None:
     """No slice may be worse than the champion beyond the margin and chance; None when no slice was compared."""
     compared = [part for part in slices if part.gain is not None]
     lost = [part for part in compared if part.regression]
     if not compared:
         return None
     if not lost:
-        return Check(
+        return GateCheck(
             "slices",
             "pass",
             f"in none of {counted(len(compared), 'slice')} is {metric.spoken} worse than the champion's beyond margin "
             "and chance",
         )
     named = "; ".join(f"{part.name}: {part.estimate} against {part.champion:.4g}" for part in lost[:3])
-    return Check(
+    return GateCheck(
         "slices",
         "fail",
         f"in {len(lost)} of {counted(len(compared), 'slice')} {metric.spoken} is worse than the champion's beyond "

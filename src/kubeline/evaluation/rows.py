@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from kubeline.errors import UserError, counted, listed
 from kubeline.model_package.encoding import encode_column
-from kubeline.model_package.manifest import Roles
+from kubeline.model_package.manifest import ManifestRoles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.training_rows import TrainingRows
 from kubeline.roles import check_weights, scaled_weights
@@ -46,7 +46,7 @@ class Clusters:
 
 
 @dataclass(frozen=True)
-class Rows:
+class JudgedRows:
     """The rows of the test table that judge a model.
 
     Attributes:
@@ -66,7 +66,7 @@ class Rows:
     notes: tuple[str, ...] = ()
 
 
-def merge(asked: Roles, package: Roles, test: Mapping[str, Any]) -> tuple[Roles, bool]:
+def merge(asked: ManifestRoles, package: ManifestRoles, test: Mapping[str, Any]) -> tuple[ManifestRoles, bool]:
     """The roles of the test table's columns: as asked for, else as in training, else as the table was split.
 
     Returns:
@@ -82,7 +82,7 @@ def merge(asked: Roles, package: Roles, test: Mapping[str, Any]) -> tuple[Roles,
         if roles.group or roles.time:
             return roles.model_copy(update={"weight": weight}), True
     column, by = str(test.get("split_column", "")), test.get("split_by")
-    found = {"group": Roles(group=column), "time": Roles(time=column)}.get(str(by), Roles())
+    found = {"group": ManifestRoles(group=column), "time": ManifestRoles(time=column)}.get(str(by), ManifestRoles())
     return found.model_copy(update={"weight": weight}), False
 
 
@@ -105,11 +105,11 @@ def choose_rows(
     labelled: Array,
     model: ModelPackage,
     champion: ModelPackage | None,
-    roles: Roles,
+    roles: ManifestRoles,
     *,
     asked: bool,
     min_rows: int,
-) -> Rows:
+) -> JudgedRows:
     """The rows with a label and a weight that no model to be judged on them was trained on.
 
     Args:
@@ -147,7 +147,7 @@ def choose_rows(
             judged, left_out = fair, left_out | excluded
     kept = weights[judged] if weights is not None else None
     clusters = clusters_of(test[judged], roles, asked=asked)
-    return Rows(judged, kept, clusters, {why: n for why, n in left_out.items() if n}, unfair, tuple(notes))
+    return JudgedRows(judged, kept, clusters, {why: n for why, n in left_out.items() if n}, unfair, tuple(notes))
 
 
 def _seen(model: ModelPackage, table: pa.Table) -> tuple[Array, list[str]]:
@@ -159,7 +159,7 @@ def _seen(model: ModelPackage, table: pa.Table) -> tuple[Array, list[str]]:
 
 
 def _fair(
-    judged: Array, table: pa.Table, model: ModelPackage, champion: ModelPackage, roles: Roles, min_rows: int
+    judged: Array, table: pa.Table, model: ModelPackage, champion: ModelPackage, roles: ManifestRoles, min_rows: int
 ) -> tuple[Array, dict[str, int], str]:
     """The rows of `judged` that favour neither, how many are left out for what, and why that is impossible."""
     mine, theirs = model.training_rows(), champion.training_rows()
@@ -192,7 +192,7 @@ def _fair(
     return fair, excluded | {f"only one of the two saw their '{roles.group}'": int(related.sum())}, ""
 
 
-def _too_few_left(clusters: Clusters, roles: Roles, left_out: Mapping[str, int]) -> str:
+def _too_few_left(clusters: Clusters, roles: ManifestRoles, left_out: Mapping[str, int]) -> str:
     """Why the rows that favour neither cannot show how their groups or days differ; empty where they can."""
     if clusters.codes is None or not clusters.few or not sum(left_out.values()):
         return ""
@@ -210,7 +210,7 @@ def _groups_of_one(table: pa.Table, mine: TrainingRows | None, theirs: TrainingR
     return np.asarray(found[0] != found[1])
 
 
-def clusters_of(rows: pd.DataFrame, roles: Roles, *, asked: bool) -> Clusters:
+def clusters_of(rows: pd.DataFrame, roles: ManifestRoles, *, asked: bool) -> Clusters:
     """Which rows belong together.
 
     Args:

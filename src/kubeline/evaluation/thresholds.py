@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kubeline.errors import UserError, listed
 from kubeline.evaluation.bootstrap import Bootstrap, Interval
 from kubeline.evaluation.comparison import Comparison, compare
-from kubeline.evaluation.gate import Check, reach, signed, undefined_check
+from kubeline.evaluation.gate import GateCheck, reach, signed, undefined_check
 from kubeline.evaluation.metrics import METRICS, Metric
 from kubeline.evaluation.scored import Scored
 from kubeline.numbers import Number
@@ -109,7 +109,7 @@ def checks(
     confidence: float,
     *,
     champion: bool,
-) -> list[Check]:
+) -> list[GateCheck]:
     """One check for each figure that is asked for; changes only where there is a champion.
 
     Args:
@@ -138,7 +138,7 @@ def checks(
     return found
 
 
-def threshold_check(metric: Metric, found: Interval, required: float) -> Check:
+def threshold_check(metric: Metric, found: Interval, required: float) -> GateCheck:
     """Whether the whole interval is on the right side of what is required."""
     sign = 1 if metric.greater_is_better else -1
     outcome = reach(found if metric.greater_is_better else found.negated(), sign * required)
@@ -148,10 +148,10 @@ def threshold_check(metric: Metric, found: Interval, required: float) -> Check:
         "fail": f"is not {side} the threshold of {required:g} anywhere in its interval",
         "inconclusive": f"is too near the threshold of {required:g} to decide; more test rows would narrow it",
     }
-    return Check(f"{metric.spoken} threshold", outcome, f"{metric.spoken} {found} {words[outcome]}")
+    return GateCheck(f"{metric.spoken} threshold", outcome, f"{metric.spoken} {found} {words[outcome]}")
 
 
-def change_checks(metric: Metric, asked: MetricThreshold, comparison: Comparison | None) -> list[Check]:
+def change_checks(metric: Metric, asked: MetricThreshold, comparison: Comparison | None) -> list[GateCheck]:
     """Whether the model beats the champion by the change asked for; inconclusive where they cannot be compared."""
     changes = {"min_absolute_change": asked.min_absolute_change, "min_relative_change": asked.min_relative_change}
     found = []
@@ -161,12 +161,12 @@ def change_checks(metric: Metric, asked: MetricThreshold, comparison: Comparison
         title = f"{metric.spoken} {name}"
         if comparison is None:
             sentence = f"{metric.spoken} cannot be compared with the champion's on these test rows"
-            found.append(Check(title, "inconclusive", sentence))
+            found.append(GateCheck(title, "inconclusive", sentence))
             continue
         least = change * abs(comparison.other) if name == "min_relative_change" else change
         outcome = reach(comparison.gain, least)
         words = {"pass": "reaches", "fail": "does not reach", "inconclusive": "may or may not reach"}[outcome]
         gain = signed(comparison.gain)
         sentence = f"the gain of {metric.spoken}, {gain}, {words} {name} {change:g} ({least:.4g})"
-        found.append(Check(title, outcome, sentence))
+        found.append(GateCheck(title, outcome, sentence))
     return found

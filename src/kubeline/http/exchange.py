@@ -27,7 +27,7 @@ class ExchangeError(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpResponse:
     """Status and body of an answer."""
 
     status: int
@@ -76,7 +76,7 @@ class Peer:
         *,
         seconds: float,
         most_bytes: int,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Send a request and read the whole answer.
 
         Args:
@@ -108,7 +108,7 @@ class Peer:
         if response.getheader("Content-Encoding", "identity").lower() != "identity":
             self.close()
             raise ExchangeError("the answer is compressed, though that was not asked for")
-        return Answer(response.status, found)
+        return HttpResponse(response.status, found)
 
     def close(self) -> None:
         """End the connection."""

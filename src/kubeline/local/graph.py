@@ -31,7 +31,7 @@ class Box:
     link: str = ""
 
 
-Inputs = Mapping[str, frozenset[str]]  # name of a component's input: the tasks that it comes from
+TaskInputs = Mapping[str, frozenset[str]]  # name of a component's input: the tasks that it comes from
 
 
 def dependencies(document: Mapping[str, Any]) -> dict[str, set[str]]:
@@ -51,7 +51,7 @@ def dependencies(document: Mapping[str, Any]) -> dict[str, set[str]]:
 def _walk(
     document: Mapping[str, Any],
     group: Mapping[str, Any],
-    inputs: Inputs,
+    inputs: TaskInputs,
     held: frozenset[str],
     waits: dict[str, set[str]],
 ) -> dict[str, frozenset[str]]:
@@ -85,7 +85,7 @@ def _named(task: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _given(
-    task: Mapping[str, Any], inputs: Inputs, leaves: Mapping[str, frozenset[str]]
+    task: Mapping[str, Any], inputs: TaskInputs, leaves: Mapping[str, frozenset[str]]
 ) -> Iterator[tuple[str, frozenset[str]]]:
     for name, source in _sources(task):
         if "producerTask" in source:

@@ -9,7 +9,7 @@ from kubeline.artifacts import Artifact, describe, finite, publish
 from kubeline.errors import UserError
 
 Verdict = Literal["promote", "hold", "inconclusive"]
-Check = Literal["evaluation", "infra_validation"]
+BlessedStep = Literal["evaluation", "infra_validation"]
 
 
 class Blessing(BaseModel):
@@ -20,7 +20,7 @@ class Blessing(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    check: Check
+    check: BlessedStep
     verdict: Verdict
     package_digest: str
     reasons: list[str]
@@ -48,7 +48,7 @@ class Blessing(BaseModel):
             raise UserError(f"'{path}' is not a blessing; give the output of evaluate or infra_validate") from error
 
 
-def require(blessing: Artifact, check: Check, package_digest: str) -> Blessing:
+def require(blessing: Artifact, check: BlessedStep, package_digest: str) -> Blessing:
     """Return the blessing when it lets this package pass.
 
     Raises:

@@ -22,7 +22,7 @@ class Parity(BaseModel):
     scale: float = 1.0
 
 
-class Roles(BaseModel):
+class ManifestRoles(BaseModel):
     """What the columns that are no features are for; an empty name is no column. The target is in ``schema.json``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,4 +59,4 @@ class Manifest(BaseModel):
     parity: Parity
     git_revision: str
     seed: int
-    roles: Roles = Roles()
+    roles: ManifestRoles = ManifestRoles()

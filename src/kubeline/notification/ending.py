@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-State = Literal["SUCCEEDED", "FAILED", "CANCELLED", "UNKNOWN"]
+RunState = Literal["SUCCEEDED", "FAILED", "CANCELLED", "UNKNOWN"]
 
 # Of MLMD, of the API server, of Argo and of Vertex; every other word leaves it open.
-_STATES: dict[str, State] = {
+_STATES: dict[str, RunState] = {
     "COMPLETE": "SUCCEEDED",
     "SUCCEEDED": "SUCCEEDED",
     "FAILED": "FAILED",
@@ -45,12 +45,12 @@ class Said:
 class Ending:
     """How a run ended, the steps that failed, and what was decided, in the order in which they ended."""
 
-    state: State
+    state: RunState
     failures: tuple[Said, ...] = ()
     decisions: tuple[Said, ...] = ()
 
 
-def state_of(word: str | None) -> State:
+def state_of(word: str | None) -> RunState:
     """What a platform's word for a state means."""
     return _STATES.get((word or "").upper(), "UNKNOWN")
 
@@ -67,7 +67,7 @@ def of_workflow(workflow: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], 
     said = {node: words for pod in pods for node, words in _last_words(pod)}
     spec = workflow.get("spec", {})
     cancelled = bool(spec.get("shutdown")) or spec.get("activeDeadlineSeconds") == 0
-    state: State = "UNKNOWN"
+    state: RunState = "UNKNOWN"
     for node in nodes.values():
         if node.get("displayName") == handler and not node.get("nodeFlag", {}).get("hooked"):
             state = state_of(node.get("phase"))

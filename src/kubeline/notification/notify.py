@@ -7,14 +7,14 @@ from kubeline.artifacts import step
 from kubeline.decision import GOOD, deciding
 from kubeline.notification.asking import FinalStatus, ending
 from kubeline.notification.channels import URLS, URLS_FILE, Delivery, Mood, addresses, send
-from kubeline.notification.ending import Ending, Said, State
+from kubeline.notification.ending import Ending, RunState, Said
 from kubeline.notification.run_page import page_of_run
 from kubeline.printable import printable
 
 logger = logging.getLogger(__name__)
 
-_MOODS: dict[State, Mood] = {"SUCCEEDED": "success", "FAILED": "failure", "CANCELLED": "warning", "UNKNOWN": "info"}
-_WORDS: dict[State, str] = {
+_MOODS: dict[RunState, Mood] = {"SUCCEEDED": "success", "FAILED": "failure", "CANCELLED": "warning", "UNKNOWN": "info"}
+_WORDS: dict[RunState, str] = {
     "SUCCEEDED": "succeeded",
     "FAILED": "failed",
     "CANCELLED": "was cancelled",

@@ -18,7 +18,7 @@ _TONES: dict[Result, Tone] = {"fine": "good", "wrong": "bad", "unreachable": "ba
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PreflightSettings:
     """What a run was asked for; the fields are the inputs of the component `preflight`, empty where there is none."""
 
     data: str = ""
@@ -60,14 +60,14 @@ def run(report: Artifact, **given: Any) -> None:
         UserError: names every parameter that is wrong.
         PlatformError: names what cannot be reached.
     """
-    checks = look(Wanted(**given))
+    checks = look(PreflightSettings(**given))
     for check in checks.done:
         logger.info("%s: %s%s", check.name, check.result, f" ({check.sentence})" if check.sentence else "")
     page(checks).write(report.path)
     checks.raise_what_failed()
 
 
-def look(wanted: Wanted) -> Checks:
+def look(wanted: PreflightSettings) -> Checks:
     """The parameters first; when they are right, the external services."""
     checks = Checks()
     _parameters(checks, wanted)
@@ -76,7 +76,7 @@ def look(wanted: Wanted) -> Checks:
     return checks
 
 
-def _parameters(checks: Checks, wanted: Wanted) -> None:
+def _parameters(checks: Checks, wanted: PreflightSettings) -> None:
     checks.look("source", lambda: _source(wanted))
     checks.look("exclude", lambda: require_names("exclude", wanted.exclude))
     if wanted.name:
@@ -95,7 +95,7 @@ def _parameters(checks: Checks, wanted: Wanted) -> None:
         checks.look("model server", lambda: parameters.check_server(wanted.max_latency_ms))
 
 
-def _world(checks: Checks, wanted: Wanted) -> None:
+def _world(checks: Checks, wanted: PreflightSettings) -> None:
     checks.look("data", lambda: _data(wanted))
     if wanted.schema_uri:
         checks.look("schema", lambda: world.check_schema(wanted.schema_uri))
@@ -116,15 +116,15 @@ def _world(checks: Checks, wanted: Wanted) -> None:
     checks.look("channels", world.check_channels)
 
 
-def _source(wanted: Wanted) -> None:
+def _source(wanted: PreflightSettings) -> None:
     parameters.check_source(wanted.data, wanted.columns, (wanted.at, wanted.length), wanted.source)
 
 
-def _service(wanted: Wanted) -> dict[str, Any]:
+def _service(wanted: PreflightSettings) -> dict[str, Any]:
     return parameters.check_service(wanted.name, wanted.cluster, wanted.service)
 
 
-def _data(wanted: Wanted) -> str | None:
+def _data(wanted: PreflightSettings) -> str | None:
     from kubeline.data.peek import column_names
 
     if not wanted.data:

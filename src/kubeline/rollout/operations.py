@@ -18,7 +18,7 @@ from kubeline.rollout.routers import predictor_digest, router_of
 from kubeline.rollout.snapshot import take_snapshot
 from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.start import plain, process_name, start
-from kubeline.rollout.status import Lease, PromotedModel, Request, RolloutStatus, State
+from kubeline.rollout.status import Lease, OperatorRequest, PromotedModel, RolloutStatus, State
 from kubeline.rollout.store import StatusStore, StoredStatus
 from kubeline.rollout.unexpected import only_kubeline_errors
 
@@ -88,7 +88,9 @@ def known(what: str, instead: str = "") -> Iterator[None]:
         raise NotKnownError(f"{what} is not known: {error}" + (f" ({instead})" if instead else "")) from error
 
 
-def request(cluster: Cluster, namespace: str, name: str, what: Request, output: Print = lambda line: None) -> str:
+def request(
+    cluster: Cluster, namespace: str, name: str, what: OperatorRequest, output: Print = lambda line: None
+) -> str:
     """Leave a request for the process that drives the rollout; drive it from here when there is none.
 
     Returns:

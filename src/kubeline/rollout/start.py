@@ -23,11 +23,11 @@ from kubeline.rollout.spec import RolloutSpec, fingerprint
 from kubeline.rollout.status import (
     DeploymentMode,
     Lease,
+    ModelVersion,
     Outcome,
     RolloutStatus,
     State,
     StepStatus,
-    Version,
     Versions,
     WriteStatus,
 )
@@ -178,10 +178,10 @@ def new_status(
     return status.with_event(now, f"begun by {lease.holder}")
 
 
-def _stable(service: Manifest, mode: DeploymentMode | None) -> Version:
+def _stable(service: Manifest, mode: DeploymentMode | None) -> ModelVersion:
     predictor = dict(service["spec"]["predictor"])
     revision = router_of(mode).stable_revision(service) if mode else ""
-    return Version(predictor, _digest(service), revision, predictor.get("name", ""))
+    return ModelVersion(predictor, _digest(service), revision, predictor.get("name", ""))
 
 
 def _versions(
@@ -189,7 +189,7 @@ def _versions(
     digest: str,
     rollout_id: str,
     service: Manifest | None,
-    stable: Version | None,
+    stable: ModelVersion | None,
     mode: DeploymentMode | None,
 ) -> Versions:
     candidate = plain(merge(plain(stable.predictor), rendered)) if stable else plain(rendered)
@@ -197,7 +197,7 @@ def _versions(
     if service is not None and mode and not _holds(service, candidate):
         replaced = router_of(mode).newest_revision(service)
     name = f"v{rollout_id[:7]}" if stable else ""
-    return Versions(Version(candidate, digest, name=name), stable, replaced)
+    return Versions(ModelVersion(candidate, digest, name=name), stable, replaced)
 
 
 def _unfinished(found: StoredStatus | None, digest: str) -> bool:

@@ -86,11 +86,11 @@ class DeploymentMode(StrEnum):
     STANDARD = "standard"
 
 
-Request = Literal["promote", "abort"]
+OperatorRequest = Literal["promote", "abort"]
 
 
 @dataclass(frozen=True)
-class Event:
+class TimelineEvent:
     """One line of the timeline: Unix seconds, the state, the observed weight in per cent, and what happened."""
 
     time: float
@@ -118,7 +118,7 @@ class Lease:
 
 
 @dataclass(frozen=True)
-class Version:
+class ModelVersion:
     """One of the two models.
 
     Attributes:
@@ -146,15 +146,15 @@ class Versions:
         stable_pods: pods that the stable model had when the rollout began, in Standard mode; 0 where it is not known.
     """
 
-    candidate: Version
-    stable: Version | None = None
+    candidate: ModelVersion
+    stable: ModelVersion | None = None
     replaced_revision: str = ""
     stable_pods: int = 0
 
     @property
-    def before(self) -> Version:
+    def before(self) -> ModelVersion:
         """The stable model; one without a predictor at a first deployment."""
-        return self.stable or Version()
+        return self.stable or ModelVersion()
 
 
 @dataclass(frozen=True)
@@ -296,7 +296,7 @@ class RolloutStatus:
     namespace: str
     lease: Lease
     spec: RolloutSpec = field(default_factory=RolloutSpec)
-    versions: Versions = field(default_factory=lambda: Versions(Version()))
+    versions: Versions = field(default_factory=lambda: Versions(ModelVersion()))
     mode: DeploymentMode | None = None
     state: State = State.INITIALIZING
     entered: float = 0.0
@@ -307,7 +307,7 @@ class RolloutStatus:
     analyses: tuple[Analysis, ...] = ()
     smoke: SmokeTestResult | None = None
     shadow: ShadowResult | None = None
-    timeline: tuple[Event, ...] = ()
+    timeline: tuple[TimelineEvent, ...] = ()
     reason: str = ""
     outcome: Outcome | None = None
     history: tuple[PromotedModel, ...] = ()
@@ -318,12 +318,12 @@ class RolloutStatus:
         return f"{self.namespace}/{self.name}"
 
     @property
-    def candidate(self) -> Version:
+    def candidate(self) -> ModelVersion:
         """The model that is rolled out."""
         return self.versions.candidate
 
     @property
-    def stable(self) -> Version | None:
+    def stable(self) -> ModelVersion | None:
         """The model that served before; None at a first deployment."""
         return self.versions.stable
 
@@ -354,7 +354,7 @@ class RolloutStatus:
 
     def with_event(self, time: float, sentence: str, share: int | None = None) -> "RolloutStatus":
         """The status with one more line in its timeline."""
-        event = Event(time, self.state, sentence[:_MAX_SENTENCE], share)
+        event = TimelineEvent(time, self.state, sentence[:_MAX_SENTENCE], share)
         return replace(self, timeline=(*self.timeline, event)[-_MAX_EVENTS:])
 
     def with_promotion(self, time: float) -> "RolloutStatus":

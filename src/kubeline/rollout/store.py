@@ -14,7 +14,7 @@ from kubeline.errors import PlatformError
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import CONFIG_MAP, INFERENCE_SERVICE, Manifest
 from kubeline.rollout.format_1 import upgraded
-from kubeline.rollout.status import Request, RolloutStatus
+from kubeline.rollout.status import OperatorRequest, RolloutStatus
 
 REQUEST = "kubeline.dev/request"  # annotation of the ConfigMap: promote or abort
 FORMAT = 2  # raised when an older release could not continue with a status
@@ -97,7 +97,7 @@ class StatusStore:
         meta["resourceVersion"] = version
         return self._stored(self._cluster.patch(self._namespace, config_map_name(self._name), body, CONFIG_MAP))
 
-    def request(self, request: Request) -> None:
+    def request(self, request: OperatorRequest) -> None:
         """Leave a request for the process that drives the rollout."""
         body = {"metadata": {"annotations": {REQUEST: request}}}
         self._cluster.patch(self._namespace, config_map_name(self._name), body, CONFIG_MAP)

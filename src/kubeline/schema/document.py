@@ -14,7 +14,7 @@ from kubeline.columns import Type
 from kubeline.errors import UserError, listed
 
 Value = bool | int | float | str
-Task = Literal["classification", "regression"]
+SchemaTask = Literal["classification", "regression"]
 
 ABOUT = [
     "A table schema. Edit it, keep it under version control, and give it to validate as schema_uri.",
@@ -103,7 +103,7 @@ class Target(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str
-    task: Task
+    task: SchemaTask
 
 
 class RowLimits(BaseModel):

@@ -19,7 +19,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from kubeline.schema.document import Column, Observed, RowLimits, TableSchema, Target, Task, Value
+from kubeline.schema.document import Column, Observed, RowLimits, SchemaTask, TableSchema, Target, Value
 from kubeline.schema.profile import ColumnProfile, TableProfile
 from kubeline.task import task_of
 
@@ -49,7 +49,7 @@ def infer_schema(profile: TableProfile, target: str = "", strict: bool = False) 
     )
 
 
-def infer_task(target: ColumnProfile) -> Task:
+def infer_task(target: ColumnProfile) -> SchemaTask:
     """As `train` takes it."""
     found = task_of(target.type in ("integer", "number"), target.distinct or 0, target.counts)
     return "regression" if found == "regression" else "classification"
@@ -78,7 +78,7 @@ def plain(value: Any) -> Value | None:
     return value if isinstance(value, (bool, int, float, str)) else None
 
 
-def _column(profile: ColumnProfile, strict: bool, is_target: bool, task: Task | None) -> Column:
+def _column(profile: ColumnProfile, strict: bool, is_target: bool, task: SchemaTask | None) -> Column:
     observed = observe(profile)
     classes = is_target and task == "classification" and profile.counts is not None
     low, high = (observed.min, observed.max) if strict and not classes else (None, None)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubeline.errors import counted
-from kubeline.schema.document import Task
+from kubeline.schema.document import SchemaTask
 from kubeline.schema.findings import Finding
 from kubeline.task import MAX_CLASSES
 
@@ -12,7 +12,7 @@ FEW_ROWS = 10  # a class with fewer rows gets a warning
 
 
 def check_labels(
-    target: str, task: Task, counts: Mapping[Any, int] | None, distinct: int, rows: int, min_class_share: float
+    target: str, task: SchemaTask, counts: Mapping[Any, int] | None, distinct: int, rows: int, min_class_share: float
 ) -> tuple[list[Finding], list[Finding]]:
     """Problems and warnings about the target.
 

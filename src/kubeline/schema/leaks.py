@@ -8,7 +8,7 @@ values scores as chance does. Missing values are a value: a refund date that exi
 import numpy as np
 import pandas as pd
 
-from kubeline.schema.document import Task
+from kubeline.schema.document import SchemaTask
 from kubeline.typing import Array
 
 SAMPLE_ROWS = 30_000  # rows of the table that are sampled,
@@ -21,7 +21,7 @@ BINS = 100
 BIN_ROWS = 20
 
 
-def leak_scores(sample: pd.DataFrame, target: str, task: Task) -> dict[str, float]:
+def leak_scores(sample: pd.DataFrame, target: str, task: SchemaTask) -> dict[str, float]:
     """The predictive power of every other column alone, greatest first.
 
     Args:
@@ -99,7 +99,7 @@ def _categories(column: pd.Series) -> Array:
     return codes
 
 
-def _monotone(numbers: Array, outcome: Array, task: Task) -> float:
+def _monotone(numbers: Array, outcome: Array, task: SchemaTask) -> float:
     """The score of the numbers themselves, which needs no fit: a leak on few rows is one too. 0 with missing values."""
     if np.isnan(numbers).any():
         return 0.0

@@ -24,7 +24,7 @@ from kubeline.data.dataset import open_dataset, to_frame
 from kubeline.errors import UserError
 from kubeline.evaluation.metrics import choose
 from kubeline.model_package import formats
-from kubeline.model_package.manifest import Roles as ColumnRoles
+from kubeline.model_package.manifest import ManifestRoles
 from kubeline.model_package.package import ModelPackage, write_package
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.raw_table import RawTable
@@ -321,7 +321,9 @@ def write(folder: Path, trained: Trained, roles: Roles, settings: TrainingSettin
         parity=trained.parity,
         git_revision=_git_revision(),
         seed=settings.seed,
-        roles=ColumnRoles(weight=roles.weight, group=roles.group, time=roles.time, exclude=sorted(set(roles.exclude))),
+        roles=ManifestRoles(
+            weight=roles.weight, group=roles.group, time=roles.time, exclude=sorted(set(roles.exclude))
+        ),
     )
 
 

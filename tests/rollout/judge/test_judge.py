@@ -17,7 +17,7 @@ from kubeline.rollout.analysis.judge import (
     Histogram,
     Judgement,
     Rules,
-    Sample,
+    SampleStatistics,
     Side,
     judge,
 )
@@ -118,7 +118,9 @@ def test_rules_that_check_nothing_never_pass() -> None:
     ("better", "canary", "outcome"), [(True, 8.0, "fail"), (False, 8.0, "pass"), (False, 12.0, "fail")]
 )
 def test_a_business_metric_fails_in_its_bad_direction_only(better: bool, canary: float, outcome: str) -> None:
-    metric = BusinessMetric("revenue", Sample(canary, 4.0, 500), Sample(10.0, 4.0, 5000), higher_is_better=better)
+    metric = BusinessMetric(
+        "revenue", SampleStatistics(canary, 4.0, 500), SampleStatistics(10.0, 4.0, 5000), higher_is_better=better
+    )
     assert outcomes(judge(Evidence(side(), side(), 60, metric), RULES, 1, 4))["business"] == outcome
 
 
@@ -293,7 +295,7 @@ def test_the_score_test_keeps_its_level_on_the_edge_of_the_tolerance() -> None:
 def test_a_mean_is_compared_by_welchs_test() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(9.8, 1, 60), rng.normal(10, 3, 90)
-    canary, stable = (Sample(float(x.mean()), float(x.var(ddof=1)), len(x)) for x in (a, b))
+    canary, stable = (SampleStatistics(float(x.mean()), float(x.var(ddof=1)), len(x)) for x in (a, b))
     expected = stats.ttest_ind(a + 0.1, b, equal_var=False, alternative="less").pvalue
     assert tests.mean_loss(canary, stable, 0.1) == pytest.approx(expected)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSpec, Source, open_source
+from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSource, MetricsSpec, open_source
 from tests.support.metrics_servers import Pod, PrometheusServer
 
 
@@ -17,7 +17,7 @@ def prometheus() -> PrometheusServer:
 
 
 @pytest.fixture
-def source(prometheus: PrometheusServer) -> Iterator[Source]:
+def source(prometheus: PrometheusServer) -> Iterator[MetricsSource]:
     with prometheus.serving() as url:
         yield open_source(MetricsSpec(source="prometheus", url=url), "m", "s1", "c1", Addresses())
 
@@ -32,7 +32,7 @@ def count(prometheus: PrometheusServer, version: str, good: int, bad: int = 0, p
 
 
 def test_after_a_gap_of_70_seconds_the_old_95000_and_5000_requests_are_not_the_steps(
-    prometheus: PrometheusServer, source: Source
+    prometheus: PrometheusServer, source: MetricsSource
 ) -> None:
     count(prometheus, "s1", 95_000, 5_000)
     prometheus.now += 70
@@ -46,7 +46,7 @@ def test_after_a_gap_of_70_seconds_the_old_95000_and_5000_requests_are_not_the_s
 
 
 def test_a_step_does_not_begin_while_the_stable_version_is_not_scraped(
-    prometheus: PrometheusServer, source: Source
+    prometheus: PrometheusServer, source: MetricsSource
 ) -> None:
     with pytest.raises(MetricsError, match="no samples of the stable version"):
         source.check()
@@ -67,7 +67,7 @@ def test_a_step_does_not_begin_while_the_stable_version_is_not_scraped(
 
 
 def test_a_prometheus_that_was_started_anew_without_its_samples_is_an_error(
-    prometheus: PrometheusServer, source: Source
+    prometheus: PrometheusServer, source: MetricsSource
 ) -> None:
     count(prometheus, "s1", 95_000, 5_000)
     since = source.start()
@@ -82,7 +82,7 @@ def test_a_prometheus_that_was_started_anew_without_its_samples_is_an_error(
 
 @pytest.mark.parametrize(("history", "sentence"), [(100_000, "100,500 requests"), (400, "900 requests")])
 def test_a_process_that_goes_on_under_other_labels_is_an_error(
-    prometheus: PrometheusServer, source: Source, history: int, sentence: str
+    prometheus: PrometheusServer, source: MetricsSource, history: int, sentence: str
 ) -> None:
     count(prometheus, "s1", history, pod="10.0.0.1")
     since = source.start()
@@ -95,7 +95,7 @@ def test_a_process_that_goes_on_under_other_labels_is_an_error(
 
 
 def test_a_pod_that_is_scraped_from_the_middle_of_the_step_on_and_had_counted_before_is_an_error(
-    prometheus: PrometheusServer, source: Source
+    prometheus: PrometheusServer, source: MetricsSource
 ) -> None:
     count(prometheus, "s1", 1_000)
     since = source.start()
@@ -110,7 +110,7 @@ def test_a_pod_that_is_scraped_from_the_middle_of_the_step_on_and_had_counted_be
 
 
 def test_new_pods_count_in_full_also_where_they_take_over_from_others(
-    prometheus: PrometheusServer, source: Source
+    prometheus: PrometheusServer, source: MetricsSource
 ) -> None:
     count(prometheus, "s1", 5_000, pod="old")
     since = source.start()
@@ -127,7 +127,7 @@ def test_new_pods_count_in_full_also_where_they_take_over_from_others(
 
 
 def test_a_container_that_restarts_where_it_was_not_scraped_counts_in_full(
-    prometheus: PrometheusServer, source: Source
+    prometheus: PrometheusServer, source: MetricsSource
 ) -> None:
     count(prometheus, "s1", 95_000, 5_000)
     prometheus.now += 70
@@ -141,7 +141,7 @@ def test_a_container_that_restarts_where_it_was_not_scraped_counts_in_full(
 
 
 def test_a_code_that_left_the_page_with_a_restart_begins_at_0_when_it_comes_back(
-    prometheus: PrometheusServer, source: Source
+    prometheus: PrometheusServer, source: MetricsSource
 ) -> None:
     labels: dict[str, Any] = {"model": "m", "version": "s1", "pod": "s1"}
     prometheus.add("kubeline_requests_total", 5, **labels, code="500")
@@ -157,7 +157,7 @@ def test_a_code_that_left_the_page_with_a_restart_begins_at_0_when_it_comes_back
     assert (evidence.stable.requests, evidence.stable.errors) == (107, 7)
 
 
-def scrape(*urls: str, processes: dict[str, str], unready: tuple[str, ...] = ()) -> Source:
+def scrape(*urls: str, processes: dict[str, str], unready: tuple[str, ...] = ()) -> MetricsSource:
     where = Addresses(pages=urls, unready=unready, processes=processes)
     return open_source(MetricsSpec(timeout_seconds=2), "m", "s1", "c1", where)
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from kubeline.errors import UserError
-from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSpec, Source, open_source
+from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSource, MetricsSpec, open_source
 from tests.support.metrics_servers import Pod, PrometheusServer
 
 NAMES = Addresses(namespace="shop", canary="rev-2", stable="rev-1")
@@ -25,7 +25,7 @@ def url(prometheus: PrometheusServer) -> Iterator[str]:
         yield url
 
 
-def source(url: str, stable: str = "s1", **settings: Any) -> Source:
+def source(url: str, stable: str = "s1", **settings: Any) -> MetricsSource:
     return open_source(MetricsSpec(source="prometheus", url=url, **settings), "m", stable, "c1", NAMES)
 
 

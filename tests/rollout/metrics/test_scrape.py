@@ -6,12 +6,12 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSpec, Source, open_source
+from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSource, MetricsSpec, open_source
 from tests.support.http_servers import serving
 from tests.support.metrics_servers import Handler, Pod
 
 
-def scrape(*urls: str, stable: str = "s1") -> Source:
+def scrape(*urls: str, stable: str = "s1") -> MetricsSource:
     return open_source(MetricsSpec(), "m", stable, "c1", Addresses(pages=urls))
 
 

@@ -32,7 +32,7 @@ _MOST_TEXT = 16 * 2**20  # bytes
 
 
 @dataclass(frozen=True)
-class Access:
+class KfpAccess:
     """Where the API server is, and who we are.
 
     Attributes:
@@ -52,10 +52,10 @@ class Access:
     patience: float = 120.0
 
 
-class Connection:
+class KfpConnection:
     """Kubeflow Pipelines by the services of ``kfp_server_api``."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: KfpAccess) -> None:
         import kfp_server_api as api
         import urllib3
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from kubeline.platform.compiled import graphs
 
-State = Literal["waiting", "running", "succeeded", "failed", "skipped", "unknown"]
+StepState = Literal["waiting", "running", "succeeded", "failed", "skipped", "unknown"]
 
-_STATES: dict[str, State] = {
+_STATES: dict[str, StepState] = {
     "PENDING": "running",
     "RUNNING": "running",
     "SUCCEEDED": "succeeded",
@@ -30,7 +30,7 @@ _LONGEST = 243  # characters of a pod's name before its hash
 
 
 @dataclass(frozen=True)
-class Step:
+class RunStep:
     """A task that runs something.
 
     Attributes:
@@ -45,7 +45,7 @@ class Step:
 
     name: str
     path: str
-    state: State
+    state: StepState
     ended: str
     driver_failed: bool
     tries: int
@@ -64,7 +64,7 @@ class Step:
         return f"{self.workflow}-{template}"[:_LONGEST].rstrip("-") + f"-{_hash(node)}"
 
 
-def steps(details: Sequence[Any], specification: Mapping[str, Any]) -> list[Step]:
+def steps(details: Sequence[Any], specification: Mapping[str, Any]) -> list[RunStep]:
     """The steps of a run in the order of the specification, those in loops as far as the API reports them.
 
     Args:
@@ -111,15 +111,15 @@ class _Tree:
                 if name not in executors and (self.is_reported(node) or self.is_reported(f"{node}(0)")):
                     waiting.append(f"{node}(0)")
 
-    def step(self, path: str) -> Step:
+    def step(self, path: str) -> RunStep:
         """What the API reports of a step."""
         tries = sum(self.is_reported(f"{path}(0).executor({number})") for number in range(_TRIES))
         detail = self._detail(f"{path}(0)")
         driver = self._detail(f"{path}-driver(0)")
         driver_failed = driver is not None and driver.state == "FAILED"
-        state: State = "failed" if driver_failed else _state(detail)
+        state: StepState = "failed" if driver_failed else _state(detail)
         ended = driver if driver_failed else detail
-        return Step(
+        return RunStep(
             _label(path), path, state, str(getattr(ended, "end_time", None) or ""), driver_failed, tries, self._workflow
         )
 
@@ -127,7 +127,7 @@ class _Tree:
         return self._parents.get(f"{self._workflow}-{_hash(first_try)}")
 
 
-def _state(detail: Any) -> State:
+def _state(detail: Any) -> StepState:
     if detail is None:
         return "waiting"
     return _STATES.get(str(detail.state or ""), "waiting")

@@ -10,9 +10,9 @@ from typing import Any
 from kubeline.errors import PlatformError, UserError, listed
 from kubeline.notification.ending import state_of
 from kubeline.platform.following import Ended, Look
-from kubeline.platform.kfp.connection import Connection
-from kubeline.platform.kfp.nodes import Step, steps
-from kubeline.platform.kfp.versions import Version, equals
+from kubeline.platform.kfp.connection import KfpConnection
+from kubeline.platform.kfp.nodes import RunStep, steps
+from kubeline.platform.kfp.versions import PipelineVersion, equals
 from kubeline.platform.requests import MissingError, TakenError, UnclearError
 from kubeline.platform.words import has_failed, last_words
 
@@ -22,7 +22,7 @@ ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """A run that is asked for.
 
     Attributes:
@@ -38,7 +38,7 @@ class Request:
     service_account: str = ""
 
 
-def experiment(connection: Connection, name: str, make: bool = True) -> str:
+def experiment(connection: KfpConnection, name: str, make: bool = True) -> str:
     """The identifier of an experiment, made if it is not there; else empty."""
     from kfp_server_api import V2beta1Experiment
 
@@ -62,7 +62,7 @@ def experiment(connection: Connection, name: str, make: bool = True) -> str:
     return str(made.experiment_id)
 
 
-def start(connection: Connection, version: Version, request: Request) -> str:
+def start(connection: KfpConnection, version: PipelineVersion, request: RunRequest) -> str:
     """Start a run once, and return its identifier."""
     from kfp_server_api import V2beta1PipelineVersionReference, V2beta1Run, V2beta1RuntimeConfig
 
@@ -94,7 +94,7 @@ def start(connection: Connection, version: Version, request: Request) -> str:
     return str(made.run_id)
 
 
-def read(connection: Connection, identifier: str) -> Any:
+def read(connection: KfpConnection, identifier: str) -> Any:
     """A run by its identifier, or the latest one of that name.
 
     Raises:
@@ -115,7 +115,7 @@ def read(connection: Connection, identifier: str) -> Any:
         raise UserError(f"there is no run '{identifier}'; `kubeline runs` lists them") from error
 
 
-def latest(connection: Connection, most: int, state: str = "", in_experiment: str = "") -> list[Any]:
+def latest(connection: KfpConnection, most: int, state: str = "", in_experiment: str = "") -> list[Any]:
     """The latest runs, the newest first.
 
     Args:
@@ -146,13 +146,13 @@ def latest(connection: Connection, most: int, state: str = "", in_experiment: st
     return runs[:most]
 
 
-def look(connection: Connection, identifier: str) -> Look:
+def look(connection: KfpConnection, identifier: str) -> Look:
     """What is seen of a run."""
     run = connection.read(connection.runs.run_service_get_run, identifier)
     return Look(steps_of(run), ended(connection, run) if run.state in ENDED else None)
 
 
-def ended(connection: Connection, run: Any) -> Ended:
+def ended(connection: KfpConnection, run: Any) -> Ended:
     """How a run that is over ended, with the first failed step and its sentence from its log."""
     if run.state == "SUCCEEDED":
         return Ended("SUCCEEDED")
@@ -170,7 +170,7 @@ def ended(connection: Connection, run: Any) -> Ended:
     return Ended("FAILED", sentence=str(error or "nobody says which step failed; see the UI"))
 
 
-def _failures(connection: Connection, run: Any) -> Iterator[tuple[Step, str]]:
+def _failures(connection: KfpConnection, run: Any) -> Iterator[tuple[RunStep, str]]:
     """The steps that failed, the earliest first; where task details are frozen, those whose log says so."""
     found = steps_of(run)
     failed = sorted((step for step in found if step.state == "failed"), key=lambda step: step.ended)
@@ -184,7 +184,7 @@ def _failures(connection: Connection, run: Any) -> Iterator[tuple[Step, str]]:
                 yield step, log
 
 
-def log(connection: Connection, run: Any, name: str) -> str:
+def log(connection: KfpConnection, run: Any, name: str) -> str:
     """What a step of a run printed.
 
     Raises:
@@ -207,7 +207,7 @@ def log(connection: Connection, run: Any, name: str) -> str:
     return text
 
 
-def _log_at_hand(connection: Connection, run: Any, step: Step) -> str:
+def _log_at_hand(connection: KfpConnection, run: Any, step: RunStep) -> str:
     """The log of a step where it can be had soon, since the run's end is known without it."""
     try:
         return _log_of(connection, run, step, _PATIENCE)
@@ -215,7 +215,7 @@ def _log_at_hand(connection: Connection, run: Any, step: Step) -> str:
         return ""
 
 
-def _log_of(connection: Connection, run: Any, step: Step, patience: float = math.inf) -> str:
+def _log_of(connection: KfpConnection, run: Any, step: RunStep, patience: float = math.inf) -> str:
     """What a step printed, its launcher included; empty where nobody has it.
 
     The API server reads it from the pod, then from the archive of logs; the UI's server does, too, where the host is
@@ -233,12 +233,12 @@ def _log_of(connection: Connection, run: Any, step: Step, patience: float = math
     return ""
 
 
-def page(connection: Connection, identifier: str) -> str:
+def page(connection: KfpConnection, identifier: str) -> str:
     """The page of a run in the UI."""
     return connection.link(f"runs/details/{identifier}")
 
 
-def steps_of(run: Any) -> Sequence[Step]:
+def steps_of(run: Any) -> Sequence[RunStep]:
     """The steps of a run, as far as its task details tell them."""
     details = run.run_details.task_details if run.run_details else None
     document = run.pipeline_spec or {}

@@ -8,12 +8,12 @@ from typing import Any
 
 from kubeline.errors import PlatformError
 from kubeline.platform.compiled import Compiled
-from kubeline.platform.kfp.connection import Connection
+from kubeline.platform.kfp.connection import KfpConnection
 from kubeline.platform.requests import TakenError
 
 
 @dataclass(frozen=True)
-class Version:
+class PipelineVersion:
     """A version of a pipeline on the server."""
 
     pipeline: str  # identifiers
@@ -26,14 +26,14 @@ def equals(key: str, value: str) -> str:
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": key, "stringValue": value}]})
 
 
-def find(connection: Connection, compiled: Compiled) -> Version | None:
+def find(connection: KfpConnection, compiled: Compiled) -> PipelineVersion | None:
     """The version with this content, if it is there."""
     pipeline = _pipeline(connection, compiled.name)
     version = pipeline and _version(connection, pipeline, compiled.version)
-    return Version(pipeline, version) if pipeline and version else None
+    return PipelineVersion(pipeline, version) if pipeline and version else None
 
 
-def ensure(connection: Connection, compiled: Compiled) -> Version:
+def ensure(connection: KfpConnection, compiled: Compiled) -> PipelineVersion:
     """The version with this content, uploaded if it is not there.
 
     Raises:
@@ -45,11 +45,11 @@ def ensure(connection: Connection, compiled: Compiled) -> Version:
         file.write_text(compiled.text(), encoding="utf-8")
         pipeline = _pipeline(connection, compiled.name) or _create(connection, compiled)
         if version := _version(connection, pipeline, compiled.version):
-            return Version(pipeline, version)
-        return Version(pipeline, _upload(connection, pipeline, compiled.version, str(file)), uploaded=True)
+            return PipelineVersion(pipeline, version)
+        return PipelineVersion(pipeline, _upload(connection, pipeline, compiled.version, str(file)), uploaded=True)
 
 
-def _create(connection: Connection, compiled: Compiled) -> str:
+def _create(connection: KfpConnection, compiled: Compiled) -> str:
     """A pipeline without versions."""
     from kfp_server_api import V2beta1Pipeline
 
@@ -68,7 +68,7 @@ def _create(connection: Connection, compiled: Compiled) -> str:
     return str(made.pipeline_id)
 
 
-def _upload(connection: Connection, pipeline: str, name: str, file: str) -> str:
+def _upload(connection: KfpConnection, pipeline: str, name: str, file: str) -> str:
     from kfp_server_api import V2beta1PipelineVersion
 
     def again() -> Any:
@@ -84,7 +84,7 @@ def _upload(connection: Connection, pipeline: str, name: str, file: str) -> str:
     return str(made.pipeline_version_id)
 
 
-def _pipeline(connection: Connection, name: str) -> str | None:
+def _pipeline(connection: KfpConnection, name: str) -> str | None:
     found = connection.read(
         connection.pipelines.pipeline_service_list_pipelines,
         namespace=connection.namespace,
@@ -93,7 +93,7 @@ def _pipeline(connection: Connection, name: str) -> str | None:
     return next((str(one.pipeline_id) for one in found.pipelines or []), None)
 
 
-def _version(connection: Connection, pipeline: str, name: str) -> str | None:
+def _version(connection: KfpConnection, pipeline: str, name: str) -> str | None:
     found = connection.read(
         connection.pipelines.pipeline_service_list_pipeline_versions,
         pipeline,

@@ -36,7 +36,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Graph:
+class PipelineGraph:
     """The root, or a component with tasks in it."""
 
     name: str
@@ -93,16 +93,16 @@ class Pipeline:
         return parameters
 
     @cached_property
-    def graphs(self) -> list[Graph]:
+    def graphs(self) -> list[PipelineGraph]:
         """The root first."""
         inner = [
-            Graph(name, component, ("components", name))
+            PipelineGraph(name, component, ("components", name))
             for name, component in self.components.items()
             if "dag" in component
         ]
-        return [Graph("root", self.specification["root"], ("root",)), *inner]
+        return [PipelineGraph("root", self.specification["root"], ("root",)), *inner]
 
-    def tasks(self) -> Iterator[tuple[Graph, str, Json, Path]]:
+    def tasks(self) -> Iterator[tuple[PipelineGraph, str, Json, Path]]:
         """Every task of every graph, with its name and place."""
         for graph in self.graphs:
             for name, task in graph.tasks.items():

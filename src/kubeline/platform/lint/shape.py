@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubeline.platform.lint.findings import PLACES, Finding
-from kubeline.platform.lint.pipeline import Graph, Json, Path, Pipeline, canonical
+from kubeline.platform.lint.pipeline import Json, Path, Pipeline, PipelineGraph, canonical
 from kubeline.platform.lint.source import Source
 
 _HINTS = (
@@ -100,7 +100,7 @@ def missing_definitions(pipeline: Pipeline) -> Iterator[Finding]:
             )
 
 
-def _missing(pipeline: Pipeline, graph: Graph, task: Json) -> Iterator[str]:
+def _missing(pipeline: Pipeline, graph: PipelineGraph, task: Json) -> Iterator[str]:
     reference = task.get("componentRef", {}).get("name", "")
     if reference not in pipeline.components:
         yield f"names the component '{reference}', which the file does not have"
@@ -115,7 +115,7 @@ def _missing(pipeline: Pipeline, graph: Graph, task: Json) -> Iterator[str]:
     yield from _not_given(component, task)
 
 
-def _sources(pipeline: Pipeline, graph: Graph, task: Json) -> Iterator[str]:
+def _sources(pipeline: Pipeline, graph: PipelineGraph, task: Json) -> Iterator[str]:
     inputs = task.get("inputs", {})
     for kind, component_key, output in (
         ("parameters", "componentInputParameter", ("taskOutputParameter", "outputParameterKey")),

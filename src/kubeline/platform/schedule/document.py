@@ -67,7 +67,7 @@ class Schedule(BaseModel):
         return int(found[1]) * _SECONDS[found[2]] if found else 0
 
 
-class Document(BaseModel):
+class ScheduleFile(BaseModel):
     """The file.
 
     Attributes:
@@ -90,7 +90,7 @@ class Document(BaseModel):
         return owner
 
 
-def read(path: Path) -> tuple[Document, dict[str, Path]]:
+def read(path: Path) -> tuple[ScheduleFile, dict[str, Path]]:
     """The file, and the compiled pipeline of each schedule, whose parameters were checked as for a local run.
 
     Raises:
@@ -98,7 +98,7 @@ def read(path: Path) -> tuple[Document, dict[str, Path]]:
     """
     found = read_mapping(path, "schedule file", "owner, platform and schedules to their values")
     try:
-        document = Document.model_validate(found)
+        document = ScheduleFile.model_validate(found)
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(part) for part in problem["loc"])

@@ -12,12 +12,12 @@ from typing import Any
 
 from kubeline.errors import PlatformError
 from kubeline.platform.compiled import Compiled
-from kubeline.platform.kfp.connection import Connection
+from kubeline.platform.kfp.connection import KfpConnection
 from kubeline.platform.kfp.runs import experiment
-from kubeline.platform.kfp.versions import Version, ensure, find
+from kubeline.platform.kfp.versions import PipelineVersion, ensure, find
 from kubeline.platform.requests import MissingError
-from kubeline.platform.schedule.document import SCHEDULED_TIME, Document, Schedule
-from kubeline.platform.schedule.plan import Change, Live, Wanted, plan
+from kubeline.platform.schedule.document import SCHEDULED_TIME, Schedule, ScheduleFile
+from kubeline.platform.schedule.plan import Live, ScheduleChange, WantedSchedule, plan
 
 _MARK = "kubeline schedule of "  # and the owner: the description, by which ours are known
 _TIME = "[[ScheduledTime.2006-01-02T15:04:05Z]]"  # KFP's macro, with the layout of Go
@@ -27,14 +27,14 @@ _NOT_YET = "(not uploaded yet)"
 class Kubeflow:
     """The recurring runs of one owner."""
 
-    def __init__(self, connection: Connection, owner: str) -> None:
+    def __init__(self, connection: KfpConnection, owner: str) -> None:
         self._connection = connection
         self._mark = _MARK + owner
 
-    def wanted(self, document: Document, files: dict[str, Path], upload: bool) -> list[Wanted]:
+    def wanted(self, document: ScheduleFile, files: dict[str, Path], upload: bool) -> list[WantedSchedule]:
         """What the file says; pipelines are uploaded, and experiments made, where they are asked to be."""
         return [
-            Wanted(name, self._facts(schedule, Compiled.read(files[name]), upload), schedule.paused)
+            WantedSchedule(name, self._facts(schedule, Compiled.read(files[name]), upload), schedule.paused)
             for name, schedule in document.schedules.items()
         ]
 
@@ -51,7 +51,7 @@ class Kubeflow:
         wanted = set(names)
         return sorted({str(one.display_name) for one in self._all() if one.description != self._mark} & wanted)
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: ScheduleChange) -> None:
         """Do what is to be done."""
         kept = change.keep.identifier if change.keep else ""
         paused = change.keep.paused if change.keep else True
@@ -86,7 +86,7 @@ class Kubeflow:
 
     def _facts(self, schedule: Schedule, compiled: Compiled, upload: bool) -> dict[str, Any]:
         version = ensure(self._connection, compiled) if upload else find(self._connection, compiled)
-        version = version or Version(_NOT_YET, _NOT_YET)
+        version = version or PipelineVersion(_NOT_YET, _NOT_YET)
         values = {key: _with_time(value) for key, value in schedule.parameters.items()}
         facts = {
             "pipeline": version.pipeline,
@@ -106,7 +106,7 @@ class Kubeflow:
         found = experiment(self._connection, name, make)
         return found or f"{name} (not made yet)"
 
-    def _create(self, wanted: Wanted, paused: bool) -> str:
+    def _create(self, wanted: WantedSchedule, paused: bool) -> str:
         from kfp_server_api import V2beta1PipelineVersionReference, V2beta1RecurringRun, V2beta1RuntimeConfig
 
         facts = wanted.facts

@@ -18,7 +18,7 @@ class Live:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedSchedule:
     """A schedule of the file."""
 
     name: str
@@ -27,7 +27,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Change:
+class ScheduleChange:
     """What is to be done for one name.
 
     Attributes:
@@ -41,32 +41,32 @@ class Change:
 
     name: str
     kind: Literal["create", "update", "pause", "resume", "delete", "none"]
-    wanted: Wanted | None = None
+    wanted: WantedSchedule | None = None
     keep: Live | None = None
     delete: Sequence[Live] = ()
     differences: Sequence[str] = field(default=())
 
 
-def plan(wanted: Sequence[Wanted], live: Sequence[Live]) -> list[Change]:
+def plan(wanted: Sequence[WantedSchedule], live: Sequence[Live]) -> list[ScheduleChange]:
     """The change of every name, the file's first; of several live ones of a name, one is kept at most."""
     changes = [_change(one, [other for other in live if other.name == one.name]) for one in wanted]
     names = {one.name for one in wanted}
     gone = dict.fromkeys(one.name for one in live if one.name not in names)
-    return changes + [Change(name, "delete", delete=[one for one in live if one.name == name]) for name in gone]
+    return changes + [ScheduleChange(name, "delete", delete=[one for one in live if one.name == name]) for name in gone]
 
 
-def _change(wanted: Wanted, live: Sequence[Live]) -> Change:
+def _change(wanted: WantedSchedule, live: Sequence[Live]) -> ScheduleChange:
     keep = next((one for one in live if not _differences(one.facts, wanted.facts)), None)
     others = [one for one in live if one is not keep]
     if keep is None and not live:
-        return Change(wanted.name, "create", wanted)
+        return ScheduleChange(wanted.name, "create", wanted)
     if keep is None:
-        return Change(wanted.name, "update", wanted, None, others, _differences(others[0].facts, wanted.facts))
+        return ScheduleChange(wanted.name, "update", wanted, None, others, _differences(others[0].facts, wanted.facts))
     if others:
-        return Change(wanted.name, "update", wanted, keep, others, ["an earlier one is still there"])
+        return ScheduleChange(wanted.name, "update", wanted, keep, others, ["an earlier one is still there"])
     if keep.paused == wanted.paused:
-        return Change(wanted.name, "none", wanted, keep)
-    return Change(wanted.name, "pause" if wanted.paused else "resume", wanted, keep)
+        return ScheduleChange(wanted.name, "none", wanted, keep)
+    return ScheduleChange(wanted.name, "pause" if wanted.paused else "resume", wanted, keep)
 
 
 def _differences(before: Facts, after: Facts) -> list[str]:

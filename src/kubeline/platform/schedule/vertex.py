@@ -9,10 +9,10 @@ from typing import Any
 from kubeline.errors import PlatformError, UserError
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.requests import MissingError
-from kubeline.platform.schedule.document import SCHEDULED_TIME, Document, Schedule
-from kubeline.platform.schedule.plan import Change, Live, Wanted, plan
-from kubeline.platform.vertex.connection import Connection
-from kubeline.platform.vertex.jobs import VERSION_LABEL, Request, described
+from kubeline.platform.schedule.document import SCHEDULED_TIME, Schedule, ScheduleFile
+from kubeline.platform.schedule.plan import Live, ScheduleChange, WantedSchedule, plan
+from kubeline.platform.vertex.connection import VertexConnection
+from kubeline.platform.vertex.jobs import VERSION_LABEL, JobRequest, described
 
 _OWNER = "kubeline-schedule"  # the label of the job, by which ours are known
 _CHANGEABLE = ("display_name", "cron", "end_time", "max_concurrent_run_count", "create_pipeline_job_request")
@@ -27,13 +27,13 @@ class Vertex:
         request: what their jobs have in common: root, network, key and labels.
     """
 
-    def __init__(self, connection: Connection, owner: str, request: Request) -> None:
+    def __init__(self, connection: VertexConnection, owner: str, request: JobRequest) -> None:
         self._connection = connection
         self._owner = owner
         self._request = request
         self._jobs: dict[str, Any] = {}
 
-    def wanted(self, document: Document, files: dict[str, Path], write: bool) -> list[Wanted]:
+    def wanted(self, document: ScheduleFile, files: dict[str, Path], write: bool) -> list[WantedSchedule]:
         """What the file says; nothing is written, since a schedule holds its pipeline."""
         del write
         return [self._wanted(schedule, Compiled.read(files[name])) for name, schedule in document.schedules.items()]
@@ -52,7 +52,7 @@ class Vertex:
         others = {one.display_name for one in self._all() if _job(one).labels.get(_OWNER) != self._owner}
         return sorted(others & wanted)
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: ScheduleChange) -> None:
         """Do what is to be done: of several of a name one is changed, and the others go."""
         wanted, keep = change.wanted, change.keep
         gone = list(change.delete)
@@ -74,7 +74,7 @@ class Vertex:
         )
         return list(pages)
 
-    def _wanted(self, schedule: Schedule, compiled: Compiled) -> Wanted:
+    def _wanted(self, schedule: Schedule, compiled: Compiled) -> WantedSchedule:
         refuse = f"schedule '{schedule.name}': Vertex has no"
         if schedule.every:
             raise UserError(f"{refuse} `every`; give a cron")
@@ -108,9 +108,9 @@ class Vertex:
         }
         if schedule.start is None:  # Vertex fills in when it was made
             del facts["start"]
-        return Wanted(schedule.name, facts, schedule.paused)
+        return WantedSchedule(schedule.name, facts, schedule.paused)
 
-    def _create(self, wanted: Wanted) -> Live:
+    def _create(self, wanted: WantedSchedule) -> Live:
         services = self._connection.schedules
 
         def find() -> Any:
@@ -124,7 +124,7 @@ class Vertex:
             raise PlatformError(f"Vertex has made the schedule '{wanted.name}', and does not say which; apply again")
         return Live(made.name, wanted.name, wanted.facts, made.state.name == "PAUSED")
 
-    def _update(self, name: str, wanted: Wanted) -> None:
+    def _update(self, name: str, wanted: WantedSchedule) -> None:
         schedule = self._schedule(wanted)
         schedule.name = name
         self._connection.read(
@@ -139,7 +139,7 @@ class Vertex:
         except MissingError:  # gone already
             return
 
-    def _schedule(self, wanted: Wanted) -> Any:
+    def _schedule(self, wanted: WantedSchedule) -> Any:
         from google.cloud.aiplatform_v1.types import CreatePipelineJobRequest
         from google.cloud.aiplatform_v1.types import Schedule as Message
 

@@ -27,7 +27,7 @@ _LOGGING = "https://logging.googleapis.com"
 
 
 @dataclass(frozen=True)
-class Access:
+class VertexAccess:
     """Where the jobs run, and who we are.
 
     Attributes:
@@ -47,10 +47,10 @@ class Access:
     patience: float = 120.0
 
 
-class Connection:
+class VertexConnection:
     """The services for pipelines and schedules."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: VertexAccess) -> None:
         if not access.project or not access.location:
             raise UserError("where on Vertex? Give --project and --location")
         self.access = access

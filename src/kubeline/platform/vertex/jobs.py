@@ -9,7 +9,7 @@ from kubeline.errors import KubelineError, PlatformError, UserError, listed
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.following import Ended, Look
 from kubeline.platform.requests import MissingError
-from kubeline.platform.vertex.connection import Connection
+from kubeline.platform.vertex.connection import VertexConnection
 from kubeline.platform.words import last_words
 
 VERSION_LABEL = "kubeline-version"
@@ -28,7 +28,7 @@ _STATES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Request:
+class JobRequest:
     """A job that is asked for.
 
     Attributes:
@@ -49,7 +49,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Step:
+class JobStep:
     """A task of a job."""
 
     name: str
@@ -60,7 +60,7 @@ class Step:
     error: str
 
 
-def described(compiled: Compiled, request: Request, name: str) -> Any:
+def described(compiled: Compiled, request: JobRequest, name: str) -> Any:
     """The job, as the service takes it.
 
     Raises:
@@ -95,7 +95,7 @@ def described(compiled: Compiled, request: Request, name: str) -> Any:
     return job
 
 
-def start(connection: Connection, job: Any, identifier: str) -> str:
+def start(connection: VertexConnection, job: Any, identifier: str) -> str:
     """Start a job once, and return its identifier."""
     if not _NAME.fullmatch(identifier):
         raise UserError(f"'{identifier}' cannot be the name of a job; expected a-z, 0-9 and '-', a letter first")
@@ -112,7 +112,7 @@ def start(connection: Connection, job: Any, identifier: str) -> str:
     return str(made.name).rpartition("/")[2] or identifier
 
 
-def read(connection: Connection, identifier: str) -> Any:
+def read(connection: VertexConnection, identifier: str) -> Any:
     """A job by its identifier.
 
     Raises:
@@ -124,7 +124,7 @@ def read(connection: Connection, identifier: str) -> Any:
         raise UserError(f"there is no run '{identifier}'; `kubeline runs --to vertex` lists them") from error
 
 
-def latest(connection: Connection, most: int, failed: bool = False) -> list[Any]:
+def latest(connection: VertexConnection, most: int, failed: bool = False) -> list[Any]:
     """The latest jobs, the newest first."""
     request = {"parent": connection.parent, "order_by": "create_time desc", "page_size": min(100, most)}
     if failed:
@@ -137,7 +137,7 @@ def latest(connection: Connection, most: int, failed: bool = False) -> list[Any]
     return found
 
 
-def look(connection: Connection, identifier: str) -> Look:
+def look(connection: VertexConnection, identifier: str) -> Look:
     """What is seen of a job."""
     job = read(connection, identifier)
     return Look(steps_of(job), ended(connection, job))
@@ -148,21 +148,21 @@ def state_of(job: Any) -> str:
     return str(job.state.name).removeprefix("PIPELINE_STATE_")
 
 
-def steps_of(job: Any) -> list[Step]:
+def steps_of(job: Any) -> list[JobStep]:
     """The tasks of a job that run something, as far as it tells them."""
     details = list(job.job_detail.task_details)
     groups = {detail.parent_task_id for detail in details}
     return [_step(detail) for detail in details if detail.task_id not in groups]
 
 
-def ended(connection: Connection, job: Any) -> Ended | None:
+def ended(connection: VertexConnection, job: Any) -> Ended | None:
     """How a job ended, with the first failed step and its sentence from its log; None while it has not."""
     state = state_of(job)
     if state in {"SUCCEEDED", "CANCELLED"}:
         return Ended(state, sentence="" if state == "SUCCEEDED" else "it was cancelled")
     if state != "FAILED":
         return None
-    failed: Sequence[Step] = sorted(
+    failed: Sequence[JobStep] = sorted(
         (step for step in steps_of(job) if step.state == "failed"), key=lambda step: step.ended
     )
     if not failed:
@@ -175,7 +175,7 @@ def ended(connection: Connection, job: Any) -> Ended | None:
     return Ended("FAILED", step.name, said or step.error or "it ended without a word; see its log")
 
 
-def log(connection: Connection, job: Any, name: str) -> str:
+def log(connection: VertexConnection, job: Any, name: str) -> str:
     """What a step of a job printed.
 
     Raises:
@@ -195,7 +195,7 @@ def log(connection: Connection, job: Any, name: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def page(connection: Connection, identifier: str) -> str:
+def page(connection: VertexConnection, identifier: str) -> str:
     """The page of a job in the console."""
     access = connection.access
     return (
@@ -204,9 +204,9 @@ def page(connection: Connection, identifier: str) -> str:
     )
 
 
-def _step(detail: Any) -> Step:
+def _step(detail: Any) -> JobStep:
     container = str(detail.executor_detail.container_detail.main_job)
-    return Step(
+    return JobStep(
         detail.task_name,
         f"{detail.task_id}",
         _STATES.get(detail.state.name, "waiting"),

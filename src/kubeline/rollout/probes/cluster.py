@@ -11,7 +11,7 @@ from kubeline.model_client.protocols import Client
 from kubeline.model_package import ModelPackage, version_of
 from kubeline.rollout.actions import Context
 from kubeline.rollout.analysis.judge import Judgement, judge
-from kubeline.rollout.analysis.metrics import MetricsError, Source, open_source
+from kubeline.rollout.analysis.metrics import MetricsError, MetricsSource, open_source
 from kubeline.rollout.analysis.metrics.counts import Counts
 from kubeline.rollout.analysis.pages import addresses
 from kubeline.rollout.machine import max_analyses
@@ -116,7 +116,7 @@ class ClusterProbes:
             )
         return self.package
 
-    def _source(self, now: Context) -> Source:
+    def _source(self, now: Context) -> MetricsSource:
         metrics, status = self.spec.metrics, now.status
         if metrics is None:
             raise UserError("the plan names no source of metrics, but a step is to be judged; give metrics")

@@ -7,7 +7,7 @@ from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.routers.observation import ClusterSnapshot, Observation
 from kubeline.rollout.status import Versions
 
-Service = Mapping[str, Any]
+LiveService = Mapping[str, Any]
 """A live InferenceService."""
 
 
@@ -28,11 +28,11 @@ class TrafficRouter(Protocol):
         """The traffic and the pods as they are, whatever the specification says."""
         ...
 
-    def stable_revision(self, service: Service) -> str:
+    def stable_revision(self, service: LiveService) -> str:
         """What serves now."""
         ...
 
-    def newest_revision(self, service: Service) -> str:
+    def newest_revision(self, service: LiveService) -> str:
         """The revision that was made last, whether it serves or not; empty where there are none."""
         ...
 
@@ -40,11 +40,11 @@ class TrafficRouter(Protocol):
         """Why traffic cannot be split here; empty when it can."""
         ...
 
-    def specified(self, service: Service, versions: Versions) -> int | None:
+    def specified(self, service: LiveService, versions: Versions) -> int | None:
         """Per cent that the specification gives the candidate; None when it is not beside the stable model."""
         ...
 
-    def add_candidate(self, service: Service, versions: Versions, share: int, stable_pods: int) -> Manifest:
+    def add_candidate(self, service: LiveService, versions: Versions, share: int, stable_pods: int) -> Manifest:
         """The patch that puts the candidate beside the stable model, without traffic.
 
         Args:
@@ -55,22 +55,22 @@ class TrafficRouter(Protocol):
         """
         ...
 
-    def scale(self, service: Service, versions: Versions, share: int, stable_pods: int) -> Manifest:
+    def scale(self, service: LiveService, versions: Versions, share: int, stable_pods: int) -> Manifest:
         """The patch that gives the candidate the pods of a share, while the traffic stays where it is."""
         ...
 
-    def shift(self, service: Service, versions: Versions, share: int) -> Manifest:
+    def shift(self, service: LiveService, versions: Versions, share: int) -> Manifest:
         """The patch that gives the candidate this share."""
         ...
 
-    def promote(self, service: Service, versions: Versions) -> Manifest:
+    def promote(self, service: LiveService, versions: Versions) -> Manifest:
         """The patch that makes the candidate, which has 100 %, the stable model."""
         ...
 
-    def restore(self, service: Service, versions: Versions) -> Manifest:
+    def restore(self, service: LiveService, versions: Versions) -> Manifest:
         """The patch that takes the candidate, which has 0 %, out of the specification."""
         ...
 
-    def settle(self, service: Service, versions: Versions) -> Manifest:
+    def settle(self, service: LiveService, versions: Versions) -> Manifest:
         """The patch that finishes the return; empty where nothing is left to do."""
         ...

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from kubeline.kubernetes.merge import replacing
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.routers.diagnosis import problem
-from kubeline.rollout.routers.interface import Service
+from kubeline.rollout.routers.interface import LiveService
 from kubeline.rollout.routers.observation import ClusterSnapshot, Observation, pod_ready, serves
 from kubeline.rollout.status import Versions
 
@@ -58,17 +58,17 @@ class KnativeRouter:
             unreachable=_unreachable(service),
         )
 
-    def stable_revision(self, service: Service) -> str:
+    def stable_revision(self, service: LiveService) -> str:
         """The revision that serves now: the last one that was promoted."""
         status = (service.get("status") or {}).get("components", {}).get("predictor") or {}
         return str(status.get("latestRolledoutRevision") or status.get("latestReadyRevision") or "")
 
-    def newest_revision(self, service: Service) -> str:
+    def newest_revision(self, service: LiveService) -> str:
         """The revision that was made last, whether it serves or not."""
         status = (service.get("status") or {}).get("components", {}).get("predictor") or {}
         return str(status.get("latestCreatedRevision") or "")
 
-    def add_candidate(self, service: Service, versions: Versions, share: int, stable_pods: int) -> Manifest:
+    def add_candidate(self, service: LiveService, versions: Versions, share: int, stable_pods: int) -> Manifest:
         """The candidate beside the stable one, without traffic, and with an address of its own."""
         del share, stable_pods
         wanted = {**_plain(versions.candidate.predictor), _PERCENT: 0}
@@ -77,28 +77,28 @@ class KnativeRouter:
             "spec": {"predictor": replacing(service["spec"]["predictor"], wanted)},
         }
 
-    def scale(self, service: Service, versions: Versions, share: int, stable_pods: int) -> Manifest:
+    def scale(self, service: LiveService, versions: Versions, share: int, stable_pods: int) -> Manifest:
         """Nothing: each revision scales by itself."""
         del service, versions, share, stable_pods
         return {}
 
-    def shift(self, service: Service, versions: Versions, share: int) -> Manifest:
+    def shift(self, service: LiveService, versions: Versions, share: int) -> Manifest:
         """Give the candidate this share."""
         del service, versions
         return {"spec": {"predictor": {_PERCENT: share}}}
 
-    def specified(self, service: Service, versions: Versions) -> int | None:
+    def specified(self, service: LiveService, versions: Versions) -> int | None:
         """Per cent that the specification gives the candidate; None when it is not beside the stable model."""
         del versions
         share = service["spec"]["predictor"].get(_PERCENT)
         return None if share is None else int(share)
 
-    def promote(self, service: Service, versions: Versions) -> Manifest:
+    def promote(self, service: LiveService, versions: Versions) -> Manifest:
         """Leave the share out, after 100 % has been observed."""
         del service, versions
         return {"spec": {"predictor": {_PERCENT: None}}}
 
-    def restore(self, service: Service, versions: Versions) -> Manifest:
+    def restore(self, service: LiveService, versions: Versions) -> Manifest:
         """The stable predictor again, as a new revision without traffic, while the revision before serves.
 
         Its share stays 0 until it is ready, because "the latest" would else be the candidate.
@@ -106,7 +106,7 @@ class KnativeRouter:
         wanted = {**_plain(versions.before.predictor), _PERCENT: 0}
         return {"spec": {"predictor": replacing(service["spec"]["predictor"], wanted)}}
 
-    def settle(self, service: Service, versions: Versions) -> Manifest:
+    def settle(self, service: LiveService, versions: Versions) -> Manifest:
         """The restored revision takes over from the equal one before."""
         del service, versions
         return {"spec": {"predictor": {_PERCENT: None}}}
@@ -132,7 +132,7 @@ def _is_candidate(snapshot: ClusterSnapshot, versions: Versions, created: str, n
     return bool(problem(snapshot, created))  # what cannot start may never have a pod
 
 
-def _address(service: Service, targets: Sequence[Mapping[str, Any]], revision: str, versions: Versions) -> str:
+def _address(service: LiveService, targets: Sequence[Mapping[str, Any]], revision: str, versions: Versions) -> str:
     """Of the candidate alone: its tag's, or the service's where all of that is the candidate.
 
     A revision is ready some two seconds before the route leads to it and the service has an address.
@@ -144,7 +144,7 @@ def _address(service: Service, targets: Sequence[Mapping[str, Any]], revision: s
     return str((service.get("status") or {}).get("url", "")) if alone else ""
 
 
-def _refused(service: Service) -> bool:
+def _refused(service: LiveService) -> bool:
     """Whether KServe cannot do what the specification says, such as when a quota's dry run refuses the pods.
 
     Its status then says nothing else of that specification, ever.
@@ -163,7 +163,7 @@ def _pods(snapshot: ClusterSnapshot, revision: str) -> list[Manifest]:
     return [pod for pod, name in labelled if revision and name == revision]
 
 
-def _unreachable(service: Service) -> str:
+def _unreachable(service: LiveService) -> str:
     """Knative gives what is hidden an address inside the cluster only, and takes a moment to route another one."""
     status = service.get("status") or {}
     host = urlsplit(str(status.get("url", ""))).hostname or ""

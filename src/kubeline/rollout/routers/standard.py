@@ -14,7 +14,7 @@ from typing import Any
 from kubeline.kubernetes.merge import replacing
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.routers.diagnosis import problem, unprogrammed
-from kubeline.rollout.routers.interface import Service
+from kubeline.rollout.routers.interface import LiveService
 from kubeline.rollout.routers.observation import ClusterSnapshot, Observation, pod_ready, serves
 from kubeline.rollout.status import Versions
 
@@ -62,20 +62,20 @@ class StandardRouter:
             unreachable=_unreachable(snapshot, meta.get("name", "")),
         )
 
-    def stable_revision(self, service: Service) -> str:
+    def stable_revision(self, service: LiveService) -> str:
         """What serves now."""
         return workload_name(service["metadata"]["name"], service["spec"]["predictor"].get("name", ""))
 
-    def newest_revision(self, service: Service) -> str:
+    def newest_revision(self, service: LiveService) -> str:
         """Nothing: pods are distinguished by their packages."""
         del service
         return ""
 
-    def add_candidate(self, service: Service, versions: Versions, share: int, stable_pods: int) -> Manifest:
+    def add_candidate(self, service: LiveService, versions: Versions, share: int, stable_pods: int) -> Manifest:
         """The candidate beside the stable one, without traffic, and with the pods of its first share."""
         return _beside(service, versions, _replicas(versions, share, stable_pods), 0)
 
-    def scale(self, service: Service, versions: Versions, share: int, stable_pods: int) -> Manifest:
+    def scale(self, service: LiveService, versions: Versions, share: int, stable_pods: int) -> Manifest:
         """The pods of a share, and as many of the stable model as before, while the traffic stays where it is.
 
         Args:
@@ -89,27 +89,27 @@ class StandardRouter:
         wanted = max(_replicas(versions, share, loaded), _fewest(now["predictor"]))  # never fewer on the way up
         return _beside(service, versions, wanted, now.get("trafficPercent", 0))
 
-    def shift(self, service: Service, versions: Versions, share: int) -> Manifest:
+    def shift(self, service: LiveService, versions: Versions, share: int) -> Manifest:
         """Give the candidate this share, with the pods that there are."""
         return _beside(service, versions, _fewest(_canary(service, versions)["predictor"]), share)
 
-    def specified(self, service: Service, versions: Versions) -> int | None:
+    def specified(self, service: LiveService, versions: Versions) -> int | None:
         """Per cent that the specification gives the candidate; None when it is not beside the stable model."""
         entry = _canary(service, versions)
         return int(entry.get("trafficPercent") or 0) if entry["predictor"] else None
 
-    def promote(self, service: Service, versions: Versions) -> Manifest:
+    def promote(self, service: LiveService, versions: Versions) -> Manifest:
         """The candidate's predictor takes the stable one's place, by its name, and the canary is gone."""
         wanted = {**versions.candidate.predictor, "name": versions.candidate.name}
         wanted.pop("canaryTrafficPercent", None)
         return {"spec": {"canary": None, "predictor": replacing(service["spec"]["predictor"], wanted)}}
 
-    def restore(self, service: Service, versions: Versions) -> Manifest:
+    def restore(self, service: LiveService, versions: Versions) -> Manifest:
         """Drop the canary; of the stable predictor only the replicas were touched."""
         known, before = {*service["spec"]["predictor"], *versions.before.predictor}, versions.before.predictor
         return {"spec": {"canary": None, "predictor": {key: before.get(key) for key in _REPLICAS if key in known}}}
 
-    def settle(self, service: Service, versions: Versions) -> Manifest:
+    def settle(self, service: LiveService, versions: Versions) -> Manifest:
         """Nothing is left to do."""
         del service, versions
         return {}
@@ -143,7 +143,7 @@ def workload_name(service: str, name: str) -> str:
     return f"{service}-{name}-predictor" if name else f"{service}-predictor"
 
 
-def _beside(service: Service, versions: Versions, replicas: int, share: int) -> Manifest:
+def _beside(service: LiveService, versions: Versions, replicas: int, share: int) -> Manifest:
     """A canary with so many replicas, and the stable predictor with as many more."""
     live = _canary(service, versions)["predictor"]
     predictor = dict(live) or {
@@ -162,7 +162,7 @@ def _beside(service: Service, versions: Versions, replicas: int, share: int) -> 
     }
 
 
-def _canary(service: Service, versions: Versions) -> Mapping[str, Any]:
+def _canary(service: LiveService, versions: Versions) -> Mapping[str, Any]:
     """The candidate's entry of the live specification; one with an empty predictor when there is none."""
     canaries = (service.get("spec") or {}).get("canary") or []
     return next((c for c in canaries if c["predictor"].get("name") == versions.candidate.name), {"predictor": {}})

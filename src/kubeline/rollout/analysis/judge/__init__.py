@@ -7,7 +7,7 @@ from kubeline.rollout.analysis.judge.evidence import (
     Evidence,
     Histogram,
     Judgement,
-    Sample,
+    SampleStatistics,
     Side,
 )
 from kubeline.rollout.analysis.judge.rules import Rules
@@ -21,7 +21,7 @@ __all__ = [
     "Histogram",
     "Judgement",
     "Rules",
-    "Sample",
+    "SampleStatistics",
     "Side",
     "judge",
 ]

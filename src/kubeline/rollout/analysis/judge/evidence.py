@@ -74,7 +74,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleStatistics:
     """A business metric of one version: mean and variance (n - 1) of `n` observations."""
 
     mean: float
@@ -87,8 +87,8 @@ class BusinessMetric:
     """What the predictions are for, such as revenue for each visit."""
 
     name: str
-    canary: Sample
-    stable: Sample
+    canary: SampleStatistics
+    stable: SampleStatistics
     higher_is_better: bool = True
 
 

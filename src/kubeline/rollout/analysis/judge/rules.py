@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_valid
 from kubeline.numbers import Number, Seconds, Whole
 from kubeline.rollout.analysis.judge.spending import Spending
 
-Check = Literal["error_rate", "p95", "p99", "error_increase", "latency_shift", "prediction_drift"]
+CheckName = Literal["error_rate", "p95", "p99", "error_increase", "latency_shift", "prediction_drift"]
 
 
 class Rules(BaseModel):
@@ -47,7 +47,7 @@ class Rules(BaseModel):
     latency_tolerance_seconds: Seconds = Field(default=0.001, ge=0)
     max_prediction_drift: Number | None = Field(default=0.25, ge=0)
     max_business_loss: Number = Field(default=0.02, ge=0)
-    optional: frozenset[Check] = frozenset()
+    optional: frozenset[CheckName] = frozenset()
     failure_limit: Whole = Field(default=0, ge=0)
     inconclusive_limit: Whole = Field(default=5, ge=0)
 

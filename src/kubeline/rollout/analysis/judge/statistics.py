@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubeline.rollout.analysis.judge.evidence import Histogram, Sample
+from kubeline.rollout.analysis.judge.evidence import Histogram, SampleStatistics
 
 _MANY = 10**7  # requests, beyond which the hypergeometric distribution takes long, and is the binomial one
 _TOGETHER, _SPREAD = (
@@ -126,7 +126,7 @@ def blurred(first: Histogram, second: Histogram) -> bool:
     return len(shares) == 2 and bool(min(own) < _SPREAD and np.min(shares, axis=0).max() > _TOGETHER)
 
 
-def mean_loss(canary: Sample, stable: Sample, tolerance: float) -> float:
+def mean_loss(canary: SampleStatistics, stable: SampleStatistics, tolerance: float) -> float:
     """Chance (p) of "the canary's mean is at most `tolerance` below the stable one": Welch's t-test.
 
     Samples of fewer than two have no variance, and prove nothing.

@@ -26,7 +26,7 @@ from kubeline.rollout.analysis.judge.evidence import (
     CheckResult,
     Evidence,
     Judgement,
-    Sample,
+    SampleStatistics,
     Side,
 )
 from kubeline.rollout.analysis.judge.rules import Rules
@@ -274,7 +274,7 @@ def _business(metric: BusinessMetric, tolerance: float) -> _Check | CheckResult:
     return _Check("business", canary.mean, stable.mean, allowed, loss, p, sentence)
 
 
-def _negative(sample: Sample) -> Sample:
+def _negative(sample: SampleStatistics) -> SampleStatistics:
     return replace(sample, mean=-sample.mean)
 
 

@@ -1,13 +1,13 @@
 """Sources of evidence about a canary: Prometheus, or two scrapes of the metrics pages."""
 
-from kubeline.rollout.analysis.metrics.source import Addresses, MetricsError, MetricsSpec, Snapshot, Source
+from kubeline.rollout.analysis.metrics.source import Addresses, MetricsError, MetricsSource, MetricsSpec, Snapshot
 
-__all__ = ["Addresses", "MetricsError", "MetricsSpec", "Snapshot", "Source", "open_source"]
+__all__ = ["Addresses", "MetricsError", "MetricsSource", "MetricsSpec", "Snapshot", "open_source"]
 
 
 def open_source(
     spec: MetricsSpec, model: str, stable_version: str, canary_version: str, addresses: Addresses
-) -> Source:
+) -> MetricsSource:
     """A source for two versions of a model.
 
     Args:

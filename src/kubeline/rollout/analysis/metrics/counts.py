@@ -7,14 +7,14 @@ from typing import Literal, get_args
 
 from kubeline.rollout.analysis.metrics.source import MetricsError
 
-Kind = Literal["requests", "latency", "labels", "probabilities", "numbers"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+SeriesKind = Literal["requests", "latency", "labels", "probabilities", "numbers"]
+KINDS: tuple[SeriesKind, ...] = get_args(SeriesKind)
 BUCKETS = {"latency", "probabilities", "numbers"}  # cumulative, by upper bound
 
 Counts = dict[str, dict[str, float]]
 """By kind, then by status code, label, or upper bound; beside probabilities, ``classes`` has what they are of."""
 
-Sample = tuple[Mapping[str, str], float]
+SeriesSample = tuple[Mapping[str, str], float]
 
 CLASSES = "classes"
 _MOST_COUNTED = 2.0**53  # from there on a float64 does not count any more
@@ -32,7 +32,7 @@ def count(value: float, labels: Mapping[str, str]) -> float:
     return value
 
 
-def counted(samples: Mapping[Kind, Sequence[Sample]], code: str) -> Counts:
+def counted(samples: Mapping[SeriesKind, Sequence[SeriesSample]], code: str) -> Counts:
     """Sum samples of several series, such as pods and protocols.
 
     Args:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from kubeline.rollout.analysis.metrics.counts import Kind, count
+from kubeline.rollout.analysis.metrics.counts import SeriesKind, count
 from kubeline.rollout.analysis.metrics.source import MetricsError
 
 Labels = Mapping[str, str]
@@ -28,7 +28,7 @@ Points = list[tuple[float, float]]
 Series = tuple[dict[str, str], Points]
 """Labels, and samples as (time, value)."""
 
-Target = frozenset[tuple[str, str]]
+ProcessLabels = frozenset[tuple[str, str]]
 """The labels that all series of one process have in common."""
 
 NOT_UNDERSTOOD = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -44,7 +44,7 @@ def series_of(result: Any, now: float) -> list[Series]:
     Raises:
         MetricsError: when it is something else.
     """
-    found: dict[Target, Series] = {}
+    found: dict[ProcessLabels, Series] = {}
     try:
         for each in result:
             labels = {str(name): str(value) for name, value in each["metric"].items()}
@@ -63,7 +63,7 @@ def series_of(result: Any, now: float) -> list[Series]:
 
 
 @dataclass(frozen=True)
-class Window:
+class CounterWindow:
     """A window of one version's counters.
 
     Attributes:
@@ -78,7 +78,7 @@ class Window:
     stale: float
     code: str
 
-    def growth(self, found: Mapping[Kind, list[Series]]) -> Iterator[tuple[Kind, Labels, float]]:
+    def growth(self, found: Mapping[SeriesKind, list[Series]]) -> Iterator[tuple[SeriesKind, Labels, float]]:
         """Kind, labels, and how much it grew, of each series.
 
         Raises:
@@ -101,22 +101,22 @@ class Window:
                 last = value
         return grown
 
-    def _target(self, labels: Labels) -> Target:
+    def _target(self, labels: Labels) -> ProcessLabels:
         own = {"__name__", "le", "label", "protocol", self.code}
         return frozenset(item for item in labels.items() if item[0] not in own)
 
-    def _restarts(self, series: list[Series]) -> dict[Target, set[float]]:
+    def _restarts(self, series: list[Series]) -> dict[ProcessLabels, set[float]]:
         """When each process restarted: another counter's fall shows it of one that has passed its old value since."""
-        found: dict[Target, set[float]] = defaultdict(set)
+        found: dict[ProcessLabels, set[float]] = defaultdict(set)
         for labels, points in series:
             found[self._target(labels)] |= {
                 later[0] for earlier, later in pairwise(points) if later[1] < earlier[1] and later[0] > self.start
             }
         return found
 
-    def _scraped(self, series: list[Series]) -> dict[Target, float]:
+    def _scraped(self, series: list[Series]) -> dict[ProcessLabels, float]:
         """When each process was scraped last before the window; those that were not are left out."""
-        found: dict[Target, float] = {}
+        found: dict[ProcessLabels, float] = {}
         for labels, points in series:
             for moment, _ in points:
                 if moment <= self.start:
@@ -125,14 +125,17 @@ class Window:
         return found
 
     def _check_known(
-        self, requests: list[Series], restarts: Mapping[Target, set[float]], scraped: Mapping[Target, float]
+        self,
+        requests: list[Series],
+        restarts: Mapping[ProcessLabels, set[float]],
+        scraped: Mapping[ProcessLabels, float],
     ) -> None:
         if self.whose != "canary" and not scraped:
             raise MetricsError(
                 f"Prometheus has no sample of the {self.whose} from before the step, so what it counted since is not "
                 "known; was Prometheus itself started anew?"
             )
-        totals: dict[Target, dict[float, float]] = defaultdict(lambda: defaultdict(float))
+        totals: dict[ProcessLabels, dict[float, float]] = defaultdict(lambda: defaultdict(float))
         for labels, points in requests:
             for moment, value in points:
                 totals[self._target(labels)][moment] += value
@@ -151,7 +154,7 @@ class Window:
             if inside[0][1] >= _FEW:
                 self._check_new(target, inside, pods)
 
-    def _check_new(self, target: Target, points: Points, pods: Mapping[Target, Points]) -> None:
+    def _check_new(self, target: ProcessLabels, points: Points, pods: Mapping[ProcessLabels, Points]) -> None:
         """See that a process which appears in the window is a new one."""
         began, first = points[0]
         ended = [others[-1] for other, others in pods.items() if other != target and others[-1][0] < began]

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from kubeline.errors import KubelineError
 from kubeline.rollout.analysis.judge import Evidence
-from kubeline.rollout.analysis.metrics.source import MetricsError, Snapshot, Source
+from kubeline.rollout.analysis.metrics.source import MetricsError, MetricsSource, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -20,19 +20,19 @@ class Guarded:
     metrics page is written by the candidate, and must not be able to end the rollout that judges it.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: MetricsSource) -> None:
         self._source = source
 
     def check(self) -> None:
-        """See :class:`Source`."""
+        """See :class:`MetricsSource`."""
         self._guarded(self._source.check)
 
     def start(self) -> Snapshot:
-        """See :class:`Source`."""
+        """See :class:`MetricsSource`."""
         return self._guarded(self._source.start)
 
     def evidence(self, since: Snapshot) -> Evidence:
-        """See :class:`Source`."""
+        """See :class:`MetricsSource`."""
         return self._guarded(lambda: self._source.evidence(since))
 
     def _guarded(self, work: Callable[[], T]) -> T:

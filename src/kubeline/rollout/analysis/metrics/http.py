@@ -5,7 +5,7 @@ from urllib.parse import urlencode, urlsplit
 
 from kubeline.errors import PlatformError
 from kubeline.http.credentials import bearer
-from kubeline.http.exchange import Answer, ExchangeError, Peer
+from kubeline.http.exchange import ExchangeError, HttpResponse, Peer
 from kubeline.rollout.analysis.metrics.source import MetricsError, MetricsSpec
 
 _BUSY = frozenset({429, 502, 503, 504})
@@ -37,7 +37,7 @@ class Deadline:
 
 def get(
     url: str, spec: MetricsSpec, deadline: Deadline, most_bytes: int, fields: dict[str, str] | None = None
-) -> Answer:
+) -> HttpResponse:
     """The answer, whatever its status.
 
     Raises:

@@ -18,8 +18,8 @@ import yaml
 
 from kubeline.errors import UserError, listed
 from kubeline.rollout.analysis.judge import Evidence
-from kubeline.rollout.analysis.metrics.counts import KINDS, Counts, Kind, Sample, counted
-from kubeline.rollout.analysis.metrics.growth import NOT_UNDERSTOOD, Series, Window, series_of
+from kubeline.rollout.analysis.metrics.counts import KINDS, Counts, SeriesKind, SeriesSample, counted
+from kubeline.rollout.analysis.metrics.growth import NOT_UNDERSTOOD, CounterWindow, Series, series_of
 from kubeline.rollout.analysis.metrics.http import Deadline, get
 from kubeline.rollout.analysis.metrics.sides import evidence_of
 from kubeline.rollout.analysis.metrics.source import Addresses, MetricsError, MetricsSpec, Snapshot
@@ -71,7 +71,7 @@ class Prometheus:
         stable = self._counts("stable version", self._stable, start, now, deadline) if self._stable else None
         return evidence_of(canary, stable, self._spec.error_codes, float(self._table["seconds"]), now - start)
 
-    def _selectors(self, values: Mapping[str, str]) -> dict[Kind, str]:
+    def _selectors(self, values: Mapping[str, str]) -> dict[SeriesKind, str]:
         """Selectors of one version by kind, its values put into the templates."""
         given = {key: value.replace("\\", "\\\\").replace('"', '\\"') for key, value in values.items() if value}
         try:
@@ -82,15 +82,15 @@ class Prometheus:
             raise UserError(f"A query of the metrics is no template ({error}); write $$ for a dollar sign.") from error
 
     def _counts(
-        self, whose: str, selectors: Mapping[Kind, str], start: float, now: float, deadline: Deadline
+        self, whose: str, selectors: Mapping[SeriesKind, str], start: float, now: float, deadline: Deadline
     ) -> Counts:
         """Growth of one version's counters, by kind."""
         reach = now - start + max(_LOOKBACK, self._spec.stale_seconds)
         code = str(self._table["code"])
         found = {kind: self._range(each, reach, now, deadline) for kind, each in selectors.items()}
         self._check_fresh(whose, selectors["requests"], found["requests"], now)
-        window = Window(whose, start, self._spec.stale_seconds, code)
-        samples: dict[Kind, list[Sample]] = {kind: [] for kind in found}
+        window = CounterWindow(whose, start, self._spec.stale_seconds, code)
+        samples: dict[SeriesKind, list[SeriesSample]] = {kind: [] for kind in found}
         for kind, labels, grown in window.growth(found):
             samples[kind].append((labels, grown))
         return counted(samples, code)

@@ -8,14 +8,14 @@ from typing import TypeVar
 
 from kubeline.http.exchange import ExchangeError
 from kubeline.rollout.analysis.judge import Evidence
-from kubeline.rollout.analysis.metrics.counts import KINDS, Counts, Kind, Sample, counted, together
+from kubeline.rollout.analysis.metrics.counts import KINDS, Counts, SeriesKind, SeriesSample, counted, together
 from kubeline.rollout.analysis.metrics.http import Deadline, get
 from kubeline.rollout.analysis.metrics.sides import evidence_of
 from kubeline.rollout.analysis.metrics.source import Addresses, MetricsError, MetricsSpec, Snapshot
 
 T = TypeVar("T")
 
-_NAMES: dict[str, Kind] = {
+_NAMES: dict[str, SeriesKind] = {
     "kubeline_requests_total": "requests",
     "kubeline_request_duration_seconds_bucket": "latency",
     "kubeline_predictions_total": "labels",
@@ -27,7 +27,7 @@ _MOST_BYTES = 8 * 2**20  # of a page: ten times what a model of thousands of col
 _MOST_SAMPLES = 50_000  # of a page, of those that count
 _LONGEST_LINE = 16_384  # characters; the time that the parser takes for one of quotes grows with their square
 
-Page = dict[str, Counts]
+PageCounts = dict[str, Counts]
 """What a page counts, by version."""
 
 
@@ -96,7 +96,7 @@ class Scrape:
     def _process(self, url: str) -> str:
         return self._addresses.processes.get(url, url)
 
-    def _read(self) -> dict[str, Page]:
+    def _read(self) -> dict[str, PageCounts]:
         pages = self._addresses.pages
         if not pages:
             raise MetricsError("There is no metrics page to read: no pod of the InferenceService has an address.")
@@ -107,7 +107,7 @@ class Scrape:
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             yield from zip(urls, threads.map(lambda url: read(url, deadline), urls), strict=True)
 
-    def _page_or_none(self, url: str, deadline: Deadline) -> Page | None:
+    def _page_or_none(self, url: str, deadline: Deadline) -> PageCounts | None:
         """The page; nothing counted where no server listens yet, and None where it cannot be read."""
         try:
             return self._page(url, deadline)
@@ -115,7 +115,7 @@ class Scrape:
             cause = error.__cause__
             return {} if isinstance(cause, ExchangeError) and cause.refused else None
 
-    def _page(self, url: str, deadline: Deadline) -> Page:
+    def _page(self, url: str, deadline: Deadline) -> PageCounts:
         """Counts of one page by version."""
         answer = get(url, self._spec, deadline, _MOST_BYTES)
         if answer.status in {401, 403}:
@@ -125,7 +125,7 @@ class Scrape:
             )
         if answer.status != 200:
             raise MetricsError(f"The metrics page {url} answered with status {answer.status}, but 200 is expected.")
-        samples: dict[str, dict[Kind, list[Sample]]] = defaultdict(lambda: {kind: [] for kind in KINDS})
+        samples: dict[str, dict[SeriesKind, list[SeriesSample]]] = defaultdict(lambda: {kind: [] for kind in KINDS})
         try:
             for name, labels, value in _samples(answer.body):
                 if labels.get("model") == self._model:

@@ -12,7 +12,7 @@ from kubeline.rollout.analysis.metrics.source import MetricsError
 _SLACK = 0.5  # of a count, up to which differences of sums of floats are none
 _NO_LATENCY = Histogram((), (0.0,))
 
-Predictions = Mapping[str, float] | None
+PredictionCounts = Mapping[str, float] | None
 
 
 def evidence_of(canary: Counts, stable: Counts | None, errors: str, seconds: float, window: float) -> Evidence:
@@ -34,7 +34,7 @@ def evidence_of(canary: Counts, stable: Counts | None, errors: str, seconds: flo
     return Evidence(made, other, window, incomparable=why)
 
 
-def _side(counts: Counts, errors: str, seconds: float, predictions: Predictions) -> Side:
+def _side(counts: Counts, errors: str, seconds: float, predictions: PredictionCounts) -> Side:
     by_code = counts.get("requests", {})
     requests = round(sum(by_code.values()))
     failed = round(sum(n for code, n in by_code.items() if re.fullmatch(errors, code)))
@@ -59,7 +59,7 @@ def _histogram(what: str, cumulative: Mapping[str, float], unit: float = 1.0) ->
     return Histogram(tuple(bound * unit for bound in bounds), tuple(bins))
 
 
-def _predictions(canary: Counts, stable: Counts | None) -> tuple[tuple[Predictions, Predictions], str]:
+def _predictions(canary: Counts, stable: Counts | None) -> tuple[tuple[PredictionCounts, PredictionCounts], str]:
     """Distributions of the predictions in the finest terms that both versions have, or why there are none."""
     if stable is None:
         return (_alone(canary), None), ""
@@ -90,14 +90,14 @@ def _kind(counts: Counts) -> str:
     return "numbers" if counts.get("numbers") else "classes" if counts.get("labels") else ""
 
 
-def _alone(counts: Counts) -> Predictions:
+def _alone(counts: Counts) -> PredictionCounts:
     """The distribution of one version, where the other's is not known."""
     return counts.get("labels") or _named(_histogram("predictions", counts.get("numbers", {})))
 
 
 def _on_common_bounds(
     canary: Mapping[str, float], stable: Mapping[str, float]
-) -> tuple[tuple[Predictions, Predictions], str]:
+) -> tuple[tuple[PredictionCounts, PredictionCounts], str]:
     mine, theirs = (_histogram("predictions", counts) for counts in (canary, stable))
     if mine is None or theirs is None:
         return (None, None), "The buckets of the predictions have no bounds that all pods share."
@@ -112,7 +112,7 @@ def _on_common_bounds(
     return (_named(Histogram(common, canary_counts)), _named(Histogram(common, stable_counts))), ""
 
 
-def _named(histogram: Histogram | None) -> Predictions:
+def _named(histogram: Histogram | None) -> PredictionCounts:
     """Counts by what each bin holds."""
     if histogram is None:
         return None

@@ -44,7 +44,7 @@ class Addresses:
     stable: str = ""
 
 
-class Source(Protocol):
+class MetricsSource(Protocol):
     """Evidence since a snapshot. Without state: it can be opened anew for each analysis, with the addresses of then."""
 
     def check(self) -> None:

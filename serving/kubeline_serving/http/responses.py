@@ -17,7 +17,7 @@ Pairs = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What is sent back."""
 
     body: bytes
@@ -41,21 +41,21 @@ class Answer:
         return b"".join(parts)
 
 
-def refusal(error: KubelineError) -> Answer:
+def refusal(error: KubelineError) -> Response:
     """The answer to a refused request."""
     if not isinstance(error, RequestRefused):
-        return Answer(error_body(sentence(error)), 400)
+        return Response(error_body(sentence(error)), 400)
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(error, Overloaded):
         headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
     if isinstance(error, WrongMethod):
         headers.append((b"allow", error.allowed.encode()))
-    return Answer(error_body(sentence(error)), error.status, JSON, tuple(headers))
+    return Response(error_body(sentence(error)), error.status, JSON, tuple(headers))
 
 
-def json_answer(value: Any) -> Answer:
+def json_response(value: Any) -> Response:
     """An answer in JSON."""
-    return Answer(orjson.dumps(value))
+    return Response(orjson.dumps(value))
 
 
 def error_body(words: str) -> bytes:
