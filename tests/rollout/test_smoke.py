@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from kubeline.errors import KubelineError
+from kubeline.model_client.protocols import http_client
 from kubeline.model_package import ModelPackage
-from kubeline.rollout.probes.smoke import connect, run
+from kubeline.rollout.probes.smoke import run
+from kubeline.rollout.probes.transports import RoutedTransport
 from kubeline.rollout.spec import RolloutSpec, SmokeTestSpec
 from kubeline.rollout.status import SmokeTestResult
 from tests.rollout.house import House
@@ -44,7 +46,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 
 
 def tried(url: str, package: ModelPackage, plan: SmokeTestSpec) -> SmokeTestResult:
-    return run(connect(url, "", "m", "v2", plan.timeout_seconds, plan), package, plan)
+    return run(http_client("v2", "m", RoutedTransport(url, "", plan.timeout_seconds, plan)), package, plan)
 
 
 @pytest.mark.parametrize("name", LIES)

@@ -17,10 +17,10 @@ from components.rollout.component import rollout
 from kubeline.cli import main as kubeline
 from kubeline.errors import UserError
 from kubeline.model_client.golden import GoldenRows
-from kubeline.model_client.protocols import RequestFailedError
+from kubeline.model_client.protocols import RequestFailedError, http_client
 from kubeline.model_package import ModelPackage
 from kubeline.rollout.clock import Clock
-from kubeline.rollout.probes import smoke
+from kubeline.rollout.probes.transports import RoutedTransport
 from kubeline.rollout.status import State
 from tests.rollout.house import FAIL, QUICK, House
 from tests.support.artifacts import make_artifact
@@ -150,7 +150,8 @@ class Users:
     """Ask the service without a pause until the block ends."""
 
     def __init__(self, house: House, package: ModelPackage) -> None:
-        self._client = smoke.connect(house.service()["status"]["url"], house.kserve.gateway_url, house.name, "v2", 10)
+        route = RoutedTransport(house.service()["status"]["url"], house.kserve.gateway_url, 10)
+        self._client = http_client("v2", house.name, route)
         self._request = self._client.prepare(GoldenRows.of(package), [0])
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._ask)

@@ -24,7 +24,7 @@ class RequestFailedError(Exception):
 
 
 class Client(Protocol):
-    """A way to ask; a request is prepared once and may be sent many times."""
+    """A client of one protocol; a request is prepared once and may be sent many times."""
 
     name: str
 
@@ -32,45 +32,83 @@ class Client(Protocol):
         """The request for some of the rows."""
 
     def send(self, request: Any) -> Any:
-        """Send it and wait for the answer.
+        """Send it and wait for the response.
 
         Raises:
-            RefusedError: when it is an error, or does not come.
+            RequestFailedError: when it is an error, or does not come.
         """
 
     def read(self, answer: Any, golden: GoldenRows) -> Predictions:
-        """The predictions of an answer."""
+        """The predictions of a response."""
 
     def close(self) -> None:
         """Close the connection."""
 
 
-class HttpClient:
-    """One connection that is kept open; the subclasses know the protocols."""
+class Transport(Protocol):
+    """How HTTP requests reach a server."""
 
-    name = ""
-    path = ""  # of the URL, with a place for the name of the model
+    def post(self, path: str, body: bytes) -> bytes:
+        """POST JSON, and return the body of the response.
 
-    def __init__(self, server: RunningServer):
-        self._model_name = server.model_name
-        self._path = self.path.format(quote(server.model_name, safe=""))
-        self._connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=_REQUEST_SECONDS)
+        Raises:
+            RequestFailedError: when there is no response, or its status is not 200.
+        """
 
-    def send(self, request: bytes) -> bytes:
-        """POST the body; see :class:`Client`."""
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class LocalTransport:
+    """One kept-alive connection to a server on this machine, without overhead, because its time is measured."""
+
+    def __init__(self, port: int):
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_REQUEST_SECONDS)
+
+    def post(self, path: str, body: bytes) -> bytes:
+        """See :class:`Transport`."""
         try:
-            self._connection.request("POST", self._path, request, {"Content-Type": "application/json"})
+            self._connection.request("POST", path, body, {"Content-Type": "application/json"})
             response = self._connection.getresponse()
-            body = response.read()
+            content = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise RequestFailedError(f"{self.name} did not answer: {type(error).__name__} {error}") from error
+            raise RequestFailedError(f"no response to {path}: {type(error).__name__} {error}") from error
         if response.status != 200:
-            raise RequestFailedError(f"{self.name} answered {response.status}: {body[:500].decode(errors='replace')}")
-        return body
+            raise RequestFailedError(status_sentence(path, response.status, content))
+        return content
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+
+def status_sentence(where: str, status: int, body: bytes) -> str:
+    """The sentence about a response that is an error."""
+    return f"{where} answers {status}: {' '.join(body[:500].decode(errors='replace').split())[:300]}"
+
+
+class HttpClient:
+    """Sends the requests of a protocol over HTTP; the subclasses know the bodies.
+
+    Args:
+        model: its name.
+        transport: to the server.
+    """
+
+    name = ""
+    path = ""  # of the URL, with a place for the name of the model
+
+    def __init__(self, model: str, transport: Transport):
+        self._path = self.path.format(quote(model, safe=""))
+        self._transport = transport
+
+    def send(self, request: bytes) -> bytes:
+        """POST the body; see :class:`Client`."""
+        return self._transport.post(self._path, request)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.close()
 
 
 class V1Client(HttpClient):
@@ -169,7 +207,13 @@ class GrpcClient:
 
 def clients(server: RunningServer) -> list[Client]:
     """One client for each protocol."""
-    return [V1Client(server), V2Client(server), GrpcClient(server)]
+    v1, v2 = (kind(server.model_name, LocalTransport(server.http_port)) for kind in (V1Client, V2Client))
+    return [v1, v2, GrpcClient(server)]
+
+
+def http_client(protocol: str, model: str, transport: Transport) -> V1Client | V2Client:
+    """A client of a protocol over HTTP: ``v1`` or ``v2``; gRPC is asked as v2, which the server speaks too."""
+    return (V1Client if protocol == "v1" else V2Client)(model, transport)
 
 
 def _columns(

@@ -1,5 +1,6 @@
 """Probes of a cluster: its candidate, and its metrics."""
 
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -7,7 +8,7 @@ from kubeline.artifacts import finite
 from kubeline.errors import UserError
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import POD, Manifest
-from kubeline.model_client.protocols import Client
+from kubeline.model_client.protocols import Client, http_client
 from kubeline.model_package import ModelPackage, version_of
 from kubeline.rollout.actions import Context
 from kubeline.rollout.analysis.judge import Judgement, judge
@@ -15,7 +16,8 @@ from kubeline.rollout.analysis.metrics import MetricsError, MetricsSource, open_
 from kubeline.rollout.analysis.metrics.counts import Counts
 from kubeline.rollout.analysis.pages import addresses
 from kubeline.rollout.machine import max_analyses
-from kubeline.rollout.probes import proxied, smoke
+from kubeline.rollout.probes import smoke
+from kubeline.rollout.probes.transports import ProxyTransport, RoutedTransport
 from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.status import (
     Analysis,
@@ -47,13 +49,15 @@ class ClusterProbes:
 
     def smoke_test(self, now: Context) -> SmokeTestResult:
         """See :class:`kubeline.rollout.probes.Probes`."""
-        return smoke.run(self._client(now), self._package(now.status), self.spec.smoke)
+        with closing(self._client(now)) as client:
+            return smoke.run(client, self._package(now.status), self.spec.smoke)
 
     def compare_shadow(self, now: Context) -> ShadowResult:
         """See :class:`kubeline.rollout.probes.Probes`."""
         from kubeline.rollout.probes.shadow import compare
 
-        return compare(self._client(now), self._package(now.status), self.spec.shadow)
+        with closing(self._client(now)) as client:
+            return compare(client, self._package(now.status), self.spec.shadow)
 
     def snapshot_metrics(self, now: Context) -> dict[str, Any]:
         """See :class:`kubeline.rollout.probes.Probes`."""
@@ -102,11 +106,11 @@ class ClusterProbes:
         status, seconds = now.status, self.spec.smoke.timeout_seconds
         protocol = smoke.protocol_of(status.candidate.predictor)
         if self.gateway and status.mode is DeploymentMode.STANDARD:  # whose gateway has no route to a candidate
-            return proxied.connect(
-                self.cluster, status.namespace, now.observed.revision, status.name, protocol, seconds
-            )
+            proxy = ProxyTransport(self.cluster, status.namespace, now.observed.revision, seconds)
+            return http_client(protocol, status.name, proxy)
         url = now.observed.candidate_url or str(((now.service or {}).get("status") or {}).get("url", ""))
-        return smoke.connect(url, self.gateway, status.name, protocol, seconds, self.spec.smoke)
+        route = RoutedTransport(url, self.gateway, seconds, self.spec.smoke)
+        return http_client(protocol, status.name, route)
 
     def _package(self, status: RolloutStatus) -> ModelPackage:
         digest = status.candidate.digest
