@@ -52,6 +52,9 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # clients may ask as well
+    # Between two limits of its own, the core refuses calls at random: both lie above what is allowed here.
+    ("grpc.max_metadata_size", 2 * HEAD_BYTES),
+    ("grpc.absolute_max_metadata_size", 4 * HEAD_BYTES),
     ("grpc.max_connection_idle_ms", 300_000),
     ("grpc.max_connection_age_ms", 1_800_000),  # clients connect anew, without losing a call
     ("grpc.max_connection_age_grace_ms", 60_000),

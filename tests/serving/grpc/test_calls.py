@@ -121,6 +121,17 @@ def test_a_call_with_too_much_metadata_is_refused_and_its_connection_ends(
     loop.run(run())
 
 
+def test_metadata_up_to_the_limit_is_taken_every_time(loop: asyncio.Runner, package: ModelPackage) -> None:
+    """From 8 KiB on, a growing share of the calls was refused at random, and from 16 KiB on all of them."""
+
+    async def run() -> None:
+        async with service(package) as served:
+            for size in (8_000, 12_000, 16_000, 30_000, 60_000) * 4:
+                assert tensors(await served.stub.ModelInfer(raw(), metadata=[("x", "v" * size)])), size
+
+    loop.run(run())
+
+
 def test_metadata_that_does_not_end_ends_with_its_connection_when_memory_is_short(
     loop: asyncio.Runner, package: ModelPackage
 ) -> None:
