@@ -50,7 +50,7 @@ def validate(
 
     A rule is one SQL condition over the columns of a row, such as ``distance > 0 and carrier is not null``, in DuckDB's
     dialect: comparisons, ``and``, ``or``, ``not``, ``between``, ``in (...)``, ``like``, ``is null``, ``case``, casts,
-    arithmetic, and common functions of numbers, text and times (``kubeline.schema.rules`` lists them). Subqueries,
+    arithmetic, and common functions of numbers, text and times (``kubeline.data.conditions`` lists them). Subqueries,
     aggregates and everything that reaches files or the network are refused. A rule that is unknown because a value is
     missing passes.
 

@@ -62,13 +62,10 @@ def test_a_rule_is_an_sql_condition_and_passes_where_it_is_unknown(rule: str, ro
         ("list_transform([1], x -> x)[1] = 1", "the function 'list_transform'"),
         ("distance = ?", "a parameter"),
         ("*", "a star"),
-        ("distance) from t; select (1", "more than one expression"),
-        ("distance > 0), (distance", "more than one expression"),
-        ("t.distance > 0", "'t.distance', which is not a column"),
     ],
 )
 def test_a_rule_that_does_more_than_compare_the_values_of_a_row_is_refused(rule: str, what: str) -> None:
-    with pytest.raises(UserError, match="a rule is one condition") as error:
+    with pytest.raises(UserError, match="expected one condition") as error:
         parse_rules([rule], TABLE.column_names)
     assert what in str(error.value)
 
@@ -77,6 +74,11 @@ def test_a_rule_that_does_more_than_compare_the_values_of_a_row_is_refused(rule:
     ("rule", "sentence"),
     [
         ("distance >", "rule 'distance >' is not an SQL condition (syntax error"),
+        ("distance) from t; select (1", "rule 'distance) from t; select (1' is not an SQL condition"),
+        ("distance > 0), (distance", "rule 'distance > 0), (distance' is not an SQL condition"),
+        ("distance > 0) or (distance < 9", "rule 'distance > 0) or (distance < 9' is not an SQL condition"),
+        ("distance > 0 limit 1", "rule 'distance > 0 limit 1' is not an SQL condition"),
+        ("t.distance > 0", "rule 't.distance > 0' reads 't.distance', which is not a column"),
         ("speed > 0", "rule 'speed > 0' reads 'speed', which is not a column; there are: distance, carrier"),
         ("1 = 1", "rule '1 = 1' reads no column"),
         ("", "rule '' is not a text"),

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from kubeline.addresses import redact
-from kubeline.data.engine import first_line
+from kubeline.data.conditions import first_line
 from kubeline.data.limits import ADVICE, CSV_LINE, JSON_LINE, memory, readable, scaled
 from kubeline.errors import KubelineError, PlatformError, UserError, counted
 

@@ -212,5 +212,5 @@ def _no_rows(source: str, selection: Selection) -> str:
     if not selection.span.is_open:
         return f"no row of '{redact(source)}' is in the window {selection.span} and passes `where`; choose another"
     if selection.where.strip():
-        return f"no row of '{redact(source)}' passes the filter {engine.shown(selection.where)}; widen it"
+        return f"no row of '{redact(source)}' passes {engine.shown(selection.where)}; widen it"
     return f"'{redact(source)}' has columns but no rows; expected at least one row"

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from kubeline.data import engine
 from kubeline.data.ahead import ahead
+from kubeline.data.conditions import enclosed
 from kubeline.data.dataset import CHUNK_ROWS, DatasetWriter, chunk_rows
 from kubeline.data.failures import reading
 from kubeline.data.inference import Inferred, infer
@@ -167,7 +168,7 @@ class Rows:
         )
         columns = ", ".join(map(engine.identifier, chosen))
         query = f"SELECT {columns} FROM (SELECT {row} FROM {table.relation}) AS data"
-        conditions = [condition for condition in (window, engine.enclosed(where) * bool(where.strip())) if condition]
+        conditions = [condition for condition in (window, enclosed(where) * bool(where.strip())) if condition]
         if conditions:
             query += f" WHERE {' AND '.join(conditions)}"
         with engine.filter_errors(where, list(table.raw)):

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from kubeline.data import json_digits, partitions, timespan
 from kubeline.data.arrow_files import check_batches
-from kubeline.data.engine import BUFFER_BYTES, fetch, first_line, identifier, literal
+from kubeline.data.conditions import first_line
+from kubeline.data.engine import BUFFER_BYTES, fetch, identifier, literal
 from kubeline.data.failures import explain, refuse_web_page
 from kubeline.data.limits import ADVICE, COLUMNS, CSV_LINE, JSON_LINE, PAGES, RATIO, readable, scaled
 from kubeline.data.reading import MIXED, UNKNOWN, Table

@@ -1,43 +1,22 @@
-"""Row rules: SQL conditions, read by DuckDB's parser, limited to an allow-list and run without file or network access.
+"""Row rules: SQL conditions that each row must meet, run without file or network access.
 
-A rule is one DuckDB expression over the columns of a row that is true or false, such as
-``sched_arr_minute >= 0 and distance > 0``. It may use column names (in double quotes where they are not plain words),
-constants, comparisons, ``and``, ``or``, ``not``, ``between``, ``in (…)``, ``like``, ``is null``, ``case``, casts,
-arithmetic, and the functions of `FUNCTIONS` (``replace`` where it makes no text longer). Subqueries, aggregates,
-windows, other functions and more than one statement are refused before anything runs. As in an SQL CHECK, a rule that
-is unknown because a value is missing passes.
+A rule is a condition as :mod:`kubeline.data.conditions` allows it, such as ``sched_arr_minute >= 0 and distance > 0``.
+As in an SQL CHECK, a rule that is unknown because a value is missing passes.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from kubeline.data.conditions import RULE, enclosed, first_line, parse, shown
 from kubeline.errors import UserError, listed
 from kubeline.typing import Mask
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-MAX_CHARACTERS = 100_000  # of a rule or a filter, which take seconds to parse
-OPERATORS = {"+", "-", "*", "/", "//", "%", "**", "^", "||", "~~", "!~~", "~~*", "!~~*"}
-FUNCTIONS = {
-    *("abs", "ceil", "ceiling", "exp", "floor", "greatest", "isfinite", "isinf", "isnan", "least", "ln", "log"),
-    *("log10", "log2", "mod", "pow", "power", "round", "sign", "sqrt", "trunc"),
-    *("coalesce", "ifnull", "nullif"),
-    *("contains", "ends_with", "left", "length", "lower", "ltrim", "prefix", "regexp_full_match", "regexp_matches"),
-    *("replace", "right", "rtrim", "starts_with", "substr", "substring", "suffix", "trim", "upper"),
-    *("date_diff", "date_part", "date_trunc", "datediff", "day", "dayofweek", "dayofyear", "epoch", "hour", "isodow"),
-    *("minute", "month", "quarter", "second", "week", "year"),
-    *("to_days", "to_hours", "to_minutes", "to_months", "to_seconds", "to_weeks", "to_years"),
-}
-_CLASSES = {
-    *("COLUMN_REF", "CONSTANT", "COMPARISON", "CONJUNCTION", "OPERATOR", "FUNCTION", "CASE", "BETWEEN", "CAST", "TYPE"),
-}
-_NAMES = {"SUBQUERY": "a subquery", "WINDOW": "a window", "STAR": "a star", "PARAMETER": "a parameter"}
 
 
 @dataclass(frozen=True)
@@ -56,29 +35,13 @@ def parse_rule(text: Any, connection: "DuckDBPyConnection") -> Rule:
     """
     if not isinstance(text, str) or not text.strip():
         raise UserError(f"rule {text!r} is not a text; give SQL conditions such as 'distance > 0'")
-    if len(text) > MAX_CHARACTERS:
-        raise UserError(
-            f"rule '{text[:60]}…' has {len(text):,} characters, and at most {MAX_CHARACTERS:,} are read; shorten it"
-        )
-    query = f"SELECT (\n{text}\n) AS rule FROM t"  # noqa: S608 -- parsed, not run
-    answer = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()
-    tree = json.loads(answer[0] if answer else "")
-    if tree["error"]:
-        raise UserError(
-            f"rule '{text}' is not an SQL condition ({_first_line(tree['error_message'])}); write one such as "
-            "'distance > 0 and carrier is not null', with column names that are not plain words in double quotes"
-        )
-    node = _only_expression(tree["statements"], text)
-    columns: dict[str, None] = {}
-    for part in _parts(node):
-        _allow(part, text)
-        if part["class"] == "COLUMN_REF":
-            if len(part["column_names"]) > 1:
-                raise _refused(text, f"'{'.'.join(part['column_names'])}', which is not a column")
-            columns[part["column_names"][0]] = None
+    called = f"rule {shown(text)}"
+    columns = parse(connection, text, called, RULE)
+    if qualified := [parts for parts in columns if len(parts) > 1]:
+        raise UserError(f"{called} reads '{'.'.join(qualified[0])}', which is not a column; name columns alone")
     if not columns:
-        raise UserError(f"rule '{text}' reads no column, so it says nothing about a row; name the columns it compares")
-    return Rule(text, tuple(columns))
+        raise UserError(f"{called} reads no column, so it says nothing about a row; name the columns it compares")
+    return Rule(text, tuple(name for (name,) in columns))
 
 
 def read_rules(texts: Sequence[Any]) -> "list[Rule]":
@@ -140,80 +103,16 @@ class RuleRunner:
 
         assert self._connection is not None  # noqa: S101 -- broken() returns before
         try:
-            query = f"SELECT (\n{rule.text}\n) AS rule FROM chunk"  # noqa: S608 -- parse_rule allowed it
+            query = f"SELECT {enclosed(rule.text)} AS rule FROM chunk"  # noqa: S608 -- parse_rule allowed it
             answer = self._connection.sql(query).to_arrow_table()["rule"]
         except duckdb.Error as error:
             raise UserError(
-                f"rule '{rule.text}' does not fit the columns ({_first_line(str(error))}); compare values of one type"
+                f"rule '{rule.text}' does not fit the columns ({first_line(str(error))}); compare values of one type"
             ) from error
         if not pa.types.is_boolean(answer.type):
             raise UserError(
                 f"rule '{rule.text}' gives {answer.type} instead of true or false; make it a condition, such as "
                 "'distance > 0'"
             )
-        kept: Mask = answer.fill_null(True).to_numpy().astype(np.bool_)
-        return ~kept
-
-
-def _only_expression(statements: list[dict[str, Any]], text: str) -> dict[str, Any]:
-    """The one expression of ``SELECT (rule) AS rule FROM t``; anything smuggled around it is refused."""
-    node = statements[0]["node"] if len(statements) == 1 else {}
-    plain = (
-        node.get("type") == "SELECT_NODE"
-        and len(node["select_list"]) == 1
-        and node["from_table"].get("type") == "BASE_TABLE"
-        and node["from_table"].get("table_name") == "t"
-        and not any(
-            node[key] for key in ("modifiers", "where_clause", "group_expressions", "having", "qualify", "sample")
-        )
-        and not node["cte_map"]["map"]
-    )
-    if not plain:
-        raise _refused(text, "more than one expression")
-    expression: dict[str, Any] = node["select_list"][0]
-    return expression
-
-
-def _parts(value: Any) -> Iterator[dict[str, Any]]:
-    """Every node of an expression tree."""
-    if isinstance(value, dict):
-        if "class" in value:
-            yield value
-        for inner in value.values():
-            yield from _parts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _parts(inner)
-
-
-def _allow(part: dict[str, Any], text: str) -> None:
-    kind = part["class"]
-    if kind not in _CLASSES:
-        raise _refused(text, _NAMES.get(kind, kind.lower()))
-    if kind == "FUNCTION":
-        name = part["function_name"]
-        allowed = OPERATORS if part["is_operator"] else FUNCTIONS | OPERATORS
-        if name not in allowed or part["schema"] or part["catalog"] or part["filter"]:
-            raise _refused(text, f"the function '{name}'")
-        if makes_longer(part):
-            raise _refused(text, "'replace' with more than it takes away, or with what is no text in quotes")
-
-
-def makes_longer(part: Mapping[str, Any]) -> bool:
-    """Whether a node is a `replace` whose answer may be longer than its text: nested, they make gigabytes of it."""
-    if part.get("class") != "FUNCTION" or part.get("function_name") != "replace" or len(part["arguments"]) != 3:
-        return False
-    words = [argument["expression"].get("literal", {}).get("text") for argument in part["arguments"][1:]]
-    search, instead = (word.encode() if isinstance(word, str) else None for word in words)
-    return search is None or instead is None or len(instead) > len(search)
-
-
-def _refused(text: str, what: str) -> UserError:
-    return UserError(
-        f"rule '{text}' uses {what}; a rule is one condition on the values of a row, made of columns, constants, "
-        "comparisons, arithmetic and the functions that the documentation of validate lists"
-    )
-
-
-def _first_line(message: str) -> str:
-    return message.strip().split("\n")[0].rstrip(".")
+        met: Mask = answer.fill_null(True).to_numpy().astype(np.bool_)
+        return ~met
