@@ -4,7 +4,7 @@ import re
 import textwrap
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -40,7 +40,7 @@ _AFTERWARDS_SECONDS = 1.5  # that users are still watched when a rollout is over
 def earlier_model(months: list[Path], folder: Path) -> ModelPackage:
     """The model of half a year before: trained on January to June."""
     table = pd.concat([pd.read_parquet(month) for month in months[:6]], ignore_index=True)
-    return _train(table, folder, max_iter=100)
+    return _train(table, folder, max_iter=50)
 
 
 def bad_model(months: list[Path], folder: Path) -> ModelPackage:
@@ -48,7 +48,7 @@ def bad_model(months: list[Path], folder: Path) -> ModelPackage:
     table = pd.concat([pd.read_parquet(month) for month in months[:9]], ignore_index=True)
     table = table.sample(min(8_000, len(table)), random_state=0).sort_values("departure", ignore_index=True)
     table["late"] = np.random.default_rng(0).permutation(table["late"])
-    return _train(table, folder, max_iter=1_500, max_leaf_nodes=31)
+    return _train(table, folder, max_iter=1_100, max_leaf_nodes=31)
 
 
 def _train(table: pd.DataFrame, folder: Path, **params: Any) -> ModelPackage:
@@ -94,15 +94,22 @@ class Watch:
         kserve: where.
         traffic: the users.
         names: of the models by version; others are new.
+        on_start: called once with the record when the rollout begins.
     """
 
-    def __init__(self, kserve: LocalKServe, traffic: Traffic, names: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        kserve: LocalKServe,
+        traffic: Traffic,
+        names: Mapping[str, str],
+        on_start: Callable[[RolloutStatus], None] = lambda _: None,
+    ) -> None:
         self.moments: list[Moment] = []
         self.record: RolloutStatus | None = None
         self._records = StatusStore(Cluster.connect(str(kserve.kubeconfig)), NAMESPACE, NAME)
         kept = self._records.read()
         self._before = kept.status.rollout_id if kept else ""
-        self._traffic, self._names = traffic, names
+        self._traffic, self._names, self._on_start = traffic, names, on_start
         self._told = 0
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -127,7 +134,9 @@ class Watch:
                 continue
             if kept is None or kept.status.rollout_id == self._before:
                 continue
-            self.record = kept.status
+            begins, self.record = self.record is None, kept.status
+            if begins:
+                self._on_start(self.record)
             shares = [event.share for event in self.record.timeline if event.share is not None]
             self.moments.append(Moment(time.time(), planned(self.record), shares[-1] if shares else 0))
             for event in self.record.timeline[self._told :]:

@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 import pandas as pd
+import yaml
 from rich.console import Console
 
 import embedded_kserve
@@ -28,12 +30,15 @@ from examples.flights.traffic import Traffic
 from kubeline import KubelineError, ModelPackage, version_of
 from kubeline.cli import main as kubeline
 from kubeline.local import write_overview
+from kubeline.registry.opening import open_registry
+from kubeline.rollout import RolloutStatus
 
 HERE = Path(__file__).parent
 RUNS = Path("runs")
 WORK = RUNS / "demo"
+TRACKING_URI = yaml.safe_load((HERE / "monitoring.yaml").read_text(encoding="utf-8"))["tracking_uri"]
 LATER_MONTHS = (10, 11, 12)
-_AT_ONCE = 2  # checks for drift, which take one core each
+_AT_ONCE = 2  # checks for drift, which take one core each, while rollouts mostly wait
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,8 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(f"[bold]data[/]\n  {len(months)} months of flights in {months[0].parent}", soft_wrap=True)
     shutil.rmtree(WORK, ignore_errors=True)
     try:
-        with embedded_kserve.start(WORK / "kserve", mode) as cluster:
-            code = _serve_and_replace(console, cluster, months)
+        with ThreadPoolExecutor(1) as training:
+            earlier = training.submit(canary.earlier_model, months, WORK / "earlier")
+            bad = training.submit(canary.bad_model, months, WORK / "bad")  # while the pipeline takes one core
+            with embedded_kserve.start(WORK / "kserve", mode) as cluster:
+                code = _serve_and_replace(console, cluster, months, earlier.result(), bad)
     except KeyboardInterrupt:
         return 130
     except KubelineError as error:
@@ -61,20 +69,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _serve_and_replace(console: Console, cluster: LocalKServe, months: list[Path]) -> int:
+def _serve_and_replace(
+    console: Console, cluster: LocalKServe, months: list[Path], earlier: ModelPackage, bad: Future[ModelPackage]
+) -> int:
     console.print(
         "\n[bold]an earlier model is served[/]: trained on January to June, on an embedded KServe", soft_wrap=True
     )
-    with ThreadPoolExecutor() as pool:
-        training = pool.submit(canary.bad_model, months, WORK / "bad")  # for the end, while both cores have time
-        earlier = canary.earlier_model(months, WORK / "earlier")
-        record = canary.deploy(cluster, earlier, strategy="blue-green", bootstrap="direct")
+    record = canary.deploy(cluster, earlier, strategy="blue-green", bootstrap="direct")
     names = {version_of(earlier.digest): "earlier"}
     console.print(f"  {record.outcome}: {record.reason}")
     later = pd.concat([pd.read_parquet(months[month - 1]) for month in LATER_MONTHS]).sample(20_000, random_state=0)
-    with Traffic(cluster.gateway_url, canary.host(cluster), canary.NAME, earlier.signature, later) as traffic:
-        code = _good(console, cluster, traffic, names)
-        code = code or _bad_and_drift(console, cluster, traffic, names, training.result())
+    traffic = Traffic(cluster.gateway_url, canary.host(cluster), canary.NAME, earlier.signature, later)
+    with traffic, ThreadPoolExecutor(_AT_ONCE) as checking:
+        checks: list[Future[subprocess.CompletedProcess[str]]] = []
+        code = _good(console, cluster, traffic, names, partial(_begin_checks, checking, checks))
+        code = code or _bad(console, cluster, traffic, names, bad.result())
+        code = code or _drift(console, checks)
     busy = f" ({traffic.asked_again} asked again, as the busy server wished)" if traffic.asked_again else ""
     console.print(f"\n[bold]{len(traffic.answers):,} requests, {traffic.failed} failed[/]{busy}")
     if traffic.failed:
@@ -82,34 +92,40 @@ def _serve_and_replace(console: Console, cluster: LocalKServe, months: list[Path
     return code or int(traffic.failed > 0)
 
 
-def _good(console: Console, cluster: LocalKServe, traffic: Traffic, names: dict[str, str]) -> int:
+def _good(
+    console: Console,
+    cluster: LocalKServe,
+    traffic: Traffic,
+    names: dict[str, str],
+    on_start: Callable[[RolloutStatus], None],
+) -> int:
     console.print(
         "\n[bold]a better model[/]: the pipeline trains it, and gives it more of the users step by step", soft_wrap=True
     )
     where = [f"cluster={cluster.kubeconfig}", f"gateway={cluster.gateway_url}"]
     settings = [word for one in where for word in ("--set", one)]
-    with Watch(cluster, traffic, names) as watch:
+    with Watch(cluster, traffic, names, on_start) as watch:
         code = kubeline(["run", "training", "--params", str(HERE / "training.yaml"), *settings])
     return code or _show(console, "better", "promoted", watch, traffic, names)
 
 
-def _bad_and_drift(
-    console: Console,
-    cluster: LocalKServe,
-    traffic: Traffic,
-    names: dict[str, str],
-    bad: ModelPackage,
-) -> int:
-    """Roll the bad model out, which is waiting for the most part, while each later month is checked for drift."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        checks = pool.map(_check, LATER_MONTHS)
-        return _bad(console, cluster, traffic, names, bad) or _drift(console, checks)
+def _begin_checks(
+    pool: ThreadPoolExecutor, checks: list["Future[subprocess.CompletedProcess[str]]"], record: RolloutStatus
+) -> None:
+    """Check each later month against the registered model that users begin to meet."""
+    version = open_registry(TRACKING_URI).find(canary.NAME, digest=record.candidate.digest)
+    if version is not None:
+        checks.extend(pool.submit(_check, month, version.uri) for month in LATER_MONTHS)
 
 
-def _drift(console: Console, checks: Iterable["subprocess.CompletedProcess[str]"]) -> int:
+def _drift(console: Console, checks: Sequence["Future[subprocess.CompletedProcess[str]]"]) -> int:
     """Show the checks of the later months; the first exit code that is not 0, or 0."""
     console.print("\n[bold]the three later months[/]: each was checked for drift meanwhile", soft_wrap=True)
-    for month, check in zip(LATER_MONTHS, checks, strict=True):
+    if len(checks) != len(LATER_MONTHS):
+        console.print("  the checks never began: the registry does not have the better model")
+        return 1
+    for month, ending in zip(LATER_MONTHS, checks, strict=True):
+        check = ending.result()
         console.print(f"\n[bold]drift of 2013-{month:02d} against the training data[/]")
         console.print(check.stdout.rstrip(), markup=False, soft_wrap=True)
         if check.returncode:
@@ -117,10 +133,10 @@ def _drift(console: Console, checks: Iterable["subprocess.CompletedProcess[str]"
     return 0
 
 
-def _check(month: int) -> "subprocess.CompletedProcess[str]":
+def _check(month: int, model: str) -> "subprocess.CompletedProcess[str]":
     command = [str(Path(sys.executable).with_name("kubeline")), "run", "monitoring"]
     end = f"{2013 + month // 12}-{month % 12 + 1:02d}-01"
-    parameters = ["--params", str(HERE / "monitoring.yaml"), "--set", f"at={end}"]
+    parameters = ["--params", str(HERE / "monitoring.yaml"), "--set", f"at={end}", "--set", f"reference={model}"]
     return subprocess.run(  # noqa: S603 (our own command and files)
         [*command, *parameters], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

@@ -5,7 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import pipelines
+from examples.flights.demo import HERE
 from examples.flights.prepare import COLUMNS, prepare
+from kubeline.local.parameters import check, read_parameters
 
 KNOWN_ONLY_LATER = {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "tailnum"}
 
@@ -52,3 +55,9 @@ def test_the_weather_is_that_of_the_hour_of_departure_at_the_origin(months: list
 def test_preparing_twice_writes_the_same_files(months: list[Path], tmp_path: Path) -> None:
     again = prepare(tmp_path)
     assert [file.read_bytes() for file in again] == [file.read_bytes() for file in months]
+
+
+@pytest.mark.parametrize("pipeline", ["training", "monitoring"])
+def test_the_parameters_of_the_example_are_taken_as_they_are_written(pipeline: str) -> None:
+    compiled = Path(pipelines.__file__).with_name(pipeline) / "kubeflow.yaml"
+    assert check(compiled, read_parameters(HERE / f"{pipeline}.yaml", {}))["data"] == "examples/flights/data"

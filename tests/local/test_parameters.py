@@ -1,5 +1,6 @@
 """Arguments are checked against the pipeline's own signature."""
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ def test_the_signature_has_the_pipelines_types_defaults_and_descriptions(toy: Pa
         (
             {"title": ["x" * 300]},
             f"parameter 'title' of pipeline toy is ['{'x' * 198}…, but a text (put it in quotes) is expected",
+        ),
+        (
+            {"title": datetime.date(2013, 10, 1)},
+            "parameter 'title' of pipeline toy is 2013-10-01, but a text (put it in quotes) is expected",
         ),
         ({"title": None}, "parameter 'title' of pipeline toy is null, but a text (put it in quotes) is expected"),
         (
@@ -150,7 +155,7 @@ def test_fields_of_a_group_are_put_together_whatever_names_them(grouped: Path) -
         ),
         (
             "sizes=[{day: 2013-10-01}]",
-            "parameter 'sizes' of pipeline toy holds datetime.date(2013, 10, 1) at sizes[0].day, which no pipeline can "
+            "parameter 'sizes' of pipeline toy holds 2013-10-01 at sizes[0].day, which no pipeline can "
             "pass on; put a date in quotes",
         ),
         ("limit=1.5", "parameter 'limit' of pipeline toy is 1.5, but a whole number is expected"),

@@ -1,5 +1,6 @@
 """Arguments of a run, checked against the compiled pipeline's own signature before anything starts."""
 
+import datetime
 import difflib
 import math
 import warnings
@@ -225,7 +226,7 @@ def _unfit(value: Any, place: str) -> Iterator[str]:
     elif isinstance(value, float) and not math.isfinite(value):
         yield f"{value} at {place}, which no pipeline can pass on; give a finite number"
     elif not isinstance(value, str | int | float):
-        yield f"{value!r} at {place}, which no pipeline can pass on; put a date in quotes"
+        yield f"{_as_yaml(value)} at {place}, which no pipeline can pass on; put a date in quotes"
 
 
 def _sentence(model: type[BaseModel], error: ValidationError) -> str:
@@ -245,7 +246,9 @@ def _sentence(model: type[BaseModel], error: ValidationError) -> str:
 
 
 def _as_yaml(value: Any) -> str:
-    """A value as it was written, short: null and true, not None and True."""
+    """A value as it was written, short: null, true and 2013-10-01, not None, True and datetime.date(2013, 10, 1)."""
     names = {None: "null", True: "true", False: "false"}
+    if isinstance(value, datetime.date):
+        return value.isoformat()
     words = names[value] if value is None or isinstance(value, bool) else repr(value)
     return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}…"
