@@ -17,8 +17,10 @@ def evaluate(
     metrics: Output[Metrics],
     classification: Output[ClassificationMetrics],
     report: Output[HTML],
+    training: Input[Metrics] = None,
     champion: str = "",
     tracking_uri: str = "",
+    pipeline_run: str = "",
     metric: str = "",
     slices: list[str] = [],
     thresholds: dict[str, Any] = {},
@@ -53,8 +55,12 @@ def evaluate(
         test: Rows that the model was not trained on: its feature columns, the target, and any others. Rows whose
             target is missing are predicted and counted, but not judged.
         model: Model package, as ``train`` or ``select`` writes it.
+        training: The metrics of ``train``, which know the candidates and trials; for tracking alone.
         champion: The model to compare with: a path, a URI, or ``models:/NAME@ALIAS``. Empty: none.
         tracking_uri: Registry that ``models:/`` is looked up in. Empty: the default one.
+        pipeline_run: Name or id of the pipeline run. With it, and a champion in a registry, the run is filed there
+            whatever the verdict: in MLflow as a run of the experiment NAME, each candidate a run below it, each trial
+            below its candidate, with the tables as dataset inputs. Empty: nothing is filed.
         metric: The metric that decides. Binary: ``roc_auc`` (default), ``average_precision``, ``log_loss``, ``brier``,
             ``accuracy``, ``balanced_accuracy``, ``f1``, ``precision``, ``recall``. Multiclass: ``log_loss`` (default),
             ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``macro_roc_auc``. Regression: ``rmse`` (default),
@@ -107,10 +113,12 @@ def evaluate(
         metrics,
         classification,
         report,
+        training,
         **laid_over(
             options,
             champion=champion,
             tracking_uri=tracking_uri,
+            pipeline_run=pipeline_run,
             metric=metric,
             slices=slices,
             thresholds=thresholds,

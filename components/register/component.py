@@ -26,10 +26,10 @@ def register(
 ) -> NamedTuple("Outputs", [("version", str), ("uri", str)]):
     """File a blessed model package in the MLflow model registry.
 
-    Makes a run with the parameters, metrics and lineage of the package, logs the package as the run's artifacts, and
-    makes a version of the registered model from it. The same package has one version, however often and from wherever
-    it is registered; a step that was killed is completed by its repetition. Without a `promote` verdict of both
-    checks for exactly this package it refuses.
+    Logs the package with its parameters, metrics and lineage to the run of its candidate, which `evaluate` has made, or
+    to a new one, and makes a version of the registered model from it: a model that MLflow loads and serves. The same
+    package has one version, however often and from wherever it is registered; a step that was killed is completed by
+    its repetition. Without a `promote` verdict of both checks for exactly this package it refuses.
 
     Args:
         model: The model package.

@@ -166,8 +166,10 @@ def training(
         evaluated = evaluate(
             test=parts.outputs["test"],
             model=model,
+            training=trained.outputs["metrics"],
             champion=f"models:/{name}@champion",
             tracking_uri=tracking_uri,
+            pipeline_run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             slices=slices,
             thresholds=thresholds,
             metric=metric,

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from mlflow import MlflowClient
 
 import embedded_kserve
 from kubeline.cli import main as kubeline
@@ -82,3 +83,9 @@ def test_the_model_that_the_pipeline_has_rolled_out_is_the_champion(flights: pd.
     assert champion is not None
     assert predictor_digest(service["spec"]["predictor"]) == champion.tags["package_digest"]
     assert champion.aliases == ("champion",)
+    client = MlflowClient(tracking)
+    candidate = client.get_run(champion.run_id)
+    parent = client.get_run(candidate.data.tags["mlflow.parentRunId"])
+    assert parent.info.run_name == candidate.data.tags["pipeline_run"] == champion.tags["pipeline_run"]
+    assert len(client.search_runs([parent.info.experiment_id])) == 2
+    assert {each.tags[0].value for each in candidate.inputs.dataset_inputs} == {"training", "evaluation"}

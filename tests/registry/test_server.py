@@ -12,16 +12,18 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import mlflow
 import pytest
 import requests
 
 from kubeline.errors import PlatformError
 from kubeline.model_package import ModelPackage
-from kubeline.registry import fetch, open_registry
+from kubeline.registry import Submission, fetch, open_registry
 from kubeline.registry.mlflow_registry import MLflowRegistry
 from tests.registry.submissions import submission, versions
 from tests.support.blessed_packages import blessed
 from tests.support.http_servers import serving
+from tests.support.packages import write_tiny_package
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,18 @@ def test_a_package_registered_on_a_server_is_downloaded_and_verified(mlflow_serv
     assert "MLflow" in requests.get(mlflow_server, timeout=60).text  # what follows the # is the browser's
     for reference in ("models:/flights@nobody", "models:/nothing@champion", "models:/flights/99"):
         assert fetch(reference, mlflow_server) is None
+
+
+@pytest.mark.slow
+def test_mlflow_loads_the_champion_from_a_server(
+    mlflow_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = write_tiny_package(tmp_path / "package")
+    registry = open_registry(mlflow_server)
+    registry.promote(registry.register(Submission("tiny", package.path, package.digest)))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    answers = mlflow.pyfunc.load_model("models:/tiny@champion").predict(package.golden()[package.signature.names])
+    assert answers["prediction"].tolist() == package.golden()["expected.prediction"].tolist()
 
 
 @pytest.mark.slow

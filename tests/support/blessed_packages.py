@@ -1,7 +1,10 @@
 """A blessed model: a package with right digests (nothing here runs the model) and the two blessings for it."""
 
+import io
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import pandas as pd
 
 from kubeline.model_package import Feature, ModelPackage, Signature
 from kubeline.model_package.blessing import BlessedStep, Blessing, Verdict
@@ -33,6 +36,7 @@ def blessed(folder: Path, seed: int = 0, verdict: Verdict = "promote") -> Blesse
         SIGNATURE,
         weights,
         weights,
+        golden=_golden(),
         dataset_fingerprint="f" * 64,
         estimator="hist_gradient_boosting",
         params={"max_iter": 20, "monotonic": {"distance": 1}, "loss": "log_loss"},
@@ -51,6 +55,14 @@ def blessed(folder: Path, seed: int = 0, verdict: Verdict = "promote") -> Blesse
         blessing(folder, package, "infra_validation", verdict),
         package,
     )
+
+
+def _golden() -> bytes:
+    content = io.BytesIO()
+    answers = {"expected.prediction": ["False", "True"], "expected.probability.False": [0.9, 0.2]}
+    frame = pd.DataFrame({"distance": [100.0, None], **answers, "expected.probability.True": [0.1, 0.8]})
+    frame.to_parquet(content, index=False)
+    return content.getvalue()
 
 
 def blessing(folder: Path, package: ModelPackage, check: BlessedStep, verdict: Verdict = "promote") -> Any:

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from kubeline.errors import UserError
+from kubeline.model_package.training_record import TrainingRecord
 from kubeline.training.candidates import MOST
+from tests.support.artifacts import make_artifact
 from tests.support.training_tables import Train
 
 WEAK = {"estimator": "hist_gradient_boosting", "params": {"max_iter": 1, "max_leaf_nodes": 2}}
@@ -22,6 +24,22 @@ def test_the_best_candidate_is_the_package_that_it_makes_alone(
     assert package.digest == alone.digest
     page = (tmp_path / "report").read_text(encoding="utf-8")
     assert "The best of 2 by roc_auc" in page
+
+
+def test_the_metrics_file_keeps_every_candidate_with_its_settled_parameters_and_its_trials(
+    train: Train, mixed: pd.DataFrame, tmp_path: Path
+) -> None:
+    package = train(mixed, candidates=[WEAK, GOOD], tuning_trials=2, folds=2)
+    record = TrainingRecord.of(make_artifact(tmp_path, "Metrics", "metrics"), package.digest)
+    assert record is not None
+    weak, good = record.candidates
+    assert (weak.chosen, good.chosen, good.score) == (False, True, package.manifest.score)
+    assert good.params == package.manifest.params
+    assert weak.params["early_stopping"] is False  # settled, as nobody gave it
+    assert [len(one.trials) for one in (weak, good)] == [2, 2]
+    assert record.table["fingerprint"] == package.manifest.dataset_fingerprint
+    with pytest.raises(UserError, match="speaks of package"):
+        TrainingRecord.of(make_artifact(tmp_path, "Metrics", "metrics"), "0" * 64)
 
 
 def test_the_first_of_equals_is_taken(train: Train, mixed: pd.DataFrame) -> None:

@@ -21,9 +21,11 @@ from kubeline.evaluation.metrics import METRICS, PROPER, Metric, choose, measure
 from kubeline.evaluation.rows import JudgedRows, choose_rows, merge
 from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.slices import Slice, SliceSettings, evaluate_slices
+from kubeline.model_package.blessing import Blessing
 from kubeline.model_package.manifest import ManifestRoles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.signature import Signature
+from kubeline.model_package.training_record import TrainingRecord
 from kubeline.options import require_names
 from kubeline.retries import repeated
 from kubeline.typing import Array
@@ -39,9 +41,11 @@ def run(
     metrics: Artifact,
     classification: Artifact,
     report: Artifact,
+    training: Artifact | None = None,
     *,
     champion: str = "",
     tracking_uri: str = "",
+    pipeline_run: str = "",
     slices: Sequence[str] = (),
     **settings: Any,
 ) -> str:
@@ -63,6 +67,11 @@ def run(
     outputs.log_classification(classification, evaluation)
     html.write(report.path)
     outputs.write_blessing(blessing, evaluation, test.metadata)
+    if pipeline_run:
+        from kubeline.registry.tracking import track
+
+        record = TrainingRecord.of(training, package.digest)
+        track(pipeline_run, champion, tracking_uri, package, record, Blessing.read(blessing.path), test.metadata)
     return evaluation.decision.verdict
 
 

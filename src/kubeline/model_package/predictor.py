@@ -19,6 +19,11 @@ PROBABILITIES = "output.probabilities"
 PREDICTION = "output.prediction"
 
 
+def prediction_names(signature: Signature) -> list[str]:
+    """The columns of predictions in a table: ``prediction``, then ``probability.<class>`` in the order of classes."""
+    return ["prediction", *(f"probability.{label}" for label in signature.classes or ())]
+
+
 def check_onnx(model: bytes, signature: Signature) -> None:
     """Make sure that a portable form, ``model.onnx``, is one of this signature, and only what training exports.
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from kubeline.errors import UserError
 
@@ -39,6 +39,44 @@ class Submission:
     tags: dict[str, str] = field(default_factory=dict)
     description: str = ""
     experiment: str = ""
+
+
+@dataclass(frozen=True)
+class DataInput:
+    """A table that a run had.
+
+    Attributes:
+        context: what for, such as ``training`` or ``evaluation``.
+        fingerprint: of its content.
+        source: where it came from, without credentials.
+        facts: such as its number of rows.
+    """
+
+    context: str
+    fingerprint: str
+    source: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run that is over, and the runs below it, whose names differ from each other.
+
+    Attributes:
+        name: of the run.
+        params: parameter name to text.
+        metrics: metric name to value; finite numbers.
+        tags: name to text.
+        inputs: tables.
+        children: runs that were part of it.
+    """
+
+    name: str
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    inputs: tuple[DataInput, ...] = ()
+    children: tuple["RunRecord", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +119,14 @@ class Registry(Protocol):
 
     def register(self, submission: Submission) -> ModelVersion:
         """Return the version of this package, made when there is none; the same package gives the same version."""
+        ...
+
+    def track(self, name: str, pipeline_run: str, tree: RunRecord) -> str:
+        """File a run of a pipeline for this model, with the runs below it; return the run's id.
+
+        Repeated for the same run of the pipeline it completes what is there. The run of a package (by the tag
+        ``package_digest``) is the one that :meth:`register` adds the package to.
+        """
         ...
 
     def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:

@@ -1,17 +1,14 @@
 """The step that files a blessed model package in the registry."""
 
-import json
 import logging
-import math
-import re
-from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from kubeline.addresses import redact
 from kubeline.artifacts import Artifact, step
 from kubeline.errors import UserError
-from kubeline.model_package.blessing import Blessing, require
+from kubeline.model_package.blessing import require
 from kubeline.model_package.package import ModelPackage
+from kubeline.registry import facts
 from kubeline.registry import registration as output
 from kubeline.registry.interface import (
     CHALLENGER,
@@ -24,8 +21,6 @@ from kubeline.registry.opening import open_registry
 from kubeline.retries import repeated
 
 logger = logging.getLogger(__name__)
-
-_REASONS = 1_000  # characters of a verdict's reasons that are kept as a tag
 
 
 class Registered(NamedTuple):
@@ -80,11 +75,11 @@ def run(
             name=name,
             package=package.path,
             digest=package.digest,
-            params=parameters(package),
-            metrics=metrics(package, blessings),
+            params=facts.parameters(package),
+            metrics=facts.metrics(package, blessings),
             tags={
                 **{str(key): str(value) for key, value in (tags or {}).items()},
-                **lineage_tags(package, blessings, lineage),
+                **facts.lineage_tags(package, blessings, lineage),
             },
             description=f"{package.manifest.estimator} for {package.signature.target} ({package.signature.task})",
             experiment=experiment,
@@ -97,48 +92,3 @@ def run(
     output.write(registration, version, package.digest, registry.page(version))
     logger.info("%s is %s (aliases: %s)", package.digest[:12], version.uri, ", ".join(version.aliases) or "none")
     return Registered(version.version, version.uri)
-
-
-def parameters(package: ModelPackage) -> dict[str, str]:
-    """The parameters of the training, as text."""
-    manifest, signature = package.manifest, package.signature
-    told = {**manifest.params, "estimator": manifest.estimator, "seed": manifest.seed, "target": signature.target}
-    return {_key(name): value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
-
-
-def metrics(package: ModelPackage, blessings: list[Blessing]) -> dict[str, float]:
-    """The finite numbers of the manifest (``validation.…``) and of the evidence (``evaluation.…``)."""
-    manifest = package.manifest
-    found = dict(_numbers(manifest.metrics, "validation"))
-    found |= {"parity.max_difference": manifest.parity.max_difference, "score": manifest.score}
-    for blessing in blessings:
-        found |= dict(_numbers(blessing.evidence, blessing.check))
-    return {_key(name): value for name, value in found.items() if math.isfinite(value)}
-
-
-def lineage_tags(package: ModelPackage, blessings: list[Blessing], lineage: Mapping[str, str]) -> dict[str, str]:
-    """Where the package comes from and what the checks said; what is not known is left out."""
-    found = {
-        **lineage,
-        "dataset_fingerprint": package.manifest.dataset_fingerprint,
-        "package_digest": package.digest,
-        "task": package.signature.task,
-    }
-    for blessing in blessings:
-        found[blessing.check] = blessing.verdict
-        found[f"{blessing.check}.reasons"] = "; ".join(blessing.reasons)[:_REASONS]
-    return {key: value for key, value in found.items() if value}
-
-
-def _numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
-    """The numbers in nested mappings, under the dotted path to each."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _numbers(item, f"{name}.{key}")
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield name, float(value)
-
-
-def _key(name: str) -> str:
-    """A name that every registry takes: other characters become '_'."""
-    return re.sub(r"[^A-Za-z0-9_. -]", "_", name)[:250]

@@ -4,13 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
+from kubeline.artifacts import finite
 from kubeline.errors import UserError, listed
+from kubeline.model_package.training_record import Candidate, TrainingRecord, Trial
 from kubeline.task import Task
 from kubeline.training import estimators, preprocessing
 from kubeline.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from kubeline.model_package.package import ModelPackage
     from kubeline.training.trained import Trained
+    from kubeline.training.tuning import TrialResult
 
 MOST = 8  # that one step trains
 DEFAULT = "hist_gradient_boosting"
@@ -74,8 +78,48 @@ class Standing:
     score_name: str
     metrics: Mapping[str, float]
     parity: float
+    params: Mapping[str, Any]  # settled
+    trials: "Sequence[TrialResult]" = ()
 
     @classmethod
     def of(cls, settings: TrainingSettings, trained: "Trained") -> "Standing":
         """The standing of one candidate."""
-        return cls(settings, trained.score, trained.score_name, trained.metrics, trained.parity.max_difference)
+        return cls(
+            settings,
+            trained.score,
+            trained.score_name,
+            trained.metrics,
+            trained.parity.max_difference,
+            trained.params,
+            trained.tuning.trials if trained.tuning else (),
+        )
+
+
+def record(
+    package: "ModelPackage", table: Mapping[str, Any], chosen: TrainingSettings, standings: Sequence[Standing]
+) -> TrainingRecord:
+    """The candidates beside each other, for who compares them later.
+
+    Args:
+        package: of the one that was taken.
+        table: the metadata of the table that all learned from.
+        chosen: the settings of the one that was taken.
+        standings: of all.
+    """
+    return TrainingRecord(
+        package_digest=package.digest,
+        score_name=package.manifest.score_name,
+        table=finite({**table, "fingerprint": package.manifest.dataset_fingerprint}),
+        candidates=[
+            Candidate(
+                estimator=one.settings.estimator,
+                params=finite(one.params),
+                metrics=finite(one.metrics),
+                score=finite(one.score),
+                parity=one.parity,
+                chosen=one.settings is chosen,
+                trials=[Trial(params=finite(trial.params), score=finite(trial.score)) for trial in one.trials],
+            )
+            for one in standings
+        ],
+    )

@@ -32,7 +32,7 @@ from kubeline.model_package.signature import Feature, Signature
 from kubeline.model_package.training_rows import TrainingRows
 from kubeline.roles import Roles
 from kubeline.training import estimators, memory, metrics, preprocessing
-from kubeline.training.candidates import Standing
+from kubeline.training.candidates import Standing, record
 from kubeline.training.candidates import read as read_candidates
 from kubeline.training.fitting import Recipe, calibrate, predict
 from kubeline.training.golden import golden_rows
@@ -108,6 +108,7 @@ def run(
         page = render(trained, package, settings, standings)
     page.write(report.path)
     describe(model, package.metadata())
+    record(package, dataset.metadata, settings, standings).write(metrics)
     describe(metrics, {**trained.metrics, "parity_max_difference": trained.parity.max_difference})
 
 
