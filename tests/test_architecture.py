@@ -1,7 +1,9 @@
 """The arrows of docs/design.md: who may import whom, in every file and inside every function."""
 
 import ast
+import functools
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -21,22 +23,32 @@ SERVED = (
 )
 
 
-def imports(folder: str) -> Iterator[tuple[str, str, bool]]:
+@functools.cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def imports(folder: str) -> tuple[tuple[str, str, bool], ...]:
     """Of every import below a folder: the file, the module, and whether it stands outside every function."""
+    found = []
     for file in sorted((ROOT / folder).rglob("*.py")):
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        within = {
-            id(inner)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            for inner in ast.walk(node)
-        }
-        for node in ast.walk(tree):
+        for node, outside in walked(parsed(file)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
-            for name in names:
-                yield str(file.relative_to(ROOT)), name, id(node) not in within
+            found += [(str(file.relative_to(ROOT)), name, outside) for name in names]
+    return tuple(found)
+
+
+def walked(root: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
+    """The nodes below one, and whether each stands outside every function."""
+    waiting = [(root, True)]
+    while waiting:
+        node, outside = waiting.pop()
+        yield node, outside
+        below = outside and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        waiting += [(child, below) for child in ast.iter_child_nodes(node)]
 
 
 def inside(name: str, *modules: str) -> bool:
@@ -135,7 +147,7 @@ def private_names(folder: str) -> Iterator[tuple[str, str]]:
     """Names with an underscore that a file takes from another module of this project."""
     own = ("kubeline", "kubeline_serving", "embedded_kserve", "components", "pipelines", "examples", "benchmarks")
     for file in sorted((ROOT / folder).rglob("*.py")):
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+        tree = parsed(file)
         modules: set[str] = set()
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and inside(node.module or "", *own):
@@ -159,3 +171,44 @@ def is_private(name: str) -> bool:
 )
 def test_no_module_takes_a_private_name_of_another(folder: str) -> None:
     assert list(private_names(folder)) == []
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts[parts[0] in ("src", "serving") :] if part != "__init__")
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Neither when it is loaded, nor inside a function, nor for its types."""
+    folders = ("src/kubeline", "serving/kubeline_serving", "embedded_kserve")
+    modules = {module_of(file) for folder in folders for file in (ROOT / folder).rglob("*.py")}
+    graph: dict[str, set[str]] = {module: set() for module in modules}
+    for folder in folders:
+        for file, name, _ in imports(folder):
+            taken = name if name in modules else name.rpartition(".")[0]
+            if taken in modules and taken != module_of(ROOT / file):
+                graph[module_of(ROOT / file)].add(taken)
+    assert sum(map(len, graph.values())) > 1_000
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+SCREEN = 56  # lines of code of a function, without its docstring
+PAGES = 400  # lines of a file
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = function.body[0]
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
+
+
+@pytest.mark.parametrize("folder", ["src/kubeline", "serving", "embedded_kserve", "benchmarks", "examples", "tests"])
+def test_a_function_fits_a_screen_and_a_file_has_one_subject(folder: str) -> None:
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        if "_pb2" in file.name:  # generated
+            continue
+        assert file.read_text(encoding="utf-8").count("\n") <= PAGES, file
+        for node in ast.walk(parsed(file)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert code_lines(node) <= SCREEN, f"{file}: {node.name}"

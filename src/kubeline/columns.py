@@ -26,6 +26,8 @@ KIND_OF_TYPE: dict[Type, Kind] = {
     "string": "category",
     "datetime": "datetime",
 }
+MISSING_CATEGORY = ""  # a missing category and an empty text are the same value to a model
+
 # As what a stored column is read to become a kind.
 TYPE_OF_KIND: dict[Kind, Type] = {
     "category": "string",

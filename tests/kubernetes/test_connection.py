@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from kubeline.kubernetes.cluster import Cluster
-from kubeline.kubernetes.connection import without_nulls
 from kubeline.kubernetes.errors import UnavailableError
+from kubeline.kubernetes.replies import without_nulls
 from kubeline.kubernetes.resources import DEPLOYMENT, HTTP_ROUTE, INFERENCE_SERVICE, POD
 from kubeline.kubernetes.schemas import misshapen
 from tests.support import recordings as reader

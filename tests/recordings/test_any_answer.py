@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubeline.kubernetes.connection import without_nulls
+from kubeline.kubernetes.replies import without_nulls
 from kubeline.kubernetes.resources import DEPLOYMENT, EVENT, HTTP_ROUTE, INFERENCE_SERVICE, POD, Resource
 from kubeline.kubernetes.schemas import misshapen
 from kubeline.rollout.analysis.pages import addresses

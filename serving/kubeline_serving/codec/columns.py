@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from kubeline.columns import MISSING_CATEGORY
 from kubeline.errors import UserError
-from kubeline.model_package.signature import MISSING_CATEGORY, Feature, Signature
+from kubeline.model_package.signature import Feature, Signature
 from kubeline.typing import Array
 from kubeline_serving.codec.doubles import doubles
 from kubeline_serving.codec.inputs import InputColumns, Inputs

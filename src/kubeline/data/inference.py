@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kubeline.data import failures, text
 from kubeline.data.engine import fetch, identifier
 from kubeline.data.exact import Part, beyond, double_warning, is_number, number_type, rounding
-from kubeline.data.notation import PLAIN, Notation, time_format
+from kubeline.data.notation import PLAIN, Notation, missing_words, time_format
 from kubeline.data.reading import MIXED, UNKNOWN, Reading, Table
 from kubeline.data.styles import Style, find_style, sample, unlike_units
 from kubeline.errors import UserError, listed
@@ -199,7 +199,7 @@ class _Column:
     def _digits(self, notation: Notation) -> list[Part]:
         """The column's numbers in text, as text."""
         value = text.trimmed(self.name, notation)
-        present = f"CASE WHEN {value} NOT IN ({text.missing_words()}) THEN {value} END"
+        present = f"CASE WHEN {value} NOT IN ({missing_words()}) THEN {value} END"
         tables = [table for table in self.tables if table.raw[self.name] in (UNKNOWN, "VARCHAR")]
         return [Part(table.relation, present, "VARCHAR") for table in tables]
 

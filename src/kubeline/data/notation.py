@@ -11,6 +11,17 @@ _SPACES = "\u00a0\u202f"  # a space that keeps a number on one line
 _CURRENCY = "[€$£¥₹₩₽]|EUR|USD|GBP|CHF|JPY|CNY|INR"
 _SIGN = f"(?:-?(?:(?:{_CURRENCY})[ {_SPACES}]?)?|(?:{_CURRENCY})[ {_SPACES}]?-)"
 
+# Written for a missing value in columns that are not text; in text, NA may well be Namibia.
+MISSING = (
+    *("", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NaT"),
+    *("NULL", "null", "None", "\\N", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+)  # what pandas takes for it, and databases write
+
+
+def missing_words() -> str:
+    """The words for a missing value as an SQL list."""
+    return ", ".join(literal(word) for word in MISSING)
+
 
 @dataclass(frozen=True)
 class Notation:

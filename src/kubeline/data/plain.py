@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from kubeline.data import styles, text
 from kubeline.data.engine import identifier
-from kubeline.data.notation import Notation
+from kubeline.data.notation import MISSING, Notation
 from kubeline.data.reading import UNKNOWN, Reading, Table
 from kubeline.typing import Mask
 
@@ -32,7 +32,7 @@ _DIGITS = 16  # characters of a number without an exponent that a double keeps f
 _WHOLE = 18  # characters of a whole number that fits 64 bits for certain
 _EXACT = (1e-4, 1e15)  # between them, numbers are printed without an exponent
 _LENGTHS = (10, 16, 19)  # of a date, with hours and minutes, and with seconds
-_MISSING = pa.array(text.MISSING)
+_MISSING = pa.array(MISSING)
 _ARROW = {"BIGINT": pa.int64(), "DOUBLE": pa.float64(), "TIMESTAMP": pa.timestamp("us")}
 _CLASSES = {"BIGINT": ("integer", "large"), "DOUBLE": text.EXACT, "TIMESTAMP": ("time",)}
 

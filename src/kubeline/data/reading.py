@@ -8,8 +8,7 @@ import pyarrow as pa
 from kubeline.data.engine import identifier
 from kubeline.data.exact import FLOATS, INTEGERS, is_number, plain_digits
 from kubeline.data.json_digits import Rounded
-from kubeline.data.notation import PLAIN, Notation, TimeNotation
-from kubeline.data.text import missing_words
+from kubeline.data.notation import PLAIN, Notation, TimeNotation, missing_words
 
 UNKNOWN = "UNKNOWN"  # text that is still to be looked through
 _SMALL = 8 << 20  # bytes of the files that are read by one query, which are

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kubeline.data import text
 from kubeline.data.engine import fetch, identifier, literal
-from kubeline.data.notation import COMMA, POINT, TIMES, Notation, unit
+from kubeline.data.notation import COMMA, MISSING, POINT, TIMES, Notation, missing_words, unit
 from kubeline.data.reading import Reading, Table
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def sample(connection: "DuckDBPyConnection", table: Table, columns: list[str]) -
         return {}
     values = ", ".join(f"trim({identifier(name)})" for name in columns)
     rows = fetch(connection, f"SELECT {values} FROM {table.relation} LIMIT {_SAMPLE}")
-    absent = {None, *text.MISSING}
+    absent = {None, *MISSING}
     return {name: [row[place] for row in rows if row[place] not in absent] for place, name in enumerate(columns)}
 
 
@@ -49,7 +48,7 @@ def find_style(
         present: how many values it has that are not missing.
     """
     values = f"trim({identifier(name)})"
-    where = f"{identifier(name)} IS NOT NULL AND {values} NOT IN ({text.missing_words()})"
+    where = f"{identifier(name)} IS NOT NULL AND {values} NOT IN ({missing_words()})"
     rows = [f"SELECT {values} AS v FROM {table.relation} WHERE {where}" for table in tables]
     every = "(" + " UNION ALL ".join(rows) + ")"
     if _most(seen, [COMMA.pattern, POINT.pattern]) and (style := _numbers(connection, every, name, present)):

@@ -5,25 +5,19 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from kubeline.data.engine import fetch, identifier, literal
-from kubeline.data.notation import Notation, unit
+from kubeline.data.notation import Notation, missing_words, unit
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from kubeline.data.reading import Table
 
-# Written for a missing value in columns that are not text; in text, NA may well be Namibia.
-MISSING = (
-    *("", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NaT"),
-    *("NULL", "null", "None", "\\N", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
-)  # what pandas takes for it, and databases write
-
 # Each class is told from those before it:
 # integer   fits a double without rounding       large     fits 64 bits, but not a double
 # wide      whole, but fits no 64 bits           code      digits with leading zeros, or more than any number has
 # whole     2.0                                  decimal   any other number that a double keeps
 # long      more digits than a double may keep   huge      a finite number that is infinite as a double
-# missing   see MISSING                          boolean   true or false
+# missing   see notation                           boolean   true or false
 # time      ISO 8601 to the microsecond          fine      the same to the nanosecond
 # zoned     the same with an offset from UTC     zonedfine
 # text      anything else
@@ -32,11 +26,6 @@ NUMBERS = (*EXACT, "large", "long")
 TIMES = ("time", "fine", "zoned", "zonedfine")
 
 _COLUMNS = 1_024  # whose values are laid one below the other in one query, 2,048 rows at a time
-
-
-def missing_words() -> str:
-    """The words for a missing value as an SQL list."""
-    return ", ".join(literal(word) for word in MISSING)
 
 
 def class_of(value: str) -> str:

@@ -108,14 +108,7 @@ def evaluate(
     signature = package.signature
     metric = choose(signature.task, settings.metric)
     requirements = thresholds.parse(settings.thresholds or {}, signature.task, signature.classes)
-    named = ManifestRoles(weight=settings.weight_column, group=settings.group_column, time=settings.time_column)
-    roles, asked = merge(named, package.manifest.roles, metadata)
-    known = scoring.labelled(test, signature)
-    inputs = signature.encode(test)
-    others = None if champion is None else scoring.inputs_of(champion.signature, signature, test, reference)
-    rows = choose_rows(test, known, package, champion, roles, asked=asked, min_rows=settings.min_rows)
-    model = _contender(package, test, rows, signature, inputs)
-    other = None if champion is None or others is None else _contender(champion, test, rows, signature, others)
+    roles, rows, model, other = _contenders(test, package, champion, reference, settings, metadata)
     rival = None if other is None or rows.unfair else other.scored
     metric = metric.about(model.scored)
     bootstrap = Bootstrap(len(model.scored), settings.replicates, seed=settings.seed, clusters=rows.clusters.codes)
@@ -157,6 +150,27 @@ def evaluate(
         agreement=agreement,
         decision=gate.decide(checks),
     )
+
+
+def _contenders(
+    test: pd.DataFrame,
+    package: ModelPackage,
+    champion: ModelPackage | None,
+    reference: str,
+    settings: EvaluationSettings,
+    metadata: Mapping[str, Any],
+) -> tuple[ManifestRoles, JudgedRows, Contender, Contender | None]:
+    """The roles of the columns, the rows that judge, and what both models predict; see :func:`evaluate`."""
+    signature = package.signature
+    named = ManifestRoles(weight=settings.weight_column, group=settings.group_column, time=settings.time_column)
+    roles, asked = merge(named, package.manifest.roles, metadata)
+    known = scoring.labelled(test, signature)
+    inputs = signature.encode(test)
+    others = None if champion is None else scoring.inputs_of(champion.signature, signature, test, reference)
+    rows = choose_rows(test, known, package, champion, roles, asked=asked, min_rows=settings.min_rows)
+    model = _contender(package, test, rows, signature, inputs)
+    other = None if champion is None or others is None else _contender(champion, test, rows, signature, others)
+    return roles, rows, model, other
 
 
 def _contender(

@@ -12,9 +12,10 @@ from typing import Any, Literal, Self, TypeVar
 
 from kubeline.errors import PlatformError, UserError
 from kubeline.kubernetes.connection import Connection, connect
-from kubeline.kubernetes.errors import ConflictError, NotFoundError, UnavailableError, refusal
+from kubeline.kubernetes.errors import ConflictError, NotFoundError, UnavailableError
 from kubeline.kubernetes.merge import merge_patch
 from kubeline.kubernetes.operations import Verb
+from kubeline.kubernetes.replies import refusal
 from kubeline.kubernetes.resources import ACCESS_REVIEW, INFERENCE_SERVICE, Manifest, Resource
 from kubeline.kubernetes.schemas import misshapen
 

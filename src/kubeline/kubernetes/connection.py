@@ -8,7 +8,6 @@ import functools
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from kubeline.http.bounded import TooLargeError, connections
 from kubeline.http.watchdog import watchdog
 from kubeline.kubernetes.errors import UnavailableError
 from kubeline.kubernetes.operations import Verb, send
+from kubeline.kubernetes.replies import Reply
 from kubeline.kubernetes.resources import Resource
 
 IN_CLUSTER = "in-cluster"
@@ -26,27 +26,6 @@ _MERGE_PATCH = "application/merge-patch+json"
 _MAX_BYTES = 32 * 2**20  # of an answer; an object has 1.5 MiB at most, and these are lists of pods
 _MAX_ANSWER = _MAX_BYTES + 2**20  # with its headers
 _TOO_LARGE = f"answers more than {_MAX_BYTES / 2**20:g} MiB, which is not read"
-
-
-@dataclass(frozen=True)
-class Reply:
-    """Status, headers and body of an answer."""
-
-    status: int
-    reason: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    def document(self, host: str) -> Any:
-        """The JSON in the body, where null is what Kubernetes takes it for: nothing.
-
-        Raises:
-            UnavailableError: when it is no JSON.
-        """
-        try:
-            return without_nulls(json.loads(self.body, parse_constant=_no_number))
-        except (ValueError, RecursionError) as error:
-            raise UnavailableError(f"the Kubernetes API server at {host} answers what is no JSON") from error
 
 
 class Connection:
@@ -184,13 +163,6 @@ def connect(cluster: str, seconds: float) -> Connection:
     return Connection(load, seconds)
 
 
-def without_nulls(found: Any) -> Any:
-    """The document without the fields that are null."""
-    if isinstance(found, dict):
-        return {key: without_nulls(value) for key, value in found.items() if value is not None}
-    return [without_nulls(one) for one in found] if isinstance(found, list) else found
-
-
 def _broken(error: BaseException) -> str:
     """Why an exchange came to no end."""
     cause: BaseException | None = error
@@ -209,10 +181,6 @@ def _not_whole(response: Any, found: bytes) -> str:
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         return "answers compressed, though that was not asked for"
     return "does not answer to the end" if response.length_remaining else ""
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def _client(settings: Any) -> Any:

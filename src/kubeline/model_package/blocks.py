@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from kubeline.model_package.signature import MISSING_CATEGORY, Signature
+from kubeline.columns import MISSING_CATEGORY
+from kubeline.model_package.signature import Signature
 from kubeline.typing import Array
 
 Block = Literal["numbers", "codes", "doubles"]

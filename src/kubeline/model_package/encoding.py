@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kubeline.columns import Kind
+from kubeline.columns import MISSING_CATEGORY, Kind
 from kubeline.errors import UserError
-from kubeline.model_package.signature import MISSING_CATEGORY
 from kubeline.typing import Array
 
 EXACT_WHOLE_NUMBERS = 2.0**53  # float64 holds every whole number below

@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from kubeline.columns import Kind
+from kubeline.columns import MISSING_CATEGORY, Kind
 from kubeline.errors import UserError, listed
 from kubeline.task import Task
 from kubeline.typing import Array
 
 if TYPE_CHECKING:  # the model server reads signatures without pandas
     import pandas as pd
-
-MISSING_CATEGORY = ""  # a missing category and an empty text are the same value to a model
 
 
 class Feature(BaseModel):

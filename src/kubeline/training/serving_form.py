@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
+from kubeline.columns import MISSING_CATEGORY
 from kubeline.errors import UserError
 from kubeline.model_package.blocks import DTYPES, PREFIX, Block, Columns
-from kubeline.model_package.signature import MISSING_CATEGORY, Signature
+from kubeline.model_package.signature import Signature
 from kubeline.training.forms import Form, Piece, attributes, form_of, positions
 from kubeline.typing import Array
 

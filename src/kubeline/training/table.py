@@ -7,14 +7,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.types as pat
 
-from kubeline.columns import Kind, kind_of
+from kubeline.columns import MISSING_CATEGORY, Kind, kind_of
 from kubeline.data.dataset import open_dataset, to_frame
 from kubeline.data.row_hash import hash_rows
 from kubeline.errors import UserError, counted, listed
 from kubeline.model_package.encoding import encode_column, encode_exactly, labels
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
-from kubeline.model_package.signature import MISSING_CATEGORY
 from kubeline.roles import Roles, check_weights, scaled_weights
 from kubeline.task import MAX_CLASSES, MAX_WHOLE_NUMBER_CLASSES, Task, positive_class, task_of
 from kubeline.training import numbers

@@ -1,0 +1,151 @@
+"""The files of the model package that a training writes."""
+
+import hashlib
+import io
+import os
+import platform
+import shutil
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from kubeline import __version__
+from kubeline.data.dataset import to_frame
+from kubeline.model_package import formats
+from kubeline.model_package.manifest import ManifestRoles
+from kubeline.model_package.package import ModelPackage, write_package
+from kubeline.model_package.predictor import Predictions
+from kubeline.model_package.raw_table import RawTable
+from kubeline.model_package.signature import Signature
+from kubeline.model_package.training_rows import TrainingRows
+from kubeline.roles import Roles
+from kubeline.training import estimators
+from kubeline.training.golden import golden_rows
+from kubeline.training.settings import TrainingSettings
+from kubeline.training.trained import Trained
+from kubeline.typing import Array
+
+if TYPE_CHECKING:
+    from kubeline.drift.profile import Calibration
+
+
+def write(folder: Path, trained: Trained, roles: Roles, settings: TrainingSettings, fingerprint: str) -> ModelPackage:
+    """Write the package into a new `folder`.
+
+    Args:
+        folder: as :func:`kubeline.artifacts.publish` yields.
+        trained: what came of the training.
+        roles: of the table's columns.
+        settings: of the training.
+        fingerprint: of the table.
+    """
+    import joblib
+
+    sklearn = io.BytesIO()
+    joblib.dump(RawTable(trained.model, trained.signature), sklearn)
+    content = {
+        formats.ONNX: trained.onnx,
+        formats.SERVING: trained.serving,
+        formats.SKLEARN: sklearn.getvalue(),
+        formats.SIGNATURE: trained.signature.model_dump_json(indent=2).encode(),
+        formats.GOLDEN: golden_rows(trained.table, trained.signature, trained.held, trained.predictions),
+        formats.REFERENCE: _reference(trained),
+        formats.TRAINING_ROWS: _training_rows(trained, roles),
+    }
+    return write_package(
+        folder,
+        content,
+        versions=_versions(settings.estimator),
+        dataset_fingerprint=fingerprint,
+        estimator=settings.estimator,
+        params=trained.params,
+        metrics=trained.metrics,
+        score_name=trained.score_name,
+        score=trained.score,
+        held_out=_held_out(trained),
+        parity=trained.parity,
+        git_revision=_git_revision(),
+        seed=settings.seed,
+        roles=ManifestRoles(
+            weight=roles.weight, group=roles.group, time=roles.time, exclude=sorted(set(roles.exclude))
+        ),
+    )
+
+
+def _training_rows(trained: Trained, roles: Roles) -> bytes:
+    """All rows of the table: those held out have chosen the model, so it is not judged on them either."""
+    needed = [*trained.signature.names, roles.target]
+    group = roles.group or (roles.split_column if roles.split_by == "group" else "")
+    return TrainingRows.of(trained.table.raw, needed, group).to_bytes()
+
+
+def _held_out(trained: Trained) -> str:
+    digest = hashlib.sha256(trained.held.astype("<i8").tobytes())
+    if trained.table.weights is not None:
+        digest.update(trained.table.weights[trained.held].astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
+def _reference(trained: Trained) -> bytes:
+    """The profile of all features, and of the predictions for rows the model did not learn from."""
+    import json
+
+    from kubeline.drift import profile
+
+    names = trained.signature.names
+    kinds: dict[str, str] = {feature.name: feature.kind for feature in trained.signature.features}
+    frame = to_frame(trained.table.raw.select(names))
+    predicted = prediction_columns(trained.predictions, trained.signature)
+    reference = profile.build(frame, kinds, predicted, _calibration(trained))
+    return json.dumps(reference, indent=1, ensure_ascii=False).encode()
+
+
+def _calibration(trained: Trained) -> "Calibration | None":
+    """The share of positive rows by score among those held out, of two classes."""
+    from kubeline.drift.profile import Calibration
+    from kubeline.training.calibration import fit_isotonic
+
+    if trained.signature.task != "binary" or trained.predictions.probabilities is None:
+        return None
+    code, weights = trained.signature.positive_code, trained.table.weights
+    scores = trained.predictions.probabilities[:, code].astype(np.float64)
+    hits = (trained.table.y[trained.held] == code).astype(float)
+    counts = np.ones(len(hits)) if weights is None else weights[trained.held]
+    order = np.lexsort((counts, hits, scores))  # sums do not depend on the order of rows
+    x, y = fit_isotonic(scores[order], hits[order], counts[order])
+    share = float((hits * counts).sum() / counts.sum())
+    return Calibration(scores=_digits(x), rates=_digits(y), rows=len(hits), positives=float(f"{share * len(hits):.9g}"))
+
+
+def _digits(values: Array) -> list[float]:
+    """To nine digits, beyond which they are rounding errors."""
+    return [float(f"{value:.9g}") for value in values]
+
+
+def prediction_columns(found: Predictions, signature: Signature) -> pd.DataFrame:
+    """Predictions as columns: ``probability.<class>``, or ``prediction`` for a regression."""
+    if found.probabilities is None:
+        return pd.DataFrame({"prediction": found.values})
+    columns = [f"probability.{label}" for label in signature.classes or ()]
+    return pd.DataFrame(found.probabilities, columns=columns)
+
+
+def _versions(estimator: str) -> dict[str, str]:
+    names = {"scikit-learn", "numpy", "pandas", "onnx", "onnxruntime", "skl2onnx"}
+    names.add(estimators.find(estimator).library)
+    own = {"python": platform.python_version(), "kubeline": __version__}
+    return {**own, **{name: version(name) for name in sorted(names)}}
+
+
+def _git_revision() -> str:
+    """``KUBELINE_GIT_REVISION``, or the commit of the working directory, or empty."""
+    given = os.environ.get("KUBELINE_GIT_REVISION")
+    git = shutil.which("git")
+    if given is not None or git is None:
+        return given or ""
+    done = subprocess.run([git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip() if done.returncode == 0 else ""
