@@ -28,6 +28,7 @@ def validate(
     max_quarantine: float = 0.5,
     min_class_share: float = 0.001,
     leak_threshold: float = 0.99,
+    personal_data: str = "warn",
     defer_failure: bool = False,
     options: dict[str, Any] = {},
 ) -> NamedTuple("Outputs", [("passed", bool), ("problems", int)]):
@@ -72,6 +73,9 @@ def validate(
         min_class_share: Smallest share of the rarest class before the target counts as extremely imbalanced. 0 to 1.
         leak_threshold: Score of one column alone, at most 1, from which it gives the target away: ROC AUC for
             classification, R² of the target's ranks for regression, on sampled rows held out. Above 1 turns it off.
+        personal_data: What is done with columns that look as if they held personal data, by their names and a sample of
+            their values: ``ignore``, ``warn``, ``refuse``, ``drop``, or ``hash`` with the key in KUBELINE_HASH_KEY. But
+            for ``ignore``, no report, schema, log or error of this step shows a value of theirs.
         defer_failure: Whether this step succeeds with its report when the table fails, and the step that reads
             ``valid`` fails in its place, with the same sentence. Kubeflow Pipelines shows no report of a failed step.
         options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
@@ -111,6 +115,7 @@ def validate(
             max_quarantine=max_quarantine,
             min_class_share=min_class_share,
             leak_threshold=leak_threshold,
+            personal_data=personal_data,
             defer_failure=defer_failure,
         ),
     )

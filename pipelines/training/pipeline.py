@@ -144,7 +144,7 @@ def training(
             options=checks,
             defer_failure=True,  # of a step that fails, Kubeflow Pipelines keeps no report
         ).set_display_name("Validate")
-        with_credentials(validated, secret, "storage")
+        with_credentials(validated, secret, "storage", "hashing")
 
         parts = split_table(dataset=validated.outputs["valid"], seed=seed, options=split).set_display_name("Split")
 

@@ -30,6 +30,7 @@ CHECKS: dict[str, Any] = {
     "max_quarantine": 0.5,
     "min_class_share": 0.001,
     "leak_threshold": 0.99,
+    "personal_data": "warn",
 }
 SPLIT: dict[str, Any] = {"by": "random", "column": "", "cutoff": "", "test_fraction": 0.2}
 TRAINING: dict[str, Any] = {

@@ -16,7 +16,7 @@ PIPELINES = sorted(path.parent.name for path in ROOT.glob("pipelines/*/pipeline.
 WORLD = {
     "preflight": {"AWS", "MLFLOW"},
     "load": {"AWS", "KAFKA", "MYSQL", "PG"},
-    "validate": {"AWS"},
+    "validate": {"AWS", "KUBELINE"},
     "evaluate": {"AWS", "MLFLOW"},
     "register": {"AWS", "MLFLOW"},
     "promote_champion": {"MLFLOW"},
@@ -48,7 +48,7 @@ def test_every_step_that_reads_or_writes_the_world_takes_its_credentials_from_a_
             if one["secretNameParameter"] == {"componentInputParameter": "pipelinechannel--secret"}
         ]
         variables = [pair["envVar"] for one in secrets for pair in one["keyToEnv"]]
-        kinds = ("AWS", "KAFKA", "MLFLOW", "MYSQL", "PG")
+        kinds = ("AWS", "KAFKA", "KUBELINE", "MLFLOW", "MYSQL", "PG")
         found = {next(kind for kind in kinds if variable.startswith(kind)) for variable in variables}
         expected = WORLD.get(component(executor), set())
         if executor == "exec-load" and name != "training":  # it asks the registry's model for the types

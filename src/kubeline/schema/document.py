@@ -25,6 +25,7 @@ ABOUT = [
     "unique lists keys: lists of columns whose values together occur once. rules are SQL conditions that each row must "
     "meet, such as distance > 0; one that is unknown because a value is missing passes.",
     "allow_infinite and allow_leak accept infinite values, and a column that gives the target away.",
+    "personal says whether a column holds personal data, where validate shall not guess.",
 ]
 
 
@@ -64,6 +65,7 @@ class Column(BaseModel):
         categories: The only values allowed; None for any.
         allow_infinite: Whether infinite numbers are accepted.
         allow_leak: Whether the column may give the target away.
+        personal: Whether the column holds personal data; None to guess by its name and values.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +78,7 @@ class Column(BaseModel):
     categories: Annotated[list[Value], Field(min_length=1)] | None = None
     allow_infinite: bool = False
     allow_leak: bool = False
+    personal: bool | None = None
     description: str = ""
     observed: Observed | None = None
 
@@ -149,7 +152,9 @@ class TableSchema(BaseModel):
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all that is enforced, whatever the layout of the file."""
-        enforced = self.model_dump(exclude={"about": True, "columns": {"__all__": {"observed", "description"}}})
+        enforced = self.model_dump(
+            exclude={"about": True, "columns": {"__all__": {"observed", "description", "personal"}}}
+        )
         return hashlib.sha256(json.dumps(enforced, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:
@@ -162,6 +167,8 @@ class TableSchema(BaseModel):
             for name in idle:
                 if not column[name]:
                     del column[name]
+            if column["personal"] is None:
+                del column["personal"]
             if "observed" in column:
                 observed = column.pop("observed")
                 column["observed"] = {key: value for key, value in observed.items() if value is not None}

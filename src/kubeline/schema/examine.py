@@ -17,7 +17,9 @@ from kubeline.schema.findings import Finding
 from kubeline.schema.infer import infer_schema, infer_task
 from kubeline.schema.labels import check_labels
 from kubeline.schema.leaks import LEAST_SAMPLE, SAMPLE_CELLS, SAMPLE_ROWS, leak_scores
+from kubeline.schema.personal import personal_columns
 from kubeline.schema.profile import TableProfile, TableQueries, open_queries, profile_table
+from kubeline.schema.protection import schema_without_values, without_values
 from kubeline.schema.roles import expected, role_problems
 from kubeline.schema.rules import parse_rules
 from kubeline.schema.sample import Sample
@@ -59,6 +61,20 @@ class Examination:
     row_problems: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
     leaks: dict[str, float] = field(default_factory=dict)
+    personal: dict[str, str] = field(default_factory=dict)
+
+    def look_for_personal_data(self) -> None:
+        """Find the columns that look as if they held any, and let nothing found so far show a value of theirs.
+
+        The target is known by its classes everywhere, and therefore not looked at.
+        """
+        said = {name: column.personal for name, column in self.schema.columns.items() if column.personal is not None}
+        target = self.schema.target.column if self.schema.target else ""
+        self.personal = personal_columns(self.sample.drop(columns=target, errors="ignore"), said)
+        if self.inferred:
+            self.schema = schema_without_values(self.schema, self.personal)
+        for found in (self.problems, self.row_problems, self.warnings):
+            found[:] = without_values(found, self.personal)
 
 
 def examine(

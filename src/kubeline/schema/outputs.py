@@ -12,16 +12,22 @@ from kubeline.data.dataset import DatasetWriter, iter_batches, open_dataset
 from kubeline.data.quarantine import divide, quarantine_schema
 from kubeline.errors import PlatformError
 from kubeline.schema.examine import Examination
+from kubeline.schema.protection import Protection
 from kubeline.schema.types import read_column, target_type
 
 
 def write_outputs(
-    dataset: Artifact, valid: Artifact, quarantine: Artifact, found: Examination, quarantines: bool
+    dataset: Artifact,
+    valid: Artifact,
+    quarantine: Artifact,
+    found: Examination,
+    quarantines: bool,
+    protected: Protection,
 ) -> tuple[int, int]:
     """Write both datasets, and return their rows.
 
-    Without a bad row and without a column to convert, the part files are linked (or copied where links do not work) and
-    the metadata carried over.
+    Without a bad row and without a column to convert or to protect, the part files are linked (or copied where links do
+    not work) and the metadata carried over.
 
     Args:
         dataset: The table that was examined.
@@ -29,6 +35,7 @@ def write_outputs(
         quarantine: Gets the bad rows as they came, with a column that says why and one with their number in the table.
         found: What the checks found.
         quarantines: Whether bad rows go to the quarantine; otherwise all rows are passed on.
+        protected: Which columns neither of the two gets as they came.
 
     Raises:
         PlatformError: when the table changed since it was examined.
@@ -38,16 +45,17 @@ def write_outputs(
     schema = _valid_schema(source.schema, found, has_quarantine)
     with publish(valid.path) as valid_folder, publish(quarantine.path) as quarantine_folder:
         bad_schema = quarantine_schema(source.schema)
-        with DatasetWriter(quarantine_folder, bad_schema) as bad:
-            if not has_quarantine and schema.equals(source.schema) and "fingerprint" in dataset.metadata:
+        with DatasetWriter(quarantine_folder, protected.schema(bad_schema)) as bad:
+            unchanged = not has_quarantine and not protected and schema.equals(source.schema)
+            if unchanged and "fingerprint" in dataset.metadata:
                 _link(source.files, valid_folder)
                 metadata, rows = dict(dataset.metadata), found.tally.rows
             else:
-                with DatasetWriter(valid_folder, schema) as good:
+                with DatasetWriter(valid_folder, protected.schema(schema)) as good:
                     for good_rows, bad_rows in _divide(dataset.path, found, schema, bad_schema, has_quarantine):
-                        good.write(good_rows)
+                        good.write(protected.apply(good_rows))
                         if bad_rows.num_rows:
-                            bad.write(bad_rows)
+                            bad.write(protected.apply(bad_rows))
                 metadata, rows = good.metadata(_source(dataset)), good.rows
         bad_metadata = bad.metadata(_source(dataset))
         if rows + bad.rows != found.tally.rows:

@@ -13,6 +13,7 @@ from kubeline.schema.document import TableSchema, read_schema
 from kubeline.schema.examine import Examination, TableLimits, examine
 from kubeline.schema.findings import Finding, problem_count, summary
 from kubeline.schema.outputs import write_outputs
+from kubeline.schema.protection import Protection, check_handling, findings, hash_key, protection
 from kubeline.schema.rules import read_rules
 from kubeline.schema.table import row_count_problems
 from kubeline.schema.validation_report import Mode, build_report
@@ -55,6 +56,7 @@ def run(
     max_quarantine: float = 0.5,
     min_class_share: float = 0.001,
     leak_threshold: float = 0.99,
+    personal_data: str = "warn",
     defer_failure: bool = False,
 ) -> ValidationOutputs:
     """Validate a dataset; the arguments are those of the component `validate`.
@@ -65,11 +67,13 @@ def run(
     Raises:
         UserError: when an argument is wrong, or the table does not pass and `defer_failure` is not set.
     """
-    check_arguments(mode, rules, min_rows, max_quarantine, min_class_share, leak_threshold)
+    check_arguments(mode, rules, min_rows, max_quarantine, min_class_share, leak_threshold, personal_data)
+    key = hash_key(personal_data)
     given = read_schema(schema_uri) if schema_uri else None
     limits = TableLimits(min_class_share=min_class_share, leak_threshold=leak_threshold)
     roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
     found = examine(dataset.path, given, roles, rules, int(min_rows), strict, limits)
+    protected = _protection(found, personal_data, roles, key)
     found.problems += _row_counts(found, mode, max_quarantine)
     found.warnings += _of_load(dataset)
     everything = [*found.problems, *found.row_problems]
@@ -80,7 +84,7 @@ def run(
         log.warning("%s", finding.message)
     failed = bool(blocking) and mode != "warn"
     if not failed:
-        write_outputs(dataset, valid, quarantine, found, quarantines=mode == "quarantine")
+        write_outputs(dataset, valid, quarantine, found, mode == "quarantine", protected)
     _write_schema(schema, found.schema)
     build_report(found, mode, schema_uri, failed).write(report.path)
     describe(
@@ -96,6 +100,17 @@ def run(
     return ValidationOutputs(passed=not blocking, problems=len(everything))
 
 
+def _protection(found: Examination, personal_data: str, roles: Roles, key: bytes) -> Protection:
+    """What is done with the columns of personal data, and what is said of them."""
+    if personal_data == "ignore":
+        return Protection()
+    found.look_for_personal_data()
+    told = findings(personal_data, found.personal)
+    (found.problems if personal_data == "refuse" else found.warnings).extend(told)
+    target = found.schema.target.column if found.schema.target else ""
+    return protection(personal_data, found.personal, roles, target, key)
+
+
 def _of_load(dataset: Artifact) -> list[Finding]:
     """What `load` warned of; it is in the dataset's metadata."""
     return [Finding("load", "", str(warning)) for warning in dataset.metadata.get("warnings", [])]
@@ -108,10 +123,17 @@ def check_mode(mode: str) -> None:
 
 
 def check_arguments(
-    mode: str, rules: Any, min_rows: float, max_quarantine: float, min_class_share: float, leak_threshold: float
+    mode: str,
+    rules: Any,
+    min_rows: float,
+    max_quarantine: float,
+    min_class_share: float,
+    leak_threshold: float,
+    personal_data: str = "warn",
 ) -> None:
     """Raise a :class:`UserError` for an argument that is wrong, whatever the table."""
     check_mode(mode)
+    check_handling(personal_data)
     if isinstance(rules, str):
         raise UserError(f"rules must be a list of SQL conditions, not the text '{rules}'; put it into a list")
     read_rules(rules)

@@ -147,14 +147,18 @@ def _columns(found: Examination) -> Markup:
     shown = every if len(every) <= SHOWN_COLUMNS else list(dict.fromkeys([*marked, *every]))[:SHOWN_COLUMNS]
     for name in shown:
         column, expected = found.profile.columns[name], found.schema.columns.get(name)
+        sample = found.sample.get(name)
+        values, drawing = _values(column, sample), _drawing(column, sample)
+        if name in found.personal:
+            values, drawing = f"not shown: {found.personal[name]}", Markup("")
         rows.append(
             (
                 _name(name, "problem" if name in faulty else "warning" if name in flagged else ""),
                 expected.type if expected else f"{column.type} (not in the schema)",
                 f"{column.missing_share:.1%}" if column.missing else "–",
                 column.distinct if column.distinct is not None else "",
-                _values(column, found.sample.get(name)),
-                _drawing(column, found.sample.get(name)),
+                values,
+                drawing,
                 _enforced(expected),
             )
         )

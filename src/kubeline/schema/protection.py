@@ -1,0 +1,150 @@
+"""What is done with columns of personal data: nothing of them is shown, and they are refused, dropped or hashed."""
+
+import hashlib
+import hmac
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import get_args
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kubeline.errors import UserError, listed
+from kubeline.roles import Roles
+from kubeline.schema.document import TableSchema
+from kubeline.schema.findings import Finding
+from kubeline.schema.personal import Handling
+
+KEY_VARIABLE = "KUBELINE_HASH_KEY"
+_SHORTEST_KEY = 16  # characters; a shorter key is found by trying
+_DIGITS = 32  # of a hash in hexadecimal, 128 bits
+_IN_WORDS = frozenset({"constant", "range", "new categories"})  # checks whose sentence holds values
+
+
+@dataclass(frozen=True)
+class Protection:
+    """Columns that are not passed on as they came.
+
+    Attributes:
+        dropped: names of those that are left out.
+        hashed: names of those that hold the hash of each value instead, as text: HMAC-SHA256 (RFC 2104) of the value as
+            text, its first 128 bits. Equal values have equal hashes; missing stays missing.
+        key: of the hashes.
+    """
+
+    dropped: frozenset[str] = frozenset()
+    hashed: frozenset[str] = frozenset()
+    key: bytes = field(default=b"", repr=False)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.dropped or self.hashed)
+
+    def schema(self, schema: pa.Schema) -> pa.Schema:
+        """Of the table as it is passed on."""
+        fields = [
+            pa.field(item.name, pa.string()) if item.name in self.hashed else item
+            for item in schema
+            if item.name not in self.dropped
+        ]
+        return pa.schema(fields, schema.metadata)
+
+    def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Rows as they are passed on."""
+        schema = self.schema(batch.schema)
+        columns = [
+            self._hashes(batch.column(name)) if name in self.hashed else batch.column(name) for name in schema.names
+        ]
+        return pa.record_batch(columns, schema=schema)
+
+    def _hashes(self, values: pa.Array) -> pa.Array:
+        if pa.types.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        codes = pc.dictionary_encode(values)
+        words = [None if value is None else self._hash(str(value)) for value in codes.dictionary.to_pylist()]
+        return pa.array(words, pa.string()).take(codes.indices)
+
+    def _hash(self, text: str) -> str:
+        return hmac.new(self.key, text.encode(), hashlib.sha256).hexdigest()[:_DIGITS]
+
+
+def hash_key(handling: str, environment: Mapping[str, str] = os.environ) -> bytes:
+    """The key of the hashes, which is asked for before anything else is done.
+
+    Raises:
+        UserError: when one is needed, and there is none, or one that could be found by trying.
+    """
+    if handling != "hash":
+        return b""
+    key = environment.get(KEY_VARIABLE, "")
+    if len(key) < _SHORTEST_KEY:
+        found = "is too short to keep values secret" if key else "is not set"
+        raise UserError(
+            f"personal_data is 'hash', and the variable {KEY_VARIABLE} {found}; put at least {_SHORTEST_KEY} "
+            "characters into it, on a cluster as a key of the secret with the credentials"
+        )
+    return key.encode()
+
+
+def protection(handling: str, personal: Mapping[str, str], roles: Roles, target: str, key: bytes) -> Protection:
+    """What happens to the columns that look as if they held personal data.
+
+    Raises:
+        UserError: when a column would be dropped that is needed.
+    """
+    if handling == "hash":
+        return Protection(hashed=frozenset(personal), key=key)
+    if handling != "drop":
+        return Protection()
+    needed = sorted({target, roles.group, roles.time, roles.weight} & set(personal))
+    if needed:
+        raise UserError(
+            f"column '{needed[0]}' looks like {personal[needed[0]]} and would be dropped, but it has a role; hash it "
+            "(personal_data=hash), or set personal to false for it in the schema"
+        )
+    return Protection(dropped=frozenset(personal))
+
+
+def findings(handling: str, personal: Mapping[str, str]) -> list[Finding]:
+    """One for each column, without any value."""
+    done = {"drop": "; it is not passed on", "hash": "; it is passed on as hashes"}.get(handling, "")
+    advice = (
+        "leave it out (exclude when loading), set personal_data to drop or hash, or personal to false in the schema"
+    )
+    return [
+        Finding("personal data", name, f"column '{name}' looks like {kind}{done}", advice="" if done else advice)
+        for name, kind in personal.items()
+    ]
+
+
+def without_values(found: list[Finding], personal: Mapping[str, str]) -> list[Finding]:
+    """The findings, none of which holds a value of such a column."""
+    return [_masked(finding) if finding.column in personal else finding for finding in found]
+
+
+def _masked(finding: Finding) -> Finding:
+    message = finding.message
+    if finding.check in _IN_WORDS:
+        message = f"column '{finding.column}' differs from what was expected ({finding.check})"
+    for example in sorted(finding.examples, key=len, reverse=True):
+        message = message.replace(example, "…")
+    message = re.sub(r"such as '?…'?(, '?…'?)*", "values are not shown", message)
+    return replace(finding, message=message, examples=())
+
+
+def schema_without_values(schema: TableSchema, personal: Mapping[str, str]) -> TableSchema:
+    """The inferred schema, which records and enforces no value of such a column."""
+    changes = {"observed": None, "min": None, "max": None, "categories": None}
+    columns = {
+        name: column.model_copy(update={**changes, "personal": True}) if name in personal else column
+        for name, column in schema.columns.items()
+    }
+    return schema.model_copy(update={"columns": columns})
+
+
+def check_handling(handling: str) -> None:
+    """Raise a :class:`UserError` for a handling that there is not."""
+    if handling not in get_args(Handling):
+        raise UserError(f"personal_data '{handling}' is not known; use one of: {listed(get_args(Handling))}")
