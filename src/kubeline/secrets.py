@@ -13,7 +13,7 @@ from kubeline.printable import printable
 # Names whose value is a secret. `secret` alone, `token_file`, `token_env` and the shell's PWD are places.
 _NAMED = re.compile(
     r"(?i)(?:password|passwd|[_-]pwd|(?-i:^pwd)|passphrase|(?:^|[_-])token|api[_-]?key|access[_-]?key(?:[_-]?id)?|secret[_-]?key|"
-    r"private[_-]?key|account[_-]?key|client[_-]?secret|notify[_-]?urls|signature|authorization|connection[_-]?string)$"
+    r"private[_-]?key|account[_-]?key|client[_-]?secret|hash[_-]?key|notify[_-]?urls|signature|authorization|connection[_-]?string)$"
 )
 _SHORTEST = 5  # a shorter word would be hidden in every sentence that has it
 
