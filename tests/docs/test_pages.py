@@ -124,6 +124,14 @@ def test_a_snippet_of_yaml_is_yaml(page: Path) -> None:
         assert yaml.safe_load(text) is not None
 
 
+def test_every_page_is_in_the_contents_of_the_site() -> None:
+    index = ROOT / "docs" / "index.md"
+    listed = {line for block in blocks(index, "{toctree}") for line in block.splitlines()}
+    pages = {page.relative_to(index.parent) for page in index.parent.rglob("*.md") if page != index}
+    names = {str(page.with_suffix("")) for page in pages if page.parts[0] not in {"reference", "decisions"}}
+    assert names - listed == set()
+
+
 def test_troubleshooting_quotes_errors_that_there_are() -> None:
     """But for those of KFP and MLflow, which are marked as theirs."""
     page = ROOT / "docs" / "troubleshooting.md"
