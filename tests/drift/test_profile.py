@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import false_discovery_control
 
+from kubeline.drift.evidently_page import redrawn
 from kubeline.drift.profile import (
     MAX_CATEGORIES,
     CategoryProfile,
@@ -164,3 +165,16 @@ def test_a_profile_whose_counts_do_not_add_up_is_refused() -> None:
     document["columns"]["x"]["missing"] = 5
     with pytest.raises(UserError, match="must add up to the rows"):
         Profile.read(document)
+
+
+def test_rows_that_are_redrawn_from_a_profile_have_the_profile_again() -> None:
+    """Of every kind: rows of a boolean were texts, of which Evidently's page was never made."""
+    profile = Profile.read(build(table(np.random.default_rng(0), 300), KINDS))
+    again = Profile.read(build(redrawn(profile, profile.rows), KINDS))
+    for name, kind in KINDS.items():
+        before, now = profile.columns[name], again.columns[name]
+        assert now.missing == before.missing
+        if kind in ("category", "boolean"):
+            assert now.counts == before.counts
+        elif kind == "number":
+            assert np.allclose(now.edges, before.edges, atol=0.2)

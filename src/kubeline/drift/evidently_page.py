@@ -135,7 +135,9 @@ def _redrawn(column: ColumnProfile, rows: int) -> Array:
     values: Array = np.full(rows, None, dtype=object)
     shares = (np.arange(present) + 0.5) / max(present, 1)  # evenly spread: no chance in it
     if isinstance(column, CategoryProfile):
-        names = np.array([*column.counts, OTHER], dtype=object)
+        # a boolean's rows are booleans again, as those of a window are
+        known = [name == "true" if column.kind == "boolean" else name for name in column.counts]
+        names = np.array([*known, OTHER], dtype=object)
         cumulative = np.cumsum([*column.counts.values(), column.other])
         if present and cumulative[-1]:
             values[:present] = names[np.searchsorted(cumulative, shares * cumulative[-1], side="right")]
