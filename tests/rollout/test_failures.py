@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from kubeline.deployment.inference_service import HIDDEN, HIDDEN_BY
 from kubeline.errors import PlatformError
 from kubeline.kubernetes.errors import ConflictError
 from kubeline.rollout.operations import request, roll_back
-from kubeline.rollout.status import RolloutStatus, State
+from kubeline.rollout.status import Lease, RolloutStatus, State
+from kubeline.rollout.store import StatusStore
 from tests.rollout.house import FAIL, NAMESPACE, PASS, QUICK, Ahead, House
 from tests.rollout.statuses import Killed, shares, states
 
@@ -133,6 +135,67 @@ def test_an_abandoned_rollout_is_taken_over_after_its_deadline(house: House) -> 
     record = house.roll_out(house.package("next"), clock=Ahead(QUICK["lease_seconds"] + 1))
     assert record.outcome == "promoted"
     assert house.serving() == house.package("next").digest
+
+
+class Back(Ahead):
+    """A clock behind that of the process before: the API server's was set back. Waiting takes no time."""
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(0.0)
+        self.seconds += seconds
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_lease_far_in_the_future_is_waited_for_as_long_as_a_lease_lasts(is_first: bool, house: House) -> None:
+    if not is_first:
+        house.stable()
+
+    def die(record: RolloutStatus) -> None:
+        if record.state in {State.BOOTSTRAPPING, State.AWAITING_READINESS}:
+            raise Killed
+
+    with pytest.raises(Killed):
+        house.roll_out(house.package("dead"), on_change=die)
+    clock = Back(-3600.0)
+    record = house.roll_out(house.package("next"), clock=clock)
+    assert record.outcome == "promoted"
+    assert clock.seconds < -3600 + 2 * QUICK["lease_seconds"]
+
+
+def test_a_lease_far_in_the_future_that_is_renewed_is_respected(house: House) -> None:
+    house.stable()
+    store = StatusStore(house.cluster, NAMESPACE, house.name)
+
+    def renew(times: int) -> None:
+        if times == 3 and (there := store.read()):
+            lease = Lease(there.status.lease.holder, there.status.lease.expires + 40)
+            store.write(replace(there.status, lease=lease), there.version)
+
+    def die(record: RolloutStatus) -> None:
+        if record.state == State.BAKING:
+            raise Killed
+
+    with pytest.raises(Killed):
+        house.roll_out(house.package("living"), on_change=die)
+    with pytest.raises(PlatformError, match="is in state baking, driven by"):
+        house.roll_out(house.package("next"), clock=Back(-3600.0, renew))
+
+
+def test_an_abort_does_not_wait_for_a_lease_far_in_the_future(house: House) -> None:
+    stable = house.stable()
+    store = StatusStore(house.cluster, NAMESPACE, house.name)
+
+    def die(record: RolloutStatus) -> None:
+        if record.state == State.BAKING:
+            raise Killed
+
+    with pytest.raises(Killed):
+        house.roll_out(house.package("dead"), on_change=die, lease_seconds=1)
+    there = store.read()
+    assert there is not None
+    store.write(replace(there.status, lease=Lease("a dead process", there.status.lease.expires + 3600)), there.version)
+    assert request(house.cluster, NAMESPACE, house.name, "abort").startswith("rolled_back")
+    assert house.serving() == stable.digest
 
 
 def test_409_reads_again_and_retries(house: House) -> None:

@@ -13,6 +13,7 @@ from kubeline.kubernetes.errors import UnavailableError
 from kubeline.kubernetes.resources import GROUP, KIND, VERSION, Manifest
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.driver import Driver
+from kubeline.rollout.lease import settled
 from kubeline.rollout.probes.cluster import ClusterProbes
 from kubeline.rollout.routers import predictor_digest, router_of
 from kubeline.rollout.snapshot import take_snapshot
@@ -109,6 +110,9 @@ def request(
             f"the rollout of {namespace}/{name} has ended ({status.state}); there is nothing to {what}{back}"
         )
     store = StatusStore(cluster, namespace, name)
+    with known(f"whether {status.lease.holder} still drives the rollout of {namespace}/{name}"):
+        stored = settled(cluster, store, stored, clock)
+    status = stored.status
     if status.state not in {State.HELD, State.FAILED} and status.lease.expires > clock.now():
         _sent(cluster, lambda: store.request(what), f"{status.lease.holder} was asked to {what} {namespace}/{name}")
         return f"asked {status.lease.holder} to {what}"

@@ -16,6 +16,7 @@ from kubeline.kubernetes.resources import HTTP_ROUTE, Manifest
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.comparison import written
 from kubeline.rollout.driver import Driver
+from kubeline.rollout.lease import settled
 from kubeline.rollout.preflight import check_candidate, check_rights
 from kubeline.rollout.probes import Probes
 from kubeline.rollout.routers import ClusterSnapshot, mode_of, predictor_digest, router_of
@@ -266,7 +267,11 @@ def abort_abandoned(
     store = StatusStore(cluster, namespace, name)
     check_rights(cluster, namespace, name, spec)
     found = cluster.attempt(store.read, "the record of the rollout")
-    if found is None or not abandoned(found.status, identity(manifest, spec), clock.now()):
+    rollout_id = identity(manifest, spec)
+    if found is None or found.status.rollout_id == rollout_id:
+        return
+    found = settled(cluster, store, found, clock)
+    if not abandoned(found.status, rollout_id, clock.now()):
         return
     theirs = found.status
     ours = replace(theirs, lease=Lease(holder, clock.now() + theirs.spec.lease_seconds))
