@@ -25,6 +25,7 @@ def load(
     types_from: str = "",
     tracking_uri: str = "",
     rename: dict[str, str] = {},
+    labels: str = "",
     options: dict[str, Any] = {},
 ) -> None:
     """Load a table from files, an object store, the web, a database, a lake or a topic.
@@ -97,6 +98,10 @@ def load(
         tracking_uri: Registry of `models:/…` in `types_from`. Empty: the default one.
         rename: New names of columns, from the names in the source: `{"dep_time": "departure"}`. All other inputs but
             `types_from` take the names of the source. Empty: none.
+        labels: What became of the requests of a log, known later: a source like `source`, with `request.id`, the
+            label, and, where requests have several rows, `request.row` from 0. Its columns stand beside those of the
+            row, for all other inputs as well; missing where no label has come. Labels that came twice are one, and two
+            that differ are none, which a warning counts. Empty: none.
         options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
@@ -122,5 +127,6 @@ def load(
         types_from=types_from,
         tracking_uri=tracking_uri,
         rename=rename,
+        labels=labels,
     )
     implementation.run(source, dataset, file_format=inputs.pop("format"), **inputs)

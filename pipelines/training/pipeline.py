@@ -4,20 +4,12 @@ from typing import Any
 
 from kfp import dsl
 
-from components.deploy.component import deploy
-from components.evaluate.component import evaluate
-from components.infra_validate.component import infra_validate
 from components.load.component import load
 from components.notify.component import notify
 from components.preflight.component import preflight
-from components.promote_champion.component import promote_champion
-from components.register.component import register
-from components.rollout.component import rollout
-from components.split.component import split as split_table
-from components.train.component import train
-from components.validate.component import validate
 from kubeline.options import CHECKS, GATE, SERVICE, SOURCE, SPLIT, TRAINING
 from pipelines.platform import never_cached, resources, retried, with_channels, with_credentials
+from pipelines.training.steps import learn
 
 
 def training(
@@ -133,87 +125,32 @@ def training(
         retried(never_cached(resources(loaded, "read", requests, limits))).set_display_name("Load the table")
         with_credentials(loaded, secret, "storage", "database")
 
-        validated = validate(
-            dataset=loaded.outputs["dataset"],
+        learn(
+            loaded,
             target=target,
-            exclude=exclude,
-            group_column=group_column,
-            time_column=time_column,
-            weight_column=weight_column,
-            schema_uri=schema_uri,
-            options=checks,
-            defer_failure=True,  # of a step that fails, Kubeflow Pipelines keeps no report
-        ).set_display_name("Validate")
-        with_credentials(validated, secret, "storage", "hashing")
-
-        parts = split_table(dataset=validated.outputs["valid"], seed=seed, options=split).set_display_name("Split")
-
-        trained = train(
-            dataset=parts.outputs["train"],
-            target=target,
+            name=name,
             candidates=candidates,
-            exclude=exclude,
-            group_column=group_column,
-            time_column=time_column,
-            weight_column=weight_column,
-            seed=seed,
+            checks=checks,
+            roles={
+                "exclude": exclude,
+                "group_column": group_column,
+                "time_column": time_column,
+                "weight_column": weight_column,
+            },
+            split=split,
+            training=training,
             metric=metric,
-            options=training,
-        ).set_display_name("Train")
-        resources(trained, "train", requests, limits)
-        model = trained.outputs["model"]
-
-        evaluated = evaluate(
-            test=parts.outputs["test"],
-            model=model,
-            training=trained.outputs["metrics"],
-            champion=f"models:/{name}@champion",
+            judged={"slices": slices, "thresholds": thresholds, "options": gate},
             tracking_uri=tracking_uri,
-            pipeline_run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-            slices=slices,
-            thresholds=thresholds,
-            metric=metric,
+            service=service,
+            cluster=cluster,
+            plan=plan,
+            gateway=gateway,
+            secret=secret,
+            requests=requests,
+            limits=limits,
+            schema_uri=schema_uri,
             seed=seed,
-            options=gate,
-        ).set_display_name("Evaluate")
-        with_credentials(evaluated, secret, "storage", "registry")
-        never_cached(evaluated)  # the champion may have changed
-
-        with dsl.If(evaluated.outputs["Output"] == "promote", name="good-enough"):
-            served = infra_validate(model=model, max_latency_ms=max_latency_ms).set_display_name("Try the model server")
-            never_cached(served)
-
-            checked = {
-                "model": model,
-                "evaluation": evaluated.outputs["blessing"],
-                "infra_validation": served.outputs["blessing"],
-            }
-            registered = register(
-                **checked,
-                name=name,
-                tracking_uri=tracking_uri,
-                promote=promote,
-                cluster=cluster,
-                pipeline_run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-            ).set_display_name("Register")
-            retried(never_cached(with_credentials(registered, secret, "storage", "registry")))
-
-            rendered = deploy(
-                **checked, name=name, registered_model=registered.outputs["uri"], options=service
-            ).set_display_name("Render the InferenceService")
-            never_cached(rendered)
-
-            with dsl.If(cluster != "", name="on-the-cluster"):
-                rolled = rollout(
-                    model=model, manifest=rendered.outputs["manifest"], cluster=cluster, plan=plan, gateway=gateway
-                ).set_display_name("Roll out")
-                retried(never_cached(with_credentials(rolled, secret, "storage")))
-
-                champion = promote_champion(
-                    name=name,
-                    version=registered.outputs["version"],
-                    outcome=rolled.outputs["Output"],
-                    promote=promote,
-                    tracking_uri=tracking_uri,
-                ).set_display_name("Make champion when it serves")
-                retried(never_cached(with_credentials(champion, secret, "registry")))
+            max_latency_ms=max_latency_ms,
+            promote=promote,
+        )

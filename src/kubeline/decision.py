@@ -10,7 +10,7 @@ from kubeline.errors import UserError
 
 Decision = TypeVar("Decision")
 
-GOOD = frozenset({"promote", "promoted", "stable", "unchanged", "quiet"})  # all others need attention
+GOOD = frozenset({"promote", "promoted", "stable", "unchanged", "quiet", "due"})  # all others need attention
 
 # Kubernetes shows what a container writes there: in its status, and, of one that failed, in the workflow's node.
 TERMINATION_LOG = "KUBELINE_TERMINATION_LOG"

@@ -21,6 +21,7 @@ SOURCE: dict[str, Any] = {
     "decimal": "",
     "thousands": "",
     "time": "request.time",
+    "labels": "",
 }
 CHECKS: dict[str, Any] = {
     "mode": "fail",

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,30 @@ def test_the_message_says_what_was_decided_and_a_held_model_is_no_plain_success(
     assert "Decided: rollout: rolled_back (4 % failed)" in body
     assert mood(found) == "warning"
     assert mood(Ending("SUCCEEDED", decisions=decisions[:1])) == "success"
+
+
+@pytest.mark.parametrize(
+    ("decisions", "headline", "feeling"),
+    [
+        (["drift-check: drift", "alarm: watch"], "watch (alarm)", "warning"),
+        (["drift-check: drift", "alarm: alarm"], "alarm (alarm)", "warning"),
+        (["drift-check: stable", "alarm: quiet"], "succeeded (alarm: quiet)", "success"),
+        (["take-alarm: quiet"], "succeeded (take-alarm: quiet)", "success"),
+        (["take-alarm: due", "evaluate: hold"], "hold (evaluate)", "warning"),
+        (["take-alarm: due", "evaluate: promote", "rollout: promoted"], "succeeded (rollout: promoted)", "success"),
+        (["take-alarm: due", "evaluate: promote", "rollout: rolled_back"], "rolled back (rollout)", "warning"),
+    ],
+)
+def test_at_every_branch_of_the_loop_the_message_begins_with_its_verdict(
+    decisions: list[str], headline: str, feeling: str
+) -> None:
+    told = [Said(*one.split(": ")) for one in decisions]
+    found = Ending("SUCCEEDED", decisions=tuple(replace(said, text=f"{said.text} (AUC 0.65)") for said in told))
+    first, body = compose(final_status("COMPLETE"), found, title="flights", link="https://kf.example/run")
+    assert first.removeprefix("flights").lstrip(": ") == headline
+    assert mood(found) == feeling
+    assert all(f"Decided: {said.task}: {said.text} (AUC 0.65)" in body for said in told)
+    assert body.endswith("More: https://kf.example/run")
 
 
 def test_the_folder_of_a_run_tells_what_was_decided(tmp_path: Path) -> None:

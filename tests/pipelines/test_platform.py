@@ -23,6 +23,7 @@ WORLD = {
     "rollout": {"AWS"},
     "drift_check": {"AWS", "MLFLOW"},
     "alarm": {"AWS"},
+    "take_alarm": {"AWS", "MLFLOW"},
     "predict": {"AWS", "MLFLOW"},
 }
 QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[KMGT]i?)?")
@@ -51,7 +52,10 @@ def test_every_step_that_reads_or_writes_the_world_takes_its_credentials_from_a_
         kinds = ("AWS", "KAFKA", "KUBELINE", "MLFLOW", "MYSQL", "PG")
         found = {next(kind for kind in kinds if variable.startswith(kind)) for variable in variables}
         expected = WORLD.get(component(executor), set())
-        if executor == "exec-load" and name != "training":  # it asks the registry's model for the types
+        if executor == "exec-load" and name not in (
+            "training",
+            "retraining",
+        ):  # it asks the registry's model for the types
             expected = expected | {"MLFLOW"}
         assert found == expected, executor
         assert all(one["optional"] for one in secrets)

@@ -42,7 +42,7 @@ def test_the_commands_of_the_page_end_as_it_says(
     ]
     printed = capsys.readouterr().out
     assert "failed load: there is nothing at 's3://data/nothing-here/'; check the address" in printed
-    assert {one["display_name"] for one in kfp.recurring.values()} == {"drift-nightly", "retrain-weekly"}
+    assert {one["display_name"] for one in kfp.recurring.values()} == {"drift-nightly", "retrain-on-alarm"}
 
 
 def test_the_page_names_every_rule() -> None:

@@ -18,7 +18,7 @@ TABLES = {"pandas", "pyarrow"}
 # Of each component, the heavy libraries that its implementation may bring along.
 MAY_LOAD = {
     "alarm": set(), "deploy": set(), "notify": set(), "preflight": set(), "promote_champion": set(), "register": set(),
-    "select": set(),
+    "select": set(), "take_alarm": set(),
     "drift_check": TABLES, "evaluate": TABLES, "infra_validate": TABLES, "load": TABLES, "predict": TABLES,
     "rollout": TABLES, "split": TABLES, "validate": TABLES,
     "train": TABLES | {"scipy", "sklearn"},

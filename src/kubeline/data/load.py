@@ -17,6 +17,7 @@ from kubeline.data.failures import reading
 from kubeline.data.hints import types_of
 from kubeline.data.inference import KINDS
 from kubeline.data.kserve_log import flatten
+from kubeline.data.labels import ID, join
 from kubeline.data.lakes import LAKES
 from kubeline.data.notation import PLAIN, Notation, notation_of, time_format
 from kubeline.data.reading import Table
@@ -35,13 +36,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KSERVE = "kserve"  # the log of KServe's own logger
+_TIMES_OF_LOGS = (COLUMN, kafka.TIME)  # columns of the rows themselves, by which they are chosen before they are joined
 
 
 @dataclass(frozen=True)
 class Selection:
     """What to take from a table: columns (all when empty), rows, and types that are not to be inferred.
 
-    `hints` are types of what will use the table, followed where the values leave it open.
+    `hints` are types of what will use the table, followed where the values leave it open. Of a part that is joined with
+    another, `types` may name columns of the other.
     """
 
     columns: Sequence[str] = ()
@@ -51,6 +54,7 @@ class Selection:
     notation: Notation = PLAIN
     span: Timespan = field(default_factory=Timespan)
     rename: Mapping[str, str] = field(default_factory=dict)
+    is_part: bool = False
 
     def name(self, column: str) -> str:
         """What a column of the source is called in the dataset."""
@@ -75,6 +79,7 @@ def run(
     types_from: str = "",
     tracking_uri: str = "",
     rename: dict[str, str] | None = None,
+    labels: str = "",
 ) -> None:
     """Read `source` into the dataset artifact.
 
@@ -102,6 +107,7 @@ def run(
             :mod:`kubeline.data.hints`.
         tracking_uri: Registry of a ``models:/`` reference.
         rename: Names of the source to names in the dataset; `types_from` knows the latter.
+        labels: What became of the requests of a log, a source as well; see :mod:`kubeline.data.labels`.
 
     Raises:
         UserError: when the source is not there or not readable as its format, or the selection does not fit it.
@@ -112,8 +118,26 @@ def run(
     check(source, query, file_format, selection)
     if types_from:
         selection = replace(selection, hints=types_of(types_from, tracking_uri))
-    with TemporaryDirectory(prefix="kubeline-load-") as folder, ExitStack() as resources:
-        scratch = Path(folder)
+    with TemporaryDirectory(prefix="kubeline-load-") as folder, publish(dataset.path) as partial:
+        if labels:
+            writer, warnings, exact = _with_labels(source, query, file_format, labels, selection, Path(folder), partial)
+        else:
+            writer, warnings, exact = _store(source, query, file_format, selection, Path(folder), partial)
+    for warning in warnings:
+        log.warning("%s", warning)
+    window = {} if selection.span.is_open else {"window": str(selection.span)}
+    describe(dataset, writer.metadata(redact(exact)) | window | ({"warnings": warnings} if warnings else {}))
+
+
+def _store(
+    source: str, query: str, file_format: str, selection: Selection, scratch: Path, folder: Path
+) -> tuple[DatasetWriter, list[str], str]:
+    """Write what is selected as a dataset in the new `folder`.
+
+    Returns:
+        Its writer, what is to be told, and the address that reads the same rows again.
+    """
+    with ExitStack() as resources:
         files, exact = _files(source, file_format, selection, scratch)
         if file_format == KSERVE:
             files = [flatten(files, selection.columns, scratch)]
@@ -127,14 +151,41 @@ def run(
         else:
             tables = _open(connection, files)
         engine.lock(connection, max(len(table.raw) for table in tables))
-        with publish(dataset.path) as partial:
-            writer, warnings = _write(connection, tables, selection, partial)
-            if not writer.rows:
-                raise UserError(_no_rows(source, selection))
-    for warning in warnings:
-        log.warning("%s", warning)
-    window = {} if selection.span.is_open else {"window": str(selection.span)}
-    describe(dataset, writer.metadata(redact(exact)) | window | ({"warnings": warnings} if warnings else {}))
+        writer, warnings = _write(connection, tables, selection, folder)
+    if not writer.rows:
+        raise UserError(_no_rows(source, selection))
+    return writer, warnings, exact
+
+
+def _with_labels(
+    source: str, query: str, file_format: str, labels: str, selection: Selection, scratch: Path, folder: Path
+) -> tuple[DatasetWriter, list[str], str]:
+    """The same of a source and its labels: each is read whole, they are joined, and it is chosen from both."""
+    every = _part(selection)
+    of_log = every.span.column in _TIMES_OF_LOGS
+    rows = replace(
+        every,
+        columns=selection.columns if file_format == KSERVE else (),
+        span=selection.span if of_log else Timespan(),
+    )
+    parts = {name: scratch / name for name in ("rows", "labels", "joined")}
+    for part in parts.values():
+        part.mkdir()
+    _, told, exact = _store(source, query, file_format, rows, parts["rows"], scratch / "log")
+    known = replace(every, span=Timespan(), types={ID: "text", **every.types})
+    _, told_too, _ = _store(labels, "", "auto", known, parts["labels"], scratch / "known")
+    file = parts["joined"] / "joined.parquet"
+    told += [*(f"labels: {one}" for one in told_too), *join(scratch / "log", scratch / "known", scratch, file)]
+    left = replace(selection, types={}, hints={}, notation=PLAIN, columns=() if rows.columns else selection.columns)
+    writer, warnings, _ = _store(str(file), "", "parquet", left, scratch, folder)
+    return writer, told + warnings, exact
+
+
+def _part(selection: Selection) -> Selection:
+    """How all rows and columns of a part are read, whose columns have the names of the source."""
+    new = {selection.name(old): old for old in selection.rename}
+    hints = {new.get(name, name): kind for name, kind in selection.hints.items()}
+    return replace(selection, columns=(), where="", rename={}, hints=hints, is_part=True)
 
 
 def _files(source: str, file_format: str, selection: Selection, scratch: Path) -> tuple[list[SourceFile], str]:
@@ -186,7 +237,8 @@ def _write(
     connection: "DuckDBPyConnection", tables: list[Table], selection: Selection, folder: Path
 ) -> tuple[DatasetWriter, list[str]]:
     names = agree(tables)
-    roles = {"column": selection.columns, "the column of types": selection.types, "renamed column": selection.rename}
+    types = {name: kind for name, kind in selection.types.items() if name in names or not selection.is_part}
+    roles = {"column": selection.columns, "the column of types": types, "renamed column": selection.rename}
     for role, asked in roles.items():
         for name in asked:
             if name not in names:
@@ -196,7 +248,7 @@ def _write(
     if not chosen:
         raise UserError(f"{warning}, and no column is left; name those that are wanted in columns")
     check_names([selection.name(name) for name in chosen], "the table, renamed,")
-    unlike = unlike_columns(tables, chosen, {name for name, kind in selection.types.items() if kind == "text"})
+    unlike = unlike_columns(tables, chosen, {name for name, kind in types.items() if kind == "text"})
     unlike += json_digits.warnings([table.rounded for table in tables], chosen)
     unlike += partitions.warnings(tables, chosen)
     hints = {name: selection.hints[selection.name(name)] for name in names if selection.name(name) in selection.hints}
@@ -204,7 +256,7 @@ def _write(
     used = [*engine.filter_columns(connection, selection.where, names), *([selection.span.column] if window else [])]
     needed = list(dict.fromkeys([*chosen, *used]))
     rows = Rows(connection, tables, chosen, needed, selection.where, window, rename=selection.rename)
-    writer, warnings = rows.store(folder, Typing(selection.types, hints, selection.notation))
+    writer, warnings = rows.store(folder, Typing(types, hints, selection.notation))
     return writer, [warning] * bool(warning) + unlike + warnings
 
 

@@ -32,6 +32,11 @@ _TONES: dict[str, reports.Tone] = {
     "unchanged": "good",
     "held": "warn",
     "rolled_back": "bad",
+    "quiet": "good",
+    "watch": "warn",
+    "alarm": "bad",
+    "cooling_down": "warn",
+    "unknown": "warn",
 }
 
 

@@ -134,6 +134,9 @@ def _data(wanted: PreflightSettings) -> str | None:
     known = list(wanted.columns) or found
     if known is None:
         return "the data is there, and its columns are known when it is loaded"
+    if source["labels"]:
+        world.check_labels(source["labels"])
+        return "the data and the labels are there, and their columns are known when they are joined"
     if found is not None:
         of_source = {f"source.{name}": [*source[name]] for name in ("rename", "types")}
         parameters.check_columns(found, {"columns": wanted.columns, **of_source})

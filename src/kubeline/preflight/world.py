@@ -37,6 +37,17 @@ def check_schema(uri: str) -> None:
     read_schema(uri)
 
 
+def check_labels(source: str) -> None:
+    """That the labels of a log are there, and are of requests."""
+    from kubeline.data.labels import ID
+    from kubeline.data.peek import column_names
+    from kubeline.errors import UserError, listed
+
+    found = column_names(source)
+    if found is not None and ID not in found:
+        raise UserError(f"labels are joined by '{ID}', which they do not have (there are: {listed(found)})")
+
+
 def check_history(uri: str) -> None:
     """The folder of what windows showed can be read."""
     from kubeline.drift.alarm.history import History

@@ -1,7 +1,9 @@
-"""What windows showed and which alarms were raised, in a folder that all runs reach: on disk or in an object store.
+"""What windows showed, which alarms were raised and who answers them, in a folder that all runs reach: on disk or in an
+object store.
 
 A window is one file, named by its bounds: a run that is repeated writes the same one again. Alarms are numbered, and a
-number can be taken once: of two runs that raise one at the same time, the other reads again and finds it raised.
+number can be taken once: of two runs that raise one at the same time, the other reads again and finds it raised. An
+alarm is answered once in the same way.
 """
 
 import hashlib
@@ -17,10 +19,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from kubeline.addresses import redact
-from kubeline.drift.alarm.rule import AlarmRecord, WindowRecord
+from kubeline.drift.alarm.rule import AlarmRecord, AnswerRecord, WindowRecord
 from kubeline.errors import KubelineError, PlatformError, UserError
 
-Record = TypeVar("Record", WindowRecord, AlarmRecord)
+Record = TypeVar("Record", WindowRecord, AlarmRecord, AnswerRecord)
 
 
 class History:
@@ -61,16 +63,14 @@ class History:
 
     def raise_alarm(self, alarm: AlarmRecord, number: int) -> bool:
         """Take the number `number`, counted from 0; False when another run has taken it meanwhile."""
-        with self._errors():
-            try:
-                self._write(f"alarm-{number:06d}.json", alarm, exclusive=True)
-            except FileExistsError:
-                return False
-            except Exception as error:
-                if _is_taken(error):
-                    return False
-                raise
-        return True
+        return self._write_once(f"alarm-{number:06d}.json", alarm)
+
+    def answer(self, number: int, run: str) -> str:
+        """Answer the alarm `number`, unless a run has; returns the run that does."""
+        name = f"answer-{number:06d}"
+        if self._write_once(f"{name}.json", AnswerRecord(run=run)):
+            return run
+        return self._read(name, AnswerRecord)[0].run
 
     def _read(self, prefix: str, kind: type[Record]) -> list[Record]:
         with self._errors():
@@ -88,7 +88,19 @@ class History:
                     ) from error
             return found
 
-    def _write(self, name: str, record: WindowRecord | AlarmRecord, exclusive: bool) -> None:
+    def _write_once(self, name: str, record: AlarmRecord | AnswerRecord) -> bool:
+        with self._errors():
+            try:
+                self._write(name, record, exclusive=True)
+            except FileExistsError:
+                return False
+            except Exception as error:
+                if _is_taken(error):
+                    return False
+                raise
+        return True
+
+    def _write(self, name: str, record: WindowRecord | AlarmRecord | AnswerRecord, exclusive: bool) -> None:
         path = f"{self._root}/{name}"
         content = json.dumps(record.model_dump(mode="json"), indent=2).encode()
         self._system.makedirs(self._root, exist_ok=True)

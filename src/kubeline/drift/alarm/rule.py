@@ -40,6 +40,12 @@ class AlarmRecord(_Record):
     reference: str
 
 
+class AnswerRecord(_Record):
+    """The run that answers an alarm."""
+
+    run: str
+
+
 @dataclass(frozen=True)
 class Policy:
     """At least `needed` of the last `of` windows and the latest, and none within `cool_down` of the last alarm."""
@@ -110,7 +116,7 @@ def _of_wrong(
     if any(until > window.until for until in others):
         return "watch", ["a later window is known, and the alarm is raised by the latest alone"]
     if last := _last_within(alarms, window.until, policy.cool_down):
-        return "cooling_down", [f"the alarm was raised by the window to {_day(last)}, within {policy.cool_down}"]
+        return "cooling_down", [f"the alarm was raised by the window to {day(last)}, within {policy.cool_down}"]
     return "alarm", []
 
 
@@ -124,7 +130,8 @@ def _last_within(alarms: Sequence[AlarmRecord], moment: datetime, cool_down: str
     return max((alarm.until for alarm in alarms if alarm.until > since), default=None)
 
 
-def _day(moment: datetime) -> str:
+def day(moment: datetime) -> str:
+    """A time for people: to the minute, UTC as ``Z``."""
     return moment.isoformat(timespec="minutes").replace("+00:00", "Z")
 
 

@@ -1,0 +1,112 @@
+"""The compiled pipeline `retraining`: it answers an alarm once, with a model that must beat the champion."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from kubeline.drift.alarm.history import History
+from kubeline.drift.alarm.rule import AlarmRecord
+from kubeline.local import runner
+from kubeline.local.parameters import check
+from kubeline.platform.lint.size import LIMIT, Workflow
+from kubeline.registry import open_registry
+from kubeline.resources import pipeline_file
+from kubeline.training.candidates import MOST
+
+ROOT = Path(__file__).parents[2]
+END = datetime(2013, 11, 1, tzinfo=UTC)
+
+
+def run(folder: Path, **parameters: Any) -> Path:
+    """The folder of a run that ended well."""
+    file = pipeline_file("retraining", "kubeflow")
+    found = runner.run(file, "retraining", check(file, parameters), folder / "runs", lambda _: None)
+    assert found.succeeded, found.reason
+    return found.folder
+
+
+def told(folder: Path, task: str, name: str) -> dict[str, Any]:
+    """A document that a task of a run has written."""
+    (file,) = folder.glob(f"**/{task}/{name}")
+    document: dict[str, Any] = json.loads(file.read_text())
+    return document
+
+
+@pytest.mark.slow
+def test_an_alarm_is_answered_by_a_model_of_the_rows_before_its_window_ended_and_then_there_is_nothing_to_do(
+    flights: pd.DataFrame, tmp_path: Path
+) -> None:
+    flights.to_parquet(tmp_path / "flights.parquet", index=False)
+    values = {
+        "data": str(tmp_path / "flights.parquet"),
+        "source": {"time": "departure"},
+        "target": "late",
+        "name": "flights",
+        "history": str(tmp_path / "history"),
+        "candidates": [{"estimator": "linear", "params": {}}],
+        "exclude": ["departure"],
+        "gate": {"min_rows": 50},
+        "tracking_uri": f"sqlite:///{tmp_path / 'mlflow.db'}",
+    }
+    first = run(tmp_path, at="2013-09-01", **values)  # the champion, asked for by hand
+    registry = open_registry(values["tracking_uri"])
+    champion = registry.find("flights", alias="champion")
+    assert champion is not None
+    digest = champion.tags["package_digest"]
+    alarm = AlarmRecord(until=END, reference=f"the training data of model {digest[:12]} (linear)")
+    assert History(values["history"]).raise_alarm(alarm, 0)
+
+    answered = run(tmp_path, **values)
+    (loaded,) = answered.glob("**/load/executor_output.json")
+    (data,) = json.loads(loaded.read_text())["artifacts"]["dataset"]["artifacts"]
+    assert data["metadata"]["window"] == "../2013-11-01T00:00:00+00:00"
+    assert data["metadata"]["rows"] == (flights["departure"] < "2013-11-01").sum()
+    evidence = told(answered, "evaluate", "blessing")
+    assert evidence["verdict"] in ("promote", "hold", "inconclusive")
+    new = registry.find("flights", alias="champion")
+    assert new is not None
+    assert (new.version == "2") == (evidence["verdict"] == "promote")
+    assert told(answered, "take-alarm", "decision")["verdict"] == "due"
+    assert told(first, "take-alarm", "decision")["reasons"] == ["asked for as of 2013-09-01T00:00Z"]
+
+    again = run(tmp_path, **values)
+    assert told(again, "take-alarm", "decision")["verdict"] == "quiet"
+    assert not [*again.glob("**/load/*")]
+    after = registry.find("flights", alias="champion")
+    assert after is not None
+    assert after.version == new.version
+
+
+def test_a_retraining_with_eight_candidates_and_a_rollout_stays_below_the_size_at_which_argo_compresses() -> None:
+    first, second = yaml.safe_load_all((ROOT / "pipelines/retraining/kubeflow.yaml").read_text(encoding="utf-8"))
+    executors = second["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    candidate = {"estimator": "hist_gradient_boosting", "params": {"learning_rate": 0.1, "max_iter": 300, "l2": 0.001}}
+    arguments = {
+        "data": "s3://bucket/flights/2013/",
+        "target": "late",
+        "name": "flights",
+        "history": "s3://bucket/history/flights",
+        "candidates": [candidate] * MOST,
+        "slices": ["origin", "carrier"],
+        "thresholds": {"roc_auc": {"threshold": 0.6}},
+        "tracking_uri": "http://mlflow.mlflow:5000",
+        "cluster": "in-cluster",
+        "plan": {"steps": [5, 25, 50, 100], "bake_seconds": 600, "rules": {"max_error_rate": 0.01}},
+    }
+    assert Workflow(first, arguments, executors).size() < LIMIT
+
+
+def test_it_takes_all_parameters_of_the_pipeline_training() -> None:
+    parameters = [
+        next(yaml.safe_load_all(pipeline_file(name, "kubeflow").read_text()))["root"]["inputDefinitions"]["parameters"]
+        for name in ("training", "retraining")
+    ]
+    assert set(parameters[1]) - set(parameters[0]) == {"history", "at", "length"}
+    assert {name: one.get("defaultValue") for name, one in parameters[0].items()} == {
+        name: parameters[1][name].get("defaultValue") for name in parameters[0]
+    }
