@@ -48,7 +48,7 @@ def test_a_compiled_pipeline_shows_every_field_of_a_group_with_its_default(file:
     groups = {
         name: one["defaultValue"] for name, one in parameters.items() if one.get("defaultValue") and name in _STEPS
     }
-    assert len(groups) == {"training": 6, "monitoring": 3, "batch_prediction": 1}[file.parent.name]
+    assert len(groups) == {"training": 6, "retraining": 6, "monitoring": 3, "batch_prediction": 1}[file.parent.name]
     assert groups == {name: _STEPS[name][0] for name in groups}
     assert len(parameters) <= 32  # what a person has before him in the UI
 

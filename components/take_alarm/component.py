@@ -12,22 +12,18 @@ def take_alarm(
     history: str,
     name: str,
     run: str,
-    at: str = "",
     tracking_uri: str = "",
 ) -> str:
     """Take the last alarm that `alarm` has raised, so that this run answers it with another model.
 
     An alarm is answered once: of two runs that meet one takes it, and a later one finds it taken. So a retraining that
-    fails is told and is not repeated; where the trouble persists, the next alarm comes after the cool-down, and `at`
-    trains at once. An alarm about a model that is no longer the champion, because it was rolled back or replaced
-    meanwhile, is not answered.
+    fails is told and is not repeated; where the trouble persists, the next alarm comes after the cool-down. An alarm
+    about a model that is no longer the champion, because it was rolled back or replaced meanwhile, is not answered.
 
     Args:
         history: The folder that ``alarm`` keeps, a path or an address.
         name: The registered model whose champion the windows were compared with.
         run: Who takes it: the name of the run. A step that is run again takes the same alarm again.
-        at: Train on what was known at this time, an ISO 8601 time, whatever the history says. Empty: at the end of the
-            window that raised the alarm.
         tracking_uri: As of ``register``.
 
     Returns:
@@ -36,4 +32,4 @@ def take_alarm(
     """
     from kubeline.drift.alarm import answer
 
-    return answer.run(decision, history=history, name=name, run_name=run, at=at, tracking_uri=tracking_uri)
+    return answer.run(decision, history=history, name=name, run_name=run, tracking_uri=tracking_uri)

@@ -18,7 +18,6 @@ def retraining(
     target: str,
     name: str,
     history: str,
-    at: str = "",
     length: str = "",
     candidates: list[dict[str, Any]] = [{"estimator": "hist_gradient_boosting", "params": {}}],
     columns: list[str] = [],
@@ -37,9 +36,7 @@ def retraining(
     slices: list[str] = [],
     thresholds: dict[str, Any] = {},
     gate: dict[str, Any] = GATE,
-    max_latency_ms: float = 100.0,
     tracking_uri: str = "",
-    promote: bool = True,
     service: dict[str, Any] = SERVICE,
     cluster: str = "",
     plan: dict[str, Any] = {},
@@ -63,7 +60,6 @@ def retraining(
         target: The column to predict.
         name: Name of the registered model and of the InferenceService: lower-case letters, digits and '-'.
         history: The folder in which `monitoring` keeps its windows and alarms.
-        at: Train as of this time, an ISO 8601 time, whether or not there is an alarm. Empty: an alarm decides.
         length: How far back the rows go that are learned from, such as 9mo: they slide. Empty: all rows before.
         candidates: What to train: 1 to 8 of {"estimator": name, "params": {hyperparameter: value}}, each by its turn.
         columns: The columns to load; empty means all.
@@ -84,9 +80,7 @@ def retraining(
         thresholds: Gate on metrics, such as {"roc_auc": {"threshold": 0.6}}.
         gate: When a model is good enough beside the champion. Fields as of `evaluate`; rule is 'non_inferior' or
             'superior', no_champion is 'promote' or 'hold'.
-        max_latency_ms: Most time the model server may take for one row in 95 % of requests, in milliseconds.
         tracking_uri: MLflow tracking and registry; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
-        promote: Give the new version the alias 'champion' too; on a cluster only when it serves there.
         service: The InferenceService. Fields as of `deploy`; an empty namespace is that of the run, an empty
             storage_uri is where the package is now.
         cluster: Where to roll out the InferenceService: empty only renders it, 'in-cluster', or a kubeconfig path.
@@ -104,7 +98,6 @@ def retraining(
         tried = preflight(
             data=data,
             columns=columns,
-            at=at,
             length=length,
             source=source,
             history=history,
@@ -124,7 +117,6 @@ def retraining(
             thresholds=thresholds,
             metric=metric,
             gate=gate,
-            max_latency_ms=max_latency_ms,
             tracking_uri=tracking_uri,
             service=service,
             cluster=cluster,
@@ -137,7 +129,6 @@ def retraining(
             history=history,
             name=name,
             run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-            at=at,
             tracking_uri=tracking_uri,
         ).after(tried)
         with_credentials(taken, secret, "storage", "registry")
@@ -181,6 +172,4 @@ def retraining(
                 limits=limits,
                 schema_uri=schema_uri,
                 seed=seed,
-                max_latency_ms=max_latency_ms,
-                promote=promote,
             )

@@ -6,14 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
 
-import pytest
-
 from components.take_alarm.component import take_alarm
 from kubeline.drift.alarm.answer import Taken, take
 from kubeline.drift.alarm.history import History
 from kubeline.drift.alarm.rule import Policy, WindowRecord
 from kubeline.drift.alarm.step import settle
-from kubeline.errors import UserError
 from kubeline.registry import open_registry
 from kubeline.registry.interface import CHAMPION, Submission
 from tests.support.artifacts import make_artifact
@@ -60,9 +57,7 @@ def test_an_alarm_is_answered_once_and_a_step_that_is_run_again_takes_it_again(t
     assert take(history, "flights", CHAMPION_DIGEST, "run-1") == first
     second = take(history, "flights", CHAMPION_DIGEST, "run-2")
     assert second.at == ""
-    assert second.reasons == [
-        "the alarm of the window to 2013-11-01T00:00Z is answered by the run run-1; give `at` to train again"
-    ]
+    assert second.reasons == ["the alarm of the window to 2013-11-01T00:00Z is answered by the run run-1"]
 
 
 def test_of_runs_that_meet_one_takes_the_alarm(tmp_path: Path) -> None:
@@ -111,15 +106,3 @@ def test_the_component_asks_the_registry_for_the_champion(tmp_path: Path) -> Non
     alarmed(tmp_path / "ours")
     assert take_alarm.python_func(history=str(tmp_path / "ours"), **given) == "2013-11-01T00:00:00+00:00"
     assert decision.metadata["verdict"] == "due"
-
-
-def test_a_time_that_is_given_is_answered_whatever_the_history_says(tmp_path: Path) -> None:
-    decision = make_artifact(tmp_path, name="decision")
-    given = {"history": str(tmp_path / "nothing"), "name": "flights", "run": "run-1"}
-    assert take_alarm.python_func(decision, at="2013-10-01", **given) == "2013-10-01T00:00:00+00:00"
-    assert not (tmp_path / "nothing").exists()
-
-
-def test_a_time_that_is_none_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="at is 'tomorrow'; expected the end of the window as an ISO 8601 time"):
-        take_alarm.python_func(make_artifact(tmp_path), history="x", name="flights", run="run-1", at="tomorrow")

@@ -5,7 +5,6 @@ import logging
 from dataclasses import dataclass, field
 
 from kubeline.artifacts import Artifact, describe, publish, step
-from kubeline.data.timespan import timespan
 from kubeline.drift.alarm.history import History
 from kubeline.drift.alarm.rule import AlarmRecord, WindowRecord, day
 from kubeline.errors import listed
@@ -27,20 +26,17 @@ class Taken:
 
 @step
 @repeated
-def run(decision: Artifact, *, history: str, name: str, run_name: str, at: str = "", tracking_uri: str = "") -> str:
+def run(decision: Artifact, *, history: str, name: str, run_name: str, tracking_uri: str = "") -> str:
     """Take the last alarm; the arguments are those of the component ``take_alarm``.
 
     Raises:
-        UserError: when the name or the time is none.
+        UserError: when the name is none.
         PlatformError: when the history or the registry cannot be used.
     """
     check_name(name)
-    if until := timespan(at, "").until:
-        taken = Taken(until.isoformat(), [f"asked for as of {day(until)}"])
-    else:
-        champion = open_registry(tracking_uri).find(name, alias=CHAMPION)
-        digest = champion.tags.get("package_digest", "") if champion else ""
-        taken = take(History(history), name, digest, run_name)
+    champion = open_registry(tracking_uri).find(name, alias=CHAMPION)
+    digest = champion.tags.get("package_digest", "") if champion else ""
+    taken = take(History(history), name, digest, run_name)
     verdict = "due" if taken.at else "quiet"
     log.info("%s: %s", verdict, "; ".join(taken.reasons))
     windows = [one.model_dump(mode="json") for one in taken.windows]
@@ -70,7 +66,7 @@ def take(history: History, name: str, champion: str, run_name: str) -> Taken:
         return Taken("", [f"{told} is about {last.reference}, and the champion of {name} is {champion[:12]} now"])
     taker = history.answer(len(alarms) - 1, run_name)
     if taker != run_name:
-        return Taken("", [f"{told} is answered by the run {taker}; give `at` to train again"])
+        return Taken("", [f"{told} is answered by the run {taker}"])
     windows = [one for one in history.windows() if _led_to(last, one)]
     return Taken(last.until.isoformat(), [f"{told}: {_shown(one)}" for one in windows[-1:]] or [told], windows)
 
