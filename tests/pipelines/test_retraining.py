@@ -15,6 +15,7 @@ from kubeline.local import runner
 from kubeline.local.parameters import check
 from kubeline.platform.lint.size import LIMIT, Workflow
 from kubeline.registry import open_registry
+from kubeline.registry.interface import Submission
 from kubeline.resources import pipeline_file
 from kubeline.training.candidates import MOST
 
@@ -22,10 +23,10 @@ ROOT = Path(__file__).parents[2]
 END = datetime(2013, 11, 1, tzinfo=UTC)
 
 
-def run(folder: Path, name: str, **parameters: Any) -> Path:
+def run(folder: Path, pipeline: str, **parameters: Any) -> Path:
     """The folder of a run that ended well."""
-    file = pipeline_file(name, "kubeflow")
-    found = runner.run(file, name, check(file, parameters), folder / "runs", lambda _: None)
+    file = pipeline_file(pipeline, "kubeflow")
+    found = runner.run(file, pipeline, check(file, parameters), folder / "runs", lambda _: None)
     assert found.succeeded, found.reason
     return found.folder
 
@@ -39,8 +40,9 @@ def told(folder: Path, task: str, name: str) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_an_alarm_is_answered_by_a_model_of_the_rows_before_its_window_ended_and_then_there_is_nothing_to_do(
-    flights: pd.DataFrame, tmp_path: Path
+    flights: pd.DataFrame, package: Any, tmp_path: Path
 ) -> None:
+    """The champion has learned from the first 4,000 flights."""
     flights.to_parquet(tmp_path / "flights.parquet", index=False)
     values: dict[str, Any] = {
         "data": str(tmp_path / "flights.parquet"),
@@ -52,11 +54,9 @@ def test_an_alarm_is_answered_by_a_model_of_the_rows_before_its_window_ended_and
         "gate": {"min_rows": 50},
         "tracking_uri": f"sqlite:///{tmp_path / 'mlflow.db'}",
     }
-    run(tmp_path, "training", where="departure < '2013-09-01'", **values)
-    registry = open_registry(values["tracking_uri"])
-    champion = registry.find("flights", alias="champion")
-    assert champion is not None
-    digest = champion.tags["package_digest"]
+    registry, digest = open_registry(values["tracking_uri"]), package.metadata["package_digest"]
+    champion = Submission("flights", Path(package.path), digest, tags={"package_digest": digest})
+    registry.promote(registry.register(champion))
     alarm = AlarmRecord(until=END, reference=f"the training data of model {digest[:12]} (linear)")
     assert History(str(tmp_path / "history")).raise_alarm(alarm, 0)
 
