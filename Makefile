@@ -13,11 +13,12 @@ export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_
 LOCKS := requirements.lock .ci/audit.lock images/*.lock benchmarks/*.lock benchmarks/serving/*.lock docs/site/*.lock
 AUDIT := .cache/audit
 
-.PHONY: demo test fuzz images-test docs lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base
+.PHONY: demo demo-loop test fuzz images-test docs lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     the main job, end to end, on real data, with no cluster (MODE=standard: KServe's other mode)"
+	@echo "make demo-loop  drift of a served model is found, and answered by a retraining (MODE=standard as well)"
 	@echo "make test     the test suite"
 	@echo "make fuzz     inputs that are nearly right, for every parser (SECONDS=10 for each)"
 	@echo "make images-test  the images, built and tried in a Docker engine (BASE=…: on another base)"
@@ -48,6 +49,9 @@ $(READY): requirements.lock pyproject.toml .ci/environment.py
 
 demo: setup
 	@$(BIN)/python -m examples.flights.demo $(if $(MODE),--mode $(MODE))
+
+demo-loop: setup
+	@$(BIN)/python -m examples.flights.loop $(if $(MODE),--mode $(MODE))
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile

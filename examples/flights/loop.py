@@ -35,7 +35,7 @@ from kubeline.rollout import RolloutStatus
 HERE = Path(__file__).parent
 MONTHS = (10, 11, 12)
 ASKED = 8_000  # flights of each month that users ask about at least
-_LOG_SECONDS = 2.5  # until what was answered is in the payload log
+_LOG_SECONDS = 6.0  # until what was answered is in the payload log
 
 
 @dataclass
@@ -99,7 +99,7 @@ class Loop:
 
     def train(self, pipeline: str, *settings: str) -> Path:
         """Run `training` or `retraining`, whose model goes to the embedded KServe and logs what it answers there."""
-        log = {"args": [f"--payload_log={(self.folder / 'log').absolute()}", "--payload_seconds=1"]}
+        log = {"args": [f"--payload_log={(self.folder / 'log').absolute()}", "--payload_seconds=4"]}
         service = json.dumps({"spec": {"predictor": {"model": log}}})
         where = [f"cluster={self.cluster.kubeconfig}", f"gateway={self.cluster.gateway_url}"]
         data = [f"data={self.folder / 'data'}", f"service.overrides={service}"]

@@ -50,15 +50,19 @@ class Traffic:
         model: name of the model.
         signature: columns of the model.
         flights: rows to ask about, with the column `late`; again from the first one after the last.
+        label: begins the ids of requests, behind which their numbers come; empty leaves ids to the server.
     """
 
-    def __init__(self, gateway: str, host: str, model: str, signature: Signature, flights: pd.DataFrame) -> None:
+    def __init__(
+        self, gateway: str, host: str, model: str, signature: Signature, flights: pd.DataFrame, label: str = ""
+    ) -> None:
         self.answers: list[Answer] = []
         self.asked_again = 0  # as a busy server wished
         self._gateway = urlsplit(gateway)
         self._headers = {"Host": host, "Content-Type": "application/json"}
         self._path = f"/v2/models/{model}/infer"
         self._questions = _questions(flights, signature)
+        self._label = label
         self._ending = threading.Event()
         self._threads = [
             threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(CONNECTIONS)
@@ -95,17 +99,21 @@ class Traffic:
         )
         due, asked = time.monotonic(), number
         while not self._ending.wait(max(0.0, due - time.monotonic())):
-            self.answers.append(self._one(connection, *self._questions[asked % len(self._questions)]))
+            place = asked % len(self._questions)
+            own = {"X-Request-Id": f"{self._label}-{place}"} if self._label else {}
+            self.answers.append(self._one(connection, *self._questions[place], own))
             asked += CONNECTIONS
             due = max(
                 due + CONNECTIONS / RATE, time.monotonic() - 1.0
             )  # what a pause of the machine held up is not made up for
         connection.close()
 
-    def _one(self, connection: http.client.HTTPConnection, body: bytes, late: tuple[bool, ...]) -> Answer:
+    def _one(
+        self, connection: http.client.HTTPConnection, body: bytes, late: tuple[bool, ...], own: dict[str, str]
+    ) -> Answer:
         now, begun = time.time(), time.perf_counter()
         try:
-            status, text = self._send(connection, body)
+            status, text = self._send(connection, body, {**self._headers, **own})
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             return Answer(now, "", time.perf_counter() - begun, failure=f"{type(error).__name__}: {error}")
@@ -116,9 +124,9 @@ class Traffic:
         found = next(output["data"] for output in told["outputs"] if output["name"] == "probability")
         return Answer(now, told["model_version"], seconds, late, tuple(found[1::2]))  # False and True take turns
 
-    def _send(self, connection: http.client.HTTPConnection, body: bytes) -> tuple[int, bytes]:
+    def _send(self, connection: http.client.HTTPConnection, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         for attempt in range(1, _ATTEMPTS + 1):
-            connection.request("POST", self._path, body, self._headers)
+            connection.request("POST", self._path, body, headers)
             response = connection.getresponse()
             text = response.read()
             wait = response.headers.get("Retry-After", "")
