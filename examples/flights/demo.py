@@ -30,7 +30,7 @@ from examples.flights.traffic import Traffic
 from kubeline import KubelineError, ModelPackage, version_of
 from kubeline.cli import main as kubeline
 from kubeline.local import write_overview
-from kubeline.registry.opening import open_registry
+from kubeline.registry import open_registry
 from kubeline.rollout import RolloutStatus
 
 HERE = Path(__file__).parent

@@ -14,6 +14,7 @@ from kubeline.drift.alarm.step import settle
 from kubeline.registry import open_registry
 from kubeline.registry.interface import CHAMPION, Submission
 from tests.support.artifacts import make_artifact
+from tests.support.blessed_packages import blessed
 
 POLICY = Policy(1, 1, "1d", ("drift", "performance")).check()
 CHAMPION_DIGEST = "abcdef012345" + "0" * 52
@@ -92,17 +93,15 @@ def test_an_alarm_about_a_champion_that_was_rolled_back_or_replaced_meanwhile_is
 
 def test_the_component_asks_the_registry_for_the_champion(tmp_path: Path) -> None:
     tracking = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    (tmp_path / "package").mkdir()
-    (tmp_path / "package" / "manifest.json").write_text("{}")
-    registry = open_registry(tracking)
-    tags = {"package_digest": CHAMPION_DIGEST}
-    registry.promote(registry.register(Submission("flights", tmp_path / "package", CHAMPION_DIGEST, tags=tags)))
+    registry, package = open_registry(tracking), blessed(tmp_path).package
+    champion = Submission("flights", package.path, package.digest, tags={"package_digest": package.digest})
+    registry.promote(registry.register(champion))
     assert registry.find("flights", alias=CHAMPION)
     alarmed(tmp_path / "history", digest="7" * 64)
     decision = make_artifact(tmp_path, name="decision")
     given = {"decision": decision, "name": "flights", "tracking_uri": tracking, "run": "run-1"}
     assert take_alarm.python_func(history=str(tmp_path / "history"), **given) == ""
     assert decision.metadata["verdict"] == json.loads(Path(decision.path).read_text())["verdict"] == "quiet"
-    alarmed(tmp_path / "ours")
+    alarmed(tmp_path / "ours", digest=package.digest)
     assert take_alarm.python_func(history=str(tmp_path / "ours"), **given) == "2013-11-01T00:00:00+00:00"
     assert decision.metadata["verdict"] == "due"
