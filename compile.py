@@ -108,7 +108,7 @@ def fresh_files() -> Iterator[tuple[Path, str]]:
     for source in sorted(ROOT.glob("components/*/component.py")):
         name = source.parent.name
         component = getattr(importlib.import_module(f"components.{name}.component"), name)
-        compiled = _compile(component)
+        compiled = compiled_text(component)
         yield source.parent / "component.yaml", compiled
         yield source.parent / "README.md", _readme(name, component.description or "", compiled)
     for source in sorted(ROOT.glob("pipelines/*/pipeline.py")):
@@ -119,13 +119,13 @@ def fresh_files() -> Iterator[tuple[Path, str]]:
                 pipeline = dsl.pipeline(name=name.replace("_", "-"))(recipe)
                 unprivileged(pipeline)
             compact(pipeline)
-            compiled = _compile(pipeline)
+            compiled = compiled_text(pipeline)
             yield source.parent / f"{target}.yaml", compiled
             if target == "kubeflow":
                 yield source.parent / "README.md", _pipeline_readme(name, recipe, compiled)
 
 
-def _compile(thing: Any) -> str:
+def compiled_text(thing: Any) -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "compiled.yaml"
         Compiler().compile(thing, str(file))

@@ -167,10 +167,27 @@ def is_private(name: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "folder", ["src/kubeline", "serving", "embedded_kserve", "components", "pipelines", "examples", "benchmarks"]
+    "folder",
+    ["src/kubeline", "serving", "embedded_kserve", "components", "pipelines", "examples", "benchmarks", "tests"],
 )
 def test_no_module_takes_a_private_name_of_another(folder: str) -> None:
     assert list(private_names(folder)) == []
+
+
+# Public, for all their underscores, or the only way that a library offers.
+OF_LIBRARIES = {"_replace", "_asdict", "_fields", "_raw_data", "_exit"}
+
+
+def test_tests_touch_no_private_state_of_an_object() -> None:
+    """What a test must reach is a parameter, such as a clock or an estimate."""
+    found = []
+    for file in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(parsed(file)):
+            if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in OF_LIBRARIES:
+                owner = node.value.id if isinstance(node.value, ast.Name) else ""
+                if owner not in ("self", "cls", "other"):
+                    found.append(f"{file.name}:{node.lineno} {ast.unparse(node)}")
+    assert found == []
 
 
 def module_of(file: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kubeline.artifacts import _move_files, describe, finite, publish, step
+from kubeline.artifacts import describe, finite, move_files, publish, step
 from kubeline.errors import PlatformError, UserError, listed
 from tests.support.artifacts import Maker
 
@@ -105,7 +105,7 @@ def test_a_folder_can_be_moved_file_by_file_where_it_cannot_be_renamed(tmp_path:
     (tmp_path / "from" / "deep").mkdir(parents=True)
     (tmp_path / "from" / "a.txt").write_text("a")
     (tmp_path / "from" / "deep" / "b.txt").write_text("b")
-    _move_files(tmp_path / "from", tmp_path / "to")
+    move_files(tmp_path / "from", tmp_path / "to")
     assert content(tmp_path) == {"to/a.txt": "a", "to/deep/b.txt": "b"}
 
 

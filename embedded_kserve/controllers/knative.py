@@ -1,8 +1,8 @@
 """KServe's controller in Knative mode: a Knative Service for each InferenceService, and its status from that.
 
-The rules of `_targets` and `_propagated` are KServe's (createKnativeService and PropagateStatus), with what follows
-from them: a first deployment ignores the canary's percentage; an unchanged model that is sent with a percentage after
-its promotion gives most traffic back to the model before. What Knative makes of the Service is in `knative_serving`.
+`traffic_targets` and `propagated_status` follow KServe's createKnativeService and PropagateStatus, with what comes of
+them: a first deployment ignores the canary's percentage; an unchanged model that is sent with a percentage after its
+promotion gives most traffic back to the model before. What Knative makes of the Service is in `knative_serving`.
 """
 
 import dataclasses
@@ -62,7 +62,7 @@ class KnativeController(Controller[KnativeWorkload]):
             return
         percent = service["spec"]["predictor"].get("canaryTrafficPercent")
         tagged = service["metadata"].get("annotations", {}).get(TAG_ANNOTATION) == "true"
-        refused = self._write_service(service, state, pods, _targets(before, percent, tagged))
+        refused = self._write_service(service, state, pods, traffic_targets(before, percent, tagged))
         state.status = _refused(service.get("status", {}), state.refusal) if refused else status
 
     def _write_service(self, service: Document, state: KnativeWorkload, pods: Template, targets: Targets) -> bool:
@@ -127,7 +127,7 @@ class KnativeController(Controller[KnativeWorkload]):
             return status
         status["observedGeneration"] = seen["observedGeneration"]  # of the Knative Service, not of this object
         created, ready = seen.get("latestCreatedRevisionName", ""), seen.get("latestReadyRevisionName", "")
-        component = _propagated(before, created, ready, seen.get("traffic", []))
+        component = propagated_status(before, created, ready, seen.get("traffic", []))
         if conditions.status("IngressReady") == "True" and knative.status("Ready") == "True":
             inside = local_hosts(predictor_name(service["metadata"]["name"]), service["metadata"]["namespace"])[-1]
             component |= {"url": seen["url"], "address": {"url": f"http://{inside}"}}
@@ -169,7 +169,7 @@ def _refused(old: Status, refusal: str) -> Status:
     return {**old, "conditions": conditions.listed()}
 
 
-def _targets(before: Mapping[str, Any], percent: int | None, tagged: bool) -> Targets:
+def traffic_targets(before: Mapping[str, Any], percent: int | None, tagged: bool) -> Targets:
     """What KServe asks Knative for, given the predictor's status so far."""
     rolled_out = before.get("latestRolledoutRevision", "")
     split = percent is not None and rolled_out
@@ -182,7 +182,7 @@ def _targets(before: Mapping[str, Any], percent: int | None, tagged: bool) -> Ta
     return [latest, {"latestRevision": False, "revisionName": rolled_out, "percent": rest, "tag": "prev"}]
 
 
-def _propagated(before: Mapping[str, Any], created: str, ready: str, traffic: Targets) -> Status:
+def propagated_status(before: Mapping[str, Any], created: str, ready: str, traffic: Targets) -> Status:
     """The predictor's status, given Knative's."""
     after = {**before, "latestCreatedRevision": created, "traffic": traffic}
     shares: dict[str, int] = {}

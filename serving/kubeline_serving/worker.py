@@ -23,6 +23,7 @@ from kubeline_serving.http.application import Application
 from kubeline_serving.http.predictions import PredictionRoutes
 from kubeline_serving.inference.engine import Engine, Limits
 from kubeline_serving.inference.model import ServedModel
+from kubeline_serving.inference.wait_estimate import WaitEstimate
 from kubeline_serving.limits import RequestLimits
 from kubeline_serving.memory import trim_memory
 from kubeline_serving.observability import logs
@@ -49,18 +50,22 @@ _GARBAGE_EVERY = 10_000
 class Worker:
     """Serves one verified package over HTTP and gRPC.
 
+    Args:
+        options: of the command line.
+        estimate: of the time that a request would wait; see :class:`kubeline_serving.inference.engine.Engine`.
+
     Raises:
         UserError: when the package must not be served.
         PlatformError: when the payload log cannot be written.
     """
 
-    def __init__(self, options: Options):
+    def __init__(self, options: Options, estimate: WaitEstimate | None = None):
         self._options = options
         cpus = max(1, usable_cpus() // options.workers)
         threads = options.onnx_threads or cpus
         self._model = ServedModel(options.model_name, options.model_dir, threads, options.package_digest)
         logger.info("ONNX Runtime threads for one prediction: %d", threads)
-        self._engine = Engine(self._model, _engine_limits(options, cpus))
+        self._engine = Engine(self._model, _engine_limits(options, cpus), estimate=estimate)
         folder = os.environ.get(METRICS_FOLDER)
         self._metrics = metrics = ServerMetrics(
             options.model_name, self._model.package, Path(folder) if folder else None

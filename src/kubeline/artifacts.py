@@ -83,15 +83,15 @@ def _rename(partial: Path, final: Path) -> None:
         # Object stores mounted as file systems (gcsfuse, as on Vertex AI) rename files but may refuse folders.
         if not partial.is_dir():
             raise
-        _move_files(partial, final)
+        move_files(partial, final)
 
 
-def _move_files(folder: Path, target: Path) -> None:
+def move_files(folder: Path, target: Path) -> None:
     """Move a folder file by file; a kill on the way leaves a part, which the repeated step removes."""
     target.mkdir()
     for path in sorted(folder.iterdir()):
         if path.is_dir():
-            _move_files(path, target / path.name)
+            move_files(path, target / path.name)
         else:
             path.replace(target / path.name)
 

@@ -18,6 +18,7 @@ import pytest
 
 from kubeline.deployment.inference_service import Service, render
 from kubeline.kubernetes.cluster import Cluster
+from kubeline.kubernetes.connection import connect
 from kubeline.model_package import ModelPackage
 from kubeline.rollout.operations import roll_back
 from kubeline.rollout.spec import RolloutSpec
@@ -42,7 +43,7 @@ def cluster() -> Iterator[Cluster]:
     yield made
     path = f"/apis/serving.kserve.io/v1beta1/namespaces/{NAMESPACE}/inferenceservices/{NAME}"
     if made.read(NAMESPACE, NAME) is not None:
-        made._connection.ask("DELETE", path)
+        connect(KUBECONFIG, 30.0).ask("DELETE", path)
 
 
 def bring(cluster: Cluster, which: str, suffix: str = "", **plan: Any) -> RolloutStatus:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kubeline.data import engine, split
 from kubeline.data.dataset import open_dataset
-from kubeline.data.load import _open
+from kubeline.data.load import open_tables
 from kubeline.data.rows import Rows, Typing
 from kubeline.data.sources import SourceFile
 from kubeline.errors import UserError
@@ -82,7 +82,7 @@ def stored(folder: Path, files: list[SourceFile], names: list[str], quick: bool)
     connection = engine.connect(folder, [file.path for file in files])
     target = folder / f"quick-{quick}"
     try:
-        rows = Rows(connection, _open(connection, files), names, names, "", "", is_sampled=quick)
+        rows = Rows(connection, open_tables(connection, files), names, names, "", "", is_sampled=quick)
         writer, warnings = rows.store(target, Typing({}, {}))
     except UserError as error:
         return str(error)
@@ -140,7 +140,7 @@ def test_rows_that_are_drawn_as_they_are_read_are_those_of_the_whole_table(
     whole.uri = str(source)
 
     def careful() -> list[pa.Table]:
-        mask, _ = split._assign(str(source), by, column, 0.2, "", 0)
+        mask, _ = split.assign(str(source), by, column, 0.2, "", 0)
         rows = open_dataset(source).to_table()
         return [rows.filter(pa.array(~mask)), rows.filter(pa.array(mask))]
 

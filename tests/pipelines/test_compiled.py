@@ -138,7 +138,7 @@ def test_the_images_follow_the_registry_and_version_of_the_environment() -> None
 def test_a_default_of_several_lines_stays_within_the_comment_at_the_head() -> None:
     from kfp import dsl
 
-    from compile import _compile
+    from compile import compiled_text
 
     @dsl.component(base_image="example.com/python:1", install_kfp_package=False)
     def step(text: str) -> str:
@@ -148,5 +148,5 @@ def test_a_default_of_several_lines_stays_within_the_comment_at_the_head() -> No
     def lines(text: str = "one\ntwo: 2\n\n- three") -> None:
         step(text=text)
 
-    document = yaml.safe_load(_compile(lines))
+    document = yaml.safe_load(compiled_text(lines))
     assert document["root"]["inputDefinitions"]["parameters"]["text"]["defaultValue"] == "one\ntwo: 2\n\n- three"

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from kubeline.errors import PlatformError
 from kubeline.registry import ModelVersion, Submission, open_registry
-from kubeline.registry.mlflow_registry import _version
+from kubeline.registry.mlflow_registry import model_version
 from tests.support.blessed_packages import blessed
 
 
@@ -44,7 +44,7 @@ def changing(tracking_uri: str) -> Iterator[sqlite3.Connection]:
 def test_an_alias_a_number_and_a_digest_find_what_mlflow_finds(filled: tuple[str, list[ModelVersion]]) -> None:
     uri, versions = filled
     registry, client = open_registry(uri), MlflowClient(uri)
-    expected = {number: _version(client.get_model_version("flights", number)) for number in ("1", "2")}
+    expected = {number: model_version(client.get_model_version("flights", number)) for number in ("1", "2")}
     assert registry.find("flights", alias="champion") == expected["2"]
     for number, version in expected.items():
         assert registry.find("flights", version=number) == version

@@ -8,8 +8,7 @@ import pytest
 
 import embedded_kserve
 from embedded_kserve import LocalKServe
-from kubeline.rollout import spec
-from tests.rollout.house import NAMESPACE, QUICK, House
+from tests.rollout.house import NAMESPACE, House
 from tests.support.kubernetes_api import server
 
 __all__ = ["server"]
@@ -30,10 +29,8 @@ def _standard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKServe]
 
 
 @pytest.fixture(params=["knative", "standard"])
-def house(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    """A service of its own, in each mode; nothing is deployed yet. A rollback by a person looks as often as it does."""
-    for field in ("poll_seconds", "verify_seconds", "drain_seconds"):
-        monkeypatch.setitem(spec._ROLLBACK, field, QUICK[field])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    """A service of its own, in each mode; nothing is deployed yet."""
     running: LocalKServe = request.getfixturevalue(f"_{request.param}")
     running.faults.clear()
     made = House(running, tmp_path, f"flights-{next(_NUMBERS)}")
@@ -46,4 +43,4 @@ def delete(house: House) -> None:
     """End its pods."""
     path = f"/apis/serving.kserve.io/v1beta1/namespaces/{NAMESPACE}/inferenceservices/{house.name}"
     if house.cluster.read(NAMESPACE, house.name) is not None:
-        house.cluster._connection.ask("DELETE", path)
+        house.api.ask("DELETE", path)

@@ -16,6 +16,7 @@ import pandas as pd
 from embedded_kserve import LocalKServe
 from kubeline.deployment.inference_service import Service, render
 from kubeline.kubernetes.cluster import Cluster
+from kubeline.kubernetes.connection import Connection, connect
 from kubeline.kubernetes.resources import HTTP_ROUTE, Manifest
 from kubeline.model_package import ModelPackage
 from kubeline.rollout.actions import Context
@@ -92,10 +93,12 @@ class House:
     folder: Path
     name: str
     cluster: Cluster = field(init=False)
+    api: Connection = field(init=False)
     packages: dict[str, ModelPackage] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cluster = Cluster.connect(str(self.kserve.kubeconfig), _REQUEST_SECONDS, waits=(0.05, 0.1, 0.2, 0.4))
+        self.api = connect(str(self.kserve.kubeconfig), _REQUEST_SECONDS)
 
     def package(self, name: str, wrong_by: float = 0.0) -> ModelPackage:
         """A package of this name; every name is another model."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from embedded_kserve.controllers.knative import _propagated, _targets
+from embedded_kserve.controllers.knative import propagated_status, traffic_targets
 from embedded_kserve.controllers.manifests import MODES, install_defaults
 from embedded_kserve.kubernetes import resources
 from embedded_kserve.kubernetes.admission import review
@@ -95,7 +95,7 @@ class Follower:
                 self.templates.append(template)
             newest = f"{NAME}-predictor-{len(self.templates):05}"
             before = service.get("status", {}).get("components", {}).get("predictor", {})
-            targets = _targets(before, spec.get("canaryTrafficPercent"), True)
+            targets = traffic_targets(before, spec.get("canaryTrafficPercent"), True)
             for target in targets:
                 target["revisionName"] = target.get("revisionName") or newest
                 target["url"] = f"http://{target.get('tag', '')}-{NAME}.example.com"
@@ -104,7 +104,7 @@ class Follower:
                 "deploymentMode": "Knative",
                 "url": f"http://{NAME}.example.com",
                 "conditions": ready,
-                "components": {"predictor": _propagated(before, newest, newest, targets)},
+                "components": {"predictor": propagated_status(before, newest, newest, targets)},
             }
             self.store.set_status(resources.INFERENCE_SERVICE, NAMESPACE, NAME, status)
 

@@ -33,7 +33,7 @@ def version(house: House, name: str) -> str:
     if house.kserve.mode == "knative":
         return str(house.model(f"{name}.{NAMESPACE}.svc.cluster.local")["versions"][0])
     path = f"/api/v1/namespaces/{NAMESPACE}/services/{name}:80/proxy/v2/models/{house.name}"
-    return str(json.loads(house.cluster._connection.ask("GET", path).body)["versions"][0])
+    return str(json.loads(house.api.ask("GET", path).body)["versions"][0])
 
 
 def settled(house: House) -> bool:

@@ -164,5 +164,5 @@ def test_a_field_that_the_spec_did_not_always_have_is_listed_as_one() -> None:
 def test_a_rollback_that_the_release_before_began_is_one() -> None:
     old = dict(KNATIVE["bake"]["record"])
     assert not load(old).spec.rollback
-    plan = RolloutSpec.for_rollback(7).model_dump(mode="json", exclude={"rollback"})
+    plan = RolloutSpec.for_rollback(7, RolloutSpec()).model_dump(mode="json", exclude={"rollback"})
     assert load({**old, "plan": plan}).spec.rollback

@@ -1,5 +1,6 @@
 """A server whose queue is full refuses predictions before parsing them, with the same answer, and shows its pages."""
 
+import math
 import re
 import socket
 import time
@@ -7,9 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from kubeline_serving.exchange import Exchange
 from kubeline_serving.http.protocol import HttpProtocol
-from kubeline_serving.inference.engine import Engine, Work
+from kubeline_serving.inference.wait_estimate import WaitEstimate
 from kubeline_serving.options import read_options
 from kubeline_serving.worker import Worker
 from tests.serving.launching import serve_here
@@ -22,18 +22,17 @@ KEEP_ALIVE = 1  # second
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     package = write_tiny_package(tmp_path_factory.mktemp("full") / "package")
-    worker = Worker(read_options(["--model_dir", str(package.path), "--enable_grpc", "false"]))
-    fill(worker._engine)
+    worker = Worker(read_options(["--model_dir", str(package.path), "--enable_grpc", "false"]), Endless())
     with serve_here(worker.application, HttpProtocol, timeout_keep_alive=KEEP_ALIVE) as port:
         yield port
 
 
-def fill(engine: Engine) -> None:
-    """Let one request wait for a slice that never comes, and take long."""
-    exchange = Exchange("v1", "", "", "", 0.0, 0.0)
-    engine._queue.append(Work(exchange, lambda: pytest.fail("not read"), lambda _: None, lambda _: None))
-    engine._average_seconds = 60.0
-    engine._scheduled = True
+class Endless(WaitEstimate):
+    """The estimate of a queue that nobody would wait in."""
+
+    def seconds(self, waiting: int) -> float:
+        """Longer than any limit."""
+        return math.inf
 
 
 def prediction(*headers: str, path: str = "/v1/models/model:predict") -> bytes:

@@ -18,6 +18,7 @@ from kubeline_serving.codec.inputs import Inputs
 from kubeline_serving.errors import BrokenModel, Overloaded, TimedOut
 from kubeline_serving.inference.engine import Engine, Limits, Work
 from kubeline_serving.inference.model import ServedModel
+from kubeline_serving.inference.wait_estimate import WaitEstimate
 from tests.serving.asking import ask, exchange, inputs, outcome
 from tests.support.packages import write_tiny_package
 
@@ -65,23 +66,23 @@ def test_a_batch_goes_when_its_time_is_over_though_it_is_not_full(model: ServedM
 
 
 def test_a_long_queue_is_worked_on_once(model: ServedModel) -> None:
-    class Counting(Engine):
+    class Counting(WaitEstimate):
         slices = 0
 
-        def _work(self) -> None:
+        def learn(self, answered: int, seconds: float) -> None:
             self.slices += 1
-            super()._work()
 
-    async def crowd() -> Counting:
-        now = time.perf_counter()
-        engine = Counting(model, Limits(queue_seconds=60.0, batch_rows=4), clock=lambda: now)  # no slice ends
+    async def crowd() -> int:
+        now, counting = time.perf_counter(), Counting()
+        limits = Limits(queue_seconds=60.0, batch_rows=4)
+        engine = Engine(model, limits, clock=lambda: now, estimate=counting)  # no slice ends
         await ask(engine, lambda: inputs(model, 0))  # the first one takes long
-        engine.slices = 0
+        counting.slices = 0
         await asyncio.gather(*(ask(engine, lambda: inputs(model, 0)) for _ in range(8)))
         await asyncio.sleep(0)
-        return engine
+        return counting.slices
 
-    assert asyncio.run(crowd()).slices == 1
+    assert asyncio.run(crowd()) == 1
 
 
 def test_a_bad_request_does_not_spoil_the_batch_it_is_in(model: ServedModel) -> None:

@@ -149,6 +149,7 @@ class Bucket(S3):
 
     open_: ClassVar[Event] = Event()
     closed: ClassVar[Event] = Event()
+    refused: ClassVar[Event] = Event()
 
     def do_PUT(self) -> None:  # noqa: N802 - the name that http.server calls
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -156,6 +157,7 @@ class Bucket(S3):
         if not name.partition("/")[2].startswith("log/.writable"):
             self.open_.wait(20)
             if self.closed.is_set():
+                self.refused.set()
                 self.answer(500, b"<Error><Code>InternalError</Code></Error>", "application/xml")
                 return
         self.files[name] = body
@@ -171,6 +173,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Files]:
     """The objects of a loopback S3, which `s3://bucket` names; it stands still until `Bucket.open_` is set."""
     Bucket.open_.clear()
     Bucket.closed.clear()
+    Bucket.refused.clear()
     files: Files = {}
     with serving_files(Bucket, files) as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
@@ -228,8 +231,8 @@ def test_the_estimate_of_memory_is_not_below_the_truth(bucket: Files, package: M
         gc.collect()  # of what only answering took
         used = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
-        assert sum(map(log._size, exchanges)) >= used
-        assert sum(map(log._size, exchanges)) <= 3 * used
+        assert sum(map(log.size_of, exchanges)) >= used
+        assert sum(map(log.size_of, exchanges)) <= 3 * used
 
 
 def test_a_store_that_fails_is_tried_again(bucket: Files, package: ModelPackage) -> None:
@@ -237,7 +240,7 @@ def test_a_store_that_fails_is_tried_again(bucket: Files, package: ModelPackage)
     Bucket.closed.set()
     log = open_log("s3://bucket/log", package, seconds=0.1)
     log.record(answered(package))
-    assert eventually(lambda: log._attempts > 0)
+    assert Bucket.refused.wait(20)
     Bucket.closed.clear()
     assert eventually(lambda: log.counts["written"] == 4)
     log.close()

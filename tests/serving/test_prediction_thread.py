@@ -18,6 +18,7 @@ from kubeline_serving.errors import BrokenModel, Overloaded
 from kubeline_serving.inference.engine import Engine, Limits
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.inference.prediction_thread import PredictionThread
+from kubeline_serving.inference.wait_estimate import WaitEstimate
 from tests.serving.asking import ask, exchange, inputs, outcome
 from tests.serving.exchanges import encoded
 from tests.support.packages import ROWS, write_tiny_package
@@ -56,6 +57,13 @@ class SlowModel(ServedModel):
         return super().predict(requests)
 
 
+class Unlearned(WaitEstimate):
+    """An estimate of a queue alone, that does not count how long the event loop itself took."""
+
+    def learn(self, answered: int, seconds: float) -> None:
+        """Nothing."""
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> SlowModel:
     write_tiny_package(tmp_path / "package")
@@ -90,9 +98,8 @@ def test_what_would_wait_too_long_for_the_thread_is_refused(model: SlowModel) ->
     model.wait = lambda: time.sleep(0.05)
 
     async def crowd() -> list[Any]:
-        engine = Engine(model, Limits(queue_seconds=0.1))
+        engine = Engine(model, Limits(queue_seconds=0.1), estimate=Unlearned())
         await ask(engine, lambda: inputs(model, 0))
-        engine._average_seconds = engine._unseen_seconds = 0.0  # forget that the event loop itself took so long
         answers = await asyncio.gather(*(outcome(engine, lambda: inputs(model, 0)) for _ in range(12)))
         answers.append(await outcome(engine, lambda: inputs(model, 0)))
         engine.close()
@@ -205,7 +212,7 @@ def test_closing_waits_for_what_was_handed_over(model: SlowModel) -> None:
         while len(model.threads) < 2:
             await asyncio.sleep(0)
         await asyncio.to_thread(engine.close)
-        assert engine._prediction_thread._thread is None
+        assert "predictions" not in {thread.name for thread in threading.enumerate()}
         return await task
 
     assert isinstance(asyncio.run(closed()), Predictions)

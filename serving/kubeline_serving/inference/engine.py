@@ -24,6 +24,7 @@ from kubeline_serving.errors import BrokenModel, Overloaded, TimedOut, overloade
 from kubeline_serving.exchange import Exchange
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.inference.prediction_thread import LONG_SECONDS, PredictionThread
+from kubeline_serving.inference.wait_estimate import WaitEstimate
 from kubeline_serving.memory import paused_collection
 
 logger = logging.getLogger(__name__)
@@ -33,10 +34,7 @@ T = TypeVar("T")
 _SLICE_SECONDS = LONG_SECONDS  # of work before connections are served again
 INLINE_BYTES = 128 * 1024  # larger requests go to a thread; this many take about a slice
 _LATE_SECONDS = 0.02  # for a slice to come
-_SMOOTHING = 0.05  # weight of the newest request in the average time for one
-_LARGEST_WEIGHT = 0.5  # of the newest turn
 _IDLE_SECONDS = 0.02  # without work; a busy event loop has the next request sooner
-_UNSEEN_TURNS = 2.0  # that a request may wait to be read, in turns of the event loop like the last one
 
 
 @dataclass(frozen=True)
@@ -87,19 +85,25 @@ class Engine:
         model: the model.
         limits: how many requests may wait, and how long.
         clock: seconds, as `perf_counter`, by which it learns how long things take.
+        estimate: of the time that a request would wait; a new one by default.
     """
 
-    def __init__(self, model: ServedModel, limits: Limits, clock: Callable[[], float] = perf_counter):
+    def __init__(
+        self,
+        model: ServedModel,
+        limits: Limits,
+        clock: Callable[[], float] = perf_counter,
+        estimate: WaitEstimate | None = None,
+    ):
         self.model = model
         self._clock = clock
         self._limits = limits
         self._queue: deque[Work[Any]] = deque()
         self._scheduled = False
         self._batch_timer: asyncio.TimerHandle | None = None  # while a batch waits for others
-        self._average_seconds = 0.0  # from one answer to the next, with all that comes between
+        self._estimate = estimate or WaitEstimate()
         self._scheduled_at = 0.0
         self._worked_until = 0.0
-        self._unseen_seconds = 0.0  # that a request waits to be read, while turns of the event loop follow each other
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="large-request")
         self._in_threads = 0
         self._prediction_thread = PredictionThread(self._predict, self._end, limits.cpus > 1, clock)
@@ -112,8 +116,7 @@ class Engine:
     @property
     def is_full(self) -> bool:
         """Whether a request that comes now would wait too long."""
-        waiting = len(self._queue)
-        return waiting > 0 and waiting * self._average_seconds + self._unseen_seconds > self._limits.queue_seconds
+        return self._estimate.seconds(len(self._queue)) > self._limits.queue_seconds
 
     @property
     def is_late(self) -> bool:
@@ -135,7 +138,7 @@ class Engine:
         self._queue.append(work)
         if not self._scheduled:
             if self._clock() - self._worked_until > _IDLE_SECONDS:
-                self._unseen_seconds = 0.0
+                self._estimate.unseen_seconds = 0.0
             self._schedule(self._limits.batch_wait_seconds)
         elif self._batch_timer is not None and len(self._queue) >= self._limits.batch_rows:
             self._batch_timer.cancel()
@@ -173,16 +176,10 @@ class Engine:
                 now = self._clock()
         finally:  # whatever one request does, the queue goes on
             self._worked_until = now
-            self._learn(answered, max(now - self._scheduled_at, 0.0))
+            self._estimate.learn(answered, max(now - self._scheduled_at, 0.0))
             self._scheduled = bool(self._queue)
             if self._queue:
                 self._schedule()
-
-    def _learn(self, answered: int, seconds: float) -> None:
-        """Take into the average what the newest turn took, in which so many were answered and others were refused."""
-        weight = min(_SMOOTHING * answered, _LARGEST_WEIGHT)
-        self._average_seconds += weight * (seconds / max(answered, 1) - self._average_seconds)
-        self._unseen_seconds = _UNSEEN_TURNS * seconds
 
     def _next_batch(self, now: float, end: float) -> list[Work[Any]]:
         """The next requests to answer together, as many as are parsed by the end of a slice; others are refused."""
@@ -190,7 +187,7 @@ class Engine:
         rows = 0
         handled = False
         # one that is alone came when nothing else was to be read
-        unseen = self._unseen_seconds if len(self._queue) > 1 else 0.0
+        unseen = self._estimate.unseen_seconds if len(self._queue) > 1 else 0.0
         while self._queue and (not handled or self._clock() < end):
             handled = True
             work = self._queue.popleft()

@@ -154,7 +154,7 @@ class PayloadLog:
         if not self._is_sampled(exchange.request_id):
             self._count("sampled_out", exchange.rows)
             return
-        size = self._size(exchange)
+        size = self.size_of(exchange)
         if self._closed or self.waiting_bytes + size > self._options.memory_bytes:
             self._full = True
             self._count("dropped", exchange.rows)
@@ -187,7 +187,7 @@ class PayloadLog:
         digest = hashlib.blake2b(request_id.encode("utf-8", "replace"), digest_size=8).digest()
         return int.from_bytes(digest, "big") < share * 2**64
 
-    def _size(self, exchange: Exchange) -> int:
+    def size_of(self, exchange: Exchange) -> int:
         """Approximate bytes that an exchange holds in memory."""
         size = _EXCHANGE_BYTES + self._row_bytes * exchange.rows
         for values in exchange.inputs.unseen if exchange.inputs is not None else ():

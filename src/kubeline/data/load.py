@@ -149,7 +149,7 @@ def _store(
             table, exact = open_lake_table(connection, source, scratch)
             tables = [table]
         else:
-            tables = _open(connection, files)
+            tables = open_tables(connection, files)
         engine.lock(connection, max(len(table.raw) for table in tables))
         writer, warnings = _write(connection, tables, selection, folder)
     if not writer.rows:
@@ -225,7 +225,7 @@ def check(source: str, query: str, file_format: str, selection: Selection) -> No
         raise UserError(f"columns names a column twice: {listed(selection.columns)}; name each one once")
 
 
-def _open(connection: "DuckDBPyConnection", files: list[SourceFile]) -> list[Table]:
+def open_tables(connection: "DuckDBPyConnection", files: list[SourceFile]) -> list[Table]:
     tables = []
     for file in files:
         with reading(file.name):

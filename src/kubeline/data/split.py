@@ -61,7 +61,7 @@ def run(
         folders, first = (train_folder, test_folder), ""
         writers = _at_once(dataset.path, by, column, test_fraction, seed, folders)
         if writers is None:
-            mask, first = _assign(dataset.path, by, column, test_fraction, cutoff, seed)
+            mask, first = assign(dataset.path, by, column, test_fraction, cutoff, seed)
             writers = _write(_masked(dataset.path, mask), open_dataset(dataset.path).schema, folders)
         choice = {"by": by} | ({"column": column} if column else {}) | ({"first of test": first} if first else {})
         choice |= {} if by == "time" else {"seed": str(seed)}
@@ -92,7 +92,7 @@ def check(by: str, column: str, test_fraction: float, cutoff: str) -> None:
 _ROLES = {"stratified": "class", "group": "group", "time": "time"}
 
 
-def _assign(path: str, by: str, column: str, fraction: float, cutoff: str, seed: int) -> tuple[Mask, str]:
+def assign(path: str, by: str, column: str, fraction: float, cutoff: str, seed: int) -> tuple[Mask, str]:
     dataset = open_dataset(path)
     if by == "random":
         return assignment.by_chance(_hashes(path), fraction, seed), ""
@@ -121,7 +121,7 @@ def _at_once(
 ) -> tuple[DatasetWriter, DatasetWriter] | None:
     """Write each row as soon as it is read, where it alone decides on which side it is; None where it does not.
 
-    What is true of the table as a whole (one set would be empty, a row has no group) is left to :func:`_assign`.
+    What is true of the table as a whole (one set would be empty, a row has no group) is left to :func:`assign`.
     """
     if by not in ("random", "group"):
         return None

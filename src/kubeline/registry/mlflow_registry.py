@@ -125,7 +125,7 @@ class MLflowRegistry:
                     version = min((each.version for each in found), key=int)
                 if alias:
                     version = self._client.get_model_version_by_alias(check_name(name), alias).version
-                return _version(self._client.get_model_version(check_name(name), version))
+                return model_version(self._client.get_model_version(check_name(name), version))
             except self._error as error:
                 if code(error) in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                     return None  # MLflow calls an alias that points nowhere an invalid parameter
@@ -136,7 +136,7 @@ class MLflowRegistry:
         check_alias(alias)
         with plain_errors(self.uri):
             self._client.set_registered_model_alias(to.name, alias, to.version)
-            return _version(self._client.get_model_version(to.name, to.version))
+            return model_version(self._client.get_model_version(to.name, to.version))
 
     def promote(self, version: ModelVersion) -> ModelVersion:
         """Make a version the champion; from then on it is no longer the challenger."""
@@ -145,7 +145,7 @@ class MLflowRegistry:
             return champion
         with plain_errors(self.uri):
             self._client.delete_registered_model_alias(version.name, CHALLENGER)
-            return _version(self._client.get_model_version(version.name, version.version))
+            return model_version(self._client.get_model_version(version.name, version.version))
 
     def page(self, version: ModelVersion) -> str:
         """The page of MLflow's server; a database alone has none."""
@@ -215,7 +215,7 @@ class MLflowRegistry:
                     self._client.delete_model_version(twin.name, twin.version)
                     why = "its run was deleted for good" if twin in dead else "it was the same package again"
                     logger.warning("version %s of %s is deleted: %s", twin.version, twin.name, why)
-        return _version(self._client.get_model_version(kept.name, kept.version))
+        return model_version(self._client.get_model_version(kept.name, kept.version))
 
     def _has_run(self, run_id: str) -> bool:
         """Whether a run is there; one that is deleted, but not yet for good, is restored."""
@@ -291,7 +291,7 @@ def _of_before(version: ModelVersion) -> bool:
     return not version.source.rstrip("/").endswith(f"/{FOLDER}")
 
 
-def _version(found: Any) -> ModelVersion:
+def model_version(found: Any) -> ModelVersion:
     return ModelVersion(
         name=found.name,
         version=str(found.version),

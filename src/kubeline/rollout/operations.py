@@ -154,7 +154,7 @@ def roll_back(cluster: Cluster, namespace: str, name: str, digest: str, output: 
     served = serving(cluster, namespace, name)
     if digest and served.startswith(digest):
         return f"unchanged: {name} serves {served[:12]} already"
-    spec = RolloutSpec.for_rollback(attempt=int(time.time()))
+    spec = RolloutSpec.for_rollback(int(time.time()), status.spec)
     return _bring_back(cluster, status, spec, _target(status, digest, served), output)
 
 

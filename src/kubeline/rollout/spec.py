@@ -26,10 +26,8 @@ _ROLLBACK: dict[str, Any] = {
     "strategy": "blue-green",
     "metrics": None,
     "smoke": {"rows": 0},
-    "verify_seconds": 2,
-    "drain_seconds": 10,
-    "poll_seconds": 0.5,
 }
+_ROLLBACK_SECONDS = {"verify_seconds": 2.0, "drain_seconds": 10.0, "poll_seconds": 0.5}  # at most
 
 
 class _Part(BaseModel):
@@ -194,9 +192,15 @@ class RolloutSpec(_Part):
         return cls._validated(values)
 
     @classmethod
-    def for_rollback(cls, attempt: int) -> Self:
-        """The spec that brings a model back: blue-green, without a smoke test, because its package is not at hand."""
-        return cls._validated({**_ROLLBACK, "attempt": attempt, "rollback": True})
+    def for_rollback(cls, attempt: int, before: "RolloutSpec") -> Self:
+        """The spec that brings a model back: blue-green, without a smoke test, because its package is not at hand.
+
+        Args:
+            attempt: another one for each rollback.
+            before: of the last rollout, whose times hold where they are shorter than those of a rollback.
+        """
+        seconds = {name: min(most, getattr(before, name)) for name, most in _ROLLBACK_SECONDS.items()}
+        return cls._validated({**_ROLLBACK, **seconds, "attempt": attempt, "rollback": True})
 
     @property
     def identity(self) -> dict[str, Any]:
