@@ -205,6 +205,8 @@ def test_a_failure_in_the_thread_is_reported_and_the_next_request_is_answered(mo
 
 
 def test_closing_waits_for_what_was_handed_over(model: SlowModel) -> None:
+    before = set(threading.enumerate())
+
     async def closed() -> Any:
         engine = Engine(model, ASIDE)
         await ask(engine, lambda: inputs(model, 0))
@@ -212,7 +214,7 @@ def test_closing_waits_for_what_was_handed_over(model: SlowModel) -> None:
         while len(model.threads) < 2:
             await asyncio.sleep(0)
         await asyncio.to_thread(engine.close)
-        assert "predictions" not in {thread.name for thread in threading.enumerate()}
+        assert [one for one in threading.enumerate() if one.name == "predictions" and one not in before] == []
         return await task
 
     assert isinstance(asyncio.run(closed()), Predictions)
