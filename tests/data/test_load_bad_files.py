@@ -4,6 +4,7 @@ import gzip
 import os
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from kfp import dsl
+from pyarrow import feather
 
-from tests.data.bad_input import ROWS, Case, assert_case_refused, many, one, parquets
+from kubeline.errors import UserError
+from tests.data.bad_input import ROWS, Case, assert_case_refused, assert_refused, many, one, parquets, pattern
 
 PARQUET = pa.BufferOutputStream()
 pq.write_table(pa.table({"a": np.arange(1000)}), PARQUET)
@@ -231,3 +234,38 @@ CASES: dict[str, Case] = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_bad_input_is_refused_in_one_sentence(case: Case, tmp_path: Path, output: dsl.Dataset) -> None:
     assert_case_refused(case, tmp_path / "in", output)
+
+
+def _lying(kind: str) -> pa.Array:
+    """Three values, the second of which lies far out of what the array holds."""
+    offsets = pa.py_buffer(np.array([0, 2, 1 << 29, 6], dtype=np.int32))
+    if kind == "text":
+        return pa.StringArray.from_buffers(3, offsets, pa.py_buffer(b"abcdef"))
+    if kind == "list":
+        return pa.Array.from_buffers(pa.list_(pa.int64()), 3, [None, offsets], children=[pa.array(range(6))])
+    return pa.DictionaryArray.from_arrays(pa.array([0, 1 << 29, 1], pa.int32()), ["x", "y"], safe=False)
+
+
+@pytest.mark.parametrize("kind", ["text", "list", "dictionary"])
+def test_arrow_that_points_out_of_its_memory_is_refused_in_one_sentence(
+    kind: str, tmp_path: Path, output: dsl.Dataset
+) -> None:
+    """Followed, it ended the process: DuckDB takes offsets and indices as they stand."""
+    batch = pa.record_batch({"a": pa.array([1, 2, 3]), "b": _lying(kind)})
+    with pa.OSFile(str(tmp_path / "t.feather"), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
+        writer.write_batch(batch)
+    sentence = "'{0}/t.feather' is not a whole Feather file (version 2); copy or write it again"
+    assert_refused(output, UserError, pattern(sentence, tmp_path), str(tmp_path / "t.feather"))
+
+
+@pytest.mark.parametrize("ending", ["feather", "parquet"])
+def test_a_name_of_a_column_that_is_no_text_is_refused_in_one_sentence(
+    ending: str, tmp_path: Path, output: dsl.Dataset
+) -> None:
+    write = feather.write_feather if ending == "feather" else partial(pq.write_table, store_schema=False)
+    path = tmp_path / f"t.{ending}"
+    write(pa.table({"name": [1, 2]}), str(path))
+    path.write_bytes(path.read_bytes().replace(b"name", b"\xacame"))
+    kind = "Feather file (version 2)" if ending == "feather" else "Parquet file"
+    sentence = f"'{path}' is not a whole {kind}; copy or write it again"
+    assert_refused(output, UserError, pattern(sentence, tmp_path), str(path))

@@ -1,4 +1,4 @@
-"""How large the batches of an Arrow file (Feather 2) become when they are unpacked, told before they are.
+"""Whether an Arrow file (Feather 2) is what it says: how large its batches become, and whether they point out of them.
 
 Source: Apache Arrow, ``format/Message.fbs`` and "Arrow Columnar Format", IPC; FlatBuffers, "Internals".
 """
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 
 from kubeline.data.limits import ADVICE, PAGES, RATIO, readable, scaled
 from kubeline.errors import UserError
@@ -28,6 +29,18 @@ def check_batches(path: Path, name: str) -> None:
                 f"batch {number:,} of '{name}' unpacks to {readable(unpacked)}, {unpacked // max(1, packed):,} times "
                 f"what is stored; {ADVICE}"
             )
+
+
+def check_values(dataset: pads.Dataset) -> None:
+    """Read every batch once, and look whether its offsets and indices point into it.
+
+    Arrow takes them as they are stored, and DuckDB follows them out of memory that is its own: the process dies.
+
+    Raises:
+        pyarrow.ArrowException, OSError: when one does not, or cannot be unpacked.
+    """
+    for batch in dataset.to_batches(batch_readahead=1, fragment_readahead=1):
+        batch.validate(full=True)
 
 
 def _sizes(path: Path) -> Iterator[tuple[int, int]]:

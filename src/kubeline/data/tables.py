@@ -16,7 +16,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from kubeline.data import json_digits, partitions, timespan
-from kubeline.data.arrow_files import check_batches
+from kubeline.data.arrow_files import check_batches, check_values
 from kubeline.data.conditions import first_line
 from kubeline.data.engine import BUFFER_BYTES, fetch, identifier, literal
 from kubeline.data.failures import explain, refuse_web_page
@@ -247,9 +247,10 @@ def _parquet(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     try:
         with pq.ParquetFile(file.path) as parquet:
             schema, metadata = parquet.schema_arrow, parquet.metadata
-    except (pa.ArrowException, OSError) as error:
+        names = schema.names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"'{file.name}' is not a whole Parquet file; copy or write it again") from error
-    check_names(schema.names, file.name)
+    check_names(names, file.name)
     check_pages(metadata, file.name)
     relation = f"read_parquet({literal(str(file.path))}, hive_partitioning = false)"
     unlike = {each.name: each.type for each in schema if pa.types.is_duration(each.type) or _is_wide(each.type)}
@@ -310,9 +311,11 @@ def _feather(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     try:
         dataset = pads.dataset(str(file.path), format="feather")
         check_batches(file.path, file.name)
-    except (pa.ArrowException, OSError, struct.error, IndexError) as error:
+        check_values(dataset)
+        names = dataset.schema.names
+    except (pa.ArrowException, OSError, struct.error, IndexError, UnicodeDecodeError) as error:
         raise UserError(f"'{file.name}' is not a whole Feather file (version 2); copy or write it again") from error
-    check_names(dataset.schema.names, file.name)
+    check_names(names, file.name)
     view = f"feather {file.path.name}"
     connection.register(view, dataset)
     return replace(
