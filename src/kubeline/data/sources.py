@@ -3,6 +3,7 @@
 import errno
 import glob
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from kubeline.addresses import redact, refuse_credentials, scheme
-from kubeline.data.limits import DOWNLOAD_SECONDS, Unpacking, scaled
+from kubeline.data.limits import ADVICE, DOWNLOAD_SECONDS, LISTING_SECONDS, Unpacking, scaled
 from kubeline.data.transfer import FileTransfer, Transfer
 from kubeline.data.unpack import COMPRESSIONS, unpack
 from kubeline.errors import PlatformError, UserError, listed
@@ -242,7 +243,7 @@ def remote_paths(source: str) -> tuple[Any, str, list[str]]:
         return system, str(PurePosixPath(path).parent), [path]
     if glob.has_magic(path):
         root = _above_glob(path)
-        paths = [str(item) for item in system.glob(path)]
+        paths = [str(item) for item in _told(system, "_glob", path)]
     else:
         root = path
         paths = _in_store(system, path)
@@ -254,12 +255,12 @@ def remote_paths(source: str) -> tuple[Any, str, list[str]]:
 
 def _in_store(system: Any, folder: str) -> list[str]:
     """The files of a folder and of its partitions, listed at once where there are any."""
-    found = system.ls(folder, detail=True)
+    found = _told(system, "_ls", folder, detail=True)
     refuse_lake({PurePosixPath(item["name"]).name for item in found}, str(system.unstrip_protocol(folder)))
     if not any(item["type"] == "directory" and "=" in PurePosixPath(item["name"]).name for item in found):
         return [item["name"] for item in found if item["type"] == "file"]
     taken = []
-    for path in system.find(folder):
+    for path in _told(system, "_find", folder):
         parts = PurePosixPath(path.removeprefix(folder).lstrip("/")).parts
         if any(part[0] in "._" for part in parts) or (len(parts) > 1 and "=" not in parts[0]):
             continue
@@ -267,6 +268,25 @@ def _in_store(system: Any, folder: str) -> list[str]:
             raise _no_partition(path)
         taken.append(path)
     return taken
+
+
+def _told(system: Any, method: str, path: str, **how: Any) -> Any:
+    """What a store's client lists below a path; a listing that has no end is given up.
+
+    Raises:
+        UserError: when it takes too long.
+    """
+    from fsspec.asyn import sync
+
+    seconds = scaled(LISTING_SECONDS)
+    end = time.monotonic() + seconds
+    try:
+        return sync(system.loop, getattr(system, method), path, timeout=seconds, **how)
+    except TimeoutError:
+        if time.monotonic() < end:  # of one request, and no more of our limit
+            raise
+        where = redact(str(system.unstrip_protocol(path)))
+        raise UserError(f"'{where}' has not told all its files within {seconds:,} s; {ADVICE}") from None
 
 
 @contextmanager
