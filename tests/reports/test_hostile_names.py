@@ -19,11 +19,13 @@ from kubeline.infra_validation.findings import Findings
 from kubeline.infra_validation.infra_validation_report import write_report
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import Blessing, ModelPackage
+from kubeline.model_package.signature import Feature, Signature
 from kubeline.notification.ending import Ending, Said
 from kubeline.notification.notify import compose
 from kubeline.preflight import run as preflight
 from kubeline.preflight.checks import Checks, PreflightCheck
 from kubeline.printable import markdown, printable
+from kubeline.registry import facts
 from kubeline.rollout.rollout_report import page_of
 from kubeline.rollout.status import Lease, ModelVersion, RolloutStatus, Versions
 from tests.support.artifacts import make_artifact, make_dataset
@@ -115,6 +117,17 @@ def test_a_name_is_one_cell_of_a_markdown_table_and_reads_as_it_is(name: str) ->
     assert alive(html) == []
     assert html.count("<td>") == 2
     assert not any(element in html for element in ("<a ", "<code>", "<b>", "<em>", "<img"))
+
+
+@pytest.mark.parametrize("name", [*NAMES, TARGET, "is_late"])
+def test_a_registry_shows_the_name_of_a_target_as_it_is(name: str) -> None:
+    """MLflow shows the description of a version as Markdown: images of it would be loaded."""
+    signature = Signature(features=[Feature(name="x", kind="number")], target=name, task="binary", classes=["0", "1"])
+    told = facts.description("linear", signature)
+    html = MarkdownIt("commonmark", {"html": True}).render(told)
+    assert alive(html) == []
+    assert not any(element in html for element in ("<a ", "<code>", "<b>", "<em>", "<img"))
+    assert told == "linear for is_late (binary)" or name != "is_late"
 
 
 def test_preflight_and_rollout_pages_take_every_word_as_a_word() -> None:

@@ -81,7 +81,7 @@ def run(
                 **{str(key): str(value) for key, value in (tags or {}).items()},
                 **facts.lineage_tags(package, blessings, lineage),
             },
-            description=f"{package.manifest.estimator} for {package.signature.target} ({package.signature.task})",
+            description=facts.description(package.manifest.estimator, package.signature),
             experiment=experiment,
         )
     )
