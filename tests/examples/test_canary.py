@@ -15,6 +15,7 @@ from examples.flights.page import write_page
 from examples.flights.traffic import Traffic
 from kubeline.local.overview import write_overview
 from kubeline.model_package import version_of
+from kubeline.rollout import RolloutStatus
 
 
 @pytest.fixture
@@ -33,13 +34,15 @@ def test_a_bad_model_is_rolled_back_and_no_user_is_left_without_an_answer(
     stable = canary.earlier_model(months, tmp_path / "stable")
     bad = canary.bad_model(months, tmp_path / "bad")
     names = {version_of(stable.digest): "stable", version_of(bad.digest): "bad"}
+    started: list[RolloutStatus] = []
     with embedded_kserve.start(tmp_path / "kserve") as cluster:
         canary.deploy(cluster, stable, strategy="blue-green", bootstrap="direct")
         host = canary.host(cluster)
         users = Traffic(cluster.gateway_url, host, canary.NAME, stable.signature, flights)
-        with users as traffic, Watch(cluster, traffic, names) as watch:
+        with users as traffic, Watch(cluster, traffic, names, started.append) as watch:
             record = canary.deploy(cluster, bad, bake_seconds=1)
     assert record.outcome == "rolled_back"
+    assert [each.candidate.digest for each in started] == [bad.digest]
     assert traffic.failed == 0
     answered = traffic.by_version()
     assert 0 < answered[version_of(bad.digest)] < 0.3 * answered[version_of(stable.digest)]
