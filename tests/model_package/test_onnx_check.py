@@ -102,6 +102,10 @@ LARGE_ONES: dict[str, tuple[list[onnx.NodeProto], dict[str, Any]]] = {
         [node("MatMul", "column row", "large")],
         {"column": np.zeros((33_000, 1), np.float32), "row": np.zeros((1, 33_000), np.float32)},
     ),
+    "five constants, none of which is too large alone": (
+        [node("Add", "column row", f"large_{k}") for k in range(5)],
+        {"column": np.zeros((4_000, 1), np.float32), "row": np.zeros((1, 4_000), np.float32)},
+    ),
     "a tensor beside itself, thirty times": (doubled(30), {}),
     "a tensor gathered for each of many places": (
         [node("Gather", "table places", "large", axis=0)],
