@@ -1,6 +1,7 @@
 """Sources in, YAML out: every component and every pipeline, the latter for both targets.
 
-    python compile.py            writes component.yaml, kubeflow.yaml, vertex.yaml and README.md beside their sources
+    python compile.py            writes component.yaml, kubeflow.yaml, vertex.yaml and README.md beside their sources,
+                                 and the schema of model cards into docs
     python compile.py --check    writes nothing, and fails when a committed file differs from a fresh one
 
 KUBELINE_REGISTRY and KUBELINE_VERSION change the images that the YAML names (see components/images.py).
@@ -11,6 +12,7 @@ import ast
 import difflib
 import importlib
 import inspect
+import json
 import pprint
 import re
 import sys
@@ -28,6 +30,7 @@ from kfp.compiler import Compiler
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
+from kubeline.model_card.card import ModelCard  # noqa: E402
 from kubeline.resources import Platform  # noqa: E402
 from pipelines.compact import compact  # noqa: E402
 from pipelines.platform import compiling_for, unprivileged  # noqa: E402
@@ -123,6 +126,7 @@ def fresh_files() -> Iterator[tuple[Path, str]]:
             yield source.parent / f"{target}.yaml", compiled
             if target == "kubeflow":
                 yield source.parent / "README.md", _pipeline_readme(name, recipe, compiled)
+    yield ROOT / "docs" / "model-card.schema.json", json.dumps(ModelCard.model_json_schema(), indent=2) + "\n"
 
 
 def compiled_text(thing: Any) -> str:

@@ -1,9 +1,9 @@
 """Interface of `register`."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
-from kfp.dsl import Artifact, Input, Model, Output
+from kfp.dsl import HTML, Artifact, Input, Model, Output
 
 from components.images import image
 
@@ -14,6 +14,7 @@ def register(
     evaluation: Input[Artifact],
     infra_validation: Input[Artifact],
     registration: Output[Artifact],
+    model_card: Output[HTML],
     name: str,
     tracking_uri: str = "",
     alias: str = "challenger",
@@ -23,6 +24,7 @@ def register(
     pipeline_run: str = "",
     git_revision: str = "",
     tags: dict[str, str] = {},
+    about: dict[str, Any] = {},
 ) -> NamedTuple("Outputs", [("version", str), ("uri", str)]):
     """File a blessed model package in the MLflow model registry.
 
@@ -48,10 +50,15 @@ def register(
         pipeline_run: Name or id of the pipeline run, kept as a tag.
         git_revision: Commit of the code, kept as a tag. Empty: the one in the package's manifest.
         tags: More tags for the run and the version: name to text.
+        about: What people say of the model in its card: ``owner``, ``contact``, ``license``, ``purpose``,
+            ``intended_use``, ``out_of_scope``, ``limits`` (a list), and further names as you like.
 
     Returns:
         registration: JSON with name, version, uri, aliases, package_digest, source, run_id and tags; metadata name,
             version, uri, aliases, package_digest and, of an MLflow server, page (its address).
+        model_card: Page about the model: purpose, limits, metrics with intervals, slices, calibration, gate, what
+            changed since the champion, data, training, lineage. It lies beside the package too, as ``model_card.html``,
+            ``README.md`` for a model hub and ``model_card.json``.
         version: Number of the version.
         uri: Reference to the version that never moves, `models:/NAME/VERSION`.
     """
@@ -62,6 +69,7 @@ def register(
         evaluation,
         infra_validation,
         registration,
+        model_card,
         name=name,
         tracking_uri=tracking_uri,
         alias=alias,
@@ -71,4 +79,5 @@ def register(
         pipeline_run=pipeline_run,
         git_revision=git_revision,
         tags=tags,
+        about=about,
     )

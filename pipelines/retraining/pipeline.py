@@ -37,6 +37,7 @@ def retraining(
     thresholds: dict[str, Any] = {},
     gate: dict[str, Any] = GATE,
     tracking_uri: str = "",
+    about: dict[str, Any] = {},
     service: dict[str, Any] = SERVICE,
     cluster: str = "",
     plan: dict[str, Any] = {},
@@ -81,6 +82,8 @@ def retraining(
         gate: When a model is good enough beside the champion. Fields as of `evaluate`; rule is 'non_inferior' or
             'superior', no_champion is 'promote' or 'hold'.
         tracking_uri: MLflow tracking and registry; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
+        about: What people say of the model in its card: owner, contact, license, purpose, intended_use, out_of_scope,
+            limits (a list), and further names as you like.
         service: The InferenceService. Fields as of `deploy`; an empty namespace is that of the run, an empty
             storage_uri is where the package is now.
         cluster: Where to roll out the InferenceService: empty only renders it, 'in-cluster', or a kubeconfig path.
@@ -163,6 +166,7 @@ def retraining(
                 metric=metric,
                 judged={"slices": slices, "thresholds": thresholds, "options": gate},
                 tracking_uri=tracking_uri,
+                about=about,
                 service=service,
                 cluster=cluster,
                 plan=plan,

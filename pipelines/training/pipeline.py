@@ -36,6 +36,7 @@ def training(
     max_latency_ms: float = 100.0,
     tracking_uri: str = "",
     promote: bool = True,
+    about: dict[str, Any] = {},
     service: dict[str, Any] = SERVICE,
     cluster: str = "",
     plan: dict[str, Any] = {},
@@ -78,6 +79,8 @@ def training(
         max_latency_ms: Most time the model server may take for one row in 95 % of requests, in milliseconds.
         tracking_uri: MLflow tracking and registry; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
         promote: Give the new version the alias 'champion' too; on a cluster only when it serves there.
+        about: What people say of the model in its card: owner, contact, license, purpose, intended_use, out_of_scope,
+            limits (a list), and further names as you like.
         service: The InferenceService. Fields as of `deploy`; an empty namespace is that of the run, an empty
             storage_uri is where the package is now.
         cluster: Where to roll out the InferenceService: empty only renders it, 'in-cluster', or a kubeconfig path.
@@ -142,6 +145,7 @@ def training(
             metric=metric,
             judged={"slices": slices, "thresholds": thresholds, "options": gate},
             tracking_uri=tracking_uri,
+            about=about,
             service=service,
             cluster=cluster,
             plan=plan,

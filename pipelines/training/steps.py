@@ -34,6 +34,7 @@ def learn(
     metric: str,
     judged: dict[str, Any],
     tracking_uri: str,
+    about: dict[str, Any],
     service: dict[str, Any],
     cluster: str,
     plan: dict[str, Any],
@@ -62,6 +63,7 @@ def learn(
         metric: What candidates are selected by.
         judged: slices, thresholds and, as options, the gate of `evaluate`.
         tracking_uri: The registry.
+        about: What people say of the model.
         service: The InferenceService.
         cluster: Where to roll out; empty does not.
         plan: Of the rollout.
@@ -128,6 +130,7 @@ def learn(
             promote=promote,
             cluster=cluster,
             pipeline_run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+            about=about,
         ).set_display_name("Register")
         retried(never_cached(with_credentials(registered, secret, "storage", "registry")))
 

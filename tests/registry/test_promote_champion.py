@@ -23,8 +23,8 @@ def filed(tmp_path: Path, tracking_uri: str) -> None:
     """Two versions: the champion, and its challenger, whose rollout follows."""
     for seed, follows in ((1, ""), (2, "in-cluster")):
         given = blessed(tmp_path, seed=seed)
-        registration = make_artifact(tmp_path, "Artifact", "registration")
-        given_to = (given.model, given.evaluation, given.infra_validation, registration)
+        outputs = (make_artifact(tmp_path, "Artifact", "registration"), make_artifact(tmp_path, "HTML", "model_card"))
+        given_to = (given.model, given.evaluation, given.infra_validation, *outputs)
         register.python_func(*given_to, name="flights", tracking_uri=tracking_uri, promote=True, cluster=follows)
 
 

@@ -17,6 +17,7 @@ from mlflow.cli import gc
 
 from components.register.component import register
 from kubeline.errors import PlatformError, UserError
+from kubeline.model_card.card import ModelCard
 from kubeline.registry import open_registry
 from kubeline.registry.mlflow_registry import MLflowRegistry
 from tests.registry.submissions import submission, versions
@@ -33,7 +34,10 @@ def file(tmp_path: Path, tracking_uri: str) -> Register:
     def run(given: Blessed, **parameters: Any) -> Any:
         registration = make_artifact(tmp_path, "Artifact", "registration")
         settings = {"name": "flights", "tracking_uri": tracking_uri} | parameters
-        return register.python_func(given.model, given.evaluation, given.infra_validation, registration, **settings)
+        card = make_artifact(tmp_path, "HTML", "model_card")
+        return register.python_func(
+            given.model, given.evaluation, given.infra_validation, registration, card, **settings
+        )
 
     return run
 
@@ -87,6 +91,24 @@ def test_the_registration_says_what_was_made(tmp_path: Path, file: Register) -> 
     assert document["uri"] == "models:/flights/1"
     assert document["aliases"] == ["challenger"]
     assert document["package_digest"] == given.package.digest
+
+
+def test_the_card_of_a_model_lies_beside_its_package_in_three_forms_and_the_first_one_stays(
+    tmp_path: Path, file: Register, tracking_uri: str
+) -> None:
+    given = blessed(tmp_path)
+    file(given, about={"owner": "Ops"}, pipeline_run="training-42")
+    (version,) = versions(tracking_uri)
+    folder = Path(version.source.removeprefix("file://"))
+    page = (tmp_path / "model_card").read_text(encoding="utf-8")
+    assert (folder / "model_card.html").read_text(encoding="utf-8") == page
+    assert "Ops" in page
+    card = ModelCard.model_validate_json((folder / "model_card.json").read_text(encoding="utf-8"))
+    assert (card.model.package_digest, card.lineage["pipeline_run"]) == (given.package.digest, "training-42")
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    assert readme.startswith("---\nlibrary_name: onnx\n")
+    file(given, about={"owner": "Somebody else"})
+    assert (folder / "README.md").read_text(encoding="utf-8") == readme
 
 
 def test_the_same_package_has_one_version_and_one_run(tmp_path: Path, file: Register, tracking_uri: str) -> None:

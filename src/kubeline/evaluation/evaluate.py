@@ -66,11 +66,11 @@ def run(
     outputs.log_metrics(metrics, evaluation)
     outputs.log_classification(classification, evaluation)
     html.write(report.path)
-    outputs.write_blessing(blessing, evaluation, test.metadata)
+    record = TrainingRecord.of(training, package.digest)
+    outputs.write_blessing(blessing, evaluation, test.metadata, record)
     if pipeline_run:
         from kubeline.registry.tracking import track
 
-        record = TrainingRecord.of(training, package.digest)
         track(pipeline_run, champion, tracking_uri, package, record, Blessing.read(blessing.path), test.metadata)
     return evaluation.decision.verdict
 

@@ -1,20 +1,26 @@
 """The artifacts of `evaluate` except the report, written from an evaluation."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from kubeline.addresses import redact
 from kubeline.artifacts import Artifact, describe, publish
 from kubeline.data.dataset import write_dataset
 from kubeline.evaluation.bootstrap import Interval
+from kubeline.evaluation.calibration import reliability
+from kubeline.evaluation.changes import changes
 from kubeline.evaluation.curves import confusion, roc
 from kubeline.evaluation.findings import Contender, Evaluation
 from kubeline.evaluation.slices import Slice, worst
 from kubeline.model_package.blessing import Blessing
+from kubeline.model_package.training_record import TrainingRecord
 
 _CLASSES_IN_METRICS = 50  # of a confusion matrix in metadata and on a page
+_IMPORTANCES = 100  # of the columns that matter most, in the evidence
 
 
 def prediction_table(evaluation: Evaluation) -> pd.DataFrame:
@@ -80,13 +86,23 @@ def log_classification(artifact: Any, evaluation: Evaluation) -> None:
         artifact.log_roc_curve(fpr, tpr, threshold)
 
 
-def write_blessing(artifact: Artifact, evaluation: Evaluation, test: dict[str, Any]) -> None:
-    """Write the verdict on this package with the evidence for it."""
+def write_blessing(
+    artifact: Artifact, evaluation: Evaluation, test: dict[str, Any], record: TrainingRecord | None = None
+) -> None:
+    """Write the verdict on this package with the evidence for it.
+
+    Args:
+        artifact: of the blessing.
+        evaluation: what was found.
+        test: metadata of the table.
+        record: how the package was chosen, if that is known.
+    """
     decision = evaluation.decision
     found = worst(evaluation.slices, evaluation.metric)
-    champion, rows = evaluation.champion, evaluation.rows
+    rows = evaluation.rows
     evidence = {
         "metric": evaluation.metric.name,
+        "confidence": evaluation.settings.confidence,
         "metrics": {name: _interval(value) for name, value in evaluation.metrics.items()},
         "undefined": evaluation.undefined,
         "checks": [vars(check) for check in decision.checks],
@@ -102,12 +118,9 @@ def write_blessing(artifact: Artifact, evaluation: Evaluation, test: dict[str, A
         "assumed": rows.clusters.assumed,
         "clusters": rows.clusters.number,
         "test_fingerprint": test.get("fingerprint"),
-        "champion": champion
-        and {
-            "reference": evaluation.champion_reference,
-            "package_digest": champion.package.digest,
-            "not_compared": rows.unfair,
-        },
+        "test_table": _table(test),
+        "training": record and _training(record),
+        "champion": _champion(evaluation),
         "comparison": {
             name: {
                 "model": comparison.model,
@@ -119,6 +132,8 @@ def write_blessing(artifact: Artifact, evaluation: Evaluation, test: dict[str, A
             for name, comparison in (evaluation.comparisons or {}).items()
         },
         "slices": [_slice(part) for part in evaluation.slices],
+        "calibration": _calibration(evaluation),
+        "importances": [vars(one) for one in evaluation.importances[:_IMPORTANCES]],
         "worst_slice": found and {"slice": found.name, "rows": found.rows, **_interval(found.estimate)},
         "parity": evaluation.agreement.trained.model_dump(),
         "golden": {name: value for name, value in vars(evaluation.agreement).items() if name != "trained"},
@@ -130,6 +145,37 @@ def write_blessing(artifact: Artifact, evaluation: Evaluation, test: dict[str, A
         reasons=decision.reasons,
         evidence=evidence,
     ).write(artifact)
+
+
+def _champion(evaluation: Evaluation) -> dict[str, Any] | None:
+    champion = evaluation.champion
+    if champion is None:
+        return None
+    return {
+        "reference": evaluation.champion_reference,
+        "package_digest": champion.package.digest,
+        "not_compared": evaluation.rows.unfair,
+        "changes": changes(champion.package, evaluation.model.package),
+    }
+
+
+def _table(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    known = {key: metadata[key] for key in ("fingerprint", "rows", "columns") if key in metadata}
+    return {**known, "source": redact(str(metadata.get("source", "")))}
+
+
+def _training(record: TrainingRecord) -> dict[str, Any]:
+    trials = sum(len(candidate.trials) for candidate in record.candidates)
+    return {"table": _table(record.table), "candidates": len(record.candidates), "trials": trials}
+
+
+def _calibration(evaluation: Evaluation) -> dict[str, Any] | None:
+    scored = evaluation.model.scored
+    if not scored.classes or not len(scored):
+        return None
+    found = reliability(scored)
+    bins = zip(found.predicted.tolist(), found.observed.tolist(), found.rows.tolist(), strict=True)
+    return {"event": found.event, "error": found.error, "bins": [list(each) for each in bins]}
 
 
 def _slice(part: Slice) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Submission:
         tags: lineage and verdicts, as text.
         description: one line for people.
         experiment: where the run is filed; empty for the name of the model.
+        documents: texts that lie beside the package, by file name; those that are there already stay.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Submission:
     tags: dict[str, str] = field(default_factory=dict)
     description: str = ""
     experiment: str = ""
+    documents: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

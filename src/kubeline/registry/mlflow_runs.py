@@ -124,6 +124,8 @@ class Runs:
     def _log_model(self, run: "Run", submission: Submission) -> None:
         """``MLmodel`` comes after the package, so that a model that can be loaded is whole."""
         found = mlflow_model.files(ModelPackage.open(submission.package, submission.digest), run)
+        there = {Path(each.path).name for each in self._client.list_artifacts(run.info.run_id, mlflow_model.FOLDER)}
+        found |= {name: text for name, text in submission.documents.items() if name not in there}
         with TemporaryDirectory(prefix="kubeline-") as folder:
             for name, content in found.items():
                 (Path(folder) / name).write_text(content, encoding="utf-8")

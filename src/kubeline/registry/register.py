@@ -4,8 +4,10 @@ import logging
 from typing import Any, NamedTuple
 
 from kubeline.addresses import redact
-from kubeline.artifacts import Artifact, step
+from kubeline.artifacts import Artifact, publish, step
 from kubeline.errors import UserError
+from kubeline.model_card.building import build
+from kubeline.model_card.pages import PAGE, forms
 from kubeline.model_package.blessing import require
 from kubeline.model_package.package import ModelPackage
 from kubeline.registry import facts
@@ -13,6 +15,8 @@ from kubeline.registry import registration as output
 from kubeline.registry.interface import (
     CHALLENGER,
     CHAMPION,
+    ModelVersion,
+    Registry,
     Submission,
     check_alias,
     check_name,
@@ -37,6 +41,7 @@ def run(
     evaluation: Artifact,
     infra_validation: Artifact,
     registration: Artifact,
+    model_card: Artifact,
     *,
     name: str,
     tracking_uri: str = "",
@@ -47,6 +52,7 @@ def run(
     pipeline_run: str = "",
     git_revision: str = "",
     tags: dict[str, Any] | None = None,
+    about: dict[str, Any] | None = None,
 ) -> Registered:
     """Register the package once both checks bless it; see the component `register` for the parameters.
 
@@ -55,10 +61,7 @@ def run(
         PlatformError: when the registry cannot be used.
     """
     check_name(name)
-    if alias:
-        check_alias(alias)
-    if alias == CHAMPION and not promote:
-        raise UserError("the alias 'champion' was given; a version becomes the champion by promote=True")
+    _check_alias(alias, promote)
     if promote and cluster:
         logger.info("a rollout follows: the champion stays the one that serves until then")
         promote = False
@@ -67,8 +70,11 @@ def run(
         require(evaluation, "evaluation", package.digest),
         require(infra_validation, "infra_validation", package.digest),
     ]
-    lineage = {"pipeline_run": pipeline_run, "package_uri": redact(model.uri)}
-    lineage["git_revision"] = git_revision or package.manifest.git_revision
+    revision = git_revision or package.manifest.git_revision
+    lineage = {"pipeline_run": pipeline_run, "package_uri": redact(model.uri), "git_revision": revision}
+    card = forms(build(name, package, blessings[0], blessings[1], lineage, about or {}))
+    with publish(model_card.path) as path:
+        path.write_text(card[PAGE], encoding="utf-8")
     registry = open_registry(tracking_uri)
     version = registry.register(
         Submission(
@@ -83,12 +89,23 @@ def run(
             },
             description=facts.description(package.manifest.estimator, package.signature),
             experiment=experiment,
+            documents=card,
         )
     )
-    if alias not in {"", CHAMPION} and not (alias == CHALLENGER and (promote or CHAMPION in version.aliases)):
-        version = registry.point(alias, version)  # but a champion is never its own challenger
-    if promote:
-        version = registry.promote(version)
+    version = _aliased(registry, version, alias, promote)
     output.write(registration, version, package.digest, registry.page(version))
     logger.info("%s is %s (aliases: %s)", package.digest[:12], version.uri, ", ".join(version.aliases) or "none")
     return Registered(version.version, version.uri)
+
+
+def _aliased(registry: Registry, version: ModelVersion, alias: str, promote: bool) -> ModelVersion:
+    if alias not in {"", CHAMPION} and not (alias == CHALLENGER and (promote or CHAMPION in version.aliases)):
+        version = registry.point(alias, version)  # but a champion is never its own challenger
+    return registry.promote(version) if promote else version
+
+
+def _check_alias(alias: str, promote: bool) -> None:
+    if alias:
+        check_alias(alias)
+    if alias == CHAMPION and not promote:
+        raise UserError("the alias 'champion' was given; a version becomes the champion by promote=True")

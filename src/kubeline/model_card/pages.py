@@ -1,0 +1,256 @@
+"""A model card for people: as Markdown, in the form that model hubs read, and as a page."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from kubeline.model_card.card import CardEvaluation, Measured, ModelCard
+from kubeline.printable import markdown
+from kubeline.reports import Report, facts, table, text, verdict
+
+PAGE = "model_card.html"
+_TASKS = {"regression": "tabular-regression"}  # in the words of model hubs; the others are classifications
+_TONES = {"promote": "good", "hold": "bad"}
+_NEEDED = ("owner", "purpose", "intended_use")
+
+Table = tuple[str, list[str], list[list[Any]]]  # what it is, columns, rows
+Part = str | list[str] | Table  # a sentence, several as a list, or a table
+
+
+def forms(card: ModelCard) -> dict[str, str]:
+    """The card in its three forms, by file name."""
+    return {"README.md": markdown_text(card), PAGE: page(card).html(), "model_card.json": card.json_text()}
+
+
+def markdown_text(card: ModelCard) -> str:
+    """The card as ``README.md`` of a model hub: YAML front matter, then sections."""
+    import yaml
+
+    front = yaml.safe_dump(_front_matter(card), sort_keys=False, allow_unicode=True)
+    lines = ["---", front.rstrip(), "---", "", f"# {markdown(card.name)}", "", markdown(_summary(card)), ""]
+    for heading, parts in _sections(card):
+        lines += [f"## {heading}", ""]
+        for part in parts:
+            lines += [*_as_markdown(part), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def page(card: ModelCard) -> Report:
+    """The card as a self-contained page."""
+    report = Report(f"Model card of {card.name}", _summary(card))
+    outcome = card.evaluation.verdict
+    report.add("Verdict", verdict(outcome, _TONES.get(outcome, "warn"), card.evaluation.reasons))  # type: ignore[arg-type]
+    for heading, parts in _sections(card):
+        report.add(heading, *(_as_html(part) for part in parts))
+    return report
+
+
+def _summary(card: ModelCard) -> str:
+    model = card.model
+    return f"{model.estimator} for {model.target} ({model.task}), package {model.package_digest[:12]}"
+
+
+def _front_matter(card: ModelCard) -> dict[str, Any]:
+    task = _TASKS.get(card.model.task, "tabular-classification")
+    dataset = {"type": "tabular", "name": card.evaluation.table.source or "test rows"}
+    if card.evaluation.table.fingerprint:
+        dataset["revision"] = card.evaluation.table.fingerprint
+    results = [
+        {"type": name, "value": found.value}
+        for name, found in card.evaluation.metrics.items()
+        if found.value is not None
+    ]
+    index = {"name": card.name, "results": [{"task": {"type": task}, "dataset": dataset, "metrics": results}]}
+    return {
+        **({"license": card.about.license} if card.about.license else {}),
+        "library_name": "onnx",
+        "pipeline_tag": task,
+        "tags": ["kubeline", "tabular", card.model.estimator],
+        "metrics": list(card.evaluation.metrics),
+        "model-index": [index],
+    }
+
+
+def _sections(card: ModelCard) -> Iterator[tuple[str, list[Part]]]:
+    """Headings with sentences and tables, the same in every form."""
+    yield "Purpose and owner", [_about(card), *_missing(card)]
+    yield "Limits", [[_sentence(limit) for limit in card.limits] or "None is known."]
+    yield "Metrics", _metrics(card.evaluation)
+    if card.evaluation.slices:
+        yield "Slices", [_slices(card.evaluation)]
+    if card.evaluation.calibration:
+        yield "Calibration", _calibration(card)
+    if card.evaluation.importances:
+        yield "What it goes by", _importances(card)
+    yield "Gate", [_gate(card.evaluation), *_serving(card)]
+    yield "Since the champion", _since(card)
+    yield "Data", [_data(card), _features(card)]
+    yield "Training", [_training(card)]
+    yield "Lineage", [("Where it comes from", ["", ""], [[name, value] for name, value in card.lineage.items()])]
+
+
+def _about(card: ModelCard) -> Table:
+    about = card.about
+    told = {
+        "owner": about.owner,
+        "contact": about.contact,
+        "license": about.license,
+        "purpose": about.purpose,
+        "intended use": about.intended_use,
+        "out of scope": about.out_of_scope,
+        **about.more,
+    }
+    return "What people say of it", ["", ""], [[name, value] for name, value in told.items() if value]
+
+
+def _missing(card: ModelCard) -> list[str]:
+    gone = [name for name in _NEEDED if not getattr(card.about, name)]
+    return [f"Nobody has said: {', '.join(gone).replace('_', ' ')}. The parameter about says it."] if gone else []
+
+
+def _metrics(found: CardEvaluation) -> list[Part]:
+    rows = [[name, value.value, _interval(value)] for name, value in found.metrics.items()]
+    level = "" if found.confidence is None else f", intervals are of {found.confidence:.4g} confidence"
+    sentence = f"On {found.rows_judged:,} rows that the model had never seen; {found.deciding_metric} decides{level}."
+    return [
+        sentence,
+        *([_sentence(found.assumed)] if found.assumed else []),
+        ("Each metric with its interval", ["metric", "value", "interval"], rows),
+    ]
+
+
+def _slices(found: CardEvaluation) -> Table:
+    rows = []
+    for one in found.slices:
+        known = ["", one.undefined] if one.measured is None else [one.measured.value, _interval(one.measured)]
+        rows.append([one.slice, one.rows, *known, "weak" if one.weak else ""])
+    return f"{found.deciding_metric} in parts of the rows", ["rows with", "rows", "value", "interval", ""], rows
+
+
+def _calibration(card: ModelCard) -> list[Part]:
+    found = card.evaluation.calibration
+    assert found is not None  # noqa: S101 (asked for where there is one)
+    sentence = f"The probability of {found.event} is off by {found.error:.3g} in the mean (expected calibration error)."
+    rows = [[predicted, observed, round(count)] for predicted, observed, count in found.bins]
+    return [sentence, ("Predicted and observed", ["predicted", "observed", "rows"], rows)]
+
+
+def _importances(card: ModelCard) -> list[Part]:
+    rows = [[one.feature, one.loss, one.spread] for one in card.evaluation.importances]
+    lost = f"What {card.evaluation.deciding_metric} loses when a column is shuffled"
+    sentence = f"{lost}; columns that say the same thing share it."
+    return [sentence, ("Permutation importance", ["column", "loss", "spread"], rows)]
+
+
+def _gate(found: CardEvaluation) -> Table:
+    return "Checks", ["check", "outcome", "why"], [[one.name, one.outcome, one.sentence] for one in found.checks]
+
+
+def _serving(card: ModelCard) -> list[Part]:
+    found = card.serving
+    if found is None:
+        return ["The model was not tried in the model server."]
+    times = ", ".join(f"{name} {value:.3g} ms" for name, value in found.latency_p95_ms.items())
+    largest = "" if found.max_difference is None else f", the largest difference being {found.max_difference:.2g}"
+    asked = "" if found.golden_rows is None else f" It was asked {found.golden_rows:,} golden rows{largest}."
+    return [
+        f"In the model server: {found.verdict}.{asked}" + (f" 95 % of requests take at most: {times}." if times else "")
+    ]
+
+
+def _since(card: ModelCard) -> list[Part]:
+    found = card.changes
+    if found is None:
+        return ["There was no champion to compare with."]
+    said: list[Part] = [f"Compared with {found.reference}, package {found.package_digest[:12]}."]
+    if found.not_compared:
+        said.append(f"Not compared: {found.not_compared}.")
+    for word, names in (("New", found.features_added), ("Gone", found.features_removed)):
+        if names:
+            said.append(f"{word} features: {', '.join(names)}.")
+    if found.comparisons:
+        rows = [
+            [one.metric, one.model, one.champion, _interval(one.difference), one.p_value, one.method]
+            for one in found.comparisons
+        ]
+        said.append(("Metrics of both", ["metric", "model", "champion", "difference", "p", "by"], rows))
+    if found.changed:
+        changed = [[name, _plain(before), _plain(now)] for name, (before, now) in found.changed.items()]
+        said.append(("What is set otherwise", ["", "champion", "this model"], changed))
+    return said
+
+
+def _data(card: ModelCard) -> Table:
+    rows = [
+        [name, _plain(one.source), _plain(one.rows), _plain(one.columns), _plain(one.fingerprint)]
+        for name, one in (("training", card.training.table), ("evaluation", card.evaluation.table))
+    ]
+    return "Tables", ["", "source", "rows", "columns", "fingerprint"], rows
+
+
+def _features(card: ModelCard) -> Table:
+    rows = [[one.name, one.kind, _plain(one.categories)] for one in card.model.features]
+    return f"Columns that it reads, to tell {card.model.target}", ["column", "kind", "categories"], rows
+
+
+def _training(card: ModelCard) -> Table:
+    found, model = card.training, card.model
+    told = {
+        "estimator": model.estimator,
+        "classes": ", ".join(model.classes) if model.classes else None,
+        "positive class": model.positive_class,
+        "seed": model.seed,
+        found.score_name: found.score,
+        "candidates": found.candidates,
+        "trials": found.trials,
+        **{f"{name} column": value for name, value in found.roles.items() if value},
+        **model.params,
+    }
+    return "How it was trained", ["", ""], [[name, _plain(value)] for name, value in told.items() if value is not None]
+
+
+def _sentence(words: str) -> str:
+    """With a capital and a full stop, as it stands by itself."""
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
+
+
+def _interval(found: Measured) -> str:
+    if found.lower is None or found.upper is None:
+        return ""
+    return f"{found.lower:.4g} to {found.upper:.4g}"
+
+
+def _plain(value: Any) -> Any:
+    if value is None:
+        return ""
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _as_markdown(part: Part) -> list[str]:
+    if isinstance(part, str):
+        return [markdown(part)]
+    if isinstance(part, list):
+        return [f"- {markdown(one)}" for one in part]
+    caption, columns, rows = part
+    if not rows:
+        return []
+    lines = [f"{markdown(caption)}:", "", _line(columns), "|" + "---|" * len(columns)]
+    return [*lines, *(_line([f"{cell:.4g}" if isinstance(cell, float) else cell for cell in row]) for row in rows)]
+
+
+def _line(cells: Sequence[Any]) -> str:
+    return "| " + " | ".join(markdown("" if cell is None else cell) for cell in cells) + " |"
+
+
+def _as_html(part: Part) -> Markup:
+    if isinstance(part, str):
+        return text(part)
+    if isinstance(part, list):
+        return Markup("<ul>{}</ul>").format(Markup("").join(Markup("<li>{}</li>").format(one) for one in part))
+    caption, columns, rows = part
+    if not rows:
+        return Markup("")
+    if columns == ["", ""]:
+        return facts({str(name): value for name, value in rows})
+    return table(columns, [["" if cell is None else cell for cell in row] for row in rows], note=caption)
