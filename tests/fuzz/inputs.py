@@ -1,11 +1,15 @@
 """Inputs that are nearly right: what a parser takes, changed in a few places."""
 
 import copy
+import gzip
+import io
 import json
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
 from hypothesis import strategies as st
+from pyarrow import feather, parquet
 
 NASTY_BYTES = st.sampled_from(
     [b"", b"\x00", b"\xff", b"\n", b'"', b"'", b",", b"[" * 2_000, b"{", b"}", b"]", b"NaN", b"1e999", b"-1", b"9" * 40,
@@ -46,6 +50,41 @@ def changed_bytes(draw: st.DrawFn, samples: Sequence[bytes]) -> bytes:
         put = draw(NASTY_BYTES | st.binary(min_size=1, max_size=4) | st.just(content[start:end] * 2))
         content = content[:start] + put + content[end:]
     return content
+
+
+@st.composite
+def overwritten(draw: st.DrawFn, sample: bytes) -> bytes:
+    """The sample with up to eight of its bytes replaced where they stand, so that all else stays in its place."""
+    content = bytearray(sample)
+    for _ in range(draw(st.integers(1, 8))):
+        place = draw(st.integers(0, len(content) - 1))
+        content[place] = draw(st.sampled_from([0, 127, 128, 255]) | st.integers(0, 255))
+    return bytes(content)
+
+
+def binary_files() -> list[tuple[str, bytes]]:
+    """Tables of texts, lists, dictionaries and numbers as files, each with its ending."""
+    rows = range(300)
+    table = pa.table(
+        {
+            "number": pa.array([row / 7 for row in rows]),
+            "text": pa.array([None if row % 7 == 0 else f"v{row % 20}" for row in rows]),
+            "list": pa.array([None if row % 5 == 0 else [*range(row % 4)] for row in rows]),
+            "word": pa.array([f"x{row % 9}" for row in rows]).dictionary_encode(),
+        }
+    )
+    files = []
+    for options in (
+        {"compression": "none"},
+        {"data_page_version": "2.0", "compression": "zstd", "row_group_size": 100},
+    ):
+        parquet.write_table(table, buffer := io.BytesIO(), **options)
+        files.append(("parquet", buffer.getvalue()))
+    for compression in ("uncompressed", "zstd", "lz4"):
+        feather.write_feather(table, buffer := io.BytesIO(), compression=compression)
+        files.append(("feather", buffer.getvalue()))
+    text = b"a,b\n" + b"1,x\n" * 300
+    return [*files, ("csv.gz", gzip.compress(text)), ("csv.zst", pa.compress(text, "zstd", asbytes=True))]
 
 
 @st.composite

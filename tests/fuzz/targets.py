@@ -39,7 +39,7 @@ from kubeline_serving.codec.slices import read
 from kubeline_serving.codec.v1 import V1
 from kubeline_serving.codec.v2 import V2
 from kubeline_serving.grpc.messages import columns_of
-from tests.fuzz.inputs import changed_bytes, changed_json, changed_value
+from tests.fuzz.inputs import binary_files, changed_bytes, changed_json, changed_value, overwritten
 from tests.support.artifacts import make_artifact
 from tests.support.http_servers import serving
 from tests.support.kserve_objects import CANDIDATE, STABLE, VERSIONS, pods, route, service
@@ -372,6 +372,13 @@ TARGETS: dict[str, Target] = {
     "blessing": Target(changed_json(BLESSING), blessing),
     "CSV": Target(st.tuples(st.just("csv"), changed_bytes(CSV), st.just("")), table, 60),
     "JSON lines": Target(st.tuples(st.just("jsonl"), changed_bytes(JSON_LINES), st.just("")), table, 60),
+    "binary tables": Target(
+        st.sampled_from(binary_files()).flatmap(
+            lambda file: st.tuples(st.just(file[0]), overwritten(file[1]), st.just(""))
+        ),
+        table,
+        60,
+    ),
     "filter": Target(changed_bytes([text.encode() for text in FILTERS]).map(_filter), table, 60),
     "metrics page": Target(changed_bytes([PAGE.page()]), metrics_page, 25),
     "Prometheus": Target(st.tuples(*map(changed_json, PROMETHEUS)).map(list), prometheus_answers, 25),

@@ -129,6 +129,13 @@ def test_what_would_take_all_memory_is_refused_by_its_size(case: str) -> None:
     assert " values for one row (" in sentence
 
 
+def test_a_class_label_that_is_no_label_is_refused() -> None:
+    """Each answer repeats its row's label."""
+    classes = [b"no", b"x" * 5_000]
+    step = node("TreeEnsembleClassifier", "a", "label scores", domain=ML, classlabels_strings=classes)
+    assert "a class label of more than 4,096 bytes" in refused(model_of([step, node("Identity", "a", ANSWER)], {}))
+
+
 MIXING: dict[str, tuple[list[onnx.NodeProto], dict[str, Any]]] = {
     "rows times rows": ([node("Reshape", "a turned", "row"), node("MatMul", "a row", "square")],
                         {"turned": np.array([1, -1])}),
