@@ -58,7 +58,7 @@ def resources(
     """
     if _target.get() == "vertex":
         requests = limits = PROFILES[os.environ.get("KUBELINE_PROFILE", "medium")][work]
-    # set_cpu_request and the others do not tell the graphs around the task that they need the parameter
+    # set_cpu_request and the others do not declare the parameter in the graphs around the task
     task.register_pipeline_channels(extract_pipeline_channels_from_any([requests, limits]))
     task.set_cpu_request(requests[0]).set_cpu_limit(limits[0])
     return task.set_memory_request(requests[1]).set_memory_limit(limits[1])

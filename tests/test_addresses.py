@@ -58,7 +58,7 @@ def test_credentials_are_taken_out_of_addresses(text: str, shown: str) -> None:
     ("address", "found"),
     [("S3://bucket/key", "s3"), ("mysql+pymysql://host/db", "mysql+pymysql"), ("models:/flights", ""), ("a/b.csv", "")],
 )
-def test_a_scheme_is_told_in_lower_case_and_a_path_has_none(address: str, found: str) -> None:
+def test_a_scheme_is_reported_in_lower_case_and_a_path_has_none(address: str, found: str) -> None:
     assert scheme(address) == found
 
 

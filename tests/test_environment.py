@@ -34,11 +34,13 @@ def test_what_make_starts_keeps_bytecode_whatever_the_shell_says() -> None:
     probe = f"include {ROOT / 'Makefile'}\nprobe:\n\t@printenv PYTHONDONTWRITEBYTECODE || echo unset\n"
     command = ["make", "--silent", "--file=-", "probe"]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    told = subprocess.run(command, cwd=ROOT, env=environment, input=probe, capture_output=True, text=True, check=True)
-    assert told.stdout == "unset\n"
+    reported = subprocess.run(
+        command, cwd=ROOT, env=environment, input=probe, capture_output=True, text=True, check=True
+    )
+    assert reported.stdout == "unset\n"
 
 
-def test_uv_is_told_what_pip_is_configured_with_and_the_environment_wins(environment: ModuleType) -> None:
+def test_uv_is_reported_what_pip_is_configured_with_and_the_environment_wins(environment: ModuleType) -> None:
     listed = "\n".join(
         [
             "global.index-url='https://packages.example/simple'",

@@ -31,7 +31,7 @@ def test_the_committed_modules_are_those_of_the_proto(proto: protos.Proto, tmp_p
     assert committed == essence(tmp_path, proto)
 
 
-def test_a_module_edited_by_hand_or_absent_is_told(tmp_path: Path) -> None:
+def test_a_module_edited_by_hand_or_absent_is_reported(tmp_path: Path) -> None:
     proto = protos.OPEN_INFERENCE
     protos.generate(proto, tmp_path)
     assert protos.stale_modules(proto, tmp_path) == []

@@ -126,5 +126,5 @@ def test_a_key_in_the_address_of_a_store_is_refused_by_all_that_open_one_and_not
     assert "AKIAKEY" not in str(error.value)
     assert "cret@" not in str(error.value)
     checks = Checks()
-    checks.look("data", lambda: _OPENERS[opener](f"s3://{login}@bucket/t.csv", tmp_path))
+    checks.run("data", lambda: _OPENERS[opener](f"s3://{login}@bucket/t.csv", tmp_path))
     assert "AKIAKEY" not in str(checks.done)

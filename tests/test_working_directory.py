@@ -71,7 +71,7 @@ def test_a_run_and_each_of_its_steps_take_none(hostile: Path, tmp_path: Path, to
     assert not (tmp_path / "sprung").exists()
 
 
-def test_every_process_that_is_started_with_a_module_is_told_so() -> None:
+def test_every_process_that_is_started_with_a_module_is_reported_so() -> None:
     rooms = ("src", "serving", "embedded_kserve")
     sources = [path for room in rooms for path in (ROOT / room).rglob("*")]
     lines = [line for path in sources if path.is_file() and path.suffix in {".py", ".sh"} for line in path.open()]

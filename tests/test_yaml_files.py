@@ -71,7 +71,7 @@ def test_no_compiled_pipeline_takes_all_memory(tmp_path: Path, text: str) -> Non
     """`submit`, `schedule` and `lint` composed what they were given: deep ones were a RecursionError."""
     file = tmp_path / "pipeline.yaml"
     file.write_text(f"a: 1\n---\n{text}", encoding="utf-8")
-    with pytest.raises(UserError, match=r"is not a compiled pipeline; `kubeline lint .*` tells why"):
+    with pytest.raises(UserError, match=r"is not a compiled pipeline; `kubeline lint .*` says why"):
         Compiled.read(file)
     problem = Source.read(file).problem
     assert problem

@@ -128,15 +128,15 @@ def _attacker(name: str, target: Target) -> Iterator[Callable[[], None]]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - ours
         assert process.stdin is not None  # noqa: S101 - as asked for
         assert process.stdout is not None  # noqa: S101
-        told = process.stdin
+        commands = process.stdin
         try:
-            pickle.dump((name, target), told)
-            told.flush()
+            pickle.dump((name, target), commands)
+            commands.flush()
             process.stdout.readline()
 
             def begin() -> None:
-                told.write(b"begin\n")
-                told.flush()
+                commands.write(b"begin\n")
+                commands.flush()
 
             yield begin
         finally:

@@ -40,9 +40,9 @@ def alarm(
         options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
-        decision: JSON with the verdict, the reasons and the windows that were looked at; metadata verdict, window.
+        decision: JSON with the verdict, the reasons and the windows that were judged; metadata verdict, window.
         Output: ``quiet``, ``watch`` (wrong, but not often enough), ``alarm``, ``cooling_down``, or ``unknown`` (too few
-            rows to tell).
+            rows to decide).
     """
     from kubeline.drift.alarm import step
     from kubeline.options import laid_over

@@ -54,7 +54,7 @@ def deploy(
             model artifact is; `minio://` becomes `s3://`.
         cluster: Empty renders only; `in-cluster` applies with the service account of the step's pod; anything else is
             the path of a kubeconfig file.
-        registered_model: Reference to the version in the model registry, such as `models:/NAME/3`, kept as an
+        registered_model: Reference to the version in the model registry, such as `models:/NAME/3`, stored as an
             annotation.
         runtime: ServingRuntime or ClusterServingRuntime. Empty: KServe chooses one by the model format.
         model_format: Model format that the runtime supports.

@@ -34,7 +34,7 @@ def drift_check(
     categories, and bins for missing and unseen values, minus its bias; the p-value is adjusted over all columns by
     Benjamini and Hochberg. Times are compared but not judged, since a later window differs in its times by nature.
     Give exactly one of `model`, `reference` and `reference_uri`. With a model its predictions are compared too, and
-    where the window has labels, its performance is shown beside its validation in training: drift does not tell how
+    where the window has labels, its performance is shown beside its validation in training: drift does not show how
     well a model does. Of two classes the AUC is also estimated without labels, from the model's calibrated
     probabilities: that sees a change of the columns, and none of what follows from them.
 

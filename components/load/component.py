@@ -59,7 +59,7 @@ def load(
 
     Args:
         source: What to load: a path, a folder (of files of one table, and of partitions such as `date=2013-10-01`, at
-            any depth; where a file has such a column itself, the file's values are taken, and a warning tells where
+            any depth; where a file has such a column itself, the file's values are taken, and a warning says where
             they differ), a glob (`data/2013-*.csv`), or an address that begins with `file://`, `s3://`, `gs://`,
             `abfs://`, `http://`, `https://`, `postgresql://`, `mysql://`, `mariadb://`, `sqlite:///relative/path`
             (`sqlite:////absolute/path`), `delta://`, `iceberg://` or `kafka://`. Files of one table have the same
@@ -92,7 +92,7 @@ def load(
             (`date=…`) out of the window are not read.
         decimal: What stands before the fraction of numbers in CSV and TSV: `.` or `,`. Empty: what fits all values.
         thousands: What stands between groups of three digits there: `,`, `.`, a space or `'`. Empty: what fits.
-        types_from: What tells the types where the values leave them open: a model package (path, URI or
+        types_from: What decides the types where the values leave them open: a model package (path, URI or
             `models:/NAME@ALIAS`), a schema of `validate` (path or URI) or a dataset. So the postal codes of a window
             are text, even where all are plain numbers. `types` comes first. Empty: nothing.
         tracking_uri: Registry of `models:/…` in `types_from`. Empty: the default one.

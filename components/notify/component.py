@@ -23,9 +23,9 @@ def notify(
     with `#` are comments). With no channel the message goes to the log.
 
     The message says how the run ended, which step failed and why, and what was decided: verdicts with their reasons,
-    the drift, the outcome of a rollout, the registered version. Kubeflow Pipelines does not always tell an exit handler
-    the truth, so the workflow and its pods are asked, else the API server (`KF_PIPELINES_ENDPOINT`), and what nobody
-    knows is reported as not known. Elsewhere the folder of the run's outputs is read.
+    the drift, the outcome of a rollout, the registered version. Kubeflow Pipelines does not always pass the truth
+    to an exit handler, so the workflow and its pods are asked, else the API server (`KF_PIPELINES_ENDPOINT`), and
+    what nobody knows is reported as not known. Elsewhere the folder of the run's outputs is read.
 
     It never fails a pipeline: what could not be delivered is logged, without the address, and the step ends well.
 

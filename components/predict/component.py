@@ -31,7 +31,7 @@ def predict(
     and, for classes, `output.probability.CLASS` are those of the server's payload log, so `drift_check` reads them as
     they are. Memory is bounded by a chunk of rows.
 
-    A row that the model cannot read (text where it needs a number, a number that is infinite) is set aside with its
+    A row that the model cannot read (text where it needs a number, a number that is infinite) is quarantined with its
     reason. What every row lacks, such as a column, is an error before anything is predicted. Missing values and unseen
     categories are predicted, as the server does.
 
@@ -48,7 +48,7 @@ def predict(
         shard: Which part of the table to predict, and of how many: ``2/4``. Every row is in exactly one.
         destination: A folder that the predictions are copied to besides: a path or URI (``s3://``, ``gs://``,
             ``abfs://``). It holds those of one model for one table: others are refused, and the same ones are not
-            written twice. The last file of a shard, ``_predictions-2-of-4.json``, tells that all of it is there.
+            written twice. The last file of a shard, ``_predictions-2-of-4.json``, says that all of it is there.
             Empty: none.
         partition_by: Columns that are folders at the destination: ``carrier=UA/``.
         overwrite: Whether predictions of others at the destination are removed.

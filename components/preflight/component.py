@@ -43,7 +43,7 @@ def preflight(
     plan: dict[str, Any] = {},
     gateway: str = "",
 ) -> None:
-    """Try in seconds what a run will need, before it loads anything, and tell all that is wrong at once.
+    """Try in seconds what a run will need, before it loads anything, and report all that is wrong at once.
 
     Every parameter is checked by the code of the step that will read it; then the data is listed and the header of its
     first file read, the registry is asked and written to, and, where they are given, so are the cluster (its rights,
@@ -57,7 +57,7 @@ def preflight(
         at: As of `load`.
         length: As of `load`.
         source: As `options` of `load`.
-        target: As of `train`. Empty: nothing is trained, and the parameters of training are not looked at.
+        target: As of `train`. Empty: nothing is trained, and the parameters of training are not checked.
         name: As of `register` and `deploy`. Empty: nothing is registered or deployed.
         schema_uri: As of `validate`.
         checks: As `options` of `validate`.
@@ -85,7 +85,7 @@ def preflight(
         gateway: As of `rollout`.
 
     Returns:
-        report: Page of what was looked at and what was not.
+        report: Page of what was checked and what was not.
     """
     from kubeline.preflight import run as implementation
 

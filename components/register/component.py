@@ -47,8 +47,8 @@ def register(
         promote: Also make this version the `champion`, in the place of the one that was.
         cluster: Where a `rollout` follows; then `promote` waits for `promote_champion` behind it. Empty: none follows.
         experiment: MLflow experiment of the run. Empty: the name of the model.
-        pipeline_run: Name or id of the pipeline run, kept as a tag.
-        git_revision: Commit of the code, kept as a tag. Empty: the one in the package's manifest.
+        pipeline_run: Name or id of the pipeline run, stored as a tag.
+        git_revision: Commit of the code, stored as a tag. Empty: the one in the package's manifest.
         tags: More tags for the run and the version: name to text.
         about: What people say of the model in its card: ``owner``, ``contact``, ``license``, ``purpose``,
             ``intended_use``, ``out_of_scope``, ``limits`` (a list), and further names as you like.

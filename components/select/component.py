@@ -13,7 +13,7 @@ def select(models: Input[List[Model]], model: Output[Model], report: Output[Mark
     """Pick the best of several candidate models.
 
     Candidates are compared by the score in their manifests, on the rows that training held out; the test set is not
-    looked at. Every package is verified, and all must be of the same table, target, task, held-out rows and seed. The
+    used. Every package is verified, and all must be of the same table, target, task, held-out rows and seed. The
     best one is copied whole, so its digest stays what it was; the first of equals is taken.
 
     Args:

@@ -17,7 +17,7 @@ def take_alarm(
     """Take the last alarm that `alarm` has raised, so that this run answers it with another model.
 
     An alarm is answered once: of two runs that meet one takes it, and a later one finds it taken. So a retraining that
-    fails is told and is not repeated; where the trouble persists, the next alarm comes after the cool-down. An alarm
+    fails is reported, not repeated; where the trouble persists, the next alarm comes after the cool-down. An alarm
     about a model that is no longer the champion, because it was rolled back or replaced meanwhile, is not answered.
 
     Args:

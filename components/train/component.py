@@ -46,7 +46,7 @@ def train(
     Missing values need no treatment: a missing category is the same as an empty text, and is a category of its own.
     Categories unseen in training are answered as rare ones are. Columns without any value are left out and named in
     the report. Infinite values, and numbers mixed with text, are refused. Numbers that float32 would merge (account
-    numbers, seconds since 1970) are told apart as float64, whole numbers beyond float64 are refused, and other values
+    numbers, seconds since 1970) are distinguished as float64, whole numbers beyond float64 are refused, and others
     that merge are counted in the report.
 
     The table is held in memory. How much the training takes (rows, columns, method) is said in the log before it
@@ -65,7 +65,7 @@ def train(
         params: Hyperparameters by the names the library gives them (for ``linear``: ``regularization``, ``max_iter``),
             and three of preprocessing: ``category_encoding`` (``ordinal`` by frequency, the default of trees;
             ``one_hot``, the default of ``linear``; ``target``, the mean of the target, for many categories, not with
-            multiclass), ``max_categories`` (default 254: the most frequent ones are told apart, rarer and unseen ones
+            multiclass), ``max_categories`` (default 254: the most frequent are distinguished, rarer and unseen ones
             are one bucket) and ``date_parts`` (some of ``year``, ``month``, ``day``, ``weekday``, ``hour``; default
             all, of UTC). What speaks of columns takes their names: ``monotonic_cst`` and ``monotone_constraints``
             ``{"column": 1}``, ``interaction_cst`` and ``interaction_constraints`` ``[["column", "column"]]``.

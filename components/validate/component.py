@@ -34,7 +34,7 @@ def validate(
 ) -> NamedTuple("Outputs", [("passed", bool), ("problems", int)]):
     """Infer a schema from a table, or hold the table against one.
 
-    Without ``schema_uri`` a schema is inferred and written as JSON for a person to edit and review; given back as
+    Without ``schema_uri`` a schema is inferred and written as JSON for you to edit and review; given back as
     ``schema_uri`` it is enforced on later tables. Inferred schemas are made for next month's data: enforced are the
     columns and their types, no further columns, the missing share (1.2 times the observed one plus 0.1), finite
     numbers, and the target's classes and completeness. Ranges and categories are recorded under ``observed`` and
@@ -65,7 +65,7 @@ def validate(
         schema_uri: Path or URI (``s3://``, ``gs://``, ``https://``, ...) of a schema to enforce. Empty: infer one.
         mode: ``fail`` stops the pipeline at any problem (the report and the schema are still written; every finding is
             in the log too, which is all that Kubeflow Pipelines keeps of a step that failed), ``warn`` reports and
-            passes the table on, ``quarantine`` sets bad rows aside and stops at problems of the table only.
+            passes the table on, ``quarantine`` takes bad rows out and stops at problems of the table only.
         rules: SQL conditions that every row must meet, besides those of the schema.
         min_rows: Fewest rows that may be passed on. 0 or more.
         strict: Whether an inferred schema enforces ranges, categories, missing shares and unique columns as observed.

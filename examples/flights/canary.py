@@ -149,8 +149,8 @@ class Watch:
         seen = ", ".join(f"{n:,} {self._names.get(version, 'new')}" for version, n in counts.items())
         share = "" if event.share is None else f"{event.share} %"
         sentence = textwrap.shorten(event.sentence, _WIDTH, placeholder=" …")
-        told = f"  {share:>5}  {event.state.value:<18}  {sentence:<{_WIDTH}}  {seen}, {self._traffic.failed} failed"
-        Console(highlight=False).print(escape(told), soft_wrap=True)
+        line = f"  {share:>5}  {event.state.value:<18}  {sentence:<{_WIDTH}}  {seen}, {self._traffic.failed} failed"
+        Console(highlight=False).print(escape(line), soft_wrap=True)
 
 
 def planned(record: RolloutStatus) -> int:

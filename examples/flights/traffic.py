@@ -120,9 +120,9 @@ class Traffic:
         seconds = time.perf_counter() - begun
         if status != 200:
             return Answer(now, "", seconds, failure=f"{status}: {text[:200].decode(errors='replace')}")
-        told = json.loads(text)
-        found = next(output["data"] for output in told["outputs"] if output["name"] == "probability")
-        return Answer(now, told["model_version"], seconds, late, tuple(found[1::2]))  # False and True take turns
+        response = json.loads(text)
+        found = next(output["data"] for output in response["outputs"] if output["name"] == "probability")
+        return Answer(now, response["model_version"], seconds, late, tuple(found[1::2]))  # False and True take turns
 
     def _send(self, connection: http.client.HTTPConnection, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         for attempt in range(1, _ATTEMPTS + 1):

@@ -52,8 +52,8 @@ def batch_prediction(
         cpu_limit: CPU that a step may use at most.
         memory_limit: Memory that a step may use at most.
     """
-    told = with_channels(never_cached(notify(title=f"batch prediction {model}"))).set_display_name("Notify")
-    with dsl.ExitHandler(told, name="batch prediction"):
+    notice = with_channels(never_cached(notify(title=f"batch prediction {model}"))).set_display_name("Notify")
+    with dsl.ExitHandler(notice, name="batch prediction"):
         requests, limits = (cpu_request, memory_request), (cpu_limit, memory_limit)
         tried = preflight(data=data, columns=columns, source=source, reference=model, tracking_uri=tracking_uri)
         with_channels(never_cached(with_credentials(tried, secret, "storage", "registry")))

@@ -58,8 +58,8 @@ def monitoring(
         cpu_limit: CPU that loading may use at most.
         memory_limit: Memory that loading may use at most.
     """
-    told = with_channels(never_cached(notify(title=f"monitoring {reference}"))).set_display_name("Notify")
-    with dsl.ExitHandler(told, name="monitoring"):
+    notice = with_channels(never_cached(notify(title=f"monitoring {reference}"))).set_display_name("Notify")
+    with dsl.ExitHandler(notice, name="monitoring"):
         due = or_scheduled_time(at)
         requests, limits = (cpu_request, memory_request), (cpu_limit, memory_limit)
         tried = preflight(
@@ -83,7 +83,7 @@ def monitoring(
             where=where,
             at=due,
             length=length,
-            types_from=reference,  # a window of digits alone does not tell postal codes from numbers
+            types_from=reference,  # a window of digits alone does not distinguish postal codes from numbers
             tracking_uri=tracking_uri,
             options=source,
         )

@@ -95,8 +95,8 @@ def retraining(
         cpu_limit: CPU that loading and training may use at most.
         memory_limit: Memory that loading and training may use at most.
     """
-    told = with_channels(never_cached(notify(title=f"retraining {name}"))).set_display_name("Notify")
-    with dsl.ExitHandler(told, name="retraining"):
+    notice = with_channels(never_cached(notify(title=f"retraining {name}"))).set_display_name("Notify")
+    with dsl.ExitHandler(notice, name="retraining"):
         requests, limits = (cpu_request, memory_request), (cpu_limit, memory_limit)
         tried = preflight(
             data=data,

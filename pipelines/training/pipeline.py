@@ -92,8 +92,8 @@ def training(
         cpu_limit: CPU that loading and training may use at most.
         memory_limit: Memory that loading and training may use at most.
     """
-    told = with_channels(never_cached(notify(title=f"training {name}"))).set_display_name("Notify")
-    with dsl.ExitHandler(told, name="training"):
+    notice = with_channels(never_cached(notify(title=f"training {name}"))).set_display_name("Notify")
+    with dsl.ExitHandler(notice, name="training"):
         requests, limits = (cpu_request, memory_request), (cpu_limit, memory_limit)
         tried = preflight(
             data=data,

@@ -67,7 +67,7 @@ def credentials(address: str) -> set[str]:
 
 
 def refuse_credentials(address: str, what: str) -> None:
-    """Refuse the address of an object store that holds a key: addresses are shown, logged and kept as metadata.
+    """Refuse the address of an object store that holds a key: addresses are shown, logged and stored as metadata.
 
     Args:
         address: any; what is none of an object store passes.
@@ -78,7 +78,7 @@ def refuse_credentials(address: str, what: str) -> None:
     """
     if _is_store(address) and redact(address).partition("?")[0] != address.partition("?")[0]:
         raise UserError(
-            f"{what} '{redact(address)}' was given with a key in the address, which would be shown and kept; take it "
+            f"{what} '{redact(address)}' was given with a key in the address, which would be shown and stored; take it "
             "out, and give it to the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or an identity)"
         )
 

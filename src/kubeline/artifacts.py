@@ -34,7 +34,7 @@ _BROKEN_WORLD = {
     errno.ENAMETOOLONG: "the name is longer than this file system allows; give a shorter one",
     errno.ENOTDIR: "a part of this path is a file and no folder; give another path",
     errno.ELOOP: "symbolic links lead in a circle; give another path",
-    errno.EIO: "reading or writing failed; look at the disk",
+    errno.EIO: "reading or writing failed; check the disk",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
     errno.EROFS: "the file system is read-only; choose a writable path",
 }
@@ -122,7 +122,7 @@ def finite(value: Any) -> Any:
     return value
 
 
-def broken_world(error: OSError) -> str:
+def machine_failure(error: OSError) -> str:
     """The sentence about a failure of the machine; empty for what may be the code's own fault."""
     reason = _BROKEN_WORLD.get(error.errno or 0)
     return f"cannot use {error.filename or 'the disk'}: {reason}" if reason else ""
@@ -152,7 +152,7 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
         try:
             result = function(*map(_in_order, args), **{name: _in_order(value) for name, value in kwargs.items()})
         except OSError as error:
-            if reason := broken_world(error):
+            if reason := machine_failure(error):
                 raise PlatformError(reason) from error
             raise
         if running:

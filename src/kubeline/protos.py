@@ -60,7 +60,7 @@ def generate(proto: Proto, folder: Path) -> None:
     """Write the modules of a .proto file into a folder.
 
     Raises:
-        RuntimeError: when protoc fails; it has told why on stderr.
+        RuntimeError: when protoc fails; the reason is on stderr.
     """
     from grpc_tools import protoc
 

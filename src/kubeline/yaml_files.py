@@ -130,7 +130,7 @@ def refuse_size(node: yaml.Node, what: str) -> None:
 
 
 def refuse_depth(text: str, what: str) -> None:
-    """Look at the depth first, event by event: what composes the values calls itself for each level.
+    """Check the depth first, event by event: what composes the values calls itself for each level.
 
     Raises:
         UserError: when a document nests too deep; `what` names it.

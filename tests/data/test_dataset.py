@@ -117,7 +117,7 @@ def test_a_dataset_without_rows_has_columns(tmp_path: Path) -> None:
     assert read_frame(tmp_path / "empty").columns.tolist() == ["a"]
 
 
-def test_what_is_no_dataset_is_told(tmp_path: Path) -> None:
+def test_what_is_no_dataset_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no dataset at '.*none'; expected a folder of part-\*.parquet files"):
         read_frame(tmp_path / "none")
     pq.write_table(TABLE, tmp_path / "part-0.parquet")

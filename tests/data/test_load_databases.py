@@ -77,6 +77,6 @@ def test_a_postgresql_server_that_is_not_there_is_named_without_the_password(loa
     assert "secret" not in str(caught.value)
 
 
-def test_what_a_database_says_is_told_without_its_credentials() -> None:
+def test_what_a_database_says_is_reported_without_its_credentials() -> None:
     source = "postgresql://me:s%23cret@host/db"
     assert database_words(ValueError("bad\nURI me:s%23cret, s#cret"), source) == "bad URI ***, ***"

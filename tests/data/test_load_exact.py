@@ -43,7 +43,7 @@ def test_numbers_of_json_that_lose_digits_are_counted_with_what_they_merge(tmp_p
     assert f"rounded, {merged} of its different values equal another one" in warning
 
 
-def test_numbers_within_lists_and_records_of_json_that_lose_digits_are_told_too(tmp_path: Path, load: Load) -> None:
+def test_numbers_within_lists_and_records_of_json_that_lose_digits_are_reported_too(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.jsonl").write_text('{"id": 1, "where": {"at": [1234567890.12345678]}}\n' * 3)
     assert any(
         "column 'where' has 3 numbers of more digits" in each
@@ -119,9 +119,9 @@ def test_decimals_that_doubles_merge_are_counted_in_a_warning(tmp_path: Path, lo
 def test_numbers_in_text_that_doubles_merge_are_counted_in_a_warning(tmp_path: Path, load: Load) -> None:
     values = ["0.12345678901234567891", "0.12345678901234567892", "0.5", "0.1", "0.10", "1e-5", "123456789.12345678"]
     (tmp_path / "t.csv").write_text("a\n" + "\n".join(values) + "\n")
-    (told,) = load(tmp_path / "t.csv").metadata["warnings"]
-    assert told.startswith("column 'a' has 2 values of more digits than a number keeps")
-    assert "rounded, 1 of its 6 different values equal another one" in told
+    (reported,) = load(tmp_path / "t.csv").metadata["warnings"]
+    assert reported.startswith("column 'a' has 2 values of more digits than a number keeps")
+    assert "rounded, 1 of its 6 different values equal another one" in reported
 
 
 def test_the_digits_that_a_double_is_printed_with_are_no_warning(tmp_path: Path, load: Load) -> None:
@@ -143,12 +143,12 @@ def test_part_files_of_integers_and_of_doubles_lose_no_digit(first: str, tmp_pat
     assert found.isna().sum() == 2
 
 
-def test_part_files_whose_integers_doubles_merge_are_told(tmp_path: Path, load: Load) -> None:
+def test_part_files_whose_integers_doubles_merge_are_reported(tmp_path: Path, load: Load) -> None:
     pq.write_table(pa.table({"a": [LARGE - 1, LARGE]}), tmp_path / "1.parquet")
     pq.write_table(pa.table({"a": [0.5]}), tmp_path / "2.parquet")
-    (told,) = load(tmp_path).metadata["warnings"]
-    assert "column 'a' has 1 values of more digits" in told
-    assert "1 of its 3 different values equal another one" in told
+    (reported,) = load(tmp_path).metadata["warnings"]
+    assert "column 'a' has 1 values of more digits" in reported
+    assert "1 of its 3 different values equal another one" in reported
 
 
 def test_unsigned_and_signed_part_files_become_what_holds_both(tmp_path: Path, load: Load) -> None:
@@ -224,9 +224,9 @@ def test_a_type_that_is_asked_for_is_exact(
     assert [None if pd.isna(each) else each for each in found] == expected
 
 
-def test_asking_for_numbers_that_round_is_told(tmp_path: Path, load: Load) -> None:
-    told = load(parquet(tmp_path, a=pa.array([LARGE - 1, LARGE])), types={"a": "number"}).metadata["warnings"]
-    assert "1 of its 2 different values equal another one" in told[0]
+def test_asking_for_numbers_that_round_is_reported(tmp_path: Path, load: Load) -> None:
+    reported = load(parquet(tmp_path, a=pa.array([LARGE - 1, LARGE])), types={"a": "number"}).metadata["warnings"]
+    assert "1 of its 2 different values equal another one" in reported[0]
 
 
 def test_integers_and_reals_of_sqlite_lose_no_digit(tmp_path: Path, load: Load) -> None:
@@ -236,8 +236,8 @@ def test_integers_and_reals_of_sqlite_lose_no_digit(tmp_path: Path, load: Load) 
     database.close()
     loaded = load(f"sqlite:////{tmp_path}/t.db".replace("/////", "////"), query="SELECT * FROM t")
     assert loaded.frame["a"].dropna().tolist() == [LARGE, 2]
-    (told,) = loaded.metadata["warnings"]
-    assert told.startswith("column 'b' has 1 values of more digits")
+    (reported,) = loaded.metadata["warnings"]
+    assert reported.startswith("column 'b' has 1 values of more digits")
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
@@ -266,7 +266,7 @@ def test_decimals_of_more_digits_than_the_engine_has_are_refused(tmp_path: Path,
     assert load(tmp_path / "t.parquet", columns=["b"]).frame["b"].tolist() == [1, 2]
 
 
-def test_lengths_of_time_are_read_in_their_unit_and_told(tmp_path: Path, load: Load) -> None:
+def test_lengths_of_time_are_read_in_their_unit_and_reported(tmp_path: Path, load: Load) -> None:
     """Seconds and milliseconds in two files were the same number."""
     for number, unit in enumerate(["s", "s", "ms"]):
         pq.write_table(pa.table({"a": pa.array([5], pa.duration(unit))}), tmp_path / f"{number}.parquet")
@@ -279,7 +279,7 @@ def test_lengths_of_time_are_read_in_their_unit_and_told(tmp_path: Path, load: L
         load(tmp_path)
 
 
-def test_times_of_day_are_text_and_told(tmp_path: Path, load: Load) -> None:
+def test_times_of_day_are_text_and_reported(tmp_path: Path, load: Load) -> None:
     pq.write_table(pa.table({"a": pa.array([1_000], pa.time64("us"))}), tmp_path / "t.parquet")
-    (told,) = load(tmp_path / "t.parquet").metadata["warnings"]
-    assert told.startswith("column 'a' holds times of day or lengths of time and is kept as text")
+    (reported,) = load(tmp_path / "t.parquet").metadata["warnings"]
+    assert reported.startswith("column 'a' holds times of day or lengths of time and is kept as text")

@@ -78,7 +78,7 @@ def test_any_key_of_an_object_store_can_be_read(key: str, load: Load, monkeypatc
         assert load("s3://bucket/in").frame["a"].tolist() == [1]  # one file in a folder has a format too
 
 
-def test_folders_that_are_no_partitions_are_told(tmp_path: Path, load: Load) -> None:
+def test_folders_that_are_no_partitions_are_reported(tmp_path: Path, load: Load) -> None:
     (tmp_path / "2013" / "01").mkdir(parents=True)
     (tmp_path / "2013" / "01" / "t.csv").write_text("a\n1\n")
     with pytest.raises(
@@ -88,7 +88,7 @@ def test_folders_that_are_no_partitions_are_told(tmp_path: Path, load: Load) -> 
     assert load(f"{tmp_path}/**/*.csv").frame["a"].tolist() == [1]
 
 
-def test_a_column_of_the_file_comes_before_one_of_its_folder_and_it_is_told_where_they_differ(
+def test_a_column_of_the_file_comes_before_one_of_its_folder_and_it_is_reported_where_they_differ(
     tmp_path: Path, load: Load
 ) -> None:
     for folder in ("x=1", "x=2"):
@@ -116,7 +116,7 @@ def test_a_column_of_the_file_comes_before_one_of_its_folder_and_it_is_told_wher
         ("x=__HIVE_DEFAULT_PARTITION__", pd.array([None, None], "Int64")),
     ],
 )
-def test_a_file_that_holds_what_its_folder_says_is_not_told(
+def test_a_file_that_holds_what_its_folder_says_is_not_reported(
     folder: str, values: list[object], tmp_path: Path, load: Load
 ) -> None:
     (tmp_path / folder).mkdir()
@@ -126,7 +126,7 @@ def test_a_file_that_holds_what_its_folder_says_is_not_told(
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.feather"])
 @pytest.mark.parametrize("index", [None, "row"])
-def test_an_index_of_pandas_is_left_out_and_told(name: str, index: str | None, tmp_path: Path, load: Load) -> None:
+def test_an_index_of_pandas_is_left_out_and_reported(name: str, index: str | None, tmp_path: Path, load: Load) -> None:
     """As a feature it said how the rows were sorted: an AUC of 1.000 where .546 is right."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=2_000), "late": rng.integers(0, 2, 2_000).astype(bool)})
@@ -136,8 +136,8 @@ def test_an_index_of_pandas_is_left_out_and_told(name: str, index: str | None, t
     pq.write_table(table, tmp_path / name) if "parquet" in name else feather.write_feather(table, tmp_path / name)
     loaded = load(tmp_path / name)
     assert list(loaded.frame.columns) == ["x", "late"]
-    (told,) = loaded.metadata["warnings"]
-    assert told.startswith(f"column '{index or '__index_level_0__'}' is the index that pandas gave the rows")
+    (reported,) = loaded.metadata["warnings"]
+    assert reported.startswith(f"column '{index or '__index_level_0__'}' is the index that pandas gave the rows")
     kinds = {"model": "Model", "metrics": "Metrics", "report": "HTML"}
     made = {each: make_artifact(tmp_path, kind, each) for each, kind in kinds.items()}
     source = make_artifact(tmp_path, "Dataset", "source")
@@ -161,7 +161,7 @@ def test_an_index_in_some_part_files_only_is_no_difference(tmp_path: Path, load:
     assert load(tmp_path).frame.to_dict("list") == {"x": [1, 3]}
 
 
-def test_an_index_that_went_through_csv_is_left_out_and_told(tmp_path: Path, load: Load) -> None:
+def test_an_index_that_went_through_csv_is_left_out_and_reported(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("Unnamed: 0,x\n0,1\n1,2\n")
     loaded = load(tmp_path / "t.csv")
     assert loaded.frame.to_dict("list") == {"x": [1, 2]}

@@ -122,7 +122,7 @@ def test_messages_are_kept_as_they_are_but_for_line_ends(broker: str, load: Load
         ),
     ],
 )
-def test_a_message_that_is_no_row_is_told(value: str, sentence: str, broker: str, load: Load) -> None:
+def test_a_message_that_is_no_row_is_reported(value: str, sentence: str, broker: str, load: Load) -> None:
     with pytest.raises(UserError, match=sentence):
         load(topic(broker, f"bad-{abs(hash(value))}", ['{"id": 1}', value]))
 
@@ -136,17 +136,17 @@ def test_a_message_that_is_no_row_is_told(value: str, sentence: str, broker: str
         ("@0:4-4", r"^'kafka://.*' has no message in 0:4-4 "),
     ],
 )
-def test_offsets_that_are_not_there_are_told(place: str, sentence: str, broker: str, load: Load) -> None:
+def test_offsets_that_are_not_there_are_reported(place: str, sentence: str, broker: str, load: Load) -> None:
     with pytest.raises(UserError, match=sentence):
         load(f"{broker}{place}")
 
 
-def test_a_topic_that_is_not_there_is_told(broker: str, load: Load) -> None:
+def test_a_topic_that_is_not_there_is_reported(broker: str, load: Load) -> None:
     with pytest.raises(UserError, match=r"^there is no topic 'nothing' at 'kafka://"):
         load(broker.replace("flights", "nothing"))
 
 
-def test_a_broker_that_is_not_there_is_told(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_is_not_there_is_reported(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBELINE_LOAD_LIMITS", str(1 / (12 * 3600)))  # 12 hours become a second
     with pytest.raises(PlatformError, match=r"^'kafka://.*' did not answer within 1 s; check host, network and login$"):
         load(f"kafka://127.0.0.1:{free_port()}/flights")

@@ -139,8 +139,8 @@ def test_broken_events_are_counted_and_left_out(tmp_path: Path, load: Load, capl
     events.write_text(events.read_text() + "not JSON\n")
     with caplog.at_level(logging.WARNING):
         assert set(load(events, format="kserve").frame["request.id"]) == {"good"}
-    (told,) = [line for line in caplog.messages if "KServe" in line]
-    assert told.startswith("12 events of KServe's log were left out: 1 x ")
+    (reported,) = [line for line in caplog.messages if "KServe" in line]
+    assert reported.startswith("12 events of KServe's log were left out: 1 x ")
 
 
 def test_a_log_of_broken_events_alone_is_refused(tmp_path: Path, load: Load) -> None:
@@ -150,7 +150,7 @@ def test_a_log_of_broken_events_alone_is_refused(tmp_path: Path, load: Load) -> 
         load(events, format="kserve")
 
 
-def test_lists_without_names_are_told(tmp_path: Path, load: Load) -> None:
+def test_lists_without_names_are_reported(tmp_path: Path, load: Load) -> None:
     events = write(tmp_path / "events.jsonl", pair("a", LISTS, V1_ANSWER))
     with pytest.raises(UserError, match=r"lists of 2 values, and columns names 0; give columns the names of all"):
         load(events, format="kserve")

@@ -63,7 +63,7 @@ def test_labels_that_never_come_are_missing_and_the_rows_are_there(tmp_path: Pat
     assert frame["late"].isna().all()
 
 
-def test_labels_that_come_twice_are_one_and_two_that_differ_are_none_and_told(tmp_path: Path) -> None:
+def test_labels_that_come_twice_are_one_and_two_that_differ_are_none_and_reported(tmp_path: Path) -> None:
     ids, late = ["id-0", "id-0", "id-1", "id-1"], ["true", "true", "true", "false"]
     labels = labels_of(tmp_path, request_id=ids, late=late)
     frame, metadata = loaded(tmp_path, log_of(tmp_path, rows=1), labels=str(labels))
@@ -104,6 +104,6 @@ def test_ids_of_digits_and_types_that_are_asked_for_keep_their_text(tmp_path: Pa
         ({"request_id": ["id-0"], "request_row": [0], "distance": [1]}, "column 'distance' is in the rows and in the"),
     ],
 )
-def test_labels_that_cannot_be_joined_are_told(tmp_path: Path, columns: dict[str, Any], sentence: str) -> None:
+def test_labels_that_cannot_be_joined_are_reported(tmp_path: Path, columns: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         loaded(tmp_path, log_of(tmp_path), labels=str(labels_of(tmp_path, **columns)))

@@ -118,7 +118,7 @@ def test_columns_and_filter_apply_to_a_lake(delta: Any, load: Load) -> None:
         ),
     ],
 )
-def test_a_version_that_a_delta_table_does_not_have_is_told(
+def test_a_version_that_a_delta_table_does_not_have_is_reported(
     version: str, sentence: str, delta: Any, load: Load
 ) -> None:
     with pytest.raises(UserError, match=sentence):
@@ -126,18 +126,18 @@ def test_a_version_that_a_delta_table_does_not_have_is_told(
 
 
 @pytest.mark.parametrize("version", ["12", "2013-01-01", "second"])
-def test_a_snapshot_that_an_iceberg_table_does_not_have_is_told(version: str, iceberg: Any, load: Load) -> None:
+def test_a_snapshot_that_an_iceberg_table_does_not_have_is_reported(version: str, iceberg: Any, load: Load) -> None:
     with pytest.raises(UserError, match=f"^the Iceberg table at '.*' has no snapshot '{version}'; choose another$"):
         load(f"{iceberg.location().replace('file://', 'iceberg://')}@{version}")
 
 
 @pytest.mark.parametrize("kind", ["delta", "iceberg"])
-def test_a_lake_that_is_not_there_is_told(kind: str, tmp_path: Path, load: Load) -> None:
+def test_a_lake_that_is_not_there_is_reported(kind: str, tmp_path: Path, load: Load) -> None:
     with pytest.raises(UserError, match=r"^there is nothing at '.*/nothing'; check the address$"):
         load(f"{kind}://{tmp_path}/nothing")
 
 
-def test_a_catalog_that_is_not_known_is_told(load: Load) -> None:
+def test_a_catalog_that_is_not_known_is_reported(load: Load) -> None:
     with pytest.raises(
         UserError, match=r"^the catalog 'nowhere' of Iceberg is not known .*PYICEBERG_CATALOG__NOWHERE__"
     ):

@@ -102,7 +102,7 @@ def test_partitions_are_read_from_an_object_store(log: Path, load: Load, monkeyp
         ("2013-10-03T12:00", "2h", r"^no row of '.*' is in the window 2013-10-03T10:00:00\+00:00/.* passes `w"),
     ],
 )
-def test_a_window_that_holds_nothing_or_is_none_is_told(
+def test_a_window_that_holds_nothing_or_is_none_is_reported(
     log: Path, load: Load, at: str, length: str, sentence: str
 ) -> None:
     with pytest.raises(UserError, match=sentence):

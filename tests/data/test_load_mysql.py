@@ -145,7 +145,9 @@ def test_what_is_no_query_is_not_sent_as_one(address: Any, heard: Any, load: Loa
         ("SELECT crowded", PlatformError, r"^'mysql://127.*' failed .*Too many connections.*; try again later"),
     ],
 )
-def test_a_query_of_mysql_that_fails_is_told(query: str, error: Any, sentence: str, address: Any, load: Load) -> None:
+def test_a_query_of_mysql_that_fails_is_reported(
+    query: str, error: Any, sentence: str, address: Any, load: Load
+) -> None:
     with pytest.raises(error, match=sentence):
         load(address, query=query)
 

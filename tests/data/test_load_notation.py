@@ -41,13 +41,13 @@ def column(folder: Path, load: Load, values: Any, **parameters: Any) -> Any:
     ],
     ids=str,
 )
-def test_numbers_of_one_notation_are_read_and_told(
+def test_numbers_of_one_notation_are_read_and_reported(
     values: list[str], expected: list[Any], tmp_path: Path, load: Load
 ) -> None:
-    found, (told,) = column(tmp_path, load, values)
+    found, (reported,) = column(tmp_path, load, values)
     assert [None if pd.isna(each) else each for each in found] == expected
     assert found.dtype.kind in ("i" if expected == [1234567, 12] else "if")
-    assert told.startswith("column 'a' is read as numbers")
+    assert reported.startswith("column 'a' is read as numbers")
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ def test_numbers_of_one_notation_are_read_and_told(
 def test_what_looks_like_numbers_or_times_and_is_not_clear_is_text_with_a_warning(
     values: list[str], sentence: str, tmp_path: Path, load: Load
 ) -> None:
-    found, (told,) = column(tmp_path, load, values)
+    found, (reported,) = column(tmp_path, load, values)
     assert found.tolist() == values
-    assert told.startswith("column 'a' ")
-    assert sentence in told
+    assert reported.startswith("column 'a' ")
+    assert sentence in reported
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,9 @@ def test_what_looks_like_numbers_or_times_and_is_not_clear_is_text_with_a_warnin
     ],
 )
 def test_other_text_is_text_without_a_word(values: list[str], tmp_path: Path, load: Load) -> None:
-    found, told = column(tmp_path, load, values)
+    found, reported = column(tmp_path, load, values)
     assert found.tolist() == values
-    assert told == []
+    assert reported == []
 
 
 @pytest.mark.parametrize(
@@ -160,12 +160,12 @@ def test_a_notation_that_is_none_is_refused(
     ],
     ids=str,
 )
-def test_times_of_one_notation_are_read_and_told(
+def test_times_of_one_notation_are_read_and_reported(
     values: list[str], expected: list[str], tmp_path: Path, load: Load
 ) -> None:
-    found, (told,) = column(tmp_path, load, values)
+    found, (reported,) = column(tmp_path, load, values)
     assert found.tolist() == [pd.Timestamp(each) for each in expected]
-    assert told.startswith("column 'a' is read as times, ")
+    assert reported.startswith("column 'a' is read as times, ")
 
 
 @pytest.mark.parametrize(
@@ -179,25 +179,25 @@ def test_times_of_one_notation_are_read_and_told(
     ids=str,
 )
 def test_all_digits_of_a_second_are_read(values: list[str], kind: str, tmp_path: Path, load: Load) -> None:
-    found, told = column(tmp_path, load, values)
+    found, reported = column(tmp_path, load, values)
     assert str(found.dtype) == kind
     expected = pd.to_datetime(values, format="ISO8601", utc="UTC" in kind)
     assert found.astype("int64").tolist() == expected.as_unit(found.dt.unit).astype("int64").tolist()
-    assert told == []
+    assert reported == []
 
 
-def test_times_of_typed_files_that_are_text_are_told(tmp_path: Path, load: Load) -> None:
+def test_times_of_typed_files_that_are_text_are_reported(tmp_path: Path, load: Load) -> None:
     pq.write_table(pa.table({"a": ["2024-01-13T05:00:00Z"]}), tmp_path / "t.parquet")
-    (told,) = load(tmp_path / "t.parquet").metadata["warnings"]
-    assert 'read it by types={"a": "time"}' in told
+    (reported,) = load(tmp_path / "t.parquet").metadata["warnings"]
+    assert 'read it by types={"a": "time"}' in reported
 
 
 def test_times_with_the_name_of_universal_time_are_read(tmp_path: Path, load: Load) -> None:
-    found, told = column(
+    found, reported = column(
         tmp_path, load, ["2013-01-01 05:00:00 UTC", "2013-01-01 05:00:00.5 GMT", "2013-01-01 06:00+01"]
     )
     assert found.tolist() == [pd.Timestamp(f"2013-01-01 05:00:0{each}Z") for each in ("0", "0.5", "0")]
-    assert told == []
+    assert reported == []
 
 
 @pytest.mark.parametrize(
@@ -227,12 +227,12 @@ def test_times_with_the_name_of_universal_time_are_read(tmp_path: Path, load: Lo
     ],
     ids=str,
 )
-def test_what_looks_like_numbers_or_times_of_a_kind_that_is_not_read_is_told(
+def test_what_looks_like_numbers_or_times_of_a_kind_that_is_not_read_is_reported(
     values: list[str], what: str, tmp_path: Path, load: Load
 ) -> None:
-    found, (told,) = column(tmp_path, load, values)
+    found, (reported,) = column(tmp_path, load, values)
     assert found.tolist() == values
-    assert told.startswith(f"column 'a' looks like {what} (")
+    assert reported.startswith(f"column 'a' looks like {what} (")
 
 
 @pytest.mark.parametrize(
@@ -249,10 +249,10 @@ def test_years_of_two_digits_are_read_where_one_way_alone_fits(
     values: list[str], expected: list[Any], tmp_path: Path, load: Load
 ) -> None:
     """They were categories without a word."""
-    found, (told,) = column(tmp_path, load, values)
+    found, (reported,) = column(tmp_path, load, values)
     if isinstance(expected, str):
         assert found.tolist() == values
-        assert expected in told
+        assert expected in reported
     else:
         assert found.tolist() == [pd.Timestamp(each) for each in expected]
 
@@ -262,9 +262,9 @@ def test_years_of_two_digits_are_read_where_one_way_alone_fits(
 def test_words_for_missing_that_pandas_and_databases_write_are_missing(
     word: str, value: str, tmp_path: Path, load: Load
 ) -> None:
-    found, told = column(tmp_path, load, [value, word, value])
+    found, reported = column(tmp_path, load, [value, word, value])
     assert found.isna().tolist() == [False, True, False]
-    assert told == []
+    assert reported == []
 
 
 def test_times_finer_than_a_nanosecond_are_refused_not_cut(tmp_path: Path, load: Load) -> None:
@@ -275,7 +275,7 @@ def test_times_finer_than_a_nanosecond_are_refused_not_cut(tmp_path: Path, load:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "reported"),
     [
         (["1,5", "2,5"], "looks like numbers ('1,5') and is kept as text, each value a category: read it by types"),
         (["1.5", "-2.25"], "looks like numbers ('-2.25')"),
@@ -286,8 +286,8 @@ def test_times_finer_than_a_nanosecond_are_refused_not_cut(tmp_path: Path, load:
     ids=str,
 )
 @pytest.mark.parametrize("ending", ["parquet", "jsonl"])
-def test_text_of_typed_files_stays_text_and_what_looks_like_none_is_told(
-    ending: str, values: list[str], told: str, tmp_path: Path, load: Load
+def test_text_of_typed_files_stays_text_and_what_looks_like_none_is_reported(
+    ending: str, values: list[str], reported: str, tmp_path: Path, load: Load
 ) -> None:
     """Prices with a comma in a Parquet file became categories without a word."""
     table, file = pa.table({"a": values}), tmp_path / f"t.{ending}"
@@ -296,8 +296,8 @@ def test_text_of_typed_files_stays_text_and_what_looks_like_none_is_told(
     )
     loaded = load(file)
     assert loaded.frame["a"].tolist() == values
-    assert told in loaded.metadata.get("warnings", [""])[0]
-    assert bool(told) == ("warnings" in loaded.metadata)
+    assert reported in loaded.metadata.get("warnings", [""])[0]
+    assert bool(reported) == ("warnings" in loaded.metadata)
     assert "warnings" not in load(file, types={"a": "text"}).metadata
 
 

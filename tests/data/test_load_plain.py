@@ -141,7 +141,7 @@ def test_whole_numbers_that_become_fractions_in_a_later_file_are_numbers_in_both
     assert frame["t"].tolist() == ["a"] * 2_000 + ["b"]
 
 
-def test_a_file_that_breaks_off_behind_a_stray_value_is_told_as_such(tmp_path: Path, load: Load) -> None:
+def test_a_file_that_breaks_off_behind_a_stray_value_is_reported_as_such(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("x\n" + "1\n" * 2_000 + "2.5\n" * 100_000 + "1,2\n")
     with pytest.raises(KubelineError, match=r"^line 102,002 of '.*t.csv' has 2 fields, but the header has 1"):
         load(tmp_path / "t.csv")

@@ -90,12 +90,14 @@ def test_one_object_is_read_from_s3_under_each_of_its_schemes(s3: str, load: Loa
 
 
 @pytest.mark.parametrize("place", ["2013/none.csv", "none/", "2013/*.parquet"])
-def test_nothing_at_an_address_of_s3_is_told(place: str, s3: str, load: Load) -> None:
+def test_nothing_at_an_address_of_s3_is_reported(place: str, s3: str, load: Load) -> None:
     with pytest.raises(UserError, match=f"^there is nothing at '{s3}/{place}'; check the address$".replace("*", r"\*")):
         load(f"{s3}/{place}")
 
 
-def test_s3_without_credentials_is_told(s3: str, load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_s3_without_credentials_is_reported(
+    s3: str, load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -113,9 +115,9 @@ def test_objects_are_read_from_google_cloud_storage(load: Load, monkeypatch: pyt
         assert load("gs://bucket/2013/jan.csv").frame["a"].tolist() == [1]
 
 
-def test_a_store_that_fails_is_told_apart_from_a_full_disk() -> None:
-    told = r"^'s3://b/t.csv' could not be read \(.*Internal Server Error\); check"
-    with pytest.raises(PlatformError, match=told), remote_errors("s3://b/t.csv"):
+def test_a_store_that_fails_is_distinguished_from_a_full_disk() -> None:
+    reported = r"^'s3://b/t.csv' could not be read \(.*Internal Server Error\); check"
+    with pytest.raises(PlatformError, match=reported), remote_errors("s3://b/t.csv"):
         raise OSError(121, "Internal Server Error")  # what s3fs makes of an answer 500
     with pytest.raises(OSError, match="No space left"), remote_errors("s3://b/t.csv"):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -77,7 +77,7 @@ def test_a_key_of_a_store_that_looks_like_a_glob_is_a_file(store: str, load: Loa
     assert load(f"{store}/names/with [brackets] & more?.csv").frame["a"].tolist() == [7]
 
 
-def test_nothing_in_a_store_is_told(store: str, load: Load) -> None:
+def test_nothing_in_a_store_is_reported(store: str, load: Load) -> None:
     with pytest.raises(UserError, match=f"^there is nothing at '{store}/nothing'; check the address$"):
         load(f"{store}/nothing")
 

@@ -148,11 +148,11 @@ def test_rows_that_are_drawn_as_they_are_read_are_those_of_the_whole_table(
         split.run(whole, made["train"], made["test"], made["report"], by=by, column=column)
         return [open_dataset(made[name].path).to_table() for name in ("train", "test")]
 
-    assert told(careful) == told(quick)
+    assert reported(careful) == reported(quick)
     assert not list(tmp_path.glob(".*"))
 
 
-def told(way: Callable[[], list[pa.Table]]) -> str:
+def reported(way: Callable[[], list[pa.Table]]) -> str:
     """The sets, or why there are none; NaN equals itself in words."""
     try:
         return repr([part.to_pydict() for part in way()])

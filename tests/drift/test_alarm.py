@@ -132,7 +132,7 @@ def test_a_decision_is_a_function_of_the_records() -> None:
         (Policy(1, 3, "7d", ()), "signals is empty"),
     ],
 )
-def test_a_policy_that_is_none_is_told(policy: Policy, sentence: str) -> None:
+def test_a_policy_that_is_none_is_reported(policy: Policy, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         policy.check()
 
@@ -144,7 +144,7 @@ def test_a_window_without_bounds_is_refused() -> None:
         interval("")
 
 
-def test_a_history_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+def test_a_history_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PlatformError, match=r"^history '.*file/below' cannot be read or written"):
         run(tmp_path / "file" / "below", window(1))
@@ -171,8 +171,8 @@ def test_the_component_tells_its_verdict_with_the_windows_it_looked_at(tmp_path:
     verdicts = []
     for day in (1, 2):
         result, decision = make_artifact(tmp_path, name=f"result{day}"), make_artifact(tmp_path, name=f"decision{day}")
-        told = f"2013-10-0{day}T00:00:00+00:00/2013-10-0{day + 1}T00:00:00+00:00"
-        Path(result.path).write_text(json.dumps(checked(window=told)))
+        reported = f"2013-10-0{day}T00:00:00+00:00/2013-10-0{day + 1}T00:00:00+00:00"
+        Path(result.path).write_text(json.dumps(checked(window=reported)))
         verdicts.append(alarm.python_func(result, decision, history=str(tmp_path / "history"), options={"needed": 2.0}))
     assert verdicts == ["watch", "alarm"]
     document = json.loads(Path(decision.path).read_text())

@@ -47,7 +47,7 @@ def test_an_alarm_is_due_as_of_the_window_that_raised_it_with_what_that_showed(t
     assert [window.until for window in taken.windows] == [NOVEMBER]
 
 
-def test_without_an_alarm_nothing_is_due_and_how_many_windows_were_seen_is_told(tmp_path: Path) -> None:
+def test_without_an_alarm_nothing_is_due_and_how_many_windows_were_seen_is_reported(tmp_path: Path) -> None:
     taken = take(History(str(tmp_path)), "flights", CHAMPION_DIGEST, "run-1")
     assert taken == Taken("", [f"none of the 0 windows of history '{tmp_path}' has raised an alarm"])
 

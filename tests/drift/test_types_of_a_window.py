@@ -133,7 +133,7 @@ def test_a_window_of_digits_alone_is_read_by_the_schema(folder: Path) -> None:
     assert set(read_frame(by_schema.path)["version"]) == {"1.1", "1.10"}
 
 
-def test_what_the_types_are_taken_from_may_be_a_dataset_and_is_told_when_it_is_nothing(folder: Path) -> None:
+def test_what_the_types_are_taken_from_may_be_a_dataset_and_is_reported_when_it_is_nothing(folder: Path) -> None:
     table = loaded(folder, shops(50, CODES), "some")
     window = loaded(folder, shops(50, CODES[1:]), "like", types_from=table.path)
     assert read_frame(window.path)["zip"].dtype == object

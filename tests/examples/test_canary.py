@@ -51,8 +51,8 @@ def test_a_bad_model_is_rolled_back_and_no_user_is_left_without_an_answer(
     page = write_page(tmp_path / "runs", "bad", watch.record, watch.moments, traffic.answers, names)
     assert "0 of them failed" in page.read_text()
     assert "<script" not in page.read_text()
-    told = json.loads((page.parent / "result.json").read_text())
-    assert told["reason"].startswith("rolled back: failed: ")
+    reported = json.loads((page.parent / "result.json").read_text())
+    assert reported["reason"].startswith("rolled back: failed: ")
     assert f"{page.parent.name}/index.html" in write_overview(tmp_path / "runs").read_text()
     assert re.search(r"withdrawing +back to the stable model: failed.* bad, 0 failed", capsys.readouterr().out)
 

@@ -53,7 +53,7 @@ def test_a_blessing_of_another_check_does_not_count(blessing: Callable[..., Any]
         require(blessing(), "infra_validation", "abc")
 
 
-def test_a_missing_and_a_damaged_blessing_are_told_apart(artifact: Maker, tmp_path: Path) -> None:
+def test_a_missing_and_a_damaged_blessing_are_distinguished(artifact: Maker, tmp_path: Path) -> None:
     missing = artifact("Artifact", "blessing")
     with pytest.raises(UserError, match="there is no blessing at"):
         require(missing, "evaluation", "abc")

@@ -230,7 +230,7 @@ def bomb(rows: int) -> Any:
     return pa.table({"a": pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), text)})
 
 
-def lying(content: bytes, true: int, told: int) -> bytes:
+def lying(content: bytes, true: int, reported: int) -> bytes:
     """The file, whose metadata tells another number of bytes or rows: of the same length, as zigzag varints."""
 
     def varint(number: int) -> bytes:
@@ -241,9 +241,9 @@ def lying(content: bytes, true: int, told: int) -> bytes:
         return bytes([*parts, number])
 
     metadata = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
-    assert len(varint(true)) == len(varint(told))
+    assert len(varint(true)) == len(varint(reported))
     assert varint(true) in content[metadata:]
-    return content[:metadata] + content[metadata:].replace(varint(true), varint(told))
+    return content[:metadata] + content[metadata:].replace(varint(true), varint(reported))
 
 
 @pytest.mark.parametrize("name", ["golden.parquet", "training_rows.parquet"])

@@ -69,7 +69,7 @@ def test_a_hash_never_changes_between_versions_so_that_champions_are_known_later
     assert salted(hash_rows(row), 7).tolist() == [10_601_495_969_626_684_424]
 
 
-def test_values_of_lists_and_records_are_told_apart_too() -> None:
+def test_values_of_lists_and_records_are_distinguished_too() -> None:
     rows = pa.table({"list": [[1, 2], [1], None], "record": [{"a": 1}, {"a": 1}, {"a": 2}], "empty": [None] * 3})
     assert len(set(hash_rows(rows).tolist())) == 3
 

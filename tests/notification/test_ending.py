@@ -109,7 +109,7 @@ def asked(platform: Platform, folder: Path) -> Ending:
 
 
 @pytest.mark.parametrize("name", TRUTH)
-def test_the_recorded_exit_handlers_were_told_these_states(name: str) -> None:
+def test_the_recorded_exit_handlers_were_reported_these_states(name: str) -> None:
     assert recorded("final-status")[name]["state"] == TRUTH[name][0]
 
 
@@ -145,13 +145,13 @@ def test_a_run_that_is_being_cancelled_is_cancelled() -> None:
 
 
 @pytest.mark.parametrize("platform", ["f-failed"], indirect=True)
-def test_the_failing_step_and_its_sentence_are_told(platform: Platform, tmp_path: Path) -> None:
+def test_the_failing_step_and_its_sentence_are_reported(platform: Platform, tmp_path: Path) -> None:
     assert asked(platform, tmp_path).failures == (Said("fails", "the one sentence: the table has no rows"),)
     assert platform.selectors == ["workflows.argoproj.io/workflow=f-failed-wgmzh"]
 
 
 @pytest.mark.parametrize("platform", ["failure-load"], indirect=True)
-def test_the_failing_step_is_told_where_it_left_no_words(platform: Platform, tmp_path: Path) -> None:
+def test_the_failing_step_is_reported_where_it_left_no_words(platform: Platform, tmp_path: Path) -> None:
     assert [said.task for said in asked(platform, tmp_path).failures] == ["load"]
     found = by_api(platform.url, recorded("run-failure-load")["run_id"], HANDLER)
     assert [said.task for said in found.failures] == ["load"]
@@ -186,12 +186,12 @@ def final_status(state: str) -> PipelineTaskFinalStatus:
     return PipelineTaskFinalStatus(state, "training-5vphp", HANDLER, None, None)
 
 
-def test_an_ending_that_nobody_knows_is_told_as_not_known() -> None:
+def test_an_ending_that_nobody_knows_is_reported_as_not_known() -> None:
     status = final_status("RUNNING")
     found = ending(status)
     headline, body = compose(status, found, title="Flights")
     assert headline == "Flights ended, how is not known"
-    assert "The platform's state is RUNNING, which does not tell how the run ended" in body
+    assert "The platform's state is RUNNING, which does not say how the run ended" in body
     assert mood(found) == "info"
 
 
@@ -224,12 +224,12 @@ def test_the_message_says_what_was_decided_and_a_held_model_is_no_plain_success(
 def test_at_every_branch_of_the_loop_the_message_begins_with_its_verdict(
     decisions: list[str], headline: str, feeling: str
 ) -> None:
-    told = [Said(*one.split(": ")) for one in decisions]
-    found = Ending("SUCCEEDED", decisions=tuple(replace(said, text=f"{said.text} (AUC 0.65)") for said in told))
+    reported = [Said(*one.split(": ")) for one in decisions]
+    found = Ending("SUCCEEDED", decisions=tuple(replace(said, text=f"{said.text} (AUC 0.65)") for said in reported))
     first, body = compose(final_status("COMPLETE"), found, title="flights", link="https://kf.example/run")
     assert first.removeprefix("flights").lstrip(": ") == headline
     assert mood(found) == feeling
-    assert all(f"Decided: {said.task}: {said.text} (AUC 0.65)" in body for said in told)
+    assert all(f"Decided: {said.task}: {said.text} (AUC 0.65)" in body for said in reported)
     assert body.endswith("More: https://kf.example/run")
 
 
@@ -245,7 +245,7 @@ def test_the_folder_of_a_run_tells_what_was_decided(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("platform", "name"), [(name, name) for name in TRUTH], indirect=["platform"])
 @pytest.mark.parametrize("only_on", ["always", "failure"])
-def test_every_recorded_run_is_told_by_its_true_end_whatever_the_handler_was_told(
+def test_every_recorded_run_is_reported_by_its_true_end_whatever_the_handler_was_reported(
     platform: Platform,
     name: str,
     only_on: str,
@@ -257,11 +257,11 @@ def test_every_recorded_run_is_told_by_its_true_end_whatever_the_handler_was_tol
     monkeypatch.setattr(sys, "argv", ["executor_main", "--executor_input", json.dumps(output)])
     monkeypatch.setenv("KF_PIPELINES_ENDPOINT", platform.url)
     caplog.set_level(logging.INFO)
-    told, truth = TRUTH[name]
+    reported, truth = TRUTH[name]
     words = {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELLED": "was cancelled"}[truth]
-    notify.run(final_status(told), title="Nightly", only_on=only_on)
+    notify.run(final_status(reported), title="Nightly", only_on=only_on)
     silent = truth == "SUCCEEDED" and only_on == "failure"
-    assert (f"nothing to tell: Nightly {words}" in caplog.text) == silent
+    assert (f"nothing to send: Nightly {words}" in caplog.text) == silent
     assert (f"Nightly {words}\n" in caplog.text) != silent
 
 
@@ -286,7 +286,7 @@ def test_a_template_of_the_operator_makes_the_address_of_the_runs_page(
     assert f"More: https://kf.example/pipeline/#/runs/details/{run}" in caplog.text
 
 
-def test_a_registered_version_is_told_with_the_registrys_page_about_it() -> None:
+def test_a_registered_version_is_reported_with_the_registrys_page_about_it() -> None:
     metadata = {"uri": "models:/flights/3", "page": "https://mlflow.example/#/models/flights/versions/3"}
     said = described(metadata, "nowhere")
     assert said == "models:/flights/3 (https://mlflow.example/#/models/flights/versions/3)"

@@ -186,7 +186,7 @@ def test_a_mounted_file_adds_channels_and_may_hold_comments(tmp_path: Path, webh
     assert found == ["json://a.example/x,y", webhook.url, "json://b.example", "json://c.example"]
 
 
-def test_the_reason_of_a_failure_is_told_without_the_pieces_of_the_address(
+def test_the_reason_of_a_failure_is_reported_without_the_pieces_of_the_address(
     channels: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
     channels.setenv(URLS, f"json://{SECRET}:99999/")  # Apprise names the host in its warning
@@ -258,7 +258,7 @@ def test_the_exit_handler_of_a_failing_pipeline_tells_of_the_failure(
 def test_a_message_repeats_no_credentials_of_addresses_but_its_link_stays_whole() -> None:
     ended = Ending("FAILED", failures=(Said("load", "'s3://AKIA:se/cret@bucket' and https://h/x?sig=abc failed"),))
     link = "https://kfp.example/#/runs/details/1?tab=log"
-    told = "\n".join(compose(status(), ended, title="monitoring https://me:pw@h/model?sig=abc", link=link))
-    assert "'s3://bucket' and https://h/x failed" in told
-    assert f"More: {link}" in told
-    assert [word for word in ("AKIA", "cret", "pw@", "sig=") if word in told] == []
+    reported = "\n".join(compose(status(), ended, title="monitoring https://me:pw@h/model?sig=abc", link=link))
+    assert "'s3://bucket' and https://h/x failed" in reported
+    assert f"More: {link}" in reported
+    assert [word for word in ("AKIA", "cret", "pw@", "sig=") if word in reported] == []

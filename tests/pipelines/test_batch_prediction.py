@@ -24,8 +24,10 @@ def test_a_csv_file_is_predicted_by_two_steps_side_by_side(
     }
     pairs = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
     assert kubeline(["run", "batch_prediction", *pairs, "--output", str(tmp_path / "runs")]) == 0
-    told = [json.loads((tmp_path / "out" / f"_predictions-{n}-of-2.json").read_text(encoding="utf-8")) for n in (1, 2)]
-    assert [one["rows"] for one in told] == [300, 0]
+    reported = [
+        json.loads((tmp_path / "out" / f"_predictions-{n}-of-2.json").read_text(encoding="utf-8")) for n in (1, 2)
+    ]
+    assert [one["rows"] for one in reported] == [300, 0]
     found = pd.read_parquet(tmp_path / "out")
     assert found["departure"].tolist() == flights["departure"].head(300).tolist()
     assert found["output.prediction"].isin(["True", "False"]).all()

@@ -31,7 +31,7 @@ def run(folder: Path, pipeline: str, **parameters: Any) -> Path:
     return found.folder
 
 
-def told(folder: Path, task: str, name: str) -> dict[str, Any]:
+def reported(folder: Path, task: str, name: str) -> dict[str, Any]:
     """A document that a task of a run has written."""
     (file,) = folder.glob(f"**/{task}/{name}")
     document: dict[str, Any] = json.loads(file.read_text())
@@ -66,15 +66,15 @@ def test_an_alarm_is_answered_by_a_model_of_the_rows_before_its_window_ended_and
     (data,) = json.loads(loaded.read_text())["artifacts"]["dataset"]["artifacts"]
     assert data["metadata"]["window"] == "../2013-11-01T00:00:00+00:00"
     assert data["metadata"]["rows"] == (flights["departure"] < "2013-11-01").sum()
-    evidence = told(answered, "evaluate", "blessing")
+    evidence = reported(answered, "evaluate", "blessing")
     assert evidence["verdict"] in ("promote", "hold", "inconclusive")
     new = registry.find("flights", alias="champion")
     assert new is not None
     assert (new.version == "2") == (evidence["verdict"] == "promote")
-    assert told(answered, "take-alarm", "decision")["verdict"] == "due"
+    assert reported(answered, "take-alarm", "decision")["verdict"] == "due"
 
     again = run(tmp_path, "retraining", **values)
-    assert told(again, "take-alarm", "decision")["verdict"] == "quiet"
+    assert reported(again, "take-alarm", "decision")["verdict"] == "quiet"
     assert not [*again.glob("**/load/*")]
     after = registry.find("flights", alias="champion")
     assert after is not None

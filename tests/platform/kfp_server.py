@@ -267,10 +267,10 @@ class KfpServer:
         details = shown.pop("run_details")["task_details"]
         shown["state_history"] = shown["state_history"][:1]
         if looks == 2:
-            told = [
+            reported = [
                 {**one, "state": "RUNNING" if one.get("state") == "FAILED" else one.get("state")} for one in details
             ]
-            shown["run_details"] = {"task_details": told}
+            shown["run_details"] = {"task_details": reported}
         return shown
 
     def _parameters(self, wanted: Json) -> None:

@@ -53,7 +53,7 @@ def test_a_token_of_the_environment_is_taken_and_one_for_others_is_not_sent_in_t
     assert "from-the-environment" not in error
 
 
-def test_a_session_that_ended_is_told_and_another_is_taken(
+def test_a_session_that_ended_is_reported_and_another_is_taken(
     kfp: KfpServer, submit: Callable[..., Ran], tmp_path: Path
 ) -> None:
     cookie = tmp_path / "cookie"

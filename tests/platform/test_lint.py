@@ -195,7 +195,7 @@ def test_a_file_that_cannot_be_read_is_a_users_error(tmp_path: Path, capsys: pyt
         "\ta: b",
     ],
 )
-def test_whatever_stands_in_a_file_one_sentence_is_told(text: str, tmp_path: Path) -> None:
+def test_whatever_stands_in_a_file_one_sentence_is_reported(text: str, tmp_path: Path) -> None:
     file = tmp_path / "odd.yaml"
     file.write_text(text)
     (finding,) = look(file, LintOptions()).findings

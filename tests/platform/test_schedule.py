@@ -166,7 +166,7 @@ def test_a_schedule_whose_answer_is_lost_is_not_made_twice(
         ({"pipeline": "gone.yaml"}, "there is no pipeline file"),
     ],
 )
-def test_a_file_that_is_wrong_is_told_before_anything_is_sent(
+def test_a_file_that_is_wrong_is_reported_before_anything_is_sent(
     kfp: KfpServer, schedule: Callable[..., Ran], wrong: dict[str, Any], sentence: str
 ) -> None:
     code, _, error = schedule("apply", nightly={**NIGHTLY, **wrong})

@@ -54,7 +54,7 @@ def test_a_run_is_uploaded_started_and_followed_to_its_success(
         ("failure-load", "failed load: there is nothing at 's3://data/nothing-here/'; check the address"),
     ],
 )
-def test_a_failed_step_is_told_with_its_one_sentence_from_its_log(
+def test_a_failed_step_is_reported_with_its_one_sentence_from_its_log(
     kfp: KfpServer, submit: Callable[..., Ran], play: str, sentence: str
 ) -> None:
     kfp.play = play
@@ -64,7 +64,7 @@ def test_a_failed_step_is_told_with_its_one_sentence_from_its_log(
     assert f"✗ {sentence.split()[1].rstrip(':')}" in printed
 
 
-def test_a_cancelled_run_which_the_api_ends_as_failed_is_told_as_cancelled(
+def test_a_cancelled_run_which_the_api_ends_as_failed_is_reported_as_cancelled(
     kfp: KfpServer, submit: Callable[..., Ran]
 ) -> None:
     kfp.play = "e-terminate"
@@ -199,7 +199,7 @@ def test_a_server_that_asks_for_more_patience_than_there_is_ends_it_in_one_sente
     ("resource", "sentence"),
     [("pipelines", "cannot GET pipelines"), ("runs", "cannot POST runs")],
 )
-def test_a_right_that_is_missing_is_told(
+def test_a_right_that_is_missing_is_reported(
     kfp: KfpServer, submit: Callable[..., Ran], resource: str, sentence: str
 ) -> None:
     kfp.forbidden = {resource}
@@ -220,7 +220,7 @@ def test_several_users_need_a_namespace_and_every_list_is_of_it(kfp: KfpServer, 
     assert [one["namespace"] for one in [*kfp.pipelines.values(), *kfp.experiments.values()]] == ["team", "team"]
 
 
-def test_what_is_no_kubeflow_is_told_so(submit: Callable[..., Ran], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_kubeflow_is_reported_so(submit: Callable[..., Ran], capsys: pytest.CaptureFixture[str]) -> None:
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)

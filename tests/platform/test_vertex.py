@@ -80,7 +80,7 @@ def test_a_job_is_what_googles_own_class_makes_of_the_pipeline(plain: Path) -> N
     assert made == wanted
 
 
-def test_a_failed_step_is_told_with_its_one_sentence_from_cloud_logging(
+def test_a_failed_step_is_reported_with_its_one_sentence_from_cloud_logging(
     vertex: VertexServer, submit: Callable[..., Ran], there: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     vertex.fails = True
@@ -106,7 +106,7 @@ def test_a_job_whose_answer_is_lost_is_not_started_twice(
     assert len(vertex.jobs) == 1
 
 
-def test_a_name_that_is_taken_is_told(vertex: VertexServer, submit: Callable[..., Ran]) -> None:
+def test_a_name_that_is_taken_is_reported(vertex: VertexServer, submit: Callable[..., Ran]) -> None:
     assert submit("--no-wait", "--name", "first")[0] == 0
     code, _, error = submit("--no-wait", "--name", "first")
     assert code == 2
@@ -128,7 +128,7 @@ def test_a_service_that_is_busy_is_asked_again_when_it_says_and_given_up_in_time
     assert "is not available (503); try again later" in error
 
 
-def test_a_token_that_expired_is_read_anew_or_told_and_a_right_that_is_missing_is_told(
+def test_a_token_that_expired_is_read_anew_or_reported_and_a_right_that_is_missing_is_reported(
     vertex: VertexServer, submit: Callable[..., Ran], tmp_path: Path
 ) -> None:
     vertex.tokens = {"next-token"}
@@ -156,7 +156,7 @@ def test_a_token_that_expired_is_read_anew_or_told_and_a_right_that_is_missing_i
         (("--endpoint", "http://vertex.example.com"), "over https:// only"),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_is_sent(
+def test_what_is_wrong_is_reported_before_anything_is_sent(
     vertex: VertexServer, submit: Callable[..., Ran], options: tuple[str, ...], sentence: str
 ) -> None:
     words = " ".join(options).replace("Give", "give")

@@ -29,10 +29,10 @@ def test_files_and_what_tells_of_them_are_objects_and_others_are_replaced_only_w
 ) -> None:
     goal = "s3://bucket/predictions/october"
     predicted(dataset(flights.head(200)), model=package, destination=goal, partition_by=["origin"])
-    told = json.loads(objects["bucket/predictions/october/_predictions-1-of-1.json"])
-    assert told["rows"] == 200
+    reported = json.loads(objects["bucket/predictions/october/_predictions-1-of-1.json"])
+    assert reported["rows"] == 200
     assert sorted(objects) == sorted(
-        f"bucket/predictions/october/{name}" for name in [*told["files"], "_predictions-1-of-1.json"]
+        f"bucket/predictions/october/{name}" for name in [*reported["files"], "_predictions-1-of-1.json"]
     )
     other = dataset(flights.head(3))
     with pytest.raises(UserError, match=rf"^destination '{goal}' holds other predictions"):
@@ -44,7 +44,7 @@ def test_files_and_what_tells_of_them_are_objects_and_others_are_replaced_only_w
     ]
 
 
-def test_a_store_that_is_not_there_is_told_and_nothing_is_written(
+def test_a_store_that_is_not_there_is_reported_and_nothing_is_written(
     artifact: Maker,
     predicted: Maker,
     dataset: Maker,

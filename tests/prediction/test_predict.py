@@ -1,4 +1,4 @@
-"""A table in, its predictions out: what the server would answer, and what no model can read set aside."""
+"""A table in, its predictions out: what the server would answer, and what no model can read quarantined."""
 
 import json
 import re
@@ -156,7 +156,7 @@ def test_the_row_number_of_a_quarantined_row_counts_from_the_start_of_the_table(
     assert predicted(dataset(table), model=package, shard="2/2").aside["quarantine_row"].tolist() == [rows - 1]
 
 
-def test_a_destination_gets_the_files_of_every_shard_partitioned_and_is_complete_once_told(
+def test_a_destination_gets_the_files_of_every_shard_partitioned_and_is_complete_once_reported(
     predicted: Maker, package: Any, large: Any, tmp_path: Path
 ) -> None:
     goal = tmp_path / "out"
@@ -176,9 +176,9 @@ def test_a_destination_gets_the_files_of_every_shard_partitioned_and_is_complete
     assert {path.parent.name for path in goal.rglob("*.parquet")} == {
         f"carrier={code}" for code in set(whole["carrier"])
     }
-    told = json.loads((goal / "_predictions-2-of-2.json").read_text(encoding="utf-8"))
-    assert told["rows"] == 120
-    assert all((goal / name).is_file() and re.search(r"part-00002-of-00002-\d+", name) for name in told["files"])
+    reported = json.loads((goal / "_predictions-2-of-2.json").read_text(encoding="utf-8"))
+    assert reported["rows"] == 120
+    assert all((goal / name).is_file() and re.search(r"part-00002-of-00002-\d+", name) for name in reported["files"])
 
 
 def test_a_shard_that_is_there_already_is_not_written_again(
@@ -192,7 +192,7 @@ def test_a_shard_that_is_there_already_is_not_written_again(
     assert again.metadata["files"] == 1
 
 
-def test_a_shard_that_was_cut_off_before_it_was_told_is_written_whole(
+def test_a_shard_that_was_cut_off_before_it_was_reported_is_written_whole(
     predicted: Maker, package: Any, large: Any, tmp_path: Path
 ) -> None:
     goal = tmp_path / "out"

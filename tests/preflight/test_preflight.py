@@ -124,7 +124,7 @@ def test_a_wrong_parameter_is_refused_with_its_name(wrong: dict[str, Any], sente
         run(**wrong)
 
 
-def test_everything_that_is_wrong_is_told_at_once(run: Preflight) -> None:
+def test_everything_that_is_wrong_is_reported_at_once(run: Preflight) -> None:
     with pytest.raises(UserError) as caught:
         run(name="a/b", plan={"stepz": 1}, metric="auc", candidates=["x"])
     assert all(f"{what}: " in str(caught.value) for what in ("name", "plan", "gate", "training"))
@@ -152,7 +152,7 @@ def answering(status: int, text: str) -> Iterator[str]:
         yield address
 
 
-def test_mlflow_that_does_not_know_its_host_is_told_with_the_option_its_server_needs(run: Preflight) -> None:
+def test_mlflow_that_does_not_know_its_host_is_reported_with_the_option_its_server_needs(run: Preflight) -> None:
     said = "Invalid Host header - possible DNS rebinding attack detected"
     with answering(403, said) as address, pytest.raises(PlatformError) as caught:
         run(tracking_uri=address)
@@ -160,7 +160,7 @@ def test_mlflow_that_does_not_know_its_host_is_told_with_the_option_its_server_n
     assert "MLFLOW_TRACKING_TOKEN" not in str(caught.value)
 
 
-def test_mlflow_that_refuses_the_user_is_told_with_the_variables_it_needs(run: Preflight) -> None:
+def test_mlflow_that_refuses_the_user_is_reported_with_the_variables_it_needs(run: Preflight) -> None:
     with answering(401, "who are you?") as address, pytest.raises(PlatformError, match="MLFLOW_TRACKING_TOKEN"):
         run(tracking_uri=address)
 
@@ -231,7 +231,7 @@ def test_a_place_of_packages_that_this_step_may_only_read_is_said_to_be_not_chec
     assert "not written to with the credentials of this step" in page
 
 
-def test_an_unknown_channel_is_told_without_its_address(run: Preflight, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_channel_is_reported_without_its_address(run: Preflight, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBELINE_NOTIFY_URLS", "json://127.0.0.1/hook nonsense://TOKEN")
     with pytest.raises(UserError, match="channels: the URL of channel 2 of 2 is not one that Apprise knows") as caught:
         run()

@@ -124,7 +124,7 @@ NEVER_READY = {
 
 
 @pytest.mark.parametrize("name", NEVER_READY)
-def test_a_candidate_that_is_never_ready_is_never_taken_for_ready_and_its_reason_is_told(name: str) -> None:
+def test_a_candidate_that_is_never_ready_is_never_taken_for_ready_and_its_reason_is_reported(name: str) -> None:
     end = reader.read(name).said("withdraw: back to the stable model")
     until = [one for seconds, one in seen(name) if seconds <= end]
     assert not any(one.ready for one in until)
@@ -144,7 +144,7 @@ EVENTS = {
 
 
 @pytest.mark.parametrize("name", EVENTS)
-def test_of_all_events_those_of_the_candidate_that_is_not_ready_are_told(name: str) -> None:
+def test_of_all_events_those_of_the_candidate_that_is_not_ready_are_reported(name: str) -> None:
     recording = reader.read(name)
     moment = recording.at(recording.said("withdraw: back to the stable model"))
     warnings = [event for event in moment.every("Event") if event.get("type") == "Warning"]
@@ -156,8 +156,8 @@ def test_of_all_events_those_of_the_candidate_that_is_not_ready_are_told(name: s
 
 
 def test_in_standard_mode_a_failing_init_container_says_how_often_it_has_ended() -> None:
-    told = at("standard-04-never-ready", "withdraw: back to the stable model").problem
-    assert "storage-initializer ended with exit code 1 (restarts: 3): " in told
+    reported = at("standard-04-never-ready", "withdraw: back to the stable model").problem
+    assert "storage-initializer ended with exit code 1 (restarts: 3): " in reported
 
 
 def test_a_quota_in_knative_mode_is_seen_by_kserve_and_not_waited_for() -> None:

@@ -28,7 +28,7 @@ def test_a_moment_has_what_was_there_then_and_not_what_was_deleted() -> None:
         recording.said("rolled back")
 
 
-def test_services_of_the_core_and_of_knative_are_told_apart() -> None:
+def test_services_of_the_core_and_of_knative_are_distinguished() -> None:
     world = read("knative-02-good").at(1e9)
     assert len(world.every("Service", "serving.knative.dev")) == 1
     assert len(world.every("Service", "")) > 1

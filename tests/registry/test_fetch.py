@@ -94,7 +94,7 @@ def test_an_unknown_protocol_is_refused() -> None:
         fetch("ftpx://host/model")
 
 
-def test_a_web_server_that_is_down_is_told_without_the_password_in_its_address() -> None:
+def test_a_web_server_that_is_down_is_reported_without_the_password_in_its_address() -> None:
     with pytest.raises(PlatformError, match="cannot read 'http://127") as caught:
         fetch(f"http://bob:sEcret@127.0.0.1:{_closed_port()}/model?token=sEcret")
     assert "sEcret" not in str(caught.value)
@@ -129,7 +129,7 @@ def test_a_reference_that_cannot_be_understood_is_refused(reference: str) -> Non
         fetch(reference)
 
 
-def test_a_registry_that_is_down_is_told_in_one_sentence_without_its_password(
+def test_a_registry_that_is_down_is_reported_in_one_sentence_without_its_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -139,7 +139,7 @@ def test_a_registry_that_is_down_is_told_in_one_sentence_without_its_password(
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_gone_are_told_with_the_place_they_should_be_at(tmp_path: Path, tracking_uri: str) -> None:
+def test_files_that_are_gone_are_reported_with_the_place_they_should_be_at(tmp_path: Path, tracking_uri: str) -> None:
     version = open_registry(tracking_uri).register(submission(blessed(tmp_path)))
     shutil.rmtree(version.source.removeprefix("file://"))
     with pytest.raises(PlatformError, match=r"models:/flights/1 should lie at .* but nothing is there"):

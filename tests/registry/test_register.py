@@ -255,14 +255,14 @@ def test_a_package_whose_run_was_deleted_is_registered_again_with_its_aliases(
     assert file(given).version == version.version
 
 
-def test_a_deleted_experiment_is_told_with_what_to_do(tmp_path: Path, file: Register, tracking_uri: str) -> None:
+def test_a_deleted_experiment_is_reported_with_what_to_do(tmp_path: Path, file: Register, tracking_uri: str) -> None:
     client = MlflowClient(tracking_uri)
     client.delete_experiment(client.create_experiment("old"))
     with pytest.raises(UserError, match="experiment 'old' is deleted; restore it or give another"):
         file(blessed(tmp_path), experiment="old")
 
 
-def test_a_file_that_is_no_database_is_told_in_one_sentence(tmp_path: Path, file: Register) -> None:
+def test_a_file_that_is_no_database_is_reported_in_one_sentence(tmp_path: Path, file: Register) -> None:
     (tmp_path / "notes.db").write_text("these are my notes, not a database at all " * 50)
     with pytest.raises(PlatformError, match="file is not a database") as caught:
         file(blessed(tmp_path), tracking_uri=f"sqlite:///{tmp_path}/notes.db")

@@ -127,7 +127,7 @@ def test_a_server_that_fails_is_not_said_to_be_out_of_reach(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("code", [401, 403])
-def test_a_server_that_refuses_us_is_told_with_what_to_set(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_refuses_us_is_reported_with_what_to_set(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "s3cret-token")
     refused = pytest.raises(PlatformError, match="refuses this user: set MLFLOW_TRACKING_TOKEN")
     with answering(code) as address, refused as caught:

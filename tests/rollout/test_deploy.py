@@ -73,7 +73,7 @@ def test_a_rejected_object_leaves_no_manifest(tmp_path: Path, server: ApiServer)
     assert not (tmp_path / "manifest").exists()
 
 
-def test_a_cluster_that_does_not_answer_is_a_broken_world(tmp_path: Path, server: ApiServer) -> None:
+def test_a_cluster_that_does_not_answer_is_a_platform_error(tmp_path: Path, server: ApiServer) -> None:
     server.uninstall_kserve()
     with pytest.raises(PlatformError, match="install KServe there"):
         run(tmp_path, blessed(tmp_path), storage_uri=S3, cluster=server.kubeconfig(tmp_path))

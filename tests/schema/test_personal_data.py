@@ -169,7 +169,7 @@ def test_dropped_columns_reach_neither_those_who_go_on_nor_the_quarantine(
     assert len(result.quarantine) > 0
 
 
-def test_hashed_values_are_equal_where_the_values_are_and_cannot_be_told_without_the_key(
+def test_hashed_values_are_equal_where_the_values_are_and_cannot_be_reported_without_the_key(
     people: pd.DataFrame, check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("KUBELINE_HASH_KEY", KEY)

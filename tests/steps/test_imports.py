@@ -27,8 +27,10 @@ MAY_LOAD = {
 
 def loaded(code: str, *arguments: str) -> set[str]:
     """The heavy libraries that a process has loaded at the end of `code`."""
-    told = f"{code}\nimport json, sys; print(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
-    done = subprocess.run([sys.executable, "-c", told, *arguments], capture_output=True, text=True, check=True)
+    reported = (
+        f"{code}\nimport json, sys; print(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    )
+    done = subprocess.run([sys.executable, "-c", reported, *arguments], capture_output=True, text=True, check=True)
     return HEAVY & set(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -74,7 +74,7 @@ def test_neighbouring_floats_fall_on_the_same_side_of_a_split(train: Train) -> N
 
 @pytest.mark.parametrize("settings", [{}, {"calibration": "sigmoid"}, {"tuning_trials": 2, "folds": 2}])
 @pytest.mark.parametrize("estimator", TREES)
-def test_days_as_numbers_two_apart_are_told_apart_in_both_forms(
+def test_days_as_numbers_two_apart_are_distinguished_in_both_forms(
     train: Train, estimator: str, settings: dict[str, Any]
 ) -> None:
     """20240130 and 20240132 are neighbours in float32: HistGradientBoosting was refused, off by .96."""

@@ -1,4 +1,4 @@
-"""Numbers that float32 merges are told apart, in training and in both forms of the model, or refused."""
+"""Numbers that float32 merges are distinguished, in training and in both forms of the model, or refused."""
 
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ PAIRS = {
 
 @pytest.mark.parametrize("pair", PAIRS)
 @pytest.mark.parametrize("estimator", STRONG)
-def test_two_numbers_that_float32_merges_are_told_apart(
+def test_two_numbers_that_float32_merges_are_distinguished(
     train: Train, tmp_path: Path, estimator: str, pair: str
 ) -> None:
     """Of two account numbers the accuracy was .517 instead of 1."""
@@ -51,7 +51,7 @@ def test_two_numbers_that_float32_merges_are_told_apart(
 
 
 @pytest.mark.parametrize("estimator", TREES)
-def test_seconds_since_1970_are_told_apart(train: Train, estimator: str) -> None:
+def test_seconds_since_1970_are_distinguished(train: Train, estimator: str) -> None:
     """The accuracy was .84, because float32 knows every 128th second."""
     seconds = 1_700_000_000 + np.random.default_rng(0).permutation(ROWS)
     frame = pd.DataFrame({"x": seconds, "y": (seconds // 60) % 2 == 0})
@@ -60,7 +60,7 @@ def test_seconds_since_1970_are_told_apart(train: Train, estimator: str) -> None
 
 
 @pytest.mark.parametrize("estimator", TREES)
-def test_account_numbers_near_and_far_from_each_other_are_told_apart(
+def test_account_numbers_near_and_far_from_each_other_are_distinguished(
     train: Train, tmp_path: Path, estimator: str
 ) -> None:
     """Near ones by their difference from an origin, far ones too by what float32 leaves of it."""

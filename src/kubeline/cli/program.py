@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from kubeline import __version__
-from kubeline.artifacts import broken_world
+from kubeline.artifacts import machine_failure
 from kubeline.cli import catalogue, compare, lint, rollout, run, schedule, serve, submit
 from kubeline.cli.parser import Parser
 from kubeline.errors import KubelineError, PlatformError, UserError
@@ -41,7 +41,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
         return 128 + signal.SIGPIPE
     except OSError as error:
-        reason = broken_world(error)
+        reason = machine_failure(error)
         if not reason:
             raise
         print(Secrets({}).hidden(f"kubeline: {reason}"), file=sys.stderr)

@@ -31,7 +31,7 @@ _VIEW = "stream"
 
 
 def open_query(connection: "DuckDBPyConnection", source: str, query: str, scratch: Path, resources: ExitStack) -> Table:
-    """The result of `query` on a database, as a table; it is kept in `scratch`, and `resources` closes the database.
+    """The result of `query` on a database, as a table; it is stored in `scratch`, and `resources` closes the database.
 
     Transactions are read-only.
 
@@ -53,7 +53,7 @@ def open_query(connection: "DuckDBPyConnection", source: str, query: str, scratc
 
 
 def open_lake_table(connection: "DuckDBPyConnection", source: str, scratch: Path) -> tuple[Table, str]:
-    """A table of a lake, kept in `scratch`, and the address of the version that was read."""
+    """A table of a lake, stored in `scratch`, and the address of the version that was read."""
     name = redact(source)
     with Progress(f"reading '{name}'", unit="bytes") as progress, remote_errors(source):
         transfer = Transfer(name, scratch, progress)

@@ -1,4 +1,4 @@
-"""What DuckDB and databases say when they cannot read, told as one sentence."""
+"""What DuckDB and databases say when they cannot read, as one sentence."""
 
 import csv
 import re
@@ -13,7 +13,7 @@ from kubeline.data.conditions import first_line
 from kubeline.data.limits import ADVICE, CSV_LINE, JSON_LINE, memory, readable, scaled
 from kubeline.errors import KubelineError, PlatformError, UserError, counted
 
-# The first pattern that is found decides. {place} is the line or the file, {told} DuckDB's own first line.
+# The first pattern that is found decides. {place} is the line or the file, {message} DuckDB's own first line.
 _FAILURES: list[tuple[str, type[KubelineError], str]] = [
     (
         r"Expected Number of Columns: (?P<expected>\d+) Found: (?P<found>\d+)",
@@ -50,7 +50,8 @@ _FAILURES: list[tuple[str, type[KubelineError], str]] = [
     (
         r"Out of Memory",
         PlatformError,
-        f"'{{name}}' needs more memory than {{memory}} for a chunk of rows ({{told}}); take fewer columns ({ADVICE})",
+        f"'{{name}}' needs more memory than {{memory}} for a chunk of rows ({{message}}); take fewer columns "
+        f"({ADVICE})",
     ),
     (
         r"No space left",
@@ -60,9 +61,13 @@ _FAILURES: list[tuple[str, type[KubelineError], str]] = [
     (
         r"Conversion Error|Could not (convert|cast|parse string)",
         UserError,
-        "a value of '{name}' does not have the type that `types` or `where` takes it for ({told}); fix one of them",
+        "a value of '{name}' does not have the type that `types` or `where` takes it for ({message}); fix one of them",
     ),
-    (r"", UserError, "'{name}' cannot be read ({told}); check that it is whole and of the format that its name says"),
+    (
+        r"",
+        UserError,
+        "'{name}' cannot be read ({message}); check that it is whole and of the format that its name says",
+    ),
 ]
 
 
@@ -72,7 +77,7 @@ def explain(name: str, message: str) -> KubelineError:
     known = {
         "name": name,
         "place": f"line {int(line.group(1)):,} of '{name}'" if line else f"'{name}'",
-        "told": first_line(message),
+        "message": first_line(message),
         "line": f"{readable(scaled(CSV_LINE))} for CSV or {readable(scaled(JSON_LINE))} for JSON",
         "memory": readable(memory() << 20),
         "fields": _fields(message),
@@ -86,7 +91,7 @@ def explain(name: str, message: str) -> KubelineError:
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Tell what goes wrong while the rows of a file are read in one sentence."""
+    """Turn what goes wrong while the rows of a file are read into one sentence."""
     import duckdb
 
     try:
@@ -94,7 +99,7 @@ def reading(name: str) -> Iterator[None]:
     except (duckdb.Error, pa.ArrowException) as error:
         raise explain(name, str(error)) from error
     except OSError as error:
-        if error.errno is not None:  # of the disk; what an Arrow stream tells of its source has none
+        if error.errno is not None:  # of the disk; an error of an Arrow stream's source has none
             raise
         raise explain(name, str(error)) from error
 

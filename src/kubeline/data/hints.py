@@ -1,6 +1,6 @@
 """The types of columns by what will use them: a model package, a schema of `validate`, or another dataset.
 
-The values of one window do not tell a postal code from a number when none of its codes begins with 0; what the model
+The values of one window do not distinguish a postal code from a number when no code begins with 0; what the model
 was trained on does.
 """
 

@@ -57,7 +57,7 @@ def infer(
     """How each of `columns` is read, the same for all tables.
 
     Text is classified value by value, all of it, so a type never depends on a sample. Every conversion is exact, or
-    refused, or told in a warning.
+    refused, or named in a warning.
 
     Args:
         connection: the engine.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 _DIGITS = 17  # that a double is written with at most
 _CHUNK = 1 << 20
 _MANY = re.compile(rb"[0-9.]{%d,}" % (_DIGITS + 2))  # digits and a point
-_MOST = 1_000_000  # different values that are kept to be compared
+_MOST = 1_000_000  # different values that are held to be compared
 
 
 class Rounded(NamedTuple):
@@ -28,14 +28,14 @@ class _Written(str):
 def rounded(path: Path) -> dict[str, Rounded]:
     """The columns of a file of JSON lines whose numbers have digits that no double keeps.
 
-    Only lines where a long number is seen are looked at; a file without them costs one search through its bytes.
+    Only lines with a long number are parsed; a file without them costs one search through its bytes.
     """
     counts: Counter[str] = Counter()
     texts: dict[str, set[str]] = {}
     for line in _lines_with_many_digits(path):
         try:
             record = json.loads(line, parse_float=_Written)
-        except (ValueError, RecursionError):  # is told by who reads it
+        except (ValueError, RecursionError):  # is reported by the reader
             continue
         for name, value in record.items() if isinstance(record, dict) else ():
             for number in _numbers(value):
@@ -52,17 +52,17 @@ def rounded(path: Path) -> dict[str, Rounded]:
 def warnings(found: Iterable[Mapping[str, Rounded]], chosen: Iterable[str]) -> list[str]:
     """The warning of each column, from what each file has of it."""
     files = list(found)
-    told = []
+    messages = []
     for name in chosen:
         parts = [each[name] for each in files if name in each]
         if parts:
             values, merged = (sum(numbers) for numbers in zip(*parts, strict=True))
             least = "at least " if values > _MOST or len(parts) > 1 else ""  # values of two files are not compared
-            told.append(
+            messages.append(
                 f"column '{name}' has {values:,} numbers of more digits than JSON's readers keep (a double, 15 to 17); "
                 f"rounded, {least}{merged:,} of its different values equal another one: write them as text to keep them"
             )
-    return told
+    return messages
 
 
 def _lines_with_many_digits(path: Path) -> Iterator[bytes]:

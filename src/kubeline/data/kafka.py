@@ -174,22 +174,22 @@ class _Topic:
         """The messages of a range, to its end: the log has gaps, where messages were compacted or taken back."""
         from confluent_kafka import TopicPartition
 
-        place, heard = wanted.first, time.monotonic()
+        place, last = wanted.first, time.monotonic()
         if place < wanted.end:
             self.consumer.assign([TopicPartition(self.topic, wanted.partition, place)])
         while place < wanted.end:
             transfer.check_time()
             for message in self.consumer.consume(_MESSAGES, timeout=_WAIT_SECONDS):
-                heard = time.monotonic()
+                last = time.monotonic()
                 place = self._behind(message)
                 if message.error() is None and place <= wanted.end:
                     transfer.take(len(message.value() or b""))
                     yield message
-            if time.monotonic() - heard > _SILENCE_SECONDS:
+            if time.monotonic() - last > _SILENCE_SECONDS:
                 raise PlatformError(f"'{self.name}' sent nothing for {_SILENCE_SECONDS} s; try again later")
 
     def _behind(self, message: "Message") -> int:
-        """The offset that comes next; the end of a partition is told by a message with an error."""
+        """The offset that comes next; the end of a partition comes as a message with an error."""
         from confluent_kafka import KafkaError
 
         error = message.error()

@@ -1,4 +1,4 @@
-"""Bodies of KServe's protocols, v1 and v2, as rows; told apart by their form."""
+"""Bodies of KServe's protocols, v1 and v2, as rows; distinguished by their form."""
 
 import json
 from collections.abc import Sequence

@@ -68,11 +68,13 @@ def flatten(files: Sequence[SourceFile], columns: Sequence[str], scratch: Path) 
             for row in _rows(database, columns, troubles):
                 rows += 1
                 lines.write(json.dumps(row) + "\n")
-    told = "; ".join(f"{count:,} x {trouble}" for trouble, count in troubles.most_common(5))
+    reasons = "; ".join(f"{count:,} x {trouble}" for trouble, count in troubles.most_common(5))
     if not rows:
-        raise UserError(f"'{files[0].name}' holds no request with its response ({told or 'no events'}); check the log")
+        raise UserError(
+            f"'{files[0].name}' holds no request with its response ({reasons or 'no events'}); check the log"
+        )
     if troubles:
-        logger.warning("%s of KServe's log were left out: %s", f"{troubles.total():,} events", told)
+        logger.warning("%s of KServe's log were left out: %s", f"{troubles.total():,} events", reasons)
     return SourceFile(files[0].name if len(files) == 1 else "the log of KServe", target, "json")
 
 

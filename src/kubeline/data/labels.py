@@ -15,7 +15,7 @@ def join(rows: Path, labels: Path, scratch: Path, into: Path) -> list[str]:
     """Write the rows, in their order, with the columns that the labels have for their request; missing where none.
 
     A request of several rows is joined by its id and the number of the row, from 0, or, where the labels have no such
-    column, by its id alone. Labels that came twice are one. Two that differ are none, since nothing tells which is
+    column, by its id alone. Labels that came twice are one. Two that differ are none, since neither is known to be
     right, and are told.
 
     Args:
@@ -25,7 +25,7 @@ def join(rows: Path, labels: Path, scratch: Path, into: Path) -> list[str]:
         into: The Parquet file to write.
 
     Returns:
-        What is to be told.
+        Warnings.
 
     Raises:
         UserError: when a column is missing or is in both, or when the labels do not tell the rows of a request apart.
@@ -57,8 +57,8 @@ def join(rows: Path, labels: Path, scratch: Path, into: Path) -> list[str]:
     connection.close()
     if not differing:
         return []
-    told = "of which nothing tells the right one, and are left without"
-    return [f"{differing:,} of {seen:,} requests have labels that differ, {told}"]
+    note = "of which nothing tells the right one, and are left without"
+    return [f"{differing:,} of {seen:,} requests have labels that differ, {note}"]
 
 
 def _check(of_rows: Sequence[str], of_labels: Sequence[str]) -> None:

@@ -171,14 +171,14 @@ def _with_labels(
     parts = {name: scratch / name for name in ("rows", "labels", "joined")}
     for part in parts.values():
         part.mkdir()
-    _, told, exact = _store(source, query, file_format, rows, parts["rows"], scratch / "log")
+    _, notes, exact = _store(source, query, file_format, rows, parts["rows"], scratch / "log")
     known = replace(every, span=Timespan(), types={ID: "text", **every.types})
-    _, told_too, _ = _store(labels, "", "auto", known, parts["labels"], scratch / "known")
+    _, notes_too, _ = _store(labels, "", "auto", known, parts["labels"], scratch / "known")
     file = parts["joined"] / "joined.parquet"
-    told += [*(f"labels: {one}" for one in told_too), *join(scratch / "log", scratch / "known", scratch, file)]
+    notes += [*(f"labels: {one}" for one in notes_too), *join(scratch / "log", scratch / "known", scratch, file)]
     left = replace(selection, types={}, hints={}, notation=PLAIN, columns=() if rows.columns else selection.columns)
     writer, warnings, _ = _store(str(file), "", "parquet", left, scratch, folder)
-    return writer, told + warnings, exact
+    return writer, notes + warnings, exact
 
 
 def _part(selection: Selection) -> Selection:

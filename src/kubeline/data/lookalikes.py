@@ -1,4 +1,4 @@
-"""Text that looks like numbers or times of a kind that is not read: told, for a model takes it for categories."""
+"""Text that looks like numbers or times of a kind that is not read: reported, for a model takes it for categories."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ _LENGTHS = rf"{_CLOCK}|-?\d+\sdays?,?(?:\s\+?{_CLOCK}(?:\.\d+)?)?|P(?=[\dT])(?:\
 
 
 def look(name: str, values: Sequence[str]) -> str:
-    """What a person should know about a text column by some of its values; empty where they look like text.
+    """The warning about a text column by some of its values; empty where they look like text.
 
     Whole numbers alone are no reason for a word: typed files hold codes as text for good reason.
 

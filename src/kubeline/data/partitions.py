@@ -1,4 +1,4 @@
-"""Columns that both a file and the name of its folder hold: the file's are taken, and told where they differ."""
+"""Columns that both a file and the name of its folder hold: the file's are taken, with a warning where they differ."""
 # ruff: noqa: S608 - names and values in queries are quoted
 
 from collections.abc import Iterable, Sequence
@@ -35,15 +35,15 @@ def _differs(name: str, value: str | None) -> str:
 
 
 def warnings(tables: Iterable[Table], chosen: Sequence[str]) -> list[str]:
-    """What is to be told of the columns that are taken."""
-    told = []
+    """Warnings about the columns that are taken."""
+    messages = []
     tables = list(tables)
     for name in chosen:
         found = [table.beside[name] for table in tables if name in table.beside]
         if found:
             more = f" and {counted(len(found) - 1, 'more file')}" if len(found) > 1 else ""
-            told.append(
+            messages.append(
                 f"column '{name}' has other values in the file than the name of its folder says: {found[0]}{more}; the "
                 "file's values are taken"
             )
-    return told
+    return messages

@@ -1,4 +1,4 @@
-"""A first look at a source: is it there, may it be read, and which columns has it?"""
+"""A quick check of a source: is it there, may it be read, and which columns has it?"""
 
 import csv
 import io
@@ -15,7 +15,7 @@ _FIRST = 1 << 20  # bytes in which a header is looked for
 
 
 def column_names(source: str, file_format: str = "auto") -> list[str] | None:
-    """The columns of the first file of `source`; None where only loading it tells (archives, JSON, logs, databases).
+    """The columns of the first file of `source`; None where loading alone shows them (archives, JSON, databases).
 
     Raises:
         UserError: when nothing is there.
@@ -95,7 +95,7 @@ def _header(text: bytes, delimiter: str) -> list[str] | None:
     try:
         rows = csv.reader(io.StringIO(text.decode("utf-8-sig", errors="strict"), newline=""), delimiter=delimiter)
         header = next(rows, None)
-    except (UnicodeDecodeError, csv.Error):  # load tells what is wrong, or reads it
+    except (UnicodeDecodeError, csv.Error):  # load reports what is wrong, or reads it
         return None
     if header is not None and len(header) == 1 and any(other in header[0] for other in ";|\t"):
         return None  # another delimiter, which load may know

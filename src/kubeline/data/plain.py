@@ -1,6 +1,6 @@
 """Text columns that are written as programs write them: looked through and converted in one pass over the rows.
 
-The first rows say what a column seems to hold. Then every value is looked at while it is converted; where one does not
+The first rows say what a column seems to hold. Then every value is checked while it is converted; where one does not
 fit, the column is left to :mod:`kubeline.data.inference`, which classifies all its values. Both give the same types and
 values: what is not certain here is asked of the engine, by the classes of :mod:`kubeline.data.text`.
 """
@@ -60,7 +60,7 @@ class PlainColumn:
 
     Args:
         kind: the DuckDB type that it seems to have.
-        looks: whether its values are looked at; not where text is asked for.
+        looks: whether its values are checked; not where text is asked for.
     """
 
     def __init__(self, kind: str, looks: bool = True):
@@ -76,7 +76,7 @@ class PlainColumn:
 
     @property
     def fits(self) -> bool:
-        """Whether all values so far are of its kind; text is told from numbers with mistakes by most of its values."""
+        """Whether all values so far are of its kind; most values decide between text and numbers with mistakes."""
         return self.kind != "VARCHAR" or not self._looks or 2 * self._words > self._values
 
     def read(self, column: pa.Array, connection: "DuckDBPyConnection") -> pa.Array | None:

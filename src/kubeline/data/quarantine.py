@@ -1,4 +1,4 @@
-"""Rows that are set aside, each with the reason and its number in the table."""
+"""Rows that are quarantined, each with the reason and its number in the table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ ROW = "quarantine_row"
 
 
 def quarantine_schema(stored: pa.Schema) -> pa.Schema:
-    """The columns of a table, and the two that tell of a row why it was set aside and where it stood."""
+    """The columns of a table, and the two that hold the reason and the row's number."""
     names = [_free(name, stored.names) for name in (REASON, ROW)]
     return stored.append(pa.field(names[0], pa.string())).append(pa.field(names[1], pa.int64()))
 
@@ -21,7 +21,7 @@ def quarantine_schema(stored: pa.Schema) -> pa.Schema:
 def divide(
     batch: pa.RecordBatch, broken: Mapping[str, Mask], start: int, schema: pa.Schema
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """The rows that go on, and those set aside.
+    """The rows that are passed on, and those quarantined.
 
     Args:
         batch: Rows as they came.
@@ -33,8 +33,8 @@ def divide(
     for mask in broken.values():
         bad |= mask
     rows = np.flatnonzero(bad)
-    aside = batch.take(pa.array(rows, pa.int64()))
-    columns = [*aside.columns, _reasons(broken, rows), pa.array(rows + start, pa.int64())]
+    quarantined = batch.take(pa.array(rows, pa.int64()))
+    columns = [*quarantined.columns, _reasons(broken, rows), pa.array(rows + start, pa.int64())]
     return batch.filter(pa.array(~bad)) if len(rows) else batch, pa.record_batch(columns, schema=schema)
 
 
@@ -44,8 +44,8 @@ def _reasons(broken: Mapping[str, Mask], rows: np.ndarray[Any, np.dtype[np.int64
         return pa.array([], pa.string())
     has = np.column_stack([mask[rows] for mask in broken.values()])
     kinds, codes = np.unique(has, axis=0, return_inverse=True)
-    told = ["; ".join(reason for reason, one in zip(broken, kind, strict=True) if one) for kind in kinds]
-    return pa.array(told, pa.string()).take(pa.array(codes.reshape(-1)))
+    texts = ["; ".join(reason for reason, one in zip(broken, kind, strict=True) if one) for kind in kinds]
+    return pa.array(texts, pa.string()).take(pa.array(codes.reshape(-1)))
 
 
 def _free(name: str, taken: list[str]) -> str:

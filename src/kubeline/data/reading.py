@@ -22,7 +22,7 @@ class Table:
 
     `relation` stands in a FROM clause; `raw` maps columns to the DuckDB types that it has there, `UNKNOWN` where text
     is still to be looked through, and `MIXED` where one column holds several types. `index` names the columns that
-    pandas wrote as the index of its rows. `repeats` tells that the file may hold a text once for any number of rows.
+    pandas wrote as the index of its rows. `repeats`: the file may hold a text once for any number of rows.
     `size` is the bytes of a file; 0 where that is not known. `unlike` are the columns of a type that the engine has
     not, and reads as another. `rounded` are those whose numbers have digits that the engine does not keep. `beside`
     are those whose values are not those that the folder's name says.

@@ -1,7 +1,7 @@
 """A 64-bit hash of each row: the same in any order of rows, in any batches, and however a value is stored.
 
 Numbers are hashed as doubles and times as microseconds, so that a column that becomes integers, doubles or decimals, or
-another unit of time, keeps its hashes. Columns are told apart by their names and added up, so their order is nothing.
+another unit of time, keeps its hashes. Columns differ by their names and are added up, so their order is nothing.
 Two different rows are taken for one with a chance of 1 in 2**64, and where their numbers differ beyond a double.
 """
 

@@ -94,18 +94,18 @@ class Rows:
         if writer is None or wrong:
             shutil.rmtree(folder, ignore_errors=True)
             writer, _ = self._write(plain, found, folder)
-        told = found.warnings | self._looked_at(writer.schema, typing, found.warnings)
-        return writer, [told[name] for name in self.needed if name in told]
+        warned = found.warnings | self._looked_at(writer.schema, typing, found.warnings)
+        return writer, [warned[name] for name in self.needed if name in warned]
 
-    def _looked_at(self, schema: pa.Schema, typing: Typing, told: Mapping[str, str]) -> dict[str, str]:
-        """Of the text columns that nothing was told of and no one asked for as text, those that look like no text."""
+    def _looked_at(self, schema: pa.Schema, typing: Typing, warned: Mapping[str, str]) -> dict[str, str]:
+        """Of the text columns without a warning that nobody asked for as text, those that look like no text."""
         taken = {**typing.hints, **typing.asked}
         texts = [
             name
             for name in self.chosen
             if pa.types.is_string(schema.field(self.rename.get(name, name)).type)
             and taken.get(name) != "text"
-            and name not in told
+            and name not in warned
             and self.tables[0].raw[name] in (UNKNOWN, "VARCHAR")
         ]
         words = {name: look(name, values) for name, values in sample(self.connection, self.tables[0], texts).items()}
@@ -124,7 +124,7 @@ class Rows:
             except UserError:
                 if len(names) == len(self.needed):
                     raise
-        return self._classified(self.needed, typing)  # what is told is of the first column that is at fault
+        return self._classified(self.needed, typing)  # the error is of the first column that is at fault
 
     def _look(self, plain: Mapping[str, PlainColumn]) -> set[str]:
         """The plain columns that do not fit, by all rows."""
@@ -137,7 +137,7 @@ class Rows:
         return converter.wrong
 
     def _write(self, plain: Mapping[str, PlainColumn], found: Inferred, folder: Path) -> tuple[DatasetWriter, set[str]]:
-        """Write all rows; the plain columns that do not fit. Once there is one, the rest is only looked at."""
+        """Write all rows; the plain columns that do not fit. Once there is one, the rest is only checked."""
         readings = {name: _TEXT if name in plain else found.readings[name] for name in self.needed}
         names = [self.rename.get(name, name) for name in self.chosen]
         with Converter(self.connection, plain) as converter, ExitStack() as resources:

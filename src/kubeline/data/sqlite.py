@@ -17,7 +17,7 @@ from kubeline.data.tables import check_names
 from kubeline.data.transfer import Transfer
 from kubeline.errors import PlatformError, UserError
 
-_STEPS = 100_000  # instructions of its engine between two looks at the time
+_STEPS = 100_000  # instructions of its engine between two checks of the time
 # SQLite has no type for time; this is how its date functions and most libraries write one.
 _TIME = "typeof({0}) = 'text' AND {0} GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]*' AND julianday({0}) IS NOT NULL"
 _LARGE = "typeof({0}) = 'integer' AND ({0} > 9007199254740992 OR {0} < -9007199254740992)"

@@ -13,7 +13,7 @@ from kubeline.data.reading import Reading, Table
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_SAMPLE = 1_000  # values that are looked at before all are
+_SAMPLE = 1_000  # values that are sampled before all are checked
 _MOST = 0.8  # from this share on, a column looks like numbers or times
 
 
@@ -87,18 +87,18 @@ def _numbers(connection: "DuckDBPyConnection", every: str, name: str, present: i
     comma, point, either, different, units, *fractions, example = fetch(connection, query)[0]
     if either < _MOST * present:
         return None
-    told = f"column '{name}' looks like numbers ({example!r}) and is kept as text"
+    finding = f"column '{name}' looks like numbers ({example!r}) and is kept as text"
     keep = f'types={{"{name}": "text"}}'
     if len(units) > 1:
         return Style(None, unlike_units(name, set(units)))
     if comma == point == present and different:
         return Style(
-            None, f"{told}: whether ',' parts thousands or a fraction is not clear; give load decimal or thousands"
+            None, f"{finding}: whether ',' parts thousands or a fraction is not clear; give load decimal or thousands"
         )
     if present not in (comma, point):
         strays = present - max(comma, point)
         return Style(
-            None, f"{told}: {strays:,} of its {present:,} values are not of one notation; fix them, or say {keep}"
+            None, f"{finding}: {strays:,} of its {present:,} values are not of one notation; fix them, or say {keep}"
         )
     notation: Notation = POINT if point == present else COMMA
     is_whole = not fractions[notation == POINT] and not units[0]
@@ -121,20 +121,20 @@ def _times(connection: "DuckDBPyConnection", every: str, name: str, present: int
     *found, some, example = fetch(connection, query)[0]
     if some < _MOST * present:
         return None
-    told = f"column '{name}' looks like times ({example!r}) and is kept as text"
+    finding = f"column '{name}' looks like times ({example!r}) and is kept as text"
     matching = [times for times, count in zip(TIMES, found, strict=True) if count == present]
     ways = ", ".join(fit for fit, count in zip(fits, found, strict=True) if count == present)
     hint = f'types={{"{name}": "%d/%m/%Y"}} or the format that it has'
     if not matching:
         most = present - max(found)
         return Style(
-            None, f"{told}: {most:,} of its {present:,} values are not of one notation; fix them, or give {hint}"
+            None, f"{finding}: {most:,} of its {present:,} values are not of one notation; fix them, or give {hint}"
         )
     if (
         len(matching) > 1
         and fetch(connection, f"SELECT count(*) FROM {every} WHERE least({ways}) <> greatest({ways})")[0][0]
     ):
-        return Style(None, f"{told}: which number is the month is not clear; give {hint}")
+        return Style(None, f"{finding}: which number is the month is not clear; give {hint}")
     warning = (
         f"column '{name}' is read as times, {matching[0].name}, such as {example!r}; give the format in types, such as "
         f'{{"{name}": {matching[0].formats[0]!r}}}, so that every later file is read alike, or keep it by '

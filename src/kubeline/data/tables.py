@@ -76,7 +76,7 @@ def check_names(names: list[str], table: str) -> list[str]:
     """The names, when every column has one of its own.
 
     Raises:
-        UserError: when one is empty, two are equal but for upper and lower case (which SQL does not tell apart), or
+        UserError: when one is empty, two are equal but for upper and lower case (which SQL does not distinguish), or
             there are more than `COLUMNS`.
     """
     if len(names) > scaled(COLUMNS):
@@ -219,7 +219,7 @@ def _json(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
     check_names(list(inferred), file.name)
     # DuckDB takes more notations for dates than the ISO one, and guesses which number is the month.
     dates = {name for name, kind in inferred.items() if kind.startswith(("DATE", "TIMESTAMP"))}
-    # Numbers of more than 64 bits would become doubles: they are read with all their digits, and looked at.
+    # Numbers of more than 64 bits would become doubles: they are read with all their digits, and checked.
     numbers = {name for name, kind in inferred.items() if kind in ("DOUBLE", "UBIGINT", "HUGEINT", "UHUGEINT")}
     kinds = {name: "VARCHAR" if name in dates | numbers else kind for name, kind in inferred.items()}
     columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in kinds.items())
@@ -262,7 +262,7 @@ def _is_wide(kind: pa.DataType) -> bool:
 
 
 def unlike_columns(tables: list[Table], chosen: Sequence[str], text: Container[str]) -> list[str]:
-    """What is to be told of columns whose type the engine has not.
+    """Warnings about columns whose type the engine has not.
 
     Args:
         tables: of one source.
@@ -272,7 +272,7 @@ def unlike_columns(tables: list[Table], chosen: Sequence[str], text: Container[s
     Raises:
         UserError: when such a column would be rounded, or is in another unit in each table.
     """
-    told = []
+    messages = []
     for name in chosen:
         kinds = {table.unlike[name] for table in tables if name in table.unlike}
         if wide := [kind for kind in kinds if _is_wide(kind)]:
@@ -287,11 +287,11 @@ def unlike_columns(tables: list[Table], chosen: Sequence[str], text: Container[s
                 "write one unit"
             )
         if units and name not in text:
-            told.append(
+            messages.append(
                 f"column '{name}' holds lengths of time, and is read as whole numbers of {_UNITS[units[0]]}; requests "
                 "send them so"
             )
-    return told
+    return messages
 
 
 def check_pages(metadata: pq.FileMetaData, name: str) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from kubeline.data.reading import Table
 
-# Each class is told from those before it:
+# Each class excludes those before it:
 # integer   fits a double without rounding       large     fits 64 bits, but not a double
 # wide      whole, but fits no 64 bits           code      digits with leading zeros, or more than any number has
 # whole     2.0                                  decimal   any other number that a double keeps

@@ -78,7 +78,7 @@ class FileTransfer(Callback):  # type: ignore[misc]  # fsspec has no types
         super().__init__()
 
     def call(self, hook_name: str | None = None, **kwargs: object) -> None:
-        """Look at what has come since the last call."""
+        """Check what has come since the last call."""
         if self.size and self.size != self._announced:
             self._announced = self.size
             self._transfer.require_room(self.size)

@@ -52,14 +52,14 @@ def decide(
         predictions: The compared predictions.
         rows: Rows of the reference and of the current window.
         rule: The limits.
-        performance: How the model does on the window: told beside the reasons, and no part of the verdict.
+        performance: How the model does on the window: listed with the reasons, and no part of the verdict.
     """
-    told = [str(performance)] if performance else []
+    notes = [str(performance)] if performance else []
     for sample, count in zip(("reference", "current window"), rows, strict=True):
         if count < rule.min_rows:
             return "insufficient_data", [
                 f"the {sample} has {count:,} rows; at least {rule.min_rows:,} are needed",
-                *told,
+                *notes,
             ]
     drifted = [column for column in columns if column.verdict == "drift"]
     moved = [column for column in predictions if column.verdict == "drift"]
@@ -67,7 +67,7 @@ def decide(
     reasons = [f"{len(drifted)} of {judged} columns drifted" + (f": {_named(drifted)}" if drifted else "")]
     if predictions:
         reasons.append(f"the predictions drifted: {_named(moved)}" if moved else "the predictions are stable")
-    return "drift" if moved or len(drifted) >= rule.min_columns else "stable", reasons + told
+    return "drift" if moved or len(drifted) >= rule.min_columns else "stable", reasons + notes
 
 
 def _named(columns: Sequence[ColumnDrift]) -> str:

@@ -1,4 +1,4 @@
-"""How well a model of two classes does on rows without labels, as far as its own probabilities tell.
+"""How well a model of two classes does on rows without labels, estimated from its own probabilities.
 
 Confidence-based performance estimation: a row whose calibrated probability is p is positive with chance p, so that the
 AUC of a window is known in expectation. The probabilities are calibrated by the curve of the rows that training held

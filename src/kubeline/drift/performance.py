@@ -1,4 +1,4 @@
-"""The model on the labelled rows of a window: what a shift of the data does not tell."""
+"""The model on the labelled rows of a window: what a shift of the data does not show."""
 
 from collections.abc import Collection
 

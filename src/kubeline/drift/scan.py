@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Window:
-    """What is kept of the current window.
+    """What is stored of the current window.
 
     Attributes:
         rows: How many rows it has.
@@ -71,8 +71,8 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
     read_as = [
         f"{name}: {schema.field(name).type} as {kinds[name]}" for name in needed if is_other(schema, name, kinds)
     ]
-    for told in read_as:
-        log.warning("the window's column is read as the reference has it: %s", told)
+    for note in read_as:
+        log.warning("the window's column is read as the reference has it: %s", note)
     read = iter_batches(path, [*needed, *(logged.columns if logged else ())])
     with Progress("comparing", open_dataset(path).count_rows()) as progress:
         for batch in progress.over(read):
@@ -108,7 +108,7 @@ class _Answers:
 
     def __init__(self, package: ModelPackage, reference: Reference, columns: list[str]):
         signature = package.signature
-        # of two classes, one probability tells all
+        # of two classes, one probability determines the other
         wanted = f"probability.{signature.positive_class}" if signature.task == "binary" else ""
         profiles = reference.profile.predictions.items()
         self.counters = {name: counter(each) for name, each in profiles if wanted in ("", name)}

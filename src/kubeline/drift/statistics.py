@@ -173,7 +173,7 @@ def _more_unseen_than_chance(categories: list[Bin], n: int, m: int) -> bool:
 
 
 def _bins_beyond_the_list(profile: "CategoryProfile", counts: CategoryCounts) -> list[Bin]:
-    """Bins when there are more categories than a profile lists: unseen ones cannot be told from the rest.
+    """Bins when there are more categories than a profile lists: unseen ones cannot be separated from the rest.
 
     A category has a bin of its own only where it is far more frequent than any that is not listed.
     """
@@ -206,7 +206,7 @@ def interval_labels(profile: "NumberProfile") -> list[str]:
 
 
 def _short(numbers: Sequence[float]) -> list[str]:
-    """Numbers in as few digits, from four, as tell them apart."""
+    """Numbers in as few digits, from four, as distinguish them."""
     for digits in range(4, 17):
         names = [f"{number:.{digits}g}" for number in numbers]
         if len(set(names)) == len(names):

@@ -55,11 +55,11 @@ def require(blessing: Artifact, check: BlessedStep, package_digest: str) -> Bles
         UserError: when it is of another check, of another package, or its verdict is not ``promote``.
     """
     found = Blessing.read(blessing.path)
-    told = blessing.metadata
+    metadata = blessing.metadata
     for name, value in (("package_digest", found.package_digest), ("check", found.check), ("verdict", found.verdict)):
-        if told.get(name, value) != value:
+        if metadata.get(name, value) != value:
             raise UserError(
-                f"the metadata of the {check} blessing says {name} {str(told[name])[:12]}, but its file says "
+                f"the metadata of the {check} blessing says {name} {str(metadata[name])[:12]}, but its file says "
                 f"{value[:12]}; run {check} again"
             )
     if found.check != check:

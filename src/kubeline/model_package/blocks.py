@@ -22,7 +22,7 @@ class Columns:
     """The columns of a model, by the block in which it reads them.
 
     The codes of a category are the positions in its vocabulary, then one for every other value, then those of the
-    values that the model tells apart though the vocabulary does not have them.
+    values that the model distinguishes though the vocabulary does not have them.
 
     Attributes:
         numbers: names of the numbers that are float32, and of the booleans.
@@ -31,7 +31,7 @@ class Columns:
         vocabularies: of each category, an object array of the values that training saw, and at last ``""``, which
             stands for a missing value.
         missing: of each category, the code of a missing value, the largest of its vocabulary.
-        rare: of each category, the codes of what the model tells apart beside its vocabulary.
+        rare: of each category, the codes of what the model distinguishes beside its vocabulary.
         blocks: the names of the columns of each block, but for blocks without a column, which the model does not read.
         inputs: the name of each block.
     """

@@ -54,14 +54,14 @@ def encode_exactly(column: pd.Series) -> Array:
         if isinstance(given, (int, np.integer, Decimal)) and int(given) != int(values[row]):
             raise UserError(
                 f"column '{column.name}' holds {given} in row {row}, which float64 does not hold exactly; load the "
-                f"column as text if it tells things apart, or exclude it"
+                f"column as text if it is an identifier, or exclude it"
             )
     return values
 
 
 def _numbers(column: pd.Series, number: type, keep: type | None = None) -> Array:
     wide = _floats(column, "a number")
-    with np.errstate(over="ignore"):  # what is too large for float32 is told as infinite below
+    with np.errstate(over="ignore"):  # what is too large for float32 is refused as infinite below
         values: Array = wide.astype(number)
     if np.isinf(values).any():
         row = int(np.flatnonzero(np.isinf(values))[0])

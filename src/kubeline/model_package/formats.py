@@ -38,7 +38,7 @@ def require_known(manifest: bytes, path: object) -> None:
     try:
         content = json.loads(manifest)
     except (ValueError, RecursionError):
-        return  # whoever reads the whole of it tells
+        return  # its reader reports what is wrong
     number = content.get("format", 1) if isinstance(content, dict) else 1
     if type(number) is not int or number not in READ:
         raise UserError(

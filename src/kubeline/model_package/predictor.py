@@ -74,7 +74,7 @@ class Predictor:
             signature: the columns it reads and the classes it answers.
             threads: for one prediction; 0 lets ONNX Runtime take one for each core.
         """
-        # Read at its import: its wheels keep a device id in HOME and report to their maker unless told not to.
+        # Read at its import: its wheels keep a device id in HOME and report to their maker unless switched off.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 

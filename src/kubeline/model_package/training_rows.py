@@ -1,4 +1,4 @@
-"""Which rows a model was trained on, kept with it in three bytes a row: whoever scores it can leave them out.
+"""Which rows a model was trained on, stored with it in three bytes a row: whoever scores it can leave them out.
 
 The rows stand in Bloom filters (Bloom, 1970, Communications of the ACM 13). None that was there is missed, and one in
 a hundred thousand others is taken for one of them: by chance, so that leaving it out favours no model.

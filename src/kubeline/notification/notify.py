@@ -31,7 +31,7 @@ def run(status: FinalStatus, *, title: str = "", message: str = "", link: str = 
         if only_on not in {"always", "failure"}:
             logger.warning("only_on '%s' is neither 'always' nor 'failure'; 'always' is taken", only_on)
         if only_on == "failure" and found.state == "SUCCEEDED":
-            logger.info("nothing to tell: %s, and only_on is 'failure'", headline)
+            logger.info("nothing to send: %s, and only_on is 'failure'", headline)
             return
         urls = addresses()
         if not urls:
@@ -72,7 +72,7 @@ def compose(
         headline += f" ({decision.task}: {_word(decision)})"
     lines = [message] if message else []
     if found.state == "UNKNOWN":
-        lines.append(f"The platform's state is {status.state or 'empty'}, which does not tell how the run ended")
+        lines.append(f"The platform's state is {status.state or 'empty'}, which does not say how the run ended")
     if status.error_message or status.error_code:
         code = f" (code {status.error_code})" if status.error_code else ""
         lines.append(f"Error{code}: {status.error_message or 'no message'}")

@@ -44,7 +44,7 @@ def decode_raw(name: str, datatype: str, raw: bytes | memoryview, count: int) ->
         name: of the input, for errors.
         datatype: one of `DATATYPES`.
         raw: its bytes.
-        count: of elements, as its shape tells.
+        count: of elements, by its shape.
 
     Returns:
         Numbers and BOOL as an array of shape (count,) that cannot be written and shares the memory of `raw`; BYTES as
@@ -62,7 +62,7 @@ def decode_raw(name: str, datatype: str, raw: bytes | memoryview, count: int) ->
     if len(raw) != count * dtype.itemsize:
         raise UserError(
             f"input '{name}' has {len(raw):,} bytes, but {count:,} elements of {datatype} take "
-            f"{count * dtype.itemsize:,}; send as many as its shape tells"
+            f"{count * dtype.itemsize:,}; send as many as its shape says"
         )
     if datatype == "BOOL" and bytes(raw).strip(b"\0\1"):
         raise UserError(f"input '{name}' holds a byte that is neither 0 nor 1, but its datatype is BOOL")

@@ -1,1 +1,1 @@
-"""Compiled pipelines on the platforms that run them: looked at beforehand, submitted, followed, scheduled."""
+"""Compiled pipelines on the platforms that run them: checked beforehand, submitted, followed, scheduled."""

@@ -39,7 +39,7 @@ class Compiled:
             first = found[0]
             first["pipelineInfo"]["name"], first["root"]["dag"]["tasks"]  # that they are there
         except (UserError, LookupError, TypeError) as error:
-            raise UserError(f"'{file}' is not a compiled pipeline; `kubeline lint {file}` tells why") from error
+            raise UserError(f"'{file}' is not a compiled pipeline; `kubeline lint {file}` says why") from error
         if caching is not None:
             found[0] = _with_caching(first, caching)
         return cls(tuple(found))

@@ -22,7 +22,7 @@ _PARTITIONS = 10_000  # folders of one shard at most; more are a column that is 
 class Destination:
     """A folder that several shards write to, each its own files.
 
-    A file that tells what a shard wrote (`_predictions-2-of-4.json`; readers of Parquet leave out names that begin with
+    A file that lists what a shard wrote (`_predictions-2-of-4.json`; readers of Parquet leave out names that begin with
     an underscore) comes last: without it a shard has not been written.
     """
 
@@ -89,9 +89,9 @@ class Destination:
             files = _lay_out(folder, laid_out, partition_by, self._shard)
             for name in files:
                 self._put(str(laid_out / name), f"{self._root}/{name}")
-            told = Path(scratch) / "told.json"
-            told.write_text(json.dumps({"key": key, **facts, "files": files}, indent=2), encoding="utf-8")
-            self._put(str(told), self._marker)
+            marker = Path(scratch) / "marker.json"
+            marker.write_text(json.dumps({"key": key, **facts, "files": files}, indent=2), encoding="utf-8")
+            self._put(str(marker), self._marker)
         return files
 
     def _put(self, file: str, target: str) -> None:

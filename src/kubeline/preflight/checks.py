@@ -1,4 +1,4 @@
-"""What was looked at, and what was found."""
+"""The checks that were made, and what they found."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,12 +21,12 @@ class PreflightCheck:
 
 @dataclass
 class Checks:
-    """All that was looked at so far."""
+    """All checks so far."""
 
     done: list[PreflightCheck] = field(default_factory=list)
 
-    def look(self, name: str, check: Callable[[], str | None]) -> None:
-        """Do one check. It returns what it could not look at, or nothing, and raises what is wrong."""
+    def run(self, name: str, check: Callable[[], str | None]) -> None:
+        """Do one check. It returns what it could not check, or nothing, and raises what is wrong."""
         try:
             unknown = check()
         except UserError as error:

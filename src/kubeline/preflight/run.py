@@ -77,43 +77,43 @@ def look(wanted: PreflightSettings) -> Checks:
 
 
 def _parameters(checks: Checks, wanted: PreflightSettings) -> None:
-    checks.look("source", lambda: _source(wanted))
-    checks.look("exclude", lambda: require_names("exclude", wanted.exclude))
+    checks.run("source", lambda: _source(wanted))
+    checks.run("exclude", lambda: require_names("exclude", wanted.exclude))
     if wanted.name:
-        checks.look("name", lambda: parameters.check_model_name(wanted.name))
-        checks.look("service", lambda: _only_raise(_service(wanted)))
-        checks.look("plan", lambda: parameters.check_plan(wanted.plan))
+        checks.run("name", lambda: parameters.check_model_name(wanted.name))
+        checks.run("service", lambda: _only_raise(_service(wanted)))
+        checks.run("plan", lambda: parameters.check_plan(wanted.plan))
     if wanted.reference:
-        checks.look("drift", lambda: parameters.check_drift(wanted.drift))
+        checks.run("drift", lambda: parameters.check_drift(wanted.drift))
     if wanted.history:
-        checks.look("alarm", lambda: parameters.check_alarm(wanted.alarm))
+        checks.run("alarm", lambda: parameters.check_alarm(wanted.alarm))
     if wanted.target:
-        checks.look("training", lambda: parameters.check_training(wanted.candidates, wanted.training, wanted.seed))
-        checks.look("gate", lambda: parameters.check_gate(wanted.metric, wanted.thresholds, wanted.slices, wanted.gate))
-        checks.look("split", lambda: parameters.check_split(wanted.split))
-        checks.look("checks", lambda: parameters.check_validation(wanted.checks))
-        checks.look("model server", lambda: parameters.check_server(wanted.max_latency_ms))
+        checks.run("training", lambda: parameters.check_training(wanted.candidates, wanted.training, wanted.seed))
+        checks.run("gate", lambda: parameters.check_gate(wanted.metric, wanted.thresholds, wanted.slices, wanted.gate))
+        checks.run("split", lambda: parameters.check_split(wanted.split))
+        checks.run("checks", lambda: parameters.check_validation(wanted.checks))
+        checks.run("model server", lambda: parameters.check_server(wanted.max_latency_ms))
 
 
 def _world(checks: Checks, wanted: PreflightSettings) -> None:
-    checks.look("data", lambda: _data(wanted))
+    checks.run("data", lambda: _data(wanted))
     if wanted.schema_uri:
-        checks.look("schema", lambda: world.check_schema(wanted.schema_uri))
+        checks.run("schema", lambda: world.check_schema(wanted.schema_uri))
     if wanted.name:
-        checks.look("registry", lambda: world.check_registry(wanted.tracking_uri, wanted.name))
+        checks.run("registry", lambda: world.check_registry(wanted.tracking_uri, wanted.name))
     if wanted.reference:
-        checks.look("reference", lambda: world.check_reference(wanted.tracking_uri, wanted.reference))
+        checks.run("reference", lambda: world.check_reference(wanted.tracking_uri, wanted.reference))
     if wanted.history:
-        checks.look("history", lambda: world.check_history(wanted.history))
+        checks.run("history", lambda: world.check_history(wanted.history))
     if place := str(wanted.service.get("storage_uri", "")):
-        checks.look("storage", lambda: world.check_package_store(place))
+        checks.run("storage", lambda: world.check_package_store(place))
     if wanted.cluster:
-        checks.look(
+        checks.run(
             "cluster", lambda: world.check_cluster(wanted.cluster, _service(wanted), wanted.plan, wanted.gateway)
         )
     if wanted.gateway:
-        checks.look("gateway", lambda: world.check_gateway(wanted.gateway))
-    checks.look("channels", world.check_channels)
+        checks.run("gateway", lambda: world.check_gateway(wanted.gateway))
+    checks.run("channels", world.check_channels)
 
 
 def _source(wanted: PreflightSettings) -> None:
@@ -157,7 +157,7 @@ def _only_raise(_: object) -> None:
 
 
 def page(checks: Checks) -> Report:
-    """What was looked at."""
+    """The checks that were made."""
     made = Report("Preflight", "What this run needs, tried before it began")
     failed = [f"{check.name}: {check.sentence}" for check in checks.failed]
     word = "this run would fail" if failed else "everything that could be tried is fine"

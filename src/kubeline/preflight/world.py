@@ -62,7 +62,7 @@ def check_package_store(storage_uri: str) -> str | None:
     from kubeline.data.sources import STORES
 
     if scheme(storage_uri) not in STORES:
-        return f"'{scheme(storage_uri)}://' can be looked at by KServe alone"
+        return f"'{scheme(storage_uri)}://' can be read by KServe alone"
     reach(storage_uri)
     try:
         write_and_delete(storage_uri)
@@ -85,7 +85,7 @@ def check_gateway(gateway: str) -> None:
     if not gateway.startswith(("http://", "https://")):
         raise UserError(f"gateway '{gateway}' is no address; expected http://HOST or https://HOST")
     try:
-        with urllib.request.urlopen(gateway, timeout=_SECONDS):  # noqa: S310 (the scheme was looked at)
+        with urllib.request.urlopen(gateway, timeout=_SECONDS):  # noqa: S310 (the scheme was checked)
             pass
     except urllib.error.HTTPError:
         pass  # an answer is an answer

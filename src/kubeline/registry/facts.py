@@ -1,4 +1,4 @@
-"""What is told of a package in a registry: parameters, metrics and tags, in the words that every registry takes."""
+"""What a registry stores of a package: parameters, metrics and tags, in the words that every registry takes."""
 
 import json
 import math
@@ -24,8 +24,8 @@ def description(estimator: str, signature: Signature) -> str:
 def parameters(package: ModelPackage) -> dict[str, str]:
     """The parameters of the training, as text."""
     manifest, signature = package.manifest, package.signature
-    told = {**manifest.params, "estimator": manifest.estimator, "seed": manifest.seed, "target": signature.target}
-    return as_text(told)
+    params = {**manifest.params, "estimator": manifest.estimator, "seed": manifest.seed, "target": signature.target}
+    return as_text(params)
 
 
 def as_text(params: Mapping[str, Any]) -> dict[str, str]:

@@ -44,7 +44,7 @@ def fetch(reference: str, tracking_uri: str = "") -> Path | None:
 
 
 def absent(reference: str, tracking_uri: str = "") -> UserError:
-    """The error for a registered model that is not there, which tells the registry that was asked."""
+    """The error for a registered model that is not there, which names the registry that was asked."""
     return UserError(
         f"the registry at {open_registry(tracking_uri).place} has no '{redact(reference)}'; check the name, the alias "
         "or version, and the registry (tracking_uri, MLFLOW_TRACKING_URI)"
@@ -107,7 +107,7 @@ def _copy(storage: Any, root: str, folder: Path, uri: str) -> None:
     folder.mkdir()
     (folder / MANIFEST).write_bytes(manifest)
     for name, size in sizes.items():
-        there = storage.info(f"{root}/{name}").get("size")  # a web server may not tell
+        there = storage.info(f"{root}/{name}").get("size")  # a web server may not say
         if None not in (size, there) and size != there:
             raise UserError(
                 f"{name} at '{uri}' has {there:,} bytes, but the manifest says {size:,}; it was changed since: "

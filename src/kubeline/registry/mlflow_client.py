@@ -48,7 +48,7 @@ def unless(ignored: str) -> Iterator[None]:
 
 @contextmanager
 def plain_errors(uri: str) -> Iterator[None]:
-    """Raise a PlatformError that tells in one sentence what is wrong with the MLflow at `uri`."""
+    """Raise a PlatformError that says in one sentence what is wrong with the MLflow at `uri`."""
     quiet()
     from mlflow.exceptions import MlflowException
     from requests import RequestException

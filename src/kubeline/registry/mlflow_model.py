@@ -98,7 +98,7 @@ def _example(package: ModelPackage) -> dict[str, Any]:
 
 
 def _environment(package: ModelPackage, mlflow_version: str) -> dict[str, str]:
-    """What ``mlflow models serve`` installs where it is not told ``--env-manager local``."""
+    """What ``mlflow models serve`` installs without ``--env-manager local``."""
     import yaml
 
     versions = package.manifest.versions

@@ -72,7 +72,7 @@ class Runs:
 
         Args:
             run: of the package.
-            submission: the package and what is told of it.
+            submission: the package and what is logged of it.
             whole: the package with what makes it an MLflow model; else the package alone, as it was registered before.
         """
         run_id = run.info.run_id
@@ -136,13 +136,13 @@ class Runs:
         from mlflow.entities import Metric, Param, RunTag
 
         values = [Metric(name, value, run.info.start_time, 0) for name, value in metrics.items()]
-        told = [Param(name, value) for name, value in params.items()]
+        logged = [Param(name, value) for name, value in params.items()]
         marks = [RunTag(name, value) for name, value in tags.items() if run.data.tags.get(name) != value]
-        for start in range(0, max(len(values), len(told), len(marks)), 100):  # MLflow takes 100 of each at once
+        for start in range(0, max(len(values), len(logged), len(marks)), 100):  # MLflow takes 100 of each at once
             part = slice(start, start + 100)
             for last in (False, False, True):
                 try:
-                    self._client.log_batch(run.info.run_id, values[part], told[part], marks[part], synchronous=True)
+                    self._client.log_batch(run.info.run_id, values[part], logged[part], marks[part], synchronous=True)
                     break
                 except Exception as error:  # two writers of one value break a unique key; the next try finds it there
                     if last or code(error) != "BAD_REQUEST":

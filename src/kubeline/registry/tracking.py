@@ -104,5 +104,5 @@ def _trials(candidate: Candidate, score_name: str) -> Iterator[RunRecord]:
 
 
 def _input(context: str, table: Mapping[str, Any]) -> DataInput:
-    told = {key: table[key] for key in ("rows", "columns", "bytes", "parent_fingerprint", "split_by") if key in table}
-    return DataInput(context, str(table.get("fingerprint", "")), redact(str(table.get("source", ""))), told)
+    facts = {key: table[key] for key in ("rows", "columns", "bytes", "parent_fingerprint", "split_by") if key in table}
+    return DataInput(context, str(table.get("fingerprint", "")), redact(str(table.get("source", ""))), facts)

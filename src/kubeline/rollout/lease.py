@@ -11,7 +11,7 @@ from kubeline.rollout.clock import Clock
 from kubeline.rollout.status import Lease, State
 from kubeline.rollout.store import StatusStore, StoredStatus
 
-_SLACK_SECONDS = 5.0  # the time of an API server is told in whole seconds
+_SLACK_SECONDS = 5.0  # the time of an API server is in whole seconds
 _LOOKS = 12  # while one lease lasts
 
 

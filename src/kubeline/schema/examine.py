@@ -66,7 +66,7 @@ class Examination:
     def look_for_personal_data(self) -> None:
         """Find the columns that look as if they held any, and let nothing found so far show a value of theirs.
 
-        The target is known by its classes everywhere, and therefore not looked at.
+        The target is known by its classes everywhere, and therefore not checked.
         """
         said = {name: column.personal for name, column in self.schema.columns.items() if column.personal is not None}
         target = self.schema.target.column if self.schema.target else ""

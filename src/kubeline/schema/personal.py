@@ -1,6 +1,6 @@
 """Columns that look as if they held personal data, by their names and by a sample of their values.
 
-A guess, for someone to decide on: what tells a person apart in free text, or by several columns together, is not found.
+A guess, for a reviewer to decide on: what identifies people in free text, or by several columns together, is not found.
 Numbers with check digits are read by python-stdnum.
 """
 
@@ -14,7 +14,7 @@ import pandas as pd
 Handling = Literal["ignore", "warn", "refuse", "drop", "hash"]
 
 SHARE = 0.8  # of the sampled values that must look alike: of numbers at random, a tenth has the right check digit
-FEWEST, SAMPLED, FIRST = 5, 200, 20  # distinct values: needed, looked at, and looked at before a column is given up
+FEWEST, SAMPLED, FIRST = 5, 200, 20  # distinct values: needed, sampled, and sampled before a column is given up
 
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}")
 _AREA = r"(\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}"

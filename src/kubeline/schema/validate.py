@@ -105,8 +105,8 @@ def _protection(found: Examination, personal_data: str, roles: Roles, key: bytes
     if personal_data == "ignore":
         return Protection()
     found.look_for_personal_data()
-    told = findings(personal_data, found.personal)
-    (found.problems if personal_data == "refuse" else found.warnings).extend(told)
+    personal = findings(personal_data, found.personal)
+    (found.problems if personal_data == "refuse" else found.warnings).extend(personal)
     target = found.schema.target.column if found.schema.target else ""
     return protection(personal_data, found.personal, roles, target, key)
 

@@ -44,8 +44,8 @@ def read(given: Sequence[Any], alone: TrainingSettings) -> list[TrainingSettings
 
 def _parts(number: int, candidate: Any) -> dict[str, Any]:
     if not isinstance(candidate, Mapping) or not candidate.keys() <= {"estimator", "params"}:
-        told = listed(candidate) if isinstance(candidate, Mapping) else repr(candidate)
-        raise UserError(f"candidate {number} is {told}; expected {_FORM}")
+        given = listed(candidate) if isinstance(candidate, Mapping) else repr(candidate)
+        raise UserError(f"candidate {number} is {given}; expected {_FORM}")
     estimator, params = candidate.get("estimator", DEFAULT), candidate.get("params", {})
     if not isinstance(estimator, str) or not isinstance(params, Mapping):
         raise UserError(f"candidate {number} has estimator {estimator!r} and params {params!r}; expected {_FORM}")
@@ -59,7 +59,7 @@ def _require_hyperparameters(number: int, estimator: str, params: Mapping[str, A
     if not params:  # there is nothing to ask its library, whose import takes seconds
         return
     refused = []
-    for task in get_args(Task):  # which one it is, the table tells
+    for task in get_args(Task):  # which one it is depends on the table
         try:
             _, hyper = preprocessing.take(params, found, task)
             found.settle(task, hyper)
@@ -71,7 +71,7 @@ def _require_hyperparameters(number: int, estimator: str, params: Mapping[str, A
 
 @dataclass(frozen=True)
 class Standing:
-    """What is kept of a candidate after its training."""
+    """What is stored of a candidate after its training."""
 
     settings: TrainingSettings
     score: float

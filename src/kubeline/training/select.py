@@ -38,7 +38,7 @@ def table(candidates: Sequence[ModelPackage], best: ModelPackage) -> str:
         f"# {markdown(best.manifest.estimator)} is the best of {counted(len(candidates), 'candidate')} for "
         f"{markdown(best.signature.target)}",
         "",
-        f"Compared by {name} (greater is better) on the rows that training held out; the test set was not looked at.",
+        f"Compared by {name} (greater is better) on the rows that training held out; the test set was not used.",
         "",
         f"| | estimator | {name} | other metrics | parity | package |",
         "|---|---|---:|---|---:|---|",

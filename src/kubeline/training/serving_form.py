@@ -20,14 +20,14 @@ from kubeline.typing import Array
 
 
 def serving_form(model: bytes, signature: Signature) -> tuple[bytes, Signature]:
-    """The serving form of a portable one, and the signature with the rare values that it tells apart.
+    """The serving form of a portable one, and the signature with the rare values that it distinguishes.
 
     Args:
         model: ``model.onnx``, with an input of shape (rows, 1) for each column, by its name.
         signature: of the model.
 
     Raises:
-        UserError: when an operator does with the text of a category what no table can tell.
+        UserError: when an operator does with the text of a category what no table can express.
     """
     changed = ModelProto.FromString(model)
     del model  # a forest takes hundreds of megabytes, and is not held twice for longer than it must be
@@ -192,7 +192,7 @@ class _Rewriting:
 
 
 def _with_rare(signature: Signature, forms: Sequence[Form]) -> Signature:
-    """The signature with the texts that some lookup tells apart, though its column does not list them."""
+    """The signature with the texts that some lookup distinguishes, though its column does not list them."""
     rare: dict[str, dict[str, None]] = {}
     columns = Columns(signature)
     for piece in (piece for form in forms for piece in form.pieces if piece.lookup is not None):

@@ -21,7 +21,7 @@ from kubeline.training.settings import TASKS
 from kubeline.typing import Array
 
 DIFFERENT_ROWS = 50  # of a table with fewer, equal rows are what its columns can hold, and no copies
-IDENTIFIER_ROWS = 100  # fewer tell nothing
+IDENTIFIER_ROWS = 100  # fewer prove nothing
 IDENTIFIER_SHARE = 0.95  # of the rows have a value of their own in a column that looks like an identifier
 
 

@@ -1,6 +1,6 @@
 """A regression's target, moved to zero before the fit and back in float64 afterwards.
 
-Trees, and ONNX, add up in float32, which tells seven digits apart: of a target of three million with a spread of one,
+Trees, and ONNX, add up in float32, which distinguishes seven digits: of a target of three million with a spread of one,
 that is less than the spread. Around zero, all seven are of the spread.
 """
 

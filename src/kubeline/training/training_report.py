@@ -36,7 +36,7 @@ def _candidates(standings: Sequence[Standing], taken: TrainingSettings) -> list[
     name = standings[0].score_name
     words = (
         f"The best of {len(standings)} by {name} (greater is better) on the rows that were held out is what this page "
-        "is about; the test set was not looked at."
+        "is about; the test set was not used."
     )
     rows = [
         [
@@ -87,7 +87,7 @@ def _features(trained: Trained) -> list[Markup]:
     for feature in trained.signature.features:
         column = trained.table.raw.column(feature.name)
         missing = int(column.is_null(nan_is_null=True).to_numpy().sum()) / max(len(column), 1)
-        known = f"{len(feature.categories):,} told apart" if feature.categories is not None else ""
+        known = f"{len(feature.categories):,} distinguished" if feature.categories is not None else ""
         rows.append([feature.name, feature.kind, known, f"{missing:.1%}"])
     blocks = [table(["column", "kind", "categories", "missing"], rows)]
     return blocks + [text(note[0].upper() + note[1:] + ".") for note in trained.notes]

@@ -133,7 +133,7 @@ def _convert_differences(scope: Any, operator: Any, container: Any) -> None:
 
     final = operator.outputs[0].full_name
     # The other way round and divided by minus the units: ONNX Runtime leaves out a subtraction of what is nearly zero,
-    # though it may be all that tells small numbers apart.
+    # though small numbers may differ in it alone.
     apart = add("Sub", constant(TensorProto.DOUBLE, model.origins_), operator.inputs[0].full_name)
     apart = add("Div", apart, constant(TensorProto.DOUBLE, -model.units_))
     if not model.rest_:

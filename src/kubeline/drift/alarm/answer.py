@@ -61,14 +61,14 @@ def take(history: History, name: str, champion: str, run_name: str) -> Taken:
         seen = len(history.windows())
         return Taken("", [f"none of the {seen:,} windows of history '{history.shown}' has raised an alarm"])
     last = alarms[-1]
-    told = f"the alarm of the window to {day(last.until)}"
+    alarm = f"the alarm of the window to {day(last.until)}"
     if champion and champion[:12] not in last.reference:
-        return Taken("", [f"{told} is about {last.reference}, and the champion of {name} is {champion[:12]} now"])
+        return Taken("", [f"{alarm} is about {last.reference}, and the champion of {name} is {champion[:12]} now"])
     taker = history.answer(len(alarms) - 1, run_name)
     if taker != run_name:
-        return Taken("", [f"{told} is answered by the run {taker}"])
+        return Taken("", [f"{alarm} is answered by the run {taker}"])
     windows = [one for one in history.windows() if _led_to(last, one)]
-    return Taken(last.until.isoformat(), [f"{told}: {_shown(one)}" for one in windows[-1:]] or [told], windows)
+    return Taken(last.until.isoformat(), [f"{alarm}: {_shown(one)}" for one in windows[-1:]] or [alarm], windows)
 
 
 def _led_to(alarm: AlarmRecord, window: WindowRecord) -> bool:

@@ -135,13 +135,13 @@ def day(moment: datetime) -> str:
     return moment.isoformat(timespec="minutes").replace("+00:00", "Z")
 
 
-def interval(told: str) -> tuple[datetime, datetime]:
+def interval(text: str) -> tuple[datetime, datetime]:
     """The bounds of a window as `load` tells them, ``SINCE/UNTIL``.
 
     Raises:
         UserError: when one is open: a window that has no place in time cannot be counted.
     """
-    since, _, until = told.partition("/")
+    since, _, until = text.partition("/")
     if ".." in (since, until) or not until:
         raise UserError(
             "the window has no bounds in time, so that it cannot be counted among others; give the step that loads it "

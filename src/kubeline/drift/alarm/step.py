@@ -63,7 +63,7 @@ def record_of(checked: DriftResult) -> WindowRecord:
         figures[checked.performance.metric] = checked.performance.value
     if checked.estimate:
         figures[f"estimated_{checked.estimate.metric}"] = checked.estimate.value
-    judged = checked.performance or checked.estimate  # what labels tell comes before what probabilities do
+    judged = checked.performance or checked.estimate  # measured performance comes before an estimate
     wrong = {"drift": checked.drifted, "performance": bool(judged and judged.worse)}
     return WindowRecord(
         since=since,

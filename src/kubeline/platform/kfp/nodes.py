@@ -75,18 +75,18 @@ def steps(details: Sequence[Any], specification: Mapping[str, Any]) -> list[RunS
     if not children:
         return []
     workflow = children[0].rpartition("-")[0]
-    told = set(children)
-    tree = _Tree(workflow, told, details)
+    reported = set(children)
+    tree = _Tree(workflow, reported, details)
     paths = dict.fromkeys([*_specified(specification, workflow), *tree.paths(_executors(specification))])
     return [tree.step(path) for path in paths]
 
 
 class _Tree:
-    def __init__(self, workflow: str, told: set[str], details: Sequence[Any]) -> None:
+    def __init__(self, workflow: str, reported: set[str], details: Sequence[Any]) -> None:
         self._workflow = workflow
-        self._reported = told
+        self._reported = reported
         self._names = {detail.display_name for detail in details if detail.display_name}
-        self._parents: dict[str, Any] = {}  # of each node, its detail, where it can be told
+        self._parents: dict[str, Any] = {}  # of each node, its detail, where it is known
         for detail in details:
             for child in detail.child_tasks or []:
                 self._parents.setdefault(child.pod_name, detail)

@@ -239,7 +239,7 @@ def page(connection: KfpConnection, identifier: str) -> str:
 
 
 def steps_of(run: Any) -> Sequence[RunStep]:
-    """The steps of a run, as far as its task details tell them."""
+    """The steps of a run, as far as its task details list them."""
     details = run.run_details.task_details if run.run_details else None
     document = run.pipeline_spec or {}
     specification = document.get("pipeline_spec", document)

@@ -17,7 +17,7 @@ class LintOptions:
 
     Attributes:
         values: parameters, over their defaults.
-        node: the size of a node, by resource; empty: nodes are not looked at.
+        node: the size of a node, by resource; empty: nodes are not checked.
         targets: the platforms that the pipeline must run on; empty: one of the clusters is enough.
     """
 

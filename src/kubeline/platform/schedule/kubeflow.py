@@ -153,7 +153,7 @@ def _trigger(facts: Any) -> Any:
 
 
 def _of(recurring: Any) -> dict[str, Any]:
-    """The facts of a recurring run, as the API tells it."""
+    """The facts of a recurring run, as the API returns it."""
     reference, trigger = recurring.pipeline_version_reference, recurring.trigger
     cron, periodic = (trigger.cron_schedule, trigger.periodic_schedule) if trigger else (None, None)
     bounds = cron or periodic
@@ -172,8 +172,8 @@ def _of(recurring: Any) -> dict[str, Any]:
     return facts | {"service_account": recurring.service_account}
 
 
-def _moment(told: datetime.datetime | None) -> datetime.datetime | None:
-    return None if told is None or told.year < 1971 else told  # 1970: there is none
+def _moment(time: datetime.datetime | None) -> datetime.datetime | None:
+    return None if time is None or time.year < 1971 else time  # 1970: there is none
 
 
 def _with_time(value: Any) -> Any:

@@ -165,7 +165,7 @@ def _job(schedule: Any) -> Any:
 
 
 def _of(schedule: Any) -> dict[str, Any]:
-    """The facts of a schedule, as the service tells it."""
+    """The facts of a schedule, as the service returns it."""
     from google.protobuf import json_format
 
     job = _job(schedule)
@@ -186,5 +186,5 @@ def _of(schedule: Any) -> dict[str, Any]:
     }
 
 
-def _moment(told: Any) -> datetime.datetime | None:
-    return datetime.datetime.fromtimestamp(told.timestamp(), datetime.UTC) if told else None
+def _moment(time: Any) -> datetime.datetime | None:
+    return datetime.datetime.fromtimestamp(time.timestamp(), datetime.UTC) if time else None

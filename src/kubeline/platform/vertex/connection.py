@@ -109,7 +109,7 @@ class VertexConnection:
 
             answer = AuthorizedSession(self._credentials).post(address, json=wanted, timeout=timeout)
             if answer.status_code != 200:
-                raise UserError(f"Cloud Logging refuses to tell the log ({answer.status_code}); ask for logging.viewer")
+                raise UserError(f"Cloud Logging refuses to show the log ({answer.status_code}); ask for logging.viewer")
             return answer.json()
 
         found = self._repeated(lambda patience: self._once(ask, patience, {}, retried=False))

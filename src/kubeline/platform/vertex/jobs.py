@@ -1,4 +1,4 @@
-"""Pipeline jobs: started, looked at, listed; and what their steps said."""
+"""Pipeline jobs: started, inspected, listed; and what their steps said."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -149,7 +149,7 @@ def state_of(job: Any) -> str:
 
 
 def steps_of(job: Any) -> list[JobStep]:
-    """The tasks of a job that run something, as far as it tells them."""
+    """The tasks of a job that run something, as far as it lists them."""
     details = list(job.job_detail.task_details)
     groups = {detail.parent_task_id for detail in details}
     return [_step(detail) for detail in details if detail.task_id not in groups]
