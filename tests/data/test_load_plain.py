@@ -13,10 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kubeline.data import engine
+from kubeline.data.limits import SETTING
 from kubeline.data.notation import PLAIN
+from kubeline.data.plain import PlainColumn
 from kubeline.data.rows import Rows, Typing
 from kubeline.data.sources import stage
 from kubeline.data.tables import agree, open_file
+from kubeline.data.text import EXACT, class_of
 from kubeline.errors import KubelineError, UserError
 from tests.support.loading import Load
 
@@ -24,9 +27,9 @@ from tests.support.loading import Load
 VALUES = {
     "whole numbers": ["0", "7", "-12", "123456789012345", "-0"],
     "numbers": ["0.5", "-3.25", "2.0", ".5", "1.", "0.0001", "12345.678901"],
-    "of exponents": ["1e-05", "2.5E3", "-1e400", "1e-400", "inf", "-Infinity"],
+    "of exponents": ["1e-05", "2.5E3", "-1e400", "1e-400", "inf", "-Infinity", "0e5", "0.000000", "1e-324"],
     "of many digits": ["0.12345678901234567", "3.141592653589793", "0.00001234567890123", "1" * 17, "9" * 19, "1" * 25],
-    "codes": ["007", "-01", "00", "00.5"],
+    "codes": ["007", "-01", "00", "00.5", "0x1F", "-0xA", "-00.5"],
     "missing": ["", "NA", "nan", "NaN", "None", " NA ", "null"],
     "times": [
         "2013-01-01",
@@ -58,13 +61,13 @@ VALUES = {
 STARTS = ("whole numbers", "numbers", "times", "words", "codes", "truth", "of people", "missing")
 
 
-def table_of(parts: list[list[list[str]]], columns: int) -> Callable[[Path], str]:
+def table_of(parts: list[list[list[str]]], columns: int, end: str = "\n") -> Callable[[Path], str]:
     """A folder of CSV files: part, row, value."""
 
     def make(folder: Path) -> str:
         for number, rows in enumerate(parts):
             lines = [",".join(f"c{column}" for column in range(columns)), *(",".join(row) for row in rows)]
-            (folder / f"{number}.csv").write_text("\n".join(lines) + "\n")
+            (folder / f"{number}.csv").write_bytes((end.join(lines) + end).encode())
         return str(folder)
 
     return make
@@ -111,14 +114,42 @@ def tables(draw: st.DrawFn) -> tuple[list[list[list[str]]], int]:
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(tables(), st.sampled_from(["", "c0 IS NOT NULL"]))
+@given(tables(), st.sampled_from(["", "", "c0 IS NOT NULL"]), st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_one_pass_gives_the_same_dataset_warnings_and_errors_as_classifying_every_value(
-    table: tuple[Any, Any], where: str
+    table: tuple[Any, Any], where: str, end: str, has_blocks: bool
 ) -> None:
     parts, columns = table
-    with tempfile.TemporaryDirectory() as folder:
-        source = table_of(parts, columns)(Path(folder))
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        if has_blocks:
+            patch.setenv(SETTING, "0.0005")  # lines of 4 kB at most, of which half are parsed at a time
+        source = table_of(parts, columns, end)(Path(folder))
         assert stored(source, True, where) == stored(source, False, where)
+
+
+@pytest.mark.parametrize("kind", ["BIGINT", "DOUBLE"])
+def test_a_number_that_is_read_without_the_engine_is_what_the_engine_says(kind: str) -> None:
+    drawn = random.Random(0)  # noqa: S311 - filling of a table
+    parts = [["", "-", "+"], ["", "0", "00", "0x", "7"], ["", "12", "345678", "1" * 15], ["", ".", ".0", ".25", "_5"]]
+    parts += [["", "0000", "9" * 12], ["", "", "", "e5", "E-400", "e400", "e-3", " "]]
+    texts = sorted({"".join(map(drawn.choice, parts)) for _ in range(120)} - {"", "-"})
+    with engine.in_memory() as connection:
+        select = f"{class_of('trim(v)')}, try_cast(trim(v) AS {kind})"
+        told = connection.from_arrow(pa.table({"v": texts})).project(select).fetchall()
+        wanted = ("integer", "large") if kind == "BIGINT" else EXACT
+        for written, (found, value) in zip(texts, told, strict=True):
+            read = PlainColumn(kind).read(pa.array([written]), connection)
+            assert (None if read is None else read.to_pylist()) == ([value] if found in wanted else None), written
+
+
+def test_a_quote_deep_in_a_file_leaves_the_rows_before_it_as_they_are(tmp_path: Path, load: Load) -> None:
+    rows = [f"{number},{number / 4},word {number % 7}" for number in range(400_000)]
+    (tmp_path / "plain.csv").write_text("\n".join(["a,b,c", *rows]) + "\n")
+    rows[390_000] = '390000,97500.0,"word 2"'
+    (tmp_path / "quoted.csv").write_text("\n".join(["a,b,c", *rows]) + "\n")
+    assert (tmp_path / "plain.csv").stat().st_size > 8_500_000  # several blocks
+    plain, quoted = load(tmp_path / "plain.csv"), load(tmp_path / "quoted.csv")
+    assert plain.metadata["fingerprint"] == quoted.metadata["fingerprint"]
+    assert quoted.metadata["rows"] == 400_000
 
 
 @pytest.mark.parametrize("group", VALUES)

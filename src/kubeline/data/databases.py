@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.dataset as pads
 
 from kubeline.addresses import redact, scheme
 from kubeline.data.engine import identifier
@@ -25,6 +24,7 @@ from kubeline.errors import UserError
 from kubeline.progress import Progress
 
 if TYPE_CHECKING:
+    import pyarrow.dataset as pads
     from duckdb import DuckDBPyConnection
 
 _VIEW = "stream"
@@ -69,7 +69,7 @@ def _table(
     return described(connection, name, identifier(_VIEW))
 
 
-def _kept(reader: pa.RecordBatchReader, name: str, path: Path, transfer: Transfer) -> pads.Dataset:
+def _kept(reader: pa.RecordBatchReader, name: str, path: Path, transfer: Transfer) -> "pads.Dataset":
     """The rows on disk: types are decided by all values before the first one is read as one, and asked for once."""
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     try:
@@ -88,4 +88,6 @@ def _kept(reader: pa.RecordBatchReader, name: str, path: Path, transfer: Transfe
     except pa.ArrowException as error:
         transfer.check_time()
         raise explain(name, str(error)) from None
+    import pyarrow.dataset as pads
+
     return pads.dataset(str(path), format="feather")

@@ -7,18 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from kubeline.artifacts import Artifact, describe, publish
 from kubeline.data.ahead import ahead
 from kubeline.errors import UserError, listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow.dataset as pads  # it brings pandas, for which load has no use
 
 CHUNK_ROWS = 65_536  # rows held in memory at a time, and rows of a Parquet row group; see chunk_rows
 _CHUNK_CELLS = 64 * CHUNK_ROWS
@@ -26,12 +28,14 @@ PART_ROWS = 16 * CHUNK_ROWS  # rows of one part file
 _REFUSED = "refused.txt"  # in place of the part files: why there is no table
 
 
-def open_dataset(path: str | os.PathLike[str]) -> pads.Dataset:
+def open_dataset(path: str | os.PathLike[str]) -> "pads.Dataset":
     """Open a dataset folder (or one Parquet file) without reading its rows.
 
     Raises:
         UserError: when there is nothing there, it is not Parquet, or the step that should have written it refused.
     """
+    import pyarrow.dataset as pads
+
     place = Path(path)
     files = [str(place)] if place.is_file() else sorted(str(file) for file in place.glob("*.parquet"))
     if not files:
@@ -52,7 +56,7 @@ def refuse(artifact: Artifact, sentence: str) -> None:
     describe(artifact, {"verdict": "refused"})
 
 
-def require_columns(dataset: pads.Dataset, names: Iterable[str], role: str) -> None:
+def require_columns(dataset: "pads.Dataset", names: Iterable[str], role: str) -> None:
     """Raise a :class:`UserError` that lists the columns there are when one of `names` is not among them.
 
     `role` is what the column was asked for as: ``target``, ``feature``, ``group``, …
@@ -63,7 +67,7 @@ def require_columns(dataset: pads.Dataset, names: Iterable[str], role: str) -> N
             raise UserError(f"{role} '{name}' is not a column of this table; it has: {listed(dataset.schema.names)}")
 
 
-def read_frame(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
+def read_frame(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> "pd.DataFrame":
     """The whole table, or some of its columns, as a pandas frame with a fresh index."""
     dataset = open_dataset(path)
     if columns is not None:
@@ -71,12 +75,14 @@ def read_frame(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
     return to_frame(dataset.to_table(columns=list(columns) if columns is not None else None))
 
 
-def to_frame(table: pa.Table | pa.RecordBatch) -> pd.DataFrame:
+def to_frame(table: pa.Table | pa.RecordBatch) -> "pd.DataFrame":
     """The rows as a pandas frame, every value exact.
 
     pandas has no missing integer, so that a column with missing values becomes one of doubles; where a double would
     round one of its values, it becomes one of nullable integers instead.
     """
+    import pandas as pd
+
     frame = table.to_pandas()
     for name, column in zip(table.schema.names, table.columns, strict=True):
         if pa.types.is_integer(column.type) and column.null_count and is_large(column):
@@ -94,10 +100,10 @@ def is_large(column: pa.Array | pa.ChunkedArray) -> bool:
 
 
 def iter_batches(
-    path: str | os.PathLike[str] | pads.Dataset, columns: Sequence[str] | None = None, most: int = CHUNK_ROWS
+    path: "str | os.PathLike[str] | pads.Dataset", columns: Sequence[str] | None = None, most: int = CHUNK_ROWS
 ) -> Iterator[pa.RecordBatch]:
     """The rows in order, in batches of at most `most`, of which three are held: the next is read meanwhile."""
-    dataset = path if isinstance(path, pads.Dataset) else open_dataset(path)
+    dataset = open_dataset(path) if isinstance(path, (str, os.PathLike)) else path
     if columns is not None:
         require_columns(dataset, columns, "column")
     names = list(columns) if columns is not None else dataset.schema.names
@@ -127,7 +133,7 @@ class Fingerprint:
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         for (validity, lengths, values), array in zip(self._columns, batch.columns, strict=True):
-            validity.update(array.is_valid().cast(pa.uint8()).to_numpy().tobytes())
+            validity.update(_bytes(array.is_valid().cast(pa.uint8())))
             _hash_values(lengths, values, array.drop_null())
 
     def hexdigest(self) -> str:
@@ -256,15 +262,19 @@ def _hash_values(lengths: "hashlib._Hash", values: "hashlib._Hash", array: pa.Ar
     elif not pa.types.is_primitive(kind):
         array = array.cast(pa.large_binary() if _is_binary(kind) else pa.large_string())
     if pa.types.is_primitive(array.type):
-        width = array.type.bit_width // 8
-        if len(array):
-            values.update(array.buffers()[1].slice(array.offset * width, len(array) * width))
+        values.update(_bytes(array))
         return
-    lengths.update(pc.binary_length(array).to_numpy(zero_copy_only=False).tobytes())
+    lengths.update(_bytes(pc.binary_length(array)))
     if len(array):
         offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + len(array) + 1]
         if offsets[-1] > offsets[0]:
             values.update(array.buffers()[2].slice(offsets[0], offsets[-1] - offsets[0]))
+
+
+def _bytes(array: pa.Array) -> "pa.Buffer | bytes":
+    """The values of an array of numbers without nulls, as they lie in memory."""
+    width = array.type.bit_width // 8
+    return array.buffers()[1].slice(array.offset * width, len(array) * width) if len(array) else b""
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from kubeline.data.engine import identifier
 from kubeline.data.exact import FLOATS, INTEGERS, is_number, plain_digits
 from kubeline.data.json_digits import Rounded
+from kubeline.data.lines import Lines
 from kubeline.data.notation import PLAIN, Notation, TimeNotation, missing_words
 
 UNKNOWN = "UNKNOWN"  # text that is still to be looked through
@@ -25,7 +26,8 @@ class Table:
     pandas wrote as the index of its rows. `repeats`: the file may hold a text once for any number of rows.
     `size` is the bytes of a file; 0 where that is not known. `unlike` are the columns of a type that the engine has
     not, and reads as another. `rounded` are those whose numbers have digits that the engine does not keep. `beside`
-    are those whose values are not those that the folder's name says.
+    are those whose values are not those that the folder's name says. `lines` are the text files whose rows may be read
+    line by line.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Table:
     unlike: Mapping[str, pa.DataType] = field(default_factory=dict)
     rounded: Mapping[str, Rounded] = field(default_factory=dict)
     beside: Mapping[str, str] = field(default_factory=dict)
+    lines: Sequence[Lines] = ()
 
 
 def together(tables: Sequence[Table]) -> list[Table]:
@@ -60,7 +63,8 @@ def together(tables: Sequence[Table]) -> list[Table]:
 def _union(tables: Sequence[Table]) -> Table:
     names = ", ".join(map(identifier, tables[0].raw))
     rows = " UNION ALL ".join(f"SELECT {names} FROM {table.relation}" for table in tables)  # noqa: S608 - quoted
-    return Table("the files", f"({rows})", tables[0].raw)
+    lines = [each for table in tables for each in table.lines] if all(table.lines for table in tables) else ()
+    return Table("the files", f"({rows})", tables[0].raw, lines=lines)
 
 
 @dataclass(frozen=True)

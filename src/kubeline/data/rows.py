@@ -2,7 +2,7 @@
 # ruff: noqa: S608 - names and paths in queries are quoted, filters are checked
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from kubeline.data import engine
+from kubeline.data import engine, lines
 from kubeline.data.ahead import ahead
 from kubeline.data.conditions import enclosed
 from kubeline.data.dataset import CHUNK_ROWS, DatasetWriter, chunk_rows
@@ -26,7 +26,7 @@ from kubeline.errors import KubelineError, UserError
 from kubeline.progress import Progress
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 _TEXT = Reading("VARCHAR")
 
@@ -128,29 +128,31 @@ class Rows:
 
     def _look(self, plain: Mapping[str, PlainColumn]) -> set[str]:
         """The plain columns that do not fit, by all rows."""
+        readings = dict.fromkeys(plain, _TEXT)
         with Converter(self.connection, plain) as converter:
             for table in self.tables if plain else ():
-                stream = self._scan(table, list(plain), dict.fromkeys(plain, _TEXT))
-                with reading(table.name):
-                    for _ in converter.convert(ahead(stream)):
+                _, stream = self._stream(table, readings, converter)
+                with reading(table.name), closing(stream) as batches:
+                    for _ in batches:
                         pass
         return converter.wrong
 
     def _write(self, plain: Mapping[str, PlainColumn], found: Inferred, folder: Path) -> tuple[DatasetWriter, set[str]]:
         """Write all rows; the plain columns that do not fit. Once there is one, the rest is only checked."""
         readings = {name: _TEXT if name in plain else found.readings[name] for name in self.needed}
+        others = {name: each.sql(name, UNKNOWN) for name, each in readings.items() if name not in plain}
         names = [self.rename.get(name, name) for name in self.chosen]
-        with Converter(self.connection, plain) as converter, ExitStack() as resources:
-            writer = None
+        with Converter(self.connection, plain, others) as converter, ExitStack() as resources:
+            writer, stored = None, None
             progress = resources.enter_context(Progress("loading"))
             # One query for each file: of files that are read together, the engine drops a row whose quote does not end.
             for table in self.tables:
-                stream = self._scan(table, self.chosen, readings, self.where, self.window)
+                stored, stream = self._stream(table, readings, converter, stored, is_filtered=True)
                 if writer is None:
-                    schema = converter.schema(stream.schema)
+                    schema = converter.schema(stored)
                     schema = pa.schema([one.with_name(name) for one, name in zip(schema, names, strict=True)])
                     writer = resources.enter_context(DatasetWriter(folder, schema))
-                with reading(table.name), closing(ahead(converter.convert(ahead(stream)))) as batches:
+                with reading(table.name), closing(stream) as batches:
                     for batch in batches:
                         progress.add(batch.num_rows)
                         if not converter.wrong:
@@ -159,10 +161,47 @@ class Rows:
         assert writer is not None  # noqa: S101 - there are tables
         return writer, converter.wrong
 
-    def _scan(
-        self, table: Table, chosen: list[str], readings: Mapping[str, Reading], where: str = "", window: str = ""
-    ) -> pa.RecordBatchReader:
-        """The chosen columns of the rows that pass the filter, as a stream of batches."""
+    def _stream(
+        self,
+        table: Table,
+        readings: Mapping[str, Reading],
+        converter: Converter,
+        stored: pa.Schema | None = None,
+        *,
+        is_filtered: bool = False,
+    ) -> tuple[pa.Schema, Generator[pa.RecordBatch]]:
+        """The columns that are read, or those that are chosen of the rows that pass the filter.
+
+        Returns:
+            How the engine gives them (what was found of an earlier text file is `stored`), and the rows, in which the
+            plain columns are converted.
+        """
+        where = self.where if is_filtered else ""
+        window = self.window if is_filtered else ""
+        chosen = self.chosen if is_filtered else list(readings)
+        if not table.lines or where.strip() or window:
+            stream = self._scan(table, readings, chosen, where, window)
+            return stream.schema, ahead(converter.convert(ahead(stream)))
+        if stored is None:
+            with reading(table.name):
+                stored = self._relation(table, readings, chosen).limit(0).to_arrow_table().schema
+
+        def by_line() -> Generator[pa.RecordBatch]:
+            rows = 0
+            try:
+                with closing(lines.read(table.lines, chosen, converter.of_text)) as batches:
+                    for batch in batches:
+                        rows += batch.num_rows
+                        yield batch
+            except lines.NotPlainError:
+                stream = _without(rows, self._scan(table, readings, chosen))
+                yield from ahead(converter.convert(ahead(stream)))
+
+        return stored, by_line()
+
+    def _relation(
+        self, table: Table, readings: Mapping[str, Reading], chosen: list[str], where: str = "", window: str = ""
+    ) -> "DuckDBPyRelation":
         row = ", ".join(
             f"{each.sql(name, table.raw[name])} AS {engine.identifier(name)}" for name, each in readings.items()
         )
@@ -172,9 +211,23 @@ class Rows:
         if conditions:
             query += f" WHERE {' AND '.join(conditions)}"
         with engine.filter_errors(where, list(table.raw)):
-            relation = self.connection.sql(query)
+            return self.connection.sql(query)
+
+    def _scan(
+        self, table: Table, readings: Mapping[str, Reading], chosen: list[str], where: str = "", window: str = ""
+    ) -> pa.RecordBatchReader:
+        relation = self._relation(table, readings, chosen, where, window)
         with reading(table.name):  # constants of the filter are converted here, and the first rows read
             return relation.to_arrow_reader(_batch_rows(self.connection, table, list(readings), chosen))
+
+
+def _without(rows: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches after so many rows."""
+    for batch in batches:
+        left_out = min(rows, batch.num_rows)
+        rows -= left_out
+        if left_out < batch.num_rows:
+            yield batch.slice(left_out)
 
 
 def _batch_rows(connection: "DuckDBPyConnection", table: Table, needed: list[str], chosen: list[str]) -> int:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from kubeline.data import json_digits, partitions, timespan
@@ -21,6 +20,7 @@ from kubeline.data.conditions import first_line
 from kubeline.data.engine import BUFFER_BYTES, fetch, identifier, literal
 from kubeline.data.failures import explain, refuse_web_page
 from kubeline.data.limits import ADVICE, COLUMNS, CSV_LINE, JSON_LINE, PAGES, RATIO, readable, scaled
+from kubeline.data.lines import Lines
 from kubeline.data.reading import MIXED, UNKNOWN, Table
 from kubeline.data.sources import SourceFile
 from kubeline.errors import UserError, listed
@@ -69,7 +69,7 @@ def _with_partitions(table: Table, file: SourceFile) -> Table:
         for name, value in added.items()
     )
     relation = f"(SELECT *, {values} FROM {table.relation})"
-    return replace(table, relation=relation, raw={**table.raw, **dict.fromkeys(added, UNKNOWN)})
+    return replace(table, relation=relation, raw={**table.raw, **dict.fromkeys(added, UNKNOWN)}, lines=())
 
 
 def check_names(names: list[str], table: str) -> list[str]:
@@ -133,20 +133,24 @@ def index_columns(tables: list[Table], names: Sequence[str]) -> tuple[list[str],
 
 
 def _csv(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
-    delimiter, line_end, names = _header(file)
+    delimiter, end, names = _header(file)
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in check_names(names, file.name))
     # Nothing is sniffed from a sample, nothing is skipped and nothing is padded: a row that does not fit is an error.
     relation = (
         f"read_csv({literal(str(file.path))}, columns = {{{columns}}}, auto_detect = false, header = true, skip = 0, "
-        f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', comment = '', strict_mode = true, {line_end}"
-        f"null_padding = false, ignore_errors = false, compression = 'none', max_line_size = {scaled(CSV_LINE)}, "
+        f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', comment = '', strict_mode = true, "
+        + "new_line = '\\r', "
+        * (end == "\r")
+        + f"null_padding = false, ignore_errors = false, compression = 'none', max_line_size = {scaled(CSV_LINE)}, "
         f"buffer_size = {max(BUFFER_BYTES, scaled(CSV_LINE))})"
     )
-    return Table(file.name, relation, dict.fromkeys(names, UNKNOWN))
+    is_by_line = len(names) > 1 and end in ("\n", "\r\n") and not any("\n" in name or "\r" in name for name in names)
+    lines = [Lines(file.path, delimiter, names, end)] if is_by_line else ()
+    return Table(file.name, relation, dict.fromkeys(names, UNKNOWN), lines=lines)
 
 
 def _header(file: SourceFile) -> tuple[str, str, list[str]]:
-    """Delimiter, the option for the line end, and column names.
+    """Delimiter, line end (empty where there is none), and column names.
 
     The delimiter is a tab for TSV, else the one that parts the first line the most.
     """
@@ -164,7 +168,7 @@ def _header(file: SourceFile) -> tuple[str, str, list[str]]:
         raise UserError(f"the first line of '{file.name}' is not a header ({error}); expected column names") from error
     if not names:
         raise UserError(f"the first line of '{file.name}' is blank; expected column names")
-    return delimiter, "new_line = '\\r', " if end == "\r" else "", names
+    return delimiter, end, names
 
 
 # Up to its end, a line feed, a carriage return or both; quotes may hold any of them.
@@ -308,6 +312,8 @@ def check_pages(metadata: pq.FileMetaData, name: str) -> None:
 
 
 def _feather(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
+    import pyarrow.dataset as pads
+
     try:
         dataset = pads.dataset(str(file.path), format="feather")
         check_batches(file.path, file.name)

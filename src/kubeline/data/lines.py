@@ -1,0 +1,130 @@
+"""Text files whose rows are lines: parsed by Arrow in blocks, on all cores, in half the time that the engine takes.
+
+A block is parsed here only where no reader could see it in another way: no quotes, one kind of line end, whole UTF-8,
+as many fields in each line as the header has. From the first other block on, a file is left to the engine, which is the
+judge of what a row is and of what is wrong with it.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from kubeline.data.limits import CSV_LINE, scaled
+
+WORKERS = min(8, os.cpu_count() or 1)
+_BLOCK = 4 << 20  # bytes that one thread parses at a time
+
+
+class NotPlainError(Exception):
+    """A block is not certain, and the engine has to read it."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A text file of which each line is a row, unless a block of it says otherwise.
+
+    Attributes:
+        path: of the file.
+        delimiter: between the fields.
+        names: of all its columns, at least two: in a table of one column, a blank line is a row.
+        end: of each line, a line feed or a carriage return and a line feed.
+    """
+
+    path: Path
+    delimiter: str
+    names: Sequence[str]
+    end: str
+
+
+def read(
+    files: Sequence[Lines], columns: Sequence[str], convert: Callable[[pa.RecordBatch], pa.RecordBatch]
+) -> Generator[pa.RecordBatch]:
+    """The rows of the files, in order.
+
+    Args:
+        files: with the same columns.
+        columns: that are taken, as text; an empty field is missing.
+        convert: is called for each batch, by several threads; it may raise :class:`NotPlainError`, too.
+
+    Raises:
+        NotPlainError: where a block is not certain; the rows after those that were given are left to the engine.
+    """
+
+    def parsed(block: bytes, lines: Lines) -> pa.RecordBatch:
+        return convert(_parsed(block, lines, columns))
+
+    waiting: deque[Future[pa.RecordBatch]] = deque()
+    with ThreadPoolExecutor(WORKERS) as workers:
+        try:
+            for block, lines in _blocks(files):
+                waiting.append(workers.submit(parsed, block, lines))
+                if len(waiting) > WORKERS:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for each in waiting:
+                each.cancel()
+
+
+def _blocks(files: Sequence[Lines]) -> Iterator[tuple[bytes, Lines]]:
+    """Whole lines, some megabytes at a time, without the headers."""
+    half = scaled(CSV_LINE) // 2  # so that no line of a block is longer than the engine takes
+    for lines in files:
+        with lines.path.open("rb") as file:
+            _line(file, half)
+            while block := file.read(min(_BLOCK, half)):
+                yield block if block.endswith(b"\n") else block + _line(file, half), lines
+
+
+def _line(file: BinaryIO, most: int) -> bytes:
+    line = file.readline(most)
+    if len(line) == most:
+        raise NotPlainError
+    return line
+
+
+def _parsed(block: bytes, lines: Lines, columns: Sequence[str]) -> pa.RecordBatch:
+    if b'"' in block or b"\0" in block or not _has_end(block, lines.end) or not _is_text(block):
+        raise NotPlainError
+    try:
+        table = pa_csv.read_csv(
+            pa.BufferReader(block),
+            pa_csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=list(lines.names)),
+            pa_csv.ParseOptions(delimiter=lines.delimiter, quote_char=False, ignore_empty_lines=False),
+            pa_csv.ConvertOptions(
+                include_columns=list(columns),
+                column_types=dict.fromkeys(columns, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+                check_utf8=False,
+            ),
+        )
+    except pa.ArrowException as error:
+        raise NotPlainError from error
+    (batch,) = table.combine_chunks().to_batches()
+    return batch
+
+
+def _has_end(block: bytes, end: str) -> bool:
+    """Whether all lines end alike."""
+    if end == "\n":
+        return b"\r" not in block
+    return block.count(b"\r") == block.count(b"\n") == block.count(b"\r\n")
+
+
+def _is_text(block: bytes) -> bool:
+    if block.isascii():
+        return True
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
