@@ -30,7 +30,7 @@ help:
 	@echo "make compile  compile every component and pipeline"
 	@echo "make proto    generate the modules of the .proto files"
 	@echo "make bench    the benchmarks"
-	@echo "make bench-data  the data steps on a million rows, beside their peers"
+	@echo "make bench-data  the data steps beside their peers; ROWS=\"1000000 5000000\" says on how many rows"
 	@echo "make bench-serving  the model server beside its peers, under overload, and through an hour's requests"
 	@echo "make screenshots  pictures of every page in runs/, wide and narrow, light and dark (needs Chromium)"
 	@echo "make lock     resolve requirements.lock and the locks of images/ anew (needs uv)"
@@ -102,13 +102,13 @@ proto: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
-# Polars, in an environment of its own, is a peer of load.
+# Polars and pandera with it, in an environment of their own, are peers of the data steps.
 .cache/bench-data/.ready: benchmarks/polars.lock .ci/environment.py
 	$(PYTHON) .ci/environment.py $(@D) $<
 	@touch $@
 
 bench-data: setup .cache/bench-data/.ready
-	$(BIN)/python -m benchmarks.data
+	$(BIN)/python -m benchmarks.data $(ROWS)
 
 # Peers that do not go with the libraries of the main environment have one of their own.
 PEERS := .cache/bench-serving

@@ -1,6 +1,8 @@
-"""The data steps on a million rows and 31 columns, each beside what does the same by itself: ``make bench-data``.
+"""The data steps on tables of any size, each beside what does the same by itself: ``make bench-data ROWS="1000000"``.
 
-Polars is in an environment of its own; without it, DuckDB is the only peer of `load`.
+Whole processes, the start of Python included: seconds by the clock, seconds of CPU, and the most memory. On a machine
+that is busy the CPU tells more. Polars and pandera are in an environment of their own; without it, DuckDB and Arrow are
+the only peers.
 """
 
 import sys
@@ -12,39 +14,65 @@ import duckdb
 from benchmarks.measure import Way, compare
 
 ROWS = 1_000_000
+LARGE = 2_000_000  # rows from which on everything is run once instead of three times
+SAMPLE = 100_000  # rows that the model is trained on
+SLOWEST = 1_000_000  # rows above which Evidently is left out, for it takes minutes
 PEERS = Path(".cache/bench-data/bin/python")
 START = """
+import json, shutil
 from pathlib import Path
-from kfp import dsl
-def made(name, kind=dsl.Artifact):
-    return kind(name=name, uri={folder!r} + "/" + name, metadata={{}})
+from types import SimpleNamespace
+folder = Path({folder!r})
+def made(name):
+    path = str(folder / name)
+    known = folder / (name + ".json")
+    metadata = json.loads(known.read_text()) if known.exists() else {{}}
+    return SimpleNamespace(name=name, path=path, uri=path, metadata=metadata)
 def clean(*names):
-    import shutil
     for name in names:
-        shutil.rmtree({folder!r} + "/" + name, ignore_errors=True)
+        shutil.rmtree(folder / name, ignore_errors=True)
     return [made(name) for name in names]
-"""
-# What load says of its dataset goes on with it, as between the steps of a pipeline.
-TELL = """
-import json
-Path({folder!r}, "loaded.json").write_text(json.dumps(loaded.metadata))
-"""
-KNOWN = """
-import json
-loaded = made("loaded")
-loaded.metadata.update(json.loads(Path({folder!r}, "loaded.json").read_text()))
+def tell(*artifacts):  # what a step says of its outputs goes on with them, as between the steps of a pipeline
+    for each in artifacts:
+        (folder / (each.name + ".json")).write_text(json.dumps(each.metadata))
 """
 LOAD = """
 from kubeline.data import load
 (loaded,) = clean("loaded")
-load.run({folder!r} + "/table.csv", loaded)
+load.run(str(folder / "table.csv"), loaded)
+tell(loaded)
 """
 VALIDATE = """
 from kubeline.schema import validate
 outputs = [*clean("valid", "quarantine"), made("schema"), made("page")]
-validate.run(loaded, *outputs, target="target")
+validate.run(made("loaded"), *outputs, target="target")
 """
-SPLIT = "from kubeline.data import split\nsplit.run(loaded, *clean('train', 'test'), made('split'))"
+SPLIT = """
+from kubeline.data import split
+train, test = clean("train", "test")
+split.run(made("loaded"), train, test, made("split"))
+tell(train, test)
+"""
+TRAIN = """
+from kubeline.data import load
+from kubeline.training import train
+(sample,), (model,) = clean("sample"), clean("model")
+load.run(str(folder / "sample.csv"), sample)
+train.run(sample, model, made("metrics"), made("training"), target="target", params={{"max_iter": 20}})
+tell(model)
+"""
+EVALUATE = """
+from kubeline.evaluation import evaluate
+from kfp import dsl
+blessing, predictions, metrics, page = map(made, ("blessing", "predictions", "metrics", "evaluation"))
+curves = dsl.ClassificationMetrics(name="curves", uri=str(folder / "curves"))
+evaluate.run(made("test"), made("model"), blessing, predictions, metrics, curves, page)
+"""
+DRIFT = """
+from kubeline.drift import check
+outputs = [made(name) for name in ("drift", "figures", "drift-page", "evidently")]
+check.run(made("loaded"), *outputs, {reference}, evidently=False)
+"""
 DUCKDB = """
 import duckdb
 source, target = {folder!r} + "/table.csv", {folder!r} + "/duckdb.parquet"
@@ -53,6 +81,19 @@ duckdb.sql(f"COPY (SELECT * FROM read_csv('{{source}}')) TO '{{target}}' (FORMAT
 POLARS = """
 import polars
 polars.scan_csv({folder!r} + "/table.csv").sink_parquet({folder!r} + "/polars.parquet")
+"""
+PANDERA = """
+import os
+os.environ["PANDERA_VALIDATION_DEPTH"] = "{depth}"
+import pandera.polars as pandera
+import polars
+table = polars.scan_parquet({folder!r} + "/loaded/*.parquet")
+kinds = table.collect_schema()
+def column(name):
+    checks = [pandera.Check.isin([0, 1])] if name == "target" else []
+    checks += [pandera.Check.in_range(-1e6, 1e6)] if kinds[name].is_numeric() else []
+    return pandera.Column(kinds[name], checks, nullable=False)
+checked = pandera.DataFrameSchema({{name: column(name) for name in kinds}}, strict=True).validate(table, lazy=True)
 """
 COPY = """
 import pyarrow.dataset as pads
@@ -63,9 +104,23 @@ SUMMARY = """
 import duckdb
 duckdb.sql("SUMMARIZE SELECT * FROM '" + {folder!r} + "/loaded/*.parquet'").fetchall()
 """
+PREDICT = """
+import pandas
+from kubeline.model_package.package import ModelPackage
+predictor = ModelPackage.open({folder!r} + "/model").predictor()
+predictor.predict(pandas.read_parquet({folder!r} + "/test"))
+"""
+EVIDENTLY = """
+import pandas, warnings
+warnings.simplefilter("ignore")
+from evidently import Report
+from evidently.presets import DataDriftPreset
+table = pandas.read_parquet({folder!r} + "/loaded")
+Report([DataDriftPreset()]).run(table, table.copy()).json()
+"""
 
 
-def write_table(path: Path, rows: int) -> None:
+def write_table(path: Path, rows: int, seed: float = 0.5) -> None:
     """20 numbers, 5 whole numbers, 5 categories of 4 to 1,001 values, and a target; the same at each call."""
     numbers = [f"round(random() * 100 - 50, {2 + place % 3}) AS f{place}" for place in range(20)]
     whole = [f"CAST(random() * {10 ** (place + 1)} AS BIGINT) AS i{place}" for place in range(5)]
@@ -73,28 +128,45 @@ def write_table(path: Path, rows: int) -> None:
     columns = ", ".join([*numbers, *whole, *words, "CAST(random() < 0.3 AS INTEGER) AS target"])
     with duckdb.connect() as connection:
         connection.execute("SET threads = 1")
-        connection.execute("SELECT setseed(0.5)")
+        connection.execute(f"SELECT setseed({seed})")
         connection.execute(f"COPY (SELECT {columns} FROM range({rows})) TO '{path}' (FORMAT csv, HEADER)")  # noqa: S608
 
 
 def main(rows: int = ROWS) -> None:
-    """Whole processes, the start of Python included: median seconds of three runs in turn, and peak memory."""
+    """Print each step beside its peers: medians of three runs in turn, or what one run of a large table took."""
     with tempfile.TemporaryDirectory() as folder:
         write_table(Path(folder) / "table.csv", rows)
+        write_table(Path(folder) / "sample.csv", min(rows, SAMPLE), 0.25)
 
-        def way(name: str, *programs: str, python: str = sys.executable) -> Way:
-            return Way(name, "".join(programs).format(folder=folder), python)
+        def way(name: str, *programs: str, python: str = sys.executable, **words: str) -> Way:
+            return Way(name, "".join(programs).format(folder=folder, **words), python)
 
-        peers = [way("DuckDB, COPY", DUCKDB)]
-        if PEERS.exists():
-            peers.append(way("Polars, sink_parquet", POLARS, python=str(PEERS)))
-        size = f"{rows:,} rows x 31 columns"
-        compare(f"load: {size} of CSV", way("kubeline load", START, LOAD, TELL), *peers)
-        compare(
-            f"validate: {size}", way("kubeline validate", START, KNOWN, VALIDATE), way("DuckDB, SUMMARIZE", SUMMARY)
+        def polars(name: str, program: str, **words: str) -> list[Way]:
+            return [way(name, program, python=str(PEERS), **words)] if PEERS.exists() else []
+
+        def ours(name: str, program: str, **words: str) -> Way:
+            return way(f"kubeline {name}", START, program, **words)
+
+        def step(title: str, *ways: Way) -> None:
+            compare(f"{title}: {rows:,} rows x 31 columns", *ways, runs=3 if rows < LARGE else 1)
+
+        step("load a CSV", ours("load", LOAD), way("DuckDB, COPY", DUCKDB), *polars("Polars, sink_parquet", POLARS))
+        step(
+            "validate",
+            ours("validate", VALIDATE),
+            *polars("pandera on lazy Polars, schema alone", PANDERA, depth="SCHEMA_ONLY"),
+            *polars("pandera on lazy Polars, values too", PANDERA, depth="SCHEMA_AND_DATA"),
+            way("DuckDB, SUMMARIZE", SUMMARY),
         )
-        compare(f"split: {size}", way("kubeline split", START, KNOWN, SPLIT), way("Arrow, read and write", COPY))
+        step("split", ours("split", SPLIT), way("Arrow, read and write", COPY))
+        compare("train, for the steps below", ours("train", TRAIN), runs=1)
+        step("evaluate a fifth of it", ours("evaluate", EVALUATE), way("read and predict alone", PREDICT))
+        step("drift_check", ours("drift_check", DRIFT, reference='reference=made("loaded")'))
+        step("drift_check with predictions", ours("drift_check", DRIFT, reference='model=made("model")'))
+        if rows <= SLOWEST:
+            compare("drift, features alone", way("Evidently, DataDriftPreset", EVIDENTLY), runs=1)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    for size in sys.argv[1:] or [str(ROWS)]:
+        main(int(size))

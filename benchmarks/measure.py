@@ -22,33 +22,59 @@ class Way:
     python: str = sys.executable
 
 
-def compare(title: str, ours: Way, *peers: Way) -> None:
+@dataclass(frozen=True)
+class Run:
+    """What one process took: seconds by the clock and of CPU (its own and the system's), and MiB at most."""
+
+    seconds: float
+    cpu: float
+    memory: float
+
+
+def compare(title: str, ours: Way, *peers: Way, runs: int = RUNS) -> None:
     """Print median seconds and peak memory of every way, and their ratio to ours."""
     ways = [ours, *peers]
-    seconds: dict[str, list[float]] = {way.name: [] for way in ways}
-    memory: dict[str, list[float]] = {way.name: [] for way in ways}
-    for _ in range(RUNS):
+    found: dict[str, list[Run]] = {way.name: [] for way in ways}
+    for _ in range(runs):
         for way in ways:  # in turn, so that a change of the machine's speed meets all of them
-            elapsed, peak = _run(way)
-            print(f"{title}: {way.name} took {elapsed:.3g} s", file=sys.stderr, flush=True)
-            seconds[way.name].append(elapsed)
-            memory[way.name].append(peak)
-    show(title, [(way.name, statistics.median(seconds[way.name]), max(memory[way.name])) for way in ways])
-
-
-def show(title: str, rows: Sequence[tuple[str, float, float | None]]) -> None:
-    """Print rows of (name, seconds, MiB) with their ratios to the first."""
-    table = Table("way", "seconds", "time ratio", "peak MiB", "memory ratio", title=title, title_justify="left")
-    _, first_seconds, first_memory = rows[0]
-    for name, seconds, memory in rows:
-        amounts = ("", "") if memory is None or not first_memory else (f"{memory:.0f}", f"{memory / first_memory:.2f}")
-        table.add_row(name, f"{seconds:.3g}", f"{seconds / first_seconds:.2f}", *amounts)
+            run = _run(way)
+            print(f"{title}: {way.name} took {run.seconds:.3g} s", file=sys.stderr, flush=True)
+            found[way.name].append(run)
+    table = Table(
+        *("way", "seconds", "ratio", "CPU seconds", "ratio", "peak MiB", "ratio"), title=title, title_justify="left"
+    )
+    middle = {name: _middle(runs) for name, runs in found.items()}
+    first = middle[ours.name]
+    for name, run in middle.items():
+        cells = ((run.seconds, first.seconds), (run.cpu, first.cpu), (run.memory, first.memory))
+        table.add_row(name, *(cell for value, ours_ in cells for cell in (f"{value:.3g}", f"{value / ours_:.2f}")))
     Console(width=120).print(table)
 
 
-def _run(way: Way) -> tuple[float, float]:
-    wrapped = f"{way.program}\nprint(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
+def _middle(runs: Sequence[Run]) -> Run:
+    """The median times, and the most memory."""
+    return Run(
+        statistics.median(run.seconds for run in runs),
+        statistics.median(run.cpu for run in runs),
+        max(run.memory for run in runs),
+    )
+
+
+def show(title: str, rows: Sequence[tuple[str, float]]) -> None:
+    """Print rows of (name, seconds) with their ratio to the first."""
+    table = Table("way", "seconds", "time ratio", title=title, title_justify="left")
+    for name, seconds in rows:
+        table.add_row(name, f"{seconds:.3g}", f"{seconds / rows[0][1]:.2f}")
+    Console(width=120).print(table)
+
+
+def _run(way: Way) -> Run:
+    amounts = "sum(os.times()[:4]), open('/proc/self/status').read().split('VmHWM:')[1].split()[0]"
+    wrapped = f"{way.program}\nimport os\nprint({amounts})"
     started = time.perf_counter()
-    done = subprocess.run([way.python, "-c", wrapped], check=True, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run([way.python, "-c", wrapped], check=False, capture_output=True, text=True)  # noqa: S603
     elapsed = time.perf_counter() - started
-    return elapsed, int(done.stdout.split()[-1]) / 1024
+    if done.returncode:
+        sys.exit(f"{way.name} failed:\n{done.stderr}")
+    *_, cpu, memory = done.stdout.split()
+    return Run(elapsed, float(cpu), int(memory) / 1024)

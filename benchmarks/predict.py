@@ -29,8 +29,8 @@ def main() -> None:
             show(
                 f"predict: {rows:,} rows",
                 [
-                    ("ONNX Runtime", _seconds(lambda inputs=inputs: predictor.predict_inputs(inputs)), None),
-                    ("scikit-learn", _seconds(lambda encoded=encoded: pipeline.predict_proba(encoded)), None),
+                    ("ONNX Runtime", _seconds(lambda inputs=inputs: predictor.predict_inputs(inputs))),
+                    ("scikit-learn", _seconds(lambda encoded=encoded: pipeline.predict_proba(encoded))),
                 ],
             )
 
