@@ -165,13 +165,14 @@ def column(values: pd.Series, kind: Kind) -> NumberProfile | CategoryProfile:
         counts, missing = texts(values, kind)
         return category_profile(kind, counts, missing)
     array = numbers(values, kind)
-    edges = quantile_edges(array)
-    return number_profile(kind, edges, bin_counts(array, edges).tolist(), int(np.isnan(array).sum()), array)
+    finite = ascending(array)
+    edges = quantile_edges(finite)
+    return number_profile(kind, edges, bin_counts(array, edges).tolist(), int(np.isnan(array).sum()), finite)
 
 
 def number_profile(kind: Kind, edges: list[float], counts: list[int], missing: int, sample: Array) -> NumberProfile:
     """Put a profile together from counts over all rows and a sample (or all) of the values for display."""
-    finite = np.sort(sample[np.isfinite(sample)])  # sorted, so that sums do not depend on the order of rows
+    finite = ascending(sample)  # so that sums do not depend on the order of rows
     quantiles = np.quantile(finite, np.linspace(0, 1, QUANTILES), method="inverted_cdf") if finite.size else finite
     with np.errstate(over="ignore", invalid="ignore"):
         mean, std = (float(finite.mean()), float(finite.std())) if finite.size else (None, None)
@@ -215,7 +216,7 @@ def quantile_edges(values: Array, bins: int = BINS) -> list[float]:
     column with few (a month), gets a bin of its own, with its edges half-way to its neighbours: a shift away from it
     in either direction then changes bins.
     """
-    distinct, counts = np.unique(values[np.isfinite(values)], return_counts=True)
+    distinct, counts = _distinct(ascending(values))
     if not distinct.size:
         return []
     if distinct.size <= 2 * bins:
@@ -230,6 +231,18 @@ def quantile_edges(values: Array, bins: int = BINS) -> list[float]:
     for i in atoms.tolist():
         edges |= {_between(distinct, i), _between(distinct, i + 1)}
     return sorted(edge for edge in edges if np.isfinite(edge))
+
+
+def ascending(values: Array) -> Array:
+    """The finite values, sorted; themselves where they are so already."""
+    finite = values[np.isfinite(values)]
+    return finite if (finite[1:] >= finite[:-1]).all() else np.sort(finite)
+
+
+def _distinct(ordered: Array) -> tuple[Array, Array]:
+    """The different values of a sorted array, and how often each occurs."""
+    starts = np.flatnonzero(np.concatenate([np.ones(min(1, len(ordered)), dtype=bool), ordered[1:] != ordered[:-1]]))
+    return ordered[starts], np.diff(starts, append=len(ordered))
 
 
 def _between(distinct: Array, i: int) -> float:

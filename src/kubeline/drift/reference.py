@@ -10,18 +10,19 @@ import pyarrow as pa
 from kubeline.addresses import redact
 from kubeline.artifacts import Artifact
 from kubeline.columns import Kind, kind_of
-from kubeline.data.dataset import iter_batches, open_dataset, to_frame
+from kubeline.data.dataset import iter_batches, open_dataset
 from kubeline.drift.profile import (
     MAX_CATEGORIES,
     CategoryProfile,
     NumberProfile,
     Profile,
+    ascending,
     build,
     category_profile,
     number_profile,
     quantile_edges,
 )
-from kubeline.drift.values import numbers, texts
+from kubeline.drift.values import cells, numbers, texts
 from kubeline.drift.window import NumberCounter, RowSample
 from kubeline.errors import UserError, listed
 from kubeline.model_package.package import MANIFEST, ModelPackage
@@ -86,11 +87,12 @@ def _package(package: ModelPackage) -> Reference:
 
 
 def _table(path: str | Path, exclude: list[str], name: str) -> Reference:
-    schema = open_dataset(path).schema
+    dataset = open_dataset(path)
+    schema = dataset.schema
     kinds = {field.name: kind for field in schema if (kind := _kind(field.type)) and field.name not in exclude}
     if not kinds:
         raise UserError(f"{name} has no column to compare; it has: {listed(schema.names)}")
-    sample = RowSample(EDGE_ROWS)
+    sample = RowSample(EDGE_ROWS, expected=dataset.count_rows())
     for batch in iter_batches(path, list(kinds)):
         sample.add(batch)
     rows = sample.frame()
@@ -115,26 +117,25 @@ def _count(path: str | Path, kinds: dict[str, Kind], sample: pd.DataFrame) -> Pr
     rows = 0
     for batch in iter_batches(path, list(kinds)):
         rows += batch.num_rows
-        frame = to_frame(batch)
         for name, tally in columns.items():
-            tally.add(frame[name])
+            tally.add(cells(batch, name))
     return Profile(rows=rows, columns={name: tally.profile() for name, tally in columns.items()})
 
 
 class _NumberTally:
     def __init__(self, kind: Kind, sample: pd.Series):
-        self._kind = kind
-        self._sample = numbers(sample, kind)
-        self._edges = quantile_edges(self._sample)
-        empty = number_profile(kind, self._edges, [0] * (len(self._edges) + 1), 0, self._sample)
-        self._counter = NumberCounter(empty)
+        values = ascending(numbers(sample, kind))
+        edges = quantile_edges(values)
+        self._counter = NumberCounter(number_profile(kind, edges, [0] * (len(edges) + 1), 0, values))
 
     def add(self, column: pd.Series) -> None:
         self._counter.add(column)
 
     def profile(self) -> NumberProfile:
-        counter = self._counter
-        return number_profile(self._kind, self._edges, counter.counts.tolist(), counter.missing, self._sample)
+        counts, missing = self._counter.counts.tolist(), self._counter.missing
+        return self._counter.profile.model_copy(
+            update={"counts": counts, "missing": missing, "rows": sum(counts) + missing}
+        )
 
 
 class _CategoryTally:

@@ -16,7 +16,7 @@ from kubeline.drift.logged import LOG_COLUMNS, LoggedAnswers
 from kubeline.drift.performance import LabelledRows, role_columns
 from kubeline.drift.reference import Reference
 from kubeline.drift.result import Performance
-from kubeline.drift.values import as_reference, is_other
+from kubeline.drift.values import as_reference, cells, is_other
 from kubeline.drift.window import RowSample, counter
 from kubeline.errors import UserError, listed
 from kubeline.model_package.package import ModelPackage
@@ -60,12 +60,13 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
     Raises:
         UserError: when a column that is compared, or that the model needs, is missing or of another type.
     """
-    schema = open_dataset(path).schema
+    dataset = open_dataset(path)
+    schema, rows = dataset.schema, dataset.count_rows()
     present = schema.names
     needed = _needed(present, reference, exclude)
     columns = {name: counter(each) for name, each in reference.profile.columns.items() if name not in exclude}
     answers = _Answers(reference.package, reference, needed) if reference.package else None
-    sample = RowSample(evidently_page.ROWS)
+    sample = RowSample(evidently_page.ROWS, expected=rows)
     logged = LoggedAnswers.found(present, reference.package) if reference.package else None
     kinds = _kinds(reference)
     read_as = [
@@ -74,13 +75,12 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
     for note in read_as:
         log.warning("the window's column is read as the reference has it: %s", note)
     read = iter_batches(path, [*needed, *(logged.columns if logged else ())])
-    with Progress("comparing", open_dataset(path).count_rows()) as progress:
+    with Progress("comparing", rows) as progress:
         for batch in progress.over(read):
             batch = as_reference(batch, kinds)  # noqa: PLW2901
-            frame = to_frame(batch)
             for name, each in columns.items():
-                each.add(frame[name])
-            sample.add(batch if answers is None else answers.add(batch.select(needed), frame, logged))
+                each.add(cells(batch, name))
+            sample.add(batch if answers is None else answers.add(batch.select(needed), to_frame(batch), logged))
     performance, note = answers.performance() if answers else (None, "the reference is a table, not a model")
     known = {*reference.names, *needed}
     return Window(

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from kubeline.columns import NOUN, TYPE_OF_KIND, Kind, type_of
+from kubeline.data.dataset import to_frame
 from kubeline.errors import UserError
 from kubeline.model_package.encoding import encode_column
 from kubeline.schema.types import read_column
@@ -51,6 +52,14 @@ def _other(name: str, value: pa.Scalar, kind: Kind) -> UserError:
         f"column '{name}' holds {shown}, but the reference has {NOUN[kind]} there; fix it, or load the window with "
         f'types_from the model, or types={{"{name}": …}}'
     )
+
+
+def cells(batch: pa.RecordBatch, name: str) -> pd.Series:
+    """One column of a chunk to be counted; text as the categories of pandas, which are found in a tenth of the time."""
+    column = batch.column(name)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return column.dictionary_encode().to_pandas()
+    return to_frame(pa.record_batch([column], [name]))[name]
 
 
 def numbers(column: pd.Series, kind: Kind) -> Array:

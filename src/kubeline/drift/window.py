@@ -94,29 +94,50 @@ def counter(profile: ColumnProfile) -> NumberCounter | CategoryCounter:
 
 
 class RowSample:
-    """A uniform random sample of at most `size` rows, the same for the same rows however they come in chunks."""
+    """A uniform random sample of at most `size` rows, the same for the same rows however they come in chunks.
 
-    def __init__(self, size: int, seed: int = 0):
+    Args:
+        size: At most so many are kept.
+        seed: Of the choice.
+        expected: How many rows will be offered, where that is known: fewer are then held on the way.
+    """
+
+    def __init__(self, size: int, seed: int = 0, expected: int = 0):
         self.rows = 0  # rows offered
         self._size = size
         self._rng = np.random.default_rng(seed)
-        self._keys: Array = np.empty(0)
-        self._kept: pa.Table | None = None
+        # Of the numbers that are small enough; that fewer than `size` are below it is ten standard deviations away.
+        self._limit = (size + 10 * math.sqrt(size) + 10) / expected if expected else math.inf
+        self._keys: list[Array] = []
+        self._kept: list[pa.RecordBatch] = []
+        self._held = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Offer a chunk: each row draws a number, and the rows with the smallest numbers stay."""
         keys = self._rng.random(batch.num_rows)
-        drawn = np.flatnonzero(keys < self._keys.max()) if self.rows >= self._size else np.arange(len(keys))
+        drawn = np.flatnonzero(keys < self._limit)
         self.rows += batch.num_rows
-        chunk = pa.Table.from_batches([batch]).take(drawn)
-        kept = chunk if self._kept is None else pa.concat_tables([self._kept, chunk])
-        keys = np.concatenate([self._keys, keys[drawn]])
-        smallest = np.sort(np.argsort(keys)[: self._size])  # in the order of the rows
-        self._kept, self._keys = kept.take(smallest), keys[smallest]
+        self._kept.append(batch.take(pa.array(drawn)))
+        self._keys.append(keys[drawn])
+        self._held += len(drawn)
+        if self._held > 2 * self._size:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Keep the rows with the smallest numbers, in their order."""
+        keys = np.concatenate(self._keys)
+        if len(keys) > self._size:
+            smallest = np.sort(np.argpartition(keys, self._size - 1)[: self._size])
+            kept = pa.Table.from_batches(self._kept).take(smallest).combine_chunks()
+            self._kept, self._keys, self._held = kept.to_batches(), [keys[smallest]], self._size
+            self._limit = float(keys[smallest].max())
 
     def frame(self) -> pd.DataFrame | None:
         """The sample in the order of the rows, or None when no chunk was offered."""
-        return None if self._kept is None else to_frame(self._kept)
+        if not self._kept:
+            return None
+        self._drop()
+        return to_frame(pa.Table.from_batches(self._kept))
 
 
 def _rounded(value: float | None) -> float | None:
