@@ -118,7 +118,7 @@ def evaluate(
     by = SliceSettings(
         metric, settings.min_slice_rows, margin=settings.margin, confidence=settings.confidence, seed=settings.seed
     )
-    slices = evaluate_slices(test[rows.judged], settings.slices, by, model.scored, rival, rows.clusters.codes)
+    slices = evaluate_slices(test, settings.slices, by, model.scored, rival, rows.clusters.codes, rows.judged)
     agreement = scoring.agreement(package, model.predictor)
     clusters = gate.clusters_check(rows.clusters)
     checks = [

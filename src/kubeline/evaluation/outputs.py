@@ -34,7 +34,7 @@ def prediction_table(evaluation: Evaluation) -> pd.DataFrame:
     frame = pd.DataFrame({"row": np.arange(len(evaluation.test), dtype=np.int64)})
     known = evaluation.test[signature.target].notna().to_numpy()
     target = np.full(len(frame), np.nan) if signature.classes is None else np.full(len(frame), None, dtype=object)
-    target[known] = signature.truth(evaluation.test[known])
+    target[known] = signature.truth(evaluation.test[[signature.target]][known])
     frame["judged"] = evaluation.rows.judged
     frame["target"] = target
     _add(frame, evaluation.model, "")

@@ -142,12 +142,21 @@ def choose_rows(
     unfair = ""
     if champion is not None and champion.digest != model.digest:
         fair, excluded, unfair = _fair(judged, table, model, champion, roles, min_rows)
-        unfair = unfair or _too_few_left(clusters_of(test[fair], roles, asked=asked), roles, excluded)
+        together = _together(test, roles)[fair]
+        unfair = unfair or _too_few_left(clusters_of(together, roles, asked=asked), roles, excluded)
         if not unfair:
             judged, left_out = fair, left_out | excluded
     kept = weights[judged] if weights is not None else None
-    clusters = clusters_of(test[judged], roles, asked=asked)
+    clusters = clusters_of(_together(test, roles)[judged], roles, asked=asked)
     return JudgedRows(judged, kept, clusters, {why: n for why, n in left_out.items() if n}, unfair, tuple(notes))
+
+
+def _together(test: pd.DataFrame, roles: ManifestRoles) -> pd.DataFrame:
+    """The column that says which rows belong together, where there is one."""
+    column = roles.group or roles.time
+    if column:
+        _require(test, column, "group" if roles.group else "time")
+    return test[[column] if column else []]
 
 
 def _seen(model: ModelPackage, table: pa.Table) -> tuple[Array, list[str]]:

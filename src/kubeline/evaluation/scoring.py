@@ -86,7 +86,7 @@ def judged(
     Raises:
         UserError: when a label is none of the model's classes, or a target is not a finite number.
     """
-    rows = frame[known]
+    rows = frame[[signature.target]][known]  # no copy of the table
     target = signature.truth(rows) if signature.classes is None else signature.codes(rows)
     probabilities = None if predictions.probabilities is None else predictions.probabilities[known]
     answers = Predictions(predictions.values[known], probabilities)

@@ -106,16 +106,18 @@ def evaluate_slices(
     model: Scored,
     champion: Scored | None,
     clusters: Array | None = None,
+    judged: Array | None = None,
 ) -> list[Slice]:
     """The slices of `frame` by each of `columns`, the largest first within a column.
 
     Args:
-        frame: (n) test rows.
+        frame: Test rows.
         columns: Columns of `frame`, features or not.
         settings: By which metric, and how strictly.
-        model: The model on these rows.
+        model: The model on the (n) rows that are judged.
         champion: The champion on these rows, or None.
         clusters: (n,) codes of rows that belong together, or None.
+        judged: True for the rows of `frame` that are judged; None for all.
 
     Raises:
         UserError: when `frame` has no such column.
@@ -126,7 +128,8 @@ def evaluate_slices(
     if settings.metric.undefined(model):
         return []
     whole = _Whole.of(settings, model, Bootstrap(len(model), _REPLICATES, _BUCKETS, settings.seed, clusters))
-    found = [result for column in columns for result in _column(frame[column], settings, model, champion, whole)]
+    judged = np.ones(len(frame), dtype=bool) if judged is None else judged
+    found = [each for name in columns for each in _column(frame[name][judged], settings, model, champion, whole)]
     return _flagged(found, 1 - settings.confidence)
 
 
