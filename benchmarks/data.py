@@ -128,6 +128,7 @@ def write_table(path: Path, rows: int, seed: float = 0.5) -> None:
     columns = ", ".join([*numbers, *whole, *words, "CAST(random() < 0.3 AS INTEGER) AS target"])
     with duckdb.connect() as connection:
         connection.execute("SET threads = 1")
+        connection.execute("SET enable_progress_bar = false")
         connection.execute(f"SELECT setseed({seed})")
         connection.execute(f"COPY (SELECT {columns} FROM range({rows})) TO '{path}' (FORMAT csv, HEADER)")  # noqa: S608
 

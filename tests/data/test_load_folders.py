@@ -202,6 +202,19 @@ def test_many_small_files_are_one_table_in_the_order_of_their_names(tmp_path: Pa
     assert found["part"].tolist() == [0] * 75 + [1] * 75
 
 
+@pytest.mark.parametrize("value", ["1", "2013-10-01", "x y", "__HIVE_DEFAULT_PARTITION__", "007", "NA"])
+def test_a_folder_that_says_a_column_is_read_by_line_as_by_the_engine(value: str, tmp_path: Path, load: Load) -> None:
+    """Lines that end with a carriage return are the engine's."""
+    for kind, text in (("lines", "a,b\nx,1\ny,2\n"), ("engine", "a,b\rx,1\ry,2\r")):
+        (tmp_path / kind / f"p={value}").mkdir(parents=True)
+        (tmp_path / kind / f"p={value}" / "t.csv").write_text(text)
+    lines, engine = load(tmp_path / "lines"), load(tmp_path / "engine")
+    assert lines.frame.columns.tolist() == ["a", "b", "p"]
+    assert lines.metadata["fingerprint"] == engine.metadata["fingerprint"]
+    assert lines.metadata.get("warnings") == engine.metadata.get("warnings")
+    assert load(tmp_path / "lines", columns=["p"]).frame["p"].tolist() == engine.frame["p"].tolist()
+
+
 def test_of_many_small_files_the_one_at_fault_is_named(tmp_path: Path, load: Load) -> None:
     for number in range(150):
         (tmp_path / f"{number:03d}.csv").write_text(f"a,b\n{number},{'1' if number != 101 else 'x,y'}\n")

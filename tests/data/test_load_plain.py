@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from kubeline.data import engine
 from kubeline.data.limits import SETTING
+from kubeline.data.lines import Lines, estimated_rows
 from kubeline.data.notation import PLAIN
 from kubeline.data.plain import PlainColumn
 from kubeline.data.rows import Rows, Typing
@@ -30,7 +31,8 @@ VALUES = {
     "of exponents": ["1e-05", "2.5E3", "-1e400", "1e-400", "inf", "-Infinity", "0e5", "0.000000", "1e-324"],
     "of many digits": ["0.12345678901234567", "3.141592653589793", "0.00001234567890123", "1" * 17, "9" * 19, "1" * 25],
     "codes": ["007", "-01", "00", "00.5", "0x1F", "-0xA", "-00.5"],
-    "missing": ["", "NA", "nan", "NaN", "None", " NA ", "null"],
+    "missing": ["", "NA", "nan", "NaN", "None", " NA ", "null", '""', '" "', '"NA"'],
+    "quoted": ['"7"', '"a"', '"a""b"', '"""a"""', '"a"b', 'a"b', '"a" ', ' "a"', '"a,""b"', '""""', '"a""'],
     "times": [
         "2013-01-01",
         "2013-01-01 05:00",
@@ -58,7 +60,7 @@ VALUES = {
     "of people": ['"1.234,56"', "12 %", "31/12/2013", "€ 5", '"1,5"'],
     "with blanks": [" 5", "7 ", " 0.5 ", "\t5", " x"],
 }
-STARTS = ("whole numbers", "numbers", "times", "words", "codes", "truth", "of people", "missing")
+STARTS = ("whole numbers", "numbers", "times", "words", "codes", "truth", "of people", "missing", "quoted")
 
 
 def table_of(parts: list[list[list[str]]], columns: int, end: str = "\n") -> Callable[[Path], str]:
@@ -141,15 +143,28 @@ def test_a_number_that_is_read_without_the_engine_is_what_the_engine_says(kind: 
             assert (None if read is None else read.to_pylist()) == ([value] if found in wanted else None), written
 
 
-def test_a_quote_deep_in_a_file_leaves_the_rows_before_it_as_they_are(tmp_path: Path, load: Load) -> None:
+def test_the_progress_of_a_load_knows_about_how_many_rows_will_come(tmp_path: Path) -> None:
+    files = []
+    for number, rows in enumerate([40_000, 10]):
+        path = tmp_path / f"{number}.csv"
+        path.write_text("a,b\n" + "".join(f"{row},{row / 7:.4f}\n" for row in range(rows)))
+        files.append(Lines(path, ",", ["a", "b"], "\n"))
+    assert estimated_rows(files) == pytest.approx(40_010, rel=0.1)
+    assert estimated_rows([]) == 0
+
+
+def test_a_text_of_two_lines_deep_in_a_file_leaves_the_rows_before_and_after_it_as_they_are(
+    tmp_path: Path, load: Load
+) -> None:
     rows = [f"{number},{number / 4},word {number % 7}" for number in range(400_000)]
-    (tmp_path / "plain.csv").write_text("\n".join(["a,b,c", *rows]) + "\n")
-    rows[390_000] = '390000,97500.0,"word 2"'
-    (tmp_path / "quoted.csv").write_text("\n".join(["a,b,c", *rows]) + "\n")
-    assert (tmp_path / "plain.csv").stat().st_size > 8_500_000  # several blocks
-    plain, quoted = load(tmp_path / "plain.csv"), load(tmp_path / "quoted.csv")
-    assert plain.metadata["fingerprint"] == quoted.metadata["fingerprint"]
-    assert quoted.metadata["rows"] == 400_000
+    rows[390_000] = '390000,97500.0,"two\nlines"'
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,c", *rows]) + "\n")
+    assert (tmp_path / "t.csv").stat().st_size > 8_500_000  # several blocks
+    frame = load(tmp_path / "t.csv").frame
+    assert frame["a"].tolist() == list(range(400_000))
+    assert frame["b"].tolist() == [number / 4 for number in range(400_000)]
+    words = [f"word {number % 7}" for number in range(400_000)]
+    assert frame["c"].tolist() == [*words[:390_000], "two\nlines", *words[390_001:]]
 
 
 @pytest.mark.parametrize("group", VALUES)

@@ -1,18 +1,19 @@
 """Text files whose rows are lines: parsed by Arrow in blocks, on all cores, in half the time that the engine takes.
 
-A block is parsed here only where no reader could see it in another way: no quotes, one kind of line end, whole UTF-8,
-as many fields in each line as the header has. From the first other block on, a file is left to the engine, which is the
-judge of what a row is and of what is wrong with it.
+A block is parsed here only where no reader could see it in another way: quotes around whole fields that end in their
+line, one kind of line end, whole UTF-8, as many fields in each line as the header has. From the first other block on, a
+file is left to the engine, which is the judge of what a row is and of what is wrong with it.
 """
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
@@ -20,6 +21,7 @@ from kubeline.data.limits import CSV_LINE, scaled
 
 WORKERS = min(8, os.cpu_count() or 1)
 _BLOCK = 4 << 20  # bytes that one thread parses at a time
+_HEAD = 1 << 18  # bytes by which rows are estimated
 
 
 class NotPlainError(Exception):
@@ -35,12 +37,24 @@ class Lines:
         delimiter: between the fields.
         names: of all its columns, at least two: in a table of one column, a blank line is a row.
         end: of each line, a line feed or a carriage return and a line feed.
+        beside: further columns, of one value each: those that the names of the file's folders hold.
     """
 
     path: Path
     delimiter: str
     names: Sequence[str]
     end: str
+    beside: Mapping[str, str | None] = field(default_factory=dict)
+
+
+def estimated_rows(files: Sequence[Lines]) -> int:
+    """About how many rows the files have, by the first lines of the first; 0 without files."""
+    if not files:
+        return 0
+    with files[0].path.open("rb") as file:
+        file.readline(_HEAD)
+        head = file.read(_HEAD)
+    return sum(each.path.stat().st_size for each in files) * head.count(b"\n") // max(1, len(head))
 
 
 def read(
@@ -92,16 +106,22 @@ def _line(file: BinaryIO, most: int) -> bytes:
 
 
 def _parsed(block: bytes, lines: Lines, columns: Sequence[str]) -> pa.RecordBatch:
-    if b'"' in block or b"\0" in block or not _has_end(block, lines.end) or not _is_text(block):
+    has_quotes = b'"' in block
+    if b"\0" in block or not _has_end(block, lines.end) or not _is_text(block):
         raise NotPlainError
+    if has_quotes and not _is_well_quoted(block, lines.delimiter):
+        raise NotPlainError
+    there = [name for name in columns if name not in lines.beside] or [lines.names[0]]
     try:
         table = pa_csv.read_csv(
             pa.BufferReader(block),
             pa_csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=list(lines.names)),
-            pa_csv.ParseOptions(delimiter=lines.delimiter, quote_char=False, ignore_empty_lines=False),
+            pa_csv.ParseOptions(
+                delimiter=lines.delimiter, quote_char='"' if has_quotes else False, ignore_empty_lines=False
+            ),
             pa_csv.ConvertOptions(
-                include_columns=list(columns),
-                column_types=dict.fromkeys(columns, pa.string()),
+                include_columns=there,
+                column_types=dict.fromkeys(there, pa.string()),
                 null_values=[""],
                 strings_can_be_null=True,
                 check_utf8=False,
@@ -110,7 +130,25 @@ def _parsed(block: bytes, lines: Lines, columns: Sequence[str]) -> pa.RecordBatc
     except pa.ArrowException as error:
         raise NotPlainError from error
     (batch,) = table.combine_chunks().to_batches()
-    return batch
+    if there == list(columns):
+        return batch
+    values = {name: pa.repeat(pa.scalar(value, pa.string()), batch.num_rows) for name, value in lines.beside.items()}
+    found = [values[name] if name in values else batch.column(name) for name in columns]
+    return pa.RecordBatch.from_arrays(found, names=list(columns))
+
+
+def _is_well_quoted(block: bytes, delimiter: str) -> bool:
+    """Whether quotes stand around whole fields or, doubled, in them, and every line ends outside of them."""
+    characters = np.frombuffer(b"\n" + block + b"\n", np.uint8)
+    quotes = np.flatnonzero(characters == ord('"'))
+    if len(quotes) % 2:
+        return False
+    before, after = characters[quotes[::2] - 1], characters[quotes[1::2] + 1]
+    around = np.frombuffer(delimiter.encode() + b'\r\n"', np.uint8)  # of two that stand together, one closes, one opens
+    ends = np.flatnonzero(characters == ord("\n"))
+    return bool(
+        np.isin(before, around).all() and np.isin(after, around).all() and not (np.searchsorted(quotes, ends) % 2).any()
+    )
 
 
 def _has_end(block: bytes, end: str) -> bool:

@@ -144,7 +144,7 @@ class Rows:
         names = [self.rename.get(name, name) for name in self.chosen]
         with Converter(self.connection, plain, others) as converter, ExitStack() as resources:
             writer, stored = None, None
-            progress = resources.enter_context(Progress("loading"))
+            progress = resources.enter_context(Progress("loading", self._expected()))
             # One query for each file: of files that are read together, the engine drops a row whose quote does not end.
             for table in self.tables:
                 stored, stream = self._stream(table, readings, converter, stored, is_filtered=True)
@@ -160,6 +160,12 @@ class Rows:
                             _check_size(writer.pending_bytes, table.name)
         assert writer is not None  # noqa: S101 - there are tables
         return writer, converter.wrong
+
+    def _expected(self) -> int:
+        """About how many rows there are; 0 where that is not known before they are read."""
+        if self.where.strip() or self.window or not all(table.lines for table in self.tables):
+            return 0
+        return lines.estimated_rows([each for table in self.tables for each in table.lines])
 
     def _stream(
         self,

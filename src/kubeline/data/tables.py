@@ -69,7 +69,8 @@ def _with_partitions(table: Table, file: SourceFile) -> Table:
         for name, value in added.items()
     )
     relation = f"(SELECT *, {values} FROM {table.relation})"
-    return replace(table, relation=relation, raw={**table.raw, **dict.fromkeys(added, UNKNOWN)}, lines=())
+    lines = [replace(each, beside=added) for each in table.lines]
+    return replace(table, relation=relation, raw={**table.raw, **dict.fromkeys(added, UNKNOWN)}, lines=lines)
 
 
 def check_names(names: list[str], table: str) -> list[str]:
