@@ -167,6 +167,19 @@ def test_a_text_of_two_lines_deep_in_a_file_leaves_the_rows_before_and_after_it_
     assert frame["c"].tolist() == [*words[:390_000], "two\nlines", *words[390_001:]]
 
 
+def test_columns_that_the_engine_reads_keep_their_order_whatever_they_are_called(tmp_path: Path, load: Load) -> None:
+    rows = [
+        ("true", "1970-01-01T00:00:00Z", 7),
+        ("false", "2013-01-01T05:00:00Z", 3),
+        ("true", "2012-01-01T00:00:00Z", 5),
+    ]
+    (tmp_path / "t.csv").write_text("N,n_,x\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows * 20))
+    frame = load(tmp_path / "t.csv").frame
+    assert frame["N"].tolist() == [True, False, True] * 20
+    assert [time.year for time in frame["n_"]] == [1970, 2013, 2012] * 20
+    assert frame["x"].tolist() == [7, 3, 5] * 20
+
+
 @pytest.mark.parametrize("group", VALUES)
 def test_a_value_of_any_kind_deep_down_gives_what_all_values_say(group: Any, tmp_path: Path) -> None:
     """After a thousand rows of each kind, one value of another."""

@@ -123,11 +123,14 @@ class PlainColumn:
 
 def _ask(connection: "DuckDBPyConnection", rows: pa.Table | pa.RecordBatch, select: str) -> pa.Table:
     """What the engine selects from each of the rows."""
-    numbered = rows.append_column("n", pa.array(np.arange(rows.num_rows)))
+    number = "n"
+    while number in map(str.casefold, rows.schema.names):
+        number += "_"
+    numbered = rows.append_column(number, pa.array(np.arange(rows.num_rows)))
     with _ASKING:
         connection.register("odd", numbered if isinstance(rows, pa.Table) else pa.Table.from_batches([numbered]))
         try:
-            return connection.sql(f"SELECT {select} FROM odd ORDER BY n").to_arrow_table()
+            return connection.sql(f"SELECT {select} FROM odd ORDER BY {number}").to_arrow_table()
         finally:
             connection.unregister("odd")
 
