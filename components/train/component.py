@@ -33,6 +33,7 @@ def train(
     tolerance: float = 1e-5,
     seed: int = 0,
     metric: str = "",
+    workers: dict[str, Any] = {},
     options: dict[str, Any] = {},
 ) -> None:
     """Train a model on a table and write it as a model package that serves by ONNX.
@@ -92,6 +93,10 @@ def train(
         seed: Of everything random. A whole number from 0.
         metric: What tuning makes best and what candidates are compared by: a metric of ``evaluate``, best the
             one that decides there. Empty: roc_auc, log_loss or rmse by the task.
+        workers: Of ``xgboost``, which learn together, each from its own part of the rows: ``{"count": 4}`` are
+            processes of this step; with ``image`` (that of this step) they are pods of a TrainJob of Kubeflow Trainer,
+            each with ``cpu`` and ``memory``. Those that are lost are begun again from the last checkpoint. Empty: one
+            process.
         options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
@@ -133,5 +138,6 @@ def train(
             tolerance=tolerance,
             seed=seed,
             metric=metric,
+            workers=workers,
         ),
     )

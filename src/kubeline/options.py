@@ -44,6 +44,7 @@ TRAINING: dict[str, Any] = {
     "folds": 5,
     "validation_fraction": 0.1,
     "tolerance": 1e-5,
+    "workers": {},
 }
 GATE: dict[str, Any] = {
     "rule": "non_inferior",

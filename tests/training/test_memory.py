@@ -46,7 +46,7 @@ def test_what_a_training_takes_is_said_before_it_starts(
     dataset: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(memory.SETTING, "64G")
-    settings = type("One", (), {"estimator": "lightgbm", "params": {}})
+    settings = type("One", (), {"estimator": "lightgbm", "params": {}, "workers": {}})
     with caplog.at_level(logging.INFO):
         found = readable(memory.check(dataset.path, [settings], ()))
     said = f"2,000,000 rows of 2 columns take about {found} of memory for lightgbm; there are 60 GB"

@@ -104,6 +104,11 @@ class Cluster:
         except NotFoundError as error:
             raise ConflictError(f"{resource.kind} {namespace}/{name} was deleted in the meantime") from error
 
+    def delete(self, namespace: str, name: str, resource: Resource) -> None:
+        """Delete it, which is done when nothing that it owns is left; NotFoundError when there is none."""
+        body = {"propagationPolicy": "Foreground"}
+        self._send("delete", resource, namespace, name, options={"body": body})
+
     def may(self, verb: str, resource: Resource, namespace: str, name: str = "") -> bool:
         """Whether these credentials may do this (a SelfSubjectAccessReview, which everybody may ask for)."""
         plural, _, part = resource.plural.partition("/")
@@ -206,7 +211,7 @@ class Cluster:
         namespace: str,
         name: str = "",
         body: Manifest | None = None,
-        options: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Any:
         reply = self._connection.call(verb, resource, namespace, name, body, options)
         if not 200 <= reply.status < 300:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from kubeline.kubernetes.resources import ACCESS_REVIEW, Resource
 
-Verb = Literal["get", "list", "create", "patch"]
+Verb = Literal["get", "list", "create", "patch", "delete"]
 
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -42,7 +42,7 @@ def send(
     from kubernetes.client import AuthorizationV1Api, CoreV1Api, CustomObjectsApi
 
     given = {**(options or {})}
-    one = (name,) if verb in {"get", "patch"} else ()
+    one = (name,) if verb in {"get", "patch", "delete"} else ()
     content = (body,) if verb in {"create", "patch"} else ()
     if resource is ACCESS_REVIEW:
         return AuthorizationV1Api(client).create_self_subject_access_review(*content, **given)

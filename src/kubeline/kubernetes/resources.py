@@ -36,5 +36,7 @@ CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
 POD = Resource("", "v1", "pods", "Pod")
 EVENT = Resource("", "v1", "events", "Event")  # the same objects as those of events.k8s.io
 SERVICE_PROXY = Resource("", "v1", "services/proxy", "Service")
+SECRET = Resource("", "v1", "secrets", "Secret")
+TRAIN_JOB = Resource("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob")
 DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment")
 ACCESS_REVIEW = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")

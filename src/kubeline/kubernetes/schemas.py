@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kubeline.kubernetes.resources import CONFIG_MAP, DEPLOYMENT, EVENT, HTTP_ROUTE, INFERENCE_SERVICE, POD, Resource
+from kubeline.kubernetes.resources import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    EVENT,
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    POD,
+    TRAIN_JOB,
+    Resource,
+)
 
 Texts = dict[str, str]
 Percent = Annotated[int, Field(ge=0, le=100)]
@@ -159,6 +168,10 @@ class _Deployment(_Object):
     status: _Conditions = _Conditions()  # type: ignore[assignment]
 
 
+class _TrainJob(_Object):
+    status: _Conditions = _Conditions()  # type: ignore[assignment]
+
+
 class _ConfigMap(_Object):
     data: Texts = {}
 
@@ -239,6 +252,7 @@ _SHAPES: dict[Resource, type[_Object]] = {
     CONFIG_MAP: _ConfigMap,
     POD: _Pod,
     EVENT: _Event,
+    TRAIN_JOB: _TrainJob,
 }
 
 

@@ -9,6 +9,7 @@ from kubeline.errors import UserError, listed
 from kubeline.model_package.training_record import Candidate, TrainingRecord, Trial
 from kubeline.task import Task
 from kubeline.training import estimators, preprocessing
+from kubeline.training.distributed.workers import require_estimator
 from kubeline.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def read(given: Sequence[Any], alone: TrainingSettings) -> list[TrainingSettings
         UserError: names the first candidate that is not one.
     """
     if not given:
+        require_estimator(alone.workers, [alone.estimator])
         return [alone]
     if alone.params or alone.estimator != DEFAULT:
         raise UserError(
@@ -39,7 +41,9 @@ def read(given: Sequence[Any], alone: TrainingSettings) -> list[TrainingSettings
         )
     if len(given) > MOST:
         raise UserError(f"{len(given)} candidates were given, and one step trains {MOST} at most; leave some out")
-    return [replace(alone, **_parts(number, one)) for number, one in enumerate(given, start=1)]
+    found = [replace(alone, **_parts(number, one)) for number, one in enumerate(given, start=1)]
+    require_estimator(alone.workers, [one.estimator for one in found])
+    return found
 
 
 def _parts(number: int, candidate: Any) -> dict[str, Any]:

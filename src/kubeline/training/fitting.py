@@ -13,6 +13,7 @@ from kubeline.errors import UserError
 from kubeline.model_package.predictor import Predictions
 from kubeline.training import constraints, estimators, preprocessing
 from kubeline.training.calibration import Calibrated, Method
+from kubeline.training.distributed.workers import ESTIMATOR, Workers
 from kubeline.training.holdout import encoding_folds
 from kubeline.training.table import Table
 from kubeline.training.target import Moved
@@ -47,13 +48,17 @@ class Recipe:
         if self.balanced and table.classes is None:
             raise UserError("balanced gives classes equal weight, and a regression has none; leave balanced off")
 
-    def fit(self, table: Table, rows: Array, kinds: Mapping[str, Kind]) -> Any:
+    def fit(
+        self, table: Table, rows: Array, kinds: Mapping[str, Kind], workers: Workers | None = None, purpose: str = ""
+    ) -> Any:
         """A fitted scikit-learn Pipeline; of a regression, within :class:`Moved`.
 
         Args:
             table: the table.
             rows: positions to learn from.
             kinds: the features to use.
+            workers: that XGBoost learns with, where there are any.
+            purpose: of the fit, see :class:`kubeline.training.distributed.booster.ByWorkers`.
 
         Raises:
             UserError: when a hyperparameter has a value that the estimator refuses.
@@ -68,7 +73,9 @@ class Recipe:
             encoded, kinds, estimator, settings, table.task, lambda: encoding_folds(table, rows, self.seed)
         )
         model = estimator.build(table.task, params, self.seed, estimators.threads_for(len(table.y)))
-        pipeline: Any = Pipeline([("columns", columns), ("model", model)])
+        fitter = _fitter(model, workers if self.estimator == ESTIMATOR else None, purpose)
+        steps = Pipeline([("columns", columns), ("model", fitter)])
+        pipeline: Any = steps
         y = table.y[rows]
         if table.task == "regression":
             pipeline = Moved.around(pipeline, y, keep_origin=_needs_positive(params))
@@ -76,6 +83,7 @@ class Recipe:
             model.set_params(**constraints.placed(named, columns.fit(encoded, y), as_text=self.estimator == "xgboost"))
         with _refusals(self.estimator):
             pipeline.fit(encoded, y, model__sample_weight=self.weights(table, rows))
+        steps.steps[-1] = ("model", model)
         preprocessing.forget_folds(columns)
         if estimator.round_thresholds is not None:
             estimator.round_thresholds(model)
@@ -111,6 +119,15 @@ def predict(model: Any, encoded: pd.DataFrame, classes: list[str] | None) -> Pre
         return Predictions(np.asarray(model.predict(encoded), dtype=np.float64).reshape(-1), None)
     probabilities = np.asarray(model.predict_proba(encoded), dtype=np.float64)
     return Predictions(np.array(classes, dtype=object)[probabilities.argmax(axis=1)], probabilities)
+
+
+def _fitter(model: Any, workers: Workers | None, purpose: str) -> Any:
+    """What fits a model: itself, or its workers."""
+    if workers is None:
+        return model
+    from kubeline.training.distributed.booster import ByWorkers
+
+    return ByWorkers(model, workers, purpose)
 
 
 def _needs_positive(params: Mapping[str, Any]) -> bool:

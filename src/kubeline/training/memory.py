@@ -16,6 +16,7 @@ from kubeline.data.limits import readable
 from kubeline.errors import UserError
 from kubeline.quantities import read_quantity
 from kubeline.training import estimators, preprocessing
+from kubeline.training.distributed.workers import ESTIMATOR, Workers
 
 SETTING = "KUBELINE_MEMORY_LIMIT"
 _CGROUP = Path("/sys/fs/cgroup")
@@ -71,7 +72,10 @@ def check(path: str, candidates: Sequence[Any], excluded: Sequence[str]) -> int:
     first = next(iter_batches(dataset), None)
     if first is None or not first.num_rows:
         return 0
-    needs = {one.estimator: need(first, rows, one.estimator, one.params, excluded) for one in candidates}
+    needs = {
+        one.estimator: need(first, rows, one.estimator, one.params, excluded, _is_fitted_here(one))
+        for one in candidates
+    }
     estimator = max(needs, key=lambda name: needs[name])
     most, allowed = needs[estimator], limit()
     what = f"{rows:,} rows of {len(dataset.schema):,} columns take about {readable(most)} of memory for {estimator}"
@@ -89,8 +93,19 @@ def _parts(most: int, allowed: int) -> int:
     return max(2, -(-(most - _LIBRARIES) // max(1, allowed - _LIBRARIES)))
 
 
+def _is_fitted_here(candidate: Any) -> bool:
+    """Whether it is not fitted by pods of workers."""
+    workers = Workers.read(candidate.workers)
+    return candidate.estimator != ESTIMATOR or workers is None or not workers.are_pods
+
+
 def need(
-    first: pa.RecordBatch, rows: int, estimator: str, params: Mapping[str, Any], excluded: Sequence[str] = ()
+    first: pa.RecordBatch,
+    rows: int,
+    estimator: str,
+    params: Mapping[str, Any],
+    excluded: Sequence[str] = (),
+    fitted_here: bool = True,
 ) -> int:
     """The bytes at the peak, by the first rows: the table, what models read of it, and what the method makes of that.
 
@@ -113,4 +128,4 @@ def need(
     if found.one_hot and len(fields) < _SPARSE * outputs:
         outputs = len(fields)
     table = first.nbytes / first.num_rows
-    return _LIBRARIES + int(rows * (table + 2 * encoded + (4 + found.fit_bytes) * outputs))
+    return _LIBRARIES + int(rows * (table + 2 * encoded + (4 + found.fit_bytes * fitted_here) * outputs))

@@ -1,11 +1,12 @@
 """What is asked of a training. It is checked in seconds before a run, so nothing heavy is imported here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kubeline.errors import UserError, listed
 from kubeline.training import estimators
+from kubeline.training.distributed.workers import Workers
 
 TASKS = ("auto", "binary", "multiclass", "regression")
 CALIBRATIONS = ("none", "sigmoid", "isotonic")
@@ -28,10 +29,13 @@ class TrainingSettings:
     seed: int
     positive_class: str = ""
     metric: str = ""
+    workers: Mapping[str, Any] = field(default_factory=dict)
+    purpose: str = ""  # the same for each try of one training, and for no other
 
     def check(self) -> None:
         """Raise a :class:`UserError` for a value that is not allowed."""
         estimators.find(self.estimator)
+        Workers.read(self.workers)
         if self.task not in TASKS:
             raise UserError(f"task '{self.task}' is not known; choose one of: {listed(TASKS)}")
         if self.folds < 2:

@@ -18,6 +18,7 @@ from kubeline.roles import Roles
 from kubeline.training import estimators, memory, metrics, preprocessing
 from kubeline.training.candidates import Standing, record
 from kubeline.training.candidates import read as read_candidates
+from kubeline.training.distributed.workers import Workers
 from kubeline.training.fitting import Recipe, calibrate, predict
 from kubeline.training.holdout import divide
 from kubeline.training.package_files import write
@@ -61,6 +62,7 @@ def run(
     tolerance: float = 1e-5,
     seed: int = 0,
     metric: str = "",
+    workers: Mapping[str, Any] | None = None,
 ) -> None:
     """Train on `dataset` and write the package, its metrics and the report; see the component `train`.
 
@@ -83,6 +85,8 @@ def run(
         seed=seed,
         positive_class=positive_class,
         metric=metric,
+        workers=workers or {},
+        purpose=model.uri,
     )
     settings.check()
     settings, trained, standings = _best(dataset.path, roles, read_candidates(candidates, settings))
@@ -159,7 +163,7 @@ def fit(table: Table, roles: Roles, settings: TrainingSettings) -> Trained:
             trials=settings.tuning_trials, minutes=settings.tuning_minutes, number=settings.folds,
         )  # fmt: skip
         recipe = Recipe(recipe.estimator, {**recipe.params, **tuning.best}, recipe.balanced, recipe.seed)
-    model = recipe.fit(table, rows, kinds)
+    model = recipe.fit(table, rows, kinds, Workers.read(settings.workers), f"{settings.purpose} {recipe.estimator}")
     if calibrated_on is not None:
         model = calibrate(model, settings.calibration, table, calibrated_on)  # type: ignore[arg-type]
     fitted = _Fitted(table=table, recipe=recipe, kinds=kinds, model=model, rows=rows, held=held)
