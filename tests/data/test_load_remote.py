@@ -48,6 +48,19 @@ def test_what_a_web_address_hides_stays_hidden(web: str, load: Load) -> None:
     assert str(caught.value) == f"there is nothing at '{web}/none.csv'; check the address"
 
 
+def test_a_download_whose_connection_breaks_goes_on_where_it_broke(load: Load) -> None:
+    lines = "a,b\n" + "".join(f"{number},x\n" for number in range(100_000))
+    with serving_files(Web, {"t.csv": lines.encode()}) as address:
+        loaded = load(f"{address}/piece/t.csv")
+    assert loaded.frame["a"].tolist() == list(range(100_000))
+
+
+def test_a_file_that_changed_when_its_connection_broke_is_fetched_anew(load: Load) -> None:
+    with serving_files(Web, {"t.csv": b"a,b\n1,first version\n2,first version\n"}) as address:
+        loaded = load(f"{address}/changed/t.csv")
+    assert loaded.frame.to_dict("list") == {"A": [1, 2], "B": ["FIRST VERSION"] * 2}
+
+
 def test_a_server_that_is_not_there_is_named(load: Load) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -1,5 +1,6 @@
 """Whole object stores on loopback: files, compressed files, partitions, and tables of Delta Lake among them."""
 
+import base64
 import gzip
 import urllib.parse
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from moto.server import ThreadedMotoServer
 from kubeline.data.dataset import open_dataset
 from kubeline.errors import UserError
 from tests.data.real_servers import google_cloud_storage
+from tests.support.file_servers import Azure, serving_files
 from tests.support.loading import Load
 
 FILES = {
@@ -60,11 +62,23 @@ def gcs() -> Iterator[str]:
         yield "gs://bucket"
 
 
+@pytest.fixture(scope="module")
+def azure() -> Iterator[str]:
+    blobs = {f"bucket/{name}": body for name, body in FILES.items()}
+    with serving_files(Azure, blobs) as address, pytest.MonkeyPatch.context() as environment:
+        key = base64.b64encode(b"key").decode()
+        environment.setenv(
+            "AZURE_STORAGE_CONNECTION_STRING",
+            f"DefaultEndpointsProtocol=http;AccountName=account;AccountKey={key};BlobEndpoint={address}/account;",
+        )
+        yield "abfs://bucket"
+
+
 def post(address: str, body: bytes, kind: str) -> None:
     assert urllib3.request("POST", address, body=body, headers={"Content-Type": kind}).status == 200
 
 
-@pytest.fixture(params=["s3", "gcs"])
+@pytest.fixture(params=["s3", "gcs", "azure"])
 def store(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue(request.param)
 

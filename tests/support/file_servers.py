@@ -41,7 +41,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Web(Handler):
-    """A plain web server; `/cut/…` promises twice what it sends, `/private/…` wants a password."""
+    """A plain web server; `/cut/…` promises twice what it sends, `/private/…` wants a password.
+
+    `/piece/…` breaks after a third of the file and knows Range; `/changed/…` has other content when it is asked again.
+    """
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
@@ -52,11 +55,29 @@ class Web(Handler):
             self.answer(401)
         elif path.startswith("/broken/"):
             self.answer(503)
+        elif path.startswith("/piece/"):
+            self.piece(body, self.headers.get("Range", ""))
+        elif path.startswith("/changed/"):
+            new = body.upper() if "Range" in self.headers else body[: len(body) // 2]
+            self.answer(200, new, length=len(body))
+            self.close_connection = True
         elif path.startswith("/cut/"):
             self.answer(200, body, length=2 * len(body))
             self.close_connection = True
         else:
             self.answer(200, body)
+
+    def piece(self, body: bytes, asked: str) -> None:
+        begin = int(asked.removeprefix("bytes=").removesuffix("-") or 0)
+        assert not asked or self.headers["If-Range"] == '"0"'
+        self.send_response(206 if asked else 200)
+        if asked:
+            self.send_header("Content-Range", f"bytes {begin}-{len(body) - 1}/{len(body)}")
+        self.send_header("Content-Length", str(len(body) - begin))
+        self.send_header("ETag", '"0"')
+        self.end_headers()
+        self.wfile.write(body[begin : begin + -(-len(body) // 3)])
+        self.close_connection = True
 
 
 class S3(Handler):
@@ -152,6 +173,79 @@ class CloudStorage(Handler):
 
     def answer_json(self, document: dict[str, Any]) -> None:
         self.answer(200, json.dumps(document).encode(), "application/json")
+
+
+class Azure(Handler):
+    """The part of Azure's Blob service that reads: List Blobs with prefix and delimiter, Get Blob Properties, and Get
+    Blob with ranges; only requests signed by the account's key (Shared Key).
+
+    Paths begin with the account, as those of an emulator do.
+    """
+
+    account = "account"
+
+    def do_GET(self) -> None:
+        if not self.headers.get("Authorization", "").startswith(f"SharedKey {self.account}:"):
+            self.refuse(403, "AuthorizationFailure")
+            return
+        address = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(address.query).items()}
+        name = unquote(address.path).removeprefix(f"/{self.account}/")
+        if query.get("comp") == "list":
+            self.list(name, query.get("prefix", ""), query.get("delimiter", ""))
+        elif name not in self.files:
+            self.refuse(404, "BlobNotFound")
+        else:
+            self.blob(self.files[name])
+
+    def blob(self, body: bytes) -> None:
+        asked = self.headers.get("x-ms-range") or self.headers.get("Range")
+        first, last = 0, len(body) - 1
+        if asked:
+            start, _, end = asked.removeprefix("bytes=").partition("-")
+            first, last = int(start), min(last, int(end) if end else last)
+        if asked and first >= len(body):
+            self.refuse(416, "InvalidRange")
+            return
+        self.send_response(206 if asked else 200)
+        part = body[first : last + 1]
+        if asked:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(body)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.send_header("x-ms-blob-type", "BlockBlob")
+        self.send_header("ETag", '"0x0"')
+        self.send_header("Last-Modified", "Tue, 01 Jan 2013 00:00:00 GMT")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(part)
+
+    def list(self, container: str, prefix: str, delimiter: str) -> None:
+        names = [name.partition("/")[2] for name in sorted(self.files) if name.startswith(f"{container}/{prefix}")]
+        rest = {name: name[len(prefix) :] for name in names}
+        folders = {prefix + below.partition("/")[0] + "/" for below in rest.values() if delimiter and "/" in below}
+        blobs = "".join(
+            f"<Blob><Name>{escape(name)}</Name><Properties><Last-Modified>Tue, 01 Jan 2013 00:00:00 GMT</Last-Modified>"
+            f"<Etag>0x0</Etag><Content-Length>{len(self.files[f'{container}/{name}'])}</Content-Length>"
+            "<BlobType>BlockBlob</BlobType></Properties></Blob>"
+            for name, below in rest.items()
+            if not (delimiter and "/" in below)
+        )
+        blobs += "".join(f"<BlobPrefix><Name>{escape(name)}</Name></BlobPrefix>" for name in sorted(folders))
+        body = (
+            f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName="{container}">'
+            f"<Prefix>{escape(prefix)}</Prefix><Blobs>{blobs}</Blobs><NextMarker/></EnumerationResults>"
+        )
+        self.answer(200, body.encode(), "application/xml")
+
+    def refuse(self, status: int, code: str) -> None:
+        self.send_response(status)
+        body = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
+        self.send_header("x-ms-error-code", code)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
 
 @contextmanager

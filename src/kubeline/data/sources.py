@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from kubeline.addresses import redact, refuse_credentials, scheme
+from kubeline.data import web
 from kubeline.data.limits import ADVICE, DOWNLOAD_SECONDS, LISTING_SECONDS, Unpacking, scaled
 from kubeline.data.transfer import FileTransfer, Transfer
 from kubeline.data.unpack import COMPRESSIONS, unpack
@@ -218,7 +219,10 @@ def _download(source: str, scratch: Path, wanted: Callable[[str], bool]) -> list
             for number, path in enumerate(paths):
                 copy = scratch / f"file-{number:05d}"
                 with transfer.in_time():
-                    system.get_file(path, str(copy), callback=FileTransfer(transfer))
+                    if scheme(source) in WEB:
+                        web.fetch(system, path, copy, transfer)
+                    else:
+                        system.get_file(path, str(copy), callback=FileTransfer(transfer))
                 if scheme(source) in WEB:
                     files.append(_Staged(redact(source), copy, urlsplit(source).path, ""))
                 else:
