@@ -321,7 +321,9 @@ def test_sixteen_megabytes_of_empty_fields_are_refused_before_they_are_parsed(ca
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 2**10
 
 
-@pytest.mark.parametrize(("number", "words"), [(9, "2,000,000 texts, most of them empty"), (15, "no model needs")])
+@pytest.mark.parametrize(
+    ("number", "words"), [(9, "2,000,000 texts, most of them empty"), (15, "with fields that no model needs")]
+)
 def test_an_attribute_of_empty_fields_is_refused(number: int, words: str) -> None:
     attribute = of_fields(number, count=2_000_000)
     model = model_of([node("Identity", "a", ANSWER)])
