@@ -7,7 +7,6 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +15,7 @@ import pytest
 from kubeline.data.limits import SETTING
 from kubeline.errors import PlatformError, UserError
 from tests.data.kserve_events import V1, V1_ANSWER, event, pair, write
-from tests.support.file_servers import Files, Handler, serving_files
+from tests.support.file_servers import Files, Handler, endless_listing, serving_files
 from tests.support.loading import Load
 
 MEANT = "; if that is meant, set KUBELINE_LOAD_LIMITS=10, which makes every limit of load ten times as large"
@@ -92,34 +91,13 @@ def test_a_download_for_which_there_is_no_room_is_refused_before_it_comes(endles
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n{}) SELECT {} FROM n"
 
 
-class EndlessListing(Handler):
-    """An S3 store in which each page of a listing names one more file, and that another page follows."""
-
-    def do_HEAD(self) -> None:  # noqa: N802
-        self.send_error(404)
-
-    def do_GET(self) -> None:  # noqa: N802
-        page = int(parse_qs(urlsplit(self.path).query).get("continuation-token", ["0"])[0]) + 1
-        key = f"<Contents><Key>flights/{page:09d}.csv</Key><Size>4</Size></Contents>"
-        more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{page}</NextContinuationToken>"
-        body = f"<ListBucketResult>{key}<KeyCount>1</KeyCount>{more}</ListBucketResult>".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
 @pytest.mark.parametrize("source", ["s3://bucket/flights", "s3://bucket/flights/*.csv"])
 def test_a_store_that_lists_files_for_ever_is_given_up(
     source: str, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(SETTING, "0.01")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
-        monkeypatch.setenv(name, "us-east-1")
-    with serving_files(EndlessListing, FILES) as address:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        with pytest.raises(UserError) as refused:
-            load(source)
+    with endless_listing(monkeypatch), pytest.raises(UserError) as refused:
+        load(source)
     assert str(refused.value) == f"'{source}' has not told all its files within 1 s{MEANT}"
 
 

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFile
 
+from kubeline.data.limits import SETTING
 from kubeline.errors import PlatformError, UserError
 from kubeline.model_package import ModelPackage
 from kubeline.registry import fetch, open_registry
 from tests.registry.submissions import submission
 from tests.support.blessed_packages import blessed
+from tests.support.file_servers import endless_listing
 from tests.support.http_servers import serving
 
 
@@ -73,6 +76,21 @@ def test_a_folder_that_is_no_package_is_downloaded_as_it_is() -> None:
     found = fetch("memory://bucket/data")
     assert found is not None
     assert sorted(path.name for path in found.iterdir()) == ["part-0.parquet", "part-1.parquet"]
+
+
+def test_a_store_that_lists_files_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SETTING, "0.01")
+    with endless_listing(monkeypatch), pytest.raises(UserError) as refused:
+        fetch("s3://bucket/flights")
+    assert str(refused.value).startswith("'s3://bucket/flights' has not told all its files within 1 s; ")
+
+
+def test_a_key_cannot_name_a_file_outside_its_folder() -> None:
+    store = fsspec.filesystem("memory")
+    for key in ("/bucket/keys/part-0.parquet", "/bucket/keys/../../evil"):
+        store.store[key] = MemoryFile(store, key, b"rows")
+    with pytest.raises(UserError, match=r"'\.\./\.\./evil' at 'memory://bucket/keys' leads out of its folder"):
+        fetch("memory://bucket/keys")
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/b", ".."])

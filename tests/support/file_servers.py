@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pytest
+
 from tests.support import http_servers
 
 Files = dict[str, bytes]
@@ -254,3 +256,34 @@ def serving_files(handler: type[Handler], files: Files) -> Iterator[str]:
     kind = type(handler.__name__, (handler,), {"files": files})
     with http_servers.serving(kind) as address:
         yield address
+
+
+class EndlessListing(Handler):
+    """An S3 store in which each page of a listing names one more file, and that another page follows."""
+
+    def do_HEAD(self) -> None:
+        self.send_error(404)
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)
+        if "list-type" not in query:
+            self.send_error(404)
+            return
+        page = int(query.get("continuation-token", ["0"])[0]) + 1
+        key = f"<Contents><Key>flights/{page:09d}.csv</Key><Size>4</Size></Contents>"
+        more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{page}</NextContinuationToken>"
+        body = f"<ListBucketResult>{key}<KeyCount>1</KeyCount>{more}</ListBucketResult>".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextmanager
+def endless_listing(environment: pytest.MonkeyPatch) -> Iterator[None]:
+    """The store of :class:`EndlessListing` as that of every ``s3://``, until the end of the block."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        environment.setenv(name, "us-east-1")
+    with serving_files(EndlessListing, {}) as address:
+        environment.setenv("AWS_ENDPOINT_URL", address)
+        yield

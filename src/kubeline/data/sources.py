@@ -247,7 +247,7 @@ def remote_paths(source: str) -> tuple[Any, str, list[str]]:
         return system, str(PurePosixPath(path).parent), [path]
     if glob.has_magic(path):
         root = _above_glob(path)
-        paths = [str(item) for item in _told(system, "_glob", path)]
+        paths = [str(item) for item in listing(system, "_glob", path)]
     else:
         root = path
         paths = _in_store(system, path)
@@ -259,12 +259,12 @@ def remote_paths(source: str) -> tuple[Any, str, list[str]]:
 
 def _in_store(system: Any, folder: str) -> list[str]:
     """The files of a folder and of its partitions, listed at once where there are any."""
-    found = _told(system, "_ls", folder, detail=True)
+    found = listing(system, "_ls", folder, detail=True)
     refuse_lake({PurePosixPath(item["name"]).name for item in found}, str(system.unstrip_protocol(folder)))
     if not any(item["type"] == "directory" and "=" in PurePosixPath(item["name"]).name for item in found):
         return [item["name"] for item in found if item["type"] == "file"]
     taken = []
-    for path in _told(system, "_find", folder):
+    for path in listing(system, "_find", folder):
         parts = PurePosixPath(path.removeprefix(folder).lstrip("/")).parts
         if any(part[0] in "._" for part in parts) or (len(parts) > 1 and "=" not in parts[0]):
             continue
@@ -274,14 +274,16 @@ def _in_store(system: Any, folder: str) -> list[str]:
     return taken
 
 
-def _told(system: Any, method: str, path: str, **how: Any) -> Any:
+def listing(system: Any, method: str, path: str, **how: Any) -> Any:
     """What a store's client lists below a path; a listing that has no end is given up.
 
     Raises:
         UserError: when it takes too long.
     """
-    from fsspec.asyn import sync
+    from fsspec.asyn import AsyncFileSystem, sync
 
+    if not isinstance(system, AsyncFileSystem):
+        return getattr(system, method.removeprefix("_"))(path, **how)
     seconds = scaled(LISTING_SECONDS)
     end = time.monotonic() + seconds
     try:

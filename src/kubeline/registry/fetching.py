@@ -9,6 +9,7 @@ from typing import Any
 
 from kubeline.addresses import redact, refuse_credentials, scheme
 from kubeline.artifacts import publish
+from kubeline.data.sources import listing
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.model_package.formats import FILES, OPTIONAL, require_known
 from kubeline.model_package.package import MANIFEST, MANIFEST_BYTES, digest_at
@@ -101,7 +102,10 @@ def _copy(storage: Any, root: str, folder: Path, uri: str) -> None:
     try:
         manifest = storage.cat_file(f"{root}/{MANIFEST}", start=0, end=MANIFEST_BYTES + 1)
     except FileNotFoundError:
-        storage.get(root, str(folder), recursive=True)
+        found = listing(storage, "_find", root)
+        if not found:
+            raise FileNotFoundError(uri) from None
+        storage.get(found, [str(folder / _inside(path.removeprefix(root), uri)) for path in found])
         return
     sizes = _sizes(manifest, uri)
     folder.mkdir()
@@ -114,6 +118,14 @@ def _copy(storage: Any, root: str, folder: Path, uri: str) -> None:
                 "do not use it"
             )
         storage.get_file(f"{root}/{name}", str(folder / name))
+
+
+def _inside(key: str, uri: str) -> PurePosixPath:
+    """The part of a key below the address, when it stays below it."""
+    part = PurePosixPath(key.lstrip("/"))
+    if ".." in part.parts:
+        raise UserError(f"'{part}' at '{uri}' leads out of its folder; leave it")
+    return part
 
 
 def _sizes(manifest: bytes, uri: str) -> dict[str, int | None]:
