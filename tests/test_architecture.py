@@ -229,3 +229,25 @@ def test_a_function_fits_a_screen_and_a_file_has_one_subject(folder: str) -> Non
         for node in ast.walk(parsed(file)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert code_lines(node) <= SCREEN, f"{file}: {node.name}"
+
+
+# Of Kubernetes for its objects, and of this project for the manifest of a package; any JSON.
+TWICE = {"Manifest", "Json"}
+
+
+@pytest.mark.parametrize("folder", ["src/kubeline", "serving/kubeline_serving", "embedded_kserve"])
+def test_one_name_stands_for_one_class_or_type(folder: str) -> None:
+    """A name with an underscore is the business of its module."""
+    defined: dict[str, list[str]] = {}
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        if "_pb2" in file.name:  # generated
+            continue
+        for node in parsed(file).body:
+            names = [node.name] if isinstance(node, ast.ClassDef) else []
+            if isinstance(node, ast.Assign):
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            for name in names:
+                if name[0].isupper() and not name.isupper():
+                    defined.setdefault(name, []).append(str(file.relative_to(ROOT)))
+    assert len(defined) > 20
+    assert {name: files for name, files in defined.items() if len(files) > 1 and name not in TWICE} == {}

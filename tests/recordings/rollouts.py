@@ -6,7 +6,7 @@ from typing import Any
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.routers import ClusterSnapshot, TrafficRouter, router_of
 from kubeline.rollout.routers.standard import workload_name
-from kubeline.rollout.status import DeploymentMode, ModelVersion, Versions
+from kubeline.rollout.status import DeployedModel, DeploymentMode, Versions
 from tests.support import recordings as reader
 
 
@@ -21,16 +21,16 @@ def candidate_of(name: str) -> tuple[Manifest, Versions]:
     versions = [change.object for change in recording.of("InferenceService", recording.header["name"])]
     before = versions[0]
     mode = router(recording)
-    stable = ModelVersion(before["spec"]["predictor"], revision=mode.stable_revision(before))
+    stable = DeployedModel(before["spec"]["predictor"], revision=mode.stable_revision(before))
     if recording.header["mode"] == "standard":
         entries = (entry for one in versions for entry in one["spec"].get("canary") or [])
         entry: dict[str, Any] = next(entries, {"predictor": {}})["predictor"]
-        return before, Versions(ModelVersion(entry, name=entry.get("name", "")), stable)
+        return before, Versions(DeployedModel(entry, name=entry.get("name", "")), stable)
     others = (one["spec"]["predictor"] for one in versions if "canaryTrafficPercent" in one["spec"]["predictor"])
     revisions = (
         revision for one in versions if (revision := mode.newest_revision(one)) != mode.newest_revision(before)
     )
-    return before, Versions(ModelVersion(next(others, {}), revision=next(revisions, "")), stable)
+    return before, Versions(DeployedModel(next(others, {}), revision=next(revisions, "")), stable)
 
 
 def world(found: reader.World, recording: reader.Recording) -> ClusterSnapshot:

@@ -9,7 +9,7 @@ from kubeline.deployment.inference_service import DIGEST_VARIABLE, HIDDEN_BY
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.routers import Observation, StandardRouter, router_of
 from kubeline.rollout.routers.diagnosis import unprogrammed
-from kubeline.rollout.status import DeploymentMode, ModelVersion, Versions
+from kubeline.rollout.status import DeployedModel, DeploymentMode, Versions
 from tests.recordings.rollouts import candidate_of, router, world
 from tests.support import recordings as reader
 
@@ -169,7 +169,7 @@ def test_the_first_knative_model_is_asked_only_once_it_has_an_address() -> None:
     name = "knative-01-bootstrap-hidden"
     recording = reader.read(name)
     services = (moment.find("InferenceService", recording.header["name"]) for _, moment in recording.moments())
-    first = Versions(ModelVersion(next(service for service in services if service is not None)["spec"]["predictor"]))
+    first = Versions(DeployedModel(next(service for service in services if service is not None)["spec"]["predictor"]))
     found = [
         (seconds, router_of(DeploymentMode.KNATIVE).observe(world(moment, recording), first))
         for seconds, moment in recording.moments()
@@ -194,7 +194,7 @@ def test_a_revision_whose_pods_serve_another_package_is_not_the_candidates() -> 
     moment = world(recording.at(recording.said("smoke:")), recording)
     known = candidate_of("knative-02-good")[1]
     ours = replace(known, candidate=replace(known.candidate, revision=""))
-    other = replace(ours, candidate=ModelVersion({"model": {"env": [{"name": DIGEST_VARIABLE, "value": "0" * 64}]}}))
+    other = replace(ours, candidate=DeployedModel({"model": {"env": [{"name": DIGEST_VARIABLE, "value": "0" * 64}]}}))
     observe = router_of(DeploymentMode.KNATIVE).observe
     assert observe(moment, ours).revision == known.candidate.revision
     assert (observe(moment, other).revision, observe(moment, other).ready) == ("", False)

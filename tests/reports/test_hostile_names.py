@@ -27,7 +27,7 @@ from kubeline.preflight.checks import Checks, PreflightCheck
 from kubeline.printable import markdown, printable
 from kubeline.registry import facts
 from kubeline.rollout.rollout_report import page_of
-from kubeline.rollout.status import Lease, ModelVersion, RolloutStatus, Versions
+from kubeline.rollout.status import DeployedModel, Lease, RolloutStatus, Versions
 from tests.support.artifacts import make_artifact, make_dataset
 from tests.support.hostile_names import NAMES, alive
 
@@ -138,7 +138,7 @@ def test_preflight_and_rollout_pages_take_every_word_as_a_word() -> None:
         name=NAMES[1],
         namespace=NAMES[2],
         lease=Lease(NAMES[3], 0.0),
-        versions=Versions(ModelVersion(digest="0" * 64)),
+        versions=Versions(DeployedModel(digest="0" * 64)),
         reason=" ".join(NAMES),
     )
     for page in (preflight.page(checks).html(), page_of(status).html()):

@@ -6,7 +6,7 @@ from typing import Any
 from kubeline.deployment.inference_service import DIGEST_VARIABLE
 from kubeline.kubernetes.merge import merge, replacing
 from kubeline.rollout.routers import ClusterSnapshot, KnativeRouter, StandardRouter
-from kubeline.rollout.status import ModelVersion, Versions
+from kubeline.rollout.status import DeployedModel, Versions
 from tests.support.kserve_objects import CANDIDATE, STABLE, VERSIONS, pods, route, service
 
 knative, standard = KnativeRouter(), StandardRouter()
@@ -132,7 +132,7 @@ def test_of_four_pods_the_stable_model_keeps_four_at_every_share_and_the_candida
 
 def test_of_two_pods_the_stable_model_keeps_both_at_five_per_cent() -> None:
     before = {**STABLE, "minReplicas": 2}
-    two = replace(VERSIONS, stable=ModelVersion(before, revision="f-1"))
+    two = replace(VERSIONS, stable=DeployedModel(before, revision="f-1"))
     started = merge(service(before), standard.add_candidate(service(before), two, 5, 2))
     assert kserve_runs(started["spec"]) == (2, 1)
 
@@ -149,7 +149,7 @@ def test_pods_that_an_autoscaler_has_added_count_and_those_that_the_rollout_aske
 def test_the_most_replicas_make_room_for_the_fewest_and_all_of_it_comes_back() -> None:
     for before in ({"minReplicas": 2, "maxReplicas": 2}, {"minReplicas": 2}, {"maxReplicas": 9}, {}):
         predictor = {"model": STABLE["model"], **before}
-        who = replace(VERSIONS, stable=ModelVersion(predictor, revision="f-1"))
+        who = replace(VERSIONS, stable=DeployedModel(predictor, revision="f-1"))
         beside = merge(service(predictor), standard.add_candidate(service(predictor), who, 50, 0))
         raised = beside["spec"]["predictor"]
         assert raised["minReplicas"] <= raised.get("maxReplicas", 99)
@@ -159,7 +159,7 @@ def test_the_most_replicas_make_room_for_the_fewest_and_all_of_it_comes_back() -
 
 def test_the_ready_pods_of_both_sides_are_counted_and_those_of_another_package_are_not() -> None:
     candidate = {**CANDIDATE, "model": {**CANDIDATE["model"], "env": [{"name": DIGEST_VARIABLE, "value": "new"}]}}
-    who = Versions(ModelVersion(candidate, name="v2"), ModelVersion(STABLE, revision="f-predictor"))
+    who = Versions(DeployedModel(candidate, name="v2"), DeployedModel(STABLE, revision="f-predictor"))
     there = [*pods("f-predictor", 4, "old"), *pods("f-v2-predictor", 2, "new"), *pods("f-v2-predictor", 1, "old")]
     status = {"canaryStatuses": [{"name": "v2", "ready": True, "trafficPercent": 0}]}
     beside = service(status=status, canary=[{"predictor": {"name": "v2", "minReplicas": 3}, "trafficPercent": 0}])
@@ -168,7 +168,7 @@ def test_the_ready_pods_of_both_sides_are_counted_and_those_of_another_package_a
 
 
 def test_the_first_knative_model_has_an_address_only_when_all_of_the_route_leads_to_it() -> None:
-    first = Versions(ModelVersion(CANDIDATE))
+    first = Versions(DeployedModel(CANDIDATE))
 
     def address(url: str, *traffic: tuple[str, int]) -> str:
         found = revisions("f-1", "f-1", *traffic)
@@ -186,7 +186,7 @@ def test_a_quota_that_refuses_the_candidate_for_ever_has_been_seen_by_kserve() -
     found = revisions("f-1", "f-1", ("f-1", 100)).service
     assert found is not None
     found["spec"]["predictor"]["canaryTrafficPercent"] = 0
-    who = Versions(ModelVersion(CANDIDATE), ModelVersion(STABLE, revision="f-1"))
+    who = Versions(DeployedModel(CANDIDATE), DeployedModel(STABLE, revision="f-1"))
     assert not knative.observe(ClusterSnapshot(found), who).current
     seen = knative.observe(ClusterSnapshot(merge(found, {"status": {"conditions": refused}})), who)
     assert (seen.current, seen.share, seen.stable_share) == (True, 0, 100)

@@ -12,7 +12,7 @@ from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import CONFIG_MAP
 from kubeline.rollout.spec import ADDED, RolloutSpec
 from kubeline.rollout.start import identity
-from kubeline.rollout.status import Analysis, AnalysisOutcome, Lease, ModelVersion, RolloutStatus, State, Versions
+from kubeline.rollout.status import Analysis, AnalysisOutcome, DeployedModel, Lease, RolloutStatus, State, Versions
 from kubeline.rollout.store import FORMAT, StatusStore, config_map_name, dump, load, truncated
 from tests.rollout.lying_world import PLAN, Moment, world
 from tests.support.kubernetes_api import ApiServer
@@ -56,7 +56,7 @@ def test_three_hundred_long_events_and_the_analyses_of_five_thousand_classes_fit
 
 
 def test_what_cannot_fit_is_refused_and_not_sent() -> None:
-    large = Versions(ModelVersion({"model": {"env": ["x" * LIMIT]}}))
+    large = Versions(DeployedModel({"model": {"env": ["x" * LIMIT]}}))
     with pytest.raises(PlatformError, match="a ConfigMap holds 900,000"):
         truncated(status(versions=large))
 

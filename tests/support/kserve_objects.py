@@ -3,7 +3,7 @@
 from typing import Any
 
 from kubeline.deployment.inference_service import DIGEST_VARIABLE
-from kubeline.rollout.status import ModelVersion, Versions
+from kubeline.rollout.status import DeployedModel, Versions
 
 CANDIDATE: dict[str, Any] = {
     "minReplicas": 2,
@@ -19,7 +19,7 @@ STABLE: dict[str, Any] = {
 }
 
 
-VERSIONS = Versions(ModelVersion(CANDIDATE, name="v2"), ModelVersion(STABLE, revision="f-1"))
+VERSIONS = Versions(DeployedModel(CANDIDATE, name="v2"), DeployedModel(STABLE, revision="f-1"))
 
 
 def service(predictor: dict[str, Any] = STABLE, status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
 from kubeline.roles import Roles
 from kubeline.training.holdout import divide, folds, hold_out
-from kubeline.training.table import Table, read
+from kubeline.training.table import TrainingTable, read
 from tests.support.artifacts import Maker
 
 
@@ -27,7 +27,7 @@ def table(dataset: Maker) -> Any:
     return lambda **roles: read(artifact.path, Roles("y", **roles), "auto")
 
 
-def parts(table: Table, fraction: float = 0.2) -> Any:
+def parts(table: TrainingTable, fraction: float = 0.2) -> Any:
     return hold_out(table, np.arange(400), fraction, 0, "validation")
 
 

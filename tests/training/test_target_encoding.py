@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kubeline.training import holdout
-from kubeline.training.table import Table
+from kubeline.training.table import TrainingTable
 from tests.support.training_tables import Train
 
 TARGET = {"params": {"category_encoding": "target", "max_iter": 20}}
@@ -51,10 +51,12 @@ def test_a_copy_does_not_tell_the_target_of_its_row(train: Train) -> None:
     assert package.manifest.metrics["roc_auc"] > 0.65
 
 
-def _table(**given: Any) -> Table:
+def _table(**given: Any) -> TrainingTable:
     rows = len(given["y"])
     plain = dict.fromkeys(("raw", "encoded", "kinds", "positive_class", "weights", "groups", "times"))
-    return Table(**{**plain, "task": "binary", "classes": ["a", "b"], "equal": np.arange(rows), "notes": [], **given})
+    return TrainingTable(
+        **{**plain, "task": "binary", "classes": ["a", "b"], "equal": np.arange(rows), "notes": [], **given}
+    )
 
 
 @pytest.mark.parametrize("moments", [1, 2, 3, 7, 40])

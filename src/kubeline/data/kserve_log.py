@@ -32,7 +32,7 @@ _TYPES = {
 }
 _RECORDS = 256  # of a Parquet file, held at a time
 _BLOCK = 1 << 20
-Event = tuple[str, str, str | None, str | None, bytes]  # id, request or response, time, model, body
+LoggedEvent = tuple[str, str, str | None, str | None, bytes]  # id, request or response, time, model, body
 
 
 class BrokenEvent(Exception):  # noqa: N818 - one event of many; counted
@@ -78,7 +78,7 @@ def flatten(files: Sequence[SourceFile], columns: Sequence[str], scratch: Path) 
     return SourceFile(files[0].name if len(files) == 1 else "the log of KServe", target, "json")
 
 
-def _events(file: SourceFile, troubles: Counter[str]) -> Iterator[Event]:
+def _events(file: SourceFile, troubles: Counter[str]) -> Iterator[LoggedEvent]:
     for record in _records(file, troubles):
         try:
             yield _event(record)
@@ -138,7 +138,7 @@ def _json(content: bytes, **options: Any) -> Any:
     return found
 
 
-def _event(record: Any) -> Event:
+def _event(record: Any) -> LoggedEvent:
     """A CloudEvent, or a record of blob storage, whose names are written in several ways."""
     if not isinstance(record, dict):
         raise BrokenEvent("an event is no object")

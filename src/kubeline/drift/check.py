@@ -8,7 +8,7 @@ from kubeline.drift import evidently_page
 from kubeline.drift.compare import compare, decide
 from kubeline.drift.page import write_report
 from kubeline.drift.reference import Reference, resolve
-from kubeline.drift.result import ColumnDrift, DriftResult, DriftRule, Verdict
+from kubeline.drift.result import ColumnDrift, DriftResult, DriftRule, DriftVerdict
 from kubeline.drift.scan import Window, scan
 from kubeline.options import require_names
 from kubeline.retries import repeated
@@ -20,7 +20,7 @@ class DriftOutputs(NamedTuple):
     """The output parameters of the component."""
 
     drifted: bool
-    verdict: Verdict
+    verdict: DriftVerdict
 
 
 @step

@@ -2,8 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-from kubeline.drift.profile import CategoryProfile, ColumnProfile
-from kubeline.drift.result import ColumnDrift, ColumnSide, ColumnVerdict, DriftRule, Performance, Share, Unseen, Verdict
+from kubeline.drift.profile import CategoryProfile, ReferenceColumn
+from kubeline.drift.result import (
+    ColumnDrift,
+    ColumnSide,
+    ColumnVerdict,
+    DriftRule,
+    DriftVerdict,
+    Performance,
+    Share,
+    Unseen,
+)
 from kubeline.drift.statistics import Bin, CategoryCounts, Divergence, adjust, category_bins, divergence, number_bins
 from kubeline.drift.window import CategoryCounter, NumberCounter
 from kubeline.errors import listed
@@ -44,7 +53,7 @@ def decide(
     rows: tuple[int, int],
     rule: DriftRule,
     performance: Performance | None = None,
-) -> tuple[Verdict, list[str]]:
+) -> tuple[DriftVerdict, list[str]]:
     """The verdict on the window and the reasons for it.
 
     Args:
@@ -108,7 +117,7 @@ def _verdict(effect: float, adjusted: float | None, rows: int, rule: DriftRule) 
     return "drift" if effect >= rule.min_effect and adjusted <= rule.max_p else "stable"
 
 
-def _reference_side(profile: ColumnProfile) -> ColumnSide:
+def _reference_side(profile: ReferenceColumn) -> ColumnSide:
     missing = profile.missing / max(profile.rows, 1)
     if isinstance(profile, CategoryProfile):
         return ColumnSide(rows=profile.rows, missing_share=missing)

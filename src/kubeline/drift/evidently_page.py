@@ -16,7 +16,7 @@ import pandas as pd
 
 from kubeline.artifacts import publish
 from kubeline.columns import Kind
-from kubeline.drift.profile import CategoryProfile, ColumnProfile, Profile
+from kubeline.drift.profile import CategoryProfile, Profile, ReferenceColumn
 from kubeline.drift.values import numbers, text
 from kubeline.errors import listed
 from kubeline.typing import Array
@@ -130,7 +130,7 @@ def redrawn(profile: Profile, rows: int = ROWS) -> pd.DataFrame:
     return pd.DataFrame({name: rng.permutation(_redrawn(column, rows)) for name, column in columns.items()})
 
 
-def _redrawn(column: ColumnProfile, rows: int) -> Array:
+def _redrawn(column: ReferenceColumn, rows: int) -> Array:
     present = rows - round(rows * column.missing / max(column.rows, 1))
     values: Array = np.full(rows, None, dtype=object)
     shares = (np.arange(present) + 0.5) / max(present, 1)  # evenly spread: no chance in it

@@ -69,7 +69,7 @@ class CategoryProfile(_Model):
         return self
 
 
-ColumnProfile = Annotated[NumberProfile | CategoryProfile, Field(discriminator="kind")]
+ReferenceColumn = Annotated[NumberProfile | CategoryProfile, Field(discriminator="kind")]
 
 
 class Calibration(_Model):
@@ -100,8 +100,8 @@ class Profile(_Model):
 
     version: Literal[1] = VERSION
     rows: int
-    columns: dict[str, ColumnProfile]
-    predictions: dict[str, ColumnProfile] = {}
+    columns: dict[str, ReferenceColumn]
+    predictions: dict[str, ReferenceColumn] = {}
     calibration: Calibration | None = None  # of two classes
 
     @classmethod

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from kubeline.columns import Kind
 from kubeline.errors import UserError
 
-Verdict = Literal["stable", "drift", "insufficient_data"]
+DriftVerdict = Literal["stable", "drift", "insufficient_data"]
 ColumnVerdict = Literal["stable", "drift", "insufficient_data", "not_judged"]
 
 
@@ -129,7 +129,7 @@ class DriftResult(_Model):
     """
 
     version: Literal[1] = 1
-    verdict: Verdict
+    verdict: DriftVerdict
     drifted: bool
     reasons: list[str]
     rule: DriftRule

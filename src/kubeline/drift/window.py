@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from kubeline.data.dataset import to_frame
-from kubeline.drift.profile import MAX_CATEGORIES, CategoryProfile, ColumnProfile, NumberProfile, bin_counts
+from kubeline.drift.profile import MAX_CATEGORIES, CategoryProfile, NumberProfile, ReferenceColumn, bin_counts
 from kubeline.drift.statistics import CategoryCounts
 from kubeline.drift.values import numbers, texts
 from kubeline.typing import Array
@@ -88,7 +88,7 @@ class CategoryCounter:
         self.counts.unlisted = Counter({name: self.counts.unlisted[name] for name in first})
 
 
-def counter(profile: ColumnProfile) -> NumberCounter | CategoryCounter:
+def counter(profile: ReferenceColumn) -> NumberCounter | CategoryCounter:
     """The counter for a column with this profile."""
     return NumberCounter(profile) if isinstance(profile, NumberProfile) else CategoryCounter(profile)
 

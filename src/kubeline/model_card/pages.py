@@ -14,8 +14,8 @@ _TASKS = {"regression": "tabular-regression"}  # in the words of model hubs; the
 _TONES = {"promote": "good", "hold": "bad"}
 _NEEDED = ("owner", "purpose", "intended_use")
 
-Table = tuple[str, list[str], list[list[Any]]]  # what it is, columns, rows
-Part = str | list[str] | Table  # a sentence, several as a list, or a table
+TableBlock = tuple[str, list[str], list[list[Any]]]  # what it is, columns, rows
+CardBlock = str | list[str] | TableBlock  # a sentence, several as a list, or a table
 
 
 def forms(card: ModelCard) -> dict[str, str]:
@@ -72,7 +72,7 @@ def _front_matter(card: ModelCard) -> dict[str, Any]:
     }
 
 
-def _sections(card: ModelCard) -> Iterator[tuple[str, list[Part]]]:
+def _sections(card: ModelCard) -> Iterator[tuple[str, list[CardBlock]]]:
     """Headings with sentences and tables, the same in every form."""
     yield "Purpose and owner", [_about(card), *_missing(card)]
     yield "Limits", [[_sentence(limit) for limit in card.limits] or "None is known."]
@@ -90,7 +90,7 @@ def _sections(card: ModelCard) -> Iterator[tuple[str, list[Part]]]:
     yield "Lineage", [("Where it comes from", ["", ""], [[name, value] for name, value in card.lineage.items()])]
 
 
-def _about(card: ModelCard) -> Table:
+def _about(card: ModelCard) -> TableBlock:
     about = card.about
     told = {
         "owner": about.owner,
@@ -109,7 +109,7 @@ def _missing(card: ModelCard) -> list[str]:
     return [f"Nobody has said: {', '.join(gone).replace('_', ' ')}. The parameter about says it."] if gone else []
 
 
-def _metrics(found: CardEvaluation) -> list[Part]:
+def _metrics(found: CardEvaluation) -> list[CardBlock]:
     rows = [[name, value.value, _interval(value)] for name, value in found.metrics.items()]
     level = "" if found.confidence is None else f", intervals are of {found.confidence:.4g} confidence"
     sentence = f"On {found.rows_judged:,} rows that the model had never seen; {found.deciding_metric} decides{level}."
@@ -120,7 +120,7 @@ def _metrics(found: CardEvaluation) -> list[Part]:
     ]
 
 
-def _slices(found: CardEvaluation) -> Table:
+def _slices(found: CardEvaluation) -> TableBlock:
     rows = []
     for one in found.slices:
         known = ["", one.undefined] if one.measured is None else [one.measured.value, _interval(one.measured)]
@@ -128,7 +128,7 @@ def _slices(found: CardEvaluation) -> Table:
     return f"{found.deciding_metric} in parts of the rows", ["rows with", "rows", "value", "interval", ""], rows
 
 
-def _calibration(card: ModelCard) -> list[Part]:
+def _calibration(card: ModelCard) -> list[CardBlock]:
     found = card.evaluation.calibration
     assert found is not None  # noqa: S101 (asked for where there is one)
     sentence = f"The probability of {found.event} is off by {found.error:.3g} in the mean (expected calibration error)."
@@ -136,18 +136,18 @@ def _calibration(card: ModelCard) -> list[Part]:
     return [sentence, ("Predicted and observed", ["predicted", "observed", "rows"], rows)]
 
 
-def _importances(card: ModelCard) -> list[Part]:
+def _importances(card: ModelCard) -> list[CardBlock]:
     rows = [[one.feature, one.loss, one.spread] for one in card.evaluation.importances]
     lost = f"What {card.evaluation.deciding_metric} loses when a column is shuffled"
     sentence = f"{lost}; columns that say the same thing share it."
     return [sentence, ("Permutation importance", ["column", "loss", "spread"], rows)]
 
 
-def _gate(found: CardEvaluation) -> Table:
+def _gate(found: CardEvaluation) -> TableBlock:
     return "Checks", ["check", "outcome", "why"], [[one.name, one.outcome, one.sentence] for one in found.checks]
 
 
-def _serving(card: ModelCard) -> list[Part]:
+def _serving(card: ModelCard) -> list[CardBlock]:
     found = card.serving
     if found is None:
         return ["The model was not tried in the model server."]
@@ -159,11 +159,11 @@ def _serving(card: ModelCard) -> list[Part]:
     ]
 
 
-def _since(card: ModelCard) -> list[Part]:
+def _since(card: ModelCard) -> list[CardBlock]:
     found = card.changes
     if found is None:
         return ["There was no champion to compare with."]
-    said: list[Part] = [f"Compared with {found.reference}, package {found.package_digest[:12]}."]
+    said: list[CardBlock] = [f"Compared with {found.reference}, package {found.package_digest[:12]}."]
     if found.not_compared:
         said.append(f"Not compared: {found.not_compared}.")
     for word, names in (("New", found.features_added), ("Gone", found.features_removed)):
@@ -181,7 +181,7 @@ def _since(card: ModelCard) -> list[Part]:
     return said
 
 
-def _data(card: ModelCard) -> Table:
+def _data(card: ModelCard) -> TableBlock:
     rows = [
         [name, _plain(one.source), _plain(one.rows), _plain(one.columns), _plain(one.fingerprint)]
         for name, one in (("training", card.training.table), ("evaluation", card.evaluation.table))
@@ -189,12 +189,12 @@ def _data(card: ModelCard) -> Table:
     return "Tables", ["", "source", "rows", "columns", "fingerprint"], rows
 
 
-def _features(card: ModelCard) -> Table:
+def _features(card: ModelCard) -> TableBlock:
     rows = [[one.name, one.kind, _plain(one.categories)] for one in card.model.features]
     return f"Columns that it reads, to tell {card.model.target}", ["column", "kind", "categories"], rows
 
 
-def _training(card: ModelCard) -> Table:
+def _training(card: ModelCard) -> TableBlock:
     found, model = card.training, card.model
     told = {
         "estimator": model.estimator,
@@ -227,7 +227,7 @@ def _plain(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
-def _as_markdown(part: Part) -> list[str]:
+def _as_markdown(part: CardBlock) -> list[str]:
     if isinstance(part, str):
         return [markdown(part)]
     if isinstance(part, list):
@@ -243,7 +243,7 @@ def _line(cells: Sequence[Any]) -> str:
     return "| " + " | ".join(markdown("" if cell is None else cell) for cell in cells) + " |"
 
 
-def _as_html(part: Part) -> Markup:
+def _as_html(part: CardBlock) -> Markup:
     if isinstance(part, str):
         return text(part)
     if isinstance(part, list):

@@ -22,9 +22,9 @@ from kubeline.rollout.probes import Probes
 from kubeline.rollout.routers import ClusterSnapshot, mode_of, predictor_digest, router_of
 from kubeline.rollout.spec import RolloutSpec, fingerprint
 from kubeline.rollout.status import (
+    DeployedModel,
     DeploymentMode,
     Lease,
-    ModelVersion,
     Outcome,
     RolloutStatus,
     State,
@@ -179,10 +179,10 @@ def new_status(
     return status.with_event(now, f"begun by {lease.holder}")
 
 
-def _stable(service: Manifest, mode: DeploymentMode | None) -> ModelVersion:
+def _stable(service: Manifest, mode: DeploymentMode | None) -> DeployedModel:
     predictor = dict(service["spec"]["predictor"])
     revision = router_of(mode).stable_revision(service) if mode else ""
-    return ModelVersion(predictor, _digest(service), revision, predictor.get("name", ""))
+    return DeployedModel(predictor, _digest(service), revision, predictor.get("name", ""))
 
 
 def _versions(
@@ -190,7 +190,7 @@ def _versions(
     digest: str,
     rollout_id: str,
     service: Manifest | None,
-    stable: ModelVersion | None,
+    stable: DeployedModel | None,
     mode: DeploymentMode | None,
 ) -> Versions:
     candidate = plain(merge(plain(stable.predictor), rendered)) if stable else plain(rendered)
@@ -198,7 +198,7 @@ def _versions(
     if service is not None and mode and not _holds(service, candidate):
         replaced = router_of(mode).newest_revision(service)
     name = f"v{rollout_id[:7]}" if stable else ""
-    return Versions(ModelVersion(candidate, digest, name=name), stable, replaced)
+    return Versions(DeployedModel(candidate, digest, name=name), stable, replaced)
 
 
 def _unfinished(found: StoredStatus | None, digest: str) -> bool:

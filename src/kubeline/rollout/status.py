@@ -118,7 +118,7 @@ class Lease:
 
 
 @dataclass(frozen=True)
-class ModelVersion:
+class DeployedModel:
     """One of the two models.
 
     Attributes:
@@ -146,15 +146,15 @@ class Versions:
         stable_pods: pods that the stable model had when the rollout began, in Standard mode; 0 where it is not known.
     """
 
-    candidate: ModelVersion
-    stable: ModelVersion | None = None
+    candidate: DeployedModel
+    stable: DeployedModel | None = None
     replaced_revision: str = ""
     stable_pods: int = 0
 
     @property
-    def before(self) -> ModelVersion:
+    def before(self) -> DeployedModel:
         """The stable model; one without a predictor at a first deployment."""
-        return self.stable or ModelVersion()
+        return self.stable or DeployedModel()
 
 
 @dataclass(frozen=True)
@@ -296,7 +296,7 @@ class RolloutStatus:
     namespace: str
     lease: Lease
     spec: RolloutSpec = field(default_factory=RolloutSpec)
-    versions: Versions = field(default_factory=lambda: Versions(ModelVersion()))
+    versions: Versions = field(default_factory=lambda: Versions(DeployedModel()))
     mode: DeploymentMode | None = None
     state: State = State.INITIALIZING
     entered: float = 0.0
@@ -318,12 +318,12 @@ class RolloutStatus:
         return f"{self.namespace}/{self.name}"
 
     @property
-    def candidate(self) -> ModelVersion:
+    def candidate(self) -> DeployedModel:
         """The model that is rolled out."""
         return self.versions.candidate
 
     @property
-    def stable(self) -> ModelVersion | None:
+    def stable(self) -> DeployedModel | None:
         """The model that served before; None at a first deployment."""
         return self.versions.stable
 

@@ -15,7 +15,7 @@ from kubeline.training import constraints, estimators, preprocessing
 from kubeline.training.calibration import Calibrated, Method
 from kubeline.training.distributed.workers import ESTIMATOR, Workers
 from kubeline.training.holdout import encoding_folds
-from kubeline.training.table import Table
+from kubeline.training.table import TrainingTable
 from kubeline.training.target import Moved
 from kubeline.typing import Array
 
@@ -36,7 +36,7 @@ class Recipe:
     balanced: bool
     seed: int
 
-    def check(self, table: Table) -> None:
+    def check(self, table: TrainingTable) -> None:
         """Raise a :class:`UserError` for a name that is not known, before anything takes time."""
         estimator = estimators.find(self.estimator)
         _, rest = preprocessing.take(self.params, estimator, table.task)
@@ -49,7 +49,12 @@ class Recipe:
             raise UserError("balanced gives classes equal weight, and a regression has none; leave balanced off")
 
     def fit(
-        self, table: Table, rows: Array, kinds: Mapping[str, Kind], workers: Workers | None = None, purpose: str = ""
+        self,
+        table: TrainingTable,
+        rows: Array,
+        kinds: Mapping[str, Kind],
+        workers: Workers | None = None,
+        purpose: str = "",
     ) -> Any:
         """A fitted scikit-learn Pipeline; of a regression, within :class:`Moved`.
 
@@ -91,7 +96,7 @@ class Recipe:
             model.set_params(n_jobs=1)  # threads would sum the trees' answers in changing order
         return pipeline
 
-    def weights(self, table: Table, rows: Array) -> Array | None:
+    def weights(self, table: TrainingTable, rows: Array) -> Array | None:
         """The weight of each row, or None when all count the same.
 
         Their mean is one: libraries hold sums of weights against bounds of their own, such as the least of a leaf, and
@@ -107,7 +112,7 @@ class Recipe:
         return balance[table.y[rows]] * (1.0 if given is None else given)
 
 
-def calibrate(pipeline: Any, method: Method, table: Table, rows: Array) -> Calibrated:
+def calibrate(pipeline: Any, method: Method, table: TrainingTable, rows: Array) -> Calibrated:
     """Calibrate a fitted pipeline on rows that it did not learn from."""
     weights = table.weights[rows] if table.weights is not None else None
     return Calibrated(pipeline, method).fit(table.encoded.iloc[rows], table.y[rows], weights)

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
-from kubeline.training.table import Table
+from kubeline.training.table import TrainingTable
 from kubeline.typing import Array
 
 ROWS = 20
 
 
-def golden_rows(table: Table, signature: Signature, held: Array, found: Predictions) -> bytes:
+def golden_rows(table: TrainingTable, signature: Signature, held: Array, found: Predictions) -> bytes:
     """A Parquet file of up to `ROWS` held-out rows.
 
     Every class and every column with missing values is among them where the number of rows allows.
@@ -38,7 +38,7 @@ def golden_rows(table: Table, signature: Signature, held: Array, found: Predicti
     return stream.getvalue()
 
 
-def _choose(table: Table, signature: Signature, held: Array) -> list[int]:
+def _choose(table: TrainingTable, signature: Signature, held: Array) -> list[int]:
     """Places in `held`: the first row of each class, the first with each column missing, then rows evenly spread."""
     places: list[int] = []
     if table.classes is not None:

@@ -8,15 +8,15 @@ import pandas as pd
 
 from kubeline.errors import UserError
 from kubeline.roles import Roles
-from kubeline.training.table import Table
+from kubeline.training.table import TrainingTable
 from kubeline.typing import Array
 
 ENCODING_FOLDS = 5  # scikit-learn's default for target encoding
 
 
 def divide(
-    table: Table, roles: Roles, fraction: float, seed: int, *, calibrated: bool, number: int
-) -> tuple[Table, Array, Array, Array | None]:
+    table: TrainingTable, roles: Roles, fraction: float, seed: int, *, calibrated: bool, number: int
+) -> tuple[TrainingTable, Array, Array, Array | None]:
     """All that training holds out: the table with how it was done in its notes, and positions of its rows.
 
     What nobody gave a group or time column for goes by the split's; where the rows do not allow that, at random.
@@ -36,7 +36,7 @@ def divide(
         UserError: when one of the parts would lack rows or a class.
     """
 
-    def parts(table: Table) -> tuple[Array, Array, Array | None]:
+    def parts(table: TrainingTable) -> tuple[Array, Array, Array | None]:
         rows, held = hold_out(table, np.arange(len(table.y)), fraction, seed, "validation")
         third = None
         if calibrated:
@@ -60,7 +60,7 @@ def divide(
     return replace(table, notes=[*table.notes, said]), *divided
 
 
-def hold_out(table: Table, rows: Array, fraction: float, seed: int, purpose: str) -> tuple[Array, Array]:
+def hold_out(table: TrainingTable, rows: Array, fraction: float, seed: int, purpose: str) -> tuple[Array, Array]:
     """Split positions of rows into those to learn from and those held out, each in order.
 
     The last rows are held out when the table has times (rows of one instant stay together), whole groups when it has
@@ -86,7 +86,7 @@ def hold_out(table: Table, rows: Array, fraction: float, seed: int, purpose: str
     return np.sort(rows[learned]), np.sort(rows[held])
 
 
-def folds(table: Table, rows: Array, number: int, seed: int) -> list[tuple[Array, Array]]:
+def folds(table: TrainingTable, rows: Array, number: int, seed: int) -> list[tuple[Array, Array]]:
     """Cross-validation that respects groups and time: pairs of positions to learn from and to score on.
 
     Raises:
@@ -113,7 +113,7 @@ def folds(table: Table, rows: Array, number: int, seed: int) -> list[tuple[Array
     return found
 
 
-def encoding_folds(table: Table, rows: Array, seed: int) -> list[tuple[Array, Array]]:
+def encoding_folds(table: TrainingTable, rows: Array, seed: int) -> list[tuple[Array, Array]]:
     """Folds by which target encoding keeps a row's own target out of what it is encoded with.
 
     As rows are held out, so they are encoded: by rows of other groups, by earlier rows, and never by copies. By time,
@@ -159,7 +159,7 @@ def _earlier(times: Array, seed: int) -> list[tuple[Array, Array]]:
     return [(order[learned], order[held]) for learned, held in [*inside, *after]]
 
 
-def _random_folds(table: Table, rows: Array, number: int, seed: int) -> list[tuple[Array, Array]]:
+def _random_folds(table: TrainingTable, rows: Array, number: int, seed: int) -> list[tuple[Array, Array]]:
     """Folds of the different rows, with as much of each class; copies follow the first of them.
 
     Where a class has fewer different rows than there are folds, every row stands for itself.
@@ -208,7 +208,7 @@ def _groups(groups: Array, fraction: float, seed: int) -> tuple[Array, Array]:
     return learned, held
 
 
-def _random(table: Table, rows: Array, fraction: float, seed: int) -> tuple[Array, Array]:
+def _random(table: TrainingTable, rows: Array, fraction: float, seed: int) -> tuple[Array, Array]:
     """The same share of each class, and at least one row of it; copies stay together where a class has others."""
     generator = np.random.default_rng(seed)
     y = table.y[rows] if table.classes is not None else np.zeros(len(rows), dtype=np.int64)
@@ -231,7 +231,7 @@ def _nearest(sizes: Array, wanted: int) -> Array:
     return np.asarray(order[: int(np.argmin(np.abs(total - wanted))) + 1])
 
 
-def _require_classes(table: Table, learned: Array, held: Array, purpose: str) -> None:
+def _require_classes(table: TrainingTable, learned: Array, held: Array, purpose: str) -> None:
     """Every class must be learned, and a binary score needs both classes among the rows it is computed on."""
     if table.weights is not None:  # rows without weight do not count
         learned, held = learned[table.weights[learned] > 0], held[table.weights[held] > 0]

@@ -10,7 +10,7 @@ from kubeline.evaluation.metrics import Metric
 from kubeline.evaluation.scored import Scored
 from kubeline.model_package.predictor import Predictions
 from kubeline.task import Task
-from kubeline.training.table import Table
+from kubeline.training.table import TrainingTable
 from kubeline.training.target import power_of_two
 from kubeline.typing import Array
 
@@ -39,7 +39,7 @@ def measure(task: Task, y: Array, found: Predictions, weights: Array | None, pos
     return {name: float(value) for name, value in values.items() if np.isfinite(value)}
 
 
-def examine(table: Table, rows: Array, found: Predictions, metric: Metric) -> tuple[dict[str, float], float]:
+def examine(table: TrainingTable, rows: Array, found: Predictions, metric: Metric) -> tuple[dict[str, float], float]:
     """All metrics of a model on some rows of a table, and the score by which it is compared; greater is better.
 
     Args:

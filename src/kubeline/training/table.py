@@ -26,7 +26,7 @@ IDENTIFIER_SHARE = 0.95  # of the rows have a value of their own in a column tha
 
 
 @dataclass(frozen=True)
-class Table:
+class TrainingTable:
     """A checked table, in memory.
 
     Attributes:
@@ -58,7 +58,7 @@ class Table:
     notes: list[str]
 
 
-def read(path: str, roles: Roles, task: str, wanted_class: str = "") -> Table:
+def read(path: str, roles: Roles, task: str, wanted_class: str = "") -> TrainingTable:
     """Read the dataset at `path`, and check everything that can be checked before a model is fitted.
 
     Args:
@@ -82,7 +82,7 @@ def read(path: str, roles: Roles, task: str, wanted_class: str = "") -> Table:
     for name, kind in kinds.items():
         if kind == "category":
             _refuse_numbers_as_text(encoded[name])
-    return Table(
+    return TrainingTable(
         raw=raw,
         encoded=encoded,
         kinds=kinds,

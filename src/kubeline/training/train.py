@@ -23,7 +23,7 @@ from kubeline.training.fitting import Recipe, calibrate, predict
 from kubeline.training.holdout import divide
 from kubeline.training.package_files import write
 from kubeline.training.settings import TrainingSettings
-from kubeline.training.table import Table, read
+from kubeline.training.table import TrainingTable, read
 from kubeline.training.target import spread
 from kubeline.training.trained import Trained
 from kubeline.training.training_report import render
@@ -115,7 +115,7 @@ def _best(
 
 
 def _best_of(
-    table: Table, roles: Roles, candidates: Sequence[TrainingSettings]
+    table: TrainingTable, roles: Roles, candidates: Sequence[TrainingSettings]
 ) -> tuple[TrainingSettings, Trained, list[Standing]]:
     standings, best = [], None
     for number, settings in enumerate(candidates, start=1):
@@ -140,7 +140,7 @@ def _split(dataset: Artifact) -> tuple[str, str]:
     return (by, column) if column in open_dataset(dataset.path).schema.names else ("", "")
 
 
-def fit(table: Table, roles: Roles, settings: TrainingSettings) -> Trained:
+def fit(table: TrainingTable, roles: Roles, settings: TrainingSettings) -> Trained:
     """Everything from a table in memory to a model that passed the parity gate.
 
     The model that is returned is the one that was scored: it is not fitted again on the held-out rows, so that the
@@ -170,7 +170,7 @@ def fit(table: Table, roles: Roles, settings: TrainingSettings) -> Trained:
     return _examine(fitted, roles.target, settings, tuning, notes)
 
 
-def _present(table: Table, rows: Array) -> tuple[dict[str, Kind], list[str]]:
+def _present(table: TrainingTable, rows: Array) -> tuple[dict[str, Kind], list[str]]:
     """The features that have a value in the rows to learn from."""
     kinds = dict(table.kinds)
     notes = list(table.notes)
@@ -189,7 +189,7 @@ def _present(table: Table, rows: Array) -> tuple[dict[str, Kind], list[str]]:
 class _Fitted:
     """A model, the features that it reads, and the rows of the table that it learned from and did not see."""
 
-    table: Table
+    table: TrainingTable
     recipe: Recipe
     kinds: dict[str, Kind]
     model: Any  # what the library of the estimator makes

@@ -6,7 +6,7 @@ from typing import Any
 from kubeline.model_package.manifest import Parity
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
-from kubeline.training.table import Table
+from kubeline.training.table import TrainingTable
 from kubeline.training.tuning import Tuning
 from kubeline.typing import Array
 
@@ -15,7 +15,7 @@ from kubeline.typing import Array
 class Trained:
     """A fitted model and what was found out about it, before anything is written."""
 
-    table: Table
+    table: TrainingTable
     signature: Signature
     model: Any
     onnx: bytes  # the portable form

@@ -14,7 +14,7 @@ from kubeline.training import estimators
 from kubeline.training.fitting import Recipe, predict
 from kubeline.training.holdout import folds
 from kubeline.training.metrics import examine
-from kubeline.training.table import Table
+from kubeline.training.table import TrainingTable
 from kubeline.typing import Array
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Tuning:
 
 def tune(
     recipe: Recipe,
-    table: Table,
+    table: TrainingTable,
     rows: Array,
     kinds: Mapping[str, Kind],
     metric: Metric,
@@ -100,7 +100,7 @@ def tune(
 
 
 def _score(
-    recipe: Recipe, table: Table, learned: Array, held: Array, kinds: Mapping[str, Kind], metric: Metric
+    recipe: Recipe, table: TrainingTable, learned: Array, held: Array, kinds: Mapping[str, Kind], metric: Metric
 ) -> float:
     pipeline = recipe.fit(table, learned, kinds)
     found = predict(pipeline, table.encoded.iloc[held], table.classes)

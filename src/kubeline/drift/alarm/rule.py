@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from kubeline.data.timespan import before, length_of
 from kubeline.errors import UserError, listed
 
-Verdict = Literal["quiet", "watch", "alarm", "cooling_down", "unknown"]
+AlarmVerdict = Literal["quiet", "watch", "alarm", "cooling_down", "unknown"]
 SIGNALS = ("drift", "performance")
 
 
@@ -71,7 +71,7 @@ class Policy:
 class AlarmDecision:
     """The verdict, why, and the windows that were looked at, the latest first."""
 
-    verdict: Verdict
+    verdict: AlarmVerdict
     reasons: list[str]
     windows: list[WindowRecord]
 
@@ -96,7 +96,7 @@ def decide(
     share = f"{len(wrong)} of the last {len(looked_at)} windows were wrong; {policy.needed} of {policy.of} are an alarm"
 
     if any(alarm.until == window.until and alarm.reference == window.reference for alarm in alarms):
-        verdict: Verdict = "alarm"
+        verdict: AlarmVerdict = "alarm"
         reasons = ["this window has raised the alarm"]
     elif not _signals(window, policy):
         few = window.verdict == "insufficient_data"
@@ -110,7 +110,7 @@ def decide(
 
 def _of_wrong(
     window: WindowRecord, persists: bool, others: Sequence[datetime], alarms: Sequence[AlarmRecord], policy: Policy
-) -> tuple[Verdict, list[str]]:
+) -> tuple[AlarmVerdict, list[str]]:
     if not persists:
         return "watch", []
     if any(until > window.until for until in others):

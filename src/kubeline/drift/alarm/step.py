@@ -8,7 +8,7 @@ from typing import Any
 
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.drift.alarm.history import History
-from kubeline.drift.alarm.rule import AlarmDecision, AlarmRecord, Policy, Verdict, WindowRecord, decide, interval
+from kubeline.drift.alarm.rule import AlarmDecision, AlarmRecord, AlarmVerdict, Policy, WindowRecord, decide, interval
 from kubeline.drift.result import DriftResult
 from kubeline.retries import repeated
 
@@ -26,7 +26,7 @@ def run(
     of: int = 3,
     cool_down: str = "7d",
     signals: Sequence[str] = ("drift", "performance"),
-) -> Verdict:
+) -> AlarmVerdict:
     """Keep what the window showed, and decide; the arguments are those of the component ``alarm``.
 
     Raises:

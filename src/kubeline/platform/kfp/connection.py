@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from kubeline.errors import KubelineError, PlatformError, UserError
-from kubeline.platform.kfp.credentials import Headers, Identity
+from kubeline.platform.kfp.credentials import AuthHeaders, Identity
 from kubeline.platform.patience import TimeBudget, within
 from kubeline.platform.requests import (
     BusyError,
@@ -64,7 +64,7 @@ class KfpConnection:
         settings = api.Configuration(host=self.host)
         settings.ssl_ca_cert = access.ca_file or None
         settings.retries = urllib3.Retry(0, redirect=0, raise_on_redirect=False)  # tries are counted here
-        self._headers: Headers = access.identity.headers(self.host, access.ca_file)
+        self._headers: AuthHeaders = access.identity.headers(self.host, access.ca_file)
         self._client = api.ApiClient(settings)
         self.runs = api.RunServiceApi(self._client)
         self.recurring = api.RecurringRunServiceApi(self._client)

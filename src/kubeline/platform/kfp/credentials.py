@@ -37,7 +37,7 @@ class Identity:
     dex_user: str = ""
     dex_password_file: str = ""
 
-    def headers(self, host: str, ca_file: str = "") -> "Headers":
+    def headers(self, host: str, ca_file: str = "") -> "AuthHeaders":
         """What shows who we are.
 
         Raises:
@@ -48,17 +48,17 @@ class Identity:
             raise UserError("give one of --token-file, --cookie-file, --iap-client-id and --dex-user")
         mounted = os.environ.get(TOKEN_FILE_VARIABLE, TOKEN_FILE)
         token_file = self.token_file or (mounted if Path(mounted).is_file() else "")
-        headers = Headers("", str, host)
+        headers = AuthHeaders("", str, host)
         if self.cookie_file:
-            headers = Headers("Cookie", lambda: _read(self.cookie_file, "the session's cookie"), host, renews=True)
+            headers = AuthHeaders("Cookie", lambda: _read(self.cookie_file, "the session's cookie"), host, renews=True)
         elif self.iap_client_id:
-            headers = Headers("Authorization", _iap(self.iap_client_id), host, can_renew=True)
+            headers = AuthHeaders("Authorization", _iap(self.iap_client_id), host, can_renew=True)
         elif self.dex_user:
-            headers = Headers("Cookie", lambda: self._sign_in(host, ca_file), host, can_renew=True)
+            headers = AuthHeaders("Cookie", lambda: self._sign_in(host, ca_file), host, can_renew=True)
         elif os.environ.get(TOKEN_VARIABLE) and not self.token_file:
-            headers = Headers("Authorization", lambda: _bearer(os.environ[TOKEN_VARIABLE].strip()), host)
+            headers = AuthHeaders("Authorization", lambda: _bearer(os.environ[TOKEN_VARIABLE].strip()), host)
         elif token_file:
-            headers = Headers("Authorization", lambda: _bearer(_read(token_file, "the token")), host, renews=True)
+            headers = AuthHeaders("Authorization", lambda: _bearer(_read(token_file, "the token")), host, renews=True)
         return headers
 
     def _sign_in(self, host: str, ca_file: str) -> str:
@@ -72,7 +72,7 @@ class Identity:
 
 
 @dataclass
-class Headers:
+class AuthHeaders:
     """A header that shows who we are.
 
     Attributes:

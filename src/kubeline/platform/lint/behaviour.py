@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubeline.errors import listed
-from kubeline.platform.lint.findings import Finding
+from kubeline.platform.lint.findings import LintFinding
 from kubeline.platform.lint.pipeline import Json, Path, Pipeline
 from kubeline.platform.lint.size import LIMIT, Workflow
 from kubeline.platform.lint.source import texts
@@ -23,7 +23,7 @@ _EXECUTOR_MODULE = "kfp.dsl.executor_main"
 _CONTAINERIZED = ["python3", "-m", _EXECUTOR_MODULE]
 
 
-def placeholders(pipeline: Pipeline) -> Iterator[Finding]:
+def placeholders(pipeline: Pipeline) -> Iterator[LintFinding]:
     """Placeholders that a platform leaves as they are, or fails of."""
     whole: list[tuple[Path, Any]] = [(path, container) for _, container, path in pipeline.containers()]
     whole += [(path, task.get("inputs", {})) for _, _, task, path in pipeline.tasks()]
@@ -33,7 +33,7 @@ def placeholders(pipeline: Pipeline) -> Iterator[Finding]:
                 yield from _of_placeholder(pipeline, found[1], (*path, *inner))
 
 
-def _of_placeholder(pipeline: Pipeline, name: str, path: Path) -> Iterator[Finding]:
+def _of_placeholder(pipeline: Pipeline, name: str, path: Path) -> Iterator[LintFinding]:
     shown = "{{" + name + "}}"
     if name in _NOT_HERE:
         yield pipeline.finding(
@@ -67,7 +67,7 @@ def _of_placeholder(pipeline: Pipeline, name: str, path: Path) -> Iterator[Findi
         yield pipeline.finding("placeholder", "error", f"no platform knows {shown}; use one of kfp.dsl", path)
 
 
-def container_components(pipeline: Pipeline) -> Iterator[Finding]:
+def container_components(pipeline: Pipeline) -> Iterator[LintFinding]:
     """A local run starts no containers."""
     for label, container, path in pipeline.containers():
         command = [*container.get("command", []), *container.get("args", [])]
@@ -86,7 +86,7 @@ def container_components(pipeline: Pipeline) -> Iterator[Finding]:
         )
 
 
-def importers(pipeline: Pipeline) -> Iterator[Finding]:
+def importers(pipeline: Pipeline) -> Iterator[LintFinding]:
     """An importer whose address another task of its graph makes."""
     for _, name, task, path in pipeline.tasks():
         executor = pipeline.executors.get(pipeline.component_of(task).get("executorLabel", ""), {})
@@ -105,7 +105,7 @@ def importers(pipeline: Pipeline) -> Iterator[Finding]:
             )
 
 
-def whole_items(pipeline: Pipeline) -> Iterator[Finding]:
+def whole_items(pipeline: Pipeline) -> Iterator[LintFinding]:
     """A loop that hands an item, a dict, on as a whole."""
     for _, name, task, _ in pipeline.tasks():
         iterator = task.get("parameterIterator", {})
@@ -127,7 +127,7 @@ def whole_items(pipeline: Pipeline) -> Iterator[Finding]:
                     )
 
 
-def workspaces(pipeline: Pipeline) -> Iterator[Finding]:
+def workspaces(pipeline: Pipeline) -> Iterator[LintFinding]:
     """A workspace without access modes is refused, unless the installation has a default."""
     config = pipeline.kubernetes.get("pipelineConfig", {}).get("workspace")
     if config is not None and not config.get("kubernetes", {}).get("pvcSpecPatch", {}).get("accessModes"):
@@ -142,7 +142,7 @@ def workspaces(pipeline: Pipeline) -> Iterator[Finding]:
         )
 
 
-def kubernetes_secrets(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterator[Finding]:
+def kubernetes_secrets(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterator[LintFinding]:
     """Secrets whose name is empty, or that a step waits for."""
     executors = pipeline.kubernetes.get("deploymentSpec", {}).get("executors", {})
     for label, section in executors.items():
@@ -188,7 +188,7 @@ def _name_of_secret(pipeline: Pipeline, secret: Json, values: Mapping[str, Any])
     return None if value is None else str(value)
 
 
-def retries(pipeline: Pipeline) -> Iterator[Finding]:
+def retries(pipeline: Pipeline) -> Iterator[LintFinding]:
     """The default of KFP's workflow controller (retryPolicy OnError) is merged into every step's own retries."""
     retried = [name for _, name, task, _ in pipeline.tasks() if task.get("retryPolicy", {}).get("maxRetryCount")]
     if retried:
@@ -204,7 +204,7 @@ def retries(pipeline: Pipeline) -> Iterator[Finding]:
         )
 
 
-def workflow_size(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterator[Finding]:
+def workflow_size(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterator[LintFinding]:
     """Above 1 MiB Argo compresses the nodes, and the run's task details stay incomplete for ever."""
     executors = pipeline.kubernetes.get("deploymentSpec", {}).get("executors", {})
     size = Workflow(pipeline.specification, dict(values), executors).size()

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from kubeline.errors import UserError
-from kubeline.platform.lint.findings import Finding, Place
+from kubeline.platform.lint.findings import LintFinding, Place
 from kubeline.platform.lint.pipeline import Json, Path, Pipeline
 from kubeline.platform.lint.source import texts
 from kubeline.quantities import QUANTITY, read_quantity
@@ -44,7 +44,7 @@ _FIELDS = {
 _NUMBERS = {"cpuRequest": "cpu", "cpuLimit": "cpu", "memoryRequest": "memory", "memoryLimit": "memory"}  # older; GB
 
 
-def mutable_tags(pipeline: Pipeline) -> Iterator[Finding]:
+def mutable_tags(pipeline: Pipeline) -> Iterator[LintFinding]:
     """A tag that moves makes runs differ, and the cache answers with what another image made."""
     for label, container, path in pipeline.containers():
         image = str(container.get("image", ""))
@@ -61,7 +61,7 @@ def mutable_tags(pipeline: Pipeline) -> Iterator[Finding]:
         )
 
 
-def runtime_installs(pipeline: Pipeline) -> Iterator[Finding]:
+def runtime_installs(pipeline: Pipeline) -> Iterator[LintFinding]:
     """What a step installs when it starts."""
     for label, container, path in pipeline.containers():
         words = " ".join(text for key in ("command", "args") for _, text in texts(container.get(key, [])))
@@ -76,7 +76,7 @@ def runtime_installs(pipeline: Pipeline) -> Iterator[Finding]:
             )
 
 
-def secrets_in_clear(pipeline: Pipeline) -> Iterator[Finding]:
+def secrets_in_clear(pipeline: Pipeline) -> Iterator[LintFinding]:
     """Values that look like secrets, or stand where only a secret would. The value itself is never shown."""
     seen: set[Path] = set()
     for where, path, name, value in _literals(pipeline):
@@ -125,7 +125,7 @@ def _secret_names(pipeline: Pipeline) -> set[str]:
     return {value.removeprefix("pipelinechannel--") for value in named}
 
 
-def quantities(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterator[Finding]:
+def quantities(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterator[LintFinding]:
     """CPU and memory that no Kubernetes can read: the driver fails on them, and the step never starts."""
     for label, _, place, field, text in _asked(pipeline, values):
         if field in _FIELDS and not QUANTITY.fullmatch(text):
@@ -139,7 +139,7 @@ def quantities(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterator[Findin
             )
 
 
-def nodes_too_small(pipeline: Pipeline, values: Mapping[str, Any], node: Mapping[str, str]) -> Iterator[Finding]:
+def nodes_too_small(pipeline: Pipeline, values: Mapping[str, Any], node: Mapping[str, str]) -> Iterator[LintFinding]:
     """What a step asks for beyond a node; its pod would be pending for ever."""
     room = {name: read_quantity(name, text) for name, text in node.items()}
     for label, container, path in pipeline.containers():
@@ -185,7 +185,7 @@ def _asked(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterator[tuple[str,
             yield label, container, place, field, text
 
 
-def accelerators(pipeline: Pipeline) -> Iterator[Finding]:
+def accelerators(pipeline: Pipeline) -> Iterator[LintFinding]:
     """Each platform has names of its own for accelerators."""
     for label, container, path in pipeline.containers():
         for kind, _ in _accelerator(container).values():

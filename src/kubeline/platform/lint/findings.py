@@ -43,7 +43,7 @@ UNSAFE = frozenset({"secret-in-clear"})
 
 
 @dataclass(frozen=True)
-class Finding:
+class LintFinding:
     """One thing that is wrong, or may be.
 
     Attributes:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kubeline.platform.lint import behaviour, containers, shape
-from kubeline.platform.lint.findings import CLUSTERS, UNSAFE, Finding, Place
+from kubeline.platform.lint.findings import CLUSTERS, UNSAFE, LintFinding, Place
 from kubeline.platform.lint.pipeline import Pipeline
 from kubeline.platform.lint.source import Source
 
@@ -31,7 +31,7 @@ class LintResult:
     """What was found in a file."""
 
     file: Path
-    findings: Sequence[Finding]
+    findings: Sequence[LintFinding]
     targets: Sequence[Place] = ()
 
     def runs_on(self, place: Place) -> bool:
@@ -47,7 +47,7 @@ class LintResult:
         return all(runs) if self.targets else any(runs)
 
     @property
-    def _errors(self) -> list[Finding]:
+    def _errors(self) -> list[LintFinding]:
         return [finding for finding in self.findings if finding.level == "error"]
 
 
@@ -60,7 +60,7 @@ def look(file: Path, options: LintOptions) -> LintResult:
     return LintResult(file, tuple(_findings(Source.read(file), options)), options.targets)
 
 
-def _findings(source: Source, options: LintOptions) -> list[Finding]:
+def _findings(source: Source, options: LintOptions) -> list[LintFinding]:
     wrong = shape.not_a_pipeline(source)
     if wrong is not None:
         return [wrong]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from kubeline import __version__
-from kubeline.platform.lint.findings import NAMES, PLACES, RULES, Finding
+from kubeline.platform.lint.findings import NAMES, PLACES, RULES, LintFinding
 from kubeline.platform.lint.look import LintResult
 
 Format = Literal["text", "json", "sarif"]
@@ -28,7 +28,7 @@ def _text(result: LintResult) -> Iterator[str]:
         yield f"  {result.file}:{finding.line}: {finding.level} [{finding.rule}] {_about(finding)}{finding.sentence}"
 
 
-def _about(finding: Finding) -> str:
+def _about(finding: LintFinding) -> str:
     return "" if finding.places == PLACES else f"{', '.join(NAMES[place] for place in finding.places)}: "
 
 

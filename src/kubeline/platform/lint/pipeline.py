@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from kubeline.platform.lint.findings import PLACES, Finding, Level, Place
+from kubeline.platform.lint.findings import PLACES, Level, LintFinding, Place
 from kubeline.platform.lint.source import Source
 
 Json = dict[str, Any]
@@ -136,6 +136,6 @@ class Pipeline:
         path: Path = (),
         places: tuple[Place, ...] = PLACES,
         document: int = 0,
-    ) -> Finding:
+    ) -> LintFinding:
         """A finding with its line."""
-        return Finding(rule, level, places, sentence, document, path, self.source.line_of(document, path))
+        return LintFinding(rule, level, places, sentence, document, path, self.source.line_of(document, path))

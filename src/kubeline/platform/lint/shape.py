@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kubeline.platform.lint.findings import PLACES, Finding
+from kubeline.platform.lint.findings import PLACES, LintFinding
 from kubeline.platform.lint.pipeline import Json, Path, Pipeline, PipelineGraph, canonical
 from kubeline.platform.lint.source import Source
 
@@ -15,10 +15,10 @@ _HINTS = (
 )
 
 
-def not_a_pipeline(source: Source) -> Finding | None:
+def not_a_pipeline(source: Source) -> LintFinding | None:
     """Why nothing more can be said of a file."""
     if source.problem:
-        return Finding(
+        return LintFinding(
             "unreadable",
             "error",
             PLACES,
@@ -28,18 +28,18 @@ def not_a_pipeline(source: Source) -> Finding | None:
         )
     document = source.documents[0] if source.documents else None
     if document is None:
-        return Finding("not-a-pipeline", "error", PLACES, "the file is empty; give a compiled pipeline")
+        return LintFinding("not-a-pipeline", "error", PLACES, "the file is empty; give a compiled pipeline")
     if not isinstance(document, dict):
-        return Finding("not-a-pipeline", "error", PLACES, "the file holds no mapping; give a compiled pipeline")
+        return LintFinding("not-a-pipeline", "error", PLACES, "the file holds no mapping; give a compiled pipeline")
     named = isinstance(document.get("pipelineInfo"), dict) and document["pipelineInfo"].get("name")
     if not named or not isinstance(document.get("root"), dict) or "dag" not in document["root"]:
         hint = next((words for key, words in _HINTS if key in document), "compile it with kfp.compiler.Compiler")
         missing = "pipelineInfo.name and root.dag"
-        return Finding("not-a-pipeline", "error", PLACES, f"the file is no compiled pipeline ({missing}): {hint}")
+        return LintFinding("not-a-pipeline", "error", PLACES, f"the file is no compiled pipeline ({missing}): {hint}")
     return _unknown_field(source)
 
 
-def _unknown_field(source: Source) -> Finding | None:
+def _unknown_field(source: Source) -> LintFinding | None:
     from google.protobuf import json_format
     from kfp.pipeline_spec import pipeline_spec_pb2
 
@@ -51,7 +51,7 @@ def _unknown_field(source: Source) -> Finding | None:
             (platform if number else canonical)(document)
         except (json_format.ParseError, TypeError, ValueError, AttributeError) as error:
             words = " ".join(str(error).split())
-            return Finding(
+            return LintFinding(
                 "unknown-field",
                 "error",
                 PLACES,
@@ -62,7 +62,7 @@ def _unknown_field(source: Source) -> Finding | None:
     return None
 
 
-def several_documents(pipeline: Pipeline) -> Iterator[Finding]:
+def several_documents(pipeline: Pipeline) -> Iterator[LintFinding]:
     """Vertex takes one document only."""
     count = len(pipeline.source.documents)
     if count > 1:
@@ -76,7 +76,7 @@ def several_documents(pipeline: Pipeline) -> Iterator[Finding]:
         )
 
 
-def artifact_inputs(pipeline: Pipeline) -> Iterator[Finding]:
+def artifact_inputs(pipeline: Pipeline) -> Iterator[LintFinding]:
     """A run is given parameters, never artifacts."""
     definitions = pipeline.specification["root"].get("inputDefinitions", {}).get("artifacts", {})
     for name, definition in definitions.items():
@@ -91,7 +91,7 @@ def artifact_inputs(pipeline: Pipeline) -> Iterator[Finding]:
             )
 
 
-def missing_definitions(pipeline: Pipeline) -> Iterator[Finding]:
+def missing_definitions(pipeline: Pipeline) -> Iterator[LintFinding]:
     """What a task refers to and is not there. The API servers take such a pipeline; its run fails."""
     for graph, name, task, path in pipeline.tasks():
         for sentence in _missing(pipeline, graph, task):
@@ -150,7 +150,7 @@ def _not_given(component: Json, task: Json) -> Iterator[str]:
                 yield f"is not given '{name}', which its component needs"
 
 
-def job_name(pipeline: Pipeline) -> Iterator[Finding]:
+def job_name(pipeline: Pipeline) -> Iterator[LintFinding]:
     """Vertex makes the job's name of the pipeline's."""
     name = pipeline.name
     path: Path = ("pipelineInfo", "name")
@@ -165,7 +165,7 @@ def job_name(pipeline: Pipeline) -> Iterator[Finding]:
         )
 
 
-def pipeline_root(pipeline: Pipeline) -> Iterator[Finding]:
+def pipeline_root(pipeline: Pipeline) -> Iterator[LintFinding]:
     """Where Vertex keeps artifacts."""
     root = pipeline.specification.get("defaultPipelineRoot", "")
     if not root and len(pipeline.source.documents) == 1:
