@@ -58,6 +58,12 @@ def test_whatever_a_candidate_answers_is_a_failed_test_and_no_exception(name: st
     assert found.sentence
 
 
+def test_an_answer_without_end_is_given_up_at_its_size(package: ModelPackage) -> None:
+    with lying(LIES["endless"]) as url:
+        found = tried(url, package, SmokeTestSpec(timeout_seconds=20.0, attempts=1))
+    assert "the answer is larger than 16 MiB" in found.sentence
+
+
 def test_a_token_is_shown_and_read_anew_for_each_request(package: ModelPackage, tmp_path: Path) -> None:
     token, shown = tmp_path / "token", []
 

@@ -46,6 +46,8 @@ def test_three_hundred_long_events_and_the_analyses_of_five_thousand_classes_fit
     large = status(analyses=tuple(replace(one, step=step) for step in range(24)))
     for _ in range(400):
         large = large.with_event(0.0, "x" * 3_000)
+    assert len(large.timeline) == 300
+    assert {len(event.sentence) for event in large.timeline} == {1_000}
     assert len(dump(large)) > LIMIT
     small = truncated(large)
     assert len(dump(small)) < LIMIT

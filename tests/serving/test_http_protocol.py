@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import http.client
 import re
 import socket
 import time
@@ -60,6 +61,15 @@ def test_a_head_without_end_is_refused_when_it_is_too_large(port: int) -> None:
     came = answer(port, HEAD, *[b"X: %s\r\n" % (b"x" * 500)] * 5, pause=0.01)
     assert came.startswith("HTTP/1.1 431 ")
     assert came.endswith('{"error":"the headers have more than 2,000 bytes; send fewer"}')
+
+
+def test_an_answer_of_413_reaches_a_client_that_is_still_sending(port: int) -> None:
+    """Closed at once, the connection is reset, and what was answered is lost."""
+    for _ in range(5):
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        client.request("POST", "/v2/models/tiny/infer", b"x" * 16_000_000)
+        assert client.getresponse().status == 413
+        client.close()
 
 
 def test_a_head_that_does_not_end_is_refused_in_time(port: int) -> None:

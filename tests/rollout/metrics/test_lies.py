@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from kubeline.rollout.analysis.judge import Rules, judge
 from kubeline.rollout.analysis.metrics import Addresses, MetricsError, MetricsSpec, open_source
+from kubeline.rollout.analysis.metrics.http import Deadline
 from kubeline.rollout.analysis.metrics.sides import evidence_of
 from tests.support.misbehaving_servers import Talk, answer, dripping, gushing, lying, saying
 
@@ -273,3 +275,10 @@ def test_any_counts_are_judged_or_an_error_of_the_evidence(canary: Any, stable: 
         return
     judgement = judge(evidence, Rules(max_p95_seconds=0.5), 1, 4)
     assert all(finding.sentence for finding in judgement.findings)
+
+
+def test_an_analysis_of_however_many_requests_ends_when_six_of_the_longest_could_have() -> None:
+    deadline = Deadline(MetricsSpec(timeout_seconds=0.01))
+    time.sleep(0.07)
+    with pytest.raises(MetricsError, match=r"took longer than 0\.06 s, six times timeout_seconds"):
+        deadline.left()

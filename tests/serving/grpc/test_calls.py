@@ -121,6 +121,21 @@ def test_a_call_with_too_much_metadata_is_refused_and_its_connection_ends(
     loop.run(run())
 
 
+def test_a_call_with_too_many_entries_of_metadata_is_refused(loop: asyncio.Runner, package: ModelPackage) -> None:
+    """However small they are: each becomes an object."""
+
+    async def run() -> None:
+        async with service(package) as served:
+            many = [(f"x-{number}", "v") for number in range(300)]
+            with pytest.raises(grpc.aio.AioRpcError):
+                await served.stub.ModelInfer(raw(), metadata=many)
+            (exchange,) = served.recorder.exchanges
+            assert exchange.status == 431
+            assert tensors(await served.stub.ModelInfer(raw(), metadata=many[:100]))
+
+    loop.run(run())
+
+
 def test_metadata_up_to_the_limit_is_taken_every_time(loop: asyncio.Runner, package: ModelPackage) -> None:
     """From 8 KiB on, a growing share of the calls was refused at random, and from 16 KiB on all of them."""
 
