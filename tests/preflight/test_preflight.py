@@ -45,6 +45,14 @@ def test_what_is_right_passes_and_what_could_not_be_tried_is_said(run: Preflight
     assert "no channel is given" in page
 
 
+def test_the_workers_of_a_training_are_checked(run: Preflight, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"candidates": [{"estimator": "xgboost"}], "training": {"workers": {"count": 2.0}}}
+    assert "the workers are processes of the step" in run(**given)
+    given["training"] = {"workers": {"count": 2.0, "image": "steps:1", "cluster": str(tmp_path / "none")}}
+    with pytest.raises(UserError, match=r"workers: there is no kubeconfig '.*none'"):
+        run(**given)
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
@@ -57,6 +65,7 @@ def test_what_is_right_passes_and_what_could_not_be_tried_is_said(run: Preflight
         ({"plan": {"rules": {"max_error": 1}}}, "plan: the rollout plan is not valid: rules.max_error"),
         ({"candidates": [{"estimator": "xgbost"}]}, "training: estimator 'xgbost' is not known"),
         ({"candidates": [{"estimator": "lightgbm", "params": {"trees": 3}}]}, "'trees' is not a hyperparameter"),
+        ({"training": {"workers": {"count": 2}}}, "training: workers are for the estimator xgboost"),
         ({"candidates": [{"estimator": "linear"}] * 9}, "training: 9 candidates were given"),
         ({"training": {"calibration": "platt"}}, "training: calibration 'platt' is not known"),
         ({"training": {"tuning_trials": -1}}, "training: tuning_trials is -1; expected 0"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kubeline.errors import PlatformError
 from kubeline.training.distributed.exchange import Remote
 from kubeline.training.distributed.server import Served, serve
 
@@ -61,3 +62,13 @@ def test_only_the_files_of_the_training_are_given_and_taken(served: Served, tmp_
 def test_a_server_with_another_certificate_is_not_talked_to(served: Served, tmp_path: Path) -> None:
     with serve(tmp_path, 1, "127.0.0.1") as other, pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY"):
         ask(served, "part-0", served.token, certificate=other.certificate)
+
+
+def test_a_worker_whose_step_is_gone_ends_with_a_sentence(tmp_path: Path) -> None:
+    with serve(tmp_path, 1, "127.0.0.1") as gone:
+        remote = Remote(gone.url, gone.token, gone.certificate, waits=(0.01,))
+    sentence = f"sending checkpoint failed: the training step at {gone.url} does not answer"
+    with pytest.raises(PlatformError, match=sentence):
+        remote.put("checkpoint", b"so far")
+    with pytest.raises(PlatformError, match="fetching part-0 failed"):
+        remote.fetch("part-0")

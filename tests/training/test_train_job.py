@@ -14,8 +14,10 @@ import pytest
 import xgboost
 import yaml
 
+from kubeline.errors import PlatformError
 from kubeline.kubernetes import Cluster
 from kubeline.kubernetes.errors import NotInstalledError
+from kubeline.preflight.world import check_workers
 from kubeline.training.distributed.group import home, run
 from kubeline.training.distributed.job import CHECKPOINT
 from kubeline.training.distributed.server import Served, serve
@@ -200,6 +202,22 @@ def test_a_cluster_without_trainer_is_named(trainer: Trainer, tmp_path: Path) ->
     sentence = r"does not know TrainJob \(trainer.kubeflow.org/v1alpha1\); install"
     with serve(tmp_path, 2, "127.0.0.1") as served, pytest.raises(NotInstalledError, match=sentence):
         group(trainer, tmp_path, served).start()
+    with pytest.raises(NotInstalledError, match=sentence):
+        check_workers({"count": 2, "image": "steps:1", "cluster": kubeconfig(trainer, tmp_path)})
+
+
+def test_rights_that_are_missing_are_named_before_a_run(trainer: Trainer, tmp_path: Path) -> None:
+    pods = {"count": 2, "image": "steps:1", "cluster": kubeconfig(trainer, tmp_path)}
+    assert check_workers(pods) is None
+    trainer.faults.answer("POST", "faults", {"action": "deny", "verb": "delete", "resource": "trainjobs", "times": 0})
+    trainer.faults.answer("POST", "faults", {"action": "deny", "verb": "create", "resource": "secrets", "times": 0})
+    sentence = (
+        r"may not delete trainjobs.trainer.kubeflow.org, create secrets in namespace 'default'; apply the Role of "
+        r"manifests/trainer there$"
+    )
+    with pytest.raises(PlatformError, match=sentence):
+        check_workers(pods)
+    assert check_workers({"count": 2}) == "the workers are processes of the step"
 
 
 def test_the_token_is_in_the_secret_alone_and_the_pods_belong_to_the_step(monkeypatch: pytest.MonkeyPatch) -> None:

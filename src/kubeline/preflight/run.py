@@ -111,6 +111,8 @@ def _world(checks: Checks, wanted: PreflightSettings) -> None:
         checks.run(
             "cluster", lambda: world.check_cluster(wanted.cluster, _service(wanted), wanted.plan, wanted.gateway)
         )
+    if workers := wanted.training.get("workers"):
+        checks.run("workers", lambda: world.check_workers(workers))
     if wanted.gateway:
         checks.run("gateway", lambda: world.check_gateway(wanted.gateway))
     checks.run("channels", world.check_channels)

@@ -80,6 +80,18 @@ def check_cluster(cluster: str, manifest: dict[str, Any], plan: Mapping[str, Any
     return rehearse(Cluster.connect(cluster), manifest, RolloutSpec.read("", **plan), gateway)
 
 
+def check_workers(given: Mapping[str, Any]) -> str | None:
+    """That the cluster has what makes pods of the workers of a training, and grants the rights."""
+    from kubeline.training.distributed.train_job import check_cluster
+    from kubeline.training.distributed.workers import Workers
+
+    workers = Workers.read(given)
+    if workers is None or not workers.are_pods:
+        return "the workers are processes of the step"
+    check_cluster(workers)
+    return None
+
+
 def check_gateway(gateway: str) -> None:
     """That something answers HTTP there; which model it leads to is seen by the rollout."""
     if not gateway.startswith(("http://", "https://")):

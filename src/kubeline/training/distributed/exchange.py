@@ -6,7 +6,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -56,10 +56,11 @@ class Remote:
         url: of the server.
         token: is sent with each request.
         certificate: of the server, PEM.
+        waits: seconds before each further attempt.
     """
 
-    def __init__(self, url: str, token: str, certificate: str) -> None:
-        self._url = url
+    def __init__(self, url: str, token: str, certificate: str, waits: Sequence[float] = _WAITS) -> None:
+        self._url, self._waits = url, waits
         self._headers = {"Authorization": f"Bearer {token}"}
         self._context = ssl.create_default_context(cadata=certificate)
         self._cache = tempfile.TemporaryDirectory()  # of this pod
@@ -102,7 +103,7 @@ class Remote:
         return urllib.request.urlopen(request, timeout=_SECONDS, context=self._context)  # noqa: S310
 
     def _repeated(self, work: Callable[[], T], doing: str) -> T:
-        for wait in _WAITS:
+        for wait in self._waits:
             with suppress(OSError, HTTPException):
                 return work()
             time.sleep(wait)

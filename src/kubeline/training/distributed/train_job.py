@@ -10,7 +10,9 @@ from typing import Any
 from kubeline.errors import PlatformError
 from kubeline.kubernetes import Cluster
 from kubeline.kubernetes.errors import ConflictError, NotFoundError, UnavailableError
-from kubeline.kubernetes.resources import SECRET, TRAIN_JOB, Manifest
+from kubeline.kubernetes.namespace import namespace_of
+from kubeline.kubernetes.operations import Verb
+from kubeline.kubernetes.resources import SECRET, TRAIN_JOB, Manifest, Resource
 from kubeline.training.distributed.exchange import CERTIFICATE, TOKEN, URL
 from kubeline.training.distributed.server import Served
 from kubeline.training.distributed.workers import Workers
@@ -19,6 +21,11 @@ logger = logging.getLogger(__name__)
 
 _NODE = "node"  # how the runtime calls its job and its container
 _KEY = "token"
+_NONE = "kubeline-preflight"  # a TrainJob that there is not
+_RIGHTS: tuple[tuple[Verb, Resource], ...] = (
+    *((verb, TRAIN_JOB) for verb in ("create", "get", "delete")),
+    ("create", SECRET),
+)
 _GONE_SECONDS = 120.0  # for a TrainJob to be gone after it was deleted
 _SILENT_SECONDS = 300.0  # of an API server that does not answer, after which the training is given up
 
@@ -78,6 +85,25 @@ def _owner(namespace: str) -> dict[str, Any]:
     if not name or not uid or os.environ.get("KFP_NAMESPACE", namespace) != namespace:
         return {}
     return {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}]}
+
+
+def check_cluster(workers: Workers) -> None:
+    """Check that the cluster has Trainer, and that this step may have workers there.
+
+    Raises:
+        PlatformError: that names what is missing.
+    """
+    cluster, namespace = Cluster.connect(workers.cluster), namespace_of(workers.namespace, workers.cluster)
+
+    def lacking() -> list[str]:
+        return [f"{verb} {kind.full_name}" for verb, kind in _RIGHTS if not cluster.may(verb, kind, namespace)]
+
+    if missing := cluster.attempt(lacking, f"the rights in namespace {namespace}"):
+        raise PlatformError(
+            f"this service account may not {', '.join(missing)} in namespace '{namespace}'; apply the Role of "
+            "manifests/trainer there"
+        )
+    cluster.attempt(lambda: cluster.read(namespace, _NONE, TRAIN_JOB), f"TrainJobs in namespace {namespace}")
 
 
 class TrainJob:
