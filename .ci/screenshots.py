@@ -20,7 +20,7 @@ from typing import Any
 
 WIDTHS = (1280, 390)  # pixels
 SCHEMES = ("light", "dark")
-_MOST_HEIGHT = 12_000  # of a picture, in pixels
+_MAX_HEIGHT = 12_000  # of a picture, in pixels
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -51,7 +51,7 @@ class Browser:
 
     def picture(self, width: int) -> bytes:
         """The whole page, as PNG."""
-        height = min(int(self._ask("Page.getLayoutMetrics")["cssContentSize"]["height"]), _MOST_HEIGHT)
+        height = min(int(self._ask("Page.getLayoutMetrics")["cssContentSize"]["height"]), _MAX_HEIGHT)
         self._resize(width, height)
         return base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"])
 

@@ -37,7 +37,7 @@ from kubeline.model_package import ModelPackage
 POD_BYTES = 2**30  # the memory limit of manifests/runtime
 _SECONDS = 10.0  # of each attack, its end included
 _PAUSE_SECONDS = 2.0  # after it
-_MOST_SECONDS = 40.0  # for one attack with everything around it
+_MAX_SECONDS = 40.0  # for one attack with everything around it
 _ROWS = 300  # of an honest large request
 _COLUMNS = "{:32} {:>8} {:>8} {:>9} {:>9} {:>9} {:>7}  {}"
 
@@ -72,7 +72,7 @@ def main() -> int:
     package = flights_package()
     (small,), (large,) = (questions(package, rows, 1) for rows in (1, _ROWS))
     body = json.dumps({"instances": small.rows}).encode()
-    end = time.monotonic() + 60 * arguments.minutes - _MOST_SECONDS
+    end = time.monotonic() + 60 * arguments.minutes - _MAX_SECONDS
     seen: list[Seen] = []
     with memory_limit(POD_BYTES, f"kubeline-attacks-{os.getpid()}") as limit, Prober() as prober:
         print(f"memory of the server: {f'at most {POD_BYTES >> 20} MiB' if limit else 'without a limit'}")

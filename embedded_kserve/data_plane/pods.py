@@ -20,7 +20,7 @@ from kubeline.ports import free_ports
 CONTAINER = "kserve-container"
 INITIALIZER = "storage-initializer"
 
-MOST_PODS = 4  # of one revision or Deployment that are run; more fit on no laptop
+MAX_PODS = 4  # of one revision or Deployment that are run; more fit on no laptop
 _PROBE_SECONDS = 0.1
 _STARTING_SECONDS = 0.02  # between the probes of a pod that is not ready yet
 _LAST_LINES = 5  # of the log, as the message of a termination
@@ -286,7 +286,7 @@ class PodSet:
     def scale(self, wanted: int) -> None:
         """Have this many pods. What is too many is stopped at once, whether the gateway knows or not."""
         self.wanted = wanted
-        processes = min(wanted, MOST_PODS)
+        processes = min(wanted, MAX_PODS)
         while len(self.pods) > processes:
             worst = next((pod for pod in reversed(self.pods) if not pod.ready), self.pods[-1])
             self.pods.remove(worst)
@@ -305,18 +305,18 @@ class PodSet:
     @property
     def made(self) -> int:
         """How many replicas there are; those that are not run are counted once the others are there."""
-        return self.wanted if len(self.pods) == MOST_PODS else len(self.pods)
+        return self.wanted if len(self.pods) == MAX_PODS else len(self.pods)
 
     @property
     def over_quota(self) -> bool:
         """Whether pods are missing because none may be created."""
-        return len(self.pods) < min(self.wanted, MOST_PODS)
+        return len(self.pods) < min(self.wanted, MAX_PODS)
 
     @property
     def ready_replicas(self) -> int:
         """How many replicas answer; a process stands for the ones that are not run."""
         ready = sum(pod.ready for pod in self.pods)
-        return self.wanted if ready and ready == min(self.wanted, MOST_PODS) else ready
+        return self.wanted if ready and ready == min(self.wanted, MAX_PODS) else ready
 
     @property
     def complete(self) -> bool:

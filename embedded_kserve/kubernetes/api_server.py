@@ -24,7 +24,7 @@ from embedded_kserve.kubernetes.statuses import StatusError, bad_request, forbid
 from embedded_kserve.kubernetes.store import Store
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-_MOST_BYTES = 3 * 2**20  # of a request's body
+_MAX_BYTES = 3 * 2**20  # of a request's body
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
@@ -101,8 +101,8 @@ class ApiServer(HttpServer):
         target = request.scope["raw_path"].decode() + (f"?{query}" if query else "")
         if (proxied := proxy.parse(request.method, target)) is not None:
             return await self._forward(request, proxied)
-        if len(await request.body()) > _MOST_BYTES:
-            raise too_large(_MOST_BYTES)
+        if len(await request.body()) > _MAX_BYTES:
+            raise too_large(_MAX_BYTES)
         try:
             content_type = request.headers.get("Content-Type", "")
             asked = parse(request.method, target, content_type, await request.body(), self.store.kinds)

@@ -11,7 +11,7 @@ from embedded_kserve.kubernetes.resources import CONFIG_MAP, INFERENCE_SERVICE, 
 from embedded_kserve.kubernetes.statuses import StatusError, bad_request, invalid
 
 _ANY = "object"
-_MOST_BYTES = 2**20  # of the values of a ConfigMap
+_MAX_BYTES = 2**20  # of the values of a ConfigMap
 _NAMES: Mapping[str, tuple[str, tuple[type, ...]]] = {  # by the type of a model: in a message, and in Python
     "str": ("string", (str,)),
     "datetime": ("string", (str,)),
@@ -121,8 +121,8 @@ def _pruned(value: Any, of: str) -> Any:
 
 def _config_map_problems(document: Mapping[str, Any]) -> Iterator[str]:
     values = [text for field in ("data", "binaryData") for text in (document.get(field) or {}).values()]
-    if sum(len(text.encode()) for text in values) > _MOST_BYTES:
-        yield f"[]: Too long: may not be more than {_MOST_BYTES} bytes"
+    if sum(len(text.encode()) for text in values) > _MAX_BYTES:
+        yield f"[]: Too long: may not be more than {_MAX_BYTES} bytes"
 
 
 def _service_problems(document: Mapping[str, Any]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from kubeline_serving.errors import Forbidden
 
 HEAD_BYTES = 64 * 1024  # of method, path and headers, or of a call's metadata
-MOST_HEADERS = 256
+MAX_HEADERS = 256
 _PARSED_AT_ONCE = 2  # large requests, each in a thread of its own
 
 

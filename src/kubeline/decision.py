@@ -15,8 +15,8 @@ GOOD = frozenset({"promote", "promoted", "stable", "unchanged", "quiet", "due"})
 # Kubernetes shows what a container writes there: in its status, and, of one that failed, in the workflow's node.
 TERMINATION_LOG = "KUBELINE_TERMINATION_LOG"
 _TERMINATION_LOG = "/dev/termination-log"
-_MOST_BYTES = 4096  # Kubernetes keeps no more
-_MOST_REASONS = 10
+_MAX_BYTES = 4096  # Kubernetes keeps no more
+_MAX_REASONS = 10
 
 
 def decided(metadata: Mapping[str, Any]) -> str:
@@ -47,7 +47,7 @@ def reasons(path: str | Path) -> list[str]:
 def described(metadata: Mapping[str, Any], path: str | Path) -> str:
     """``hold (reason; reason)``, or ``models:/name/3 (page)`` of a registered version; empty where nothing is."""
     word = decided(metadata) or _registered(metadata)
-    why = reasons(path)[:_MOST_REASONS] if word else []
+    why = reasons(path)[:_MAX_REASONS] if word else []
     return f"{word} ({'; '.join(why)})" if why else word
 
 
@@ -56,8 +56,8 @@ def write_termination_message(text: str) -> None:
     file = Path(os.environ.get(TERMINATION_LOG, _TERMINATION_LOG))
     if file.is_file() and os.access(file, os.W_OK):
         whole = text.encode()
-        cut = whole[: _MOST_BYTES - 3].decode(errors="ignore") + "…"
-        file.write_bytes(whole if len(whole) <= _MOST_BYTES else cut.encode())
+        cut = whole[: _MAX_BYTES - 3].decode(errors="ignore") + "…"
+        file.write_bytes(whole if len(whole) <= _MAX_BYTES else cut.encode())
 
 
 def _registered(metadata: Mapping[str, Any]) -> str:

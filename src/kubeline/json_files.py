@@ -6,10 +6,10 @@ from typing import Any, BinaryIO
 
 from kubeline.errors import UserError
 
-MOST_BYTES = 16 << 20  # a schema of ten thousand columns
+MAX_BYTES = 16 << 20  # a schema of ten thousand columns
 
 
-def contents(stream: BinaryIO, what: str, most: int = MOST_BYTES) -> bytes:
+def contents(stream: BinaryIO, what: str, most: int = MAX_BYTES) -> bytes:
     """The bytes of a document.
 
     Args:
@@ -26,7 +26,7 @@ def contents(stream: BinaryIO, what: str, most: int = MOST_BYTES) -> bytes:
     return content
 
 
-def contents_of(file: str | Path, what: str, most: int = MOST_BYTES) -> bytes:
+def contents_of(file: str | Path, what: str, most: int = MAX_BYTES) -> bytes:
     """The bytes of a file, see :func:`contents`.
 
     Raises:

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from kubeline.options import is_number
 
-_MOST_SECONDS = 366 * 86_400  # what can be slept, and added to any date
+_MAX_SECONDS = 366 * 86_400  # what can be slept, and added to any date
 
 
 def _number(value: Any) -> Any:
@@ -29,8 +29,8 @@ def _exact(value: int) -> int:
 
 
 def _bearable(value: float) -> float:
-    if _finite(value) > _MOST_SECONDS:
-        raise ValueError(f"is {value:g}; expected a year at most ({_MOST_SECONDS} seconds)")
+    if _finite(value) > _MAX_SECONDS:
+        raise ValueError(f"is {value:g}; expected a year at most ({_MAX_SECONDS} seconds)")
     return value
 
 

@@ -68,7 +68,7 @@ DRIFT: dict[str, Any] = {"min_effect": 0.1, "max_p": 0.01, "min_rows": 200, "min
 ALARM: dict[str, Any] = {"needed": 2, "of": 3, "cool_down": "7d", "signals": ["drift", "performance"]}
 
 
-_MOST_WHOLE = 2**53  # above, neighbouring whole numbers are one and the same float, as which KFP passes them
+_MAX_WHOLE = 2**53  # above, neighbouring whole numbers are one and the same float, as which KFP passes them
 
 
 def is_number(value: Any, whole: bool = False) -> bool:
@@ -76,7 +76,7 @@ def is_number(value: Any, whole: bool = False) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if whole:
-        return abs(value) <= _MOST_WHOLE and value == int(value)
+        return abs(value) <= _MAX_WHOLE and value == int(value)
     return abs(value) <= sys.float_info.max  # NaN is not
 
 

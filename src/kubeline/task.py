@@ -16,7 +16,7 @@ def task_of(numeric: bool, distinct: int, values: Collection[Any] | None) -> Tas
     """The task of a target, by its values and not by how they are stored.
 
     Text and booleans are classes. Numbers are classes when there are two of them, or when they are whole and of at most
-    `MOST_WHOLE_NUMBERS` different values, whether they are stored as integers, floats or decimals; else a quantity.
+    `MAX_WHOLE_NUMBERS` different values, whether they are stored as integers, floats or decimals; else a quantity.
 
     Args:
         numeric: whether the target holds numbers.

@@ -9,8 +9,8 @@ import yaml
 from kubeline.errors import UserError
 from kubeline.json_files import contents
 
-_MOST_BYTES = 4 << 20
-_MOST_VALUES = 100_000  # when every alias is written out
+_MAX_BYTES = 4 << 20
+_MAX_VALUES = 100_000  # when every alias is written out
 _DEEPEST = 100
 
 
@@ -91,7 +91,7 @@ def text_of(file: Path, what: str) -> str:
         OSError: when the file cannot be read.
     """
     with file.open("rb") as stream:
-        return contents(stream, f"the {what} '{file}'", _MOST_BYTES).decode("utf-8")
+        return contents(stream, f"the {what} '{file}'", _MAX_BYTES).decode("utf-8")
 
 
 def parse(text: str, what: str, only_first: bool = False) -> Any:
@@ -125,8 +125,8 @@ def refuse_size(node: yaml.Node, what: str) -> None:
     Raises:
         UserError: when they are more than such a document can need; `what` names it.
     """
-    if _size(node, {}) > _MOST_VALUES:
-        raise UserError(f"{what} holds more than {_MOST_VALUES:,} values, its aliases written out; shorten it")
+    if _size(node, {}) > _MAX_VALUES:
+        raise UserError(f"{what} holds more than {_MAX_VALUES:,} values, its aliases written out; shorten it")
 
 
 def refuse_depth(text: str, what: str) -> None:
@@ -168,7 +168,7 @@ def _size(node: yaml.Node, known: dict[int, int]) -> int:
     if isinstance(node, yaml.ScalarNode):
         return 1
     if id(node) not in known:
-        known[id(node)] = _MOST_VALUES + 1  # as long as it is being counted
+        known[id(node)] = _MAX_VALUES + 1  # as long as it is being counted
         inner = [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
         known[id(node)] = 1 + sum(_size(part, known) for part in inner)
     return known[id(node)]

@@ -46,7 +46,7 @@ from tests.support.kserve_objects import CANDIDATE, STABLE, VERSIONS, pods, rout
 from tests.support.metrics_servers import Handler, Pod, PrometheusServer
 from tests.support.packages import write_tiny_package
 
-MOST_ROWS = 1_000
+MAX_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def package() -> ModelPackage:
 
 @functools.cache
 def protocols() -> tuple[V1, V2]:
-    return V1(package().signature, MOST_ROWS), V2(package().signature, "m", "1", MOST_ROWS)
+    return V1(package().signature, MAX_ROWS), V2(package().signature, "m", "1", MAX_ROWS)
 
 
 @contextmanager
@@ -114,7 +114,7 @@ DEEP = {
 
 def are_inputs(found: Inputs) -> None:
     """What a model may be given."""
-    assert 0 < found.rows <= MOST_ROWS
+    assert 0 < found.rows <= MAX_ROWS
     assert not np.isinf(found.numbers).any()
     assert (found.codes >= 0).all()
 
@@ -136,7 +136,7 @@ def grpc_message(message: bytes) -> None:
             request = messages.ModelInferRequest.FromString(message)
         except DecodeError:
             return
-        are_inputs(protocols()[1].inputs(columns_of(request, MOST_ROWS)))
+        are_inputs(protocols()[1].inputs(columns_of(request, MAX_ROWS)))
 
 
 def slices(given: tuple[bytes, int]) -> None:

@@ -17,7 +17,7 @@ from kubeline.platform.lint.size import LIMIT, Workflow
 from kubeline.registry import open_registry
 from kubeline.registry.interface import Submission
 from kubeline.resources import pipeline_file
-from kubeline.training.candidates import MOST
+from kubeline.training.candidates import MAX
 
 ROOT = Path(__file__).parents[2]
 END = datetime(2013, 11, 1, tzinfo=UTC)
@@ -90,7 +90,7 @@ def test_a_retraining_with_eight_candidates_and_a_rollout_stays_below_the_size_a
         "target": "late",
         "name": "flights",
         "history": "s3://bucket/history/flights",
-        "candidates": [candidate] * MOST,
+        "candidates": [candidate] * MAX,
         "slices": ["origin", "carrier"],
         "thresholds": {"roc_auc": {"threshold": 0.6}},
         "tracking_uri": "http://mlflow.mlflow:5000",

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from kubeline.platform.lint.size import LIMIT, Workflow
-from kubeline.training.candidates import MOST
+from kubeline.training.candidates import MAX
 
 ROOT = Path(__file__).parents[2]
 RESOURCES = {"cpu_request", "memory_request", "cpu_limit", "memory_limit"}  # which the compiler adds
@@ -106,14 +106,14 @@ def test_a_training_with_eight_candidates_and_a_rollout_stays_below_the_size_at_
         "data": "s3://bucket/flights/2013/",
         "target": "late",
         "name": "flights",
-        "candidates": [candidate] * MOST,
+        "candidates": [candidate] * MAX,
         "slices": ["origin", "carrier"],
         "thresholds": {"roc_auc": {"threshold": 0.6}},
         "tracking_uri": "http://mlflow.mlflow:5000",
         "cluster": "in-cluster",
         "plan": {"steps": [5, 25, 50, 100], "bake_seconds": 600, "rules": {"max_error_rate": 0.01}},
     }
-    assert MOST == 8
+    assert MAX == 8
     assert Workflow(first, arguments, executors).size() < LIMIT
 
 

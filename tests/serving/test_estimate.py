@@ -16,7 +16,7 @@ from kubeline_serving.errors import TooLarge
 from kubeline_serving.limits import RequestLimits
 from tests.serving.json_values import TEXTS, VALUES
 
-MOST = 12 * 2**20  # a sixteenth of the server's, for bodies of a megabyte
+MAX = 12 * 2**20  # a sixteenth of the server's, for bodies of a megabyte
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ MOST = 12 * 2**20  # a sixteenth of the server's, for bodies of a megabyte
 )
 def test_a_body_that_would_become_many_times_as_large_is_refused_from_its_bytes(body: bytes) -> None:
     with pytest.raises(TooLarge, match=r"the request has [\d,]+ values, which would take [\d,]+ MiB of memory"):
-        check_json(body, MOST)
+        check_json(body, MAX)
 
 
 ROW = (10, 4, 1095, 1270, "B6", "JFK", "BOS", 187, 55.9, 46.0, 69.3, 190, 12.7, None, 0.0, 1013.2, 10.0)
@@ -50,19 +50,19 @@ def test_as_many_rows_as_the_server_takes_are_taken(form: str) -> None:
 
 def test_one_row_more_than_the_server_takes_is_refused_from_the_bytes() -> None:
     body = orjson.dumps({"instances": [["x", {"more": [1]}]] * 1001})
-    check_json(body, MOST, 1001)
+    check_json(body, MAX, 1001)
     with pytest.raises(TooLarge, match="the request has 1,001 rows, but the server takes at most 1,000; split it"):
-        check_json(body, MOST, 1000)
+        check_json(body, MAX, 1000)
 
 
 @settings(max_examples=150, deadline=None)
 @given(rows=st.lists(st.lists(VALUES, max_size=3) | st.dictionaries(TEXTS, VALUES, max_size=3), max_size=6))
 def test_rows_are_counted_whatever_stands_in_their_texts(rows: list[Any]) -> None:
     for body in (json.dumps({"instances": rows}).encode(), orjson.dumps({"instances": rows})):
-        check_json(body, MOST, len(rows))
+        check_json(body, MAX, len(rows))
         if rows:
             with pytest.raises(TooLarge, match=f"has {len(rows)} rows"):
-                check_json(body, MOST, len(rows) - 1)
+                check_json(body, MAX, len(rows) - 1)
 
 
 def size_of(value: Any) -> int:
@@ -84,7 +84,7 @@ def test_a_body_takes_no_more_memory_than_is_estimated(value: Any) -> None:
 @settings(max_examples=150, deadline=None)
 @given(body=st.binary(max_size=300) | TEXTS.map(str.encode))
 def test_what_is_no_json_is_left_to_the_reader(body: bytes) -> None:
-    check_json(body, MOST, 1000)
+    check_json(body, MAX, 1000)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_what_is_no_json_is_left_to_the_reader(body: bytes) -> None:
 )
 def test_a_message_with_millions_of_empty_parts_is_refused_from_its_bytes(message: bytes) -> None:
     with pytest.raises(TooLarge, match=r"the request has [\d,]+ values, which would take [\d,]+ MiB of memory"):
-        check_message(message, MOST)
+        check_message(message, MAX)
 
 
 @pytest.mark.parametrize("raw", [True, False])
@@ -131,9 +131,9 @@ def test_as_many_rows_as_the_server_takes_are_taken_over_grpc(raw: bool) -> None
 )
 def test_one_row_more_than_the_server_takes_is_refused_from_the_bytes_of_a_message(contents: bytes) -> None:
     message = field(5, field(1, b"amount") + field(5, contents))
-    check_message(message, MOST, 1_001)
+    check_message(message, MAX, 1_001)
     with pytest.raises(TooLarge, match="the request has 1,001 rows, but the server takes at most 1,000; split it"):
-        check_message(message, MOST, 1_000)
+        check_message(message, MAX, 1_000)
 
 
 @pytest.mark.parametrize(
@@ -149,5 +149,5 @@ def test_more_parts_than_any_honest_request_has_are_refused_though_they_are_smal
 @settings(max_examples=150, deadline=None)
 @given(message=st.binary(max_size=200))
 def test_what_is_no_message_is_left_to_protobuf(message: bytes) -> None:
-    check_message(message, MOST)
-    check_message(b"\x2a" + bytes([len(message) % 128]) + message, MOST)
+    check_message(message, MAX)
+    check_message(b"\x2a" + bytes([len(message) % 128]) + message, MAX)

@@ -8,7 +8,7 @@ import pytest
 
 from kubeline.errors import UserError
 from kubeline.model_package.training_record import TrainingRecord
-from kubeline.training.candidates import MOST
+from kubeline.training.candidates import MAX
 from tests.support.artifacts import make_artifact
 from tests.support.training_tables import Train
 
@@ -50,7 +50,7 @@ def test_the_first_of_equals_is_taken(train: Train, mixed: pd.DataFrame) -> None
 @pytest.mark.parametrize(
     ("candidates", "sentence"),
     [
-        ([GOOD] * (MOST + 1), f"{MOST + 1} candidates were given, and one step trains {MOST} at most"),
+        ([GOOD] * (MAX + 1), f"{MAX + 1} candidates were given, and one step trains {MAX} at most"),
         ([GOOD, {"estimator": "lightgmb"}], "estimator 'lightgmb' is not known; choose one of"),
         ([GOOD, {"estimator": "linear", "params": {"depth": 3}}], r"candidate 2 \(linear\): 'depth' is not a hyperpar"),
         ([GOOD, {"estimator": "linear", "param": {}}], "candidate 2 is estimator, param; expected"),

@@ -20,7 +20,7 @@ from kubeline_serving.grpc.calls import Call, CallContext, Calls
 from kubeline_serving.grpc.connections import MemoryGuard
 from kubeline_serving.grpc.messages import SERVICE, InferCall, check_model, parsed
 from kubeline_serving.ids import usable
-from kubeline_serving.limits import HEAD_BYTES, MOST_HEADERS
+from kubeline_serving.limits import HEAD_BYTES, MAX_HEADERS
 from kubeline_serving.service import PredictionService, begin
 from kubeline_serving.state import ServerState
 
@@ -159,7 +159,7 @@ class GrpcServer:
 
     async def _refuse_metadata(self, _: Any, context: CallContext) -> bytes:
         """Refuse a call whose metadata is too large, and end its connection."""
-        error = headers_too_large(0, MOST_HEADERS, HEAD_BYTES)
+        error = headers_too_large(0, MAX_HEADERS, HEAD_BYTES)
         self._service.refuse(begin("grpc", "", None, None), error)
         self._calls.end_connection(context)
         await _refuse(context, error)
@@ -245,7 +245,7 @@ class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """The handler of a call; None for an unknown method."""
         metadata = handler_call_details.invocation_metadata or ()
-        if len(metadata) > MOST_HEADERS or sum(len(key) + len(value) for key, value in metadata) > HEAD_BYTES:
+        if len(metadata) > MAX_HEADERS or sum(len(key) + len(value) for key, value in metadata) > HEAD_BYTES:
             return self._refusing
         return self._methods.get(handler_call_details.method)
 

@@ -10,7 +10,7 @@ from kubeline_serving.http.application import Application
 
 _LINGER_SECONDS = 10.0  # for which what a refused client goes on sending is read and discarded (lingering close)
 _QUIET_SECONDS = 1.0  # without anything of it, after which the connection is closed before that
-_LEAST_READ = 64 * 1024  # bytes of answers that a client reads in `write_seconds`
+_MIN_READ = 64 * 1024  # bytes of answers that a client reads in `write_seconds`
 
 
 class HttpConnection(asyncio.Protocol):
@@ -168,7 +168,7 @@ class HttpConnection(asyncio.Protocol):
     def _check_write_progress(self, before: int) -> None:
         """Go on waiting for a client that reads, if slowly."""
         left = self.transport.get_write_buffer_size()
-        if left > before - _LEAST_READ:
+        if left > before - _MIN_READ:
             self.transport.abort()
             return
         self.app.state.budget.give(self.unread - left)

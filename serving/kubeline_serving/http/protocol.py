@@ -26,12 +26,12 @@ from kubeline_serving.http.connection import HttpConnection
 from kubeline_serving.http.predictions import Route, headers_of, request_id
 from kubeline_serving.http.request import Request, usual_request
 from kubeline_serving.http.responses import Response, refusal
-from kubeline_serving.limits import HEAD_BYTES, MOST_HEADERS
+from kubeline_serving.limits import HEAD_BYTES, MAX_HEADERS
 
 logger = logging.getLogger(__name__)
 
-_MOST_DIGITS = 18  # of a length; Python refuses to read thousands of them
-_FREE_PARTS, _LEAST_OF_PART = 4096, 64  # chunks that may be of any size, and bytes of one on average after that
+_MAX_DIGITS = 18  # of a length; Python refuses to read thousands of them
+_FREE_PARTS, _MIN_OF_PART = 4096, 64  # chunks that may be of any size, and bytes of one on average after that
 _OVERHEAD = 1024  # bytes that a request takes in memory besides its own
 
 
@@ -47,7 +47,7 @@ class HttpProtocol(HttpConnection):
 
     head_bytes = HEAD_BYTES
     head_seconds = 30.0
-    most_headers = MOST_HEADERS
+    most_headers = MAX_HEADERS
     most_waiting = 64
 
     def __init__(self, *arguments: Any, **options: Any):
@@ -179,8 +179,8 @@ class HttpProtocol(HttpConnection):
         request.read += len(data)
         request.parts += 1
         try:
-            if request.parts > _FREE_PARTS and request.parts * _LEAST_OF_PART > request.read:
-                raise RequestRefused(f"the chunks are smaller than {_LEAST_OF_PART} bytes; send larger ones")
+            if request.parts > _FREE_PARTS and request.parts * _MIN_OF_PART > request.read:
+                raise RequestRefused(f"the chunks are smaller than {_MIN_OF_PART} bytes; send larger ones")
             if request.read > self.app.state.limits.body_bytes:
                 raise self._too_large()
             if isinstance(request.target, Route):
@@ -205,7 +205,7 @@ class HttpProtocol(HttpConnection):
     def _check_head(self, request: Request) -> None:
         headers, state = request.headers, self.app.state
         length = headers.get(b"content-length", b"0")
-        if len(length) > _MOST_DIGITS or (length.isdigit() and int(length) > state.limits.body_bytes):
+        if len(length) > _MAX_DIGITS or (length.isdigit() and int(length) > state.limits.body_bytes):
             raise self._too_large()
         if isinstance(request.target, Route):
             if headers.get(b"content-encoding", b"identity").lower() != b"identity":

@@ -15,7 +15,7 @@ T = TypeVar("T")
 LONG_SECONDS = 0.005  # a prediction that takes longer would keep the event loop from health checks
 _WORTHWHILE_SECONDS = 0.00015  # a shorter one costs more to hand over than the event loop gains
 _AHEAD_SECONDS = 0.0015  # of predictions that are handed over; what comes then, the event loop makes itself
-_MOST_ROWS = 256  # predicted together, so that the event loop has something to do before the thread has again
+_MAX_ROWS = 256  # predicted together, so that the event loop has something to do before the thread has again
 _DECAY = 1.05  # by which the shortest time of a size class grows with each prediction, so that it can follow a change
 
 
@@ -104,7 +104,7 @@ class PredictionThread(Generic[T]):
     def _next(self) -> "_Task[T]":
         """All that waits, as one."""
         whole = self._queue.get()
-        while not self._queue.empty() and whole.rows < _MOST_ROWS:
+        while not self._queue.empty() and whole.rows < _MAX_ROWS:
             whole = whole.with_(self._queue.get())
         return whole
 

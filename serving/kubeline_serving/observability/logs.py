@@ -17,7 +17,7 @@ import orjson
 from kubeline_serving.exchange import Exchange
 
 _OTHERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "grpc")
-_MOST_WAITING = 10_000  # lines
+_MAX_WAITING = 10_000  # lines
 _ATOMIC_BYTES = 4096  # a pipe takes so much at once, so that lines of several workers do not mix
 _GATHER_SECONDS = 0.02
 _BURST = 20  # lines of one kind at once, then
@@ -174,7 +174,7 @@ class _BackgroundHandler(logging.Handler):
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if len(self._lines) >= _MOST_WAITING:
+        if len(self._lines) >= _MAX_WAITING:
             self._dropped += 1
             return
         try:
@@ -201,7 +201,7 @@ class _BackgroundHandler(logging.Handler):
             self._wake.clear()
             while self._lines:
                 self._write(self._gather())
-                if self._dropped and len(self._lines) < _MOST_WAITING:
+                if self._dropped and len(self._lines) < _MAX_WAITING:
                     dropped, self._dropped = self._dropped, 0
                     self.emit(_summary(f"{dropped} lines were dropped, because nobody read stdout"))
             if not self._wake.is_set():

@@ -36,8 +36,8 @@ _PHASES = ("queue", "parse", "predict", "serialise")
 _CODES = 600
 _ALWAYS_SHOWN = (200, 400, 404, 413, 500, 503, 504)  # from 0 on, so that a rate sees the first one too
 _OUTCOMES: tuple[PayloadOutcome, ...] = get_args(PayloadOutcome)
-_MOST_UNCOUNTED = 64  # exchanges
-_MOST_UNCOUNTED_ROWS = 2_000
+_MAX_UNCOUNTED = 64  # exchanges
+_MAX_UNCOUNTED_ROWS = 2_000
 _CLASSES_IN_METRICS = 100  # with more, a histogram for each would be thousands of time series
 _QUEUE_LENGTH = SharedCounters.gauge(0)
 
@@ -105,7 +105,7 @@ class ServerMetrics:
         """Count an exchange, now or with the next ones: counting many together is much faster."""
         self._uncounted.append(exchange)
         self._uncounted_rows += exchange.rows
-        if len(self._uncounted) >= _MOST_UNCOUNTED or self._uncounted_rows >= _MOST_UNCOUNTED_ROWS:
+        if len(self._uncounted) >= _MAX_UNCOUNTED or self._uncounted_rows >= _MAX_UNCOUNTED_ROWS:
             self.flush()
 
     def flush(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 
 _SHARE = 1 / 16  # of the predictions that a bin may hold
-_MOST_SPLITS = 80  # far from 0 it takes 20 to come to a millionth
+_MAX_SPLITS = 80  # far from 0 it takes 20 to come to a millionth
 _FINEST = 2.0**-50  # width of a bin, as a share of the number that it is at
 _OCTAVES = 8  # beyond the predictions, on both sides, so that models which predict on other scales share bounds
 _EXPONENTS = (-1000, 1000)  # of powers of two that are bounds; a float64 ends a little beyond
@@ -46,7 +46,7 @@ def _positive(quantiles: list[float]) -> set[float]:
     leaves = [(-_mass(quantiles, 0.0, 2.0**top), 0.0, 2.0**top)]
     bounds = {2.0**top}
     heapify(leaves)
-    while leaves and len(bounds) < _MOST_SPLITS:
+    while leaves and len(bounds) < _MAX_SPLITS:
         mass, low, high = heappop(leaves)
         middle = low + (high - low) / 2
         if -mass <= _SHARE or high - low <= _FINEST * high or _alike(quantiles, low, high):

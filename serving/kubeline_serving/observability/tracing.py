@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x21-\x7e]*)?")
 _MEMBER = re.compile(r"([a-z0-9][a-z0-9_\-*/@]{0,255})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{1,256}")
-_MOST_MEMBERS = 32
+_MAX_MEMBERS = 32
 _LONGEST_STATE = 512  # what the specification asks everyone to pass on
 _LONG_MEMBER = 128
 _PATH = "/v1/traces"
@@ -64,7 +64,7 @@ def _tracestate(header: str) -> str:
     members = [member for part in header.split(",") if (member := part.strip(" \t"))]
     found = [_MEMBER.fullmatch(member) for member in members]
     keys = {match[1] for match in found if match is not None}
-    if len(keys) < len(members) or len(members) > _MOST_MEMBERS:  # one is not valid, or two have one key
+    if len(keys) < len(members) or len(members) > _MAX_MEMBERS:  # one is not valid, or two have one key
         return ""
     if _length(members) > _LONGEST_STATE:
         members = [member for member in members if len(member) <= _LONG_MEMBER]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 _DIGITS = 17  # that a double is written with at most
 _CHUNK = 1 << 20
 _MANY = re.compile(rb"[0-9.]{%d,}" % (_DIGITS + 2))  # digits and a point
-_MOST = 1_000_000  # different values that are held to be compared
+_MAX = 1_000_000  # different values that are held to be compared
 
 
 class Rounded(NamedTuple):
@@ -42,7 +42,7 @@ def rounded(path: Path) -> dict[str, Rounded]:
                 if Decimal(number) != Decimal(repr(float(number))):
                     counts[name] += 1
                     known = texts.setdefault(name, set())
-                    if len(known) < _MOST:
+                    if len(known) < _MAX:
                         known.add(number)
     return {
         name: Rounded(count, len(texts[name]) - len(set(map(float, texts[name])))) for name, count in counts.items()
@@ -57,7 +57,7 @@ def warnings(found: Iterable[Mapping[str, Rounded]], chosen: Iterable[str]) -> l
         parts = [each[name] for each in files if name in each]
         if parts:
             values, merged = (sum(numbers) for numbers in zip(*parts, strict=True))
-            least = "at least " if values > _MOST or len(parts) > 1 else ""  # values of two files are not compared
+            least = "at least " if values > _MAX or len(parts) > 1 else ""  # values of two files are not compared
             messages.append(
                 f"column '{name}' has {values:,} numbers of more digits than JSON's readers keep (a double, 15 to 17); "
                 f"rounded, {least}{merged:,} of its different values equal another one: write them as text to keep them"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from kubeline.data.notation import COMMA, POINT, TIMES
 
-_MOST = 0.8  # from this share of the different values on, a column looks like numbers or times
+_MAX = 0.8  # from this share of the different values on, a column looks like numbers or times
 _UNITS = 3  # a column of numbers bears no more of them: 12A, 3B and 7C are seats
 
 _N = r"(?:0|[1-9]\d{0,2}(?:[.,'’\s]\d{3})+|[1-9]\d*)(?:[.,]\d+)?"
@@ -69,13 +69,13 @@ def look(name: str, values: Sequence[str]) -> str:
 
 def _matching(*patterns: str) -> Callable[[Sequence[str]], bool]:
     whole = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
-    return lambda values: sum(bool(whole.fullmatch(value)) for value in values) >= _MOST * len(values)
+    return lambda values: sum(bool(whole.fullmatch(value)) for value in values) >= _MAX * len(values)
 
 
 def _units(values: Sequence[str]) -> bool:
     """Whether most are numbers that bear one of few units."""
     found = [match.group(1) for match in (_UNIT.fullmatch(value) for value in values) if match]
-    return len(values) > 1 and len(found) >= _MOST * len(values) and len(set(found)) <= _UNITS
+    return len(values) > 1 and len(found) >= _MAX * len(values) and len(set(found)) <= _UNITS
 
 
 _UNIT = re.compile(_WITH_UNIT)

@@ -32,7 +32,7 @@ _SAMPLE = 1_000  # first rows that say what a column seems to hold
 _DIGITS = 16  # characters of a number without an exponent that a double keeps for certain
 _WHOLE = 18  # characters of a whole number that fits 64 bits for certain
 _EXACT = (1e-4, 1e15)  # between them, numbers are printed without an exponent
-_LEAST_LOST = len("1e-400")  # characters of a number that a double takes for zero, at least
+_MIN_LOST = len("1e-400")  # characters of a number that a double takes for zero, at least
 _NUMBERS = ("BIGINT", "DOUBLE")
 _LENGTHS = (10, 16, 19)  # of a date, with hours and minutes, and with seconds
 _ARROW = {"BIGINT": pa.int64(), "DOUBLE": pa.float64(), "TIMESTAMP": pa.timestamp("us")}
@@ -241,7 +241,7 @@ def _all_certain(column: pa.Array, kind: str) -> pa.Array | None:
 def _are_kept(numbers: pa.Array, column: pa.Array, lengths: NDArray[np.int32]) -> bool:
     """Whether all numbers are finite, and a double keeps what is written."""
     long = np.flatnonzero(lengths > _DIGITS)
-    none = np.flatnonzero((lengths >= _LEAST_LOST) & (np.frombuffer(numbers.buffers()[1], count=len(numbers)) == 0))
+    none = np.flatnonzero((lengths >= _MIN_LOST) & (np.frombuffer(numbers.buffers()[1], count=len(numbers)) == 0))
     return (
         pc.all(pc.is_finite(numbers)).as_py() is not False
         and (not len(long) or bool(np.all(_is_kept(column.take(pa.array(long))))))

@@ -13,7 +13,7 @@ from kubeline.data.notation import PLAIN, Notation, TimeNotation, missing_words
 
 UNKNOWN = "UNKNOWN"  # text that is still to be looked through
 _SMALL = 8 << 20  # bytes of the files that are read by one query, which are
-_MOST = 64  # at most
+_MAX = 64  # at most
 MIXED = "MIXED"  # of JSON fields: values of several types, or none at all
 
 
@@ -53,7 +53,7 @@ def together(tables: Sequence[Table]) -> list[Table]:
         size = sum(each.size for each in group) + table.size
         is_text = set(table.raw.values()) == {UNKNOWN} and not table.index
         alike = group and is_text and group[0].raw == table.raw and not group[0].index
-        if alike and table.size > 0 and size <= _SMALL and len(group) < _MOST:
+        if alike and table.size > 0 and size <= _SMALL and len(group) < _MAX:
             group.append(table)
         else:
             found.append([table])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _SAMPLE = 1_000  # values that are sampled before all are checked
-_MOST = 0.8  # from this share on, a column looks like numbers or times
+_MAX = 0.8  # from this share on, a column looks like numbers or times
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def unlike_units(name: str, units: set[str]) -> str:
 
 def _most(sample: Sequence[str], patterns: Sequence[str]) -> bool:
     whole = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
-    return sum(bool(whole.fullmatch(value)) for value in sample) >= _MOST * len(sample)
+    return sum(bool(whole.fullmatch(value)) for value in sample) >= _MAX * len(sample)
 
 
 def _numbers(connection: "DuckDBPyConnection", every: str, name: str, present: int) -> Style | None:
@@ -85,7 +85,7 @@ def _numbers(connection: "DuckDBPyConnection", every: str, name: str, present: i
         f"count(*) FILTER (WHERE NOT {whole[0]}), count(*) FILTER (WHERE NOT {whole[1]}), min(v) FROM {every}"
     )
     comma, point, either, different, units, *fractions, example = fetch(connection, query)[0]
-    if either < _MOST * present:
+    if either < _MAX * present:
         return None
     finding = f"column '{name}' looks like numbers ({example!r}) and is kept as text"
     keep = f'types={{"{name}": "text"}}'
@@ -119,7 +119,7 @@ def _times(connection: "DuckDBPyConnection", every: str, name: str, present: int
     either = " OR ".join(f"({each}) IS NOT NULL" for each in fits)
     query = f"SELECT {counts}, count(*) FILTER (WHERE {either}), min(v) FROM {every}"
     *found, some, example = fetch(connection, query)[0]
-    if some < _MOST * present:
+    if some < _MAX * present:
         return None
     finding = f"column '{name}' looks like times ({example!r}) and is kept as text"
     matching = [times for times, count in zip(TIMES, found, strict=True) if count == present]

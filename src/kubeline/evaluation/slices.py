@@ -15,7 +15,7 @@ from kubeline.typing import Array
 
 _REPLICATES, _BUCKETS = 400, 512  # of one slice; there are many
 _FEW = 12  # a numeric column with no more values than this is sliced by value
-_MOST = 60  # slices of one column
+_MAX = 60  # slices of one column
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def groups(column: pd.Series, bins: int) -> list[tuple[str, Array]]:
         values = pd.qcut(column, bins, duplicates="drop", precision=4)
     labels = values.astype(object).where(values.notna(), "missing").astype(str)
     sizes = labels.value_counts()
-    return [(str(value), (labels == value).to_numpy()) for value in sizes.index[:_MOST]]
+    return [(str(value), (labels == value).to_numpy()) for value in sizes.index[:_MAX]]
 
 
 def _is_scale(column: pd.Series) -> bool:

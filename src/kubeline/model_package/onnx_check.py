@@ -16,12 +16,12 @@ from kubeline.model_package.onnx_parts_pb2 import AttributeProto, GraphProto, Mo
 from kubeline.model_package.onnx_shapes import ML, RULES, Shape, ShapeError, Step, size, whole_numbers
 from kubeline.wire import fields
 
-_MOST_FIELDS = 500_000  # of the graph, its operators and its constants: each takes a hundred bytes and more
-_MOST_EMPTY = 1_000_000  # texts of less than two bytes each, on average, in one attribute
-_MOST_NOTES = 64 * 2**10  # bytes of an attribute in fields that are not read
-_MOST_VALUES = 2**24  # of one tensor for one row: 64 MiB
-_MOST_CONSTANTS = 2**26  # that are computed from constants, when the model is loaded, in all of its tensors
-_MOST_WORK = 2**31  # multiplications and values for one row, trees aside
+_MAX_FIELDS = 500_000  # of the graph, its operators and its constants: each takes a hundred bytes and more
+_MAX_EMPTY = 1_000_000  # texts of less than two bytes each, on average, in one attribute
+_MAX_NOTES = 64 * 2**10  # bytes of an attribute in fields that are not read
+_MAX_VALUES = 2**24  # of one tensor for one row: 64 MiB
+_MAX_CONSTANTS = 2**26  # that are computed from constants, when the model is loaded, in all of its tensors
+_MAX_WORK = 2**31  # multiplications and values for one row, trees aside
 
 # By their numbers, the fields that onnx_parts.proto leaves out and that do no harm: names, notes, numbers and texts.
 # Among the others are functions, graphs, sparse tensors, and data outside the file.
@@ -104,8 +104,8 @@ def _check_fields(model: bytes) -> None:
         parts, start, end = waiting.pop()
         for number, begin, stop in fields(model, start, end):
             count += 1
-            if count > _MOST_FIELDS:
-                raise _RefusedError(f"more than {_MOST_FIELDS:,} fields")
+            if count > _MAX_FIELDS:
+                raise _RefusedError(f"more than {_MAX_FIELDS:,} fields")
             if number in parts:
                 waiting.append((parts[number], begin, stop))
 
@@ -172,7 +172,7 @@ class _Walk:
         inner = size(self._shapes[node.input[0]]) if node.op_type == "MatMul" else 1
         self._work += values * (inner or 1)
         self._computed += 0 if None in shape else values
-        if values > _MOST_VALUES or self._computed > _MOST_CONSTANTS or self._work > _MOST_WORK:
+        if values > _MAX_VALUES or self._computed > _MAX_CONSTANTS or self._work > _MAX_WORK:
             raise _RefusedError(f"an operator {node.op_type} that makes {values:,} values for one row ('{name}')")
         self._shapes[name] = shape
 
@@ -192,13 +192,13 @@ def _attributes(node: NodeProto) -> Iterator[tuple[str, AttributeProto]]:
 def _attribute(content: bytes, node: NodeProto) -> AttributeProto:
     attribute: AttributeProto = AttributeProto.FromString(content)
     texts = attribute.strings
-    if len(texts) > _MOST_EMPTY and sum(map(len, texts)) < 2 * len(texts):
+    if len(texts) > _MAX_EMPTY and sum(map(len, texts)) < 2 * len(texts):
         raise _RefusedError(
             f"an operator {node.op_type} with {len(texts):,} texts, most of them empty ('{_name(node)}')"
         )
     whole = attribute.ByteSize()
     attribute.DiscardUnknownFields()  # by their bytes: as objects, millions of them would take all memory
-    if whole - attribute.ByteSize() > _MOST_NOTES:
+    if whole - attribute.ByteSize() > _MAX_NOTES:
         raise _RefusedError(f"an operator {node.op_type} with fields that no model needs ('{_name(node)}')")
     if whole > attribute.ByteSize():
         _only_known(AttributeProto.FromString(content), f"operator '{_name(node)}'")

@@ -42,7 +42,7 @@ MANIFEST = "manifest.json"
 
 # Bytes that are read at most. ONNX is a protocol buffer, which ends at 2 GiB; the last two are never in memory at once.
 MANIFEST_BYTES = 4 * 2**20
-_MOST_BYTES: Mapping[str, int] = {
+_MAX_BYTES: Mapping[str, int] = {
     ONNX: 2 * 2**30,
     SERVING: 2 * 2**30,
     SIGNATURE: 64 * 2**20,
@@ -267,11 +267,11 @@ def _verify(folder: Path, manifest: Manifest) -> None:
     if extra:
         raise UserError(f"the model package at '{folder}' holds {extra}, which its manifest does not name; remove it")
     for name in sorted(known):
-        _same(folder, name, files.digest(folder, name, _MOST_BYTES[name], manifest.sizes.get(name)), manifest)
+        _same(folder, name, files.digest(folder, name, _MAX_BYTES[name], manifest.sizes.get(name)), manifest)
 
 
 def _read(folder: Path, manifest: Manifest, name: str) -> bytes:
-    content = files.read(folder, name, _MOST_BYTES[name], manifest.sizes.get(name))
+    content = files.read(folder, name, _MAX_BYTES[name], manifest.sizes.get(name))
     _same(folder, name, hashlib.sha256(content).hexdigest(), manifest)
     return content
 

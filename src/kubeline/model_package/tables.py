@@ -10,8 +10,8 @@ from kubeline.errors import UserError
 # Bytes that a byte of a compressed page may become. Others, which may become thousands, no package has.
 _EXPANSION = {"UNCOMPRESSED": 1, "SNAPPY": 22}
 _FIXED = {"BOOLEAN": 1, "INT32": 8, "INT64": 8, "FLOAT": 8, "DOUBLE": 8, "INT96": 12}  # of a value in memory, at most
-_MOST_SINGLE = 1_000  # rows that are read one by one
-_MOST_GROUPS = 1_000_000  # row groups, times columns
+_MAX_SINGLE = 1_000  # rows that are read one by one
+_MAX_GROUPS = 1_000_000  # row groups, times columns
 
 
 def read_table(content: bytes, most: int, what: str) -> pa.Table:
@@ -31,7 +31,7 @@ def read_table(content: bytes, most: int, what: str) -> pa.Table:
     try:
         file = pq.ParquetFile(io.BytesIO(content))
         metadata = file.metadata
-        if metadata.num_row_groups * metadata.num_columns > _MOST_GROUPS:
+        if metadata.num_row_groups * metadata.num_columns > _MAX_GROUPS:
             raise UserError(f"{what} has {metadata.num_row_groups:,} groups of rows, which are more than are read")
         groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
         rows = sum(group.num_rows for group in groups)
@@ -39,7 +39,7 @@ def read_table(content: bytes, most: int, what: str) -> pa.Table:
             raise UserError(f"{what} says that it has {metadata.num_rows:,} rows, but its groups say {rows:,}")
         if (bound := sum(_most_bytes(group, len(content), what) for group in groups)) <= most:
             return file.read()
-        if rows > _MOST_SINGLE:
+        if rows > _MAX_SINGLE:
             raise UserError(f"{what} has {rows:,} rows that could take {bound:,} bytes, which is more than is read")
         return _row_by_row(file, most, what)
     except (pa.ArrowException, OSError) as error:

@@ -19,7 +19,7 @@ from kubeline.errors import UserError
 from kubeline.model_package.tables import read_table
 from kubeline.typing import Mask
 
-_MOST_FILTERS = 3  # of all columns, of those needed, of the groups
+_MAX_FILTERS = 3  # of all columns, of those needed, of the groups
 _BITS, _PROBES = 24, 17  # of each row: of other rows, 0.001 % are taken for one that was there
 
 
@@ -123,7 +123,7 @@ class TrainingRows:
             UserError: when it is something else.
         """
         found: dict[str, list[Filter]] = {"row": [], "group": []}
-        table = read_table(content, _MOST_FILTERS * (len(content) + 4096), what)
+        table = read_table(content, _MAX_FILTERS * (len(content) + 4096), what)
         try:
             for row in table.to_pylist():
                 found[row["of"]].append(_filter(row["columns"], row["bits"]))

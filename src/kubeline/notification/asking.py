@@ -35,7 +35,7 @@ _TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105 (a path)
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _SECONDS = 10.0  # for each request
 _PATIENCE_SECONDS = 20.0  # the controller writes the end of a task a moment after the exit handler was started
-_MOST_BYTES = 32 * 2**20
+_MAX_BYTES = 32 * 2**20
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -120,7 +120,7 @@ def by_api(endpoint: str, run: str, handler: str, seconds: float = _SECONDS) -> 
     given = {"Authorization": f"Bearer {token.read_text(encoding='utf-8').strip()}"} if token.is_file() else {}
     path = f"{urlsplit(address).path.rstrip('/')}/apis/v2beta1/runs/{run}"
     try:
-        answer = peer.exchange("GET", path, given, seconds=seconds, most_bytes=_MOST_BYTES)
+        answer = peer.exchange("GET", path, given, seconds=seconds, most_bytes=_MAX_BYTES)
     except ExchangeError as error:
         raise OSError(str(error)) from error
     finally:

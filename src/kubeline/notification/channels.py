@@ -18,7 +18,7 @@ URLS = "KUBELINE_NOTIFY_URLS"
 URLS_FILE = "KUBELINE_NOTIFY_URLS_FILE"
 
 _SECONDS = 30.0
-_MOST_BYTES = 2**20  # of a channel's answer
+_MAX_BYTES = 2**20  # of a channel's answer
 
 Mood = Literal["success", "failure", "warning", "info"]
 
@@ -72,7 +72,7 @@ def _send_one(number: int, url: str, title: str, body: str, mood: Mood, seconds:
         if not sender.add(url):
             return Delivery(channel, "its URL is not one that Apprise knows")
         channel = f"{channel} ({sender[0].service_name})"
-        with bounded_requests(seconds, _MOST_BYTES):
+        with bounded_requests(seconds, _MAX_BYTES):
             if sender.notify(body=body, title=title, notify_type=NotifyType(mood), body_format=NotifyFormat.TEXT):
                 return Delivery(channel)
     except Exception as error:  # the plugins of a hundred services, none of which may fail a pipeline

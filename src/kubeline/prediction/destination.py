@@ -104,7 +104,7 @@ class Destination:
         return [str(path) for path in self._system.glob(f"{self._root}/_predictions-*.json")]
 
     def _told(self, marker: str) -> Any:
-        content = self._system.cat_file(marker, start=0, end=json_files.MOST_BYTES)
+        content = self._system.cat_file(marker, start=0, end=json_files.MAX_BYTES)
         return json_files.parse(content, f"{marker.rpartition('/')[2]} at destination '{self.shown}'")
 
     def _remove(self, marker: str, files: list[str]) -> None:

@@ -24,7 +24,7 @@ PIPELINE_RUN = "pipeline_run"
 _PARENT = "mlflow.parentRunId"  # MLflow's page shows a run below this one
 _PART = "kubeline.part"  # of a pipeline run: the names from the top to this run
 _GIVEN = "MLFLOW_RUN_ID"  # of the run that Kubeflow Pipelines' own plugin for MLflow has made for the pipeline run
-_MOST = 5_000  # runs of a pipeline run: candidates times trials
+_MAX = 5_000  # runs of a pipeline run: candidates times trials
 
 
 class Runs:
@@ -93,7 +93,7 @@ class Runs:
         top = self._client.get_run(given) if given else None
         experiment = top.info.experiment_id if top else self.experiment(name)
         query = f"tags.{PIPELINE_RUN} = {_quoted(pipeline_run)} and tags.{NAME} = '{name}'"
-        found = self._client.search_runs([experiment], query, max_results=_MOST)
+        found = self._client.search_runs([experiment], query, max_results=_MAX)
         there = {run.data.tags[_PART]: run for run in found if _PART in run.data.tags}
         if top:
             there[tree.name] = top

@@ -16,7 +16,7 @@ from kubeline.schema.enforce import LABEL_LIMIT, RowChecker, Tally
 from kubeline.schema.findings import Finding
 from kubeline.schema.infer import infer_schema, infer_task
 from kubeline.schema.labels import check_labels
-from kubeline.schema.leaks import LEAST_SAMPLE, SAMPLE_CELLS, SAMPLE_ROWS, leak_scores
+from kubeline.schema.leaks import MIN_SAMPLE, SAMPLE_CELLS, SAMPLE_ROWS, leak_scores
 from kubeline.schema.personal import personal_columns
 from kubeline.schema.profile import TableProfile, TableQueries, open_queries, profile_table
 from kubeline.schema.protection import schema_without_values, without_values
@@ -104,7 +104,7 @@ def examine(
     roles = roles or Roles()
     roles.require(dataset)
     with open_queries(dataset) as queries:
-        most = max(LEAST_SAMPLE, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(dataset.schema))))
+        most = max(MIN_SAMPLE, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(dataset.schema))))
         sample = Sample(queries.count, most)
         profile = profile_table(queries, sample)
         schema = infer_schema(profile, roles.target, strict) if given is None else given

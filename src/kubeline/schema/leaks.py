@@ -13,9 +13,9 @@ from kubeline.typing import Array
 
 SAMPLE_ROWS = 30_000  # rows of the table that are sampled,
 SAMPLE_CELLS = 10_000_000  # and fewer of a wide one, but
-LEAST_SAMPLE = 2_000
-LEAST_ROWS = 50  # with fewer, chance reaches any threshold
-LEAST_CLASS_ROWS = 5  # a class with fewer rows in either half is left out
+MIN_SAMPLE = 2_000
+MIN_ROWS = 50  # with fewer, chance reaches any threshold
+MIN_CLASS_ROWS = 5  # a class with fewer rows in either half is left out
 MAX_LEAK_CLASSES = 20
 BINS = 100
 BIN_ROWS = 20
@@ -35,7 +35,7 @@ def leak_scores(sample: pd.DataFrame, target: str, task: SchemaTask) -> dict[str
         Column -> score, at most 1. Empty when there are too few rows or only one class.
     """
     rows = sample[sample[target].notna()]
-    if len(rows) < LEAST_ROWS or rows[target].nunique() < 2:
+    if len(rows) < MIN_ROWS or rows[target].nunique() < 2:
         return {}
     order = np.random.default_rng(0).permutation(len(rows))
     rows = rows.iloc[order].reset_index(drop=True)
@@ -66,7 +66,7 @@ def _indicators(target: pd.Series, half: int) -> Array:
     codes, _ = pd.factorize(target)
     frequent = np.argsort(-np.bincount(codes), kind="stable")[:MAX_LEAK_CLASSES]
     columns = [codes == code for code in frequent]
-    enough = [c for c in columns if min(c[:half].sum(), c[half:].sum()) >= LEAST_CLASS_ROWS]
+    enough = [c for c in columns if min(c[:half].sum(), c[half:].sum()) >= MIN_CLASS_ROWS]
     if len(columns) == 2 and enough:
         enough = enough[:1] if len(enough) == 2 else []
     return np.column_stack(enough).astype(np.float64) if enough else np.empty((len(codes), 0))

@@ -16,7 +16,7 @@ from kubeline.schema.types import is_readable, target_type
 MANY_CATEGORIES = 1_000
 MISSING_GROWTH = 0.05  # a missing share that grew by more than this since the schema was made gets a warning
 MOSTLY_NUMBERS = 0.8
-LEAST_ROWS = 50  # with fewer, whole numbers may well differ by chance
+MIN_ROWS = 50  # with fewer, whole numbers may well differ by chance
 
 _STORED = {
     "integer": "whole numbers",
@@ -146,7 +146,7 @@ def identifier(column: ColumnProfile) -> list[Finding]:
     """The warning that a column of whole numbers has another one in every row, as an identifier has."""
     present = column.rows - column.missing
     every = present if column.rows <= EXACT_ROWS else 0.98 * present  # an estimate
-    if present < LEAST_ROWS or (column.distinct or 0) < every:
+    if present < MIN_ROWS or (column.distinct or 0) < every:
         return []
     message = (
         f"column '{column.name}' has a different whole number in each of its {present:,} rows: an identifier, from "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kubeline.training.trained import Trained
     from kubeline.training.tuning import TrialResult
 
-MOST = 8  # that one step trains
+MAX = 8  # that one step trains
 DEFAULT = "hist_gradient_boosting"
 _FORM = '{"estimator": name, "params": {hyperparameter: value}}'
 
@@ -39,8 +39,8 @@ def read(given: Sequence[Any], alone: TrainingSettings) -> list[TrainingSettings
         raise UserError(
             "estimator or params was given besides candidates; give each candidate its own, and nothing beside them"
         )
-    if len(given) > MOST:
-        raise UserError(f"{len(given)} candidates were given, and one step trains {MOST} at most; leave some out")
+    if len(given) > MAX:
+        raise UserError(f"{len(given)} candidates were given, and one step trains {MAX} at most; leave some out")
     found = [replace(alone, **_parts(number, one)) for number, one in enumerate(given, start=1)]
     require_estimator(alone.workers, [one.estimator for one in found])
     return found

@@ -20,7 +20,7 @@ from kubeline.training.distributed.workers import ESTIMATOR, Workers
 
 SETTING = "KUBELINE_MEMORY_LIMIT"
 _CGROUP = Path("/sys/fs/cgroup")
-_MOST = 2**63  # bytes that any system counts to
+_MAX = 2**63  # bytes that any system counts to
 _LIBRARIES = 350 << 20  # what is loaded before a row is
 _SPARSE = (
     0.3  # share of values that are not 0, below which one-hot columns of a linear model are kept without the zeros
@@ -38,7 +38,7 @@ def limit(cgroup: Path = _CGROUP) -> int:
     if given:
         expected = "a quantity of memory such as 4Gi"
         asked = read_quantity(SETTING, given, expected)
-        if not 1 <= asked < _MOST:
+        if not 1 <= asked < _MAX:
             raise UserError(f"{SETTING} is '{given}'; expected {expected}")
         return int(asked)
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

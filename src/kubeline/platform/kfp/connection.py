@@ -28,7 +28,7 @@ T = TypeVar("T")
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 _BUSY = frozenset({408, 429, 502, 503, 504})
 _PIECE = 2**16  # bytes
-_MOST_TEXT = 16 * 2**20  # bytes
+_MAX_TEXT = 16 * 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _end_of(pieces: Iterable[bytes]) -> str:
     for piece in pieces:
         kept.append(piece)
         size += len(piece)
-        while size - len(kept[0]) >= _MOST_TEXT:
+        while size - len(kept[0]) >= _MAX_TEXT:
             size -= len(kept[0])
             left_out += len(kept.popleft())
     text = b"".join(kept).decode(errors="backslashreplace")

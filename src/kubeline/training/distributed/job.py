@@ -18,7 +18,7 @@ from kubeline.typing import Array
 JOB, CHECKPOINT, MODEL = "job.json", "checkpoint", "model"
 TRACKER = "tracker"  # it is there when XGBoost's tracker runs
 _ROWS = 16_384  # of a batch, which is what a worker holds of its part besides the bins
-_MOST_BYTES = 64 << 20  # of a batch of many columns
+_MAX_BYTES = 64 << 20  # of a batch of many columns
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def write_parts(folder: Path, workers: int, rows: Array, labels: Array, weights:
         weights: float32, shape (rows,), or None.
     """
     width = rows.shape[1]
-    step = max(1, min(_ROWS, _MOST_BYTES // (4 * width)))
+    step = max(1, min(_ROWS, _MAX_BYTES // (4 * width)))
     fields = {"row": pa.list_(pa.float32(), width), "label": pa.float32()}
     schema = pa.schema(fields | ({} if weights is None else {"weight": pa.float32()}))
     bounds = np.linspace(0, len(rows), workers + 1).astype(int)

@@ -24,7 +24,7 @@ from typing import Any
 from kubeline.artifacts import publish
 from kubeline.training.distributed.job import CHECKPOINT, JOB, MODEL, TRACKER, part, report
 
-_MOST_BYTES = 1 << 30  # of what a worker sends
+_MAX_BYTES = 1 << 30  # of what a worker sends
 _SECONDS = 60.0  # of silence, after which a connection is closed
 _DAYS = 30  # that the certificate is good for, longer than any training
 
@@ -103,7 +103,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if name is None:
             return
         given = self.headers.get("Content-Length", "")
-        if not given.isascii() or not given.isdigit() or int(given) > _MOST_BYTES:
+        if not given.isascii() or not given.isdigit() or int(given) > _MAX_BYTES:
             self._end(413)
             return
         content = self.rfile.read(int(given))

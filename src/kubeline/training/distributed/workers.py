@@ -10,7 +10,7 @@ from kubeline.options import is_number
 from kubeline.quantities import read_quantity
 
 ESTIMATOR = "xgboost"  # the one that learns with workers
-MOST = 256
+MAX = 256
 _OF_PODS = {
     "cpu": "2",
     "memory": "2Gi",
@@ -64,8 +64,8 @@ class Workers:
         if unknown := [key for key in given if key not in _KEYS]:
             raise UserError(f"workers has '{unknown[0]}'; there are: {listed(_KEYS)}")
         count = given.get("count")
-        if not is_number(count, whole=True) or not 1 <= count <= MOST:  # type: ignore[operator]
-            raise UserError(f"workers has count {count!r}; expected a whole number from 1 to {MOST}")
+        if not is_number(count, whole=True) or not 1 <= count <= MAX:  # type: ignore[operator]
+            raise UserError(f"workers has count {count!r}; expected a whole number from 1 to {MAX}")
         words = {key: value for key, value in given.items() if key != "count"}
         if wrong := [key for key, value in words.items() if not isinstance(value, str)]:
             raise UserError(f"workers has {wrong[0]} {words[wrong[0]]!r}; expected text")

@@ -32,7 +32,7 @@ from kubeline.rollout.analysis.judge.evidence import (
 from kubeline.rollout.analysis.judge.rules import Rules
 from kubeline.rollout.analysis.judge.spending import level
 
-_LEAST = 20  # values from which the approximate tests hold their level
+_MIN = 20  # values from which the approximate tests hold their level
 
 
 @dataclass(frozen=True)
@@ -223,8 +223,8 @@ def _prediction_drift(evidence: Evidence, canary: Side, stable: Side, limit: flo
         rows = sum((side.predictions or {}).values())
         if side.requests > side.errors and not rows:
             return _nothing(name, f"The {whose} answered requests, but there are no metrics of its predictions.")
-        if rows < _LEAST:
-            return _few(name, f"There are {rows:.0f} predictions of the {whose}, but {_LEAST} are needed.")
+        if rows < _MIN:
+            return _few(name, f"There are {rows:.0f} predictions of the {whose}, but {_MIN} are needed.")
     found = divergence(_bins(canary.predictions or {}, stable.predictions or {}))
     effect = float(found.effect)
     sentence = f"The distributions of the predictions differ by a PSI of {effect:.3f}; {limit:.3f} is allowed."
@@ -260,8 +260,8 @@ def _joined(first: Bin, second: Bin) -> Bin:
 
 def _business(metric: BusinessMetric, tolerance: float) -> _Check | CheckResult:
     canary, stable = metric.canary, metric.stable
-    if min(canary.n, stable.n) < _LEAST:
-        return _few("business", f"{metric.name} has {canary.n} and {stable.n} values, but {_LEAST} are needed.")
+    if min(canary.n, stable.n) < _MIN:
+        return _few("business", f"{metric.name} has {canary.n} and {stable.n} values, but {_MIN} are needed.")
     allowed = tolerance * abs(stable.mean)
     if metric.higher_is_better:
         loss, p = stable.mean - canary.mean, statistics.mean_loss(canary, stable, allowed)
@@ -280,11 +280,11 @@ def _negative(sample: SampleStatistics) -> SampleStatistics:
 
 def _without_latency(name: str, side: Side, whose: str = "canary") -> CheckResult | None:
     """Why nothing can be said of a side's latency; None when it can."""
-    if side.latency.total >= _LEAST:
+    if side.latency.total >= _MIN:
         return None
-    if side.requests - side.errors >= _LEAST:
+    if side.requests - side.errors >= _MIN:
         return _nothing(name, f"The {whose} answered requests, but there are no metrics of how long they took.")
-    return _few(name, f"{side.latency.total:.0f} latencies of the {whose} were measured, but {_LEAST} are needed.")
+    return _few(name, f"{side.latency.total:.0f} latencies of the {whose} were measured, but {_MIN} are needed.")
 
 
 def _nothing(name: str, sentence: str) -> CheckResult:

@@ -17,7 +17,7 @@ Counts = dict[str, dict[str, float]]
 SeriesSample = tuple[Mapping[str, str], float]
 
 CLASSES = "classes"
-_MOST_COUNTED = 2.0**53  # from there on a float64 does not count any more
+_MAX_COUNTED = 2.0**53  # from there on a float64 does not count any more
 
 
 def count(value: float, labels: Mapping[str, str]) -> float:
@@ -26,7 +26,7 @@ def count(value: float, labels: Mapping[str, str]) -> float:
     Raises:
         MetricsError: when it is none.
     """
-    if not (math.isfinite(value) and 0 <= value <= _MOST_COUNTED):
+    if not (math.isfinite(value) and 0 <= value <= _MAX_COUNTED):
         series = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))[:300]
         raise MetricsError(f"The value {value:g} is no count ({series}).")
     return value

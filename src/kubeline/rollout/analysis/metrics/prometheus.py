@@ -26,7 +26,7 @@ from kubeline.rollout.analysis.metrics.source import Addresses, MetricsError, Me
 
 _ENTRIES = (*KINDS, "code", "seconds")
 _LOOKBACK = 900.0  # seconds before the window in which a counter's last sample is searched
-_MOST_BYTES = 32 * 2**20
+_MAX_BYTES = 32 * 2**20
 
 
 class Prometheus:
@@ -127,7 +127,7 @@ class Prometheus:
         fields = {"query": query, "timeout": f"{self._spec.timeout_seconds:g}s"}
         if at is not None:
             fields["time"] = repr(at)
-        answer = get(url, self._spec, deadline, _MOST_BYTES, fields)
+        answer = get(url, self._spec, deadline, _MAX_BYTES, fields)
         if answer.status in {401, 403}:
             raise MetricsError(
                 f"Prometheus refuses this client (status {answer.status}); check token_file or token_env."

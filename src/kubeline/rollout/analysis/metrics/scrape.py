@@ -23,8 +23,8 @@ _NAMES: dict[str, SeriesKind] = {
     "kubeline_prediction_bucket": "numbers",
 }
 _AT_ONCE = 8
-_MOST_BYTES = 8 * 2**20  # of a page: ten times what a model of thousands of columns and classes has
-_MOST_SAMPLES = 50_000  # of a page, of those that count
+_MAX_BYTES = 8 * 2**20  # of a page: ten times what a model of thousands of columns and classes has
+_MAX_SAMPLES = 50_000  # of a page, of those that count
 _LONGEST_LINE = 16_384  # characters; the time that the parser takes for one of quotes grows with their square
 
 PageCounts = dict[str, Counts]
@@ -117,7 +117,7 @@ class Scrape:
 
     def _page(self, url: str, deadline: Deadline) -> PageCounts:
         """Counts of one page by version."""
-        answer = get(url, self._spec, deadline, _MOST_BYTES)
+        answer = get(url, self._spec, deadline, _MAX_BYTES)
         if answer.status in {401, 403}:
             raise MetricsError(
                 f"The metrics page {url} refuses this client (status {answer.status}); give a token, or let Prometheus "
@@ -147,8 +147,8 @@ def _samples(body: bytes) -> Iterator[tuple[str, dict[str, str], float]]:
     names = tuple(_NAMES)
     lines = body.decode().split("\n")
     wanted = [line for line in lines if line.startswith(names)]
-    if len(wanted) > _MOST_SAMPLES:
-        raise MetricsError(f"There are {len(wanted):,} samples, but at most {_MOST_SAMPLES:,} are read.")
+    if len(wanted) > _MAX_SAMPLES:
+        raise MetricsError(f"There are {len(wanted):,} samples, but at most {_MAX_SAMPLES:,} are read.")
     if (longest := max(map(len, wanted or lines[:1000]))) > _LONGEST_LINE:
         raise MetricsError(f"There is a line of {longest:,} characters, but at most {_LONGEST_LINE:,} are read.")
     # a page without any of them may still be a metrics page
