@@ -18,7 +18,7 @@ from components.train.component import train
 from examples.flights.prepare import prepare
 from kubeline.artifacts import publish
 from kubeline.data.dataset import write_dataset
-from kubeline.drift.estimate import EstimatedAuc
+from kubeline.drift.estimate import EstimatedAuc, performance
 from kubeline.drift.profile import Profile
 from kubeline.drift.result import Performance
 from kubeline.evaluation.bootstrap import Bootstrap, Interval
@@ -48,14 +48,13 @@ def months_of(package: ModelPackage, months: Sequence[pd.DataFrame]) -> list[Mon
     for number, rows in enumerate(months, start=1):
         frame = rows.reset_index(drop=True)
         predictions = predictor.predict(frame)
-        assert predictions.probabilities is not None  # noqa: S101 (of a classification)
-        counted = EstimatedAuc(calibration)
-        counted.add(predictions.probabilities[:, package.signature.positive_code].astype(float))
+        counted = EstimatedAuc(calibration, package.signature.positive_code)
+        counted.add(predictions)
         scored = judged(frame, np.ones(len(frame), dtype=bool), package.signature, predictions, None)
         days = frame["departure"].dt.dayofyear.to_numpy()
         bootstrap = Bootstrap(len(scored), clusters=np.unique(days, return_inverse=True)[1])
         realised = choose("binary", "roc_auc").interval(scored, bootstrap, confidence=0.95)
-        estimated = counted.performance(package.manifest.metrics["roc_auc"])
+        estimated = performance(counted, package.manifest.metrics)
         assert estimated is not None  # noqa: S101 (a month has rows)
         found.append(Month(number, estimated, realised))
     return found

@@ -35,8 +35,9 @@ def drift_check(
     Benjamini and Hochberg. Times are compared but not judged, since a later window differs in its times by nature.
     Give exactly one of `model`, `reference` and `reference_uri`. With a model its predictions are compared too, and
     where the window has labels, its performance is shown beside its validation in training: drift does not show how
-    well a model does. Of two classes the AUC is also estimated without labels, from the model's calibrated
-    probabilities: that sees a change of the columns, and none of what follows from them.
+    well a model does. Without labels it is estimated: the AUC of two classes and the log loss of more from the model's
+    calibrated probabilities, the RMSE of a regression from the errors that such predictions had on the rows which
+    training held out. That sees a change of the columns, and none of what follows from them.
 
     Args:
         current: The window to check, with at least the columns that are compared. Further columns are left alone.
@@ -57,7 +58,7 @@ def drift_check(
         result: JSON with the verdict, the rule, and for each column and prediction its effect, p-values, verdict,
             bins, missing shares and unseen categories; metadata verdict, drifted.
         metrics: drifted (0 or 1), rows, columns_drifted, columns_judged, max_effect, max_prediction_effect and, where
-            there are labels, the task's own metric; estimated_roc_auc of two classes.
+            there are labels, the task's own metric; estimated_roc_auc, estimated_log_loss or estimated_rmse.
         report: HTML page with the verdict, the columns by effect, distributions and performance.
         evidently_report: Evidently's HTML page on at most 5,000 rows of each sample and the 50 columns that shifted
             most, for people. Against a model, the reference rows are redrawn from its profile column by column, and

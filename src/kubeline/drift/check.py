@@ -94,7 +94,7 @@ def _judge(
 
 def _figures(outcome: DriftResult) -> dict[str, float | None]:
     """The figures that the KFP UI shows."""
-    performance = outcome.performance
+    performance, estimate = outcome.performance, outcome.estimate
     judged = [column for column in outcome.columns if column.verdict != "not_judged"]
     return {
         "drifted": float(outcome.drifted),
@@ -104,7 +104,7 @@ def _figures(outcome: DriftResult) -> dict[str, float | None]:
         "max_effect": max((column.effect for column in judged), default=None),
         "max_prediction_effect": max((column.effect for column in outcome.predictions), default=None),
         performance.metric if performance else "performance": performance.value if performance else None,
-        "estimated_roc_auc": outcome.estimate.value if outcome.estimate else None,
+        f"estimated_{estimate.metric}" if estimate else "estimate": estimate.value if estimate else None,
     }
 
 

@@ -1,72 +1,197 @@
+<<<<<<< HEAD
 """How well a model of two classes does on rows without labels, estimated from its own probabilities.
+=======
+"""How well a model does on rows without labels, as far as its own answers tell.
+>>>>>>> 6a6f51f (Performance without labels for every task: the log loss of more than two classes, the RMSE of a regression)
 
-Confidence-based performance estimation: a row whose calibrated probability is p is positive with chance p, so that the
-AUC of a window is known in expectation. The probabilities are calibrated by the curve of the rows that training held
-out. A change of what the columns hold is seen; a change of what follows from them is not: that takes labels.
+Confidence-based performance estimation: a row whose calibrated probability is p is of the class with chance p, so that
+the AUC of a window (of two classes) or its log loss (of more) is known in expectation. The probabilities are calibrated
+by the curves of the rows that training held out. Of a regression, the squared error is expected that held-out rows with
+such a prediction had (direct loss estimation by the prediction alone). A change of what the columns hold is seen; a
+change of what follows from them is not: that takes labels.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from kubeline.drift.profile import Calibration
+from kubeline.drift.profile import Calibration, Losses, Profile
 from kubeline.drift.result import Performance
+from kubeline.model_package.predictor import Predictions
+from kubeline.model_package.signature import Signature
 from kubeline.typing import Array
 
 BINS = 20_000  # of the scores: counts in them do not depend on the order of rows, and rows of one bin count as ties
 MIN_ROWS = 50
 _Z = 1.96
+_SMALLEST = float(np.finfo(np.float32).eps)  # of a probability in a logarithm, as where labels are known
 _ASSUMED = "estimated, as long as the same columns still mean the same outcome, which labels alone can tell"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An AUC and its standard error."""
+    """A metric and its standard error."""
 
     value: float
     error: float
 
 
+class Estimated(Protocol):
+    """Counts the answers for a window, chunk by chunk, and tells what they let expect."""
+
+    metric: str
+    label: str
+    greater_is_better: bool
+
+    @property
+    def rows(self) -> int:
+        """Rows that were counted."""
+
+    def add(self, answers: Predictions) -> None:
+        """Count a chunk."""
+
+    def estimate(self) -> Estimate:
+        """The metric of all that was counted."""
+
+
+def estimated_by(profile: Profile, signature: Signature) -> Estimated | None:
+    """What counts the answers of this model; None where its package does not tell what to expect."""
+    if signature.task == "binary" and profile.calibration:
+        return EstimatedAuc(profile.calibration, signature.positive_code)
+    if signature.task == "multiclass" and profile.calibrations:
+        return EstimatedLogLoss(profile.calibrations, signature.classes or ())
+    return EstimatedRmse(profile.losses) if signature.task == "regression" and profile.losses else None
+
+
+def performance(counted: Estimated, metrics: Mapping[str, float]) -> Performance | None:
+    """The estimate with its 95 % interval, beside the one of `metrics`, the validation; None of too few rows."""
+    if counted.rows < MIN_ROWS:
+        return None
+    found, validation = counted.estimate(), metrics.get(counted.metric)
+    most = 1.0 if counted.greater_is_better else math.inf
+    lower, upper = max(found.value - _Z * found.error, 0.0), min(found.value + _Z * found.error, most)
+    worse = validation is not None and (upper < validation if counted.greater_is_better else lower > validation)
+    return Performance(
+        metric=counted.metric,
+        label=counted.label,
+        value=found.value,
+        lower=lower,
+        upper=upper,
+        validation=validation,
+        worse=worse,
+        rows=counted.rows,
+        assumed=_ASSUMED,
+        estimated=True,
+    )
+
+
 class EstimatedAuc:
-    """Counts the scores of a window, chunk by chunk.
+    """The AUC of two classes.
 
     Args:
         calibration: what became of the scores of the held-out rows.
+        code: the place of the positive class.
     """
 
-    def __init__(self, calibration: Calibration) -> None:
+    metric, label, greater_is_better = "roc_auc", "ROC AUC", True
+
+    def __init__(self, calibration: Calibration, code: int = 1) -> None:
         self.calibration = calibration
+        self._code = code
         self._counts: Array = np.zeros(BINS, dtype=np.int64)
         self._sums: Array = np.zeros(BINS)
 
-    def add(self, scores: Array) -> None:
-        """Count a chunk of (n,) probabilities of the positive class."""
+    @property
+    def rows(self) -> int:
+        """Rows that were counted."""
+        return int(self._counts.sum())
+
+    def add(self, answers: Predictions) -> None:
+        """Count a chunk."""
+        assert answers.probabilities is not None  # noqa: S101 (of a classification)
+        scores = answers.probabilities[:, self._code].astype(float)
         place = np.minimum((scores * BINS).astype(np.int64), BINS - 1)
         self._counts += np.bincount(place, minlength=BINS)
         self._sums += np.bincount(place, scores, minlength=BINS)
 
-    def performance(self, validation: float | None) -> Performance | None:
-        """The estimate with its 95 % interval, beside the validation; None of too few rows."""
-        rows = int(self._counts.sum())
-        if rows < MIN_ROWS:
-            return None
+    def estimate(self) -> Estimate:
+        """The AUC of all that was counted."""
         filled = self._counts > 0
         scores = self._sums[filled] / self._counts[filled]
-        found = expected_auc(calibrated(scores, self.calibration), self._counts[filled], self.calibration)
-        lower, upper = max(found.value - _Z * found.error, 0.0), min(found.value + _Z * found.error, 1.0)
-        return Performance(
-            metric="roc_auc",
-            label="ROC AUC",
-            value=found.value,
-            lower=lower,
-            upper=upper,
-            validation=validation,
-            worse=validation is not None and upper < validation,
-            rows=rows,
-            assumed=_ASSUMED,
-            estimated=True,
-        )
+        return expected_auc(calibrated(scores, self.calibration), self._counts[filled], self.calibration)
+
+
+class EstimatedLogLoss:
+    """The log loss of several classes.
+
+    Args:
+        calibrations: what became of the scores of the held-out rows, by class.
+        classes: in the order of the probabilities.
+    """
+
+    metric, label, greater_is_better = "log_loss", "Log loss", False
+
+    def __init__(self, calibrations: Mapping[str, Calibration], classes: Sequence[str]) -> None:
+        self._calibrations = [calibrations[name] for name in classes]
+        self.rows = 0
+        self._sum = self._squares = self._spread = 0.0
+
+    def add(self, answers: Predictions) -> None:
+        """Count a chunk."""
+        assert answers.probabilities is not None  # noqa: S101 (of a classification)
+        scores = answers.probabilities.astype(float)
+        chances = np.column_stack([calibrated(scores[:, k], each) for k, each in enumerate(self._calibrations)])
+        chances /= np.maximum(chances.sum(axis=1, keepdims=True), 1e-300)
+        given = -np.log(np.clip(scores, _SMALLEST, 1 - _SMALLEST))
+        means = (chances * given).sum(axis=1)
+        self.rows += len(means)
+        self._sum += float(means.sum())
+        self._squares += float((means**2).sum())
+        self._spread += float(((chances * given**2).sum(axis=1) - means**2).sum())
+
+    def estimate(self) -> Estimate:
+        """The mean of all that was counted; the error is that of its labels and rows, and of the held-out rows."""
+        value = self._sum / self.rows
+        variance = max(self._spread / self.rows + self._squares / self.rows - value**2, 0.0)
+        return Estimate(value, math.sqrt(variance * (1 / self.rows + 1 / self._calibrations[0].rows)))
+
+
+class EstimatedRmse:
+    """The root of the mean squared error of a regression.
+
+    Args:
+        losses: the errors of the held-out rows by prediction.
+    """
+
+    metric, label, greater_is_better = "rmse", "RMSE", False
+
+    def __init__(self, losses: Losses) -> None:
+        self._losses = losses
+        self._counts: Array = np.zeros(len(losses.means), dtype=np.int64)
+
+    @property
+    def rows(self) -> int:
+        """Rows that were counted."""
+        return int(self._counts.sum())
+
+    def add(self, answers: Predictions) -> None:
+        """Count a chunk."""
+        place = np.searchsorted(self._losses.edges, answers.values.astype(float))
+        self._counts += np.bincount(place, minlength=len(self._counts))
+
+    def estimate(self) -> Estimate:
+        """The root; the error is that of the window's rows and of the held-out rows of each bin."""
+        shares = self._counts / self._counts.sum()
+        means, variances = np.array(self._losses.means), np.array(self._losses.variances)
+        held = np.maximum(self._losses.rows, 1)
+        value = float((shares * means).sum())
+        of_rows = float((shares * (variances + (means - value) ** 2)).sum()) / self.rows
+        variance = of_rows + float((shares**2 * variances / held).sum())
+        root = math.sqrt(value)
+        return Estimate(root, math.sqrt(variance) / (2 * root) if root else 0.0)
 
 
 def calibrated(scores: Array, calibration: Calibration) -> Array:

@@ -90,6 +90,24 @@ class Calibration(_Model):
         return self
 
 
+class Losses(_Model):
+    """The squared errors of a regression on the rows that training held out, by bins of its predictions.
+
+    `edges` are the inner bounds of the bins; of each bin `means` and `variances` of the errors, and its `rows`.
+    """
+
+    edges: list[float]
+    means: list[float] = Field(min_length=1)
+    variances: list[float]
+    rows: list[int]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if not len(self.edges) + 1 == len(self.means) == len(self.variances) == len(self.rows):
+            raise ValueError("there must be one mean, variance and number of rows for each bin")
+        return self
+
+
 class Profile(_Model):
     """The reference profile of a table and of the predictions for it (``reference.json``).
 
@@ -103,6 +121,8 @@ class Profile(_Model):
     columns: dict[str, ReferenceColumn]
     predictions: dict[str, ReferenceColumn] = {}
     calibration: Calibration | None = None  # of two classes
+    calibrations: dict[str, Calibration] | None = None  # of more, by class
+    losses: Losses | None = None  # of a regression
 
     @classmethod
     def read(cls, document: Any, source: str = "the reference profile") -> Self:
@@ -129,6 +149,8 @@ def build(
     kinds: Mapping[str, str],
     predictions: pd.DataFrame | None = None,
     calibration: Calibration | None = None,
+    calibrations: dict[str, Calibration] | None = None,
+    losses: Losses | None = None,
 ) -> dict[str, Any]:
     """Profile a table, as ``reference.json`` of a model package keeps it.
 
@@ -139,6 +161,8 @@ def build(
             column ``probability.<class>`` for each class, or ``prediction`` for a regression. Predictions for rows
             of the training itself would be further from 0.5 than any later ones and look like drift.
         calibration: Of the same rows, where there are two classes.
+        calibrations: The same where there are more, by class.
+        losses: Of the same rows, of a regression.
 
     Returns:
         A plain JSON document that :meth:`Profile.read` reads; the same for the same rows.
@@ -155,8 +179,11 @@ def build(
         columns={name: column(frame[name], kind) for name, kind in kinds.items()},  # type: ignore[arg-type]
         predictions={name: column(values, "number") for name, values in scores.items()},
         calibration=calibration,
+        calibrations=calibrations,
+        losses=losses,
     )
-    return profile.model_dump(mode="json")
+    without = {name for name in ("calibrations", "losses") if getattr(profile, name) is None}
+    return profile.model_dump(mode="json", exclude=without)
 
 
 def column(values: pd.Series, kind: Kind) -> NumberProfile | CategoryProfile:

@@ -11,7 +11,8 @@ from kubeline.columns import Kind
 from kubeline.data.dataset import iter_batches, open_dataset, to_frame
 from kubeline.drift import evidently_page
 from kubeline.drift.compare import Counter
-from kubeline.drift.estimate import EstimatedAuc
+from kubeline.drift.estimate import estimated_by
+from kubeline.drift.estimate import performance as estimated_performance
 from kubeline.drift.logged import LOG_COLUMNS, LoggedAnswers
 from kubeline.drift.performance import LabelledRows, role_columns
 from kubeline.drift.reference import Reference
@@ -38,7 +39,7 @@ class Window:
         sample: Some of the rows, with their predictions; None when there are none.
         performance: The model on the labelled rows; None when it is not known.
         performance_note: Why not.
-        estimate: The model on all rows, by its own probabilities; None but for two classes.
+        estimate: The model on all rows, by its own answers; None of a package from before there were estimates.
         not_in_reference: Columns of the window that the reference does not have.
         read_as: Columns that the window has in another type than the reference, and how they are read.
     """
@@ -114,9 +115,8 @@ class _Answers:
         self.counters = {name: counter(each) for name, each in profiles if wanted in ("", name)}
         self._predictor = package.predictor()
         self._target = signature.target
-        calibration = reference.profile.calibration if signature.task == "binary" else None
-        self._estimated = EstimatedAuc(calibration) if calibration else None
-        self._validation = package.manifest.metrics.get("roc_auc")
+        self._estimated = estimated_by(reference.profile, signature)
+        self._validation = package.manifest.metrics
         self._labelled = LabelledRows(package, columns) if signature.target in columns else None
 
     def add(self, batch: pa.RecordBatch, frame: pd.DataFrame, logged: LoggedAnswers | None) -> pa.RecordBatch:
@@ -126,8 +126,8 @@ class _Answers:
             predictions = self._predictor.predict(frame)
         if self._labelled is not None:
             self._labelled.add(frame, predictions)
-        if self._estimated and predictions.probabilities is not None:
-            self._estimated.add(predictions.probabilities[:, self._predictor.signature.positive_code].astype(float))
+        if self._estimated:
+            self._estimated.add(predictions)
         scores = _scores(predictions, self._predictor.signature)
         for name, each in self.counters.items():
             each.add(scores[name])
@@ -135,7 +135,7 @@ class _Answers:
         return batch
 
     def estimate(self) -> Performance | None:
-        return self._estimated.performance(self._validation) if self._estimated else None
+        return estimated_performance(self._estimated, self._validation) if self._estimated else None
 
     def performance(self) -> tuple[Performance | None, str]:
         if self._labelled is None:

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from kubeline import __version__
@@ -27,10 +26,9 @@ from kubeline.training import estimators
 from kubeline.training.golden import golden_rows
 from kubeline.training.settings import TrainingSettings
 from kubeline.training.trained import Trained
-from kubeline.typing import Array
 
 if TYPE_CHECKING:
-    from kubeline.drift.profile import Calibration
+    pass
 
 
 def write(folder: Path, trained: Trained, roles: Roles, settings: TrainingSettings, fingerprint: str) -> ModelPackage:
@@ -95,35 +93,14 @@ def _reference(trained: Trained) -> bytes:
     import json
 
     from kubeline.drift import profile
+    from kubeline.training.expectations import of_held_out
 
     names = trained.signature.names
     kinds: dict[str, str] = {feature.name: feature.kind for feature in trained.signature.features}
     frame = to_frame(trained.table.raw.select(names))
     predicted = prediction_columns(trained.predictions, trained.signature)
-    reference = profile.build(frame, kinds, predicted, _calibration(trained))
+    reference = profile.build(frame, kinds, predicted, **of_held_out(trained))
     return json.dumps(reference, indent=1, ensure_ascii=False).encode()
-
-
-def _calibration(trained: Trained) -> "Calibration | None":
-    """The share of positive rows by score among those held out, of two classes."""
-    from kubeline.drift.profile import Calibration
-    from kubeline.training.calibration import fit_isotonic
-
-    if trained.signature.task != "binary" or trained.predictions.probabilities is None:
-        return None
-    code, weights = trained.signature.positive_code, trained.table.weights
-    scores = trained.predictions.probabilities[:, code].astype(np.float64)
-    hits = (trained.table.y[trained.held] == code).astype(float)
-    counts = np.ones(len(hits)) if weights is None else weights[trained.held]
-    order = np.lexsort((counts, hits, scores))  # sums do not depend on the order of rows
-    x, y = fit_isotonic(scores[order], hits[order], counts[order])
-    share = float((hits * counts).sum() / counts.sum())
-    return Calibration(scores=_digits(x), rates=_digits(y), rows=len(hits), positives=float(f"{share * len(hits):.9g}"))
-
-
-def _digits(values: Array) -> list[float]:
-    """To nine digits, beyond which they are rounding errors."""
-    return [float(f"{value:.9g}") for value in values]
 
 
 def prediction_columns(found: Predictions, signature: Signature) -> pd.DataFrame:
