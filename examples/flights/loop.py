@@ -7,6 +7,7 @@ that neither has seen, and that takes over the users step by step.
 """
 
 import argparse
+import calendar
 import json
 import shutil
 import sys
@@ -58,8 +59,8 @@ class Month:
 
     @property
     def name(self) -> str:
-        """The month as in 2013-10."""
-        return f"2013-{self.number:02d}"
+        """Of the month."""
+        return calendar.month_name[self.number]
 
 
 @dataclass
@@ -69,6 +70,7 @@ class Loop:
     cluster: LocalKServe
     runs: Path
     console: Console
+    settings: Sequence[str] = ()
     months: list[Month] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     rollouts: list[RolloutStatus] = field(default_factory=list)
@@ -103,7 +105,7 @@ class Loop:
         service = json.dumps({"spec": {"predictor": {"model": log}}})
         where = [f"cluster={self.cluster.kubeconfig}", f"gateway={self.cluster.gateway_url}"]
         data = [f"data={self.folder / 'data'}", f"service.overrides={service}"]
-        return self.run(pipeline, *where, *data, *settings)
+        return self.run(pipeline, *where, *data, *self.settings, *settings)
 
     def champion(self) -> ModelPackage:
         """The package of the champion."""
@@ -131,7 +133,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def closed(console: Console, runs: Path, flights: Sequence[pd.DataFrame], mode: Mode, asked: int = ASKED) -> int:
+def closed(
+    console: Console,
+    runs: Path,
+    flights: Sequence[pd.DataFrame],
+    mode: Mode,
+    asked: int = ASKED,
+    settings: Sequence[str] = (),
+) -> int:
     """The whole loop.
 
     Args:
@@ -140,6 +149,7 @@ def closed(console: Console, runs: Path, flights: Sequence[pd.DataFrame], mode: 
         flights: those of each month of the year.
         mode: of the embedded KServe.
         asked: flights of each month that users ask about at least.
+        settings: more parameters of the trainings, as of `kubeline run --set`.
 
     Returns:
         0 when an alarm was answered by a model that serves, and no request failed.
@@ -147,7 +157,7 @@ def closed(console: Console, runs: Path, flights: Sequence[pd.DataFrame], mode: 
     shutil.rmtree(runs / "loop", ignore_errors=True)
     (runs / "loop.db").unlink(missing_ok=True)
     with embedded_kserve.start(runs / "loop" / "kserve", mode) as cluster:
-        loop = Loop(cluster, runs, console)
+        loop = Loop(cluster, runs, console, settings)
         learnable = [_with_day(month) for month in flights]
         _write(loop.folder / "data", dict(enumerate(learnable, start=1)))
         console.print("\n[bold]a first model[/] learns from January to September, and is served")

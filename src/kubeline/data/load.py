@@ -176,7 +176,9 @@ def _with_labels(
     _, notes_too, _ = _store(labels, "", "auto", known, parts["labels"], scratch / "known")
     file = parts["joined"] / "joined.parquet"
     notes += [*(f"labels: {one}" for one in notes_too), *join(scratch / "log", scratch / "known", scratch, file)]
-    left = replace(selection, types={}, hints={}, notation=PLAIN, columns=() if rows.columns else selection.columns)
+    texts = {name: kind for name, kind in known.types.items() if kind == "text"}  # the others are of their types by now
+    left = replace(selection, types=texts, hints={}, notation=PLAIN, is_part=True)
+    left = replace(left, columns=() if rows.columns else selection.columns)
     writer, warnings, _ = _store(str(file), "", "parquet", left, scratch, folder)
     return writer, notes + warnings, exact
 
