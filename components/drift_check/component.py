@@ -33,6 +33,8 @@ def drift_check(
     the effect is the population stability index over quantile bins of the reference (with open ends) or its
     categories, and bins for missing and unseen values, minus its bias; the p-value is adjusted over all columns by
     Benjamini and Hochberg. Times are compared but not judged, since a later window differs in its times by nature.
+    Where training knew a group or time column and the window has it, rows of one group or day count as alike as they
+    are: effect and p-value allow for how much such clusters differ by themselves, from 10 of them on.
     Give exactly one of `model`, `reference` and `reference_uri`. With a model its predictions are compared too, and
     where the window has labels, its performance is shown beside its validation in training: drift does not show how
     well a model does. Without labels it is estimated: the AUC of two classes and the log loss of more from the model's

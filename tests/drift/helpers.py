@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binom
 
 from kubeline.drift.compare import compare
 from kubeline.drift.profile import Profile, build
@@ -30,6 +31,11 @@ def drift_of(reference: Iterable[object], current: Iterable[object], kind: str =
     """Compare two samples of one column."""
     frames = [pd.DataFrame({"x": pd.Series(list(values))}) for values in (reference, current)]
     return drift(frames[0], frames[1], {"x": kind})["x"]
+
+
+def at_most(rate: float, trials: int) -> int:
+    """The most crossings of so many trials that a true rate explains, but for one time in a thousand."""
+    return int(binom.ppf(0.999, trials, rate))
 
 
 def categories(count: int, exponent: float) -> Callable[[np.random.Generator, int], np.ndarray]:

@@ -2,15 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binom
 
 from kubeline.drift.profile import BINS
-from tests.drift.helpers import KINDS, RULE, categories, drift, drift_of, table
-
-
-def at_most(rate: float, trials: int) -> int:
-    """The most crossings of so many trials that a true rate explains, but for one time in a thousand."""
-    return int(binom.ppf(0.999, trials, rate))
+from tests.drift.helpers import KINDS, RULE, at_most, categories, drift, drift_of, table
 
 
 @pytest.mark.slow

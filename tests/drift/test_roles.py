@@ -1,13 +1,18 @@
 """The performance of a window counts rows as training did: by weight, and by groups or days that belong together."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from components.drift_check.component import drift_check
 from components.train.component import train
 from kubeline.data.dataset import iter_batches
 from kubeline.drift.performance import LabelledRows
+from kubeline.drift.profile import Profile
 from kubeline.drift.result import Performance
 from kubeline.model_package import ModelPackage
 from tests.support.artifacts import Maker
@@ -92,3 +97,19 @@ def test_rows_of_weight_0_are_not_counted(package: ModelPackage, dataset: Maker)
     assert kept is not None
     assert both is not None
     assert (both.value, both.rows) == (pytest.approx(kept.value), kept.rows)
+
+
+def test_the_check_counts_days_that_belong_together_and_says_so(
+    package: ModelPackage, dataset: Maker, artifact: Maker
+) -> None:
+    assert Profile.read(package.reference()).clusters == 40
+    pages = {name: artifact("HTML", name) for name in ("report", "evidently_report")}
+    outputs = {"result": artifact("Artifact", "result"), "metrics": artifact("Metrics", "figures"), **pages}
+    told = []
+    for columns in (["x", "day", "weight"], ["x", "weight"]):  # without labels; the second one does not know its days
+        window = dataset(rows(2_000, 1)[columns], "of " + columns[1])
+        drift_check.python_func(window, **outputs, reference_uri=str(package.path), evidently=False)
+        told.append(json.loads(Path(outputs["result"].path).read_text()))
+    assert [found["verdict"] for found in told] == ["stable", "stable"]
+    assert told[0]["assumed"] == "rows of one group or day of 'day' belong together, of which the window has 40"
+    assert told[1]["assumed"] == ""

@@ -53,7 +53,8 @@ def run(
     require_names("exclude", exclude)
     found = resolve(model, reference, reference_uri, tracking_uri, list(exclude))
     window = scan(current.path, found, list(exclude))
-    compared = compare(window.columns, window.predictions, rule)
+    spreads = window.clusters.spreads() if window.clusters else {}
+    compared = compare(window.columns, window.predictions, rule, spreads)
     note = _write_evidently(evidently_report, window, found, compared, evidently)
     outcome = _judge(window, found, rule, compared, list(exclude), note, str(current.metadata.get("window", "")))
     write_report(report.path, outcome)
@@ -85,6 +86,7 @@ def _judge(
         performance_note=window.performance_note,
         estimate=window.estimate,
         window=span,
+        assumed=window.clusters.assumed if window.clusters else "",
         excluded=exclude,
         not_in_reference=window.not_in_reference,
         read_as=window.read_as,

@@ -1,7 +1,9 @@
 """From counts to verdicts: every column of a window against its profile, and the window as a whole."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+from kubeline.drift.clusters import Spread
 from kubeline.drift.profile import CategoryProfile, ReferenceColumn
 from kubeline.drift.result import (
     ColumnDrift,
@@ -23,18 +25,22 @@ UNSEEN_NAMES = 20
 
 
 def compare(
-    columns: Mapping[str, Counter], predictions: Mapping[str, Counter], rule: DriftRule
+    columns: Mapping[str, Counter],
+    predictions: Mapping[str, Counter],
+    rule: DriftRule,
+    spreads: Mapping[str, Spread] = MappingProxyType({}),
 ) -> tuple[list[ColumnDrift], list[ColumnDrift]]:
     """Compare counted columns and predictions with their profiles, and judge all of them together.
 
-    A datetime is compared but not judged: a later window differs in its times by nature.
+    A datetime is compared but not judged: a later window differs in its times by nature. Where rows belong together,
+    `spreads` tells of each column how far.
 
     Returns:
         The columns and the predictions, each by effect, greatest first.
     """
     counters = [*sorted(columns.items()), *sorted(predictions.items())]
     bins = [_bins(counter) for _, counter in counters]
-    found = [divergence(each) for each in bins]
+    found = [divergence(each, spreads.get(name)) for (name, _), each in zip(counters, bins, strict=True)]
     judged = [i for i, (_, counter) in enumerate(counters) if counter.profile.kind != "datetime"]
     adjusted = dict(zip(judged, adjust([found[i].p_value for i in judged]), strict=True))
     results = [

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""How well a model of two classes does on rows without labels, estimated from its own probabilities.
-=======
 """How well a model does on rows without labels, as far as its own answers tell.
->>>>>>> 6a6f51f (Performance without labels for every task: the log loss of more than two classes, the RMSE of a regression)
 
 Confidence-based performance estimation: a row whose calibrated probability is p is of the class with chance p, so that
 the AUC of a window (of two classes) or its log loss (of more) is known in expectation. The probabilities are calibrated

@@ -175,5 +175,6 @@ def _rule(outcome: DriftResult) -> list[Markup]:
     notes = {"Left out on request": outcome.excluded, "Not in the reference": outcome.not_in_reference}
     notes |= {"Read as the reference has it": outcome.read_as}
     shown = {name: ", ".join(columns) for name, columns in notes.items() if columns}
+    shown |= {"Rows": outcome.assumed} if outcome.assumed else {}
     shown["Evidently's report"] = outcome.evidently_note
     return [*blocks, facts(shown)]

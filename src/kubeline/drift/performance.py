@@ -24,6 +24,12 @@ MIN_ROWS = 50
 _ALONE = "every row is taken as independent of the others"
 
 
+def cluster_column(package: ModelPackage, present: Collection[str]) -> str:
+    """The column of a window that says which of its rows belong together, as in training; empty for none."""
+    roles = package.manifest.roles
+    return next((name for name in (roles.group or roles.time,) if name in present), "")
+
+
 def role_columns(package: ModelPackage, present: Collection[str]) -> list[str]:
     """The columns of a window that say how much its rows count, and which of them belong together, as in training."""
     roles = package.manifest.roles

@@ -123,6 +123,7 @@ class Profile(_Model):
     calibration: Calibration | None = None  # of two classes
     calibrations: dict[str, Calibration] | None = None  # of more, by class
     losses: Losses | None = None  # of a regression
+    clusters: int | None = Field(default=None, gt=0)  # groups or days that the rows are of
 
     @classmethod
     def read(cls, document: Any, source: str = "the reference profile") -> Self:
@@ -151,6 +152,7 @@ def build(
     calibration: Calibration | None = None,
     calibrations: dict[str, Calibration] | None = None,
     losses: Losses | None = None,
+    clusters: int | None = None,
 ) -> dict[str, Any]:
     """Profile a table, as ``reference.json`` of a model package keeps it.
 
@@ -163,6 +165,7 @@ def build(
         calibration: Of the same rows, where there are two classes.
         calibrations: The same where there are more, by class.
         losses: Of the same rows, of a regression.
+        clusters: How many groups or days the rows of `frame` are of, where they belong together.
 
     Returns:
         A plain JSON document that :meth:`Profile.read` reads; the same for the same rows.
@@ -181,8 +184,9 @@ def build(
         calibration=calibration,
         calibrations=calibrations,
         losses=losses,
+        clusters=clusters,
     )
-    without = {name for name in ("calibrations", "losses") if getattr(profile, name) is None}
+    without = {name for name in ("calibrations", "losses", "clusters") if getattr(profile, name) is None}
     return profile.model_dump(mode="json", exclude=without)
 
 

@@ -125,7 +125,8 @@ class Performance(_Model):
 class DriftResult(_Model):
     """The whole outcome; `columns` and `predictions` are sorted by effect, greatest first.
 
-    `window` is the interval of time that was loaded, empty where it has no bounds.
+    `window` is the interval of time that was loaded, empty where it has no bounds; `assumed` says which rows belong
+    together.
     """
 
     version: Literal[1] = 1
@@ -142,6 +143,7 @@ class DriftResult(_Model):
     performance_note: str
     estimate: Performance | None = None
     window: str = ""
+    assumed: str = ""
     excluded: list[str]
     not_in_reference: list[str]
     read_as: list[str] = []

@@ -1,6 +1,7 @@
 """One pass over the rows of a window: counts of every column and prediction, a sample of rows, and performance."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import pyarrow as pa
 from kubeline.columns import Kind
 from kubeline.data.dataset import iter_batches, open_dataset, to_frame
 from kubeline.drift import evidently_page
+from kubeline.drift.clusters import ClusterCounts
 from kubeline.drift.compare import Counter
 from kubeline.drift.estimate import estimated_by
 from kubeline.drift.estimate import performance as estimated_performance
 from kubeline.drift.logged import LOG_COLUMNS, LoggedAnswers
-from kubeline.drift.performance import LabelledRows, role_columns
+from kubeline.drift.performance import LabelledRows, cluster_column, role_columns
 from kubeline.drift.reference import Reference
 from kubeline.drift.result import Performance
 from kubeline.drift.values import as_reference, cells, is_other
@@ -37,6 +39,7 @@ class Window:
         columns: A counter for each compared column.
         predictions: A counter for each compared prediction; empty when the reference is a table.
         sample: Some of the rows, with their predictions; None when there are none.
+        clusters: The rows that belong together; None where no column tells.
         performance: The model on the labelled rows; None when it is not known.
         performance_note: Why not.
         estimate: The model on all rows, by its own answers; None of a package from before there were estimates.
@@ -48,6 +51,7 @@ class Window:
     columns: dict[str, Counter]
     predictions: dict[str, Counter]
     sample: pd.DataFrame | None
+    clusters: ClusterCounts | None
     performance: Performance | None
     performance_note: str
     estimate: Performance | None
@@ -67,6 +71,7 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
     needed = _needed(present, reference, exclude)
     columns = {name: counter(each) for name, each in reference.profile.columns.items() if name not in exclude}
     answers = _Answers(reference.package, reference, needed) if reference.package else None
+    clusters = _clusters(reference, present, {**columns, **(answers.counters if answers else {})})
     sample = RowSample(evidently_page.ROWS, expected=rows)
     logged = LoggedAnswers.found(present, reference.package) if reference.package else None
     kinds = _kinds(reference)
@@ -81,7 +86,10 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
             batch = as_reference(batch, kinds)  # noqa: PLW2901
             for name, each in columns.items():
                 each.add(cells(batch, name))
-            sample.add(batch if answers is None else answers.add(batch.select(needed), to_frame(batch), logged))
+            seen = batch if answers is None else answers.add(batch.select(needed), to_frame(batch), logged)
+            sample.add(seen)
+            if clusters:
+                clusters.add({name: cells(seen, name) for name in clusters.columns})
     performance, note = answers.performance() if answers else (None, "the reference is a table, not a model")
     known = {*reference.names, *needed}
     return Window(
@@ -89,12 +97,23 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
         columns=columns,
         predictions=answers.counters if answers else {},
         sample=sample.frame(),
+        clusters=clusters,
         performance=performance,
         performance_note=note,
         estimate=answers.estimate() if answers else None,
         not_in_reference=[name for name in present if name not in known and not name.startswith(LOG_COLUMNS)],
         read_as=read_as,
     )
+
+
+def _clusters(reference: Reference, present: list[str], counters: Mapping[str, Counter]) -> ClusterCounts | None:
+    """What counts rows that belong together, by the group or time column of the training."""
+    column = cluster_column(reference.package, present) if reference.package else ""
+    if not column:
+        return None
+    profile = reference.profile
+    size = profile.rows / profile.clusters if profile.clusters else None
+    return ClusterCounts({name: each.profile for name, each in counters.items()}, column, size)
 
 
 def _kinds(reference: Reference) -> dict[str, Kind]:
@@ -167,6 +186,8 @@ def _needed(present: list[str], reference: Reference, exclude: list[str]) -> lis
                 f"column '{name}' of {reference.name} is missing in the current table; {advice} "
                 f"(the table has: {listed(present)})"
             )
+    if reference.package and (column := cluster_column(reference.package, present)):
+        needed.append(column)
     if reference.package and reference.package.signature.target in present:
         needed += [reference.package.signature.target, *role_columns(reference.package, present)]
     return list(dict.fromkeys(needed))

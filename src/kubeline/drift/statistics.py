@@ -25,6 +25,7 @@ import numpy as np
 from kubeline.typing import Array
 
 if TYPE_CHECKING:  # a rollout's plan takes these statistics, and needs no tables
+    from kubeline.drift.clusters import Spread
     from kubeline.drift.profile import CategoryProfile, NumberProfile
 
 MIN_EXPECTED = 10  # rows that a category's bin must expect in the smaller sample
@@ -78,12 +79,13 @@ class CategoryCounts:
         return self.unlisted.total() == self.unlisted_rows
 
 
-def divergence(bins: Sequence[Bin]) -> Divergence:
+def divergence(bins: Sequence[Bin], spread: "Spread | None" = None) -> Divergence:
     """Compare two samples by their counts in the same bins; bins that are empty in both are left out.
 
-    Without two bins, or without rows in one sample, there is nothing to compare: no effect, and a p-value of 1.
+    Without two bins, or without rows in one sample, there is nothing to compare: no effect, and a p-value of 1. A
+    `spread` tells how far rows that belong together differ; without it every row is independent.
     """
-    from scipy.special import chdtrc  # chi2.sf; to import scipy.stats takes longer than to count a million rows
+    from scipy.special import chdtrc, fdtrc  # scipy.stats takes longer to import than a million rows to count
 
     counts = np.array([(each.reference, each.current) for each in bins if each.reference or each.current], dtype=float)
     k = len(counts)
@@ -93,6 +95,9 @@ def divergence(bins: Sequence[Bin]) -> Divergence:
     reference, current = ((counts + HALF) / (counts + HALF).sum(axis=0)).T
     psi = float(((current - reference) * np.log(current / reference)).sum())
     weight = n * m / (n + m)
+    if spread is not None:
+        chance, degrees, of_estimate = spread.chance(n, m, k)
+        return Divergence(psi, max(psi - chance, 0.0), float(fdtrc(degrees, of_estimate, psi / chance)), k)
     return Divergence(psi, max(psi - (k - 1) / weight, 0.0), float(chdtrc(k - 1, psi * weight)), k)
 
 

@@ -51,7 +51,7 @@ def write(folder: Path, trained: Trained, roles: Roles, settings: TrainingSettin
         formats.SKLEARN: sklearn.getvalue(),
         formats.SIGNATURE: trained.signature.model_dump_json(indent=2).encode(),
         formats.GOLDEN: golden_rows(trained.table, trained.signature, trained.held, trained.predictions),
-        formats.REFERENCE: _reference(trained),
+        formats.REFERENCE: _reference(trained, _manifest_roles(roles)),
         formats.TRAINING_ROWS: _training_rows(trained, roles),
     }
     return write_package(
@@ -68,10 +68,12 @@ def write(folder: Path, trained: Trained, roles: Roles, settings: TrainingSettin
         parity=trained.parity,
         git_revision=_git_revision(),
         seed=settings.seed,
-        roles=ManifestRoles(
-            weight=roles.weight, group=roles.group, time=roles.time, exclude=sorted(set(roles.exclude))
-        ),
+        roles=_manifest_roles(roles),
     )
+
+
+def _manifest_roles(roles: Roles) -> ManifestRoles:
+    return ManifestRoles(weight=roles.weight, group=roles.group, time=roles.time, exclude=sorted(set(roles.exclude)))
 
 
 def _training_rows(trained: Trained, roles: Roles) -> bytes:
@@ -88,7 +90,7 @@ def _held_out(trained: Trained) -> str:
     return digest.hexdigest()
 
 
-def _reference(trained: Trained) -> bytes:
+def _reference(trained: Trained, roles: ManifestRoles) -> bytes:
     """The profile of all features, and of the predictions for rows the model did not learn from."""
     import json
 
@@ -99,8 +101,18 @@ def _reference(trained: Trained) -> bytes:
     kinds: dict[str, str] = {feature.name: feature.kind for feature in trained.signature.features}
     frame = to_frame(trained.table.raw.select(names))
     predicted = prediction_columns(trained.predictions, trained.signature)
-    reference = profile.build(frame, kinds, predicted, **of_held_out(trained))
+    reference = profile.build(frame, kinds, predicted, **of_held_out(trained), clusters=_clusters(trained, roles))
     return json.dumps(reference, indent=1, ensure_ascii=False).encode()
+
+
+def _clusters(trained: Trained, roles: ManifestRoles) -> int | None:
+    """How many groups or days the rows are of, where a column tells."""
+    from kubeline.evaluation.rows import clusters_of
+
+    column = roles.group or roles.time
+    if not column:
+        return None
+    return clusters_of(to_frame(trained.table.raw.select([column])), roles, asked=True).number
 
 
 def prediction_columns(found: Predictions, signature: Signature) -> pd.DataFrame:
