@@ -11,7 +11,7 @@ import yaml
 
 from components.evaluate.component import evaluate
 from kubeline.model_card.building import build
-from kubeline.model_card.card import ModelCard
+from kubeline.model_card.card import CardFeature, CardSlice, Measured, ModelCard
 from kubeline.model_card.pages import markdown_text, page
 from kubeline.model_package import ModelPackage
 from kubeline.model_package.blessing import Blessing
@@ -138,3 +138,22 @@ def test_a_blessing_of_an_earlier_version_gives_a_card_without_what_it_did_not_k
     card = build("flights", given.package, Blessing.read(given.evaluation.path), None, {}, {})
     assert (card.evaluation.calibration, card.evaluation.slices, card.changes) == (None, [], None)
     assert "There was no champion to compare with" in markdown_text(card)
+
+
+def test_a_card_of_thousands_of_columns_classes_and_slices_is_a_page_that_people_can_read(card: ModelCard) -> None:
+    names = [f"column_{number}" for number in range(2_000)]
+    features = [CardFeature(name=name, kind="number") for name in names]
+    slices = [CardSlice(slice=f"{name}=1", rows=9, measured=Measured(value=0.5), weak=True) for name in names]
+    assert card.changes is not None
+    wide = card.model_copy(
+        update={
+            "model": card.model.model_copy(update={"features": features, "classes": names[:500]}),
+            "evaluation": card.evaluation.model_copy(update={"slices": slices}),
+            "changes": card.changes.model_copy(update={"features_added": names}),
+        }
+    )
+    html, text = page(wide).html(), markdown_text(wide)
+    assert max(len(html), len(text)) < 100_000
+    for told in (html, text.replace("\\", "")):
+        assert "the first 100 of 2,000, all are in model_card.json" in told
+    assert len(ModelCard.model_validate_json(wide.json_text()).evaluation.slices) == 2_000

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubeline.addresses import redact
+from kubeline.errors import listed
 from kubeline.model_card.card import (
     About,
     CardCalibration,
@@ -188,7 +189,7 @@ def _changes(evidence: Mapping[str, Any]) -> CardChanges | None:
 def _limits(package: ModelPackage, evidence: Mapping[str, Any]) -> list[str]:
     """What the steps themselves found out to be no sure ground."""
     weak = [one["slice"] for one in evidence.get("slices", []) if one.get("weak")]
-    found = [f"on the rows with {name} it is worse than on the others" for name in weak]
+    found = [f"it is worse than on the other rows where {listed(weak)}"] if weak else []
     found += [f"{name} is not known: {reason}" for name, reason in (evidence.get("undefined") or {}).items()]
     rows = evidence.get("rows")
     found += list(rows.get("notes", [])) if isinstance(rows, Mapping) else []

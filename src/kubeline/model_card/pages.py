@@ -5,6 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from kubeline.errors import listed
 from kubeline.model_card.card import CardEvaluation, Measured, ModelCard
 from kubeline.printable import markdown
 from kubeline.reports import Report, facts, table, text, verdict
@@ -12,6 +13,7 @@ from kubeline.reports import Report, facts, table, text, verdict
 PAGE = "model_card.html"
 _TASKS = {"regression": "tabular-regression"}  # in the words of model hubs; the others are classifications
 _TONES = {"promote": "good", "hold": "bad"}
+_MOST_ROWS = 100  # of a table for people; model_card.json has all
 _NEEDED = ("owner", "purpose", "intended_use")
 
 TableBlock = tuple[str, list[str], list[list[Any]]]  # what it is, columns, rows
@@ -168,7 +170,7 @@ def _since(card: ModelCard) -> list[CardBlock]:
         said.append(f"Not compared: {found.not_compared}.")
     for word, names in (("New", found.features_added), ("Gone", found.features_removed)):
         if names:
-            said.append(f"{word} features: {', '.join(names)}.")
+            said.append(f"{word} features: {listed(names)}.")
     if found.comparisons:
         rows = [
             [one.metric, one.model, one.champion, _interval(one.difference), one.p_value, one.method]
@@ -198,7 +200,7 @@ def _training(card: ModelCard) -> TableBlock:
     found, model = card.training, card.model
     told = {
         "estimator": model.estimator,
-        "classes": ", ".join(model.classes) if model.classes else None,
+        "classes": listed(model.classes) if model.classes else None,
         "positive class": model.positive_class,
         "seed": model.seed,
         found.score_name: found.score,
@@ -227,12 +229,19 @@ def _plain(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
+def _shown(part: TableBlock) -> TableBlock:
+    caption, columns, rows = part
+    if len(rows) <= _MOST_ROWS:
+        return part
+    return f"{caption}: the first {_MOST_ROWS} of {len(rows):,}, all are in model_card.json", columns, rows[:_MOST_ROWS]
+
+
 def _as_markdown(part: CardBlock) -> list[str]:
     if isinstance(part, str):
         return [markdown(part)]
     if isinstance(part, list):
         return [f"- {markdown(one)}" for one in part]
-    caption, columns, rows = part
+    caption, columns, rows = _shown(part)
     if not rows:
         return []
     lines = [f"{markdown(caption)}:", "", _line(columns), "|" + "---|" * len(columns)]
@@ -248,7 +257,7 @@ def _as_html(part: CardBlock) -> Markup:
         return text(part)
     if isinstance(part, list):
         return Markup("<ul>{}</ul>").format(Markup("").join(Markup("<li>{}</li>").format(one) for one in part))
-    caption, columns, rows = part
+    caption, columns, rows = _shown(part)
     if not rows:
         return Markup("")
     if columns == ["", ""]:
