@@ -27,7 +27,7 @@ from tests.images.reachable import implementations, imported_names
 NEVER_CALLED = {
     "steps": {"deltalake", "prometheus_client"},
     "drift": {"duckdb"},
-    "deploy": {"grpc", "joblib", "onnxruntime"},
+    "deploy": {"grpc", "joblib", "matplotlib", "onnxruntime"},
     "serving": {"joblib", "matplotlib"},
 }
 
@@ -121,7 +121,7 @@ def test_the_tests_run_in_the_images_as_a_user_that_owns_nothing(images: dict[st
     assert done.stdout.split() == [NOBODY if f"--reuid={NOBODY}" in another_user() else str(os.getuid()), "False"]
 
 
-@pytest.mark.parametrize("image", ["steps", "drift", "deploy"])
+@pytest.mark.parametrize("image", ["steps", "drift"])
 def test_an_image_brings_the_font_cache_of_matplotlib(images: dict[str, Environment], image: str) -> None:
     asked = "import logging; logging.basicConfig(level='DEBUG'); import matplotlib.font_manager"
     done = images[image].run(["python3", "-c", asked])

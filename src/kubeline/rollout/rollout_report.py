@@ -8,7 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from kubeline.artifacts import Artifact
-from kubeline.reports import Report, Tone, facts, figure, table, text, verdict
+from kubeline.reports import Report, Tone, facts, table, text, verdict
+from kubeline.reports.shares import figure_of_shares
 from kubeline.rollout.status import Analysis, Outcome, RolloutStatus, ShadowResult, SmokeTestResult
 
 _TONES: dict[Outcome | None, Tone] = {
@@ -41,7 +42,8 @@ def page_of(status: RolloutStatus, observed: Sequence[Markup] = ()) -> Report:
     if observed:
         page.add("What clients observed", *observed)
     elif len(shares) > 1:
-        page.add("Traffic", _traffic(shares))
+        caption = "Observed share of the traffic: candidate below, stable model above."
+        page.add("Traffic", figure_of_shares(shares, ("candidate", "stable"), caption))
     page.add("The rollout", facts(_facts(status)))
     if status.smoke:
         page.add("Smoke test of the candidate alone", facts(_result(status.smoke)))
@@ -88,21 +90,3 @@ def _timeline(status: RolloutStatus) -> Any:
 
 def _clock(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%d\u00a0%b\u00a0%H:%M:%S")
-
-
-def _traffic(shares: list[tuple[float, int]]) -> Any:
-    from kubeline.reports.plots import CHAMPION, MODEL, axes, style
-
-    begun = shares[0][0]
-    times = [time - begun for time, _ in shares]
-    values = [share for _, share in shares]
-    with style():
-        drawing, axis = axes(width=6.5, height=2.4)
-        axis.stackplot(
-            times, values, [100 - value for value in values], labels=["candidate", "stable"], colors=[MODEL, CHAMPION],
-            alpha=0.85, step="post",
-        )  # fmt: skip
-        axis.set(xlabel="seconds since the beginning", ylabel="traffic, %", ylim=(0, 100))
-        axis.set_xlim(0, max(times[-1], 1e-9))
-        axis.legend(loc="upper left")
-    return figure(drawing, "Observed share of the traffic: candidate below, stable model above.")
