@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.drift.helpers import KINDS, categories, drift, drift_of, table
+from benchmarks.power import RULE, SHIFTS, reference_of, share
+from tests.drift.helpers import KINDS, at_most, categories, drift, drift_of, table
 
 
 @pytest.mark.parametrize("rows", [500, 5_000])
@@ -122,3 +123,24 @@ def test_how_the_rows_come_in_chunks_does_not_matter(pieces: int) -> None:
     rng = np.random.default_rng(9)
     reference, current = table(rng, 2_000), table(rng, 1_000)
     assert drift(reference, current, KINDS, pieces) == drift(reference, current, KINDS)
+
+
+@pytest.mark.parametrize("rows", [1_000, 100_000])
+def test_200_windows_drawn_as_the_reference_was_alarm_no_more_often_than_stated(rows: int) -> None:
+    (none, *_), draw = SHIFTS["mean, in standard deviations"]
+    assert 200 * share(reference_of(), draw, none, rows, windows=200) <= at_most(RULE.max_p, 200)
+
+
+@pytest.mark.parametrize(
+    ("name", "power"),
+    [
+        ("mean, in standard deviations", [0, 1]),
+        ("standard deviation, times", [0, 1]),
+        ("share of a category of 1 %", [0, 1]),
+        ("correlation alone", [0, 0]),  # columns are compared one by one
+    ],
+)
+def test_the_least_and_the_greatest_shift_of_the_figure_are_found_as_it_shows(name: str, power: list[int]) -> None:
+    shifts, draw = SHIFTS[name]
+    found = [share(reference_of(), draw, shift, 1_000, windows=20) for shift in (shifts[0], shifts[-1])]
+    assert found == power
