@@ -70,8 +70,9 @@ def load(
             that is); behind `@` follow a version (`@v3`), a snapshot, a tag, or an ISO 8601 time. A topic whose
             messages are JSON objects is `kafka://HOST:PORT/TOPIC`, read up to where it ends at the start (a window
             of `time=kafka.time` begins at its first message), or from offset to offset: `…/TOPIC@0:100-200,1:90-180`;
-            `KAFKA_CONFIG` holds client properties, or names a file of them. The metadata keep the address of
-            what was read.
+            `KAFKA_CONFIG` holds client properties, or names a file of them. What DVC tracks is
+            `dvc:///repository/path`, behind `@` a commit, tag or branch, from its cache or its default remote; its Git
+            repository is there, and DVC need not be. The metadata keep the address of what was read.
         columns: Columns to take, in this order. Empty: all.
         where: Filter, an SQL expression over the columns in DuckDB's dialect: `distance > 500 AND carrier = 'UA'`.
             Rows for which it is true are taken. It may use columns that are not taken, but no subqueries. Empty: all

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kubeline.addresses import redact, scheme
 from kubeline.artifacts import Artifact, describe, publish, step
-from kubeline.data import engine, json_digits, kafka, partitions
+from kubeline.data import dvc, engine, json_digits, kafka, partitions
 from kubeline.data.databases import open_lake_table, open_query
 from kubeline.data.dataset import DatasetWriter
 from kubeline.data.failures import reading
@@ -197,6 +197,10 @@ def _files(source: str, file_format: str, selection: Selection, scratch: Path) -
     if scheme(source) == kafka.SCHEME:
         file, exact = kafka.stage_topic(source, selection.span, scratch)
         return [file], exact
+    if scheme(source) == dvc.SCHEME:
+        place, exact = dvc.stage_tracked(source, scratch)
+        found = stage(str(place), file_format, scratch, selection.span.may_hold)
+        return [replace(file, name=file.name.replace(str(place), source, 1)) for file in found], exact
     return stage(source, file_format, scratch, selection.span.may_hold), source
 
 

@@ -94,7 +94,7 @@ def stage(
     elif kind in STORES or kind in WEB:
         files = _download(source, scratch, wanted)
     else:
-        known = [*STORES, *WEB, *DATABASES, "delta", "iceberg", "kafka"]
+        known = [*STORES, *WEB, *DATABASES, "delta", "iceberg", "kafka", "dvc"]
         raise UserError(f"'{kind}://' is not a source load can read; give a path or one of: {listed(known, 20)}")
     allowed = Unpacking(sum(file.path.stat().st_size for file in files))
     return [
