@@ -5,7 +5,7 @@ a hundred thousand others is taken for one of them: by chance, so that leaving i
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -43,16 +43,16 @@ class Filter:
         """(rows,) True for each row that was there."""
         hashes = hash_rows(rows.select(self.columns))
         held = np.ones(len(hashes), dtype=bool)
-        bits = np.unpackbits(self.bits)
-        for place in _places(hashes, len(bits)):
-            held &= bits[place] == 1
+        for place in _places(hashes, 8 * len(self.bits)):
+            held &= (self.bits[place >> 3] << (place & 7).astype(np.uint8)) >= 128  # the first bit is the greatest
         return held
 
 
-def _places(hashes: Hashes, size: int) -> list[NDArray[np.int64]]:
-    """The bits of each row, by double hashing (Kirsch, Mitzenmacher, 2006)."""
+def _places(hashes: Hashes, size: int) -> Iterator[NDArray[np.int64]]:
+    """One after the other, the bits of each row, by double hashing (Kirsch, Mitzenmacher, 2006)."""
     step = mix(hashes ^ np.uint64(0x632BE59BD9B4E019)) | np.uint64(1)
-    return [((hashes + np.uint64(probe) * step) % np.uint64(size)).astype(np.int64) for probe in range(_PROBES)]
+    for probe in range(_PROBES):
+        yield ((hashes + np.uint64(probe) * step) % np.uint64(size)).astype(np.int64)
 
 
 def _filter(columns: Sequence[str], bits: bytes) -> Filter:
