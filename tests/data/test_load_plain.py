@@ -1,6 +1,9 @@
 """One pass where the first rows tell the types, and the careful way where they do not: the same table by both."""
 
+import os
 import random
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +119,7 @@ def tables(draw: st.DrawFn) -> tuple[list[list[list[str]]], int]:
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(tables(), st.sampled_from(["", "", "c0 IS NOT NULL"]), st.sampled_from(["\n", "\r\n"]), st.booleans())
+@given(tables(), st.sampled_from(["", "", "c0 IS NOT NULL", "c0 > 1"]), st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_one_pass_gives_the_same_dataset_warnings_and_errors_as_classifying_every_value(
     table: tuple[Any, Any], where: str, end: str, has_blocks: bool
 ) -> None:
@@ -178,6 +181,26 @@ def test_columns_that_the_engine_reads_keep_their_order_whatever_they_are_called
     assert frame["N"].tolist() == [True, False, True] * 20
     assert [time.year for time in frame["n_"]] == [1970, 2013, 2012] * 20
     assert frame["x"].tolist() == [7, 3, 5] * 20
+
+
+def test_times_without_an_offset_beside_those_with_one_are_utc_wherever_the_machine_is(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,t\n" + "1,2013-01-01T05:00:00Z\n2,2013-01-01 05:00\n" * 10)
+    program = """if True:
+        import sys
+        from types import SimpleNamespace
+        from kubeline.data import dataset, load
+        made = SimpleNamespace(path=sys.argv[2], uri=sys.argv[2], metadata={})
+        load.run(sys.argv[1], made, types={"t": "time"})
+        print(dataset.read_frame(made.path)["t"].astype(str).unique())
+    """
+    found = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "t.csv"), str(tmp_path / "out")],
+        env={**os.environ, "TZ": "America/New_York"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout == "['2013-01-01 05:00:00+00:00']\n"
 
 
 @pytest.mark.parametrize("group", VALUES)

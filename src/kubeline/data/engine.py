@@ -52,7 +52,7 @@ def in_memory(**settings: str) -> "DuckDBPyConnection":
 
     alone = ("autoinstall_known_extensions", "autoload_known_extensions", "python_enable_replacements")
     connection = duckdb.connect(config={**dict.fromkeys(alone, "false"), **settings})
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")  # of its cursors, too
     connection.execute("SET enable_progress_bar = false")
     return connection
 

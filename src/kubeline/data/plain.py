@@ -121,8 +121,10 @@ class PlainColumn:
         return found["value"].combine_chunks() if classes <= set(_CLASSES[self.kind]) else None
 
 
-def _ask(connection: "DuckDBPyConnection", rows: pa.Table | pa.RecordBatch, select: str) -> pa.Table:
-    """What the engine selects from each of the rows."""
+def _ask(
+    connection: "DuckDBPyConnection", rows: pa.Table | pa.RecordBatch, select: str, condition: str = "true"
+) -> pa.Table:
+    """What the engine selects from each of the rows, or of those that meet a condition, in their order."""
     number = "n"
     while number in map(str.casefold, rows.schema.names):
         number += "_"
@@ -130,7 +132,9 @@ def _ask(connection: "DuckDBPyConnection", rows: pa.Table | pa.RecordBatch, sele
     with _ASKING:
         connection.register("odd", numbered if isinstance(rows, pa.Table) else pa.Table.from_batches([numbered]))
         try:
-            return connection.sql(f"SELECT {select} FROM odd ORDER BY {number}").to_arrow_table()
+            return connection.sql(
+                f"SELECT {select} FROM odd AS data WHERE {condition} ORDER BY {number}"
+            ).to_arrow_table()
         finally:
             connection.unregister("odd")
 
@@ -274,8 +278,11 @@ class Converter:
         connection: the engine.
         columns: the plain ones, by name.
         others: SQL of further columns, that the engine reads from text.
+        chosen: columns that are given of the rows that pass the filter.
+        condition: SQL of the filter over the columns; empty for none.
 
     Attributes:
+        condition: of the filter.
         wrong: the columns that do not fit; they stay as they are.
     """
 
@@ -284,11 +291,17 @@ class Converter:
         connection: "DuckDBPyConnection",
         columns: Mapping[str, PlainColumn],
         others: Mapping[str, str] | None = None,
+        chosen: Sequence[str] = (),
+        condition: str = "",
     ):
         self.wrong: set[str] = set()
+        self.condition = condition
+        self._chosen = chosen
         self._columns = columns
         self._others = others or {}
         self._connection = connection.cursor()
+        if condition:
+            self._connection.begin()  # in which there is one `now()`
         self._workers = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
 
     def convert(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -300,20 +313,27 @@ class Converter:
     def of_text(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """One batch of text with all its columns converted, those of the engine too; several threads may ask.
 
-        Raises:
-            NotPlainError: when the engine cannot read a value.
-        """
-        columns = dict(zip(batch.schema.names, map(self._read, batch.schema.names, batch.columns), strict=True))
-        if self._others:
-            import duckdb
+        Of a filter, the chosen columns of the rows that pass; where a column does not fit, all.
 
-            select = ", ".join(f"{sql} AS {identifier(name)}" for name, sql in self._others.items())
-            try:
+        Raises:
+            NotPlainError: when the engine cannot read a value, or apply the filter.
+        """
+        import duckdb
+
+        try:  # after an error in one batch, the engine answers nothing about another
+            columns = dict(zip(batch.schema.names, map(self._read, batch.schema.names, batch.columns), strict=True))
+            if self._others:
+                select = ", ".join(f"{sql} AS {identifier(name)}" for name, sql in self._others.items())
                 found = _ask(self._connection, batch.select(list(self._others)), select)
-            except duckdb.Error as error:
-                raise NotPlainError from error
-            columns |= {name: found[name].combine_chunks() for name in self._others}
-        return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+                columns |= {name: found[name].combine_chunks() for name in self._others}
+            typed = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+            if not self.condition or self.wrong:
+                return typed
+            table = _ask(self._connection, typed, ", ".join(map(identifier, self._chosen)), self.condition)
+        except duckdb.Error as error:
+            raise NotPlainError from error
+        # A table of no rows has no batch.
+        return (table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], table.schema)])[0]
 
     def schema(self, stored: pa.Schema) -> pa.Schema:
         """That of the converted batches."""

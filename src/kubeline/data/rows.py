@@ -82,13 +82,11 @@ class Rows:
         """The same with a query of its own for each table."""
         plain = self._seeming(typing) if self.is_sampled else {}
         found = self._classified([name for name in self.needed if name not in plain], typing)
-        filtered = bool(self.window or self.where.strip())
-        # Types are decided by all rows, and a filter needs them before it leaves some out.
-        writer, wrong = (None, self._look(plain)) if filtered else self._write(plain, found, folder)
+        writer, wrong = self._at_once(plain, found, folder)
         if wrong:
             found |= self._classified([name for name in self.needed if name in wrong], typing)
             plain = {name: column for name, column in plain.items() if name not in wrong}
-        if filtered:
+        if self._condition:
             found |= Inferred({name: column.reading for name, column in plain.items()})
             plain = {}
         if writer is None or wrong:
@@ -96,6 +94,29 @@ class Rows:
             writer, _ = self._write(plain, found, folder)
         warned = found.warnings | self._looked_at(writer.schema, typing, found.warnings)
         return writer, [warned[name] for name in self.needed if name in warned]
+
+    def _at_once(
+        self, plain: Mapping[str, PlainColumn], found: Inferred, folder: Path
+    ) -> tuple[DatasetWriter | None, set[str]]:
+        """Write all rows while their values are looked at, and the plain columns that do not fit.
+
+        Types are decided by all rows, and a filter needs them before it leaves some out: it is tried on what the
+        columns seem to be; without a writer where that is not possible.
+        """
+        if not self._condition:
+            return self._write(plain, found, folder)
+        if plain and all(table.lines for table in self.tables):
+            try:
+                return self._write(plain, found, folder)
+            except lines.NotPlainError:
+                shutil.rmtree(folder, ignore_errors=True)
+        return None, self._look(plain)
+
+    @property
+    def _condition(self) -> str:
+        """SQL of window and filter; empty for none."""
+        conditions = (self.window, enclosed(self.where) * bool(self.where.strip()))
+        return " AND ".join(each for each in conditions if each)
 
     def _looked_at(self, schema: pa.Schema, typing: Typing, warned: Mapping[str, str]) -> dict[str, str]:
         """Of the text columns without a warning that nobody asked for as text, those that look like no text."""
@@ -142,7 +163,8 @@ class Rows:
         readings = {name: _TEXT if name in plain else found.readings[name] for name in self.needed}
         others = {name: each.sql(name, UNKNOWN) for name, each in readings.items() if name not in plain}
         names = [self.rename.get(name, name) for name in self.chosen]
-        with Converter(self.connection, plain, others) as converter, ExitStack() as resources:
+        condition = self._condition if plain else ""
+        with Converter(self.connection, plain, others, self.chosen, condition) as converter, ExitStack() as resources:
             writer, stored = None, None
             progress = resources.enter_context(Progress("loading", self._expected()))
             # One query for each file: of files that are read together, the engine drops a row whose quote does not end.
@@ -163,7 +185,7 @@ class Rows:
 
     def _expected(self) -> int:
         """About how many rows there are; 0 where that is not known before they are read."""
-        if self.where.strip() or self.window or not all(table.lines for table in self.tables):
+        if self._condition or not all(table.lines for table in self.tables):
             return 0
         return lines.estimated_rows([each for table in self.tables for each in table.lines])
 
@@ -182,11 +204,10 @@ class Rows:
             How the engine gives them (what was found of an earlier text file is `stored`), and the rows, in which the
             plain columns are converted.
         """
-        where = self.where if is_filtered else ""
-        window = self.window if is_filtered else ""
+        condition = self._condition if is_filtered else ""
         chosen = self.chosen if is_filtered else list(readings)
-        if not table.lines or where.strip() or window:
-            stream = self._scan(table, readings, chosen, where, window)
+        if not table.lines or condition != converter.condition:
+            stream = self._scan(table, readings, chosen, condition)
             return stream.schema, ahead(converter.convert(ahead(stream)))
         if stored is None:
             with reading(table.name):
@@ -194,35 +215,37 @@ class Rows:
 
         def by_line() -> Generator[pa.RecordBatch]:
             rows = 0
+            read = list(readings) if condition else chosen
             try:
-                with closing(lines.read(table.lines, chosen, converter.of_text)) as batches:
+                with closing(lines.read(table.lines, read, converter.of_text)) as batches:
                     for batch in batches:
                         rows += batch.num_rows
                         yield batch
             except lines.NotPlainError:
+                if condition:
+                    raise
                 stream = _without(rows, self._scan(table, readings, chosen))
                 yield from ahead(converter.convert(ahead(stream)))
 
         return stored, by_line()
 
     def _relation(
-        self, table: Table, readings: Mapping[str, Reading], chosen: list[str], where: str = "", window: str = ""
+        self, table: Table, readings: Mapping[str, Reading], chosen: list[str], condition: str = ""
     ) -> "DuckDBPyRelation":
         row = ", ".join(
             f"{each.sql(name, table.raw[name])} AS {engine.identifier(name)}" for name, each in readings.items()
         )
         columns = ", ".join(map(engine.identifier, chosen))
         query = f"SELECT {columns} FROM (SELECT {row} FROM {table.relation}) AS data"
-        conditions = [condition for condition in (window, enclosed(where) * bool(where.strip())) if condition]
-        if conditions:
-            query += f" WHERE {' AND '.join(conditions)}"
-        with engine.filter_errors(where, list(table.raw)):
+        if condition:
+            query += f" WHERE {condition}"
+        with engine.filter_errors(self.where, list(table.raw)):
             return self.connection.sql(query)
 
     def _scan(
-        self, table: Table, readings: Mapping[str, Reading], chosen: list[str], where: str = "", window: str = ""
+        self, table: Table, readings: Mapping[str, Reading], chosen: list[str], condition: str = ""
     ) -> pa.RecordBatchReader:
-        relation = self._relation(table, readings, chosen, where, window)
+        relation = self._relation(table, readings, chosen, condition)
         with reading(table.name):  # constants of the filter are converted here, and the first rows read
             return relation.to_arrow_reader(_batch_rows(self.connection, table, list(readings), chosen))
 
