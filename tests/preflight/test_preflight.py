@@ -121,6 +121,8 @@ def test_the_workers_of_a_training_are_checked(run: Preflight, tmp_path: Path) -
         ({"source": {"query": "SELECT 1"}}, "source: a query needs a database"),
         ({"source": {"rename": {"dep": "departure"}}}, "source.rename names the column 'dep'"),
         ({"source": {"rename": {"late": "tardy"}}}, "target names the column 'late'"),
+        ({"history": "/nowhere"}, "source.time names the column 'request.time'"),
+        ({"history": "/nowhere", "source": {"labels": "/nowhere.csv"}}, "data: there is no file at '/nowhere.csv'"),
         ({"split": {"by": "time", "column": "arrival"}}, "split.column names the column 'arrival'"),
         ({"drift": {"max_p": 2}, "reference": "models:/flights@champion"}, "drift: max_p is 2"),
         ({"service": {"min_replicas": -1}}, "service: "),

@@ -141,6 +141,8 @@ def _data(wanted: PreflightSettings) -> str | None:
         return "the data and the labels are there, and their columns are known when they are joined"
     if found is not None:
         of_source = {f"source.{name}": [*source[name]] for name in ("rename", "types")}
+        if wanted.history and wanted.target:  # a retraining, whose rows are those before the alarm
+            of_source["source.time"] = [source["time"]]
         parameters.check_columns(found, {"columns": wanted.columns, **of_source})
     named = {
         "target": [wanted.target],
