@@ -73,7 +73,7 @@ def test_a_killed_training_leaves_nothing_and_its_rerun_gives_the_same_package(d
         assert start(tmp_path, '{"params": {"max_iter": 50}}', PYTHONHASHSEED=seed).wait() == 0
         digests.append(ModelPackage.open(tmp_path / "model").digest)
     assert digests[0] == digests[1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "model", "report"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "metrics", "model", "report"]
 
 
 @pytest.mark.parametrize(
