@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-import pyarrow as pa
-
 from kubeline.data.limits import ADVICE, FILES, Unpacking, scaled
 from kubeline.errors import UserError
 
@@ -30,6 +28,8 @@ def unpack(name: str, path: Path, allowed: Unpacking) -> Iterator[tuple[str, Pat
     if magic[:2] == b"\x1f\x8b":
         yield name, _decompress(name, path, gzip.GzipFile(path), allowed)
     elif magic == b"\x28\xb5\x2f\xfd":
+        import pyarrow as pa  # here: a registry is asked for files as well, without a table
+
         yield name, _decompress(name, path, pa.CompressedInputStream(str(path), "zstd"), allowed)
     elif magic in (b"PK\x03\x04", b"PK\x05\x06"):
         yield from _unzip(name, path, allowed)
