@@ -29,7 +29,6 @@ def preflight(
     time_column: str = "",
     weight_column: str = "",
     slices: list[str] = [],
-    thresholds: dict[str, Any] = {},
     metric: str = "",
     gate: dict[str, Any] = {},
     max_latency_ms: float = 100.0,
@@ -70,7 +69,6 @@ def preflight(
         time_column: As of `train`.
         weight_column: As of `train`.
         slices: As of `evaluate`.
-        thresholds: As of `evaluate`.
         metric: As of `evaluate`.
         gate: As `options` of `evaluate`.
         max_latency_ms: As of `infra_validate`.
@@ -106,7 +104,6 @@ def preflight(
         seed=seed,
         exclude=exclude,
         slices=slices,
-        thresholds=thresholds,
         metric=metric,
         gate=gate,
         max_latency_ms=max_latency_ms,

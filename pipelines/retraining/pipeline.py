@@ -34,7 +34,6 @@ def retraining(
     metric: str = "",
     seed: int = 0,
     slices: list[str] = [],
-    thresholds: dict[str, Any] = {},
     gate: dict[str, Any] = GATE,
     tracking_uri: str = "",
     about: dict[str, Any] = {},
@@ -78,7 +77,6 @@ def retraining(
         metric: What candidates are selected by, and the champion is compared by; empty means roc_auc, log_loss or rmse.
         seed: Seed of everything that is drawn.
         slices: Columns by which the metrics are broken down.
-        thresholds: Gate on metrics, such as {"roc_auc": {"threshold": 0.6}}.
         gate: When a model is good enough beside the champion. Fields as of `evaluate`; rule is 'non_inferior' or
             'superior', no_champion is 'promote' or 'hold'.
         tracking_uri: MLflow tracking and registry; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
@@ -117,7 +115,6 @@ def retraining(
             time_column=time_column,
             weight_column=weight_column,
             slices=slices,
-            thresholds=thresholds,
             metric=metric,
             gate=gate,
             tracking_uri=tracking_uri,
@@ -164,7 +161,7 @@ def retraining(
                 split=split,
                 training=training,
                 metric=metric,
-                judged={"slices": slices, "thresholds": thresholds, "options": gate},
+                judged={"slices": slices, "options": gate},
                 tracking_uri=tracking_uri,
                 about=about,
                 service=service,

@@ -31,7 +31,6 @@ def training(
     metric: str = "",
     seed: int = 0,
     slices: list[str] = [],
-    thresholds: dict[str, Any] = {},
     gate: dict[str, Any] = GATE,
     max_latency_ms: float = 100.0,
     tracking_uri: str = "",
@@ -73,7 +72,6 @@ def training(
         metric: What candidates are selected by, and the champion is compared by; empty means roc_auc, log_loss or rmse.
         seed: Seed of everything that is drawn.
         slices: Columns by which the metrics are broken down.
-        thresholds: Gate on metrics, such as {"roc_auc": {"threshold": 0.6}}.
         gate: When a model is good enough beside the champion. Fields as of `evaluate`; rule is 'non_inferior' or
             'superior', no_champion is 'promote' or 'hold'.
         max_latency_ms: Most time the model server may take for one row in 95 % of requests, in milliseconds.
@@ -112,7 +110,6 @@ def training(
             time_column=time_column,
             weight_column=weight_column,
             slices=slices,
-            thresholds=thresholds,
             metric=metric,
             gate=gate,
             max_latency_ms=max_latency_ms,
@@ -143,7 +140,7 @@ def training(
             split=split,
             training=training,
             metric=metric,
-            judged={"slices": slices, "thresholds": thresholds, "options": gate},
+            judged={"slices": slices, "options": gate},
             tracking_uri=tracking_uri,
             about=about,
             service=service,

@@ -61,7 +61,7 @@ def learn(
         split: How test rows are chosen.
         training: How each candidate is trained.
         metric: What candidates are selected by.
-        judged: slices, thresholds and, as options, the gate of `evaluate`.
+        judged: slices and, as options, the gate of `evaluate`.
         tracking_uri: The registry.
         about: What people say of the model.
         service: The InferenceService.

@@ -47,6 +47,7 @@ TRAINING: dict[str, Any] = {
     "workers": {},
 }
 GATE: dict[str, Any] = {
+    "thresholds": {},
     "rule": "non_inferior",
     "margin": 0.01,
     "no_champion": "promote",

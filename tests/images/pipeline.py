@@ -63,7 +63,7 @@ def training_arguments(flights: pd.DataFrame, folder: Path, **more: Any) -> dict
         "candidates": CANDIDATES,
         "time_column": "departure",
         "slices": ["origin"],
-        "thresholds": {"roc_auc": {"threshold": 0.1}},
+        "gate": {"thresholds": {"roc_auc": {"threshold": 0.1}}},
         "max_latency_ms": 10_000.0,
         **more,
     }

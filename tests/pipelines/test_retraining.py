@@ -22,7 +22,7 @@ def test_a_retraining_with_eight_candidates_and_a_rollout_stays_below_the_size_a
         "history": "s3://bucket/history/flights",
         "candidates": [candidate] * MAX,
         "slices": ["origin", "carrier"],
-        "thresholds": {"roc_auc": {"threshold": 0.6}},
+        "gate": {"thresholds": {"roc_auc": {"threshold": 0.6}}},
         "tracking_uri": "http://mlflow.mlflow:5000",
         "cluster": "in-cluster",
         "plan": {"steps": [5, 25, 50, 100], "bake_seconds": 600, "rules": {"max_error_rate": 0.01}},

@@ -66,7 +66,7 @@ def test_the_model_that_the_pipeline_has_rolled_out_is_the_champion(flights: pd.
             "name": "flights",
             "candidates": [{"estimator": "linear", "params": {}}],
             "time_column": "departure",
-            "thresholds": {"roc_auc": {"threshold": 0.1}},
+            "gate": {"thresholds": {"roc_auc": {"threshold": 0.1}}},
             "tracking_uri": tracking,
             "cluster": str(cluster.kubeconfig),
             "gateway": cluster.gateway_url,

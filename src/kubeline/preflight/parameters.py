@@ -61,13 +61,15 @@ def check_training(candidates: Sequence[Any], given: Mapping[str, Any], seed: in
     read(candidates, settings)
 
 
-def check_gate(metric: str, thresholds: Mapping[str, Any], slices: Sequence[Any], given: Mapping[str, Any]) -> None:
+def check_gate(metric: str, slices: Sequence[Any], given: Mapping[str, Any]) -> None:
     """What `evaluate` requires; the metrics must all be of one task, whichever it is."""
     from kubeline.evaluation import thresholds as required
     from kubeline.evaluation.findings import EvaluationSettings
     from kubeline.evaluation.metrics import METRICS, choose
 
-    EvaluationSettings(**laid_over(given, **GATE))
+    gate = laid_over(given, **GATE)
+    thresholds = gate.pop("thresholds")
+    EvaluationSettings(**gate)
     require_names("slices", slices)
     every = {name for metrics in METRICS.values() for name in metrics}
     if unknown := [name for name in (metric, *thresholds) if name and name not in every]:

@@ -37,7 +37,6 @@ class PreflightSettings:
     exclude: Sequence[str] = ()
     roles: Sequence[str] = ()
     slices: Sequence[str] = ()
-    thresholds: Mapping[str, Any] = field(default_factory=dict)
     metric: str = ""
     gate: Mapping[str, Any] = field(default_factory=dict)
     max_latency_ms: float = 100.0
@@ -89,7 +88,7 @@ def _parameters(checks: Checks, wanted: PreflightSettings) -> None:
         checks.run("alarm", lambda: parameters.check_alarm(wanted.alarm))
     if wanted.target:
         checks.run("training", lambda: parameters.check_training(wanted.candidates, wanted.training, wanted.seed))
-        checks.run("gate", lambda: parameters.check_gate(wanted.metric, wanted.thresholds, wanted.slices, wanted.gate))
+        checks.run("gate", lambda: parameters.check_gate(wanted.metric, wanted.slices, wanted.gate))
         checks.run("split", lambda: parameters.check_split(wanted.split))
         checks.run("checks", lambda: parameters.check_validation(wanted.checks))
         checks.run("model server", lambda: parameters.check_server(wanted.max_latency_ms))
