@@ -67,6 +67,10 @@ def test_the_workers_of_a_training_are_checked(run: Preflight, tmp_path: Path) -
         ({"candidates": [{"estimator": "lightgbm", "params": {"trees": 3}}]}, "'trees' is not a hyperparameter"),
         ({"training": {"workers": {"count": 2}}}, "training: workers are for the estimator xgboost"),
         ({"candidates": [{"estimator": "linear"}] * 9}, "training: 9 candidates were given"),
+        (
+            {"candidates": [{"estimator": "xgboost", "params": {"n_estimators": 1e308}}]},
+            "training: candidate 1 .*so many rounds would not end",
+        ),
         ({"training": {"calibration": "platt"}}, "training: calibration 'platt' is not known"),
         ({"training": {"tuning_trials": -1}}, "training: tuning_trials is -1; expected 0"),
         ({"training": {"tuning_minutes": 0}}, "training: tuning_minutes is 0; expected more than 0"),

@@ -112,6 +112,16 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
         {"params": {"max_iter": -1}},
         "refuses its parameters: The 'max_iter'",
     ),
+    "so many rounds that they would not end": (
+        changed(),
+        {"params": {"max_iter": 1e308}},
+        "max_iter is 1e+308, and so many rounds would not end; give 1,000,000 at most",
+    ),
+    "so many trees that they would not end": (
+        changed(),
+        {"estimator": "lightgbm", "params": {"n_estimators": 10_000_000}},
+        "n_estimators is 1e+07, and so many rounds would not end",
+    ),
     "bad value for lightgbm": (
         changed(),
         {"estimator": "lightgbm", "params": {"num_leaves": 1}},

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # The result must not depend on the cores of the machine, so the number of threads depends on the rows alone. Threads
 # cost more than they bring on few rows, most of all where processes share the cores.
 THREADS = 2
+MAX_ROUNDS = 1_000_000  # trees, or steps of a solver; the largest models have some ten thousand
 ROWS_FOR_THREADS = 20_000
 
 # Parameters that belong to kubeline: set elsewhere, or not convertible to ONNX (categorical_features).
@@ -100,6 +101,7 @@ class Estimator:
                 f"'{unknown[0]}' is not a hyperparameter of {factory.__name__}; it has: {listed(sorted(known), 40)}"
             )
         settled = {**self.defaults, **{key: whole(key, value, known[key]) for key, value in params.items()}}
+        _refuse_endless(settled)
         self._refuse_what_cannot_be_exported(settled, task)
         return settled
 
@@ -133,6 +135,14 @@ class Estimator:
         else:
             every = {key: value.default for key, value in inspect.signature(factory).parameters.items()}
         return {key: value for key, value in every.items() if key not in _RESERVED and key not in self.fixed}
+
+
+def _refuse_endless(settled: Mapping[str, Any]) -> None:
+    """A training that would go on for years is known before it begins."""
+    for name in ("n_estimators", "max_iter"):
+        value = settled.get(name)
+        if isinstance(value, int | float) and value > MAX_ROUNDS:
+            raise UserError(f"{name} is {value:.4g}, and so many rounds would not end; give {MAX_ROUNDS:,} at most")
 
 
 def whole(name: str, value: Any, default: Any) -> Any:
