@@ -199,6 +199,20 @@ def test_the_experiment_of_the_model_is_there_after_a_registry_was_tried(run: Pr
     assert MlflowClient(uri).get_experiment_by_name("flights").tags["kubeline.preflight"] == "passed"
 
 
+def test_a_champion_that_something_else_registered_is_found_before_anything_runs(
+    run: Preflight, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/m.db")
+    client.create_registered_model("flights")
+    client.create_model_version("flights", "file:///models/of/others")
+    run()
+    client.set_registered_model_alias("flights", "champion", "1")
+    with pytest.raises(UserError, match="registry: models:/flights/1 is no model package"):
+        run()
+
+
 class Readable(S3):
     """A bucket that this user may read, and nothing else."""
 

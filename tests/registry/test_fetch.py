@@ -12,6 +12,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFile
+from mlflow import MlflowClient
 
 from kubeline.data.limits import SETTING
 from kubeline.errors import PlatformError, UserError
@@ -132,6 +133,18 @@ def test_a_registered_model_is_found_by_alias_and_by_number(tmp_path: Path, trac
 def test_what_the_registry_does_not_have_is_none(reference: str, tmp_path: Path, tracking_uri: str) -> None:
     open_registry(tracking_uri).register(submission(blessed(tmp_path)))
     assert fetch(reference, tracking_uri) is None
+
+
+def test_a_version_that_something_else_registered_is_no_package(tracking_uri: str) -> None:
+    """As MLflow registers a model of scikit-learn: nothing says of a package."""
+    client = MlflowClient(tracking_uri)
+    client.create_registered_model("flights")
+    client.create_model_version("flights", "file:///models/of/others")
+    client.set_registered_model_alias("flights", "champion", "1")
+    with pytest.raises(
+        UserError, match=r"models:/flights/1 is no model package: .* aliases \(champion\) from that version"
+    ):
+        fetch("models:/flights@champion", tracking_uri)
 
 
 def test_looking_into_a_registry_that_was_never_used_is_none_and_makes_no_database(tmp_path: Path) -> None:

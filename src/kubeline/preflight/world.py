@@ -11,22 +11,28 @@ _SECONDS = 10.0
 
 
 def check_registry(tracking_uri: str, name: str) -> None:
-    """That the registry answers, and takes what `register` will write."""
+    """That the registry answers, takes what `register` will write, and has no champion that cannot be compared with."""
     from kubeline.registry import open_registry
+    from kubeline.registry.interface import CHAMPION, package_digest
 
-    open_registry(tracking_uri).probe(name)
+    registry = open_registry(tracking_uri)
+    registry.probe(name)
+    if champion := registry.find(name, alias=CHAMPION):
+        package_digest(champion)
 
 
 def check_reference(tracking_uri: str, reference: str) -> str | None:
     """That the model to compare with is there."""
     from kubeline.registry import absent, open_registry
-    from kubeline.registry.interface import parse_reference
+    from kubeline.registry.interface import package_digest, parse_reference
 
     if not reference.startswith("models:"):
         return "a model outside the registry is looked for by the step that reads it"
     name, alias, version = parse_reference(reference)
-    if open_registry(tracking_uri).find(name, alias=alias, version=version) is None:
+    found = open_registry(tracking_uri).find(name, alias=alias, version=version)
+    if found is None:
         raise absent(reference, tracking_uri)
+    package_digest(found)
     return None
 
 

@@ -13,7 +13,7 @@ from kubeline.data.sources import listing
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.model_package.formats import FILES, OPTIONAL, require_known
 from kubeline.model_package.package import MANIFEST, MANIFEST_BYTES, digest_at
-from kubeline.registry.interface import parse_reference
+from kubeline.registry.interface import package_digest, parse_reference
 from kubeline.registry.opening import open_registry
 
 
@@ -65,9 +65,9 @@ def _from_registry(reference: str, tracking_uri: str) -> Path | None:
     found = registry.find(name, alias=alias, version=version)
     if found is None:
         return None
+    named = package_digest(found)
     folder = registry.download(found, into=_temporary_folder())
-    named = found.tags.get("package_digest", "")
-    if named and (there := digest_at(folder)) != named:
+    if (there := digest_at(folder)) != named:
         raise UserError(
             f"{found.uri} is registered as package {named[:12]}, but {there[:12]} lies at {redact(found.source)}; "
             "bring the registered one back, or register this one"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from kubeline.errors import UserError
+from kubeline.errors import UserError, listed
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
@@ -105,6 +105,21 @@ class ModelVersion:
     def uri(self) -> str:
         """Reference to this version that never moves: ``models:/NAME/VERSION``."""
         return f"models:/{self.name}/{self.version}"
+
+
+def package_digest(version: ModelVersion) -> str:
+    """The digest of the package that a version is.
+
+    Raises:
+        UserError: when it is none: another tool registered a model of its own under this name.
+    """
+    digest = version.tags.get("package_digest", "")
+    if not digest:
+        raise UserError(
+            f"{version.uri} is no model package: something other than Kubeline registered it; give the model another "
+            f"name, or take the aliases ({listed(version.aliases) or 'none'}) from that version"
+        )
+    return digest
 
 
 class Registry(Protocol):
