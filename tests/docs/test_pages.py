@@ -17,6 +17,7 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from kubeline.cli import main
 from kubeline.cli.program import make_parser
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +117,16 @@ def test_a_snippet_of_python_is_python_and_imports_what_there_is(page: Path) -> 
                 module = importlib.import_module(str(node.module))
                 for alias in node.names:
                     assert hasattr(module, alias.name), f"{node.module}.{alias.name}"
+
+
+def test_the_pipeline_of_the_tutorial_compiles_and_will_run_where_it_says(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "tutorials" / "your-own-component.md"
+    (tmp_path / "mine.py").write_text(next(blocks(page, "python")), encoding="utf-8")
+    subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, check=True)
+    assert (
+        main(["lint", str(tmp_path / "mine.yaml"), "--target", "kubeflow", "--target", "vertex", "--target", "here"])
+        == 0
+    )
 
 
 @EACH_PAGE

@@ -127,8 +127,8 @@ def test_how_the_rows_come_in_chunks_does_not_matter(pieces: int) -> None:
 
 @pytest.mark.parametrize("rows", [1_000, 100_000])
 def test_200_windows_drawn_as_the_reference_was_alarm_no_more_often_than_stated(rows: int) -> None:
-    (none, *_), draw = SHIFTS["mean, in standard deviations"]
-    assert 200 * share(reference_of(), draw, none, rows, windows=200) <= at_most(RULE.max_p, 200)
+    (none, *_), parameter = SHIFTS["mean, in standard deviations"]
+    assert 200 * share(reference_of(), parameter, none, rows, windows=200) <= at_most(RULE.max_p, 200)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +141,6 @@ def test_200_windows_drawn_as_the_reference_was_alarm_no_more_often_than_stated(
     ],
 )
 def test_the_least_and_the_greatest_shift_of_the_figure_are_found_as_it_shows(name: str, power: list[int]) -> None:
-    shifts, draw = SHIFTS[name]
-    found = [share(reference_of(), draw, shift, 1_000, windows=20) for shift in (shifts[0], shifts[-1])]
+    shifts, parameter = SHIFTS[name]
+    found = [share(reference_of(), parameter, shift, 1_000, windows=20) for shift in (shifts[0], shifts[-1])]
     assert found == power

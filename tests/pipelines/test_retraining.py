@@ -6,7 +6,7 @@ import yaml
 
 from kubeline.platform.lint.size import LIMIT, Workflow
 from kubeline.resources import pipeline_file
-from kubeline.training.candidates import MAX
+from tests.support.longest_run import LONGEST
 
 ROOT = Path(__file__).parents[2]
 
@@ -14,19 +14,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_retraining_with_eight_candidates_and_a_rollout_stays_below_the_size_at_which_argo_compresses() -> None:
     first, second = yaml.safe_load_all((ROOT / "pipelines/retraining/kubeflow.yaml").read_text(encoding="utf-8"))
     executors = second["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    candidate = {"estimator": "hist_gradient_boosting", "params": {"learning_rate": 0.1, "max_iter": 300, "l2": 0.001}}
-    arguments = {
-        "data": "s3://bucket/flights/2013/",
-        "target": "late",
-        "name": "flights",
-        "history": "s3://bucket/history/flights",
-        "candidates": [candidate] * MAX,
-        "slices": ["origin", "carrier"],
-        "gate": {"thresholds": {"roc_auc": {"threshold": 0.6}}},
-        "tracking_uri": "http://mlflow.mlflow:5000",
-        "cluster": "in-cluster",
-        "plan": {"steps": [5, 25, 50, 100], "bake_seconds": 600, "rules": {"max_error_rate": 0.01}},
-    }
+    arguments = {**LONGEST, "history": "s3://bucket/history/flights"}
     assert Workflow(first, arguments, executors).size() < LIMIT
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from kubeline.platform.lint.size import LIMIT, Workflow
 from kubeline.training.candidates import MAX
+from tests.support.longest_run import LONGEST
 
 ROOT = Path(__file__).parents[2]
 RESOURCES = {"cpu_request", "memory_request", "cpu_limit", "memory_limit"}  # which the compiler adds
@@ -101,20 +102,8 @@ def test_a_training_with_eight_candidates_and_a_rollout_stays_below_the_size_at_
     """Whole, on its longest way: as compiled before, two candidates had 1.27 MB of nodes alone."""
     first, second = yaml.safe_load_all((ROOT / "pipelines/training/kubeflow.yaml").read_text(encoding="utf-8"))
     executors = second["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    candidate = {"estimator": "hist_gradient_boosting", "params": {"learning_rate": 0.1, "max_iter": 300, "l2": 0.001}}
-    arguments = {
-        "data": "s3://bucket/flights/2013/",
-        "target": "late",
-        "name": "flights",
-        "candidates": [candidate] * MAX,
-        "slices": ["origin", "carrier"],
-        "gate": {"thresholds": {"roc_auc": {"threshold": 0.6}}},
-        "tracking_uri": "http://mlflow.mlflow:5000",
-        "cluster": "in-cluster",
-        "plan": {"steps": [5, 25, 50, 100], "bake_seconds": 600, "rules": {"max_error_rate": 0.01}},
-    }
     assert MAX == 8
-    assert Workflow(first, arguments, executors).size() < LIMIT
+    assert Workflow(first, LONGEST, executors).size() < LIMIT
 
 
 def test_a_longer_interface_makes_the_workflow_bigger_than_eight_times_its_text() -> None:

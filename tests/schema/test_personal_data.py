@@ -193,8 +193,20 @@ def test_without_a_key_that_keeps_secrets_nothing_is_hashed(
 
 
 def test_a_column_with_a_role_is_not_dropped_without_a_word(people: pd.DataFrame, check: Callable[..., Any]) -> None:
-    with pytest.raises(UserError, match=r"column 'surname' looks like names of people and would be dropped"):
+    with pytest.raises(UserError, match=r"but it is the .*, which personal_data=drop would take away; hash it"):
         check(people, target="late", personal_data="drop", group_column="surname")
+
+
+@pytest.mark.parametrize("handling", ["drop", "hash"])
+def test_a_time_of_a_person_is_neither_dropped_nor_hashed(
+    handling: str, people: pd.DataFrame, check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBELINE_HASH_KEY", KEY)
+    people["date_of_birth"] = pd.Timestamp("1970-01-01") + pd.to_timedelta(people.index, "D")
+    with pytest.raises(
+        UserError, match=f"'date_of_birth' looks like dates of birth, .* personal_data={handling} would"
+    ):
+        check(people, target="late", personal_data=handling, time_column="date_of_birth")
 
 
 def test_a_schema_that_says_a_column_is_none_of_a_persons_is_believed(

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from kubeline.drift.profile import Calibration, Losses, Profile
-from kubeline.drift.result import Performance
+from kubeline.drift.result import Performance, is_worse
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
 from kubeline.typing import Array
@@ -69,7 +69,6 @@ def performance(counted: Estimated, metrics: Mapping[str, float]) -> Performance
     found, validation = counted.estimate(), metrics.get(counted.metric)
     most = 1.0 if counted.greater_is_better else math.inf
     lower, upper = max(found.value - _Z * found.error, 0.0), min(found.value + _Z * found.error, most)
-    worse = validation is not None and (upper < validation if counted.greater_is_better else lower > validation)
     return Performance(
         metric=counted.metric,
         label=counted.label,
@@ -77,7 +76,7 @@ def performance(counted: Estimated, metrics: Mapping[str, float]) -> Performance
         lower=lower,
         upper=upper,
         validation=validation,
-        worse=worse,
+        worse=is_worse(validation, lower, upper, counted.greater_is_better),
         rows=counted.rows,
         assumed=_ASSUMED,
         estimated=True,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kubeline.drift.result import Performance
+from kubeline.drift.result import Performance, is_worse
 from kubeline.drift.window import RowSample
 from kubeline.errors import UserError
 from kubeline.evaluation.bootstrap import Bootstrap
@@ -96,17 +96,14 @@ class LabelledRows:
         bootstrap = Bootstrap(len(scored), clusters=None if clusters.few else clusters.codes)
         found = metric.interval(scored, bootstrap, confidence=0.95)
         validation = self.package.manifest.metrics.get(metric.name)
-        lower, upper, worse = found.lower, found.upper, False
-        if validation is not None and lower is not None and upper is not None:
-            worse = upper < validation if metric.greater_is_better else lower > validation
         return Performance(
             metric=metric.name,
             label=metric.label,
             value=found.value,
-            lower=lower,
-            upper=upper,
+            lower=found.lower,
+            upper=found.upper,
             validation=validation,
-            worse=worse,
+            worse=is_worse(validation, found.lower, found.upper, metric.greater_is_better),
             rows=len(scored),
             assumed=self._assumed(clusters),
         ), ""

@@ -96,6 +96,13 @@ class ColumnDrift(_Model):
     shares: list[Share]
 
 
+def is_worse(validation: float | None, lower: float | None, upper: float | None, greater_is_better: bool) -> bool:
+    """Whether a whole interval is on the worse side of the validation value; not so where one of them is not known."""
+    if validation is None or lower is None or upper is None:
+        return False
+    return upper < validation if greater_is_better else lower > validation
+
+
 class Performance(_Model):
     """The model on the labelled rows of the window, or `estimated` on all, beside its validation during training.
 

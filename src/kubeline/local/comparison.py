@@ -14,6 +14,7 @@ from kubeline import json_files, reports
 from kubeline.errors import UserError
 from kubeline.local.result import FILE, RunResult
 from kubeline.local.steps import clock, duration
+from kubeline.local.tasks import label
 
 _ABSENT = "–"
 _ENDS = ("_lower", "_upper")  # of the names of a metric's interval
@@ -84,7 +85,7 @@ def _artifacts(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         document = json_files.parse(json_files.contents_of(file, f"'{file}'"), f"'{file}'")
         for name, written in document.get("artifacts", {}).items():
             for artifact in written["artifacts"]:
-                yield f"{file.parent.name}: {name}", artifact.get("metadata") or {}
+                yield f"{label(file.parent)}: {name}", artifact.get("metadata") or {}
 
 
 def _endings(first: RecordedRun, second: RecordedRun, place: Path) -> Markup:

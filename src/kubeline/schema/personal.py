@@ -22,7 +22,7 @@ _TELEPHONE = re.compile(rf"((\+|00)\d[\d\s()./-]{{6,18}}\d|{_AREA})( ?(x|ext\.?)
 _CARD = re.compile(r"[2-6]\d{3}([ -]?\d{4}){2}([ -]?\d{1,4}){0,2}|3\d{3}[ -]?\d{6}[ -]?\d{5}")
 _GROUPED = re.compile(r"(?=.*\d)[\dA-Z]+([-./ ][\dA-Z]+)*", re.IGNORECASE)
 
-# What the words of a name say; the longest that fits is taken.
+# What the last words of a name say; the first that fits is taken.
 _NAMES: dict[str, str] = {
     r"e ?mail( address)?|mail address": "e-mail addresses",
     r"(tele)?phone( number| no)?|mobile( number| phone)?|cell ?phone|fax( number)?": "telephone numbers",

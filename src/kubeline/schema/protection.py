@@ -88,31 +88,31 @@ def hash_key(handling: str, environment: Mapping[str, str] = os.environ) -> byte
     return key.encode()
 
 
-def protection(handling: str, personal: Mapping[str, str], roles: Roles, target: str, key: bytes) -> Protection:
+def protection(handling: str, personal: Mapping[str, str], roles: Roles, key: bytes) -> Protection:
     """What happens to the columns that look as if they held personal data.
 
     Raises:
-        UserError: when a column would be dropped that is needed.
+        UserError: when a column has a role that it could not have any more: a hash is no time and no weight.
     """
-    if handling == "hash":
-        return Protection(hashed=frozenset(personal), key=key)
-    if handling != "drop":
-        return Protection()
-    needed = sorted({target, roles.group, roles.time, roles.weight} & set(personal))
-    if needed:
+    ordered = {roles.time, roles.weight}
+    lost = {"drop": ordered | {roles.group}, "hash": ordered}.get(handling, set())
+    if needed := sorted(lost & set(personal)):
+        name = needed[0]
+        hashed = "hash it (personal_data=hash), or " if handling == "drop" and name == roles.group else ""
         raise UserError(
-            f"column '{needed[0]}' looks like {personal[needed[0]]} and would be dropped, but it has a role; hash it "
-            "(personal_data=hash), or set personal to false for it in the schema"
+            f"column '{name}' looks like {personal[name]}, but it is the {roles.words[name]}, which personal_data="
+            f"{handling} would take away; {hashed}set personal to false for it in the schema"
         )
-    return Protection(dropped=frozenset(personal))
+    names = frozenset(personal)
+    if handling == "drop":
+        return Protection(dropped=names)
+    return Protection(hashed=names, key=key) if handling == "hash" else Protection()
 
 
 def findings(handling: str, personal: Mapping[str, str]) -> list[Finding]:
     """One for each column, without any value."""
     done = {"drop": "; it is not passed on", "hash": "; it is passed on as hashes"}.get(handling, "")
-    advice = (
-        "leave it out (exclude when loading), set personal_data to drop or hash, or personal to false in the schema"
-    )
+    advice = "do not load it (columns), set personal_data to drop or hash, or set personal to false in the schema"
     return [
         Finding("personal data", name, f"column '{name}' looks like {kind}{done}", advice="" if done else advice)
         for name, kind in personal.items()

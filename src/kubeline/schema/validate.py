@@ -107,8 +107,7 @@ def _protection(found: Examination, personal_data: str, roles: Roles, key: bytes
     found.look_for_personal_data()
     personal = findings(personal_data, found.personal)
     (found.problems if personal_data == "refuse" else found.warnings).extend(personal)
-    target = found.schema.target.column if found.schema.target else ""
-    return protection(personal_data, found.personal, roles, target, key)
+    return protection(personal_data, found.personal, roles, key)
 
 
 def _of_load(dataset: Artifact) -> list[Finding]:
