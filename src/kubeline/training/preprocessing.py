@@ -10,7 +10,7 @@ import pandas as pd
 from kubeline.columns import Kind
 from kubeline.errors import UserError, listed
 from kubeline.task import Task
-from kubeline.training.dates import DATE_PARTS
+from kubeline.dates import DATE_PARTS
 from kubeline.training.estimators import Estimator
 
 Encoding = Literal["ordinal", "one_hot", "target"]

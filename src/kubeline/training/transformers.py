@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from kubeline.training.dates import DATE_PARTS, date_parts
+from kubeline.dates import DATE_PARTS, date_parts
 from kubeline.training.numbers import Differences
 from kubeline.typing import Array, Mask
 
