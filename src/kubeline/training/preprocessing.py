@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from kubeline.columns import Kind
+from kubeline.dates import DATE_PARTS
 from kubeline.errors import UserError, listed
 from kubeline.task import Task
-from kubeline.dates import DATE_PARTS
 from kubeline.training.estimators import Estimator
 
 Encoding = Literal["ordinal", "one_hot", "target"]
