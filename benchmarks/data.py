@@ -37,7 +37,7 @@ def tell(*artifacts):  # what a step says of its outputs goes on with them, as b
         (folder / (each.name + ".json")).write_text(json.dumps(each.metadata))
 """
 LOAD = """
-from kubeline.data import load
+from kubeline.loading import load
 (loaded,) = clean("loaded")
 load.run(str(folder / "table.csv"), loaded)
 tell(loaded)
@@ -54,7 +54,7 @@ split.run(made("loaded"), train, test, made("split"))
 tell(train, test)
 """
 TRAIN = """
-from kubeline.data import load
+from kubeline.loading import load
 from kubeline.training import train
 (sample,), (model,) = clean("sample"), clean("model")
 load.run(str(folder / "sample.csv"), sample)

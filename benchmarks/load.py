@@ -10,7 +10,7 @@ from examples.flights.prepare import prepare
 
 OURS = """
 from kfp import dsl
-from kubeline.data import load
+from kubeline.loading import load
 load.run({source!r}, dsl.Dataset(name="dataset", uri={target!r}, metadata={{}}))
 """
 PANDAS = """

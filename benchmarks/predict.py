@@ -9,7 +9,7 @@ from kfp import dsl
 
 from benchmarks.measure import show
 from examples.flights.prepare import prepare
-from kubeline.data import load
+from kubeline.loading import load
 from kubeline.model_package.package import ModelPackage
 from kubeline.training import train
 

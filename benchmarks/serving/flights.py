@@ -10,8 +10,8 @@ import pandas as pd
 from kfp import dsl
 
 from examples.flights.prepare import prepare
-from kubeline.data import load
 from kubeline.errors import UserError
+from kubeline.loading import load
 from kubeline.model_package import ModelPackage
 from kubeline.training import train
 

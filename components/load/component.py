@@ -110,7 +110,7 @@ def load(
             and values: the version of the data), source (without credentials) and, where there are any, window (as an
             interval of ISO 8601) and warnings.
     """
-    from kubeline.data import load as implementation
+    from kubeline.loading import load as implementation
     from kubeline.options import laid_over
 
     inputs = laid_over(

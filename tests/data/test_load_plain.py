@@ -188,7 +188,8 @@ def test_times_without_an_offset_beside_those_with_one_are_utc_wherever_the_mach
     program = """if True:
         import sys
         from types import SimpleNamespace
-        from kubeline.data import dataset, load
+        from kubeline.data import dataset
+        from kubeline.loading import load
         made = SimpleNamespace(path=sys.argv[2], uri=sys.argv[2], metadata={})
         load.run(sys.argv[1], made, types={"t": "time"})
         print(dataset.read_frame(made.path)["t"].astype(str).unique())

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from kubeline.data import engine, split
 from kubeline.data.dataset import open_dataset
-from kubeline.data.load import open_tables
 from kubeline.data.rows import Rows, Typing
 from kubeline.data.sources import SourceFile
 from kubeline.errors import UserError
+from kubeline.loading.load import open_tables
 from tests.support.artifacts import Maker
 
 # What columns hold, and what may come among it, deep in a file.

@@ -41,9 +41,9 @@ def source_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_source(data: str, columns: Sequence[str], window: tuple[str, str], given: Mapping[str, Any]) -> None:
     """How the data is read; `window` is at and length."""
-    from kubeline.data.load import Selection, check
     from kubeline.data.notation import notation_of
     from kubeline.data.timespan import timespan
+    from kubeline.loading.load import Selection, check
 
     source = source_of(given)
     notation, span = notation_of(source["decimal"], source["thousands"]), timespan(*window, source["time"])

@@ -14,7 +14,6 @@ from kubeline.data import dvc, engine, json_digits, kafka, partitions
 from kubeline.data.databases import open_lake_table, open_query
 from kubeline.data.dataset import DatasetWriter
 from kubeline.data.failures import reading
-from kubeline.data.hints import types_of
 from kubeline.data.inference import KINDS
 from kubeline.data.kserve_log import flatten
 from kubeline.data.labels import ID, join
@@ -26,6 +25,7 @@ from kubeline.data.sources import DATABASES, FORMATS, SourceFile, stage
 from kubeline.data.tables import agree, check_names, index_columns, open_file, unlike_columns
 from kubeline.data.timespan import COLUMN, Timespan, timespan
 from kubeline.errors import UserError, listed
+from kubeline.loading.types_from import types_of
 from kubeline.options import require_names
 from kubeline.retries import repeated
 
@@ -104,7 +104,7 @@ def run(
         decimal: What stands before the fraction of numbers in text.
         thousands: What stands between groups of three digits of them.
         types_from: A model package, a schema or a dataset whose types the columns take, see
-            :mod:`kubeline.data.hints`.
+            :mod:`kubeline.loading.types_from`.
         tracking_uri: Registry of a ``models:/`` reference.
         rename: Names of the source to names in the dataset; `types_from` knows the latter.
         labels: What became of the requests of a log, a source as well; see :mod:`kubeline.data.labels`.
