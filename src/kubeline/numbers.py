@@ -1,5 +1,6 @@
-"""Types of the numbers that people give, for Pydantic models: no true or false, and nothing infinite."""
+"""Types of the numbers that people give, for Pydantic models: no true or false, and nothing infinite; their units."""
 
+import math
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
@@ -32,6 +33,11 @@ def _bearable(value: float) -> float:
     if _finite(value) > _MAX_SECONDS:
         raise ValueError(f"is {value:g}; expected a year at most ({_MAX_SECONDS} seconds)")
     return value
+
+
+def power_of_two(value: float) -> float:
+    """The power of two at or below a positive number: divided by it, a number keeps all its digits."""
+    return 2.0 ** min(max(math.floor(math.log2(value)), -1020), 1020)
 
 
 Number = Annotated[float, BeforeValidator(_number), AfterValidator(_finite)]

@@ -1,5 +1,7 @@
 """Values agree with scikit-learn, and what is not defined is said and never NaN."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn import metrics as sk
@@ -62,6 +64,17 @@ EVERY = [(task, name) for task, metrics in METRICS.items() for name in metrics]
 def test_every_metric_agrees_with_scikit_learn(task: str, name: str) -> None:
     scored = SCORED[task]()
     assert METRICS[task][name].value(scored) == pytest.approx(EXPECTED[task, name](scored), rel=1e-6)
+
+
+@pytest.mark.parametrize("unit", [2.0**-500, 2.0**500])
+@pytest.mark.parametrize("name", METRICS["regression"])
+def test_an_error_of_very_large_or_small_numbers_is_that_of_plain_ones_in_their_unit(name: str, unit: float) -> None:
+    plain, metric = regression(), METRICS["regression"][name]
+    far = replace(plain, target=plain.target * unit, prediction=plain.prediction * unit)
+    factor = unit if metric.in_unit else 1.0
+    bootstrap = Bootstrap(len(plain), replicates=50)
+    assert metric.value(far) == pytest.approx(metric.value(plain) * factor, rel=1e-12)
+    assert metric.replicates(far, bootstrap) == pytest.approx(metric.replicates(plain, bootstrap) * factor, rel=1e-12)
 
 
 @pytest.mark.parametrize(("task", "name"), EVERY)

@@ -33,6 +33,7 @@ class Metric:
         estimate: (replicates,) values from the sums of :meth:`Terms.totals`, NaN where undefined.
         undefined: Why it is not defined on these rows, or an empty string.
         exact: The value itself, where the sums are of binned numbers and only give its spread.
+        in_unit: Whether it is in the unit of a regression's target.
         of_class: Whether it says something else of the other one of two classes.
         of: The class it is of, for people; empty where it is of all.
     """
@@ -45,6 +46,7 @@ class Metric:
     estimate: Callable[[list[Array], Terms], Array]
     undefined: Callable[[Scored], str] = lambda scored: ""
     exact: Callable[[Scored], float] | None = None
+    in_unit: bool = False
     of_class: bool = False
     of: str = ""
 
@@ -64,19 +66,25 @@ class Metric:
 
     def value(self, scored: Scored) -> float:
         """The metric on these rows; they must define it."""
+        scored, unit = self._scaled(scored)
         if self.exact is not None:
-            return self.exact(scored)
+            return self.exact(scored) * unit
         found = self.terms(scored)
-        return float(self.estimate(found.totals(), found)[0])
+        return float(self.estimate(found.totals(), found)[0]) * unit
 
     def replicates(self, scored: Scored, bootstrap: Bootstrap) -> Array:
         """(replicates,) values under resampling, centred so that binning does not move them."""
+        scored, unit = self._scaled(scored)
         found = self.terms(scored)
         with np.errstate(divide="ignore", invalid="ignore"):
             values = self.estimate(bootstrap.sums(found), found)
             if self.exact is not None:
                 values = values + self.exact(scored) - self.estimate(found.totals(), found)[0]
-        return np.clip(values, *self.bounds)
+        return np.clip(values, *self.bounds) * unit
+
+    def _scaled(self, scored: Scored) -> tuple[Scored, float]:
+        scored, unit = scored.in_own_unit()
+        return scored, unit if self.in_unit else 1.0
 
     def interval(self, scored: Scored, bootstrap: Bootstrap, confidence: float) -> Interval:
         """The metric with its confidence interval."""
@@ -158,11 +166,12 @@ _MULTICLASS = [
     ),
 ]  # fmt: skip
 _REGRESSION = [
-    Metric("rmse", "RMSE", False, POSITIVE, terms.errors, terms.rmse),
-    Metric("mae", "MAE", False, POSITIVE, terms.errors, terms.mae),
+    Metric("rmse", "RMSE", False, POSITIVE, terms.errors, terms.rmse, in_unit=True),
+    Metric("mae", "MAE", False, POSITIVE, terms.errors, terms.mae, in_unit=True),
     Metric(
         "median_ae", "Median absolute error", False, POSITIVE, terms.error_bins, terms.median, lambda scored: "",
         lambda scored: median(np.abs(scored.target - scored.prediction), scored.weights),
+        in_unit=True,
     ),
     Metric("r2", "R²", True, (-np.inf, 1.0), terms.errors, terms.r2, _no_variation),
     Metric("mape", "MAPE", False, POSITIVE, terms.relative_error, terms.mean, _zero_target),

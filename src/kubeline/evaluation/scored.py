@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kubeline.model_package.predictor import Predictions
+from kubeline.numbers import power_of_two
 from kubeline.task import Task
 from kubeline.typing import Array, Mask
 
@@ -88,6 +89,13 @@ class Scored:
             prediction=(self.prediction == code).astype(np.int64),
             probabilities=np.column_stack([1 - chance, chance]),
         )
+
+    def in_own_unit(self) -> tuple[Self, float]:
+        """A regression's numbers over a power of two, and that: the squares of what is very large are infinite."""
+        if self.task != "regression":
+            return self, 1.0
+        unit = power_of_two(max(float(np.abs(self.target).max()), 1e-300))
+        return replace(self, target=self.target / unit, prediction=self.prediction / unit), unit
 
     def mean(self, values: Array) -> float:
         """The mean of (n,) values, by weight."""

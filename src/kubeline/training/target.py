@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 
+from kubeline.numbers import power_of_two
 from kubeline.training.graph import Graph
 from kubeline.typing import Array
 
@@ -25,11 +26,6 @@ def spread(values: Array) -> float:
         return 0.0
     unit = power_of_two(largest)
     return float(np.std(values / unit)) * unit
-
-
-def power_of_two(value: float) -> float:
-    """The power of two at or below a positive number, by which nothing is rounded."""
-    return float(2.0 ** np.clip(np.floor(np.log2(value)), -1020, 1020))
 
 
 class Moved(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types

@@ -244,7 +244,7 @@ def _examine(
         frame=encoded,
     )
     metric = choose(table.task, settings.metric)
-    measured, score = metrics.examine(table, held, found, metric)
+    measured = metrics.measure(metrics.scored(table, held, found), metric)
     params = {
         **estimators.find(recipe.estimator).settle(table.task, hyper),
         "category_encoding": prepared.category_encoding,
@@ -265,7 +265,7 @@ def _examine(
         parity=parity,
         metrics=measured,
         score_name=metrics.score_name(metric),
-        score=score,
+        score=metrics.score(measured[metric.name], metric),
         params=finite(params),
         tuning=tuning,
         rows=len(fitted.rows),

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from kubeline.errors import counted
+from kubeline.evaluation.metrics import METRICS
 from kubeline.model_package.package import ModelPackage
 from kubeline.reports import Report, facts, figure, table, text, verdict
 from kubeline.training.candidates import Standing
-from kubeline.training.metrics import OF_POSITIVE
 from kubeline.training.settings import TrainingSettings
 from kubeline.training.trained import Trained
 from kubeline.training.tuning import Tuning
@@ -64,9 +64,9 @@ def _validation(trained: Trained) -> list[Markup]:
     )
     if rest:
         words += f" {rest:,} further rows calibrated its probabilities."
-    positive = trained.signature.positive_class
+    signature, positive = trained.signature, trained.signature.positive_class
     named = {
-        f"{name} of '{positive}'" if positive is not None and name in OF_POSITIVE else name: value
+        f"{name} of '{positive}'" if positive is not None and METRICS[signature.task][name].of_class else name: value
         for name, value in trained.metrics.items()
     }
     return [text(words), table(["metric", "value"], sorted(named.items()))]

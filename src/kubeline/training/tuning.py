@@ -13,7 +13,7 @@ from kubeline.evaluation.metrics import Metric
 from kubeline.training import estimators
 from kubeline.training.fitting import Recipe, predict
 from kubeline.training.holdout import folds
-from kubeline.training.metrics import examine
+from kubeline.training.metrics import deciding, score, scored
 from kubeline.training.table import TrainingTable
 from kubeline.typing import Array
 
@@ -105,6 +105,6 @@ def _score(
     pipeline = recipe.fit(table, learned, kinds)
     found = predict(pipeline, table.encoded.iloc[held], table.classes)
     try:
-        return examine(table, held, found, metric)[1]
+        return score(deciding(scored(table, held, found), metric), metric)
     except UserError:  # this fold does not define the metric
         return -math.inf
