@@ -12,6 +12,7 @@ from rich.table import Table
 
 from kubeline.cli import catalogue
 from kubeline.local import parameters
+from kubeline.local.following import PageFollower
 from kubeline.local.overview import write_overview
 from kubeline.local.progress import StepDisplay
 from kubeline.local.result import RunResult
@@ -68,7 +69,8 @@ def run(options: argparse.Namespace) -> int:
         console.width = 140  # a log has no width of its own
     console.print(f"[bold]{name}[/]")
     with StepDisplay(console) as display:
-        result = run_locally(pipeline, name, values, options.output, display.show)
+        follower = PageFollower(pipeline, options.output)
+        result = run_locally(pipeline, name, values, options.output, display.show, follower.write)
     made = outputs(result, pipeline)
     page = write_page(result, made, pipeline)
     write_overview(options.output)

@@ -3,11 +3,9 @@
 Static files that need no server: ``index.html`` has the latest runs of each group, ``history/`` all of them.
 """
 
-import fcntl
-import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +14,8 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from kubeline import reports
-from kubeline.local.result import FILE, RunResult
+from kubeline.local.going_on import SO_FAR, locked, so_far
+from kubeline.local.result import FILE, RUNNING, RunResult
 from kubeline.local.steps import clock, duration
 
 LATEST = 10  # runs of a group on the first page
@@ -28,7 +27,7 @@ _SENTENCE = 300  # characters
 
 
 class Past(NamedTuple):
-    """A run that has ended, and its folder."""
+    """A run that has ended or goes on, and its folder."""
 
     folder: str
     result: RunResult
@@ -36,19 +35,8 @@ class Past(NamedTuple):
 
 def write_overview(root: Path) -> Path:
     """Write ``index.html`` of all runs below `root`, the latest first, and return its path."""
-    with _locked(root):
+    with locked(root):  # runs may end side by side
         return _write_overview(root)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """An exclusive lock on a folder: runs may end side by side."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _write_overview(root: Path) -> Path:
@@ -61,23 +49,30 @@ def _write_overview(root: Path) -> Path:
     if len(groups) > _GROUPS:
         page.add("More", reports.text(f"{len(groups) - _GROUPS:,} more groups have no room here."))
     if not groups:
-        page.add("All runs", reports.text("No run has ended yet."))
+        page.add("All runs", reports.text("No run has begun yet."))
     page.write(root / "index.html")
     return root / "index.html"
 
 
 def grouped(root: Path) -> dict[str, list[Past]]:
     """The runs below a folder by pipeline and model, the latest first in each and among them."""
-    found = []
+    found = {past.folder: past for past in _going_on(root)}
     for file in root.glob(f"*/{FILE}"):
         result = RunResult.read(file)
         started = result.started if result.started is not None else file.stat().st_mtime
-        found.append(Past(file.parent.name, replace(result, started=started)))
+        found[file.parent.name] = Past(file.parent.name, replace(result, started=started))
     groups: dict[str, list[Past]] = {}
-    for past in sorted(found, key=lambda past: (past.result.started or 0.0, past.folder), reverse=True):
+    for past in sorted(found.values(), key=lambda past: (past.result.started or 0.0, past.folder), reverse=True):
         result = past.result
         groups.setdefault(f"{result.pipeline} of {result.model}" if result.model else result.pipeline, []).append(past)
     return groups
+
+
+def _going_on(root: Path) -> Iterator[Past]:
+    """Runs that have not ended, those among them as failed whose process is gone."""
+    for file in root.glob(f"*/{SO_FAR}"):
+        with suppress(FileNotFoundError):  # it ends at this moment
+            yield Past(file.parent.name, so_far(file.parent))
 
 
 def _group(runs: Sequence[Past], more: str | None) -> list[Markup]:
@@ -101,7 +96,7 @@ def _table(runs: Sequence[Past], up: str) -> Markup:
             Markup('<a href="{}/index.html">{}</a>').format(up + quote(past.folder), clock(past.result.started or 0.0)),
             Markup('<strong class="{}">{}</strong>').format(past.result.tone, past.result.word),
             str(past.result.estimate or ""),
-            "" if past.result.seconds is None else duration(past.result.seconds),
+            "" if past.result.seconds is None or past.result.word == RUNNING else duration(past.result.seconds),
             _shortened(past.result.sentence or past.result.reason),
         ]
         for past in runs

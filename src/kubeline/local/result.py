@@ -14,6 +14,7 @@ from kubeline.errors import UserError
 from kubeline.reports import Tone
 
 FILE = "result.json"
+RUNNING = "running"  # in place of the verdict of a run that goes on, and of the state of a task
 
 _WORDS = {
     "hold": "held",
@@ -27,7 +28,7 @@ _REGISTERED = re.compile(r"^models:/([^@/]+)")
 
 @dataclass(frozen=True)
 class TaskTime:
-    """When a task ran: Unix seconds, and how many; `state` is ``succeeded`` or ``failed``."""
+    """When a task ran: Unix seconds, and how many; `state` is ``succeeded``, ``failed`` or ``running``."""
 
     task: str
     state: str
@@ -87,15 +88,17 @@ class RunResult:
     @property
     def tone(self) -> Tone:
         """The colour of the verdict."""
+        if self.verdict == RUNNING:
+            return "plain"
         if not self.succeeded:
             return "bad"
         if self.word in GOOD or self.word == "succeeded":
             return "good"
         return "warn" if self.word in _UNDECIDED else "bad"
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, file: str = FILE) -> None:
         """Write the file, whole, for its owner only."""
-        with publish(folder / FILE) as partial:
+        with publish(folder / file) as partial:
             partial.touch(mode=0o600)
             partial.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
             partial.chmod(0o600)  # the reason may contain what its owner alone should read

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +18,8 @@ from typing import Any, Literal, Self, TextIO
 
 from kubeline.errors import NotKnownError, PlatformError, UserError, listed
 from kubeline.local.events import ADDRESS, Event, Receiver
-from kubeline.local.result import RunResult, TaskTime
+from kubeline.local.going_on import going_on
+from kubeline.local.result import RUNNING, RunResult, TaskTime
 from kubeline.local.tasks import log_file
 from kubeline.processes import bound_command, kill_group
 from kubeline.registry.opening import of_runs
@@ -53,6 +53,7 @@ class Run:
     reason: str = ""  # why the first failing step failed
     started: float = field(default_factory=time.time)  # Unix seconds
     tasks: list[TaskTime] = field(default_factory=list)  # in the order in which they ended
+    running: list[tuple[str, float]] = field(default_factory=list)  # tasks that have not ended, and since when
     exit_code: int = 1  # that of the first failing step where it is one of Kubeline's; 0 after a success
 
     @property
@@ -68,14 +69,30 @@ class Run:
             self.reason,
             started=self.started,
             seconds=seconds,
-            tasks=tuple(self.tasks),
+            tasks=(
+                *self.tasks,
+                *(TaskTime(task, RUNNING, begun, self.started + seconds - begun) for task, begun in self.running),
+            ),
         )
 
 
 def run(
-    pipeline: Path, name: str, arguments: Mapping[str, Any], root: Path, on_event: Callable[[TaskEvent], None]
+    pipeline: Path,
+    name: str,
+    arguments: Mapping[str, Any],
+    root: Path,
+    on_event: Callable[[TaskEvent], None],
+    on_change: Callable[[Run], None] = lambda _: None,
 ) -> Run:
     """Run the compiled `pipeline` in a new folder below `root` and wait for its end.
+
+    Args:
+        pipeline: compiled.
+        name: of the pipeline.
+        arguments: its parameters.
+        root: folder of all runs.
+        on_event: called when a step starts or ends.
+        on_change: called with the run as it is then, and before its first step.
 
     Raises:
         UserError: when `root` cannot be written.
@@ -93,7 +110,13 @@ def run(
     # PYTHONSAFEPATH: a step's command is `python3 -m`, which would take modules from the folder that this was called in
     own = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "PATH": path, "MLFLOW_TRACKING_URI": of_runs(root)}
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **own}
-    with Receiver() as receiver, _Follower(result, secrets, on_event) as follower:
+
+    def changed(event: TaskEvent) -> None:
+        on_event(event)
+        on_change(result)
+
+    with going_on(result.folder), Receiver() as receiver, _Follower(result, secrets, changed) as follower:
+        on_change(result)
         environment[ADDRESS] = receiver.address
         with subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
             bound_command(*worker),
@@ -116,7 +139,7 @@ def run(
             finally:
                 _end(process)
         follower.conclude(process.wait())
-    result.result(follower.seconds).write(result.folder)
+        result.result(follower.seconds).write(result.folder)
     return result
 
 
@@ -131,7 +154,6 @@ class _Follower:
     def __init__(self, run: Run, secrets: Secrets, on_event: Callable[[TaskEvent], None]) -> None:
         self._run, self._secrets, self._on_event = run, secrets, on_event
         self._start = time.monotonic()
-        self._begun: defaultdict[str, list[float]] = defaultdict(list)  # of what runs: seconds after the start
         self._files = contextlib.ExitStack()
         self._log = self._files.enter_context(_private(run.log))
         self._log_of: dict[str, TextIO] = {}
@@ -157,12 +179,13 @@ class _Follower:
             case "output":
                 self._write(event.task, text)
             case "started":
-                self._begun[event.task].append(self.seconds)
+                self._run.running.append((event.task, self._run.started + self.seconds))
                 self._on_event(TaskEvent(event.task, "started"))
             case "ended":
-                begun = self._begun[event.task].pop(0)
+                begun = next(begun for task, begun in self._run.running if task == event.task)
+                self._run.running.remove((event.task, begun))
                 state: Literal["succeeded", "failed"] = "failed" if event.exit_code else "succeeded"
-                self._run.tasks.append(TaskTime(event.task, state, self._run.started + begun, self.seconds - begun))
+                self._run.tasks.append(TaskTime(event.task, state, begun, self._run.started + self.seconds - begun))
                 if event.exit_code:
                     self._fail(f"{event.task}: {text}", event.exit_code)
                 self._on_event(TaskEvent(event.task, state))
@@ -179,7 +202,7 @@ class _Follower:
 
     def interrupt(self) -> None:
         """Ctrl-C, or SIGTERM: the reason and exit code of the run, unless it has failed before."""
-        running = [task for task, begun in self._begun.items() if begun]
+        running = list(dict.fromkeys(task for task, _ in self._run.running))
         self._fail(f"interrupted in {listed(running)}" if running else "interrupted", 128 + signal.SIGINT)
 
     def _fail(self, reason: str, code: int) -> None:

@@ -2,34 +2,33 @@
 
 import datetime
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from markupsafe import Markup
 
 from kubeline.decision import GOOD
-from kubeline.local.graph import Box, dependencies, drawing
-from kubeline.local.result import Made, RunResult, TaskTime
+from kubeline.local.graph import Box, drawing
+from kubeline.local.result import RUNNING, Made, RunResult, TaskTime
 from kubeline.reports import Tone, text
 
-_COLOURS = {"succeeded": "model", "failed": "bad"}
+_COLOURS = {"succeeded": "model", "failed": "bad", RUNNING: "neutral"}
 
 
 def steps(
-    result: RunResult, made: Sequence[Made], document: Mapping[str, Any], logs: Mapping[str, Markup]
+    result: RunResult, made: Sequence[Made], waits: Mapping[str, set[str]], logs: Mapping[str, Markup]
 ) -> list[Markup]:
     """The graph beside the times, for a run whose times are known.
 
     Args:
         result: of the run.
         made: its outputs.
-        document: the compiled pipeline's specification.
+        waits: the tasks of the pipeline, each with those that it waits for.
         logs: a link to the log of each step that printed something.
     """
-    if not result.tasks:
+    if not result.tasks and result.verdict != RUNNING:
         return [text("No step began.")]
     verdicts = {one.task: one.verdict for one in made if one.verdict}
-    waits = dependencies(document)
-    boxes = {task: _boxes(task, result.tasks, verdicts) for task in waits}
+    idle = "has not begun" if result.verdict == RUNNING else "did not run"
+    boxes = {task: _boxes(task, result.tasks, verdicts) or [Box(task, idle)] for task in waits}
     times = Markup("").join(
         _bar(one, result, logs.get(one.task, one.task)) for one in sorted(result.tasks, key=lambda one: one.begun)
     )
@@ -38,12 +37,12 @@ def steps(
 
 def _boxes(task: str, times: Sequence[TaskTime], verdicts: Mapping[str, str]) -> list[Box]:
     ran = [one for one in times if one.task == task or one.task.rpartition(" ")[0] == task]
-    return [_box(one, verdicts.get(one.task, "")) for one in sorted(ran, key=lambda one: one.task)] or [
-        Box(task, "did not run")
-    ]
+    return [_box(one, verdicts.get(one.task, "")) for one in sorted(ran, key=lambda one: one.task)]
 
 
 def _box(one: TaskTime, verdict: str) -> Box:
+    if one.state == RUNNING:
+        return Box(one.task, RUNNING, "plain")
     note = duration(one.seconds) + (f", {verdict.replace('_', ' ')}" if verdict else "")
     tone: Tone = "bad" if one.state == "failed" else "warn" if verdict and verdict not in GOOD else "good"
     return Box(one.task, "failed" if one.state == "failed" else note, tone)
@@ -57,7 +56,13 @@ def _bar(one: TaskTime, result: RunResult, name: str) -> Markup:
         '<div class="time"><span>{}</span><svg width="100%" height="12" aria-hidden="true">'
         '<rect width="100%" height="12" style="fill:var(--tint)"/>'
         '<rect x="{:.2f}%" width="{:.2f}%" height="12" style="fill:var(--{})"/></svg><span>{}</span></div>'
-    ).format(name, min(begun, 99.5), min(wide, 100.0), _COLOURS[one.state], duration(one.seconds))
+    ).format(
+        name,
+        min(begun, 99.5),
+        min(wide, 100.0),
+        _COLOURS[one.state],
+        RUNNING if one.state == RUNNING else duration(one.seconds),
+    )
 
 
 def duration(seconds: float) -> str:

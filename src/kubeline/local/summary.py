@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from pydantic_core import PydanticUndefined
 
 from kubeline import reports
 from kubeline.decision import decided, reasons
+from kubeline.local.graph import dependencies
 from kubeline.local.parameters import signature
-from kubeline.local.result import FILE, RunResult, concluded
+from kubeline.local.result import FILE, RUNNING, RunResult, concluded
 from kubeline.local.runner import Run
 from kubeline.local.steps import clock, duration, steps
 from kubeline.local.tasks import label, log_file
@@ -86,11 +87,39 @@ class Output:
         return reasons(self.path) if self.verdict else []
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What the page of a run needs of its compiled pipeline.
+
+    Attributes:
+        components: of the specification.
+        waits: the tasks, each with those that it waits for.
+        defaults: of the parameters; without those that must be given.
+    """
+
+    components: Mapping[str, Any]
+    waits: Mapping[str, set[str]]
+    defaults: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, pipeline: Path) -> "Shape":
+        """Read it."""
+        document = first_document(pipeline, "pipeline file")
+        fields = signature(pipeline).model_fields
+        defaults = {name: field.default for name, field in fields.items()}
+        return cls(document["components"], dependencies(document), defaults)
+
+
 def outputs(run: Run, pipeline: Path) -> list[Output]:
     """The artifacts of a run, in the order in which their tasks ended."""
-    components = first_document(pipeline, "pipeline file")["components"]
-    files = sorted(run.folder.rglob("executor_output.json"), key=lambda file: file.stat().st_mtime_ns)
-    return [output for file in files for output in _of_task(file, components)]
+    return outputs_in(run.folder, first_document(pipeline, "pipeline file")["components"])
+
+
+def outputs_in(folder: Path, components: Mapping[str, Any], tasks: Collection[str] | None = None) -> list[Output]:
+    """The artifacts in the folder of a run, of these tasks alone where they are given."""
+    files = sorted(folder.rglob("executor_output.json"), key=lambda file: file.stat().st_mtime_ns)
+    wanted = files if tasks is None else [file for file in files if label(file.parent) in tasks]
+    return [output for file in wanted for output in _of_task(file, components)]
 
 
 def write_page(run: Run, made: Sequence[Output], pipeline: Path) -> Path:
@@ -106,10 +135,18 @@ def write_page(run: Run, made: Sequence[Output], pipeline: Path) -> Path:
     """
     result = conclusion(run, made)
     result.write(run.folder)
+    target = run.folder / "index.html"
+    page_of(run, result, made, Shape.of(pipeline)).write(target)
+    return target
+
+
+def page_of(run: Run, result: RunResult, made: Sequence[Output], shape: Shape, *notes: Markup) -> reports.Report:
+    """The page of a run that has ended or goes on; `notes` are blocks below the verdict."""
     page = reports.Report(f"{result.pipeline}: {result.word}", run.folder.name)
     why = [result.sentence] if result.sentence else []
-    page.add("How it ended", reports.verdict(result.word, result.tone, why), reports.facts(_facts(run, result)))
-    page.add("Steps", *steps(result, made, first_document(pipeline, "pipeline file"), _logs(run, result)))
+    heading = "So far" if result.verdict == RUNNING else "How it ended"
+    page.add(heading, reports.verdict(result.word, result.tone, why), *notes, reports.facts(_facts(run, result)))
+    page.add("Steps", *steps(result, made, shape.waits, _logs(run, result)))
     for output in made:
         if output.verdict:
             word, tone = output.verdict.replace("_", " "), _TONES.get(output.verdict, "plain")
@@ -118,21 +155,22 @@ def write_page(run: Run, made: Sequence[Output], pipeline: Path) -> Path:
         if output.warnings:
             page.add(f"{output.task}: warnings", reports.verdict("warnings", "warn", output.warnings))
     pages = [(output, file) for output in made if (file := _readable(run, output))]
-    page.add("Reports", reports.table(["step", "report"], [[o.task, _link(run, f, o.name)] for o, f in pages]))
-    page.add("Parameters", *_parameters(run, pipeline))
+    if pages:
+        page.add("Reports", reports.table(["step", "report"], [[o.task, _link(run, f, o.name)] for o, f in pages]))
+    page.add("Parameters", *_parameters(run, shape.defaults))
     rows = [[o.task, _link(run, o.path, o.name) if o.path.exists() else o.name, o.kind, o.facts()] for o in made]
-    page.add("Everything that was made", reports.table(["step", "output", "kind", "facts"], rows))
-    target = run.folder / "index.html"
-    page.write(target)
-    return target
+    if rows:
+        page.add("Everything that was made", reports.table(["step", "output", "kind", "facts"], rows))
+    return page
 
 
 def conclusion(run: Run, made: Sequence[Output]) -> RunResult:
     """How the run ended, by what its steps decided."""
-    return concluded(RunResult.read(run.folder / FILE), made, _arguments(run))
+    return concluded(RunResult.read(run.folder / FILE), made, arguments(run))
 
 
-def _arguments(run: Run) -> dict[str, Any]:
+def arguments(run: Run) -> dict[str, Any]:
+    """What the run was given, without its secrets."""
     return dict(json.loads((run.folder / "arguments.json").read_text(encoding="utf-8")))
 
 
@@ -143,7 +181,8 @@ def _facts(run: Run, result: RunResult) -> dict[str, Any]:
     if result.serves:
         found["serves now"] = result.serves
     if result.started is not None and result.seconds is not None:
-        found |= {"began": clock(result.started), "took": duration(result.seconds)}
+        took = "has taken" if result.verdict == RUNNING else "took"
+        found |= {"began": clock(result.started), took: duration(result.seconds)}
     return found | {"log": _link(run, run.log, "log.txt")}
 
 
@@ -153,10 +192,9 @@ def _logs(run: Run, result: RunResult) -> dict[str, Markup]:
     return {task: _link(run, file, task) for task, file in files.items() if file.exists()}
 
 
-def _parameters(run: Run, pipeline: Path) -> list[Markup]:
+def _parameters(run: Run, defaults: Mapping[str, Any]) -> list[Markup]:
     """What was given beside its default, and the rest folded up."""
-    given = _arguments(run)
-    defaults = {name: field.default for name, field in signature(pipeline).model_fields.items()}
+    given = arguments(run)
     shown = {name: "" if default is PydanticUndefined else _value(default) for name, default in defaults.items()}
     rows = [[name, _value(value), shown.get(name, "")] for name, value in given.items()]
     rest = [[name, default] for name, default in shown.items() if name not in given]
@@ -172,7 +210,7 @@ def _value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _of_task(file: Path, components: dict[str, Any]) -> Iterator[Output]:
+def _of_task(file: Path, components: Mapping[str, Any]) -> Iterator[Output]:
     task = file.parent.name
     definitions = components[f"comp-{task}"].get("outputDefinitions", {}).get("artifacts", {})
     document = json.loads(file.read_text(encoding="utf-8"))
@@ -188,6 +226,8 @@ def _readable(run: Run, output: Output) -> Path | None:
         return None
     page = run.folder / "reports" / f"{output.task.replace(' ', '-')}-{output.name}.html"
     page.parent.mkdir(exist_ok=True)
+    if page.exists() and page.samefile(output.path):
+        return page
     page.unlink(missing_ok=True)
     if output.kind == "Markdown":
         _render_markdown(output, page)

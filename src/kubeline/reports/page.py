@@ -31,9 +31,10 @@ class Report:
     lets the page load nothing and run nothing.
     """
 
-    def __init__(self, title: str, subtitle: str = ""):
+    def __init__(self, title: str, subtitle: str = "", refresh: int = 0):
         self.title = title
         self.subtitle = subtitle
+        self.refresh = refresh  # seconds after which a browser loads it anew; 0: never
         self._sections: list[tuple[str, list[Markup]]] = []
 
     def add(self, heading: str, *blocks: Markup) -> None:
@@ -45,7 +46,13 @@ class Report:
         template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
             files("kubeline.reports").joinpath("page.html.jinja").read_text(encoding="utf-8")
         )
-        page = template.render(title=self.title, subtitle=self.subtitle, sections=self._sections, version=__version__)
+        page = template.render(
+            title=self.title,
+            subtitle=self.subtitle,
+            refresh=self.refresh,
+            sections=self._sections,
+            version=__version__,
+        )
         return printable(page)
 
     def write(self, path: str | os.PathLike[str]) -> None:
