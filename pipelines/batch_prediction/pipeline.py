@@ -84,4 +84,4 @@ def batch_prediction(
                 overwrite=overwrite,
             ).set_display_name("Predict")
             retried(never_cached(resources(predicted, "read", requests, limits)))
-            with_credentials(predicted, secret, "storage", "registry")
+            with_credentials(predicted, secret, "storage", "registry", "signatures")

@@ -97,7 +97,7 @@ def learn(
         metric=metric,
         options=training,
     ).set_display_name("Train")
-    resources(trained, "train", requests, limits)
+    with_credentials(resources(trained, "train", requests, limits), secret, "signing")
     model = trained.outputs["model"]
 
     evaluated = evaluate(
@@ -116,7 +116,7 @@ def learn(
 
     with dsl.If(evaluated.outputs["Output"] == "promote", name="good-enough"):
         served = infra_validate(model=model, max_latency_ms=max_latency_ms).set_display_name("Try the model server")
-        never_cached(served)
+        never_cached(with_credentials(served, secret, "signatures"))
 
         checked = {
             "model": model,
@@ -132,18 +132,18 @@ def learn(
             pipeline_run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             about=about,
         ).set_display_name("Register")
-        retried(never_cached(with_credentials(registered, secret, "storage", "registry")))
+        retried(never_cached(with_credentials(registered, secret, "storage", "registry", "signatures")))
 
         rendered = deploy(
             **checked, name=name, registered_model=registered.outputs["uri"], options=service
         ).set_display_name("Render the InferenceService")
-        never_cached(rendered)
+        never_cached(with_credentials(rendered, secret, "signatures"))
 
         with dsl.If(cluster != "", name="on-the-cluster"):
             rolled = rollout(
                 model=model, manifest=rendered.outputs["manifest"], cluster=cluster, plan=plan, gateway=gateway
             ).set_display_name("Roll out")
-            retried(never_cached(with_credentials(rolled, secret, "storage")))
+            retried(never_cached(with_credentials(rolled, secret, "storage", "signatures")))
 
             champion = promote_champion(
                 name=name,

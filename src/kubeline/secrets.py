@@ -15,6 +15,8 @@ _NAMED = re.compile(
     r"(?i)(?:password|passwd|[_-]pwd|(?-i:^pwd)|passphrase|(?:^|[_-])token|api[_-]?key|access[_-]?key(?:[_-]?id)?|secret[_-]?key|"
     r"private[_-]?key|account[_-]?key|client[_-]?secret|hash[_-]?key|notify[_-]?urls|signature|authorization|connection[_-]?string)$"
 )
+# Of a private key in PEM, whatever name it has, the lines that are the key.
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", re.DOTALL)
 _SHORTEST = 5  # a shorter word would be hidden in every sentence that has it
 
 
@@ -66,5 +68,7 @@ def _secrets(value: Any, name: str = "") -> Iterator[str]:
             yield from _secrets(item, name)
     elif isinstance(value, str):
         yield from credentials(value)
+        for key in _PRIVATE_KEY.findall(value):
+            yield from key.split()
         if _NAMED.search(name):
             yield from value.split()

@@ -17,14 +17,17 @@ WORLD = {
     "preflight": {"AWS", "MLFLOW"},
     "load": {"AWS", "KAFKA", "MYSQL", "PG"},
     "validate": {"AWS", "KUBELINE"},
+    "train": {"KUBELINE"},
     "evaluate": {"AWS", "MLFLOW"},
-    "register": {"AWS", "MLFLOW"},
+    "infra_validate": {"KUBELINE"},
+    "register": {"AWS", "KUBELINE", "MLFLOW"},
+    "deploy": {"KUBELINE"},
     "promote_champion": {"MLFLOW"},
-    "rollout": {"AWS"},
+    "rollout": {"AWS", "KUBELINE"},
     "drift_check": {"AWS", "MLFLOW"},
     "alarm": {"AWS"},
     "take_alarm": {"AWS", "MLFLOW"},
-    "predict": {"AWS", "MLFLOW"},
+    "predict": {"AWS", "KUBELINE", "MLFLOW"},
 }
 QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[KMGT]i?)?")
 
@@ -60,6 +63,22 @@ def test_every_step_that_reads_or_writes_the_world_takes_its_credentials_from_a_
         assert found == expected, executor
         assert all(one["optional"] for one in secrets)
         assert all(pair["envVar"] == pair["secretKey"] for one in secrets for pair in one["keyToEnv"])
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_key_that_signs_is_given_to_the_step_that_makes_a_model_and_to_no_other(name: str) -> None:
+    configured = documents(name)[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    keys = {
+        (component(executor), pair["envVar"])
+        for executor, section in configured.items()
+        for secret in section.get("secretAsEnv", [])
+        for pair in secret["keyToEnv"]
+        if pair["envVar"] in {"KUBELINE_SIGNING_KEY", "KUBELINE_PUBLIC_KEY"}
+    }
+    readers = ("infra_validate", "register", "deploy", "rollout")
+    trained = {("train", "KUBELINE_SIGNING_KEY"), *((step, "KUBELINE_PUBLIC_KEY") for step in readers)}
+    wanted = {"monitoring": set(), "batch_prediction": {("predict", "KUBELINE_PUBLIC_KEY")}}
+    assert keys == wanted.get(name, trained)
 
 
 @pytest.mark.parametrize("name", PIPELINES)

@@ -22,6 +22,7 @@ from tests.registry.submissions import submission
 from tests.support.blessed_packages import blessed
 from tests.support.file_servers import endless_listing
 from tests.support.http_servers import serving
+from tests.support.signing_keys import signing_keys
 
 
 @pytest.fixture
@@ -48,6 +49,26 @@ def test_a_path_is_itself(tmp_path: Path) -> None:
 def test_a_path_where_nothing_is_is_refused(reference: str) -> None:
     with pytest.raises(UserError, match=f"there is nothing at '.*{reference[-14:]}'"):
         fetch(reference)
+
+
+def test_a_signature_comes_with_its_package_where_one_is_asked_for(
+    tmp_path: Path, website: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = signing_keys()
+    monkeypatch.setenv("KUBELINE_PUBLIC_KEY", keys.public)
+    monkeypatch.setenv("KUBELINE_SIGNING_KEY", keys.private)
+    package = blessed(tmp_path).package
+    fsspec.filesystem("memory").put(str(package.path), "/bucket/signed", recursive=True)
+    address = f"{website}/{package.path.relative_to(tmp_path)}"
+    for place in ("memory://bucket/signed", address):
+        found = fetch(place)
+        assert found is not None
+        assert ModelPackage.open(found).digest == package.digest
+    (package.path / "model.sig").unlink()
+    unsigned = fetch(address)
+    assert unsigned is not None
+    with pytest.raises(UserError, match="is not signed"):
+        ModelPackage.open(unsigned)
 
 
 def test_a_package_in_object_storage_is_downloaded_whole(tmp_path: Path) -> None:

@@ -18,11 +18,13 @@ from mlflow.cli import gc
 from components.register.component import register
 from kubeline.errors import PlatformError, UserError
 from kubeline.model_card.card import ModelCard
-from kubeline.registry import open_registry
+from kubeline.model_package import ModelPackage
+from kubeline.registry import fetch, open_registry
 from kubeline.registry.mlflow_registry import MLflowRegistry
 from tests.registry.submissions import submission, versions
 from tests.support.artifacts import make_artifact
 from tests.support.blessed_packages import Blessed, blessed
+from tests.support.signing_keys import signing_keys
 
 Register = Callable[..., Any]
 
@@ -82,6 +84,22 @@ def test_a_version_holds_the_package_its_parameters_its_metrics_and_its_lineage(
     assert run.data.metrics["evaluation.metrics.auc.value"] == 0.78
     assert "evaluation.passed" not in run.data.metrics
     assert run.data.tags["mlflow.source.git.commit"] == "0123abc"
+
+
+def test_a_signed_package_keeps_its_signature_in_the_registry_and_one_that_nobody_signed_does_not_get_there(
+    tmp_path: Path, file: Register, tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = signing_keys()
+    monkeypatch.setenv("KUBELINE_PUBLIC_KEY", keys.public)
+    with pytest.raises(UserError, match="is not signed, but KUBELINE_PUBLIC_KEY asks for the signature of key"):
+        file(blessed(tmp_path))
+    assert runs(tracking_uri) == []
+    monkeypatch.setenv("KUBELINE_SIGNING_KEY", keys.private)
+    signed = blessed(tmp_path, seed=1)
+    file(signed)
+    fetched = fetch("models:/flights/1", tracking_uri)
+    assert fetched is not None
+    assert ModelPackage.open(fetched).digest == signed.package.digest
 
 
 def test_the_registration_says_what_was_made(tmp_path: Path, file: Register) -> None:

@@ -11,6 +11,7 @@ from kubeline.errors import PlatformError, UserError
 from tests.support.artifacts import make_artifact
 from tests.support.blessed_packages import Blessed, blessed
 from tests.support.kubernetes_api import ApiServer
+from tests.support.signing_keys import signing_keys
 
 S3 = "s3://models/flights"
 
@@ -59,6 +60,19 @@ def test_a_given_cluster_gets_the_object_and_the_manifest_says_so(tmp_path: Path
     assert server.holds(("default", "flights"), document)
     assert run(tmp_path, given, **settings).metadata["change"] == "unchanged"
     assert run(tmp_path, blessed(tmp_path, seed=1), **settings).metadata["change"] == "updated"
+
+
+def test_where_a_public_key_is_configured_a_package_that_nobody_signed_is_not_deployed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = signing_keys()
+    monkeypatch.setenv("KUBELINE_PUBLIC_KEY", keys.public)
+    monkeypatch.setenv("KUBELINE_SIGNING_KEY", keys.private)
+    signed = blessed(tmp_path)
+    assert run(tmp_path, signed, storage_uri=S3).metadata["package_digest"] == signed.package.digest
+    (signed.package.path / "model.sig").unlink()
+    with pytest.raises(UserError, match="is not signed, but KUBELINE_PUBLIC_KEY asks for the signature of key"):
+        run(tmp_path, signed, storage_uri=S3)
 
 
 def test_a_rejected_object_leaves_no_manifest(tmp_path: Path, server: ApiServer) -> None:

@@ -10,6 +10,7 @@ import pytest
 from kubeline.model_client.server import ServerFailedError, start
 from tests.support.packages import write_tiny_package
 from tests.support.server_process import serve
+from tests.support.signing_keys import signing_keys
 
 
 def flip_a_byte(file: Path) -> None:
@@ -52,6 +53,27 @@ def test_the_blessed_package_is_served_when_its_digest_is_asked_for(tmp_path: Pa
         environment.setenv("KUBELINE_PACKAGE_DIGEST", package.digest)
         with start(package, tmp_path / "log") as server:
             server.wait_until_ready(time.monotonic(), timeout_seconds=60)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_where_a_public_key_is_configured_a_package_that_nobody_signed_is_not_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    write_tiny_package(tmp_path / "package")
+    monkeypatch.setenv("KUBELINE_PUBLIC_KEY", signing_keys().public)
+    ended = serve(tmp_path / "package", "--workers", workers)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    (sentence,) = ended.stderr.strip().splitlines()
+    assert re.match(r"error: the model package at .* is not signed, but KUBELINE_PUBLIC_KEY asks for", sentence)
+
+
+def test_a_package_that_a_trusted_key_signed_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = signing_keys()
+    monkeypatch.setenv("KUBELINE_SIGNING_KEY", keys.private)
+    monkeypatch.setenv("KUBELINE_PUBLIC_KEY", keys.public)
+    with start(write_tiny_package(tmp_path / "package"), tmp_path / "log") as server:
+        server.wait_until_ready(time.monotonic(), timeout_seconds=60)
 
 
 def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:

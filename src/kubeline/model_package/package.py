@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from kubeline.artifacts import Artifact
 from kubeline.errors import UserError, listed
-from kubeline.model_package import files
+from kubeline.model_package import files, signing
 from kubeline.model_package.formats import (
     FILES,
     FORMAT,
@@ -95,8 +95,9 @@ class ModelPackage:
 
         Raises:
             UserError: names the file that is missing, was changed, is no regular file, or does not belong there, or
-                a format that is not read; or says that it is another package than `digest` names, and then not even the
-                manifest was parsed.
+                a format that is not read; or says that it is another package than `digest` names, or, where
+                ``KUBELINE_PUBLIC_KEY`` is set, that no trusted key has signed it, and then not even the manifest was
+                parsed.
         """
         folder = Path(path)
         content = _manifest(folder)
@@ -106,11 +107,14 @@ class ModelPackage:
                 f"the model package at '{path}' is {version_of(found)}, but {named_by} says {version_of(digest)}; give "
                 "the two that belong together"
             )
+        signed = signing.require_signed(folder, content) if signing.required() else None
         require_known(content, path)
         try:
             manifest = Manifest.model_validate_json(content)
         except ValidationError as error:
             raise UserError(f"the manifest of the model package at '{path}' is damaged; train it again") from error
+        if signed is not None:
+            signing.require_same(folder, signed, manifest.files)
         _verify(folder, manifest)
         try:
             signature = Signature.model_validate_json(_read(folder, manifest, SIGNATURE))
@@ -219,7 +223,7 @@ class ModelPackage:
 
 
 def write_package(folder: Path, contents: dict[str, bytes], **facts: Any) -> ModelPackage:
-    """Write the files of a package and their manifest into a new `folder`, and verify it.
+    """Write the files of a package and their manifest into a new `folder`, sign it where there is a key, and verify it.
 
     Args:
         folder: as :func:`kubeline.artifacts.publish` yields.
@@ -237,7 +241,9 @@ def write_package(folder: Path, contents: dict[str, bytes], **facts: Any) -> Mod
     manifest = Manifest(format=FORMAT, files=digests, sizes=sizes, **facts)
     # sorted: KFP hands over mappings in a random order, and the digest of these bytes names the package
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    content = f"{text}\n".encode()
+    (folder / MANIFEST).write_bytes(content)
+    signing.sign(folder, {**digests, MANIFEST: hashlib.sha256(content).hexdigest()})
     return ModelPackage.open(folder)
 
 
@@ -263,7 +269,9 @@ def _verify(folder: Path, manifest: Manifest) -> None:
         raise UserError(
             f"the model package at '{folder}' lacks {missing[0]}; it is incomplete: train or fetch it again"
         )
-    extra = next(iter(sorted(set(manifest.files) - known)), "") or files.stranger(folder, {*known, MANIFEST})
+    extra = next(iter(sorted(set(manifest.files) - known)), "") or files.stranger(
+        folder, {*known, MANIFEST, signing.MODEL_SIGNATURE}
+    )
     if extra:
         raise UserError(f"the model package at '{folder}' holds {extra}, which its manifest does not name; remove it")
     for name in sorted(known):

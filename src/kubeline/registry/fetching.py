@@ -1,6 +1,7 @@
 """From a reference that a user types to a local folder."""
 
 import atexit
+import contextlib
 import json
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from kubeline.addresses import redact, refuse_credentials, scheme
 from kubeline.artifacts import publish
 from kubeline.data.sources import listing
 from kubeline.errors import KubelineError, PlatformError, UserError
+from kubeline.model_package import signing
 from kubeline.model_package.formats import FILES, OPTIONAL, require_known
 from kubeline.model_package.package import MANIFEST, MANIFEST_BYTES, digest_at
 from kubeline.registry.interface import package_digest, parse_reference
@@ -118,6 +120,14 @@ def _copy(storage: Any, root: str, folder: Path, uri: str) -> None:
                 "do not use it"
             )
         storage.get_file(f"{root}/{name}", str(folder / name))
+    if signing.required():  # its reader says what is wrong with none
+        with contextlib.suppress(FileNotFoundError):
+            _copy_signature(storage, root, folder)
+
+
+def _copy_signature(storage: Any, root: str, folder: Path) -> None:
+    name = signing.MODEL_SIGNATURE
+    (folder / name).write_bytes(storage.cat_file(f"{root}/{name}", start=0, end=signing.MOST_BYTES + 1))
 
 
 def _inside(key: str, uri: str) -> PurePosixPath:

@@ -13,6 +13,7 @@ from kubeline.data.dataset import fingerprint as content_of
 from kubeline.data.dataset import open_dataset
 from kubeline.errors import UserError
 from kubeline.evaluation.metrics import choose
+from kubeline.model_package import signing
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.roles import Roles
 from kubeline.training import estimators, memory, metrics, preprocessing
@@ -89,6 +90,7 @@ def run(
         purpose=model.uri,
     )
     settings.check()
+    signing.check()
     settings, trained, standings = _best(dataset.path, roles, read_candidates(candidates, settings))
     fingerprint = dataset.metadata.get("fingerprint") or content_of(dataset.path)
     with publish(model.path) as folder:
