@@ -70,8 +70,7 @@ def run(
     Raises:
         UserError: one sentence about what in the table or the parameters is wrong; nothing is written then.
     """
-    by, column = _split(dataset)
-    roles = Roles(target, tuple(exclude), group_column, time_column, weight_column, by, column)
+    roles = Roles(target, tuple(exclude), group_column, time_column, weight_column, *_split(dataset))
     settings = TrainingSettings(
         task=task,
         estimator=estimator,
