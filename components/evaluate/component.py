@@ -24,6 +24,7 @@ def evaluate(
     metric: str = "",
     slices: list[str] = [],
     thresholds: dict[str, Any] = {},
+    fairness: dict[str, Any] = {},
     rule: str = "non_inferior",
     margin: float = 0.01,
     no_champion: str = "promote",
@@ -48,8 +49,8 @@ def evaluate(
     is ``promote`` when every check passes with its whole interval, ``hold`` when one surely fails, else
     ``inconclusive``. Checked are: that ONNX Runtime answers the golden rows as in training, that there are enough rows,
     that the model beats a constant guess (by the deciding metric, and in a classification by log loss and Brier score
-    as well, for only probabilities that come true do that), the thresholds, the champion, and the champion in every
-    slice.
+    as well, for only probabilities that come true do that), the thresholds, that groups are treated alike, the
+    champion, and the champion in every slice.
 
     Args:
         test: Rows that the model was not trained on: its feature columns, the target, and any others. Rows whose
@@ -72,6 +73,15 @@ def evaluate(
             asked for only where there is a champion. ``class`` makes ``precision``, ``recall``, ``f1``,
             ``average_precision``, ``roc_auc`` or ``brier`` those of one class against the rest, in any classification:
             ``{"recall": {"threshold": 0.8, "class": "fraud"}}``, or a list of such for several classes.
+        fairness: How far groups of rows may be apart, by fairlearn's metrics, as in
+            ``{"demographic_parity_difference": {"columns": ["sex"], "at_most": 0.1}}``: ``demographic_parity``,
+            ``equal_opportunity``, ``equalized_odds`` or ``accuracy_score``, each with ``_difference`` (``at_most``) or
+            ``_ratio`` (``at_least``); of a regression ``mean_prediction_difference``,
+            ``mean_absolute_error_difference`` or ``_ratio``. Columns are any of the test table's, features or not;
+            numbers are cut into quarters. ``groups`` are the values to compare (default: all, up to 60), ``class`` is
+            the outcome, against the rest. Without a limit a figure is only shown. The model is held when the whole
+            interval, which holds for all pairs of groups, is beyond the limit; a group of fewer than
+            ``min_slice_rows`` rows is inconclusive.
         rule: ``non_inferior`` (surely not worse than the champion by more than the margin) or ``superior`` (surely
             better).
         margin: Loss that does not matter, as a share of the champion's value of the metric. 0 or greater, below 1.
@@ -99,7 +109,8 @@ def evaluate(
         metrics: Every defined metric as METRIC, METRIC_lower, METRIC_upper and champion_METRIC; rows,
             parity_max_difference.
         classification: Confusion matrix and, for a binary task, the ROC curve.
-        report: HTML page with the verdict, the gate, metrics, curves, calibration, slices, importances and parity.
+        report: HTML page with the verdict, the gate, metrics, curves, calibration, slices, fairness, importances and
+            parity.
         Output: ``promote``, ``hold`` or ``inconclusive``.
     """
     from kubeline.evaluation import evaluate as implementation
@@ -122,6 +133,7 @@ def evaluate(
             metric=metric,
             slices=slices,
             thresholds=thresholds,
+            fairness=fairness,
             rule=rule,
             margin=margin,
             no_champion=no_champion,

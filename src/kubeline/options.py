@@ -48,6 +48,7 @@ TRAINING: dict[str, Any] = {
 }
 GATE: dict[str, Any] = {
     "thresholds": {},
+    "fairness": {},
     "rule": "non_inferior",
     "margin": 0.01,
     "no_champion": "promote",

@@ -51,6 +51,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelPackage, Bles
         make_artifact(folder, "HTML", "report"),
         champion=str(champion.path),
         slices=["carrier"],
+        fairness={"demographic_parity_difference": {"columns": ["carrier"], "at_most": 1.0}},
         min_slice_rows=10,
     )
     return package, Blessing.read(given.path)
@@ -77,6 +78,11 @@ def test_the_card_holds_what_the_steps_found_with_intervals_slices_calibration_a
     by_slice = {one.slice: one.measured for one in found.slices}
     assert by_slice.keys() >= {"carrier=AA", "carrier=UA"}
     assert all(each is not None and each.value is not None for each in by_slice.values())
+    (fair,) = found.fairness
+    assert (fair.column, fair.allowed, len(fair.groups)) == ("carrier", "at most 1", len(by_slice))
+    assert fair.measured is not None
+    assert fair.measured.lower < fair.measured.value <= fair.measured.upper
+    assert "## Fairness" in markdown_text(card)
     assert found.calibration is not None
     assert sum(rows for *_, rows in found.calibration.bins) == found.rows_judged == 240
     assert {one.feature for one in found.importances} == set(package.signature.names)

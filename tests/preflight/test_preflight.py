@@ -80,6 +80,14 @@ def test_the_workers_of_a_training_are_checked(run: Preflight, tmp_path: Path) -
         ({"metric": "rmse", "gate": {"thresholds": {"roc_auc": 0.6}}}, "gate: .*is not a metric of a"),
         ({"gate": {"thresholds": {"roc_auc": {"min": 0.6}}}}, "gate: the threshold of 'roc_auc' is"),
         ({"gate": {"thresholds": {"rocauc": 0.6}}}, "gate: 'rocauc' is not a metric"),
+        (
+            {"gate": {"fairness": {"parity": {"columns": ["late"]}}}},
+            "gate: fairness names 'parity', which is no metric",
+        ),
+        (
+            {"gate": {"fairness": {"demographic_parity_ratio": {"columns": ["latee"]}}}},
+            "gate.fairness names the column 'latee', .*; did you mean 'late'",
+        ),
         ({"gate": {"rule": "better"}}, "gate: rule is 'better'"),
         ({"gate": {"margin": 2.0}}, "gate: margin is 2.0"),
         ({"gate": {"no_champion": "no"}}, "gate: no_champion is 'no'"),

@@ -14,13 +14,16 @@ from kubeline.evaluation import gate, outputs, scoring, thresholds
 from kubeline.evaluation.bootstrap import Bootstrap
 from kubeline.evaluation.comparison import Comparison, compare, compare_all
 from kubeline.evaluation.evaluation_report import page
+from kubeline.evaluation.fairness.checks import FairRows, evaluate_fairness
+from kubeline.evaluation.fairness.requirements import FairnessRequirement
+from kubeline.evaluation.fairness.requirements import parse as asked_of_groups
 from kubeline.evaluation.findings import Contender, Evaluation, EvaluationSettings
 from kubeline.evaluation.gate import GateCheck
 from kubeline.evaluation.importance import Importance, importances
 from kubeline.evaluation.metrics import METRICS, PROPER, Metric, choose, measure
 from kubeline.evaluation.rows import JudgedRows, choose_rows, merge
 from kubeline.evaluation.scored import Scored
-from kubeline.evaluation.slices import Slice, SliceSettings, evaluate_slices
+from kubeline.evaluation.slices import REPLICATES_OF_PARTS, Slice, SliceSettings, evaluate_slices
 from kubeline.model_package.blessing import Blessing
 from kubeline.model_package.manifest import ManifestRoles
 from kubeline.model_package.package import ModelPackage
@@ -107,7 +110,7 @@ def evaluate(
     """
     signature = package.signature
     metric = choose(signature.task, settings.metric)
-    requirements = thresholds.parse(settings.thresholds or {}, signature.task, signature.classes)
+    requirements, alike = _requirements(settings, signature)
     roles, rows, model, other = _contenders(test, package, champion, reference, settings, metadata)
     rival = None if other is None or rows.unfair else other.scored
     metric = metric.about(model.scored)
@@ -119,6 +122,7 @@ def evaluate(
         metric, settings.min_slice_rows, margin=settings.margin, confidence=settings.confidence, seed=settings.seed
     )
     slices = evaluate_slices(test, settings.slices, by, model.scored, rival, rows.clusters.codes, rows.judged)
+    fairness = evaluate_fairness(alike, _fair_rows(test, rows, model.scored, settings))
     agreement = scoring.agreement(package, model.predictor)
     clusters = gate.clusters_check(rows.clusters)
     checks = [
@@ -130,6 +134,7 @@ def evaluate(
         *thresholds.checks(
             requirements, model.scored, rival, bootstrap, settings.confidence, champion=champion is not None
         ),
+        *(check for one in fairness if (check := one.check()) is not None),
         *_champion_checks(metric, rival, rows.unfair, comparisons, slices, reference, settings),
     ]
     return Evaluation(
@@ -146,9 +151,21 @@ def evaluate(
         comparisons=comparisons,
         dummies=dummies,
         slices=slices,
+        fairness=fairness,
         importances=_importances(model, rows.judged, metric, settings),
         agreement=agreement,
         decision=gate.decide(checks),
+    )
+
+
+def _requirements(
+    settings: EvaluationSettings, signature: Signature
+) -> tuple[list[thresholds.Requirement], list[FairnessRequirement]]:
+    """What is asked of metrics, and of groups of rows; read before anything is predicted."""
+    task, classes = signature.task, signature.classes
+    return (
+        thresholds.parse(settings.thresholds or {}, task, classes),
+        asked_of_groups(settings.fairness or {}, task, classes),
     )
 
 
@@ -181,6 +198,12 @@ def _contender(
     predictions = predictor.predict_inputs(inputs)
     scored = scoring.judged(test, rows.judged, question, predictions, rows.weights)
     return Contender(package, predictor, inputs, predictions, scored)
+
+
+def _fair_rows(test: pd.DataFrame, rows: JudgedRows, scored: Scored, settings: EvaluationSettings) -> FairRows:
+    """The rows judged, resampled as slices are: the spread of a rate takes fewer replicates than an interval's ends."""
+    bootstrap = Bootstrap(len(scored), *REPLICATES_OF_PARTS, settings.seed, rows.clusters.codes)
+    return FairRows(test, rows.judged, scored, bootstrap, settings.confidence, settings.min_slice_rows)
 
 
 def _against_constant(

@@ -9,6 +9,7 @@ from kubeline.evaluation import plots
 from kubeline.evaluation.calibration import reliability
 from kubeline.evaluation.comparison import Comparison
 from kubeline.evaluation.curves import confusion
+from kubeline.evaluation.fairness.report import blocks as fairness_blocks
 from kubeline.evaluation.findings import Evaluation, EvaluationSettings
 from kubeline.evaluation.gate import GateDecision
 from kubeline.evaluation.importance import sample_size
@@ -41,6 +42,8 @@ def page(evaluation: Evaluation, test: dict[str, Any]) -> Report:
         _classification(report, evaluation)
     if evaluation.settings.slices:
         report.add("Slices", *_slices(evaluation))
+    if evaluation.fairness:
+        report.add("Fairness", *fairness_blocks(evaluation.fairness))
     report.add("What the model relies on", *_importance(evaluation))
     report.add("As in training", text(f"{evaluation.agreement}."))
     report.add("How it was done", text(_method(evaluation)))

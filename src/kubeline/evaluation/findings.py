@@ -9,6 +9,7 @@ import pandas as pd
 from kubeline.errors import UserError, listed
 from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.comparison import Comparison
+from kubeline.evaluation.fairness.checks import Fairness
 from kubeline.evaluation.gate import ChampionRule, GateDecision
 from kubeline.evaluation.importance import Importance
 from kubeline.evaluation.metrics import Metric
@@ -31,6 +32,7 @@ class EvaluationSettings:
     metric: str = ""
     slices: tuple[str, ...] = ()
     thresholds: Mapping[str, Any] | None = None
+    fairness: Mapping[str, Any] | None = None
     rule: ChampionRule = "non_inferior"
     margin: float = 0.01
     no_champion: NoChampion = "promote"
@@ -92,6 +94,7 @@ class Evaluation:
         comparisons: The model beside the champion, by metric; None without a champion that can be compared.
         dummies: The model beside a constant guess, by the deciding metric and by proper scores, where defined.
         slices: The metric in slices.
+        fairness: How far apart groups of rows are, as asked.
         importances: What each feature is worth.
         agreement: ONNX Runtime beside what training recorded, on the golden rows.
         decision: The verdict and why.
@@ -110,6 +113,7 @@ class Evaluation:
     comparisons: dict[str, Comparison] | None
     dummies: list[Comparison]
     slices: list[Slice]
+    fairness: list[Fairness]
     importances: list[Importance]
     agreement: Agreement
     decision: GateDecision

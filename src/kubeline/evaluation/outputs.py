@@ -14,6 +14,7 @@ from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.calibration import reliability
 from kubeline.evaluation.changes import changes
 from kubeline.evaluation.curves import confusion, roc
+from kubeline.evaluation.fairness.checks import Fairness
 from kubeline.evaluation.findings import Contender, Evaluation
 from kubeline.evaluation.slices import Slice, worst
 from kubeline.model_package.blessing import Blessing
@@ -62,11 +63,11 @@ def summary(evaluation: Evaluation) -> dict[str, float]:
     """The figures of the evaluation as flat names: ``roc_auc``, ``roc_auc_lower``, ``champion_roc_auc``, …"""
     found: dict[str, float] = {"rows": float(evaluation.rows.judged.sum())}
     for name, interval in evaluation.metrics.items():
-        found[name] = interval.value
-        if interval.lower is not None and interval.upper is not None:
-            found |= {f"{name}_lower": interval.lower, f"{name}_upper": interval.upper}
+        found |= {f"{name}{end}": value for end, value in _flat(interval).items()}
     for name, comparison in (evaluation.comparisons or {}).items():
         found[f"champion_{name}"] = comparison.other
+    for one in evaluation.fairness:
+        found |= {f"{one.asked.key}{end}": value for end, value in _flat(one.found).items()}
     found["parity_max_difference"] = evaluation.agreement.trained.max_difference
     return found
 
@@ -132,6 +133,7 @@ def write_blessing(
             for name, comparison in (evaluation.comparisons or {}).items()
         },
         "slices": [_slice(part) for part in evaluation.slices],
+        "fairness": {one.asked.key: _fairness(one) for one in evaluation.fairness},
         "calibration": _calibration(evaluation),
         "importances": [vars(one) for one in evaluation.importances[:_IMPORTANCES]],
         "worst_slice": found and {"slice": found.name, "rows": found.rows, **_interval(found.estimate)},
@@ -189,6 +191,33 @@ def _slice(part: Slice) -> dict[str, Any]:
         "champion": part.champion,
         "gain": None if part.gain is None else _interval(part.gain),
         "regression": part.regression,
+    }
+
+
+def _flat(interval: Interval | None) -> dict[str, float]:
+    """The value and the ends of an interval that are known, by what follows its name."""
+    ends = {} if interval is None else {"": interval.value, "_lower": interval.lower, "_upper": interval.upper}
+    return {end: value for end, value in ends.items() if value is not None}
+
+
+def _fairness(one: Fairness) -> dict[str, Any]:
+    asked = one.asked
+    return {
+        "metric": asked.metric,
+        "column": asked.column,
+        "class": asked.asked.label,
+        "allowed": None if asked.limit is None else f"{'at least' if asked.is_ratio else 'at most'} {asked.limit:g}",
+        "outcome": None if asked.limit is None else one.outcome,
+        "sentence": one.sentence,
+        **_interval(one.found),
+        "groups": [
+            {
+                "group": group.value,
+                "rows": group.rows,
+                "rates": {name: _interval(rate) for name, rate in group.rates.items()},
+            }
+            for group in one.groups
+        ],
     }
 
 

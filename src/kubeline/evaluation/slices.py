@@ -13,7 +13,7 @@ from kubeline.evaluation.metrics import Metric
 from kubeline.evaluation.scored import Scored
 from kubeline.typing import Array
 
-_REPLICATES, _BUCKETS = 400, 512  # of one slice; there are many
+REPLICATES_OF_PARTS = (400, 512)  # and buckets, of one part of the rows; there are many
 _FEW = 12  # a numeric column with no more values than this is sliced by value
 _MAX = 60  # slices of one column
 
@@ -127,7 +127,7 @@ def evaluate_slices(
             raise UserError(f"slice '{column}' is not a column of the test table; it has: {listed(frame.columns)}")
     if settings.metric.undefined(model):
         return []
-    whole = _Whole.of(settings, model, Bootstrap(len(model), _REPLICATES, _BUCKETS, settings.seed, clusters))
+    whole = _Whole.of(settings, model, Bootstrap(len(model), *REPLICATES_OF_PARTS, settings.seed, clusters))
     judged = np.ones(len(frame), dtype=bool) if judged is None else judged
     found = [each for name in columns for each in _column(frame[name][judged], settings, model, champion, whole)]
     return _flagged(found, 1 - settings.confidence)

@@ -12,6 +12,7 @@ from kubeline.model_card.card import (
     CardCheck,
     CardComparison,
     CardEvaluation,
+    CardFairness,
     CardFeature,
     CardImportance,
     CardModel,
@@ -129,6 +130,7 @@ def _evaluation(blessing: Blessing) -> CardEvaluation:
             for one in found.get("checks", [])
         ],
         slices=[_slice(one) for one in found.get("slices", [])],
+        fairness=[_fairness(one) for one in (found.get("fairness") or {}).values()],
         calibration=CardCalibration(**calibration) if calibration else None,
         importances=[
             CardImportance(feature=one["feature"], loss=one.get("loss"), spread=one.get("spread"))
@@ -145,6 +147,19 @@ def _slice(one: Mapping[str, Any]) -> CardSlice:
         measured=None if undefined else _measured(one),
         undefined=undefined,
         weak=bool(one.get("weak")),
+    )
+
+
+def _fairness(one: Mapping[str, Any]) -> CardFairness:
+    return CardFairness(
+        metric=one["metric"],
+        column=one["column"],
+        label=one.get("class"),
+        groups=[str(group["group"]) for group in one.get("groups", [])],
+        measured=_measured(one) if one.get("value") is not None else None,
+        allowed=str(one.get("allowed") or ""),
+        outcome=str(one.get("outcome") or ""),
+        sentence=one["sentence"],
     )
 
 
@@ -197,4 +212,6 @@ def _limits(package: ModelPackage, evidence: Mapping[str, Any]) -> list[str]:
         found.append("classes had the same weight in training, so that probabilities are not those of the table")
     if not evidence.get("slices"):
         found.append("no part of the rows was looked at by itself: no slices were asked for")
+    if not evidence.get("fairness"):
+        found.append("whether groups are treated alike was not looked at: no fairness was asked for")
     return found

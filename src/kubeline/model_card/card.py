@@ -105,6 +105,19 @@ class CardSlice(_Part):
     weak: bool = False
 
 
+class CardFairness(_Part):
+    """How far apart a metric of fairness finds the groups of a column; `outcome` is of the gate where one is asked."""
+
+    metric: str
+    column: str
+    label: str | None = None
+    groups: list[str]
+    measured: Measured | None
+    allowed: str = ""
+    outcome: str = ""
+    sentence: str
+
+
 class CardCalibration(_Part):
     """The expected calibration error, and (predicted, observed, rows) by bins of the probability of `event`."""
 
@@ -145,6 +158,7 @@ class CardEvaluation(_Part):
     metrics: dict[str, Measured]
     checks: list[CardCheck]
     slices: list[CardSlice]
+    fairness: list[CardFairness] = []
     calibration: CardCalibration | None
     importances: list[CardImportance]
 

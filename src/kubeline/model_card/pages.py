@@ -81,6 +81,8 @@ def _sections(card: ModelCard) -> Iterator[tuple[str, list[CardBlock]]]:
     yield "Metrics", _metrics(card.evaluation)
     if card.evaluation.slices:
         yield "Slices", [_slices(card.evaluation)]
+    if card.evaluation.fairness:
+        yield "Fairness", [_fairness(card.evaluation)]
     if card.evaluation.calibration:
         yield "Calibration", _calibration(card)
     if card.evaluation.importances:
@@ -128,6 +130,17 @@ def _slices(found: CardEvaluation) -> TableBlock:
         known = ["", one.undefined] if one.measured is None else [one.measured.value, _interval(one.measured)]
         rows.append([one.slice, one.rows, *known, "weak" if one.weak else ""])
     return f"{found.deciding_metric} in parts of the rows", ["rows with", "rows", "value", "interval", ""], rows
+
+
+def _fairness(found: CardEvaluation) -> TableBlock:
+    rows = []
+    for one in found.fairness:
+        measured = one.measured or Measured()
+        by = f"{one.column} (of {one.label})" if one.label else one.column
+        known = [measured.value, _interval(measured)] if one.measured else ["", one.sentence]
+        rows.append([one.metric, by, len(one.groups), *known, one.allowed, one.outcome])
+    columns = ["metric", "by", "groups", "value", "interval", "allowed", "outcome"]
+    return "How far apart groups are; an interval holds for all pairs of groups", columns, rows
 
 
 def _calibration(card: ModelCard) -> list[CardBlock]:

@@ -64,11 +64,12 @@ def check_training(candidates: Sequence[Any], given: Mapping[str, Any], seed: in
 def check_gate(metric: str, slices: Sequence[Any], given: Mapping[str, Any]) -> None:
     """What `evaluate` requires; the metrics must all be of one task, whichever it is."""
     from kubeline.evaluation import thresholds as required
+    from kubeline.evaluation.fairness.requirements import parse as asked_of_groups
     from kubeline.evaluation.findings import EvaluationSettings
     from kubeline.evaluation.metrics import METRICS, choose
 
     gate = laid_over(given, **GATE)
-    thresholds = gate.pop("thresholds")
+    thresholds, fairness = gate.pop("thresholds"), gate.pop("fairness")
     EvaluationSettings(**gate)
     require_names("slices", slices)
     every = {name for metrics in METRICS.values() for name in metrics}
@@ -78,8 +79,16 @@ def check_gate(metric: str, slices: Sequence[Any], given: Mapping[str, Any]) -> 
     def of(task: Task) -> None:
         choose(task, metric)
         required.parse(thresholds, task)
+        asked_of_groups(fairness, task)
 
     _one_of([lambda task=task: of(task) for task in get_args(Task)])  # type: ignore[misc]
+
+
+def columns_of_fairness(gate: Mapping[str, Any]) -> list[str]:
+    """The columns whose groups `evaluate` compares."""
+    from kubeline.evaluation.fairness.requirements import columns_of
+
+    return columns_of(gate.get("fairness", {}))
 
 
 def check_split(given: Mapping[str, Any]) -> None:

@@ -149,6 +149,7 @@ def _data(wanted: PreflightSettings) -> str | None:
         "a role": wanted.roles,
         "split.column": [str(wanted.split.get("column", ""))],
         "slices": wanted.slices,
+        "gate.fairness": parameters.columns_of_fairness(wanted.gate),
         "checks.rules": [] if wanted.schema_uri else parameters.columns_of_rules(wanted.checks),
     }
     parameters.check_columns([source["rename"].get(name, name) for name in known], named)
