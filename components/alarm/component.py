@@ -19,7 +19,7 @@ def alarm(
     signals: list[str] = ["drift", "performance"],
     options: dict[str, Any] = {},
 ) -> str:
-    """Tell whether what windows showed persists and calls for another model.
+    """Decide whether what windows showed persists and calls for another model.
 
     One window may go wrong by chance, or by a day off. The alarm is raised when at least `needed` of the last `of`
     windows were wrong and the latest is one of them, unless one was raised within the cool-down before. Windows that

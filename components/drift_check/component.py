@@ -27,7 +27,7 @@ def drift_check(
     evidently: bool = True,
     options: dict[str, Any] = {},
 ) -> NamedTuple("Outputs", [("drifted", bool), ("verdict", str)]):
-    """Tell whether a window of data has drifted from the data a model was trained on.
+    """Decide whether a window of data has drifted from the data a model was trained on.
 
     Every row counts. A column has drifted when its effect is large AND surely not chance AND there are enough rows:
     the effect is the population stability index over quantile bins of the reference (with open ends) or its

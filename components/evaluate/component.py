@@ -66,7 +66,7 @@ def evaluate(
             ``accuracy``, ``balanced_accuracy``, ``f1``, ``precision``, ``recall``. Multiclass: ``log_loss`` (default),
             ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``macro_roc_auc``. Regression: ``rmse`` (default),
             ``mae``, ``median_ae``, ``r2``, ``mape``.
-        slices: Columns of the test table to look into: each category, or each quarter of a number or time.
+        slices: Columns of the test table to examine: each category, or each quarter of a number or time.
         thresholds: Requirements by metric: a number (a floor, or a ceiling where smaller is better), or MLflow's
             fields ``threshold``, ``min_absolute_change`` (in the metric's unit), ``min_relative_change`` (a share of
             the champion's value) and ``greater_is_better``, as in ``{"roc_auc": {"threshold": 0.6}}``. Changes are

@@ -45,7 +45,7 @@ def load(
     is refused, as are lines with too many or too few fields: nothing is guessed, dropped or made missing silently.
     Numbers such as `1.234,56 €` or `12 %` and dates such as `31/12/2013` are read where one way alone fits all
     values of the column, and a warning says how; text that looks like numbers or times and is not read so, in any
-    format, is told as well.
+    format, is reported as well.
 
     Values keep their worth in all formats: a conversion is exact, or refused, or a warning counts what it rounds.
     Dates become timestamps, and decimals become numbers, or text where they are whole and beyond 64 bits. Folders such

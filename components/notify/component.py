@@ -14,7 +14,7 @@ def notify(
     link: str = "",
     only_on: str = "always",
 ) -> None:
-    """Tell people how a pipeline ended: Slack, e-mail, a webhook and a hundred services more, through Apprise.
+    """Notify people how a pipeline ended: Slack, e-mail, a webhook and a hundred services more, through Apprise.
 
     Use it as the exit task of a `dsl.ExitHandler`. The channels are Apprise URLs, such as
     `slack://TOKEN_A/TOKEN_B/TOKEN_C`, `mailtos://USER:PASSWORD@HOST?to=TEAM@HOST` or `jsons://HOST/HOOK`. They are
@@ -25,7 +25,7 @@ def notify(
     The message says how the run ended, which step failed and why, and what was decided: verdicts with their reasons,
     the drift, the outcome of a rollout, the registered version. Kubeflow Pipelines does not always pass the truth
     to an exit handler, so the workflow and its pods are asked, else the API server (`KF_PIPELINES_ENDPOINT`), and
-    what nobody knows is reported as not known. Elsewhere the folder of the run's outputs is read.
+    what is not known is reported as not known. Elsewhere the folder of the run's outputs is read.
 
     It never fails a pipeline: what could not be delivered is logged, without the address, and the step ends well.
 

@@ -24,7 +24,7 @@ def model_status(before: Mapping[str, Any], pods: Sequence[Pod], ready: bool, fa
     Args:
         before: as it was; the last failure stays in it until there is another one.
         pods: of the version that is being brought up.
-        ready: whether the InferenceService was ready, with this version, when it was looked at last.
+        ready: whether the InferenceService was ready, with this version, when it was inspected last.
         failed: whether it is known to fail although there are no pods.
     """
     answering = sum(pod.ready for pod in pods)

@@ -72,7 +72,7 @@ class ApiServer(HttpServer):
             await super()._serve()
 
     def stop(self) -> None:
-        """Answer nobody any more; watches end."""
+        """Stop answering; watches end."""
         with contextlib.suppress(RuntimeError):  # it has been stopped before
             self._loop.call_soon_threadsafe(self._news.close)
         super().stop()

@@ -66,7 +66,7 @@ class HttpServer:
         self.stop()
 
     def stop(self) -> None:
-        """Answer nobody any more."""
+        """Stop answering."""
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()

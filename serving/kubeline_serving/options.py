@@ -132,7 +132,7 @@ def _limits(group: argparse._ArgumentGroup) -> None:
         "--max_buffered_bytes",
         type=_at_least_one,
         default=192 * 2**20,
-        help="of all requests at a time, and of answers that are not read; what is more is answered 503. At least one "
+        help="of all requests at a time, and of answers that are not read; others are answered 503. At least one "
         "request of --max_body_bytes has room",
     )
     add(

@@ -182,9 +182,9 @@ def _say_no_more() -> None:
 
 
 def _collect_less_garbage() -> None:
-    """Look for garbage seldom, and not at all in the end.
+    """Collect garbage seldom, and not at all in the end.
 
-    What libraries make while they are imported stays; to look through it over and over takes a quarter of the time of
+    What libraries make while they are imported stays; to inspect it over and over takes a quarter of the time of
     the import, and to do so once more before the process ends takes up to a second.
     """
     gc.set_threshold(50_000, 20, 100)

@@ -220,9 +220,9 @@ CASES: dict[str, Case] = {
     "a file that is no table": (
         many(a_csv=ROWS, notes_md="# Notes"),
         {},
-        "the format of '{0}/notes.md' cannot be told from its name; expected one of the endings .csv, *",
+        "the format of '{0}/notes.md' is not known by its name; expected one of the endings .csv, *",
     ),
-    "an unknown ending": (one("t.xlsx", ROWS), {}, "the format of '{0}/t.xlsx' cannot be told from its name; *"),
+    "an unknown ending": (one("t.xlsx", ROWS), {}, "the format of '{0}/t.xlsx' is not known by its name; *"),
     "an unknown scheme": (
         "ftp://host/t.csv",
         {},

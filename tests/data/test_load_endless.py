@@ -98,7 +98,7 @@ def test_a_store_that_lists_files_for_ever_is_given_up(
     monkeypatch.setenv(SETTING, "0.01")
     with endless_listing(monkeypatch), pytest.raises(UserError) as refused:
         load(source)
-    assert str(refused.value) == f"'{source}' has not told all its files within 1 s{MEANT}"
+    assert str(refused.value) == f"'{source}' has not listed all its files within 1 s{MEANT}"
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_labels_that_come_twice_are_one_and_two_that_differ_are_none_and_reporte
     frame, metadata = loaded(tmp_path, log_of(tmp_path, rows=1), labels=str(labels))
     assert frame.set_index("request.id")["late"].dropna().to_dict() == {"id-0": True}
     assert metadata["warnings"] == [
-        "1 of 2 requests have labels that differ, of which nothing tells the right one, and are left without"
+        "1 of 2 requests have labels that differ, of which the right one is not known, and are left without"
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kubeline.cli import main
-from kubeline.platform.lint import LintOptions, look
+from kubeline.platform.lint import LintOptions, check
 from kubeline.platform.lint.findings import PLACES, RULES
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def test_every_bad_sample_is_listed_and_every_rule_has_one() -> None:
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_sample_is_found_bad_for_its_reason_alone(name: str) -> None:
     level, runs = BAD[name]
-    result = look(SAMPLES / "bad" / f"{name}.yaml", LintOptions())
+    result = check(SAMPLES / "bad" / f"{name}.yaml", LintOptions())
     (mine,) = {(finding.rule, finding.level) for finding in result.findings if name.startswith(finding.rule)}
     assert mine[1] == level
     others = {finding.rule for finding in result.findings} - {mine[0]}
@@ -80,7 +80,7 @@ def test_a_bad_sample_is_found_bad_for_its_reason_alone(name: str) -> None:
 
 @pytest.mark.parametrize("file", sorted((SAMPLES / "good").glob("*.yaml")), ids=lambda file: file.stem)
 def test_a_good_sample_has_nothing_but_its_kubernetes_section(file: Path) -> None:
-    result = look(file, LintOptions())
+    result = check(file, LintOptions())
     assert {finding.rule for finding in result.findings} <= {"several-documents"}
     assert result.passed
     assert result.runs_on("kubeflow")
@@ -89,7 +89,7 @@ def test_a_good_sample_has_nothing_but_its_kubernetes_section(file: Path) -> Non
 
 def test_our_own_pipelines_run_where_they_are_compiled_for() -> None:
     for file in sorted(ROOT.glob("pipelines/*/*.yaml")):
-        result = look(file, LintOptions(targets=["kubeflow" if file.stem == "kubeflow" else "vertex", "here"]))
+        result = check(file, LintOptions(targets=["kubeflow" if file.stem == "kubeflow" else "vertex", "here"]))
         assert result.passed, result.findings
         assert {finding.rule for finding in result.findings} <= {"several-documents", "pipeline-root", "retries"}
 
@@ -116,12 +116,12 @@ def test_values_of_a_run_are_named_as_a_run_names_them(tmp_path: Path, capsys: p
 
 def test_without_a_request_the_limit_is_what_a_node_must_have() -> None:
     file = SAMPLES / "good" / "everything.yaml"  # 500m as request, 2Gi as limit
-    small = look(file, LintOptions(node={"cpu": "250m", "memory": "1Gi"}))
+    small = check(file, LintOptions(node={"cpu": "250m", "memory": "1Gi"}))
     assert sorted(finding.sentence.split(", ")[0] for finding in small.findings) == [
         "exec-model-out asks for cpu 500m",
         "exec-model-out asks for memory 2Gi",
     ]
-    gpu = look(SAMPLES / "bad" / "accelerator-kubernetes.yaml", LintOptions(node={"nvidia.com/gpu": "0"}))
+    gpu = check(SAMPLES / "bad" / "accelerator-kubernetes.yaml", LintOptions(node={"nvidia.com/gpu": "0"}))
     assert "node-too-small" in {finding.rule for finding in gpu.findings}
 
 
@@ -141,7 +141,7 @@ def test_a_secret_is_never_shown(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_finding_has_the_line_it_is_about() -> None:
     file = SAMPLES / "bad" / "secret-in-clear-default.yaml"
-    (finding,) = look(file, LintOptions()).findings
+    (finding,) = check(file, LintOptions()).findings
     assert "correct-horse" in file.read_text(encoding="utf-8").splitlines()[finding.line - 1]
 
 
@@ -198,7 +198,7 @@ def test_a_file_that_cannot_be_read_is_a_users_error(tmp_path: Path, capsys: pyt
 def test_whatever_stands_in_a_file_one_sentence_is_reported(text: str, tmp_path: Path) -> None:
     file = tmp_path / "odd.yaml"
     file.write_text(text)
-    (finding,) = look(file, LintOptions()).findings
+    (finding,) = check(file, LintOptions()).findings
     assert finding.level == "error"
     assert "\n" not in finding.sentence
 
@@ -209,4 +209,4 @@ def test_nulls_and_the_other_spelling_of_names_are_read_as_the_platforms_read_th
     file.write_text(
         text.replace("deploymentSpec:", "deployment_spec:").replace("resources:", "env: null\n        resources:")
     )
-    assert [finding.rule for finding in look(file, LintOptions()).findings] == ["accelerator"]
+    assert [finding.rule for finding in check(file, LintOptions()).findings] == ["accelerator"]

@@ -104,7 +104,7 @@ def test_a_store_that_lists_files_for_ever_is_given_up(monkeypatch: pytest.Monke
     monkeypatch.setenv(SETTING, "0.01")
     with endless_listing(monkeypatch), pytest.raises(UserError) as refused:
         fetch("s3://bucket/flights")
-    assert str(refused.value).startswith("'s3://bucket/flights' has not told all its files within 1 s; ")
+    assert str(refused.value).startswith("'s3://bucket/flights' has not listed all its files within 1 s; ")
 
 
 def test_a_key_cannot_name_a_file_outside_its_folder() -> None:

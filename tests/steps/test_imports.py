@@ -60,9 +60,10 @@ def test_the_plan_of_a_rollout_is_checked_without_libraries_of_tables() -> None:
 def test_the_default_parameters_of_a_training_are_checked_without_the_libraries_that_train(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("a,y\n1,2\n3,4\n", encoding="utf-8")
     code = f"""
-from kubeline.preflight.run import PreflightSettings, look
+from kubeline.preflight.run import PreflightSettings, checks_of
 candidates = [{{"estimator": "hist_gradient_boosting", "params": {{}}}}, {{"estimator": "xgboost"}}]
-tried = look(PreflightSettings(data={str(tmp_path / "table.csv")!r}, target="y", name="flights", candidates=candidates,
+data = {str(tmp_path / "table.csv")!r}
+tried = checks_of(PreflightSettings(data=data, target="y", name="flights", candidates=candidates,
                     tracking_uri="sqlite:///{tmp_path / "mlflow.db"}"))
 assert not tried.failed, tried
 """

@@ -79,7 +79,7 @@ class Calls:
 
     Args:
         state: of the worker.
-        most: open calls; what is more is refused.
+        most: open calls; others are refused.
 
     Attributes:
         unread: calls whose answers are not read, the oldest first.

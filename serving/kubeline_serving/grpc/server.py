@@ -43,9 +43,9 @@ _OPTIONS = (
     ("grpc.so_reuseport", 1),  # the workers share the port
     # Identity alone: a compressed message would be expanded in memory before its size could be checked.
     ("grpc.compression_enabled_algorithms_bitset", 1),
-    ("grpc.max_concurrent_streams", 1000),  # of one connection; what is more waits at the client
+    ("grpc.max_concurrent_streams", 1000),  # of one connection; others wait at the client
     ("grpc.max_allowed_incoming_connections", 4096),
-    # Of a message that nobody reads yet, no more than this comes: see kubeline_serving.grpc.calls.
+    # Of a message that is not read yet, no more than this comes: see kubeline_serving.grpc.calls.
     ("grpc.http2.lookahead_bytes", 32 * 1024),
     ("grpc.http2.bdp_probe", 0),  # it would widen that
     ("grpc.keepalive_time_ms", 60_000),  # is the client still there?

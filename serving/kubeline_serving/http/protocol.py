@@ -342,7 +342,7 @@ class HttpProtocol(HttpConnection):
         request.body = b""
 
     def _release_all(self) -> None:
-        """Give back what requests hold that nobody works on."""
+        """Release what requests hold that are not being answered."""
         for request in (self._request, *self._waiting):
             if request is not None:
                 self._release(request)

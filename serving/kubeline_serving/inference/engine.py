@@ -68,7 +68,7 @@ class Work(Generic[T]):
         parse: makes the inputs; a KubelineError refuses the request.
         serialise: makes the answer.
         done: is called with the answer, or with why there is none; must not raise.
-        abandoned: set it when nobody waits for the answer any more.
+        abandoned: set it when no client waits for the answer any more.
     """
 
     exchange: Exchange

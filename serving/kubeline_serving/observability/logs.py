@@ -203,7 +203,7 @@ class _BackgroundHandler(logging.Handler):
                 self._write(self._gather())
                 if self._dropped and len(self._lines) < _MAX_WAITING:
                     dropped, self._dropped = self._dropped, 0
-                    self.emit(_summary(f"{dropped} lines were dropped, because nobody read stdout"))
+                    self.emit(_summary(f"{dropped} lines were dropped, because stdout was not read"))
             if not self._wake.is_set():
                 self._idle.set()
 

@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
 def lint(options: argparse.Namespace) -> int:
     """Print what is found; 1 when a pipeline will not run where it must."""
     from kubeline.local.parameters import read_parameters
-    from kubeline.platform.lint import LintOptions, look
+    from kubeline.platform.lint import LintOptions, check
     from kubeline.platform.lint.containers import read_node
     from kubeline.platform.lint.output import write
 
@@ -44,7 +44,7 @@ def lint(options: argparse.Namespace) -> int:
     _refuse_unknown([one for one in placed if one is not None])
     node = read_node(options.node)
     results = [
-        look(file, LintOptions(one.values if one else {}, node, options.target))
+        check(file, LintOptions(one.values if one else {}, node, options.target))
         for file, one in zip(files, placed, strict=True)
     ]
     print(write(results, options.format))

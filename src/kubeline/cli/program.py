@@ -17,7 +17,7 @@ from kubeline.secrets import Secrets
 
 _CODES = """\
 exit codes: 0 done; 1 something unexpected; 2 what was given is wrong; 3 something outside failed; 4 what was
-asked of a rollout is not known; 130 interrupted; 141 nobody read what was printed.
+asked of a rollout is not known; 130 interrupted; 141 what was printed was not read.
 run has that of the first step that failed.
 """
 

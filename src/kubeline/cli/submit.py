@@ -16,12 +16,12 @@ from kubeline.cli.platforms import add_platform, add_vertex_job, kubeflow, label
 from kubeline.local.progress import StepDisplay
 from kubeline.local.runner import TaskEvent
 from kubeline.platform.compiled import Compiled
-from kubeline.platform.following import Look, follow
+from kubeline.platform.following import RunSnapshot, follow
 from kubeline.printable import printable
 from kubeline.resources import pipeline_file
 
 # Identifier, page, whether a version was uploaded, and how to ask for the state of a run.
-_Started = tuple[str, str, bool, Callable[[], Look]]
+_Started = tuple[str, str, bool, Callable[[], RunSnapshot]]
 
 _DAY = 86_400.0
 _FAILED, _INTERRUPTED = 1, 130
@@ -73,7 +73,7 @@ def submit(options: argparse.Namespace) -> int:
     values = parameters(options, file)
     compiled = Compiled.read(file, options.cache)
     start = _start_on_kubeflow if options.platform == "kubeflow" else _start_on_vertex
-    identifier, page, uploaded, look = start(options, compiled, options.name or _name(compiled.name), values)
+    identifier, page, uploaded, read = start(options, compiled, options.name or _name(compiled.name), values)
     console = _console()
     console.print(f"run     {escape(identifier)}", soft_wrap=True)
     console.print(f"version {compiled.version}{' (uploaded)' if uploaded else ''}", soft_wrap=True)
@@ -84,7 +84,7 @@ def submit(options: argparse.Namespace) -> int:
     again = f"kubeline runs {identifier}" + (" --to vertex" if options.platform == "vertex" else "")
     try:
         with steps.display:
-            ended = follow(look, steps.show, options.timeout, options.poll, again)
+            ended = follow(read, steps.show, options.timeout, options.poll, again)
     except KeyboardInterrupt:
         console.print(f"the run goes on; {again} shows its state", soft_wrap=True)
         return _INTERRUPTED
@@ -100,7 +100,7 @@ def _start_on_kubeflow(options: argparse.Namespace, compiled: Compiled, name: st
     version = versions.ensure(connection, compiled)
     request = of_kfp.RunRequest(name, values, options.experiment, options.service_account)
     run = of_kfp.start(connection, version, request)
-    return run, of_kfp.page(connection, run), version.uploaded, lambda: of_kfp.look(connection, run)
+    return run, of_kfp.page(connection, run), version.uploaded, lambda: of_kfp.snapshot(connection, run)
 
 
 def _start_on_vertex(options: argparse.Namespace, compiled: Compiled, name: str, values: dict[str, Any]) -> _Started:
@@ -112,19 +112,19 @@ def _start_on_vertex(options: argparse.Namespace, compiled: Compiled, name: str,
     )
     connection = vertex(options)
     run = jobs.start(connection, jobs.described(compiled, request, name), name)
-    return run, jobs.page(connection, run), False, lambda: jobs.look(connection, run)
+    return run, jobs.page(connection, run), False, lambda: jobs.snapshot(connection, run)
 
 
 def runs(options: argparse.Namespace) -> int:
     """A table of runs; or one run, with its failed step."""
     console = _console()
     if options.run:
-        page, state, look = _one(options)
-        for step in look.steps:
+        page, state, snapshot = _one(options)
+        for step in snapshot.steps:
             console.print(f"  {step.state:<9} {escape(step.name)}", soft_wrap=True)
         console.print(f"page  {escape(page)}", soft_wrap=True)
-        if look.ended:
-            return _report_end(console, look.ended)
+        if snapshot.ended:
+            return _report_end(console, snapshot.ended)
         console.print(f"[bold]{state.lower()}[/]")
         return 0
     table = Table("run", "name", "state", "started", "took", box=None, header_style="bold", pad_edge=False)
@@ -134,7 +134,7 @@ def runs(options: argparse.Namespace) -> int:
     return 0
 
 
-def _one(options: argparse.Namespace) -> tuple[str, str, Look]:
+def _one(options: argparse.Namespace) -> tuple[str, str, RunSnapshot]:
     """The page, the state and the steps of one run."""
     from kubeline.platform.kfp import runs as of_kfp
     from kubeline.platform.vertex import jobs
@@ -142,11 +142,15 @@ def _one(options: argparse.Namespace) -> tuple[str, str, Look]:
     if options.platform == "vertex":
         there = vertex(options)
         job = jobs.read(there, options.run)
-        return jobs.page(there, options.run), jobs.state_of(job), Look(jobs.steps_of(job), jobs.ended(there, job))
+        return (
+            jobs.page(there, options.run),
+            jobs.state_of(job),
+            RunSnapshot(jobs.steps_of(job), jobs.ended(there, job)),
+        )
     connection = kubeflow(options)
     run = of_kfp.read(connection, options.run)
     ended = of_kfp.ended(connection, run) if run.state in of_kfp.ENDED else None
-    return of_kfp.page(connection, run.run_id), str(run.state or "PENDING"), Look(of_kfp.steps_of(run), ended)
+    return of_kfp.page(connection, run.run_id), str(run.state or "PENDING"), RunSnapshot(of_kfp.steps_of(run), ended)
 
 
 def _listed(options: argparse.Namespace) -> Iterator[tuple[str, str, str, Any, Any]]:

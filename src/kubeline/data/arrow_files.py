@@ -32,7 +32,7 @@ def check_batches(path: Path, name: str) -> None:
 
 
 def check_values(dataset: pads.Dataset) -> None:
-    """Read every batch once, and look whether its offsets and indices point into it.
+    """Read every batch once, and check whether its offsets and indices point into it.
 
     Arrow takes them as they are stored, and DuckDB follows them out of memory that is its own: the process dies.
 

@@ -63,7 +63,7 @@ def stage_tracked(source: str, scratch: Path) -> tuple[Path, str]:
     files = list(repository.files(wanted))
     if not files:
         at = f" at revision {revision}" if revision else ""
-        raise UserError(f"DVC tracks no '{wanted}' in '{root}'{at}; look at its .dvc files and dvc.lock")
+        raise UserError(f"DVC tracks no '{wanted}' in '{root}'{at}; see its .dvc files and dvc.lock")
     with Progress(f"taking '{wanted}' from DVC", total=len(files), unit="files") as progress:
         for file in files:
             target = scratch / "dvc" / file.path

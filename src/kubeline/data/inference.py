@@ -22,7 +22,7 @@ KINDS = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": 
 
 # A column where this share of the values are numbers (or times), but not all, is a number column with mistakes in it.
 _NEARLY_ALL = 0.9
-_LOOKS = 0.5  # from this share on, a text column is reported to look like numbers or times
+_LOOKALIKE = 0.5  # from this share on, a text column is reported to look like numbers or times
 _TIMES = ("TIMESTAMP", "TIMESTAMP_NS")
 _ZONED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 
@@ -71,11 +71,11 @@ def infer(
         UserError: when the tables disagree, or one column holds several types.
     """
     as_text = {name for name in columns if asked.get(name, hints.get(name)) == "text"}
-    looked = [name for name in columns if name not in as_text and "%" not in asked.get(name, "")]
+    inspected = [name for name in columns if name not in as_text and "%" not in asked.get(name, "")]
     counts: dict[str, Counter[str]] = {name: Counter() for name in columns}
     units: dict[str, set[str]] = {name: set() for name in columns}
     for table in tables:
-        unknown = [name for name in looked if _is_text(table.raw[name], name in asked)]
+        unknown = [name for name in inspected if _is_text(table.raw[name], name in asked)]
         with failures.reading(table.name):
             found = text.classify(connection, table, unknown, notation)
         for name, (classes, borne) in found.items():
@@ -258,7 +258,7 @@ class _Column:
         if style:
             return Reading("VARCHAR"), style.warning
         for what, count in (("numbers", numbers), ("times", times)):
-            if count >= _LOOKS * present:
+            if count >= _LOOKALIKE * present:
                 return Reading("VARCHAR"), (
                     f"column '{self.name}' is kept as text, though {count:,} of its {present:,} values are {what}; "
                     f'fix the others, or say that it is text by types={{"{self.name}": "text"}}'
@@ -305,7 +305,7 @@ class _Column:
         if first == "NULL":
             return second
         if is_number(first) and is_number(second):
-            return "DOUBLE"  # number_type looks at the values
+            return "DOUBLE"  # number_type inspects the values
         both = {first, second}
         for family, widest in ((_TIMES, "TIMESTAMP_NS"), (_ZONED, "TIMESTAMPTZ_NS")):
             if both <= set(family):

@@ -16,7 +16,7 @@ def join(rows: Path, labels: Path, scratch: Path, into: Path) -> list[str]:
 
     A request of several rows is joined by its id and the number of the row, from 0, or, where the labels have no such
     column, by its id alone. Labels that came twice are one. Two that differ are none, since neither is known to be
-    right, and are told.
+    right, and are reported.
 
     Args:
         rows: A dataset with ``request.id`` and, where requests have several rows, ``request.row``.
@@ -28,7 +28,7 @@ def join(rows: Path, labels: Path, scratch: Path, into: Path) -> list[str]:
         Warnings.
 
     Raises:
-        UserError: when a column is missing or is in both, or when the labels do not tell the rows of a request apart.
+        UserError: when a column is missing or is in both, or when the labels do not distinguish the rows of a request.
     """
     of_rows, of_labels = open_dataset(rows).schema.names, open_dataset(labels).schema.names
     _check(of_rows, of_labels)
@@ -57,7 +57,7 @@ def join(rows: Path, labels: Path, scratch: Path, into: Path) -> list[str]:
     connection.close()
     if not differing:
         return []
-    note = "of which nothing tells the right one, and are left without"
+    note = "of which the right one is not known, and are left without"
     return [f"{differing:,} of {seen:,} requests have labels that differ, {note}"]
 
 
@@ -79,7 +79,7 @@ def _require_single(connection: object, table: str) -> None:
     ((several,),) = fetch(connection, f"SELECT count(*) FROM {table} WHERE {identifier(ROW)} > 0")  # type: ignore[arg-type]
     if several:
         raise UserError(
-            f"{several:,} rows are of requests with more than one row, and the labels do not tell which: give them a "
+            f"{several:,} rows are of requests with more than one row, and the labels do not say of which: give them a "
             f"column '{ROW}', from 0 in each request"
         )
 

@@ -12,7 +12,7 @@ ADVICE = f"if that is meant, set {SETTING}=10, which makes every limit of load t
 
 DOWNLOAD = 1 << 38  # bytes that one source may send,
 DOWNLOAD_SECONDS = 12 * 3600  # and seconds that it may take for it
-LISTING_SECONDS = 120  # that a store may take to tell what lies in it; in that time it names a million files
+LISTING_SECONDS = 120  # that a store may take to list what lies in it; in that time it names a million files
 COLUMNS = 10_000  # of one table
 FILES = 10_000  # in one archive
 UNPACKED = 1 << 30  # bytes that may come out of compressed files, however small they are,

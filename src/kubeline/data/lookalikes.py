@@ -45,7 +45,7 @@ _PERIODS = r"\d{4}[-\s]?[QW]\d{1,2}(?:-\d)?|Q[1-4][-/\s]\d{4}"
 _LENGTHS = rf"{_CLOCK}|-?\d+\sdays?,?(?:\s\+?{_CLOCK}(?:\.\d+)?)?|P(?=[\dT])(?:\d+[YMWD])*(?:T(?:[\d.]+[HMS])+)?"
 
 
-def look(name: str, values: Sequence[str]) -> str:
+def warning_about(name: str, values: Sequence[str]) -> str:
     """The warning about a text column by some of its values; empty where they look like text.
 
     Whole numbers alone are no reason for a word: typed files hold codes as text for good reason.

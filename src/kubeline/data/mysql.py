@@ -30,7 +30,7 @@ _STATES = {1040, 1041, 1044, 1045, 1053, 1077, 1079, 1152, 1203, 1205, 1213, 192
 def open_mysql(
     source: str, query: str, resources: ExitStack, transfer: Transfer
 ) -> tuple[pa.RecordBatchReader, list[str]]:
-    """The rows of a query in a read-only transaction, and the columns whose text is to be looked through.
+    """The rows of a query in a read-only transaction, and the columns whose text is to be inspected.
 
     Times of the type TIMESTAMP are UTC. The address may name a file of certificates, ``?ssl_ca=/path``: the server must
     then show one of theirs.
@@ -60,7 +60,7 @@ def open_mysql(
         cursor.execute(f"EXPLAIN {query}")
         cursor.fetchall()
         cursor.execute(query)
-        fields = cursor._result.fields  # the only place where a number without a sign is told
+        fields = cursor._result.fields  # the only place that says which numbers are unsigned
         check_names([field.name for field in fields], "the query's result")
     except pymysql.Error as error:
         raise _explained(error, source, transfer) from None

@@ -1,4 +1,4 @@
-"""Text columns that are written as programs write them: looked through and converted in one pass over the rows.
+"""Text columns that are written as programs write them: inspected and converted in one pass over the rows.
 
 The first rows say what a column seems to hold. Then every value is checked while it is converted; where one does not
 fit, the column is left to :mod:`kubeline.data.inference`, which classifies all its values. Both give the same types and
@@ -62,12 +62,12 @@ class PlainColumn:
 
     Args:
         kind: the DuckDB type that it seems to have.
-        looks: whether its values are checked; not where text is asked for.
+        is_checked: whether its values are; not where text is asked for.
     """
 
-    def __init__(self, kind: str, looks: bool = True):
+    def __init__(self, kind: str, is_checked: bool = True):
         self.kind = kind
-        self._looks = looks
+        self._is_checked = is_checked
         self._values = 0
         self._words = 0  # values that are certainly no numbers, times or missing
         self._counting = threading.Lock()
@@ -80,13 +80,13 @@ class PlainColumn:
     @property
     def fits(self) -> bool:
         """Whether all values so far are of its kind; most values decide between text and numbers with mistakes."""
-        return self.kind != "VARCHAR" or not self._looks or 2 * self._words > self._values
+        return self.kind != "VARCHAR" or not self._is_checked or 2 * self._words > self._values
 
     def read(self, column: pa.Array, connection: "DuckDBPyConnection") -> pa.Array | None:
         """The values of a batch in the column's type; None when one does not fit."""
         if self.kind == "VARCHAR":
-            if self._looks and len(column):
-                self._look(column)
+            if self._is_checked and len(column):
+                self._inspect(column)
             return column
         if not len(column):
             return pa.nulls(0, _ARROW[self.kind])
@@ -101,7 +101,7 @@ class PlainColumn:
         others = self._asked(column.take(pa.array(np.flatnonzero(is_odd))), connection)
         return None if others is None else pc.replace_with_mask(certain, pa.array(is_odd), others)
 
-    def _look(self, column: pa.Array) -> None:
+    def _inspect(self, column: pa.Array) -> None:
         starts, lengths, characters = _layout(column)
         filled = lengths > 0
         words = int(np.count_nonzero(~_UNCERTAIN[characters.take(starts[filled])]))
@@ -155,7 +155,7 @@ def seeming(
         return {}
     untyped = [name for name in columns if all(table.raw[name] == UNKNOWN for table in tables)]
     found = {
-        name: PlainColumn("VARCHAR", looks=False) for name in untyped if asked.get(name, hints.get(name)) == "text"
+        name: PlainColumn("VARCHAR", is_checked=False) for name in untyped if asked.get(name, hints.get(name)) == "text"
     }
     open_ = [name for name in untyped if name not in found and name not in asked]
     if not open_:
@@ -221,7 +221,7 @@ def _is_plain(column: pa.Array, kind: str) -> Mask:
 
 
 def _all_certain(column: pa.Array, kind: str) -> pa.Array | None:
-    """The numbers, where Arrow alone can tell all of them for certain; None where one has to be looked at more closely.
+    """The numbers, where Arrow alone reads all of them for certain; None where one has to be inspected by itself.
 
     What Arrow reads as a number is one, except for codes with leading zeros, hexadecimal digits and a plus sign; a
     double may keep less than what is written. (What makes an array of Arrow from other values imports pandas, which

@@ -25,7 +25,7 @@ _FIRST = {pa.int32(): _FIRST_DAY, pa.int64(): _FIRST_DAY * 86_400_000_000}
 def open_postgresql(
     source: str, query: str, resources: ExitStack, transfer: Transfer
 ) -> tuple[pa.RecordBatchReader, list[str]]:
-    """The rows of a query in a read-only transaction, and the columns whose text is to be looked through.
+    """The rows of a query in a read-only transaction, and the columns whose text is to be inspected.
 
     Types that the driver does not know (enumerations, addresses, ranges) come as the server writes them in text.
 

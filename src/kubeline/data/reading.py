@@ -11,7 +11,7 @@ from kubeline.data.json_digits import Rounded
 from kubeline.data.lines import Lines
 from kubeline.data.notation import PLAIN, Notation, TimeNotation, missing_words
 
-UNKNOWN = "UNKNOWN"  # text that is still to be looked through
+UNKNOWN = "UNKNOWN"  # text that is still to be inspected
 _SMALL = 8 << 20  # bytes of the files that are read by one query, which are
 _MAX = 64  # at most
 MIXED = "MIXED"  # of JSON fields: values of several types, or none at all
@@ -22,7 +22,7 @@ class Table:
     """One file or query result, as DuckDB sees it.
 
     `relation` stands in a FROM clause; `raw` maps columns to the DuckDB types that it has there, `UNKNOWN` where text
-    is still to be looked through, and `MIXED` where one column holds several types. `index` names the columns that
+    is still to be inspected, and `MIXED` where one column holds several types. `index` names the columns that
     pandas wrote as the index of its rows. `repeats`: the file may hold a text once for any number of rows.
     `size` is the bytes of a file; 0 where that is not known. `unlike` are the columns of a type that the engine has
     not, and reads as another. `rounded` are those whose numbers have digits that the engine does not keep. `beside`

@@ -17,7 +17,7 @@ from kubeline.data.dataset import CHUNK_ROWS, DatasetWriter, chunk_rows
 from kubeline.data.failures import reading
 from kubeline.data.inference import Inferred, infer
 from kubeline.data.limits import ADVICE, CHUNK, ROW, readable, scaled
-from kubeline.data.lookalikes import look
+from kubeline.data.lookalikes import warning_about
 from kubeline.data.notation import PLAIN, Notation
 from kubeline.data.plain import Converter, PlainColumn, seeming
 from kubeline.data.reading import UNKNOWN, Reading, Table, together
@@ -92,13 +92,13 @@ class Rows:
         if writer is None or wrong:
             shutil.rmtree(folder, ignore_errors=True)
             writer, _ = self._write(plain, found, folder)
-        warned = found.warnings | self._looked_at(writer.schema, typing, found.warnings)
+        warned = found.warnings | self._lookalikes(writer.schema, typing, found.warnings)
         return writer, [warned[name] for name in self.needed if name in warned]
 
     def _at_once(
         self, plain: Mapping[str, PlainColumn], found: Inferred, folder: Path
     ) -> tuple[DatasetWriter | None, set[str]]:
-        """Write all rows while their values are looked at, and the plain columns that do not fit.
+        """Write all rows while their values are inspected, and the plain columns that do not fit.
 
         Types are decided by all rows, and a filter needs them before it leaves some out: it is tried on what the
         columns seem to be; without a writer where that is not possible.
@@ -110,7 +110,7 @@ class Rows:
                 return self._write(plain, found, folder)
             except lines.NotPlainError:
                 shutil.rmtree(folder, ignore_errors=True)
-        return None, self._look(plain)
+        return None, self._inspect(plain)
 
     @property
     def _condition(self) -> str:
@@ -118,8 +118,8 @@ class Rows:
         conditions = (self.window, enclosed(self.where) * bool(self.where.strip()))
         return " AND ".join(each for each in conditions if each)
 
-    def _looked_at(self, schema: pa.Schema, typing: Typing, warned: Mapping[str, str]) -> dict[str, str]:
-        """Of the text columns without a warning that nobody asked for as text, those that look like no text."""
+    def _lookalikes(self, schema: pa.Schema, typing: Typing, warned: Mapping[str, str]) -> dict[str, str]:
+        """Of the text columns without a warning that were not asked for as text, those that look like no text."""
         taken = {**typing.hints, **typing.asked}
         texts = [
             name
@@ -129,7 +129,9 @@ class Rows:
             and name not in warned
             and self.tables[0].raw[name] in (UNKNOWN, "VARCHAR")
         ]
-        words = {name: look(name, values) for name, values in sample(self.connection, self.tables[0], texts).items()}
+        words = {
+            name: warning_about(name, values) for name, values in sample(self.connection, self.tables[0], texts).items()
+        }
         return {name: sentence for name, sentence in words.items() if sentence}
 
     def _seeming(self, typing: Typing) -> dict[str, PlainColumn]:
@@ -147,7 +149,7 @@ class Rows:
                     raise
         return self._classified(self.needed, typing)  # the error is of the first column that is at fault
 
-    def _look(self, plain: Mapping[str, PlainColumn]) -> set[str]:
+    def _inspect(self, plain: Mapping[str, PlainColumn]) -> set[str]:
         """The plain columns that do not fit, by all rows."""
         readings = dict.fromkeys(plain, _TEXT)
         with Converter(self.connection, plain) as converter:

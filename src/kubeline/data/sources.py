@@ -157,7 +157,7 @@ def refuse_lake(names: set[str], folder: str) -> None:
     """Refuse the folder of a Delta or Iceberg table by what is in it: its files hold rows that are deleted as well.
 
     Raises:
-        UserError: that tells its address.
+        UserError: that names its address.
     """
     kind = "delta" if "_delta_log" in names else "iceberg" if {"metadata", "data"} <= names else ""
     if kind:
@@ -292,12 +292,12 @@ def listing(system: Any, method: str, path: str, **how: Any) -> Any:
         if time.monotonic() < end:  # of one request, and no more of our limit
             raise
         where = redact(str(system.unstrip_protocol(path)))
-        raise UserError(f"'{where}' has not told all its files within {seconds:,} s; {ADVICE}") from None
+        raise UserError(f"'{where}' has not listed all its files within {seconds:,} s; {ADVICE}") from None
 
 
 @contextmanager
 def remote_errors(source: str) -> Iterator[None]:
-    """Tell failures of a store in one sentence, without the credentials that may stand in the address or the cause."""
+    """Raise failures of a store as one sentence, without the credentials that may stand in the address or the cause."""
     shown = redact(source)
     try:
         yield
@@ -316,10 +316,10 @@ def remote_errors(source: str) -> Iterator[None]:
     except ImportError as error:
         raise PlatformError(f"this image cannot read '{shown}': {error}; install kubeline[steps]") from None
     except Exception as error:  # each store's client has its own family of errors
-        raise _told_by_client(error, shown) from None
+        raise _error_of_client(error, shown) from None
 
 
-def _told_by_client(error: Exception, shown: str) -> PlatformError:
+def _error_of_client(error: Exception, shown: str) -> PlatformError:
     status = getattr(error, "status", None)
     if status in (401, 403):
         return PlatformError(f"the server refused '{shown}' with HTTP {status}; check the credentials")
@@ -345,6 +345,6 @@ def _format_of(name: str, *keys: str) -> str:
         if suffixes and suffixes[-1] in FORMATS:
             return FORMATS[suffixes[-1]]
     raise UserError(
-        f"the format of '{name}' cannot be told from its name; expected one of the endings {listed(FORMATS)} "
+        f"the format of '{name}' is not known by its name; expected one of the endings {listed(FORMATS)} "
         f"({listed(COMPRESSIONS)} may follow), or format= one of: {listed(sorted(set(FORMATS.values())))}"
     )

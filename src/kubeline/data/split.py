@@ -112,7 +112,7 @@ def _require(dataset: pads.Dataset, column: str, by: str) -> None:
 
 
 def _hashes(path: str) -> Hashes:
-    batches = _read(open_dataset(path), "looking through the rows")
+    batches = _read(open_dataset(path), "reading the rows")
     return np.concatenate([np.empty(0, dtype=np.uint64), *(hash_rows(batch) for batch in batches)])
 
 

@@ -57,7 +57,7 @@ def open_sqlite(
 
 
 def _types(database: sqlite3.Connection, query: str, names: list[str]) -> tuple[pa.Schema, list[str]]:
-    """The types of the columns, and those whose text is to be looked through: times and large numbers."""
+    """The types of the columns, and those whose text is to be inspected: times and large numbers."""
     counts = ", ".join(
         f"count({column}), sum(typeof({column}) = 'integer'), sum(typeof({column}) IN ('integer', 'real')), "
         f"sum(typeof({column}) = 'text'), sum(typeof({column}) = 'blob'), sum({_TIME.format(column)}), "
@@ -65,7 +65,7 @@ def _types(database: sqlite3.Connection, query: str, names: list[str]) -> tuple[
         for column in map(identifier, names)
     )
     row = database.execute(f"SELECT {counts} FROM ({query})").fetchone()
-    fields, looked = [], []
+    fields, inspected = [], []
     for number, name in enumerate(names):
         present, integers, numbers, texts, blobs, times, large = (
             value or 0 for value in row[7 * number : 7 * number + 7]
@@ -80,9 +80,9 @@ def _types(database: sqlite3.Connection, query: str, names: list[str]) -> tuple[
         if kind == pa.float64() and large:
             kind = pa.string()
         if present and (times == present or (large and kind == pa.string())):
-            looked.append(name)
+            inspected.append(name)
         fields.append(pa.field(name, kind))
-    return pa.schema(fields), looked
+    return pa.schema(fields), inspected
 
 
 def _batches(database: sqlite3.Connection, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -48,7 +48,7 @@ class Transfer:
 
     @contextmanager
     def in_time(self) -> Iterator[None]:
-        """What a client waits for in vain, told as what took too long, when that is why."""
+        """What a client waits for in vain, reported as what took too long, when that is why."""
         try:
             yield
         except TimeoutError:

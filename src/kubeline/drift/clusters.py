@@ -22,7 +22,7 @@ from kubeline.drift.values import numbers, text
 from kubeline.typing import Array
 
 FEWEST = 10  # clusters of which something is known
-MOST = 512  # are told apart; more are put together by chance, which changes no expectation
+MOST = 512  # are distinguished; more are put together by chance, which changes no expectation
 _ALONE = "every row is taken as independent of the others"
 _TOP = 20  # categories with a bin of their own
 
@@ -102,7 +102,7 @@ class ClusterCounts:
             self._counts[name] += np.bincount(cells, minlength=MOST * bins.number).reshape(MOST, bins.number)
 
     def spreads(self) -> dict[str, Spread]:
-        """Of each column; empty for fewer clusters than tell anything."""
+        """Of each column; empty for fewer clusters than anything follows from."""
         if self.number < FEWEST:
             return {}
         found = {name: self._spread(counts) for name, counts in self._counts.items()}
@@ -145,5 +145,5 @@ class _Bins:
 
 
 def _clusters(values: pd.Series) -> pd.Series:
-    """What clusters are told apart by: the day of a time, and any other value itself."""
+    """What distinguishes clusters: the day of a time, and any other value itself."""
     return values.dt.floor("D") if pd.api.types.is_datetime64_any_dtype(values) else values

@@ -33,7 +33,7 @@ def compare(
     """Compare counted columns and predictions with their profiles, and judge all of them together.
 
     A datetime is compared but not judged: a later window differs in its times by nature. Where rows belong together,
-    `spreads` tells of each column how far.
+    `spreads` says of each column how far.
 
     Returns:
         The columns and the predictions, each by effect, greatest first.

@@ -1,4 +1,4 @@
-"""How well a model does on rows without labels, as far as its own answers tell.
+"""How well a model does on rows without labels, as far as its own answers show.
 
 Confidence-based performance estimation: a row whose calibrated probability is p is of the class with chance p, so that
 the AUC of a window (of two classes) or its log loss (of more) is known in expectation. The probabilities are calibrated
@@ -24,7 +24,7 @@ BINS = 20_000  # of the scores: counts in them do not depend on the order of row
 MIN_ROWS = 50
 _Z = 1.96
 _SMALLEST = float(np.finfo(np.float32).eps)  # of a probability in a logarithm, as where labels are known
-_ASSUMED = "estimated, as long as the same columns still mean the same outcome, which labels alone can tell"
+_ASSUMED = "estimated, as long as the same columns still mean the same outcome, which labels alone can show"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Estimate:
 
 
 class Estimated(Protocol):
-    """Counts the answers for a window, chunk by chunk, and tells what they let expect."""
+    """Counts the answers for a window, chunk by chunk, and gives what is to be expected of them."""
 
     metric: str
     label: str
@@ -54,7 +54,7 @@ class Estimated(Protocol):
 
 
 def estimated_by(profile: Profile, signature: Signature) -> Estimated | None:
-    """What counts the answers of this model; None where its package does not tell what to expect."""
+    """What counts the answers of this model; None where its package does not say what to expect."""
     if signature.task == "binary" and profile.calibration:
         return EstimatedAuc(profile.calibration, signature.positive_code)
     if signature.task == "multiclass" and profile.calibrations:

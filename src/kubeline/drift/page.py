@@ -163,12 +163,12 @@ def _rule(outcome: DriftResult) -> list[Markup]:
         text(
             "The effect is the population stability index over bins of the reference (a tenth of its rows each, or one "
             "for each category, and one each for missing and unseen), minus what it amounts to between two samples of "
-            "the same distribution. It does not grow with the number of rows; the p-value tells that it is not chance. "
+            "the same distribution. It does not grow with the number of rows; the p-value shows that it is not chance. "
             "A common reading: below 0.1 little, 0.1 to 0.25 some, above 0.25 much. Times are shown but not judged: a "
             "later window differs in its times by nature."
         ),
         text(
-            "A shift does not say that the model got worse, and no shift does not say that it did not: look at how it "
+            "A shift does not say that the model got worse, and no shift does not say that it did not: see how it "
             "does on labelled rows before you train again."
         ),
     ]

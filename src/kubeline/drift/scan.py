@@ -39,7 +39,7 @@ class Window:
         columns: A counter for each compared column.
         predictions: A counter for each compared prediction; empty when the reference is a table.
         sample: Some of the rows, with their predictions; None when there are none.
-        clusters: The rows that belong together; None where no column tells.
+        clusters: The rows that belong together; None where no column says which.
         performance: The model on the labelled rows; None when it is not known.
         performance_note: Why not.
         estimate: The model on all rows, by its own answers; None of a package from before there were estimates.

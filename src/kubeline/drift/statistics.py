@@ -83,7 +83,7 @@ def divergence(bins: Sequence[Bin], spread: "Spread | None" = None) -> Divergenc
     """Compare two samples by their counts in the same bins; bins that are empty in both are left out.
 
     Without two bins, or without rows in one sample, there is nothing to compare: no effect, and a p-value of 1. A
-    `spread` tells how far rows that belong together differ; without it every row is independent.
+    `spread` says how far rows that belong together differ; without it every row is independent.
     """
     from scipy.special import chdtrc, fdtrc  # scipy.stats takes longer to import than a million rows to count
 

@@ -26,8 +26,8 @@ def is_other(schema: pa.Schema, name: str, kinds: Mapping[str, Kind]) -> bool:
 def as_reference(batch: pa.RecordBatch, kinds: Mapping[str, Kind]) -> pa.RecordBatch:
     """A chunk of a window with its columns in the kinds that they have in the reference.
 
-    The values of one window may not tell its types: postal codes of digits alone are read as numbers. Whole numbers are
-    read as text, and text as numbers, true or false, or times, where that changes no value.
+    The values of one window may not determine its types: postal codes of digits alone are read as numbers. So whole
+    numbers are read as text, and text as numbers, true or false, or times, where that changes no value.
 
     Raises:
         UserError: names a value for which it would.

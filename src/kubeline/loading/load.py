@@ -83,7 +83,7 @@ def run(
 ) -> None:
     """Read `source` into the dataset artifact.
 
-    Reads once where the first rows say what the columns hold, and looks through all values of those of which they do
+    Reads once where the first rows say what the columns hold, and inspects all values of those of which they do
     not: the types are always those of all values. Memory is bounded by a chunk of rows; remote and
     compressed files are unpacked in the temporary folder (``TMPDIR``) first. Row order is that of the files by name,
     and of the rows in them, so the same content gives the same fingerprint whatever it was packed in.
@@ -135,7 +135,7 @@ def _store(
     """Write what is selected as a dataset in the new `folder`.
 
     Returns:
-        Its writer, what is to be told, and the address that reads the same rows again.
+        Its writer, its warnings, and the address that reads the same rows again.
     """
     with ExitStack() as resources:
         files, exact = _files(source, file_format, selection, scratch)

@@ -57,7 +57,7 @@ def _why(code: int, sentence: str, last: str) -> str:
     Args:
         code: that it ended with.
         sentence: that it left, as every step of Kubeline does.
-        last: line that it printed; of an exception that nobody caught, its name and message.
+        last: line that it printed; of an exception that was not caught, its name and message.
     """
     if sentence:
         name, _, rest = sentence.partition(": ")

@@ -46,16 +46,16 @@ def build(
         about: what people say of it, see :class:`About`.
     """
     found = evaluation.evidence
-    told = About.read(dict(about))
+    about_it = About.read(dict(about))
     return ModelCard(
         name=name,
-        about=told,
+        about=about_it,
         model=_model(package),
         training=_training(package, found),
         evaluation=_evaluation(evaluation),
         serving=None if infra_validation is None else _serving(infra_validation),
         changes=_changes(found),
-        limits=[*told.limits, *_limits(package, found)],
+        limits=[*about_it.limits, *_limits(package, found)],
         lineage={
             **{key: value for key, value in lineage.items() if value},
             **{f"version.{library}": version for library, version in sorted(package.manifest.versions.items())},
@@ -211,7 +211,7 @@ def _limits(package: ModelPackage, evidence: Mapping[str, Any]) -> list[str]:
     if package.manifest.params.get("balanced"):
         found.append("classes had the same weight in training, so that probabilities are not those of the table")
     if not evidence.get("slices"):
-        found.append("no part of the rows was looked at by itself: no slices were asked for")
+        found.append("no part of the rows was examined by itself: no slices were asked for")
     if not evidence.get("fairness"):
-        found.append("whether groups are treated alike was not looked at: no fairness was asked for")
+        found.append("whether groups are treated alike was not examined: no fairness was asked for")
     return found

@@ -37,7 +37,7 @@ class About(_Part):
 
 
 class CardFeature(_Part):
-    """A column that the model reads; `categories` is how many values of a category it tells apart."""
+    """A column that the model reads; `categories` is how many values of a category it distinguishes."""
 
     name: str
     kind: str
@@ -59,7 +59,7 @@ class CardModel(_Part):
 
 
 class CardTable(_Part):
-    """A table; fields that nobody knows are None."""
+    """A table; fields that are not known are None."""
 
     fingerprint: str | None = None
     source: str | None = None

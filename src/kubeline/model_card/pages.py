@@ -96,7 +96,7 @@ def _sections(card: ModelCard) -> Iterator[tuple[str, list[CardBlock]]]:
 
 def _about(card: ModelCard) -> TableBlock:
     about = card.about
-    told = {
+    values = {
         "owner": about.owner,
         "contact": about.contact,
         "license": about.license,
@@ -105,7 +105,7 @@ def _about(card: ModelCard) -> TableBlock:
         "out of scope": about.out_of_scope,
         **about.more,
     }
-    return "What people say of it", ["", ""], [[name, value] for name, value in told.items() if value]
+    return "What people say of it", ["", ""], [[name, value] for name, value in values.items() if value]
 
 
 def _missing(card: ModelCard) -> list[str]:
@@ -206,12 +206,12 @@ def _data(card: ModelCard) -> TableBlock:
 
 def _features(card: ModelCard) -> TableBlock:
     rows = [[one.name, one.kind, _plain(one.categories)] for one in card.model.features]
-    return f"Columns that it reads, to tell {card.model.target}", ["column", "kind", "categories"], rows
+    return f"Columns that it reads, to predict {card.model.target}", ["column", "kind", "categories"], rows
 
 
 def _training(card: ModelCard) -> TableBlock:
     found, model = card.training, card.model
-    told = {
+    values = {
         "estimator": model.estimator,
         "classes": listed(model.classes) if model.classes else None,
         "positive class": model.positive_class,
@@ -222,7 +222,11 @@ def _training(card: ModelCard) -> TableBlock:
         **{f"{name} column": value for name, value in found.roles.items() if value},
         **model.params,
     }
-    return "How it was trained", ["", ""], [[name, _plain(value)] for name, value in told.items() if value is not None]
+    return (
+        "How it was trained",
+        ["", ""],
+        [[name, _plain(value)] for name, value in values.items() if value is not None],
+    )
 
 
 def _sentence(words: str) -> str:

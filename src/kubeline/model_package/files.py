@@ -34,7 +34,7 @@ def read(folder: Path, name: str, most: int, size: int | None = None) -> bytes:
         folder: of the package.
         name: of the file in it.
         most: bytes that it may have.
-        size: that it must have, or None when nobody says.
+        size: that it must have, or None when it is not known.
 
     Raises:
         UserError: when it is not a regular file, or not of that size; then nothing of it was read.

@@ -21,7 +21,7 @@ _MAX_EMPTY = 1_000_000  # texts of less than two bytes each, on average, in one 
 _MAX_NOTES = 64 * 2**10  # bytes of an attribute in fields that are not read
 _MAX_VALUES = 2**24  # of one tensor for one row: 64 MiB
 _MAX_CONSTANTS = 2**26  # that are computed from constants, when the model is loaded, in all of its tensors
-_MAX_WORK = 2**31  # multiplications and values for one row, trees aside
+_MAX_WORK = 2**31  # multiplications and values for one row, without trees
 
 # By their numbers, the fields that onnx_parts.proto leaves out and that do no harm: names, notes, numbers and texts.
 # Among the others are functions, graphs, sparse tensors, and data outside the file.

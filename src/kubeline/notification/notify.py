@@ -44,7 +44,7 @@ def run(status: FinalStatus, *, title: str = "", message: str = "", link: str = 
 
 
 def mood(found: Ending) -> Mood:
-    """A success that someone should look at, because a model was held or the data drifted, is a warning."""
+    """A success that someone should examine, because a model was held or the data drifted, is a warning."""
     good = all(_word(said) in GOOD or said.text.startswith("models:/") for said in found.decisions)
     return "warning" if found.state == "SUCCEEDED" and not good else _MOODS[found.state]
 

@@ -16,7 +16,7 @@ class Ended:
 
     Attributes:
         state: ``SUCCEEDED``, ``FAILED`` or ``CANCELLED``.
-        step: the first that failed; empty when none did, or nobody says which.
+        step: the first that failed; empty when none did, or it is not known which.
         sentence: why.
     """
 
@@ -26,22 +26,24 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Look:
+class RunSnapshot:
     """What is seen of a run: its steps (name, path and state), and how it ended, once it has."""
 
     steps: Sequence[Any]
     ended: Ended | None = None
 
 
-def follow(look: Callable[[], Look], on_step: Callable[[Any], None], seconds: float, poll: float, again: str) -> Ended:
+def follow(
+    read: Callable[[], RunSnapshot], on_step: Callable[[Any], None], seconds: float, poll: float, again: str
+) -> Ended:
     """Wait for the end of a run, and report each step that starts or ends.
 
     Args:
-        look: at the run.
+        read: what is to be seen of the run now.
         on_step: is called with each change.
         seconds: to wait at most.
         poll: seconds between two queries.
-        again: how to look later, for messages.
+        again: the command that shows it later, for messages.
 
     Raises:
         UserError: when the run is gone.
@@ -52,7 +54,7 @@ def follow(look: Callable[[], Look], on_step: Callable[[Any], None], seconds: fl
     seen: dict[str, str] = {}
     while True:
         try:
-            found = look()
+            found = read()
         except PlatformError:
             if time.monotonic() > min(until, away_until):
                 raise

@@ -1,7 +1,7 @@
 """Requests to a platform's API: what each failure is, and which are tried again.
 
 Not urllib3's Retry or tenacity: all tries share one budget of time, into which a Retry-After has to fit, credentials
-are renewed once between two of them, and a change whose answer was lost is looked for before it is made again.
+are renewed once between two of them, and a change whose answer was lost is searched for before it is made again.
 """
 
 import email.utils
@@ -30,7 +30,7 @@ class RefusedError(UserError):
 
 
 class UnclearError(PlatformError):
-    """No answer, or a broken one: whether a write took effect is not known; look before it is repeated."""
+    """No answer, or a broken one: whether a write took effect is not known; check before it is repeated."""
 
     def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
         super().__init__(sentence)
@@ -67,11 +67,11 @@ def repeated(attempt: Callable[[TimeBudget], T], seconds: float, renew: Callable
 
 
 def found_or_made(make: Callable[[TimeBudget], T], find: Callable[[], T | None]) -> Callable[[TimeBudget], T]:
-    """A try of a change; where it is not clear whether an earlier one took effect, it looks before repeating it.
+    """A try of a change; where it is not clear whether an earlier one took effect, it checks before repeating it.
 
     Args:
         make: makes the change.
-        find: looks for what the change makes.
+        find: searches for what the change makes.
     """
     unclear = False
 

@@ -59,7 +59,7 @@ class Destination:
         """
         with _errors_of(self.shown):
             for marker in self._markers():
-                found = self._told(marker)
+                found = self._read_marker(marker)
                 if found.get("key") == key:
                     continue
                 if not overwrite:
@@ -84,7 +84,7 @@ class Destination:
         """
         with tempfile.TemporaryDirectory() as scratch, _errors_of(self.shown):
             if self._system.exists(self._marker):
-                return [str(name) for name in self._told(self._marker)["files"]]
+                return [str(name) for name in self._read_marker(self._marker)["files"]]
             laid_out = Path(scratch) / "files"
             files = _lay_out(folder, laid_out, partition_by, self._shard)
             for name in files:
@@ -103,7 +103,7 @@ class Destination:
     def _markers(self) -> list[str]:
         return [str(path) for path in self._system.glob(f"{self._root}/_predictions-*.json")]
 
-    def _told(self, marker: str) -> Any:
+    def _read_marker(self, marker: str) -> Any:
         content = self._system.cat_file(marker, start=0, end=json_files.MAX_BYTES)
         return json_files.parse(content, f"{marker.rpartition('/')[2]} at destination '{self.shown}'")
 

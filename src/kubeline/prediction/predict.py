@@ -78,8 +78,8 @@ def run(
     goal = Destination(destination, part) if destination else None
     if goal is not None:
         goal.require_free(key, overwrite)
-    with publish(predictions.path) as folder, publish(quarantine.path) as aside_folder:
-        good, bad, summary = _write(dataset.path, part, package, schema, folder, aside_folder)
+    with publish(predictions.path) as folder, publish(quarantine.path) as quarantined_folder:
+        good, bad, summary = _write(dataset.path, part, package, schema, folder, quarantined_folder)
         _require_enough(summary, max_quarantine, part)
         facts = {"rows": summary.rows, "quarantined": summary.quarantined, "package_digest": package.digest}
         files = goal.write(folder, partition_by, key, facts) if goal is not None else []
@@ -128,17 +128,19 @@ def _schema(path: str, keep: Sequence[str], signature: Signature) -> pa.Schema:
 
 
 def _write(
-    path: str, shard: Shard, package: ModelPackage, schema: pa.Schema, folder: Path, aside_folder: Path
+    path: str, shard: Shard, package: ModelPackage, schema: pa.Schema, folder: Path, quarantined_folder: Path
 ) -> tuple[DatasetWriter, DatasetWriter, Summary]:
     summary, predictor = Summary(), package.predictor()
     bad_schema = quarantine_schema(open_dataset(path).schema)
     with ExitStack() as stack:
         good = stack.enter_context(DatasetWriter(folder, schema))
-        bad = stack.enter_context(DatasetWriter(aside_folder, bad_schema))
-        for rows, aside in _chunks(path, shard, predictor, schema, bad_schema, version_of(package.digest), summary):
+        bad = stack.enter_context(DatasetWriter(quarantined_folder, bad_schema))
+        for rows, quarantined in _chunks(
+            path, shard, predictor, schema, bad_schema, version_of(package.digest), summary
+        ):
             good.write(rows)
-            if aside.num_rows:
-                bad.write(aside)
+            if quarantined.num_rows:
+                bad.write(quarantined)
     return good, bad, summary
 
 
@@ -155,15 +157,15 @@ def _chunks(
     with Progress("predicting", open_dataset(path).count_rows() / shard.count) as progress:
         for start, batch in shard.batches(path):
             inputs, broken = inputs_of(batch, predictor.signature)
-            kept, aside = divide(batch, broken, start, bad_schema)
-            if aside.num_rows:
+            kept, quarantined = divide(batch, broken, start, bad_schema)
+            if quarantined.num_rows:
                 fine = ~np.logical_or.reduce(list(broken.values()))
                 inputs = {name: values[fine] for name, values in inputs.items()}
                 summary.reasons.update({reason: int(mask.sum()) for reason, mask in broken.items()})
-                summary.quarantined += aside.num_rows
+                summary.quarantined += quarantined.num_rows
             found = predictor.predict_inputs(inputs)
             summary.add(found)
-            yield _with_answers(kept, found, version, schema), aside
+            yield _with_answers(kept, found, version, schema), quarantined
             progress.add(batch.num_rows)
 
 

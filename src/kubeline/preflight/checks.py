@@ -42,7 +42,7 @@ class Checks:
         return [check for check in self.done if check.result in {"wrong", "unreachable"}]
 
     def raise_what_failed(self) -> None:
-        """Tell everything at once.
+        """Report everything at once.
 
         Raises:
             UserError: when something in the parameters is wrong.

@@ -59,14 +59,14 @@ def run(report: Artifact, **given: Any) -> None:
         UserError: names every parameter that is wrong.
         PlatformError: names what cannot be reached.
     """
-    checks = look(PreflightSettings(**given))
+    checks = checks_of(PreflightSettings(**given))
     for check in checks.done:
         logger.info("%s: %s%s", check.name, check.result, f" ({check.sentence})" if check.sentence else "")
     page(checks).write(report.path)
     checks.raise_what_failed()
 
 
-def look(wanted: PreflightSettings) -> Checks:
+def checks_of(wanted: PreflightSettings) -> Checks:
     """The parameters first; when they are right, the external services."""
     checks = Checks()
     _parameters(checks, wanted)

@@ -27,7 +27,7 @@ def check_reference(tracking_uri: str, reference: str) -> str | None:
     from kubeline.registry.interface import package_digest, parse_reference
 
     if not reference.startswith("models:"):
-        return "a model outside the registry is looked for by the step that reads it"
+        return "a model outside the registry is fetched by the step that reads it"
     name, alias, version = parse_reference(reference)
     found = open_registry(tracking_uri).find(name, alias=alias, version=version)
     if found is None:

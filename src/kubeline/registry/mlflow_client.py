@@ -76,7 +76,7 @@ def _sentence(error: Exception, uri: str) -> str:
         )
     if failed := re.search(r"too many (\d{3}) error responses", str(error)):
         return (
-            f"the MLflow registry at {place} was reached, but answers with HTTP {failed.group(1)}; look into its "
+            f"the MLflow registry at {place} was reached, but answers with HTTP {failed.group(1)}; see its "
             "log, or try again later"
         )
     if "Max retries exceeded" in reason or "unable to open database file" in reason:

@@ -1,6 +1,6 @@
 """A local MLflow database: how it begins, and what it says, read with SQL.
 
-MLflow takes longer to import than most steps work, so that who only looks does without. What looks raises
+MLflow takes longer to import than most steps work, so that what only reads does without. Reading raises
 ``sqlite3.Error`` where the database cannot be read so, such as for tables of another MLflow than those known here (3.10
 and later); MLflow is then asked instead.
 """

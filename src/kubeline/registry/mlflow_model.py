@@ -65,7 +65,7 @@ def files(package: ModelPackage, run: "Run") -> dict[str, str]:
 
 
 def _signature(package: ModelPackage) -> "ModelSignature":
-    """The columns in MLflow's words: text, and ``any`` for the rest, whose values the package looks at itself.
+    """The columns in MLflow's words: text, and ``any`` for the rest, whose values the package checks itself.
 
     MLflow's own types would refuse what the model answers (whole numbers for a double, a missing one for a long, times
     with a zone), or change it unseen: in a request, a missing boolean would become false.

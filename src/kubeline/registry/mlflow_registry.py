@@ -65,7 +65,7 @@ class MLflowRegistry:
         return redact(self.uri) + ("" if there else " (which is not there yet)")
 
     def probe(self, name: str) -> None:
-        """Make the experiment of this model, as `register` does, and mark it; look at where its files will go."""
+        """Make the experiment of this model, as `register` does, and mark it; check where its files will go."""
         check_name(name)
         if self._database and not self._database.exists():
             return self._require_writable_folder(self._database.parent)
@@ -109,7 +109,7 @@ class MLflowRegistry:
     def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:
         """Return the version an alias points to, of a number, or of a package; None when there is none."""
         if self._database and not self._database.exists():
-            return None  # nothing was ever registered here, and looking must not create a database
+            return None  # nothing was ever registered here, and reading must not create a database
         if self._database:
             with suppress(sqlite3.Error):
                 return mlflow_database.find(

@@ -11,7 +11,7 @@ def open_registry(tracking_uri: str = "") -> Registry:
 
     Args:
         tracking_uri: where it is; empty for the environment variable ``MLFLOW_TRACKING_URI``, else the file
-            ``mlflow.db`` in the working directory, which is also where ``mlflow ui`` looks.
+            ``mlflow.db`` in the working directory, which ``mlflow ui`` reads too.
 
     Raises:
         UserError: when a step on a cluster is given no tracking URI.

@@ -12,11 +12,11 @@ from kubeline.rollout.status import Lease, State
 from kubeline.rollout.store import StatusStore, StoredStatus
 
 _SLACK_SECONDS = 5.0  # the time of an API server is in whole seconds
-_LOOKS = 12  # while one lease lasts
+_READINGS = 12  # while one lease lasts
 
 
 def settled(cluster: Cluster, store: StatusStore, found: StoredStatus, clock: Clock) -> StoredStatus:
-    """The status, whose lease is over, in the record as well, where it ran too long and nobody renewed it meanwhile.
+    """The status, whose lease is over, in the record as well, where it ran too long and was not renewed meanwhile.
 
     Args:
         cluster: where.
@@ -33,7 +33,7 @@ def settled(cluster: Cluster, store: StatusStore, found: StoredStatus, clock: Cl
         return found
     waited_until = clock.now() + longest
     while clock.now() < waited_until and not clock.cancelled.is_set():
-        clock.sleep(longest / _LOOKS)
+        clock.sleep(longest / _READINGS)
         again = cluster.attempt(store.read, "the record of the rollout")
         if again is None or again.status.lease != status.lease:
             return again or found

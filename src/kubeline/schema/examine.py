@@ -63,7 +63,7 @@ class Examination:
     leaks: dict[str, float] = field(default_factory=dict)
     personal: dict[str, str] = field(default_factory=dict)
 
-    def look_for_personal_data(self) -> None:
+    def find_personal_data(self) -> None:
         """Find the columns that look as if they held any, and let nothing found so far show a value of theirs.
 
         The target is known by its classes everywhere, and therefore not checked.

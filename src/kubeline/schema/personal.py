@@ -65,18 +65,18 @@ def _kind(name: str, values: pd.Series) -> str:
     whole = pd.api.types.is_integer_dtype(present)
     if text or whole:
         words = [str(value).strip() for value in present.drop_duplicates().head(SAMPLED)]
-        for kind, looks in _VALUES.items():
-            if _mostly(words, looks):
+        for kind, fits in _VALUES.items():
+            if _mostly(words, fits):
                 return kind
     named = _by_name(name)
     fitting = text or (whole and named in _NUMBERS) or named == "dates of birth"
     return named if fitting else ""
 
 
-def _mostly(words: list[str], looks: Callable[[str], bool]) -> bool:
-    if len(words) < FEWEST or sum(map(looks, words[:FIRST])) < SHARE / 2 * len(words[:FIRST]):
+def _mostly(words: list[str], fits: Callable[[str], bool]) -> bool:
+    if len(words) < FEWEST or sum(map(fits, words[:FIRST])) < SHARE / 2 * len(words[:FIRST]):
         return False
-    return sum(map(looks, words)) >= SHARE * len(words)
+    return sum(map(fits, words)) >= SHARE * len(words)
 
 
 def _by_name(name: str) -> str:
@@ -110,7 +110,7 @@ def _is_account(word: str) -> bool:
 
 
 def _is_identity(word: str) -> bool:
-    """A number by which a country knows a person, written as there."""
+    """A national identity number, written as there."""
     from stdnum.br import cpf
     from stdnum.de import idnr
     from stdnum.es import dni, nie

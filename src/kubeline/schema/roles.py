@@ -17,7 +17,7 @@ def expected(
     """The schema's columns, with what their roles ask of them besides.
 
     A weight that is missing, infinite or negative, and a group or time that is missing, makes a bad row. Text is read
-    as the numbers or times that its role needs. What is excluded may be infinite where nobody wrote a schema.
+    as the numbers or times that its role needs. What is excluded may be infinite where there is no schema.
     """
     changed = dict(columns)
     for name in (roles.weight, roles.group, roles.time):

@@ -104,7 +104,7 @@ def _protection(found: Examination, personal_data: str, roles: Roles, key: bytes
     """What is done with the columns of personal data, and what is said of them."""
     if personal_data == "ignore":
         return Protection()
-    found.look_for_personal_data()
+    found.find_personal_data()
     personal = findings(personal_data, found.personal)
     (found.problems if personal_data == "refuse" else found.warnings).extend(personal)
     return protection(personal_data, found.personal, roles, key)

@@ -1,4 +1,4 @@
-"""The estimators a model can be made of: how each is built, what it takes, and where tuning looks."""
+"""The estimators a model can be made of: how each is built, what it takes, and where tuning searches."""
 
 import importlib
 import inspect
@@ -32,7 +32,7 @@ _FRACTIONS = {"max_features", "max_samples", "subsample", "colsample_bytree"}  #
 
 @dataclass(frozen=True)
 class Range:
-    """Where tuning looks for one parameter; whole numbers when both ends are."""
+    """Where tuning searches for one parameter; whole numbers when both ends are."""
 
     low: float
     high: float
@@ -55,7 +55,7 @@ class Estimator:
         regressor: the same of its regressor.
         defaults: parameters where kubeline's default is its own; `params` of train overrides them.
         fixed: parameters that make results repeatable, which nothing overrides.
-        space: where tuning looks.
+        space: where tuning searches.
         reads_missing: whether the model itself handles missing numbers; else the median and a flag stand in.
         one_hot: whether categories become a column each and numbers are scaled, or categories become numbers.
         threaded: whether it takes a number of threads of its own.

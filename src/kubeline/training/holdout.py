@@ -19,7 +19,7 @@ def divide(
 ) -> tuple[TrainingTable, Array, Array, Array | None]:
     """All that training holds out: the table with how it was done in its notes, and positions of its rows.
 
-    What nobody gave a group or time column for goes by the split's; where the rows do not allow that, at random.
+    Without a group or time column it goes by the split's; where the rows do not allow that, at random.
 
     Args:
         table: the table.

@@ -17,7 +17,7 @@ EXACT_IN_FLOAT64 = 2.0**53  # whole numbers up to here
 _RESOLUTION = 2.0**-17  # of the spread of a column, that must be distinguished
 _SMALLEST_SPREAD = 2.0**-13  # random forests take numbers 1e-7 apart for equal
 _LARGEST_SPREAD = 2.0**100
-_LOOKED_AT = 100_000  # rows
+_SAMPLED = 100_000  # rows
 _MERGED = 0.01  # share of the values that may merge without a word
 
 
@@ -54,7 +54,7 @@ def note(name: str, values: Array, wide: bool) -> str:
             f"column '{name}' is read as float64, because float32 would round it and merge {lost:,} of its "
             f"{different:,} different values; requests send it as JSON, FP64 or whole numbers"
         )
-    different, lost = merged(values[:: max(1, len(values) // _LOOKED_AT)])
+    different, lost = merged(values[:: max(1, len(values) // _SAMPLED)])
     if lost > _MERGED * different:
         return (
             f"float32 merges {lost:,} of {different:,} different values of column '{name}' with others: they differ by "

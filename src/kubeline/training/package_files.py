@@ -106,7 +106,7 @@ def _reference(trained: Trained, roles: ManifestRoles) -> bytes:
 
 
 def _clusters(trained: Trained, roles: ManifestRoles) -> int | None:
-    """How many groups or days the rows are of, where a column tells."""
+    """How many groups or days the rows are of, where a column says so."""
     from kubeline.evaluation.rows import clusters_of
 
     column = roles.group or roles.time

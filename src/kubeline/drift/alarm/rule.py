@@ -58,18 +58,18 @@ class Policy:
     def check(self) -> "Policy":
         """Return the policy, or raise a :class:`UserError` for what is out of its range."""
         if not 1 <= self.needed <= self.of:
-            raise UserError(f"needed is {self.needed} of {self.of}; give 1 to as many windows as are looked at")
+            raise UserError(f"needed is {self.needed} of {self.of}; give 1 to as many windows as are examined")
         length_of("cool_down", self.cool_down)
         if unknown := [one for one in self.signals if one not in SIGNALS]:
             raise UserError(f"signals holds {unknown[0]!r}; expected some of: {listed(SIGNALS)}")
         if not self.signals:
-            raise UserError(f"signals is empty, so that nothing is looked at; give some of: {listed(SIGNALS)}")
+            raise UserError(f"signals is empty, so that nothing is examined; give some of: {listed(SIGNALS)}")
         return self
 
 
 @dataclass(frozen=True)
 class AlarmDecision:
-    """The verdict, why, and the windows that were looked at, the latest first."""
+    """The verdict, why, and the windows that were examined, the latest first."""
 
     verdict: AlarmVerdict
     reasons: list[str]
@@ -91,9 +91,9 @@ def decide(
     earliest = window.until - (window.until - window.since) * policy.of
     ours = [one for one in windows if one.reference == window.reference and one.until != window.until]
     past = sorted([one for one in ours if earliest < one.until < window.until], key=lambda one: one.until)
-    looked_at = [window, *past[::-1]][: policy.of]
-    wrong = [one for one in looked_at if _signals(one, policy)]
-    share = f"{len(wrong)} of the last {len(looked_at)} windows were wrong; {policy.needed} of {policy.of} are an alarm"
+    examined = [window, *past[::-1]][: policy.of]
+    wrong = [one for one in examined if _signals(one, policy)]
+    share = f"{len(wrong)} of the last {len(examined)} windows were wrong; {policy.needed} of {policy.of} are an alarm"
 
     if any(alarm.until == window.until and alarm.reference == window.reference for alarm in alarms):
         verdict: AlarmVerdict = "alarm"
@@ -101,11 +101,11 @@ def decide(
     elif not _signals(window, policy):
         few = window.verdict == "insufficient_data"
         verdict = "unknown" if few else "quiet"
-        reasons = [f"the latest window {'has too few rows to tell' if few else 'is as it should be'}"]
+        reasons = [f"the latest window {'has too few rows to decide' if few else 'is as it should be'}"]
     else:
         verdict, reasons = _of_wrong(window, len(wrong) >= policy.needed, [one.until for one in ours], alarms, policy)
         reasons = [f"the latest window is wrong: {listed(_signals(window, policy))}", *reasons]
-    return AlarmDecision(verdict, [*reasons, share], looked_at)
+    return AlarmDecision(verdict, [*reasons, share], examined)
 
 
 def _of_wrong(
@@ -136,7 +136,7 @@ def day(moment: datetime) -> str:
 
 
 def interval(text: str) -> tuple[datetime, datetime]:
-    """The bounds of a window as `load` tells them, ``SINCE/UNTIL``.
+    """The bounds of a window as `load` writes them, ``SINCE/UNTIL``.
 
     Raises:
         UserError: when one is open: a window that has no place in time cannot be counted.

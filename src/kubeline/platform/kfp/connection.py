@@ -105,11 +105,11 @@ class KfpConnection:
         return self._repeated(lambda patience: self._once(call, patience, *words, **fields))
 
     def write(self, call: Callable[..., T], find: Callable[[], T | None], *words: Any, **fields: Any) -> T:
-        """Ask for a change; where it is not clear whether an earlier try took effect, look before repeating it.
+        """Ask for a change; where it is not clear whether an earlier try took effect, check before repeating it.
 
         Args:
             call: a method of a service.
-            find: looks for what the change makes.
+            find: searches for what the change makes.
             words: of the call.
             fields: of the call.
 
@@ -203,10 +203,10 @@ def _translated(error: Any, host: str) -> KubelineError:
         return MissingError(f"{host} says: {said}")
     if status in _BUSY or status == 0:
         return UnclearError(f"{host} is not available ({status or said}); try again later", _retry_after(error))
-    return _told_plainly(status, said, host)
+    return _plain_error(status, said, host)
 
 
-def _told_plainly(status: int, said: str, host: str) -> KubelineError:
+def _plain_error(status: int, said: str, host: str) -> KubelineError:
     if status == 403:
         return UserError(
             f"{host} does not let us do that (403): {said}; ask for the right, or give another --namespace"

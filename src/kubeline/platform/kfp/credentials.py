@@ -21,7 +21,7 @@ _STEPS = 12  # redirects and forms of one sign-in, at most
 
 @dataclass(frozen=True)
 class Identity:
-    """How to sign in; where nothing is given, a mounted token if there is one, else nobody.
+    """How to sign in; where nothing is given, a mounted token if there is one, else without credentials.
 
     Attributes:
         token_file: file of a service account's token, read anew for each request because mounted ones are renewed.
@@ -76,7 +76,7 @@ class AuthHeaders:
     """A header that shows who we are.
 
     Attributes:
-        name: of the header; empty: nobody is shown.
+        name: of the header; empty: no user is named.
         value: makes or reads it.
         host: where it goes.
         renews: whether it is to be read anew each time.
@@ -153,7 +153,7 @@ def sign_in(host: str, user: str, password: str, ca_file: str = "") -> str:
     """Sign in at Dex, to which the gateway in front of Kubeflow sends who has no session; returns the cookie.
 
     Raises:
-        UserError: when user or password are refused, or nobody asks for them.
+        UserError: when user or password are refused, or the server does not ask for them.
         PlatformError: when there is no answer.
     """
     import requests

@@ -9,7 +9,7 @@ from typing import Any
 
 from kubeline.errors import PlatformError, UserError, listed
 from kubeline.notification.ending import state_of
-from kubeline.platform.following import Ended, Look
+from kubeline.platform.following import Ended, RunSnapshot
 from kubeline.platform.kfp.connection import KfpConnection
 from kubeline.platform.kfp.nodes import RunStep, steps
 from kubeline.platform.kfp.versions import PipelineVersion, equals
@@ -90,7 +90,7 @@ def start(connection: KfpConnection, version: PipelineVersion, request: RunReque
     )
     made = connection.write(connection.runs.run_service_create_run, find, wanted)
     if not getattr(made, "run_id", None):
-        raise PlatformError("the server has started a run, and does not say which; look at `kubeline runs`")
+        raise PlatformError("the server has started a run, and does not say which; see `kubeline runs`")
     return str(made.run_id)
 
 
@@ -146,10 +146,10 @@ def latest(connection: KfpConnection, most: int, state: str = "", in_experiment:
     return runs[:most]
 
 
-def look(connection: KfpConnection, identifier: str) -> Look:
+def snapshot(connection: KfpConnection, identifier: str) -> RunSnapshot:
     """What is seen of a run."""
     run = connection.read(connection.runs.run_service_get_run, identifier)
-    return Look(steps_of(run), ended(connection, run) if run.state in ENDED else None)
+    return RunSnapshot(steps_of(run), ended(connection, run) if run.state in ENDED else None)
 
 
 def ended(connection: KfpConnection, run: Any) -> Ended:
@@ -167,7 +167,7 @@ def ended(connection: KfpConnection, run: Any) -> Ended:
         sentence = last_words(log) if log else "its log is not there any more; the UI may have it"
         return Ended("FAILED", step.name, sentence or "it ended without a word; see its log")
     error = getattr(run.error, "message", None) if run.error else None
-    return Ended("FAILED", sentence=str(error or "nobody says which step failed; see the UI"))
+    return Ended("FAILED", sentence=str(error or "it is not known which step failed; see the UI"))
 
 
 def _failures(connection: KfpConnection, run: Any) -> Iterator[tuple[RunStep, str]]:
@@ -216,7 +216,7 @@ def _log_at_hand(connection: KfpConnection, run: Any, step: RunStep) -> str:
 
 
 def _log_of(connection: KfpConnection, run: Any, step: RunStep, patience: float = math.inf) -> str:
-    """What a step printed, its launcher included; empty where nobody has it.
+    """What a step printed, its launcher included; empty where it is not stored.
 
     The API server reads it from the pod, then from the archive of logs; the UI's server does, too, where the host is
     the UI's.

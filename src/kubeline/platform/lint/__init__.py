@@ -1,6 +1,6 @@
 """Whether a compiled pipeline will run on Kubeflow, on Vertex and here, and why not."""
 
+from kubeline.platform.lint.check import LintOptions, LintResult, check
 from kubeline.platform.lint.findings import Level, LintFinding
-from kubeline.platform.lint.look import LintOptions, LintResult, look
 
-__all__ = ["Level", "LintFinding", "LintOptions", "LintResult", "look"]
+__all__ = ["Level", "LintFinding", "LintOptions", "LintResult", "check"]

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from kubeline import __version__
+from kubeline.platform.lint.check import LintResult
 from kubeline.platform.lint.findings import NAMES, PLACES, RULES, LintFinding
-from kubeline.platform.lint.look import LintResult
 
 Format = Literal["text", "json", "sarif"]
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

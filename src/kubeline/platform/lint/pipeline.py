@@ -1,4 +1,4 @@
-"""A compiled pipeline as its rules look at it: graphs, tasks, executors, and what leads there."""
+"""A compiled pipeline as its rules read it: graphs, tasks, executors, and what leads there."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

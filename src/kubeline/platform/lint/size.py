@@ -43,7 +43,7 @@ _PLACE = {
 }
 # The metadata of artifacts that steps are given, by type.
 _STORED = {"display_name": "artifact", "store_session_info": json.dumps({"Provider": "minio", "Params": _PLACE})}
-_TOLD: dict[str, dict[str, Any]] = {
+_DESCRIBED: dict[str, dict[str, Any]] = {
     "system.Dataset": {
         "bytes": 10_000_000,
         "columns": 100,
@@ -202,7 +202,7 @@ class Workflow:
         return {"inputs": {"artifacts": read, "parameterValues": values}, "outputs": outputs}
 
     def _artifact(self, key: str, of: dict[str, Any], folder: str) -> dict[str, Any]:
-        metadata = _TOLD.get(of["artifactType"]["schemaTitle"], {}) | _STORED
+        metadata = _DESCRIBED.get(of["artifactType"]["schemaTitle"], {}) | _STORED
         return {"name": "165", "type": {"instanceSchema": ""}, "uri": f"minio://{folder}/{key}", "metadata": metadata}
 
     def _how_many(self, of: dict[str, Any]) -> int:

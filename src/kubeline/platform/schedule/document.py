@@ -71,7 +71,7 @@ class ScheduleFile(BaseModel):
     """The file.
 
     Attributes:
-        owner: whose the schedules are; those of other owners, and of nobody, are left alone.
+        owner: whose the schedules are; those of other owners, and of none, are left alone.
         platform: where they run.
         schedules: by name.
     """

@@ -87,7 +87,7 @@ class VertexConnection:
         return self._repeated(lambda patience: self._once(call, patience, request))
 
     def write(self, call: Callable[..., T], find: Callable[[], T | None], **request: Any) -> T:
-        """Ask for a change; where it is not clear whether an earlier try took effect, look before repeating it."""
+        """Ask for a change; where it is not clear whether an earlier try took effect, check before repeating it."""
         return self._repeated(found_or_made(lambda patience: self._once(call, patience, request), find))
 
     def log(self, job: str, most: int) -> list[str]:

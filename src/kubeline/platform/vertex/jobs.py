@@ -7,7 +7,7 @@ from typing import Any
 
 from kubeline.errors import KubelineError, PlatformError, UserError, listed
 from kubeline.platform.compiled import Compiled
-from kubeline.platform.following import Ended, Look
+from kubeline.platform.following import Ended, RunSnapshot
 from kubeline.platform.requests import MissingError
 from kubeline.platform.vertex.connection import VertexConnection
 from kubeline.platform.words import last_words
@@ -137,10 +137,10 @@ def latest(connection: VertexConnection, most: int, failed: bool = False) -> lis
     return found
 
 
-def look(connection: VertexConnection, identifier: str) -> Look:
+def snapshot(connection: VertexConnection, identifier: str) -> RunSnapshot:
     """What is seen of a job."""
     job = read(connection, identifier)
-    return Look(steps_of(job), ended(connection, job))
+    return RunSnapshot(steps_of(job), ended(connection, job))
 
 
 def state_of(job: Any) -> str:
@@ -166,7 +166,7 @@ def ended(connection: VertexConnection, job: Any) -> Ended | None:
         (step for step in steps_of(job) if step.state == "failed"), key=lambda step: step.ended
     )
     if not failed:
-        return Ended("FAILED", sentence=job.error.message or "nobody says which step failed; see the console")
+        return Ended("FAILED", sentence=job.error.message or "it is not known which step failed; see the console")
     step = failed[0]
     try:
         said = last_words("\n".join(connection.log(step.job, _LINES))) if step.job else ""

@@ -31,7 +31,7 @@ _WORKER = "kubeline.training.distributed.worker"
 class Group(Protocol):
     """Workers that come and go together."""
 
-    pause: float  # seconds between two looks
+    pause: float  # seconds between two readings
 
     def start(self) -> None:
         """Begin all of them; what an earlier try has left behind is removed first."""
@@ -66,14 +66,14 @@ def run(group: Group, folder: Path, workers: int) -> bytes:
             failure = _one_try(group)
             model = folder / MODEL
             if failure is None and model.is_file():
-                _tell(folder, workers)
+                _log_reports(folder, workers)
                 return model.read_bytes()
             failure = failure or "the workers ended without a model"
             kept = (folder / CHECKPOINT).read_bytes() if (folder / CHECKPOINT).is_file() else b""
             tries, last = (1 if kept != last else tries + 1), kept
             if tries >= ATTEMPTS:
                 raise PlatformError(
-                    f"the distributed training failed {tries} times at the same place: {failure}; look at the workers' "
+                    f"the distributed training failed {tries} times at the same place: {failure}; see the workers' "
                     "logs, and give them more memory if they were killed"
                 )
             where = "the last checkpoint" if kept else "the start"
@@ -107,14 +107,14 @@ def _ended_in_order() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _tell(folder: Path, workers: int) -> None:
+def _log_reports(folder: Path, workers: int) -> None:
     for worker in range(workers):
         path = folder / report(worker)
-        told = json.loads(path.read_bytes()) if path.is_file() else {}
-        if told:
+        found = json.loads(path.read_bytes()) if path.is_file() else {}
+        if found:
             logger.info(
                 "worker %d learned from %s rows and held %s at most",
-                worker, f"{told['rows']:,}", readable(told["peak_bytes"]),
+                worker, f"{found['rows']:,}", readable(found["peak_bytes"]),
             )  # fmt: skip
 
 

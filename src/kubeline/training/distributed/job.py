@@ -55,7 +55,7 @@ def part(worker: int) -> str:
 
 
 def report(worker: int) -> str:
-    """Name of what a worker tells of itself: ``rows``, and ``peak_bytes``, the most memory that it held."""
+    """Name of what a worker reports of itself: ``rows``, and ``peak_bytes``, the most memory that it held."""
     return f"report-{worker}.json"
 
 

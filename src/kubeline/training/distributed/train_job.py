@@ -182,7 +182,7 @@ class TrainJob:
         deadline = time.monotonic() + _GONE_SECONDS
         while self._cluster.attempt(self._deleted, what) and wait:
             if time.monotonic() > deadline:
-                raise PlatformError(f"{what} of an earlier try does not go away; look at its finalizers")
+                raise PlatformError(f"{what} of an earlier try does not go away; see its finalizers")
             time.sleep(self.pause / 4)
 
     def _deleted(self) -> bool:

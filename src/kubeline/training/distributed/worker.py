@@ -54,8 +54,8 @@ def main(environment: Mapping[str, str]) -> None:
     model = _learn(job, rows, exchange, is_first=worker == 0)
     if worker == 0:
         exchange.put(MODEL, model)
-    told = {"rows": rows.count, "peak_bytes": _peak_bytes()}
-    exchange.put(report(worker), json.dumps(told).encode())
+    facts = {"rows": rows.count, "peak_bytes": _peak_bytes()}
+    exchange.put(report(worker), json.dumps(facts).encode())
     collective.finalize()
     if tracker is not None:
         tracker.wait_for(_GROUP_SECONDS)

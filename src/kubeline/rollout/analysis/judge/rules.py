@@ -31,7 +31,7 @@ class Rules(BaseModel):
         optional: checks that are made where the evidence allows it, and hold nothing up where it does not, such as
             ``prediction_drift``. Without this, a check that is not possible is never a pass.
         failure_limit: failed looks that are forgiven; one more stops the rollout.
-        inconclusive_limit: inconclusive looks at one step that are waited through.
+        inconclusive_limit: inconclusive looks of one step that are waited through.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

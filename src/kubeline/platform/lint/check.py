@@ -1,4 +1,4 @@
-"""Looks at a file by every rule, and says where it will run."""
+"""Checks a file by every rule, and says where it will run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class LintResult:
     targets: Sequence[Place] = ()
 
     def runs_on(self, place: Place) -> bool:
-        """Whether nothing that was found keeps it from running there."""
+        """Whether nothing that was found prevents it from running there."""
         return not any(place in finding.places for finding in self._errors if finding.rule not in UNSAFE)
 
     @property
@@ -51,8 +51,8 @@ class LintResult:
         return [finding for finding in self.findings if finding.level == "error"]
 
 
-def look(file: Path, options: LintOptions) -> LintResult:
-    """Look at one file.
+def check(file: Path, options: LintOptions) -> LintResult:
+    """Check one file.
 
     Raises:
         UserError: when it cannot be read.
