@@ -24,13 +24,11 @@ class Proto:
         package: the part of the library where it lies.
         name: of the file, without its ending.
         owner: who wrote the interface.
-        has_services: whether there are clients and servers to generate.
     """
 
     package: str
     name: str
     owner: str
-    has_services: bool = False
 
     @property
     def file(self) -> str:
@@ -45,13 +43,10 @@ class Proto:
     @property
     def modules(self) -> list[str]:
         """The names of its modules."""
-        services = [f"{self.name}_pb2_grpc.py"] if self.has_services else []
-        return [f"{self.name}_pb2.py", f"{self.name}_pb2.pyi", *services]
+        return [f"{self.name}_pb2.py", f"{self.name}_pb2.pyi"]
 
 
-OPEN_INFERENCE = Proto(
-    "open_inference", "grpc_predict_v2", "2022 The KServe Authors (the interface)", has_services=True
-)
+OPEN_INFERENCE = Proto("open_inference", "grpc_predict_v2", "2022 The KServe Authors (the interface)")
 ONNX = Proto("model_package", "onnx_parts", "ONNX Project Contributors (the messages)")
 PROTOS = (OPEN_INFERENCE, ONNX)
 
@@ -65,17 +60,13 @@ def generate(proto: Proto, folder: Path) -> None:
     from grpc_tools import protoc
 
     included = resources.files("grpc_tools") / "_proto"
-    kinds = ["python", "pyi", *(["grpc_python"] if proto.has_services else [])]
-    outputs = [f"--{kind}_out={folder}" for kind in kinds]
+    outputs = [f"--{kind}_out={folder}" for kind in ("python", "pyi")]
     code = protoc.main(["protoc", f"-I{proto.folder}", f"-I{included}", *outputs, proto.file])
     if code != 0:
         raise RuntimeError(f"protoc ended with exit code {code}")
-    # protoc knows no packages of Python other than by folders under its root, and these would change the file's name
-    own = f"import {proto.name}_pb2 as"
     header = f"# Copyright {proto.owner}. SPDX-License-Identifier: Apache-2.0\n"
     for name in proto.modules:
-        text = (folder / name).read_text(encoding="utf-8").replace(own, f"from kubeline.{proto.package} {own}")
-        (folder / name).write_text(header + text, encoding="utf-8")
+        (folder / name).write_text(header + (folder / name).read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def stale_modules(proto: Proto, folder: Path) -> list[str]:

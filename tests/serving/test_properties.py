@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from kubeline.model_package import Predictor
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
-from kubeline.open_inference.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from kubeline.open_inference.tensors import DATATYPES, decode_raw, encode_raw
 from tests.serving.served import Served
+from tests.support.grpc_stub import InferenceStub
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ def predictor(tiny: Served) -> Predictor:
 
 
 @pytest.fixture(scope="module")
-def stub(tiny: Served) -> Iterator[GRPCInferenceServiceStub]:
+def stub(tiny: Served) -> Iterator[InferenceStub]:
     with grpc.insecure_channel(f"127.0.0.1:{tiny.grpc_port}", [("grpc.enable_http_proxy", 0)]) as channel:
-        yield GRPCInferenceServiceStub(channel)
+        yield InferenceStub(channel)
 
 
 def assert_answered_or_refused(status: int, answer: Any, naming: str = "") -> None:
@@ -320,7 +320,7 @@ def request(name: str, rows: int, columns: dict[str, tuple[str, bytes]]) -> mess
     )
 
 
-def assert_grpc_answers_or_refuses(stub: GRPCInferenceServiceStub, asked: Any, naming: str = "") -> None:
+def assert_grpc_answers_or_refuses(stub: InferenceStub, asked: Any, naming: str = "") -> None:
     call = stub.ModelInfer.future(asked, timeout=20)
     if call.exception() is not None:
         assert call.code() == grpc.StatusCode.INVALID_ARGUMENT, call.details()
@@ -350,7 +350,7 @@ CONTENTS = st.fixed_dictionaries(
     contents=CONTENTS,
 )
 def test_grpc_any_tensor_is_taken_or_refused_with_its_name(
-    ask: Asker, stub: GRPCInferenceServiceStub, column: str, datatype: str, shape: list[int], contents: Any
+    ask: Asker, stub: InferenceStub, column: str, datatype: str, shape: list[int], contents: Any
 ) -> None:
     valid: dict[str, Any] = {
         "amount": ("FP32", {"fp32_contents": [1.5]}),
@@ -374,7 +374,7 @@ def test_grpc_any_tensor_is_taken_or_refused_with_its_name(
 @settings(max_examples=100, deadline=None)
 @given(column=COLUMNS, raw=st.binary(max_size=24), surplus=st.lists(st.binary(max_size=3), max_size=2))
 def test_grpc_any_raw_bytes_are_taken_or_refused(
-    ask: Asker, stub: GRPCInferenceServiceStub, column: str, raw: bytes, surplus: list[bytes]
+    ask: Asker, stub: InferenceStub, column: str, raw: bytes, surplus: list[bytes]
 ) -> None:
     columns = raws([RECORD])
     asked = request(ask.name, 1, {**columns, column: (columns[column][0], raw)})
@@ -385,7 +385,7 @@ def test_grpc_any_raw_bytes_are_taken_or_refused(
 @settings(max_examples=100, deadline=None)
 @given(rows=ROWS)
 def test_grpc_answers_as_the_predictor_does(
-    ask: Asker, stub: GRPCInferenceServiceStub, predictor: Predictor, rows: list[dict[str, Any]]
+    ask: Asker, stub: InferenceStub, predictor: Predictor, rows: list[dict[str, Any]]
 ) -> None:
     answer = stub.ModelInfer(request(ask.name, len(rows), raws(rows)), timeout=20)
     labels, probabilities = expected(predictor, rows)

@@ -14,7 +14,7 @@ from kubeline import json_files, reports
 from kubeline.errors import UserError
 from kubeline.local.result import FILE, RunResult
 from kubeline.local.steps import clock, duration
-from kubeline.local.tasks import label
+from kubeline.local.tasks import written
 
 _ABSENT = "–"
 _ENDS = ("_lower", "_upper")  # of the names of a metric's interval
@@ -46,7 +46,12 @@ class RecordedRun:
         if not (folder / FILE).is_file():
             raise UserError(f"'{folder}' is no run that has ended; give the folder of one, such as runs/training-…")
         given = json_files.parse(json_files.contents_of(folder / "arguments.json", "its parameters"), "its parameters")
-        return cls(folder, RunResult.read(folder / FILE), dict(_flat(given)), dict(_artifacts(folder)))
+        return cls(
+            folder,
+            RunResult.read(folder / FILE),
+            dict(_flat(given)),
+            {f"{one.task}: {one.name}": one.metadata for one in written(folder)},
+        )
 
     @property
     def reports(self) -> dict[str, Path]:
@@ -78,14 +83,6 @@ def _flat(given: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _artifacts(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for file in sorted(folder.rglob("executor_output.json")):
-        document = json_files.parse(json_files.contents_of(file, f"'{file}'"), f"'{file}'")
-        for name, written in document.get("artifacts", {}).items():
-            for artifact in written["artifacts"]:
-                yield f"{label(file.parent)}: {name}", artifact.get("metadata") or {}
 
 
 def _endings(first: RecordedRun, second: RecordedRun, place: Path) -> Markup:

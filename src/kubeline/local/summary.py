@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from kubeline.local.parameters import signature
 from kubeline.local.result import FILE, RUNNING, RunResult, concluded
 from kubeline.local.runner import Run
 from kubeline.local.steps import clock, duration, steps
-from kubeline.local.tasks import label, log_file
+from kubeline.local.tasks import log_file, written
 from kubeline.yaml_files import first_document
 
 _TONES: dict[str, reports.Tone] = {
@@ -117,9 +117,10 @@ def outputs(run: Run, pipeline: Path) -> list[Output]:
 
 def outputs_in(folder: Path, components: Mapping[str, Any], tasks: Collection[str] | None = None) -> list[Output]:
     """The artifacts in the folder of a run, of these tasks alone where they are given."""
-    files = sorted(folder.rglob("executor_output.json"), key=lambda file: file.stat().st_mtime_ns)
-    wanted = files if tasks is None else [file for file in files if label(file.parent) in tasks]
-    return [output for file in wanted for output in _of_task(file, components)]
+    return [
+        Output(one.task, one.name, _kind(components[f"comp-{one.component}"], one.name), one.path, one.metadata)
+        for one in written(folder, tasks)
+    ]
 
 
 def write_page(run: Run, made: Sequence[Output], pipeline: Path) -> Path:
@@ -210,14 +211,9 @@ def _value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _of_task(file: Path, components: Mapping[str, Any]) -> Iterator[Output]:
-    task = file.parent.name
-    definitions = components[f"comp-{task}"].get("outputDefinitions", {}).get("artifacts", {})
-    document = json.loads(file.read_text(encoding="utf-8"))
-    for name, written in document.get("artifacts", {}).items():
-        for artifact in written["artifacts"]:
-            kind = definitions[name]["artifactType"]["schemaTitle"].removeprefix("system.")
-            yield Output(label(file.parent), name, kind, Path(artifact["uri"]), artifact.get("metadata") or {})
+def _kind(component: Mapping[str, Any], output: str) -> str:
+    artifact = component["outputDefinitions"]["artifacts"][output]
+    return str(artifact["artifactType"]["schemaTitle"]).removeprefix("system.")
 
 
 def _readable(run: Run, output: Output) -> Path | None:

@@ -162,12 +162,16 @@ class GrpcClient:
     def __init__(self, server: RunningServer):
         import grpc
 
-        from kubeline.open_inference.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+        from kubeline.open_inference.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
 
         self._model_name = server.model_name
         options = [("grpc.enable_http_proxy", 0)]  # a proxy for the outside must not take calls to this machine
         self._channel = grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options)
-        self._stub = GRPCInferenceServiceStub(self._channel)
+        self._infer = self._channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            request_serializer=ModelInferRequest.SerializeToString,
+            response_deserializer=ModelInferResponse.FromString,
+        )
 
     def prepare(self, golden: GoldenRows, rows: Sequence[int]) -> Any:
         """See :class:`Client`."""
@@ -185,7 +189,7 @@ class GrpcClient:
         import grpc
 
         try:
-            return self._stub.ModelInfer(request, timeout=_REQUEST_SECONDS, wait_for_ready=True)
+            return self._infer(request, timeout=_REQUEST_SECONDS, wait_for_ready=True)
         except grpc.RpcError as error:
             raise RequestFailedError(f"{self.name} answered {error.code().name}: {error.details()}") from error
 

@@ -13,7 +13,6 @@ import pytest
 
 from kubeline.model_package import ModelPackage
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
-from kubeline.open_inference.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from kubeline.open_inference.tensors import decode_raw, encode_raw
 from kubeline_serving.codec.v2 import V2
 from kubeline_serving.exchange import Exchange
@@ -23,6 +22,7 @@ from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.limits import RequestLimits
 from kubeline_serving.service import PredictionService
 from kubeline_serving.state import ServerState
+from tests.support.grpc_stub import InferenceStub
 
 TYPED = {
     "amount": ("FP32", [1.5]),
@@ -86,7 +86,7 @@ async def service(
     port = await server.start("127.0.0.1", port)
     try:
         async with channel(port) as client:
-            yield Service(server, state, model, port, GRPCInferenceServiceStub(client), recorder)
+            yield Service(server, state, model, port, InferenceStub(client), recorder)
     finally:  # a server that is not stopped keeps the process from ending
         await server.stop(0)
         core.close()

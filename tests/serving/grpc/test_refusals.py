@@ -8,9 +8,9 @@ import pytest
 
 from kubeline.model_package import ModelPackage
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
-from kubeline.open_inference.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from kubeline_serving.limits import RequestLimits
 from tests.serving.grpc.house import Status, channel, raw, service, typed, warnings
+from tests.support.grpc_stub import InferenceStub
 
 
 def with_contents(request: messages.ModelInferRequest) -> messages.ModelInferRequest:
@@ -154,7 +154,7 @@ def test_more_bytes_at_once_than_memory_allows_are_refused_with_a_time_to_wait(
 def test_a_compressed_message_is_refused_before_it_is_expanded(loop: asyncio.Runner, package: ModelPackage) -> None:
     async def run() -> None:
         async with service(package) as served, channel(served.port, compression=grpc.Compression.Gzip) as client:
-            code, _ = await served.refusal(GRPCInferenceServiceStub(client).ModelInfer(raw(rows=100)))
+            code, _ = await served.refusal(InferenceStub(client).ModelInfer(raw(rows=100)))
             assert code == Status.UNIMPLEMENTED
             assert served.recorder.exchanges == []
 

@@ -7,7 +7,6 @@ import grpc
 
 from kubeline.model_package import ModelPackage
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
-from kubeline.open_inference.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from kubeline_serving.codec.v2 import V2
 from kubeline_serving.grpc.server import GrpcServer
 from kubeline_serving.inference.engine import Engine, Limits
@@ -16,6 +15,7 @@ from kubeline_serving.limits import RequestLimits
 from kubeline_serving.service import PredictionService
 from kubeline_serving.state import ServerState
 from tests.serving.grpc.house import Status, channel, raw, service, tensors
+from tests.support.grpc_stub import InferenceStub
 
 
 def test_a_server_tells_what_it_serves_and_whether_it_is_ready(loop: asyncio.Runner, package: ModelPackage) -> None:
@@ -71,7 +71,7 @@ def test_workers_share_a_port(loop: asyncio.Runner, package: ModelPackage) -> No
         async with service(package) as one, service(package, port=one.port) as other:
             for _ in range(50):  # connections, which the kernel deals out
                 async with channel(one.port) as client:
-                    await GRPCInferenceServiceStub(client).ModelInfer(raw())
+                    await InferenceStub(client).ModelInfer(raw())
             assert one.recorder.exchanges
             assert other.recorder.exchanges
             assert len(one.recorder.exchanges) + len(other.recorder.exchanges) == 50
@@ -91,7 +91,7 @@ def test_calls_go_through_tls(loop: asyncio.Runner, package: ModelPackage, tmp_p
         options = [("grpc.enable_http_proxy", 0), ("grpc.ssl_target_name_override", "localhost")]
         try:
             async with grpc.aio.secure_channel(f"127.0.0.1:{port}", trusted, options=options) as client:
-                assert tensors(await GRPCInferenceServiceStub(client).ModelInfer(raw()))
+                assert tensors(await InferenceStub(client).ModelInfer(raw()))
         finally:
             await server.stop(0)
 
