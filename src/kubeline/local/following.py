@@ -11,7 +11,7 @@ from kubeline.local.going_on import SO_FAR, STILL
 from kubeline.local.overview import write_overview
 from kubeline.local.result import RUNNING, concluded
 from kubeline.local.runner import Run
-from kubeline.local.summary import Shape, arguments, outputs_in, page_of
+from kubeline.local.summary import PipelineShape, arguments, outputs_in, page_of
 
 _SECONDS = 5  # after which a browser looks again
 _FOLLOWS = Markup(
@@ -26,7 +26,7 @@ class PageFollower:
 
     def __init__(self, pipeline: Path, root: Path):
         self._pipeline, self._root = pipeline, root
-        self._shape: Shape | None = None
+        self._shape: PipelineShape | None = None
 
     def write(self, run: Run) -> None:
         """Write the page of the run as it is now, and when it begins, that of all runs."""
@@ -35,7 +35,7 @@ class PageFollower:
 
     def _write(self, run: Run) -> None:
         begins = self._shape is None
-        shape = self._shape = self._shape or Shape.of(self._pipeline)
+        shape = self._shape = self._shape or PipelineShape.of(self._pipeline)
         # of a task that has not ended the outputs may be half written
         made = outputs_in(run.folder, shape.components, {one.task for one in run.tasks if one.state == "succeeded"})
         so_far = run.result(time() - run.started)

@@ -88,7 +88,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Shape:
+class PipelineShape:
     """What the page of a run needs of its compiled pipeline.
 
     Attributes:
@@ -102,7 +102,7 @@ class Shape:
     defaults: Mapping[str, Any]
 
     @classmethod
-    def of(cls, pipeline: Path) -> "Shape":
+    def of(cls, pipeline: Path) -> "PipelineShape":
         """Read it."""
         document = first_document(pipeline, "pipeline file")
         fields = signature(pipeline).model_fields
@@ -137,11 +137,13 @@ def write_page(run: Run, made: Sequence[Output], pipeline: Path) -> Path:
     result = conclusion(run, made)
     result.write(run.folder)
     target = run.folder / "index.html"
-    page_of(run, result, made, Shape.of(pipeline)).write(target)
+    page_of(run, result, made, PipelineShape.of(pipeline)).write(target)
     return target
 
 
-def page_of(run: Run, result: RunResult, made: Sequence[Output], shape: Shape, *notes: Markup) -> reports.Report:
+def page_of(
+    run: Run, result: RunResult, made: Sequence[Output], shape: PipelineShape, *notes: Markup
+) -> reports.Report:
     """The page of a run that has ended or goes on; `notes` are blocks below the verdict."""
     page = reports.Report(f"{result.pipeline}: {result.word}", run.folder.name)
     why = [result.sentence] if result.sentence else []
