@@ -9,8 +9,9 @@ import pandas as pd
 
 from kubeline.addresses import redact
 from kubeline.artifacts import Artifact, step
-from kubeline.data.dataset import read_frame
+from kubeline.data.stored import StoredTable
 from kubeline.evaluation import gate, outputs, scoring, thresholds
+from kubeline.evaluation.answers import Answers, ask
 from kubeline.evaluation.bootstrap import Bootstrap
 from kubeline.evaluation.comparison import Comparison, compare, compare_all
 from kubeline.evaluation.evaluation_report import page
@@ -21,7 +22,7 @@ from kubeline.evaluation.findings import Contender, Evaluation, EvaluationSettin
 from kubeline.evaluation.gate import GateCheck
 from kubeline.evaluation.importance import Importance, importances
 from kubeline.evaluation.metrics import METRICS, PROPER, Metric, choose, measure
-from kubeline.evaluation.rows import JudgedRows, choose_rows, merge
+from kubeline.evaluation.rows import JudgedRows, choose_rows, merge, require_roles
 from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.slices import REPLICATES_OF_PARTS, Slice, SliceSettings, evaluate_slices
 from kubeline.model_package.blessing import Blessing
@@ -63,7 +64,7 @@ def run(
     chosen = EvaluationSettings(slices=tuple(slices), **settings)
     package = ModelPackage.of(model)
     challenged = _fetch(champion, tracking_uri)
-    evaluation = evaluate(read_frame(test.path), package, challenged, redact(champion), chosen, test.metadata)
+    evaluation = evaluate(StoredTable(test.path), package, challenged, redact(champion), chosen, test.metadata)
     html = page(evaluation, test.metadata)
     outputs.write_predictions(predictions, evaluation)
     outputs.log_metrics(metrics, evaluation)
@@ -88,7 +89,7 @@ def _fetch(reference: str, tracking_uri: str) -> ModelPackage | None:
 
 
 def evaluate(
-    test: pd.DataFrame,
+    test: StoredTable,
     package: ModelPackage,
     champion: ModelPackage | None,
     reference: str,
@@ -152,7 +153,7 @@ def evaluate(
         dummies=dummies,
         slices=slices,
         fairness=fairness,
-        importances=_importances(model, rows.judged, metric, settings),
+        importances=_importances(test, model, rows.judged, metric, settings),
         agreement=agreement,
         decision=gate.decide(checks),
     )
@@ -170,7 +171,7 @@ def _requirements(
 
 
 def _contenders(
-    test: pd.DataFrame,
+    test: StoredTable,
     package: ModelPackage,
     champion: ModelPackage | None,
     reference: str,
@@ -182,25 +183,24 @@ def _contenders(
     named = ManifestRoles(weight=settings.weight_column, group=settings.group_column, time=settings.time_column)
     roles, asked = merge(named, package.manifest.roles, metadata)
     known = scoring.labelled(test, signature)
-    inputs = signature.encode(test)
-    others = None if champion is None else scoring.inputs_of(champion.signature, signature, test, reference)
-    rows = choose_rows(test, known, package, champion, roles, asked=asked, min_rows=settings.min_rows)
-    model = _contender(package, test, rows, signature, inputs)
-    other = None if champion is None or others is None else _contender(champion, test, rows, signature, others)
-    return roles, rows, model, other
+    signature.require(test.columns)
+    if champion is not None:
+        scoring.require_comparable(champion.signature, signature, test.columns, reference)
+    require_roles(test, roles)
+    mine, *others = ask(test, [package] if champion is None else [package, champion], roles.group)
+    theirs = others[0] if others else None
+    rows = choose_rows(test, known, mine, theirs, roles, asked=asked, min_rows=settings.min_rows)
+    model = _contender(mine, test, rows, signature)
+    return roles, rows, model, None if theirs is None else _contender(theirs, test, rows, signature)
 
 
-def _contender(
-    package: ModelPackage, test: pd.DataFrame, rows: JudgedRows, question: Signature, inputs: dict[str, Array]
-) -> Contender:
+def _contender(answers: Answers, test: StoredTable, rows: JudgedRows, question: Signature) -> Contender:
     """A model's answers for the question of the model judged: its positive class is that of the champion too."""
-    predictor = package.predictor()
-    predictions = predictor.predict_inputs(inputs)
-    scored = scoring.judged(test, rows.judged, question, predictions, rows.weights)
-    return Contender(package, predictor, inputs, predictions, scored)
+    scored = scoring.judged(test, rows.judged, question, answers.predictions, rows.weights)
+    return Contender(answers.package, answers.predictor, answers.predictions, scored)
 
 
-def _fair_rows(test: pd.DataFrame, rows: JudgedRows, scored: Scored, settings: EvaluationSettings) -> FairRows:
+def _fair_rows(test: StoredTable, rows: JudgedRows, scored: Scored, settings: EvaluationSettings) -> FairRows:
     """The rows judged, resampled as slices are: the spread of a rate takes fewer replicates than an interval's ends."""
     bootstrap = Bootstrap(len(scored), *REPLICATES_OF_PARTS, settings.seed, rows.clusters.codes)
     return FairRows(test, rows.judged, scored, bootstrap, settings.confidence, settings.min_slice_rows)
@@ -247,6 +247,10 @@ def _champion_checks(
     return [against] if in_slices is None else [against, in_slices]
 
 
-def _importances(model: Contender, judged: Array, metric: Metric, settings: EvaluationSettings) -> list[Importance]:
-    inputs = {name: column[judged] for name, column in model.inputs.items()}
-    return importances(model.predictor, inputs, model.scored, metric, settings.seed)
+def _importances(
+    test: StoredTable, model: Contender, judged: Array, metric: Metric, settings: EvaluationSettings
+) -> list[Importance]:
+    def rows(places: Array) -> pd.DataFrame:
+        return test.take(np.flatnonzero(judged)[places], model.package.signature.names)
+
+    return importances(model.predictor, rows, model.scored, metric, settings.seed)

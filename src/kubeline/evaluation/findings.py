@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import pandas as pd
-
+from kubeline.data.stored import StoredTable
 from kubeline.errors import UserError, listed
 from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.comparison import Comparison
@@ -20,7 +19,6 @@ from kubeline.evaluation.slices import Slice
 from kubeline.model_package.manifest import ManifestRoles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions, Predictor
-from kubeline.typing import Array
 
 NoChampion = Literal["promote", "hold"]
 
@@ -71,7 +69,6 @@ class Contender:
 
     package: ModelPackage
     predictor: Predictor
-    inputs: dict[str, Array]
     predictions: Predictions
     scored: Scored
 
@@ -102,7 +99,7 @@ class Evaluation:
 
     settings: EvaluationSettings
     metric: Metric
-    test: pd.DataFrame
+    test: StoredTable
     rows: JudgedRows
     roles: ManifestRoles
     model: Contender

@@ -1,8 +1,10 @@
 """Permutation importance: how much worse the metric gets when one column is shuffled (Breiman, 2001)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from kubeline.evaluation.metrics import Metric
 from kubeline.evaluation.scored import Scored
@@ -36,7 +38,7 @@ def sample_size(features: int) -> int:
 
 
 def importances(
-    predictor: Predictor, inputs: dict[str, Array], scored: Scored, metric: Metric, seed: int = 0
+    predictor: Predictor, rows: Callable[[Array], pd.DataFrame], scored: Scored, metric: Metric, seed: int = 0
 ) -> list[Importance]:
     """The importance of every feature on a sample of the rows, the greatest first.
 
@@ -44,7 +46,7 @@ def importances(
 
     Args:
         predictor: The model in ONNX Runtime.
-        inputs: (n, 1) encoded columns of the labelled rows.
+        rows: Reads some of the n labelled rows, by their rising positions.
         scored: The model's answers for those rows.
         metric: What is lost.
         seed: Of the sample and the shuffles.
@@ -53,11 +55,11 @@ def importances(
         One importance for each feature; empty when the sample does not define the metric.
     """
     rng = np.random.default_rng(seed)
-    sample = np.sort(rng.permutation(len(scored))[: sample_size(len(inputs))])
+    sample = np.sort(rng.permutation(len(scored))[: sample_size(len(predictor.signature.names))])
     part = scored.take(sample)
     if metric.undefined(part):
         return []
-    columns = {name: column[sample] for name, column in inputs.items()}
+    columns = predictor.signature.encode(rows(sample))
     tiled = {name: np.tile(column, (REPEATS, 1)) for name, column in columns.items()}
     whole = metric.value(part)
     found = []

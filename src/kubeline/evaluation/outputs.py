@@ -1,6 +1,7 @@
 """The artifacts of `evaluate` except the report, written from an evaluation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 
 from kubeline.addresses import redact
 from kubeline.artifacts import Artifact, describe, publish
-from kubeline.data.dataset import write_dataset
+from kubeline.data.dataset import to_frame, write_dataset
 from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.calibration import reliability
 from kubeline.evaluation.changes import changes
@@ -18,45 +19,62 @@ from kubeline.evaluation.fairness.checks import Fairness
 from kubeline.evaluation.findings import Contender, Evaluation
 from kubeline.evaluation.slices import Slice, worst
 from kubeline.model_package.blessing import Blessing
+from kubeline.model_package.signature import Signature
 from kubeline.model_package.training_record import TrainingRecord
+from kubeline.typing import Array
 
 _CLASSES_IN_METRICS = 50  # of a confusion matrix in metadata and on a page
 _IMPORTANCES = 100  # of the columns that matter most, in the evidence
 
 
-def prediction_table(evaluation: Evaluation) -> pd.DataFrame:
-    """One row for each test row, in their order, the unlabelled ones included.
+def prediction_chunks(evaluation: Evaluation) -> Iterator[pa.RecordBatch]:
+    """One row for each test row, in their order, the unlabelled ones included; a chunk of them at a time.
 
     Columns: ``row`` (position in the test table), ``judged`` (whether the metrics are of it), ``target`` (missing
     where unknown), ``prediction``,
     ``probability.<class>``, and the champion's as ``champion.prediction``, ``champion.probability.<class>``.
     """
     signature = evaluation.model.package.signature
-    frame = pd.DataFrame({"row": np.arange(len(evaluation.test), dtype=np.int64)})
-    known = evaluation.test[signature.target].notna().to_numpy()
-    target = np.full(len(frame), np.nan) if signature.classes is None else np.full(len(frame), None, dtype=object)
-    target[known] = signature.truth(evaluation.test[[signature.target]][known])
-    frame["judged"] = evaluation.rows.judged
-    frame["target"] = target
-    _add(frame, evaluation.model, "")
-    if evaluation.champion is not None:
-        _add(frame, evaluation.champion, "champion.")
-    return frame
+    kind = pa.float64() if signature.classes is None else pa.string()
+    start = 0
+    for batch in evaluation.test.batches([signature.target]):
+        chunk = slice(start, start + batch.num_rows)
+        columns = {
+            "row": pa.array(np.arange(chunk.start, chunk.stop, dtype=np.int64)),
+            "judged": pa.array(evaluation.rows.judged[chunk]),
+            "target": pa.array(_truth(to_frame(batch), signature), kind),
+            **_answers(evaluation.model, "", kind, chunk),
+            **({} if evaluation.champion is None else _answers(evaluation.champion, "champion.", kind, chunk)),
+        }
+        yield pa.RecordBatch.from_pydict(columns)
+        start = chunk.stop
 
 
-def _add(frame: pd.DataFrame, contender: Contender, prefix: str) -> None:
-    frame[f"{prefix}prediction"] = contender.predictions.values
-    if contender.predictions.probabilities is not None:
+def _truth(frame: pd.DataFrame, signature: Signature) -> Array:
+    """(n,) the target, None where it is missing."""
+    known = frame[signature.target].notna().to_numpy()
+    target = np.full(len(frame), None, dtype=object)
+    if known.any():
+        target[known] = signature.truth(frame[known])
+    return target
+
+
+def _answers(contender: Contender, prefix: str, kind: pa.DataType, chunk: slice) -> dict[str, pa.Array]:
+    answers = contender.predictions
+    found = {f"{prefix}prediction": pa.array(answers.values[chunk], kind)}
+    if answers.probabilities is not None:
         for position, name in enumerate(contender.package.signature.classes or ()):
-            frame[f"{prefix}probability.{name}"] = contender.predictions.probabilities[:, position]
+            found[f"{prefix}probability.{name}"] = pa.array(answers.probabilities[chunk, position])
+    return found
 
 
 def write_predictions(artifact: Artifact, evaluation: Evaluation) -> None:
     """Write the prediction table as a dataset."""
-    table = pa.Table.from_pandas(prediction_table(evaluation), preserve_index=False)
+    chunks = prediction_chunks(evaluation)
+    first = next(chunks)
     source = f"predictions of package {evaluation.model.package.digest[:12]}"
     with publish(artifact.path) as folder:
-        write_dataset(artifact, table.schema, table.to_batches(), folder, source)
+        write_dataset(artifact, first.schema, chain([first], chunks), folder, source)
 
 
 def summary(evaluation: Evaluation) -> dict[str, float]:

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
+from kubeline.data.stored import StoredTable
 from kubeline.errors import UserError, counted, listed
+from kubeline.evaluation.answers import Answers
 from kubeline.model_package.encoding import encode_column
 from kubeline.model_package.manifest import ManifestRoles
-from kubeline.model_package.package import ModelPackage
-from kubeline.model_package.training_rows import TrainingRows
 from kubeline.roles import check_weights, scaled_weights
 from kubeline.typing import Array
 
@@ -86,7 +85,7 @@ def merge(asked: ManifestRoles, package: ManifestRoles, test: Mapping[str, Any])
     return found.model_copy(update={"weight": weight}), False
 
 
-def weights_of(test: pd.DataFrame, column: str) -> Array | None:
+def weights_of(test: StoredTable, column: str) -> Array | None:
     """(n,) the weights of all rows, or None without a column.
 
     Raises:
@@ -101,10 +100,10 @@ def weights_of(test: pd.DataFrame, column: str) -> Array | None:
 
 
 def choose_rows(
-    test: pd.DataFrame,
+    test: StoredTable,
     labelled: Array,
-    model: ModelPackage,
-    champion: ModelPackage | None,
+    model: Answers,
+    champion: Answers | None,
     roles: ManifestRoles,
     *,
     asked: bool,
@@ -128,8 +127,7 @@ def choose_rows(
     weights = weights_of(test, roles.weight)
     weighty = labelled if weights is None else labelled & (weights > 0)
     left_out = {"no label": int((~labelled).sum()), f"weight 0 in '{roles.weight}'": int((labelled & ~weighty).sum())}
-    table = pa.Table.from_pandas(test, preserve_index=False)
-    seen, notes = _seen(model, table)
+    seen, notes = _seen(model)
     judged = weighty & ~seen
     left_out["the model was trained on them"] = int((weighty & seen).sum())
     if not judged.any():
@@ -140,41 +138,45 @@ def choose_rows(
             else f"weight column '{roles.weight}' is 0 in every labelled test row; at least one row must count"
         )
     unfair = ""
-    if champion is not None and champion.digest != model.digest:
-        fair, excluded, unfair = _fair(judged, table, model, champion, roles, min_rows)
-        together = _together(test, roles)[fair]
-        unfair = unfair or _too_few_left(clusters_of(together, roles, asked=asked), roles, excluded)
+    together = related_by(test, roles)
+    if champion is not None and champion.package.digest != model.package.digest:
+        fair, excluded, unfair = _fair(judged, model, champion, roles, min_rows)
+        unfair = unfair or _too_few_left(clusters_of(together[fair], roles, asked=asked), roles, excluded)
         if not unfair:
             judged, left_out = fair, left_out | excluded
     kept = weights[judged] if weights is not None else None
-    clusters = clusters_of(_together(test, roles)[judged], roles, asked=asked)
+    clusters = clusters_of(together[judged], roles, asked=asked)
     return JudgedRows(judged, kept, clusters, {why: n for why, n in left_out.items() if n}, unfair, tuple(notes))
 
 
-def _together(test: pd.DataFrame, roles: ManifestRoles) -> pd.DataFrame:
+def require_roles(test: StoredTable, roles: ManifestRoles) -> None:
+    """Raise a :class:`UserError` where the table has no column of a role that judging needs."""
+    if roles.weight:
+        _require(test, roles.weight, "weight")
+    if column := roles.group or roles.time:
+        _require(test, column, "group" if roles.group else "time")
+
+
+def related_by(test: StoredTable, roles: ManifestRoles) -> pd.DataFrame:
     """The column that says which rows belong together, where there is one."""
     column = roles.group or roles.time
-    if column:
-        _require(test, column, "group" if roles.group else "time")
     return test[[column] if column else []]
 
 
-def _seen(model: ModelPackage, table: pa.Table) -> tuple[Array, list[str]]:
-    rows = model.training_rows()
-    if rows is None:
+def _seen(model: Answers) -> tuple[Array, list[str]]:
+    if model.seen is None:
         note = "the model's package does not say which rows it was trained on; all test rows are taken as new to it"
-        return np.zeros(table.num_rows, dtype=bool), [note]
-    return rows.seen(table), []
+        return np.zeros(len(model.predictions.values), dtype=bool), [note]
+    return model.seen, []
 
 
 def _fair(
-    judged: Array, table: pa.Table, model: ModelPackage, champion: ModelPackage, roles: ManifestRoles, min_rows: int
+    judged: Array, model: Answers, champion: Answers, roles: ManifestRoles, min_rows: int
 ) -> tuple[Array, dict[str, int], str]:
     """The rows of `judged` that favour neither, how many are left out for what, and why that is impossible."""
-    mine, theirs = model.training_rows(), champion.training_rows()
-    if model.manifest.dataset_fingerprint == champion.manifest.dataset_fingerprint:
+    if model.package.manifest.dataset_fingerprint == champion.package.manifest.dataset_fingerprint:
         return judged, {}, ""  # both were trained on one table
-    if theirs is None:
+    if champion.seen is None:
         return (
             judged,
             {},
@@ -183,8 +185,8 @@ def _fair(
                 "rows; train the champion again with this version, or judge the two by hand on newer rows"
             ),
         )
-    seen = judged & theirs.seen(table)
-    related = judged & ~seen & _groups_of_one(table, mine, theirs, roles.group)
+    seen = judged & champion.seen
+    related = judged & ~seen & _groups_of_one(model, champion)
     fair = judged & ~seen & ~related
     if fair.sum() < min_rows and (seen | related).any():
         grouped = f", and {int(related.sum()):,} more are of groups that only one saw" if related.any() else ""
@@ -212,11 +214,11 @@ def _too_few_left(clusters: Clusters, roles: ManifestRoles, left_out: Mapping[st
     )
 
 
-def _groups_of_one(table: pa.Table, mine: TrainingRows | None, theirs: TrainingRows, group: str) -> Array:
+def _groups_of_one(model: Answers, champion: Answers) -> Array:
     """(n,) True for the rows of groups that one of the two models was trained on and the other was not."""
-    known = [rows.seen_groups(table, group) if rows and group else None for rows in (mine, theirs)]
-    found = [np.zeros(table.num_rows, dtype=bool) if one is None else one for one in known]
-    return np.asarray(found[0] != found[1])
+    none = np.zeros(len(model.predictions.values), dtype=bool)
+    mine, theirs = (none if one.seen_groups is None else one.seen_groups for one in (model, champion))
+    return np.asarray(mine != theirs)
 
 
 def clusters_of(rows: pd.DataFrame, roles: ManifestRoles, *, asked: bool) -> Clusters:
@@ -260,7 +262,7 @@ def _codes(rows: pd.DataFrame, column: str, role: str, values: pd.Series | None)
     return codes.astype(np.int64), len(found)
 
 
-def _require(test: pd.DataFrame, column: str, role: str) -> None:
+def _require(test: StoredTable | pd.DataFrame, column: str, role: str) -> None:
     if column not in test.columns:
         raise UserError(
             f"{role} column '{column}' is not a column of the test table; keep it there, or name another with "

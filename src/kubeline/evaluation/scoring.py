@@ -1,9 +1,9 @@
 """A model package asked about test rows, and about the rows that training recorded answers for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
+from kubeline.data.stored import StoredTable
 from kubeline.errors import UserError, listed
 from kubeline.evaluation.scored import Scored
 from kubeline.model_package.agreement import differences, recorded
@@ -53,7 +53,7 @@ class Agreement:
         )
 
 
-def labelled(frame: pd.DataFrame, signature: Signature) -> Mask:
+def labelled(frame: StoredTable, signature: Signature) -> Mask:
     """(n,) True for the rows whose target is known.
 
     Raises:
@@ -72,7 +72,7 @@ def labelled(frame: pd.DataFrame, signature: Signature) -> Mask:
 
 
 def judged(
-    frame: pd.DataFrame, known: Array, signature: Signature, predictions: Predictions, weights: Array | None = None
+    frame: StoredTable, known: Array, signature: Signature, predictions: Predictions, weights: Array | None = None
 ) -> Scored:
     """The predictions for some rows with a label, beside that label.
 
@@ -130,17 +130,16 @@ def require_same_question(model: Signature, champion: Signature, reference: str)
         )
 
 
-def inputs_of(champion: Signature, model: Signature, frame: pd.DataFrame, reference: str) -> dict[str, Array]:
-    """The champion's inputs from the test rows.
+def require_comparable(champion: Signature, model: Signature, columns: Sequence[str], reference: str) -> None:
+    """Refuse a champion that cannot be asked about the test rows.
 
     Raises:
         UserError: when it answers another question than the model, or the test table lacks a column that it needs.
     """
     require_same_question(model, champion, reference)
-    absent = [name for name in champion.names if name not in frame.columns]
+    absent = [name for name in champion.names if name not in columns]
     if absent:
         raise UserError(
             f"the champion '{reference}' needs column '{absent[0]}', which the test table does not have; "
             "keep that column in the test table, or give no champion"
         )
-    return champion.encode(frame)

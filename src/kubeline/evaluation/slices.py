@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from kubeline.data.stored import StoredTable
 from kubeline.errors import UserError, listed
 from kubeline.evaluation.bootstrap import Bootstrap, Interval, interval
 from kubeline.evaluation.comparison import holm
@@ -100,7 +101,7 @@ def _is_scale(column: pd.Series) -> bool:
 
 
 def evaluate_slices(
-    frame: pd.DataFrame,
+    frame: StoredTable | pd.DataFrame,
     columns: Sequence[str],
     settings: SliceSettings,
     model: Scored,

@@ -1,5 +1,6 @@
 """What a model needs and what it answers: the columns of ``schema.json`` and their form as ONNX inputs."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
@@ -101,6 +102,15 @@ class Signature(BaseModel):
         """The position of the positive class in `classes`."""
         return (self.classes or []).index(self.positive_class or "")
 
+    def require(self, columns: Collection[str]) -> None:
+        """Raise a :class:`UserError` that names the first feature that is not among the columns of a table."""
+        absent = [name for name in self.names if name not in columns]
+        if absent:
+            raise UserError(
+                f"column '{absent[0]}' is missing; the model needs {listed(self.names, 40)} and was given "
+                f"{listed(columns)}"
+            )
+
     def encode(self, frame: "pd.DataFrame") -> dict[str, Array]:
         """The ONNX inputs of `frame`, by column name, each of shape (rows, 1).
 
@@ -114,12 +124,7 @@ class Signature(BaseModel):
         """
         from kubeline.model_package.encoding import encode_column, encode_exactly
 
-        absent = [name for name in self.names if name not in frame.columns]
-        if absent:
-            raise UserError(
-                f"column '{absent[0]}' is missing; the model needs {listed(self.names, 40)} and was given "
-                f"{listed(frame.columns)}"
-            )
+        self.require(frame.columns)
         found = {}
         for feature in self.features:
             column = frame[feature.name]

@@ -39,7 +39,7 @@ class Filter:
             found[place] = True
         return cls(list(columns), np.packbits(found))
 
-    def holds(self, rows: pa.Table) -> Mask:
+    def holds(self, rows: pa.Table | pa.RecordBatch) -> Mask:
         """(rows,) True for each row that was there."""
         hashes = hash_rows(rows.select(self.columns))
         held = np.ones(len(hashes), dtype=bool)
@@ -83,7 +83,7 @@ class TrainingRows:
             wanted.append([name for name in table.schema.names if name in known])
         return cls([Filter.of(table, names) for names in wanted], Filter.of(table, [group]) if group else None)
 
-    def seen(self, table: pa.Table) -> Mask:
+    def seen(self, table: pa.Table | pa.RecordBatch) -> Mask:
         """(rows,) True for the rows that training had, by the most columns that `table` has as well.
 
         Raises:
@@ -95,7 +95,7 @@ class TrainingRows:
                 return one.holds(table)
         raise KeyError("the table has not even the features and the target")
 
-    def seen_groups(self, table: pa.Table, group: str) -> Mask | None:
+    def seen_groups(self, table: pa.Table | pa.RecordBatch, group: str) -> Mask | None:
         """(rows,) True for the rows whose group training had; None when it had none by this column."""
         if self.groups is None or self.groups.columns != [group]:
             return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from kubeline.data.stored import StoredTable
 from kubeline.errors import UserError, counted, listed
 from kubeline.evaluation.bootstrap import Bootstrap, Interval
 from kubeline.evaluation.fairness import rates
@@ -95,7 +96,7 @@ class FairRows:
         min_rows: With fewer, nothing is said of a group.
     """
 
-    frame: pd.DataFrame
+    frame: StoredTable | pd.DataFrame
     judged: Array
     scored: Scored
     bootstrap: Bootstrap

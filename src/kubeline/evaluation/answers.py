@@ -1,0 +1,100 @@
+"""What models answer for the test rows, one chunk of them at a time: of the table, only the answers stay in memory."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from kubeline.data.dataset import to_frame
+from kubeline.data.stored import StoredTable
+from kubeline.model_package.package import ModelPackage
+from kubeline.model_package.predictor import Predictions, Predictor
+from kubeline.model_package.training_rows import TrainingRows
+from kubeline.progress import Progress
+from kubeline.typing import Mask
+
+_ROWS = 16_384  # at a time: texts are objects while they are encoded
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A model's answers for all n test rows.
+
+    Attributes:
+        package: The model.
+        predictor: It, loaded.
+        predictions: For all rows.
+        seen: (n,) True for the rows that it was trained on; None where its package does not say.
+        seen_groups: (n,) True for the rows whose group it was trained on; None where its package does not say.
+    """
+
+    package: ModelPackage
+    predictor: Predictor
+    predictions: Predictions
+    seen: Mask | None
+    seen_groups: Mask | None
+
+
+def ask(test: StoredTable, packages: Sequence[ModelPackage], group: str) -> list[Answers]:
+    """Ask models about all rows of a table.
+
+    Args:
+        test: Has the features and the target of each.
+        packages: The models.
+        group: The column that says which rows belong together; empty for none.
+
+    Raises:
+        UserError: names the column that holds a value of another type than a model needs.
+    """
+    asked = [_Asked(package, package.predictor(), package.training_rows(), group) for package in packages]
+    needed = {name for one in asked for name in one.needed}
+    with Progress("evaluating", len(test)) as progress:
+        for batch in progress.over(test.batches([name for name in test.columns if name in needed], _ROWS)):
+            frame = to_frame(batch)
+            for one in asked:
+                one.add(batch, frame)
+    return [one.answers() for one in asked]
+
+
+@dataclass
+class _Asked:
+    """A model, and its answers for the rows so far."""
+
+    package: ModelPackage
+    predictor: Predictor
+    known: TrainingRows | None
+    group: str
+    predictions: list[Predictions] = field(default_factory=list)
+    seen: list[Mask] = field(default_factory=list)
+    seen_groups: list[Mask] = field(default_factory=list)
+
+    @property
+    def needed(self) -> set[str]:
+        """The columns that are read, of those that there are."""
+        filters = [] if self.known is None else self.known.rows
+        group = {self.group} if self.group else set()
+        return {*self.package.signature.names, *group, *(name for each in filters for name in each.columns)}
+
+    def add(self, batch: pa.RecordBatch, frame: pd.DataFrame) -> None:
+        """Answer for a chunk, given in both forms."""
+        self.predictions.append(self.predictor.predict(frame))
+        if self.known is None:
+            return
+        self.seen.append(self.known.seen(batch))
+        groups = self.known.seen_groups(batch, self.group) if self.group in frame.columns else None
+        if groups is not None:
+            self.seen_groups.append(groups)
+
+    def answers(self) -> Answers:
+        """Those for all rows."""
+        values = np.concatenate([each.values for each in self.predictions])
+        parts = [each.probabilities for each in self.predictions if each.probabilities is not None]
+        predictions = Predictions(values, np.concatenate(parts) if parts else None)
+        return Answers(self.package, self.predictor, predictions, _joined(self.seen), _joined(self.seen_groups))
+
+
+def _joined(parts: Iterable[Mask]) -> Mask | None:
+    masks = list(parts)
+    return np.concatenate(masks) if masks else None
