@@ -17,7 +17,7 @@ OPTIONS = ("--require-hashes", "--disable-pip", "--progress-spinner", "off", "--
 
 
 def main(*locks: str) -> int:
-    """Ask about each lock, tell what was found, and what could not be asked."""
+    """Ask about each lock, report what was found, and what could not be asked."""
     found: list[str] = []
     unknown: list[str] = [] if locks else ["no lock was given"]
     for lock in locks:

@@ -51,7 +51,7 @@ def main(folder: str, lock: str, *editable: str) -> None:
 
 
 def _run(command: Sequence[str], variables: Mapping[str, str] = os.environ) -> None:
-    """Run a command that tells itself what went wrong."""
+    """Run a command that says itself what went wrong."""
     code = subprocess.run(command, env=variables, check=False).returncode  # noqa: S603 (pip and uv)
     if code:
         sys.exit(code)
@@ -66,7 +66,7 @@ def own_lines(lock: str) -> str:
 
 
 def for_uv(configuration: str) -> Mapping[str, str]:
-    """Environment variables that tell uv what ``pip config list`` says."""
+    """Environment variables by which uv knows what ``pip config list`` says."""
     found: dict[str, tuple[int, str]] = {}
     for key, _, value in (line.partition("=") for line in configuration.splitlines()):
         section, _, option = key.rpartition(".")

@@ -1,7 +1,7 @@
 """Pictures of every page of the runs, in a real browser: ``make screenshots``.
 
-Each page at the width of a desk and of a telephone, light and dark, as PNG files in ``runs/screenshots``. A page that
-scrolls sideways is told, and the exit code is then 1. The browser is Chromium: ``apt-get install chromium`` on Debian.
+Each page at the width of a desk and of a telephone, light and dark, as PNG files in ``runs/screenshots``. One that
+scrolls sideways is reported, and the exit code is then 1. The browser is Chromium (``apt-get install chromium``).
 """
 
 import base64

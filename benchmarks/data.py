@@ -1,7 +1,7 @@
 """The data steps on tables of any size, each beside what does the same by itself: ``make bench-data ROWS="1000000"``.
 
 Whole processes, the start of Python included: seconds by the clock, seconds of CPU, and the most memory. On a machine
-that is busy the CPU tells more. Polars and pandera are in an environment of their own; without it, DuckDB and Arrow are
+that is busy the CPU says more. Polars and pandera are in an environment of their own; without it, DuckDB and Arrow are
 the only peers.
 """
 
@@ -32,7 +32,7 @@ def clean(*names):
     for name in names:
         shutil.rmtree(folder / name, ignore_errors=True)
     return [made(name) for name in names]
-def tell(*artifacts):  # what a step says of its outputs goes on with them, as between the steps of a pipeline
+def describe(*artifacts):  # what a step says of its outputs goes on with them, as between the steps of a pipeline
     for each in artifacts:
         (folder / (each.name + ".json")).write_text(json.dumps(each.metadata))
 """
@@ -40,7 +40,7 @@ LOAD = """
 from kubeline.loading import load
 (loaded,) = clean("loaded")
 load.run(str(folder / "table.csv"), loaded)
-tell(loaded)
+describe(loaded)
 """
 VALIDATE = """
 from kubeline.schema import validate
@@ -51,7 +51,7 @@ SPLIT = """
 from kubeline.data import split
 train, test = clean("train", "test")
 split.run(made("loaded"), train, test, made("split"))
-tell(train, test)
+describe(train, test)
 """
 TRAIN = """
 from kubeline.loading import load
@@ -59,7 +59,7 @@ from kubeline.training import train
 (sample,), (model,) = clean("sample"), clean("model")
 load.run(str(folder / "sample.csv"), sample)
 train.run(sample, model, made("metrics"), made("training"), target="target", params={{"max_iter": 20}})
-tell(model)
+describe(model)
 """
 EVALUATE = """
 from kubeline.evaluation import evaluate

@@ -1,4 +1,4 @@
-"""How well a model does in each month by its own probabilities, beside what the labels tell: docs/estimated-auc.svg.
+"""How well a model does in each month by its own probabilities, beside what the labels show: docs/estimated-auc.svg.
 
 python -m benchmarks.estimated
 """
@@ -33,7 +33,7 @@ ROWS = 60_000
 
 @dataclass(frozen=True)
 class Month:
-    """One month: the estimate, and what the labels tell with an interval by days."""
+    """One month: the estimate, and what the labels show with an interval by days."""
 
     number: int
     estimated: Performance

@@ -56,14 +56,16 @@ def digest(image: str) -> str:
     address = f"{scheme}://{host}/v2/{repository}/manifests/{tag}"
     headers = {"Accept": ", ".join(KINDS)}
     try:
-        told = _headers(address, headers)
+        answered = _headers(address, headers)
     except urllib.error.HTTPError as error:
         if error.code != 401:
             raise OSError(f"the registry of '{image}' answers with HTTP {error.code}") from error
-        told = _headers(address, {**headers, "Authorization": f"Bearer {_token(error.headers['WWW-Authenticate'])}"})
+        answered = _headers(
+            address, {**headers, "Authorization": f"Bearer {_token(error.headers['WWW-Authenticate'])}"}
+        )
     except OSError as error:
         raise OSError(f"the registry of '{image}' cannot be reached ({error})") from error
-    found = told.get("Docker-Content-Digest", "")
+    found = answered.get("Docker-Content-Digest", "")
     if not DIGEST.fullmatch(found):
         raise ValueError(f"the registry of '{image}' names no digest, but '{found}'")
     return found

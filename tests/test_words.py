@@ -42,3 +42,21 @@ def test_terms_of_the_field_stand_where_metaphors_stood(folder: str) -> None:
                 found.append(f"{where}:{line} {text[:100]}")
     assert len(files) > 5
     assert found == []
+
+
+def test_pages_use_them_too() -> None:
+    """But for the glossary, which has what they replace, and pages that are made from docstrings or quote history."""
+    pages = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "serving" / "README.md",
+        *(ROOT / "docs").rglob("*.md"),
+    ]
+    left_out = {ROOT / "docs" / "glossary.md", *(ROOT / "docs" / "reference").rglob("*.md")}
+    found = []
+    for page in sorted({*pages} - left_out):
+        for number, line in enumerate(page.read_text(encoding="utf-8").lower().splitlines(), start=1):
+            if METAPHORS.search(line):
+                found.append(f"{page.relative_to(ROOT)}:{number} {line[:100]}")
+    assert len(pages) > 20
+    assert found == []

@@ -61,7 +61,7 @@ def empty_lists(target: Target, stack: ExitStack) -> list[int]:
 
 
 def lists_of_lists_within_the_rows(target: Target, stack: ExitStack) -> list[int]:
-    """The same in a single row, where no number of rows tells it."""
+    """The same in a single row, which no number of rows gives away."""
     body = b'{"instances":[[' + b"[]," * 5_500_000 + b"[]]]}"
     return _ask_all(target, stack, [_post(target.v1, body)] * 8)
 
@@ -221,7 +221,7 @@ ATTACKS = {attack.__name__: attack for attack in (*HTTP, *GRPC)}
 
 
 def main() -> None:
-    """Read a name and a target, say that it is ready, attack when it is told to, and hold on until it is killed."""
+    """Read a name and a target, say that it is ready, attack when it is asked to, and hold on until it is killed."""
     os.nice(19)
     name, target = pickle.load(sys.stdin.buffer)  # noqa: S301 - of the process that started this one
     print("ready", flush=True)

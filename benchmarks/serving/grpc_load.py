@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
         self._received = received[start:]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell it when a call was under way."""
+        """Record it when a call was under way."""
         self.lost = True
         self._end(None)
 

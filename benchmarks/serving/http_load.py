@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._answered(self, int(head[9:12]), body, b"\r\nretry-after:" in head)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell it when a request was under way."""
+        """Record it when a request was under way."""
         self.lost = True
         if self.busy:
             self.busy = False
@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
             value = field + len(b"\r\ncontent-length:")
             self._size = len(self._head) + int(self._head[value : self._head.find(b"\r", value)])
         elif b"\r\ntransfer-encoding: chunked" not in self._head:
-            raise ValueError(f"the answer tells no length: {self._head!r}")
+            raise ValueError(f"the answer states no length: {self._head!r}")
         return True
 
 

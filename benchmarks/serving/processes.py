@@ -16,7 +16,7 @@ _STOP_SECONDS = 30.0
 _CORES = 2
 # one worker with one thread: what is compared is the server, not how many cores it takes
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-_QUIET = {"ORT_DISABLE_TELEMETRY": "1"}  # ONNX Runtime reports to its maker unless told not to
+_QUIET = {"ORT_DISABLE_TELEMETRY": "1"}  # ONNX Runtime reports to its maker unless it is switched off
 
 
 @dataclass

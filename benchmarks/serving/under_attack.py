@@ -123,7 +123,7 @@ def measure(server: Server, target: Target, name: str, body: bytes, prober: Prob
 
 @contextlib.contextmanager
 def _attacker(name: str, target: Target) -> Iterator[Callable[[], None]]:
-    """A process that attacks when it is told to, and has ended with the block, and with it its connections."""
+    """A process that attacks when it is asked to, and has ended with the block, and with it its connections."""
     command = [sys.executable, "-m", "benchmarks.serving.attacks"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - ours
         assert process.stdin is not None  # noqa: S101 - as asked for

@@ -30,7 +30,7 @@ from kubeline.rollout import RolloutSpec, RolloutStatus, State, StatusStore, Tim
 NAME, NAMESPACE = "flights", "default"
 PLAN = yaml.safe_load((Path(__file__).parent / "training.yaml").read_text(encoding="utf-8"))["plan"]
 
-# lines of a timeline that tell no decision
+# lines of a timeline that have no decision
 _QUIET = re.compile(r"begun by|the step |the restored |the spec|the candidate (is|takes|leaves|answers)")
 _WIDTH = 100  # of a decision on the terminal
 _POLL_SECONDS = 0.2
@@ -88,7 +88,7 @@ class Moment:
 
 
 class Watch:
-    """Follows the next rollout of the service from its record, and tells each decision with what users saw till then.
+    """Follows the next rollout of the service from its record, and reports each decision with what users saw till then.
 
     Args:
         kserve: where.

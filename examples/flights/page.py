@@ -79,7 +79,7 @@ def _table(answers: Sequence[Answer], names: Mapping[str, str]) -> Markup:
     failed = sum(bool(answer.failure) for answer in answers)
     note = (
         f"{len(answers):,} requests of {ROWS} flights each were sent meanwhile; {failed} of them failed. "
-        "AUC: how well the answers tell the flights that were late in the end from the others; a coin has 0.5."
+        "AUC: how well the answers distinguish the flights that were late in the end from the others; a coin has 0.5."
     )
     return table(["model", "version", "requests", "median ms", "95 % below ms", "AUC"], rows, note)
 

@@ -20,7 +20,7 @@ Scope = dict[str, Any]
 
 
 def application(folder: Path) -> Callable[..., Awaitable[None]]:
-    """Answers probabilities to v1 records and to v2 tensors, told apart by their keys."""
+    """Answers probabilities to v1 records and to v2 tensors, distinguished by their keys."""
     features = json.loads((folder / "schema.json").read_text(encoding="utf-8"))["features"]
     columns = [
         (feature["name"], np.dtype(object if feature["kind"] == "category" else np.float32)) for feature in features
