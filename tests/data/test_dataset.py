@@ -22,6 +22,7 @@ from kubeline.data.dataset import (
     iter_batches,
     read_frame,
 )
+from kubeline.drift.values import plain
 from kubeline.errors import UserError
 
 TABLE = pa.table({"i": range(200_000), "s": [f"text {n % 1000}" if n % 7 else None for n in range(200_000)]})
@@ -139,3 +140,13 @@ def test_whole_numbers_beyond_a_double_stay_whole_beside_missing_values(tmp_path
     assert frame["u"].tolist()[::2] == [2**64 - 1, 0]
     assert frame.isna().sum().tolist() == [1, 1, 1]
     assert frame["s"].dtype == float
+
+
+def test_texts_as_dictionaries_say_what_the_texts_do(tmp_path: Path) -> None:
+    table = TABLE.append_column("different", pa.array([f"text {n}" for n in range(len(TABLE))]))
+    with DatasetWriter(tmp_path / "table", table.schema) as writer:
+        for batch in table.to_batches():
+            writer.write(batch)
+    batches = list(iter_batches(tmp_path / "table", ["different", "s", "i"], coded=True))
+    assert [pa.types.is_dictionary(kind) for kind in batches[0].schema.types] == [True, True, False]
+    assert pa.Table.from_batches(map(plain, batches)).equals(table.select(["different", "s", "i"]))

@@ -100,19 +100,29 @@ def is_large(column: pa.Array | pa.ChunkedArray) -> bool:
 
 
 def iter_batches(
-    path: "str | os.PathLike[str] | pads.Dataset", columns: Sequence[str] | None = None, most: int = CHUNK_ROWS
+    path: "str | os.PathLike[str] | pads.Dataset",
+    columns: Sequence[str] | None = None,
+    most: int = CHUNK_ROWS,
+    *,
+    coded: bool = False,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows in order, in batches of at most `most`, of which three are held: the next is read meanwhile."""
+    """The rows in order, in batches of at most `most`, of which three are held: the next is read meanwhile.
+
+    Where texts are to be counted, `coded` gives them as dictionaries, which is how files hold them.
+    """
     dataset = open_dataset(path) if isinstance(path, (str, os.PathLike)) else path
     if columns is not None:
         require_columns(dataset, columns, "column")
     names = list(columns) if columns is not None else dataset.schema.names
     schema = pa.schema([dataset.schema.field(name) for name in names])
+    texts = [field.name for field in schema if coded and pa.types.is_string(field.type)]
+    for name in texts:
+        schema = schema.set(schema.get_field_index(name), pa.field(name, pa.dictionary(pa.int32(), pa.string())))
 
     def batches() -> Iterator[pa.RecordBatch]:
         for file in dataset.files:
             # A dataset scanner reads ahead, file by file, more than it says.
-            with pq.ParquetFile(file) as parquet:
+            with pq.ParquetFile(file, read_dictionary=texts) as parquet:
                 for batch in parquet.iter_batches(min(most, chunk_rows(dataset.schema)), columns=names):
                     yield batch.select(names).cast(schema)
 

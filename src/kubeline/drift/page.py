@@ -1,21 +1,16 @@
 """The report of a drift check, for people."""
 
 import os
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from kubeline.drift.result import ColumnDrift, ColumnSide, DriftResult, Performance
 from kubeline.drift.values import moment
-from kubeline.printable import printable
-from kubeline.reports import Report, facts, figure, table, text, verdict
+from kubeline.reports import Report, facts, table, text, verdict
+from kubeline.reports.bars import figure_of_bars, short
 from kubeline.reports.page import Tone
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 DRAWN = 6  # columns with a figure
-BARS = 12  # bars of one figure
 
 TONES: dict[str, Tone] = {"stable": "good", "drift": "bad", "insufficient_data": "warn"}
 WORDS = {"stable": "stable", "drift": "drift", "insufficient_data": "too few rows", "not_judged": "not judged"}
@@ -107,44 +102,15 @@ def _mean(column: ColumnDrift, side: ColumnSide) -> str:
 
 def _figure(columns: list[ColumnDrift]) -> Markup:
     """One drawing for each column, so that they stand side by side or one below the other as there is room."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    from kubeline.reports import plots
-
-    drawings = []
-    with plots.style(), rc_context({"text.parse_math": False}):  # a name may hold dollar signs
-        for column in columns:
-            drawing = Figure(figsize=(2.1, 3.0))
-            _bars(drawing.subplots(), column)
-            drawings.append(drawing)
-        return figure(
-            drawings, "Share of the rows in each bin, for the columns and predictions of the greatest effect."
+    drawings = [
+        (
+            f"{short(column.name)}: {column.effect:.2f}",
+            [(share.label, share.reference, share.current) for share in column.shares],
         )
-
-
-def _bars(axes: "Axes", column: ColumnDrift) -> None:
-    from kubeline.reports import plots
-
-    bars = [(share.label, share.reference, share.current) for share in column.shares]
-    if len(bars) > BARS:
-        bars.sort(key=lambda bar: -bar[1] - bar[2])
-        more = bars[BARS - 1 :]
-        bars = [*bars[: BARS - 1], (f"{len(more)} more", sum(b[1] for b in more), sum(b[2] for b in more))]
-    place = range(len(bars))
-    axes.barh([i - 0.2 for i in place], [bar[1] for bar in bars], height=0.38, color=plots.NEUTRAL, label="then")
-    axes.barh([i + 0.2 for i in place], [bar[2] for bar in bars], height=0.38, color=plots.MODEL, label="now")
-    axes.set_yticks(list(place), [_short(bar[0]) for bar in bars])
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.set_title(f"{_short(column.name)}: {column.effect:.2f}", pad=20)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
-
-
-def _short(label: str, limit: int = 26) -> str:
-    label = printable(label)
-    return label if len(label) <= limit else label[: limit - 1] + "…"
+        for column in columns
+    ]
+    caption = "Share of the rows in each bin, for the columns and predictions of the greatest effect."
+    return figure_of_bars(drawings, ("then", "now"), caption)
 
 
 def _unseen(columns: list[ColumnDrift]) -> Markup:

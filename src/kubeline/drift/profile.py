@@ -204,7 +204,9 @@ def column(values: pd.Series, kind: Kind) -> NumberProfile | CategoryProfile:
 def number_profile(kind: Kind, edges: list[float], counts: list[int], missing: int, sample: Array) -> NumberProfile:
     """Put a profile together from counts over all rows and a sample (or all) of the values for display."""
     finite = ascending(sample)  # so that sums do not depend on the order of rows
-    quantiles = np.quantile(finite, np.linspace(0, 1, QUANTILES), method="inverted_cdf") if finite.size else finite
+    # what np.quantile calls inverted_cdf, of what is sorted already
+    places = np.ceil(finite.size * np.linspace(0, 1, QUANTILES) - 1).clip(0).astype(int)
+    quantiles = finite[places] if finite.size else finite
     with np.errstate(over="ignore", invalid="ignore"):
         mean, std = (float(finite.mean()), float(finite.std())) if finite.size else (None, None)
     return NumberProfile(
@@ -290,8 +292,14 @@ def _between(distinct: Array, i: int) -> float:
         return float(end + sign * half_gap)
 
 
+def without_missing(values: Array) -> Array:
+    """The values that are not NaN; themselves where none is."""
+    missing = np.isnan(values)
+    return values[~missing] if missing.any() else values
+
+
 def bin_counts(values: Array, edges: list[float]) -> Array:
     """Counts of the values in each bin, (len(edges) + 1,) integers; NaN is left out, infinity is in an open end."""
-    present = values[~np.isnan(values)]
+    present = without_missing(values)
     up_to = [np.count_nonzero(present <= edge) for edge in edges]  # of so few, five times as fast as searchsorted
     return np.diff([0, *up_to, len(present)])

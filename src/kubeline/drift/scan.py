@@ -80,7 +80,8 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
     ]
     for note in read_as:
         log.warning("the window's column is read as the reference has it: %s", note)
-    read = iter_batches(path, [*needed, *(logged.columns if logged else ())])
+    # what a model reads are texts
+    read = iter_batches(path, [*needed, *(logged.columns if logged else ())], coded=answers is None)
     with Progress("comparing", rows) as progress:
         for batch in progress.over(read):
             batch = as_reference(batch, kinds)  # noqa: PLW2901

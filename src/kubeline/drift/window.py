@@ -11,9 +11,16 @@ import pandas as pd
 import pyarrow as pa
 
 from kubeline.data.dataset import to_frame
-from kubeline.drift.profile import MAX_CATEGORIES, CategoryProfile, NumberProfile, ReferenceColumn, bin_counts
+from kubeline.drift.profile import (
+    MAX_CATEGORIES,
+    CategoryProfile,
+    NumberProfile,
+    ReferenceColumn,
+    bin_counts,
+    without_missing,
+)
 from kubeline.drift.statistics import CategoryCounts
-from kubeline.drift.values import numbers, texts
+from kubeline.drift.values import numbers, plain, texts
 from kubeline.typing import Array
 
 
@@ -33,7 +40,7 @@ class NumberCounter:
     def add(self, column: pd.Series) -> None:
         """Count a chunk."""
         values = numbers(column, self.profile.kind)
-        present = values[~np.isnan(values)]
+        present = without_missing(values)
         self.missing += len(values) - len(present)
         self.counts += bin_counts(present, self.profile.edges)
         if len(present):
@@ -117,7 +124,7 @@ class RowSample:
         keys = self._rng.random(batch.num_rows)
         drawn = np.flatnonzero(keys < self._limit)
         self.rows += batch.num_rows
-        self._kept.append(batch.take(pa.array(drawn)))
+        self._kept.append(plain(batch.take(pa.array(drawn))))
         self._keys.append(keys[drawn])
         self._held += len(drawn)
         if self._held > 2 * self._size:

@@ -85,7 +85,7 @@ def merge(asked: ManifestRoles, package: ManifestRoles, test: Mapping[str, Any])
     return found.model_copy(update={"weight": weight}), False
 
 
-def weights_of(test: StoredTable, column: str) -> Array | None:
+def weights_of(test: StoredTable | pd.DataFrame, column: str) -> Array | None:
     """(n,) the weights of all rows, or None without a column.
 
     Raises:
