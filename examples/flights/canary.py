@@ -95,6 +95,8 @@ class Watch:
         traffic: the users.
         names: of the models by version; others are new.
         on_start: called once with the record when the rollout begins.
+        on_end: called once with the record when it is over.
+        is_heard: whether decisions are told as they come; else :meth:`tell` tells them.
     """
 
     def __init__(
@@ -103,14 +105,19 @@ class Watch:
         traffic: Traffic,
         names: Mapping[str, str],
         on_start: Callable[[RolloutStatus], None] = lambda _: None,
+        on_end: Callable[[RolloutStatus], None] = lambda _: None,
+        is_heard: bool = True,
     ) -> None:
         self.moments: list[Moment] = []
         self.record: RolloutStatus | None = None
         self._records = StatusStore(Cluster.connect(str(kserve.kubeconfig)), NAMESPACE, NAME)
         kept = self._records.read()
         self._before = kept.status.rollout_id if kept else ""
-        self._traffic, self._names, self._on_start = traffic, names, on_start
-        self._told = 0
+        self._traffic, self._names, self._on_start, self._on_end = traffic, names, on_start, on_end
+        self._seen = 0  # events of the timeline
+        self._is_heard = is_heard
+        self._untold: list[str] = []
+        self._telling = threading.Lock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -126,6 +133,13 @@ class Watch:
         self._ending.set()
         self._thread.join()
 
+    def tell(self) -> None:
+        """Tell what has been decided so far, and from now on each decision as it comes."""
+        with self._telling:
+            for line in self._untold:
+                _print(line)
+            self._untold, self._is_heard = [], True
+
     def _follow(self) -> None:
         while not self._ending.wait(_POLL_SECONDS):
             try:
@@ -134,23 +148,42 @@ class Watch:
                 continue
             if kept is None or kept.status.rollout_id == self._before:
                 continue
-            begins, self.record = self.record is None, kept.status
-            if begins:
+            was = self.record
+            if was is not None and kept.status.rollout_id != was.rollout_id:
+                self._note(was)  # the next rollout has begun
+                continue
+            self.record = kept.status
+            if was is None:
                 self._on_start(self.record)
-            shares = [event.share for event in self.record.timeline if event.share is not None]
-            self.moments.append(Moment(time.time(), planned(self.record), shares[-1] if shares else 0))
-            for event in self.record.timeline[self._told :]:
-                if not _QUIET.match(event.sentence):
-                    self._tell(self.record, event)
-            self._told = len(self.record.timeline)
+            self._note(self.record)
+            if self.record.ended and not (was and was.ended):
+                self._on_end(self.record)
 
-    def _tell(self, record: RolloutStatus, event: TimelineEvent) -> None:
+    def _note(self, record: RolloutStatus) -> None:
+        shares = [event.share for event in record.timeline if event.share is not None]
+        self.moments.append(Moment(time.time(), planned(record), shares[-1] if shares else 0))
+        for event in record.timeline[self._seen :]:
+            if not _QUIET.match(event.sentence):
+                self._say(self._line(record, event))
+        self._seen = len(record.timeline)
+
+    def _say(self, line: str) -> None:
+        with self._telling:
+            if self._is_heard:
+                _print(line)
+            else:
+                self._untold.append(line)
+
+    def _line(self, record: RolloutStatus, event: TimelineEvent) -> str:
         counts = self._traffic.by_version(since=record.timeline[0].time)
         seen = ", ".join(f"{n:,} {self._names.get(version, 'new')}" for version, n in counts.items())
         share = "" if event.share is None else f"{event.share} %"
         sentence = textwrap.shorten(event.sentence, _WIDTH, placeholder=" …")
-        line = f"  {share:>5}  {event.state.value:<18}  {sentence:<{_WIDTH}}  {seen}, {self._traffic.failed} failed"
-        Console(highlight=False).print(escape(line), soft_wrap=True)
+        return f"  {share:>5}  {event.state.value:<18}  {sentence:<{_WIDTH}}  {seen}, {self._traffic.failed} failed"
+
+
+def _print(line: str) -> None:
+    Console(highlight=False).print(escape(line), soft_wrap=True)
 
 
 def planned(record: RolloutStatus) -> int:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -80,10 +80,13 @@ def _serve_and_replace(
     console.print(f"  {record.outcome}: {record.reason}")
     later = pd.concat([pd.read_parquet(months[month - 1]) for month in LATER_MONTHS]).sample(20_000, random_state=0)
     traffic = Traffic(cluster.gateway_url, canary.host(cluster), canary.NAME, earlier.signature, later)
-    with traffic, ThreadPoolExecutor(_AT_ONCE) as checking:
-        checks: list[Future[subprocess.CompletedProcess[str]]] = []
-        code = _good(console, cluster, traffic, names, partial(_begin_checks, checking, checks))
-        code = code or _bad(console, cluster, traffic, names, bad.result())
+    with traffic, ThreadPoolExecutor(_AT_ONCE) as checking, ThreadPoolExecutor(1) as rolling:
+        checks: dict[int, Future[subprocess.CompletedProcess[str]]] = {}
+        worse = _Bad(cluster, traffic, names, bad, rolling)
+        with Watch(cluster, traffic, names, partial(_begin_checks, checking, checks), worse.begin) as watch:
+            code = _good(console, cluster)
+        code = code or _show(console, "better", "promoted", watch, traffic, names)
+        code = code or worse.show(console)
         code = code or _drift(console, checks)
     busy = f" ({traffic.asked_again} asked again, as the busy server wished)" if traffic.asked_again else ""
     console.print(f"\n[bold]{len(traffic.answers):,} requests, {traffic.failed} failed[/]{busy}")
@@ -92,40 +95,32 @@ def _serve_and_replace(
     return code or int(traffic.failed > 0)
 
 
-def _good(
-    console: Console,
-    cluster: LocalKServe,
-    traffic: Traffic,
-    names: dict[str, str],
-    on_start: Callable[[RolloutStatus], None],
-) -> int:
+def _good(console: Console, cluster: LocalKServe) -> int:
     console.print(
         "\n[bold]a better model[/]: the pipeline trains it, and gives it more of the users step by step", soft_wrap=True
     )
     where = [f"cluster={cluster.kubeconfig}", f"gateway={cluster.gateway_url}"]
     settings = [word for one in where for word in ("--set", one)]
-    with Watch(cluster, traffic, names, on_start) as watch:
-        code = kubeline(["run", "training", "--params", str(HERE / "training.yaml"), *settings])
-    return code or _show(console, "better", "promoted", watch, traffic, names)
+    return kubeline(["run", "training", "--params", str(HERE / "training.yaml"), *settings])
 
 
 def _begin_checks(
-    pool: ThreadPoolExecutor, checks: list["Future[subprocess.CompletedProcess[str]]"], record: RolloutStatus
+    pool: ThreadPoolExecutor, checks: dict[int, "Future[subprocess.CompletedProcess[str]]"], record: RolloutStatus
 ) -> None:
-    """Check each later month against the registered model that users begin to meet."""
+    """Check each later month against the registered model that users begin to meet, the longest check first."""
     version = open_registry(TRACKING_URI).find(canary.NAME, digest=record.candidate.digest)
     if version is not None:
-        checks.extend(pool.submit(_check, month, version.uri) for month in LATER_MONTHS)
+        checks.update((month, pool.submit(_check, month, version.uri)) for month in reversed(LATER_MONTHS))
 
 
-def _drift(console: Console, checks: Sequence["Future[subprocess.CompletedProcess[str]]"]) -> int:
+def _drift(console: Console, checks: Mapping[int, "Future[subprocess.CompletedProcess[str]]"]) -> int:
     """Show the checks of the later months; the first exit code that is not 0, or 0."""
     console.print("\n[bold]the three later months[/]: each was checked for drift meanwhile", soft_wrap=True)
-    if len(checks) != len(LATER_MONTHS):
+    if not checks:
         console.print("  the checks never began: the registry does not have the better model")
         return 1
-    for month, ending in zip(LATER_MONTHS, checks, strict=True):
-        check = ending.result()
+    for month in LATER_MONTHS:
+        check = checks[month].result()
         console.print(f"\n[bold]drift of 2013-{month:02d} against the training data[/]")
         console.print(check.stdout.rstrip(), markup=False, soft_wrap=True)
         if check.returncode:
@@ -145,11 +140,49 @@ def _check(month: int, model: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def _bad(console: Console, cluster: LocalKServe, traffic: Traffic, names: dict[str, str], bad: ModelPackage) -> int:
-    console.print("\n[bold]a bad model[/]: wrong and slow, and brought past every check before the rollout")
-    with Watch(cluster, traffic, names) as watch:
-        canary.deploy(cluster, bad)
-    return _show(console, "bad", "rolled_back", watch, traffic, names)
+class _Bad:
+    """The rollout of a bad model. It begins when the better one has every user, while the pipeline still ends.
+
+    Args:
+        cluster: where.
+        traffic: the users.
+        names: of the models by version.
+        model: the bad one.
+        pool: that the rollout runs in.
+    """
+
+    def __init__(
+        self,
+        cluster: LocalKServe,
+        traffic: Traffic,
+        names: dict[str, str],
+        model: "Future[ModelPackage]",
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._cluster, self._traffic, self._names, self._model, self._pool = cluster, traffic, names, model, pool
+        self._watch: Watch | None = None
+        self._ending: Future[RolloutStatus] | None = None
+
+    def begin(self, before: RolloutStatus) -> None:
+        """Roll the bad model out, when the rollout before it went well."""
+        if before.outcome == "promoted":
+            self._names[version_of(before.candidate.digest)] = "better"
+            self._watch = Watch(self._cluster, self._traffic, self._names, is_heard=False)
+            self._ending = self._pool.submit(self._roll_out, self._watch)
+
+    def _roll_out(self, watch: Watch) -> RolloutStatus:
+        with watch:
+            return canary.deploy(self._cluster, self._model.result())
+
+    def show(self, console: Console) -> int:
+        """Tell it from its beginning, and wait for its end; 1 when the bad model was not rolled back."""
+        console.print("\n[bold]a bad model[/]: wrong and slow, and brought past every check before the rollout")
+        if self._watch is None or self._ending is None:
+            console.print("  the rollout never began")
+            return 1
+        self._watch.tell()
+        self._ending.result()
+        return _show(console, "bad", "rolled_back", self._watch, self._traffic, self._names)
 
 
 def _show(console: Console, title: str, wanted: str, watch: Watch, traffic: Traffic, names: dict[str, str]) -> int:

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.figure import Figure
-from sklearn.metrics import roc_auc_score
 
 from examples.flights.canary import Moment
 from examples.flights.traffic import ROWS, Answer
@@ -85,6 +83,8 @@ def _table(answers: Sequence[Answer], names: Mapping[str, str]) -> Markup:
 
 
 def _facts(answers: Sequence[Answer]) -> list[Any]:
+    from sklearn.metrics import roc_auc_score  # noqa: PLC0415 (after the start of what is served)
+
     milliseconds = [answer.seconds * 1000 for answer in answers]
     late = [value for answer in answers for value in answer.late]
     probability = [value for answer in answers for value in answer.probability]
@@ -95,6 +95,8 @@ def _facts(answers: Sequence[Answer]) -> list[Any]:
 
 def _chart(record: RolloutStatus, moments: Sequence[Moment], answers: Sequence[Answer], begun: float) -> Markup:
     """Above: the candidate's share, as users saw it, as planned and as the routes had it. Below: latency of both."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 (after the start of what is served)
+
     candidate = version_of(record.candidate.digest)
     last = max(answer.time for answer in answers) - begun
     edges = np.arange(0, last + _BIN_SECONDS, _BIN_SECONDS)

@@ -35,14 +35,16 @@ def test_a_bad_model_is_rolled_back_and_no_user_is_left_without_an_answer(
     bad = canary.bad_model(months, tmp_path / "bad")
     names = {version_of(stable.digest): "stable", version_of(bad.digest): "bad"}
     started: list[RolloutStatus] = []
+    over: list[RolloutStatus] = []
     with embedded_kserve.start(tmp_path / "kserve") as cluster:
         canary.deploy(cluster, stable, strategy="blue-green", bootstrap="direct")
         host = canary.host(cluster)
         users = Traffic(cluster.gateway_url, host, canary.NAME, stable.signature, flights)
-        with users as traffic, Watch(cluster, traffic, names, started.append) as watch:
+        with users as traffic, Watch(cluster, traffic, names, started.append, over.append, is_heard=False) as watch:
             record = canary.deploy(cluster, bad, bake_seconds=1)
     assert record.outcome == "rolled_back"
     assert [each.candidate.digest for each in started] == [bad.digest]
+    assert [each.outcome for each in over] == ["rolled_back"]
     assert traffic.failed == 0
     answered = traffic.by_version()
     assert 0 < answered[version_of(bad.digest)] < 0.3 * answered[version_of(stable.digest)]
@@ -54,6 +56,8 @@ def test_a_bad_model_is_rolled_back_and_no_user_is_left_without_an_answer(
     reported = json.loads((page.parent / "result.json").read_text())
     assert reported["reason"].startswith("rolled back: failed: ")
     assert f"{page.parent.name}/index.html" in write_overview(tmp_path / "runs").read_text()
+    assert "withdrawing" not in capsys.readouterr().out  # untold, while somebody else prints
+    watch.tell()
     assert re.search(r"withdrawing +back to the stable model: failed.* bad, 0 failed", capsys.readouterr().out)
 
 
