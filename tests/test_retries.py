@@ -18,6 +18,7 @@ class Busy(BaseHTTPRequestHandler):
     """Turns the first requests away, and says when to come again."""
 
     rejected = 0
+    after = "1"
     seen: list[float] = []  # noqa: RUF012 (of one test)
 
     def do_GET(self) -> None:
@@ -25,7 +26,7 @@ class Busy(BaseHTTPRequestHandler):
         busy = len(Busy.seen) <= Busy.rejected
         body = b"" if busy else b"a,b\n1,2\n"
         self.send_response(503 if busy else 200)
-        self.send_header("Retry-After", "1")
+        self.send_header("Retry-After", Busy.after)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -37,6 +38,7 @@ class Busy(BaseHTTPRequestHandler):
 @pytest.fixture
 def address() -> Iterator[str]:
     Busy.seen.clear()
+    Busy.after = "1"
     with serving(Busy) as url:
         yield f"{url}/t.csv"
 
@@ -54,6 +56,12 @@ def test_a_busy_server_is_asked_again_when_it_said(
     Busy.rejected = 1
     assert run(address, artifact).metadata["rows"] == 1
     assert Busy.seen[1] - Busy.seen[0] >= 1
+
+
+def test_a_time_that_is_no_number_is_none(address: str, artifact: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBELINE_RETRY_SECONDS", "30")
+    Busy.rejected, Busy.after = 1, "²"  # a digit to Python, which reads no number from it
+    assert run(address, artifact).metadata["rows"] == 1
 
 
 def test_the_budget_ends_the_tries(address: str, artifact: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,7 @@ def test_a_version_that_a_delta_table_does_not_have_is_reported(
         load(f"{delta}@{version}")
 
 
-@pytest.mark.parametrize("version", ["12", "2013-01-01", "second"])
+@pytest.mark.parametrize("version", ["12", "2013-01-01", "second", "²"])  # the last is a digit, and no number
 def test_a_snapshot_that_an_iceberg_table_does_not_have_is_reported(version: str, iceberg: Any, load: Load) -> None:
     with pytest.raises(UserError, match=f"^the Iceberg table at '.*' has no snapshot '{version}'; choose another$"):
         load(f"{iceberg.location().replace('file://', 'iceberg://')}@{version}")

@@ -93,6 +93,16 @@ def test_a_client_that_expects_100_continue_gets_it_before_it_sends_the_body(tin
         assert answer_of(connection)[0] == 200
 
 
+def test_a_length_of_thousands_of_zeros_is_the_number_that_it_says(tiny: Served) -> None:
+    with connected(tiny) as connection:
+        connection.sendall(head(tiny, f"Content-Length: {'0' * 5_000}{len(BODY)}", length=None) + BODY)
+        assert answer_of(connection)[0] == 200
+        connection.sendall(head(tiny, f"Content-Length: {'0' * 5_000}{10**10}", length=None))
+        status, body = answer_of(connection)
+    assert status == 413
+    assert "more than 16,777,216 bytes" in body["error"]
+
+
 def test_http_1_0_is_answered_and_the_connection_closed(tiny: Served) -> None:
     with connected(tiny) as connection:
         connection.sendall(head(tiny).replace(b"HTTP/1.1", b"HTTP/1.0") + BODY)

@@ -30,7 +30,6 @@ from kubeline_serving.limits import HEAD_BYTES, MAX_HEADERS
 
 logger = logging.getLogger(__name__)
 
-_MAX_DIGITS = 18  # of a length; Python refuses to read thousands of them
 _FREE_PARTS, _MIN_OF_PART = 4096, 64  # chunks that may be of any size, and bytes of one on average after that
 _OVERHEAD = 1024  # bytes that a request takes in memory besides its own
 
@@ -204,8 +203,8 @@ class HttpProtocol(HttpConnection):
 
     def _check_head(self, request: Request) -> None:
         headers, state = request.headers, self.app.state
-        length = headers.get(b"content-length", b"0")
-        if len(length) > _MAX_DIGITS or (length.isdigit() and int(length) > state.limits.body_bytes):
+        length = headers.get(b"content-length", b"").lstrip(b"0")  # Python reads no number of thousands of zeros
+        if length.isdigit() and int(length) > state.limits.body_bytes:
             raise self._too_large()
         if isinstance(request.target, Route):
             if headers.get(b"content-encoding", b"identity").lower() != b"identity":

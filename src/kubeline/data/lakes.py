@@ -181,10 +181,11 @@ def _latest(folder: str) -> str:
 
 
 def _snapshot(table: "Table", wanted: str, address: str) -> "Snapshot":
-    moment = None if wanted.isdigit() else _moment(wanted)
+    is_number = wanted.isascii() and wanted.isdigit()  # '²' is a digit, and no number
+    moment = None if is_number else _moment(wanted)
     if not wanted:
         found = table.current_snapshot()
-    elif wanted.isdigit():
+    elif is_number:
         found = table.snapshot_by_id(int(wanted))
     elif moment is not None:
         found = table.snapshot_as_of_timestamp(int(moment.timestamp() * 1000))

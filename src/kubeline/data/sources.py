@@ -326,7 +326,7 @@ def _error_of_client(error: Exception, shown: str) -> PlatformError:
     if isinstance(status, int) and status >= 400:
         busy = PlatformError(f"the server answered '{shown}' with HTTP {status}; try again later")
         after = str((getattr(error, "headers", None) or {}).get("Retry-After", ""))
-        busy.retry_after = float(after) if after.isdigit() else 0.0
+        busy.retry_after = float(after) if after.isascii() and after.isdigit() else 0.0
         return busy
     return PlatformError(_unreachable(shown, error))
 

@@ -211,7 +211,7 @@ def _accelerator(container: Json) -> dict[str, tuple[str, str]]:
         return {}
     kind = str(accelerator.get("resourceType") or accelerator.get("type", ""))
     count = str(accelerator.get("resourceCount") or accelerator.get("count") or "1")
-    return {kind: (kind, count if count.isdigit() else "1")}
+    return {kind: (kind, count if count.isdecimal() else "1")}
 
 
 def read_node(text: str) -> dict[str, str]:
