@@ -8,7 +8,7 @@ import pandas as pd
 
 from kubeline.evaluation.metrics import Metric
 from kubeline.evaluation.scored import Scored
-from kubeline.model_package.predictor import Predictor
+from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.typing import Array
 
 SAMPLE = 4_000  # rows; enough to rank columns, and the cost does not grow with the test table
@@ -60,20 +60,31 @@ def importances(
     if metric.undefined(part):
         return []
     columns = predictor.signature.encode(rows(sample))
-    tiled = {name: np.tile(column, (REPEATS, 1)) for name, column in columns.items()}
-    whole = metric.value(part)
+    # read once, as that takes longer than to predict where there are thousands of columns
+    tensors = predictor.tensors({name: np.tile(column, (REPEATS, 1)) for name, column in columns.items()})
+    whole, unmoved = metric.value(part), predictor.predict_tensors(tensors)
     found = []
-    for name, column in columns.items():
-        shuffled = np.concatenate([rng.permutation(column) for _ in range(REPEATS)])
-        values = _values(predictor, {**tiled, name: shuffled}, part, metric)
+    for name in columns:
+        column = predictor.column(tensors, name)
+        kept = column.copy()
+        column[:] = np.concatenate([rng.permutation(kept[: len(part)]) for _ in range(REPEATS)])
+        answer = predictor.predict_tensors(tensors)
+        column[:] = kept
+        values = np.full(REPEATS, whole) if _is_same(answer, unmoved) else _values(predictor, answer, part, metric)
         losses = whole - values if metric.greater_is_better else values - whole
         found.append(Importance(name, float(losses.mean()), float(losses.std(ddof=1))))
     return sorted(found, key=lambda one: -one.loss)
 
 
-def _values(predictor: Predictor, inputs: dict[str, Array], part: Scored, metric: Metric) -> Array:
-    """(repeats,) the metric for each repeat, all of them predicted in one call."""
-    answer = predictor.predict_inputs(inputs)
+def _is_same(answer: Predictions, other: Predictions) -> bool:
+    """Whether no answer has moved, as of a column that no tree asks for."""
+    if answer.probabilities is None or other.probabilities is None:
+        return np.array_equal(answer.values, other.values)
+    return np.array_equal(answer.probabilities, other.probabilities)
+
+
+def _values(predictor: Predictor, answer: Predictions, part: Scored, metric: Metric) -> Array:
+    """(repeats,) the metric for each repeat, all of them answered together."""
     rows = len(part)
     order = [(predictor.signature.classes or []).index(label) for label in part.classes]
     values = []

@@ -58,6 +58,10 @@ class Columns:
         self.blocks = {block: names for block, names in every.items() if names}
         self.inputs = {block: f"{PREFIX}{block}" for block in self.blocks}
 
+    def place(self, name: str) -> tuple[Block, int]:
+        """The block of a column, and its position there."""
+        return next((block, names.index(name)) for block, names in self.blocks.items() if name in names)
+
     def inputs_of(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         """The inputs of the serving form, by name, each of shape (columns, rows).
 

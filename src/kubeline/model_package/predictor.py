@@ -98,13 +98,18 @@ class Predictor:
 
     def predict_inputs(self, inputs: dict[str, Array]) -> Predictions:
         """Predictions for columns by name, as :meth:`Signature.encode` makes them; they may have no rows."""
-        return self._run(self._tensors(inputs)) if len(next(iter(inputs.values()))) else self._empty()
+        return self.predict_tensors(self.tensors(inputs)) if len(next(iter(inputs.values()))) else self._empty()
 
-    def _tensors(self, inputs: dict[str, Array]) -> dict[str, Array]:
-        """What the model reads."""
+    def tensors(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        """What the model reads, for columns of one row or more."""
         return inputs
 
-    def _run(self, tensors: dict[str, Array]) -> Predictions:
+    def column(self, tensors: dict[str, Array], name: str) -> Array:
+        """The (rows,) values of a column in what :meth:`tensors` made, as a view to be written to."""
+        return tensors[name][:, 0]
+
+    def predict_tensors(self, tensors: dict[str, Array]) -> Predictions:
+        """Predictions for what :meth:`tensors` made: who changes a column between them pays for the others once."""
         answer = self._session.run([self._output], tensors)[0]
         if self._classes is None:
             return Predictions(answer.reshape(-1).astype(np.float64), None)
@@ -125,7 +130,13 @@ class ServingPredictor(Predictor):
 
     def predict_blocks(self, blocks: dict[str, Array]) -> Predictions:
         """Predictions for blocks by name, as :meth:`Columns.inputs_of` makes them, of one row or more."""
-        return self._run(blocks)
+        return self.predict_tensors(blocks)
 
-    def _tensors(self, inputs: dict[str, Array]) -> dict[str, Array]:
+    def tensors(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        """See :meth:`Predictor.tensors`."""
         return self._columns.inputs_of(inputs)
+
+    def column(self, tensors: dict[str, Array], name: str) -> Array:
+        """See :meth:`Predictor.column`."""
+        block, place = self._columns.place(name)
+        return tensors[self._columns.inputs[block]][place]
