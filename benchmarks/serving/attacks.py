@@ -202,6 +202,12 @@ def metadata(target: Target, stack: ExitStack) -> list[int]:
     return _push(target, stack, [grpc_frames.PREFACE + calls] * 16, reads=False, port=target.grpc_port)
 
 
+def tiny_metadata(target: Target, stack: ExitStack) -> list[int]:
+    """Sixteen connections of a call whose metadata has 100,000 entries of a byte each."""
+    call = grpc_frames.PREFACE + grpc_frames.tiny_head(1, 100_000)
+    return _push(target, stack, [call] * 16, reads=False, port=target.grpc_port)
+
+
 def unfinished_metadata(target: Target, stack: ExitStack) -> list[int]:
     """Sixty calls with 16 MB of metadata that does not end."""
     call = grpc_frames.PREFACE + grpc_frames.head(1, 1000, is_whole=False)
@@ -215,7 +221,7 @@ HTTP: tuple[Attack, ...] = (
 )
 GRPC: tuple[Attack, ...] = (
     *(empty_inputs, empty_outputs, shapes, contents, whole_numbers, parameters, incomplete_messages, unread_answers),
-    *(metadata, unfinished_metadata),
+    *(metadata, tiny_metadata, unfinished_metadata),
 )
 ATTACKS = {attack.__name__: attack for attack in (*HTTP, *GRPC)}
 

@@ -16,6 +16,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(_SETTINGS, 0, 0, b"")
 _END_HEADERS, _ACK = 4, 1
 _INITIAL_WINDOW = 4  # the setting
 _LARGEST_FRAME = 16_384
+_ENTRIES = 3_800  # of metadata in a frame
 _WINDOW = 65_535
 _SECONDS = 20.0
 _STUCK_SECONDS = 0.5
@@ -37,6 +38,20 @@ def head(stream: int, entries: int, is_whole: bool = True) -> bytes:
         entry = b"\0\x05x%04d\x7f\x81\x7c" % number + b"v" * 16_000
         is_last = is_whole and number == entries - 1
         frames.append(frame(_CONTINUATION, _END_HEADERS if is_last else 0, stream, entry))
+    return b"".join(frames)
+
+
+def tiny_head(stream: int, entries: int) -> bytes:
+    """The frames with which a call begins whose metadata has so many entries of one byte each.
+
+    HPACK has `accept-charset` without a value in its static table. A frame has no more of them than the core's limit of
+    its size lets through, which counts 32 bytes and the name for each.
+    """
+    frames = [frame(_HEADERS, 0, stream, header_block("x"))]
+    for number in range(0, entries, _ENTRIES):
+        is_last = number + _ENTRIES >= entries
+        part = b"\x8f" * min(_ENTRIES, entries - number)
+        frames.append(frame(_CONTINUATION, _END_HEADERS if is_last else 0, stream, part))
     return b"".join(frames)
 
 

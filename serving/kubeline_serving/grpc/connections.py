@@ -34,7 +34,7 @@ class MemoryGuard:
     def __init__(self, port: int, most: int, memory: Callable[[], int] = resident_bytes):
         self._port = port
         self._memory = memory
-        self._limit = memory() + most
+        self._usual = self._limit = memory() + most
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -48,7 +48,9 @@ class MemoryGuard:
             self._timer = None
 
     def _check(self) -> None:
-        if self._memory() <= self._limit:
+        taken = self._memory()
+        self._limit = self._usual if taken <= self._usual else min(self._limit, taken + _MARGIN_BYTES)
+        if taken <= self._limit:
             self.start()
             return
         task = asyncio.get_running_loop().run_in_executor(None, disconnect_all, self._port)

@@ -139,4 +139,5 @@ class ServingPredictor(Predictor):
     def column(self, tensors: dict[str, Array], name: str) -> Array:
         """See :meth:`Predictor.column`."""
         block, place = self._columns.place(name)
-        return tensors[self._columns.inputs[block]][place]
+        column: Array = tensors[self._columns.inputs[block]][place]
+        return column
