@@ -55,12 +55,12 @@ demo-loop: setup
 	@$(BIN)/python -m examples.flights.loop $(if $(MODE),--mode $(MODE))
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 # What child processes run (servers, steps, pods) is not counted. Python 3.12 and later measure at hardly any cost.
 coverage: setup
 	COVERAGE_CORE=$(shell $(PYTHON) -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
-	  $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-report=xml:build/coverage.xml
+	  $(BIN)/python -m pytest -n 3 --dist loadfile --cov --cov-report=term:skip-covered --cov-report=xml:build/coverage.xml
 
 fuzz: setup
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),10)

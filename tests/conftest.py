@@ -1,6 +1,7 @@
 """What every room's tests share: real artifacts, a sample of the real data, and a trained package."""
 
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,15 @@ from tests.support.artifacts import Maker, make_artifact, make_dataset
 
 # What a shell starts in the background ignores Ctrl-C, and would pass that on to the commands that tests send it to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers take files with slow tests first, then long ones, so that none waits for the last of another."""
+    if not hasattr(config, "workerinput"):
+        return
+    tests = Counter(item.path for item in items)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, -tests[item.path]))
 
 
 @pytest.fixture
