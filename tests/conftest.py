@@ -16,7 +16,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Workers take files with slow tests first, then long ones, so that none waits for the last of another."""
+    """Workers take files with slow tests first, then long ones, so that none waits for the last of another.
+
+    What is slow on an idle machine has longer than the rest before it is taken to hang.
+    """
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1200))
     if not hasattr(config, "workerinput"):
         return
     tests = Counter(item.path for item in items)

@@ -193,13 +193,14 @@ def test_the_gateway_is_behind_the_route(standard: World, packages: Packages) ->
         service.wait_ready()
         service.change(canary(packages.second, 0, minReplicas=1))
         service.wait(lambda d: condition(d, "CanaryPredictorReady") == "True", "ready")
-        standard.cluster.faults.gateway(seconds=3)
+        standard.cluster.faults.gateway(seconds=3600)
         service.change(canary(packages.second, 100, minReplicas=1))
         document = service.wait(
             lambda _: weights(service) == {"behind-predictor": 0, "behind-v2-predictor": 100}, "reported"
         )
         assert document["status"]["canaryStatuses"][0]["trafficPercent"] in {0, 100}
         assert set(service.ask_many(service.host, 20).answers) == {old}
+        standard.cluster.faults.clear()
         service.wait(lambda _: set(service.ask_many(service.host, 20).answers) == {new}, "followed")
 
 

@@ -85,7 +85,8 @@ def test_no_request_is_lost_when_a_server_is_reported_to_stop_under_load(tmp_pat
             reported = response.getheader("connection")
             outcomes.append((response.status, reported))
 
-    options = ("--drain_seconds", "3", "--workers", str(count))
+    patient = ("--max_queue_ms", "20000")  # for a busy machine: to refuse is overload, not draining
+    options = ("--drain_seconds", "3", "--workers", str(count), *patient)
     with launch(write_tiny_package(tmp_path / "package"), tmp_path, *options) as launched:
         threads = [threading.Thread(target=client, args=(launched.http_port,)) for _ in range(6)]
         for thread in threads:
