@@ -3,7 +3,7 @@
 from typing import Any
 
 from kfp import dsl
-from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
+from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
 
 from components.images import image
 
@@ -15,6 +15,7 @@ def train(
     metrics: Output[Metrics],
     report: Output[HTML],
     target: str,
+    transform: Input[Artifact] = None,
     task: str = "auto",
     positive_class: str = "",
     estimator: str = "hist_gradient_boosting",
@@ -33,6 +34,7 @@ def train(
     tolerance: float = 1e-5,
     seed: int = 0,
     metric: str = "",
+    derive: dict[str, str] = {},
     workers: dict[str, Any] = {},
     options: dict[str, Any] = {},
 ) -> None:
@@ -56,6 +58,7 @@ def train(
     Args:
         dataset: Rows to learn from: features and target.
         target: Column to predict. It may not be missing in any row.
+        transform: Derived columns, as ``transform`` writes them; in place of derive.
         task: ``binary``, ``multiclass``, ``regression``, or ``auto``: text and booleans are classes; whole numbers,
             however they are stored, are classes up to 20 different values, and other numbers are classes when there
             are just two of them; else it is a regression.
@@ -93,6 +96,10 @@ def train(
         seed: Of everything random. A whole number from 0.
         metric: What tuning makes best and what candidates are compared by: a metric of ``evaluate``, best the
             one that decides there. Empty: roc_auc, log_loss or rmse by the task.
+        derive: Columns computed inside the model, by SQL expressions over the columns of a row, such as
+            ``{"log_amount": "ln(1 + amount)", "night": "hour(at) < 6", "at": ""}``: they are part of the ONNX graph, so
+            that training, batch prediction and serving compute the same from the same raw columns. With an empty
+            expression, a column is read by others and is no feature itself. ``transform`` explains the language.
         workers: Of ``xgboost``, which learn together, each from its own part of the rows: ``{"count": 4}`` are
             processes of this step; with ``image`` (that of this step) they are pods of a TrainJob of Kubeflow Trainer,
             each with ``cpu`` and ``memory``. Those that are lost are begun again from the last checkpoint. Empty: one
@@ -117,6 +124,7 @@ def train(
         model,
         metrics,
         report,
+        transform=transform,
         **laid_over(
             options,
             target=target,
@@ -138,6 +146,7 @@ def train(
             tolerance=tolerance,
             seed=seed,
             metric=metric,
+            derive=derive,
             workers=workers,
         ),
     )

@@ -44,6 +44,7 @@ TRAINING: dict[str, Any] = {
     "folds": 5,
     "validation_fraction": 0.1,
     "tolerance": 1e-5,
+    "derive": {},
     "workers": {},
 }
 GATE: dict[str, Any] = {

@@ -75,6 +75,11 @@ class Roles:
         return {name: role for role, name in self._named().items()}
 
     @property
+    def reasons(self) -> dict[str, str]:
+        """Column -> why it is no feature."""
+        return {**dict.fromkeys(self.exclude, "excluded"), **{n: f"the {role}" for n, role in self.words.items()}}
+
+    @property
     def grouped_by(self) -> str:
         """The column of the groups: the one that is given, else that of the split, unless a time is given."""
         return self.group or ("" if self.time or self.split_by != "group" else self.split_column)

@@ -19,6 +19,7 @@ from kubeline.model_package.encoding import labels
 from kubeline.model_package.manifest import ManifestRoles
 from kubeline.model_package.training_rows import TrainingRows
 from kubeline.training.export import to_onnx
+from kubeline.transform.transform import Transform
 from tests.support.handmade_packages import write_by_hand
 
 TASKS = {2: "binary", 3: "multiclass"}
@@ -57,7 +58,7 @@ def trained(
     columns = ColumnTransformer([("numbers", "passthrough", list(features))])
     pipeline = make_pipeline(columns, kind(max_iter=20, max_leaf_nodes=8, random_state=seed))
     pipeline.fit(signature.encoded_frame(frame), truth)
-    model, form = to_onnx(pipeline, signature), io.BytesIO()
+    model, form = to_onnx(pipeline, signature, Transform(), signature.names), io.BytesIO()
     joblib.dump(pipeline, form)
     golden = io.BytesIO()
     answers = (Predictor(model, signature) if recorded_by is None else recorded_by.predictor()).predict(frame.head(2))

@@ -57,6 +57,14 @@ def test_the_workers_of_a_training_are_checked(run: Preflight, tmp_path: Path) -
     ("wrong", "sentence"),
     [
         ({"name": "a/b"}, "name: 'a/b' cannot name a registered model"),
+        (
+            {"training": {"derive": {"x": "ln(late"}}},
+            "training: the derived column 'x', 'ln.late', is not an SQL expression",
+        ),
+        (
+            {"training": {"derive": {"x": "orgin = 'EWR'"}}},
+            "training.derive names the column 'orgin', which the table does not",
+        ),
         ({"name": "Flights_2"}, "service: 'Flights_2' cannot name an InferenceService"),
         ({"service": {"namespace": "My_Space"}}, "service: 'My_Space' cannot be a namespace"),
         ({"service": {"overrides": {"metadata": {"name": "x"}}}}, "service: overrides"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MAX_CHARACTERS = 100_000  # which take seconds to parse
+CONDITION = ("an SQL condition", "distance > 0 and carrier is not null")
 _SHOWN = 300  # characters of a condition, in an error
 
 
@@ -78,7 +79,7 @@ def parse(connection: "DuckDBPyConnection", text: str, called: str, language: La
             "column that says the same"
         )
     names: dict[tuple[str, ...], None] = {}
-    for node in _nodes(_syntax_tree(connection, text, called)):
+    for node in _nodes(syntax_tree(connection, text, called)):
         if problem := _problem(node, language):
             raise _refused(called, problem)
         if node["class"] == "COLUMN_REF":
@@ -102,8 +103,18 @@ def first_line(message: str) -> str:
     return (rest if error and kind.replace(" ", "").isalpha() else kind + error + rest).rstrip(".! ")
 
 
-def _syntax_tree(connection: "DuckDBPyConnection", text: str, called: str) -> Any:
-    """The tree of a condition; anything around it but the one WHERE clause is refused."""
+def syntax_tree(connection: "DuckDBPyConnection", text: str, called: str, what: tuple[str, str] = CONDITION) -> Any:
+    """The tree of a condition, or another expression; anything around it but the one WHERE clause is refused.
+
+    Args:
+        connection: of DuckDB; only its parser is used.
+        text: of the expression.
+        called: how an error names it.
+        what: it is to be, and an example.
+
+    Raises:
+        UserError: when it is not SQL, or more than one expression.
+    """
 
     def statements(condition: str) -> Any:
         query = f"SELECT 1 FROM data WHERE {condition}"  # noqa: S608 - parsed, not run
@@ -111,8 +122,8 @@ def _syntax_tree(connection: "DuckDBPyConnection", text: str, called: str) -> An
         tree = json.loads(answer)
         if tree["error"]:
             raise UserError(
-                f"{called} is not an SQL condition ({first_line(tree['error_message'])}); write one such as "
-                "'distance > 0 and carrier is not null', with column names that are not plain words in double quotes"
+                f"{called} is not {what[0]} ({first_line(tree['error_message'])}); write one such as "
+                f"{what[1]!r}, with column names that are not plain words in double quotes"
             )
         return [statement["node"] for statement in tree["statements"]]
 

@@ -190,8 +190,8 @@ def _classifier(step: Step) -> list[Shape]:
 
 ML = "ai.onnx.ml"
 _NUMBER_BY_NUMBER = (
-    "Abs Add And Cast Ceil Clip Div Equal Exp Floor Greater GreaterOrEqual Identity IsNaN Less LessOrEqual Log Max "
-    "Mean Min Mod Mul Neg Not Or Relu Round Sigmoid Sign Softmax Sqrt Sub Sum Tanh Where"
+    "Abs Add And Cast Ceil Clip Cos Div Equal Exp Floor Greater GreaterOrEqual Identity IsNaN Less LessOrEqual Log Max "
+    "Mean Min Mod Mul Neg Not Or Relu Round Sigmoid Sign Sin Softmax Sqrt Sub Sum Tanh Where"
 )
 RULES: Mapping[tuple[str, str], Callable[[Step], list[Shape]]] = {
     **{("", name): _elementwise for name in _NUMBER_BY_NUMBER.split()},

@@ -120,6 +120,15 @@ def columns_of_rules(given: Mapping[str, Any]) -> list[str]:
     return [name for rule in read_rules(given.get("rules", ())) for name in rule.columns]
 
 
+def columns_of_expressions(given: Mapping[str, Any]) -> list[str]:
+    """The columns that derived ones are computed from."""
+    if not given.get("derive"):
+        return []
+    from kubeline.transform.transform import names_read
+
+    return names_read(given["derive"])
+
+
 def check_drift(given: Mapping[str, Any]) -> None:
     """When a window has drifted."""
     from kubeline.drift.result import DriftRule

@@ -150,6 +150,7 @@ def _data(wanted: PreflightSettings) -> str | None:
         "split.column": [str(wanted.split.get("column", ""))],
         "slices": wanted.slices,
         "gate.fairness": parameters.columns_of_fairness(wanted.gate),
+        "training.derive": parameters.columns_of_expressions(wanted.training),
         "checks.rules": [] if wanted.schema_uri else parameters.columns_of_rules(wanted.checks),
     }
     parameters.check_columns([source["rename"].get(name, name) for name in known], named)

@@ -14,15 +14,16 @@ from kubeline.model_package.predictor import PREDICTION, PROBABILITIES, check_on
 from kubeline.model_package.signature import Signature
 from kubeline.training import calibration, target, transformers
 from kubeline.training.calibration import Calibrated
+from kubeline.training.deriving import OPSETS, derive_inside, input_types
 from kubeline.training.graph import Graph
 from kubeline.training.target import Moved
 from kubeline.training.trees import with_one_score
+from kubeline.transform.transform import Transform
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 
-OPSETS = {"": 18, "ai.onnx.ml": 3}
 # The prefix of a library's classes, and where onnxmltools has their converter.
 _CONVERTERS = {
     "lightgbm": ("LGBM", "LightGbm", "convert_lightgbm"),
@@ -30,42 +31,23 @@ _CONVERTERS = {
 }
 
 
-def to_onnx(pipeline: Any, signature: Signature) -> bytes:
+def to_onnx(pipeline: Any, signature: Signature, transform: Transform, names: list[str]) -> bytes:
     """The pipeline as an ONNX model: one input of shape (rows, 1) for each column, by its name; one output.
 
     The output is ``output.probabilities`` (rows, classes), float32, or ``output.prediction`` (rows, 1), of a
     :class:`Moved` regressor float64.
+
+    Args:
+        pipeline: the fitted model.
+        signature: of the columns of the table.
+        transform: the columns that are derived from these inside the model.
+        names: of the columns that the pipeline reads, derived ones among them.
     """
     from onnx import TensorProto, helper
-    from skl2onnx import convert_sklearn
-    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 
-    _register()
-    types = {"category": StringTensorType, "number": FloatTensorType, "boolean": FloatTensorType}
-    inputs = [
-        (feature.name, (DoubleTensorType if feature.is_double else types[feature.kind])([None, 1]))
-        for feature in signature.features
-    ]
     classification = signature.classes is not None
-    try:
-        model = convert_sklearn(
-            _inner(pipeline),
-            name="kubeline",
-            initial_types=inputs,
-            options={"zipmap": False} if classification else None,
-            target_opset=OPSETS,
-        )
-    except (
-        ArithmeticError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:  # converters have no error of theirs
-        raise UserError(
-            f"the model cannot be exported to ONNX with these parameters ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:200]}); leave out what is unusual among them"
-        ) from error
+    model = _converted(pipeline, input_types(signature, transform, names), classification)
+    derive_inside(model, signature, transform, names)
     output = model.graph.output[1 if classification else 0].name
     graph = Graph(model)
     if classification:
@@ -88,6 +70,33 @@ def to_onnx(pipeline: Any, signature: Signature) -> bytes:
     content: bytes = model.SerializeToString(deterministic=True)
     check_onnx(content, signature)  # what is refused later must not be written now
     return content
+
+
+def _converted(pipeline: Any, inputs: list[tuple[str, Any]], classification: bool) -> "ModelProto":
+    """What skl2onnx makes of it."""
+    from skl2onnx import convert_sklearn
+
+    _register()
+    try:
+        model: ModelProto = convert_sklearn(
+            _inner(pipeline),
+            name="kubeline",
+            initial_types=inputs,
+            options={"zipmap": False} if classification else None,
+            target_opset=OPSETS,
+        )
+    except (
+        ArithmeticError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:  # converters have no error of theirs
+        raise UserError(
+            f"the model cannot be exported to ONNX with these parameters ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}); leave out what is unusual among them"
+        ) from error
+    return model
 
 
 def _inner(model: Any) -> Any:

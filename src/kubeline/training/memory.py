@@ -25,7 +25,7 @@ _LIBRARIES = 350 << 20  # what is loaded before a row is
 _SPARSE = (
     0.3  # share of values that are not 0, below which one-hot columns of a linear model are kept without the zeros
 )
-_ENCODED = {"number": 4.0, "text": 12.0}  # of the frame that models read, in bytes of a value
+_ENCODED = {"number": 4.0, "text": 12.0, "derived": 8.0}  # of the frame that models read, in bytes of a value
 
 
 def limit(cgroup: Path = _CGROUP) -> int:
@@ -56,13 +56,14 @@ def _of_container(cgroup: Path) -> list[int]:
     return []
 
 
-def check(path: str, candidates: Sequence[Any], excluded: Sequence[str]) -> int:
+def check(path: str, candidates: Sequence[Any], excluded: Sequence[str], derived: int = 0) -> int:
     """Say how many bytes the training will take at most, and return them.
 
     Args:
         path: of the dataset.
         candidates: the settings of each, of which one is trained at a time.
         excluded: columns that no model reads.
+        derived: how many columns are derived from others.
 
     Raises:
         UserError: when that is more than there is.
@@ -73,7 +74,7 @@ def check(path: str, candidates: Sequence[Any], excluded: Sequence[str]) -> int:
     if first is None or not first.num_rows:
         return 0
     needs = {
-        one.estimator: need(first, rows, one.estimator, one.params, excluded, _is_fitted_here(one))
+        one.estimator: need(first, rows, one.estimator, one.params, excluded, _is_fitted_here(one), derived)
         for one in candidates
     }
     estimator = max(needs, key=lambda name: needs[name])
@@ -106,6 +107,7 @@ def need(
     params: Mapping[str, Any],
     excluded: Sequence[str] = (),
     fitted_here: bool = True,
+    derived: int = 0,
 ) -> int:
     """The bytes at the peak, by the first rows: the table, what models read of it, and what the method makes of that.
 
@@ -125,6 +127,8 @@ def need(
         else:
             encoded += _ENCODED["number"]
             outputs += len(prepared.date_parts) if pat.is_temporal(field.type) else 1
+    encoded += derived * _ENCODED["derived"]
+    outputs += derived
     if found.one_hot and len(fields) < _SPARSE * outputs:
         outputs = len(fields)
     table = first.nbytes / first.num_rows

@@ -23,6 +23,7 @@ from kubeline.model_package.signature import Signature
 from kubeline.model_package.training_rows import TrainingRows
 from kubeline.roles import Roles
 from kubeline.training import estimators
+from kubeline.training.deriving import Deriving
 from kubeline.training.golden import golden_rows
 from kubeline.training.settings import TrainingSettings
 from kubeline.training.trained import Trained
@@ -44,7 +45,9 @@ def write(folder: Path, trained: Trained, roles: Roles, settings: TrainingSettin
     import joblib
 
     sklearn = io.BytesIO()
-    joblib.dump(RawTable(trained.model, trained.signature), sklearn)
+    transform = trained.table.transform
+    model = Deriving(trained.model, transform) if transform else trained.model
+    joblib.dump(RawTable(model, trained.signature), sklearn)
     content = {
         formats.ONNX: trained.onnx,
         formats.SERVING: trained.serving,

@@ -81,7 +81,8 @@ def build(
     every = [name for name, kind in kinds.items() if kind in ("number", "boolean")]
     wide = [name for name in every if encoded[name].dtype == np.float64]
     numbers = [name for name in every if name not in wide]
-    categories = [name for name, kind in kinds.items() if kind == "category"]
+    texts = [name for name, kind in kinds.items() if kind == "category" and encoded[name].dtype == object]
+    codes = [name for name, kind in kinds.items() if kind == "category" and name not in texts]  # of derived columns
     dates = [name for name, kind in kinds.items() if kind == "datetime"]
     steps: list[tuple[str, Any, list[str]]] = []
     if numbers:
@@ -92,8 +93,9 @@ def build(
         steps.append(("differences", _after(Differences(), estimator), wide))
     if wide and not estimator.reads_missing:
         steps.append(("missing differences", MissingFlags(), wide))
-    if categories:
-        steps.append(("categories", _categories(encoded, categories, settings, task, folds), categories))
+    for title, categories in (("categories", texts), ("codes", codes)):
+        if categories:
+            steps.append((title, _categories(encoded, categories, settings, task, folds), categories))
     if dates:
         steps.append(("dates", _after(DateParts(settings.date_parts), estimator), dates))
     return ColumnTransformer(steps, sparse_threshold=0.3 if estimator.one_hot else 0.0)
@@ -103,15 +105,15 @@ def forget_folds(columns: Any) -> None:
     """Leave the number of folds where a fitted ColumnTransformer holds the rows of each, which no prediction needs."""
     for transformers in (columns.transformers, columns.transformers_):
         for name, transformer, _ in transformers:
-            if name == "categories" and not isinstance(getattr(transformer, "cv", 0), int):
+            if name in ("categories", "codes") and not isinstance(getattr(transformer, "cv", 0), int):
                 transformer.set_params(cv=len(transformer.cv))
 
 
-def frequent(values: pd.Series, most: int) -> list[str]:
+def frequent(values: pd.Series, most: int) -> list[Any]:
     """The `most` frequent values, most frequent first, and by name where equal."""
     counts = values.value_counts(sort=False)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [str(name) for name, _ in ordered[:most]]
+    return [name for name, _ in ordered[:most]]
 
 
 def _numbers(estimator: Estimator) -> Any:
@@ -141,6 +143,8 @@ def _categories(encoded: pd.DataFrame, names: list[str], settings: Preprocessing
         return TargetEncoder(target_type="continuous" if task == "regression" else "binary", cv=folds())
     # rarest first: the bucket of rare and unseen ones is -1, next to the rarest
     kept = [frequent(encoded[name], settings.max_categories)[::-1] for name in names]
+    if encoded[names[0]].dtype != object:  # codes, which are in the order of frequency, and must be sorted
+        kept = [sorted(values) for values in kept]
     if settings.category_encoding == "one_hot":
         return OneHotEncoder(categories=kept, handle_unknown="ignore", dtype=np.float32)
     return OrdinalEncoder(categories=kept, handle_unknown="use_encoded_value", unknown_value=-1, dtype=np.float32)

@@ -29,6 +29,7 @@ class TrainingSettings:
     seed: int
     positive_class: str = ""
     metric: str = ""
+    derive: Mapping[str, str] = field(default_factory=dict)
     workers: Mapping[str, Any] = field(default_factory=dict)
     purpose: str = ""  # the same for each try of one training, and for no other
 
@@ -36,6 +37,10 @@ class TrainingSettings:
         """Raise a :class:`UserError` for a value that is not allowed."""
         estimators.find(self.estimator)
         Workers.read(self.workers)
+        if self.derive:
+            from kubeline.transform.transform import parsed
+
+            parsed(self.derive)
         if self.task not in TASKS:
             raise UserError(f"task '{self.task}' is not known; choose one of: {listed(TASKS)}")
         if self.folds < 2:

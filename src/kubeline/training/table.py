@@ -1,5 +1,6 @@
 """From a dataset to what a model learns from: roles of columns, kinds of features, the task, the target."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from kubeline.roles import Roles, check_weights, scaled_weights
 from kubeline.task import MAX_CLASSES, MAX_WHOLE_NUMBER_CLASSES, Task, positive_class, task_of
 from kubeline.training import numbers
 from kubeline.training.settings import TASKS
+from kubeline.transform.transform import Transform, declare
 from kubeline.typing import Array
 
 DIFFERENT_ROWS = 50  # of a table with fewer, equal rows are what its columns can hold, and no copies
@@ -31,8 +33,11 @@ class TrainingTable:
 
     Attributes:
         raw: the rows as they came.
-        encoded: the feature columns as the model reads them, see :meth:`Signature.encode`.
-        kinds: the kind of each feature.
+        encoded: the columns as the model reads them, see :meth:`Signature.encode`, and those derived from them.
+        given: the kind of each column of the table that a model may read.
+        kinds: the kind of each feature: of these columns, but for those that are only read by expressions, and of the
+            derived ones.
+        transform: how columns are derived.
         task: what is predicted.
         classes: of a classification, in order.
         positive_class: of a binary classification.
@@ -46,7 +51,9 @@ class TrainingTable:
 
     raw: pa.Table
     encoded: pd.DataFrame
+    given: dict[str, Kind]
     kinds: dict[str, Kind]
+    transform: Transform
     task: Task
     classes: list[str] | None
     positive_class: str | None
@@ -58,7 +65,9 @@ class TrainingTable:
     notes: list[str]
 
 
-def read(path: str, roles: Roles, task: str, wanted_class: str = "") -> TrainingTable:
+def read(
+    path: str, roles: Roles, task: str, wanted_class: str = "", derive: Mapping[str, str] | None = None
+) -> TrainingTable:
     """Read the dataset at `path`, and check everything that can be checked before a model is fitted.
 
     Args:
@@ -66,6 +75,7 @@ def read(path: str, roles: Roles, task: str, wanted_class: str = "") -> Training
         roles: of its columns.
         task: one of `TASKS`.
         wanted_class: the positive one of two classes; empty takes the rarer one.
+        derive: expressions by the name of the derived column, see :func:`kubeline.transform.transform.declare`.
 
     Raises:
         UserError: names the column and what is wrong with it.
@@ -77,15 +87,18 @@ def read(path: str, roles: Roles, task: str, wanted_class: str = "") -> Training
         raise UserError(f"the dataset has {counted(raw.num_rows, 'row')}; training needs at least 2")
     found, classes, y = _target(raw, roles.target, task)
     positive, said = _positive_class(wanted_class, found, classes, y)
-    kinds, notes = _kinds(raw, roles)
-    encoded = pd.DataFrame({name: _encoded(raw, name, kind, notes) for name, kind in kinds.items()})
-    for name, kind in kinds.items():
-        if kind == "category":
-            _refuse_numbers_as_text(encoded[name])
+    encoded, given, notes = columns(raw, roles)
+    transform = declare(derive or {}, encoded, given, roles.reasons)
+    kinds = {name: kind for name, kind in given.items() if name not in transform.only_read}
+    if transform:
+        encoded = pd.concat([encoded, transform.columns(encoded)], axis=1)
+        kinds |= {derived.name: derived.kind for derived in transform.derived}
     return TrainingTable(
         raw=raw,
         encoded=encoded,
+        given=given,
         kinds=kinds,
+        transform=transform,
         task=found,
         classes=classes,
         positive_class=positive,
@@ -96,6 +109,20 @@ def read(path: str, roles: Roles, task: str, wanted_class: str = "") -> Training
         equal=_equal(raw),
         notes=said + notes,
     )
+
+
+def columns(raw: pa.Table, roles: Roles) -> tuple[pd.DataFrame, dict[str, Kind], list[str]]:
+    """The columns that a model may read, as it reads them; the kind of each; and notes for the user about them.
+
+    Raises:
+        UserError: names a column that is no feature.
+    """
+    kinds, notes = _kinds(raw, roles)
+    encoded = pd.DataFrame({name: _encoded(raw, name, kind, notes) for name, kind in kinds.items()})
+    for name, kind in kinds.items():
+        if kind == "category":
+            _refuse_numbers_as_text(encoded[name])
+    return encoded, kinds, notes
 
 
 def column(raw: pa.Table, name: str) -> pd.Series:

@@ -29,6 +29,7 @@ from kubeline.training.target import spread
 from kubeline.training.trained import Trained
 from kubeline.training.training_report import render
 from kubeline.training.tuning import Tuning, tune
+from kubeline.transform.document import expressions
 from kubeline.typing import Array
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,8 @@ def run(
     tolerance: float = 1e-5,
     seed: int = 0,
     metric: str = "",
+    derive: Mapping[str, str] | None = None,
+    transform: Artifact | None = None,
     workers: Mapping[str, Any] | None = None,
 ) -> None:
     """Train on `dataset` and write the package, its metrics and the report; see the component `train`.
@@ -85,6 +88,7 @@ def run(
         seed=seed,
         positive_class=positive_class,
         metric=metric,
+        derive=expressions(derive or {}, transform),
         workers=workers or {},
         purpose=model.uri,
     )
@@ -108,9 +112,10 @@ def _best(
     import sklearn.ensemble  # noqa: F401  loads the thread pools that are to be limited
     from threadpoolctl import threadpool_limits
 
-    memory.check(path, candidates, roles.exclude)
+    memory.check(path, candidates, roles.exclude, len(candidates[0].derive))
     with threadpool_limits(estimators.threads_for(open_dataset(path).count_rows())):
-        table = read(path, roles, candidates[0].task, candidates[0].positive_class)  # the same for all candidates
+        first = candidates[0]  # all have the same table
+        table = read(path, roles, first.task, first.positive_class, first.derive)
         logger.info("%d rows and %d features are in memory", len(table.y), len(table.kinds))
         return _best_of(table, roles, candidates)
 
@@ -175,9 +180,9 @@ def _present(table: TrainingTable, rows: Array) -> tuple[dict[str, Kind], list[s
     """The features that have a value in the rows to learn from."""
     kinds = dict(table.kinds)
     notes = list(table.notes)
-    for name, kind in table.kinds.items():
+    for name in table.kinds:
         values = table.encoded[name].to_numpy()[rows]
-        empty = (values == "").all() if kind == "category" else np.isnan(values).all()
+        empty = (values == "").all() if values.dtype == object else np.isnan(values).all()
         if empty:
             del kinds[name]
             notes.append(f"column '{name}' is not used: it has no value in the rows to learn from")
@@ -200,6 +205,7 @@ class _Fitted:
 
 def _signature(fitted: _Fitted, target: str, max_categories: int) -> Signature:
     table = fitted.table
+    read = {*fitted.kinds, *table.transform.read_by([*fitted.kinds])}
     features = [
         Feature(
             name=name,
@@ -209,7 +215,8 @@ def _signature(fitted: _Fitted, target: str, max_categories: int) -> Signature:
             else None,
             dtype="float64" if kind == "number" and table.encoded[name].dtype == np.float64 else "float32",
         )
-        for name, kind in fitted.kinds.items()
+        for name, kind in table.given.items()
+        if name in read
     ]
     return Signature(
         features=features,
@@ -231,9 +238,9 @@ def _examine(
     table, recipe, model, held = fitted.table, fitted.recipe, fitted.model, fitted.held
     prepared, hyper = preprocessing.take(recipe.params, estimators.find(recipe.estimator), table.task)
     signature = _signature(fitted, target, prepared.max_categories)
-    onnx = to_onnx(model, signature)
+    onnx = to_onnx(model, signature, table.transform, list(fitted.kinds))
     serving, signature = serving_form(onnx, signature)
-    encoded = table.encoded[list(fitted.kinds)].iloc[held]
+    encoded = table.encoded[signature.names].iloc[held]
     found, parity = compare_forms(
         predict(model, table.encoded.iloc[held], table.classes),
         onnx,
@@ -254,6 +261,7 @@ def _examine(
         "balanced": recipe.balanced,
         "calibration": settings.calibration,
         "validation_fraction": settings.validation_fraction,
+        **({"derive": table.transform.expressions} if table.transform else {}),
     }
     return Trained(
         table=table,

@@ -12,6 +12,7 @@ from kubeline.training.candidates import Standing
 from kubeline.training.settings import TrainingSettings
 from kubeline.training.trained import Trained
 from kubeline.training.tuning import Tuning
+from kubeline.transform.transform import Transform
 
 
 def render(
@@ -25,9 +26,12 @@ def render(
     page.add("Validation", *_validation(trained))
     page.add("Agreement of ONNX and scikit-learn", _parity(trained))
     page.add("Features", *_features(trained))
+    if trained.table.transform:
+        page.add("Derived columns", *_derived(trained.table.transform))
     if trained.tuning is not None:
         page.add("Tuning", *_tuning(trained.tuning, trained.score_name))
-    page.add("Parameters", facts({name: _plain(value) for name, value in trained.params.items()}))
+    params = {name: _plain(value) for name, value in trained.params.items() if name != "derive"}
+    page.add("Parameters", facts(params))
     page.add("Package", facts(_origin(package)))
     return page
 
@@ -91,6 +95,13 @@ def _features(trained: Trained) -> list[Markup]:
         rows.append([feature.name, feature.kind, known, f"{missing:.1%}"])
     blocks = [table(["column", "kind", "categories", "missing"], rows)]
     return blocks + [text(note[0].upper() + note[1:] + ".") for note in trained.notes]
+
+
+def _derived(transform: Transform) -> list[Markup]:
+    words = "Computed inside the model from the columns above, in training as wherever it predicts."
+    rows = [[each.name, each.kind, each.expression] for each in transform.derived]
+    only = [f"Read by expressions alone: {', '.join(sorted(transform.only_read))}."] if transform.only_read else []
+    return [text(words), table(["column", "kind", "expression"], rows), *map(text, only)]
 
 
 def _tuning(tuning: Tuning, score_name: str) -> list[Markup]:

@@ -1,0 +1,113 @@
+"""Tries derived columns on a table and writes them down: the implementation of the component `transform`."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from kubeline.artifacts import Artifact, describe, publish, step
+from kubeline.data.dataset import open_dataset
+from kubeline.errors import UserError, counted
+from kubeline.reports import Report, table, text
+from kubeline.roles import Roles
+from kubeline.training.table import columns
+from kubeline.transform.document import TransformDocument
+from kubeline.transform.transform import Derived, Transform, declare
+from kubeline.typing import Array
+
+_SHOWN = 10  # rows of the page
+
+
+@step
+def run(
+    dataset: Artifact,
+    transform: Artifact,
+    report: Artifact,
+    *,
+    derive: Mapping[str, str],
+    target: str = "",
+    exclude: Sequence[str] = (),
+    group_column: str = "",
+    time_column: str = "",
+    weight_column: str = "",
+) -> None:
+    """Write what is derived, and a page of it; see the component `transform`.
+
+    Raises:
+        UserError: names the derived column and what is wrong with it; nothing is written then.
+    """
+    if not derive:
+        raise UserError("derive is empty; give expressions by name, such as {'log_amount': 'ln(1 + amount)'}")
+    rows = open_dataset(dataset.path)
+    roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
+    roles.require(rows)
+    encoded, kinds, _ = columns(rows.to_table(), roles)
+    found = declare(derive, encoded, kinds, roles.reasons)
+    page = _page(found, encoded)
+    with publish(transform.path) as file:
+        file.write_text(TransformDocument.of(found).model_dump_json(indent=2), encoding="utf-8")
+    page.write(report.path)
+    describe(transform, {"columns": [each.name for each in found.derived]})
+
+
+def _page(transform: Transform, frame: pd.DataFrame) -> Report:
+    """The columns, how they are spread, and some rows."""
+    computed = transform.columns(frame)
+    made = Report(
+        "Derived columns", f"{counted(len(transform.derived), 'column')}, tried on {counted(len(frame), 'row')}"
+    )
+    made.add(
+        "Columns",
+        text("They are computed inside the model, from raw columns, wherever it predicts."),
+        table(
+            ["column", "kind", "expression", "missing", "values"],
+            [
+                [each.name, each.kind, each.expression, f"{_missing(each, values).mean():.1%}", _spread(each, values)]
+                for each, values in zip(transform.derived, _arrays(transform, computed), strict=True)
+            ],
+        ),
+    )
+    if transform.only_read:
+        made.add("Only read", text(f"No features themselves: {', '.join(sorted(transform.only_read))}."))
+    reads = sorted(transform.read_by([each.name for each in transform.derived]))
+    places = np.linspace(0, len(frame) - 1, num=min(len(frame), _SHOWN)).round().astype(int)
+    rows = [
+        [
+            *(str(frame[name].iloc[place]) for name in reads),
+            *(_word(each, computed[each.name].iloc[place]) for each in transform.derived),
+        ]
+        for place in places
+    ]
+    made.add("Some rows", table([*reads, *(each.name for each in transform.derived)], rows))
+    return made
+
+
+def _arrays(transform: Transform, computed: pd.DataFrame) -> list[Array]:
+    return [computed[each.name].to_numpy() for each in transform.derived]
+
+
+def _missing(each: Derived, values: Array) -> Array:
+    if each.kind == "category":
+        return np.array([not text for text in each.texts])[values]
+    return np.isnan(values)
+
+
+def _spread(each: Derived, values: Array) -> str:
+    """The most frequent texts, the share of what is true, or three quantiles."""
+    if each.kind == "category":
+        return f"{len(each.texts) - 1:,}, such as {', '.join(filter(None, each.texts[:-4:-1]))}"
+    there = values[~np.isnan(values)]
+    if each.kind == "boolean":
+        return f"true in {there.mean():.1%}"
+    low, middle, high = (_word(each, value) for value in (there.min(), np.median(there), there.max()))
+    return f"{low} to {high}, median {middle}"
+
+
+def _word(each: Derived, value: float) -> str:
+    if each.kind == "category":
+        return each.texts[int(value)] or "missing"
+    if np.isnan(value):
+        return "missing"
+    if each.kind == "boolean":
+        return str(bool(value)).lower()
+    return f"{pd.Timestamp(value, unit='s')}" if each.kind == "datetime" else f"{value:.6g}"
