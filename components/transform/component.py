@@ -39,8 +39,8 @@ def transform(
 
     A missing value makes the result missing, as in SQL, and so does what is no number: a division by zero, the
     logarithm of what is not positive, what float32 cannot hold. Numbers are calculated in float64 and compared as
-    float32, as which models read them. Of a column of text the 10,000 most frequent values are distinguished, the others
-    are one.
+    float32, as which models read them. Of a column of text the 10,000 most frequent values are distinguished, and the
+    others are one.
 
     A column is refused that is the same or missing in every row, and so is an expression that reads the target or a
     column that is no feature.

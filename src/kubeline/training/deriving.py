@@ -49,7 +49,7 @@ class Deriving:
 
 
 def input_types(signature: Signature, transform: Transform, names: list[str]) -> list[tuple[str, Any]]:
-    """What skl2onnx is told of the columns that a model reads.
+    """The columns that a model reads, for skl2onnx.
 
     Args:
         signature: of the columns of the table.

@@ -14,6 +14,7 @@ from kubeline.data.dataset import open_dataset
 from kubeline.errors import UserError
 from kubeline.evaluation.metrics import choose
 from kubeline.model_package import signing
+from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.roles import Roles
 from kubeline.training import estimators, memory, metrics, preprocessing
@@ -95,14 +96,20 @@ def run(
     settings.check()
     signing.check()
     settings, trained, standings = _best(dataset.path, roles, read_candidates(candidates, settings))
-    fingerprint = dataset.metadata.get("fingerprint") or content_of(dataset.path)
     with publish(model.path) as folder:
-        package = write(folder, trained, roles, settings, str(fingerprint))
-        page = render(trained, package, settings, standings)
-    page.write(report.path)
-    describe(model, package.metadata())
+        package = write(folder, trained, roles, settings, _fingerprint(dataset))
+        render(trained, package, settings, standings).write(report.path)
     record(package, dataset.metadata, settings, standings).write(metrics)
+    _describe(model, metrics, package, trained)
+
+
+def _describe(model: Artifact, metrics: Artifact, package: ModelPackage, trained: Trained) -> None:
+    describe(model, package.metadata())
     describe(metrics, {**trained.metrics, "parity_max_difference": trained.parity.max_difference})
+
+
+def _fingerprint(dataset: Artifact) -> str:
+    return str(dataset.metadata.get("fingerprint") or content_of(dataset.path))
 
 
 def _best(

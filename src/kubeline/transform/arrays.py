@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kubeline.transform.program import Step, execute
+from kubeline.transform.program import Instruction, execute
 from kubeline.typing import Array
 
 _OPERATORS: Mapping[str, Callable[..., Array]] = {
@@ -32,7 +32,7 @@ _OPERATORS: Mapping[str, Callable[..., Array]] = {
 }
 
 
-def compute(steps: Sequence[Step], wanted: Sequence[int], frame: pd.DataFrame) -> list[Array]:
+def compute(steps: Sequence[Instruction], wanted: Sequence[int], frame: pd.DataFrame) -> list[Array]:
     """Results of a program for the rows of a frame, each float64 of shape (rows,).
 
     Args:

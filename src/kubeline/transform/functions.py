@@ -5,21 +5,21 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 
 from kubeline.dates import date_parts
-from kubeline.transform.program import Value
+from kubeline.transform.program import Term
 from kubeline.transform.typed import NAN, Typed, WrongError, as_time, choose, coalesced, compare
 
 _DAY = 86_400.0
 _GRID = 2.0**32
 
 
-def _of_number(compute: Callable[[Value], Value], wide: bool = False) -> Callable[[Typed], Typed]:
+def _of_number(compute: Callable[[Term], Term], wide: bool = False) -> Callable[[Typed], Typed]:
     def function(value: Typed) -> Typed:
         return Typed("number", compute(value.require("number").value), wide and value.wide)
 
     return function
 
 
-def _settled(value: Value) -> Value:
+def _settled(value: Term) -> Term:
     """To the nearest multiple of 2**-32, much finer than float32 near 1.
 
     Libraries differ in the last bit of a sine or a logarithm, which is much where zero or a whole number is meant:
@@ -28,32 +28,32 @@ def _settled(value: Value) -> Value:
     return (value * _GRID + 0.5).floor() / _GRID
 
 
-def logarithm(value: Value, base: float = math.e) -> Value:
+def logarithm(value: Term, base: float = math.e) -> Term:
     """Missing of what is not positive."""
     found = value.builder.constant(0.0).less(value).choose(value, NAN).apply("Log")
     return _settled(found if base == math.e else found / math.log(base))
 
 
-def quotient(one: Value, other: Value) -> Value:
+def quotient(one: Term, other: Term) -> Term:
     """Missing where it is divided by zero."""
     return other.equal(0.0).choose(NAN, one / other)
 
 
-def _sign(value: Value) -> Value:
+def _sign(value: Term) -> Term:
     zero = value.builder.constant(0.0)
     return zero.less(value).choose(1.0, value.less(zero).choose(-1.0, value))
 
 
-def _ceil(value: Value) -> Value:
+def _ceil(value: Term) -> Term:
     return value.builder.constant(0.0) - (value.builder.constant(0.0) - value).floor()
 
 
-def _round(value: Value) -> Value:
+def _round(value: Term) -> Term:
     """Halves away from zero."""
     return _sign(value) * (value.apply("Abs") + 0.5).floor()
 
 
-def _trunc(value: Value) -> Value:
+def _trunc(value: Term) -> Term:
     return value.less(0.0).choose(_ceil(value), value.floor())
 
 
@@ -84,13 +84,13 @@ def _if(condition: Typed, yes: Typed, no: Typed) -> Typed:
     return choose(condition.mask(), yes, no)
 
 
-def _parts(seconds: Value) -> dict[str, Value]:
+def _parts(seconds: Term) -> dict[str, Term]:
     """What SQL names of a moment."""
     days = (seconds / _DAY).floor()
     in_day = seconds - _DAY * days
     hour = (in_day / 3600.0).floor()
     minute = ((in_day - 3600.0 * hour) / 60.0).floor()
-    date = date_parts(seconds, Value.floor)
+    date = date_parts(seconds, Term.floor)
     weekday = date["weekday"]
     return {
         "year": date["year"],
@@ -137,7 +137,7 @@ def _date_diff(name: Typed, start: Typed, end: Typed) -> Typed:
     return Typed("number", found, wide=True)
 
 
-def _months(seconds: Value, unit: str) -> Value:
+def _months(seconds: Term, unit: str) -> Term:
     parts = _parts(seconds)
     return parts["year"] if unit == "year" else 12.0 * parts["year"] + parts["month"]
 
@@ -148,13 +148,13 @@ def _word(value: Typed) -> str:
     return value.texts[0].lower()
 
 
-_ONE_NUMBER: Mapping[str, Callable[[Value], Value]] = {
+_ONE_NUMBER: Mapping[str, Callable[[Term], Term]] = {
     "abs": lambda x: x.apply("Abs"),
     "ceil": _ceil,
     "ceiling": _ceil,
     "cos": lambda x: _settled(x.apply("Cos")),
     "exp": lambda x: x.apply("Exp"),
-    "floor": Value.floor,
+    "floor": Term.floor,
     "ln": logarithm,
     "log": lambda x: logarithm(x, 10.0),
     "log10": lambda x: logarithm(x, 10.0),

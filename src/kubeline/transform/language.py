@@ -18,7 +18,7 @@ from kubeline.errors import UserError, listed
 from kubeline.transform import typed
 from kubeline.transform.functions import FUNCTIONS, power, quotient
 from kubeline.transform.program import Builder
-from kubeline.transform.typed import Column, Typed, WrongError
+from kubeline.transform.typed import RawColumn, Typed, WrongError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -78,7 +78,7 @@ class Compiler:
         columns: that expressions may read, by name.
     """
 
-    def __init__(self, builder: Builder, columns: Mapping[str, Column]):
+    def __init__(self, builder: Builder, columns: Mapping[str, RawColumn]):
         self._builder, self._columns = builder, columns
 
     def compile(self, tree: Any) -> Typed:

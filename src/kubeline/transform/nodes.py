@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kubeline.transform.program import Step, execute
+from kubeline.transform.program import Instruction, execute
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
@@ -30,7 +30,7 @@ class Nodes:
         self.constants: list[TensorProto] = []
         self._names, self._prefix = names, prefix
 
-    def outputs(self, steps: Sequence[Step], wanted: Sequence[int]) -> list[str]:
+    def outputs(self, steps: Sequence[Instruction], wanted: Sequence[int]) -> list[str]:
         """The names of the results of a program, float64."""
         found: list[str] = execute(steps, wanted, self)
         return found

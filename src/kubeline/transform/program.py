@@ -13,7 +13,7 @@ OPERATORS = frozenset({
 })  # fmt: skip
 
 
-class Step(NamedTuple):
+class Instruction(NamedTuple):
     """One operation on the results of earlier ones.
 
     `operation` is of `OPERATORS`, or: ``column`` (`value`: its name), ``constant`` (a float), ``texts`` (name of a
@@ -55,94 +55,94 @@ class Builder:
     """Makes a program; an operation that is there already is not added again."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self._places: dict[Step, int] = {}
+        self.steps: list[Instruction] = []
+        self._places: dict[Instruction, int] = {}
 
-    def add(self, operation: str, *inputs: "Value", value: Any = None) -> "Value":
+    def add(self, operation: str, *inputs: "Term", value: Any = None) -> "Term":
         """The result of an operation."""
-        step = Step(operation, tuple(each.place for each in inputs), value)
+        step = Instruction(operation, tuple(each.place for each in inputs), value)
         if step not in self._places:
             self._places[step] = len(self.steps)
             self.steps.append(step)
-        return Value(self, self._places[step])
+        return Term(self, self._places[step])
 
-    def constant(self, value: float) -> "Value":
+    def constant(self, value: float) -> "Term":
         """One number for all rows."""
         return self.add("constant", value=float(value))
 
 
 @dataclass(frozen=True)
-class Value:
+class Term:
     """A result of a program that is being made; operators of Python add to it, and comparisons make masks."""
 
     builder: Builder
     place: int
 
     @property
-    def step(self) -> Step:
+    def step(self) -> Instruction:
         """What makes it."""
         return self.builder.steps[self.place]
 
-    def apply(self, operator: str, *others: "Value | float") -> "Value":
+    def apply(self, operator: str, *others: "Term | float") -> "Term":
         """An operator on this value and others."""
-        wrapped = [other if isinstance(other, Value) else self.builder.constant(other) for other in others]
+        wrapped = [other if isinstance(other, Term) else self.builder.constant(other) for other in others]
         return self.builder.add(operator, self, *wrapped)
 
-    def __add__(self, other: "Value | float") -> "Value":
+    def __add__(self, other: "Term | float") -> "Term":
         return self.apply("Add", other)
 
-    def __sub__(self, other: "Value | float") -> "Value":
+    def __sub__(self, other: "Term | float") -> "Term":
         return self.apply("Sub", other)
 
-    def __mul__(self, other: "Value | float") -> "Value":
+    def __mul__(self, other: "Term | float") -> "Term":
         return self.apply("Mul", other)
 
-    def __rmul__(self, other: float) -> "Value":
+    def __rmul__(self, other: float) -> "Term":
         return self.builder.constant(other) * self
 
-    def __truediv__(self, other: "Value | float") -> "Value":
+    def __truediv__(self, other: "Term | float") -> "Term":
         return self.apply("Div", other)
 
-    def __and__(self, other: "Value") -> "Value":
+    def __and__(self, other: "Term") -> "Term":
         return self.apply("And", other)
 
-    def __or__(self, other: "Value") -> "Value":
+    def __or__(self, other: "Term") -> "Term":
         return self.apply("Or", other)
 
-    def less(self, other: "Value | float") -> "Value":
+    def less(self, other: "Term | float") -> "Term":
         """Where it is less; nowhere where one is missing."""
         return self.apply("Less", other)
 
-    def at_most(self, other: "Value | float") -> "Value":
+    def at_most(self, other: "Term | float") -> "Term":
         """Where it is less or equal; nowhere where one is missing."""
         return self.apply("LessOrEqual", other)
 
-    def equal(self, other: "Value | float") -> "Value":
+    def equal(self, other: "Term | float") -> "Term":
         """Where it is equal; nowhere where one is missing."""
         return self.apply("Equal", other)
 
-    def missing(self) -> "Value":
+    def missing(self) -> "Term":
         """Where it is missing."""
         return self.apply("IsNaN")
 
-    def choose(self, yes: "Value | float", no: "Value | float") -> "Value":
+    def choose(self, yes: "Term | float", no: "Term | float") -> "Term":
         """Of a mask: one value where it holds, and another elsewhere."""
         return self.apply("Where", yes, no)
 
-    def number(self) -> "Value":
+    def number(self) -> "Term":
         """Of a mask: 1 and 0."""
         return self.builder.add("number", self)
 
-    def rounded(self) -> "Value":
+    def rounded(self) -> "Term":
         """As float32, in which only a comparison may follow."""
         return self.builder.add("rounded", self)
 
-    def floor(self) -> "Value":
+    def floor(self) -> "Term":
         """The greatest whole number that is not above it."""
         return self.apply("Floor")
 
 
-def execute(steps: Sequence[Step], wanted: Sequence[int], on: BackEnd) -> list[Any]:
+def execute(steps: Sequence[Instruction], wanted: Sequence[int], on: BackEnd) -> list[Any]:
     """Run the part of a program that some results need.
 
     Args:
@@ -160,7 +160,7 @@ def execute(steps: Sequence[Step], wanted: Sequence[int], on: BackEnd) -> list[A
     return [made[place] for place in wanted]
 
 
-def _run(step: Step, inputs: Sequence[Any], on: BackEnd) -> Any:
+def _run(step: Instruction, inputs: Sequence[Any], on: BackEnd) -> Any:
     special: Mapping[str, Callable[[], Any]] = {
         "column": lambda: on.column(step.value),
         "constant": lambda: on.constant(step.value),

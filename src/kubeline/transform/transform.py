@@ -13,8 +13,8 @@ from kubeline.data.conditions import shown
 from kubeline.errors import UserError, listed
 from kubeline.transform.arrays import compute
 from kubeline.transform.language import Compiler, columns_of, parse
-from kubeline.transform.program import Builder, Step, Value
-from kubeline.transform.typed import NAN, Column, Typed, WrongError
+from kubeline.transform.program import Builder, Instruction, Term
+from kubeline.transform.typed import NAN, RawColumn, Typed, WrongError
 from kubeline.typing import Array
 
 MOST = 200  # derived columns
@@ -62,7 +62,7 @@ class Transform:
 
     derived: tuple[Derived, ...] = ()
     only_read: frozenset[str] = frozenset()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Instruction, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.derived)
@@ -76,7 +76,7 @@ class Transform:
         """What :meth:`to_json` wrote."""
         derived, only_read, steps = _tuples(json.loads(content))
         columns = tuple(Derived(*each) for each in derived)
-        return cls(columns, frozenset(only_read), tuple(Step(*each) for each in steps))
+        return cls(columns, frozenset(only_read), tuple(Instruction(*each) for each in steps))
 
     @property
     def expressions(self) -> dict[str, str]:
@@ -171,12 +171,12 @@ def declare(given: Any, frame: pd.DataFrame, kinds: Mapping[str, Kind], refused:
     return _finished(builder, derived, transform, frame)
 
 
-def _column(values: pd.Series, kind: Kind) -> Column:
+def _column(values: pd.Series, kind: Kind) -> RawColumn:
     if kind != "category":
-        return Column(kind, bool(values.dtype == np.float64))
+        return RawColumn(kind, bool(values.dtype == np.float64))
     from kubeline.transform.typed import MAX_TEXTS
 
-    return Column(kind, texts=_frequent(values[values != ""], MAX_TEXTS))
+    return RawColumn(kind, texts=_frequent(values[values != ""], MAX_TEXTS))
 
 
 def _frequent(values: pd.Series, most: int) -> tuple[Any, ...]:
@@ -186,7 +186,7 @@ def _frequent(values: pd.Series, most: int) -> tuple[Any, ...]:
 
 
 def _require_names(
-    declared: Sequence[str], only_read: frozenset[str], columns: Mapping[str, Column], refused: Mapping[str, str]
+    declared: Sequence[str], only_read: frozenset[str], columns: Mapping[str, RawColumn], refused: Mapping[str, str]
 ) -> None:
     for name in declared:
         if name in refused:
@@ -238,7 +238,7 @@ def _finished(
     return replace(transform, derived=tuple(finished), steps=tuple(builder.steps))
 
 
-def _in_range(found: Typed) -> Value:
+def _in_range(found: Typed) -> Term:
     """Missing beyond float32."""
     return found.value.apply("Abs").at_most(_LARGEST).choose(found.value, NAN)
 

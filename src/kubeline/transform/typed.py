@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import reduce
 
 from kubeline.columns import MISSING_CATEGORY, NOUN, Kind
-from kubeline.transform.program import Builder, Value
+from kubeline.transform.program import Builder, Term
 
 MAX_TEXTS = 10_000  # of a column that are distinguished; rarer and unseen ones are one
 _MAX_PAIRS = 100_000  # texts that putting texts together may make
@@ -20,7 +20,7 @@ class WrongError(Exception):
 
 
 @dataclass(frozen=True)
-class Column:
+class RawColumn:
     """A column as a model reads it.
 
     Attributes:
@@ -48,14 +48,14 @@ class Typed:
     """
 
     kind: Kind | None
-    value: Value
+    value: Term
     wide: bool = False
     texts: tuple[str, ...] = ()
     column: str = ""
     literal: bool = False
 
     @classmethod
-    def of_column(cls, builder: Builder, name: str, column: Column) -> "Typed":
+    def of_column(cls, builder: Builder, name: str, column: RawColumn) -> "Typed":
         """A column of the table."""
         if column.kind != "category":
             wide = column.wide or column.kind == "datetime"
@@ -81,11 +81,11 @@ class Typed:
             return self
         raise WrongError(f"has {_noun(self)} where {' or '.join(NOUN[kind] for kind in kinds)} is expected")
 
-    def mask(self) -> Value:
+    def mask(self) -> Term:
         """Where it is true."""
         return self.require("boolean").value.equal(1.0)
 
-    def or_missing(self, missing: Value | None, **changes: object) -> "Typed":
+    def or_missing(self, missing: Term | None, **changes: object) -> "Typed":
         """Itself, missing where a mask holds."""
         return self if missing is None else replace(self, value=missing.choose(NAN, self.value))
 
@@ -134,7 +134,7 @@ def negated(value: Typed) -> Typed:
     return Typed("boolean", value.builder.constant(1.0) - value.require("boolean").value)
 
 
-def choose(mask: Value, yes: Typed, no: Typed) -> Typed:
+def choose(mask: Term, yes: Typed, no: Typed) -> Typed:
     """One value where a mask holds, and another elsewhere."""
     (yes, no), texts = _unified([yes, no])
     kind = yes.kind or no.kind
@@ -158,7 +158,7 @@ def joined(left: Typed, right: Typed) -> Typed:
     return Typed("category", left.value * float(len(right.texts)) + right.value, texts=texts)
 
 
-def missing_of(*values: Typed) -> Value | None:
+def missing_of(*values: Typed) -> Term | None:
     """Where one of the values is missing; None where none ever is."""
     masks = [each.value.missing() for each in values if not _is_there(each)]
     return reduce(lambda one, other: one | other, masks) if masks else None
@@ -232,13 +232,13 @@ def _repositioned(value: Typed, texts: tuple[str, ...]) -> Typed:
     return replace(value, value=moved, texts=texts)
 
 
-def _looked_up(builder: Builder, column: str, texts: tuple[str, ...]) -> Value:
+def _looked_up(builder: Builder, column: str, texts: tuple[str, ...]) -> Term:
     """The position of each text of a column; the last one is of all others."""
     numbers = ((MISSING_CATEGORY, NAN), *((text, float(place)) for place, text in enumerate(texts) if text != OTHERS))
     return builder.add("texts", value=(column, numbers, float(len(texts) - 1)))
 
 
-def _truth(mask: Value, missing: Value | None) -> Typed:
+def _truth(mask: Term, missing: Term | None) -> Typed:
     return Typed("boolean", mask.number()).or_missing(missing)
 
 
