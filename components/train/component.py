@@ -97,9 +97,9 @@ def train(
         metric: What tuning makes best and what candidates are compared by: a metric of ``evaluate``, best the
             one that decides there. Empty: roc_auc, log_loss or rmse by the task.
         derive: Columns computed inside the model, by SQL expressions over the columns of a row, such as
-            ``{"log_amount": "ln(1 + amount)", "night": "hour(at) < 6", "at": ""}``: they are part of the ONNX graph, so
-            that training, batch prediction and serving compute the same from the same raw columns. With an empty
-            expression, a column is read by others and is no feature itself. ``transform`` explains the language.
+            ``{"log_amount": "ln(1 + amount)", "night": "hour(paid_at) < 6", "paid_at": ""}``: they are part of the ONNX
+            graph, so that training, batch prediction and serving compute the same from the same raw columns. With an
+            empty expression, a column is read by others and is no feature itself. ``transform`` explains the language.
         workers: Of ``xgboost``, which learn together, each from its own part of the rows: ``{"count": 4}`` are
             processes of this step; with ``image`` (that of this step) they are pods of a TrainJob of Kubeflow Trainer,
             each with ``cpu`` and ``memory``. Those that are lost are begun again from the last checkpoint. Empty: one
