@@ -191,6 +191,13 @@ def test_a_pipe_is_refused_and_does_not_hang(in_folder: bool, tmp_path: Path, lo
         load(tmp_path if in_folder else tmp_path / "t.csv")
 
 
+@pytest.mark.parametrize("in_folder", [True, False])
+def test_a_link_to_nothing_is_refused_in_a_sentence(in_folder: bool, tmp_path: Path, load: Load) -> None:
+    (tmp_path / "t.csv").symlink_to(tmp_path / "gone.csv")
+    with pytest.raises(UserError, match=r"t.csv' is a link to a file that is not there; mount or restore it, or take"):
+        load(tmp_path if in_folder else tmp_path / "t.csv")
+
+
 def test_many_small_files_are_one_table_in_the_order_of_their_names(tmp_path: Path, load: Load) -> None:
     for number in range(150):
         folder = tmp_path / "t" / f"part={number % 2}"

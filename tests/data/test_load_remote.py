@@ -48,6 +48,11 @@ def test_what_a_web_address_hides_stays_hidden(web: str, load: Load) -> None:
     assert str(caught.value) == f"there is nothing at '{web}/none.csv'; check the address"
 
 
+def test_an_address_that_leads_to_itself_is_reported_in_a_sentence(web: str, load: Load) -> None:
+    with pytest.raises(PlatformError, match=r"/around/jan.csv' leads from one address to the next without end; give"):
+        load(f"{web}/around/jan.csv")
+
+
 def test_a_download_whose_connection_breaks_goes_on_where_it_broke(load: Load) -> None:
     lines = "a,b\n" + "".join(f"{number},x\n" for number in range(100_000))
     with serving_files(Web, {"t.csv": lines.encode()}) as address:

@@ -43,7 +43,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Web(Handler):
-    """A plain web server; `/cut/…` promises twice what it sends, `/private/…` wants a password.
+    """A plain web server; `/cut/…` promises twice what it sends, `/private/…` wants a password,
+    `/around/…` leads to itself.
 
     `/piece/…` breaks after a third of the file and knows Range; `/changed/…` has other content when it is asked again.
     """
@@ -57,6 +58,11 @@ class Web(Handler):
             self.answer(401)
         elif path.startswith("/broken/"):
             self.answer(503)
+        elif path.startswith("/around/"):
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
         elif path.startswith("/piece/"):
             self.piece(body, self.headers.get("Range", ""))
         elif path.startswith("/changed/"):

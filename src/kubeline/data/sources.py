@@ -145,6 +145,10 @@ def link_local(path: str, scratch: Path, wanted: Callable[[str], bool]) -> list[
     for number, name in enumerate(found):
         if not Path(name).is_file() and Path(name).exists():
             raise UserError(f"'{name}' is a pipe, a device or a socket, which may never end; give a file")
+        if not Path(name).exists():
+            raise UserError(
+                f"'{name}' is a link to a file that is not there; mount or restore it, or take the link away"
+            )
         with open(name, "rb"):  # a missing permission is an error of this file, not of the engine that reads it later
             pass
         link = scratch / f"file-{number:05d}"
@@ -321,6 +325,8 @@ def remote_errors(source: str) -> Iterator[None]:
 
 def _error_of_client(error: Exception, shown: str) -> PlatformError:
     status = getattr(error, "status", None)
+    if type(error).__name__ == "TooManyRedirects":  # of aiohttp, whose own words are none
+        return PlatformError(f"'{shown}' leads from one address to the next without end; give the address of the file")
     if status in (401, 403):
         return PlatformError(f"the server refused '{shown}' with HTTP {status}; check the credentials")
     if isinstance(status, int) and status >= 400:
