@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 from kubeline.model_package.predictor import Predictions
 from kubeline_serving.codec.inputs import Inputs
 
-ProtocolName = Literal["v1", "v2", "grpc"]
+ProtocolName = Literal["v1", "v2", "grpc", "explain"]  # the last is v1's verb, whose answers take far longer
 PayloadOutcome = Literal["written", "dropped", "failed", "sampled_out"]  # of rows, in the payload log
 
 
@@ -25,7 +25,7 @@ class Exchange:
         error: the sentence of a refusal; empty for an answer.
         rows: of the request; 0 when it was refused before they were counted.
         inputs: what the model reads; None when refused before.
-        predictions: the answer; None when refused.
+        predictions: the answer; None when refused, and of an explanation, whose rows are no predictions asked for.
         queue_seconds: waited before work began.
         parse_seconds: body to inputs.
         predict_seconds: in ONNX Runtime; of the whole batch when requests were answered together.

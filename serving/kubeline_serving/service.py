@@ -51,6 +51,7 @@ class PredictionService:
         parse: Callable[[], Inputs],
         serialise: Callable[[Predictions], T],
         send: Callable[[T | KubelineError], None],
+        explain: Callable[[Inputs, Callable[[], None]], T] | None = None,
     ) -> Work[T]:
         """Answer a request that has come whole.
 
@@ -60,6 +61,7 @@ class PredictionService:
             parse: makes the inputs; a KubelineError refuses the request.
             serialise: makes the answer.
             send: is called with the answer, or with why there is none, now or later, from the event loop.
+            explain: makes the answer in place of a prediction, see :class:`Work`.
         """
 
         def done(outcome: T | KubelineError) -> None:
@@ -69,7 +71,7 @@ class PredictionService:
             send(outcome)
             self._notify(exchange)
 
-        work = Work(exchange, parse, serialise, done)
+        work = Work(exchange, parse, serialise, done, explain=explain)
         try:
             self._engine.submit(work, size)
         except KubelineError as error:

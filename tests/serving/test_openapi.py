@@ -80,7 +80,7 @@ def test_every_example_is_answered(server: str, request: pytest.FixtureRequest) 
             status, answer = served.post(path, example["value"])
             assert status == 200, (path, name, answer)
             asked += 1
-    assert asked == 5  # records, lists and columns by v1; one row by v2, also under its version
+    assert asked == 8  # records, lists and columns by v1, both of its verbs; one row by v2, also under its version
 
 
 def test_it_tells_every_path_of_the_model(tiny: Served) -> None:

@@ -1,6 +1,6 @@
 """The KServe v1 protocol: rows as records or lists, or columns, and the answer for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -8,6 +8,7 @@ import msgspec
 import orjson
 
 from kubeline.errors import UserError, listed
+from kubeline.model_package.explanations import Explanation
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
 from kubeline_serving.codec.columns import Encoder, refuse_booleans
@@ -119,6 +120,28 @@ class V1:
             answer["classes"] = self._signature.classes
             answer["probabilities"] = predictions.probabilities
         return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+    def explained(self, names: list[str], explanations: Sequence[Explanation]) -> bytes:
+        """The answer of ``:explain``: for each row what each column adds to the mean prediction of the golden rows.
+
+        Of a classification it is about the probability of the positive class, or of the one predicted among several.
+        """
+        return orjson.dumps({"explanations": [self._explained(names, one) for one in explanations]})
+
+    def _explained(self, names: list[str], one: Explanation) -> dict[str, Any]:
+        classes = self._signature.classes
+        of, answer = 0, {}
+        if classes is not None:
+            predicted = int(one.prediction.argmax())
+            of = predicted if self._signature.positive_class is None else self._signature.positive_code
+            answer = {"prediction": classes[predicted], "of": classes[of]}
+        return {
+            **answer,
+            "value": float(one.prediction[of]),
+            "base": float(one.base[of]),
+            "contributions": dict(zip(names, one.contributions[:, of].tolist(), strict=True)),
+            "standard_error": float(one.errors[:, of].max()),
+        }
 
     def _from_records(self, rows: list[Any]) -> list[tuple[Any, ...]]:
         try:

@@ -22,6 +22,7 @@ Any text is answered in a category column, also one that training never saw.
 Each error is `{"error": "one sentence"}`. Each answer carries `X-Request-Id`, the client's or a new one. A v1 request
 may be a CloudEvent. The Open Inference Protocol is also spoken by gRPC, on a port of its own.
 """
+_EXPLAINED = "What each column adds to `base`, the mean of the golden rows, up to `value`"
 _REFUSALS = {
     "400": ("BadRequest", "The request is malformed; the sentence names the column and row at fault."),
     "403": ("Forbidden", "The verb is switched off on this server."),
@@ -136,15 +137,18 @@ def _server_paths() -> Json:
 def _v1_paths(signature: Signature, model_name: str) -> Json:
     names = {"models": _list({"const": model_name}, least=0)}
     content = {"application/json": {"schema": _schema("V1Request"), "examples": _v1_examples(signature)}}
-    predict = _operation(
-        *("v1_predict", "v1", "Predictions for rows or columns", _json(_schema("V1Answer")), *_OF_PREDICTIONS),
-        parameters=[_ref("parameters", "RequestId")],
-        requestBody={"required": True, "content": content},
-    )
+    asked = {
+        "parameters": [_ref("parameters", "RequestId")],
+        "requestBody": {"required": True, "content": content},
+    }
+    answer, explanations = _json(_schema("V1Answer")), _json(_schema("V1Explanations"))
+    predict = _operation("v1_predict", "v1", "Predictions for rows or columns", answer, *_OF_PREDICTIONS, **asked)
+    explain = _operation("v1_explain", "v1", _EXPLAINED, explanations, *_OF_PREDICTIONS, **asked)
     return {
         "/v1/models": _get("v1_models", "v1", "The models served", _object(names)),
         f"/v1/models/{model_name}": _get("v1_ready", "v1", "Readiness of the model", _schema("Ready"), "503"),
         f"/v1/models/{model_name}:predict": {"post": predict},
+        f"/v1/models/{model_name}:explain": {"post": explain},
         "/v2/models": _get("v2_models", "v2", "The models served", _object(names)),
     }
 
@@ -248,6 +252,7 @@ def _v1_schemas(signature: Signature) -> Json:
             ],
         },
         "V1Answer": _v1_answer(signature),
+        "V1Explanations": _v1_explanations(signature),
     }
 
 
@@ -263,6 +268,15 @@ def _v1_answer(signature: Signature) -> Json:
             "probabilities": _list(row | {"description": "One for each class, in the order of `classes`."}),
         }
     )
+
+
+def _v1_explanations(signature: Signature) -> Json:
+    number = {"type": "number"}
+    labels = {} if signature.classes is None else {name: {"enum": signature.classes} for name in ("prediction", "of")}
+    contributions = _object(dict.fromkeys(signature.names, number))
+    error = number | {"minimum": 0, "description": "Of contributions; 0 where they are exact."}
+    row = _object({**labels, "value": number, "base": number, "contributions": contributions, "standard_error": error})
+    return _object({"explanations": _list(row)})
 
 
 def _v1_examples(signature: Signature) -> Json:

@@ -1,4 +1,4 @@
-"""Predictions over HTTP: the paths that predict, and what comes and goes there as KServe v1, v2 or CloudEvents."""
+"""Predictions over HTTP: the paths that predict or explain, and what comes and goes there: v1, v2 or CloudEvents."""
 
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +30,7 @@ class Route(NamedTuple):
 
     protocol: ProtocolName
     read: Callable[[Headers, Exchange, Body], tuple[Parse, Serialise]]
+    explains: bool = False
 
 
 class PredictionRoutes:
@@ -51,6 +52,7 @@ class PredictionRoutes:
         v2_route = Route("v2", self._read_v2)
         self.by_path: dict[str, Route] = {
             f"/v1/models/{name}:predict": Route("v1", self._read_v1),
+            f"/v1/models/{name}:explain": Route("explain", self._read_v1, explains=True),
             f"/v2/models/{name}/infer": v2_route,
             f"/v2/models/{name}/versions/{version}/infer": v2_route,
         }
@@ -83,7 +85,11 @@ class PredictionRoutes:
         def sent(outcome: Response | KubelineError) -> None:
             send(outcome if isinstance(outcome, Response) else refusal(outcome), exchange.request_id)
 
-        return self.service.handle(exchange, len(body), *route.read(headers, exchange, body), sent)
+        explain = self._explain if route.explains else None
+        return self.service.handle(exchange, len(body), *route.read(headers, exchange, body), sent, explain)
+
+    def _explain(self, inputs: Inputs, go_on: Callable[[], None]) -> Response:
+        return Response(self._v1.explained(*self.service.model.explain(inputs, go_on)))
 
     def _read_v1(self, headers: Headers, exchange: Exchange, body: Body) -> tuple[Parse, Serialise]:
         if cloudevents.is_event(headers):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any, Generic, TypeVar
 
 from kubeline.errors import KubelineError
@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 _SLICE_SECONDS = LONG_SECONDS  # of work before connections are served again
 INLINE_BYTES = 128 * 1024  # larger requests go to a thread; this many take about a slice
+_WAITING_EXPLANATIONS = 2  # behind the one that is made
+_REST_SECONDS = 0.001  # of an explanation, between two of its predictions
 _LATE_SECONDS = 0.02  # for a slice to come
 _IDLE_SECONDS = 0.02  # without work; a busy event loop has the next request sooner
 
@@ -69,6 +71,8 @@ class Work(Generic[T]):
         serialise: makes the answer.
         done: is called with the answer, or with why there is none; must not raise.
         abandoned: set it when no client waits for the answer any more.
+        explain: makes the answer of the inputs, in place of a prediction; calls what it is given every few
+            milliseconds, which raises when no client waits any more.
     """
 
     exchange: Exchange
@@ -76,6 +80,7 @@ class Work(Generic[T]):
     serialise: Callable[[Predictions], T]
     done: Callable[[T | KubelineError], None]
     abandoned: bool = False
+    explain: Callable[[Inputs, Callable[[], None]], T] | None = None
 
 
 class Engine:
@@ -106,6 +111,8 @@ class Engine:
         self._worked_until = 0.0
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="large-request")
         self._in_threads = 0
+        self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explanation")
+        self._explanations = 0
         self._prediction_thread = PredictionThread(self._predict, self._end, limits.cpus > 1, clock)
 
     @property
@@ -130,11 +137,14 @@ class Engine:
             Overloaded: when the queue is full, or the model not loaded.
         """
         self._check_ready()
-        if size > INLINE_BYTES:
+        if work.explain is None and size > INLINE_BYTES:
             self._submit_to_thread(work)
             return
         if self.is_full:
             raise overloaded()
+        if work.explain is not None:
+            self._submit_explanation(work)
+            return
         self._queue.append(work)
         if not self._scheduled:
             if self._clock() - self._worked_until > _IDLE_SECONDS:
@@ -152,6 +162,7 @@ class Engine:
         """Wait for the threads."""
         self._prediction_thread.close()
         self._threads.shutdown()
+        self._explaining.shutdown()
 
     def _schedule(self, delay: float = 0.0) -> None:
         self._scheduled = True
@@ -257,11 +268,27 @@ class Engine:
         if self._in_threads >= 2 * self._limits.threads:  # as many wait as are worked on
             raise overloaded()
         self._in_threads += 1
+        self._run_alone(work, self._threads, self._large_request_done)
+
+    def _submit_explanation(self, work: Work[Any]) -> None:
+        """Explain in a thread of its own, one request at a time: predictions keep theirs."""
+        if self._explanations > _WAITING_EXPLANATIONS:
+            raise overloaded()
+        self._explanations += 1
+        self._run_alone(work, self._explaining, self._explanation_done)
+
+    def _run_alone(self, work: Work[Any], threads: ThreadPoolExecutor, ended: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         remaining = self._limits.timeout_seconds - (self._clock() - work.exchange.arrived)
         timer = loop.call_later(max(remaining, 0.0), self._time_out, work)
-        task = loop.run_in_executor(self._threads, self._alone, work)
-        task.add_done_callback(partial(self._thread_done, work, timer))
+        task = loop.run_in_executor(threads, self._alone, work)
+        task.add_done_callback(partial(self._thread_done, work, timer, ended))
+
+    def _large_request_done(self) -> None:
+        self._in_threads -= 1
+
+    def _explanation_done(self) -> None:
+        self._explanations -= 1
 
     def _time_out(self, work: Work[Any]) -> None:
         """Wait no longer for a thread, which ends its work all the same."""
@@ -269,8 +296,14 @@ class Engine:
             work.abandoned = True
             _deliver(work, TimedOut(f"the answer took longer than {self._limits.timeout_seconds:g} s; send fewer rows"))
 
-    def _thread_done(self, work: Work[Any], timer: asyncio.TimerHandle, task: "asyncio.Future[Any]") -> None:
-        self._in_threads -= 1
+    def _thread_done(
+        self,
+        work: Work[Any],
+        timer: asyncio.TimerHandle,
+        ended: Callable[[], None],
+        task: "asyncio.Future[Any]",
+    ) -> None:
+        ended()
         timer.cancel()
         if not work.abandoned and not task.cancelled():
             _deliver(work, task.result())
@@ -284,6 +317,8 @@ class Engine:
             with paused_collection():
                 inputs = _parse(exchange, work.parse)
             started = self._clock()
+            if work.explain is not None:
+                return work.explain(inputs, partial(_rest, work))
             predictions = self.model.predict([inputs])
             exchange.predict_seconds = self._clock() - started
             return _serialise(exchange, predictions, work.serialise)
@@ -291,6 +326,13 @@ class Engine:
             return without_frames(error)
         except Exception as error:
             return _broken(error)
+
+
+def _rest(work: Work[Any]) -> None:
+    """Let predictions have their turn; end an explanation that nobody waits for."""
+    if work.abandoned:
+        raise overloaded()
+    sleep(_REST_SECONDS)
 
 
 def _deliver(work: Work[T], outcome: T | KubelineError) -> None:

@@ -1,16 +1,21 @@
 """A verified model package that answers."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kubeline.errors import UserError
+from kubeline.model_package.explanations import Explainer, Explanation
 from kubeline.model_package.package import ModelPackage, digest_at, version_of
 from kubeline.model_package.predictor import Predictions, ServingPredictor
 from kubeline.model_package.signature import Signature
 from kubeline_serving.codec.columns import Encoder
 from kubeline_serving.codec.inputs import InputColumns, Inputs
+from kubeline_serving.errors import TooLarge
 from kubeline_serving.memory import trim_memory
+
+_MOST_PREDICTIONS = 50_000  # for the explanations of one request
+_MOST_EXPLAINED = 100  # rows of one
 
 
 class ServedModel:
@@ -35,6 +40,7 @@ class ServedModel:
         self.ready = True
         self._predictor = _load(self.package, threads)
         self._columns = InputColumns(self.package.signature)
+        self._explainer: Explainer | None = None
         self._lock = threading.Lock()
         self._folder, self._threads, self._required = folder, threads, digest
 
@@ -46,6 +52,32 @@ class ServedModel:
     def predict(self, requests: Sequence[Inputs]) -> Predictions:
         """Answer the rows of some requests, one after the other."""
         return self._predictor.predict_blocks(self._columns.tensors(self._columns.joined(requests)))
+
+    def explain(self, inputs: Inputs, go_on: Callable[[], None]) -> tuple[list[str], list[Explanation]]:
+        """The names of the columns, and why each row is answered as it is, beside the golden rows of the package.
+
+        Args:
+            inputs: the rows.
+            go_on: is called every few milliseconds, and may raise.
+
+        Raises:
+            TooLarge: when it would take too many predictions.
+        """
+        explainer = self._explainer = self._explainer or self._make_explainer()
+        most = max(1, min(_MOST_EXPLAINED, _MOST_PREDICTIONS // explainer.cost))
+        if inputs.rows > most:
+            raise TooLarge(
+                f"the request has {inputs.rows:,} rows, but of this model at most {most:,} are explained at a time"
+            )
+        blocks = self._columns.tensors(inputs)
+        return explainer.names, [explainer.explain(blocks, place, go_on) for place in range(inputs.rows)]
+
+    def _make_explainer(self) -> Explainer:
+        """Made by the first request for an explanation: it takes pandas, which nothing else here does."""
+        golden = self.package.golden()
+        if not len(golden):
+            raise UserError("the package has no golden rows to explain a prediction beside; train it again")
+        return Explainer(self._predictor, self._columns.inputs_of(self.signature.encode(golden)))
 
     def unload(self) -> None:
         """Answer no more requests until it is loaded again."""
@@ -61,6 +93,7 @@ class ServedModel:
         with self._lock:
             package = verified(self._folder, self._required or self.digest)
             self._predictor = _load(package, self._threads)
+            self._explainer = None
             self.ready = True
 
 

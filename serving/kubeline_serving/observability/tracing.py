@@ -21,7 +21,11 @@ _LONG_MEMBER = 128
 _PATH = "/v1/traces"
 _CLOSE_SECONDS = 5.0
 
-_ROUTES = {"v1": "/v1/models/{name}:predict", "v2": "/v2/models/{name}/infer"}
+_ROUTES = {
+    "v1": "/v1/models/{name}:predict",
+    "explain": "/v1/models/{name}:explain",
+    "v2": "/v2/models/{name}/infer",
+}
 _GRPC_METHOD = "inference.GRPCInferenceService/ModelInfer"
 _GRPC_CODES = {
     200: "OK",
