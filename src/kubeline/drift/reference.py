@@ -23,7 +23,7 @@ from kubeline.drift.profile import (
     quantile_edges,
 )
 from kubeline.drift.values import cells, numbers, texts
-from kubeline.drift.window import NumberCounter, RowSample
+from kubeline.drift.window import ROWS, NumberCounter, RowSample
 from kubeline.errors import UserError, listed
 from kubeline.model_package.package import MANIFEST, ModelPackage
 
@@ -93,7 +93,7 @@ def _table(path: str | Path, exclude: list[str], name: str) -> Reference:
     if not kinds:
         raise UserError(f"{name} has no column to compare; it has: {listed(schema.names)}")
     sample = RowSample(EDGE_ROWS, expected=dataset.count_rows())
-    for batch in iter_batches(path, list(kinds), coded=True):
+    for batch in iter_batches(path, list(kinds), ROWS, coded=True):
         sample.add(batch)
     rows = sample.frame()
     if rows is None:
@@ -115,7 +115,7 @@ def _count(path: str | Path, kinds: dict[str, Kind], sample: pd.DataFrame) -> Pr
         for name, kind in kinds.items()
     }
     rows = 0
-    for batch in iter_batches(path, list(kinds), coded=True):
+    for batch in iter_batches(path, list(kinds), ROWS, coded=True):
         rows += batch.num_rows
         for name, tally in columns.items():
             tally.add(cells(batch, name))

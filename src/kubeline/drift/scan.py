@@ -20,7 +20,7 @@ from kubeline.drift.performance import LabelledRows, cluster_column, role_column
 from kubeline.drift.reference import Reference
 from kubeline.drift.result import Performance
 from kubeline.drift.values import as_reference, cells, is_other
-from kubeline.drift.window import RowSample, counter
+from kubeline.drift.window import ROWS, RowSample, counter
 from kubeline.errors import UserError, listed
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions
@@ -80,8 +80,9 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
     ]
     for note in read_as:
         log.warning("the window's column is read as the reference has it: %s", note)
-    # what a model reads are texts
-    read = iter_batches(path, [*needed, *(logged.columns if logged else ())], coded=answers is None)
+    wanted = [*needed, *(logged.columns if logged else ())]
+    # a model is given texts, which are objects while it predicts
+    read = iter_batches(path, wanted, ROWS // 2) if answers else iter_batches(path, wanted, ROWS, coded=True)
     with Progress("comparing", rows) as progress:
         for batch in progress.over(read):
             batch = as_reference(batch, kinds)  # noqa: PLW2901

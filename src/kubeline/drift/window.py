@@ -23,6 +23,8 @@ from kubeline.drift.statistics import CategoryCounts
 from kubeline.drift.values import numbers, plain, texts
 from kubeline.typing import Array
 
+ROWS = 32_768  # read at a time: a chunk is held in several forms while it is counted
+
 
 class NumberCounter:
     """Counts one number or datetime column in the bins of its profile."""
