@@ -11,6 +11,8 @@ import pyarrow as pa
 from kubeline.data.dataset import CHUNK_ROWS, iter_batches, open_dataset, to_frame
 from kubeline.typing import Array
 
+_FEW = 16_384  # rows of which some are taken at a time
+
 
 class StoredTable:
     """The rows of a dataset in their order; nothing of it is kept in memory.
@@ -45,7 +47,7 @@ class StoredTable:
     def take(self, rows: Array, columns: Sequence[str]) -> pd.DataFrame:
         """Some columns of the rows at these rising positions."""
         found, start = [], 0
-        for batch in self.batches(columns):
+        for batch in self.batches(columns, _FEW):
             first, last = np.searchsorted(rows, [start, start + batch.num_rows])
             found.append(batch.take(pa.array(rows[first:last] - start)))
             start += batch.num_rows
