@@ -58,6 +58,7 @@ def train(folder: Path) -> None:
 
     from kubeline.model_package import Feature, Signature
     from kubeline.training.export import to_onnx
+    from kubeline.transform.transform import Transform
 
     written = {}
     for name, (model, table) in models().items():
@@ -74,7 +75,7 @@ def train(folder: Path) -> None:
         pipeline.fit(pd.DataFrame(table, columns=names), truth)
         pipeline.steps[-1] = (pipeline.steps[-1][0], model)
         written[name] = {
-            "onnx": base64.b64encode(to_onnx(pipeline, signature)).decode(),
+            "onnx": base64.b64encode(to_onnx(pipeline, signature, Transform(), names)).decode(),
             "signature": signature.model_dump(mode="json"),
         }
         (folder / f"{name}.pickle").write_bytes(pickle.dumps((model, table)))
