@@ -49,6 +49,7 @@ def to_onnx(pipeline: Any, signature: Signature, transform: Transform, names: li
     model = _converted(pipeline, input_types(signature, transform, names), classification)
     derive_inside(model, signature, transform, names)
     output = model.graph.output[1 if classification else 0].name
+    _side_by_side(model)
     graph = Graph(model)
     if classification:
         graph.prune(output)  # of the labels, which nothing reads
@@ -97,6 +98,17 @@ def _converted(pipeline: Any, inputs: list[tuple[str, Any]], classification: boo
             f"{' '.join(str(error).split())[:200]}); leave out what is unusual among them"
         ) from error
     return model
+
+
+def _side_by_side(model: "ModelProto") -> None:
+    """Put columns beside each other by the plain operator: what skl2onnx takes before a step that reads all of them."""
+    from onnx import helper
+
+    for node in model.graph.node:
+        if node.op_type == "FeatureVectorizer":
+            node.op_type, node.domain = "Concat", ""
+            del node.attribute[:]
+            node.attribute.append(helper.make_attribute("axis", 1))
 
 
 def _inner(model: Any) -> Any:

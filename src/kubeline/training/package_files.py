@@ -42,6 +42,24 @@ def write(folder: Path, trained: Trained, roles: Roles, settings: TrainingSettin
         settings: of the training.
         fingerprint: of the table.
     """
+    library = estimators.find(settings.estimator).library
+    return write_made(folder, trained, roles, settings.estimator, library, settings.seed, fingerprint)
+
+
+def write_made(
+    folder: Path, trained: Trained, roles: Roles, estimator: str, library: str, seed: int, fingerprint: str
+) -> ModelPackage:
+    """Write the package of a model that may have been made elsewhere.
+
+    Args:
+        folder: as :func:`kubeline.artifacts.publish` yields.
+        trained: what is known of the model.
+        roles: of the table's columns.
+        estimator: what it is called.
+        library: the distribution that made it, whose version is noted.
+        seed: of its training; 0 where nobody knows.
+        fingerprint: of the table.
+    """
     import joblib
 
     sklearn = io.BytesIO()
@@ -60,9 +78,9 @@ def write(folder: Path, trained: Trained, roles: Roles, settings: TrainingSettin
     return write_package(
         folder,
         content,
-        versions=_versions(settings.estimator),
+        versions=_versions(library),
         dataset_fingerprint=fingerprint,
-        estimator=settings.estimator,
+        estimator=estimator,
         params=trained.params,
         metrics=trained.metrics,
         score_name=trained.score_name,
@@ -70,7 +88,7 @@ def write(folder: Path, trained: Trained, roles: Roles, settings: TrainingSettin
         held_out=_held_out(trained),
         parity=trained.parity,
         git_revision=_git_revision(),
-        seed=settings.seed,
+        seed=seed,
         roles=_manifest_roles(roles),
     )
 
@@ -126,9 +144,8 @@ def prediction_columns(found: Predictions, signature: Signature) -> pd.DataFrame
     return pd.DataFrame(found.probabilities, columns=columns)
 
 
-def _versions(estimator: str) -> dict[str, str]:
-    names = {"scikit-learn", "numpy", "pandas", "onnx", "onnxruntime", "skl2onnx"}
-    names.add(estimators.find(estimator).library)
+def _versions(library: str) -> dict[str, str]:
+    names = {"scikit-learn", "numpy", "pandas", "onnx", "onnxruntime", "skl2onnx", library}
     own = {"python": platform.python_version(), "kubeline": __version__}
     return {**own, **{name: version(name) for name in sorted(names)}}
 

@@ -82,7 +82,13 @@ def read(
     """
     dataset = open_dataset(path)
     roles.require(dataset)
-    raw = dataset.to_table()
+    return check(dataset.to_table(), roles, task, wanted_class, derive)
+
+
+def check(
+    raw: pa.Table, roles: Roles, task: str, wanted_class: str = "", derive: Mapping[str, str] | None = None
+) -> TrainingTable:
+    """The same of a table in memory that has the columns of all roles; see :func:`read`."""
     if raw.num_rows < 2:
         raise UserError(f"the dataset has {counted(raw.num_rows, 'row')}; training needs at least 2")
     found, classes, y = _target(raw, roles.target, task)
