@@ -21,7 +21,7 @@ MAY_LOAD = {
     "select": set(), "take_alarm": set(),
     "drift_check": TABLES, "evaluate": TABLES, "infra_validate": TABLES, "load": TABLES, "predict": TABLES,
     "rollout": TABLES, "split": TABLES, "validate": TABLES,
-    "train": TABLES | {"scipy", "sklearn"},
+    "import_model": TABLES | {"scipy", "sklearn"}, "train": TABLES | {"scipy", "sklearn"},
 }  # fmt: skip
 
 
