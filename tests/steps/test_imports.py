@@ -22,6 +22,7 @@ MAY_LOAD = {
     "drift_check": TABLES, "evaluate": TABLES, "infra_validate": TABLES, "load": TABLES, "predict": TABLES,
     "rollout": TABLES, "split": TABLES, "validate": TABLES,
     "import_model": TABLES | {"scipy", "sklearn"}, "train": TABLES | {"scipy", "sklearn"},
+    "transform": TABLES | {"scipy", "sklearn"},
 }  # fmt: skip
 
 
