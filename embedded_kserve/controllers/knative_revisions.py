@@ -1,33 +1,15 @@
 """Revisions of a Knative Service: their pods, how many, and their conditions."""
 
-from typing import TYPE_CHECKING
-
-from embedded_kserve.controllers.knative_state import KnativeObjects, KnativeWorkload, Revision
+from embedded_kserve.controllers.knative_state import KnativePart, Revision
 from embedded_kserve.data_plane.pods import CONTAINER, unpullable
 from embedded_kserve.kubernetes.conditions import Conditions, Truth
 from embedded_kserve.kubernetes.resources import DEPLOYMENT, REVISION, ROUTE
 
-if TYPE_CHECKING:
-    from embedded_kserve.controllers.controller import Controller
-
 _STATE = "serving.knative.dev/routingState"
 
 
-class Revisions:
-    """One step for the revisions of one Knative Service.
-
-    Args:
-        controller: with its pace, timers and faults.
-        workload: what became of the InferenceService so far.
-        objects: of the Knative Service.
-    """
-
-    def __init__(
-        self, controller: "Controller[KnativeWorkload]", workload: KnativeWorkload, objects: KnativeObjects
-    ) -> None:
-        self._controller = controller
-        self._workload = workload
-        self._objects = objects
+class Revisions(KnativePart):
+    """One step for the revisions of one Knative Service."""
 
     def create(self, revision: Revision) -> None:
         """A new one, which is the newest."""

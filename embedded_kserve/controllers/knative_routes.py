@@ -1,33 +1,17 @@
 """The Route of a Knative Service, and the Ingress by which the gateway learns of its hosts."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from embedded_kserve.controllers.knative_state import VISIBILITY, KnativeObjects, KnativeWorkload, Targets, observed
+from embedded_kserve.controllers.knative_state import VISIBILITY, KnativePart, Targets, observed
 from embedded_kserve.controllers.manifests import DOMAIN, local_hosts
 from embedded_kserve.data_plane.gateway import Backend
 from embedded_kserve.kubernetes.conditions import Conditions, Status, Truth
 from embedded_kserve.kubernetes.resources import CONFIGURATION, KNATIVE_INGRESS, ROUTE
 from embedded_kserve.kubernetes.store import Document
 
-if TYPE_CHECKING:
-    from embedded_kserve.controllers.controller import Controller
 
-
-class Routes:
-    """One step for the Route and the Ingress of one Knative Service.
-
-    Args:
-        controller: with its pace, timers and what the gateway does.
-        workload: what became of the InferenceService so far.
-        objects: of the Knative Service.
-    """
-
-    def __init__(
-        self, controller: "Controller[KnativeWorkload]", workload: KnativeWorkload, objects: KnativeObjects
-    ) -> None:
-        self._controller = controller
-        self._workload = workload
-        self._objects = objects
+class Routes(KnativePart):
+    """One step for the Route and the Ingress of one Knative Service."""
 
     def set_route_status(self) -> None:
         """The Route's status by its Ingress, once that has been written as the Route wants it."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from embedded_kserve.controllers.deployments import Deployment
 from embedded_kserve.controllers.knative_revisions import Revisions
 from embedded_kserve.controllers.knative_routes import Routes
-from embedded_kserve.controllers.knative_state import KnativeObjects, KnativeWorkload, Revision, observed
+from embedded_kserve.controllers.knative_state import KnativeObjects, KnativePart, KnativeWorkload, Revision, observed
 from embedded_kserve.kubernetes.conditions import Conditions, Status
 from embedded_kserve.kubernetes.resources import CONFIGURATION, KNATIVE_SERVICE, REVISION, ROUTE
 from embedded_kserve.kubernetes.store import Document
@@ -19,21 +19,13 @@ if TYPE_CHECKING:
     from embedded_kserve.controllers.controller import Controller
 
 
-class Serving:
-    """One step of Knative for one Knative Service.
-
-    Args:
-        controller: with its store, pace, timers and faults.
-        workload: what became of the InferenceService so far.
-        objects: of the Knative Service.
-    """
+class Serving(KnativePart):
+    """One step of Knative for one Knative Service."""
 
     def __init__(
         self, controller: "Controller[KnativeWorkload]", workload: KnativeWorkload, objects: KnativeObjects
     ) -> None:
-        self._controller = controller
-        self._workload = workload
-        self._objects = objects
+        super().__init__(controller, workload, objects)
         self._revisions = Revisions(controller, workload, objects)
         self._routes = Routes(controller, workload, objects)
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from embedded_kserve.controllers.controller import Workload
+from embedded_kserve.controllers.controller import Controller, Workload
 from embedded_kserve.controllers.deployments import Deployment
 from embedded_kserve.data_plane.gateway import Backend
 from embedded_kserve.data_plane.pods import Pod, Template
@@ -99,6 +99,23 @@ class KnativeObjects:
     def set_status(self, kind: Kind, name: str, status: Status) -> None:
         """Replace the status of an object."""
         self.store.set_status(kind, self.namespace, name, status)
+
+
+class KnativePart:
+    """One step for a part of one Knative Service.
+
+    Args:
+        controller: with its store, pace, timers, faults and what the gateway does.
+        workload: what became of the InferenceService so far.
+        objects: of the Knative Service.
+    """
+
+    def __init__(
+        self, controller: Controller[KnativeWorkload], workload: KnativeWorkload, objects: KnativeObjects
+    ) -> None:
+        self._controller = controller
+        self._workload = workload
+        self._objects = objects
 
 
 def observed(part: Document) -> bool:

@@ -1,9 +1,11 @@
 """Addresses of data, stores and servers: their scheme, and what of them may be shown."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import unquote
 
-from kubeline.errors import UserError
+from kubeline.errors import KubelineError, PlatformError, UserError
 
 _DATABASES = r"(?:postgres|postgresql|mysql|mariadb|mssql|oracle)(?:\+\w+)?"
 # What stands before the @ of these is a container, or a table.
@@ -93,3 +95,18 @@ def _bare(address: str) -> str:
         if found := login.match(address):
             return address[found.end() :]
     return address.partition("://")[2]
+
+
+@contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Raise what a storage raises as a :class:`PlatformError`; `what` names the place, such as ``destination 's3://…'``.
+
+    Errors of ours stay as they are.
+    """
+    try:
+        yield
+    except KubelineError:
+        raise
+    except Exception as error:  # each storage raises errors of its own
+        reason = redact(f"{type(error).__name__}: {error}")
+        raise PlatformError(f"{what} cannot be read or written: {reason}") from error

@@ -1,7 +1,9 @@
 """JSON merge patches (RFC 7396): applying one, and finding the one that is needed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+_Patching = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 
 
 def merge(document: Any, patch: Any) -> Any:
@@ -19,24 +21,20 @@ def merge(document: Any, patch: Any) -> Any:
 
 def merge_patch(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The smallest merge patch that makes `live` hold everything in `wanted`; what `live` holds beyond it stays."""
-    patch: dict[str, Any] = {}
-    for key, value in wanted.items():
-        there = live.get(key)
-        if isinstance(value, Mapping) and isinstance(there, Mapping):
-            if inner := merge_patch(there, value):
-                patch[key] = inner
-        elif key not in live or there != value:
-            patch[key] = value
-    return patch
+    return _patch(live, wanted, merge_patch)
 
 
 def replacing(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The merge patch that leaves exactly `wanted`: what `live` holds beyond it is removed."""
-    patch: dict[str, Any] = {key: None for key in live if key not in wanted}
+    return {key: None for key in live if key not in wanted} | _patch(live, wanted, replacing)
+
+
+def _patch(live: Mapping[str, Any], wanted: Mapping[str, Any], of_inner: _Patching) -> dict[str, Any]:
+    patch: dict[str, Any] = {}
     for key, value in wanted.items():
         there = live.get(key)
         if isinstance(value, Mapping) and isinstance(there, Mapping):
-            if inner := replacing(there, value):
+            if inner := of_inner(there, value):
                 patch[key] = inner
         elif key not in live or there != value:
             patch[key] = value

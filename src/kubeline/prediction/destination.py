@@ -2,8 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from kubeline import json_files
-from kubeline.addresses import redact
+from kubeline.addresses import redact, storage_errors
 from kubeline.data.dataset import open_dataset
-from kubeline.errors import KubelineError, PlatformError, UserError, listed
+from kubeline.errors import UserError, listed
 from kubeline.prediction.shard import Shard
 
 _PARTITIONS = 10_000  # folders of one shard at most; more are a column that is none to partition by
@@ -57,7 +56,7 @@ class Destination:
             UserError: names what is there.
             PlatformError: when the storage cannot be used.
         """
-        with _errors_of(self.shown):
+        with storage_errors(f"destination '{self.shown}'"):
             for marker in self._markers():
                 found = self._read_marker(marker)
                 if found.get("key") == key:
@@ -82,7 +81,7 @@ class Destination:
             UserError: when the columns make too many folders.
             PlatformError: when the storage cannot be used; the shard is not there then.
         """
-        with tempfile.TemporaryDirectory() as scratch, _errors_of(self.shown):
+        with tempfile.TemporaryDirectory() as scratch, storage_errors(f"destination '{self.shown}'"):
             if self._system.exists(self._marker):
                 return [str(name) for name in self._read_marker(self._marker)["files"]]
             laid_out = Path(scratch) / "files"
@@ -112,18 +111,6 @@ class Destination:
         for name in files:
             if self._system.exists(f"{self._root}/{name}"):
                 self._system.rm_file(f"{self._root}/{name}")
-
-
-@contextmanager
-def _errors_of(shown: str) -> Iterator[None]:
-    """Turn what a storage raises into an error of ours."""
-    try:
-        yield
-    except KubelineError:
-        raise
-    except Exception as error:  # each storage raises errors of its own
-        reason = redact(f"{type(error).__name__}: {error}")
-        raise PlatformError(f"destination '{shown}' cannot be read or written: {reason}") from error
 
 
 def _lay_out(folder: Path, target: Path, partition_by: Sequence[str], shard: Shard) -> list[str]:

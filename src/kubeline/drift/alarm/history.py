@@ -10,17 +10,15 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from kubeline.addresses import redact
+from kubeline.addresses import redact, storage_errors
 from kubeline.drift.alarm.rule import AlarmRecord, AnswerRecord, WindowRecord
-from kubeline.errors import KubelineError, PlatformError, UserError
+from kubeline.errors import UserError
 
 Record = TypeVar("Record", WindowRecord, AlarmRecord, AnswerRecord)
 
@@ -57,7 +55,7 @@ class History:
 
     def keep(self, window: WindowRecord) -> None:
         """Write what a window showed; of the same window and model, what it shows now."""
-        with self._errors():
+        with storage_errors(f"history '{self.shown}'"):
             name = f"window-{_stamp(window.until)}-{_stamp(window.since)}"
             self._write(f"{name}-{_short(window.reference)}.json", window, exclusive=False)
 
@@ -73,7 +71,7 @@ class History:
         return self._read(name, AnswerRecord)[0].run
 
     def _read(self, prefix: str, kind: type[Record]) -> list[Record]:
-        with self._errors():
+        with storage_errors(f"history '{self.shown}'"):
             if not self._system.exists(self._root):
                 return []
             found = []
@@ -89,7 +87,7 @@ class History:
             return found
 
     def _write_once(self, name: str, record: AlarmRecord | AnswerRecord) -> bool:
-        with self._errors():
+        with storage_errors(f"history '{self.shown}'"):
             try:
                 self._write(name, record, exclusive=True)
             except FileExistsError:
@@ -108,16 +106,6 @@ class History:
             _write_here(path, content, exclusive)
         else:
             self._system.pipe_file(path, content, mode="create" if exclusive else "overwrite")
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except KubelineError:
-            raise
-        except Exception as error:  # each storage raises errors of its own
-            reason = redact(f"{type(error).__name__}: {error}")
-            raise PlatformError(f"history '{self.shown}' cannot be read or written: {reason}") from error
 
 
 def _write_here(path: str, content: bytes, exclusive: bool) -> None:
