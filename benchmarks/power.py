@@ -51,7 +51,7 @@ def found(reference: Profile, window: pd.DataFrame) -> bool:
     counters = {name: counter(column) for name, column in reference.columns.items()}
     for name, each in counters.items():
         each.add(window[name])
-    columns, _ = compare(counters, {}, RULE)
+    columns = compare(counters, {}, RULE).columns
     return any(column.verdict == "drift" for column in columns)
 
 

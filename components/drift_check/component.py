@@ -24,7 +24,9 @@ def drift_check(
     max_p: float = 0.01,
     min_rows: int = 200,
     min_columns: int = 1,
+    min_auc: float = 0.6,
     evidently: bool = True,
+    pushgateway: str = "",
     options: dict[str, Any] = {},
 ) -> NamedTuple("Outputs", [("drifted", bool), ("verdict", str)]):
     """Decide whether a window of data has drifted from the data a model was trained on.
@@ -35,11 +37,15 @@ def drift_check(
     Benjamini and Hochberg. Times are compared but not judged, since a later window differs in its times by nature.
     Where training knew a group or time column and the window has it, rows of one group or day count as alike as they
     are: effect and p-value allow for how much such clusters differ by themselves, from 10 of them on.
+    What moves between columns alone is seen by a classifier that learns to distinguish 10,000 rows of the window from
+    as many of the reference (of more than 100 columns, a million values of each), by cross-fitting: its AUC is the
+    effect.
+    Besides the verdict the report names new and vanished categories, and values that are missing more or less often.
     Give exactly one of `model`, `reference` and `reference_uri`. With a model its predictions are compared too, and
-    where the window has labels, its performance is shown beside its validation in training: drift does not show how
-    well a model does. Without labels it is estimated: the AUC of two classes and the log loss of more from the model's
-    calibrated probabilities, the RMSE of a regression from the errors that such predictions had on the rows which
-    training held out. That sees a change of the columns, and none of what follows from them.
+    where the window has labels, these are, and its performance is shown beside its validation in training: drift does
+    not show how well a model does. Without labels it is estimated: the AUC of two classes and the log loss of more from
+    the model's calibrated probabilities, the RMSE of a regression from the errors that such predictions had on the rows
+    which training held out. That sees a change of the columns, and none of what follows from them.
 
     Args:
         current: The window to check, with at least the columns that are compared. Further columns are left alone.
@@ -51,16 +57,22 @@ def drift_check(
         min_effect: Smallest effect that is drift, as PSI. Above 0; 0.1 is some, 0.25 much.
         max_p: Largest adjusted p-value that is drift. Between 0 and 1.
         min_rows: Rows that both samples must have, or else the verdict is ``insufficient_data``. 1 or more.
-        min_columns: How many columns must have drifted for the window to have drifted; one drifted prediction is
-            always enough. 1 or more.
+        min_columns: How many columns must have drifted for the window to have drifted, or explain what the classifier
+            finds; one drifted prediction, or the labels, are always enough. 1 or more.
+        min_auc: Smallest AUC of the classifier that is drift, where it is surely no chance: 0.55 to 0.65 are usual. 1
+            asks none.
         evidently: Whether to write the report of Evidently, which takes a few seconds.
+        pushgateway: Address of a Prometheus Pushgateway, such as http://pushgateway:9091, for the figures of the window
+            of a model. Those of a registered model go to its registry as well, as one run with a step for each window.
         options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
-        result: JSON with the verdict, the rule, and for each column and prediction its effect, p-values, verdict,
-            bins, missing shares and unseen categories; metadata verdict, drifted.
-        metrics: drifted (0 or 1), rows, columns_drifted, columns_judged, max_effect, max_prediction_effect and, where
-            there are labels, the task's own metric; estimated_roc_auc, estimated_log_loss or estimated_rmse.
+        result: JSON with the verdict, the rule, and for each column, prediction and label its effect, p-values,
+            verdict, bins, missing shares and unseen categories, the classifier and the findings; metadata verdict,
+            drifted.
+        metrics: drifted (0 or 1), rows, columns_drifted, columns_judged, max_effect, max_prediction_effect,
+            label_effect, classifier_auc, findings and, where there are labels, the task's own metric;
+            estimated_roc_auc, estimated_log_loss or estimated_rmse.
         report: HTML page with the verdict, the columns by effect, distributions and performance.
         evidently_report: Evidently's HTML page on at most 5,000 rows of each sample and the 50 columns that shifted
             most, for people. Against a model, the reference rows are redrawn from its profile column by column, and
@@ -88,6 +100,8 @@ def drift_check(
             max_p=max_p,
             min_rows=min_rows,
             min_columns=min_columns,
+            min_auc=min_auc,
             evidently=evidently,
+            pushgateway=pushgateway,
         ),
     )

@@ -67,7 +67,15 @@ SERVICE: dict[str, Any] = {
     "resources": {},
     "overrides": {},
 }
-DRIFT: dict[str, Any] = {"min_effect": 0.1, "max_p": 0.01, "min_rows": 200, "min_columns": 1, "evidently": True}
+DRIFT: dict[str, Any] = {
+    "min_effect": 0.1,
+    "max_p": 0.01,
+    "min_rows": 200,
+    "min_columns": 1,
+    "min_auc": 0.6,
+    "evidently": True,
+    "pushgateway": "",
+}
 ALARM: dict[str, Any] = {"needed": 2, "of": 3, "cool_down": "7d", "signals": ["drift", "performance"]}
 
 

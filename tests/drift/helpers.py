@@ -1,6 +1,9 @@
 """Comparing frames without a dataset, and columns to draw from."""
 
+import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +16,8 @@ from kubeline.drift.window import counter
 
 RULE = DriftRule(min_effect=0.1, max_p=0.01, min_rows=200, min_columns=1)
 
+Run = Callable[..., tuple[Any, dict[str, Any]]]
+
 
 def drift(
     reference: pd.DataFrame, current: pd.DataFrame, kinds: dict[str, str], pieces: int = 1
@@ -23,7 +28,7 @@ def drift(
     for rows in np.array_split(np.arange(len(current)), pieces):
         for name, each in counters.items():
             each.add(current[name].iloc[rows])
-    columns, _ = compare(counters, {}, RULE)
+    columns = compare(counters, {}, RULE).columns
     return {column.name: column for column in columns}
 
 
@@ -71,3 +76,27 @@ KINDS = {name: kind for name, (kind, _) in COLUMNS.items()}
 def table(rng: np.random.Generator, rows: int) -> pd.DataFrame:
     """A table with one column of each sort, drawn from distributions that never change."""
     return pd.DataFrame({name: draw(rng, rows) for name, (_, draw) in COLUMNS.items()})
+
+
+def read(artifact: Any) -> dict[str, Any]:
+    return json.loads(Path(artifact.path).read_text())
+
+
+def page(artifact: Any) -> str:
+    return Path(artifact.path).read_text()
+
+
+def mixed(rows: int = 1_000, shift: float = 0.0, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "x": rng.normal(shift, size=rows),
+            "city": rng.choice(["Oslo", "Rome", "Bern"], rows),
+            "ok": rng.random(rows) < 0.3,
+            "at": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 10**6, rows), unit="s"),
+        }
+    )
+
+
+def column(result: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(each for each in [*result["columns"], *result["predictions"]] if each["name"] == name)

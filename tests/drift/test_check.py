@@ -1,59 +1,16 @@
 """The component `drift_check` on real artifacts: a trained package, tables, and what users get wrong."""
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from kfp import dsl
 
-from components.drift_check.component import drift_check
 from kubeline.errors import UserError
-from tests.support.artifacts import make_artifact
-
-OUTPUTS = {"result": "Artifact", "metrics": "Metrics", "report": "HTML", "evidently_report": "HTML"}
-Run = Callable[..., tuple[Any, dict[str, Any]]]
-
-
-@pytest.fixture
-def check(tmp_path: Path) -> Run:
-    """Run the component; returns its output parameters and its artifacts."""
-
-    def run(current: dsl.Dataset, **arguments: Any) -> tuple[Any, dict[str, Any]]:
-        outputs = {name: make_artifact(tmp_path / "out", kind, name) for name, kind in OUTPUTS.items()}
-        arguments = {"evidently": False, **arguments}
-        return drift_check.python_func(current, **outputs, **arguments), outputs
-
-    return run
-
-
-def read(artifact: Any) -> dict[str, Any]:
-    return json.loads(Path(artifact.path).read_text())
-
-
-def page(artifact: Any) -> str:
-    return Path(artifact.path).read_text()
-
-
-def table(rows: int = 1_000, shift: float = 0.0, seed: int = 0) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    return pd.DataFrame(
-        {
-            "x": rng.normal(shift, size=rows),
-            "city": rng.choice(["Oslo", "Rome", "Bern"], rows),
-            "ok": rng.random(rows) < 0.3,
-            "at": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 10**6, rows), unit="s"),
-        }
-    )
-
-
-def column(result: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(each for each in [*result["columns"], *result["predictions"]] if each["name"] == name)
-
+from tests.drift.helpers import Run, column, page, read
+from tests.drift.helpers import mixed as table
 
 # --- against a model package ----------------------------------------------------------------------------------------
 

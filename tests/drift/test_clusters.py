@@ -34,7 +34,7 @@ def judged(reference: Profile, window: pd.DataFrame, clustered: bool = True) -> 
         each.add(window[name])
     for part in np.array_split(np.arange(len(window)), 3):
         clusters.add(dict(window.iloc[part]))
-    columns, _ = compare(counters, {}, RULE, clusters.spreads() if clustered else {})
+    columns = compare(counters, {}, RULE, clusters.spreads() if clustered else {}).columns
     return {column.name: column for column in columns}
 
 

@@ -17,14 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kubeline.drift.profile import CategoryProfile, NumberProfile, ReferenceColumn
-from kubeline.drift.values import numbers, text
+from kubeline.drift.bins import Bins, belonging
+from kubeline.drift.profile import ReferenceColumn
 from kubeline.typing import Array
 
 FEWEST = 10  # clusters of which something is known
 MOST = 512  # are distinguished; more are put together by chance, which changes no expectation
 _ALONE = "every row is taken as independent of the others"
-_TOP = 20  # categories with a bin of their own
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class ClusterCounts:
     def __init__(self, profiles: Mapping[str, ReferenceColumn], column: str, in_reference: float | None) -> None:
         self.column = column
         self._in_reference = in_reference
-        self._bins = {name: _Bins(each) for name, each in profiles.items() if each.kind != "datetime"}
+        self._bins = {name: Bins(each) for name, each in profiles.items() if each.kind != "datetime"}
         self._counts = {name: np.zeros((MOST, each.number)) for name, each in self._bins.items()}
         self._known: dict[object, int] = {}
         self.columns = [*dict.fromkeys([column, *self._bins])]
@@ -93,7 +92,7 @@ class ClusterCounts:
 
     def add(self, columns: Mapping[str, pd.Series]) -> None:
         """Count a chunk: the columns, the predictions, and the column of clusters."""
-        codes, found = pd.factorize(_clusters(columns[self.column]), use_na_sentinel=False)
+        codes, found = pd.factorize(belonging(columns[self.column]), use_na_sentinel=False)
         places = np.array([self._known.setdefault(each, len(self._known)) for each in found])
         mixed = (places * 2_654_435_761 % 2**32) % MOST  # Knuth's multiplicative hash
         rows = np.where(places < MOST, places, mixed)[codes]
@@ -119,31 +118,3 @@ class ClusterCounts:
         covariance = clusters / (clusters - 1) * off.T @ off / rows / unit
         size = 1.0 if self._in_reference is None else self._in_reference / (rows / self.number)
         return Spread(covariance, np.eye(len(shares)) - unit, clusters, int(rows), size)
-
-
-class _Bins:
-    """The bins of a column, which are known before its rows."""
-
-    def __init__(self, profile: ReferenceColumn) -> None:
-        self._profile = profile
-        if isinstance(profile, CategoryProfile):
-            ranked = sorted(profile.counts.items(), key=lambda item: (-item[1], item[0]))
-            self._names = pd.Index([name for name, _ in ranked[:_TOP]], dtype=object)
-            self.number = len(self._names) + 2  # the rest, and missing
-        else:
-            self.number = len(profile.edges) + 2
-
-    def of(self, column: pd.Series) -> Array:
-        """(n,) the bin of each row."""
-        if isinstance(self._profile, NumberProfile):
-            values = numbers(column, self._profile.kind)
-            place = np.searchsorted(self._profile.edges, values)
-            return np.where(np.isnan(values), self.number - 1, place)
-        words = text(column, self._profile.kind)
-        place = self._names.get_indexer(words)
-        return np.where(words.isna(), self.number - 1, np.where(place < 0, len(self._names), place))
-
-
-def _clusters(values: pd.Series) -> pd.Series:
-    """What distinguishes clusters: the day of a time, and any other value itself."""
-    return values.dt.floor("D") if pd.api.types.is_datetime64_any_dtype(values) else values

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from kubeline.drift.clusters import Spread
 from kubeline.drift.profile import CategoryProfile, ReferenceColumn
@@ -13,6 +14,7 @@ from kubeline.drift.result import (
     DriftVerdict,
     Performance,
     Share,
+    Together,
     Unseen,
 )
 from kubeline.drift.statistics import Bin, CategoryCounts, Divergence, adjust, category_bins, divergence, number_bins
@@ -20,33 +22,50 @@ from kubeline.drift.window import CategoryCounter, NumberCounter
 from kubeline.errors import listed
 
 Counter = NumberCounter | CategoryCounter
+_NONE: Mapping[str, Any] = MappingProxyType({})
 SHARES = 50
 UNSEEN_NAMES = 20
+
+
+class Compared(NamedTuple):
+    """What was compared, each list by effect, greatest first; `adjusted_p` is of the classifier, if there was one."""
+
+    columns: list[ColumnDrift]
+    predictions: list[ColumnDrift]
+    labels: list[ColumnDrift]
+    adjusted_p: float | None
 
 
 def compare(
     columns: Mapping[str, Counter],
     predictions: Mapping[str, Counter],
     rule: DriftRule,
-    spreads: Mapping[str, Spread] = MappingProxyType({}),
-) -> tuple[list[ColumnDrift], list[ColumnDrift]]:
-    """Compare counted columns and predictions with their profiles, and judge all of them together.
+    spreads: Mapping[str, Spread] = _NONE,
+    labels: Mapping[str, Counter] = _NONE,
+    of_classifier: float | None = None,
+) -> Compared:
+    """Compare counted columns, predictions and labels with their profiles, and judge all of them together.
 
     A datetime is compared but not judged: a later window differs in its times by nature. Where rows belong together,
-    `spreads` says of each column how far.
-
-    Returns:
-        The columns and the predictions, each by effect, greatest first.
+    `spreads` says of each column how far. The p-value of a classifier of all columns is one of the others.
     """
-    counters = [*sorted(columns.items()), *sorted(predictions.items())]
+    counters = [*sorted(columns.items()), *sorted(predictions.items()), *sorted(labels.items())]
     bins = [_bins(counter) for _, counter in counters]
     found = [divergence(each, spreads.get(name)) for (name, _), each in zip(counters, bins, strict=True)]
     judged = [i for i, (_, counter) in enumerate(counters) if counter.profile.kind != "datetime"]
-    adjusted = dict(zip(judged, adjust([found[i].p_value for i in judged]), strict=True))
+    further = [] if of_classifier is None else [of_classifier]
+    all_adjusted = adjust([*(found[i].p_value for i in judged), *further])
+    adjusted = dict(zip(judged, all_adjusted, strict=False))
     results = [
         _column(name, counter, bins[i], found[i], adjusted.get(i), rule) for i, (name, counter) in enumerate(counters)
     ]
-    return _by_effect(results[: len(columns)]), _by_effect(results[len(columns) :])
+    first, last = len(columns), len(columns) + len(predictions)
+    return Compared(
+        _by_effect(results[:first]),
+        _by_effect(results[first:last]),
+        _by_effect(results[last:]),
+        all_adjusted[-1] if further else None,
+    )
 
 
 def _by_effect(columns: list[ColumnDrift]) -> list[ColumnDrift]:
@@ -54,8 +73,8 @@ def _by_effect(columns: list[ColumnDrift]) -> list[ColumnDrift]:
 
 
 def decide(
-    columns: Sequence[ColumnDrift],
-    predictions: Sequence[ColumnDrift],
+    compared: Compared,
+    together: Together | None,
     rows: tuple[int, int],
     rule: DriftRule,
     performance: Performance | None = None,
@@ -63,8 +82,8 @@ def decide(
     """The verdict on the window and the reasons for it.
 
     Args:
-        columns: The compared features.
-        predictions: The compared predictions.
+        compared: Features, predictions and labels.
+        together: All columns at once, if that is known.
         rows: Rows of the reference and of the current window.
         rule: The limits.
         performance: How the model does on the window: listed with the reasons, and no part of the verdict.
@@ -76,13 +95,18 @@ def decide(
                 f"the {sample} has {count:,} rows; at least {rule.min_rows:,} are needed",
                 *notes,
             ]
-    drifted = [column for column in columns if column.verdict == "drift"]
-    moved = [column for column in predictions if column.verdict == "drift"]
-    judged = sum(column.verdict in ("drift", "stable") for column in columns)
+    drifted = [column for column in compared.columns if column.verdict == "drift"]
+    moved = [column for column in compared.predictions if column.verdict == "drift"]
+    outcomes = [column for column in compared.labels if column.verdict == "drift"]
+    judged = sum(column.verdict in ("drift", "stable") for column in compared.columns)
     reasons = [f"{len(drifted)} of {judged} columns drifted" + (f": {_named(drifted)}" if drifted else "")]
-    if predictions:
+    if compared.predictions:
         reasons.append(f"the predictions drifted: {_named(moved)}" if moved else "the predictions are stable")
-    return "drift" if moved or len(drifted) >= rule.min_columns else "stable", reasons + notes
+    reasons += [f"the labels drifted (effect {column.effect:.2f})" for column in outcomes]
+    apart = together is not None and together.verdict == "drift" and together.of_columns >= rule.min_columns
+    reasons += [str(together)] if together and together.verdict == "drift" else []
+    found = moved or outcomes or apart or len(drifted) >= rule.min_columns
+    return "drift" if found else "stable", reasons + notes
 
 
 def _named(columns: Sequence[ColumnDrift]) -> str:

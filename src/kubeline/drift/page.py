@@ -20,9 +20,13 @@ def write_report(path: str | os.PathLike[str], outcome: DriftResult) -> None:
     """Write the HTML page."""
     page = Report("Drift check", f"{outcome.current_rows:,} rows against {outcome.reference}")
     page.add("Verdict", verdict(outcome.verdict.replace("_", " "), TONES[outcome.verdict], outcome.reasons))
-    if outcome.performance or outcome.predictions:
+    if outcome.performance or outcome.predictions or outcome.labels:
         page.add("The model on this window", *_model(outcome))
     page.add("Columns", _table(outcome.columns))
+    page.add("All columns at once", *_together(outcome))
+    if outcome.findings:
+        rows = [[one.column, one.kind.replace("_", " "), one.text] for one in outcome.findings]
+        page.add("Of interest", table(["column", "kind", "what is seen"], rows, "Facts, and no part of the verdict."))
     drawn = [column for column in [*outcome.predictions, *outcome.columns] if column.shares][:DRAWN]
     if drawn:
         page.add("The greatest shifts", _figure(drawn))
@@ -41,9 +45,24 @@ def _model(outcome: DriftResult) -> list[Markup]:
         blocks.append(text(f"How well the model does here is not known: {outcome.performance_note}."))
     if outcome.estimate:
         blocks.append(text(_performance(outcome.estimate)))
-    if outcome.predictions:
-        blocks.append(_table(outcome.predictions))
+    if outcome.predictions or outcome.labels:
+        blocks.append(_table([*outcome.predictions, *outcome.labels]))
     return blocks
+
+
+def _together(outcome: DriftResult) -> list[Markup]:
+    found = outcome.together
+    if found is None:
+        return [text(f"Whether a classifier distinguishes the window is not known: {outcome.together_note}.")]
+    about = (
+        f"An AUC of 0.5 is chance. It learned from the bins of {found.columns:,} columns, and was asked about rows "
+        "that it had not learned from."
+    )
+    said = [text(f"{str(found)[0].upper()}{str(found)[1:]}."), text(about)]
+    if not found.explained_by:
+        return said
+    rows = [[name, loss] for name, loss in found.explained_by.items()]
+    return [*said, table(["column", "AUC that is lost without its values"], rows)]
 
 
 def _performance(found: Performance) -> str:

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from kubeline.drift.clusters import ClusterCounts
+from kubeline.drift.profile import ReferenceColumn
 from kubeline.drift.result import Performance, is_worse
-from kubeline.drift.window import RowSample
+from kubeline.drift.window import RowSample, counter
 from kubeline.errors import UserError
 from kubeline.evaluation.bootstrap import Bootstrap
 from kubeline.evaluation.metrics import choose
@@ -21,6 +23,7 @@ from kubeline.typing import Array
 
 ROWS = 200_000  # labelled rows judged, at most; a random sample of those there are
 MIN_ROWS = 50
+LABELS = "labels"
 _ALONE = "every row is taken as independent of the others"
 
 
@@ -43,9 +46,17 @@ class LabelledRows:
         package: The model.
         present: The columns of the window. Rows count by the weight that training counted by, and days or groups that
             training knew are resampled whole, where the window has these columns.
+        labels: What the labels are compared with; None where the package does not say.
+        size: Rows of a group or day of the training.
     """
 
-    def __init__(self, package: ModelPackage, present: Collection[str]):
+    def __init__(
+        self,
+        package: ModelPackage,
+        present: Collection[str],
+        labels: ReferenceColumn | None = None,
+        size: float | None = None,
+    ):
         self.package = package
         self.problem = ""
         kept, roles = role_columns(package, present), package.manifest.roles
@@ -54,6 +65,10 @@ class LabelledRows:
         )
         self._classes: tuple[str, ...] = ()
         self._sample = RowSample(ROWS)
+        profile = labels if labels and package.signature.target in present else None
+        self.counter = counter(profile) if profile else None
+        column = cluster_column(package, present)
+        self.clusters = ClusterCounts({LABELS: profile}, column, size) if profile and column else None
 
     def add(self, frame: pd.DataFrame, predictions: Predictions) -> None:
         """Add the rows of a chunk that have a label."""
@@ -72,11 +87,20 @@ class LabelledRows:
             self.problem = str(error)
             return
         self._classes = scored.classes
+        self._count(frame[known], scored)
         columns: dict[str, Array] = {"target": scored.target, "prediction": scored.prediction}
         if scored.probabilities is not None:
             columns |= {f"probability.{k}": scored.probabilities[:, k] for k in range(len(scored.classes))}
         columns |= {f"role.{name}": frame.loc[known, name].to_numpy() for name in self._columns}
         self._sample.add(pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in columns.items()}))
+
+    def _count(self, frame: pd.DataFrame, scored: Scored) -> None:
+        if self.counter is None:
+            return
+        labels = pd.Series(np.array(scored.classes, dtype=object)[scored.target] if scored.classes else scored.target)
+        self.counter.add(labels)
+        if self.clusters:
+            self.clusters.add({LABELS: labels, self.clusters.column: frame[self.clusters.column]})
 
     def performance(self) -> tuple[Performance | None, str]:
         """The task's own metric with its 95 % bootstrap interval, or why there is none."""

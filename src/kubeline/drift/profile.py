@@ -21,6 +21,7 @@ VERSION: Literal[1] = 1
 BINS = 10  # deciles, for which the usual limits of the population stability index were set (Siddiqi 2006)
 MAX_CATEGORIES = 10_000  # categories of one column that are listed by name
 QUANTILES = 101  # every percent, for display
+_LATER = ("calibrations", "losses", "clusters", "sample", "labels")  # fields that profiles did not always have
 
 
 class _Model(BaseModel):
@@ -108,6 +109,15 @@ class Losses(_Model):
         return self
 
 
+class KeptRows(_Model):
+    """Some rows of the reference as bins, packed; :class:`kubeline.drift.coded_rows.CodedRows` reads them."""
+
+    columns: list[str]
+    rows: int = Field(ge=0)
+    codes: str  # rows x columns bytes, by zlib and base64
+    together: str | None  # four bytes a row, the same way
+
+
 class Profile(_Model):
     """The reference profile of a table and of the predictions for it (``reference.json``).
 
@@ -124,6 +134,8 @@ class Profile(_Model):
     calibrations: dict[str, Calibration] | None = None  # of more, by class
     losses: Losses | None = None  # of a regression
     clusters: int | None = Field(default=None, gt=0)  # groups or days that the rows are of
+    sample: KeptRows | None = None  # of the reference
+    labels: ReferenceColumn | None = None  # what is predicted
 
     @classmethod
     def read(cls, document: Any, source: str = "the reference profile") -> Self:
@@ -153,6 +165,7 @@ def build(
     calibrations: dict[str, Calibration] | None = None,
     losses: Losses | None = None,
     clusters: int | None = None,
+    labels: ReferenceColumn | None = None,
 ) -> dict[str, Any]:
     """Profile a table, as ``reference.json`` of a model package keeps it.
 
@@ -166,6 +179,7 @@ def build(
         calibrations: The same where there are more, by class.
         losses: Of the same rows, of a regression.
         clusters: How many groups or days the rows of `frame` are of, where they belong together.
+        labels: Profile of what is predicted.
 
     Returns:
         A plain JSON document that :meth:`Profile.read` reads; the same for the same rows.
@@ -185,8 +199,9 @@ def build(
         calibrations=calibrations,
         losses=losses,
         clusters=clusters,
+        labels=labels,
     )
-    without = {name for name in ("calibrations", "losses", "clusters") if getattr(profile, name) is None}
+    without = {name for name in _LATER if getattr(profile, name) is None}
     return profile.model_dump(mode="json", exclude=without)
 
 

@@ -11,6 +11,7 @@ from kubeline.addresses import redact
 from kubeline.artifacts import Artifact
 from kubeline.columns import Kind, kind_of
 from kubeline.data.dataset import iter_batches, open_dataset
+from kubeline.drift.coded_rows import CodedRows
 from kubeline.drift.profile import (
     MAX_CATEGORIES,
     CategoryProfile,
@@ -41,6 +42,7 @@ class Reference:
         names: The columns that it has, compared or not.
         package: The model package that holds the profile, or None for a table.
         rows: A sample of the table's rows, or None for a package, which keeps none.
+        coded: Some of the rows as bins; None for a package from before they were kept.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Reference:
     names: list[str]
     package: ModelPackage | None = None
     rows: pd.DataFrame | None = None
+    coded: CodedRows | None = None
 
 
 def resolve(
@@ -83,7 +86,8 @@ def resolve(
 def _package(package: ModelPackage) -> Reference:
     name = f"the training data of model {package.digest[:12]} ({package.manifest.estimator})"
     profile = Profile.read(package.reference(), "reference.json of the model package")
-    return Reference(name, profile, [*profile.columns], package)
+    coded = CodedRows.read(profile.sample) if profile.sample else None
+    return Reference(name, profile, [*profile.columns], package, coded=coded)
 
 
 def _table(path: str | Path, exclude: list[str], name: str) -> Reference:
@@ -98,9 +102,9 @@ def _table(path: str | Path, exclude: list[str], name: str) -> Reference:
     rows = sample.frame()
     if rows is None:
         raise UserError(f"{name} has no rows; give one with the data to compare with")
-    if sample.rows <= EDGE_ROWS:
-        return Reference(name, Profile.read(build(rows, kinds)), schema.names, rows=rows)
-    return Reference(name, _count(path, kinds, rows), schema.names, rows=rows)
+    profile = Profile.read(build(rows, kinds)) if sample.rows <= EDGE_ROWS else _count(path, kinds, rows)
+    coded = CodedRows.of(rows, profile.columns).sample()
+    return Reference(name, profile, schema.names, rows=rows, coded=coded)
 
 
 def _kind(stored: pa.DataType) -> Kind | None:

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from kubeline.columns import Kind
-from kubeline.errors import UserError
+from kubeline.errors import UserError, listed
 
 DriftVerdict = Literal["stable", "drift", "insufficient_data"]
 ColumnVerdict = Literal["stable", "drift", "insufficient_data", "not_judged"]
@@ -23,6 +23,7 @@ class DriftRule(_Model):
     max_p: float
     min_rows: int
     min_columns: int
+    min_auc: float = 0.6
 
     def check(self) -> "DriftRule":
         """Return the rule, or raise a :class:`UserError` when a number is out of its range."""
@@ -30,6 +31,10 @@ class DriftRule(_Model):
             raise UserError(f"min_effect is {self.min_effect:g}; give a PSI above 0, such as 0.1")
         if not 0 < self.max_p < 1:
             raise UserError(f"max_p is {self.max_p:g}; give a share between 0 and 1, such as 0.01")
+        if not 0.5 < self.min_auc <= 1:
+            raise UserError(
+                f"min_auc is {self.min_auc:g}; give a number above 0.5, such as 0.6, or 1 for no classifier"
+            )
         for name in ("min_rows", "min_columns"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; give a whole number from 1")
@@ -37,10 +42,15 @@ class DriftRule(_Model):
 
     def __str__(self) -> str:
         columns = "one column has" if self.min_columns == 1 else f"{self.min_columns} columns have"
+        together = (
+            f", or a classifier distinguishes its rows from the reference's with an AUC of at least {self.min_auc:g} "
+            "that is no chance either"
+        )
         return (
             f"A column has drifted when its effect is at least {self.min_effect:g} AND its p-value, adjusted for the "
             f"number of columns, is at most {self.max_p:g} AND both samples have at least {self.min_rows:,} rows. "
-            f"The window has drifted when {columns}, or a prediction has."
+            f"The window has drifted when {columns}, or a prediction or the labels have"
+            f"{together if self.min_auc < 1 else ''}."
         )
 
 
@@ -96,6 +106,47 @@ class ColumnDrift(_Model):
     shares: list[Share]
 
 
+class Together(_Model):
+    """All columns at once: how well a classifier distinguishes rows of the window from rows of the reference.
+
+    `auc` has a 95 % interval; `adjusted_p` is judged among the columns'. `reference_rows` and `rows` are the samples it
+    learned from and was asked about, by turns. `explained_by` is what of the AUC is lost without a column's values,
+    where there is drift; `assumed` says which rows belong together.
+    """
+
+    verdict: ColumnVerdict
+    auc: float
+    lower: float
+    upper: float
+    p_value: float
+    adjusted_p: float
+    reference_rows: int
+    rows: int
+    columns: int
+    explained_by: dict[str, float] = {}
+    assumed: str = ""
+
+    @property
+    def of_columns(self) -> int:
+        """How many columns explain it, one at least."""
+        return max(len(self.explained_by), 1)
+
+    def __str__(self) -> str:
+        explained = f"; explained by {listed(list(self.explained_by))}" if self.explained_by else ""
+        return (
+            f"a classifier distinguishes {self.rows:,} rows of the window and {self.reference_rows:,} of the reference "
+            f"with an AUC of {self.auc:.3f} [{self.lower:.3f}, {self.upper:.3f}]{explained}"
+        )
+
+
+class Notable(_Model):
+    """Something about one column that is of interest whatever its effect."""
+
+    kind: Literal["new_categories", "vanished_categories", "missing"]
+    column: str
+    text: str
+
+
 def is_worse(validation: float | None, lower: float | None, upper: float | None, greater_is_better: bool) -> bool:
     """Whether a whole interval is on the worse side of the validation value; not so where one of them is not known."""
     if validation is None or lower is None or upper is None:
@@ -132,8 +183,9 @@ class Performance(_Model):
 class DriftResult(_Model):
     """The whole outcome; `columns` and `predictions` are sorted by effect, greatest first.
 
-    `window` is the interval of time that was loaded, empty where it has no bounds; `assumed` says which rows belong
-    together.
+    `labels` has one entry where the window has labels; `together` is all columns at once, or `together_note` says why
+    it is not known. `window` is the interval of time that was loaded, empty without bounds; `assumed` says which rows
+    belong together.
     """
 
     version: Literal[1] = 1
@@ -146,12 +198,16 @@ class DriftResult(_Model):
     current_rows: int
     columns: list[ColumnDrift]
     predictions: list[ColumnDrift]
+    labels: list[ColumnDrift] = []
+    together: Together | None = None
+    together_note: str = ""
+    findings: list[Notable] = []
     performance: Performance | None
     performance_note: str
     estimate: Performance | None = None
     window: str = ""
     assumed: str = ""
-    excluded: list[str]
+    excluded: list[str] = []
     not_in_reference: list[str]
     read_as: list[str] = []
-    evidently_note: str
+    evidently_note: str = ""

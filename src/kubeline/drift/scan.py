@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from kubeline.columns import Kind
 from kubeline.data.dataset import iter_batches, open_dataset, to_frame
-from kubeline.drift import evidently_page
-from kubeline.drift.clusters import ClusterCounts
+from kubeline.drift.clusters import ClusterCounts, Spread
+from kubeline.drift.coded_rows import CodedRows, size_of
 from kubeline.drift.compare import Counter
 from kubeline.drift.estimate import estimated_by
 from kubeline.drift.estimate import performance as estimated_performance
 from kubeline.drift.logged import LOG_COLUMNS, LoggedAnswers
-from kubeline.drift.performance import LabelledRows, cluster_column, role_columns
+from kubeline.drift.performance import LABELS, LabelledRows, cluster_column, role_columns
 from kubeline.drift.reference import Reference
 from kubeline.drift.result import Performance
 from kubeline.drift.values import as_reference, cells, is_other
@@ -38,7 +38,10 @@ class Window:
         rows: How many rows it has.
         columns: A counter for each compared column.
         predictions: A counter for each compared prediction; empty when the reference is a table.
+        labels: A counter of the labels, empty when there are none or the package does not say what they were.
         sample: Some of the rows, with their predictions; None when there are none.
+        coded: The same rows as bins.
+        spreads: How far rows that belong together differ, by column, prediction and label.
         clusters: The rows that belong together; None where no column says which.
         performance: The model on the labelled rows; None when it is not known.
         performance_note: Why not.
@@ -50,7 +53,10 @@ class Window:
     rows: int
     columns: dict[str, Counter]
     predictions: dict[str, Counter]
+    labels: dict[str, Counter]
     sample: pd.DataFrame | None
+    coded: CodedRows | None
+    spreads: dict[str, Spread]
     clusters: ClusterCounts | None
     performance: Performance | None
     performance_note: str
@@ -72,7 +78,7 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
     columns = {name: counter(each) for name, each in reference.profile.columns.items() if name not in exclude}
     answers = _Answers(reference.package, reference, needed) if reference.package else None
     clusters = _clusters(reference, present, {**columns, **(answers.counters if answers else {})})
-    sample = RowSample(evidently_page.ROWS, expected=rows)
+    sample = RowSample(size_of(len(columns)), expected=rows)
     logged = LoggedAnswers.found(present, reference.package) if reference.package else None
     kinds = _kinds(reference)
     read_as = [
@@ -94,11 +100,16 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
                 clusters.add({name: cells(seen, name) for name in clusters.columns})
     performance, note = answers.performance() if answers else (None, "the reference is a table, not a model")
     known = {*reference.names, *needed}
+    frame = sample.frame()
+    spreads = {**(clusters.spreads() if clusters else {}), **(answers.label_spreads() if answers else {})}
     return Window(
         rows=sample.rows,
         columns=columns,
         predictions=answers.counters if answers else {},
-        sample=sample.frame(),
+        labels=answers.labels if answers else {},
+        sample=frame,
+        coded=None if frame is None else _coded(frame, reference, columns, clusters),
+        spreads=spreads,
         clusters=clusters,
         performance=performance,
         performance_note=note,
@@ -116,6 +127,13 @@ def _clusters(reference: Reference, present: list[str], counters: Mapping[str, C
     profile = reference.profile
     size = profile.rows / profile.clusters if profile.clusters else None
     return ClusterCounts({name: each.profile for name, each in counters.items()}, column, size)
+
+
+def _coded(
+    frame: pd.DataFrame, reference: Reference, columns: Mapping[str, Counter], clusters: ClusterCounts | None
+) -> CodedRows:
+    profiles = {name: profile for name, profile in reference.profile.columns.items() if name in columns}
+    return CodedRows.of(frame, profiles, clusters.column if clusters else "")
 
 
 def _kinds(reference: Reference) -> dict[str, Kind]:
@@ -138,7 +156,10 @@ class _Answers:
         self._target = signature.target
         self._estimated = estimated_by(reference.profile, signature)
         self._validation = package.manifest.metrics
-        self._labelled = LabelledRows(package, columns) if signature.target in columns else None
+        profile = reference.profile
+        size = profile.rows / profile.clusters if profile.clusters else None
+        labelled = signature.target in columns
+        self._labelled = LabelledRows(package, columns, profile.labels, size) if labelled else None
 
     def add(self, batch: pa.RecordBatch, frame: pd.DataFrame, logged: LoggedAnswers | None) -> pa.RecordBatch:
         """Predict a chunk, unless its predictions were logged, and return it with them as further columns."""
@@ -154,6 +175,14 @@ class _Answers:
             each.add(scores[name])
             batch = batch.append_column(name, pa.array(scores[name]))
         return batch
+
+    @property
+    def labels(self) -> dict[str, Counter]:
+        found = self._labelled.counter if self._labelled else None
+        return {LABELS: found} if found else {}
+
+    def label_spreads(self) -> dict[str, Spread]:
+        return self._labelled.clusters.spreads() if self._labelled and self._labelled.clusters else {}
 
     def estimate(self) -> Performance | None:
         return estimated_performance(self._estimated, self._validation) if self._estimated else None

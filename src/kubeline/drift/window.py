@@ -103,26 +103,32 @@ def counter(profile: ReferenceColumn) -> NumberCounter | CategoryCounter:
 
 
 class RowSample:
-    """A uniform random sample of at most `size` rows, the same for the same rows however they come in chunks.
+    """A random sample of at most `size` rows, the same for the same rows however they come in chunks.
 
     Args:
         size: At most so many are kept.
         seed: Of the choice.
-        expected: How many rows will be offered, where that is known: fewer are then held on the way.
+        expected: How many rows will be offered, where that is known. The sample is then stratified by place, so that
+            of each stretch of a table, such as a day of a log, it has as large a share as of all.
     """
 
     def __init__(self, size: int, seed: int = 0, expected: int = 0):
         self.rows = 0  # rows offered
         self._size = size
         self._rng = np.random.default_rng(seed)
-        # Of the numbers that are small enough; that fewer than `size` are below it is ten standard deviations away.
-        self._limit = (size + 10 * math.sqrt(size) + 10) / expected if expected else math.inf
+        self._places = _one_of_each(size, expected, self._rng) if expected > size else None
+        self._limit = math.inf  # of the numbers that are small enough
         self._keys: list[Array] = []
         self._kept: list[pa.RecordBatch] = []
         self._held = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Offer a chunk: each row draws a number, and the rows with the smallest numbers stay."""
+        if self._places is not None:
+            first, last = np.searchsorted(self._places, [self.rows, self.rows + batch.num_rows])
+            self._kept.append(batch.take(pa.array(self._places[first:last] - self.rows)))
+            self.rows += batch.num_rows
+            return
         keys = self._rng.random(batch.num_rows)
         drawn = np.flatnonzero(keys < self._limit)
         self.rows += batch.num_rows
@@ -145,8 +151,15 @@ class RowSample:
         """The sample in the order of the rows, or None when no chunk was offered."""
         if not self._kept:
             return None
-        self._drop()
+        if self._places is None:
+            self._drop()
         return to_frame(pa.Table.from_batches(self._kept))
+
+
+def _one_of_each(size: int, rows: int, rng: np.random.Generator) -> Array:
+    """(size,) places, one by chance of each of so many stretches; which stretches is chance, too."""
+    bounds = np.floor((np.arange(size + 1) + rng.random()) * (rows / size)).astype(np.int64)
+    return np.sort((bounds[:-1] + (rng.random(size) * np.diff(bounds)).astype(np.int64)) % rows)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -134,7 +134,7 @@ def check_drift(given: Mapping[str, Any]) -> None:
     from kubeline.drift.result import DriftRule
 
     drift = laid_over(given, **DRIFT)
-    DriftRule(**{name: value for name, value in drift.items() if name != "evidently"}).check()
+    DriftRule(**{name: value for name, value in drift.items() if name in DriftRule.model_fields}).check()
 
 
 def check_alarm(given: Mapping[str, Any]) -> None:

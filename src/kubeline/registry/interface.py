@@ -1,7 +1,9 @@
 """What every model registry offers, and the words they share: names, versions, aliases, references."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -143,6 +145,13 @@ class Registry(Protocol):
 
         Repeated for the same run of the pipeline it completes what is there. The run of a package (by the tag
         ``package_digest``) is the one that :meth:`register` adds the package to.
+        """
+        ...
+
+    def observe(self, name: str, digest: str, moment: datetime, figures: Mapping[str, float]) -> None:
+        """File what a window that ended at `moment` showed of a package: a step of the one run for all its windows.
+
+        Repeated with the same figures it changes nothing.
         """
         ...
 

@@ -4,8 +4,9 @@ import fcntl
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -105,6 +106,12 @@ class MLflowRegistry:
         check_name(name)
         with plain_errors(self.uri), self._one_writer():
             return self._runs.track(name, pipeline_run, tree)
+
+    def observe(self, name: str, digest: str, moment: datetime, figures: Mapping[str, float]) -> None:
+        """File what a window of a package showed, see :class:`Registry`."""
+        check_name(name)
+        with plain_errors(self.uri), self._one_writer():
+            self._runs.observe(name, digest, moment, figures)
 
     def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:
         """Return the version an alias points to, of a number, or of a package; None when there is none."""

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 DIGEST = "package_digest"
 NAME = "registered_model"
 PIPELINE_RUN = "pipeline_run"
+_MONITORED = "monitored_package"
 _PARENT = "mlflow.parentRunId"  # MLflow's page shows a run below this one
 _PART = "kubeline.part"  # of a pipeline run: the names from the top to this run
 _GIVEN = "MLFLOW_RUN_ID"  # of the run that Kubeflow Pipelines' own plugin for MLflow has made for the pipeline run
@@ -103,6 +105,26 @@ class Runs:
             above = {_PARENT: ids[parent]} if parent else {}
             ids[part] = self._track_one(experiment, there.get(part), record, {**common, _PART: part, **above})
         return ids[tree.name]
+
+    def observe(self, name: str, digest: str, moment: datetime, figures: Mapping[str, float]) -> None:
+        """File what a window showed; see :meth:`Registry.observe`."""
+        from mlflow.entities import Metric
+
+        experiment = self.experiment(name)
+        query = f"tags.{_MONITORED} = '{digest}' and tags.{NAME} = '{name}'"
+        runs = self._client.search_runs([experiment], query, order_by=["attributes.start_time ASC"], max_results=1)
+        tags = {_MONITORED: digest, NAME: name}
+        run = runs[0] if runs else self._client.create_run(experiment, tags=tags, run_name=f"monitoring-{digest[:8]}")
+        seconds = int(moment.timestamp())
+        there = {
+            key
+            for key, value in figures.items()
+            for one in (self._client.get_metric_history(run.info.run_id, key) if runs else ())
+            if (one.step, one.value) == (seconds, value)
+        }
+        values = [Metric(key, value, 1000 * seconds, seconds) for key, value in figures.items() if key not in there]
+        if values:
+            self._client.log_batch(run.info.run_id, metrics=values, synchronous=True)
 
     def _track_one(self, experiment: str, run: "Run | None", record: RunRecord, tags: dict[str, str]) -> str:
         tags = {**record.tags, **tags}

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -29,7 +29,7 @@ from kubeline.training.settings import TrainingSettings
 from kubeline.training.trained import Trained
 
 if TYPE_CHECKING:
-    pass
+    from kubeline.drift.profile import Profile, ReferenceColumn
 
 
 def write(folder: Path, trained: Trained, roles: Roles, settings: TrainingSettings, fingerprint: str) -> ModelPackage:
@@ -122,7 +122,15 @@ def _reference(trained: Trained, roles: ManifestRoles) -> bytes:
     kinds: dict[str, str] = {feature.name: feature.kind for feature in trained.signature.features}
     frame = to_frame(trained.table.raw.select(names))
     predicted = prediction_columns(trained.predictions, trained.signature)
-    reference = profile.build(frame, kinds, predicted, **of_held_out(trained), clusters=_clusters(trained, roles))
+    reference = profile.build(
+        frame,
+        kinds,
+        predicted,
+        **of_held_out(trained),
+        clusters=_clusters(trained, roles),
+        labels=_labels(trained),
+    )
+    reference["sample"] = _sample(trained, frame, profile.Profile.read(reference), roles.group or roles.time)
     return json.dumps(reference, indent=1, ensure_ascii=False).encode()
 
 
@@ -134,6 +142,24 @@ def _clusters(trained: Trained, roles: ManifestRoles) -> int | None:
     if not column:
         return None
     return clusters_of(to_frame(trained.table.raw.select([column])), roles, asked=True).number
+
+
+def _sample(trained: Trained, frame: pd.DataFrame, reference: "Profile", together: str) -> dict[str, Any]:
+    """Some rows as the bins of their values."""
+    from kubeline.drift.coded_rows import CodedRows
+
+    if together and together not in frame:
+        frame = frame.assign(**{together: to_frame(trained.table.raw.select([together]))[together]})
+    return CodedRows.of(frame, reference.columns, together).sample().kept().model_dump(mode="json")
+
+
+def _labels(trained: Trained) -> "ReferenceColumn":
+    from kubeline.drift.profile import column
+
+    table = trained.table
+    if table.classes is None:
+        return column(pd.Series(table.y), "number")
+    return column(pd.Series(pd.Categorical.from_codes(table.y, table.classes).astype(object)), "category")
 
 
 def prediction_columns(found: Predictions, signature: Signature) -> pd.DataFrame:
