@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
+from pyarrow.dataset import dataset
 from rich.console import Console
 
 import embedded_kserve
@@ -36,7 +37,7 @@ from kubeline.rollout import RolloutStatus
 HERE = Path(__file__).parent
 MONTHS = (10, 11, 12)
 ASKED = 8_000  # flights of each month that users ask about at least
-_LOG_SECONDS = 6.0  # until what was answered is in the payload log
+_LOG_SECONDS = 60.0  # within which the payload log must have what was answered
 
 
 @dataclass
@@ -101,7 +102,7 @@ class Loop:
 
     def train(self, pipeline: str, *settings: str) -> Path:
         """Run `training` or `retraining`, whose model goes to the embedded KServe and logs what it answers there."""
-        log = {"args": [f"--payload_log={(self.folder / 'log').absolute()}", "--payload_seconds=4"]}
+        log = {"args": [f"--payload_log={(self.folder / 'log').absolute()}", "--payload_seconds=1"]}
         service = json.dumps({"spec": {"predictor": {"model": log}}})
         where = [f"cluster={self.cluster.kubeconfig}", f"gateway={self.cluster.gateway_url}"]
         data = [f"data={self.folder / 'data'}", f"service.overrides={service}"]
@@ -144,7 +145,7 @@ def closed(
     """The whole loop.
 
     Args:
-        console: where it is told.
+        console: where it is reported.
         runs: folder of the runs.
         flights: those of each month of the year.
         mode: of the embedded KServe.
@@ -188,10 +189,26 @@ def _live(loop: Loop, number: int, flights: pd.DataFrame, asked: int) -> None:
     outcomes["request.id"] = [f"month-{number}-{place // ROWS}" for place in outcomes.index]
     outcomes["request.row"] = outcomes.index % ROWS
     _write(loop.folder / "outcomes", {number: outcomes})
-    time.sleep(_LOG_SECONDS)
+    _wait_until_logged(loop.folder / "log", f"month-{number}-", len(traffic.answers) - traffic.failed)
     month = _checked(loop, number, traffic.by_version())
     month.answer = answer
     loop.months.append(month)
+
+
+def _wait_until_logged(log: Path, label: str, requests: int) -> None:
+    """Wait until the payload log has the answered requests whose ids begin with `label`."""
+    until = time.monotonic() + _LOG_SECONDS
+    while (found := _logged(log, label)) < requests:
+        if time.monotonic() > until:
+            raise PlatformError(f"the payload log has {found:,} of {requests:,} requests after {_LOG_SECONDS:g} s")
+        time.sleep(0.2)
+
+
+def _logged(log: Path, label: str) -> int:
+    """Requests in the log, those that were asked again under the same id counted each time."""
+    files = [str(file) for file in log.rglob("*.parquet")]
+    ids = dataset(files).to_table(columns=["request.id"])["request.id"].to_pylist() if files else []
+    return len([one for one in ids if one.startswith(label)]) // ROWS
 
 
 def _answered(loop: Loop, traffic: Traffic) -> dict[str, dict[str, Any]]:

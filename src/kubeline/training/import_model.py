@@ -63,7 +63,7 @@ def run(
     require_names("features", features)
     signing.check()
     roles = Roles(target)
-    raw, seen = _rows(dataset, held_out, roles)  # a wrong table is told before a file that may be large is read
+    raw, seen = _rows(dataset, held_out, roles)  # a wrong table is reported before a file that may be large is read
     content = model_file.read(source, sha256)
     pipeline, notes = model_file.load(source, content)
     given = check(raw, roles, task, positive_class)

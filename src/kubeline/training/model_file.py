@@ -54,13 +54,13 @@ def load(source: str, content: bytes) -> tuple[Any, list[str]]:
     """The object in a file that may be opened, and what its library warns of.
 
     Args:
-        source: its name, which tells the form.
+        source: its name, which says the form.
         content: as :func:`read` gives it.
 
     Raises:
         UserError: when it holds types that are not trusted, or cannot be opened.
     """
-    with warnings.catch_warnings(record=True) as heard:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             made = _skops(source, content) if PurePosixPath(source).suffix.lower() in SKOPS else _pickle(content)
@@ -71,7 +71,7 @@ def load(source: str, content: bytes) -> tuple[Any, list[str]]:
             raise UserError(
                 f"the source '{source}' cannot be opened here ({reason}); save it with the versions of this image"
             ) from error
-    other = sorted({" ".join(str(one.message).split()) for one in heard if "Version" in one.category.__name__})
+    other = sorted({" ".join(str(one.message).split()) for one in caught if "Version" in one.category.__name__})
     return made, [words[:300] for words in other]
 
 
