@@ -7,8 +7,15 @@ import re
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ud800-\udfff]"
 )
-_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
+# What Markdown takes as markup wherever it stands, with GitHub's tables, formulas, footnotes and bare addresses.
+# An underscore within a word is none, nor is a bracket that nothing follows: figures have intervals in brackets.
+_MARKUP = re.compile(
+    r"[\\`*|~<>$@]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:{])|\[(?=[\^!])|(?<=:)/(?=/)|(?<=www)\."
+)
+# And at the begin of a line: headings, lists, rules, boxes to tick, comments.
+_BEGIN = re.compile(r"^(\d{0,9})([.)](?=\s|$)|[-+=#:](?=\s|[-+=#:]|$)|\[(?=[ xX]\])|%)")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_GREAT = 1e15  # from which on a number is written with a power of ten
 
 
 def printable(text: str) -> str:
@@ -23,8 +30,25 @@ def printable(text: str) -> str:
 def markdown(text: object) -> str:
     r"""The words as a Markdown text on one line, in which nothing is a link, HTML, code or the end of a table's cell.
 
-    >>> print(markdown("a|b <img onerror=x>"))
-    a\|b &lt;img onerror\=x&gt;
+    >>> print(markdown("a|b <img onerror=x> of is_late, 0.5"))
+    a\|b &lt;img onerror=x&gt; of is_late, 0.5
     """
     line = " ".join(printable(str(text)).split())
-    return _PUNCTUATION.sub(lambda found: _ENTITIES.get(found[0], "\\" + found[0]), line)
+    escaped = _MARKUP.sub(lambda found: _ENTITIES.get(found[0], "\\" + found[0]), line)
+    return _BEGIN.sub(r"\1\\\2", escaped)
+
+
+def rounded(value: float, digits: int = 4, sign: bool = False) -> str:
+    """A number for people: so many digits, but all of thousands, and no minus before a zero.
+
+    >>> [rounded(value) for value in (0.123456, -0.0, 206_855.4, 1234.0, 1.25e-7, 3e20)]
+    ['0.1235', '0', '206,855', '1,234', '1.25e-7', '3e20']
+    """
+    plus = "+" if sign else ""
+    size = abs(value)
+    if 1000 <= size < _GREAT:
+        return f"{value:{plus},.0f}"
+    if size == 0:
+        return "0"
+    text = f"{value:{plus}.{digits}g}"
+    return re.sub(r"e([-+])0*(\d)", lambda power: f"e{power[1].strip('+')}{power[2]}", text)

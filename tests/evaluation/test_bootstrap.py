@@ -70,6 +70,6 @@ def test_buckets_hold_every_row_once() -> None:
 
 def test_an_interval_is_written_to_the_precision_it_has() -> None:
     assert str(Interval(0.67202, 0.66725, 0.67653)) == "0.6720 [0.6673, 0.6765]"
-    assert Interval(12345.6, 12000.1, 12700.2).written(sign=True) == "+12346 [+12000, +12700]"
+    assert Interval(12345.6, 12000.1, 12700.2).written(sign=True) == "+12,346 [+12,000, +12,700]"
     assert str(Interval(0.5, 0.5, 0.5)) == "0.5 [0.5, 0.5]"
     assert Interval(1, 0, 3).negated() == Interval(-1, -3, 0)

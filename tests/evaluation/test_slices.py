@@ -98,7 +98,12 @@ def test_a_slice_of_one_class_says_why_it_has_no_auc() -> None:
         (pd.Series(["x", "y", None, "x"]), ["x", "missing", "y"]),
         (pd.Series([True, False, True, True]), ["True", "False"]),
         (pd.Series([1, 2, 2, 2]), ["2", "1"]),
-        (pd.Series(np.arange(100.0)), ["(-0.0001, 24.75]", "(24.75, 49.5]", "(49.5, 74.25]", "(74.25, 99.0]"]),
+        (
+            pd.Series(np.arange(100.0)),
+            ["up to 24.75", "above 24.75, up to 49.5", "above 49.5, up to 74.25", "above 74.25"],
+        ),
+        (pd.Series([2013.0] * 80 + list(range(20))), ["0 to 2013"]),
+        (pd.Series([0.0] * 40 + list(range(60))), ["up to 9.5", "above 9.5, up to 34.25", "above 34.25"]),
     ],
 )
 def test_a_column_is_cut_by_value_or_by_quarters_and_missing_is_a_part(column: pd.Series, labels: list[str]) -> None:

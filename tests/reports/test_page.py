@@ -49,3 +49,10 @@ def test_figures_are_vectors_with_a_text_alternative(page: str) -> None:
 def test_numbers_are_readable(page: str) -> None:
     assert "12,345" in page
     assert ">0.1235<" in page
+
+
+def test_a_table_of_thousands_of_rows_shows_the_first_and_says_of_how_many() -> None:
+    shown = reports.table(["name", "x"], [(f"column <{number}>", number) for number in range(2_000)], "Sorted.")
+    assert shown.count("<tr>") == 1 + 500
+    assert "The first 500 of 2,000 rows. Sorted." in shown
+    assert "The first" not in reports.table(["x"], [[1]] * 500)

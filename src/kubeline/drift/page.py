@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from kubeline.drift.result import ColumnDrift, ColumnSide, DriftResult, Performance
 from kubeline.drift.values import moment
+from kubeline.printable import rounded
 from kubeline.reports import Report, facts, table, text, verdict
 from kubeline.reports.bars import figure_of_bars, short
 from kubeline.reports.page import Tone
@@ -116,7 +117,7 @@ def _p(value: float | None) -> str:
 def _mean(column: ColumnDrift, side: ColumnSide) -> str:
     if side.mean is None:
         return ""
-    return moment(side.mean) if column.kind == "datetime" else f"{side.mean:.4g}"
+    return moment(side.mean) if column.kind == "datetime" else rounded(side.mean)
 
 
 def _figure(columns: list[ColumnDrift]) -> Markup:

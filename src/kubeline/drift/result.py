@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kubeline.columns import Kind
 from kubeline.errors import UserError, listed
+from kubeline.printable import rounded
 
 DriftVerdict = Literal["stable", "drift", "insufficient_data"]
 ColumnVerdict = Literal["stable", "drift", "insufficient_data", "not_judged"]
@@ -173,11 +174,13 @@ class Performance(_Model):
     estimated: bool = False
 
     def __str__(self) -> str:
-        interval = "" if self.lower is None or self.upper is None else f" [{self.lower:.4g}, {self.upper:.4g}]"
-        before = "" if self.validation is None else f"; in validation it was {self.validation:.4g}"
+        interval = (
+            "" if self.lower is None or self.upper is None else f" [{rounded(self.lower)}, {rounded(self.upper)}]"
+        )
+        before = "" if self.validation is None else f"; in validation it was {rounded(self.validation)}"
         assumed = f" ({self.assumed})" if self.assumed else ""
         kind = "" if self.estimated else "labelled "
-        return f"{self.label} on {self.rows:,} {kind}rows is {self.value:.4g}{interval}{before}{assumed}"
+        return f"{self.label} on {self.rows:,} {kind}rows is {rounded(self.value)}{interval}{before}{assumed}"
 
 
 class DriftResult(_Model):

@@ -20,6 +20,7 @@ from typing import Self
 
 import numpy as np
 
+from kubeline.printable import rounded
 from kubeline.typing import Array
 
 
@@ -74,9 +75,12 @@ class Interval:
         """``0.672 [0.667, 0.677]``: rounded to two digits of the interval's half width; `sign` writes a plus too."""
         plus = "+" if sign else ""
         if self.lower is None or self.upper is None:
-            return f"{_written(self.value, f'{plus}.4g')} (too few rows for an interval)"
+            return f"{rounded(self.value, sign=sign)} (too few rows for an interval)"
         half = (self.upper - self.lower) / 2
-        form = f"{plus}.4g" if half <= 0 else f"{plus}.{min(max(1 - math.floor(math.log10(half)), 0), 8)}f"
+        if half <= 0:
+            value, lower, upper = (rounded(number, sign=sign) for number in (self.value, self.lower, self.upper))
+            return f"{value} [{lower}, {upper}]"
+        form = f"{plus},.{min(max(1 - math.floor(math.log10(half)), 0), 8)}f"
         value, lower, upper = (_written(number, form) for number in (self.value, self.lower, self.upper))
         return f"{value} [{lower}, {upper}]"
 
@@ -84,7 +88,7 @@ class Interval:
 def _written(number: float, form: str) -> str:
     """A number in a format; what rounds to zero has no minus."""
     text = f"{number:{form}}"
-    return text if float(text) else f"{0.0:{form}}"
+    return text if text.strip("+-0.") else f"{0.0:{form}}"
 
 
 class Bootstrap:

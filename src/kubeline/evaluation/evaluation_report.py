@@ -15,6 +15,7 @@ from kubeline.evaluation.gate import GateDecision
 from kubeline.evaluation.importance import sample_size
 from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.slices import Slice, ranked
+from kubeline.printable import rounded
 from kubeline.reports import Report, facts, figure, table, text, verdict
 from kubeline.reports.page import Tone
 
@@ -133,7 +134,9 @@ def _metrics(evaluation: Evaluation) -> list[Markup]:
         blocks.append(text(f"{METRICS[task][name].about(evaluation.model.scored).title} is not defined: {reason}."))
     for dummy in evaluation.dummies:
         gain = dummy.gain.written(sign=True)
-        blocks.append(text(f"A constant guess has {dummy.metric.title} {dummy.other:.4g}: the model gains {gain}."))
+        blocks.append(
+            text(f"A constant guess has {dummy.metric.title} {rounded(dummy.other)}: the model gains {gain}.")
+        )
     return blocks
 
 
@@ -160,12 +163,12 @@ def _classification(report: Report, evaluation: Evaluation) -> None:
             ),
         )
     found, other = reliability(model), None if champion is None else reliability(champion)
-    beside = f", the champion's {other.error:.3g}" if other else ""
+    beside = f", the champion's {rounded(other.error, 3)}" if other else ""
     report.add(
         "Calibration",
         text(
-            f"Expected calibration error: {found.error:.3g}{beside}: the mean gap between the predicted probability of "
-            f"{found.event} and how often it came true, over {len(found.rows)} bins of about equal size."
+            f"Expected calibration error: {rounded(found.error, 3)}{beside}: the mean gap between the predicted "
+            f"probability of {found.event} and how often it came true, over {len(found.rows)} bins of about equal size."
         ),
         figure(
             plots.calibration(found, other, model),

@@ -17,6 +17,9 @@ from kubeline.evaluation.rows import FEW_CLUSTERS, Clusters
 from kubeline.evaluation.scoring import Agreement
 from kubeline.evaluation.slices import Slice
 from kubeline.model_package.blessing import Verdict
+from kubeline.printable import rounded
+
+_NARROW = "more test rows would narrow it"
 
 GateOutcome = Literal["pass", "fail", "inconclusive"]
 ChampionRule = Literal["non_inferior", "superior"]
@@ -103,8 +106,8 @@ def _beats(comparison: Comparison) -> tuple[GateOutcome, str]:
     )
     words = {"pass": "beats", "fail": "does not beat", "inconclusive": "may or may not beat"}[outcome]
     return outcome, (
-        f"{comparison.metric.spoken} {comparison.model:.4g} {words} the {comparison.other:.4g} of a constant guess: "
-        f"a gain of {signed(gain)}"
+        f"{comparison.metric.spoken} {rounded(comparison.model)} {words} the {rounded(comparison.other)} of a constant "
+        f"guess: a gain of {signed(gain)}"
     )
 
 
@@ -130,6 +133,7 @@ def unfair_check(reason: str) -> GateCheck:
 def champion_check(comparison: Comparison, rule: ChampionRule, margin: float) -> GateCheck:
     """The model against the champion: `margin` is the share of the champion's value that may be lost."""
     gain, allowed = comparison.gain, margin * abs(comparison.other)
+    margin_words = f"the margin of {rounded(allowed)}"
     if gain.lower is None or gain.upper is None:
         outcome: GateOutcome = "inconclusive"
     elif rule == "superior":
@@ -140,18 +144,18 @@ def champion_check(comparison: Comparison, rule: ChampionRule, margin: float) ->
         ("superior", "pass"): "which is better beyond chance",
         ("superior", "fail"): "which is no better",
         ("superior", "inconclusive"): "which may be chance",
-        ("non_inferior", "pass"): f"which is no worse than the margin of {allowed:.4g} allows",
-        ("non_inferior", "fail"): f"which is worse beyond chance, and may be by more than the margin of {allowed:.4g}",
+        ("non_inferior", "pass"): f"which is no worse than {margin_words} allows",
+        ("non_inferior", "fail"): f"which is worse beyond chance, and may be by more than {margin_words}",
         (
             "non_inferior",
             "inconclusive",
-        ): f"which may be worse by more than the margin of {allowed:.4g}; more test rows would narrow it",
+        ): f"which may be worse by more than {margin_words}; {_NARROW}",
     }[(rule, outcome)]
     name = comparison.metric.spoken
     return GateCheck(
         f"champion: {rule}",
         outcome,
-        f"{name} is {comparison.model:.4g} against the champion's {comparison.other:.4g}, a gain of "
+        f"{name} is {rounded(comparison.model)} against the champion's {rounded(comparison.other)}, a gain of "
         f"{signed(gain)} ({comparison.method}, {comparison.p_words}), {words}",
     )
 
@@ -179,7 +183,8 @@ def slices_check(slices: Sequence[Slice], metric: Metric) -> GateCheck | None:
             f"in none of {counted(len(compared), 'slice')} is {metric.spoken} worse than the champion's beyond margin "
             "and chance",
         )
-    named = "; ".join(f"{part.name}: {part.estimate} against {part.champion:.4g}" for part in lost[:3])
+    first = [f"{part.name}: {part.estimate} against {rounded(part.champion)}" for part in lost[:3] if part.champion]
+    named = "; ".join(first)
     return GateCheck(
         "slices",
         "fail",

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from kubeline.typing import Array
 REPLICATES_OF_PARTS = (400, 512)  # and buckets, of one part of the rows; there are many
 _FEW = 12  # a numeric column with no more values than this is sliced by value
 _MAX = 60  # slices of one column
+_RANGES = ("up to ", "above ")  # as the words for a range begin
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,9 @@ class Slice:
 
     @property
     def name(self) -> str:
-        """``column=value``."""
-        return f"{self.column}={self.value}"
+        """``column=value``, and of a range ``column up to value``."""
+        between = " " if self.value.startswith(_RANGES) else "="
+        return f"{self.column}{between}{self.value}"
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,25 @@ def groups(column: pd.Series, bins: int) -> list[tuple[str, Array]]:
     if pd.api.types.is_bool_dtype(column):
         values = column.astype(str).where(column.notna())
     elif _is_scale(column) and column.nunique() > _FEW:
-        values = pd.qcut(column, bins, duplicates="drop", precision=4)
+        values = _quantiles(column, bins)
     labels = values.astype(object).where(values.notna(), "missing").astype(str)
     sizes = labels.value_counts()
     return [(str(value), (labels == value).to_numpy()) for value in sizes.index[:_MAX]]
+
+
+def _quantiles(column: pd.Series, bins: int) -> pd.Series:
+    """The bin of each value, in words: the first begins at the least value, which needs no name."""
+    codes, edges = pd.qcut(column, bins, labels=False, retbins=True, duplicates="drop")
+    ends = [_edge(edge) for edge in edges[1:-1]]
+    words = [f"up to {end}" for end in ends[:1]]
+    words += [f"above {low}, up to {high}" for low, high in pairwise(ends)]
+    words += [f"above {end}" for end in ends[-1:]]
+    whole = f"{_edge(edges[0])} to {_edge(edges[-1])}"
+    return codes.map(dict(enumerate(words or [whole])))
+
+
+def _edge(edge: Any) -> str:
+    return str(edge) if isinstance(edge, pd.Timestamp) else f"{round(edge, 4):.12g}"
 
 
 def _is_scale(column: pd.Series) -> bool:

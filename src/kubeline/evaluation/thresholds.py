@@ -13,6 +13,7 @@ from kubeline.evaluation.gate import GateCheck, reach, signed, undefined_check
 from kubeline.evaluation.metrics import METRICS, Metric
 from kubeline.evaluation.scored import Scored
 from kubeline.numbers import Number
+from kubeline.printable import rounded
 from kubeline.task import Task
 
 OF_ONE_CLASS = ("precision", "recall", "f1", "average_precision", "roc_auc", "brier")  # against all others
@@ -167,6 +168,6 @@ def change_checks(metric: Metric, asked: MetricThreshold, comparison: Comparison
         outcome = reach(comparison.gain, least)
         words = {"pass": "reaches", "fail": "does not reach", "inconclusive": "may or may not reach"}[outcome]
         gain = signed(comparison.gain)
-        sentence = f"the gain of {metric.spoken}, {gain}, {words} {name} {change:g} ({least:.4g})"
+        sentence = f"the gain of {metric.spoken}, {gain}, {words} {name} {change:g} ({rounded(least)})"
         found.append(GateCheck(title, outcome, sentence))
     return found

@@ -4,21 +4,23 @@ import io
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
-from jinja2 import Environment
+from jinja2 import Environment, Template
 from markupsafe import Markup
 
 from kubeline import __version__
 from kubeline.artifacts import publish
-from kubeline.printable import printable
+from kubeline.printable import printable, rounded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Tone = Literal["good", "bad", "warn", "plain"]
 
+MOST_ROWS = 500  # of a table
 _SENTENCE = 32  # characters; a longer cell needs a line of its own on a narrow screen
 _PIXELS_PER_POINT = 4 / 3
 _SMALLEST = 0.8  # of its size, at which the text of a figure is still legible
@@ -43,10 +45,7 @@ class Report:
 
     def html(self) -> str:
         """The page as text."""
-        template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-            files("kubeline.reports").joinpath("page.html.jinja").read_text(encoding="utf-8")
-        )
-        page = template.render(
+        page = _template().render(
             title=self.title,
             subtitle=self.subtitle,
             refresh=self.refresh,
@@ -59,6 +58,12 @@ class Report:
         """Write the page to `path`, whole or not at all."""
         with publish(path) as partial:
             partial.write_text(self.html(), encoding="utf-8")
+
+
+@cache
+def _template() -> Template:
+    source = files("kubeline.reports").joinpath("page.html.jinja").read_text(encoding="utf-8")
+    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
 
 
 def text(words: str) -> Markup:
@@ -82,10 +87,14 @@ def facts(values: Mapping[str, Any]) -> Markup:
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], note: str = "") -> Markup:
     """A table; numbers are right-aligned, under a head that is too, and rounded to four significant digits.
 
-    On a narrow screen a table with sentences in it shows each row as a list of its cells; any other scrolls in its box
-    beside its first column, which stays.
+    The first `MOST_ROWS` are shown, and it is said of how many: no one reads thousands, and no page may outgrow its
+    reader. On a narrow screen a table with sentences in it shows each row as a list of its cells; any other scrolls in
+    its box beside its first column, which stays.
     """
     given = list(rows)
+    if len(given) > MOST_ROWS:
+        note = f"The first {MOST_ROWS} of {len(given):,} rows. {note}".strip()
+        given = given[:MOST_ROWS]
     cells = [[_cell(value) for value in row] for row in given]
     kinds = [
         "number" if any(_kind(row[place]) == "number" for row in given) else "text" for place in range(len(columns))
@@ -149,7 +158,7 @@ def _cell(value: Any) -> Markup | str:
     if isinstance(value, Markup):
         return value
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return rounded(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value)

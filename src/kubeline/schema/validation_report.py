@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from kubeline.addresses import redact
 from kubeline.errors import counted
+from kubeline.printable import rounded
 from kubeline.reports import Report, facts, table, text, verdict
 from kubeline.schema.document import Column, Target
 from kubeline.schema.examine import Examination
@@ -193,7 +194,7 @@ def _values(column: ColumnProfile, sample: "pd.Series | None") -> str:
 def _number(value: Any) -> str:
     value = plain(value)
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return rounded(value)
     return str(value).removesuffix("T00:00:00").replace("T", " ")
 
 

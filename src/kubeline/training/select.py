@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.errors import UserError, counted
 from kubeline.model_package.package import ModelPackage
-from kubeline.printable import markdown
+from kubeline.printable import markdown, rounded
 
 
 @step
@@ -45,10 +45,12 @@ def table(candidates: Sequence[ModelPackage], best: ModelPackage) -> str:
     ]
     for candidate in sorted(candidates, key=lambda candidate: -candidate.manifest.score):
         manifest = candidate.manifest
-        metrics = ", ".join(f"{markdown(metric)} {value:.4g}" for metric, value in sorted(manifest.metrics.items()))
+        metrics = ", ".join(
+            f"{markdown(metric)} {rounded(value)}" for metric, value in sorted(manifest.metrics.items())
+        )
         chosen = "**chosen**" if candidate is best else ""
         lines.append(
-            f"| {chosen} | {markdown(manifest.estimator)} | {manifest.score:.5g} | {metrics} | "
+            f"| {chosen} | {markdown(manifest.estimator)} | {rounded(manifest.score, 5)} | {metrics} | "
             f"{manifest.parity.max_difference:.2g} | `{candidate.digest[:12]}` |"
         )
     return "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from kubeline.errors import counted
 from kubeline.evaluation.metrics import METRICS
 from kubeline.model_package.package import ModelPackage
+from kubeline.printable import rounded
 from kubeline.reports import Report, facts, figure, table, text, verdict
 from kubeline.training.candidates import Standing
 from kubeline.training.settings import TrainingSettings
@@ -48,7 +49,7 @@ def _candidates(standings: Sequence[Standing], taken: TrainingSettings) -> list[
             one.settings.estimator,
             _plain(dict(one.settings.params)) or "defaults",
             one.score,
-            ", ".join(f"{metric} {value:.4g}" for metric, value in sorted(one.metrics.items())),
+            ", ".join(f"{metric} {rounded(value)}" for metric, value in sorted(one.metrics.items())),
             one.parity,
         ]
         for one in sorted(standings, key=lambda one: -one.score)
@@ -139,4 +140,4 @@ def _plain(value: object) -> str:
         return ", ".join(f"{name}={_plain(item)}" for name, item in value.items())
     if isinstance(value, list):
         return ", ".join(_plain(item) for item in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return rounded(value) if isinstance(value, float) else str(value)

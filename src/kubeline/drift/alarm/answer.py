@@ -8,6 +8,7 @@ from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.drift.alarm.history import History
 from kubeline.drift.alarm.rule import AlarmRecord, WindowRecord, day
 from kubeline.errors import listed
+from kubeline.printable import rounded
 from kubeline.registry.interface import CHAMPION, check_name
 from kubeline.registry.opening import open_registry
 from kubeline.retries import repeated
@@ -76,5 +77,5 @@ def _led_to(alarm: AlarmRecord, window: WindowRecord) -> bool:
 
 
 def _shown(window: WindowRecord) -> str:
-    figures = [f"{name} {value:,.4g}" for name, value in window.figures.items()]
+    figures = [f"{name} {rounded(value)}" for name, value in window.figures.items()]
     return f"{listed(window.signals)} ({', '.join(figures)})" if figures else listed(window.signals)

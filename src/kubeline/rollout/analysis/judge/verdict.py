@@ -19,6 +19,7 @@ from functools import partial
 
 from kubeline.drift.statistics import MIN_EXPECTED, Bin, divergence
 from kubeline.errors import listed
+from kubeline.printable import rounded
 from kubeline.rollout.analysis.judge import statistics
 from kubeline.rollout.analysis.judge.evidence import (
     BusinessMetric,
@@ -268,7 +269,7 @@ def _business(metric: BusinessMetric, tolerance: float) -> _Check | CheckResult:
     else:
         loss, p = canary.mean - stable.mean, statistics.mean_loss(_negative(canary), _negative(stable), allowed)
     sentence = (
-        f"{metric.name} is {canary.mean:.4g} for the canary and {stable.mean:.4g} for the stable version; "
+        f"{metric.name} is {rounded(canary.mean)} for the canary and {rounded(stable.mean)} for the stable version; "
         f"{tolerance:.1%} worse is allowed."
     )
     return _Check("business", canary.mean, stable.mean, allowed, loss, p, sentence)
@@ -304,4 +305,4 @@ def _finite(value: float | None) -> float | None:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
+    return f"{rounded(value, 3)} s" if value >= 1 else f"{rounded(1000 * value, 3)} ms"
