@@ -1,4 +1,4 @@
-"""While a run goes on its page follows, and the page of all runs knows it; whatever ends it is told."""
+"""While a run goes on its page follows, and the page of all runs knows it; whatever ends it is reported."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def test_the_page_of_a_run_is_written_at_each_step_and_loads_itself_anew_until_t
     assert {"still.html", "running.json"} & {file.name for file in run.folder.iterdir()} == set()
 
 
-def test_a_run_whose_process_was_killed_is_told_to_have_failed(toy: Path, tmp_path: Path) -> None:
+def test_a_run_whose_process_was_killed_has_failed(toy: Path, tmp_path: Path) -> None:
     code = "import sys; from kubeline.cli import main; sys.exit(main(sys.argv[1:]))"
     slow = tmp_path / "slow.yaml"
     text = toy.read_text(encoding="utf-8")

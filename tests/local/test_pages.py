@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kubeline.cli import main
 from kubeline.decision import deciding
 from kubeline.local.graph import Box, dependencies, drawing
 from kubeline.local.overview import LATEST, write_overview
@@ -102,6 +103,11 @@ def test_thousands_of_runs_are_grouped_and_stay_below_a_megabyte(tmp_path: Path)
     assert max(file.stat().st_size for file in history) < 1_000_000
     assert sum(file.read_text(encoding="utf-8").count("held</strong>") for file in history) == 2_500
     assert 'href="history/training-of-model-0-1.html"' in text
+    stamps = {file: file.stat().st_mtime_ns for file in history}
+    RunResult("training", succeeded=True, model="model-1", started=2e9).write(tmp_path / "training-1")
+    write_overview(tmp_path)  # of the other model nothing is new, so its pages are not written again
+    again = {file for file in history if file.stat().st_mtime_ns != stamps[file]}
+    assert again == {file for file in history if "model-1" in file.name}
 
 
 def test_names_and_sentences_on_the_page_of_all_runs_are_words(tmp_path: Path) -> None:
@@ -153,3 +159,37 @@ def test_a_run_whose_steps_never_began_has_a_page(toy: Path, tmp_path: Path) -> 
     run.result(0.5).write(tmp_path)
     page = write_page(run, outputs(run, toy), toy).read_text(encoding="utf-8")
     assert page.index("the pipeline cannot be read") < page.index("No step began.")
+
+
+def test_the_terminal_lists_what_the_page_of_all_runs_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    estimate = DecidingFigure("roc_auc", 0.7, 0.6, 0.8)
+    for number, (verdict, sentence, serves) in enumerate(
+        [("promoted", "it serves", "models:/flights/3"), ("failed", "load: no such file \x1b[31m [bold]", "")]
+    ):
+        folder = tmp_path / f"training-{number}"
+        folder.mkdir()
+        RunResult(
+            "training", succeeded=verdict != "failed", verdict=verdict, sentence=sentence, model="flights",
+            serves=serves, estimate=estimate if serves else None, started=1e9 + number, seconds=75.0,
+        ).write(folder)  # fmt: skip
+    listing = ["runs", "--to", "here", "--output", str(tmp_path)]
+    assert main(listing) == 0
+    printed = capsys.readouterr().out
+    for words in (
+        "training of flights, 2 runs",
+        "models:/flights/3 was brought to serving last",
+        "1 min 15 s",
+        "promoted",
+        "roc_auc 0.7 [0.6, 0.8]",
+        "it serves",
+        "load: no such file \\x1b[31m [bold]",
+    ):
+        assert words in printed, words
+    assert main([*listing, "--failed", "--limit", "1"]) == 0
+    assert "promoted" not in capsys.readouterr().out
+    assert main([*listing, "training-0"]) == 0
+    assert "promoted roc_auc 0.7 [0.6, 0.8]; it serves" in capsys.readouterr().out
+    assert main([*listing, "training-1"]) == 1
+    assert main([*listing, "training-2"]) == 2
+    assert "there is no run 'training-2'" in capsys.readouterr().err
+    assert main(["runs", "--to", "here", "--output", str(tmp_path / "none")]) == 2

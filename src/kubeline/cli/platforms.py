@@ -19,11 +19,11 @@ HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"  # as the KFP SDK has them
 UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
 
 
-def add_platform(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of a platform, and the options of a connection to either."""
-    parser.add_argument(
-        "--to", default="kubeflow", choices=("kubeflow", "vertex"), help="the platform (kubeflow)", dest="platform"
-    )
+def add_platform(parser: argparse.ArgumentParser, *, here: bool = False) -> None:
+    """Add the choice of a platform, or of this machine, and the options of a connection to either platform."""
+    choices = ("kubeflow", "vertex", "here") if here else ("kubeflow", "vertex")
+    words = "the platform, or this machine (kubeflow)" if here else "the platform (kubeflow)"
+    parser.add_argument("--to", default="kubeflow", choices=choices, help=words, dest="platform")
     add_connections(parser)
 
 

@@ -15,14 +15,13 @@ from kubeline.local import parameters
 from kubeline.local.following import PageFollower
 from kubeline.local.overview import write_overview
 from kubeline.local.progress import StepDisplay
-from kubeline.local.result import RunResult
+from kubeline.local.result import TONE_COLOURS, RunResult
 from kubeline.local.runner import Run
 from kubeline.local.runner import run as run_locally
 from kubeline.local.summary import Output, conclusion, outputs, write_page
 from kubeline.printable import printable
 from kubeline.resources import pipeline_file
 
-_COLOURS = {"good": "green", "warn": "yellow", "bad": "red", "plain": "default"}
 _TABLE_WIDTH = 80  # of a terminal, below which the columns of a table hold single words
 
 
@@ -114,7 +113,7 @@ def _show(console: Console, result: Run, made: Sequence[Output]) -> None:
 
 def _last(console: Console, result: RunResult) -> None:
     """The last line: how the run ended, by its verdict."""
-    colour = _COLOURS[result.tone]
+    colour = TONE_COLOURS[result.tone]
     found = [part for part in (str(result.estimate or ""), result.sentence) if part]
     console.print(f"[{colour} bold]{result.word}[/] {_words('; '.join(found))}", soft_wrap=True)
 

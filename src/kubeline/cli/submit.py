@@ -4,6 +4,7 @@ import argparse
 import datetime
 import secrets
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kubeline.cli import catalogue
+from kubeline.cli.local_runs import local_runs
 from kubeline.cli.parser import seconds, whole
 from kubeline.cli.platforms import add_platform, add_vertex_job, kubeflow, labels, parameters, vertex
 from kubeline.local.progress import StepDisplay
@@ -48,7 +50,7 @@ def add_parser(commands: Any) -> None:
     add_vertex_job(parser)
     parser.set_defaults(command=submit)
 
-    words = "list runs on a platform, or show one"
+    words = "list runs on a platform or of this machine, or show one"
     parser = commands.add_parser("runs", help=words, description=words)
     parser.add_argument("run", nargs="?", default="", help="identifier or name of one run (all of them)")
     parser.add_argument(
@@ -56,7 +58,8 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--failed", action="store_true", help="only those that failed")
     parser.add_argument("--experiment", default="", help="only those of this experiment of Kubeflow")
-    add_platform(parser)
+    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="FOLDER", help="of --to here (runs)")
+    add_platform(parser, here=True)
     parser.set_defaults(command=runs)
 
     words = "print what a step of a run on a platform has printed"
@@ -118,6 +121,8 @@ def _start_on_vertex(options: argparse.Namespace, compiled: Compiled, name: str,
 def runs(options: argparse.Namespace) -> int:
     """A table of runs; or one run, with its failed step."""
     console = _console()
+    if options.platform == "here":
+        return local_runs(console, options)
     if options.run:
         page, state, snapshot = _one(options)
         for step in snapshot.steps:

@@ -15,6 +15,7 @@ from kubeline.errors import UserError
 from kubeline.local.result import FILE, RunResult
 from kubeline.local.steps import clock, duration
 from kubeline.local.tasks import written
+from kubeline.printable import rounded
 
 _ABSENT = "–"
 _ENDS = ("_lower", "_upper")  # of the names of a metric's interval
@@ -124,7 +125,7 @@ def _metrics(first: RecordedRun, second: RecordedRun) -> Iterator[tuple[str, str
             if name.endswith(_ENDS) or not all(value is None or isinstance(value, int | float) for value in values):
                 continue
             a, b = values
-            gain = "" if a is None or b is None else "0" if a == b else f"{b - a:+.4g}"
+            gain = "" if a is None or b is None else "0" if a == b else rounded(b - a, sign=True)
             yield f"{place.removesuffix(': metrics')}: {name}", *(_figure(side, name) for side in sides), gain  # type: ignore[misc]
 
 
@@ -132,8 +133,8 @@ def _figure(side: Mapping[str, Any], name: str) -> str:
     if side.get(name) is None:
         return _ABSENT
     low, high = (side.get(f"{name}{end}") for end in _ENDS)
-    interval = f" [{low:.4g}, {high:.4g}]" if low is not None and high is not None else ""
-    return f"{side[name]:.4g}{interval}"
+    interval = f" [{rounded(low)}, {rounded(high)}]" if low is not None and high is not None else ""
+    return f"{rounded(side[name])}{interval}"
 
 
 def _links(name: str, runs: Sequence[RecordedRun], place: Path) -> Iterator[Markup | str]:

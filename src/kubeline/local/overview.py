@@ -17,6 +17,7 @@ from kubeline import reports
 from kubeline.local.going_on import SO_FAR, locked, so_far
 from kubeline.local.result import FILE, RUNNING, RunResult
 from kubeline.local.steps import clock, duration
+from kubeline.printable import rounded
 
 LATEST = 10  # runs of a group on the first page
 _ON_A_PAGE = 500  # runs of a page of the history
@@ -31,6 +32,7 @@ class Past(NamedTuple):
 
     folder: str
     result: RunResult
+    written: float  # its file, in Unix seconds
 
 
 def write_overview(root: Path) -> Path:
@@ -58,9 +60,9 @@ def grouped(root: Path) -> dict[str, list[Past]]:
     """The runs below a folder by pipeline and model, the latest first in each and among them."""
     found = {past.folder: past for past in _going_on(root)}
     for file in root.glob(f"*/{FILE}"):
-        result = RunResult.read(file)
-        started = result.started if result.started is not None else file.stat().st_mtime
-        found[file.parent.name] = Past(file.parent.name, replace(result, started=started))
+        result, written = RunResult.read(file), file.stat().st_mtime
+        started = result.started if result.started is not None else written
+        found[file.parent.name] = Past(file.parent.name, replace(result, started=started), written)
     groups: dict[str, list[Past]] = {}
     for past in sorted(found.values(), key=lambda past: (past.result.started or 0.0, past.folder), reverse=True):
         result = past.result
@@ -72,7 +74,7 @@ def _going_on(root: Path) -> Iterator[Past]:
     """Runs that have not ended, those among them as failed whose process is gone."""
     for file in root.glob(f"*/{SO_FAR}"):
         with suppress(FileNotFoundError):  # it ends at this moment
-            yield Past(file.parent.name, so_far(file.parent))
+            yield Past(file.parent.name, so_far(file.parent), file.stat().st_mtime)
 
 
 def _group(runs: Sequence[Past], more: str | None) -> list[Markup]:
@@ -96,12 +98,17 @@ def _table(runs: Sequence[Past], up: str) -> Markup:
             Markup('<a href="{}/index.html">{}</a>').format(up + quote(past.folder), clock(past.result.started or 0.0)),
             Markup('<strong class="{}">{}</strong>').format(past.result.tone, past.result.word),
             str(past.result.estimate or ""),
-            "" if past.result.seconds is None or past.result.word == RUNNING else duration(past.result.seconds),
+            took(past.result),
             _shortened(past.result.sentence or past.result.reason),
         ]
         for past in runs
     ]
     return reports.table(["run", "verdict", "decided by", "took", "why"], rows)
+
+
+def took(result: RunResult) -> str:
+    """How long a run took; empty where that is not known, or not yet."""
+    return "" if result.seconds is None or result.word == RUNNING else duration(result.seconds)
 
 
 def _shortened(words: str) -> str:
@@ -115,6 +122,8 @@ def _write_history(root: Path, name: str, runs: Sequence[Past]) -> str:
     stem = re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.")[:80] or "runs"
     pages = [runs[start : start + _ON_A_PAGE] for start in range(0, len(runs), _ON_A_PAGE)]
     files = [f"{stem}-{number}.html" for number in range(1, len(pages) + 1)]
+    if _up_to_date([folder / file for file in files], runs):
+        return f"history/{quote(files[0])}"
     links = [Markup('<a href="{}">{}</a>').format(quote(file), number) for number, file in enumerate(files, 1)]
     for file, part in zip(files, pages, strict=True):
         page = reports.Report(name, f"All {len(runs):,} runs, the latest first.")
@@ -122,6 +131,13 @@ def _write_history(root: Path, name: str, runs: Sequence[Past]) -> str:
         page.add("Runs", _table(part, "../"))
         page.write(folder / file)
     return f"history/{quote(files[0])}"
+
+
+def _up_to_date(pages: Sequence[Path], runs: Sequence[Past]) -> bool:
+    """Whether no run of a group is newer than its pages: thousands of other runs need not be written again."""
+    return all(page.exists() for page in pages) and min(page.stat().st_mtime for page in pages) > max(
+        past.written for past in runs
+    )
 
 
 def _line(runs: Sequence[Past]) -> Markup | None:
@@ -145,7 +161,8 @@ def _line(runs: Sequence[Past]) -> Markup | None:
         Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.5" style="fill:var(--{})"/>').format(at, y(one.value), tone)
         for at, (one, tone) in zip(x, found, strict=True)
     )
-    words = f"{name}, from {found[0][0].value:.4g} to {found[-1][0].value:.4g} over the last {len(found)} runs"
+    first, last = (rounded(found[place][0].value) for place in (0, -1))
+    words = f"{name}, from {first} to {last} over the last {len(found)} runs"
     return Markup(
         '<figure><svg role="img" aria-label="{0}" width="{1}" height="{2}" viewBox="0 0 {1} {2}">'
         '<polygon points="{3}" style="fill:var(--model);opacity:.15"/>'

@@ -11,6 +11,7 @@ from kubeline import json_files
 from kubeline.artifacts import publish
 from kubeline.decision import GOOD, deciding
 from kubeline.errors import UserError
+from kubeline.printable import rounded
 from kubeline.reports import Tone
 
 FILE = "result.json"
@@ -22,6 +23,7 @@ _WORDS = {
     "insufficient_data": "too few rows",
     "rolled_back": "rolled back",
 }
+TONE_COLOURS = {"good": "green", "warn": "yellow", "bad": "red", "plain": "default"}  # on a terminal
 _UNDECIDED = frozenset({"inconclusive", "too few rows", "held"})
 _REGISTERED = re.compile(r"^models:/([^@/]+)")
 
@@ -46,8 +48,10 @@ class DecidingFigure:
     upper: float | None = None
 
     def __str__(self) -> str:
-        interval = "" if self.lower is None or self.upper is None else f" [{self.lower:.4g}, {self.upper:.4g}]"
-        return f"{self.name} {self.value:.4g}{interval}"
+        interval = (
+            "" if self.lower is None or self.upper is None else f" [{rounded(self.lower)}, {rounded(self.upper)}]"
+        )
+        return f"{self.name} {rounded(self.value)}{interval}"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from kubeline.local.result import FILE, RUNNING, RunResult, concluded
 from kubeline.local.runner import Run
 from kubeline.local.steps import clock, duration, steps
 from kubeline.local.tasks import log_file, written
+from kubeline.printable import rounded
 from kubeline.yaml_files import first_document
 
 _TONES: dict[str, reports.Tone] = {
@@ -256,7 +257,7 @@ def _link(run: Run, path: Path, words: str) -> Markup:
 
 def _short(value: Any) -> str:
     if isinstance(value, float) and not value.is_integer():
-        return f"{value:.4g}"
+        return rounded(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"{int(value):,}"
     text = str(value)
