@@ -148,6 +148,7 @@ def learn(
             champion = promote_champion(
                 name=name,
                 version=registered.outputs["version"],
+                decision=rolled.outputs["decision"],
                 outcome=rolled.outputs["Output"],
                 promote=promote,
                 tracking_uri=tracking_uri,

@@ -35,7 +35,7 @@ def promote(tmp_path: Path, tracking_uri: str) -> Promote:
     def run(**parameters: Any) -> dict[str, Any]:
         registration = make_artifact(tmp_path, "Artifact", "champion")
         settings = {"name": "flights", "version": "2", "tracking_uri": tracking_uri} | parameters
-        promote_champion.python_func(registration, **settings)
+        promote_champion.python_func(registration, make_artifact(tmp_path, "HTML", "final_card"), **settings)
         return dict(json.loads(Path(registration.path).read_text()))
 
     return run
@@ -88,3 +88,56 @@ def test_a_version_that_was_registered_without_blessings_never_becomes_the_champ
     open_registry(tracking_uri).register(Submission("flights", package.path, package.digest))
     with pytest.raises(UserError, match="models:/flights/1 has the verdict 'none' of evaluation, and a champion needs"):
         promote(version="1")
+
+
+@pytest.mark.usefixtures("filed")
+@pytest.mark.parametrize("outcome", ["promoted", "rolled_back"])
+def test_the_model_card_gets_the_evidence_of_the_rollout_whatever_its_outcome(
+    outcome: str, promote: Promote, tracking_uri: str, tmp_path: Path
+) -> None:
+    registry = open_registry(tracking_uri)
+    version = registry.find("flights", version="2")
+    assert version
+    before = json.loads(registry.read_document(version, "model_card.json"))
+    assert before["rollout"] is None
+    analysis = {"share": 10, "outcome": "pass", "sentence": "no worse", "findings": [], "level": 0.05}
+    document = {
+        "outcome": outcome,
+        "reason": "the error rate <b>rose</b>",
+        "rollout_id": "r1",
+        "stable_digest": "0" * 64,
+        "package_digest": version.tags["package_digest"],
+        "smoke": {"sentence": "20 golden rows are answered as recorded"},
+        "shadow": None,
+        "analyses": [analysis],
+    }
+    decision = make_artifact(tmp_path, "Artifact", "decision")
+    Path(decision.path).write_text(json.dumps(document), encoding="utf-8")
+    for _ in range(2):  # a repetition changes nothing
+        promote(decision=decision, outcome=outcome)
+        after = json.loads(registry.read_document(version, "model_card.json"))
+        assert {**after, "rollout": None} == before
+        assert (after["rollout"]["outcome"], after["rollout"]["analyses"][0]["share"]) == (outcome, 10)
+    texts = [
+        registry.read_document(version, "model_card.html"),
+        registry.read_document(version, "README.md"),
+        (tmp_path / "final_card").read_text(encoding="utf-8"),
+    ]
+    for text in texts:
+        assert "the error rate &lt;b&gt;rose&lt;/b&gt;" in text
+        assert "20 golden rows are answered as recorded" in text
+        assert "no worse" in text
+    document["package_digest"] = "f" * 64
+    Path(decision.path).write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(UserError, match="the rollout was of package ffffffffffff, but the card is of"):
+        promote(decision=decision, outcome=outcome)
+
+
+@pytest.mark.usefixtures("filed")
+def test_without_a_rollout_the_card_stays_as_it_is(promote: Promote, tracking_uri: str, tmp_path: Path) -> None:
+    promote()
+    version = open_registry(tracking_uri).find("flights", version="2")
+    assert version
+    page = open_registry(tracking_uri).read_document(version, "model_card.html")
+    assert (tmp_path / "final_card").read_text(encoding="utf-8") == page
+    assert open_registry(tracking_uri).read_document(version, "no_such.txt") == ""

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubeline.addresses import redact
-from kubeline.errors import listed
+from kubeline.errors import UserError, listed
 from kubeline.model_card.card import (
     About,
+    CardAnalysis,
     CardCalibration,
     CardChanges,
     CardCheck,
@@ -16,6 +17,7 @@ from kubeline.model_card.card import (
     CardFeature,
     CardImportance,
     CardModel,
+    CardRollout,
     CardServing,
     CardSlice,
     CardTable,
@@ -61,6 +63,38 @@ def build(
             **{f"version.{library}": version for library, version in sorted(package.manifest.versions.items())},
         },
     )
+
+
+def rolled_out(card: ModelCard, decision: Mapping[str, Any]) -> ModelCard:
+    """The card with the evidence of a rollout.
+
+    Args:
+        card: of a package.
+        decision: as `rollout` writes it.
+
+    Raises:
+        UserError: when the rollout was of another package.
+    """
+    if decision.get("package_digest") != card.model.package_digest:
+        raise UserError(
+            f"the rollout was of package {str(decision.get('package_digest'))[:12]}, but the card is of "
+            f"{card.model.package_digest[:12]}; give the decision of this model's rollout"
+        )
+    evidence = CardRollout(
+        outcome=str(decision.get("outcome", "")),
+        reason=str(decision.get("reason", "")),
+        rollout_id=str(decision.get("rollout_id", "")),
+        stable_digest=str(decision.get("stable_digest") or ""),
+        smoke=str((decision.get("smoke") or {}).get("sentence", "")),
+        shadow=str((decision.get("shadow") or {}).get("sentence", "")),
+        analyses=[
+            CardAnalysis(
+                share=one.get("share"), outcome=str(one.get("outcome", "")), sentence=str(one.get("sentence", ""))
+            )
+            for one in decision.get("analyses", [])
+        ],
+    )
+    return card.model_copy(update={"rollout": evidence})
 
 
 def _model(package: ModelPackage) -> CardModel:

@@ -184,8 +184,28 @@ class CardChanges(_Part):
     changed: dict[str, tuple[Any, Any]]
 
 
+class CardAnalysis(_Part):
+    """What the judge said of one step of a rollout; `share` is per cent of the traffic."""
+
+    share: int | None
+    outcome: str
+    sentence: str
+
+
+class CardRollout(_Part):
+    """How users met the model. `smoke` and `shadow` are sentences, empty where there was no such test."""
+
+    outcome: str
+    reason: str
+    rollout_id: str
+    stable_digest: str
+    smoke: str
+    shadow: str
+    analyses: list[CardAnalysis]
+
+
 class ModelCard(_Part):
-    """The whole card."""
+    """The whole card; `rollout` is None until a rollout of the package has ended."""
 
     format: Literal[1] = 1
     name: str
@@ -194,6 +214,7 @@ class ModelCard(_Part):
     training: CardTraining
     evaluation: CardEvaluation
     serving: CardServing | None
+    rollout: CardRollout | None = None
     changes: CardChanges | None
     limits: list[str]
     lineage: dict[str, str]

@@ -6,11 +6,11 @@ from typing import Any
 from markupsafe import Markup
 
 from kubeline.errors import listed
-from kubeline.model_card.card import CardEvaluation, Measured, ModelCard
-from kubeline.printable import markdown
+from kubeline.model_card.card import CardEvaluation, CardRollout, Measured, ModelCard
+from kubeline.printable import markdown, rounded
 from kubeline.reports import Report, facts, table, text, verdict
 
-PAGE = "model_card.html"
+PAGE, DATA = "model_card.html", "model_card.json"
 _TASKS = {"regression": "tabular-regression"}  # in the words of model hubs; the others are classifications
 _TONES = {"promote": "good", "hold": "bad"}
 _MOST_ROWS = 100  # of a table for people; model_card.json has all
@@ -22,7 +22,7 @@ CardBlock = str | list[str] | TableBlock  # a sentence, several as a list, or a 
 
 def forms(card: ModelCard) -> dict[str, str]:
     """The card in its three forms, by file name."""
-    return {"README.md": markdown_text(card), PAGE: page(card).html(), "model_card.json": card.json_text()}
+    return {"README.md": markdown_text(card), PAGE: page(card).html(), DATA: card.json_text()}
 
 
 def markdown_text(card: ModelCard) -> str:
@@ -88,6 +88,8 @@ def _sections(card: ModelCard) -> Iterator[tuple[str, list[CardBlock]]]:
     if card.evaluation.importances:
         yield "What it goes by", _importances(card)
     yield "Gate", [_gate(card.evaluation), *_serving(card)]
+    if card.rollout:
+        yield "Rollout", _rollout(card.rollout)
     yield "Since the champion", _since(card)
     yield "Data", [_data(card), _features(card)]
     yield "Training", [_training(card)]
@@ -115,7 +117,7 @@ def _missing(card: ModelCard) -> list[str]:
 
 def _metrics(found: CardEvaluation) -> list[CardBlock]:
     rows = [[name, value.value, _interval(value)] for name, value in found.metrics.items()]
-    level = "" if found.confidence is None else f", intervals are of {found.confidence:.4g} confidence"
+    level = "" if found.confidence is None else f", intervals are of {rounded(found.confidence)} confidence"
     sentence = f"On {found.rows_judged:,} rows that the model had never seen; {found.deciding_metric} decides{level}."
     return [
         sentence,
@@ -128,8 +130,8 @@ def _slices(found: CardEvaluation) -> TableBlock:
     rows = []
     for one in found.slices:
         known = ["", one.undefined] if one.measured is None else [one.measured.value, _interval(one.measured)]
-        rows.append([one.slice, one.rows, *known, "weak" if one.weak else ""])
-    return f"{found.deciding_metric} in parts of the rows", ["rows with", "rows", "value", "interval", ""], rows
+        rows.append([one.slice, one.rows, *known, "yes" if one.weak else ""])
+    return f"{found.deciding_metric} in parts of the rows", ["rows with", "rows", "value", "interval", "weak"], rows
 
 
 def _fairness(found: CardEvaluation) -> TableBlock:
@@ -146,7 +148,8 @@ def _fairness(found: CardEvaluation) -> TableBlock:
 def _calibration(card: ModelCard) -> list[CardBlock]:
     found = card.evaluation.calibration
     assert found is not None  # noqa: S101 (asked for where there is one)
-    sentence = f"The probability of {found.event} is off by {found.error:.3g} in the mean (expected calibration error)."
+    off = rounded(found.error, 3)
+    sentence = f"The probability of {found.event} is off by {off} in the mean (expected calibration error)."
     rows = [[predicted, observed, round(count)] for predicted, observed, count in found.bins]
     return [sentence, ("Predicted and observed", ["predicted", "observed", "rows"], rows)]
 
@@ -166,12 +169,23 @@ def _serving(card: ModelCard) -> list[CardBlock]:
     found = card.serving
     if found is None:
         return ["The model was not tried in the model server."]
-    times = ", ".join(f"{name} {value:.3g} ms" for name, value in found.latency_p95_ms.items())
+    times = ", ".join(f"{name} {rounded(value, 3)} ms" for name, value in found.latency_p95_ms.items())
     largest = "" if found.max_difference is None else f", the largest difference being {found.max_difference:.2g}"
     asked = "" if found.golden_rows is None else f" It was asked {found.golden_rows:,} golden rows{largest}."
     return [
         f"In the model server: {found.verdict}.{asked}" + (f" 95 % of requests take at most: {times}." if times else "")
     ]
+
+
+def _rollout(found: CardRollout) -> list[CardBlock]:
+    beside = f", beside package {found.stable_digest[:12]}" if found.stable_digest else ""
+    said: list[CardBlock] = [_sentence(f"{found.outcome.replace('_', ' ')}{beside}: {found.reason}")]
+    if found.smoke:
+        said.append(_sentence(f"before any user met it, {found.smoke}"))
+    if found.shadow:
+        said.append(_sentence(f"on logged requests: {found.shadow}"))
+    rows = [[one.share, one.outcome, one.sentence] for one in found.analyses]
+    return [*said, ("What the judge said of each step", ["% of the traffic", "verdict", "why"], rows)]
 
 
 def _since(card: ModelCard) -> list[CardBlock]:
@@ -192,7 +206,7 @@ def _since(card: ModelCard) -> list[CardBlock]:
         said.append(("Metrics of both", ["metric", "model", "champion", "difference", "p", "by"], rows))
     if found.changed:
         changed = [[name, _plain(before), _plain(now)] for name, (before, now) in found.changed.items()]
-        said.append(("What is set otherwise", ["", "champion", "this model"], changed))
+        said.append(("What is set otherwise", ["setting", "champion", "this model"], changed))
     return said
 
 
@@ -201,7 +215,7 @@ def _data(card: ModelCard) -> TableBlock:
         [name, _plain(one.source), _plain(one.rows), _plain(one.columns), _plain(one.fingerprint)]
         for name, one in (("training", card.training.table), ("evaluation", card.evaluation.table))
     ]
-    return "Tables", ["", "source", "rows", "columns", "fingerprint"], rows
+    return "Tables", ["table", "source", "rows", "columns", "fingerprint"], rows
 
 
 def _features(card: ModelCard) -> TableBlock:
@@ -237,7 +251,7 @@ def _sentence(words: str) -> str:
 def _interval(found: Measured) -> str:
     if found.lower is None or found.upper is None:
         return ""
-    return f"{found.lower:.4g} to {found.upper:.4g}"
+    return f"{rounded(found.lower)} to {rounded(found.upper)}"
 
 
 def _plain(value: Any) -> Any:
@@ -262,7 +276,7 @@ def _as_markdown(part: CardBlock) -> list[str]:
     if not rows:
         return []
     lines = [f"{markdown(caption)}:", "", _line(columns), "|" + "---|" * len(columns)]
-    return [*lines, *(_line([f"{cell:.4g}" if isinstance(cell, float) else cell for cell in row]) for row in rows)]
+    return [*lines, *(_line([rounded(cell) if isinstance(cell, float) else cell for cell in row]) for row in rows)]
 
 
 def _line(cells: Sequence[Any]) -> str:

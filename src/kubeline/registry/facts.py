@@ -12,13 +12,11 @@ from kubeline.model_package.signature import Signature
 from kubeline.printable import markdown
 
 _REASONS = 1_000  # characters of a verdict's reasons that are kept as a tag
-_PLAIN = re.compile(r"\w[\w .-]*")  # a name in which Markdown sees nothing
 
 
 def description(estimator: str, signature: Signature) -> str:
     """What a version is, as registries show it: as Markdown, in which the name of the target is no more than words."""
-    target = signature.target
-    return f"{estimator} for {target if _PLAIN.fullmatch(target) else markdown(target)} ({signature.task})"
+    return f"{estimator} for {markdown(signature.target)} ({signature.task})"
 
 
 def parameters(package: ModelPackage) -> dict[str, str]:

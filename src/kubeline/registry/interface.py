@@ -167,6 +167,14 @@ class Registry(Protocol):
         """Make a version the champion; from then on it is no longer the challenger."""
         ...
 
+    def read_document(self, version: ModelVersion, name: str) -> str:
+        """The text that lies beside the package under this file name; empty where there is none."""
+        ...
+
+    def write_documents(self, version: ModelVersion, documents: dict[str, str]) -> None:
+        """Put texts beside the package by file name, in the place of those that are there."""
+        ...
+
     def page(self, version: ModelVersion) -> str:
         """Address of the registry's own page about a version, without credentials; empty where it has none."""
         ...

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -153,6 +154,23 @@ class MLflowRegistry:
         with plain_errors(self.uri):
             self._client.delete_registered_model_alias(version.name, CHALLENGER)
             return model_version(self._client.get_model_version(version.name, version.version))
+
+    def read_document(self, version: ModelVersion, name: str) -> str:
+        """The text beside the package; empty where there is none, or nothing can lie beside it."""
+        if _of_before(version) or not version.run_id:
+            return ""
+        with plain_errors(self.uri), TemporaryDirectory(prefix="kubeline-") as folder:
+            if name not in {Path(each.path).name for each in self._client.list_artifacts(version.run_id, FOLDER)}:
+                return ""
+            found = self._client.download_artifacts(version.run_id, f"{FOLDER}/{name}", folder)
+            return Path(found).read_text(encoding="utf-8")
+
+    def write_documents(self, version: ModelVersion, documents: dict[str, str]) -> None:
+        """Put texts beside the package."""
+        with plain_errors(self.uri), TemporaryDirectory(prefix="kubeline-") as folder:
+            for name, text in documents.items():
+                (Path(folder) / name).write_text(text, encoding="utf-8")
+            self._client.log_artifacts(version.run_id, folder, FOLDER)
 
     def page(self, version: ModelVersion) -> str:
         """The page of MLflow's server; a database alone has none."""
