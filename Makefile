@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 # What is audited; pip-audit has an environment of its own.
-LOCKS := requirements.lock .ci/audit.lock images/*.lock benchmarks/*.lock benchmarks/serving/*.lock docs/site/*.lock
+LOCKS := requirements.lock .ci/audit.lock .ci/axe.lock images/*.lock benchmarks/*.lock benchmarks/serving/*.lock docs/site/*.lock
 AUDIT := .cache/audit
 
 .PHONY: demo demo-loop test fuzz images-test docs lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base
@@ -32,7 +32,7 @@ help:
 	@echo "make bench    the benchmarks"
 	@echo "make bench-data  the data steps beside their peers; ROWS=\"1000000 5000000\" says on how many rows"
 	@echo "make bench-serving  the model server beside its peers, under overload, and through an hour's requests"
-	@echo "make screenshots  pictures of every page in runs/, wide and narrow, light and dark (needs Chromium)"
+	@echo "make screenshots  every page in a real browser: pictures, wide and narrow, light and dark; axe-core (needs Chromium)"
 	@echo "make lock     resolve requirements.lock and the locks of images/ anew (needs uv)"
 	@echo "make audit    known vulnerabilities of what is locked (needs the database of vulnerabilities)"
 	@echo "make pin-base the base image of the Dockerfiles by its digest of today (needs its registry)"
@@ -132,8 +132,13 @@ audit: $(AUDIT)/.ready
 pin-base:
 	@$(PYTHON) images/pin_base.py
 
-screenshots: setup
-	@$(BIN)/python .ci/screenshots.py runs runs/screenshots
+# axe-core comes in a wheel, which drives it by a library that is not needed here.
+.cache/axe/.ready: .ci/axe.lock .ci/environment.py
+	$(PYTHON) .ci/environment.py $(@D) $<
+	@touch $@
+
+screenshots: setup .cache/axe/.ready
+	@$(BIN)/python .ci/screenshots.py .cache/axe/lib/python3*/site-packages/axe_playwright_python/axe.min.js runs build/site
 
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --extra dev \
@@ -143,6 +148,8 @@ lock:
 	  --no-annotate docs/site/requirements.in --output-file docs/site/requirements.lock >/dev/null
 	echo 'pip-audit>=2.10' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate - --output-file .ci/audit.lock >/dev/null
+	echo 'axe-playwright-python' | uv pip compile --quiet --universal --python-version 3.11 --no-deps --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate - --output-file .ci/axe.lock >/dev/null
 
 clean:
 	rm -rf $(VENV) runs examples/flights/data .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

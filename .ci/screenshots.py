@@ -1,136 +1,116 @@
-"""Pictures of every page of the runs, in a real browser: ``make screenshots``.
+"""Every page looked at in a real browser: ``make screenshots``.
 
-Each page at the width of a desk and of a telephone, light and dark, as PNG files in ``runs/screenshots``. One that
-scrolls sideways is reported, and the exit code is then 1. The browser is Chromium (``apt-get install chromium``).
+Pages of the runs, and of the documentation's site where it is built: pictures at the width of a desk and of a
+telephone, light and dark, and one as it is printed, in ``runs/screenshots``. What is wrong with a page is reported, and
+the exit code is then 1: a serious fault that axe-core finds for keyboards and screen readers, a page that
+scrolls sideways, one of a run that is larger than a megabyte or brings a script along.
 """
 
-import base64
-import fcntl
 import itertools
 import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from browser import Browser, browser, installed
 
 WIDTHS = (1280, 390)  # pixels
 SCHEMES = ("light", "dark")
-_MAX_HEIGHT = 12_000  # of a picture, in pixels
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+MAX_BYTES = 1_000_000
+SERIOUS = {"serious", "critical"}
+JUDGED = {(1280, "light"), (390, "dark")}  # where axe-core looks: each width and each scheme once
+RUNS = ("*.html", "*/*.html", "*/reports/*.html")
+EVIDENTLY = "*-evidently_report.html"  # a program of another maker, 4 to 6 MB, that is shown as it is
+README = Path(__file__).parents[1] / "docs" / "rollout.png"  # the picture of the first screen: the latest rollout
+OF_README, README_SIZE = "canary-*-better/index.html", (1000, 945)
+_FOUND = "found.violations.map(each => [each.id, each.impact, each.nodes.map(node => node.target.join(' '))])"
 
 
-class Browser:
-    """A page of a headless Chromium, driven over its DevTools protocol on a pair of pipes."""
+class Look:
+    """Looks at pages, and remembers what is wrong."""
 
-    def __init__(self, reader: int, writer: int):
-        self._answers = os.fdopen(reader, "rb")
-        self._orders = os.fdopen(writer, "wb")
-        self._number = itertools.count(1)
-        self._session = ""
-        target = self._ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self._ask("Page.enable")
+    def __init__(self, window: Browser, axe: str):
+        self._window, self._axe = window, axe
+        self.faults: list[str] = []
+        self.remarks: set[str] = set()
 
-    def open(self, page: Path, width: int, scheme: str) -> None:
-        """Show a page in a window of this width, and wait until it is loaded."""
-        self._resize(width, 900)
-        self._ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self._ask("Page.navigate", url=page.resolve().as_uri())
-        while self._message().get("method") != "Page.loadEventFired":
-            pass
+    def at(self, page: Path, width: int, scheme: str, ours: bool) -> bytes:
+        """The picture of a page; of a page of ours, what is wrong with it is remembered."""
+        where = f"{page} at {width} pixels, {scheme}"
+        self._window.open(page, width, scheme)
+        if ours and self._window.scrolls_sideways(width):
+            self.faults.append(f"{where}: scrolls sideways")
+        for rule, impact, places in self._violations(page) if ours and (width, scheme) in JUDGED else ():
+            words = f"axe-core's rule {rule} ({impact}), {len(places)} times, such as {places[0]}"
+            if impact in SERIOUS:
+                self.faults.append(f"{where}: {words}")
+            else:
+                self.remarks.add(f"{page}: {words}")
+        return self._window.picture(width)
 
-    def scrolls_sideways(self, width: int) -> bool:
-        """Whether the page is wider than its window."""
-        found = self._ask("Page.getLayoutMetrics")["cssContentSize"]
-        return bool(found["width"] > width)
-
-    def picture(self, width: int) -> bytes:
-        """The whole page, as PNG."""
-        height = min(int(self._ask("Page.getLayoutMetrics")["cssContentSize"]["height"]), _MAX_HEIGHT)
-        self._resize(width, height)
-        return base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"])
-
-    def _resize(self, width: int, height: int) -> None:
-        self._ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
-        )
-
-    def _ask(self, method: str, **parameters: Any) -> Any:
-        number = next(self._number)
-        order = {"id": number, "method": method, "params": parameters}
-        if self._session:
-            order["sessionId"] = self._session
-        self._orders.write(json.dumps(order).encode() + b"\0")
-        self._orders.flush()
-        while (message := self._message()).get("id") != number:
-            pass
-        if "error" in message:
-            raise RuntimeError(f"{method}: {message['error']['message']}")
-        return message["result"]
-
-    def _message(self) -> dict[str, Any]:
-        text = bytearray()
-        while (letter := self._answers.read(1)) != b"\0":
-            if not letter:
-                raise RuntimeError("the browser has ended")
-            text += letter
-        return dict(json.loads(text))
+    def _violations(self, page: Path) -> list[tuple[str, str, list[str]]]:
+        # The page of a run that goes on loads itself anew; whoever reads it has the link to one that does not.
+        follows = (page.parent / "still.html").is_file()
+        options = {"rules": {"meta-refresh": {"enabled": not follows}}, "resultTypes": ["violations"]}
+        run = f"axe.run(document, {json.dumps(options)}).then(found => {_FOUND})"
+        return [tuple(each) for each in self._window.evaluate(self._axe, run)]
 
 
-@contextmanager
-def browser(command: str) -> Iterator[Browser]:
-    """A headless browser, which ends with the block."""
-    ours_in, theirs_out = os.pipe()
-    theirs_in, ours_out = os.pipe()
-    high_in, high_out = (fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in (theirs_in, theirs_out))
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        options = ["--headless=new", "--remote-debugging-pipe", "--hide-scrollbars", f"--user-data-dir={profile}"]
-        if os.geteuid() == 0:
-            options.append("--no-sandbox")  # Chromium refuses to run as root otherwise
-        hand_over = f'exec "$0" "$@" 3<&{high_in} 4>&{high_out}'  # the numbers that the protocol wants
-        process = subprocess.Popen(  # noqa: S603 (the browser)
-            ["/bin/bash", "-c", hand_over, command, *options],
-            pass_fds=(high_in, high_out),
-            stderr=subprocess.DEVNULL,
-        )
-        for one in (theirs_in, theirs_out, high_in, high_out):
-            os.close(one)
-        try:
-            yield Browser(ours_in, ours_out)
-        finally:
-            process.kill()
-            process.wait()
+def pages(runs: Path, site: Path) -> Iterator[tuple[Path, str, bool]]:
+    """Each page, the name of its pictures, and whether it is one of a run."""
+    for page in sorted(page for pattern in RUNS for page in runs.glob(pattern)):
+        yield page, "-".join(page.relative_to(runs).with_suffix("").parts), True
+    for page in sorted(site.rglob("*.html")):
+        yield page, "site-" + "-".join(page.relative_to(site).with_suffix("").parts), False
 
 
-def main(root: Path, target: Path) -> int:
-    """Make the pictures; 1 when a page scrolls sideways, 2 when there is no browser or no page."""
-    command = next(filter(None, map(shutil.which, _NAMES)), None)
+def of_another_maker(page: Path) -> bool:
+    """Whether a page is Evidently's own; where that was switched off, there is a page of ours in its place."""
+    return page.match(EVIDENTLY) and page.stat().st_size > MAX_BYTES
+
+
+def contents(page: Path) -> Iterator[str]:
+    """What is wrong with the file of a run's page."""
+    text = page.read_bytes()
+    if len(text) > MAX_BYTES:
+        yield f"{page}: {len(text) / 1e6:.1f} MB"
+    if b"<script" in text.lower():
+        yield f"{page}: brings a script along"
+
+
+def main(axe: Path, runs: Path, site: Path) -> int:
+    """Look at the pages; 1 when something is wrong with one, 2 when there is no browser or no page."""
+    command = installed()
     if command is None:
         print("make screenshots needs Chromium; on Debian: apt-get install chromium", file=sys.stderr)
         return 2
-    pages = sorted([*root.glob("*.html"), *root.glob("*/*.html"), *root.glob("*/reports/*.html")])
-    if not pages:
-        print(f"there is no page in '{root}'; run 'make demo' first", file=sys.stderr)
+    found = list(pages(runs, site))
+    if not any(of_a_run for _, _, of_a_run in found):
+        print(f"there is no page in '{runs}'; run 'make demo' first", file=sys.stderr)
         return 2
+    target = runs / "screenshots"
     target.mkdir(parents=True, exist_ok=True)
-    wide = set()
     with browser(command) as window:
-        for page, width, scheme in itertools.product(pages, WIDTHS, SCHEMES):
-            window.open(page, width, scheme)
-            if window.scrolls_sideways(width):
-                wide.add((str(page), width))
-            name = "-".join(page.relative_to(root).with_suffix("").parts)
-            (target / f"{name}-{width}-{scheme}.png").write_bytes(window.picture(width))
-    for name, width in sorted(wide):
-        print(f"{name} scrolls sideways at {width} pixels", file=sys.stderr)
-    print(f"{len(pages)} pages in {target}")
-    return int(bool(wide))
+        look = Look(window, axe.read_text(encoding="utf-8"))
+        for page, name, of_a_run in found:
+            ours = not of_another_maker(page)
+            if of_a_run and ours:
+                look.faults += contents(page)
+            for width, scheme in itertools.product(WIDTHS, SCHEMES):
+                (target / f"{name}-{width}-{scheme}.png").write_bytes(look.at(page, width, scheme, ours))
+            window.open(page, WIDTHS[0], SCHEMES[0])
+            (target / f"{name}-printed.pdf").write_bytes(window.printed())
+        for page in sorted(runs.glob(OF_README))[-1:]:
+            window.open(page, README_SIZE[0], SCHEMES[0], README_SIZE[1])
+            README.write_bytes(window.top())
+    for line in [*sorted(look.remarks), *look.faults]:
+        print(line, file=sys.stderr)
+    others = sum(of_another_maker(page) for page, _, _ in found)
+    print(f"{len(found)} pages in {target}" + (f", {others} of another maker not judged" if others else ""))
+    if not site.is_dir():
+        print("the documentation's site was not looked at: make docs builds it")
+    return int(bool(look.faults))
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(*map(Path, sys.argv[1:])))

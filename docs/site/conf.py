@@ -4,9 +4,13 @@ import json
 import os
 import posixpath
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
+from accessible import accessible
+from diagrams import as_tables
 from sphinx.ext.napoleon import GoogleDocstring
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +47,7 @@ html_theme = "furo"
 html_title = f"Kubeline {version}"
 html_copysource = False
 html_extra_path = ["extra"]
-pygments_style, pygments_dark_style = "friendly", "github-dark"
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "github-dark-high-contrast"
 
 REPOSITORY = os.environ.get("KUBELINE_REPOSITORY", "")  # where the source can be looked at; else such links are words
 _LINK = re.compile(r"(?<!!)\[(?P<words>[^\]]*)\]\((?P<target>(?!https?:|#|mailto:)[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
@@ -63,7 +67,7 @@ def lead_within_the_site(app: Any, name: str, source: list[str]) -> None:
             return f"[{words}]({posixpath.relpath(path, folder)}{anchor})"
         return f"[{words}]({REPOSITORY}/blob/main/{path})" if REPOSITORY else f"`{path}`"
 
-    source[0] = _LINK.sub(resolve, source[0])
+    source[0] = as_tables(_LINK.sub(resolve, source[0]))
     if name == "docs/decisions/README":  # a list of links, which is no table of contents to Sphinx
         source[0] += "\n```{toctree}\n:glob:\n:hidden:\n\n0*\n```\n"
 
@@ -81,7 +85,14 @@ def make_page_of_names(app: Any) -> None:
     (folder / "python.rst").write_text("\n".join(lines), encoding="utf-8")
 
 
+def make_accessible(app: Any, error: Exception | None) -> None:
+    """Every page that was built."""
+    for file in () if error else Path(app.outdir).rglob("*.html"):
+        file.write_text(accessible(file.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
+    app.connect("build-finished", make_accessible)
     app.connect("builder-inited", make_page_of_names)
     app.connect("source-read", lead_within_the_site)

@@ -181,3 +181,29 @@ def test_the_commands_of_the_tutorial_run_in_their_order(tmp_path: Path) -> None
     assert printed[4].startswith("inconclusive roc_auc")
     assert (tmp_path / "predictions" / "_predictions-1-of-1.json").is_file()
     assert printed[-1].startswith("promote")
+
+
+def test_every_diagram_is_shown_by_the_site_which_runs_no_script_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "site"))
+    as_tables = importlib.import_module("diagrams").as_tables
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        shown = as_tables(text)
+        assert "```mermaid" not in shown
+        transitions = re.findall(r"^ {4}\S+ --> ", text, re.MULTILINE)
+        assert shown.count("\n| ") - text.count("\n| ") >= len(transitions)
+    states = as_tables((ROOT / "docs" / "rollout.md").read_text(encoding="utf-8"))
+    assert "| `analyzing` | `withdrawing` | failed |" in states
+    with pytest.raises(ValueError, match="'note' is no transition"):
+        as_tables("```mermaid\nstateDiagram-v2\n    note\n```\n")
+
+
+def test_what_scrolls_on_the_site_is_within_reach_of_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "site"))
+    accessible = importlib.import_module("accessible").accessible
+    page = (
+        '<p class="caption" role="heading">x</p><div class="highlight"><pre>y</pre></div><div class="table-wrapper z">'
+    )
+    shown = accessible(page)
+    assert (shown.count('tabindex="0"'), shown.count('aria-level="2"')) == (2, 1)
+    assert accessible(shown) == shown

@@ -19,6 +19,8 @@ from kubeline.columns import Kind
 from kubeline.drift.profile import CategoryProfile, Profile, ReferenceColumn
 from kubeline.drift.values import numbers, text
 from kubeline.errors import listed
+from kubeline.reports import Report
+from kubeline.reports import text as paragraph
 from kubeline.typing import Array
 
 ROWS = 5_000  # of each sample
@@ -30,7 +32,7 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
     "font-src data:; worker-src blob:; base-uri 'none'; form-action 'none'"
 )
-EMPTY = "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Evidently</title></head><body></body></html>"
+_VERDICT = "The verdict of the drift check is in its own report: it counts all rows, by another rule."
 log = logging.getLogger(__name__)
 
 
@@ -69,14 +71,21 @@ def write(path: str, reference: pd.DataFrame, current: pd.DataFrame, kinds: Mapp
         return write_note(
             path, f"Evidently could not make a report of these samples ({type(error).__name__}: {error})."
         )
-    return write_note(path, note, page)
+    return _write_page(path, note, page)
 
 
-def write_note(path: str, note: str, page: str = EMPTY) -> str:
-    """Write a page with a note at its top, and return the note."""
+def write_note(path: str, note: str) -> str:
+    """Write a page of ours in place of Evidently's, and return the note that it holds."""
+    report = Report("Evidently's report")
+    report.add("There is none", paragraph(note), paragraph(_VERDICT))
+    report.write(path)
+    return note
+
+
+def _write_page(path: str, note: str, page: str) -> str:
     banner = (
         '<p style="margin:0;padding:12px 24px;background:#fff4e0;color:#1b2430;font:14px/1.5 sans-serif">'
-        f"{escape(note)} The verdict of the drift check is in its own report: it counts all rows, by another rule.</p>"
+        f"{escape(note)} {_VERDICT}</p>"
     )
     with publish(path) as partial:
         policy = f'<head><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
