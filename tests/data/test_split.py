@@ -1,6 +1,6 @@
 """Every row goes to one set, chosen as asked for, and what both sets share is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,14 +31,16 @@ def split(tmp_path: Path, dataset: Maker) -> Any:
     """`split(frame, **parameters)`: what the component makes of a table."""
     runs = iter(range(100))
 
-    def run(frame: pd.DataFrame, **parameters: Any) -> Sets:
+    def run(frame: pd.DataFrame, metadata: Mapping[str, Any] = {}, **parameters: Any) -> Sets:
         number = next(runs)
         kinds = {"train": dsl.Dataset, "test": dsl.Dataset, "report": dsl.Markdown}
         made = {
             name: kind(name=name, uri=str(tmp_path / f"split-{number}" / name), metadata={})
             for name, kind in kinds.items()
         }
-        component.python_func(dataset=dataset(frame, f"table-{number}"), **made, **parameters)
+        table = dataset(frame, f"table-{number}")
+        table.metadata.update(metadata)
+        component.python_func(dataset=table, **made, **parameters)
         return Sets(
             read_frame(made["train"].path),
             read_frame(made["test"].path),
@@ -93,6 +95,15 @@ def test_the_metadata_say_what_each_set_is_and_what_it_is_a_part_of(
     assert train["parent_fingerprint"] == test["parent_fingerprint"]
     assert train["source"] == "test"
     assert (test["split_by"], test["split_column"]) == ("random", "")
+
+
+@pytest.mark.parametrize("known", [{}, {"personal": []}, {"personal": ["name"]}])
+def test_both_sets_name_the_columns_of_personal_data_where_the_table_does(
+    known: dict[str, Any], split: Callable[..., Sets]
+) -> None:
+    for one in ("train", "test"):
+        found = split(pd.DataFrame({"name": list("abcdefgh")}), known).artifacts[one].metadata
+        assert {key: value for key, value in found.items() if key == "personal"} == known
 
 
 def test_each_class_has_about_the_same_share_and_is_in_both_sets(split: Callable[..., Sets]) -> None:
@@ -154,7 +165,7 @@ def test_equal_instants_are_never_in_both_sets(split: Callable[..., Sets]) -> No
     frame = pd.DataFrame({"t": pd.to_datetime(["2013-01-02", "2013-01-01"] * 3 + ["2013-01-03"])})
     sets = split(frame, by="time", column="t", test_fraction=0.2)
     assert sets.test["t"].tolist() == [pd.Timestamp("2013-01-03")]
-    assert r"first of test: 2013\-01\-03" in sets.report
+    assert "first of test: 2013-01-03" in sets.report
 
 
 def test_nan_and_null_are_one_missing_class() -> None:

@@ -44,12 +44,15 @@ def judge(packages: dict[str, ModelPackage], dataset: Callable[..., Any], artifa
         test: pd.DataFrame,
         champion: str = "",
         metadata: Mapping[str, Any] = {},
+        test_metadata: Mapping[str, Any] = {},
         **parameters: Any,
     ) -> str:
         folder = packages[model].path if isinstance(model, str) else model
         run.outputs = {name: artifact(kind, name) for name, kind in KINDS.items()}  # type: ignore[attr-defined]
+        table = dataset(test, "test")
+        table.metadata.update(test_metadata)
         return evaluate.python_func(
-            test=dataset(test, "test"),
+            test=table,
             model=dsl.Model(name="model", uri=str(folder), metadata=dict(metadata)),
             champion=str(packages[champion].path) if champion in packages else champion,
             **run.outputs,  # type: ignore[attr-defined]

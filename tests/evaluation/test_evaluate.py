@@ -213,8 +213,8 @@ def test_the_report_is_one_page_without_network_or_script(judge: Any) -> None:
     assert "src=" not in html
     for heading in ("Verdict", "The gate", "Metrics", "Ranking", "Calibration", "Classes", "Slices", "relies on"):
         assert heading in html
-    assert html.count("<figure") == 5
-    assert html.count("<svg") == 7  # curves that belong side by side are two drawings: a narrow screen has no room
+    assert html.count("<figure") == 6
+    assert html.count("<svg") == 12  # curves that belong side by side are two drawings: a narrow screen has no room
     assert len(html) < 500_000
 
 

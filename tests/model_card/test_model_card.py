@@ -86,6 +86,11 @@ def test_the_card_holds_what_the_steps_found_with_intervals_slices_calibration_a
     assert found.calibration is not None
     assert sum(rows for *_, rows in found.calibration.bins) == found.rows_judged == 240
     assert {one.feature for one in found.importances} == set(package.signature.names)
+    assert [one.title for one in found.explained][::4] == ["lowest", "highest"]
+    for one in found.explained:
+        by = sum(each.by for each in one.contributions) + one.others
+        assert one.base + by == pytest.approx(one.prediction, abs=1e-5)
+    assert "## Single predictions" in markdown_text(card)
     assert "beats a constant guess" in {check.name for check in found.checks}
     assert all(check.sentence for check in found.checks)
     assert card.changes is not None

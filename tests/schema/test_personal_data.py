@@ -127,6 +127,7 @@ def test_a_table_with_personal_data_is_warned_of_and_no_value_is_shown(
     assert MARK not in shown(result, caplog)
     assert result.schema["columns"]["mail"]["personal"] is True
     assert list(result.valid.columns) == list(people.columns)
+    assert result.artifacts["valid"].metadata["personal"] == ["mail", "surname"]  # for the reports of later steps
 
 
 def test_a_table_that_breaks_its_schema_shows_no_value_of_a_person(

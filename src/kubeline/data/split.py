@@ -69,8 +69,9 @@ def run(
         parts = [writer.metadata(str(dataset.metadata.get("source", ""))) for writer in writers]
     parent = {"parent_fingerprint": dataset.metadata.get("fingerprint", "")}
     way = {"split_by": by, "split_column": column}  # what later steps need to know which rows belong together
-    describe(train, parts[0] | parent | way)
-    describe(test, parts[1] | parent | way)
+    personal = {"personal": dataset.metadata["personal"]} if "personal" in dataset.metadata else {}
+    describe(train, parts[0] | parent | way | personal)
+    describe(test, parts[1] | parent | way | personal)
 
 
 def check(by: str, column: str, test_fraction: float, cutoff: str) -> None:

@@ -15,6 +15,7 @@ from kubeline.evaluation.answers import Answers, ask
 from kubeline.evaluation.bootstrap import Bootstrap
 from kubeline.evaluation.comparison import Comparison, compare, compare_all
 from kubeline.evaluation.evaluation_report import page
+from kubeline.evaluation.explained import explain_rows
 from kubeline.evaluation.fairness.checks import FairRows, evaluate_fairness
 from kubeline.evaluation.fairness.requirements import FairnessRequirement
 from kubeline.evaluation.fairness.requirements import parse as asked_of_groups
@@ -119,9 +120,7 @@ def evaluate(
     metrics, undefined = measure(model.scored, bootstrap, settings.confidence)
     comparisons = None if rival is None else compare_all(model.scored, rival, bootstrap, settings.confidence)
     dummies = _against_constant(metric, model.scored, bootstrap, settings)
-    by = SliceSettings(
-        metric, settings.min_slice_rows, margin=settings.margin, confidence=settings.confidence, seed=settings.seed
-    )
+    by = _slice_settings(metric, settings)
     slices = evaluate_slices(test, settings.slices, by, model.scored, rival, rows.clusters.codes, rows.judged)
     fairness = evaluate_fairness(alike, _fair_rows(test, rows, model.scored, settings))
     agreement = scoring.agreement(package, model.predictor)
@@ -154,8 +153,15 @@ def evaluate(
         slices=slices,
         fairness=fairness,
         importances=_importances(test, model, rows.judged, metric, settings),
+        explained=explain_rows(test, rows.judged, package, model.scored, metadata.get("personal")),
         agreement=agreement,
         decision=gate.decide(checks),
+    )
+
+
+def _slice_settings(metric: Metric, settings: EvaluationSettings) -> SliceSettings:
+    return SliceSettings(
+        metric, settings.min_slice_rows, margin=settings.margin, confidence=settings.confidence, seed=settings.seed
     )
 
 

@@ -12,8 +12,8 @@ from kubeline.evaluation.curves import confusion
 from kubeline.evaluation.fairness.report import blocks as fairness_blocks
 from kubeline.evaluation.findings import Evaluation, EvaluationSettings
 from kubeline.evaluation.gate import GateDecision
-from kubeline.evaluation.importance import sample_size
 from kubeline.evaluation.metrics import METRICS
+from kubeline.evaluation.reliance_report import explained_blocks, importance_blocks
 from kubeline.evaluation.slices import Slice, ranked
 from kubeline.printable import rounded
 from kubeline.reports import Report, facts, figure, table, text, verdict
@@ -45,7 +45,8 @@ def page(evaluation: Evaluation, test: dict[str, Any]) -> Report:
         report.add("Slices", *_slices(evaluation))
     if evaluation.fairness:
         report.add("Fairness", *fairness_blocks(evaluation.fairness))
-    report.add("What the model relies on", *_importance(evaluation))
+    report.add("What the model relies on", *importance_blocks(evaluation))
+    report.add("Why single predictions are what they are", *explained_blocks(evaluation.explained))
     report.add("As in training", text(f"{evaluation.agreement}."))
     report.add("How it was done", text(_method(evaluation)))
     return report
@@ -270,18 +271,6 @@ def _slice_row(part: Slice) -> list[Any]:
         row += [part.champion, _whole(part.gain.written(sign=True))]
     flags = (["worse than the champion"] if part.regression else []) + (["weak"] if part.weak else [])
     return [*row, ", ".join(flags)]
-
-
-def _importance(evaluation: Evaluation) -> list[Markup]:
-    if not evaluation.importances:
-        return [text(f"{evaluation.metric.title} is not defined on the sampled rows.")]
-    idle = [one.feature for one in evaluation.importances if one.loss <= 2 * one.spread]
-    most = sample_size(len(evaluation.importances))
-    caption = f"Permutation importance on at most {most:,} test rows; columns that say the same thing share theirs."
-    blocks = [figure(plots.importance(evaluation.importances, evaluation.metric), caption)]
-    if idle:
-        blocks.append(text(f"Not distinguishable from noise: {', '.join(idle)}."))
-    return blocks
 
 
 def _method(evaluation: Evaluation) -> str:

@@ -8,6 +8,7 @@ from kubeline.data.stored import StoredTable
 from kubeline.errors import UserError, listed
 from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.comparison import Comparison
+from kubeline.evaluation.explained import ExplainedRows
 from kubeline.evaluation.fairness.checks import Fairness
 from kubeline.evaluation.gate import ChampionRule, GateDecision
 from kubeline.evaluation.importance import Importance
@@ -93,6 +94,7 @@ class Evaluation:
         slices: The metric in slices.
         fairness: How far apart groups of rows are, as asked.
         importances: What each feature is worth.
+        explained: Why a few predictions are what they are.
         agreement: ONNX Runtime beside what training recorded, on the golden rows.
         decision: The verdict and why.
     """
@@ -112,6 +114,7 @@ class Evaluation:
     slices: list[Slice]
     fairness: list[Fairness]
     importances: list[Importance]
+    explained: ExplainedRows
     agreement: Agreement
     decision: GateDecision
 

@@ -15,6 +15,7 @@ from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.calibration import reliability
 from kubeline.evaluation.changes import changes
 from kubeline.evaluation.curves import confusion, roc
+from kubeline.evaluation.explained import ExplainedRow
 from kubeline.evaluation.fairness.checks import Fairness
 from kubeline.evaluation.findings import Contender, Evaluation
 from kubeline.evaluation.slices import Slice, worst
@@ -154,6 +155,7 @@ def write_blessing(
         "fairness": {one.asked.key: _fairness(one) for one in evaluation.fairness},
         "calibration": _calibration(evaluation),
         "importances": [vars(one) for one in evaluation.importances[:_IMPORTANCES]],
+        "explained": [_explained(one) for one in evaluation.explained.rows],
         "worst_slice": found and {"slice": found.name, "rows": found.rows, **_interval(found.estimate)},
         "parity": evaluation.agreement.trained.model_dump(),
         "golden": {name: value for name, value in vars(evaluation.agreement).items() if name != "trained"},
@@ -237,6 +239,12 @@ def _fairness(one: Fairness) -> dict[str, Any]:
             for group in one.groups
         ],
     }
+
+
+def _explained(one: ExplainedRow) -> dict[str, Any]:
+    """Without the row's values, which are no one's business who only wants to know the model."""
+    named = [{"column": each.column, "by": each.by, "error": each.error} for each in one.contributions]
+    return {**vars(one), "contributions": named}
 
 
 def _interval(interval: Interval | None) -> dict[str, Any]:

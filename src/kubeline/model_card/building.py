@@ -13,6 +13,7 @@ from kubeline.model_card.card import (
     CardCheck,
     CardComparison,
     CardEvaluation,
+    CardExplained,
     CardFairness,
     CardFeature,
     CardImportance,
@@ -170,6 +171,7 @@ def _evaluation(blessing: Blessing) -> CardEvaluation:
             CardImportance(feature=one["feature"], loss=one.get("loss"), spread=one.get("spread"))
             for one in found.get("importances", [])
         ],
+        explained=[CardExplained(**one) for one in found.get("explained", [])],
     )
 
 

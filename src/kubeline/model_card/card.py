@@ -134,6 +134,27 @@ class CardImportance(_Part):
     spread: float | None
 
 
+class CardContribution(_Part):
+    """How far a column moves a prediction; `error` is at most its standard error, zero where it is exact."""
+
+    column: str
+    by: float
+    error: float
+
+
+class CardExplained(_Part):
+    """Why one prediction is what it is: base, the largest contributions and the sum of all others add up to it."""
+
+    row: int
+    title: str
+    of: str
+    actual: str
+    prediction: float
+    base: float
+    contributions: list[CardContribution]
+    others: float
+
+
 class CardComparison(_Part):
     """A metric beside the champion's; above zero `difference` is better for the model."""
 
@@ -161,6 +182,7 @@ class CardEvaluation(_Part):
     fairness: list[CardFairness] = []
     calibration: CardCalibration | None
     importances: list[CardImportance]
+    explained: list[CardExplained] = []
 
 
 class CardServing(_Part):

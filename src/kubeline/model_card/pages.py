@@ -87,6 +87,8 @@ def _sections(card: ModelCard) -> Iterator[tuple[str, list[CardBlock]]]:
         yield "Calibration", _calibration(card)
     if card.evaluation.importances:
         yield "What it goes by", _importances(card)
+    if card.evaluation.explained:
+        yield "Single predictions", _explained(card.evaluation)
     yield "Gate", [_gate(card.evaluation), *_serving(card)]
     if card.rollout:
         yield "Rollout", _rollout(card.rollout)
@@ -159,6 +161,19 @@ def _importances(card: ModelCard) -> list[CardBlock]:
     lost = f"What {card.evaluation.deciding_metric} loses when a column is shuffled"
     sentence = f"{lost}; columns that say the same thing share it."
     return [sentence, ("Permutation importance", ["column", "loss", "spread"], rows)]
+
+
+def _explained(found: CardEvaluation) -> list[CardBlock]:
+    rows = []
+    for one in found.explained:
+        named = [f"{each.column} {rounded(each.by, 3, sign=True)}" for each in one.contributions]
+        others = [f"others {rounded(one.others, 3, sign=True)}"] if one.others else []
+        rows.append([one.title, one.of, one.base, ", ".join([*named, *others]), one.prediction, one.actual])
+    sentence = (
+        "A few predictions for test rows: the base, which is the mean prediction of the golden rows, and what columns "
+        "contribute (Shapley values) add up to each. The columns' values in these rows are not part of this card."
+    )
+    return [sentence, ("Explained", ["which", "of", "base", "contributions", "prediction", "true"], rows)]
 
 
 def _gate(found: CardEvaluation) -> TableBlock:

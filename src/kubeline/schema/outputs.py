@@ -63,7 +63,7 @@ def write_outputs(
                 f"the dataset at '{dataset.path}' changed while it was validated ({found.tally.rows:,} rows, then "
                 f"{rows + bad.rows:,}); run the step again"
             )
-    describe(valid, metadata)
+    describe(valid, {**metadata, "personal": sorted(found.personal)})  # later steps show no value of these columns
     describe(quarantine, bad_metadata)
     return rows, bad.rows
 
