@@ -13,12 +13,13 @@ export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_
 LOCKS := requirements.lock .ci/audit.lock .ci/axe.lock images/*.lock benchmarks/*.lock benchmarks/serving/*.lock docs/site/*.lock
 AUDIT := .cache/audit
 
-.PHONY: demo demo-loop test fuzz images-test docs lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base
+.PHONY: demo demo-loop example-fraud test fuzz images-test docs lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     the main job, end to end, on real data, with no cluster (MODE=standard: KServe's other mode)"
 	@echo "make demo-loop  drift of a served model is found, and answered by a retraining (MODE=standard as well)"
+	@echo "make example-fraud  fraud in a stream of payments: late labels, a month that changes, an alert"
 	@echo "make test     the test suite"
 	@echo "make coverage the test suite, and how much of the code it runs"
 	@echo "make fuzz     inputs that are nearly right, for every parser (SECONDS=10 for each)"
@@ -53,6 +54,9 @@ demo: setup
 
 demo-loop: setup
 	@$(BIN)/python -m examples.flights.loop $(if $(MODE),--mode $(MODE))
+
+example-fraud: setup
+	@$(BIN)/python -m examples.fraud.demo $(if $(BROKER),--broker $(BROKER))
 
 test: setup
 	$(BIN)/python -m pytest -n 3 --dist loadfile
@@ -152,4 +156,4 @@ lock:
 	  --no-emit-index-url --no-header --no-annotate - --output-file .ci/axe.lock >/dev/null
 
 clean:
-	rm -rf $(VENV) runs examples/flights/data .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
+	rm -rf $(VENV) runs examples/*/data .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

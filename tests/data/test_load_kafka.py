@@ -14,8 +14,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from kubeline.data.dataset import open_dataset
 from kubeline.errors import PlatformError, UserError
-from tests.data.real_servers import free_port, kafka
 from tests.support.loading import Load
+from tests.support.real_servers import free_port, kafka
 
 START = dt.datetime(2013, 1, 1, tzinfo=dt.UTC)
 ROWS = 30  # in each of two partitions, one a minute

@@ -13,8 +13,8 @@ import pytest
 
 from kubeline.data.dataset import open_dataset
 from kubeline.errors import PlatformError, UserError
-from tests.data.real_servers import postgresql
 from tests.support.loading import Load, Loaded
+from tests.support.real_servers import postgresql
 
 UTC = dt.UTC
 # Of each type, a value as the server takes it, and what the dataset holds.

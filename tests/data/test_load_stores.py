@@ -14,9 +14,9 @@ from moto.server import ThreadedMotoServer
 
 from kubeline.data.dataset import open_dataset
 from kubeline.errors import UserError
-from tests.data.real_servers import google_cloud_storage
 from tests.support.file_servers import Azure, serving_files
 from tests.support.loading import Load
+from tests.support.real_servers import google_cloud_storage
 
 FILES = {
     "flights/carrier=UA/jan.csv": b"a,b\n1,x\n",
