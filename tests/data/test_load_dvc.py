@@ -122,7 +122,7 @@ def test_content_that_is_not_what_is_tracked_is_refused(repository: Path, load: 
 @pytest.mark.parametrize(
     ("place", "sentence"),
     [
-        ("data/none.csv@v1", r"DVC tracks no 'data/none.csv' in '.*' at revision v1; look at its .dvc files"),
+        ("data/none.csv@v1", r"DVC tracks no 'data/none.csv' in '.*' at revision v1; see its .dvc files"),
         ("data/t.csv@v7", r"git finds no such revision in '.*' \(.*\); give a commit, tag or branch"),
         ("data/t.csv@--help", "git finds no such revision"),
         ("../t.csv", "is not below a DVC repository; expected dvc:///repository/path@revision"),

@@ -357,7 +357,7 @@ def test_a_model_that_ranks_well_but_is_worse_than_a_constant_by_log_loss_and_br
 
 
 def test_nothing_is_a_gain_of_minus_zero_and_one_slice_is_one_slice(judge: Any) -> None:
-    assert Interval(-0.0, -0.0, -0.0).written(sign=True) == "+0 [+0, +0]"
+    assert Interval(-0.0, -0.0, -0.0).written(sign=True) == "0 [0, 0]"
     assert Interval(-0.0001, -0.1, 0.1).written(sign=True) == "+0.00 [-0.10, +0.10]"
     judge("good", people(2_000, 2).assign(one="x"), "good", slices=["one"])
     assert "in none of 1 slice is roc_auc worse" in " ".join(blessing(judge).reasons)

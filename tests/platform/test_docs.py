@@ -33,6 +33,7 @@ def test_the_commands_of_the_page_end_as_it_says(
         ("lint pipelines/training/kubeflow.yaml", 0),
         ("lint pipelines", 0),
         ("submit monitoring", 1),
+        ("runs --to", 2),  # nothing has run in this folder
         ("runs --failed", 0),
         ("runs 9e056bfe-237d-4fb1-bb6b-5dc0847163c6", 1),
         ("logs 9e056bfe-237d-4fb1-bb6b-5dc0847163c6", 0),

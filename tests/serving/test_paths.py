@@ -69,10 +69,6 @@ def test_what_is_not_there_is_not_found_in_one_sentence(tiny: Served, path: str)
     assert "\n" not in body["error"]
 
 
-def test_explain_is_not_found(tiny: Served) -> None:
-    assert ask(tiny, "POST", f"/v1/models/{tiny.name}:explain", b"{}")[0] == 404
-
-
 @pytest.mark.parametrize("path", ["/v1/models/{}:predict", "/v2/models/{}/infer", "/v2/repository/index"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_another_method_than_post_is_refused_and_reported_which_is_allowed(

@@ -158,6 +158,7 @@ class _Follower:
         self._log = self._files.enter_context(_private(run.log))
         self._log_of: dict[str, TextIO] = {}
         self._last = ""  # line of the runner itself
+        self._broken = ""  # why the pipeline cannot go on, in the runner's words
 
     def __enter__(self) -> Self:
         return self
@@ -189,14 +190,14 @@ class _Follower:
                 if event.exit_code:
                     self._fail(f"{event.task}: {text}", event.exit_code)
                 self._on_event(TaskEvent(event.task, state))
-            case "broken":
-                self._fail(text, 1)
+            case "broken":  # may come before the end of the step that is why, on another connection
+                self._broken = self._broken or text
 
     def conclude(self, exit_code: int) -> None:
         """Take the exit code of the run as a whole."""
         if exit_code:
             why = self._last or f"no message; see {self._run.log}"
-            self._fail(f"the run ended with exit code {exit_code} and {why}", 1)
+            self._fail(self._broken or f"the run ended with exit code {exit_code} and {why}", 1)
         else:
             self._run.succeeded, self._run.exit_code = True, 0
 
