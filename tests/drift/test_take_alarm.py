@@ -41,9 +41,7 @@ def alarmed(folder: Path | str, months: int = 1, digest: str = CHAMPION_DIGEST) 
 def test_an_alarm_is_due_as_of_the_window_that_raised_it_with_what_that_showed(tmp_path: Path) -> None:
     taken = take(alarmed(tmp_path), "flights", CHAMPION_DIGEST, "run-1")
     assert taken.at == "2013-11-01T00:00:00+00:00"
-    assert taken.reasons == [
-        "the alarm of the window to 2013-11-01T00:00Z: performance (rows 28,889, roc_auc 0.6512)"
-    ]
+    assert taken.reasons == ["the alarm of the window to 2013-11-01T00:00Z: performance (rows 28,889, roc_auc 0.6512)"]
     assert [window.until for window in taken.windows] == [NOVEMBER]
 
 

@@ -121,8 +121,7 @@ def test_a_server_that_fails_is_not_said_to_be_out_of_reach(monkeypatch: pytest.
     with answering(500) as address, pytest.raises(PlatformError) as caught:
         fetch("models:/flights@champion", address)
     assert str(caught.value) == (
-        f"the MLflow registry at {address} was reached, but answers with HTTP 500; see its log, or try "
-        "again later"
+        f"the MLflow registry at {address} was reached, but answers with HTTP 500; see its log, or try again later"
     )
 
 

@@ -53,7 +53,9 @@ def test_a_copy_does_not_tell_the_target_of_its_row(train: Train) -> None:
 
 def _table(**given: Any) -> TrainingTable:
     rows = len(given["y"])
-    plain = dict.fromkeys(("raw", "encoded", "given", "kinds", "transform", "positive_class", "weights", "groups", "times"))
+    plain = dict.fromkeys(
+        ("raw", "encoded", "given", "kinds", "transform", "positive_class", "weights", "groups", "times")
+    )
     return TrainingTable(
         **{**plain, "task": "binary", "classes": ["a", "b"], "equal": np.arange(rows), "notes": [], **given}
     )
