@@ -30,6 +30,7 @@ include_patterns = [
     "docs/reference/python.rst",
     "components/*/README.md",
     "pipelines/*/README.md",
+    "examples/*/README.md",
     "serving/README.md",
 ]
 exclude_patterns = ["docs/site/**"]
