@@ -48,7 +48,7 @@ def test_a_bad_model_is_rolled_back_and_no_user_is_left_without_an_answer(
     assert traffic.failed == 0
     answered = traffic.by_version()
     assert 0 < answered[version_of(bad.digest)] < 0.3 * answered[version_of(stable.digest)]
-    assert max(moment.planned for moment in watch.moments) == 10
+    assert max(moment.planned for moment in watch.moments) == canary.PLAN["steps"][0]
     assert watch.record is not None
     page = write_page(tmp_path / "runs", "bad", watch.record, watch.moments, traffic.answers, names)
     assert "0 of them failed" in page.read_text()
