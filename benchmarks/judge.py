@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from kubeline.rollout.analysis.judge import CheckOutcome, Evidence, Histogram, Rules, Side, judge
@@ -26,12 +27,15 @@ DEFAULT = Rules()
 BARE = Rules(max_error_increase=0, max_latency_shift=0, latency_tolerance_seconds=0, max_prediction_drift=0)
 """Without tolerances, so that only the level stands between chance and an alarm."""
 
+PREDICTED = Rules(max_error_rate=0.9, max_error_increase=None, max_latency_shift=None)
+"""Predictions alone are compared."""
+
 LATE = BARE.model_copy(update={"spending": "obrien-fleming"})
 
 
 @dataclass(frozen=True)
 class World:
-    """What is simulated; the canary differs from the stable version by the last two.
+    """What is simulated; the canary differs from the stable version by the last three.
 
     Attributes:
         requests: of both versions in the time of one look.
@@ -39,9 +43,11 @@ class World:
         median: seconds.
         spread: standard deviation of the latencies' logarithm.
         load: standard deviation of the logarithm of the load that both versions share.
+        rows: of a request, of which all are predicted alike.
         own: the same of what slows the pods of one version only, such as neighbours on their nodes.
         more_errors: added to the canary's share of errors.
         slower: factor of the canary's latencies.
+        drift: population stability index of its predictions.
     """
 
     requests: int = 10_000
@@ -49,9 +55,11 @@ class World:
     median: float = 0.02
     spread: float = 0.5
     load: float = 0.0
+    rows: int = 1
     own: float = 0.0
     more_errors: float = 0.0
     slower: float = 1.0
+    drift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,31 +100,49 @@ def simulate(world: World, rules: Rules, rollouts: int, seed: int = 0) -> Outcom
 def _looks(windows: list[np.ndarray], world: World) -> Iterator[Evidence]:
     """Evidence of the first window, then of the first two, and so on."""
     for counts in np.cumsum(windows, axis=0):
-        canary, stable = (_side(row) for row in counts)
+        canary, stable = (_side(row, world.rows) for row in counts)
         yield Evidence(canary, stable if stable.requests else None, seconds=300)
 
 
-def _side(row: np.ndarray) -> Side:
+def _side(row: np.ndarray, rows: int) -> Side:
     errors, latency, predictions = row[0], row[1 : len(BOUNDS) + 2], row[len(BOUNDS) + 2 :]
-    labelled = {str(label): float(n) for label, n in enumerate(predictions)}
-    return Side(int(latency.sum()), int(errors), Histogram(BOUNDS, tuple(latency.tolist())), labelled)
+    labelled = {str(label): float(n * rows) for label, n in enumerate(predictions)}
+    requests = int(latency.sum())
+    return Side(requests, int(errors), Histogram(BOUNDS, tuple(latency.tolist())), labelled, float(requests))
 
 
 def _window(rng: np.random.Generator, world: World, share: float, rollouts: int) -> np.ndarray:
     """Counts of one look's time: rollouts by (canary, stable) by (errors, latency bins, predictions)."""
     load = _slow_noise(rng, world.load, rollouts)
-    sides = [(share, world.errors + world.more_errors, world.slower), (1 - share, world.errors, 1.0)]
+    sides = [
+        (share, world.errors + world.more_errors, world.slower, shifted(world.drift)),
+        (1 - share, world.errors, 1.0, PREDICTIONS),
+    ]
     counts = []
-    for part, errors, slower in sides:
+    for part, errors, slower, distribution in sides:
         log_median = np.log(world.median * slower) + load + _slow_noise(rng, world.own, rollouts)
         below = ndtr((np.log(BOUNDS) - log_median[..., None]) / world.spread)
         bins = np.diff(below, axis=-1, prepend=0, append=1).clip(0)
         n = rng.poisson(world.requests * part / INTERVALS * np.exp(load))
         latency = rng.multinomial(n, bins / bins.sum(-1, keepdims=True)).sum(axis=1)
         failed = rng.binomial(n, np.minimum(errors * np.exp(load), 1)).sum(axis=1)
-        predictions = rng.multinomial(n.sum(axis=1), PREDICTIONS)
+        predictions = rng.multinomial(n.sum(axis=1), distribution)
         counts.append(np.concatenate([failed[:, None], latency, predictions], axis=1))
     return np.stack(counts, axis=1)
+
+
+def shifted(drift: float) -> np.ndarray:
+    """The distribution of predictions that is so far from the usual one, tilted towards its last bins."""
+
+    def tilted(by: float) -> np.ndarray:
+        found: np.ndarray = PREDICTIONS * np.exp(by * np.arange(len(PREDICTIONS)))
+        return np.asarray(found / found.sum())
+
+    def index(by: float) -> float:
+        there = tilted(by)
+        return float(((there - PREDICTIONS) * np.log(there / PREDICTIONS)).sum()) - drift
+
+    return tilted(brentq(index, 0, 2)) if drift else PREDICTIONS
 
 
 def _slow_noise(rng: np.random.Generator, deviation: float, rollouts: int) -> np.ndarray:
@@ -127,6 +153,14 @@ def _slow_noise(rng: np.random.Generator, deviation: float, rollouts: int) -> np
     return noise
 
 
+ALLOWED = {
+    "predictions alike, 8 alike rows a request, a tenth of the traffic": World(rows=8, requests=1_000),
+    "predictions differ by 0.2, a tenth of the traffic": World(drift=0.2, requests=1_000),
+    "predictions differ by 0.2, 8 alike rows a request, a tenth of the traffic": World(
+        drift=0.2, rows=8, requests=1_000
+    ),
+    "predictions differ by 0.25, the limit": World(drift=0.25),
+}
 IDENTICAL = {
     "0.1 % errors": World(errors=0.001),
     "0.5 % errors": World(),
@@ -144,6 +178,10 @@ WORSE = {
     "20 % slower, a tenth of the traffic": World(slower=1.2, requests=1_000),
     "20 % slower, load": World(slower=1.2, load=0.4),
     "20 % slower, load, spread 0.8": World(slower=1.2, load=0.4, spread=0.8),
+    "predictions differ by 0.5": World(drift=0.5),
+    "predictions differ by 0.5, a tenth of the traffic": World(drift=0.5, requests=1_000),
+    "predictions differ by 1, a tenth of the traffic": World(drift=1.0, requests=1_000),
+    "predictions differ by 1, 8 alike rows a request, a tenth of the traffic": World(drift=1.0, rows=8, requests=1_000),
 }
 
 
@@ -160,6 +198,9 @@ def main(rollouts: int = 1_000) -> None:
         ):
             got = simulate(world, rules, rollouts)
             print(f"  {name + ': ' + label:72} <={rules.alpha:5.1%} {got.stopped:9.1%} {got.held:7.1%}")
+    for name, world in ALLOWED.items():
+        got = simulate(world, PREDICTED, rollouts)
+        print(f"  {name + ': predictions alone':72} <={PREDICTED.alpha:5.1%} {got.stopped:9.1%} {got.held:7.1%}")
     print(f"{'worse versions: power':62} {'stopped':>9} {'held':>7} {'half of them at':>16}")
     for name, world in WORSE.items():
         got = simulate(world, DEFAULT, rollouts)

@@ -20,6 +20,8 @@ def validate(
     group_column: str = "",
     time_column: str = "",
     weight_column: str = "",
+    slices: list[str] = [],
+    gate: dict[str, Any] = {},
     schema_uri: str = "",
     mode: str = "fail",
     rules: list[str] = [],
@@ -62,6 +64,8 @@ def validate(
         group_column: Rows with the same value belong together; it must be there in every row. No feature. Empty: none.
         time_column: A time, date or number that orders the rows, in every row. No feature. Empty: none.
         weight_column: Weight of each row, 0 or greater. No feature. Empty: none.
+        slices: Columns by which `evaluate` will break the metrics down: they must be there, and are not dropped.
+        gate: What `evaluate` will require: the columns that its ``fairness`` names must be there, and are not dropped.
         schema_uri: Path or URI (``s3://``, ``gs://``, ``https://``, ...) of a schema to enforce. Empty: infer one.
         mode: ``fail`` stops the pipeline at any problem (the report and the schema are still written; every finding is
             in the log too, which is all that Kubeflow Pipelines keeps of a step that failed), ``warn`` reports and
@@ -107,6 +111,8 @@ def validate(
             group_column=group_column,
             time_column=time_column,
             weight_column=weight_column,
+            slices=slices,
+            gate=gate,
             schema_uri=schema_uri,
             mode=mode,
             rules=rules,

@@ -80,6 +80,8 @@ def learn(
         dataset=loaded.outputs["dataset"],
         target=target,
         **roles,
+        slices=judged["slices"],
+        gate=judged["options"],
         schema_uri=schema_uri,
         options=checks,
         defer_failure=True,  # of a step that fails, Kubeflow Pipelines keeps no report

@@ -130,6 +130,13 @@ def test_a_pair_is_read_by_the_type_of_its_parameter(grouped: Path, pair: str, t
     assert check(grouped, assigned(grouped, {}, [pair])) == taken
 
 
+def test_an_empty_mapping_takes_away_what_the_file_has(grouped: Path) -> None:
+    values = {"plan": {"steps": [5], "rules": {"alpha": 0.1}}}
+    assert assigned(grouped, values, ["plan.rules={}"]) == {"plan": {"steps": [5], "rules": {}}}
+    assert assigned(grouped, values, ["plan={}"]) == {"plan": {}}
+    assert assigned(grouped, values, ["plan={steps: [9]}"]) == {"plan": {"steps": [9], "rules": {"alpha": 0.1}}}
+
+
 def test_fields_of_a_group_are_put_together_whatever_names_them(grouped: Path) -> None:
     values = {"training": {"folds": 3, "balanced": True}, "split_by": "time", "task": "binary"}
     assert assigned(grouped, values, ["training.folds=4", "cutoff=7"]) == {

@@ -102,6 +102,11 @@ def test_a_failure_reaches_the_webhook_with_its_error_and_link(
     assert SECRET not in log.text
 
 
+def test_a_step_with_the_name_of_its_verdict_is_named_once() -> None:
+    headline, _ = compose(status(), Ending("SUCCEEDED", decisions=(Said("alarm", "alarm (drift in 2 of 3 windows)"),)))
+    assert headline == "training-42: alarm"
+
+
 def test_the_job_gives_the_headline_its_name_when_no_title_is_given() -> None:
     headline, body = compose(status(), Ending("SUCCEEDED"), message="AUC 0.79")
     assert headline == "training-42 succeeded"

@@ -198,6 +198,24 @@ def test_a_column_with_a_role_is_not_dropped_without_a_word(people: pd.DataFrame
         check(people, target="late", personal_data="drop", group_column="surname")
 
 
+@pytest.mark.parametrize(
+    ("judged", "parameter"),
+    [
+        ({"slices": ["surname"]}, "slices"),
+        ({"gate": {"fairness": {"demographic_parity_difference": {"columns": ["surname"]}}}}, "gate.fairness"),
+    ],
+)
+def test_a_column_that_the_model_will_be_judged_by_is_there_and_not_dropped(
+    judged: dict[str, Any], parameter: str, people: pd.DataFrame, check: Callable[..., Any]
+) -> None:
+    sentence = f"but it is a column of {parameter}, which personal_data=drop would take away; hash it"
+    with pytest.raises(UserError, match=sentence):
+        check(people, target="late", personal_data="drop", **judged)
+    assert "surname" in check(people, target="late", **judged).valid
+    with pytest.raises(UserError, match=f"a column of {parameter}, 'surname' is not a column of this table"):
+        check(people.drop(columns="surname"), target="late", **judged)
+
+
 @pytest.mark.parametrize("handling", ["drop", "hash"])
 def test_a_time_of_a_person_is_neither_dropped_nor_hashed(
     handling: str, people: pd.DataFrame, check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch

@@ -30,6 +30,7 @@ from kubeline_serving.observability.number_bins import number_bounds
 # Seconds. ONNX Runtime takes 20 µs for a row; the longest wait that the options allow by default is some seconds.
 DURATIONS = [step * 10.0**power for power in range(-5, 1) for step in (1, 2.5, 5)] + [10.0]
 PROBABILITIES = [tenth / 10 for tenth in range(1, 11)]
+REQUEST_ROWS = [2**power for power in range(18)]  # up to more than a request may have by default
 
 _PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
 _PHASES = ("queue", "parse", "predict", "serialise")
@@ -80,6 +81,7 @@ class ServerMetrics:
         self._duration = _Histogram(layout, DURATIONS, _PROTOCOLS)
         self._phase = _Histogram(layout, DURATIONS, _PHASES)
         self._rows = layout.take(1)
+        self._request_rows = _Histogram(layout, REQUEST_ROWS, [""])
         self._first_predicted = layout.size
         self._predicted = {label: layout.take(1) for label in classes}
         self._probability = _Histogram(layout, PROBABILITIES, distributed)
@@ -125,6 +127,7 @@ class ServerMetrics:
             rows = sum(each.rows for each in filled)
             inputs = self._columns.joined([each.inputs for each in filled if each.inputs is not None])
             self._values[self._rows] += rows
+            self._request_rows.add_column(self._counters.array, np.array([each.rows for each in filled]))
             self._count_predictions([each.predictions for each in filled if each.predictions is not None])
             self._add_by_column(self._missing, self._columns.numbers, np.isnan(inputs.numbers))
             self._add_by_column(self._missing, self._columns.doubles, np.isnan(inputs.doubles))
@@ -207,6 +210,7 @@ class ServerMetrics:
             numbers,
         )
         yield self._counts("kubeline_rows", "Rows answered.", "", {"": self._rows}, numbers)
+        yield self._histogram("kubeline_request_rows", "Rows of an answered request.", "", self._request_rows, numbers)
         if self._predicted:
             yield self._counts("kubeline_predictions", "Rows by predicted class.", "label", self._predicted, numbers)
             what = "Predicted probability; of the positive class for a binary model."

@@ -90,7 +90,8 @@ def assigned(pipeline: Path, values: Mapping[str, Any], pairs: Sequence[str]) ->
     """`values`, and over them pairs such as ``seed=1`` and ``training.folds=3``; fields are put into their groups.
 
     A field's name alone stands for it where one group has it (``folds``, ``split_column`` for ``split.column``). The
-    text of a pair is taken as it is for a text, and read as YAML for everything else.
+    text of a pair is taken as it is for a text, and read as YAML for everything else. A mapping is laid over the one
+    that is there, an empty one replaces it.
 
     Raises:
         UserError: when a pair has no ``=``, or its value cannot be read.
@@ -127,7 +128,7 @@ def _put(values: dict[str, Any], place: Sequence[str], value: Any) -> None:
         values = values[name]
     there = values.get(place[-1])
     both = isinstance(there, Mapping) and isinstance(value, Mapping)
-    values[place[-1]] = {**there, **value} if both and there is not None else value
+    values[place[-1]] = {**there, **value} if both and there is not None and value else value  # {} takes all away
 
 
 def _default_type(model: type[BaseModel], place: Sequence[str]) -> Any:

@@ -67,7 +67,8 @@ def compose(
     decision = deciding(verdicts, _word)
     headline = f"{name} {_WORDS[found.state]}"
     if decision and found.state == "SUCCEEDED" and _word(decision) not in GOOD:
-        headline = f"{name}: {_word(decision).replace('_', ' ')} ({decision.task})"
+        word = _word(decision).replace("_", " ")
+        headline = f"{name}: {word}" + (f" ({decision.task})" if decision.task != word else "")
     elif decision:
         headline += f" ({decision.task}: {_word(decision)})"
     lines = [message] if message else []

@@ -88,19 +88,29 @@ def hash_key(handling: str, environment: Mapping[str, str] = os.environ) -> byte
     return key.encode()
 
 
-def protection(handling: str, personal: Mapping[str, str], roles: Roles, key: bytes) -> Protection:
+def protection(
+    handling: str, personal: Mapping[str, str], roles: Roles, key: bytes, judged_by: Mapping[str, str]
+) -> Protection:
     """What happens to the columns that look as if they held personal data.
+
+    Args:
+        handling: what is done with them.
+        personal: column -> what it looks like.
+        roles: of the columns.
+        key: of the hashes.
+        judged_by: column -> what `evaluate` needs it for.
 
     Raises:
         UserError: when a column has a role that it could not have any more: a hash is no time and no weight.
     """
     ordered = {roles.time, roles.weight}
-    lost = {"drop": ordered | {roles.group}, "hash": ordered}.get(handling, set())
+    lost = {"drop": {*ordered, roles.group, *judged_by}, "hash": ordered}.get(handling, set())
+    words = {**judged_by, **{name: f"the {role}" for name, role in roles.words.items()}}
     if needed := sorted(lost & set(personal)):
         name = needed[0]
-        hashed = "hash it (personal_data=hash), or " if handling == "drop" and name == roles.group else ""
+        hashed = "hash it (personal_data=hash), or " if handling == "drop" and name not in ordered else ""
         raise UserError(
-            f"column '{name}' looks like {personal[name]}, but it is the {roles.words[name]}, which personal_data="
+            f"column '{name}' looks like {personal[name]}, but it is {words[name]}, which personal_data="
             f"{handling} would take away; {hashed}set personal to false for it in the schema"
         )
     names = frozenset(personal)

@@ -1,12 +1,14 @@
 """The `validate` step: infer or enforce a schema, and decide whether the table may go on."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, get_args
 
 from kubeline.artifacts import Artifact, describe, publish, step
-from kubeline.data.dataset import refuse
+from kubeline.data.dataset import open_dataset, refuse, require_columns
 from kubeline.errors import UserError, listed
+from kubeline.options import require_names
 from kubeline.retries import repeated
 from kubeline.roles import Roles
 from kubeline.schema.document import TableSchema, read_schema
@@ -48,6 +50,8 @@ def run(
     group_column: str = "",
     time_column: str = "",
     weight_column: str = "",
+    slices: Sequence[str] = (),
+    gate: Mapping[str, Any] = MappingProxyType({}),
     schema_uri: str = "",
     mode: str = "fail",
     rules: Sequence[Any] = (),
@@ -72,16 +76,14 @@ def run(
     given = read_schema(schema_uri) if schema_uri else None
     limits = TableLimits(min_class_share=min_class_share, leak_threshold=leak_threshold)
     roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
+    judged_by = _judged_by(dataset, slices, gate)
     found = examine(dataset.path, given, roles, rules, int(min_rows), strict, limits)
-    protected = _protection(found, personal_data, roles, key)
+    protected = _protection(found, personal_data, roles, key, judged_by)
     found.problems += _row_counts(found, mode, max_quarantine)
     found.warnings += _of_load(dataset)
     everything = [*found.problems, *found.row_problems]
     blocking = found.problems if mode == "quarantine" else everything
-    for finding in everything:
-        log.error("%s", finding.message)
-    for finding in found.warnings:
-        log.warning("%s", finding.message)
+    _log(everything, found.warnings)
     failed = bool(blocking) and mode != "warn"
     if not failed:
         write_outputs(dataset, valid, quarantine, found, mode == "quarantine", protected)
@@ -100,14 +102,35 @@ def run(
     return ValidationOutputs(passed=not blocking, problems=len(everything))
 
 
-def _protection(found: Examination, personal_data: str, roles: Roles, key: bytes) -> Protection:
+def _log(problems: Sequence[Finding], warnings: Sequence[Finding]) -> None:
+    for finding in problems:
+        log.error("%s", finding.message)
+    for finding in warnings:
+        log.warning("%s", finding.message)
+
+
+def _judged_by(dataset: Artifact, slices: Sequence[str], gate: Mapping[str, Any]) -> dict[str, str]:
+    """The columns that `evaluate` will need, with what it needs them for."""
+    from kubeline.evaluation.fairness.requirements import columns_of
+
+    require_names("slices", slices)
+    wanted = {"slices": [*slices], "gate.fairness": columns_of(gate.get("fairness", {}))}
+    table = open_dataset(dataset.path)
+    for parameter, names in wanted.items():
+        require_columns(table, names, f"a column of {parameter},")
+    return {name: f"a column of {parameter}" for parameter, names in wanted.items() for name in names}
+
+
+def _protection(
+    found: Examination, personal_data: str, roles: Roles, key: bytes, judged_by: Mapping[str, str]
+) -> Protection:
     """What is done with the columns of personal data, and what is said of them."""
     if personal_data == "ignore":
         return Protection()
     found.find_personal_data()
     personal = findings(personal_data, found.personal)
     (found.problems if personal_data == "refuse" else found.warnings).extend(personal)
-    return protection(personal_data, found.personal, roles, key)
+    return protection(personal_data, found.personal, roles, key, judged_by)
 
 
 def _of_load(dataset: Artifact) -> list[Finding]:

@@ -169,6 +169,8 @@ def test_queries_that_do_not_tell_the_versions_apart_are_refused() -> None:
     same = dict.fromkeys(("requests", "latency", "labels", "probabilities", "numbers"), "x")
     with pytest.raises(UserError, match="must differ: name each"):
         source("http://127.0.0.1:1", override=same)
+    with pytest.raises(UserError, match="queries of requests are the same"):  # of which the others are not
+        source("http://127.0.0.1:1", override={"requests": "x"})
 
 
 def test_a_name_cannot_leave_its_place_in_a_query(prometheus: PrometheusServer, url: str) -> None:

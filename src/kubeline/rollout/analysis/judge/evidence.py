@@ -61,16 +61,25 @@ class Side:
         errors: those that failed by the server's fault.
         latency: of requests, as far as the source measures them.
         predictions: count of each label, or of each bin of the predicted number; None when the source has none.
+        alike: how many requests of one size would say as much as those that the predictions came from, since the rows
+            of one request belong together; None when the source does not know how large they were.
     """
 
     requests: int
     errors: int
     latency: Histogram
     predictions: Mapping[str, float] | None = None
+    alike: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.errors <= self.requests:
             raise ValueError(f"errors must be from 0 to the {self.requests} requests, but are {self.errors}")
+
+    @property
+    def independent(self) -> float:
+        """Of how many independent rows the predictions are, at least: the rows of one request may all be alike."""
+        rows = sum((self.predictions or {}).values())
+        return min(rows, self.requests - self.errors if self.alike is None else self.alike)
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,7 @@ class CheckResult:
         canary: its measured value: a share, seconds, or the business metric's mean.
         stable: the same of the stable version.
         limit: what was allowed, in the unit of `effect`.
-        p_value: one-sided, of "the limit is kept" (of "no difference" for latency and predictions).
+        p_value: one-sided, of "the limit is kept" (of "no difference" for latency).
         effect: what is compared with the limit.
         sentence: for people.
     """

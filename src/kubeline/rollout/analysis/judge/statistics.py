@@ -126,6 +126,29 @@ def blurred(first: Histogram, second: Histogram) -> bool:
     return len(shares) == 2 and bool(min(own) < _SPREAD and np.min(shares, axis=0).max() > _TOGETHER)
 
 
+def drift_beyond(psi: float, canary: float, stable: float, bins: int, limit: float) -> float:
+    """Chance (p) of such a population stability index if that of the two distributions is `limit`.
+
+    The index times ``nm / (n + m)`` has about a chi-squared distribution with as many degrees of freedom as there are
+    bins but one; it is a noncentral one where the distributions differ (simulated: tests/rollout/judge/test_drift.py).
+
+    Args:
+        psi: of the samples, with its bias.
+        canary: its independent rows, n.
+        stable: those of the stable version, m.
+        bins: that both are counted in.
+        limit: of the index without its bias.
+    """
+    from scipy.special import chdtrc, chndtr
+
+    if bins < 2 or not canary or not stable:
+        return 1.0
+    weight = canary * stable / (canary + stable)
+    if not limit:
+        return float(chdtrc(bins - 1, psi * weight))
+    return max(1.0 - float(chndtr(psi * weight, bins - 1, limit * weight)), 0.0)
+
+
 def mean_loss(canary: SampleStatistics, stable: SampleStatistics, tolerance: float) -> float:
     """Chance (p) of "the canary's mean is at most `tolerance` below the stable one": Welch's t-test.
 

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 from kubeline.drift.statistics import MIN_EXPECTED, Bin, divergence
 from kubeline.errors import listed
@@ -224,14 +225,23 @@ def _prediction_drift(evidence: Evidence, canary: Side, stable: Side, limit: flo
         rows = sum((side.predictions or {}).values())
         if side.requests > side.errors and not rows:
             return _nothing(name, f"The {whose} answered requests, but there are no metrics of its predictions.")
-        if rows < _MIN:
-            return _few(name, f"There are {rows:.0f} predictions of the {whose}, but {_MIN} are needed.")
-    found = divergence(_bins(canary.predictions or {}, stable.predictions or {}))
+        if (known := int(side.independent)) < _MIN:
+            alone = "" if known == round(rows) else f" in requests that say as much as {known} of one size"
+            return _few(name, f"There are {rows:.0f} predictions of the {whose}{alone}, but {_MIN} are needed.")
+    found = divergence(_bins(_independent(canary), _independent(stable)))
     effect = float(found.effect)
+    p = statistics.drift_beyond(found.psi, canary.independent, stable.independent, found.bins, limit)
     sentence = f"The distributions of the predictions differ by a PSI of {effect:.3f}; {limit:.3f} is allowed."
     if new := sorted((canary.predictions or {}).keys() ^ (stable.predictions or {}).keys()):
         sentence += f" Only one of the versions knows {listed(new)}."
-    return _Check(name, effect, None, limit, effect, found.p_value, sentence)
+    return _Check(name, effect, None, limit, effect, p, sentence)
+
+
+def _independent(side: Side) -> dict[str, float]:
+    """Its predictions as of so many independent rows."""
+    counts = side.predictions or {}
+    share = side.independent / sum(counts.values())
+    return {label: count * share for label, count in counts.items()}
 
 
 def _bins(canary: Mapping[str, float], stable: Mapping[str, float]) -> list[Bin]:
@@ -239,24 +249,32 @@ def _bins(canary: Mapping[str, float], stable: Mapping[str, float]) -> list[Bin]
     n, m = sum(stable.values()), sum(canary.values())
     share = min(n, m) / (n + m)
 
-    def enough(bin_: Bin) -> bool:
+    def enough(bin_: "_Group") -> bool:
         fewer = bin_.current if m <= n else bin_.reference
         return max(fewer, (bin_.reference + bin_.current) * share) >= MIN_EXPECTED
 
-    bins: list[Bin] = []
+    bins: list[_Group] = []
     for label in dict.fromkeys((*stable, *canary)):
-        each = Bin(label, round(stable.get(label, 0)), round(canary.get(label, 0)))
+        each = _Group(label, stable.get(label, 0.0), canary.get(label, 0.0))
         if bins and not enough(bins[-1]):
             bins[-1] = _joined(bins[-1], each)
         else:
             bins.append(each)
     if len(bins) > 1 and not enough(bins[-1]):
         bins[-2:] = [_joined(*bins[-2:])]
-    return bins
+    return [Bin(each.label, round(each.reference), round(each.current)) for each in bins]
 
 
-def _joined(first: Bin, second: Bin) -> Bin:
-    return Bin(second.label, first.reference + second.reference, first.current + second.current)
+class _Group(NamedTuple):
+    """A bin of parts of rows."""
+
+    label: str
+    reference: float
+    current: float
+
+
+def _joined(first: _Group, second: _Group) -> _Group:
+    return _Group(second.label, first.reference + second.reference, first.current + second.current)
 
 
 def _business(metric: BusinessMetric, tolerance: float) -> _Check | CheckResult:

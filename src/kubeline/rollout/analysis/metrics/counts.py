@@ -7,9 +7,9 @@ from typing import Literal, get_args
 
 from kubeline.rollout.analysis.metrics.source import MetricsError
 
-SeriesKind = Literal["requests", "latency", "labels", "probabilities", "numbers"]
+SeriesKind = Literal["requests", "latency", "labels", "probabilities", "numbers", "sizes"]
 KINDS: tuple[SeriesKind, ...] = get_args(SeriesKind)
-BUCKETS = {"latency", "probabilities", "numbers"}  # cumulative, by upper bound
+BUCKETS = {"latency", "probabilities", "numbers", "sizes"}  # cumulative, by upper bound
 
 Counts = dict[str, dict[str, float]]
 """By kind, then by status code, label, or upper bound; beside probabilities, ``classes`` has what they are of."""

@@ -42,10 +42,10 @@ class Prometheus:
         self._stable = None
         if stable_version:
             self._stable = self._selectors(names | {"version": stable_version, "name": addresses.stable})
-            if self._stable == self._canary:
+            if same := [kind for kind, selector in self._stable.items() if self._canary[kind] == selector]:
                 raise UserError(
-                    "The metrics' queries are the same for the canary and the stable version, but must differ: "
-                    "name each with $version or $name."
+                    f"The metrics' queries of {listed(same)} are the same for the canary and the stable version, but "
+                    "must differ: name each with $version or $name."
                 )
 
     def check(self) -> None:

@@ -21,6 +21,7 @@ _NAMES: dict[str, SeriesKind] = {
     "kubeline_predictions_total": "labels",
     "kubeline_probability_bucket": "probabilities",
     "kubeline_prediction_bucket": "numbers",
+    "kubeline_request_rows_bucket": "sizes",
 }
 _AT_ONCE = 8
 _MAX_BYTES = 8 * 2**20  # of a page: ten times what a model of thousands of columns and classes has

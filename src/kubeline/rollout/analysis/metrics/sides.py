@@ -39,7 +39,20 @@ def _side(counts: Counts, errors: str, seconds: float, predictions: PredictionCo
     requests = round(sum(by_code.values()))
     failed = round(sum(n for code, n in by_code.items() if re.fullmatch(errors, code)))
     latency = _histogram("latency", counts.get("latency", {}), seconds)
-    return Side(requests, min(failed, requests), latency or _NO_LATENCY, predictions)
+    return Side(requests, min(failed, requests), latency or _NO_LATENCY, predictions, _alike(counts.get("sizes", {})))
+
+
+def _alike(cumulative: Mapping[str, float]) -> float | None:
+    """As many requests of one size say as much as these, each as large as its bin's bound; None where that is unknown.
+
+    Kish (1965), Survey Sampling, 11.7: the square of the sum of their sizes by the sum of the squares.
+    """
+    sizes = _histogram("the rows of requests", cumulative)
+    if sizes is None or not sizes.total:
+        return None
+    pairs = list(zip((*sizes.bounds, 2 * sizes.bounds[-1]), sizes.counts, strict=True))
+    squares = sum(count * size**2 for size, count in pairs)
+    return sum(count * size for size, count in pairs) ** 2 / squares if squares else None
 
 
 def _histogram(what: str, cumulative: Mapping[str, float], unit: float = 1.0) -> Histogram | None:
