@@ -100,11 +100,13 @@ class House:
         self.cluster = Cluster.connect(str(self.kserve.kubeconfig), _REQUEST_SECONDS, waits=(0.05, 0.1, 0.2, 0.4))
         self.api = connect(str(self.kserve.kubeconfig), _REQUEST_SECONDS)
 
-    def package(self, name: str, wrong_by: float = 0.0) -> ModelPackage:
+    def package(self, name: str, wrong_by: float = 0.0, turned: bool = False) -> ModelPackage:
         """A package of this name; every name is another model."""
         if name not in self.packages:
             reference = {"made for": name}
-            self.packages[name] = write_tiny_package(self.folder / name, wrong_by=wrong_by, reference=reference)
+            self.packages[name] = write_tiny_package(
+                self.folder / name, wrong_by=wrong_by, reference=reference, turned=turned
+            )
         return self.packages[name]
 
     def manifest(self, package: ModelPackage, overrides: Mapping[str, Any] | None = None) -> Manifest:

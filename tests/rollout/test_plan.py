@@ -46,6 +46,16 @@ def test_an_ab_test_and_a_shadow_are_not_promoted_unless_asked() -> None:
         ({"steps": [100]}, "needs a step below 100; use blue-green"),
         ({"strategy": "ab", "steps": [10, 20]}, "keeps one share"),
         ({"strategy": "shadow"}, "needs shadow.payload_log"),
+        ({"outcomes": {"source": "s3://labels"}}, "outcomes need a payload_log that says which version"),
+        ({"outcomes": {"source": "s3://me:secret@labels", "payload_log": "s3://log"}}, "holds a user or a password"),
+        (
+            {"strategy": "blue-green", "outcomes": {"source": "s3://labels"}},
+            "has no step at which outcomes could count",
+        ),
+        (
+            {"outcomes": {"source": "s3://labels", "payload_log": "s3://log"}, "rules": {"max_label_loss": "off"}},
+            "but rules.max_label_loss is off and outcomes.value is empty",
+        ),
         ({"metrics": None}, "judges by metrics; name their source, or use blue-green"),
         ({"max_bake_seconds": 1}, "max_bake_seconds 1 is below bake_seconds 300"),
         ({"smoke": {"rows": -1}}, "smoke.rows"),

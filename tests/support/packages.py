@@ -38,6 +38,7 @@ def write_tiny_package(
     rows: int = len(ROWS),
     model: bytes | None = None,
     reference: dict[str, Any] | None = None,
+    turned: bool = False,
 ) -> ModelPackage:
     """Write a package whose digests are right.
 
@@ -48,9 +49,10 @@ def write_tiny_package(
         rows: number of golden rows.
         model: stands in for ``serving.onnx``.
         reference: what ``reference.json`` holds.
+        turned: whether a classification gives each class the probability that another one should have.
     """
     signature = Signature(features=FEATURES, target="late", task=task, classes=CLASSES[task])
-    graph = _graph(task).SerializeToString()
+    graph = _graph(task, turned).SerializeToString()
     answer = Predictor(graph, signature).predict(ROWS)
     golden = ROWS.assign(**{"expected.prediction": answer.values})
     for position, name in enumerate(signature.classes or []):
@@ -69,7 +71,7 @@ def write_tiny_package(
     )
 
 
-def _graph(task: Task) -> onnx.ModelProto:
+def _graph(task: Task, turned: bool = False) -> onnx.ModelProto:
     nodes = [
         *_known("amount", "amount"),
         *_known("rush", "rush"),
@@ -95,7 +97,7 @@ def _graph(task: Task) -> onnx.ModelProto:
         nodes.append(helper.make_node("MatMul", ["score", "spread"], ["logits"]))
         nodes.append(helper.make_node("Softmax", ["logits"], ["output.probabilities"], axis=1))
     output = "output.prediction" if task == "regression" else "output.probabilities"
-    spread = np.linspace(-1, 1, width, dtype=np.float32)
+    spread = np.linspace(-1, 1, width, dtype=np.float32) * np.float32(-1 if turned else 1)
     constants = {"zero": np.float32(0), "day": np.float32(86_400), "spread": spread[None, :]}
     graph = helper.make_graph(
         nodes,

@@ -65,10 +65,16 @@ def recall(sums: list[Array], _: Terms) -> Array:
 # --- means of one number for each row -------------------------------------------------------------------------------
 
 
-def log_loss(scored: Scored) -> Terms:
-    """Minus the logarithm of the probability given to the true class."""
+def log_losses(scored: Scored) -> Array:
+    """(n,) minus the logarithm of the probability given to the true class."""
     given = scored.class_probabilities[np.arange(len(scored)), scored.target]
-    return _mean_of(scored, -np.log(np.clip(given, _SMALLEST, 1 - _SMALLEST)))
+    losses: Array = -np.log(np.clip(given, _SMALLEST, 1 - _SMALLEST))
+    return losses
+
+
+def log_loss(scored: Scored) -> Terms:
+    """The mean of that."""
+    return _mean_of(scored, log_losses(scored))
 
 
 def brier(scored: Scored) -> Terms:

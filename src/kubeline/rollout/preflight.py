@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from kubeline.errors import PlatformError, UserError
+from kubeline.addresses import redact
+from kubeline.data.peek import column_names
+from kubeline.errors import PlatformError, UserError, listed
 from kubeline.http.credentials import bearer
 from kubeline.http.exchange import Peer
 from kubeline.kubernetes.cluster import Cluster
@@ -31,6 +33,8 @@ Right = tuple[str, Resource, str]
 
 # Of the Role, but not asked for: a rollout explains less without it.
 OPTIONAL_RIGHTS: tuple[Right, ...] = (("list", EVENT, ""),)
+
+ID = "request.id"  # by which outcomes are joined
 
 _LONGEST_LABEL = 63
 
@@ -120,7 +124,15 @@ def check_candidate(
 
 
 def _check_evidence(status: RolloutStatus, spec: RolloutSpec) -> None:
-    """Check that Prometheus answers us, and that there is the token that the candidate will be asked with."""
+    """Check that Prometheus answers us, and that there are outcomes and the token that the candidate is asked with."""
+    if spec.outcomes:
+        for address in filter(None, (spec.outcomes.source, spec.outcomes.payload_log)):
+            columns = column_names(address)
+            if columns is not None and ID not in columns:
+                raise UserError(
+                    f"outcomes are joined by '{ID}', which '{redact(address)}' does not have (there are: "
+                    f"{listed(columns)})"
+                )
     if spec.smoke.rows:
         bearer(spec.smoke.token_file, spec.smoke.token_env, Peer("https://localhost"), "the candidate")
     if spec.shares and spec.metrics is not None and spec.metrics.source == "prometheus":

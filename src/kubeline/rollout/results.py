@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from kubeline.rollout.actions import Context, Transition, Wait
+from kubeline.rollout.analysis.judge import CheckOutcome
 from kubeline.rollout.status import (
     Analysis,
     AnalysisOutcome,
@@ -31,11 +32,23 @@ def after_smoke_test(now: Context, result: SmokeTestResult) -> Transition:
 
 
 def after_shadow(now: Context, result: ShadowResult) -> Transition:
-    """Promote where the spec says so; else the comparison is the result, and the candidate leaves."""
+    """Promote where the spec says so; else the comparison is the result, and the candidate leaves.
+
+    Where labels leave it open, the spec says what follows; held, the same rollout compares again, with what has come
+    since.
+    """
     status = replace(now.status, shadow=result)
     if result.passed and now.spec.promotes:
         return passed(now, status, result.sentence)
+    if result.undecided and _policy(now, result) == "hold":
+        return hold(status, State.SHADOWING, f"not decided: {result.sentence}")
     return withdraw(status, result.sentence, Outcome.REPORTED if result.passed else None)
+
+
+def _policy(now: Context, result: ShadowResult) -> str:
+    """What the spec says of labels that leave it open, or cannot be read."""
+    error = (result.label_loss or {}).get("outcome") == CheckOutcome.ERROR
+    return now.spec.on_error if error else now.spec.on_inconclusive
 
 
 def after_metrics_snapshot(now: Context, snapshot: dict[str, Any]) -> Transition:

@@ -48,10 +48,11 @@ def page_of(status: RolloutStatus, observed: Sequence[Markup] = ()) -> Report:
     if status.smoke:
         page.add("Smoke test of the candidate alone", facts(_result(status.smoke)))
     if status.shadow:
-        page.add("Answers to logged requests", facts(_result(status.shadow)))
+        found = (status.shadow.label_loss,) if status.shadow.label_loss else ()
+        page.add("Answers to logged requests", facts(_result(status.shadow)), *_findings(found))
     for number, analysis in enumerate(status.analyses, 1):
         title = f"Analysis {number}, at {analysis.share} %: {analysis.outcome}"
-        page.add(title, text(analysis.sentence), *_findings(analysis))
+        page.add(title, text(analysis.sentence), *_findings(analysis.findings), *_labels(analysis))
     page.add("What happened", _timeline(status))
     return page
 
@@ -68,15 +69,26 @@ def _facts(status: RolloutStatus) -> dict[str, Any]:
 
 
 def _result(found: SmokeTestResult | ShadowResult) -> dict[str, Any]:
-    return {key.replace("_", " "): value for key, value in asdict(found).items() if value is not None}
+    left_out = {"label_loss"} if isinstance(found, ShadowResult) and found.label_loss else {"label_loss", "undecided"}
+    values = {key: value for key, value in asdict(found).items() if key not in left_out and value is not None}
+    return {key.replace("_", " "): value for key, value in values.items()}
 
 
-def _findings(analysis: Analysis) -> list[Any]:
-    if not analysis.findings:
+def _labels(analysis: Analysis) -> list[Any]:
+    """What came of the requests, where the plan names outcomes: the verdict may be of something else."""
+    said = [one["sentence"] for one in analysis.findings if one["name"] in {"label_loss", "business"}]
+    labels = (analysis.evidence or {}).get("labels") or {}
+    if labels.get("differing"):
+        said.append(f"{labels['differing']:,} requests have labels that differ, and are left without.")
+    return [text(sentence) for sentence in said if sentence not in analysis.sentence]
+
+
+def _findings(findings: Sequence[dict[str, Any]]) -> list[Any]:
+    if not findings:
         return []
     columns = ["check", "outcome", "candidate", "stable", "limit", "effect", "p"]
     keys = ("name", "outcome", "canary", "stable", "limit", "effect", "p_value")
-    rows = [["" if f.get(key) is None else f[key] for key in keys] for f in analysis.findings]
+    rows = [["" if f.get(key) is None else f[key] for key in keys] for f in findings]
     return [table(columns, rows)]
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -16,12 +17,17 @@ from kubeline.rollout.analysis.metrics import MetricsSpec
 from kubeline.yaml_files import read_mapping
 
 Strategy = Literal["canary", "ab", "blue-green", "shadow"]
+LossName = Literal["log_loss", "error", "squared_error", "absolute_error"]
 
 # How a rollout is driven, or by whom: with another of these it is the same rollout, and continues where it is.
 _NOT_IDENTIFYING = frozenset({"on_cancel", "poll_seconds", "lease_seconds", "outage_seconds", "rollback"})
 # Fields that specs did not always have. With their defaults they do not count, so that a rollout that an older
 # release began is recognized.
-ADDED = (("rules", "latency_tolerance_seconds"),)
+ADDED = (
+    ("rules", "latency_tolerance_seconds"),
+    ("rules", "max_label_loss"),
+    ("rules", "min_outcomes"),
+)
 _ROLLBACK: dict[str, Any] = {
     "strategy": "blue-green",
     "metrics": None,
@@ -77,6 +83,35 @@ class ShadowSpec(_Part):
     min_agreement: Number = Field(default=0.0, ge=0, le=1)
 
 
+class OutcomesSpec(_Part):
+    """What became of the requests of a step: labels that come during the rollout, and what the predictions are for.
+
+    Attributes:
+        source: the table of outcomes: `request.id`, the label and, where requests have several rows, `request.row`. A
+            path, a folder or an address of an object store; Parquet, CSV or JSON lines.
+        payload_log: URI of the payload log that both versions write; of the strategy ``shadow`` it is the one there.
+        label: column of the label; empty: the target of the model.
+        metric: what is averaged over the rows, smaller is better: ``log_loss`` or ``error`` (the share of wrong
+            classes); of numbers ``squared_error`` or ``absolute_error``. Empty: the first of them.
+        value: column of a business metric, such as revenue; empty: there is none.
+        higher_is_better: whether more of that is better.
+    """
+
+    source: str = Field(min_length=1)
+    payload_log: str = ""
+    label: str = ""
+    metric: LossName | Literal[""] = ""
+    value: str = ""
+    higher_is_better: bool = True
+
+    @field_validator("source", "payload_log")
+    @classmethod
+    def _without_credentials(cls, address: str) -> str:
+        if urlsplit(address).username is not None:
+            raise ValueError("the address holds a user or a password, which is stored; leave them to the environment")
+        return address
+
+
 class RolloutSpec(_Part):
     """What a user calls the plan of a rollout; every field has a default.
 
@@ -108,6 +143,7 @@ class RolloutSpec(_Part):
         smoke: the smoke test.
         shadow: for the strategy ``shadow``.
         metrics: where the evidence comes from; ``off`` judges nothing, which only blue-green may.
+        outcomes: labels and business values that come during the rollout, which the judge takes into account.
         rules: of the judge; `rules.min_requests` are the samples without which nothing passes.
     """
 
@@ -134,6 +170,7 @@ class RolloutSpec(_Part):
     smoke: SmokeTestSpec = SmokeTestSpec()
     shadow: ShadowSpec = ShadowSpec()
     metrics: MetricsSpec | None = Field(default_factory=lambda: MetricsSpec.model_validate({}))
+    outcomes: OutcomesSpec | None = None
     rules: Rules = Field(default_factory=lambda: Rules.model_validate({}))
 
     @field_validator("metrics", mode="before")
@@ -159,6 +196,8 @@ class RolloutSpec(_Part):
             raise ValueError(f"the strategy {self.strategy} judges by metrics; name their source, or use blue-green")
         if self.strategy == "shadow" and not self.shadow.payload_log:
             raise ValueError("the strategy shadow needs shadow.payload_log")
+        if self.outcomes is not None:
+            _check_outcomes(self.strategy, self.outcomes, self.rules)
         if self.max_bake_seconds < self.bake_seconds:
             raise ValueError(f"max_bake_seconds {self.max_bake_seconds:g} is below bake_seconds {self.bake_seconds:g}")
         return self
@@ -210,6 +249,8 @@ class RolloutSpec(_Part):
         for part, field in ADDED:
             if values[part][field] == default[part][field]:
                 del values[part][field]
+        if self.outcomes is None:
+            del values["outcomes"]
         return values
 
     @classmethod
@@ -222,6 +263,17 @@ class RolloutSpec(_Part):
             raise UserError(
                 f"the rollout plan is not valid: {where}: {first['msg'].removeprefix('Value error, ')}"
             ) from error
+
+
+def _check_outcomes(strategy: Strategy, outcomes: OutcomesSpec, rules: Rules) -> None:
+    if strategy == "blue-green":
+        raise ValueError("the strategy blue-green has no step at which outcomes could count; leave outcomes out")
+    if strategy == "shadow" and outcomes.value:
+        raise ValueError("no user sees an answer of the strategy shadow, which so has no outcomes.value")
+    if strategy != "shadow" and not outcomes.payload_log:
+        raise ValueError("outcomes need a payload_log that says which version has answered each request")
+    if rules.max_label_loss is None and not outcomes.value:
+        raise ValueError("outcomes are given, but rules.max_label_loss is off and outcomes.value is empty")
 
 
 def fingerprint(*parts: Any) -> str:

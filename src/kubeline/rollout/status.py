@@ -253,7 +253,19 @@ class SmokeTestResult:
 
 @dataclass(frozen=True)
 class ShadowResult:
-    """How the candidate's answers to logged requests compare with the logged ones."""
+    """How the candidate's answers to logged requests compare with the logged ones.
+
+    Attributes:
+        passed: nothing speaks against the candidate.
+        sentence: why.
+        rows: logged rows asked.
+        alike: of them, answered as logged.
+        agreement: their share.
+        max_difference: largest difference of an answer.
+        refused: rows that were not answered.
+        undecided: labels are to decide, and too few have come, they cannot be read, or chance explains the difference.
+        label_loss: the finding by labels; None where the plan names no outcomes.
+    """
 
     passed: bool
     sentence: str
@@ -262,6 +274,8 @@ class ShadowResult:
     agreement: float | None = None
     max_difference: float | None = None
     refused: int = 0
+    undecided: bool = False
+    label_loss: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from kubeline.kubernetes.resources import POD, Manifest
 from kubeline.model_client.protocols import Client, http_client
 from kubeline.model_package import ModelPackage, version_of
 from kubeline.rollout.actions import Context
-from kubeline.rollout.analysis.judge import Judgement, judge
+from kubeline.rollout.analysis.judge import Evidence, Judgement, judge
 from kubeline.rollout.analysis.metrics import MetricsError, MetricsSource, open_source
 from kubeline.rollout.analysis.metrics.counts import Counts
 from kubeline.rollout.analysis.pages import addresses
@@ -57,7 +57,7 @@ class ClusterProbes:
         from kubeline.rollout.probes.shadow import compare
 
         with closing(self._client(now)) as client:
-            return compare(client, self._package(now.status), self.spec.shadow)
+            return compare(client, self._package(now.status), self.spec, version_of(now.status.stable_digest))
 
     def snapshot_metrics(self, now: Context) -> dict[str, Any]:
         """See :class:`kubeline.rollout.probes.Probes`."""
@@ -79,6 +79,7 @@ class ClusterProbes:
         if evidence.canary.requests < rules.min_requests:
             sentence = f"the candidate has answered {evidence.canary.requests} requests of {rules.min_requests}"
             return Analysis(index, share, AnalysisOutcome.TOO_FEW_REQUESTS, sentence)
+        evidence = self._with_outcomes(now, evidence)
         most = max_analyses(self.spec)
         judgement: Judgement = judge(evidence, rules, min(len(status.analyses) + 1, most), most)
         return Analysis(
@@ -90,6 +91,18 @@ class ClusterProbes:
             findings=tuple(finite(asdict(finding)) for finding in judgement.findings),
             evidence=finite(asdict(evidence)),
         )
+
+    def _with_outcomes(self, now: Context, evidence: Evidence) -> Evidence:
+        """The evidence with the labels and business values that have come since the step began."""
+        if self.spec.outcomes is None:
+            return evidence
+        from kubeline.rollout.probes.outcomes import Outcomes
+
+        status = now.status
+        outcomes = Outcomes(self.spec.outcomes, self._package(status).signature)
+        versions = (version_of(status.candidate.digest), version_of(status.stable_digest))
+        labels, business = outcomes.compare(*versions, status.step.observed_since)
+        return replace(evidence, labels=labels, business=business)
 
     def count_requests(self, now: Context) -> RequestCounts:
         """See :class:`kubeline.rollout.probes.Probes`."""

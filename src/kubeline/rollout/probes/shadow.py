@@ -1,43 +1,55 @@
 """Shadow traffic: what users asked the stable model, asked of the candidate, and the answers compared."""
 
 import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 
+from kubeline.artifacts import finite
 from kubeline.data.dataset import to_frame
-from kubeline.errors import PlatformError, UserError
+from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.model_client.golden import GoldenRows, json_values
 from kubeline.model_client.protocols import Client, RequestFailedError
 from kubeline.model_package import ModelPackage, Predictions, Signature
-from kubeline.rollout.spec import ShadowSpec
+from kubeline.rollout.analysis.judge import CheckOutcome, CheckResult, LabelEvidence
+from kubeline.rollout.analysis.judge.checks import Check
+from kubeline.rollout.analysis.judge.outcomes import label_loss
+from kubeline.rollout.analysis.judge.statistics import of_clusters
+from kubeline.rollout.probes import smoke
+from kubeline.rollout.probes.outcomes import ID, ROW, TIME, VERSION, Outcomes, answers_of, logged_predictions
+from kubeline.rollout.spec import RolloutSpec, ShadowSpec
 from kubeline.rollout.status import ShadowResult
+from kubeline.typing import Array
 
 _ROWS_PER_REQUEST = 100
 _ALL = 2**32
 
 
-def compare(client: Client, package: ModelPackage, spec: ShadowSpec) -> ShadowResult:
+def compare(client: Client, package: ModelPackage, spec: RolloutSpec, stable: str) -> ShadowResult:
     """Ask the candidate for logged rows, and compare.
 
     Args:
         client: of the candidate.
         package: its own.
-        spec: which rows, and when two answers are the same.
+        spec: which rows, when two answers are the same, and where the labels are.
+        stable: version of the stable model in the log, by whose rows the labels compare; empty: all rows.
 
     Returns:
-        How the answers compare. No rows are never a pass.
+        How the answers compare, and by labels who was right. No rows are never a pass.
 
     Raises:
         UserError: when there is no log, or it does not have the columns of this model.
         PlatformError: when it cannot be read.
     """
-    signature = package.signature
-    frame = _rows(signature, spec)
+    shadow = spec.shadow
+    frame = _rows(package.signature, shadow, labelled=spec.outcomes is not None)
     if frame.empty:
-        return ShadowResult(passed=False, sentence=f"the payload log '{spec.payload_log}' has no rows to compare")
+        return ShadowResult(passed=False, sentence=f"the payload log '{shadow.payload_log}' has no rows to compare")
     logged = _logged(package, frame)
-    differences, wrong, refused = [], [], 0
+    differences, wrong, answers, refused = [], [], [], 0
     for begin in range(0, len(logged.records), _ROWS_PER_REQUEST):
         part = _part(logged, begin, begin + _ROWS_PER_REQUEST)
         try:
@@ -47,14 +59,15 @@ def compare(client: Client, package: ModelPackage, spec: ShadowSpec) -> ShadowRe
             continue
         comparison = part.compare(answer)
         differences.append(comparison.differences)
-        wrong.append(comparison.wrong_labels | (comparison.differences > spec.tolerance))
+        wrong.append(comparison.wrong_labels | (comparison.differences > shadow.tolerance))
+        answers.append((begin, answer))
     rows = len(logged.records)
     alike = int(sum((~part).sum() for part in wrong))
     largest = float(max((part.max() for part in differences), default=np.inf))
     sentence = f"{alike:,} of {rows:,} logged requests are answered alike ({alike / rows:.2%}), {refused:,} not at all"
-    passed = not refused and alike / rows >= spec.min_agreement
-    needed = "" if passed else f"; at least {spec.min_agreement:.2%} and no refusal are asked for"
-    return ShadowResult(
+    passed = not refused and alike / rows >= shadow.min_agreement
+    needed = "" if passed else f"; at least {shadow.min_agreement:.2%} and no refusal are asked for"
+    result = ShadowResult(
         passed=passed,
         sentence=sentence + needed,
         rows=rows,
@@ -63,9 +76,63 @@ def compare(client: Client, package: ModelPackage, spec: ShadowSpec) -> ShadowRe
         max_difference=largest if math.isfinite(largest) else None,
         refused=refused,
     )
+    if spec.outcomes is None or not passed or spec.rules.max_label_loss is None:
+        return result
+    return _by_labels(result, _paired(package, spec, frame, answers, stable), spec)
 
 
-def _rows(signature: Signature, spec: ShadowSpec) -> pd.DataFrame:
+def _by_labels(result: ShadowResult, evidence: LabelEvidence, spec: RolloutSpec) -> ShadowResult:
+    """The result with the verdict by labels: one look, so that it has all of alpha."""
+    check = label_loss(evidence, spec.rules)
+    finding: CheckResult = check.decided(spec.rules.alpha) if isinstance(check, Check) else check
+    tolerated = finding.outcome is CheckOutcome.NOT_POSSIBLE and finding.name in spec.rules.optional
+    undecided = finding.outcome in {CheckOutcome.INCONCLUSIVE, CheckOutcome.NOT_POSSIBLE, CheckOutcome.ERROR}
+    return replace(
+        result,
+        passed=finding.outcome is CheckOutcome.PASS or tolerated,
+        sentence=f"{result.sentence}. {finding.sentence}",
+        undecided=undecided and not tolerated,
+        label_loss=finite(asdict(finding)),
+    )
+
+
+def _paired(
+    package: ModelPackage, spec: RolloutSpec, frame: pd.DataFrame, answers: list[tuple[int, Predictions]], stable: str
+) -> LabelEvidence:
+    """Both models on the same labelled requests: the logged answers beside the candidate's."""
+    if spec.outcomes is None:
+        raise ValueError("the plan names no outcomes")
+    outcomes = Outcomes(spec.outcomes, package.signature)
+    asked = [np.arange(begin, begin + len(answer.values)) for begin, answer in answers]
+    places = np.concatenate(asked) if asked else np.arange(0)
+    mine = smoke.joined([answer for _, answer in answers])
+    by_stable = (
+        (frame[VERSION] == stable).to_numpy()[places] if stable and VERSION in frame else np.ones(len(places), bool)
+    )
+    log = frame.iloc[places[by_stable]].reset_index(drop=True)
+    requests = int(log[ID].nunique())
+    try:
+        with TemporaryDirectory(prefix="kubeline-outcomes-") as scratch:
+            known = outcomes.known(log, spec.outcomes.label or package.signature.target, Path(scratch) / "labels")
+        rows = log.iloc[known.rows]
+        theirs = outcomes.losses(logged_predictions(package.signature, rows), known.values)
+        ours = outcomes.losses(_taken(mine, np.flatnonzero(by_stable)[known.rows]), known.values)
+    except KubelineError as error:
+        return LabelEvidence(outcomes.metric, problem=f"The outcomes are not known: {error}.")
+    groups = pd.DataFrame({"ours": ours, "theirs": theirs, "apart": ours - theirs}).groupby(rows[ID].to_numpy())
+    sums, sizes = groups.sum(), groups.size().to_numpy(np.float64)
+    samples = {name: of_clusters(sums[name].to_numpy(np.float64), sizes) for name in sums}
+    return LabelEvidence(
+        outcomes.metric,
+        samples["ours"],
+        samples["theirs"],
+        (requests, requests),
+        known.differing,
+        samples["apart"],
+    )
+
+
+def _rows(signature: Signature, spec: ShadowSpec, *, labelled: bool) -> pd.DataFrame:
     """The newest rows at most, each chosen by a hash of its request."""
     import pyarrow.dataset as ds
     from fsspec.core import url_to_fs
@@ -77,18 +144,15 @@ def _rows(signature: Signature, spec: ShadowSpec) -> pd.DataFrame:
         dataset = ds.dataset(path, format="parquet", filesystem=filesystem, exclude_invalid_files=True)
     except (OSError, ValueError, ImportError) as error:
         raise PlatformError(f"cannot read the payload log '{spec.payload_log}' ({error})") from error
-    columns = [*signature.names, *_answers(signature), "request.id", "request.time"]
+    columns = [*signature.names, *answers_of(signature), ID, TIME]
     if missing := [name for name in columns if name not in dataset.schema.names]:
         raise UserError(
             f"the payload log '{spec.payload_log}' has no column {', '.join(missing)}; is it of this model?"
         )
+    columns += [name for name in (ROW, VERSION) if labelled and name in dataset.schema.names]
     frame = to_frame(dataset.to_table(columns=columns))
-    chosen = pd.util.hash_array(frame["request.id"].to_numpy(object)) % _ALL < spec.share * _ALL
-    return frame[chosen].sort_values("request.time", kind="stable").tail(spec.rows)
-
-
-def _answers(signature: Signature) -> list[str]:
-    return ["output.prediction", *(f"output.probability.{label}" for label in signature.classes or ())]
+    chosen = pd.util.hash_array(frame[ID].to_numpy(object)) % _ALL < spec.share * _ALL
+    return frame[chosen].sort_values(TIME, kind="stable").tail(spec.rows)
 
 
 def _logged(package: ModelPackage, frame: pd.DataFrame) -> GoldenRows:
@@ -99,15 +163,14 @@ def _logged(package: ModelPackage, frame: pd.DataFrame) -> GoldenRows:
             frame = frame.assign(**{feature.name: frame[feature.name].dt.tz_convert("UTC").dt.tz_localize(None)})
     columns = [json_values(frame[feature.name], feature.kind) for feature in signature.features]
     records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
-    probabilities = None
-    if signature.classes is not None:
-        probabilities = frame[_answers(signature)[1:]].to_numpy(np.float64)
-    answers = Predictions(frame["output.prediction"].to_numpy(), probabilities)
-    return GoldenRows(signature, records, answers, package.manifest.parity.scale)
+    return GoldenRows(signature, records, logged_predictions(signature, frame), package.manifest.parity.scale)
 
 
 def _part(rows: GoldenRows, begin: int, end: int) -> GoldenRows:
-    expected = rows.expected
-    probabilities = None if expected.probabilities is None else expected.probabilities[begin:end]
-    answers = Predictions(expected.values[begin:end], probabilities)
-    return GoldenRows(rows.signature, rows.records[begin:end], answers, rows.scale)
+    expected = _taken(rows.expected, np.arange(begin, min(end, len(rows.records))))
+    return GoldenRows(rows.signature, rows.records[begin:end], expected, rows.scale)
+
+
+def _taken(predictions: Predictions, rows: Array) -> Predictions:
+    probabilities = predictions.probabilities
+    return Predictions(predictions.values[rows], None if probabilities is None else probabilities[rows])

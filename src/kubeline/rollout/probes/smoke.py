@@ -26,7 +26,7 @@ def run(client: Client, package: ModelPackage, spec: SmokeTestSpec) -> SmokeTest
     try:
         answers = [_with_retries(client, golden, batch, spec.attempts) for batch in _batches(rows)]
         p95 = _p95_ms(client, golden, rows) if spec.max_latency_ms else None
-        comparison = _first(golden, len(rows)).compare(_joined(answers))
+        comparison = _first(golden, len(rows)).compare(joined(answers))
     except RequestFailedError as error:
         return SmokeTestResult(passed=False, sentence=str(error), rows=len(rows))
     except Exception as error:  # the candidate wrote the answer
@@ -70,7 +70,8 @@ def _batches(rows: list[int]) -> list[list[int]]:
     return [rows[at : at + _ROWS_PER_REQUEST] for at in range(0, len(rows), _ROWS_PER_REQUEST)]
 
 
-def _joined(answers: list[Predictions]) -> Predictions:
+def joined(answers: list[Predictions]) -> Predictions:
+    """The answers to several requests as one."""
     probabilities = [answer.probabilities for answer in answers if answer.probabilities is not None]
     values = np.concatenate([answer.values for answer in answers])
     return Predictions(values, np.concatenate(probabilities) if probabilities else None)

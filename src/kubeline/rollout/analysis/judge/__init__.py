@@ -7,6 +7,7 @@ from kubeline.rollout.analysis.judge.evidence import (
     Evidence,
     Histogram,
     Judgement,
+    LabelEvidence,
     SampleStatistics,
     Side,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "Evidence",
     "Histogram",
     "Judgement",
+    "LabelEvidence",
     "Rules",
     "SampleStatistics",
     "Side",

@@ -93,12 +93,38 @@ class SampleStatistics:
 
 @dataclass(frozen=True)
 class BusinessMetric:
-    """What the predictions are for, such as revenue for each visit."""
+    """What the predictions are for, such as revenue for each visit; `problem` says why it is not known."""
 
     name: str
-    canary: SampleStatistics
-    stable: SampleStatistics
+    canary: SampleStatistics = SampleStatistics(0.0, 0.0, 0)
+    stable: SampleStatistics = SampleStatistics(0.0, 0.0, 0)
     higher_is_better: bool = True
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class LabelEvidence:
+    """How wrong the answers were, by the labels that have come.
+
+    A sample is one request: its rows belong together. Without labelled requests of both versions there are no means.
+
+    Attributes:
+        metric: the loss of one row, such as ``log_loss``; smaller is better.
+        canary: of the canary's labelled requests.
+        stable: of the stable version's.
+        logged: requests in the payload log, of the canary and of the stable version.
+        differing: labelled requests left out, since several labels that differ have come for them.
+        difference: canary minus stable, where both answered the same requests.
+        problem: why the labels are not known; empty where they are.
+    """
+
+    metric: str
+    canary: SampleStatistics = SampleStatistics(0.0, 0.0, 0)
+    stable: SampleStatistics = SampleStatistics(0.0, 0.0, 0)
+    logged: tuple[int, int] = (0, 0)
+    differing: int = 0
+    difference: SampleStatistics | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +138,7 @@ class Evidence:
         business: what the predictions are for.
         incomparable: why the predictions of the two cannot be compared or, without `stable`, why nothing can though
             there is a stable version.
+        labels: how wrong the answers were; None where the plan names no outcomes.
     """
 
     canary: Side
@@ -119,6 +146,7 @@ class Evidence:
     seconds: float
     business: BusinessMetric | None = None
     incomparable: str = ""
+    labels: LabelEvidence | None = None
 
 
 class CheckOutcome(StrEnum):
@@ -137,7 +165,7 @@ class CheckResult:
 
     Attributes:
         name: of the check: ``samples``, ``error_rate``, ``p95``, ``p99``, ``error_increase``, ``latency_shift``,
-            ``prediction_drift``, ``business``.
+            ``prediction_drift``, ``label_loss``, ``business``.
         outcome: of this check.
         canary: its measured value: a share, seconds, or the business metric's mean.
         stable: the same of the stable version.

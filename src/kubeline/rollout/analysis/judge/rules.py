@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_valid
 from kubeline.numbers import Number, Seconds, Whole
 from kubeline.rollout.analysis.judge.spending import Spending
 
-CheckName = Literal["error_rate", "p95", "p99", "error_increase", "latency_shift", "prediction_drift"]
+CheckName = Literal[
+    "error_rate", "p95", "p99", "error_increase", "latency_shift", "prediction_drift", "label_loss", "business"
+]
 
 
 class Rules(BaseModel):
@@ -27,9 +29,13 @@ class Rules(BaseModel):
         latency_tolerance_seconds: by which a request to the canary may be slower before ``max_latency_shift`` counts
             it as slower: pods with few requests have colder caches than busy ones.
         max_prediction_drift: largest population stability index without its bias.
+        max_label_loss: share of the stable version's mean loss by which the canary's may be greater, where the plan
+            names labels that come (`outcomes`).
         max_business_loss: share of the stable mean by which the business metric may be worse.
+        min_outcomes: requests of each version whose label, or business value, must have come before those checks pass.
         optional: checks that are made where the evidence allows it, and hold nothing up where it does not, such as
-            ``prediction_drift``. Without this, a check that is not possible is never a pass.
+            ``prediction_drift``, or ``label_loss`` where labels may not come in time. Without this, a check that is not
+            possible is never a pass.
         failure_limit: failed looks that are forgiven; one more stops the rollout.
         inconclusive_limit: inconclusive looks of one step that are waited through.
     """
@@ -46,7 +52,9 @@ class Rules(BaseModel):
     max_latency_shift: Number | None = Field(default=0.12, ge=0, lt=1)
     latency_tolerance_seconds: Seconds = Field(default=0.001, ge=0)
     max_prediction_drift: Number | None = Field(default=0.25, ge=0)
+    max_label_loss: Number | None = Field(default=0.05, ge=0)
     max_business_loss: Number = Field(default=0.02, ge=0)
+    min_outcomes: Whole = Field(default=100, ge=20)
     optional: frozenset[CheckName] = frozenset()
     failure_limit: Whole = Field(default=0, ge=0)
     inconclusive_limit: Whole = Field(default=5, ge=0)

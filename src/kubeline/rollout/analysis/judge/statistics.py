@@ -2,7 +2,8 @@
 
 Sources: Fisher (1935), JRSS 98; Farrington and Manning (1990), Statistics in Medicine 9; Mann and Whitney (1947),
 Annals of Mathematical Statistics 18, with the tie correction of Lehmann (1975), Nonparametrics, ch. 1; Cliff (1993),
-Psychological Bulletin 114; Vargha and Delaney (2000), JEBS 25; Welch (1947), Biometrika 34.
+Psychological Bulletin 114; Vargha and Delaney (2000), JEBS 25; Welch (1947), Biometrika 34; of rows in clusters:
+Cochran (1977), Sampling Techniques, ch. 2.
 """
 
 import math
@@ -150,17 +151,61 @@ def drift_beyond(psi: float, canary: float, stable: float, bins: int, limit: flo
 
 
 def mean_loss(canary: SampleStatistics, stable: SampleStatistics, tolerance: float) -> float:
-    """Chance (p) of "the canary's mean is at most `tolerance` below the stable one": Welch's t-test.
+    """Chance (p) of "the canary's mean is at most `tolerance` below the stable one": Welch's t-test."""
+    difference, error, freedom = mean_difference(canary, stable)
+    return beyond(-difference, tolerance, error, freedom)
+
+
+def mean_difference(canary: SampleStatistics, stable: SampleStatistics) -> tuple[float, float, float]:
+    """Canary minus stable mean, its standard error, and Welch's degrees of freedom (0 where they are not known)."""
+    difference = canary.mean - stable.mean
+    if canary.n < 2 or stable.n < 2:
+        return difference, 0.0, 0.0
+    v1, v2 = canary.variance / canary.n, stable.variance / stable.n
+    if not v1 + v2:
+        return difference, 0.0, float(canary.n + stable.n - 2)
+    freedom = (v1 + v2) ** 2 / (v1**2 / (canary.n - 1) + v2**2 / (stable.n - 1))
+    return difference, math.sqrt(v1 + v2), freedom
+
+
+def paired_difference(sample: SampleStatistics) -> tuple[float, float, float]:
+    """The same of one sample of differences."""
+    return sample.mean, math.sqrt(sample.variance / sample.n) if sample.n else 0.0, float(max(sample.n - 1, 0))
+
+
+def beyond(difference: float, tolerance: float, error: float, freedom: float) -> float:
+    """Chance (p) of "the true difference is at most `tolerance`", by the t-test.
 
     Samples of fewer than two have no variance, and prove nothing.
     """
     from scipy.special import stdtr
 
-    if canary.n < 2 or stable.n < 2:
+    excess = difference - tolerance
+    if not freedom:
         return 1.0
-    v1, v2 = canary.variance / canary.n, stable.variance / stable.n
-    loss = stable.mean - canary.mean - tolerance
-    if not v1 + v2:
-        return 0.0 if loss > 0 else 1.0
-    freedom = (v1 + v2) ** 2 / (v1**2 / (canary.n - 1) + v2**2 / (stable.n - 1))
-    return float(stdtr(freedom, -loss / math.sqrt(v1 + v2)))
+    if not error:
+        return 0.0 if excess > 0 else 1.0
+    return float(stdtr(freedom, -excess / error))
+
+
+def interval(difference: float, error: float, freedom: float) -> tuple[float, float]:
+    """The 95 % interval of a difference."""
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(freedom, 0.975)) * error if freedom and error else 0.0
+    return difference - half, difference + half
+
+
+def of_clusters(sums: np.ndarray, sizes: np.ndarray) -> SampleStatistics:
+    """The mean of rows that belong together, with the variance that its n clusters give it (a ratio estimate).
+
+    Args:
+        sums: (n,) of the values of each cluster.
+        sizes: (n,) how many values each has.
+    """
+    n, total = len(sums), float(np.sum(sizes))
+    if not n:
+        return SampleStatistics(0.0, 0.0, 0)
+    mean = float(np.sum(sums)) / total
+    apart = (sums - mean * sizes) * n / total
+    return SampleStatistics(mean, float(np.sum(apart**2)) / (n - 1) if n > 1 else 0.0, n)

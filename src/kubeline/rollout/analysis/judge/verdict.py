@@ -14,7 +14,6 @@ Every check that the rules ask for is among the findings. Without a stable versi
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -22,53 +21,11 @@ from kubeline.drift.statistics import MIN_EXPECTED, Bin, divergence
 from kubeline.errors import listed
 from kubeline.printable import rounded
 from kubeline.rollout.analysis.judge import statistics
-from kubeline.rollout.analysis.judge.evidence import (
-    BusinessMetric,
-    CheckOutcome,
-    CheckResult,
-    Evidence,
-    Judgement,
-    SampleStatistics,
-    Side,
-)
+from kubeline.rollout.analysis.judge.checks import MIN_VALUES, Check, few, impossible, nothing
+from kubeline.rollout.analysis.judge.evidence import CheckOutcome, CheckResult, Evidence, Judgement, Side
+from kubeline.rollout.analysis.judge.outcomes import outcome_checks
 from kubeline.rollout.analysis.judge.rules import Rules
 from kubeline.rollout.analysis.judge.spending import level
-
-_MIN = 20  # values from which the approximate tests hold their level
-
-
-@dataclass(frozen=True)
-class _Check:
-    """A measured effect before it is known at which level it fails."""
-
-    name: str
-    canary: float
-    stable: float | None
-    limit: float
-    effect: float
-    p_value: float
-    sentence: str
-
-    def decided(self, at: float) -> CheckResult:
-        beyond = self.effect > self.limit
-        outcome = CheckOutcome.PASS
-        if beyond:
-            outcome = CheckOutcome.FAIL if self.p_value <= at else CheckOutcome.INCONCLUSIVE
-        reason = {
-            CheckOutcome.PASS: "",
-            CheckOutcome.FAIL: f" Chance does not explain it (p = {self.p_value:.2g}, level {at:.2g}).",
-            CheckOutcome.INCONCLUSIVE: f" Chance may explain it (p = {self.p_value:.2g}, level {at:.2g}).",
-        }[outcome]
-        return CheckResult(
-            name=self.name,
-            outcome=outcome,
-            canary=_finite(self.canary),
-            stable=_finite(self.stable),
-            limit=self.limit,
-            p_value=self.p_value,
-            effect=_finite(self.effect),
-            sentence=self.sentence + reason,
-        )
 
 
 def judge(evidence: Evidence, rules: Rules, look: int, looks: int) -> Judgement:
@@ -86,9 +43,9 @@ def judge(evidence: Evidence, rules: Rules, look: int, looks: int) -> Judgement:
     """
     at = level(rules.alpha, look, looks, rules.spending)
     findings: list[CheckResult] = list(_samples(evidence, rules))
-    checks: list[_Check] = []
+    checks: list[Check] = []
     for each in (*_objectives(evidence.canary, rules), *_comparisons(evidence, rules)):
-        if isinstance(each, _Check):
+        if isinstance(each, Check):
             checks.append(each)
         else:
             findings.append(each)
@@ -133,10 +90,11 @@ def _any_check(evidence: Evidence, rules: Rules) -> bool:
     objectives = (rules.max_error_rate, rules.max_p95_seconds, rules.max_p99_seconds)
     comparisons = (rules.max_error_increase, rules.max_latency_shift, rules.max_prediction_drift)
     asked = [*objectives, *(comparisons if evidence.stable or evidence.incomparable else ())]
-    return any(limit is not None for limit in asked) or evidence.business is not None
+    by_labels = evidence.labels is not None and rules.max_label_loss is not None
+    return any(limit is not None for limit in asked) or by_labels or evidence.business is not None
 
 
-def _objectives(canary: Side, rules: Rules) -> Iterator[_Check | CheckResult]:
+def _objectives(canary: Side, rules: Rules) -> Iterator[Check | CheckResult]:
     if rules.max_error_rate is not None:
         yield _error_rate(canary, rules.max_error_rate)
     for name, q, seconds in (("p95", 0.95, rules.max_p95_seconds), ("p99", 0.99, rules.max_p99_seconds)):
@@ -144,29 +102,29 @@ def _objectives(canary: Side, rules: Rules) -> Iterator[_Check | CheckResult]:
             yield _quantile(name, canary, q, seconds)
 
 
-def _error_rate(canary: Side, limit: float) -> _Check | CheckResult:
+def _error_rate(canary: Side, limit: float) -> Check | CheckResult:
     if not canary.requests:
-        return _few("error_rate", "The canary has no requests whose errors could be counted.")
+        return few("error_rate", "The canary has no requests whose errors could be counted.")
     rate = canary.errors / canary.requests
     p = statistics.share_above(canary.errors, canary.requests, limit)
     sentence = f"{rate:.2%} of the canary's requests failed; {limit:.2%} may."
-    return _Check("error_rate", rate, None, limit, rate, p, sentence)
+    return Check("error_rate", rate, None, limit, rate, p, sentence)
 
 
-def _quantile(name: str, canary: Side, q: float, seconds: float) -> _Check | CheckResult:
+def _quantile(name: str, canary: Side, q: float, seconds: float) -> Check | CheckResult:
     if missing := _without_latency(name, canary):
         return missing
     found, n = canary.latency.quantile(q), canary.latency.total
     p = statistics.share_above(canary.latency.surely_above(seconds), n, 1 - q)
     took = f"over {_seconds(canary.latency.bounds[-1])}" if math.isinf(found) else _seconds(found)
     sentence = f"{q:.0%} of the canary's requests took up to {took}; {_seconds(seconds)} are allowed."
-    return _Check(name, found, None, seconds, found, p, sentence)
+    return Check(name, found, None, seconds, found, p, sentence)
 
 
-_Compare = Callable[[Evidence, Side, Side, float], _Check | CheckResult]
+_Compare = Callable[[Evidence, Side, Side, float], Check | CheckResult]
 
 
-def _comparisons(evidence: Evidence, rules: Rules) -> Iterator[_Check | CheckResult]:
+def _comparisons(evidence: Evidence, rules: Rules) -> Iterator[Check | CheckResult]:
     asked: tuple[tuple[str, float | None, _Compare], ...] = (
         ("error_increase", rules.max_error_increase, _error_increase),
         ("latency_shift", rules.max_latency_shift, partial(_latency_shift, rules.latency_tolerance_seconds)),
@@ -179,34 +137,33 @@ def _comparisons(evidence: Evidence, rules: Rules) -> Iterator[_Check | CheckRes
         if stable is None and not evidence.incomparable:
             continue  # there is no stable version
         if stable is None:
-            yield _impossible(name, evidence.incomparable)
+            yield impossible(name, evidence.incomparable)
         elif not canary.requests or not stable.requests:
             who = "stable version" if canary.requests else "canary"
-            yield _few(name, f"The {who} has no requests to compare yet.")
+            yield few(name, f"The {who} has no requests to compare yet.")
         else:
             yield compare(evidence, canary, stable, limit)
-    if evidence.business is not None:
-        yield _business(evidence.business, rules.max_business_loss)
+    yield from outcome_checks(evidence, rules)
 
 
-def _error_increase(_: Evidence, canary: Side, stable: Side, limit: float) -> _Check:
+def _error_increase(_: Evidence, canary: Side, stable: Side, limit: float) -> Check:
     mine, theirs = canary.errors / canary.requests, stable.errors / stable.requests
     p = statistics.share_increase(canary.errors, canary.requests, stable.errors, stable.requests, limit)
     sentence = (
         f"{mine:.2%} of the canary's and {theirs:.2%} of the stable version's requests failed; "
         f"{100 * limit:.2g} percentage points more are allowed."
     )
-    return _Check("error_increase", mine, theirs, limit, mine - theirs, p, sentence)
+    return Check("error_increase", mine, theirs, limit, mine - theirs, p, sentence)
 
 
-def _latency_shift(tolerance: float, _: Evidence, canary: Side, stable: Side, limit: float) -> _Check | CheckResult:
+def _latency_shift(tolerance: float, _: Evidence, canary: Side, stable: Side, limit: float) -> Check | CheckResult:
     name = "latency_shift"
     if missing := _without_latency(name, canary) or _without_latency(name, stable, "stable version"):
         return missing
     if not set(canary.latency.bounds) & set(stable.latency.bounds):
-        return _nothing(name, "The latency histograms of the two versions have no bound in common.")
+        return nothing(name, "The latency histograms of the two versions have no bound in common.")
     if statistics.blurred(canary.latency, stable.latency):
-        return _impossible(name, "The latency histograms of the two versions have too few bounds in common.")
+        return impossible(name, "The latency histograms of the two versions have too few bounds in common.")
     shift = statistics.latency_shift(canary.latency, stable.latency, tolerance)
     mine, theirs = canary.latency.quantile(0.5), stable.latency.quantile(0.5)
     by = f" over {_seconds(tolerance)}" if tolerance else ""
@@ -214,27 +171,27 @@ def _latency_shift(tolerance: float, _: Evidence, canary: Side, stable: Side, li
         f"A request to the canary is{by} slower than one to the stable version in {50 + 50 * shift.delta:.0f} of 100 "
         f"pairs (Cliff's delta {shift.delta:+.2f}, {limit:.2f} is allowed)."
     )
-    return _Check(name, mine, theirs, limit, shift.delta, shift.p_value, sentence)
+    return Check(name, mine, theirs, limit, shift.delta, shift.p_value, sentence)
 
 
-def _prediction_drift(evidence: Evidence, canary: Side, stable: Side, limit: float) -> _Check | CheckResult:
+def _prediction_drift(evidence: Evidence, canary: Side, stable: Side, limit: float) -> Check | CheckResult:
     name = "prediction_drift"
     if evidence.incomparable:
-        return _impossible(name, evidence.incomparable)
+        return impossible(name, evidence.incomparable)
     for side, whose in ((canary, "canary"), (stable, "stable version")):
         rows = sum((side.predictions or {}).values())
         if side.requests > side.errors and not rows:
-            return _nothing(name, f"The {whose} answered requests, but there are no metrics of its predictions.")
-        if (known := int(side.independent)) < _MIN:
+            return nothing(name, f"The {whose} answered requests, but there are no metrics of its predictions.")
+        if (known := int(side.independent)) < MIN_VALUES:
             alone = "" if known == round(rows) else f" in requests that say as much as {known} of one size"
-            return _few(name, f"There are {rows:.0f} predictions of the {whose}{alone}, but {_MIN} are needed.")
+            return few(name, f"There are {rows:.0f} predictions of the {whose}{alone}, but {MIN_VALUES} are needed.")
     found = divergence(_bins(_independent(canary), _independent(stable)))
     effect = float(found.effect)
     p = statistics.drift_beyond(found.psi, canary.independent, stable.independent, found.bins, limit)
     sentence = f"The distributions of the predictions differ by a PSI of {effect:.3f}; {limit:.3f} is allowed."
     if new := sorted((canary.predictions or {}).keys() ^ (stable.predictions or {}).keys()):
         sentence += f" Only one of the versions knows {listed(new)}."
-    return _Check(name, effect, None, limit, effect, p, sentence)
+    return Check(name, effect, None, limit, effect, p, sentence)
 
 
 def _independent(side: Side) -> dict[str, float]:
@@ -277,49 +234,13 @@ def _joined(first: _Group, second: _Group) -> _Group:
     return _Group(second.label, first.reference + second.reference, first.current + second.current)
 
 
-def _business(metric: BusinessMetric, tolerance: float) -> _Check | CheckResult:
-    canary, stable = metric.canary, metric.stable
-    if min(canary.n, stable.n) < _MIN:
-        return _few("business", f"{metric.name} has {canary.n} and {stable.n} values, but {_MIN} are needed.")
-    allowed = tolerance * abs(stable.mean)
-    if metric.higher_is_better:
-        loss, p = stable.mean - canary.mean, statistics.mean_loss(canary, stable, allowed)
-    else:
-        loss, p = canary.mean - stable.mean, statistics.mean_loss(_negative(canary), _negative(stable), allowed)
-    sentence = (
-        f"{metric.name} is {rounded(canary.mean)} for the canary and {rounded(stable.mean)} for the stable version; "
-        f"{tolerance:.1%} worse is allowed."
-    )
-    return _Check("business", canary.mean, stable.mean, allowed, loss, p, sentence)
-
-
-def _negative(sample: SampleStatistics) -> SampleStatistics:
-    return replace(sample, mean=-sample.mean)
-
-
 def _without_latency(name: str, side: Side, whose: str = "canary") -> CheckResult | None:
     """Why nothing can be said of a side's latency; None when it can."""
-    if side.latency.total >= _MIN:
+    if side.latency.total >= MIN_VALUES:
         return None
-    if side.requests - side.errors >= _MIN:
-        return _nothing(name, f"The {whose} answered requests, but there are no metrics of how long they took.")
-    return _few(name, f"{side.latency.total:.0f} latencies of the {whose} were measured, but {_MIN} are needed.")
-
-
-def _nothing(name: str, sentence: str) -> CheckResult:
-    return CheckResult(name, CheckOutcome.ERROR, None, None, None, None, None, sentence)
-
-
-def _impossible(name: str, sentence: str) -> CheckResult:
-    return CheckResult(name, CheckOutcome.NOT_POSSIBLE, None, None, None, None, None, sentence)
-
-
-def _few(name: str, sentence: str) -> CheckResult:
-    return CheckResult(name, CheckOutcome.INCONCLUSIVE, None, None, None, None, None, sentence)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    if side.requests - side.errors >= MIN_VALUES:
+        return nothing(name, f"The {whose} answered requests, but there are no metrics of how long they took.")
+    return few(name, f"{side.latency.total:.0f} latencies of the {whose} were measured, but {MIN_VALUES} are needed.")
 
 
 def _seconds(value: float) -> str:
