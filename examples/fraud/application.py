@@ -7,7 +7,6 @@ request, and what the model said.
 
 import http.client
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -53,7 +52,7 @@ def serving(model: str, tracking_uri: str, log: Path) -> Iterator[int]:
                 raise PlatformError("the model was not served; see what the server said above")
             yield http_port
         finally:
-            server.send_signal(signal.SIGINT)  # as Ctrl-C: it writes what it has accepted
+            server.terminate()  # as Ctrl-C, which jobs in the background ignore: it writes what it has accepted
             server.communicate(timeout=_SECONDS)
 
 

@@ -76,6 +76,20 @@ def test_partitions_out_of_the_window_are_not_read(log: Path, load: Load) -> Non
         load(log)
 
 
+def test_a_payload_log_with_a_cut_last_file_is_refused_by_its_name_where_the_window_needs_it(
+    log: Path, load: Load
+) -> None:
+    """Servers write whole files only: what is cut was copied badly, and rows that are lost in silence would be worse."""
+    whole = (log / "date=2013-10-02" / "part-1.parquet").read_bytes()
+    cut = log / "date=2013-10-02" / "part-2.parquet"
+    cut.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"part-2\.parquet' is not a whole Parquet file; copy or write it again"):
+        load(log, at="2013-10-03", length="1d")
+    assert load(log, at="2013-10-02", length="1d").frame["x"].tolist() == [0]
+    cut.unlink()
+    assert load(log, at="2013-10-03", length="1d").frame["x"].tolist() == [1, 10]
+
+
 def test_partitions_are_read_from_an_object_store(log: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     objects = {f"bucket/log/{file.relative_to(log)}": file.read_bytes() for file in log.rglob("*.parquet")}
     with serving_files(S3, objects) as address:

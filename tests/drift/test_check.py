@@ -268,6 +268,16 @@ def test_a_missing_feature_is_named_even_when_it_is_excluded(
     refused(check, tmp_path, "cannot predict without it", current, model=package, exclude=["temp"])
 
 
+def test_a_window_that_gained_a_column_names_it_and_is_judged_by_the_others(
+    check: Run, dataset: Any, flights: pd.DataFrame, package: Any
+) -> None:
+    rows = flights.head(4_000).sample(2_000, random_state=0)
+    before, after = (check(dataset(rows), model=package), check(dataset(rows.assign(gate="B7"), "more"), model=package))
+    assert after[0] == before[0]
+    assert read(after[1]["result"])["not_in_reference"] == ["departure", "gate"]
+    assert read(after[1]["result"])["columns"] == read(before[1]["result"])["columns"]
+
+
 def test_a_missing_column_of_a_reference_table_is_named_unless_it_is_excluded(
     check: Run, tmp_path: Path, dataset: Any
 ) -> None:

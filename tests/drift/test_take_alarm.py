@@ -59,6 +59,15 @@ def test_an_alarm_is_answered_once_and_a_step_that_is_run_again_takes_it_again(t
     assert second.reasons == ["the alarm of the window to 2013-11-01T00:00Z is answered by the run run-1"]
 
 
+def test_the_alarm_of_a_retraining_that_failed_is_answered_again_when_its_answer_is_deleted(tmp_path: Path) -> None:
+    history = alarmed(tmp_path)
+    first = take(history, "flights", CHAMPION_DIGEST, "a run that failed")
+    assert take(history, "flights", CHAMPION_DIGEST, "run-2").at == ""
+    (answer,) = tmp_path.glob("answer-*.json")
+    answer.unlink()
+    assert take(history, "flights", CHAMPION_DIGEST, "run-2").at == first.at
+
+
 def test_of_runs_that_meet_one_takes_the_alarm(tmp_path: Path) -> None:
     for attempt in range(10):
         history, together = alarmed(tmp_path / str(attempt)), Barrier(6)

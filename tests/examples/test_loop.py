@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from embedded_kserve import Mode
 from examples.flights.loop import closed
 from examples.flights.prepare import flights as all_flights
 from kubeline.cli import main as kubeline
@@ -23,12 +24,15 @@ def told(run: Path, step: str, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_drift_of_a_served_model_is_found_and_answered_once_by_one_that_takes_over_its_users(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["knative", "standard"])
+def test_drift_of_a_served_model_is_found_and_answered_once_by_one_that_takes_over_its_users(
+    mode: Mode, tmp_path: Path
+) -> None:
     table = all_flights().sample(24_000, random_state=0).sort_values("departure")
     months = [table[table["month"] == month] for month in range(1, 13)]
     runs = tmp_path / "runs"
     settings = ["gate.margin=0.2", "candidates=[{estimator: linear, params: {}}]"]  # so few flights tell little
-    assert closed(Console(), runs, months, "standard", asked=1_000, settings=settings) == 0
+    assert closed(Console(), runs, months, mode, asked=1_000, settings=settings) == 0
 
     checks = sorted(runs.glob("monitoring-*"))
     assert [told(run, "alarm", "decision")["verdict"] for run in checks][:2] == ["watch", "alarm"]
@@ -39,7 +43,8 @@ def test_drift_of_a_served_model_is_found_and_answered_once_by_one_that_takes_ov
     (first,), (answer,) = runs.glob("training-*"), runs.glob("retraining-*")
     assert told(answer, "take-alarm", "decision")["at"] == "2013-12-01T00:00:00+00:00"
     assert told(answer, "evaluate", "blessing")["verdict"] == "promote"
-    assert [told(run, "rollout", "decision")["outcome"] for run in (first, answer)] == ["promoted", "promoted"]
+    decisions = [told(run, "rollout", "decision") for run in (first, answer)]
+    assert [(one["outcome"], one["mode"]) for one in decisions] == [("promoted", mode)] * 2
     (loaded,) = answer.glob("*/load/executor_output.json")
     (data,) = json.loads(loaded.read_text())["artifacts"]["dataset"]["artifacts"]
     assert data["metadata"]["rows"] == (table["departure"] < "2013-12-01").sum()
