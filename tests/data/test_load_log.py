@@ -79,7 +79,7 @@ def test_partitions_out_of_the_window_are_not_read(log: Path, load: Load) -> Non
 def test_a_payload_log_with_a_cut_last_file_is_refused_by_its_name_where_the_window_needs_it(
     log: Path, load: Load
 ) -> None:
-    """Servers write whole files only: what is cut was copied badly, and rows that are lost in silence would be worse."""
+    """Servers write whole files only: what is cut was copied badly, and losing its rows in silence would be worse."""
     whole = (log / "date=2013-10-02" / "part-1.parquet").read_bytes()
     cut = log / "date=2013-10-02" / "part-2.parquet"
     cut.write_bytes(whole[: len(whole) // 2])
