@@ -11,7 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from kubeline.cli import catalogue
+from kubeline.errors import UserError
 from kubeline.local import parameters
+from kubeline.local.containers import Containers
 from kubeline.local.following import PageFollower
 from kubeline.local.overview import write_overview
 from kubeline.local.progress import StepDisplay
@@ -34,12 +36,38 @@ def add_parser(commands: Any) -> None:
     catalogue.add_pipeline(parser)
     catalogue.add_values(parser)
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs go (runs)")
+    add_runner(parser)
     parser.set_defaults(command=run)
 
     words = "print the JSON schema of a pipeline's parameter file"
     parser = commands.add_parser("schema", help=words, description=words)
     catalogue.add_pipeline(parser)
     parser.set_defaults(command=schema)
+
+
+def add_runner(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what the steps run in."""
+    parser.add_argument(
+        "--runner",
+        choices=("process", "docker"),
+        default="process",
+        help="processes of this environment, or containers of the steps' own images (process)",
+    )
+    parser.add_argument(
+        "--mount",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="with --runner docker: what containers see besides the current folder and --output",
+    )
+    parser.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with --runner docker: a variable of the environment that containers get",
+    )
 
 
 class _Help(argparse.Action):
@@ -63,13 +91,16 @@ def run(options: argparse.Namespace) -> int:
     given = parameters.assigned(pipeline, parameters.read_parameters(options.params, {}), options.set)
     values = parameters.check(pipeline, given)
     name = parameters.signature(pipeline).__name__
+    containers = _containers(options)
+    if containers:
+        containers.check(pipeline, values, options.output)
     console = _Console(highlight=False)
     if not console.is_terminal:
         console.width = 140  # a log has no width of its own
     console.print(f"[bold]{name}[/]")
     with StepDisplay(console) as display:
         follower = PageFollower(pipeline, options.output)
-        result = run_locally(pipeline, name, values, options.output, display.show, follower.write)
+        result = run_locally(pipeline, name, values, options.output, display.show, follower.write, containers)
     made = outputs(result, pipeline)
     page = write_page(result, made, pipeline)
     write_overview(options.output)
@@ -77,6 +108,14 @@ def run(options: argparse.Namespace) -> int:
     console.print(f"page  {page}\nlog   {result.log}", soft_wrap=True)
     _last(console, conclusion(result, made))
     return result.exit_code
+
+
+def _containers(options: argparse.Namespace) -> Containers | None:
+    if options.runner == "docker":
+        return Containers(tuple(options.mount), tuple(options.env))
+    if options.mount or options.env:
+        raise UserError("--mount and --env are for containers; give --runner docker as well, or leave them out")
+    return None
 
 
 class _Console(Console):

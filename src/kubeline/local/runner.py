@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TextIO
 
 from kubeline.errors import NotKnownError, PlatformError, UserError, listed
+from kubeline.local.containers import Containers
 from kubeline.local.events import ADDRESS, Event, Receiver
 from kubeline.local.going_on import going_on
 from kubeline.local.result import RUNNING, RunResult, TaskTime
@@ -83,6 +84,7 @@ def run(
     root: Path,
     on_event: Callable[[TaskEvent], None],
     on_change: Callable[[Run], None] = lambda _: None,
+    containers: Containers | None = None,
 ) -> Run:
     """Run the compiled `pipeline` in a new folder below `root` and wait for its end.
 
@@ -93,17 +95,15 @@ def run(
         root: folder of all runs.
         on_event: called when a step starts or ends.
         on_change: called with the run as it is then, and before its first step.
+        containers: that the steps run in; None runs them as processes of this environment.
 
     Raises:
         UserError: when `root` cannot be written.
+        PlatformError: when there is no engine for the containers.
     """
     result, secrets = Run(name, _new_folder(root, name)), Secrets(arguments)
     with _private(result.folder / "arguments.json") as file:
         json.dump(secrets.cleaned(arguments), file, indent=2)
-    whole = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (without a name, and gone with both processes)
-    json.dump(arguments, whole)
-    whole.flush()
-    worker = ["kubeline.local.worker", str(pipeline), f"/dev/fd/{whole.fileno()}", str(result.folder)]
     # PATH: a step's command is `python3`, which must be this environment's
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     # OMP_WAIT_POLICY: steps may run side by side here, and threads that wait by spinning would starve each other
@@ -115,9 +115,21 @@ def run(
         on_event(event)
         on_change(result)
 
+    def end(process: "subprocess.Popen[str]") -> None:
+        _end(process)
+        if containers:
+            containers.remove(result.folder)
+
     with going_on(result.folder), Receiver() as receiver, _Follower(result, secrets, changed) as follower:
         on_change(result)
         environment[ADDRESS] = receiver.address
+        files = [_without_a_name(arguments)]
+        if containers:
+            reported = {name: environment[name] for name in (ADDRESS, "MLFLOW_TRACKING_URI")}
+            address = Path(receiver.address)
+            files.append(_without_a_name(containers.settings(result.folder, root, address.parent, reported)))
+        given, *places = (f"/dev/fd/{file.fileno()}" for file in files)
+        worker = ["kubeline.local.worker", str(pipeline), given, str(result.folder), *places]
         with subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
             bound_command(*worker),
             stdin=subprocess.PIPE,  # whose end means to the worker that this process is gone
@@ -127,20 +139,29 @@ def run(
             errors="replace",
             env=environment,
             start_new_session=True,  # so that the steps can be ended together
-            pass_fds=[whole.fileno()],
+            pass_fds=[file.fileno() for file in files],
             umask=0o077,
         ) as process:
-            whole.close()
+            for file in files:
+                file.close()
             try:
-                for event in _events(process, receiver):
+                for event in _events(process, receiver, end):
                     follower.take(event)
             except KeyboardInterrupt:
                 follower.interrupt()
             finally:
-                _end(process)
+                end(process)
         follower.conclude(process.wait())
         result.result(follower.seconds).write(result.folder)
     return result
+
+
+def _without_a_name(document: Any) -> TextIO:
+    """A file that another process may read as JSON by its descriptor, and that is gone with both processes."""
+    file = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (closed when the process has it)
+    json.dump(document, file)
+    file.flush()
+    return file
 
 
 def _private(path: Path) -> TextIO:
@@ -225,13 +246,15 @@ class _Follower:
         self._log_of[task].flush()
 
 
-def _events(process: "subprocess.Popen[str]", receiver: Receiver) -> Iterator[Event]:
+def _events(
+    process: "subprocess.Popen[str]", receiver: Receiver, end: Callable[["subprocess.Popen[str]"], None]
+) -> Iterator[Event]:
     """Everything that the worker and the steps report, until all of them have ended."""
     assert process.stdout is not None  # noqa: S101 (it is a pipe)
     yield from receiver.until_end_of(process.stdout)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=_EXIT_SECONDS)
-    _end(process)  # and with it steps that it has left behind
+    end(process)  # and with it steps that it has left behind
     yield from receiver.remaining()
 
 

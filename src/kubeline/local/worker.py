@@ -5,7 +5,8 @@ IMAGES is a JSON file that says what each step runs in; without it all run in th
 
 - ``{"environments": {image: {variable: value}}}``: a process of this machine with the variables of its image, whose
   ``PATH`` leads to the image's ``python3``
-- ``{"docker": {argument: value}}``: a container of its image, with these arguments of docker's ``containers.run``
+- ``{"docker": {argument: value}}``: a container of its image, with these arguments of docker's ``containers.run``; with
+  ``"variables": {variable: value}`` for its environment, and ``"reporter": [word, …]`` as what reports its step
 """
 
 import json
@@ -13,6 +14,7 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,12 +43,13 @@ def main(pipeline: str, arguments: str, root: str, images: str = "") -> None:
     document = next(yaml.safe_load_all(Path(pipeline).read_text(encoding="utf-8")))
     _without_retries(document)
     if reporting():
-        _report_steps(document)
-    runner = local.SubprocessRunner(use_venv=False)
+        _report_steps(document, places.get("reporter", ["python3", "-P", "-m", "kubeline.local.step"]))
+    runner: local.SubprocessRunner | local.DockerRunner = local.SubprocessRunner(use_venv=False)
     if "docker" in places:
         runner = local.DockerRunner(**places["docker"])
+        _set_variables(document, lambda _: places.get("variables", {}))
     elif "environments" in places:
-        _set_variables(document, places["environments"])
+        _set_variables(document, places["environments"].__getitem__)
         sys.executable = "python3"  # which the runner writes into the command: that of the step's own PATH
     local.init(runner, pipeline_root=root)
     text = _with_times(yaml.safe_dump(document, sort_keys=False))
@@ -73,11 +76,12 @@ class _Errors(logging.Filter):
         return True
 
 
-def _report_steps(document: dict[str, Any]) -> None:
-    """Let each step report itself: what runs its command runs in front of it."""
+def _report_steps(document: dict[str, Any], reporter: list[str]) -> None:
+    """Let each Python step report itself: the `reporter` is put before its command."""
     for executor in document["deploymentSpec"]["executors"].values():
-        if container := executor.get("container"):
-            container["command"] = ["python3", "-P", "-m", "kubeline.local.step", *container["command"]]
+        container = executor.get("container", {})
+        if "--executor_input" in container.get("args", []):
+            container["command"] = [*reporter, *container["command"]]
 
 
 def _without_retries(document: dict[str, Any]) -> None:
@@ -98,12 +102,12 @@ def _with_times(text: str) -> str:
     return text
 
 
-def _set_variables(document: dict[str, Any], environments: dict[str, dict[str, str]]) -> None:
-    """Give each step the variables of its image; those that the pipeline sets stay."""
+def _set_variables(document: dict[str, Any], variables_of: Callable[[str], dict[str, str]]) -> None:
+    """Give each step the variables for its image; those that the pipeline sets stay."""
     for executor in document["deploymentSpec"]["executors"].values():
         container = executor["container"]
         variables = {
-            **environments[container["image"]],
+            **variables_of(container["image"]),
             **{each["name"]: each["value"] for each in container.get("env", [])},
         }
         container["env"] = [{"name": name, "value": value} for name, value in variables.items()]
