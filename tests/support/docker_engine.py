@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _actions(self, method: str) -> dict[str, Callable[..., None]]:
-        return {
+        actions: dict[str, dict[str, Callable[..., None]]] = {
             "HEAD": {"/_ping": lambda *_: self._answer(None)},
             "GET": {
                 "/_ping": lambda *_: self._answer(None),
@@ -132,7 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
                 "/containers/([^/]+)/wait": self._wait,
             },
             "DELETE": {"/containers/([^/]+)": self._remove},
-        }.get(method, {})
+        }
+        return actions.get(method, {})
 
     def _answer(self, document: Any, status: int = 200) -> None:
         content = b"" if document is None or self.command == "HEAD" else json.dumps(document).encode()
