@@ -16,7 +16,21 @@ from components.split.component import split
 from components.train.component import train
 from components.validate.component import validate
 from kubeline.errors import UserError
-from kubeline.options import ALARM, CHECKS, DRIFT, GATE, SERVICE, SOURCE, SPLIT, TRAINING, laid_over
+from kubeline.options import (
+    AFTER_EVALUATION,
+    ALARM,
+    CHECKS,
+    DRIFT,
+    GATE,
+    SERVICE,
+    SOURCE,
+    SPLIT,
+    TRAINING,
+    laid_over,
+    of_evaluation,
+    of_gate,
+)
+from kubeline.preflight.parameters import check_gate
 
 ROOT = Path(__file__).parents[1]
 _STEPS = {
@@ -101,3 +115,26 @@ def test_an_option_that_is_none_is_refused_in_a_sentence(options: dict[str, Any]
     with pytest.raises(UserError) as error:
         laid_over(options, folds=5, share=0.1, balanced=False)
     assert str(error.value) == sentence
+
+
+def test_a_gate_may_hold_what_the_steps_behind_evaluate_take_and_their_own_inputs_stand_where_it_does_not() -> None:
+    gate = {"margin": 0.02, "max_latency_ms": 5, "promote": False}
+    assert of_evaluation(gate) == {"margin": 0.02}
+    assert (of_gate(gate, "max_latency_ms", 100.0), of_gate(gate, "promote", True)) == (5.0, False)
+    assert (of_gate({}, "max_latency_ms", 70.0), of_gate({}, "promote", False)) == (70.0, False)
+    assert not AFTER_EVALUATION.keys() & GATE.keys()
+
+
+@pytest.mark.parametrize(
+    ("gate", "sentence"),
+    [
+        ({"promote": "no"}, "option 'promote' is 'no'; expected a value such as True"),
+        ({"max_latency_ms": "fast"}, "option 'max_latency_ms' is 'fast'; expected a value such as 100.0"),
+        ({"max_latency_ms": 0}, "max_latency_ms"),
+        ({"max_latency": 5}, "'max_latency' is not an option of this step"),
+    ],
+)
+def test_a_gate_that_means_nothing_is_refused_before_anything_is_loaded(gate: dict[str, Any], sentence: str) -> None:
+    check_gate("", [], {"max_latency_ms": 5.0, "promote": False})
+    with pytest.raises(UserError, match=sentence):
+        check_gate("", [], gate)

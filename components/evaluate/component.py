@@ -98,7 +98,8 @@ def evaluate(
             is none, rows are taken as independent, and the report says so.
         time_column: The same for the rows of one day (of a time or date) or of one value (of a number). Empty: as for
             groups; days that only ``split`` knows of and that are fewer than 10 are not clusters, and that is said.
-        options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
+        options: Any of the inputs by name, over them: for a pipeline that has them as one parameter. Its max_latency_ms
+            and promote are for later steps.
 
     Returns:
         blessing: JSON, a blessing of the check ``evaluation`` that ``register`` and ``deploy`` ask for, with the
@@ -114,7 +115,7 @@ def evaluate(
         Output: ``promote``, ``hold`` or ``inconclusive``.
     """
     from kubeline.evaluation import evaluate as implementation
-    from kubeline.options import laid_over
+    from kubeline.options import laid_over, of_evaluation
 
     return implementation.run(
         test,
@@ -126,7 +127,7 @@ def evaluate(
         report,
         training,
         **laid_over(
-            options,
+            of_evaluation(options),
             champion=champion,
             tracking_uri=tracking_uri,
             pipeline_run=pipeline_run,

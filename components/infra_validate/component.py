@@ -1,5 +1,7 @@
 """Interface of `infra_validate`."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Input, Metrics, Model, Output
 
@@ -16,6 +18,7 @@ def infra_validate(
     tolerance: float = 1e-5,
     timeout_seconds: float = 60.0,
     requests: int = 100,
+    gate: dict[str, Any] = {},
 ) -> str:
     """Start the real model server on a model and check what it answers.
 
@@ -32,6 +35,7 @@ def infra_validate(
             standard deviations of the target. Labels must be the same. 0 or greater.
         timeout_seconds: Seconds until the server must be ready. Greater than 0.
         requests: Timed requests for each protocol. 1 or more.
+        gate: The gate of a pipeline, whose max_latency_ms counts where it has one.
 
     Returns:
         blessing: JSON, a blessing of the check ``infra_validation`` that ``register`` and ``deploy`` ask for, with the
@@ -42,13 +46,14 @@ def infra_validate(
         Output: ``promote`` or ``hold``.
     """
     from kubeline.infra_validation import validate as implementation
+    from kubeline.options import of_gate
 
     return implementation.run(
         model,
         blessing,
         metrics,
         report,
-        max_latency_ms=max_latency_ms,
+        max_latency_ms=of_gate(gate, "max_latency_ms", max_latency_ms),
         tolerance=tolerance,
         timeout_seconds=timeout_seconds,
         requests=requests,

@@ -1,5 +1,7 @@
 """Interface of `promote_champion`."""
 
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Input, Output
 
@@ -16,6 +18,7 @@ def promote_champion(
     outcome: str = "",
     promote: bool = True,
     tracking_uri: str = "",
+    gate: dict[str, Any] = {},
 ) -> None:
     """Make a registered version the champion when it serves.
 
@@ -32,11 +35,13 @@ def promote_champion(
             it is made the champion.
         promote: False leaves the champion as it is, whatever the outcome.
         tracking_uri: As of `register`.
+        gate: The gate of a pipeline, whose promote counts where it has one.
 
     Returns:
         registration: As of `register`: JSON with name, version, uri, aliases, package_digest, source, run_id and tags.
         model_card: The card, with smoke test, outcome and the judge's verdicts of the rollout.
     """
+    from kubeline.options import of_gate
     from kubeline.registry import promote_champion as implementation
 
     implementation.run(
@@ -46,6 +51,6 @@ def promote_champion(
         version=version,
         decision=decision,
         outcome=outcome,
-        promote=promote,
+        promote=of_gate(gate, "promote", promote),
         tracking_uri=tracking_uri,
     )

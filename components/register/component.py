@@ -25,6 +25,7 @@ def register(
     git_revision: str = "",
     tags: dict[str, str] = {},
     about: dict[str, Any] = {},
+    gate: dict[str, Any] = {},
 ) -> NamedTuple("Outputs", [("version", str), ("uri", str)]):
     """File a blessed model package in the MLflow model registry.
 
@@ -52,6 +53,7 @@ def register(
         tags: More tags for the run and the version: name to text.
         about: What people say of the model in its card: ``owner``, ``contact``, ``license``, ``purpose``,
             ``intended_use``, ``out_of_scope``, ``limits`` (a list), and further names as you like.
+        gate: The gate of a pipeline, whose promote counts where it has one.
 
     Returns:
         registration: JSON with name, version, uri, aliases, package_digest, source, run_id and tags; metadata name,
@@ -62,6 +64,7 @@ def register(
         version: Number of the version.
         uri: Reference to the version that never moves, `models:/NAME/VERSION`.
     """
+    from kubeline.options import of_gate
     from kubeline.registry import register as implementation
 
     return implementation.run(
@@ -73,7 +76,7 @@ def register(
         name=name,
         tracking_uri=tracking_uri,
         alias=alias,
-        promote=promote,
+        promote=of_gate(gate, "promote", promote),
         cluster=cluster,
         experiment=experiment,
         pipeline_run=pipeline_run,

@@ -78,7 +78,8 @@ def retraining(
         seed: Seed of everything that is drawn.
         slices: Columns by which the metrics are broken down.
         gate: When a model is good enough beside the champion. Fields as of `evaluate`; rule is 'non_inferior' or
-            'superior', no_champion is 'promote' or 'hold'.
+            'superior', no_champion is 'promote' or 'hold'. Further fields: max_latency_ms of the model server, and
+            promote; false leaves the champion as it is.
         tracking_uri: MLflow tracking and registry; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
         about: What people say of the model in its card: owner, contact, license, purpose, intended_use, out_of_scope,
             limits (a list), and further names as you like.

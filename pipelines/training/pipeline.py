@@ -73,7 +73,8 @@ def training(
         seed: Seed of everything that is drawn.
         slices: Columns by which the metrics are broken down.
         gate: When a model is good enough beside the champion. Fields as of `evaluate`; rule is 'non_inferior' or
-            'superior', no_champion is 'promote' or 'hold'.
+            'superior', no_champion is 'promote' or 'hold'. Further fields: max_latency_ms of the model server, and
+            promote; false leaves the champion as it is.
         max_latency_ms: Most time the model server may take for one row in 95 % of requests, in milliseconds.
         tracking_uri: MLflow tracking and registry; empty takes MLFLOW_TRACKING_URI or a local SQLite file.
         promote: Give the new version the alias 'champion' too; on a cluster only when it serves there.

@@ -61,7 +61,7 @@ def learn(
         split: How test rows are chosen.
         training: How each candidate is trained.
         metric: What candidates are selected by.
-        judged: slices and, as options, the gate of `evaluate`.
+        judged: slices and, as options, the gate.
         tracking_uri: The registry.
         about: What people say of the model.
         service: The InferenceService.
@@ -73,8 +73,8 @@ def learn(
         limits: CPU and memory that training may use.
         schema_uri: A reviewed schema.
         seed: Of everything that is drawn.
-        max_latency_ms: Of the model server.
-        promote: Whether the new version becomes the champion.
+        max_latency_ms: Of the model server, where the gate does not say it.
+        promote: Whether the new version becomes the champion, where the gate does not say it.
     """
     validated = validate(
         dataset=loaded.outputs["dataset"],
@@ -117,7 +117,9 @@ def learn(
     never_cached(evaluated)  # the champion may have changed
 
     with dsl.If(evaluated.outputs["Output"] == "promote", name="good-enough"):
-        served = infra_validate(model=model, max_latency_ms=max_latency_ms).set_display_name("Try the model server")
+        served = infra_validate(model=model, max_latency_ms=max_latency_ms, gate=judged["options"]).set_display_name(
+            "Try the model server"
+        )
         never_cached(with_credentials(served, secret, "signatures"))
 
         checked = {
@@ -133,6 +135,7 @@ def learn(
             cluster=cluster,
             pipeline_run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             about=about,
+            gate=judged["options"],
         ).set_display_name("Register")
         retried(never_cached(with_credentials(registered, secret, "storage", "registry", "signatures")))
 
@@ -154,5 +157,6 @@ def learn(
                 outcome=rolled.outputs["Output"],
                 promote=promote,
                 tracking_uri=tracking_uri,
+                gate=judged["options"],
             ).set_display_name("Make champion when it serves")
             retried(never_cached(with_credentials(champion, secret, "registry")))

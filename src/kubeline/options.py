@@ -58,6 +58,8 @@ GATE: dict[str, Any] = {
     "confidence": 0.95,
     "replicates": 1000,
 }
+# What the gate may also hold: fields of the steps behind `evaluate`, over their own inputs.
+AFTER_EVALUATION: dict[str, Any] = {"max_latency_ms": 100.0, "promote": True}
 SERVICE: dict[str, Any] = {
     "namespace": "",
     "storage_uri": "",
@@ -100,6 +102,20 @@ def laid_over(options: Mapping[str, Any], /, **inputs: Any) -> dict[str, Any]:
         UserError: when an option is no input of the step, or of another type than the input's own value.
     """
     return {**inputs, **{name: _typed(name, value, inputs) for name, value in options.items()}}
+
+
+def of_evaluation(gate: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a gate that are those of `evaluate`."""
+    return {name: value for name, value in gate.items() if name not in AFTER_EVALUATION}
+
+
+def of_gate(gate: Mapping[str, Any], name: str, own: Any) -> Any:
+    """A field of :data:`AFTER_EVALUATION` where the gate has it, else a step's own input.
+
+    Raises:
+        UserError: when it is of another type than the input.
+    """
+    return _typed(name, gate[name], AFTER_EVALUATION) if name in gate else own
 
 
 def _typed(name: str, value: Any, inputs: Mapping[str, Any]) -> Any:

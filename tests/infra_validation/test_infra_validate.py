@@ -112,7 +112,7 @@ def test_a_difference_within_the_tolerance_is_allowed(tiny: Maker, artifact: Mak
 
 
 def test_a_slow_server_holds_the_model(tiny: Maker, artifact: Maker) -> None:
-    checked = Checked(artifact, tiny(), max_latency_ms=0.001)
+    checked = Checked(artifact, tiny(), gate={"margin": 0.01, "max_latency_ms": 0.001})
     assert checked.verdict == "hold"
     assert "v2 gRPC is too slow: 95 % of requests with one row take up to" in checked.reasons
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from kubeline.platform.lint.size import LIMIT, Workflow
@@ -16,6 +17,19 @@ def test_a_retraining_with_eight_candidates_and_a_rollout_stays_below_the_size_a
     executors = second["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     arguments = {**LONGEST, "history": "s3://bucket/history/flights"}
     assert Workflow(first, arguments, executors).size() < LIMIT
+
+
+@pytest.mark.parametrize("name", ["training", "retraining"])
+def test_the_gate_reaches_the_model_server_the_registry_and_the_champion(name: str) -> None:
+    """So that max_latency_ms and promote can be said in it, for which `retraining` has no parameters of their own."""
+    document = next(yaml.safe_load_all(pipeline_file(name, "kubeflow").read_text()))
+    given = {
+        task: one["inputs"]["parameters"]["gate"]["componentInputParameter"].removeprefix("pipelinechannel--")
+        for graph in document["components"].values()
+        for task, one in graph.get("dag", {}).get("tasks", {}).items()
+        if task in {"infra-validate", "register", "promote-champion"}
+    }
+    assert given == dict.fromkeys(("infra-validate", "register", "promote-champion"), "gate")
 
 
 def test_it_takes_the_parameters_of_the_pipeline_training_with_the_same_defaults() -> None:

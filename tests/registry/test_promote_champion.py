@@ -61,7 +61,14 @@ def test_a_version_that_serves_becomes_the_champion_however_often_it_is_repeated
 
 @pytest.mark.usefixtures("filed")
 @pytest.mark.parametrize(
-    "parameters", [{"outcome": "rolled_back"}, {"outcome": "held"}, {"outcome": "reported"}, {"promote": False}]
+    "parameters",
+    [
+        {"outcome": "rolled_back"},
+        {"outcome": "held"},
+        {"outcome": "reported"},
+        {"promote": False},
+        {"gate": {"promote": False}},
+    ],
 )
 def test_the_champion_stays_the_one_that_serves(
     parameters: dict[str, Any], promote: Promote, tracking_uri: str

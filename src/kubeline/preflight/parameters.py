@@ -4,7 +4,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from kubeline.errors import UserError, listed
-from kubeline.options import ALARM, CHECKS, DRIFT, GATE, SERVICE, SOURCE, SPLIT, TRAINING, laid_over, require_names
+from kubeline.options import (
+    AFTER_EVALUATION,
+    ALARM,
+    CHECKS,
+    DRIFT,
+    GATE,
+    SERVICE,
+    SOURCE,
+    SPLIT,
+    TRAINING,
+    laid_over,
+    of_evaluation,
+    of_gate,
+    require_names,
+)
 from kubeline.task import Task
 
 
@@ -67,8 +81,11 @@ def check_gate(metric: str, slices: Sequence[Any], given: Mapping[str, Any]) -> 
     from kubeline.evaluation.fairness.requirements import parse as asked_of_groups
     from kubeline.evaluation.findings import EvaluationSettings
     from kubeline.evaluation.metrics import METRICS, choose
+    from kubeline.infra_validation.limits import check as check_limits
 
-    gate = laid_over(given, **GATE)
+    after = {name: of_gate(given, name, own) for name, own in AFTER_EVALUATION.items()}
+    check_limits(max_latency_ms=after["max_latency_ms"])
+    gate = laid_over(of_evaluation(given), **GATE)
     thresholds, fairness = gate.pop("thresholds"), gate.pop("fairness")
     EvaluationSettings(**gate)
     require_names("slices", slices)
