@@ -69,7 +69,7 @@ def _facts(status: RolloutStatus) -> dict[str, Any]:
 
 
 def _result(found: SmokeTestResult | ShadowResult) -> dict[str, Any]:
-    left_out = {"label_loss"} if isinstance(found, ShadowResult) and found.label_loss else {"label_loss", "undecided"}
+    left_out = {"label_loss", "undecided"}  # a table of its own, and in the sentence
     values = {key: value for key, value in asdict(found).items() if key not in left_out and value is not None}
     return {key.replace("_", " "): value for key, value in values.items()}
 
