@@ -27,6 +27,11 @@ def printable(text: str) -> str:
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def is_text(text: str) -> bool:
+    """Whether it can be written at all: half of a surrogate pair, as JSON and YAML can spell it, cannot."""
+    return not re.search("[\ud800-\udfff]", text)
+
+
 def markdown(text: object) -> str:
     r"""The words as a Markdown text on one line, in which nothing is a link, HTML, code or the end of a table's cell.
 

@@ -175,6 +175,16 @@ def test_a_wrong_pair_is_reported_before_anything_runs(grouped: Path, pair: str,
     assert str(error.value) == sentence
 
 
+@pytest.mark.parametrize(
+    ("training", "place"), [({"task": "\ud800"}, "training.task"), ({"\ud800": 1}, "the names of training")]
+)
+def test_half_a_character_is_no_text_that_a_pipeline_can_pass_on(
+    grouped: Path, training: dict[str, Any], place: str
+) -> None:
+    with pytest.raises(UserError, match=f"half of a surrogate pair at {place}, which is no character"):
+        check(grouped, {"training": training})
+
+
 def test_the_defaults_of_a_group_are_whole_numbers_again(grouped: Path) -> None:
     assert repr(signature(grouped).model_fields["training"].default["folds"]) == "5"
 

@@ -62,6 +62,11 @@ def test_a_rule_is_an_sql_condition_and_passes_where_it_is_unknown(rule: str, ro
         ("list_transform([1], x -> x)[1] = 1", "the function 'list_transform'"),
         ("distance = ?", "a parameter"),
         ("*", "a star"),
+        ("abs(distinct distance) > 1", "'abs' with distinct"),
+        ("abs(distance order by distance) > 1", "'abs' with order by"),
+        ("abs(distance) filter (where distance > 0) > 1", "'abs' with filter"),
+        ("||".join(["carrier"] * 102) + " = 'x'", "more than 100 texts put together"),
+        (f"carrier = '{'x' * 10_001}'", "a text of more than 10,000 characters"),
     ],
 )
 def test_a_rule_that_does_more_than_compare_the_values_of_a_row_is_refused(rule: str, what: str) -> None:
@@ -81,6 +86,10 @@ def test_a_rule_that_does_more_than_compare_the_values_of_a_row_is_refused(rule:
         ("t.distance > 0", "rule 't.distance > 0' reads 't.distance', which is not a column"),
         ("speed > 0", "rule 'speed > 0' reads 'speed', which is not a column; there are: distance, carrier"),
         ("1 = 1", "rule '1 = 1' reads no column"),
+        ("carrier = '\ud800'", "rule \"carrier = '\\ud800'\" holds half of a surrogate pair"),
+        ("not " * 600 + "true", f"rule {'not ' * 75!r}… is nested too deeply"),
+        ("not " * 2000 + "true", f"rule {'not ' * 75!r}… is nested too deeply"),
+        ("+".join(["distance"] * 330) + " > 0", f"rule {('distance+' * 34)[:300]!r}… is nested too deeply"),
         ("", "rule '' is not a text"),
         (7.0, "rule 7.0 is not a text"),
     ],

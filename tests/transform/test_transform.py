@@ -74,6 +74,14 @@ REFUSED: list[tuple[Any, str]] = [
     ({"x": "size ** 0.5"}, "raises to a power that is not 2, 3 or 4"),
     ({"x": "-" * 600 + "size"}, "is nested too deeply|is not an SQL expression"),
     ({"x": "size" + " + size" * 2_000}, "at most 10,000 are read"),
+    ({"x": "size" + " + size" * 400}, "is nested too deeply"),
+    ({"x": "abs(size) filter (where size > 0)"}, "calls abs with filter, which belongs to aggregates"),
+    ({"x": "abs(distinct size)"}, "calls abs with distinct"),
+    ({"x": "abs(size order by size)"}, "calls abs with order by"),
+    ({"x": "main.abs(size)"}, "calls abs of a schema"),
+    ({"x": "city = '\ud800'"}, "holds half of a surrogate pair"),
+    ({"\ud800": "size"}, "expected the name of a column"),
+    ({"x": " || ".join(["city"] * 8) + " || '" + "x" * 9_000 + "'"}, "makes texts of .* characters|different texts"),
 ]  # fmt: skip
 
 

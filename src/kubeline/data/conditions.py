@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kubeline.errors import UserError
+from kubeline.printable import is_text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MAX_CHARACTERS = 100_000  # which take seconds to parse
 CONDITION = ("an SQL condition", "distance > 0 and carrier is not null")
+MAX_TEXT = 10_000  # characters of one text in quotes, which may be a format that each row's answer is longer than
+MAX_JOINED = 100  # texts that a condition puts together: thousands of them make gigabytes of a few rows
 _SHOWN = 300  # characters of a condition, in an error
+_TOO_DEEP = "is nested too deeply, or calculates with too many values; divide it, such as by a column of the query"
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,13 @@ def parse(connection: "DuckDBPyConnection", text: str, called: str, language: La
             "column that says the same"
         )
     names: dict[tuple[str, ...], None] = {}
+    joined = 0
     for node in _nodes(syntax_tree(connection, text, called)):
         if problem := _problem(node, language):
             raise _refused(called, problem)
+        joined += len(node["arguments"]) if node.get("function_name") in ("||", "concat") else 0
+        if joined > MAX_JOINED:
+            raise _refused(called, f"more than {MAX_JOINED} texts put together")
         if node["class"] == "COLUMN_REF":
             names[tuple(node["column_names"])] = None
     return list(names)
@@ -119,7 +127,12 @@ def syntax_tree(connection: "DuckDBPyConnection", text: str, called: str, what: 
     def statements(condition: str) -> Any:
         query = f"SELECT 1 FROM data WHERE {condition}"  # noqa: S608 - parsed, not run
         ((answer,),) = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
-        tree = json.loads(answer)
+        try:
+            tree = json.loads(answer)
+        except RecursionError as error:
+            raise UserError(f"{called} {_TOO_DEEP}") from error
+        if tree["error"] and "max_expression_depth" in tree["error_message"]:
+            raise UserError(f"{called} {_TOO_DEEP}")
         if tree["error"]:
             raise UserError(
                 f"{called} is not {what[0]} ({first_line(tree['error_message'])}); write one such as "
@@ -127,6 +140,8 @@ def syntax_tree(connection: "DuckDBPyConnection", text: str, called: str, what: 
             )
         return [statement["node"] for statement in tree["statements"]]
 
+    if not is_text(text):
+        raise UserError(f"{called} holds half of a surrogate pair, which is no character; write the character itself")
     frame = statements(enclosed("true"))
     frame[0].pop("where_clause")
     clause = None
@@ -139,15 +154,23 @@ def syntax_tree(connection: "DuckDBPyConnection", text: str, called: str, what: 
     return clause
 
 
-def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
     """Every node of a syntax tree."""
-    if isinstance(value, dict):
-        if "class" in value:
-            yield value
-        value = list(value.values())
-    if isinstance(value, list):
-        for inner in value:
-            yield from _nodes(inner)
+    waiting = [tree]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if "class" in value:
+                yield value
+            waiting += reversed(value.values())
+        elif isinstance(value, list):
+            waiting += reversed(value)
+
+
+def modified(node: Mapping[str, Any]) -> str:
+    """What of a call belongs to aggregates: a filter, an order, or that only different values count."""
+    found = {"filter": node["filter"], "order by": node["order_bys"]["orders"], "distinct": node["distinct"]}
+    return next((word for word, there in found.items() if there), "")
 
 
 def _problem(node: Mapping[str, Any], language: Language) -> str:
@@ -155,10 +178,14 @@ def _problem(node: Mapping[str, Any], language: Language) -> str:
     kind = node["class"]
     if kind not in _CLASSES:
         return _NAMES.get(kind, str(kind).lower())
+    if kind == "CONSTANT" and len(str(node.get("literal", {}).get("text") or "")) > MAX_TEXT:
+        return f"a text of more than {MAX_TEXT:,} characters"
     if kind == "FUNCTION":
         name = node["function_name"]
+        if word := modified(node):
+            return f"'{name}' with {word}, which belongs to aggregates"
         allowed = language.operators if node["is_operator"] else language.functions | language.operators
-        if name not in allowed or node["schema"] or node["catalog"] or node["filter"]:
+        if name not in allowed or node["schema"] or node["catalog"]:
             return f"the function '{name}'"
         if _makes_longer(node):
             return "'replace' with more than it takes away, or with what is no text in quotes"

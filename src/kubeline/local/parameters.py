@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from kubeline.errors import UserError, listed
+from kubeline.printable import is_text
 from kubeline.yaml_files import first_document, parse, read_mapping
 
 # parameterType of the pipeline specification: the Python type, what an error calls it, and what a list of parameters
@@ -218,15 +219,18 @@ def _unfit(value: Any, place: str) -> Iterator[str]:
             f"null at {place}, which no pipeline can pass on; leave it out to have the default (a check of a plan is "
             'switched off by "off")'
         )
+    elif isinstance(value, str):
+        if not is_text(value):
+            yield f"half of a surrogate pair at {place}, which is no character; write the character itself"
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _unfit(item, f"{place}.{key}")
+            yield from (*_unfit(str(key), f"the names of {place}"), *_unfit(item, f"{place}.{key}"))
     elif isinstance(value, list):
         for number, item in enumerate(value):
             yield from _unfit(item, f"{place}[{number}]")
     elif isinstance(value, float) and not math.isfinite(value):
         yield f"{value} at {place}, which no pipeline can pass on; give a finite number"
-    elif not isinstance(value, str | int | float):
+    elif not isinstance(value, int | float):
         yield f"{_as_yaml(value)} at {place}, which no pipeline can pass on; put a date in quotes"
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kubeline.data.conditions import shown, syntax_tree
+from kubeline.data.conditions import modified, shown, syntax_tree
 from kubeline.errors import UserError, listed
 from kubeline.transform import typed
 from kubeline.transform.functions import FUNCTIONS, power, quotient
@@ -185,6 +185,10 @@ class Compiler:
 
     def _function(self, node: Any) -> Typed:
         name = node["function_name"].lower()
+        if word := modified(node):
+            raise WrongError(f"calls {name} with {word}, which belongs to aggregates")
+        if node["schema"] or node["catalog"]:
+            raise WrongError(f"calls {name} of a schema; functions are named without one")
         values = self._values([argument["expression"] for argument in node["arguments"]])
         if node["is_operator"]:
             return self._arithmetic(name, values)

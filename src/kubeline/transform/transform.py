@@ -11,6 +11,7 @@ import pandas as pd
 from kubeline.columns import Kind
 from kubeline.data.conditions import shown
 from kubeline.errors import UserError, listed
+from kubeline.printable import is_text
 from kubeline.transform.arrays import compute
 from kubeline.transform.language import Compiler, columns_of, parse
 from kubeline.transform.program import Builder, Instruction, Term
@@ -123,7 +124,7 @@ def parsed(given: Any) -> dict[str, tuple[str, Any]]:
     found = {}
     with in_memory() as connection:
         for name, text in given.items():
-            if not isinstance(name, str) or not name or "\0" in name or not isinstance(text, str):
+            if not isinstance(name, str) or not name or "\0" in name or not is_text(name) or not isinstance(text, str):
                 raise UserError(f"derive has {name!r}: {text!r}; expected the name of a column and an SQL expression")
             stripped = text.strip()
             found[name] = (stripped, parse(connection, name, stripped) if stripped else None)

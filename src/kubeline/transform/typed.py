@@ -11,6 +11,7 @@ from kubeline.transform.program import Builder, Term
 
 MAX_TEXTS = 10_000  # of a column that are distinguished; rarer and unseen ones are one
 _MAX_PAIRS = 100_000  # texts that putting texts together may make
+_MAX_JOINED = 10_000_000  # characters of these
 OTHERS = "(other)"  # what stands for those
 NAN = float("nan")
 
@@ -153,6 +154,11 @@ def joined(left: Typed, right: Typed) -> Typed:
     if number > _MAX_PAIRS:
         raise WrongError(
             f"makes {number:,} different texts, and at most {_MAX_PAIRS:,} are distinguished; group them before"
+        )
+    characters = len(right.texts) * sum(map(len, left.texts)) + len(left.texts) * sum(map(len, right.texts))
+    if characters > _MAX_JOINED:
+        raise WrongError(
+            f"makes texts of {characters:,} characters, and {_MAX_JOINED:,} may be made; put shorter ones together"
         )
     texts = tuple(one + other for one in left.texts for other in right.texts)
     return Typed("category", left.value * float(len(right.texts)) + right.value, texts=texts)
