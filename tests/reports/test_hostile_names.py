@@ -17,6 +17,8 @@ from components.train.component import train
 from components.validate.component import validate
 from kubeline.infra_validation.findings import Findings
 from kubeline.infra_validation.infra_validation_report import write_report
+from kubeline.model_card.building import build
+from kubeline.model_card.pages import PAGE, forms
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import Blessing, ModelPackage
 from kubeline.model_package.signature import Feature, Signature
@@ -72,6 +74,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         predictions=new("Dataset", "predictions"),
         report=new("HTML", "evaluate"),
         slices=["kind"],
+        fairness={"demographic_parity_difference": {"columns": ["kind"], "at_most": 0.5}},
         min_slice_rows=5,
         replicates=100,
     )
@@ -81,7 +84,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     _infra_page(made["model"], new("HTML", "infra_validate"))
     found = {name: Path(one.path).read_text("utf-8") for name, one in made.items() if Path(one.path).is_file()}
     steps = ("validate", "split", "train", "select", "evaluate", "drift", "evidently", "infra_validate")
-    return {name: found[name] for name in steps}
+    card = _card(made["model"], made["blessing"])
+    return {**{name: found[name] for name in steps}, "card": card["README.md"], "card's page": card[PAGE]}
+
+
+def _card(model: Any, blessing: Any) -> dict[str, str]:
+    """Of a model whose table, people and lineage all have hostile names."""
+    about = {"owner": NAMES[0], "license": NAMES[0], "limits": NAMES, NAMES[1]: NAMES[5], "purpose": "\n".join(NAMES)}
+    package, found = ModelPackage.open(model.path), Blessing.read(blessing.path)
+    served = Blessing(check="infra_validation", verdict="hold", package_digest=package.digest, reasons=NAMES)
+    return forms(build("flights", package, found, served, {name: name for name in NAMES}, about))
 
 
 def _infra_page(model: Any, report: Any) -> None:
@@ -92,7 +104,9 @@ def _infra_page(model: Any, report: Any) -> None:
     write_report(report, GoldenRows.of(package), findings, blessing, limits)
 
 
-@pytest.mark.parametrize("step", ["validate", "train", "evaluate", "drift", "evidently", "infra_validate"])
+@pytest.mark.parametrize(
+    "step", ["validate", "train", "evaluate", "drift", "evidently", "infra_validate", "card's page"]
+)
 def test_an_html_report_has_no_live_element_and_a_policy_without_script(pages: dict[str, str], step: str) -> None:
     page = pages[step]
     assert alive(page) == []
@@ -100,13 +114,14 @@ def test_an_html_report_has_no_live_element_and_a_policy_without_script(pages: d
     assert not set(page) & set(_UNSEEN)
 
 
-@pytest.mark.parametrize("step", ["select", "split"])
+@pytest.mark.parametrize("step", ["select", "split", "card"])
 def test_a_markdown_report_rendered_with_html_enabled_has_no_live_element(pages: dict[str, str], step: str) -> None:
     text = pages[step]
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
     assert alive(html) == []
     assert "<a " not in html
     assert "&lt;u&gt;target&lt;/u&gt; | ](javascript:alert(7))" in html  # whole, as words
+    assert "<img" not in html
     assert not set(text) & set(_UNSEEN)
 
 

@@ -20,9 +20,9 @@ NAMES = [
     "# heading",
 ]
 _DEAD = frozenset(
-    """html head meta title style body header h1 h2 h3 main section footer p div span strong em small b code br ul li dl
-    dt dd table thead tbody tr th td figure figcaption details summary a svg g path defs use rect text tspan circle line
-    polyline polygon clippath image metadata rdf:rdf cc:work dc:type dc:creator cc:agent dc:title dc:format
+    """html head meta title style body header h1 h2 h3 main section footer p hr div strong em small b code br ul li dl
+    dt dd span table thead tbody tr th td figure figcaption details summary a svg g path defs use rect text tspan circle
+    line polyline polygon clippath image metadata rdf:rdf cc:work dc:type dc:creator cc:agent dc:title dc:format
     pre""".split()  # noqa: SIM905
 )
 

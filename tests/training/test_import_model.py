@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from components.import_model.component import import_model
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
 from kubeline.model_package.training_rows import TrainingRows
+from kubeline.training import model_file
 from tests.support.artifacts import Maker
 
 Import = Callable[..., ModelPackage]
@@ -138,6 +140,20 @@ def test_an_imported_model_passes_the_gate_as_a_trained_one_and_is_not_judged_on
     verdict = evaluate.python_func(dataset(fresh), model, blessing, *outputs, replicates=200)
     assert verdict == "promote"
     assert blessing.metadata["package_digest"] == package.digest
+
+
+@pytest.mark.parametrize(("name", "what"), [("schema.json", "a schema.json"), ("1.npy", "files")])
+def test_an_archive_that_unpacks_to_more_than_is_read_is_refused_before_that(
+    name: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_file, "MOST_BYTES", 2**21)
+    monkeypatch.setattr(model_file, "_MOST_SCHEMA", 2**20)
+    with zipfile.ZipFile(tmp_path / "bomb.skops", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, b" " * (2**20 + 1 if name == "schema.json" else 2**21 + 1))
+    assert (tmp_path / "bomb.skops").stat().st_size < 10_000
+    source = str(tmp_path / "bomb.skops")
+    with pytest.raises(UserError, match=f"unpacks to {what} of .* bytes, and .* are read"):
+        model_file.load(source, model_file.read(source, ""))
 
 
 def test_a_file_of_skops_needs_no_digest_and_one_with_strange_types_is_refused_by_their_names(

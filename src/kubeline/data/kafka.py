@@ -17,6 +17,7 @@ from kubeline.data.sources import SourceFile
 from kubeline.data.timespan import Timespan
 from kubeline.data.transfer import Transfer
 from kubeline.errors import PlatformError, UserError, listed
+from kubeline.mounted import mounted_text
 from kubeline.progress import Progress
 
 if TYPE_CHECKING:
@@ -106,7 +107,13 @@ def _consumer(servers: str) -> "Consumer":
 def _given() -> dict[str, str]:
     """The client properties of the environment, or of the file that it names: ``name=value`` in each line."""
     given = os.environ.get(SETTINGS, "")
-    text = given if "=" in given or not given else Path(given).read_text(encoding="utf-8")
+    try:
+        text = given if "=" in given or not given else mounted_text(given)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UserError(
+            f"the file that {SETTINGS} names cannot be read ({reason}); give one of lines such as security.protocol=SSL"
+        ) from error
     lines = [line.strip() for line in text.splitlines()]
     pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
     return {name.strip(): value.strip() for name, _, value in pairs}

@@ -1,10 +1,10 @@
 """A bearer token from a mounted file or the environment, for whoever asks for one."""
 
 import os
-from pathlib import Path
 
 from kubeline.errors import PlatformError
 from kubeline.http.exchange import Peer
+from kubeline.mounted import mounted_text
 
 
 def bearer(token_file: str, token_env: str, peer: Peer, whose: str) -> dict[str, str]:
@@ -27,7 +27,7 @@ def bearer(token_file: str, token_env: str, peer: Peer, whose: str) -> dict[str,
             raise PlatformError(f"the environment variable {token_env} for the token of {whose} is not set")
     else:
         try:
-            token = Path(token_file).read_text(encoding="ascii").strip()
+            token = mounted_text(token_file, "ascii").strip()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not ASCII"
             raise PlatformError(

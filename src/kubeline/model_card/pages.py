@@ -1,5 +1,6 @@
 """A model card for people: as Markdown, in the form that model hubs read, and as a page."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ def _summary(card: ModelCard) -> str:
 
 def _front_matter(card: ModelCard) -> dict[str, Any]:
     task = _TASKS.get(card.model.task, "tabular-classification")
-    dataset = {"type": "tabular", "name": card.evaluation.table.source or "test rows"}
+    dataset = {"type": "tabular", "name": _plain_words(card.evaluation.table.source or "", "test rows")}
     if card.evaluation.table.fingerprint:
         dataset["revision"] = card.evaluation.table.fingerprint
     results = [
@@ -65,13 +66,18 @@ def _front_matter(card: ModelCard) -> dict[str, Any]:
     ]
     index = {"name": card.name, "results": [{"task": {"type": task}, "dataset": dataset, "metrics": results}]}
     return {
-        **({"license": card.about.license} if card.about.license else {}),
+        **({"license": _plain_words(card.about.license, "other")} if card.about.license else {}),
         "library_name": "onnx",
         "pipeline_tag": task,
         "tags": ["kubeline", "tabular", card.model.estimator],
         "metrics": list(card.evaluation.metrics),
         "model-index": [index],
     }
+
+
+def _plain_words(words: str, otherwise: str) -> str:
+    """The words, where they are no markup to a reader who takes the front matter for Markdown."""
+    return words if re.fullmatch(r"[\w .,:/+()-]+", words) else otherwise
 
 
 def _sections(card: ModelCard) -> Iterator[tuple[str, list[CardBlock]]]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubeline.errors import UserError, listed
 from kubeline.model_package import files
+from kubeline.mounted import mounted_text
 
 if TYPE_CHECKING:  # only where a key is configured
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -269,7 +270,7 @@ def _blocks(variable: str, kind: str) -> Sequence[str]:
     given = os.environ[variable].strip()
     if "-----BEGIN" not in given:
         try:
-            given = Path(given).expanduser().read_text(encoding="utf-8")
+            given = mounted_text(given)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is no text"
             raise _no_key(variable, kind, f"there is no such file as it names: {reason}") from error

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
 
 from kubeline.http.bounded import bounded_requests
+from kubeline.mounted import mounted_text
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def addresses(environment: Mapping[str, str] = os.environ) -> list[str]:
     text = environment.get(URLS, "")
     if file := environment.get(URLS_FILE, ""):
         try:
-            lines = Path(file).read_text(encoding="utf-8").splitlines()
+            lines = mounted_text(file).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             logger.warning("cannot read the file that %s names (%s)", URLS_FILE, type(error).__name__)
         else:

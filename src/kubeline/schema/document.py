@@ -12,6 +12,7 @@ from kubeline import json_files
 from kubeline.addresses import redact, refuse_credentials
 from kubeline.columns import Type
 from kubeline.errors import UserError, listed
+from kubeline.mounted import refuse_irregular
 
 Value = bool | int | float | str
 SchemaTask = Literal["classification", "regression"]
@@ -290,6 +291,7 @@ def read_schema(uri: str) -> TableSchema:
 
     name = redact(uri)
     refuse_credentials(uri, "schema_uri")
+    refuse_irregular(uri, "the schema")
     try:
         with fsspec.open(uri, "rb") as stream:
             content = json_files.contents(stream, f"schema '{name}'").decode("utf-8")

@@ -10,10 +10,12 @@ from typing import Any
 
 from kubeline.addresses import redact, refuse_credentials
 from kubeline.errors import PlatformError, UserError, listed
+from kubeline.mounted import refuse_irregular
 
 SKOPS = (".skops",)
 PICKLES = (".joblib", ".pkl", ".pickle")
 MOST_BYTES = 4 * 2**30
+_SCHEMA, _MOST_SCHEMA = "schema.json", 2**26  # what skops reads first, as objects of many times its size
 
 
 def read(source: str, sha256: str) -> bytes:
@@ -40,6 +42,7 @@ def read(source: str, sha256: str) -> bytes:
             f"the source '{source}' is a pickle, which runs what is in it, and no sha256 was given; give the SHA-256 "
             "that its maker states, or save the pipeline by skops.io.dump"
         )
+    refuse_irregular(source, "the source")
     content = _content(source)
     found = hashlib.sha256(content).hexdigest()
     if wanted and found != wanted:
@@ -95,6 +98,7 @@ def _content(source: str) -> bytes:
 def _skops(source: str, content: bytes) -> Any:
     from skops.io import get_untrusted_types, loads
 
+    _require_unpacked_size(source, content)
     found = get_untrusted_types(data=content)
     strange = [name for name in found if not _is_known(name)]
     if strange:
@@ -103,6 +107,22 @@ def _skops(source: str, content: bytes) -> Any:
             "scikit-learn and NumPy alone, or a pickle whose SHA-256 you give"
         )
     return loads(content, trusted=found)
+
+
+def _require_unpacked_size(source: str, content: bytes) -> None:
+    """Refuse an archive whose files say that they are too large; more than they say is not unpacked."""
+    from zipfile import ZipFile
+
+    with ZipFile(io.BytesIO(content)) as archive:
+        files = archive.infolist()
+    sizes = {file.filename: file.file_size for file in files}
+    whole = sum(file.file_size for file in files)
+    for what, size, most in (("files", whole, MOST_BYTES), ("a schema.json", sizes.get(_SCHEMA, 0), _MOST_SCHEMA)):
+        if size > most:
+            raise UserError(
+                f"the source '{source}' unpacks to {what} of {size:,} bytes, and {most:,} are read; expected a fitted "
+                "pipeline"
+            )
 
 
 def _is_known(name: str) -> bool:

@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from kubeline.errors import PlatformError, UserError
 from kubeline.http.exchange import LOOPBACK
+from kubeline.mounted import mounted_text
 
 TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105 (a path; where Kubeflow mounts it)
 TOKEN_FILE_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105 (a name; as the KFP SDK has it)
@@ -117,7 +118,7 @@ class AuthHeaders:
 
 def _read(file: str, what: str) -> str:
     try:
-        text = Path(file).expanduser().read_text(encoding="ascii").strip()
+        text = mounted_text(file, "ascii").strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not ASCII"
         raise UserError(f"{what} cannot be read from '{file}' ({reason}); give another file") from error

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.http.exchange import LOOPBACK
+from kubeline.mounted import mounted_text
 from kubeline.platform.patience import TimeBudget, within
 from kubeline.platform.requests import (
     BusyError,
@@ -168,7 +169,7 @@ def _of_file(file: str) -> Any:
 
         def refresh(self, request: Any) -> None:
             try:
-                self.token = Path(file).expanduser().read_text(encoding="ascii").strip()
+                self.token = mounted_text(file, "ascii").strip()
             except (OSError, ValueError) as error:
                 raise RefreshError(f"the token cannot be read from '{file}'") from error
 
