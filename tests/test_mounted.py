@@ -59,7 +59,7 @@ def test_no_token_setting_or_channel_is_waited_for(pipe: str, monkeypatch: pytes
     for place, reason in ((pipe, "it is no regular file"), ("/none", "No such file or directory")):
         monkeypatch.setenv(kafka.SETTINGS, place)
         with pytest.raises(UserError, match=rf"the file that {kafka.SETTINGS} names cannot be read \({reason}\)"):
-            kafka._given()
+            kafka.client_properties()
 
 
 def test_a_schema_and_a_model_of_others_are_no_pipes(pipe: str) -> None:

@@ -147,7 +147,7 @@ def test_an_archive_that_unpacks_to_more_than_is_read_is_refused_before_that(
     name: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_file, "MOST_BYTES", 2**21)
-    monkeypatch.setattr(model_file, "_MOST_SCHEMA", 2**20)
+    monkeypatch.setattr(model_file, "MOST_SCHEMA_BYTES", 2**20)
     with zipfile.ZipFile(tmp_path / "bomb.skops", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(name, b" " * (2**20 + 1 if name == "schema.json" else 2**21 + 1))
     assert (tmp_path / "bomb.skops").stat().st_size < 10_000

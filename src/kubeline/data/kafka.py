@@ -99,13 +99,17 @@ def _consumer(servers: str) -> "Consumer":
         "log_level": 0,  # what matters is raised
     }
     try:
-        return Consumer(settings | _given())
+        return Consumer(settings | client_properties())
     except KafkaException as error:
         raise UserError(f"the client properties of {SETTINGS} do not fit ({error.args[0].str()}); fix them") from None
 
 
-def _given() -> dict[str, str]:
-    """The client properties of the environment, or of the file that it names: ``name=value`` in each line."""
+def client_properties() -> dict[str, str]:
+    """The client properties of the environment, or of the file that it names: ``name=value`` in each line.
+
+    Raises:
+        UserError: when that file cannot be read.
+    """
     given = os.environ.get(SETTINGS, "")
     try:
         text = given if "=" in given or not given else mounted_text(given)

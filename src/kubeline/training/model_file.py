@@ -15,7 +15,7 @@ from kubeline.mounted import refuse_irregular
 SKOPS = (".skops",)
 PICKLES = (".joblib", ".pkl", ".pickle")
 MOST_BYTES = 4 * 2**30
-_SCHEMA, _MOST_SCHEMA = "schema.json", 2**26  # what skops reads first, as objects of many times its size
+_SCHEMA, MOST_SCHEMA_BYTES = "schema.json", 2**26  # what skops reads first, as objects of many times its size
 
 
 def read(source: str, sha256: str) -> bytes:
@@ -117,7 +117,7 @@ def _require_unpacked_size(source: str, content: bytes) -> None:
         files = archive.infolist()
     sizes = {file.filename: file.file_size for file in files}
     whole = sum(file.file_size for file in files)
-    for what, size, most in (("files", whole, MOST_BYTES), ("a schema.json", sizes.get(_SCHEMA, 0), _MOST_SCHEMA)):
+    for what, size, most in (("files", whole, MOST_BYTES), ("a schema.json", sizes.get(_SCHEMA, 0), MOST_SCHEMA_BYTES)):
         if size > most:
             raise UserError(
                 f"the source '{source}' unpacks to {what} of {size:,} bytes, and {most:,} are read; expected a fitted "
