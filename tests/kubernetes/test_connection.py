@@ -11,7 +11,7 @@ import pytest
 
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import UnavailableError
-from kubeline.kubernetes.replies import without_nulls
+from kubeline.kubernetes.replies import Reply, refusal, without_nulls
 from kubeline.kubernetes.resources import DEPLOYMENT, HTTP_ROUTE, INFERENCE_SERVICE, POD
 from kubeline.kubernetes.schemas import misshapen
 from tests.support import recordings as reader
@@ -177,3 +177,15 @@ def test_a_token_that_was_renewed_is_read_again(way: str, server: ApiServer, tmp
     if way == "the kubeconfig":
         kubeconfig_of(url, tmp_path, token=server.token)
     assert cluster.read("default", "flights") is None
+
+
+def test_half_of_a_surrogate_pair_is_no_json_of_a_server_and_no_word_of_its_refusal() -> None:
+    with pytest.raises(UnavailableError, match="answers what is no JSON"):
+        Reply(200, "OK", {}, b'{"kind": "\\ud800"}').document("https://h")
+    assert (
+        Reply(200, "OK", {}, b'{"kind": "\\ud83d\\ude00 \\\\ud800"}').document("https://h")["kind"]
+        == "\U0001f600 \\ud800"
+    )
+    body = b'{"kind": "Status", "message": "\\ud800"}'
+    error = refusal(Reply(418, "Teapot", {}, body), "get", POD, "default", "flights", "https://h")
+    assert str(error).endswith("(\\ud800)")

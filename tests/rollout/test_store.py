@@ -39,6 +39,13 @@ def stored_as(document: dict[str, Any], server: ApiServer, folder: Path) -> Stat
     return store
 
 
+def test_words_of_others_that_no_utf_8_has_are_recorded_all_the_same() -> None:
+    reason = "the candidate answers '\ud800'"
+    text = dump(status(reason=reason))
+    assert text.encode().isascii()
+    assert load(json.loads(text)).reason == reason
+
+
 def test_three_hundred_long_events_and_the_analyses_of_five_thousand_classes_fit() -> None:
     predictions = {f"class {number}": number for number in range(5_000)}
     finding = ({"name": "prediction_drift"},)

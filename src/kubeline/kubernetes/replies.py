@@ -15,6 +15,7 @@ from kubeline.kubernetes.errors import (
     UnavailableError,
 )
 from kubeline.kubernetes.resources import INFERENCE_SERVICE, Resource
+from kubeline.printable import printable
 
 _TRANSIENT = {429, 500, 502, 503, 504}
 _MAX_MESSAGE = 500  # characters of a server's own message
@@ -36,7 +37,10 @@ class Reply:
             UnavailableError: when it is no JSON.
         """
         try:
-            return without_nulls(json.loads(self.body, parse_constant=_no_number))
+            found = json.loads(self.body, parse_constant=_no_number)
+            if b"\\u" in self.body:
+                json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair is a ValueError
+            return without_nulls(found)
         except (ValueError, RecursionError) as error:
             raise UnavailableError(f"the Kubernetes API server at {host} answers what is no JSON") from error
 
@@ -83,7 +87,7 @@ def _status(reply: Reply) -> tuple[dict[str, Any], str]:
         status = {}
     if not isinstance(status, dict) or status.get("kind") != "Status":
         status = {}
-    said = " ".join(str(status.get("message") or reply.reason or "no message").split())
+    said = " ".join(printable(str(status.get("message") or reply.reason or "no message")).split())
     return status, said if len(said) <= _MAX_MESSAGE else f"{said[:_MAX_MESSAGE]} …"
 
 

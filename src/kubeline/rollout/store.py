@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from kubeline.errors import PlatformError
 from kubeline.kubernetes.cluster import Cluster
@@ -138,7 +139,11 @@ def dump(status: RolloutStatus) -> str:
         deadline=status.lease.expires,
         status=status,
     )
-    return _DOCUMENT.dump_json(document).decode()
+    try:
+        return _DOCUMENT.dump_json(document).decode()
+    except PydanticSerializationError:  # words of others may hold half of a surrogate pair, which UTF-8 does not have
+        text = json.dumps(_DOCUMENT.dump_python(document, mode="json"), ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def load(document: Mapping[str, Any]) -> RolloutStatus:
