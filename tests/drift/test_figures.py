@@ -1,5 +1,6 @@
 """Every window's figures reach a Pushgateway and MLflow, once, and the alerts ask for what is pushed."""
 
+import inspect
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,11 +17,13 @@ from mlflow import MlflowClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from components.drift_check.component import drift_check
+from kubeline.drift import figures
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
 from kubeline.registry import open_registry
 from kubeline.registry.interface import Submission
 from tests.support.artifacts import Maker
+from tests.support.dashboards import asked_by
 
 RULES = Path(__file__).parents[2] / "manifests" / "monitoring" / "loop-rule.yaml"
 DOCS = Path(__file__).parents[2] / "docs" / "loop.md"
@@ -139,6 +142,16 @@ def test_figures_of_every_window_are_pushed_and_filed_once_and_an_earlier_one_le
     pushed = gateway.samples()
     assert len(pushed["kubeline_monitoring_performance"]) == 2
     assert {name for rule in alerts() for name in re.findall(r"kubeline_monitoring_\w+", rule["expr"])} <= set(pushed)
+    written = inspect.getsource(figures)  # the classifier's AUC is there where a check has one
+    for board in ("drift", "pipeline"):
+        for expression in asked_by(RULES.with_name(f"dashboard-{board}.json")):
+            named = set(re.findall(r"kubeline_monitoring_(\w+)", expression))
+            assert named
+            assert [one for one in named if f'"{one}"' not in written] == []
+            samples = [one for name in named for one in pushed.get(f"kubeline_monitoring_{name}", {})]
+            known = {label for sample in samples for label, _ in sample} | {"model", "version"}
+            grouped = " ".join(re.findall(r"by \(([^)]*)\)", expression))
+            assert {*re.findall(r"(\w+)\s*=[~\"]", expression), *re.findall(r"\w+", grouped)} <= known, expression
 
     client = MlflowClient(registered)
     experiment = client.get_experiment_by_name("flights")

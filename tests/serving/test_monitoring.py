@@ -12,9 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kubeline_serving.observability.metrics import ServerMetrics
 from tests.serving.exchanges import answered
+from tests.support.dashboards import asked_by
 from tests.support.packages import write_tiny_package
 
 FOLDER = Path(__file__).parents[2] / "manifests" / "monitoring"
+DASHBOARDS = ["dashboard.json", "dashboard-rollout.json", "dashboard-drift.json", "dashboard-pipeline.json"]
 DOCS = Path(__file__).parents[2] / "docs" / "monitoring.md"
 SCRAPED = {"namespace", "pod", "container"}  # labels that the Prometheus operator adds to those of a pod
 
@@ -28,20 +30,11 @@ def alerts() -> list[dict[str, Any]]:
     return [rule for group in document("prometheus-rule.yaml")["spec"]["groups"] for rule in group["rules"]]
 
 
-def dashboard() -> dict[str, Any]:
-    parsed: dict[str, Any] = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
-    return parsed
-
-
 def expressions() -> Iterator[str]:
     for rule in alerts():
         yield rule["expr"]
-    for panel in dashboard()["panels"]:
-        for target in panel.get("targets", []):
-            yield target["expr"]
-    for variable in dashboard()["templating"]["list"]:
-        if variable["type"] == "query":
-            yield variable["query"]["query"]
+    for name in ("dashboard.json", "dashboard-rollout.json"):
+        yield from asked_by(FOLDER / name)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +93,7 @@ def test_every_metric_is_documented(exposed: dict[str, set[str]]) -> None:
 def test_the_kustomization_names_what_exists() -> None:
     kustomization = document("kustomization.yaml")
     files = [pair.partition("=")[2] for made in kustomization["configMapGenerator"] for pair in made["files"]]
-    assert files == ["dashboard.json"]
+    assert files == DASHBOARDS
     for name in (*files, *kustomization["resources"]):
         assert (FOLDER / name).is_file()
 
@@ -120,9 +113,10 @@ def test_the_pod_monitor_keeps_every_metric_of_the_server(exposed: dict[str, set
     assert [name for name in exposed if not re.fullmatch(keep["regex"], name)] == []
 
 
-def test_panels_of_the_dashboard_do_not_overlap() -> None:
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_panels_of_a_dashboard_do_not_overlap(name: str) -> None:
     taken: set[tuple[int, int]] = set()
-    for panel in dashboard()["panels"]:
+    for panel in json.loads((FOLDER / name).read_text(encoding="utf-8"))["panels"]:
         at = panel["gridPos"]
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
         assert not cells & taken
