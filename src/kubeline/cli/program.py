@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from kubeline import __version__
 from kubeline.artifacts import machine_failure
-from kubeline.cli import catalogue, compare, lint, rollout, run, schedule, serve, submit
+from kubeline.cli import catalogue, compare, lint, new, rollout, run, schedule, serve, submit
 from kubeline.cli.parser import Parser
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.printable import printable
@@ -75,6 +75,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"kubeline {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    for command in (catalogue, run, compare, lint, submit, schedule, rollout, serve):
+    for command in (catalogue, run, compare, lint, submit, schedule, rollout, serve, new):
         command.add_parser(commands)
     return parser
