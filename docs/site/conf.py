@@ -10,7 +10,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from accessible import accessible
-from diagrams import as_tables
+from diagrams import on_the_site
 from sphinx.ext.napoleon import GoogleDocstring
 
 ROOT = Path(__file__).parents[2]
@@ -41,13 +41,14 @@ default_role = "code"  # of docstrings, where one backtick is enough
 myst_heading_anchors = 4
 copybutton_prompt_text = "$ "
 
-# Sketches leave out what does not matter, by `…`, and diagrams are drawn where the repository is looked at.
+# Sketches leave out what does not matter, by `…`.
 suppress_warnings = ["misc.highlighting_failure"]
 
 html_theme = "furo"
 html_title = f"Kubeline {version}"
 html_copysource = False
 html_extra_path = ["extra"]
+html_static_path, html_css_files = ["static"], ["diagrams.css"]
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "github-dark-high-contrast"
 
 REPOSITORY = os.environ.get("KUBELINE_REPOSITORY", "")  # where the source can be looked at; else such links are words
@@ -68,7 +69,8 @@ def lead_within_the_site(app: Any, name: str, source: list[str]) -> None:
             return f"[{words}]({posixpath.relpath(path, folder)}{anchor})"
         return f"[{words}]({REPOSITORY}/blob/main/{path})" if REPOSITORY else f"`{path}`"
 
-    source[0] = as_tables(_LINK.sub(resolve, source[0]))
+    drawn = json.loads((ROOT / "docs" / "reference" / "diagrams.json").read_text(encoding="utf-8"))
+    source[0] = on_the_site(_LINK.sub(resolve, source[0]), drawn)
     if name == "docs/decisions/README":  # a list of links, which is no table of contents to Sphinx
         source[0] += "\n```{toctree}\n:glob:\n:hidden:\n\n0*\n```\n"
 

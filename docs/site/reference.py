@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from diagrams import drawings
+
 from kubeline.cli.program import make_parser
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +28,9 @@ def main() -> None:
     }
     for name, text in pages.items():
         (FOLDER / f"{name}.md").write_text(text.rstrip() + "\n", encoding="utf-8")
+    drawn = [drawings(page.read_text(encoding="utf-8")) for page in sorted((ROOT / "docs").rglob("*.md"))]
+    found = {block: svg for each in drawn for block, svg in each.items()}
+    (FOLDER / "diagrams.json").write_text(json.dumps(found), encoding="utf-8")
     (FOLDER / "python.json").write_text(json.dumps(list(_names())), encoding="utf-8")  # conf.py makes a page of it
 
 

@@ -183,19 +183,24 @@ def test_the_commands_of_the_tutorial_run_in_their_order(tmp_path: Path) -> None
     assert printed[-1].startswith("promote")
 
 
-def test_every_diagram_is_shown_by_the_site_which_runs_no_script_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_diagram_is_drawn_by_the_site_which_runs_no_script_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "docs" / "site"))
-    as_tables = importlib.import_module("diagrams").as_tables
+    diagrams = importlib.import_module("diagrams")
+    drawn = 0
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        shown = as_tables(text)
+        shown = diagrams.on_the_site(text, diagrams.drawings(text))
         assert "```mermaid" not in shown
-        transitions = re.findall(r"^ {4}\S+ --> ", text, re.MULTILINE)
-        assert shown.count("\n| ") - text.count("\n| ") >= len(transitions)
-    states = as_tables((ROOT / "docs" / "rollout.md").read_text(encoding="utf-8"))
+        drawn += shown.count("<svg")
+        for block in blocks(page, "mermaid"):
+            names = {name for move in re.findall(r"^ {4}(\w+) --> (\w+)", block, re.MULTILINE) for name in move}
+            assert all(name.replace("_", " ") in shown.replace("_", " ") for name in names)
+    assert drawn >= 2
+    text = (ROOT / "docs" / "rollout.md").read_text(encoding="utf-8")
+    states = diagrams.on_the_site(text, diagrams.drawings(text))
     assert "| `analyzing` | `withdrawing` | failed |" in states
-    with pytest.raises(ValueError, match="'note' is no transition"):
-        as_tables("```mermaid\nstateDiagram-v2\n    note\n```\n")
+    with pytest.raises(ValueError, match="'note' is no transition of a diagram, and no box"):
+        diagrams.drawings("```mermaid\nstateDiagram-v2\n    note\n```\n")
 
 
 def test_what_scrolls_on_the_site_is_within_reach_of_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,6 +188,9 @@ def test_of_a_wide_table_evidently_shows_the_columns_that_shifted_most_and_the_v
     assert "column_59_" in html
     assert "shows the 50 columns that shifted most of 60; the verdict is of all" in html
     assert "50 columns that shifted most" in result["evidently_note"]
+    size = Path(outputs["evidently_report"].path).stat().st_size
+    assert f"Its page has {size / 1e6:.1f} MB, nearly all of it a program that draws" in result["evidently_note"]
+    assert "needs scripts" in Path(outputs["report"].path).read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

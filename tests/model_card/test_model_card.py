@@ -104,6 +104,22 @@ def test_the_card_holds_what_the_steps_found_with_intervals_slices_calibration_a
     assert card.about.more == {"reviewed_by": "Ann"}
 
 
+def test_the_card_says_what_correlated_columns_are_worth_together_and_where_predictions_are_lowest_and_highest(
+    judged: tuple[ModelPackage, Blessing],
+) -> None:
+    package, evaluation = judged
+    worth = {"loss": 0.3, "spread": 0.01, "lower": 0.2, "upper": 0.4}
+    together = [{"features": ["first", "copy"], **worth}]
+    curve = {"feature": "first", "of": "probability of 'yes'", "correlated": ("copy",), "values": ("1", "2", "3"),
+             "positions": (1.0, 2.0, 3.0), "means": (0.25, 0.75, 0.5)}  # fmt: skip
+    evidence = {**evaluation.evidence, "importances_together": together, "dependence": [curve]}
+    known = build("x", package, evaluation.model_copy(update={"evidence": evidence}), None, {}, {})
+    assert ModelCard.model_validate_json(known.json_text()) == known
+    text = markdown_text(known)
+    assert "| first, copy | 0.3 | 0.2 to 0.4 |" in text
+    assert "| first | 0.25 at 1 | 0.75 at 2 | copy |" in text
+
+
 def test_the_json_is_of_the_published_schema_and_is_read_back_as_the_same_card(card: ModelCard) -> None:
     assert ModelCard.model_validate_json(card.json_text()) == card
     assert json.loads(SCHEMA.read_text(encoding="utf-8")) == ModelCard.model_json_schema()

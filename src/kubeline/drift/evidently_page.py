@@ -48,7 +48,8 @@ def write(path: str, reference: pd.DataFrame, current: pd.DataFrame, kinds: Mapp
         note: A sentence about the samples, shown at the top of the page.
 
     Returns:
-        What a reader should know of the report: columns left out, or why there is none. The page then says the same.
+        What a reader should know of the report: columns left out, or why there is none, as the page says too; and how
+        large it is.
     """
     usable = {
         name: kind for name, kind in kinds.items() if reference[name].notna().any() and current[name].notna().any()
@@ -91,7 +92,8 @@ def _write_page(path: str, note: str, page: str) -> str:
         policy = f'<head><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         safe = page.replace("<head>", policy, 1)
         partial.write_text(re.sub(r"<body[^>]*>", lambda tag: tag[0] + banner, safe, count=1), encoding="utf-8")
-    return note
+        size = partial.stat().st_size / 1e6
+    return f"{note} Its page has {size:.1f} MB, nearly all of it a program that draws, and needs scripts."
 
 
 def _page(reference: pd.DataFrame, current: pd.DataFrame, kinds: dict[str, Kind]) -> str:

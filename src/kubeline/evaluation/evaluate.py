@@ -1,11 +1,10 @@
 """The `evaluate` component: a model judged on fresh rows, alone and against the champion."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from kubeline.addresses import redact
 from kubeline.artifacts import Artifact, step
@@ -21,8 +20,8 @@ from kubeline.evaluation.fairness.requirements import FairnessRequirement
 from kubeline.evaluation.fairness.requirements import parse as asked_of_groups
 from kubeline.evaluation.findings import Contender, Evaluation, EvaluationSettings
 from kubeline.evaluation.gate import GateCheck
-from kubeline.evaluation.importance import Importance, importances
 from kubeline.evaluation.metrics import METRICS, PROPER, Metric, choose, measure
+from kubeline.evaluation.reliance import Reliance, rely
 from kubeline.evaluation.rows import JudgedRows, choose_rows, merge, require_roles
 from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.slices import REPLICATES_OF_PARTS, Slice, SliceSettings, evaluate_slices
@@ -33,7 +32,6 @@ from kubeline.model_package.signature import Signature
 from kubeline.model_package.training_record import TrainingRecord
 from kubeline.options import require_names
 from kubeline.retries import repeated
-from kubeline.typing import Array
 
 
 @step
@@ -124,7 +122,7 @@ def evaluate(
     slices = evaluate_slices(test, settings.slices, by, model.scored, rival, rows.clusters.codes, rows.judged)
     fairness = evaluate_fairness(alike, _fair_rows(test, rows, model.scored, settings))
     agreement = scoring.agreement(package, model.predictor)
-    clusters = gate.clusters_check(rows.clusters)
+    clusters, personal = gate.clusters_check(rows.clusters), metadata.get("personal")
     checks = [
         gate.parity_check(agreement),
         gate.rows_check(len(model.scored), settings.min_rows),
@@ -152,8 +150,8 @@ def evaluate(
         dummies=dummies,
         slices=slices,
         fairness=fairness,
-        importances=_importances(test, model, rows.judged, metric, settings),
-        explained=explain_rows(test, rows.judged, package, model.scored, metadata.get("personal")),
+        reliance=_reliance(test, rows, model, metric, settings, personal),
+        explained=explain_rows(test, rows.judged, package, model.scored, personal),
         agreement=agreement,
         decision=gate.decide(checks),
     )
@@ -253,10 +251,14 @@ def _champion_checks(
     return [against] if in_slices is None else [against, in_slices]
 
 
-def _importances(
-    test: StoredTable, model: Contender, judged: Array, metric: Metric, settings: EvaluationSettings
-) -> list[Importance]:
-    def rows(places: Array) -> pd.DataFrame:
-        return test.take(np.flatnonzero(judged)[places], model.package.signature.names)
-
-    return importances(model.predictor, rows, model.scored, metric, settings.seed)
+def _reliance(
+    test: StoredTable,
+    rows: JudgedRows,
+    model: Contender,
+    metric: Metric,
+    settings: EvaluationSettings,
+    personal: Container[str] | None,
+) -> Reliance:
+    return rely(
+        test, rows, model.predictor, model.scored, metric, personal, seed=settings.seed, confidence=settings.confidence
+    )

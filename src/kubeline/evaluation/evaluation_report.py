@@ -13,7 +13,7 @@ from kubeline.evaluation.fairness.report import blocks as fairness_blocks
 from kubeline.evaluation.findings import Evaluation, EvaluationSettings
 from kubeline.evaluation.gate import GateDecision
 from kubeline.evaluation.metrics import METRICS
-from kubeline.evaluation.reliance_report import explained_blocks, importance_blocks
+from kubeline.evaluation.reliance_report import dependence_blocks, explained_blocks, importance_blocks
 from kubeline.evaluation.slices import Slice, ranked
 from kubeline.printable import rounded
 from kubeline.reports import Report, facts, figure, table, text, verdict
@@ -46,6 +46,7 @@ def page(evaluation: Evaluation, test: dict[str, Any]) -> Report:
     if evaluation.fairness:
         report.add("Fairness", *fairness_blocks(evaluation.fairness))
     report.add("What the model relies on", *importance_blocks(evaluation))
+    report.add("How predictions go along with a column", *dependence_blocks(evaluation))
     report.add("Why single predictions are what they are", *explained_blocks(evaluation.explained))
     report.add("As in training", text(f"{evaluation.agreement}."))
     report.add("How it was done", text(_method(evaluation)))

@@ -11,8 +11,8 @@ from kubeline.evaluation.comparison import Comparison
 from kubeline.evaluation.explained import ExplainedRows
 from kubeline.evaluation.fairness.checks import Fairness
 from kubeline.evaluation.gate import ChampionRule, GateDecision
-from kubeline.evaluation.importance import Importance
 from kubeline.evaluation.metrics import Metric
+from kubeline.evaluation.reliance import Reliance
 from kubeline.evaluation.rows import JudgedRows
 from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.scoring import Agreement
@@ -93,7 +93,7 @@ class Evaluation:
         dummies: The model beside a constant guess, by the deciding metric and by proper scores, where defined.
         slices: The metric in slices.
         fairness: How far apart groups of rows are, as asked.
-        importances: What each feature is worth.
+        reliance: What the model relies on.
         explained: Why a few predictions are what they are.
         agreement: ONNX Runtime beside what training recorded, on the golden rows.
         decision: The verdict and why.
@@ -113,7 +113,7 @@ class Evaluation:
     dummies: list[Comparison]
     slices: list[Slice]
     fairness: list[Fairness]
-    importances: list[Importance]
+    reliance: Reliance
     explained: ExplainedRows
     agreement: Agreement
     decision: GateDecision

@@ -1,11 +1,17 @@
-"""Permutation importance: how much worse the metric gets when one column is shuffled (Breiman, 2001)."""
+"""Permutation importance: how much worse the metric gets when columns are shuffled (Breiman, 2001).
 
-from collections.abc import Callable
+A column that says what another one says loses little by itself, since the other one still answers. Groups of such
+columns are therefore shuffled together as well, row by row, beside each column alone.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import pandas as pd
 
+from kubeline.evaluation.bootstrap import Bootstrap, Interval, interval
 from kubeline.evaluation.metrics import Metric
 from kubeline.evaluation.scored import Scored
 from kubeline.model_package.predictor import Predictions, Predictor
@@ -13,23 +19,77 @@ from kubeline.typing import Array
 
 SAMPLE = 4_000  # rows; enough to rank columns, and the cost does not grow with the test table
 REPEATS = 4
+GROUPS = 20  # that are shuffled, of the largest
 _VALUES = 2_000_000_000  # that are predicted from: each column takes a prediction of the whole width
 _FEWEST = 250  # rows, which rank columns roughly
+_REPLICATES = (200, 256)  # and buckets, of the sample
 
 
 @dataclass(frozen=True)
 class Importance:
-    """The loss of one feature.
+    """What the metric loses without some columns.
 
     Attributes:
-        feature: A column that the model reads.
-        loss: Mean loss of the metric, in its unit, when the column is shuffled; above zero the column helps.
+        features: Columns that the model reads: one, or a group of correlated ones.
+        loss: Mean loss of the metric, in its unit, when they are shuffled together; above zero they help.
         spread: Standard deviation of the loss over the shuffles.
+        lower: The end of its interval for other rows and shuffles; None where too few replicates define it.
+        upper: The other end.
     """
 
-    feature: str
+    features: tuple[str, ...]
     loss: float
     spread: float
+    lower: float | None = None
+    upper: float | None = None
+
+    @property
+    def interval(self) -> Interval:
+        """The loss with its interval."""
+        return Interval(self.loss, self.lower, self.upper)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the loss cannot be distinguished from none."""
+        return self.loss <= 0 if self.lower is None else self.lower <= 0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Test rows that columns are shuffled in.
+
+    Attributes:
+        scored: The model's answers for the n rows.
+        columns: (n, 1) by name, as the model reads them.
+        bootstrap: Resamples the rows.
+    """
+
+    scored: Scored
+    columns: dict[str, Array]
+    bootstrap: Bootstrap
+
+    @classmethod
+    def of(
+        cls,
+        predictor: Predictor,
+        rows: Callable[[Array], pd.DataFrame],
+        scored: Scored,
+        rng: np.random.Generator,
+        clusters: Array | None = None,
+    ) -> Self:
+        """A sample of the rows judged.
+
+        Args:
+            predictor: The model in ONNX Runtime.
+            rows: Reads some of the n labelled rows, by their rising positions.
+            scored: The model's answers for those rows.
+            rng: Draws the rows.
+            clusters: (n,) codes of the rows that belong together, or None.
+        """
+        places = np.sort(rng.permutation(len(scored))[: sample_size(len(predictor.signature.names))])
+        together = None if clusters is None else np.unique(clusters[places], return_inverse=True)[1]
+        bootstrap = Bootstrap(len(places), *_REPLICATES, clusters=together)
+        return cls(scored.take(places), predictor.signature.encode(rows(places)), bootstrap)
 
 
 def sample_size(features: int) -> int:
@@ -38,42 +98,68 @@ def sample_size(features: int) -> int:
 
 
 def importances(
-    predictor: Predictor, rows: Callable[[Array], pd.DataFrame], scored: Scored, metric: Metric, seed: int = 0
-) -> list[Importance]:
-    """The importance of every feature on a sample of the rows, the greatest first.
-
-    Columns that say the same thing share their importance: shuffling one leaves the other.
+    predictor: Predictor,
+    sample: Sample,
+    metric: Metric,
+    rng: np.random.Generator,
+    groups: Callable[[list[Importance]], Sequence[Sequence[str]]] = lambda found: [],
+    confidence: float = 0.95,
+) -> tuple[list[Importance], list[Importance]]:
+    """The importance of every feature, and of groups of them, each the greatest first.
 
     Args:
         predictor: The model in ONNX Runtime.
-        rows: Reads some of the n labelled rows, by their rising positions.
-        scored: The model's answers for those rows.
+        sample: Rows to shuffle in.
         metric: What is lost.
-        seed: Of the sample and the shuffles.
+        rng: Of the shuffles.
+        groups: The groups that are shuffled together, given what each feature is worth by itself.
+        confidence: Of the intervals.
 
     Returns:
-        One importance for each feature; empty when the sample does not define the metric.
+        One importance for each feature, and one for each group; both empty when the sample does not define the metric.
     """
-    rng = np.random.default_rng(seed)
-    sample = np.sort(rng.permutation(len(scored))[: sample_size(len(predictor.signature.names))])
-    part = scored.take(sample)
+    part = sample.scored
     if metric.undefined(part):
-        return []
-    columns = predictor.signature.encode(rows(sample))
+        return [], []
     # read once, as that takes longer than to predict where there are thousands of columns
-    tensors = predictor.tensors({name: np.tile(column, (REPEATS, 1)) for name, column in columns.items()})
+    tensors = predictor.tensors({name: np.tile(column, (REPEATS, 1)) for name, column in sample.columns.items()})
     whole, unmoved = metric.value(part), predictor.predict_tensors(tensors)
-    found = []
-    for name in columns:
-        column = predictor.column(tensors, name)
-        kept = column.copy()
-        column[:] = np.concatenate([rng.permutation(kept[: len(part)]) for _ in range(REPEATS)])
-        answer = predictor.predict_tensors(tensors)
-        column[:] = kept
-        values = np.full(REPEATS, whole) if _is_same(answer, unmoved) else _values(predictor, answer, part, metric)
+    replicates = metric.replicates(part, sample.bootstrap)
+
+    def worth(names: Sequence[str]) -> Importance:
+        answer = _shuffled(predictor, tensors, names, [rng.permutation(len(part)) for _ in range(REPEATS)])
+        if _is_same(answer, unmoved):
+            return Importance(tuple(names), 0.0, 0.0, 0.0, 0.0)
+        again = _scored(predictor, answer, part)
+        values = np.array([np.nan if metric.undefined(one) else metric.value(one) for one in again])
         losses = whole - values if metric.greater_is_better else values - whole
-        found.append(Importance(name, float(losses.mean()), float(losses.std(ddof=1))))
+        # of one shuffle: its own chance is in the interval, too
+        apart = replicates - metric.replicates(again[0], sample.bootstrap)
+        apart = (apart if metric.greater_is_better else -apart) + losses.mean() - losses[0]
+        found = interval(float(losses.mean()), apart, confidence)
+        return Importance(tuple(names), found.value, float(losses.std(ddof=1)), found.lower, found.upper)
+
+    alone = _ranked([worth([name]) for name in sample.columns])
+    return alone, _ranked([worth(group) for group in list(groups(alone))[:GROUPS]])
+
+
+def _ranked(found: list[Importance]) -> list[Importance]:
     return sorted(found, key=lambda one: -one.loss)
+
+
+def _shuffled(
+    predictor: Predictor, tensors: dict[str, Array], names: Sequence[str], orders: Sequence[Array]
+) -> Predictions:
+    """Predictions for the repeated rows, with the values of some columns in other orders; the tensors stay as given."""
+    kept = {}
+    for name in names:
+        column = predictor.column(tensors, name)
+        kept[name] = column.copy()
+        column[:] = np.concatenate([kept[name][order] for order in orders])
+    answer = predictor.predict_tensors(tensors)
+    for name, values in kept.items():
+        predictor.column(tensors, name)[:] = values
+    return answer
 
 
 def _is_same(answer: Predictions, other: Predictions) -> bool:
@@ -83,16 +169,15 @@ def _is_same(answer: Predictions, other: Predictions) -> bool:
     return np.array_equal(answer.probabilities, other.probabilities)
 
 
-def _values(predictor: Predictor, answer: Predictions, part: Scored, metric: Metric) -> Array:
-    """(repeats,) the metric for each repeat, all of them answered together."""
+def _scored(predictor: Predictor, answer: Predictions, part: Scored) -> list[Scored]:
+    """The answers of each repeat beside the truth."""
     rows = len(part)
     order = [(predictor.signature.classes or []).index(label) for label in part.classes]
-    values = []
+    found = []
     for start in range(0, len(answer.values), rows):
         if answer.probabilities is None:
-            again = replace(part, prediction=answer.values[start : start + rows])
+            found.append(replace(part, prediction=answer.values[start : start + rows]))
         else:
             probabilities = answer.probabilities[start : start + rows, order].astype(np.float64)
-            again = replace(part, prediction=probabilities.argmax(axis=1), probabilities=probabilities)
-        values.append(np.nan if metric.undefined(again) else metric.value(again))
-    return np.array(values)
+            found.append(replace(part, prediction=probabilities.argmax(axis=1), probabilities=probabilities))
+    return found

@@ -18,6 +18,8 @@ from kubeline.evaluation.curves import confusion, roc
 from kubeline.evaluation.explained import ExplainedRow
 from kubeline.evaluation.fairness.checks import Fairness
 from kubeline.evaluation.findings import Contender, Evaluation
+from kubeline.evaluation.importance import Importance
+from kubeline.evaluation.reliance import Reliance
 from kubeline.evaluation.slices import Slice, worst
 from kubeline.model_package.blessing import Blessing
 from kubeline.model_package.signature import Signature
@@ -154,7 +156,7 @@ def write_blessing(
         "slices": [_slice(part) for part in evaluation.slices],
         "fairness": {one.asked.key: _fairness(one) for one in evaluation.fairness},
         "calibration": _calibration(evaluation),
-        "importances": [vars(one) for one in evaluation.importances[:_IMPORTANCES]],
+        **_reliance(evaluation.reliance),
         "explained": [_explained(one) for one in evaluation.explained.rows],
         "worst_slice": found and {"slice": found.name, "rows": found.rows, **_interval(found.estimate)},
         "parity": evaluation.agreement.trained.model_dump(),
@@ -239,6 +241,18 @@ def _fairness(one: Fairness) -> dict[str, Any]:
             for group in one.groups
         ],
     }
+
+
+def _reliance(found: Reliance) -> dict[str, Any]:
+    return {
+        "importances": [{"feature": one.features[0], **_worth(one)} for one in found.alone[:_IMPORTANCES]],
+        "importances_together": [{"features": list(one.features), **_worth(one)} for one in found.together],
+        "dependence": [vars(one) for one in found.curves or ()],
+    }
+
+
+def _worth(one: Importance) -> dict[str, Any]:
+    return {"loss": one.loss, "spread": one.spread, "lower": one.lower, "upper": one.upper}
 
 
 def _explained(one: ExplainedRow) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from kubeline.evaluation.importance import Importance
 from kubeline.evaluation.metrics import Metric
 from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.slices import Slice, ranked
+from kubeline.reports.bars import short
 from kubeline.reports.plots import BAD, CHAMPION, MODEL, NEUTRAL, ON_TINT, axes, plain, style
 from kubeline.typing import Array
 
@@ -171,16 +172,22 @@ def _slice(ax: "Axes", place: int, part: Slice) -> None:
     ax.plot(part.estimate.value, place, "o", color=colour, markersize=4)
 
 
-def importance(found: list[Importance], metric: Metric) -> "Figure":
-    """The loss of each feature, with the spread over the shuffles."""
-    drawn = found[:_FEATURES]
+def importance(alone: list[Importance], together: list[Importance], metric: Metric) -> "Figure":
+    """The loss of each feature and of each group of correlated ones, with intervals."""
+    drawn = sorted([*alone, *together], key=lambda one: -one.loss)[:_FEATURES]
     with style():
         figure, ax = axes(5.6, 0.8 + 0.24 * len(drawn))
-        places = np.arange(len(drawn))
-        ax.barh(places, [one.loss for one in drawn], xerr=[one.spread for one in drawn], height=0.6, color=MODEL,
-                error_kw={"ecolor": NEUTRAL, "elinewidth": 1.2})  # fmt: skip
-        ax.set_yticks(places, [plain(one.feature) for one in drawn])
+        for place, one in enumerate(drawn):
+            ax.barh(place, one.loss, height=0.6, color=CHAMPION if len(one.features) > 1 else MODEL)
+            if one.lower is not None and one.upper is not None:
+                ax.plot([one.lower, one.upper], [place, place], color=NEUTRAL, linewidth=1.2)
+        ax.set_yticks(range(len(drawn)), [plain(_features(one)) for one in drawn])
         ax.set_ylim(len(drawn) - 0.5, -0.5)
         ax.grid(visible=False, axis="y")
         ax.set(xlabel=f"{plain(metric.title)}: how much worse it gets when the column is shuffled")
     return figure
+
+
+def _features(one: Importance) -> str:
+    first, *others = one.features
+    return first if not others else f"{short(first)} and {counted(len(others), 'other')}"

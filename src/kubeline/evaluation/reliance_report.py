@@ -4,31 +4,90 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from kubeline.errors import counted
+from kubeline.errors import counted, listed
 from kubeline.evaluation import plots
+from kubeline.evaluation.correlated import THRESHOLD
+from kubeline.evaluation.dependence import ROWS
 from kubeline.evaluation.explained import Contribution, ExplainedRow, ExplainedRows
 from kubeline.evaluation.findings import Evaluation
 from kubeline.evaluation.importance import sample_size
 from kubeline.printable import rounded
 from kubeline.reports import figure, table, text
 from kubeline.reports.bars import short
+from kubeline.reports.lines import Curve, figure_of_curves
 from kubeline.reports.plots import BAD, MODEL, NEUTRAL, axes, plain, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_NAMED = 12  # columns of a group
+
 
 def importance_blocks(evaluation: Evaluation) -> list[Markup]:
-    """What the metric loses without each column."""
-    if not evaluation.importances:
+    """What the metric loses without each column, and without groups of correlated ones."""
+    alone, together = evaluation.reliance.alone, evaluation.reliance.together
+    if not alone:
         return [text(f"{evaluation.metric.title} is not defined on the sampled rows.")]
-    idle = [one.feature for one in evaluation.importances if one.loss <= 2 * one.spread]
-    most = sample_size(len(evaluation.importances))
-    caption = f"Permutation importance on at most {most:,} test rows; columns that say the same thing share theirs."
-    blocks = [figure(plots.importance(evaluation.importances, evaluation.metric), caption)]
+    useful = {name for group in together if not group.idle for name in group.features}
+    idle = [one.features[0] for one in alone if one.idle and one.features[0] not in useful]
+    caption = (
+        f"Permutation importance on at most {sample_size(len(alone)):,} test rows, with {_confidence(evaluation)} "
+        "intervals for other rows and shuffles."
+    )
+    blocks = [figure(plots.importance(alone, together, evaluation.metric), caption)]
+    if together:
+        blocks += [text(_CORRELATED), _groups(evaluation)]
     if idle:
-        blocks.append(text(f"Not distinguishable from noise: {', '.join(idle)}."))
+        blocks.append(text(f"Not distinguishable from noise: {listed(idle, 40)}."))
     return blocks
+
+
+_CORRELATED = (
+    "Columns that say much the same thing answer for each other: shuffled alone each loses little, so that they are "
+    f"also shuffled together (orange). They are chained by associations of {THRESHOLD:g} and more, on a scale from 0 "
+    "to 1: Spearman's rank correlation of numbers, Cramér's V of categories, the correlation ratio of both; no column "
+    "outside of a group goes that closely with any in it."
+)
+
+
+def _groups(evaluation: Evaluation) -> Markup:
+    worth = {one.features[0]: one for one in evaluation.reliance.alone}
+    rows = []
+    for group in evaluation.reliance.together:
+        best = max((worth[name] for name in group.features), key=lambda one: one.loss)
+        names = listed(group.features, _NAMED)
+        rows.append([names, len(group.features), str(group.interval), f"{best.interval} ({best.features[0]})"])
+    title = evaluation.metric.title
+    return table(["Columns", "How many", f"{title} lost together", "Most lost by one of them alone"], rows)
+
+
+def dependence_blocks(evaluation: Evaluation) -> list[Markup]:
+    """How the mean prediction goes along with the columns that matter most."""
+    curves = evaluation.reliance.curves
+    if curves is None:
+        words = "Not drawn: validate has not looked for personal data, whose values no report may show."
+        return [text(words)]
+    if not curves:
+        return [text("No column that may be shown matters.")]
+    caption = (
+        f"Partial dependence: the mean {curves[0].of} when all of {ROWS} test rows have the same value of the column, "
+        f"of the {counted(len(curves), 'column')} that matter most. Numbers from their 5th to their 95th percentile, "
+        "categories by their most frequent values; all on one scale."
+    )
+    drawn = [Curve(one.feature, one.values, one.positions, one.means) for one in curves]
+    notes = [
+        text(
+            f"'{one.feature}' goes with {listed(one.correlated, _NAMED)}: some of the combinations that its curve is "
+            "drawn from do not exist in the data."
+        )
+        for one in curves
+        if one.correlated
+    ]
+    return [figure_of_curves(drawn, caption), *notes]
+
+
+def _confidence(evaluation: Evaluation) -> str:
+    return f"{evaluation.settings.confidence:.0%}".replace("%", " %")
 
 
 def explained_blocks(found: ExplainedRows) -> list[Markup]:

@@ -156,10 +156,18 @@ def drawing(waits: Mapping[str, set[str]], boxes: Mapping[str, Sequence[Box]]) -
 
 
 def _layers(waits: Mapping[str, set[str]]) -> list[list[str]]:
+    """The tasks from top to bottom, each about below those that it waits for, so that fewer lines cross."""
     sorter = TopologicalSorter(waits)
     sorter.prepare()
-    layers = []
-    while ready := sorted(sorter.get_ready()):
+    layers: list[list[str]] = []
+    places: dict[str, float] = {}  # from the middle of the layer
+
+    def below(task: str) -> tuple[float, str]:
+        before = [places[one] for one in waits.get(task, ())]
+        return sum(before) / max(len(before), 1), task
+
+    while ready := sorted(sorter.get_ready(), key=below):
+        places |= {task: number - (len(ready) - 1) / 2 for number, task in enumerate(ready)}
         layers.append(ready)
         sorter.done(*ready)
     return layers

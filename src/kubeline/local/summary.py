@@ -42,6 +42,8 @@ _TONES: dict[str, reports.Tone] = {
 }
 
 
+_OURS = 1_000_000  # bytes, which no page of ours has
+
 # The metadata of an artifact that is shown first; the rest follows by name.
 _FIRST = [
     *("verdict", "outcome", "name", "version", "uri", "rows", "columns", "estimator", "task", "features", "score_name"),
@@ -160,7 +162,8 @@ def page_of(
             page.add(f"{output.task}: warnings", reports.verdict("warnings", "warn", output.warnings))
     pages = [(output, file) for output in made if (file := _readable(run, output))]
     if pages:
-        page.add("Reports", reports.table(["step", "report"], [[o.task, _link(run, f, o.name)] for o, f in pages]))
+        rows = [[o.task, _link(run, f, o.name), _heavy(f)] for o, f in pages]
+        page.add("Reports", reports.table(["step", "report", ""], rows))
     page.add("Parameters", *_parameters(run, shape.defaults))
     rows = [[o.task, _link(run, o.path, o.name) if o.path.exists() else o.name, o.kind, o.facts()] for o in made]
     if rows:
@@ -236,6 +239,12 @@ def _readable(run: Run, output: Output) -> Path | None:
     except OSError:  # a file system without hard links
         shutil.copyfile(output.path, page)
     return page
+
+
+def _heavy(page: Path) -> str:
+    """What a reader should know before a click: the page of another maker, a program of megabytes."""
+    size = page.stat().st_size
+    return f"{size / 1e6:.1f} MB, needs scripts" if size > _OURS else ""
 
 
 def _render_markdown(output: Output, page: Path) -> None:

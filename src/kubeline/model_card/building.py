@@ -12,11 +12,13 @@ from kubeline.model_card.card import (
     CardChanges,
     CardCheck,
     CardComparison,
+    CardDependence,
     CardEvaluation,
     CardExplained,
     CardFairness,
     CardFeature,
     CardImportance,
+    CardImportanceTogether,
     CardModel,
     CardRollout,
     CardServing,
@@ -167,12 +169,18 @@ def _evaluation(blessing: Blessing) -> CardEvaluation:
         slices=[_slice(one) for one in found.get("slices", [])],
         fairness=[_fairness(one) for one in (found.get("fairness") or {}).values()],
         calibration=CardCalibration(**calibration) if calibration else None,
-        importances=[
-            CardImportance(feature=one["feature"], loss=one.get("loss"), spread=one.get("spread"))
-            for one in found.get("importances", [])
+        importances=[CardImportance(feature=one["feature"], **_worth(one)) for one in found.get("importances", [])],
+        importances_together=[
+            CardImportanceTogether(features=one["features"], **_worth(one))
+            for one in found.get("importances_together", [])
         ],
+        dependence=[CardDependence(**one) for one in found.get("dependence", [])],
         explained=[CardExplained(**one) for one in found.get("explained", [])],
     )
+
+
+def _worth(one: Mapping[str, Any]) -> dict[str, float | None]:
+    return {key: one.get(key) for key in ("loss", "spread", "lower", "upper")}
 
 
 def _slice(one: Mapping[str, Any]) -> CardSlice:

@@ -127,11 +127,37 @@ class CardCalibration(_Part):
 
 
 class CardImportance(_Part):
-    """What the deciding metric loses when the column is shuffled, in its unit."""
+    """What the deciding metric loses when the column is shuffled, in its unit, with an interval."""
 
     feature: str
     loss: float | None
     spread: float | None
+    lower: float | None = None
+    upper: float | None = None
+
+
+class CardImportanceTogether(_Part):
+    """The same of correlated columns, shuffled together."""
+
+    features: list[str]
+    loss: float | None
+    spread: float | None
+    lower: float | None = None
+    upper: float | None = None
+
+
+class CardDependence(_Part):
+    """Partial dependence: the mean of what is predicted (`of`) for each value of a column.
+
+    `positions` are its values as numbers; None where they have no order. `correlated` are columns that go with it.
+    """
+
+    feature: str
+    of: str
+    correlated: list[str]
+    values: list[str]
+    positions: list[float] | None
+    means: list[float]
 
 
 class CardContribution(_Part):
@@ -182,6 +208,8 @@ class CardEvaluation(_Part):
     fairness: list[CardFairness] = []
     calibration: CardCalibration | None
     importances: list[CardImportance]
+    importances_together: list[CardImportanceTogether] = []
+    dependence: list[CardDependence] = []
     explained: list[CardExplained] = []
 
 

@@ -7,7 +7,14 @@ from typing import Any
 from markupsafe import Markup
 
 from kubeline.errors import listed
-from kubeline.model_card.card import CardEvaluation, CardRollout, Measured, ModelCard
+from kubeline.model_card.card import (
+    CardEvaluation,
+    CardImportance,
+    CardImportanceTogether,
+    CardRollout,
+    Measured,
+    ModelCard,
+)
 from kubeline.printable import markdown, rounded
 from kubeline.reports import Report, facts, table, text, verdict
 
@@ -93,6 +100,8 @@ def _sections(card: ModelCard) -> Iterator[tuple[str, list[CardBlock]]]:
         yield "Calibration", _calibration(card)
     if card.evaluation.importances:
         yield "What it goes by", _importances(card)
+    if card.evaluation.dependence:
+        yield "How predictions go along with a column", _dependence(card.evaluation)
     if card.evaluation.explained:
         yield "Single predictions", _explained(card.evaluation)
     yield "Gate", [_gate(card.evaluation), *_serving(card)]
@@ -163,10 +172,33 @@ def _calibration(card: ModelCard) -> list[CardBlock]:
 
 
 def _importances(card: ModelCard) -> list[CardBlock]:
-    rows = [[one.feature, one.loss, one.spread] for one in card.evaluation.importances]
-    lost = f"What {card.evaluation.deciding_metric} loses when a column is shuffled"
-    sentence = f"{lost}; columns that say the same thing share it."
-    return [sentence, ("Permutation importance", ["column", "loss", "spread"], rows)]
+    found = card.evaluation
+    columns = ["column", "loss", "interval"]
+    rows = [[one.feature, one.loss, _interval(_loss(one))] for one in found.importances]
+    lost = f"What {found.deciding_metric} loses when a column is shuffled"
+    blocks: list[CardBlock] = [f"{lost}.", ("Permutation importance", columns, rows)]
+    if found.importances_together:
+        rows = [[listed(one.features), one.loss, _interval(_loss(one))] for one in found.importances_together]
+        together = "Correlated columns, which answer for each other, shuffled together"
+        blocks.append((together, ["columns", "loss", "interval"], rows))
+    return blocks
+
+
+def _loss(one: CardImportance | CardImportanceTogether) -> Measured:
+    return Measured(value=one.loss, lower=one.lower, upper=one.upper)
+
+
+def _dependence(found: CardEvaluation) -> list[CardBlock]:
+    rows = []
+    for one in found.dependence:
+        places = sorted(range(len(one.means)), key=one.means.__getitem__)
+        ends = [f"{rounded(one.means[place], 3)} at {one.values[place]}" for place in (places[0], places[-1])]
+        rows.append([one.feature, *ends, listed(one.correlated)])
+    sentence = (
+        f"The mean {found.dependence[0].of} for test rows that all have the same value of a column (partial "
+        "dependence). Where another column goes with it, some of these rows do not exist in the data."
+    )
+    return [sentence, ("Lowest and highest", ["column", "lowest", "highest", "goes with"], rows)]
 
 
 def _explained(found: CardEvaluation) -> list[CardBlock]:
