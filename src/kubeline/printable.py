@@ -43,6 +43,15 @@ def markdown(text: object) -> str:
     return _BEGIN.sub(r"\1\\\2", escaped)
 
 
+def p_words(p_value: float) -> str:
+    """A p-value for people.
+
+    >>> p_words(0.0314), p_words(9.6e-17)
+    ('p = 0.031', 'p < 0.001')
+    """
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+
+
 def rounded(value: float, digits: int = 4, sign: bool = False) -> str:
     """A number for people: so many digits, but all of thousands, and no minus before a zero.
 

@@ -66,7 +66,7 @@ def test_associations_are_those_of_scipy_where_it_has_them_and_columns_by_chance
         assert others.max() < THRESHOLD / 2, name
 
 
-def test_of_many_values_and_columns_the_first_are_looked_at() -> None:
+def test_of_thousands_of_columns_the_first_are_grouped() -> None:
     rng = np.random.default_rng(0)
     same = rng.normal(size=2_000)
     assert len(correlated_groups({f"c{place}": same for place in range(2_000)})[0]) == 300

@@ -56,3 +56,9 @@ def test_a_table_of_thousands_of_rows_shows_the_first_and_says_of_how_many() -> 
     assert shown.count("<tr>") == 1 + 500
     assert "The first 500 of 2,000 rows. Sorted." in shown
     assert "The first" not in reports.table(["x"], [[1]] * 500)
+
+
+def test_a_table_of_long_rows_stays_below_a_megabyte_and_says_how_many_it_shows() -> None:
+    shown = reports.table(["a"], [["x" * 10_000]] * 400)
+    assert 600_000 < len(shown) < 800_000
+    assert "The first 70 of 400 rows." in shown

@@ -9,6 +9,7 @@ from kubeline.evaluation.bootstrap import Bootstrap, Interval, interval
 from kubeline.evaluation.delong import compare_auc
 from kubeline.evaluation.metrics import METRICS, Metric
 from kubeline.evaluation.scored import Scored
+from kubeline.printable import p_words
 from kubeline.typing import Array
 
 
@@ -40,7 +41,7 @@ class Comparison:
     @property
     def p_words(self) -> str:
         """The p-value for people: ``p = 0.031``, or ``p < 0.001``."""
-        return "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.2g}"
+        return p_words(self.p_value)
 
 
 def compare(metric: Metric, model: Scored, other: Scored, bootstrap: Bootstrap, confidence: float) -> Comparison:

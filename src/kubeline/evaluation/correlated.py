@@ -28,7 +28,7 @@ def correlated_groups(columns: Mapping[str, Array], threshold: float = THRESHOLD
 
     Args:
         columns: (rows,) values by name: numbers with NaN for missing, or objects for categories; the first `COLUMNS`
-            are looked at.
+            count.
         threshold: From which association on two columns are of one group.
     """
     names = list(columns)[:COLUMNS]

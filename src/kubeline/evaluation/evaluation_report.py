@@ -19,7 +19,7 @@ from kubeline.printable import rounded
 from kubeline.reports import Report, facts, figure, table, text, verdict
 from kubeline.reports.page import Tone
 
-_TONES: dict[str, Tone] = {"promote": "good", "hold": "bad", "inconclusive": "warn"}
+_TONES: dict[str, Tone] = {"promote": "good", "hold": "warn", "inconclusive": "warn"}
 _OUTCOMES = {"pass": "✓ pass", "fail": "✗ fail", "inconclusive": "? inconclusive"}
 _CLASSES_IN_REPORT = 25  # drawn in a confusion matrix
 _ROWS = 15  # of a table of slices

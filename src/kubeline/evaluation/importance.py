@@ -22,6 +22,7 @@ REPEATS = 4
 GROUPS = 20  # that are shuffled, of the largest
 _VALUES = 2_000_000_000  # that are predicted from: each column takes a prediction of the whole width
 _FEWEST = 250  # rows, which rank columns roughly
+_EACH = 60  # columns, up to which each has an interval, which takes as long as to predict
 _REPLICATES = (200, 256)  # and buckets, of the sample
 
 
@@ -33,7 +34,8 @@ class Importance:
         features: Columns that the model reads: one, or a group of correlated ones.
         loss: Mean loss of the metric, in its unit, when they are shuffled together; above zero they help.
         spread: Standard deviation of the loss over the shuffles.
-        lower: The end of its interval for other rows and shuffles; None where too few replicates define it.
+        lower: The end of its interval for other rows and shuffles; None where too few replicates define it, and of
+            what is within the shuffles' own spread in a wide table.
         upper: The other end.
     """
 
@@ -51,7 +53,7 @@ class Importance:
     @property
     def idle(self) -> bool:
         """Whether the loss cannot be distinguished from none."""
-        return self.loss <= 0 if self.lower is None else self.lower <= 0
+        return self.loss <= 2 * self.spread if self.lower is None else self.lower <= 0
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,14 @@ def importances(
         again = _scored(predictor, answer, part)
         values = np.array([np.nan if metric.undefined(one) else metric.value(one) for one in again])
         losses = whole - values if metric.greater_is_better else values - whole
+        spread = float(losses.std(ddof=1))
+        if len(sample.columns) > _EACH and losses.mean() <= 2 * spread:
+            return Importance(tuple(names), float(losses.mean()), spread)
         # of one shuffle: its own chance is in the interval, too
         apart = replicates - metric.replicates(again[0], sample.bootstrap)
         apart = (apart if metric.greater_is_better else -apart) + losses.mean() - losses[0]
         found = interval(float(losses.mean()), apart, confidence)
-        return Importance(tuple(names), found.value, float(losses.std(ddof=1)), found.lower, found.upper)
+        return Importance(tuple(names), found.value, spread, found.lower, found.upper)
 
     alone = _ranked([worth([name]) for name in sample.columns])
     return alone, _ranked([worth(group) for group in list(groups(alone))[:GROUPS]])

@@ -11,6 +11,7 @@ from kubeline.model_package.manifest import Parity
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.signature import Signature
+from kubeline.printable import rounded
 from kubeline.typing import Array, Mask
 
 
@@ -43,13 +44,14 @@ class Agreement:
         if self.beyond:
             return (
                 f"ONNX Runtime answers {self.beyond:,} of {self.rows:,} golden rows otherwise than in training, by up "
-                f"to {self.max_difference:.2g} in row {self.worst_row} (tolerance {self.tolerance:g}): train the model "
-                "again, with the libraries that are installed here"
+                f"to {rounded(self.max_difference, 2)} in row {self.worst_row} (tolerance {rounded(self.tolerance)}): "
+                "train the model again, with the libraries that are installed here"
             )
         return (
             f"ONNX Runtime answers all {self.rows:,} golden rows as in training: they differ by at most "
-            f"{self.max_difference:.2g}, within the tolerance of {self.tolerance:g}; there, ONNX and scikit-learn "
-            f"differed by at most {self.trained.max_difference:.2g} on the {self.trained.rows:,} rows held out"
+            f"{rounded(self.max_difference, 2)}, within the tolerance of {rounded(self.tolerance)}; there, ONNX and "
+            f"scikit-learn differed by at most {rounded(self.trained.max_difference, 2)} on the "
+            f"{self.trained.rows:,} rows held out"
         )
 
 

@@ -108,7 +108,7 @@ def _table(runs: Sequence[Past], up: str) -> Markup:
 
 def took(result: RunResult) -> str:
     """How long a run took; empty where that is not known, or not yet."""
-    return "" if result.seconds is None or result.word == RUNNING else duration(result.seconds)
+    return "" if result.seconds is None or result.word == RUNNING else duration(result.seconds).replace(" ", "\u00a0")
 
 
 def _shortened(words: str) -> str:

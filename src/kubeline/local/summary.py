@@ -26,7 +26,7 @@ from kubeline.yaml_files import first_document
 _TONES: dict[str, reports.Tone] = {
     "promote": "good",
     "stable": "good",
-    "hold": "bad",
+    "hold": "warn",
     "drift": "bad",
     "inconclusive": "warn",
     "insufficient_data": "warn",

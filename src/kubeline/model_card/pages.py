@@ -20,7 +20,7 @@ from kubeline.reports import Report, facts, table, text, verdict
 
 PAGE, DATA = "model_card.html", "model_card.json"
 _TASKS = {"regression": "tabular-regression"}  # in the words of model hubs; the others are classifications
-_TONES = {"promote": "good", "hold": "bad"}
+_TONES = {"promote": "good"}
 _MOST_ROWS = 100  # of a table for people; model_card.json has all
 _NEEDED = ("owner", "purpose", "intended_use")
 
@@ -134,7 +134,7 @@ def _missing(card: ModelCard) -> list[str]:
 
 def _metrics(found: CardEvaluation) -> list[CardBlock]:
     rows = [[name, value.value, _interval(value)] for name, value in found.metrics.items()]
-    level = "" if found.confidence is None else f", intervals are of {rounded(found.confidence)} confidence"
+    level = "" if found.confidence is None else f", intervals are of {100 * found.confidence:g} %"
     sentence = f"On {found.rows_judged:,} rows that the model had never seen; {found.deciding_metric} decides{level}."
     return [
         sentence,

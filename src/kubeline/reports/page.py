@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Tone = Literal["good", "bad", "warn", "plain"]
 
 MOST_ROWS = 500  # of a table
+_MOST_LETTERS = 700_000  # of its rows: bars and long names would make 500 of them a megabyte
 _SENTENCE = 32  # characters; a longer cell needs a line of its own on a narrow screen
 _PIXELS_PER_POINT = 4 / 3
 _SMALLEST = 0.8  # of its size, at which the text of a figure is still legible
@@ -87,27 +88,30 @@ def facts(values: Mapping[str, Any]) -> Markup:
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], note: str = "") -> Markup:
     """A table; numbers are right-aligned, under a head that is too, and rounded to four significant digits.
 
-    The first `MOST_ROWS` are shown, and it is said of how many: no one reads thousands, and no page may outgrow its
-    reader. On a narrow screen a table with sentences in it shows each row as a list of its cells; any other scrolls in
-    its box beside its first column, which stays.
+    The first `MOST_ROWS` are shown, fewer of long ones, and it is said of how many: no one reads thousands, and no page
+    may outgrow its reader. On a narrow screen a table with sentences in it shows each row as a list of its cells; any
+    other scrolls in its box beside its first column, which stays.
     """
-    given = list(rows)
-    if len(given) > MOST_ROWS:
-        note = f"The first {MOST_ROWS} of {len(given):,} rows. {note}".strip()
-        given = given[:MOST_ROWS]
+    every = list(rows)
+    given = every[:MOST_ROWS]
     cells = [[_cell(value) for value in row] for row in given]
     kinds = [
         "number" if any(_kind(row[place]) == "number" for row in given) else "text" for place in range(len(columns))
     ]
     stacked = any(len(_words(cell)) > _SENTENCE for row in cells for cell in row)
     head = Markup("").join(map(Markup("<th class={}>{}</th>").format, kinds, columns))
-    body = Markup("").join(
-        Markup("<tr>{}</tr>").format(_row(*row, columns if stacked else ())) for row in zip(cells, given, strict=True)
-    )
+    drawn, letters = list[Markup](), 0
+    for row in zip(cells, given, strict=True):
+        drawn.append(Markup("<tr>{}</tr>").format(_row(*row, columns if stacked else ())))
+        letters += len(drawn[-1])
+        if letters > _MOST_LETTERS:
+            break
+    if len(drawn) < len(every):
+        note = f"The first {len(drawn):,} of {len(every):,} rows. {note}".strip()
     caption = Markup("<p class=note>{}</p>").format(note) if note else Markup("")
     return Markup(
         '<div class="scroll" tabindex="0"><table class="{}"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>{}'
-    ).format("stacked" if stacked else "plain", head, body, caption)
+    ).format("stacked" if stacked else "plain", head, Markup("").join(drawn), caption)
 
 
 def figure(drawings: "Figure | Sequence[Figure]", caption: str) -> Markup:

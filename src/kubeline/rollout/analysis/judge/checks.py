@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from kubeline.printable import p_words
 from kubeline.rollout.analysis.judge.evidence import CheckOutcome, CheckResult
 
 MIN_VALUES = 20  # from which on the approximate tests hold their level
@@ -28,8 +29,8 @@ class Check:
             outcome = CheckOutcome.FAIL if self.p_value <= at else CheckOutcome.INCONCLUSIVE
         reason = {
             CheckOutcome.PASS: "",
-            CheckOutcome.FAIL: f" Chance does not explain it (p = {self.p_value:.2g}, level {at:.2g}).",
-            CheckOutcome.INCONCLUSIVE: f" Chance may explain it (p = {self.p_value:.2g}, level {at:.2g}).",
+            CheckOutcome.FAIL: f" Chance does not explain it ({p_words(self.p_value)}, level {at:.2g}).",
+            CheckOutcome.INCONCLUSIVE: f" Chance may explain it ({p_words(self.p_value)}, level {at:.2g}).",
         }[outcome]
         return CheckResult(
             name=self.name,
