@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubeline.evaluation.importance import REPEATS, SAMPLE, Sample, importances, sample_size
+from kubeline.evaluation.importance import REPEATS, SAMPLE, SampledRows, importances, sample_size
 from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.scored import Scored
 from kubeline.model_package.formats import SERVING
@@ -58,7 +58,7 @@ def test_importances_are_those_of_shuffled_columns_and_the_table_is_read_once_ho
 
     predictor.readings = 0
     rng = np.random.default_rng(3)
-    sample = Sample.of(predictor, lambda at: frame.iloc[at], scored, rng)
+    sample = SampledRows.of(predictor, lambda at: frame.iloc[at], scored, rng)
     alone, together = importances(predictor, sample, metric, rng)
     found = {one.features[0]: one.loss for one in alone}
     assert together == []

@@ -14,7 +14,7 @@ from sklearn.inspection import partial_dependence
 from kubeline.evaluation.bootstrap import Bootstrap
 from kubeline.evaluation.correlated import THRESHOLD, associations, correlated_groups
 from kubeline.evaluation.dependence import dependences
-from kubeline.evaluation.importance import Importance, Sample, importances
+from kubeline.evaluation.importance import Importance, SampledRows, importances
 from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.scored import Scored
 from kubeline.model_package import ModelPackage
@@ -84,12 +84,12 @@ def doubled(folder: Path, rows: int = 600) -> tuple[ModelPackage, pd.DataFrame]:
     return trained(folder, frame, features, "target", positive_class="yes"), frame
 
 
-def sampled(package: ModelPackage, frame: pd.DataFrame, weights: Array | None = None) -> tuple[Any, Sample]:
+def sampled(package: ModelPackage, frame: pd.DataFrame, weights: Array | None = None) -> tuple[Any, SampledRows]:
     predictor, signature = package.predictor(), package.signature
     inputs = signature.encode(frame)
     target = signature.codes(frame)
     scored = Scored.of(signature.classes, signature.positive_class, target, predictor.predict_inputs(inputs), weights)
-    return predictor, Sample(scored, inputs, Bootstrap(len(frame), 200, 256))
+    return predictor, SampledRows(scored, inputs, Bootstrap(len(frame), 200, 256))
 
 
 def test_a_copied_column_hides_a_loss_that_its_group_shows(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kubeline.evaluation.importance import Importance, Sample
+from kubeline.evaluation.importance import Importance, SampledRows
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.printable import rounded
@@ -50,7 +50,7 @@ class Dependence:
 
 def dependences(
     predictor: Predictor,
-    sample: Sample,
+    sample: SampledRows,
     alone: Sequence[Importance],
     groups: Sequence[Importance],
     personal: Container[str],
@@ -90,7 +90,7 @@ def _idle(one: Importance, together: dict[str, Importance]) -> bool:
     return one.idle and (name not in together or together[name].idle)
 
 
-def _output(signature: Signature, sample: Sample) -> tuple[int | None, str]:
+def _output(signature: Signature, sample: SampledRows) -> tuple[int | None, str]:
     """Which of the probabilities is shown, and what it is of: the positive class, or the one predicted most."""
     if signature.classes is None:
         return None, f"'{signature.target}'"
@@ -116,8 +116,8 @@ def _grid(feature: Feature, values: Array, read: Array) -> tuple[tuple[str, ...]
     if feature.kind == "boolean":
         return tuple("true" if value else "false" for value in known), list(known), None
     if len(known) > POINTS:
-        ends = np.quantile(values[~np.isnan(values)].astype(np.float64), [0.05, 0.95])
-        known = np.unique(np.linspace(*ends, POINTS).astype(values.dtype))
+        low, high = np.quantile(values[~np.isnan(values)].astype(np.float64), [0.05, 0.95]).tolist()
+        known = np.unique(np.linspace(low, high, POINTS).astype(values.dtype))
     texts = tuple(_moment(value) if feature.kind == "datetime" else rounded(float(value)) for value in known)
     return texts, list(known), tuple(map(float, known))
 

@@ -57,7 +57,7 @@ class Importance:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampledRows:
     """Test rows that columns are shuffled in.
 
     Attributes:
@@ -101,7 +101,7 @@ def sample_size(features: int) -> int:
 
 def importances(
     predictor: Predictor,
-    sample: Sample,
+    sample: SampledRows,
     metric: Metric,
     rng: np.random.Generator,
     groups: Callable[[list[Importance]], Sequence[Sequence[str]]] = lambda found: [],

@@ -9,7 +9,7 @@ import pandas as pd
 from kubeline.data.stored import StoredTable
 from kubeline.evaluation.correlated import correlated_groups
 from kubeline.evaluation.dependence import Dependence, dependences
-from kubeline.evaluation.importance import Importance, Sample, importances
+from kubeline.evaluation.importance import Importance, SampledRows, importances
 from kubeline.evaluation.metrics import Metric
 from kubeline.evaluation.rows import JudgedRows
 from kubeline.evaluation.scored import Scored
@@ -61,7 +61,7 @@ def rely(
         return test.take(np.flatnonzero(rows.judged)[places], predictor.signature.names)
 
     rng = np.random.default_rng(seed)
-    sample = Sample.of(predictor, read, scored, rng, rows.clusters.codes)
+    sample = SampledRows.of(predictor, read, scored, rng, rows.clusters.codes)
 
     def groups(found: list[Importance]) -> list[list[str]]:
         names = [one.features[0] for one in found]  # those that matter most first, where there are too many

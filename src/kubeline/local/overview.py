@@ -98,7 +98,7 @@ def _table(runs: Sequence[Past], up: str) -> Markup:
             Markup('<a href="{}/index.html">{}</a>').format(up + quote(past.folder), clock(past.result.started or 0.0)),
             Markup('<strong class="{}">{}</strong>').format(past.result.tone, past.result.word),
             str(past.result.estimate or ""),
-            took(past.result),
+            took(past.result).replace(" ", "\u00a0"),
             _shortened(past.result.sentence or past.result.reason),
         ]
         for past in runs
@@ -108,7 +108,7 @@ def _table(runs: Sequence[Past], up: str) -> Markup:
 
 def took(result: RunResult) -> str:
     """How long a run took; empty where that is not known, or not yet."""
-    return "" if result.seconds is None or result.word == RUNNING else duration(result.seconds).replace(" ", "\u00a0")
+    return "" if result.seconds is None or result.word == RUNNING else duration(result.seconds)
 
 
 def _shortened(words: str) -> str:
