@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -104,12 +104,6 @@ def run(
     result, secrets = Run(name, _new_folder(root, name)), Secrets(arguments)
     with _private(result.folder / "arguments.json") as file:
         json.dump(secrets.cleaned(arguments), file, indent=2)
-    # PATH: a step's command is `python3`, which must be this environment's
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    # OMP_WAIT_POLICY: steps may run side by side here, and threads that wait by spinning would starve each other
-    # PYTHONSAFEPATH: a step's command is `python3 -m`, which would take modules from the folder that this was called in
-    own = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "PATH": path, "MLFLOW_TRACKING_URI": of_runs(root)}
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **own}
 
     def changed(event: TaskEvent) -> None:
         on_event(event)
@@ -122,28 +116,12 @@ def run(
 
     with going_on(result.folder), Receiver() as receiver, _Follower(result, secrets, changed) as follower:
         on_change(result)
-        environment[ADDRESS] = receiver.address
-        files = [_without_a_name(arguments)]
+        settings = [arguments]
+        environment = _environment(root, receiver)
         if containers:
             reported = {name: environment[name] for name in (ADDRESS, "MLFLOW_TRACKING_URI")}
-            address = Path(receiver.address)
-            files.append(_without_a_name(containers.settings(result.folder, root, address.parent, reported)))
-        given, *places = (f"/dev/fd/{file.fileno()}" for file in files)
-        worker = ["kubeline.local.worker", str(pipeline), given, str(result.folder), *places]
-        with subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
-            bound_command(*worker),
-            stdin=subprocess.PIPE,  # whose end means to the worker that this process is gone
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=environment,
-            start_new_session=True,  # so that the steps can be ended together
-            pass_fds=[file.fileno() for file in files],
-            umask=0o077,
-        ) as process:
-            for file in files:
-                file.close()
+            settings.append(containers.settings(result.folder, root, Path(receiver.address).parent, reported))
+        with _worker(pipeline, settings, result.folder, environment) as process:
             try:
                 for event in _events(process, receiver, end):
                     follower.take(event)
@@ -154,6 +132,37 @@ def run(
         follower.conclude(process.wait())
         result.result(follower.seconds).write(result.folder)
     return result
+
+
+def _environment(root: Path, receiver: Receiver) -> dict[str, str]:
+    """Variables of the runner and of steps that run as processes."""
+    # PATH: a step's command is `python3`, which must be this environment's
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    # OMP_WAIT_POLICY: steps may run side by side here, and threads that wait by spinning would starve each other
+    # PYTHONSAFEPATH: a step's command is `python3 -m`, which would take modules from the folder that this was called in
+    own = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "PATH": path, "MLFLOW_TRACKING_URI": of_runs(root)}
+    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **own, ADDRESS: receiver.address}
+
+
+def _worker(
+    pipeline: Path, settings: Sequence[Mapping[str, Any]], folder: Path, environment: Mapping[str, str]
+) -> "subprocess.Popen[str]":
+    """The process that runs the pipeline, with its arguments and what its steps run in as files that have no name."""
+    with contextlib.ExitStack() as files:
+        descriptors = [files.enter_context(_without_a_name(each)).fileno() for each in settings]
+        given, *places = (f"/dev/fd/{number}" for number in descriptors)
+        return subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
+            bound_command("kubeline.local.worker", str(pipeline), given, str(folder), *places),
+            stdin=subprocess.PIPE,  # whose end means to the worker that this process is gone
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=environment,
+            start_new_session=True,  # so that the steps can be ended together
+            pass_fds=descriptors,
+            umask=0o077,
+        )
 
 
 def _without_a_name(document: Any) -> TextIO:
