@@ -1,11 +1,13 @@
 """Curves fit into metadata, and calibration is measured as defined."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from sklearn.metrics import auc, confusion_matrix
+from sklearn.metrics import auc, average_precision_score, confusion_matrix, precision_recall_curve, roc_curve
 
 from kubeline.evaluation.calibration import reliability
-from kubeline.evaluation.curves import confusion, precision_recall, roc
+from kubeline.evaluation.curves import average_precision, confusion, precision_recall, roc
 from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.scored import Scored
 
@@ -33,6 +35,25 @@ def test_a_thinned_precision_recall_curve_spans_all_recalls() -> None:
     assert len(recall) <= 200
     assert (recall.min(), recall.max()) == (0, 1)
     assert ((precision >= 0) & (precision <= 1)).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("digits", [1, 17], ids=["ties", "no ties"])
+def test_curves_and_average_precision_are_those_of_scikit_learn_to_the_last_digit(digits: int, weighted: bool) -> None:
+    rng, rows = np.random.default_rng(0), 3_000
+    score = np.round(rng.random(rows), digits)
+    weights = rng.integers(0, 5, rows) / 4 if weighted else None
+    scored = replace(
+        calibrated(rows), probabilities=np.column_stack([1 - score, score]).astype(np.float32), weights=weights
+    )
+    given = {"y_true": scored.positive, "y_score": scored.score, "sample_weight": weights}
+
+    fpr, tpr, threshold = roc_curve(**given)
+    found = roc(scored, points=10 * rows)
+    assert np.array_equal(found, [fpr, tpr, np.minimum(threshold, 1.0)])
+    precision, recall, _ = precision_recall_curve(**given)
+    assert np.array_equal(precision_recall(scored, points=10 * rows), [recall, precision])
+    assert average_precision(scored.positive, scored.score, weights) == average_precision_score(**given)
 
 
 def test_the_confusion_matrix_has_the_truth_in_rows() -> None:

@@ -71,6 +71,28 @@ assert not tried.failed, tried
     assert loaded(code) <= TABLES
 
 
+def test_models_are_measured_and_compared_without_the_libraries_that_train() -> None:
+    """Half of the time that small tables take was their import."""
+    code = """
+import sys
+import numpy as np
+from kubeline.evaluation.bootstrap import Bootstrap
+from kubeline.evaluation.comparison import compare_all
+from kubeline.evaluation.curves import precision_recall, roc
+from kubeline.evaluation.metrics import measure
+from kubeline.evaluation.scored import Scored
+probability = np.random.default_rng(0).random((2, 400))
+model, other = (
+    Scored("binary", ("no", "yes"), np.arange(400) % 2, (one > 0.5).astype(int), np.column_stack([1 - one, one]))
+    for one in probability
+)
+measure(model, Bootstrap(400, 20), 0.95), compare_all(model, other, Bootstrap(400, 20), 0.95)
+roc(model), precision_recall(model)
+assert "scipy.stats" not in sys.modules
+"""
+    assert loaded(code) <= TABLES | {"scipy"}
+
+
 def test_a_local_run_needs_no_client_of_a_back_end_or_of_a_cluster() -> None:
     """What compiles and reads pipelines is there all the same."""
     code = (

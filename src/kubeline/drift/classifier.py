@@ -18,6 +18,7 @@ import numpy as np
 
 from kubeline.drift.clusters import FEWEST
 from kubeline.drift.coded_rows import CodedRows
+from kubeline.evaluation.delong import midranks
 from kubeline.typing import Array
 
 FOLDS = 5
@@ -89,10 +90,12 @@ class Classifier:
         """Learn and ask, fold by fold."""
         from scipy.special import stdtr, stdtrit
 
-        self._models = [(fold, self._fit(fold)) for fold in range(FOLDS)]
-        parts = [
-            self._placed(fold, self._scores(model, self._codes[self._folds == fold])) for fold, model in self._models
-        ]
+        with _one_thread():
+            self._models = [(fold, self._fit(fold)) for fold in range(FOLDS)]
+            parts = [
+                self._placed(fold, self._scores(model, self._codes[self._folds == fold]))
+                for fold, model in self._models
+            ]
         places, placements = (np.concatenate(each) for each in zip(*parts, strict=True))
         auc = float(placements[self._is_window[places]].mean())
         error, degrees = self._error(places, placements - auc)
@@ -112,16 +115,23 @@ class Classifier:
     def explain(self) -> dict[str, float]:
         """Of the columns that distinguish most, how much of the AUC is lost when rows exchange their values."""
         lost = dict.fromkeys(self.columns, 0.0)
-        for fold, model in self._models:
-            chosen = self._folds == fold
-            codes, share = self._codes[chosen], float((chosen & self._is_window).sum() / self._is_window.sum())
-            before = self._auc(fold, self._scores(model, codes))
-            for place, name in enumerate(self.columns):
-                changed = codes.copy()
-                changed[:, place] = self._rng.permutation(changed[:, place])
-                lost[name] += share * (before - self._auc(fold, self._scores(model, changed)))
+        with _one_thread():
+            for fold, model in self._models:
+                for name, loss in self._lost(fold, model).items():
+                    lost[name] += loss
         ranked = sorted(lost.items(), key=lambda item: (-item[1], item[0]))[:EXPLAINED]
         return {name: round(loss, 4) for name, loss in ranked if loss >= LEAST}
+
+    def _lost(self, fold: int, model: Any) -> dict[str, float]:
+        """What a fold adds to :meth:`explain`, by the share of the window's rows that are in it."""
+        chosen, lost = self._folds == fold, {}
+        codes, share = self._codes[chosen], float((chosen & self._is_window).sum() / self._is_window.sum())
+        before = self._auc(fold, self._scores(model, codes))
+        for place, name in enumerate(self.columns):
+            changed = codes.copy()
+            changed[:, place] = self._rng.permutation(changed[:, place])
+            lost[name] = share * (before - self._auc(fold, self._scores(model, changed)))
+        return lost
 
     def _fit(self, fold: int) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier
@@ -132,12 +142,10 @@ class Classifier:
         )
         sides = self._is_window[learned]
         weights = np.where(sides, 1 / max(sides.mean(), 1e-9), 1 / max(1 - sides.mean(), 1e-9))
-        with _one_thread():
-            return trees.fit(self._codes[learned], sides, sample_weight=weights)
+        return trees.fit(self._codes[learned], sides, sample_weight=weights)
 
     def _scores(self, model: Any, codes: Array) -> Array:
-        with _one_thread():
-            return np.asarray(model.predict_proba(codes)[:, 1])
+        return np.asarray(model.predict_proba(codes)[:, 1])
 
     def _auc(self, fold: int, scores: Array) -> float:
         places, placements = self._placed(fold, scores)
@@ -145,14 +153,12 @@ class Classifier:
 
     def _placed(self, fold: int, scores: Array) -> tuple[Array, Array]:
         """Rows of a fold, and of each the share of the other sample's rows on the right side of it."""
-        from scipy.stats import rankdata
-
         places = np.flatnonzero(self._folds == fold)
         window = self._is_window[places]
         found = np.empty(len(places))
-        ranks = rankdata(scores)
-        found[window] = (ranks[window] - rankdata(scores[window])) / max((~window).sum(), 1)
-        found[~window] = 1 - (ranks[~window] - rankdata(scores[~window])) / max(window.sum(), 1)
+        ranks = midranks(scores)
+        found[window] = (ranks[window] - midranks(scores[window])) / max((~window).sum(), 1)
+        found[~window] = 1 - (ranks[~window] - midranks(scores[~window])) / max(window.sum(), 1)
         return places, found
 
     def _error(self, places: Array, off: Array) -> tuple[float, float]:
@@ -188,6 +194,7 @@ class Classifier:
 
 def _one_thread() -> Any:
     """So few rows are not learned faster with more, and far slower where cores are shared."""
+    import sklearn.ensemble  # noqa: F401  loads the thread pools that are to be limited
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1)

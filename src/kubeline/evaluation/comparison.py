@@ -79,12 +79,12 @@ def mcnemar(first_right: Array, second_right: Array) -> float:
 
     Source: McNemar (1947), Psychometrika 12.
     """
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
     only_first = int((first_right & ~second_right).sum())
     only_second = int((second_right & ~first_right).sum())
     discordant = only_first + only_second
-    return float(min(1.0, 2 * binom.cdf(min(only_first, only_second), discordant, 0.5)))
+    return float(min(1.0, 2 * bdtr(min(only_first, only_second), discordant, 0.5)))
 
 
 def holm(p_values: Sequence[float]) -> Array:

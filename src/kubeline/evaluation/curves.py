@@ -27,21 +27,63 @@ class PrecisionRecall(NamedTuple):
 
 def roc(scored: Scored, points: int = _POINTS) -> Roc:
     """At most `points` points of the ROC curve of a binary task in which both classes occur."""
-    from sklearn.metrics import roc_curve
-
-    fpr, tpr, threshold = roc_curve(scored.positive, scored.score, sample_weight=scored.weights)
+    found = _counts(scored.positive, scored.score, scored.weights)
+    false, true = found.false_positives, found.true_positives
+    corners = np.ones(len(true), dtype=bool)
+    corners[1:-1] = (np.diff(false, 2) != 0) | (np.diff(true, 2) != 0)  # the others lie on a line between two
+    fpr, tpr = (np.append(0.0, counts[corners] / counts[-1]) for counts in (false, true))
+    # above every score no row is positive; for a probability a threshold of 1 says the same
+    threshold = np.append(1.0, np.minimum(found.threshold[corners], 1.0))
     kept = _thin(fpr + tpr, points)
-    # scikit-learn begins with an infinite threshold, "no row is positive"; for a probability 1 says the same.
-    return Roc(fpr[kept], tpr[kept], np.minimum(threshold[kept], 1.0))
+    return Roc(fpr[kept], tpr[kept], threshold[kept])
 
 
 def precision_recall(scored: Scored, points: int = _POINTS) -> PrecisionRecall:
     """At most `points` points of the precision-recall curve of a binary task with a positive row."""
-    from sklearn.metrics import precision_recall_curve
+    whole = _precision_recall(scored.positive, scored.score, scored.weights)
+    kept = _thin(1 - whole.recall, points)
+    return PrecisionRecall(whole.recall[kept], whole.precision[kept])
 
-    precision, recall, _ = precision_recall_curve(scored.positive, scored.score, sample_weight=scored.weights)
-    kept = _thin(1 - recall, points)
-    return PrecisionRecall(recall[kept], precision[kept])
+
+def average_precision(positive: Array, score: Array, weights: Array | None = None) -> float:
+    """The precision at each recall, times what the recall grows there: the area below the curve, by steps.
+
+    Args:
+        positive: (n,) True for the positive class, which must occur.
+        score: (n,) numbers that grow with the chance of the positive class.
+        weights: (n,) above 0, or None.
+    """
+    curve = _precision_recall(positive, score, weights)
+    return float(max(0.0, -np.sum(np.diff(curve.recall) * curve.precision[:-1])))
+
+
+class _Counts(NamedTuple):
+    """What is taken for positive at each threshold, from the highest score down, in rows or their weights."""
+
+    true_positives: Array
+    false_positives: Array
+    threshold: Array
+
+
+def _counts(positive: Array, score: Array, weights: Array | None) -> _Counts:
+    if weights is not None:
+        counting = weights != 0
+        positive, score, weights = positive[counting], score[counting], weights[counting]
+    falling = len(score) - 1 - np.argsort(score[::-1], kind="stable")[::-1]  # rows of equal scores in their order
+    score, hit = score[falling], positive[falling].astype(np.float64)
+    last = np.append(np.flatnonzero(score[1:] != score[:-1]), len(score) - 1)  # row of each score
+    if weights is None:
+        true = np.cumsum(hit)[last]
+        return _Counts(true, 1.0 + last - true, score[last])
+    weight = weights[falling]
+    return _Counts(np.cumsum(hit * weight)[last], np.cumsum((1 - hit) * weight)[last], score[last])
+
+
+def _precision_recall(positive: Array, score: Array, weights: Array | None) -> PrecisionRecall:
+    """Every point of the curve, from the lowest threshold up."""
+    true, false, _ = _counts(positive, score, weights)
+    precision = np.append((true / (true + false))[::-1], 1.0)
+    return PrecisionRecall(np.append((true / true[-1])[::-1], 0.0), precision)
 
 
 def confusion(scored: Scored) -> Array:

@@ -14,6 +14,7 @@ import numpy as np
 from kubeline.errors import UserError, listed
 from kubeline.evaluation import terms
 from kubeline.evaluation.bootstrap import Bootstrap, Interval, Terms, interval
+from kubeline.evaluation.curves import average_precision
 from kubeline.evaluation.delong import auc
 from kubeline.evaluation.scored import Scored, median
 from kubeline.task import Task
@@ -123,9 +124,7 @@ def _zero_target(scored: Scored) -> str:
 
 
 def _average_precision(scored: Scored) -> float:
-    from sklearn.metrics import average_precision_score
-
-    return float(average_precision_score(scored.positive, scored.score, sample_weight=scored.weights))
+    return average_precision(scored.positive, scored.score, scored.weights)
 
 
 def _macro_auc(scored: Scored) -> float:

@@ -217,13 +217,13 @@ def _judge(
 
 def _below(gain: float, error: float) -> float:
     """One-sided p-value for "the gain is at least zero"."""
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
     if not np.isfinite(error):
         return 1.0
     if error == 0:
         return 0.0 if gain < 0 else 1.0
-    return float(norm.cdf(gain / error))
+    return float(ndtr(gain / error))
 
 
 def _flagged(found: list[_TestedSlice], level: float) -> list[Slice]:

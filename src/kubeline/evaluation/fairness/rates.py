@@ -85,11 +85,11 @@ class GroupRate:
 
     def interval(self, confidence: float, is_share: bool) -> Interval:
         """The rate with an interval of its own."""
-        from scipy.stats import norm
+        from scipy.special import ndtri
 
         if not np.isfinite(self.error):
             return Interval(self.value, None, None)
-        reach = float(norm.ppf((1 + confidence) / 2)) * self.error
+        reach = float(ndtri((1 + confidence) / 2)) * self.error
         low, high = self.value - reach, self.value + reach
         return Interval(self.value, max(low, 0.0), min(high, 1.0)) if is_share else Interval(self.value, low, high)
 
