@@ -1,4 +1,4 @@
-"""Users of the served model: they ask about flights of October to December, at a steady rate, through the gateway."""
+"""Users of the served model: they ask about flights of October to December, at a given rate, through the gateway."""
 
 import http.client
 import json
@@ -15,6 +15,7 @@ from kubeline.model_package import Signature
 
 ROWS = 8  # flights in a request, as a page of search results has them
 RATE = 120.0  # requests a second, of all connections together
+QUIET_RATE = 30.0  # where nobody compares versions
 CONNECTIONS = 2
 _TIMEOUT_SECONDS = 10.0
 _ATTEMPTS = 3  # where a busy server answers 503 and says when to ask again
@@ -50,12 +51,21 @@ class Traffic:
         model: name of the model.
         signature: columns of the model.
         flights: rows to ask about, with the column `late`; again from the first one after the last.
+        rate: requests a second, of all connections together; may be changed at any time.
         label: begins the ids of requests, behind which their numbers come; empty leaves ids to the server.
     """
 
     def __init__(
-        self, gateway: str, host: str, model: str, signature: Signature, flights: pd.DataFrame, label: str = ""
+        self,
+        gateway: str,
+        host: str,
+        model: str,
+        signature: Signature,
+        flights: pd.DataFrame,
+        rate: float = RATE,
+        label: str = "",
     ) -> None:
+        self.rate = rate
         self.answers: list[Answer] = []
         self.asked_again = 0  # as a busy server wished
         self._gateway = urlsplit(gateway)
@@ -104,7 +114,7 @@ class Traffic:
             self.answers.append(self._one(connection, *self._questions[place], own))
             asked += CONNECTIONS
             due = max(
-                due + CONNECTIONS / RATE, time.monotonic() - 1.0
+                due + CONNECTIONS / self.rate, time.monotonic() - 1.0
             )  # what a pause of the machine held up is not made up for
         connection.close()
 
