@@ -56,17 +56,9 @@ def flights(_flights: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory, _flights: pd.DataFrame) -> dsl.Model:
     """A model artifact with a real package: HistGradientBoosting on the first 4,000 of the sample flights."""
-    from components.train.component import train
+    from tests.support.training import trained
 
     folder = tmp_path_factory.mktemp("package")
-    model = make_artifact(folder, "Model", "model")
-    train.python_func(
-        dataset=make_dataset(folder, _flights.head(4_000)),
-        model=model,
-        metrics=make_artifact(folder, "Metrics", "metrics"),
-        report=make_artifact(folder, "HTML", "report"),
-        target="late",
-        exclude=["departure"],
-        params={"max_iter": 20},
-    )
+    made = trained(folder, _flights.head(4_000), "late", exclude=["departure"], params={"max_iter": 20})
+    model: dsl.Model = made["model"]
     return model

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
 
-from components.train.component import train
 from kubeline.errors import UserError
 from tests.support.artifacts import make_artifact
 from tests.support.file_servers import S3, serving_files
 from tests.support.loading import Load
+from tests.support.training import trained
 
 
 @pytest.fixture
@@ -138,12 +138,9 @@ def test_an_index_of_pandas_is_left_out_and_reported(name: str, index: str | Non
     assert list(loaded.frame.columns) == ["x", "late"]
     (reported,) = loaded.metadata["warnings"]
     assert reported.startswith(f"column '{index or '__index_level_0__'}' is the index that pandas gave the rows")
-    kinds = {"model": "Model", "metrics": "Metrics", "report": "HTML"}
-    made = {each: make_artifact(tmp_path, kind, each) for each, kind in kinds.items()}
     source = make_artifact(tmp_path, "Dataset", "source")
     source.uri = str(loaded.path)
-    train.python_func(dataset=source, **made, target="late", params={"max_iter": 5})
-    assert made["metrics"].metadata["roc_auc"] < 0.6
+    assert trained(tmp_path, source, "late", params={"max_iter": 5})["metrics"].metadata["roc_auc"] < 0.6
 
 
 def test_an_index_that_is_asked_for_is_taken(tmp_path: Path, load: Load) -> None:

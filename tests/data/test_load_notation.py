@@ -1,4 +1,4 @@
-"""Numbers and times as people write them are read where one way alone fits, and told where they look like it."""
+"""Numbers and times as people write them are read where one way fits, and reported where they only resemble one."""
 
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.train.component import train
 from kubeline.errors import UserError
 from tests.support.artifacts import make_artifact
 from tests.support.loading import Load
+from tests.support.training import trained
 
 
 def column(folder: Path, load: Load, values: Any, **parameters: Any) -> Any:
@@ -331,9 +331,6 @@ def test_times_of_all_digits_of_a_second_keep_what_they_say(digits: int, tmp_pat
 
 def auc(loaded: Any, folder: Path) -> Any:
     """The ROC AUC on the rows that `train` holds out, of a small model of what was loaded."""
-    kinds = {"model": "Model", "metrics": "Metrics", "report": "HTML"}
-    made = {name: make_artifact(folder, kind, name) for name, kind in kinds.items()}
     source = make_artifact(folder, "Dataset", "source")
     source.uri = str(loaded.path)
-    train.python_func(dataset=source, **made, target="late", params={"max_iter": 30})
-    return made["metrics"].metadata["roc_auc"]
+    return trained(folder, source, "late", params={"max_iter": 30})["metrics"].metadata["roc_auc"]

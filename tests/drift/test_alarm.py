@@ -167,7 +167,7 @@ def checked(**fields: Any) -> dict[str, Any]:
     }
 
 
-def test_the_component_tells_its_verdict_with_the_windows_it_looked_at(tmp_path: Path) -> None:
+def test_the_component_reports_its_verdict_with_the_windows_it_read(tmp_path: Path) -> None:
     verdicts = []
     for day in (1, 2):
         result, decision = make_artifact(tmp_path, name=f"result{day}"), make_artifact(tmp_path, name=f"decision{day}")

@@ -11,6 +11,7 @@ import pytest
 from kubeline.errors import UserError
 from tests.drift.helpers import Run, column, page, read
 from tests.drift.helpers import mixed as table
+from tests.support.training import trained
 
 # --- against a model package ----------------------------------------------------------------------------------------
 
@@ -79,14 +80,10 @@ def test_a_reference_uri_names_a_package_as_well_as_an_artifact_does(
 
 
 def test_predictions_of_a_regression_are_compared(
-    check: Run, dataset: Any, flights: pd.DataFrame, artifact: Any
+    check: Run, dataset: Any, flights: pd.DataFrame, tmp_path: Path
 ) -> None:
-    from components.train.component import train
-
-    model = artifact("Model", "regression")
     kept = flights[["distance", "dep_minute", "arr_minute", "dest"]]
-    outputs = {"metrics": artifact("Metrics", "training"), "report": artifact("HTML", "training_report")}
-    train.python_func(dataset(kept.head(2_000), "rows"), model, **outputs, target="distance", estimator="linear")
+    model = trained(tmp_path / "training", kept.head(2_000), "distance", estimator="linear")["model"]
     _, found = check(dataset(kept.tail(1_000)), model=model)
     result = read(found["result"])
     assert column(result, "prediction")["kind"] == "number"

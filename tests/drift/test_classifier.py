@@ -21,7 +21,7 @@ def reference() -> tuple[Profile, CodedRows]:
     return profile, CodedRows.of(rows_of(np.random.default_rng(0), 2_000), profile.columns).sample()
 
 
-def told(reference: tuple[Profile, CodedRows], window: pd.DataFrame) -> tuple[Separation, dict[str, float]]:
+def separated(reference: tuple[Profile, CodedRows], window: pd.DataFrame) -> tuple[Separation, dict[str, float]]:
     profile, rows = reference
     classifier = Classifier(rows, CodedRows.of(window, profile.columns))
     return classifier.separate(), classifier.explain()
@@ -37,7 +37,7 @@ def days(rng: np.random.Generator, number: int, rows: int, first: int, together:
     return pd.DataFrame({"temp": temp[day] + noise[0], "wind": wind[day] + noise[1], "day": when})
 
 
-def test_windows_drawn_as_the_reference_was_are_told_from_it_no_more_often_than_stated(
+def test_windows_drawn_as_the_reference_was_are_distinguished_from_it_no_more_often_than_stated(
     reference: tuple[Profile, CodedRows],
 ) -> None:
     rng = np.random.default_rng(1)
@@ -53,7 +53,7 @@ def test_windows_drawn_as_the_reference_was_are_told_from_it_no_more_often_than_
 def test_a_correlation_that_no_column_shows_alone_is_found_and_both_columns_explain_it(
     reference: tuple[Profile, CodedRows],
 ) -> None:
-    found, explained = told(reference, rows_of(np.random.default_rng(2), 500, together=0.9))
+    found, explained = separated(reference, rows_of(np.random.default_rng(2), 500, together=0.9))
     assert found.lower > RULE.min_auc
     assert found.p_value < 1e-6
     assert set(explained) == {"x", "y"}

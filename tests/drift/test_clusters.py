@@ -81,7 +81,7 @@ def test_independent_rows_of_many_groups_are_judged_as_before(reference: Profile
     assert with_groups["temp"].verdict == alone["temp"].verdict == "drift"
 
 
-def test_too_few_days_tell_nothing_and_that_is_said(reference: Profile) -> None:
+def test_too_few_days_decide_nothing_and_that_is_said(reference: Profile) -> None:
     clusters = ClusterCounts(reference.columns, "day", None)
     clusters.add(dict(days(np.random.default_rng(5), 9, 50)))
     assert clusters.spreads() == {}

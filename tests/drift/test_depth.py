@@ -1,4 +1,4 @@
-"""What a check tells beside its columns: all of them at once, labels, and what is worth a look."""
+"""What a check reports beside its columns: all of them at once, labels, and what is worth attention."""
 
 from typing import Any
 

@@ -11,12 +11,12 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.estimated import months_of, trained
 from components.drift_check.component import drift_check
-from components.train.component import train
 from examples.flights.prepare import flights as all_flights
 from kubeline.drift.estimate import EstimatedAuc, EstimatedLogLoss, EstimatedRmse, expected_auc, performance
 from kubeline.drift.profile import Calibration
 from kubeline.model_package.predictor import Predictions
 from kubeline.training.expectations import calibration, losses
+from tests.support import training
 from tests.support.artifacts import make_artifact, make_dataset
 
 EXACT = Calibration(scores=[0.0, 1.0], rates=[0.0, 1.0], rows=10**9, positives=3e8)  # scores are chances
@@ -72,16 +72,16 @@ def test_counts_do_not_depend_on_order_or_chunks_and_keep_the_figure() -> None:
 def drawn(rng: np.random.Generator, rows: int, spread: float) -> tuple[Any, Any]:
     """(n, 3) answers of a model of three classes that is too sure of itself, and (n,) labels by the true chances."""
     logits = rng.normal(0, spread, (rows, 3))
-    true, told = (np.exp(logits * sure) / np.exp(logits * sure).sum(axis=1, keepdims=True) for sure in (1.0, 1.5))
-    return told, (true.cumsum(axis=1) < rng.random((rows, 1))).sum(axis=1)
+    true, stated = (np.exp(logits * sure) / np.exp(logits * sure).sum(axis=1, keepdims=True) for sure in (1.0, 1.5))
+    return stated, (true.cumsum(axis=1) < rng.random((rows, 1))).sum(axis=1)
 
 
 def test_the_estimated_log_loss_of_three_classes_holds_the_realised_one_where_the_columns_moved() -> None:
     """The share of windows whose interval of both holds the difference; a model that is too sure is seen through."""
     rng, inside = np.random.default_rng(0), 0
     for _ in range(100):
-        told, labels = drawn(rng, 4_000, 1.0)
-        curves = {str(k): calibration(told[:, k], labels == k, np.ones(4_000)) for k in range(3)}
+        stated, labels = drawn(rng, 4_000, 1.0)
+        curves = {str(k): calibration(stated[:, k], labels == k, np.ones(4_000)) for k in range(3)}
         window, came = drawn(rng, 2_000, 0.7)  # harder rows
         counted = EstimatedLogLoss(curves, ["0", "1", "2"])
         for part in np.array_split(window, 3):
@@ -116,11 +116,9 @@ def test_the_estimated_rmse_of_a_regression_holds_the_realised_one_where_the_col
 def test_a_package_of_every_task_lets_a_window_without_labels_be_estimated(
     target: str, metric: str, flights: pd.DataFrame, tmp_path: Path
 ) -> None:
-    model, metrics = make_artifact(tmp_path, "Model", "model"), make_artifact(tmp_path, "Metrics", "metrics")
-    outputs = {"metrics": make_artifact(tmp_path, "Metrics", "of training"), "report": make_artifact(tmp_path, "HTML")}
     rows = flights.drop(columns=["departure", "dest"])
-    dataset = make_dataset(tmp_path, rows.head(2_000))
-    train.python_func(dataset=dataset, model=model, **outputs, target=target, params={"max_iter": 5})
+    model = training.trained(tmp_path / "training", rows.head(2_000), target, params={"max_iter": 5})["model"]
+    metrics = make_artifact(tmp_path, "Metrics", "metrics")
     window = make_dataset(tmp_path, rows.tail(2_000).drop(columns=target), "window")
     result = make_artifact(tmp_path, name="result")
     pages = {
@@ -139,7 +137,7 @@ def test_a_package_of_every_task_lets_a_window_without_labels_be_estimated(
 def test_the_estimate_of_a_month_is_the_realised_one_within_their_interval_but_where_the_outcome_changed(
     tmp_path: Path,
 ) -> None:
-    """In October and November fewer flights were late than their columns tell, which takes labels to know."""
+    """In October and November fewer flights were late than their columns show, which takes labels to know."""
     table = all_flights()
     months = [table[table["month"] == month] for month in range(1, 13)]
     found = months_of(trained(months, tmp_path, rows=30_000, iterations=40), months)

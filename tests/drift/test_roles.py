@@ -9,13 +9,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from components.drift_check.component import drift_check
-from components.train.component import train
 from kubeline.data.dataset import iter_batches
 from kubeline.drift.performance import LabelledRows
 from kubeline.drift.profile import Profile
 from kubeline.drift.result import Performance
 from kubeline.model_package import ModelPackage
 from tests.support.artifacts import Maker
+from tests.support.training import trained
 
 
 def rows(count: int, seed: int) -> pd.DataFrame:
@@ -37,13 +37,10 @@ def rows(count: int, seed: int) -> pd.DataFrame:
 
 
 @pytest.fixture
-def package(dataset: Maker, artifact: Maker) -> ModelPackage:
-    model = artifact("Model", "model")
-    others = {"metrics": artifact("Metrics", "metrics"), "report": artifact("HTML", "report")}
+def package(tmp_path: Path) -> ModelPackage:
     roles = {"weight_column": "weight", "time_column": "day"}
-    params = {"max_iter": 10}
-    train.python_func(dataset=dataset(rows(2_000, 0), "old"), model=model, target="y", params=params, **roles, **others)
-    return ModelPackage.open(model.path)
+    made = trained(tmp_path / "training", rows(2_000, 0), params={"max_iter": 10}, **roles)
+    return ModelPackage.open(made["model"].path)
 
 
 def judge(package: ModelPackage, window: pd.DataFrame, dataset: Maker) -> tuple[Performance | None, str]:
@@ -105,11 +102,11 @@ def test_the_check_counts_days_that_belong_together_and_says_so(
     assert Profile.read(package.reference()).clusters == 40
     pages = {name: artifact("HTML", name) for name in ("report", "evidently_report")}
     outputs = {"result": artifact("Artifact", "result"), "metrics": artifact("Metrics", "figures"), **pages}
-    told = []
+    results = []
     for columns in (["x", "day", "weight"], ["x", "weight"]):  # without labels; the second one does not know its days
         window = dataset(rows(2_000, 1)[columns], "of " + columns[1])
         drift_check.python_func(window, **outputs, reference_uri=str(package.path), evidently=False, min_auc=1)
-        told.append(json.loads(Path(outputs["result"].path).read_text()))
-    assert [found["verdict"] for found in told] == ["stable", "stable"]
-    assert told[0]["assumed"] == "rows of one group or day of 'day' belong together, of which the window has 40"
-    assert told[1]["assumed"] == ""
+        results.append(json.loads(Path(outputs["result"].path).read_text()))
+    assert [found["verdict"] for found in results] == ["stable", "stable"]
+    assert results[0]["assumed"] == "rows of one group or day of 'day' belong together, of which the window has 40"
+    assert results[1]["assumed"] == ""

@@ -1,4 +1,4 @@
-"""A window whose values do not tell its types is read by those of the model, or of the schema."""
+"""A window whose values do not determine its types is read by those of the model, or of the schema."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +10,11 @@ import pytest
 
 from components.drift_check.component import drift_check
 from components.load.component import load
-from components.train.component import train
 from components.validate.component import validate
 from kubeline.data.dataset import read_frame
 from kubeline.errors import UserError
 from tests.support.artifacts import make_artifact
+from tests.support.training import trained
 
 OUTPUTS = {"result": "Artifact", "metrics": "Metrics", "report": "HTML", "evidently_report": "HTML"}
 CODES = ["01067", "10115", "20095", "50667"]
@@ -44,12 +44,8 @@ def loaded(folder: Path, frame: pd.DataFrame, name: str, **parameters: Any) -> A
 
 @pytest.fixture(scope="module")
 def model(folder: Path) -> Any:
-    made = {name: make_artifact(folder, kind, name) for name, kind in {"model": "Model", "metrics": "Metrics"}.items()}
     table = loaded(folder, shops(2_000, CODES), "training")
-    train.python_func(
-        dataset=table, **made, report=make_artifact(folder, "HTML"), target="late", params={"max_iter": 20}
-    )
-    return made["model"]
+    return trained(folder, table, "late", params={"max_iter": 20})["model"]
 
 
 @pytest.fixture

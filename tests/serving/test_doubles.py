@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.train.component import train
 from kubeline.errors import UserError
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import ModelPackage
@@ -21,7 +20,7 @@ from kubeline_serving.http.openapi import document
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.payload_log.table import PayloadTable
 from tests.serving.served import serve
-from tests.support.artifacts import make_artifact, make_dataset
+from tests.support.training import trained
 
 ACCOUNTS = [1_234_567_890, 1_234_567_891, 9_007_199_254_740_991]
 LABELS = ["a", "b", "c"]
@@ -41,16 +40,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
             "y": np.array(LABELS)[places],
         }
     )
-    model, metrics, report = (make_artifact(folder, kind, kind) for kind in ("Model", "Metrics", "HTML"))
-    train.python_func(
-        dataset=make_dataset(folder, frame),
-        model=model,
-        metrics=metrics,
-        report=report,
-        target="y",
-        params={"max_iter": 20},
-    )
-    return ModelPackage.open(model.path)
+    return ModelPackage.open(trained(folder, frame, params={"max_iter": 20})["model"].path)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +95,7 @@ def call(accounts: list[Any], datatype: str, field: str) -> ModelInferRequest:
 
 
 @pytest.mark.parametrize("number", [int, float])
-def test_json_of_v1_and_v2_tells_account_numbers_apart(ask: Any, number: type) -> None:
+def test_json_of_v1_and_v2_distinguishes_account_numbers(ask: Any, number: type) -> None:
     accounts = [number(account) for account in ACCOUNTS]
     rows = records(accounts)
     bodies = [
@@ -123,7 +113,7 @@ def test_json_of_v1_and_v2_tells_account_numbers_apart(ask: Any, number: type) -
 
 
 @pytest.mark.parametrize(("datatype", "letter"), [("INT64", "q"), ("UINT64", "Q"), ("FP64", "d")])
-def test_raw_tensors_tell_account_numbers_apart(ask: Any, datatype: str, letter: str) -> None:
+def test_raw_tensors_distinguish_account_numbers(ask: Any, datatype: str, letter: str) -> None:
     columns, _ = ask.v2.read(*raw(ACCOUNTS, datatype, letter))
     assert ask(ask.v2.inputs(columns)) == LABELS
 
@@ -131,7 +121,7 @@ def test_raw_tensors_tell_account_numbers_apart(ask: Any, datatype: str, letter:
 @pytest.mark.parametrize(
     ("datatype", "field"), [("INT64", "int64_contents"), ("UINT64", "uint64_contents"), ("FP64", "fp64_contents")]
 )
-def test_grpc_tells_account_numbers_apart(ask: Any, datatype: str, field: str) -> None:
+def test_grpc_distinguishes_account_numbers(ask: Any, datatype: str, field: str) -> None:
     assert ask(ask.v2.inputs(columns_of(call(ACCOUNTS, datatype, field), 100))) == LABELS
 
 
@@ -194,7 +184,7 @@ def test_the_documents_name_the_datatype_and_the_payload_log_keeps_the_number(as
     assert logged.column("size").to_pylist() == [1.5] * 3
 
 
-def test_a_real_server_tells_account_numbers_apart(package: ModelPackage, tmp_path: Any) -> None:
+def test_a_real_server_distinguishes_account_numbers(package: ModelPackage, tmp_path: Any) -> None:
     with serve(package, tmp_path) as served:
         assert served.v1({"instances": records(ACCOUNTS)})[1]["predictions"] == LABELS
         status, answer = served.v1({"instances": records([2**53 + 1])})

@@ -13,14 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from components.train.component import train
 from kubeline.errors import UserError
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_client.protocols import clients
 from kubeline.model_package import ModelPackage
 from tests.serving.launching import launch
 from tests.serving.served import Served
-from tests.support.artifacts import make_artifact, make_dataset
+from tests.support.training import trained
 
 LONG = "L" * 1_000
 NAMES = [
@@ -49,16 +48,7 @@ def package_of(folder: Any, names: list[str]) -> ModelPackage:
         name: rng.normal(size=300) if place % 2 else rng.choice(["x", "y"], 300) for place, name in enumerate(names)
     }
     frame = pd.DataFrame({**columns, "target": rng.choice(CLASSES, 300)})
-    model, metrics, report = (make_artifact(folder, kind, kind) for kind in ("Model", "Metrics", "HTML"))
-    train.python_func(
-        dataset=make_dataset(folder, frame),
-        model=model,
-        metrics=metrics,
-        report=report,
-        target="target",
-        params={"max_iter": 10},
-    )
-    return ModelPackage.open(model.path)
+    return ModelPackage.open(trained(folder, frame, "target", params={"max_iter": 10})["model"].path)
 
 
 def test_every_protocol_page_and_log_takes_columns_classes_and_models_of_any_name(tmp_path: Any) -> None:

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper
 
-from components.train.component import train
 from kubeline.errors import UserError
 from kubeline.model_package import Feature, ModelPackage, Predictor, Signature
 from kubeline.model_package.predictor import ServingPredictor
@@ -18,7 +17,7 @@ from kubeline_serving.codec.columns import Encoder
 from kubeline_serving.codec.inputs import InputColumns
 from kubeline_serving.inference.model import ServedModel
 from tests.serving.exchanges import encoded
-from tests.support.artifacts import make_artifact, make_dataset
+from tests.support.training import trained
 from tests.support.training_tables import SMALL, for_task, fresh_rows, mixed_table
 
 BLOCKS = ["kubeline.numbers", "kubeline.codes", "kubeline.doubles"]
@@ -54,22 +53,15 @@ KINDS: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {
 }
 
 
-def trained(folder: Path, frame: pd.DataFrame, given: dict[str, Any]) -> ModelPackage:
-    model = make_artifact(folder, "Model", "model")
-    train.python_func(
-        dataset=make_dataset(folder, frame),
-        model=model,
-        metrics=make_artifact(folder, "Metrics", "metrics"),
-        report=make_artifact(folder, "HTML", "report"),
-        **{"target": "y", "params": SMALL[given.get("estimator", "hist_gradient_boosting")], **given},
-    )
-    return ModelPackage.open(model.path)
+def package_of(folder: Path, frame: pd.DataFrame, given: dict[str, Any]) -> ModelPackage:
+    small = SMALL[given.get("estimator", "hist_gradient_boosting")]
+    return ModelPackage.open(trained(folder, frame, **{"params": small, **given})["model"].path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_forms_of_a_trained_model_answer_the_same_here_and_in_a_server(kind: str, tmp_path: Path) -> None:
     table, given = KINDS[kind]
-    package = trained(tmp_path, table, given)
+    package = package_of(tmp_path, table, given)
     portable, serving = Predictor(package.onnx(), package.signature, 1), package.serving_predictor(threads=1)
     served = ServedModel("m", package.path)
     rows = fresh_rows(table)  # unseen and missing values of every kind
@@ -86,7 +78,7 @@ def test_both_forms_of_a_trained_model_answer_the_same_here_and_in_a_server(kind
 
 @pytest.mark.parametrize("kind", ["linear, multiclass", "one-hot, trees", "target encoding", "two dates"])
 def test_the_serving_form_is_valid_and_reads_blocks_and_no_text(kind: str, tmp_path: Path) -> None:
-    package = trained(tmp_path, *KINDS[kind])
+    package = package_of(tmp_path, *KINDS[kind])
     model = onnx.load(package.path / "serving.onnx")
     onnx.checker.check_model(model, full_check=True)  # also that nodes stand in order
     assert {value.name for value in model.graph.input} <= {*BLOCKS}
@@ -97,14 +89,14 @@ def test_the_serving_form_is_valid_and_reads_blocks_and_no_text(kind: str, tmp_p
 
 def test_columns_side_by_side_are_one_step_and_categories_another(tmp_path: Path) -> None:
     """Each step more takes as long as twenty trees for a row."""
-    package = trained(tmp_path, BINARY.drop(columns="sold/at"), {"params": {"max_iter": 5}})
+    package = package_of(tmp_path, BINARY.drop(columns="sold/at"), {"params": {"max_iter": 5}})
     steps = [node.op_type for node in onnx.load(package.path / "serving.onnx").graph.node]
     before = steps[: steps.index("TreeEnsembleRegressor")]
     assert sorted(before) == ["Concat", "GatherElements", "Transpose", "Transpose"]
 
 
-def test_the_signature_lists_rare_values_that_the_model_tells_apart(tmp_path: Path) -> None:
-    package = trained(tmp_path, *KINDS["values distinguished that are not in the signature"])
+def test_the_signature_lists_rare_values_that_the_model_distinguishes(tmp_path: Path) -> None:
+    package = package_of(tmp_path, *KINDS["values distinguished that are not in the signature"])
     (city,) = (feature for feature in package.signature.features if feature.name == "city")
     assert len(city.categories or []) == 3
     assert {*(city.categories or []), *city.rare} == {*RARE["city"]}

@@ -6,9 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from components.train.component import train as component
 from kubeline.model_package import ModelPackage
-from tests.support.artifacts import Maker
+from tests.support.training import trained
 from tests.support.training_tables import SMALL, Train, for_task, mixed_table
 
 
@@ -19,19 +18,11 @@ def mixed() -> pd.DataFrame:
 
 
 @pytest.fixture
-def train(tmp_path: Path, artifact: Maker, dataset: Maker) -> Train:
+def train(tmp_path: Path) -> Train:
     """`train(frame, **parameters)`: the package that the component makes of the frame; the target is ``y``."""
 
     def run(frame: pd.DataFrame, **parameters: Any) -> ModelPackage:
-        model = artifact("Model", "model")
         small = SMALL[parameters.get("estimator", "hist_gradient_boosting")] if "candidates" not in parameters else {}
-        component.python_func(
-            dataset=dataset(frame),
-            model=model,
-            metrics=artifact("Metrics", "metrics"),
-            report=artifact("HTML", "report"),
-            **{"target": "y", "params": small, **parameters},
-        )
-        return ModelPackage.open(model.path)
+        return ModelPackage.open(trained(tmp_path, frame, **{"params": small, **parameters})["model"].path)
 
     return run

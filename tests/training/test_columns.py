@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.train.component import train as component
 from kubeline.model_package import ModelPackage
 from kubeline.training.transformers import DateParts
 from tests.support.artifacts import Maker
+from tests.support.training import trained
 from tests.support.training_tables import Train
 
 
@@ -127,10 +127,9 @@ def test_a_task_that_is_given_is_obeyed(train: Train, mixed: pd.DataFrame) -> No
 
 
 def test_a_dataset_without_a_fingerprint_gets_the_one_its_writer_would_give(
-    mixed: pd.DataFrame, dataset: Maker, artifact: Maker
+    mixed: pd.DataFrame, dataset: Maker, tmp_path: Path
 ) -> None:
     bare = dataset(mixed)
     known = bare.metadata.pop("fingerprint")
-    outputs = {"model": artifact("Model", "m"), "metrics": artifact("Metrics", "n"), "report": artifact("HTML", "r")}
-    component.python_func(dataset=bare, target="y", params={"max_iter": 2}, **outputs)
-    assert ModelPackage.open(outputs["model"].path).manifest.dataset_fingerprint == known
+    model = trained(tmp_path, bare, params={"max_iter": 2})["model"]
+    assert ModelPackage.open(model.path).manifest.dataset_fingerprint == known

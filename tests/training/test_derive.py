@@ -9,13 +9,13 @@ import pytest
 
 from components.infra_validate.component import infra_validate
 from components.predict.component import predict
-from components.train.component import train as component
 from components.transform.component import transform
 from kubeline.data.dataset import read_frame
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
 from kubeline.model_package.predictor import ServingPredictor
 from tests.support.artifacts import Maker
+from tests.support.training import trained
 from tests.support.training_tables import SMALL, Train, fresh_rows
 
 DERIVE = {
@@ -65,7 +65,7 @@ def test_all_forms_of_a_model_derive_the_same_for_rows_of_any_kind(
 def test_a_model_learns_from_a_derived_column_and_needs_raw_ones_to_predict(
     train: Train, artifact: Maker, dataset: Maker
 ) -> None:
-    """Whether two texts are the same, which no single column tells; the server and a batch answer from raw columns."""
+    """Whether two texts are the same, which no single column shows; the server and a batch answer from raw columns."""
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"home": rng.choice([*"abcdefgh"], 400), "shop": rng.choice([*"abcdefgh"], 400), "note": 1})
     table.loc[::2, "shop"] = table["home"]
@@ -130,13 +130,9 @@ def test_a_training_refuses_what_cannot_be_derived_and_writes_nothing(
     assert not Path(artifact("Model", "model").path).exists()
 
 
-def test_derived_columns_alone_make_a_regression(mixed: pd.DataFrame, dataset: Maker, artifact: Maker) -> None:
+def test_derived_columns_alone_make_a_regression(mixed: pd.DataFrame, tmp_path: Path) -> None:
     table = mixed[["size"]].assign(y=np.log1p(mixed["size"]) * 1e6 + 5e8).dropna()
-    model = artifact("Model", "model")
-    component.python_func(
-        dataset=dataset(table), model=model, metrics=artifact("Metrics", "metrics"), report=artifact("HTML", "report"),
-        target="y", estimator="linear", derive={"log_size": "ln(1 + size)", "size": ""},
-    )  # fmt: skip
-    package = ModelPackage.open(model.path)
+    derive = {"log_size": "ln(1 + size)", "size": ""}
+    package = ModelPackage.open(trained(tmp_path, table, estimator="linear", derive=derive)["model"].path)
     assert package.manifest.metrics["r2"] > 0.9999
     assert kinds(package) == {"size": "number"}

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from components.select.component import select
-from components.train.component import train
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
-from tests.support.artifacts import Maker, make_artifact, make_dataset
+from tests.support.artifacts import Maker, make_artifact
+from tests.support.training import trained
 from tests.support.training_tables import for_task, mixed_table
 
 
@@ -31,19 +31,11 @@ def candidates(tmp_path_factory: pytest.TempPathFactory) -> Any:
     }
     made = {}
     for name, plan in plans.items():
-        folder = tmp_path_factory.mktemp("candidate")
-        model = make_artifact(folder, "Model", "model")
         frame = base.head(580) if name == "other table" else base
         if name == "other task":
             frame = frame.fillna({"rooms": 1.0}).assign(rooms=lambda table: table["rooms"] * 1.5)
-        train.python_func(
-            dataset=make_dataset(folder, frame),
-            model=model,
-            metrics=make_artifact(folder, "Metrics", "metrics"),
-            report=make_artifact(folder, "HTML", "report"),
-            **{"target": "y", "exclude": [] if plan.get("weight_column") else ["w"], **plan},
-        )
-        made[name] = model
+        exclude = [] if plan.get("weight_column") else ["w"]
+        made[name] = trained(tmp_path_factory.mktemp("candidate"), frame, **{"exclude": exclude, **plan})["model"]
     return made
 
 

@@ -13,7 +13,6 @@ from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.data.dataset import fingerprint as content_of
 from kubeline.data.dataset import open_dataset, to_frame
 from kubeline.errors import UserError, listed
-from kubeline.evaluation.metrics import choose
 from kubeline.model_package import signing
 from kubeline.model_package.agreement import differences
 from kubeline.model_package.encoding import labels
@@ -23,11 +22,11 @@ from kubeline.model_package.signature import Feature, Signature
 from kubeline.options import require_names
 from kubeline.reports import Report, facts, table, text, verdict
 from kubeline.roles import Roles
-from kubeline.training import metrics, model_file, preprocessing
+from kubeline.training import model_file, preprocessing
+from kubeline.training.examine import examine, scale_of
 from kubeline.training.fitting import predict
 from kubeline.training.package_files import write_made
 from kubeline.training.table import TrainingTable, check
-from kubeline.training.target import spread
 from kubeline.training.trained import Trained
 
 logger = logging.getLogger(__name__)
@@ -187,35 +186,19 @@ def _classes(pipeline: Any, given: TrainingTable) -> tuple[list[str] | None, Any
 def _compared(imported: _Imported, held: Any, metric: str, tolerance: float, notes: list[str]) -> Trained:
     """Export the pipeline, hold the forms against it on the held-out rows, and measure."""
     from kubeline.training.export import to_onnx
-    from kubeline.training.parity import compare_forms
-    from kubeline.training.serving_form import serving_form
 
-    given, pipeline, signature = imported.table, imported.pipeline, imported.signature
-    scale = (spread(given.y) or 1.0) if given.classes is None else 1.0
-    expected = _answers(imported, held, scale, tolerance)
-    onnx = to_onnx(pipeline, signature, given.transform, signature.names)
-    serving, signature = serving_form(onnx, signature)
-    found, parity = compare_forms(
-        expected, onnx, serving, signature, scale=scale, tolerance=tolerance, rows=held, frame=given.encoded.iloc[held]
-    )
-    chosen = choose(given.task, metric)
-    measured = metrics.measure(metrics.scored(given, held, found), chosen)
-    return Trained(
-        table=given,
-        signature=signature,
-        model=pipeline,
-        onnx=onnx,
-        serving=serving,
-        held=held,
-        predictions=found,
-        parity=parity,
-        metrics=measured,
-        score_name=metrics.score_name(chosen),
-        score=metrics.score(measured[chosen.name], chosen),
-        params={},
-        tuning=None,
+    table, signature = imported.table, imported.signature
+    return examine(
+        table,
+        imported.pipeline,
+        signature,
+        to_onnx(imported.pipeline, signature, table.transform, signature.names),
+        _answers(imported, held, scale_of(table), tolerance),
+        held,
+        metric=metric,
+        tolerance=tolerance,
         rows=int(held[0]),
-        notes=[*given.notes, *notes],
+        notes=[*table.notes, *notes],
     )
 
 

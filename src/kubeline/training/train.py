@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,16 +17,16 @@ from kubeline.model_package import signing
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.roles import Roles
-from kubeline.training import estimators, memory, metrics, preprocessing
+from kubeline.training import estimators, memory, preprocessing
 from kubeline.training.candidates import Standing, record
 from kubeline.training.candidates import read as read_candidates
 from kubeline.training.distributed.workers import Workers
+from kubeline.training.examine import examine
 from kubeline.training.fitting import Recipe, calibrate, predict
 from kubeline.training.holdout import divide
 from kubeline.training.package_files import write
 from kubeline.training.settings import TrainingSettings
 from kubeline.training.table import TrainingTable, read
-from kubeline.training.target import spread
 from kubeline.training.trained import Trained
 from kubeline.training.training_report import render
 from kubeline.training.tuning import Tuning, tune
@@ -34,9 +34,6 @@ from kubeline.transform.document import expressions
 from kubeline.typing import Array
 
 logger = logging.getLogger(__name__)
-
-if TYPE_CHECKING:
-    pass
 
 
 @step
@@ -239,27 +236,10 @@ def _examine(
 ) -> Trained:
     """Export the model, hold its forms against each other, and score what will serve."""
     from kubeline.training.export import to_onnx
-    from kubeline.training.parity import compare_forms
-    from kubeline.training.serving_form import serving_form
 
-    table, recipe, model, held = fitted.table, fitted.recipe, fitted.model, fitted.held
+    table, recipe, model = fitted.table, fitted.recipe, fitted.model
     prepared, hyper = preprocessing.take(recipe.params, estimators.find(recipe.estimator), table.task)
     signature = _signature(fitted, target, prepared.max_categories)
-    onnx = to_onnx(model, signature, table.transform, list(fitted.kinds))
-    serving, signature = serving_form(onnx, signature)
-    encoded = table.encoded[signature.names].iloc[held]
-    found, parity = compare_forms(
-        predict(model, table.encoded.iloc[held], table.classes),
-        onnx,
-        serving,
-        signature,
-        scale=spread(table.y) if table.classes is None else 1.0,
-        tolerance=settings.tolerance,
-        rows=held,
-        frame=encoded,
-    )
-    metric = choose(table.task, settings.metric)
-    measured = metrics.measure(metrics.scored(table, held, found), metric)
     params = {
         **estimators.find(recipe.estimator).settle(table.task, hyper),
         "category_encoding": prepared.category_encoding,
@@ -270,20 +250,17 @@ def _examine(
         "validation_fraction": settings.validation_fraction,
         **({"derive": table.transform.expressions} if table.transform else {}),
     }
-    return Trained(
-        table=table,
-        signature=signature,
-        model=model,
-        onnx=onnx,
-        serving=serving,
-        held=held,
-        predictions=found,
-        parity=parity,
-        metrics=measured,
-        score_name=metrics.score_name(metric),
-        score=metrics.score(measured[metric.name], metric),
-        params=finite(params),
-        tuning=tuning,
+    return examine(
+        table,
+        model,
+        signature,
+        to_onnx(model, signature, table.transform, list(fitted.kinds)),
+        predict(model, table.encoded.iloc[fitted.held], table.classes),
+        fitted.held,
+        metric=settings.metric,
+        tolerance=settings.tolerance,
         rows=len(fitted.rows),
         notes=notes,
+        params=finite(params),
+        tuning=tuning,
     )
