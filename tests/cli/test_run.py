@@ -14,6 +14,7 @@ import pytest
 from kubeline.cli import main
 from kubeline.local.parameters import groups, signature
 from kubeline.resources import component_file, names, pipeline_file
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -351,10 +352,7 @@ def test_a_run_that_is_ended_or_killed_takes_its_steps_along(
         assert reported["reason"] == "interrupted in tell"
         assert "interrupted in tell" in (log.parent / "index.html").read_text(encoding="utf-8")
         assert log.parent.name in (tmp_path / "runs" / "index.html").read_text(encoding="utf-8")
-    deadline = time.monotonic() + 20
-    while _processes_that_mention(log.parent) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert _processes_that_mention(log.parent) == []
+    wait_for(lambda: not _processes_that_mention(log.parent))
 
 
 def _wait_for_log(runs: Path, words: str) -> Path:

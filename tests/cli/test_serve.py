@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import ModelPackage
 from kubeline.registry import Submission, open_registry
 from tests.support.packages import write_tiny_package
+from tests.support.waiting import wait_for
 
 COMMAND = [sys.executable, "-c", "from kubeline.cli import main; raise SystemExit(main())", "serve"]
 
@@ -67,16 +67,14 @@ def paste(line: str) -> dict[str, Any]:
 
 
 def wait_until_gone(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    def listens() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"something still listens on port {port}")
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(lambda: not listens())
 
 
-def test_the_line_it_tells_is_answered_with_the_recorded_prediction(package: ModelPackage, ports: list[int]) -> None:
+def test_the_line_it_prints_is_answered_with_the_recorded_prediction(package: ModelPackage, ports: list[int]) -> None:
     with serving(str(package.path), "--name", "tiny", ports=ports) as (_, printed):
         assert printed[0].startswith(f"serving tiny (package {package.digest[:12]}): http://127.0.0.1:{ports[0]}")
         assert paste(printed[2])["predictions"] == [GoldenRows.of(package).expected.values[0]]

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import embedded_kserve
 from kubeline.errors import PlatformError
 from tests.embedded_kserve.packages import Packages
 from tests.embedded_kserve.world import SERVICES, Api, inference_service
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -39,16 +39,11 @@ def processes_of(folder: Path) -> set[str]:
 
 
 def wait_until_gone(folder: Path) -> None:
-    deadline = time.monotonic() + 20
-    while processes_of(folder) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert processes_of(folder) == set()
+    wait_for(lambda: not processes_of(folder), lambda: processes_of(folder))
 
 
 def wait_until_serving(api: Api, name: str) -> None:
-    deadline = time.monotonic() + 20
-    while "url" not in api.get(f"{SERVICES}/{name}")[1].get("status", {}) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: "url" in api.get(f"{SERVICES}/{name}")[1].get("status", {}))
 
 
 def test_a_killed_parent_takes_everything_along(tmp_path: Path, packages: Packages) -> None:

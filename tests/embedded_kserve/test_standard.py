@@ -11,6 +11,7 @@ from embedded_kserve.delays import DEFAULT_FACTOR, Pace
 from kubeline.model_package import ModelPackage
 from tests.embedded_kserve.packages import Packages
 from tests.embedded_kserve.world import DEPLOYMENTS, PODS, ROUTES, Asked, Json, Service, World, condition, version
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -204,7 +205,7 @@ def test_the_gateway_is_behind_the_route(standard: World, packages: Packages) ->
         service.wait(lambda _: set(service.ask_many(service.host, 20).answers) == {new}, "followed")
 
 
-def test_a_gateway_that_stands_still_tells_nothing_while_weights_and_status_claim_the_share(
+def test_a_gateway_that_stands_still_reports_nothing_while_weights_and_status_claim_the_share(
     standard: World, packages: Packages
 ) -> None:
     standard.cluster.faults.gateway()
@@ -350,14 +351,9 @@ def test_a_package_that_cannot_be_downloaded_shows_an_init_container_that_ended_
 def test_a_deleted_service_takes_its_pods_and_routes_along(standard: World, packages: Packages) -> None:
     with standard.service("gone", packages.first) as service:
         host = service.wait_ready()["status"]["url"].removeprefix("http://")
-    deadline = time.monotonic() + 20
-    while service.ask(host)[0] != 404 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert service.ask(host)[0] == 404
+    wait_for(lambda: service.ask(host)[0] == 404)
     assert service.object(ROUTES, "gone") is None
-    while pods(service, "gone-predictor") and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert pods(service, "gone-predictor") == []
+    wait_for(lambda: not pods(service, "gone-predictor"))
 
 
 def pods(service: Service, deployment: str) -> list[Json]:

@@ -55,7 +55,7 @@ def _wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
         assert server.poll() is None
         try:
             requests.get(address, timeout=5)
-        except requests.ConnectionError:
+        except requests.RequestException:  # or it is slow to answer
             time.sleep(0.1)
         else:
             return

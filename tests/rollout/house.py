@@ -21,12 +21,11 @@ from kubeline.kubernetes.resources import HTTP_ROUTE, Manifest
 from kubeline.model_package import ModelPackage
 from kubeline.rollout.actions import Context
 from kubeline.rollout.clock import Clock
-from kubeline.rollout.driver import Driver
 from kubeline.rollout.probes.cluster import ClusterProbes
 from kubeline.rollout.routers import predictor_digest
 from kubeline.rollout.spec import RolloutSpec
-from kubeline.rollout.start import abort_abandoned, process_name, start
 from kubeline.rollout.status import Analysis, AnalysisOutcome, RolloutStatus
+from kubeline.rollout.step import roll_out
 from kubeline.rollout.store import StatusStore, StoredStatus
 from tests.support.packages import write_tiny_package
 
@@ -124,24 +123,10 @@ class House:
     ) -> RolloutStatus:
         """Begin or go on, to the end; the judge says `look`, or None lets it look at the real metrics."""
         settings = RolloutSpec.read({**QUICK, **plan})
-        clock, holder = clock or Clock(), process_name()
-        given = (self.cluster, settings, package, self.kserve.gateway_url)
-        probes = ClusterProbes(*given) if look is None else Scripted(*given, look)
+        gateway = self.kserve.gateway_url
+        scripted = None if look is None else Scripted(self.cluster, settings, package, gateway, look)
         manifest = self.manifest(package, overrides)
-        abort_abandoned(self.cluster, manifest, settings, probes, holder, clock)
-        started = start(self.cluster, manifest, settings, holder, clock.now(), self.kserve.gateway_url)
-        if started.stored.status.ended:
-            return started.stored.status
-        driver = Driver(
-            cluster=self.cluster,
-            store=self.store,
-            spec=settings,
-            probes=probes,
-            manifest=started.manifest,
-            clock=clock,
-            on_change=on_change,
-        )
-        return driver.run(started.stored)
+        return roll_out(self.cluster, manifest, settings, package, gateway, on_change, clock or Clock(), scripted)
 
     @property
     def store(self) -> StatusStore:

@@ -14,6 +14,7 @@ from kubeline.rollout.routers import KnativeRouter
 from kubeline.rollout.status import RolloutStatus, State
 from tests.rollout.house import NAMESPACE, QUICK, Ahead, House
 from tests.rollout.statuses import Killed, shares
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -26,10 +27,7 @@ def outside(house: House) -> str:
 
 def answered(house: House) -> bool:
     """Whether a request from outside is answered, as soon as the gateway follows the routes."""
-    until = time.monotonic() + 10
-    while (code := house.ask(outside(house))) != 200 and time.monotonic() < until:
-        time.sleep(0.02)
-    return code == 200
+    return wait_for(lambda: house.ask(outside(house)) == 200)
 
 
 def never_route(house: House) -> None:
@@ -138,9 +136,7 @@ def test_beside_a_model_that_was_never_ready_nothing_is_split(house: House) -> N
     """Knative gives the first revision that is ready everything; in Standard mode there is no route yet."""
     house.kserve.faults.pods("never-ready", f"{house.name}-predictor")
     house.cluster.apply(house.manifest(house.package("deployed")))
-    until = time.monotonic() + 10
-    while not house.service().get("status") and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(lambda: house.service().get("status"))
     with pytest.raises(UserError, match=r"traffic cannot be split .*(never been ready|no HTTPRoute)"):
         house.roll_out(house.package("next"))
 

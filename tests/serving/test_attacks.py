@@ -1,8 +1,7 @@
 """The server under attack: it stays within the memory of its pod, answers others, and gives memory back."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.error import HTTPError
@@ -17,6 +16,7 @@ from benchmarks.serving.grpc_frames import ask_all
 from tests.serving.grpc.house import raw
 from tests.serving.launching import Launched, launch
 from tests.support.packages import write_tiny_package
+from tests.support.waiting import wait_for
 
 RUNTIME = Path(__file__).parents[2] / "manifests" / "runtime" / "serving-runtime.yaml"
 BODY = json.dumps({"instances": [[1.5, "AA", True, None]]}).encode()
@@ -55,8 +55,8 @@ def assert_answers(server: Launched) -> None:
     url = f"http://127.0.0.1:{server.http_port}"
     with urlopen(f"{url}/v2/health/live", timeout=10) as response:  # noqa: S310 - our own server
         assert response.status == 200
-    until(lambda: status_of(Request(f"{url}/v1/models/tiny:predict", BODY)) == 200)  # noqa: S310
-    until(lambda: ask_all(server.grpc_port, [raw().SerializeToString()]) == [grpc.StatusCode.OK])
+    wait_for(lambda: status_of(Request(f"{url}/v1/models/tiny:predict", BODY)) == 200)  # noqa: S310
+    wait_for(lambda: ask_all(server.grpc_port, [raw().SerializeToString()]) == [grpc.StatusCode.OK])
 
 
 def status_of(request: Request) -> int:
@@ -65,13 +65,6 @@ def status_of(request: Request) -> int:
             return int(response.status)
     except HTTPError as error:
         return error.code
-
-
-def until(true: Callable[[], bool], seen: Callable[[], int] = int) -> None:
-    end = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < end, seen()
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("attack", [*HTTP, *GRPC], ids=lambda attack: attack.__name__)
@@ -85,4 +78,4 @@ def test_under_attack_the_server_stays_within_its_pod_answers_others_and_gives_t
     assert 200 not in came
     assert memory(server, "VmHWM") < limit() * 0.75
     assert server.process.poll() is None
-    until(lambda: memory(server, "VmRSS") < before + KEPT, lambda: memory(server, "VmRSS"))
+    wait_for(lambda: memory(server, "VmRSS") < before + KEPT, lambda: memory(server, "VmRSS"))

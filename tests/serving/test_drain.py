@@ -8,13 +8,13 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.serving.launching import Launched, launch
 from tests.support.packages import write_tiny_package
+from tests.support.waiting import wait_for
 
 BODY = json.dumps({"instances": [[1.5, "AA", True, "2013-01-01T06:00:00"]]})
 
@@ -46,13 +46,6 @@ def answered(launched: Launched) -> float:
     page = ask(launched.http_port, "GET", "/metrics")[2].decode()
     (count,) = re.findall(r'kubeline_requests_total\{code="200",[^}]*protocol="v1"[^}]*\} (\S+)', page)
     return float(count)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_a_server_that_drains_is_not_ready_and_still_answers(tmp_path: Path) -> None:

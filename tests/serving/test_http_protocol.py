@@ -6,7 +6,7 @@ import http.client
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -18,6 +18,7 @@ from kubeline_serving.options import read_options
 from kubeline_serving.worker import Worker
 from tests.serving.launching import serve_here
 from tests.support.packages import write_tiny_package
+from tests.support.waiting import wait_for
 
 HEAD = b"GET / HTTP/1.1\r\nHost: test\r\n"
 
@@ -192,7 +193,7 @@ def test_pages_that_are_not_read_are_not_made_and_their_connection_ends(applicat
             connection.sendall(page * 4)
             time.sleep(0.001)
             assert application.state.budget.held < 300_000
-    eventually(lambda: application.state.budget.held == 0)
+    wait_for(lambda: application.state.budget.held == 0)
 
 
 def test_the_oldest_unfinished_request_gives_way_when_others_need_its_room(application: Application, port: int) -> None:
@@ -201,7 +202,7 @@ def test_the_oldest_unfinished_request_gives_way_when_others_need_its_room(appli
     try:
         for connection in connections:
             connection.sendall(body)
-        eventually(lambda: application.state.budget.held > 900_000)
+        wait_for(lambda: application.state.budget.held > 900_000)
         time.sleep(1.1)  # for which each keeps its room
         connections.append(socket.create_connection(("127.0.0.1", port), timeout=10))
         connections[5].sendall(body)
@@ -212,7 +213,7 @@ def test_the_oldest_unfinished_request_gives_way_when_others_need_its_room(appli
     finally:
         for connection in connections:
             connection.close()
-    eventually(lambda: application.state.budget.held == 0)
+    wait_for(lambda: application.state.budget.held == 0)
 
 
 def test_a_new_connection_takes_the_place_of_the_one_that_waits_the_longest(port: int) -> None:
@@ -237,10 +238,3 @@ def test_a_client_that_asks_before_it_sends_its_body_is_reported_to_go_on(port: 
 def test_headers_of_one_name_are_one_list_and_others_stay(port: int) -> None:
     headers = headers_of([(b"a", b"1"), (b"b", b"2"), (b"a", b"3")])
     assert headers == {b"a": b"1,3", b"b": b"2"}
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)

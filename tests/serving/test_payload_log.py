@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any, ClassVar
@@ -20,6 +20,7 @@ from kubeline_serving.payload_log.log import PayloadLog, PayloadOptions
 from tests.serving.exchanges import TRACE, TRACEPARENT, answered, refused
 from tests.support.file_servers import S3, Files, serving_files
 from tests.support.packages import ROWS, Task, write_tiny_package
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -37,13 +38,6 @@ def parts(folder: Path) -> list[Path]:
 
 def read(folder: Path) -> pd.DataFrame:
     return pa.concat_tables([pq.read_table(file, partitioning=None) for file in parts(folder)]).to_pandas()
-
-
-def eventually(true: Callable[[], bool]) -> bool:
-    end = time.monotonic() + 20
-    while not true() and time.monotonic() < end:
-        time.sleep(0.02)
-    return true()
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -113,7 +107,7 @@ def test_a_file_has_no_more_rows_than_asked_and_files_sort_by_time(tmp_path: Pat
 def test_a_few_rows_do_not_wait_for_a_full_file(tmp_path: Path, package: ModelPackage) -> None:
     log = open_log(tmp_path / "log", package, seconds=0.2)
     log.record(answered(package))
-    assert eventually(lambda: log.counts["written"] == 4)
+    wait_for(lambda: log.counts["written"] == 4)
     assert len(parts(tmp_path / "log")) == 1
     log.close()
 
@@ -242,7 +236,7 @@ def test_a_store_that_fails_is_tried_again(bucket: Files, package: ModelPackage)
     log.record(answered(package))
     assert Bucket.refused.wait(20)
     Bucket.closed.clear()
-    assert eventually(lambda: log.counts["written"] == 4)
+    wait_for(lambda: log.counts["written"] == 4)
     log.close()
     assert log.counts["failed"] == 0
 
@@ -275,7 +269,7 @@ def test_when_memory_is_full_the_oldest_file_that_cannot_be_written_is_given_up(
         time.sleep(0.001)
     (tmp_path / "log").unlink()
     log.record(answered(package, request_id="after"))
-    assert eventually(lambda: log.counts["written"] > 0)
+    wait_for(lambda: log.counts["written"] > 0)
     log.close()
     assert {what for what, _ in reported} == {"failed", "dropped", "written"}
     assert sum(rows for what, rows in reported if what == "failed") == log.counts["failed"]

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,12 +124,3 @@ class Trainer(ApiServer):
             pod.kill()
             pod.wait()
         self.pods = {}
-
-
-def wait_for(holds: Any, seconds: float = 120.0) -> Any:
-    """Wait until something holds, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < deadline, "it did not come to hold"
-        time.sleep(0.005)
-    return found

@@ -23,8 +23,9 @@ from kubeline.training.distributed.job import CHECKPOINT
 from kubeline.training.distributed.server import Served, serve
 from kubeline.training.distributed.train_job import TrainJob, manifest
 from kubeline.training.distributed.workers import Workers
-from tests.support.trainer import SECRET, TRAIN_JOB, Trainer, wait_for
+from tests.support.trainer import SECRET, TRAIN_JOB, Trainer
 from tests.support.training_tables import Train, for_task, mixed_table
+from tests.support.waiting import wait_for
 from tests.support.worker_processes import prepare
 
 TWO = Workers(2, image="registry.example/kubeline-steps:1", cpu="500m", memory="1Gi")

@@ -18,6 +18,7 @@ from kubeline.model_package import ModelPackage
 from kubeline.retries import repeated
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.driver import Driver
+from kubeline.rollout.probes import Probes
 from kubeline.rollout.probes.cluster import ClusterProbes
 from kubeline.rollout.rollout_report import write_report
 from kubeline.rollout.routers import predictor_digest
@@ -95,6 +96,7 @@ def roll_out(
     gateway: str = "",
     on_change: Callable[[RolloutStatus], None] = lambda status: None,
     clock: Clock | None = None,
+    probes: Probes | None = None,
 ) -> RolloutStatus:
     """Start or continue a rollout, and drive it to an end, or until it is held.
 
@@ -106,10 +108,11 @@ def roll_out(
         gateway: where the candidate is asked through from outside the cluster; empty asks its own address.
         on_change: called with the status after each change.
         clock: time; SIGTERM cancels it.
+        probes: what is found out beside the cluster's objects; by default by asking the candidate and the metrics.
     """
     clock = clock or Clock(cluster.time())
     holder = process_name()
-    probes = ClusterProbes(cluster, spec, package, gateway)
+    probes = probes or ClusterProbes(cluster, spec, package, gateway)
     meta = manifest["metadata"]
     with cancelled_by_sigterm(clock), only_kubeline_errors(f"the rollout of {meta.get('name', '')}"):
         abort_abandoned(cluster, manifest, spec, probes, holder, clock)
