@@ -1,4 +1,4 @@
-"""Every page looked at in a real browser: ``make screenshots``.
+"""Every page in a real browser: ``make screenshots``.
 
 Pages of the runs, and of the documentation's site where it is built: pictures at the width of a desk and of a
 telephone, light and dark, and one as it is printed, in ``runs/screenshots``. What is wrong with a page is reported, and
@@ -18,7 +18,7 @@ WIDTHS = (1280, 390)  # pixels
 SCHEMES = ("light", "dark")
 MAX_BYTES = 1_000_000
 SERIOUS = {"serious", "critical"}
-JUDGED = {(1280, "light"), (390, "dark")}  # where axe-core looks: each width and each scheme once
+JUDGED = {(1280, "light"), (390, "dark")}  # where axe-core runs: each width and each scheme once
 RUNS = ("*.html", "*/*.html", "*/reports/*.html")
 EVIDENTLY = "*-evidently_report.html"  # a program of another maker, 4 to 6 MB, that is shown as it is
 README = Path(__file__).parents[1] / "docs" / "rollout.png"  # the picture of the first screen: the latest rollout
@@ -26,8 +26,8 @@ OF_README, README_SIZE = "canary-*-better/index.html", (1000, 945)
 _FOUND = "found.violations.map(each => [each.id, each.impact, each.nodes.map(node => node.target.join(' '))])"
 
 
-class Look:
-    """Looks at pages, and remembers what is wrong."""
+class Inspection:
+    """Opens pages, and collects what is wrong."""
 
     def __init__(self, window: Browser, axe: str):
         self._window, self._axe = window, axe
@@ -35,7 +35,7 @@ class Look:
         self.remarks: set[str] = set()
 
     def at(self, page: Path, width: int, scheme: str, ours: bool) -> bytes:
-        """The picture of a page; of a page of ours, what is wrong with it is remembered."""
+        """The picture of a page; of a page of ours, what is wrong with it is collected."""
         where = f"{page} at {width} pixels, {scheme}"
         self._window.open(page, width, scheme)
         if ours and self._window.scrolls_sideways(width):
@@ -79,7 +79,7 @@ def contents(page: Path) -> Iterator[str]:
 
 
 def main(axe: Path, runs: Path, site: Path) -> int:
-    """Look at the pages; 1 when something is wrong with one, 2 when there is no browser or no page."""
+    """Inspection at the pages; 1 when something is wrong with one, 2 when there is no browser or no page."""
     command = installed()
     if command is None:
         print("make screenshots needs Chromium; on Debian: apt-get install chromium", file=sys.stderr)
@@ -91,25 +91,25 @@ def main(axe: Path, runs: Path, site: Path) -> int:
     target = runs / "screenshots"
     target.mkdir(parents=True, exist_ok=True)
     with browser(command) as window:
-        look = Look(window, axe.read_text(encoding="utf-8"))
+        inspection = Inspection(window, axe.read_text(encoding="utf-8"))
         for page, name, of_a_run in found:
             ours = not of_another_maker(page)
             if of_a_run and ours:
-                look.faults += contents(page)
+                inspection.faults += contents(page)
             for width, scheme in itertools.product(WIDTHS, SCHEMES):
-                (target / f"{name}-{width}-{scheme}.png").write_bytes(look.at(page, width, scheme, ours))
+                (target / f"{name}-{width}-{scheme}.png").write_bytes(inspection.at(page, width, scheme, ours))
             window.open(page, WIDTHS[0], SCHEMES[0])
             (target / f"{name}-printed.pdf").write_bytes(window.printed())
         for page in sorted(runs.glob(OF_README))[-1:]:
             window.open(page, README_SIZE[0], SCHEMES[0], README_SIZE[1])
             README.write_bytes(window.top())
-    for line in [*sorted(look.remarks), *look.faults]:
+    for line in [*sorted(inspection.remarks), *inspection.faults]:
         print(line, file=sys.stderr)
     others = sum(of_another_maker(page) for page, _, _ in found)
     print(f"{len(found)} pages in {target}" + (f", {others} of another maker not judged" if others else ""))
     if not site.is_dir():
-        print("the documentation's site was not looked at: make docs builds it")
-    return int(bool(look.faults))
+        print("the documentation's site was not opened: make docs builds it")
+    return int(bool(inspection.faults))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How often the judge stops a good canary, and how often it finds a bad one: ``python -m benchmarks.judge``.
 
-Simulated rollouts at 5, 25, 50 and 100 % of the traffic. A step is looked at once, and once more with twice the data
+Simulated rollouts at 5, 25, 50 and 100 % of the traffic. A step is analyzed once, and once more with twice the data
 when that was inconclusive. Latencies are log-normal, counted in the model server's bins; load makes them slower and
 more frequent, and goes up and down slowly (AR(1) over the minutes of a step).
 """
@@ -16,8 +16,8 @@ from scipy.special import ndtr
 from kubeline.rollout.analysis.judge import CheckOutcome, Evidence, Histogram, Rules, Side, judge
 
 SHARES = (0.05, 0.25, 0.5, 1.0)
-LOOKS_AT_A_STEP = 2
-LOOKS = LOOKS_AT_A_STEP * len(SHARES)
+LOOKS_PER_STEP = 2
+LOOKS = LOOKS_PER_STEP * len(SHARES)
 INTERVALS = 30  # of a step
 REMEMBERED = 0.9  # of the load, from one interval to the next
 BOUNDS = tuple(step * 10.0**power for power in range(-4, 1) for step in (1, 2.5, 5))  # seconds, as the server's
@@ -83,10 +83,10 @@ def simulate(world: World, rules: Rules, rollouts: int, seed: int = 0) -> Outcom
     stopped = np.zeros(rollouts)
     held = np.zeros(rollouts, dtype=bool)
     for step, share in enumerate(SHARES):
-        windows = [_window(rng, world, share, rollouts) for _ in range(LOOKS_AT_A_STEP)]
+        windows = [_window(rng, world, share, rollouts) for _ in range(LOOKS_PER_STEP)]
         for rollout in np.flatnonzero(stopped == 0):
             for again, evidence in enumerate(_looks([window[rollout] for window in windows], world)):
-                outcome = judge(evidence, rules, LOOKS_AT_A_STEP * step + again + 1, LOOKS).outcome
+                outcome = judge(evidence, rules, LOOKS_PER_STEP * step + again + 1, LOOKS).outcome
                 if outcome is not CheckOutcome.INCONCLUSIVE:
                     break
             if outcome is CheckOutcome.FAIL:

@@ -1,7 +1,7 @@
 """Pin the base image of the Dockerfiles to what its tag names today: ``make pin-base``.
 
 A tag moves, and the same Dockerfile then makes another image. The digest is asked of the tag's own registry; run it
-again to take up what was mended in the base since, and commit what it writes. Only Python itself is needed.
+again to take up what was fixed in the base since, and commit what it writes. Only Python itself is needed.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What sets the environment up: uv comes by its hash, and is told what pip is configured with."""
+"""What sets the environment up: uv comes by its hash, and is given what pip is configured with."""
 
 import importlib.util
 import os

@@ -64,7 +64,7 @@ def test_a_compiled_pipeline_shows_every_field_of_a_group_with_its_default(file:
     }
     assert len(groups) == {"training": 6, "retraining": 6, "monitoring": 3, "batch_prediction": 1}[file.parent.name]
     assert groups == {name: _STEPS[name][0] for name in groups}
-    assert len(parameters) <= 32  # what a person has before him in the UI
+    assert len(parameters) <= 32  # what a page of the UI holds
 
 
 def test_what_every_step_of_the_training_can_do_can_be_asked_of_the_pipeline() -> None:

@@ -1,4 +1,4 @@
-"""What runs in CI is what was looked at: actions are named by commit, and write nothing but the site and releases."""
+"""What runs in CI is what was reviewed: actions are named by commit, and write nothing but the site and releases."""
 
 import os
 import re

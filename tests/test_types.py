@@ -14,7 +14,7 @@ def test_the_types_of_arrays_stand_in_one_module() -> None:
     assert found == [ROOT / "src/kubeline/typing.py"]
 
 
-def test_the_package_tells_type_checkers_that_it_has_types() -> None:
+def test_the_package_states_to_type_checkers_that_it_has_types() -> None:
     assert (ROOT / "src/kubeline/py.typed").is_file()
 
 

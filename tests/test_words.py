@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Outside rollout/analysis, where a look is one interim analysis, nothing looks at, through or into anything.
+# Outside rollout/analysis and its benchmark, where a look is one interim analysis, nothing looks at, through or into
+# anything.
 METAPHORS = re.compile(
     r"(?<![a-z])(?:tells?|telling|told|heard|glanced?|mend(?:ed|s)?|nurser(?:y|ies)|furnish(?:ed|es)?|tether(?:ed|s)?"
     r"|aside|a person|what is more|the world is|look(?:s|ed|ing)? (?:at|into|through))(?![a-z])"
 )
 LOOK = re.compile(r"_*(?:look|looks|looked|looked_at)")
-WHERE_LOOKS_ARE_TERMS = "src/kubeline/rollout/analysis"
+WHERE_LOOKS_ARE_TERMS = ("src/kubeline/rollout/analysis", "benchmarks/judge.py")
 
 
 def words(file: Path) -> Iterator[tuple[int, str, bool]]:
@@ -29,7 +30,20 @@ def words(file: Path) -> Iterator[tuple[int, str, bool]]:
         before = token.string
 
 
-@pytest.mark.parametrize("folder", ["src/kubeline", "serving", "embedded_kserve", "components", "pipelines"])
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "src/kubeline",
+        "serving",
+        "embedded_kserve",
+        "components",
+        "pipelines",
+        "examples/fraud",
+        "benchmarks",
+        ".ci",
+        "images",
+    ],
+)
 def test_terms_of_the_field_stand_where_metaphors_stood(folder: str) -> None:
     found, files = [], sorted((ROOT / folder).rglob("*.py"))
     for file in files:
@@ -40,7 +54,7 @@ def test_terms_of_the_field_stand_where_metaphors_stood(folder: str) -> None:
             is_look = LOOK.fullmatch(text.replace(" ", "_")) and not where.startswith(WHERE_LOOKS_ARE_TERMS)
             if METAPHORS.search(text) or (is_name and is_look):
                 found.append(f"{where}:{line} {text[:100]}")
-    assert len(files) > 5
+    assert files
     assert found == []
 
 

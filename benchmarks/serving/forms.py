@@ -11,8 +11,8 @@ from benchmarks.serving.flights import Question
 from benchmarks.serving.http_load import post
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline.open_inference.tensors import encode_raw
+from kubeline.typing import Array
 
-Array = np.ndarray[Any, np.dtype[Any]]
 TEXTS = frozenset({"carrier", "origin", "dest"})
 TOLERANCE = 1e-5  # float32 of ONNX Runtime against float64 of scikit-learn
 

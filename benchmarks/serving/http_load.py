@@ -15,7 +15,7 @@ from benchmarks.serving.measurement import Measurement
 
 ADDRESS = "127.0.0.1"
 _LATEST_SECONDS = 10.0  # for the last answers
-_TURNS = 64  # requests that a late client sends before it looks at answers
+_TURNS = 64  # requests that a late client sends before it reads answers
 _END = b"\r\n\r\n"
 
 # status, body, whether there is Retry-After; status 0: the connection was lost
@@ -212,7 +212,7 @@ class _OpenLoop:
                 await asyncio.sleep(due - now)
                 now = perf_counter()
             elif number % _TURNS == 0:
-                await asyncio.sleep(0)  # the client is late itself: look at the answers all the same
+                await asyncio.sleep(0)  # the client is late itself: read the answers all the same
             self._measurement.late.append(max(0.0, now - due))
             self._waiting.append((number % len(self._requests), due))
             self._send_waiting()

@@ -15,8 +15,9 @@ MAX_WHOLE_NUMBER_CLASSES = 20  # a target of more different whole numbers is a q
 def task_of(numeric: bool, distinct: int, values: Collection[Any] | None) -> Task:
     """The task of a target, by its values and not by how they are stored.
 
-    Text and booleans are classes. Numbers are classes when there are two of them, or when they are whole and of at most
-    `MAX_WHOLE_NUMBERS` different values, whether they are stored as integers, floats or decimals; else a quantity.
+    Text and booleans are classes. Numbers are classes when there are two of them, or when they are whole and have at
+    most `MAX_WHOLE_NUMBER_CLASSES` distinct values, whether they are stored as integers, floats or decimals; else a
+    quantity.
 
     Args:
         numeric: whether the target holds numbers.

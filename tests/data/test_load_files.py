@@ -88,7 +88,7 @@ def test_a_name_with_the_characters_of_a_glob_is_a_file_when_there_is_one(tmp_pa
     assert load(tmp_path / "t[1].csv").frame["a"].tolist() == [1]
 
 
-def test_the_format_can_be_said_when_the_name_does_not_tell(tmp_path: Path, load: Load) -> None:
+def test_the_format_can_be_said_when_the_name_does_not(tmp_path: Path, load: Load) -> None:
     (tmp_path / "export").write_bytes(gzip.compress(b"a\tb\n1\t2\n"))
     assert load(tmp_path / "export", format="tsv").frame.to_dict("list") == {"a": [1], "b": [2]}
 

@@ -1,4 +1,4 @@
-"""What became of requests, known later, beside the rows of their log: joined by request id, exact or told."""
+"""What became of requests, known later, beside the rows of their log: joined by request id, exact or reported."""
 
 from pathlib import Path
 from typing import Any

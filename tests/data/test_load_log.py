@@ -59,7 +59,7 @@ def test_a_run_that_is_late_or_repeated_or_made_up_for_reads_the_same_rows(log: 
 
 
 def test_a_table_has_windows_of_its_own_column_of_times(tmp_path: Path, load: Load) -> None:
-    (tmp_path / "date=2020-01-01").mkdir()  # no log's: the folder tells nothing of these times
+    (tmp_path / "date=2020-01-01").mkdir()  # no log's: the folder says nothing of these times
     (tmp_path / "date=2020-01-01" / "t.csv").write_text("departure,x\n2013-10-01 06:00,1\n2013-10-02 06:00,2\n")
     assert load(tmp_path, at="2013-10-02", length="1d", time="departure", columns=["x"]).frame["x"].tolist() == [1]
 

@@ -1,4 +1,4 @@
-"""Results of queries over MySQL's protocol keep the types that the server names, and its failures are told."""
+"""Results of queries over MySQL's protocol keep the types that the server names, and its failures are reported."""
 
 import asyncio
 import datetime as dt
@@ -43,12 +43,12 @@ def table(*columns: tuple[str, ColumnType, list[str | None]]) -> ResultSet:
 
 
 class Session(Mimic):  # type: ignore[misc]  # mysql_mimic has no types
-    """Answers some queries; `heard` are all statements."""
+    """Answers some queries; `received` are all statements."""
 
-    heard: list[str]
+    received: list[str]
 
     async def handle_query(self, sql: str, attrs: dict[str, str]) -> ResultSet:
-        self.heard.append(sql)
+        self.received.append(sql)
         if sql.startswith(("SET", "START", "EXPLAIN SELECT", "EXPLAIN INSERT")):
             return ResultSet([], [ResultColumn("plan", ColumnType.VARCHAR)] if "EXPLAIN" in sql else [])
         answers = {
@@ -68,15 +68,15 @@ class Session(Mimic):  # type: ignore[misc]  # mysql_mimic has no types
 @contextmanager
 def serving() -> Iterator[tuple[str, list[str]]]:
     """The address of a server in a thread of its own, and what it hears."""
-    heard: list[str] = []
-    kind = type("Heard", (Session,), {"heard": heard})
+    received: list[str] = []
+    kind = type("Received", (Session,), {"received": received})
     loop = asyncio.new_event_loop()
     server = MysqlServer(session_factory=kind)
     loop.run_until_complete(server.start_server(host="127.0.0.1", port=0))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        yield f"mysql://me@127.0.0.1:{server.sockets()[0].getsockname()[1]}/db", heard
+        yield f"mysql://me@127.0.0.1:{server.sockets()[0].getsockname()[1]}/db", received
     finally:
         loop.call_soon_threadsafe(server.close)
         loop.call_soon_threadsafe(loop.stop)
@@ -96,7 +96,7 @@ def address(server: Any) -> str:
 
 
 @pytest.fixture
-def heard(server: Any) -> list[str]:
+def received(server: Any) -> list[str]:
     return server[1]
 
 
@@ -112,23 +112,23 @@ def test_a_long_result_of_mysql_arrives_whole_and_in_order(address: Any, load: L
 
 
 def test_a_query_runs_in_a_read_only_transaction_in_utc_and_is_known_to_be_one_before(
-    address: Any, heard: Any, load: Load
+    address: Any, received: Any, load: Load
 ) -> None:
     load(address, query="SELECT all")
-    assert [word for word in heard if word.startswith(("START", "EXPLAIN", "SELECT"))] == [
+    assert [word for word in received if word.startswith(("START", "EXPLAIN", "SELECT"))] == [
         "START TRANSACTION READ ONLY",
         "EXPLAIN SELECT all",
         "SELECT all",
     ]
-    assert "SET SESSION time_zone = '+00:00'" in heard
-    assert "SET SESSION max_execution_time = 43200000" in heard
+    assert "SET SESSION time_zone = '+00:00'" in received
+    assert "SET SESSION max_execution_time = 43200000" in received
 
 
-def test_what_is_no_query_is_not_sent_as_one(address: Any, heard: Any, load: Load) -> None:
+def test_what_is_no_query_is_not_sent_as_one(address: Any, received: Any, load: Load) -> None:
     """A change of a table's form would end the transaction, and be made."""
     with pytest.raises(UserError, match=r"^the query on 'mysql://127.*' failed .*SQL syntax.*; fix it$"):
         load(address, query="DROP TABLE flights")
-    assert "DROP TABLE flights" not in heard
+    assert "DROP TABLE flights" not in received
 
 
 @pytest.mark.parametrize(

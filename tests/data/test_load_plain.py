@@ -1,4 +1,4 @@
-"""One pass where the first rows tell the types, and the careful way where they do not: the same table by both."""
+"""One pass where the first rows determine the types, and the careful way where they do not: the same table by both."""
 
 import os
 import random
@@ -139,9 +139,9 @@ def test_a_number_that_is_read_without_the_engine_is_what_the_engine_says(kind: 
     texts = sorted({"".join(map(drawn.choice, parts)) for _ in range(120)} - {"", "-"})
     with engine.in_memory() as connection:
         select = f"{class_of('trim(v)')}, try_cast(trim(v) AS {kind})"
-        told = connection.from_arrow(pa.table({"v": texts})).project(select).fetchall()
+        stated = connection.from_arrow(pa.table({"v": texts})).project(select).fetchall()
         wanted = ("integer", "large") if kind == "BIGINT" else EXACT
-        for written, (found, value) in zip(texts, told, strict=True):
+        for written, (found, value) in zip(texts, stated, strict=True):
             read = PlainColumn(kind).read(pa.array([written]), connection)
             assert (None if read is None else read.to_pylist()) == ([value] if found in wanted else None), written
 

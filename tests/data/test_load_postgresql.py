@@ -1,4 +1,4 @@
-"""Results of queries on a real PostgreSQL server keep their types and worth, and its failures are told."""
+"""Results of queries on a real PostgreSQL server keep their types and worth, and its failures are reported."""
 # ruff: noqa: S608 - the statements are the tests' own
 
 import datetime as dt

@@ -155,7 +155,7 @@ def test_a_copy_of_a_remote_file_is_removed_in_the_end(
     (tmp_path / "scratch").mkdir()
     import tempfile
 
-    tempfile.tempdir = None  # look at TMPDIR again
+    tempfile.tempdir = None  # read TMPDIR again
     try:
         load(f"{web}/jan.csv")
     finally:

@@ -38,7 +38,7 @@ def test_a_column_has_the_type_of_all_its_values(values: list[str], kind: str, t
         ["+4930123456", "+4930123457"],  # telephone numbers
         ["1_000", "2_000"],
         ["0x10", "0x11"],
-        ["NA", "DE", "None"],  # Namibia, and a person
+        ["NA", "DE", "None"],  # Namibia, and a surname
         ["2013-02-30", "2013-02-31"],  # no such days
         ["03/04/2013", "04/03/2013"],  # the month is anyone's guess
         ["12:00", "13:00"],

@@ -1,4 +1,4 @@
-"""The columns of a source before it is loaded: those that load will find, or none where only load can tell."""
+"""The columns of a source before it is loaded: those that load will find, or none where only load can find them."""
 
 import gzip
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_the_folders_of_partitions_are_columns(tmp_path: Path) -> None:
     assert column_names(str(tmp_path)) == ["a, b", "ü", "day"]
 
 
-def test_what_only_loading_can_tell_is_not_guessed(tmp_path: Path) -> None:
+def test_what_only_loading_can_find_is_not_guessed(tmp_path: Path) -> None:
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"a,b\n1,2\n"))
     (tmp_path / "semicolons.csv").write_text("a;b\n1;2\n")
     assert column_names(str(tmp_path / "t.csv.gz")) is None

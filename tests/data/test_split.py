@@ -1,4 +1,4 @@
-"""Every row goes to one set, chosen as asked for, and what both sets share is told."""
+"""Every row goes to one set, chosen as asked for, and what both sets share is reported."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -132,7 +132,7 @@ def _catch_up(recorder: Recorder, recorded: World, at_the_end: bool = False) -> 
 
 
 def _waited_for(facet: Facet, value: Any, at_the_end: bool) -> bool:
-    """What a rollout looks at; the stable model's replicas are another matter (see the named differences)."""
+    """What a rollout reads; the stable model's replicas are another matter (see the named differences)."""
     if facet.kind == "Deployment":
         return "CANARY" in facet.name and facet.aspect in {"replicas", "Available"}
     if facet.kind == "HorizontalPodAutoscaler":

@@ -139,7 +139,7 @@ def test_nobody_without_the_token_is_answered(server: ApiServer, tmp_path: Path)
     assert (server.write_kubeconfig(tmp_path / "mine").stat().st_mode & 0o077) == 0
 
 
-def test_discovery_tells_the_kinds_that_are_installed(api: Api) -> None:
+def test_discovery_lists_the_kinds_that_are_installed(api: Api) -> None:
     groups = {group["name"] for group in api.get("/apis")[1]["groups"]}
     assert {"serving.kserve.io", "gateway.networking.k8s.io"} <= groups
     assert "serving.knative.dev" not in groups
@@ -148,7 +148,7 @@ def test_discovery_tells_the_kinds_that_are_installed(api: Api) -> None:
     assert api.get("/version")[1]["major"] == "1"
 
 
-def test_a_watch_tells_what_happens_from_the_version_on_that_it_is_given(
+def test_a_watch_reports_what_happens_from_the_version_on_that_it_is_given(
     server: ApiServer, api: Api, flights: Json, tmp_path: Path
 ) -> None:
     from kubernetes import client, config, watch
@@ -204,7 +204,7 @@ def test_a_reset_connection_leaves_open_whether_the_write_took_effect(
     assert api.get(FLIGHTS)[1]["spec"]["predictor"]["minReplicas"] == replicas
 
 
-def test_a_stale_read_tells_the_state_before_the_last_change(api: Api, faults: Faults, flights: Json) -> None:
+def test_a_stale_read_shows_the_state_before_the_last_change(api: Api, faults: Faults, flights: Json) -> None:
     api.patch(FLIGHTS, {"spec": {"predictor": {"minReplicas": 2}}})
     faults.add("stale", verb="read", times=2)
     assert api.get(FLIGHTS)[1] == flights

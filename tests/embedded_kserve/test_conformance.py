@@ -37,7 +37,7 @@ SCENARIOS = (
     "standard-09-quota",
     "standard-10-bad-image",
 )
-# Here it is chance what comes first: how long a download takes, and which of two controllers is heard last.
+# Here it is chance what comes first: how long a download takes, and which of two controllers writes last.
 RACES = {("InferenceService", "model"), ("KnativeService", "Ready")}
 ORDER = {
     "standard-02-good": (

@@ -218,7 +218,7 @@ def test_the_report_is_one_page_without_network_or_script(judge: Any) -> None:
     assert len(html) < 500_000
 
 
-def test_the_most_telling_feature_comes_first_and_noise_is_called_noise(judge: Any) -> None:
+def test_the_most_important_feature_comes_first_and_noise_is_called_noise(judge: Any) -> None:
     judge("good", people(2_000, 2))
     assert "Not distinguishable from noise: noise." in page(judge)
 

@@ -198,7 +198,7 @@ def test_a_wrong_requirement_is_refused_in_a_sentence(given: dict[str, Any], tas
     with pytest.raises(UserError) as error:
         parse(given, task, None if task == "regression" else ["x", "y"])
     assert words in str(error.value)
-    assert columns_of(given) in ([], ["a"])  # for the check of columns, which is told by itself
+    assert columns_of(given) in ([], ["a"])  # for the check of columns, which is reported by itself
 
 
 def test_a_model_that_chooses_one_group_more_often_is_held_by_a_column_it_never_read(judge: Any) -> None:

@@ -90,7 +90,7 @@ def test_the_parameters_of_the_example_are_taken_as_they_are_written(pipeline: s
 def test_fraud_is_learned_served_and_watched_with_labels_that_come_late_and_a_changed_month_raises_an_alert(
     tmp_path: Path, artifact: Maker, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = ["gate.replicates=100"]  # so few payments tell little
+    settings = ["gate.replicates=100"]  # so few payments show little
     settings += [f"gate.thresholds.{metric}.threshold=0.1" for metric in ("average_precision", "precision", "recall")]
     with kafka() as broker:
         data = prepare(tmp_path / "payments.db", a_day=60)

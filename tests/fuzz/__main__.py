@@ -16,7 +16,7 @@ from tests.fuzz.targets import TARGETS, Target
 
 
 def main() -> int:
-    """Fuzz, and tell what was found."""
+    """Fuzz, and print what was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="for each target (10)")
     parser.add_argument("--only", choices=TARGETS, help="this target alone")
@@ -31,7 +31,7 @@ def fails(name: str, target: Target, seconds: float) -> bool:
     """Give inputs for so long; whether one failed."""
     tried, end = 0, time.monotonic() + seconds
     while time.monotonic() < end:
-        number = random.randrange(2**32)  # noqa: S311 - a seed that can be told
+        number = random.randrange(2**32)  # noqa: S311 - a seed that can be printed
         asked = 0
 
         def one(value: object) -> None:

@@ -1,4 +1,4 @@
-"""A few inputs for each parser, the same ones each time; ``make fuzz`` gives it new ones for as long as it is told."""
+"""A few inputs for each parser, the same ones each time; ``make fuzz`` gives it new ones for any number of seconds."""
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings

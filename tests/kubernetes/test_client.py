@@ -196,7 +196,7 @@ def test_an_invalid_value_is_rejected_with_the_server_s_own_words(server: ApiSer
     assert message in str(caught.value)
 
 
-def test_single_calls_tell_a_conflict_to_whoever_decides_on_it(cluster: Cluster) -> None:
+def test_single_calls_leave_a_conflict_to_whoever_decides_on_it(cluster: Cluster) -> None:
     created = cluster.create(manifest(serviceAccountName="reader"))
     stale = {
         "metadata": {"resourceVersion": created["metadata"]["resourceVersion"]},

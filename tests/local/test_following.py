@@ -65,9 +65,9 @@ def test_a_run_whose_process_was_killed_has_failed(toy: Path, tmp_path: Path) ->
         process.send_signal(signal.SIGKILL)
     overview = _text(write_overview(tmp_path / "runs"))
     assert "failed</strong>" in overview
-    assert "the process that ran it is gone without a word" in overview
+    assert "the process that ran it has ended without reporting" in overview
     folder = next((tmp_path / "runs").glob("toy-*"))
     assert "refresh" not in _text(folder / "index.html")
-    assert "the process that ran it is gone without a word" in _text(folder / "index.html")
+    assert "the process that ran it has ended without reporting" in _text(folder / "index.html")
     assert 'href="still.html"' in _text(folder / "index.html")
     assert json.loads(_text(folder / "running.json"))["tasks"]

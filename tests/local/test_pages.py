@@ -140,7 +140,7 @@ def test_boxes_of_a_loop_stand_side_by_side_and_words_are_escaped() -> None:
     assert alive(drawn) == []
 
 
-def test_the_decision_that_tells_how_a_run_ended_is_the_last_doubtful_one() -> None:
+def test_the_decision_that_shows_how_a_run_ended_is_the_last_doubtful_one() -> None:
     assert deciding(["promote", "hold", "promote"], str) == "hold"
     assert deciding(["promote", "promoted"], str) == "promoted"
     assert deciding([], str) is None

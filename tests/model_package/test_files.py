@@ -231,7 +231,7 @@ def bomb(rows: int) -> Any:
 
 
 def lying(content: bytes, true: int, reported: int) -> bytes:
-    """The file, whose metadata tells another number of bytes or rows: of the same length, as zigzag varints."""
+    """The file, whose metadata states another number of bytes or rows: of the same length, as zigzag varints."""
 
     def varint(number: int) -> bytes:
         number, parts = number << 1, []

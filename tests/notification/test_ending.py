@@ -1,4 +1,4 @@
-"""How a run ended is what the platform says, not what the exit handler is told: on recorded answers of a real KFP."""
+"""How a run ended is what the platform says, not what the exit handler is given: on recorded answers of a real KFP."""
 
 import gzip
 import json
@@ -27,7 +27,7 @@ from tests.support.misbehaving_servers import dripping, lying
 
 RECORDED = Path(__file__).parents[1] / "recordings" / "kfp"
 HANDLER = "exit-handler-1"
-# What was recorded: the state that the exit handler was told, and how the run really ended.
+# What was recorded: the state that the exit handler was given, and how the run really ended.
 TRUTH = {
     "training-2": ("COMPLETE", "SUCCEEDED"),
     "eight": ("RUNNING", "SUCCEEDED"),  # a training with the verdict hold
@@ -116,18 +116,18 @@ def test_the_recorded_exit_handlers_were_reported_these_states(name: str) -> Non
 @pytest.mark.parametrize(
     ("word", "state"), [("COMPLETE", "SUCCEEDED"), ("CANCELED", "CANCELLED"), ("RUNNING", "UNKNOWN"), (None, "UNKNOWN")]
 )
-def test_kfps_words_for_a_state_are_known_and_running_tells_nothing(word: str | None, state: str) -> None:
+def test_kfps_words_for_a_state_are_known_and_running_says_nothing(word: str | None, state: str) -> None:
     assert state_of(word) == state
 
 
 @pytest.mark.parametrize(("platform", "name"), [(name, name) for name in TRUTH], indirect=["platform"])
-def test_the_workflow_tells_how_each_recorded_run_ended(platform: Platform, name: str, tmp_path: Path) -> None:
+def test_the_workflow_shows_how_each_recorded_run_ended(platform: Platform, name: str, tmp_path: Path) -> None:
     assert asked(platform, tmp_path).state == TRUTH[name][1]
 
 
 # Task details of a compressed workflow are frozen: the API server knows the end of a run only when the run has ended.
 @pytest.mark.parametrize(("platform", "name"), [(name, name) for name in TRUTH], indirect=["platform"])
-def test_the_api_server_tells_how_each_recorded_run_ended(platform: Platform, name: str) -> None:
+def test_the_api_server_shows_how_each_recorded_run_ended(platform: Platform, name: str) -> None:
     run = recorded(f"run-{name}")["run_id"]
     assert by_api(platform.url, run, HANDLER).state == TRUTH[name][1]
 
@@ -233,7 +233,7 @@ def test_at_every_branch_of_the_loop_the_message_begins_with_its_verdict(
     assert body.endswith("More: https://kf.example/run")
 
 
-def test_the_folder_of_a_run_tells_what_was_decided(tmp_path: Path) -> None:
+def test_the_folder_of_a_run_shows_what_was_decided(tmp_path: Path) -> None:
     for task, metadata in {"load": {"rows": 3}, "evaluate_42": {"verdict": "hold"}}.items():
         place = tmp_path / task
         place.mkdir()

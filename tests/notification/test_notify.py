@@ -1,4 +1,4 @@
-"""`notify`: what people read, where the message goes, and that it never fails a pipeline or tells a secret."""
+"""`notify`: what people read, where the message goes, and that it never fails a pipeline or shows a secret."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ SECRET = "sEcr3tHookToken"  # noqa: S105
 
 
 class Webhook(ThreadingHTTPServer):
-    """A real web server that keeps the JSON messages posted to it, and answers as it is told."""
+    """A real web server that keeps the JSON messages posted to it, and answers as a test wants."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -141,7 +141,7 @@ def test_only_on_failure_is_silent_about_success(webhook: Webhook, channels: pyt
     assert len(webhook.messages) == 1
 
 
-def test_an_unknown_only_on_tells_always_rather_than_failing(
+def test_an_unknown_only_on_notifies_always_rather_than_failing(
     webhook: Webhook, channels: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
     channels.setenv(URLS, webhook.url)
@@ -159,7 +159,7 @@ def test_without_a_channel_the_message_goes_to_the_log(
     assert "disk full" in log.text
 
 
-def test_a_dead_server_and_a_bad_url_do_not_keep_others_from_the_message_nor_tell_their_secrets(
+def test_a_dead_server_and_a_bad_url_do_not_keep_others_from_the_message_nor_show_their_secrets(
     webhook: Webhook, channels: pytest.MonkeyPatch, log: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     channels.setenv(URLS, f"{dead_url()},nosuch://{SECRET}/x {SECRET}\nslack://{SECRET} , {webhook.url}")
@@ -251,7 +251,7 @@ def _failing_pipeline() -> None:
         _fail()
 
 
-def test_the_exit_handler_of_a_failing_pipeline_tells_of_the_failure(
+def test_the_exit_handler_of_a_failing_pipeline_reports_the_failure(
     tmp_path: Path, webhook: Webhook, channels: pytest.MonkeyPatch
 ) -> None:
     channels.setenv(URLS, webhook.url)

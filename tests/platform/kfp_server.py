@@ -259,7 +259,7 @@ class KfpServer:
         return self._shown(self.runs[identifier], self._looks[identifier])
 
     def _shown(self, run: Json, looks: int) -> Json:
-        """The run as it is told at its first look, its second, and from the third on."""
+        """The run as it is reported at the first request, the second, and from the third on."""
         shown = {key: value for key, value in run.items() if key != "play"}
         if looks >= 3:
             return shown
@@ -323,7 +323,7 @@ class KfpServer:
         made = {"recurring_run_id": str(uuid.uuid4()), "service_account": "pipeline-runner", **wanted}
         made |= {"max_concurrency": str(wanted["max_concurrency"]), "status": f"{wanted['mode']}D"}
         if not made.get("no_catchup"):
-            made.pop("no_catchup", None)  # false is not told
+            made.pop("no_catchup", None)  # false is left out
         if (periodic := made["trigger"].get("periodic_schedule")) and "interval_second" in periodic:
             periodic["interval_second"] = str(periodic["interval_second"])
         self.recurring[made["recurring_run_id"]] = made

@@ -155,7 +155,7 @@ def test_the_exit_code_is_that_of_the_platforms_asked_for(capsys: pytest.Capture
     assert "training/vertex.yaml: runs on Kubeflow: yes, Vertex: yes, here: yes" in capsys.readouterr().out
 
 
-def test_json_tells_programs_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_gives_programs_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     lint(str(SAMPLES / "bad" / "accelerator-vertex.yaml"), "--format", "json")
     (result,) = json.loads(capsys.readouterr().out)
     assert result["runs"] == {"kubeflow": False, "vertex": True, "here": True}

@@ -68,7 +68,7 @@ def test_applied_twice_nothing_changes_and_nothing_is_written(kfp: KfpServer, sc
     assert (often["trigger"], often["mode"]) == ({"periodic_schedule": {"interval_second": "21600"}}, "DISABLE")
 
 
-def test_diff_tells_what_apply_would_do_and_writes_nothing(kfp: KfpServer, schedule: Callable[..., Ran]) -> None:
+def test_diff_prints_what_apply_would_do_and_writes_nothing(kfp: KfpServer, schedule: Callable[..., Ran]) -> None:
     assert schedule("diff", nightly=NIGHTLY) == (1, "+ nightly: create\n", "")
     assert kfp.writes() == []
     schedule("apply", nightly=NIGHTLY, weekly=NIGHTLY)

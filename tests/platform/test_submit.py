@@ -18,7 +18,7 @@ from kubeline.errors import PlatformError
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.kfp.connection import KfpAccess, KfpConnection
 from kubeline.platform.kfp.nodes import steps
-from kubeline.platform.words import last_words
+from kubeline.platform.step_logs import failure_sentence
 from tests.platform.kfp_server import Fault, KfpServer, recorded
 from tests.support.commands import Ran
 from tests.support.http_servers import serving
@@ -345,4 +345,4 @@ def test_logs_prints_of_a_log_without_end_the_last_lines_and_of_binary_nothing_t
     ],
 )
 def test_the_last_words_of_a_log_are_the_steps_own(log: str, sentence: str) -> None:
-    assert last_words(log) == sentence
+    assert failure_sentence(log) == sentence

@@ -1,7 +1,7 @@
 """Speaks the published REST form of Vertex AI's pipeline and schedule services, and of Cloud Logging, on loopback.
 
 Each body is read into the published message type, which refuses unknown fields; what a real service would refuse, this
-one refuses. A job runs, and ends as it is told to.
+one refuses. A job runs, and ends as a test wants.
 """
 
 import json

@@ -33,7 +33,7 @@ class Predicted:
         return read_frame(self.artifacts["predictions"].path)
 
     @property
-    def aside(self) -> pd.DataFrame:
+    def quarantine(self) -> pd.DataFrame:
         return read_frame(self.artifacts["quarantine"].path)
 
     @property

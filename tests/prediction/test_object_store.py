@@ -24,7 +24,7 @@ def objects(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
         yield held
 
 
-def test_files_and_what_tells_of_them_are_objects_and_others_are_replaced_only_when_asked(
+def test_files_and_their_summary_are_objects_and_others_are_replaced_only_when_asked(
     predicted: Maker, dataset: Maker, package: Any, flights: pd.DataFrame, objects: dict[str, bytes]
 ) -> None:
     goal = "s3://bucket/predictions/october"

@@ -42,7 +42,7 @@ def test_only_the_columns_to_keep_come_along_in_their_order(
     assert list(frame.columns[:3]) == ["carrier", "month", "model.version"]
 
 
-def test_rows_that_no_model_can_read_are_set_aside_with_every_reason(
+def test_rows_that_no_model_can_read_are_quarantined_with_every_reason(
     predicted: Maker, dataset: Maker, package: Any, flights: pd.DataFrame
 ) -> None:
     table = flights.head(6).astype({"distance": "float64"})
@@ -50,12 +50,12 @@ def test_rows_that_no_model_can_read_are_set_aside_with_every_reason(
     table.loc[1, "distance"] = np.inf
     table.loc[3, "distance"] = 1e39
     found = predicted(dataset(table), model=package, max_quarantine=0.5)
-    assert found.aside["quarantine_reason"].tolist() == [
+    assert found.quarantine["quarantine_reason"].tolist() == [
         "month: not a number; distance: not a finite float32",
         "distance: not a finite float32",
     ]
-    assert found.aside["quarantine_row"].tolist() == [1, 3]
-    assert found.aside["month"].tolist() == ["x", "4"]  # as they came
+    assert found.quarantine["quarantine_row"].tolist() == [1, 3]
+    assert found.quarantine["month"].tolist() == ["x", "4"]  # as they came
     kept = table.drop([1, 3]).assign(month=[1.0, 3.0, np.nan, 6.0])
     expected = ModelPackage.open(package.path).predictor().predict(kept)
     assert found.frame["output.prediction"].tolist() == expected.values.tolist()
@@ -72,7 +72,7 @@ def test_codes_that_were_loaded_as_numbers_are_text_to_a_model_that_knows_them_a
     assert as_number["output.probability.True"].tolist() == as_text["output.probability.True"].tolist()
 
 
-def test_more_rows_set_aside_than_allowed_fail_with_the_reasons_and_leave_nothing(
+def test_more_rows_quarantined_than_allowed_fail_with_the_reasons_and_leave_nothing(
     artifact: Maker, predicted: Maker, dataset: Maker, package: Any, flights: pd.DataFrame
 ) -> None:
     table = flights.head(4).assign(month=["x", "y", "z", "4"])
@@ -153,7 +153,7 @@ def test_the_row_number_of_a_quarantined_row_counts_from_the_start_of_the_table(
     table = pd.concat([flights] * (rows // len(flights) + 1), ignore_index=True).head(rows)
     table = table.assign(distance=table["distance"].astype("float64"))
     table.loc[rows - 1, "distance"] = -np.inf
-    assert predicted(dataset(table), model=package, shard="2/2").aside["quarantine_row"].tolist() == [rows - 1]
+    assert predicted(dataset(table), model=package, shard="2/2").quarantine["quarantine_row"].tolist() == [rows - 1]
 
 
 def test_a_destination_gets_the_files_of_every_shard_partitioned_and_is_complete_once_reported(

@@ -1,4 +1,4 @@
-"""What a run will need is tried before anything is loaded, and everything that is wrong is told at once."""
+"""What a run will need is tried before anything is loaded, and everything that is wrong is reported at once."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

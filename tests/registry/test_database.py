@@ -1,4 +1,4 @@
-"""A local MLflow database is looked into with SQL: the same answers as MLflow's, without importing it."""
+"""A local MLflow database is queried with SQL: the same answers as MLflow's, without importing it."""
 
 import shutil
 import sqlite3

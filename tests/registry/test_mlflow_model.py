@@ -93,7 +93,7 @@ def test_the_package_is_the_same_to_the_byte_and_no_other_is_loaded_in_its_place
         mlflow.pyfunc.load_model("models:/flights@champion")
 
 
-def test_mlflow_tells_the_signature_the_example_and_what_it_needs(tmp_path: Path) -> None:
+def test_mlflow_shows_the_signature_the_example_and_what_it_needs(tmp_path: Path) -> None:
     package = write_tiny_package(tmp_path / "package")
     version = registered(package)
     model = mlflow.pyfunc.load_model(version.uri)

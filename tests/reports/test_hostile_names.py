@@ -57,7 +57,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         return made[name]
 
     table = make_dataset(folder, _table(0))
-    outputs = [new("Dataset", "valid"), new("Dataset", "aside"), new("Artifact", "schema"), new("HTML", "validate")]
+    outputs = [
+        new("Dataset", "valid"),
+        new("Dataset", "quarantine"),
+        new("Artifact", "schema"),
+        new("HTML", "validate"),
+    ]
     validate.python_func(table, *outputs, target=TARGET, mode="warn")
     split.python_func(
         table, new("Dataset", "learn"), new("Dataset", "test"), new("Markdown", "split"), by="stratified", column=TARGET
@@ -138,11 +143,11 @@ def test_a_name_is_one_cell_of_a_markdown_table_and_reads_as_it_is(name: str) ->
 def test_a_registry_shows_the_name_of_a_target_as_it_is(name: str) -> None:
     """MLflow shows the description of a version as Markdown: images of it would be loaded."""
     signature = Signature(features=[Feature(name="x", kind="number")], target=name, task="binary", classes=["0", "1"])
-    told = facts.description("linear", signature)
-    html = MarkdownIt("commonmark", {"html": True}).render(told)
+    written = facts.description("linear", signature)
+    html = MarkdownIt("commonmark", {"html": True}).render(written)
     assert alive(html) == []
     assert not any(element in html for element in ("<a ", "<code>", "<b>", "<em>", "<img"))
-    assert told == "linear for is_late (binary)" or name != "is_late"
+    assert written == "linear for is_late (binary)" or name != "is_late"
 
 
 def test_preflight_and_rollout_pages_take_every_word_as_a_word() -> None:

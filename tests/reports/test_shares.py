@@ -46,10 +46,10 @@ def test_a_share_holds_from_its_time_to_the_next_one_s() -> None:
         (86_400.0, ["0", "20000", "40000", "60000", "80000"]),
     ],
 )
-def test_seconds_are_told_in_a_few_round_numbers(span: float, ticks: list[str]) -> None:
+def test_seconds_are_shown_in_a_few_round_numbers(span: float, ticks: list[str]) -> None:
     svg = figure_of_shares([(5.0, 0.0), (5.0 + span, 100.0)], LABELS, "Traffic")
-    told = re.findall(r'text-anchor="middle" style="fill:var\(--soft\)">([^<]*)<', svg)
-    assert told == ticks
+    shown = re.findall(r'text-anchor="middle" style="fill:var\(--soft\)">([^<]*)<', svg)
+    assert shown == ticks
 
 
 def test_what_is_drawn_has_its_words_as_text_and_the_colours_of_the_page() -> None:

@@ -72,7 +72,7 @@ class Killed:
 
     Attributes:
         house: where.
-        work: what is begun again; it may look at the record to see what a person would do now.
+        work: what is begun again; it may read the record to find what an operator would do now.
         between: what happens in the cluster between two kills.
         seen: the states in which it was killed.
         shares: the candidate's per cent of the traffic, each time.

@@ -22,7 +22,7 @@ from kubeline.schema.personal import personal_columns
 
 ROWS = 60
 KEY = "a key that nobody can guess"
-MARK = "zqxj"  # in every value of a person below
+MARK = "zqxj"  # in every personal value below
 
 
 def numbered(form: str) -> list[str]:

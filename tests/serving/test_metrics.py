@@ -204,7 +204,7 @@ def test_without_a_recorded_distribution_numbers_of_every_size_have_bins(tmp_pat
         assert page("kubeline_prediction_bucket", le=bound) == (values <= float(bound)).sum()
 
 
-def test_model_information_tells_what_is_served(metrics: ServerMetrics, package: ModelPackage) -> None:
+def test_model_information_states_what_is_served(metrics: ServerMetrics, package: ModelPackage) -> None:
     (labels,) = Page(metrics).labels("kubeline_model_info")
     assert labels == {
         "model": "tiny",

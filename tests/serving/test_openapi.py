@@ -83,7 +83,7 @@ def test_every_example_is_answered(server: str, request: pytest.FixtureRequest) 
     assert asked == 8  # records, lists and columns by v1, both of its verbs; one row by v2, also under its version
 
 
-def test_it_tells_every_path_of_the_model(tiny: Served) -> None:
+def test_it_lists_every_path_of_the_model(tiny: Served) -> None:
     _, found = tiny.get("/openapi.json")
     version = tiny.package.digest[:12]
     model = f"/v2/models/{tiny.name}"

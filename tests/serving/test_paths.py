@@ -95,7 +95,7 @@ def test_the_root_says_that_the_process_is_alive(tiny: Served) -> None:
     assert tiny.get("/") == (200, {"status": "alive"})
 
 
-def test_the_server_tells_its_name_and_extensions(tiny: Served) -> None:
+def test_the_server_states_its_name_and_extensions(tiny: Served) -> None:
     status, body = tiny.get("/v2")
     assert status == 200
     assert body["name"] == "kubeline"

@@ -8,7 +8,7 @@ order, and one of:
   there before is ADDED at the start.
 - `user`: code, model version and milliseconds of a request through the gateway (:class:`User`), 20 of them a second.
 - `kubeline`: a line that the rollout printed, or its exit code (:class:`Line`).
-- `note`: what a person did meanwhile (:class:`Line` too).
+- `note`: what an operator did meanwhile (:class:`Line` too).
 
 Order and kinds are exact; times are those of a busy machine, and good as ranges only.
 
@@ -98,7 +98,7 @@ class Recording:
         changes: every event of every watch.
         users: every request of a user.
         lines: what the rollout said.
-        notes: what a person did.
+        notes: what an operator did.
     """
 
     name: str

@@ -143,7 +143,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
         {"params": {"category_encoding": "target"}},
         "cannot be exported for multiclass",
     ),
-    "no category to tell apart": (changed(), {"params": {"max_categories": 0}}, "max_categories is 0"),
+    "no category to distinguish": (changed(), {"params": {"max_categories": 0}}, "max_categories is 0"),
     "unknown date part": (
         changed(),
         {"params": {"date_parts": ["week"]}},

@@ -42,7 +42,7 @@ def test_a_worker_fetches_its_rows_and_leaves_what_it_made(served: Served, tmp_p
     assert (tmp_path / "checkpoint").read_bytes() == b"so far"
 
 
-def test_who_does_not_show_the_token_is_told_nothing(served: Served, tmp_path: Path) -> None:
+def test_who_does_not_show_the_token_gets_nothing(served: Served, tmp_path: Path) -> None:
     assert ask(served, "part-0", "") == 401
     assert ask(served, "part-0", "wrong") == 401
     assert ask(served, "nothing", "wrong") == 401

@@ -203,7 +203,7 @@ def test_a_pickle_is_not_opened_unless_its_digest_is_the_one_given(
 ARRAY = make_pipeline(SimpleImputer(), LogisticRegression()).fit(SEEN[NUMBERS].to_numpy(), SEEN["y"])
 
 
-def test_a_pipeline_that_was_fitted_on_an_array_is_told_its_columns(bring: Import, tmp_path: Path) -> None:
+def test_a_pipeline_that_was_fitted_on_an_array_is_given_its_columns(bring: Import, tmp_path: Path) -> None:
     file = saved(tmp_path, ARRAY)
     package = bring(**file, features=NUMBERS)
     assert package.signature.names == NUMBERS

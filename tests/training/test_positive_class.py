@@ -14,7 +14,7 @@ ROWS = 600
 
 
 def table(rare: str, other: str, share: float = 0.1) -> pd.DataFrame:
-    """A target of which `rare` has a share of the rows, and cannot be told from the only feature."""
+    """A target of which `rare` has a share of the rows, and cannot be predicted from the only feature."""
     rng = np.random.default_rng(0)
     y = np.where(np.arange(ROWS) < share * ROWS, rare, other)
     return pd.DataFrame({"x": rng.normal(size=ROWS), "y": rng.permutation(y)})

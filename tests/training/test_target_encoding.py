@@ -14,7 +14,7 @@ TARGET = {"params": {"category_encoding": "target", "max_iter": 20}}
 
 
 def _households(rows_each: int, number: int = 250) -> pd.DataFrame:
-    """Rows that share the target with their household, whose name no later household has; ``x`` tells it partly."""
+    """Rows that share the target with their household, whose name no later household has; ``x`` predicts it partly."""
     rng = np.random.default_rng(1)
     household = np.repeat(np.arange(number), rows_each)
     y = np.repeat(rng.integers(0, 2, number), rows_each)
@@ -28,14 +28,14 @@ def _households(rows_each: int, number: int = 250) -> pd.DataFrame:
     )
 
 
-def test_a_group_does_not_tell_its_own_target(train: Train) -> None:
-    # the name was trusted, which nothing tells of another household: an AUC of 0.5 where x gives 0.75
+def test_a_group_does_not_leak_its_own_target(train: Train) -> None:
+    # the name was trusted, which says nothing of another household: an AUC of 0.5 where x gives 0.75
     package = train(_households(4), group_column="household", **TARGET)
 
     assert package.manifest.metrics["roc_auc"] > 0.7
 
 
-def test_later_rows_do_not_tell_of_earlier_ones(train: Train) -> None:
+def test_later_rows_do_not_leak_into_earlier_ones(train: Train) -> None:
     frame = _households(4)
     frame["household"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(frame["household"], unit="D")
 
@@ -44,7 +44,7 @@ def test_later_rows_do_not_tell_of_earlier_ones(train: Train) -> None:
     assert package.manifest.metrics["roc_auc"] > 0.7
 
 
-def test_a_copy_does_not_tell_the_target_of_its_row(train: Train) -> None:
+def test_a_copy_does_not_leak_the_target_of_its_row(train: Train) -> None:
     frame = _households(1, 1000).drop(columns="household")
     package = train(pd.concat([frame, frame, frame]), **TARGET)
 

@@ -44,7 +44,7 @@ def test_the_simplest_call_trains_on_real_flights_better_than_a_guess(
     assert roc_auc_score(later["late"], package.predictor().predict(later).probabilities[:, 1]) > 0.6
 
 
-def test_the_report_tells_the_agreement_in_words(train: Train, mixed: pd.DataFrame, tmp_path: Path) -> None:
+def test_the_report_states_the_agreement_in_words(train: Train, mixed: pd.DataFrame, tmp_path: Path) -> None:
     package = train(mixed)
     page = (tmp_path / "report").read_text(encoding="utf-8")
     difference = f"{package.manifest.parity.max_difference:.2g}"

@@ -1,4 +1,7 @@
-"""The OpenAPI document of one model: its columns, its labels, its paths."""
+"""The OpenAPI document of one model: its columns, its labels, its paths.
+
+Written by hand: msgspec's schema of the decoders would have neither rows as lists, columns nor the range of numbers.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

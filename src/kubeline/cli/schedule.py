@@ -61,7 +61,7 @@ def _changes(options: argparse.Namespace, write: bool) -> tuple[list[Any], Any]:
     document, files = read(options.file)
     platform = (_vertex if document.platform == "vertex" else _kubeflow)(options, document.owner)
     changes = plan(platform.wanted(document, files, write), platform.live())
-    for name in platform.strangers(document.schedules):
+    for name in platform.used_by_others(document.schedules):
         print(f"  '{name}' is also the name of a schedule of others, which is left alone")
     return changes, platform
 

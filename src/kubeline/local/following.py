@@ -7,10 +7,10 @@ from time import time
 
 from markupsafe import Markup
 
-from kubeline.local.going_on import SO_FAR, STILL
 from kubeline.local.overview import write_overview
 from kubeline.local.result import RUNNING, concluded
 from kubeline.local.runner import Run
+from kubeline.local.running import SO_FAR, STILL
 from kubeline.local.summary import PipelineShape, arguments, outputs_in, page_of
 
 _SECONDS = 5  # after which a browser looks again

@@ -14,8 +14,8 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from kubeline import reports
-from kubeline.local.going_on import SO_FAR, locked, so_far
 from kubeline.local.result import FILE, RUNNING, RunResult
+from kubeline.local.running import SO_FAR, locked, so_far
 from kubeline.local.steps import clock, duration
 from kubeline.printable import rounded
 
@@ -58,7 +58,7 @@ def _write_overview(root: Path) -> Path:
 
 def grouped(root: Path) -> dict[str, list[Past]]:
     """The runs below a folder by pipeline and model, the latest first in each and among them."""
-    found = {past.folder: past for past in _going_on(root)}
+    found = {past.folder: past for past in _running(root)}
     for file in root.glob(f"*/{FILE}"):
         result, written = RunResult.read(file), file.stat().st_mtime
         started = result.started if result.started is not None else written
@@ -70,7 +70,7 @@ def grouped(root: Path) -> dict[str, list[Past]]:
     return groups
 
 
-def _going_on(root: Path) -> Iterator[Past]:
+def _running(root: Path) -> Iterator[Past]:
     """Runs that have not ended, those among them as failed whose process is gone."""
     for file in root.glob(f"*/{SO_FAR}"):
         with suppress(FileNotFoundError):  # it ends at this moment

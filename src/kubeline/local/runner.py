@@ -19,8 +19,8 @@ from typing import Any, Literal, Self, TextIO
 from kubeline.errors import NotKnownError, PlatformError, UserError, listed
 from kubeline.local.containers import Containers
 from kubeline.local.events import ADDRESS, Event, Receiver
-from kubeline.local.going_on import going_on
 from kubeline.local.result import RUNNING, RunResult, TaskTime
+from kubeline.local.running import running
 from kubeline.local.tasks import log_file
 from kubeline.processes import bound_command, kill_group
 from kubeline.registry.opening import of_runs
@@ -114,7 +114,7 @@ def run(
         if containers:
             containers.remove(result.folder)
 
-    with going_on(result.folder), Receiver() as receiver, _Follower(result, secrets, changed) as follower:
+    with running(result.folder), Receiver() as receiver, _Follower(result, secrets, changed) as follower:
         on_change(result)
         settings = [arguments]
         environment = _environment(root, receiver)

@@ -53,7 +53,7 @@ def digest(folder: Path, name: str, most: int, size: int | None = None) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def stranger(folder: Path, known: Collection[str]) -> str:
+def unexpected_file(folder: Path, known: Collection[str]) -> str:
     """A file of the folder, or below it, that is not among the `known` names; empty when there is none."""
     waiting = [folder]
     with _readable_errors(folder, "its folder"):

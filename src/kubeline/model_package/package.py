@@ -269,7 +269,7 @@ def _verify(folder: Path, manifest: Manifest) -> None:
         raise UserError(
             f"the model package at '{folder}' lacks {missing[0]}; it is incomplete: train or fetch it again"
         )
-    extra = next(iter(sorted(set(manifest.files) - known)), "") or files.stranger(
+    extra = next(iter(sorted(set(manifest.files) - known)), "") or files.unexpected_file(
         folder, {*known, MANIFEST, signing.MODEL_SIGNATURE}
     )
     if extra:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from kubeline.errors import PlatformError, UserError
-from kubeline.platform.patience import TimeBudget
+from kubeline.platform.time_budget import TimeBudget
 
 T = TypeVar("T")
 
@@ -53,16 +53,16 @@ def repeated(attempt: Callable[[TimeBudget], T], seconds: float, renew: Callable
         UserError: what was asked for is wrong, or we are refused.
         PlatformError: no answer in time.
     """
-    patience, renewed = TimeBudget(seconds), False
+    budget, renewed = TimeBudget(seconds), False
     while True:
         try:
-            return attempt(patience)
+            return attempt(budget)
         except RefusedError:
             if renewed or not renew():
                 raise
             renewed = True
         except UnclearError as error:
-            if not patience.wait(error.retry_after):
+            if not budget.wait(error.retry_after):
                 raise
 
 
@@ -75,12 +75,12 @@ def found_or_made(make: Callable[[TimeBudget], T], find: Callable[[], T | None])
     """
     unclear = False
 
-    def attempt(patience: TimeBudget) -> T:
+    def attempt(budget: TimeBudget) -> T:
         nonlocal unclear
         if unclear and (made := find()) is not None:
             return made
         try:
-            return make(patience)
+            return make(budget)
         except UnclearError as error:
             unclear = unclear or not isinstance(error, BusyError)
             raise

@@ -16,7 +16,7 @@ from kubeline_serving.limits import RequestLimits
 from tests.serving.grpc.house import Service, Status, raw, service, tensors, typed, until
 
 LIMITS = RequestLimits(body_bytes=100_000, buffered_bytes=400_000, body_seconds=30)
-WINDOW = 65_535  # what HTTP/2 lets every client send before it has heard of the server's settings (RFC 9113, 6.9.2)
+WINDOW = 65_535  # what HTTP/2 lets every client send before it has the server's settings (RFC 9113, 6.9.2)
 UNFINISHED = b"\0" + (90_001).to_bytes(4, "big") + bytes(90_000)
 
 
@@ -167,7 +167,7 @@ def test_metadata_that_does_not_end_ends_with_its_connection_each_time_that_memo
                     async with asyncio.timeout(20):
                         while not await ended(connection):
                             pass
-                await asyncio.sleep(0.3)  # the guard looks at what is left every 0.1 s
+                await asyncio.sleep(0.3)  # the guard reads what is left every 0.1 s
                 taken.append(100)
                 await asyncio.sleep(0.3)
                 async with asyncio.timeout(20):  # the honest client connects anew

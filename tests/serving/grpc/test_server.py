@@ -18,7 +18,7 @@ from tests.serving.grpc.house import Status, channel, raw, service, tensors
 from tests.support.grpc_stub import InferenceStub
 
 
-def test_a_server_tells_what_it_serves_and_whether_it_is_ready(loop: asyncio.Runner, package: ModelPackage) -> None:
+def test_a_server_states_what_it_serves_and_whether_it_is_ready(loop: asyncio.Runner, package: ModelPackage) -> None:
     async def run() -> None:
         async with service(package) as served:
             assert (await served.stub.ServerLive(messages.ServerLiveRequest())).live

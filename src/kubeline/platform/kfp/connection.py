@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.platform.kfp.credentials import AuthHeaders, Identity
-from kubeline.platform.patience import TimeBudget, within
 from kubeline.platform.requests import (
     BusyError,
     MissingError,
@@ -22,6 +21,7 @@ from kubeline.platform.requests import (
     repeated,
     retry_after,
 )
+from kubeline.platform.time_budget import TimeBudget, within
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ class KfpConnection:
             UserError: what was asked for is wrong, or we are refused.
             PlatformError: no answer in time.
         """
-        return self._repeated(lambda patience: self._once(call, patience, *words, **fields))
+        return self._repeated(lambda budget: self._once(call, budget, *words, **fields))
 
     def write(self, call: Callable[..., T], find: Callable[[], T | None], *words: Any, **fields: Any) -> T:
         """Ask for a change; where it is not clear whether an earlier try took effect, check before repeating it.
@@ -118,7 +118,7 @@ class KfpConnection:
             UserError: as for `read`.
             PlatformError: as for `read`.
         """
-        return self._repeated(found_or_made(lambda patience: self._once(call, patience, *words, **fields), find))
+        return self._repeated(found_or_made(lambda budget: self._once(call, budget, *words, **fields), find))
 
     def text(self, path: str, patience: float = math.inf) -> str | None:
         """A plain text, such as a log, of a long one the end; None where there is none, or another thing.
@@ -149,7 +149,7 @@ class KfpConnection:
     def _repeated(self, attempt: Callable[[TimeBudget], T], most: float = math.inf) -> T:
         return repeated(attempt, min(self.access.patience, most), self._headers.renew)
 
-    def _once(self, call: Callable[..., T], patience: TimeBudget, *words: Any, **fields: Any) -> T:
+    def _once(self, call: Callable[..., T], budget: TimeBudget, *words: Any, **fields: Any) -> T:
         from kfp_server_api import ApiException
         from urllib3.exceptions import HTTPError
 
@@ -159,7 +159,7 @@ class KfpConnection:
         self._client.cookie = shown.get("Cookie")
         if "Authorization" in shown:
             self._client.default_headers["Authorization"] = shown["Authorization"]
-        seconds = patience.left()
+        seconds = budget.left()
         bound = (min(10.0, seconds), seconds)
         try:
             return within(seconds, lambda: call(*words, _request_timeout=bound, **fields), f"the server at {self.host}")

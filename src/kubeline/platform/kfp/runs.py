@@ -14,7 +14,7 @@ from kubeline.platform.kfp.connection import KfpConnection
 from kubeline.platform.kfp.nodes import RunStep, steps
 from kubeline.platform.kfp.versions import PipelineVersion, equals
 from kubeline.platform.requests import MissingError, TakenError, UnclearError
-from kubeline.platform.words import has_failed, last_words
+from kubeline.platform.step_logs import failure_sentence, has_failed
 
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PATIENCE = 10.0  # seconds for a log that only explains what is known already
@@ -164,8 +164,8 @@ def ended(connection: KfpConnection, run: Any) -> Ended:
         return Ended("FAILED", sentence=f"why cannot be read: {refused}")
     if failure:
         step, log = failure
-        sentence = last_words(log) if log else "its log is not there any more; the UI may have it"
-        return Ended("FAILED", step.name, sentence or "it ended without a word; see its log")
+        sentence = failure_sentence(log) if log else "its log is not there any more; the UI may have it"
+        return Ended("FAILED", step.name, sentence or "it ended without a message; see its log")
     error = getattr(run.error, "message", None) if run.error else None
     return Ended("FAILED", sentence=str(error or "it is not known which step failed; see the UI"))
 

@@ -46,7 +46,7 @@ class Kubeflow:
             if one.description == self._mark
         ]
 
-    def strangers(self, names: Iterable[str]) -> list[str]:
+    def used_by_others(self, names: Iterable[str]) -> list[str]:
         """Names of the file that others use as well."""
         wanted = set(names)
         return sorted({str(one.display_name) for one in self._all() if one.description != self._mark} & wanted)

@@ -46,7 +46,7 @@ class Vertex:
             if _job(one).labels.get(_OWNER) == self._owner and one.state.name != "COMPLETED"
         ]
 
-    def strangers(self, names: Iterable[str]) -> list[str]:
+    def used_by_others(self, names: Iterable[str]) -> list[str]:
         """Names of the file that others use as well."""
         wanted = set(names)
         others = {one.display_name for one in self._all() if _job(one).labels.get(_OWNER) != self._owner}

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.http.exchange import LOOPBACK
 from kubeline.mounted import mounted_text
-from kubeline.platform.patience import TimeBudget, within
 from kubeline.platform.requests import (
     BusyError,
     MissingError,
@@ -20,6 +19,7 @@ from kubeline.platform.requests import (
     repeated,
     retry_after,
 )
+from kubeline.platform.time_budget import TimeBudget, within
 
 T = TypeVar("T")
 
@@ -85,11 +85,11 @@ class VertexConnection:
             UserError: what was asked for is wrong, or we are refused.
             PlatformError: no answer in time.
         """
-        return self._repeated(lambda patience: self._once(call, patience, request))
+        return self._repeated(lambda budget: self._once(call, budget, request))
 
     def write(self, call: Callable[..., T], find: Callable[[], T | None], **request: Any) -> T:
         """Ask for a change; where it is not clear whether an earlier try took effect, check before repeating it."""
-        return self._repeated(found_or_made(lambda patience: self._once(call, patience, request), find))
+        return self._repeated(found_or_made(lambda budget: self._once(call, budget, request), find))
 
     def log(self, job: str, most: int) -> list[str]:
         """The last lines that a custom job has printed, the oldest first. Cloud Logging has no client here but HTTP.
@@ -113,7 +113,7 @@ class VertexConnection:
                 raise UserError(f"Cloud Logging refuses to show the log ({answer.status_code}); ask for logging.viewer")
             return answer.json()
 
-        found = self._repeated(lambda patience: self._once(ask, patience, {}, retried=False))
+        found = self._repeated(lambda budget: self._once(ask, budget, {}, retried=False))
         return [_line(entry) for entry in reversed(found.get("entries", []))]
 
     @cached_property
@@ -139,12 +139,12 @@ class VertexConnection:
     def _repeated(self, attempt: Callable[[TimeBudget], T]) -> T:
         return repeated(attempt, self.access.patience)
 
-    def _once(self, call: Callable[..., T], patience: TimeBudget, request: Any, retried: bool = True) -> T:
+    def _once(self, call: Callable[..., T], budget: TimeBudget, request: Any, retried: bool = True) -> T:
         from google.api_core.exceptions import GoogleAPICallError
         from google.auth.exceptions import GoogleAuthError, TransportError
         from requests import RequestException
 
-        seconds = patience.left()
+        seconds = budget.left()
         fields = {"request": request, "retry": None} if retried else {}  # tries are counted here
         try:
             return within(seconds, lambda: call(timeout=seconds, **fields), f"the server at {self._address}")

@@ -9,8 +9,8 @@ from kubeline.errors import KubelineError, PlatformError, UserError, listed
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.following import Ended, RunSnapshot
 from kubeline.platform.requests import MissingError
+from kubeline.platform.step_logs import failure_sentence
 from kubeline.platform.vertex.connection import VertexConnection
-from kubeline.platform.words import last_words
 
 VERSION_LABEL = "kubeline-version"
 _NAME = re.compile(r"[a-z][-a-z0-9]{0,127}")
@@ -169,10 +169,10 @@ def ended(connection: VertexConnection, job: Any) -> Ended | None:
         return Ended("FAILED", sentence=job.error.message or "it is not known which step failed; see the console")
     step = failed[0]
     try:
-        said = last_words("\n".join(connection.log(step.job, _LINES))) if step.job else ""
+        said = failure_sentence("\n".join(connection.log(step.job, _LINES))) if step.job else ""
     except KubelineError as error:
         said = f"{step.error or 'it failed'} ({error})"
-    return Ended("FAILED", step.name, said or step.error or "it ended without a word; see its log")
+    return Ended("FAILED", step.name, said or step.error or "it ended without a message; see its log")
 
 
 def log(connection: VertexConnection, job: Any, name: str) -> str:

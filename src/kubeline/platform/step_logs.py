@@ -16,7 +16,7 @@ def has_failed(log: str) -> bool:
     return any(_FAILURE.search(line) for line in log.splitlines()[-40:])
 
 
-def last_words(log: str) -> str:
+def failure_sentence(log: str) -> str:
     """What a failed step said last; what its launcher or driver said where it said nothing. Empty for an empty log."""
     sentence, said, around = "", "", ""
     for line in log.splitlines():

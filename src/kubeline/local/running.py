@@ -1,4 +1,4 @@
-"""Whether a run goes on: its process holds a lock on its folder, which the system takes back however it ends."""
+"""Whether a run is in progress: its process holds a lock on its folder, which the system takes back however it ends."""
 
 import contextlib
 import fcntl
@@ -13,13 +13,13 @@ from markupsafe import Markup
 from kubeline import reports
 from kubeline.local.result import RunResult
 
-SO_FAR = "running.json"  # what is known of a run that goes on, in the form of its result
+SO_FAR = "running.json"  # what is known of a run in progress, in the form of its result
 STILL = "still.html"  # its page as it was at that moment, for those who read it
-_GONE = "the process that ran it is gone without a word, as when it is killed or the machine is switched off"
+_GONE = "the process that ran it has ended without reporting, as when it is killed or the machine is switched off"
 
 
 @contextmanager
-def going_on(folder: Path) -> Iterator[None]:
+def running(folder: Path) -> Iterator[None]:
     """Hold the lock of a run, and take away in the end what was known on the way."""
     with locked(folder):
         yield
@@ -44,7 +44,7 @@ def so_far(folder: Path) -> RunResult:
     Raises:
         FileNotFoundError: when it has ended meanwhile.
     """
-    gone = not _goes_on(folder)
+    gone = not _is_running(folder)
     result = RunResult.read(folder / SO_FAR)
     if not gone:
         return result
@@ -52,14 +52,14 @@ def so_far(folder: Path) -> RunResult:
     page = reports.Report(f"{result.pipeline}: {ended.word}", folder.name)
     page.add("How it ended", reports.verdict(ended.word, ended.tone, [_GONE]))
     page.add(
-        "What it had come to",
+        "How far it was",
         Markup('<p><a href="{}">its page</a>, and <a href="log.txt">its log</a></p>').format(STILL),
     )
     page.write(folder / "index.html")
     return ended
 
 
-def _goes_on(folder: Path) -> bool:
+def _is_running(folder: Path) -> bool:
     """Whether a process holds the lock of the folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
