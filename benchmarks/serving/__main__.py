@@ -5,7 +5,6 @@ python -m benchmarks.serving [--seconds 4] [--rounds 2] [--only NAME …] [--jso
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
@@ -15,7 +14,7 @@ from benchmarks.serving import figures, grpc_load, http_load
 from benchmarks.serving.contenders import PEERS, Contender, all_contenders, trivial
 from benchmarks.serving.flights import Question, flights_package, questions
 from benchmarks.serving.forms import Form
-from benchmarks.serving.measurement import Measurement, together
+from benchmarks.serving.measurement import Cell, Measurement
 from benchmarks.serving.processes import Server, share_cores
 from kubeline.errors import PlatformError
 from kubeline.model_package import ModelPackage
@@ -23,23 +22,6 @@ from kubeline.model_package import ModelPackage
 CONNECTIONS = 8
 ROWS = {1: 64, 100: 8}  # rows of a request, and how many different requests
 _WARM_UP_SECONDS = 0.7
-
-
-@dataclass
-class Cell:
-    """What one server did with one form of requests of one size."""
-
-    contender: str
-    form: str
-    rows: int
-    rounds: list[Measurement] = field(default_factory=list)
-    memory: int = 0  # bytes, the most ever, of the process and what it started
-    wrong: int = 0  # of the different requests, those whose answer is not scikit-learn's
-
-    @property
-    def all(self) -> Measurement:
-        """Every round together."""
-        return together(self.rounds)
 
 
 def main() -> int:

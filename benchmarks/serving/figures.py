@@ -8,13 +8,12 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from benchmarks.serving.__main__ import Cell
+from benchmarks.serving.measurement import Cell
 
 OURS = "kubeline"
 SKLEARN = "KServe scikit-learn server"
@@ -25,7 +24,7 @@ _LIBRARIES = ("kserve", "fastapi", "uvicorn", "scikit-learn", "onnxruntime", "or
 GOALS = ((1, SKLEARN, 30.0), (1, BARE, 0.5), (100, SKLEARN, 12.0), (100, BARE, 1.0))
 
 
-def show(console: Console, cells: Sequence["Cell"], notes: dict[str, str], cores: int) -> None:
+def show(console: Console, cells: Sequence[Cell], notes: dict[str, str], cores: int) -> None:
     """Print a table for each size of requests, and the goals."""
     for rows in sorted({cell.rows for cell in cells}):
         title = f"{rows} row{'s' if rows > 1 else ''} in a request, 8 connections, client and server on {cores} cores"
@@ -43,7 +42,7 @@ def show(console: Console, cells: Sequence["Cell"], notes: dict[str, str], cores
         console.print(line)
 
 
-def goals(cells: Sequence["Cell"]) -> list[str]:
+def goals(cells: Sequence[Cell]) -> list[str]:
     """One sentence for each goal and form that both servers have."""
     lines = []
     for rows, peer, least in GOALS:
@@ -56,7 +55,7 @@ def goals(cells: Sequence["Cell"]) -> list[str]:
     return lines
 
 
-def write(file: Path, cells: Sequence["Cell"], notes: dict[str, str], digest: str) -> None:
+def write(file: Path, cells: Sequence[Cell], notes: dict[str, str], digest: str) -> None:
     """Write all figures as JSON."""
     file.parent.mkdir(parents=True, exist_ok=True)
     content = {
@@ -70,7 +69,7 @@ def write(file: Path, cells: Sequence["Cell"], notes: dict[str, str], digest: st
     file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _figures(cell: "Cell", ours: float) -> list[str]:
+def _figures(cell: Cell, ours: float) -> list[str]:
     found = cell.all
     median, high = found.quantiles(0.5, 0.99)
     ratio = f"{found.rate / ours:.3f}" if ours > 0 else ""
@@ -79,7 +78,7 @@ def _figures(cell: "Cell", ours: float) -> list[str]:
     return [f"{found.rate:,.0f}", ratio, f"{median:.2f}", f"{high:.2f}", errors, str(cell.wrong), memory]
 
 
-def _record(cell: "Cell") -> dict[str, Any]:
+def _record(cell: Cell) -> dict[str, Any]:
     found = cell.all
     median, high = found.quantiles(0.5, 0.99)
     return {
@@ -97,7 +96,7 @@ def _record(cell: "Cell") -> dict[str, Any]:
     }
 
 
-def _rate(cells: Sequence["Cell"], contender: str, form: str, rows: int) -> float:
+def _rate(cells: Sequence[Cell], contender: str, form: str, rows: int) -> float:
     for cell in cells:
         if (cell.contender, cell.form, cell.rows) == (contender, form, rows):
             return cell.all.rate

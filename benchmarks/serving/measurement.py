@@ -81,3 +81,20 @@ def together(parts: Iterable[Measurement]) -> Measurement:
         whole.answers.update(part.answers)
         whole.answered.update(part.answered)
     return whole
+
+
+@dataclass
+class Cell:
+    """What one server did with one form of requests of one size."""
+
+    contender: str
+    form: str
+    rows: int
+    rounds: list[Measurement] = field(default_factory=list)
+    memory: int = 0  # bytes, the most ever, of the process and what it started
+    wrong: int = 0  # of the different requests, those whose answer is not scikit-learn's
+
+    @property
+    def all(self) -> Measurement:
+        """Every round together."""
+        return together(self.rounds)
