@@ -13,7 +13,7 @@ export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_
 LOCKS := requirements.lock .ci/audit.lock .ci/axe.lock images/*.lock benchmarks/*.lock benchmarks/serving/*.lock docs/site/*.lock
 AUDIT := .cache/audit
 
-.PHONY: demo demo-loop example-fraud test fuzz images-test docs lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base
+.PHONY: demo demo-loop example-fraud test fuzz images-test alerts docs lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make coverage the test suite, and how much of the code it runs"
 	@echo "make fuzz     inputs that are nearly right, for every parser (SECONDS=10 for each)"
 	@echo "make images-test  the images, built and tried in a Docker engine (BASE=…: on another base)"
+	@echo "make alerts   the alert rules, checked and tried on series (needs promtool)"
 	@echo "make docs     the documentation as a site, in build/site"
 	@echo "make lint     ruff, mypy, and generated files against their sources"
 	@echo "make format   put every file into the form that make lint asks for"
@@ -125,6 +126,9 @@ bench-serving: setup $(PEERS)/mlserver/.ready $(PEERS)/bentoml/.ready
 	$(BIN)/python -m benchmarks.serving
 	-$(BIN)/python -m benchmarks.serving.overload
 	-$(BIN)/python -m benchmarks.serving.soak
+
+alerts: setup
+	@$(BIN)/python .ci/alerts.py
 
 $(AUDIT)/.ready: .ci/audit.lock .ci/environment.py
 	$(PYTHON) .ci/environment.py $(@D) $<

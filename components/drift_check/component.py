@@ -27,6 +27,9 @@ def drift_check(
     min_auc: float = 0.6,
     evidently: bool = True,
     pushgateway: str = "",
+    slices: list[str] = [],
+    references: list[str] = [],
+    history: str = "",
     options: dict[str, Any] = {},
 ) -> NamedTuple("Outputs", [("drifted", bool), ("verdict", str)]):
     """Decide whether a window of data has drifted from the data a model was trained on.
@@ -64,6 +67,14 @@ def drift_check(
         evidently: Whether to write the report of Evidently, which takes a few seconds.
         pushgateway: Address of a Prometheus Pushgateway, such as http://pushgateway:9091, for the figures of the window
             of a model. Those of a registered model go to its registry as well, as one run with a step for each window.
+        slices: Columns of the window, features or not, by which the performance on labelled rows is given in parts of
+            at least 100 rows, each with its interval, and named where it is surely worse than on the other rows.
+        references: What else a window is compared with, by the same rule: a season such as 7d or 12mo, for the window
+            so much earlier, whose profile an earlier check left in `history`, or addresses of model packages and
+            datasets. What drifted from the training, and not from one of these, is expected. One that is missing, or
+            has too few rows, excuses nothing, and the report says so.
+        history: A folder that all runs reach, for the profile of each window; it needs a window that was loaded with
+            `at` and `length`. Empty: none is kept.
         options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
@@ -71,8 +82,8 @@ def drift_check(
             verdict, bins, missing shares and unseen categories, the classifier and the findings; metadata verdict,
             drifted.
         metrics: drifted (0 or 1), rows, columns_drifted, columns_judged, max_effect, max_prediction_effect,
-            label_effect, classifier_auc, findings and, where there are labels, the task's own metric;
-            estimated_roc_auc, estimated_log_loss or estimated_rmse.
+            label_effect, classifier_auc, findings and, where there are labels, the task's own metric and
+            calibration_error; estimated_roc_auc, estimated_log_loss or estimated_rmse, estimated_calibration_error.
         report: HTML page with the verdict, the columns by effect, distributions and performance.
         evidently_report: Evidently's HTML page on at most 5,000 rows of each sample and the 50 columns that shifted
             most, for people. Against a model, the reference rows are redrawn from its profile column by column, and
@@ -92,6 +103,7 @@ def drift_check(
         model=model,
         reference=reference,
         reference_uri=reference_uri,
+        history=history,
         **laid_over(
             options,
             tracking_uri=tracking_uri,
@@ -103,5 +115,7 @@ def drift_check(
             min_auc=min_auc,
             evidently=evidently,
             pushgateway=pushgateway,
+            slices=slices,
+            references=references,
         ),
     )

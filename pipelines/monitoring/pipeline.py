@@ -96,6 +96,7 @@ def monitoring(
             reference_uri=reference,
             tracking_uri=tracking_uri,
             exclude=exclude,
+            history=history,
             options=drift,
         ).set_display_name("Check for drift")
         with_credentials(checked, secret, "storage", "registry")

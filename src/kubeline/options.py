@@ -77,6 +77,8 @@ DRIFT: dict[str, Any] = {
     "min_auc": 0.6,
     "evidently": True,
     "pushgateway": "",
+    "slices": [],
+    "references": [],
 }
 ALARM: dict[str, Any] = {"needed": 2, "of": 3, "cool_down": "7d", "signals": ["drift", "performance"]}
 

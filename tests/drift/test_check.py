@@ -53,6 +53,28 @@ def test_where_the_window_has_labels_the_performance_is_shown_beside_the_validat
     assert "ROC AUC on 1,000 labelled rows" in page(outputs["report"])
 
 
+def test_performance_is_given_by_slice_and_calibration_beside_ranking_by_labels_and_by_the_estimate(
+    check: Run, dataset: Any, flights: pd.DataFrame, package: Any
+) -> None:
+    window = flights.tail(1_500).assign(half=np.arange(1_500) % 2 > 0)
+    turned = window["half"] & (np.random.default_rng(0).random(1_500) < 0.8)
+    window["late"] = window["late"].to_numpy() ^ turned.to_numpy()  # of one half the labels are wrong
+    _, outputs = check(dataset(window), model=package, slices=["half", "origin"])
+    result, figures = read(outputs["result"]), outputs["metrics"].metadata
+    parts = {part["slice"]: part for part in result["slices"]}
+    assert set(parts) == {"half=True", "half=False", "origin=EWR", "origin=JFK", "origin=LGA"}
+    assert [name for name, part in parts.items() if part["weak"]] == ["half=True"]
+    assert parts["half=True"]["rows"] == 750
+    assert parts["half=True"]["upper"] < result["performance"]["value"] < parts["half=False"]["value"]
+    assert figures["calibration_error"] == result["performance"]["calibration"] > 0.1
+    assert figures["estimated_calibration_error"] == result["estimate"]["calibration"] < 0.1
+    html = page(outputs["report"])
+    assert "half=True" in html
+    assert f"Expected calibration error: {figures['calibration_error']:.3f} by the labels, " in html
+    with pytest.raises(UserError, match="slices names 'nowhere', which is not a column of the window"):
+        check(dataset(window), model=package, slices=["nowhere"])
+
+
 def test_without_labels_the_report_says_that_performance_is_not_known(
     check: Run, dataset: Any, flights: pd.DataFrame, package: Any
 ) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.false_alarms import SORTS, reference_of, table, window_of
+from kubeline.drift.check import judge
 from kubeline.drift.clusters import ClusterCounts
 from kubeline.drift.compare import compare
 from kubeline.drift.profile import Profile, build
@@ -57,6 +59,15 @@ def test_200_windows_of_days_that_are_as_before_alarm_no_more_often_than_stated(
     alarms = sum(alarmed(judged(reference, window)) for window in windows)
     print(f"{number} days of {rows} rows: {alarms} of {WINDOWS} windows alarm")
     assert alarms <= at_most(RULE.max_p, WINDOWS)
+
+
+def test_windows_of_customers_of_very_different_sizes_alarm_no_more_often_than_stated() -> None:
+    """One customer may have a tenth of the rows, and a favourite of many categories."""
+    rng, sort, rule = np.random.default_rng(5), SORTS[-1], RULE.model_copy(update={"min_auc": 1.0})
+    known = reference_of(rng, sort)
+    windows = [window_of(known, table(rng, sort.window(rng, 1_000), True), True) for _ in range(50)]
+    alarms = sum(judge(window, known, rule)[0].drifted for window in windows)
+    assert alarms <= at_most(RULE.max_p, 50)
 
 
 def test_as_independent_rows_nearly_every_month_of_the_same_days_would_alarm(reference: Profile) -> None:

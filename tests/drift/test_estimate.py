@@ -14,6 +14,8 @@ from components.drift_check.component import drift_check
 from examples.flights.prepare import flights as all_flights
 from kubeline.drift.estimate import EstimatedAuc, EstimatedLogLoss, EstimatedRmse, expected_auc, performance
 from kubeline.drift.profile import Calibration
+from kubeline.evaluation.calibration import reliability
+from kubeline.evaluation.scored import Scored
 from kubeline.model_package.predictor import Predictions
 from kubeline.training.expectations import calibration, losses
 from tests.support import training
@@ -45,6 +47,19 @@ def test_the_estimate_is_that_of_nannyml() -> None:
     chances = np.clip(1.3 * scores - 0.05, 0.01, 0.99)
     assert expected_auc(scores, np.ones(2_000), EXACT).value == pytest.approx(0.720314625527477, abs=1e-7)
     assert expected_auc(chances, np.ones(2_000), EXACT).value == pytest.approx(0.7662164559738972, abs=1e-7)
+
+
+def test_the_estimated_calibration_error_is_that_of_labels_that_come_by_the_chances() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.beta(2, 5, 200_000)
+    labels = rng.random(len(scores)) < np.clip(0.5 * scores + 0.3, 0, 1)
+    curve = calibration(scores[:100_000], labels[:100_000], np.ones(100_000))
+    counted = EstimatedAuc(curve)
+    counted.add(answers(scores[100_000:]))
+    chances = np.column_stack([1 - scores, scores])[100_000:]
+    came = Scored("binary", ("no", "yes"), labels[100_000:].astype(int), chances.argmax(axis=1), chances, None)
+    assert counted.calibration() == pytest.approx(reliability(came).error, abs=0.01)
+    assert counted.calibration() > 0.1
 
 
 def test_few_held_out_rows_make_the_interval_wide() -> None:

@@ -48,7 +48,8 @@ def judge(package: ModelPackage, window: pd.DataFrame, dataset: Maker) -> tuple[
     for batch in iter_batches(dataset(window, "window").path):
         frame = batch.to_pandas()
         found.add(frame, package.predictor().predict(frame))
-    return found.performance()
+    performance, _, note = found.performance()
+    return performance, note
 
 
 def test_rows_count_by_weight_and_days_are_resampled_whole(package: ModelPackage, dataset: Maker) -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from kubeline.drift.profile import MAX_CATEGORIES, column
-from kubeline.drift.window import CategoryCounter, NumberCounter, RowSample
+from kubeline.drift.window import CategoryCounter, NumberCounter, RowSample, evenly
 
 
 def test_of_very_many_unseen_categories_the_same_are_kept_in_any_order() -> None:
@@ -53,6 +53,25 @@ def test_a_sample_is_the_same_however_the_rows_come_in_chunks(cuts: list[int]) -
     assert found["row"].tolist() == expected["row"].tolist() == sorted(expected["row"])
     assert len(found) == 50
     assert sample.rows == 1_000
+
+
+def test_of_a_table_of_known_length_each_day_has_as_large_a_share_of_the_sample_as_of_all() -> None:
+    """What the classifier and the report of Evidently are given, however the rows come in chunks."""
+    days = np.repeat(np.arange(5), [10_000, 200, 30_000, 5_000, 54_800])
+    sample, whole = RowSample(10_000, expected=len(days)), RowSample(10_000, expected=len(days))
+    rows = pa.RecordBatch.from_pydict({"day": days, "row": np.arange(len(days))})
+    whole.add(rows)
+    for start, stop in pairwise([0, 1, 9_999, 10_100, 60_000, 100_000]):
+        sample.add(rows.slice(start, stop - start))
+    found, expected = sample.frame(), whole.frame()
+    assert found is not None
+    assert expected is not None
+    pd.testing.assert_frame_equal(found, expected)
+    assert found["row"].is_monotonic_increasing
+    assert not found["row"].duplicated().any()
+    for kept, of in ((found, 10), (evenly(found, 5_000), 20)):
+        shares = np.bincount(kept["day"]) - np.bincount(days) / of
+        assert abs(shares).max() <= 1, shares
 
 
 def test_every_row_is_as_likely_to_be_sampled() -> None:

@@ -3,19 +3,21 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
-
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.drift import evidently_page
+from kubeline.drift.alarm.history import History
+from kubeline.drift.alarm.rule import interval
 from kubeline.drift.compare import Compared, compare, decide
 from kubeline.drift.figures import bounds_of, figures, push
 from kubeline.drift.findings import findings
+from kubeline.drift.further import Further, compared_with, expected, find, profile_of
 from kubeline.drift.page import write_report
 from kubeline.drift.reference import Reference, resolve
 from kubeline.drift.result import DriftResult, DriftRule, DriftVerdict
 from kubeline.drift.scan import Window, scan
+from kubeline.drift.seasons import check_references
 from kubeline.drift.together import ask, judged
+from kubeline.drift.window import evenly
 from kubeline.model_package.package import ModelPackage, version_of
 from kubeline.options import require_names
 from kubeline.registry.interface import parse_reference
@@ -50,39 +52,55 @@ def run(
     min_auc: float = 0.6,
     evidently: bool = True,
     pushgateway: str = "",
+    slices: Sequence[str] = (),
+    references: Sequence[str] = (),
+    history: str = "",
 ) -> DriftOutputs:
     """Compare a window with its reference; the arguments are those of the component ``drift_check``.
 
     Raises:
         UserError: when there is not exactly one reference, a compared column or a feature of the model is missing in
-            the window or of another type, or a limit is out of its range.
+            the window or of another type, a limit is out of its range, or a history is given for a window that has no
+            bounds in time.
     """
     rule = DriftRule(
         min_effect=min_effect, max_p=max_p, min_rows=int(min_rows), min_columns=int(min_columns), min_auc=min_auc
     ).check()
     require_names("exclude", exclude)
-    found = resolve(model, reference, reference_uri, tracking_uri, list(exclude))
-    window = scan(current.path, found, list(exclude))
-    outcome, compared = _judge(window, found, rule)
-    note = _write_evidently(evidently_report, window, found, compared, evidently)
+    require_names("slices", slices)
+    check_references(references, history)
     span = str(current.metadata.get("window", ""))
+    kept, bounds = (History(history), interval(span)) if history else (None, None)
+    found = resolve(model, reference, reference_uri, tracking_uri, list(exclude))
+    further = find(references, bounds, kept, found, tracking_uri)
+    window = scan(current.path, found, list(exclude), slices)
+    outcome, compared = judge(window, found, rule, further)
+    note = _write_evidently(evidently_report, window, found, compared, evidently)
     outcome = outcome.model_copy(update={"window": span, "excluded": list(exclude), "evidently_note": note})
     write_report(report.path, outcome)
     with publish(result.path) as path:
         path.write_text(outcome.model_dump_json(indent=2), encoding="utf-8")
     describe(result, {"verdict": outcome.verdict, "drifted": outcome.drifted})
     describe(metrics, figures(outcome))
+    if kept and bounds and (profile := profile_of(window)):
+        kept.keep_profile(*bounds, found.name, profile.model_dump_json())
     _send(outcome, found.package, reference_uri, tracking_uri, pushgateway)
     return DriftOutputs(outcome.drifted, outcome.verdict)
 
 
-def _judge(window: Window, reference: Reference, rule: DriftRule) -> tuple[DriftResult, Compared]:
+def judge(
+    window: Window, reference: Reference, rule: DriftRule, further: Sequence[Further] = ()
+) -> tuple[DriftResult, Compared]:
+    """The outcome for a window that was counted, beside its reference and further ones."""
     asked, why_not = ask(reference.coded, window.coded, rule)
     of_classifier = asked.found.p_value if asked else None
     compared = compare(window.columns, window.predictions, rule, window.spreads, window.labels, of_classifier)
-    together = judged(asked, compared.adjusted_p, rule)
+    features = reference.package.signature.names if reference.package else ()
+    others = [compared_with(one, window, features, rule) for one in further]
+    compared, together = expected(compared, judged(asked, compared.adjusted_p, rule), others)
     rows = (reference.profile.rows, window.rows)
     verdict, reasons = decide(compared, together, rows, rule, window.performance or window.estimate)
+    reasons += [str(one) for one in others]
     return DriftResult(
         verdict=verdict,
         drifted=verdict == "drift",
@@ -96,10 +114,12 @@ def _judge(window: Window, reference: Reference, rule: DriftRule) -> tuple[Drift
         labels=compared.labels,
         together=together,
         together_note=why_not,
+        further=others,
         findings=findings(window.columns, compared.columns, rule),
         performance=window.performance,
         performance_note=window.performance_note,
         estimate=window.estimate,
+        slices=window.slices,
         assumed=window.clusters.assumed if window.clusters else "",
         not_in_reference=window.not_in_reference,
         read_as=window.read_as,
@@ -134,7 +154,7 @@ def _write_evidently(artifact: Artifact, window: Window, reference: Reference, c
     size = (
         f"At most {evidently_page.ROWS:,} rows of each sample, as large a share of each stretch of the table as of all."
     )
-    rows_now = _at_most(window.sample, evidently_page.ROWS)
+    rows_now = evenly(window.sample, evidently_page.ROWS)
     if reference.rows is None:
         drawn = evidently_page.redrawn(reference.profile)
         note = (
@@ -142,11 +162,4 @@ def _write_evidently(artifact: Artifact, window: Window, reference: Reference, c
             "compare column by column only."
         )
         return evidently_page.write(artifact.path, drawn, rows_now, kinds, note)
-    return evidently_page.write(artifact.path, _at_most(reference.rows, evidently_page.ROWS), rows_now, kinds, size)
-
-
-def _at_most(rows: pd.DataFrame, number: int) -> pd.DataFrame:
-    """So many rows, evenly over all."""
-    if len(rows) <= number:
-        return rows
-    return rows.iloc[np.linspace(0, len(rows), number, endpoint=False).astype(int)].reset_index(drop=True)
+    return evidently_page.write(artifact.path, evenly(reference.rows, evidently_page.ROWS), rows_now, kinds, size)

@@ -5,10 +5,11 @@ Of each column the window's rows are counted by cluster and bin. The covariance 
 in units of that of independent rows, gives what the divergence amounts to without drift (the trace), and the degrees of
 freedom of the chi-squared distribution with that mean and variance. It is divided by what was estimated of so many
 clusters, so that an F distribution judges; with a third of its degrees of freedom, because bins are many beside
-clusters: simulated, tests/drift/test_clusters.py.
+clusters: simulated, tests/drift/test_clusters.py. Clusters of different sizes count as the number of equal ones that
+would say as much, since the largest decide.
 
 Sources: Rao and Scott (1984), Annals of Statistics 12 (second-order correction of chi-squared tests for clusters);
-Satterthwaite (1946), Biometrics Bulletin 2.
+Satterthwaite (1946), Biometrics Bulletin 2; Kish (1965), Survey Sampling (the effective number of clusters).
 """
 
 from collections.abc import Mapping
@@ -33,14 +34,14 @@ class Spread:
     Attributes:
         covariance: (k, k) of the shares of one row, in units of independent rows.
         independent: (k, k) what it would be of independent rows.
-        clusters: how many there are.
+        clusters: how many of equal size would say as much.
         rows: of the window.
         size: rows of a cluster in the reference, as a multiple of those in the window.
     """
 
     covariance: Array
     independent: Array
-    clusters: int
+    clusters: float
     rows: int
     size: float
 
@@ -117,4 +118,5 @@ class ClusterCounts:
         unit = np.sqrt(np.outer(shares, shares))
         covariance = clusters / (clusters - 1) * off.T @ off / rows / unit
         size = 1.0 if self._in_reference is None else self._in_reference / (rows / self.number)
-        return Spread(covariance, np.eye(len(shares)) - unit, clusters, int(rows), size)
+        effective = float(rows**2 / (counts.sum(axis=1) ** 2).sum())
+        return Spread(covariance, np.eye(len(shares)) - unit, effective, int(rows), size)

@@ -98,13 +98,19 @@ def decide(
     drifted = [column for column in compared.columns if column.verdict == "drift"]
     moved = [column for column in compared.predictions if column.verdict == "drift"]
     outcomes = [column for column in compared.labels if column.verdict == "drift"]
-    judged = sum(column.verdict in ("drift", "stable") for column in compared.columns)
+    judged = sum(column.verdict in ("drift", "expected", "stable") for column in compared.columns)
     reasons = [f"{len(drifted)} of {judged} columns drifted" + (f": {_named(drifted)}" if drifted else "")]
     if compared.predictions:
         reasons.append(f"the predictions drifted: {_named(moved)}" if moved else "the predictions are stable")
     reasons += [f"the labels drifted (effect {column.effect:.2f})" for column in outcomes]
     apart = together is not None and together.verdict == "drift" and together.of_columns >= rule.min_columns
     reasons += [str(together)] if together and together.verdict == "drift" else []
+    as_before = [
+        one for one in (*compared.columns, *compared.predictions, *compared.labels) if one.verdict == "expected"
+    ]
+    reasons += (
+        [f"drifted from the training, and not from a further reference: {_named(as_before)}"] if as_before else []
+    )
     found = moved or outcomes or apart or len(drifted) >= rule.min_columns
     return "drift" if found else "stable", reasons + notes
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from kubeline.drift.profile import Calibration, Losses, Profile
 from kubeline.drift.result import Performance, is_worse
+from kubeline.evaluation.calibration import BINS as RELIABILITY
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
 from kubeline.typing import Array
@@ -52,6 +53,9 @@ class Estimated(Protocol):
     def estimate(self) -> Estimate:
         """The metric of all that was counted."""
 
+    def calibration(self) -> float | None:
+        """The expected calibration error of all that was counted; None of a regression."""
+
 
 def estimated_by(profile: Profile, signature: Signature) -> Estimated | None:
     """What counts the answers of this model; None where its package does not say what to expect."""
@@ -80,6 +84,7 @@ def performance(counted: Estimated, metrics: Mapping[str, float]) -> Performance
         rows=counted.rows,
         assumed=_ASSUMED,
         estimated=True,
+        calibration=counted.calibration(),
     )
 
 
@@ -94,7 +99,7 @@ class EstimatedAuc:
     metric, label, greater_is_better = "roc_auc", "ROC AUC", True
 
     def __init__(self, calibration: Calibration, code: int = 1) -> None:
-        self.calibration = calibration
+        self.curve = calibration
         self._code = code
         self._counts: Array = np.zeros(BINS, dtype=np.int64)
         self._sums: Array = np.zeros(BINS)
@@ -114,9 +119,18 @@ class EstimatedAuc:
 
     def estimate(self) -> Estimate:
         """The AUC of all that was counted."""
+        scores, counts = self._counted()
+        return expected_auc(calibrated(scores, self.curve), counts, self.curve)
+
+    def calibration(self) -> float:
+        """The expected calibration error."""
+        scores, counts = self._counted()
+        return expected_gap(scores, calibrated(scores, self.curve), counts)
+
+    def _counted(self) -> tuple[Array, Array]:
+        """(k,) mean scores of the bins that are not empty, ascending, and their rows."""
         filled = self._counts > 0
-        scores = self._sums[filled] / self._counts[filled]
-        return expected_auc(calibrated(scores, self.calibration), self._counts[filled], self.calibration)
+        return self._sums[filled] / self._counts[filled], self._counts[filled]
 
 
 class EstimatedLogLoss:
@@ -133,6 +147,7 @@ class EstimatedLogLoss:
         self._calibrations = [calibrations[name] for name in classes]
         self.rows = 0
         self._sum = self._squares = self._spread = 0.0
+        self._of_predicted: Array = np.zeros((3, BINS))  # rows, scores and chances of the predicted class
 
     def add(self, answers: Predictions) -> None:
         """Count a chunk."""
@@ -140,6 +155,10 @@ class EstimatedLogLoss:
         scores = answers.probabilities.astype(float)
         chances = np.column_stack([calibrated(scores[:, k], each) for k, each in enumerate(self._calibrations)])
         chances /= np.maximum(chances.sum(axis=1, keepdims=True), 1e-300)
+        own = np.arange(len(scores)), scores.argmax(axis=1)
+        place = np.minimum((scores[own] * BINS).astype(np.int64), BINS - 1)
+        for k, sums in enumerate((np.ones(len(scores)), scores[own], chances[own])):
+            self._of_predicted[k] += np.bincount(place, sums, minlength=BINS)
         given = -np.log(np.clip(scores, _SMALLEST, 1 - _SMALLEST))
         means = (chances * given).sum(axis=1)
         self.rows += len(means)
@@ -152,6 +171,11 @@ class EstimatedLogLoss:
         value = self._sum / self.rows
         variance = max(self._spread / self.rows + self._squares / self.rows - value**2, 0.0)
         return Estimate(value, math.sqrt(variance * (1 / self.rows + 1 / self._calibrations[0].rows)))
+
+    def calibration(self) -> float:
+        """The expected calibration error of the predicted class."""
+        rows, scores, chances = self._of_predicted[:, self._of_predicted[0] > 0]
+        return expected_gap(scores / rows, chances / rows, rows)
 
 
 class EstimatedRmse:
@@ -188,10 +212,25 @@ class EstimatedRmse:
         root = math.sqrt(value)
         return Estimate(root, math.sqrt(variance) / (2 * root) if root else 0.0)
 
+    def calibration(self) -> None:
+        """A regression has no probabilities."""
+
 
 def calibrated(scores: Array, calibration: Calibration) -> Array:
     """The chance of being positive by score, from the curve: straight between its knots, flat beyond them."""
     return np.interp(scores, calibration.scores, calibration.rates)
+
+
+def expected_gap(scores: Array, chances: Array, counts: Array) -> float:
+    """The mean gap between probability and chance, in bins of about equal size as where labels are known.
+
+    Args:
+        scores: (k,) ascending.
+        chances: (k,) of each.
+        counts: (k,) rows that have it.
+    """
+    bins = np.minimum((np.cumsum(counts) - counts / 2) / counts.sum() * RELIABILITY, RELIABILITY - 1).astype(np.int64)
+    return float(np.abs(np.bincount(bins, (scores - chances) * counts)).sum() / counts.sum())
 
 
 def expected_auc(chances: Array, counts: Array, calibration: Calibration) -> Estimate:

@@ -35,6 +35,8 @@ def figures(outcome: DriftResult) -> dict[str, float | None]:
         "findings": len(outcome.findings),
         performance.metric if performance else "performance": performance.value if performance else None,
         f"estimated_{estimate.metric}" if estimate else "estimate": estimate.value if estimate else None,
+        "calibration_error": performance.calibration if performance else None,
+        "estimated_calibration_error": estimate.calibration if estimate else None,
     }
 
 
@@ -127,6 +129,12 @@ def _families(outcome: DriftResult, bounds: tuple[datetime, datetime]) -> Iterat
     known = [(kind, one) for kind, one in (("measured", outcome.performance), ("estimated", outcome.estimate)) if one]
     if known:
         yield "performance", "The model's metric on the window.", [(_of(kind, one), one.value) for kind, one in known]
+        calibrated = [(_of(kind, one), one.calibration) for kind, one in known]
+        yield (
+            "calibration_error",
+            "The mean gap between predicted probability and what came true.",
+            [(labels, value) for labels, value in calibrated if value is not None],
+        )
         yield (
             "performance_worse",
             "1 when its whole interval is worse than in validation.",

@@ -4,7 +4,7 @@ import os
 
 from markupsafe import Markup
 
-from kubeline.drift.result import ColumnDrift, ColumnSide, DriftResult, Performance
+from kubeline.drift.result import ColumnDrift, ColumnSide, DriftResult, Performance, Shift, SlicePerformance
 from kubeline.drift.values import moment
 from kubeline.printable import rounded
 from kubeline.reports import Report, facts, table, text, verdict
@@ -14,7 +14,13 @@ from kubeline.reports.page import Tone
 DRAWN = 6  # columns with a figure
 
 TONES: dict[str, Tone] = {"stable": "good", "drift": "bad", "insufficient_data": "warn"}
-WORDS = {"stable": "stable", "drift": "drift", "insufficient_data": "too few rows", "not_judged": "not judged"}
+WORDS = {
+    "stable": "stable",
+    "drift": "drift",
+    "expected": "expected",
+    "insufficient_data": "too few rows",
+    "not_judged": "not judged",
+}
 
 
 def write_report(path: str | os.PathLike[str], outcome: DriftResult) -> None:
@@ -25,6 +31,8 @@ def write_report(path: str | os.PathLike[str], outcome: DriftResult) -> None:
         page.add("The model on this window", *_model(outcome))
     page.add("Columns", _table(outcome.columns))
     page.add("All columns at once", *_together(outcome))
+    if outcome.further:
+        page.add("Beside further references", *_further(outcome))
     if outcome.findings:
         rows = [[one.column, one.kind.replace("_", " "), one.text] for one in outcome.findings]
         page.add("Of interest", table(["column", "kind", "what is seen"], rows, "Facts, and no part of the verdict."))
@@ -46,9 +54,36 @@ def _model(outcome: DriftResult) -> list[Markup]:
         blocks.append(text(f"How well the model does here is not known: {outcome.performance_note}."))
     if outcome.estimate:
         blocks.append(text(_performance(outcome.estimate)))
+    blocks += _calibration(outcome)
+    if outcome.slices:
+        blocks.append(_slices(outcome.slices))
     if outcome.predictions or outcome.labels:
         blocks.append(_table([*outcome.predictions, *outcome.labels]))
     return blocks
+
+
+def _calibration(outcome: DriftResult) -> list[Markup]:
+    known = [("by the labels", outcome.performance), ("by the estimate", outcome.estimate)]
+    gaps = [f"{one.calibration:.3f} {how}" for how, one in known if one and one.calibration is not None]
+    if not gaps:
+        return []
+    about = "the mean gap between the predicted probability and what came true, in 15 bins"
+    return [text(f"Expected calibration error: {', '.join(gaps)} ({about}).")]
+
+
+def _slices(slices: list[SlicePerformance]) -> Markup:
+    rows = [
+        [
+            part.slice,
+            part.rows,
+            part.undefined or rounded(part.value),
+            "" if part.lower is None or part.upper is None else f"{rounded(part.lower)} to {rounded(part.upper)}",
+            "weak" if part.weak else "",
+        ]
+        for part in slices
+    ]
+    about = "Weak: surely worse than on the other rows, after correction for all slices."
+    return table(["slice", "rows", "metric", "95 % interval", ""], rows, about)
 
 
 def _together(outcome: DriftResult) -> list[Markup]:
@@ -64,6 +99,36 @@ def _together(outcome: DriftResult) -> list[Markup]:
         return said
     rows = [[name, loss] for name, loss in found.explained_by.items()]
     return [*said, table(["column", "AUC that is lost without its values"], rows)]
+
+
+def _further(outcome: DriftResult) -> list[Markup]:
+    """Both shifts of each column: from the training, and from what else it is compared with."""
+    said = [text(f"{str(one)[0].upper()}{str(one)[1:]}.") for one in outcome.further]
+    known = [one for one in outcome.further if not one.note]
+    if not known:
+        return said
+    shown = [*outcome.columns, *outcome.predictions, *outcome.labels]
+    shifts = [{each.name: each for each in (*one.columns, *one.predictions, *one.labels)} for one in known]
+    rows = [
+        [column.name, _verdict(column), round(column.effect, 4), *(_shift(found.get(column.name)) for found in shifts)]
+        for column in shown
+    ]
+    if together := outcome.together:
+        others = [one.together.auc if one.together else None for one in known]
+        found = ["" if auc is None else f"AUC {auc:.3f}" for auc in others]
+        rows.append(["all columns at once", WORDS[together.verdict], f"AUC {together.auc:.3f}", *found])
+    about = "What drifted from the training, and not from one of these, is expected, and no drift."
+    return [*said, table(["column", "verdict", "from the training", *(one.reference for one in known)], rows, about)]
+
+
+def _shift(found: Shift | None) -> str:
+    if found is None:
+        return "not compared"
+    return (
+        f"{WORDS[found.verdict]}, as the features"
+        if found.effect is None
+        else f"{found.effect:.4f}, {WORDS[found.verdict]}"
+    )
 
 
 def _performance(found: Performance) -> str:
@@ -104,7 +169,7 @@ def _table(columns: list[ColumnDrift]) -> Markup:
 
 
 def _verdict(column: ColumnDrift) -> Markup:
-    tone = {"drift": "bad", "stable": "good"}.get(column.verdict, "warn")
+    tone = {"drift": "bad", "stable": "good", "expected": "good"}.get(column.verdict, "warn")
     return Markup('<span class="{0}" style="color:var(--{0})">{1}</span>').format(tone, WORDS[column.verdict])
 
 

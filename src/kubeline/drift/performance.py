@@ -1,6 +1,6 @@
 """The model on the labelled rows of a window: what a shift of the data does not show."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,14 +8,16 @@ import pyarrow as pa
 
 from kubeline.drift.clusters import ClusterCounts
 from kubeline.drift.profile import ReferenceColumn
-from kubeline.drift.result import Performance, is_worse
+from kubeline.drift.result import Performance, SlicePerformance, is_worse
 from kubeline.drift.window import RowSample, counter
 from kubeline.errors import UserError
 from kubeline.evaluation.bootstrap import Bootstrap
-from kubeline.evaluation.metrics import choose
+from kubeline.evaluation.calibration import reliability
+from kubeline.evaluation.metrics import Metric, choose
 from kubeline.evaluation.rows import Clusters, clusters_of, weights_of
 from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.scoring import judged
+from kubeline.evaluation.slices import SliceSettings, evaluate_slices
 from kubeline.model_package.manifest import ManifestRoles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions
@@ -48,6 +50,7 @@ class LabelledRows:
             training knew are resampled whole, where the window has these columns.
         labels: What the labels are compared with; None where the package does not say.
         size: Rows of a group or day of the training.
+        slices: Columns of the window by which performance is given in parts as well.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class LabelledRows:
         present: Collection[str],
         labels: ReferenceColumn | None = None,
         size: float | None = None,
+        slices: Sequence[str] = (),
     ):
         self.package = package
         self.problem = ""
@@ -63,6 +67,7 @@ class LabelledRows:
         self._roles = ManifestRoles(
             **{role: name for role in ("weight", "group", "time") if (name := getattr(roles, role)) in kept}
         )
+        self._slices = list(slices)
         self._classes: tuple[str, ...] = ()
         self._sample = RowSample(ROWS)
         profile = labels if labels and package.signature.target in present else None
@@ -92,6 +97,7 @@ class LabelledRows:
         if scored.probabilities is not None:
             columns |= {f"probability.{k}": scored.probabilities[:, k] for k in range(len(scored.classes))}
         columns |= {f"role.{name}": frame.loc[known, name].to_numpy() for name in self._columns}
+        columns |= {f"slice.{name}": frame.loc[known, name] for name in self._slices}
         self._sample.add(pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in columns.items()}))
 
     def _count(self, frame: pd.DataFrame, scored: Scored) -> None:
@@ -102,25 +108,25 @@ class LabelledRows:
         if self.clusters:
             self.clusters.add({LABELS: labels, self.clusters.column: frame[self.clusters.column]})
 
-    def performance(self) -> tuple[Performance | None, str]:
-        """The task's own metric with its 95 % bootstrap interval, or why there is none."""
+    def performance(self) -> tuple[Performance | None, list[SlicePerformance], str]:
+        """The task's own metric with its 95 % bootstrap interval, also by slice, or why there is none."""
         frame = self._sample.frame()
         if self.problem:
-            return None, self.problem
+            return None, [], self.problem
         if frame is None or len(frame) < MIN_ROWS:
-            return None, f"fewer than {MIN_ROWS} rows of this window have a label yet"
+            return None, [], f"fewer than {MIN_ROWS} rows of this window have a label yet"
         scored = self._scored(frame)
         try:
             clusters = self._clusters(frame)
         except UserError as error:
-            return None, str(error)
+            return None, [], str(error)
         metric = choose(scored.task)
         if reason := metric.undefined(scored):
-            return None, f"{metric.label} is not defined for this window: {reason}"
+            return None, [], f"{metric.label} is not defined for this window: {reason}"
         bootstrap = Bootstrap(len(scored), clusters=None if clusters.few else clusters.codes)
         found = metric.interval(scored, bootstrap, confidence=0.95)
         validation = self.package.manifest.metrics.get(metric.name)
-        return Performance(
+        performance = Performance(
             metric=metric.name,
             label=metric.label,
             value=found.value,
@@ -130,7 +136,29 @@ class LabelledRows:
             worse=is_worse(validation, found.lower, found.upper, metric.greater_is_better),
             rows=len(scored),
             assumed=self._assumed(clusters),
-        ), ""
+            calibration=reliability(scored).error if scored.classes else None,
+        )
+        return performance, self._parts(frame, scored, metric, clusters), ""
+
+    def _parts(self, frame: pd.DataFrame, scored: Scored, metric: Metric, clusters: Clusters) -> list[SlicePerformance]:
+        """The metric by slice, whole groups resampled where it is so for all rows."""
+        if not self._slices:
+            return []
+        rows = pd.DataFrame({name: frame[f"slice.{name}"] for name in self._slices})
+        codes = None if clusters.few else clusters.codes
+        parts = evaluate_slices(rows, self._slices, SliceSettings(metric), scored, None, codes)
+        return [
+            SlicePerformance(
+                slice=part.name,
+                rows=part.rows,
+                value=part.estimate.value if part.estimate else None,
+                lower=part.estimate.lower if part.estimate else None,
+                upper=part.estimate.upper if part.estimate else None,
+                weak=part.weak,
+                undefined=part.undefined,
+            )
+            for part in parts
+        ]
 
     @property
     def _columns(self) -> list[str]:

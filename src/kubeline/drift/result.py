@@ -10,7 +10,7 @@ from kubeline.errors import UserError, listed
 from kubeline.printable import rounded
 
 DriftVerdict = Literal["stable", "drift", "insufficient_data"]
-ColumnVerdict = Literal["stable", "drift", "insufficient_data", "not_judged"]
+ColumnVerdict = Literal["stable", "drift", "expected", "insufficient_data", "not_judged"]
 
 
 class _Model(BaseModel):
@@ -159,7 +159,8 @@ class Performance(_Model):
     """The model on the labelled rows of the window, or `estimated` on all, beside its validation during training.
 
     `worse` when the whole 95 % interval is on the worse side of the validation value. `assumed` says
-    what the interval takes for granted and by what rows count.
+    what the interval takes for granted and by what rows count. `calibration` is the expected calibration error of a
+    classification, as `evaluate` has it: the mean gap between predicted probability and what came true, in 15 bins.
     """
 
     metric: str
@@ -172,6 +173,7 @@ class Performance(_Model):
     rows: int
     assumed: str = ""
     estimated: bool = False
+    calibration: float | None = None
 
     def __str__(self) -> str:
         interval = (
@@ -183,8 +185,64 @@ class Performance(_Model):
         return f"{self.label} on {self.rows:,} {kind}rows is {rounded(self.value)}{interval}{before}{assumed}"
 
 
+class SlicePerformance(_Model):
+    """The metric on the labelled rows of one slice, such as ``carrier=UA``, with its 95 % interval.
+
+    `weak` when it is surely worse than on the other rows, after correction for all slices; `undefined` says why there
+    is no value.
+    """
+
+    slice: str
+    rows: int
+    value: float | None
+    lower: float | None
+    upper: float | None
+    weak: bool
+    undefined: str = ""
+
+
+class Shift(_Model):
+    """One column, prediction or the labels beside a further reference; without an effect it follows from others."""
+
+    name: str
+    verdict: ColumnVerdict
+    effect: float | None = None
+    adjusted_p: float | None = None
+
+
+class FurtherReference(_Model):
+    """What the window was compared with beside the training, or `note`: why it could not be.
+
+    `rows` are those of its profile. What can be compared is listed, each list by effect, greatest first.
+    """
+
+    reference: str
+    rows: int = 0
+    note: str = ""
+    columns: list[Shift] = []
+    predictions: list[Shift] = []
+    labels: list[Shift] = []
+    together: Together | None = None
+
+    @property
+    def together_is_stable(self) -> bool:
+        """Whether a classifier was asked and does not distinguish the window from it."""
+        return self.together is not None and self.together.verdict == "stable"
+
+    def __str__(self) -> str:
+        if self.note:
+            return f"{self.reference} is not compared with: {self.note}; the verdict is by the others alone"
+        if all(one.verdict == "insufficient_data" for one in self.columns):
+            return f"{self.reference} has {self.rows:,} rows, too few to judge by; the verdict is by the others alone"
+        moved = [one.name for one in [*self.columns, *self.predictions, *self.labels] if one.verdict == "drift"]
+        moved += ["all columns at once"] if self.together and self.together.verdict == "drift" else []
+        return f"beside {self.reference} drifted: {listed(moved, limit=8) if moved else 'nothing'}"
+
+
 class DriftResult(_Model):
     """The whole outcome; `columns` and `predictions` are sorted by effect, greatest first.
+
+    `further` are references beside the training. What drifted from the training, and not from one of them, is expected.
 
     `labels` has one entry where the window has labels; `together` is all columns at once, or `together_note` says why
     it is not known. `window` is the interval of time that was loaded, empty without bounds; `assumed` says which rows
@@ -204,10 +262,12 @@ class DriftResult(_Model):
     labels: list[ColumnDrift] = []
     together: Together | None = None
     together_note: str = ""
+    further: list[FurtherReference] = []
     findings: list[Notable] = []
     performance: Performance | None
     performance_note: str
     estimate: Performance | None = None
+    slices: list[SlicePerformance] = []
     window: str = ""
     assumed: str = ""
     excluded: list[str] = []

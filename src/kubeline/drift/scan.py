@@ -1,7 +1,7 @@
 """One pass over the rows of a window: counts of every column and prediction, a sample of rows, and performance."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from kubeline.drift.estimate import performance as estimated_performance
 from kubeline.drift.logged import LOG_COLUMNS, LoggedAnswers
 from kubeline.drift.performance import LABELS, LabelledRows, cluster_column, role_columns
 from kubeline.drift.reference import Reference
-from kubeline.drift.result import Performance
+from kubeline.drift.result import Performance, SlicePerformance
 from kubeline.drift.values import as_reference, cells, is_other
 from kubeline.drift.window import ROWS, RowSample, counter
 from kubeline.errors import UserError, listed
@@ -44,6 +44,7 @@ class Window:
         spreads: How far rows that belong together differ, by column, prediction and label.
         clusters: The rows that belong together; None where no column says which.
         performance: The model on the labelled rows; None when it is not known.
+        slices: The same by slice, as far as asked for.
         performance_note: Why not.
         estimate: The model on all rows, by its own answers; None of a package from before there were estimates.
         not_in_reference: Columns of the window that the reference does not have.
@@ -60,13 +61,20 @@ class Window:
     clusters: ClusterCounts | None
     performance: Performance | None
     performance_note: str
+    slices: list[SlicePerformance]
     estimate: Performance | None
     not_in_reference: list[str]
     read_as: list[str]
 
 
-def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
+def scan(path: str | Path, reference: Reference, exclude: list[str], slices: Sequence[str] = ()) -> Window:
     """Count all rows of the window, in memory that does not grow with them.
+
+    Args:
+        path: Of the dataset.
+        reference: What it is compared with.
+        exclude: Columns that are not compared.
+        slices: Columns by which performance is given in parts.
 
     Raises:
         UserError: when a column that is compared, or that the model needs, is missing or of another type.
@@ -74,18 +82,14 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
     dataset = open_dataset(path)
     schema, rows = dataset.schema, dataset.count_rows()
     present = schema.names
-    needed = _needed(present, reference, exclude)
+    needed = _needed(present, reference, exclude, slices)
     columns = {name: counter(each) for name, each in reference.profile.columns.items() if name not in exclude}
-    answers = _Answers(reference.package, reference, needed) if reference.package else None
+    answers = _Answers(reference.package, reference, needed, slices) if reference.package else None
     clusters = _clusters(reference, present, {**columns, **(answers.counters if answers else {})})
     sample = RowSample(size_of(len(columns)), expected=rows)
     logged = LoggedAnswers.found(present, reference.package) if reference.package else None
     kinds = _kinds(reference)
-    read_as = [
-        f"{name}: {schema.field(name).type} as {kinds[name]}" for name in needed if is_other(schema, name, kinds)
-    ]
-    for note in read_as:
-        log.warning("the window's column is read as the reference has it: %s", note)
+    read_as = _read_as(schema, needed, kinds)
     wanted = [*needed, *(logged.columns if logged else ())]
     # a model is given texts, which are objects while it predicts
     read = iter_batches(path, wanted, ROWS // 2) if answers else iter_batches(path, wanted, ROWS, coded=True)
@@ -98,7 +102,7 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
             sample.add(seen)
             if clusters:
                 clusters.add({name: cells(seen, name) for name in clusters.columns})
-    performance, note = answers.performance() if answers else (None, "the reference is a table, not a model")
+    performance, parts, note = answers.performance() if answers else (None, [], "the reference is a table, not a model")
     known = {*reference.names, *needed}
     frame = sample.frame()
     spreads = {**(clusters.spreads() if clusters else {}), **(answers.label_spreads() if answers else {})}
@@ -113,10 +117,19 @@ def scan(path: str | Path, reference: Reference, exclude: list[str]) -> Window:
         clusters=clusters,
         performance=performance,
         performance_note=note,
+        slices=parts,
         estimate=answers.estimate() if answers else None,
         not_in_reference=[name for name in present if name not in known and not name.startswith(LOG_COLUMNS)],
         read_as=read_as,
     )
+
+
+def _read_as(schema: pa.Schema, needed: list[str], kinds: Mapping[str, Kind]) -> list[str]:
+    """Columns that are of another type than in the reference, and of which they are read."""
+    notes = [f"{name}: {schema.field(name).type} as {kinds[name]}" for name in needed if is_other(schema, name, kinds)]
+    for note in notes:
+        log.warning("the window's column is read as the reference has it: %s", note)
+    return notes
 
 
 def _clusters(reference: Reference, present: list[str], counters: Mapping[str, Counter]) -> ClusterCounts | None:
@@ -146,7 +159,7 @@ def _kinds(reference: Reference) -> dict[str, Kind]:
 class _Answers:
     """The model's predictions for the window: counted, and beside the labels where there are any."""
 
-    def __init__(self, package: ModelPackage, reference: Reference, columns: list[str]):
+    def __init__(self, package: ModelPackage, reference: Reference, columns: list[str], slices: Sequence[str]):
         signature = package.signature
         # of two classes, one probability determines the other
         wanted = f"probability.{signature.positive_class}" if signature.task == "binary" else ""
@@ -159,7 +172,7 @@ class _Answers:
         profile = reference.profile
         size = profile.rows / profile.clusters if profile.clusters else None
         labelled = signature.target in columns
-        self._labelled = LabelledRows(package, columns, profile.labels, size) if labelled else None
+        self._labelled = LabelledRows(package, columns, profile.labels, size, slices) if labelled else None
 
     def add(self, batch: pa.RecordBatch, frame: pd.DataFrame, logged: LoggedAnswers | None) -> pa.RecordBatch:
         """Predict a chunk, unless its predictions were logged, and return it with them as further columns."""
@@ -187,9 +200,9 @@ class _Answers:
     def estimate(self) -> Performance | None:
         return estimated_performance(self._estimated, self._validation) if self._estimated else None
 
-    def performance(self) -> tuple[Performance | None, str]:
+    def performance(self) -> tuple[Performance | None, list[SlicePerformance], str]:
         if self._labelled is None:
-            return None, f"the window has no column '{self._target}'"
+            return None, [], f"the window has no column '{self._target}'"
         return self._labelled.performance()
 
 
@@ -201,12 +214,16 @@ def _scores(predictions: Predictions, signature: Signature) -> dict[str, pd.Seri
     return {f"probability.{label}": pd.Series(column, dtype=float) for label, column in pairs}
 
 
-def _needed(present: list[str], reference: Reference, exclude: list[str]) -> list[str]:
-    """The columns to read: what is compared, the model's features, and its target and roles where there are such."""
+def _needed(present: list[str], reference: Reference, exclude: list[str], slices: Sequence[str]) -> list[str]:
+    """The columns to read: what is compared, the model's features, slices, and its target and roles where there are."""
     for name in exclude:
         if name not in reference.names:
             known = listed(reference.names, limit=40)
             raise UserError(f"exclude names '{name}', which is not a column of the reference; it has: {known}")
+    for name in slices:
+        if name not in present or reference.package is None:
+            why = "is not a column of the window" if reference.package else "needs a model as the reference"
+            raise UserError(f"slices names '{name}', which {why}; the window has: {listed(present)}")
     signature = reference.package.signature if reference.package else None
     compared = [name for name in reference.profile.columns if name not in exclude]
     needed = list(dict.fromkeys([*compared, *(signature.names if signature else ())]))
@@ -220,5 +237,5 @@ def _needed(present: list[str], reference: Reference, exclude: list[str]) -> lis
     if reference.package and (column := cluster_column(reference.package, present)):
         needed.append(column)
     if reference.package and reference.package.signature.target in present:
-        needed += [reference.package.signature.target, *role_columns(reference.package, present)]
+        needed += [reference.package.signature.target, *role_columns(reference.package, present), *slices]
     return list(dict.fromkeys(needed))

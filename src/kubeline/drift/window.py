@@ -5,6 +5,7 @@ Counts do not depend on the order of rows or on how they come in chunks, and mem
 
 import math
 from collections import Counter
+from copy import copy
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,12 @@ class NumberCounter:
                 self._sum += float(distance.sum())
                 self._squares += float((distance**2).sum())
 
+    def against(self, profile: NumberProfile) -> "NumberCounter":
+        """What was counted, beside another profile with the same edges."""
+        other = copy(self)
+        other.profile = profile
+        return other
+
     @property
     def moments(self) -> tuple[float | None, float | None]:
         """Mean and standard deviation; None without values, or when they overflow."""
@@ -74,7 +81,10 @@ class CategoryCounter:
 
     def add(self, column: pd.Series) -> None:
         """Count a chunk."""
-        found, missing = texts(column, self.profile.kind)
+        self.count(*texts(column, self.profile.kind))
+
+    def count(self, found: Counter[str], missing: int) -> None:
+        """Add what was counted of a chunk: rows by category, and rows without one."""
         self.counts.missing += missing
         for name, count in found.items():
             if name in self.profile.counts:
@@ -154,6 +164,13 @@ class RowSample:
         if self._places is None:
             self._drop()
         return to_frame(pa.Table.from_batches(self._kept))
+
+
+def evenly(rows: pd.DataFrame, number: int) -> pd.DataFrame:
+    """So many of the rows, evenly over all."""
+    if len(rows) <= number:
+        return rows
+    return rows.iloc[np.linspace(0, len(rows), number, endpoint=False).astype(int)].reset_index(drop=True)
 
 
 def _one_of_each(size: int, rows: int, rng: np.random.Generator) -> Array:

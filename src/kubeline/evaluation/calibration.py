@@ -7,7 +7,7 @@ import numpy as np
 from kubeline.evaluation.scored import Scored
 from kubeline.typing import Array
 
-_BINS = 15
+BINS = 15  # of the probabilities
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Reliability:
         return float(np.average(np.abs(self.predicted - self.observed), weights=self.rows))
 
 
-def reliability(scored: Scored, bins: int = _BINS) -> Reliability:
+def reliability(scored: Scored, bins: int = BINS) -> Reliability:
     """The reliability curve of the positive class, or of the predicted class where there are more than two."""
     if scored.task == "binary":
         probability, happened = scored.score, scored.positive

@@ -146,11 +146,13 @@ def columns_of_expressions(given: Mapping[str, Any]) -> list[str]:
     return names_read(given["derive"])
 
 
-def check_drift(given: Mapping[str, Any]) -> None:
-    """When a window has drifted."""
+def check_drift(given: Mapping[str, Any], history: str = "") -> None:
+    """When a window has drifted, and from what."""
     from kubeline.drift.result import DriftRule
+    from kubeline.drift.seasons import check_references
 
     drift = laid_over(given, **DRIFT)
+    check_references(drift["references"], history)
     DriftRule(**{name: value for name, value in drift.items() if name in DriftRule.model_fields}).check()
 
 

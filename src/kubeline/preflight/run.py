@@ -83,7 +83,7 @@ def _parameters(checks: Checks, wanted: PreflightSettings) -> None:
         checks.run("service", lambda: _only_raise(_service(wanted)))
         checks.run("plan", lambda: parameters.check_plan(wanted.plan))
     if wanted.reference:
-        checks.run("drift", lambda: parameters.check_drift(wanted.drift))
+        checks.run("drift", lambda: parameters.check_drift(wanted.drift, wanted.history))
     if wanted.history:
         checks.run("alarm", lambda: parameters.check_alarm(wanted.alarm))
     if wanted.target:

@@ -1,7 +1,8 @@
 """What windows showed, which alarms were raised and who answers them, in a folder that all runs reach: on disk or in an
 object store.
 
-A window is one file, named by its bounds: a run that is repeated writes the same one again. Alarms are numbered, and a
+A window is one file, named by its bounds: a run that is repeated writes the same one again. Its profile is another, for
+checks of later windows. Alarms are numbered, and a
 number can be taken once: of two runs that raise one at the same time, the other reads again and finds it raised. An
 alarm is answered once in the same way.
 """
@@ -9,7 +10,9 @@ alarm is answered once in the same way.
 import hashlib
 import json
 import os
+import re
 import tempfile
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +23,21 @@ from kubeline.addresses import redact, storage_errors
 from kubeline.drift.alarm.rule import AlarmRecord, AnswerRecord, WindowRecord
 from kubeline.errors import UserError
 
+_STAMP = "%Y%m%dT%H%M%SZ"
 Record = TypeVar("Record", WindowRecord, AlarmRecord, AnswerRecord)
+
+
+@dataclass(frozen=True)
+class KeptProfile:
+    """The profile of one window: its bounds, and its `file`, which says what the window was compared with."""
+
+    since: datetime
+    until: datetime
+    file: str
+
+    def is_of(self, reference: str) -> bool:
+        """Whether the window was compared with this reference."""
+        return self.file.endswith(f"-{_short(reference)}.json")
 
 
 class History:
@@ -57,7 +74,28 @@ class History:
         """Write what a window showed; of the same window and model, what it shows now."""
         with storage_errors(f"history '{self.shown}'"):
             name = f"window-{_stamp(window.until)}-{_stamp(window.since)}"
-            self._write(f"{name}-{_short(window.reference)}.json", window, exclusive=False)
+            self._write(f"{name}-{_short(window.reference)}.json", _text(window), exclusive=False)
+
+    def keep_profile(self, since: datetime, until: datetime, reference: str, document: str) -> None:
+        """Write the profile of a window; of the same window and model, the one that it has now."""
+        with storage_errors(f"history '{self.shown}'"):
+            name = f"profile-{_stamp(until)}-{_stamp(since)}-{_short(reference)}.json"
+            self._write(name, document, exclusive=False)
+
+    def profiles(self) -> list[KeptProfile]:
+        """Of which windows there are profiles, the earliest first."""
+        found = []
+        for path in self._files("profile-"):
+            file = path.rpartition("/")[2]
+            if named := re.fullmatch(r"profile-(\w{16})-(\w{16})-\w{12}\.json", file):
+                until, since = (datetime.strptime(one, _STAMP).replace(tzinfo=UTC) for one in named.groups())
+                found.append(KeptProfile(since, until, file))
+        return found
+
+    def read_profile(self, kept: KeptProfile) -> bytes:
+        """What :meth:`keep_profile` wrote."""
+        with storage_errors(f"history '{self.shown}'"):
+            return bytes(self._system.cat_file(f"{self._root}/{kept.file}"))
 
     def raise_alarm(self, alarm: AlarmRecord, number: int) -> bool:
         """Take the number `number`, counted from 0; False when another run has taken it meanwhile."""
@@ -70,16 +108,21 @@ class History:
             return run
         return self._read(name, AnswerRecord)[0].run
 
-    def _read(self, prefix: str, kind: type[Record]) -> list[Record]:
+    def _files(self, prefix: str) -> list[str]:
+        """Paths of the records whose names begin so, in the order of their names."""
         with storage_errors(f"history '{self.shown}'"):
             if not self._system.exists(self._root):
                 return []
+            return sorted(map(str, self._system.glob(f"{self._root}/{prefix}*.json")))
+
+    def _read(self, prefix: str, kind: type[Record]) -> list[Record]:
+        with storage_errors(f"history '{self.shown}'"):
             found = []
-            for path in sorted(self._system.glob(f"{self._root}/{prefix}*.json")):
+            for path in self._files(prefix):
                 try:
                     found.append(kind.model_validate_json(self._system.cat_file(path)))
                 except ValidationError as error:
-                    name = str(path).rpartition("/")[2]
+                    name = path.rpartition("/")[2]
                     raise UserError(
                         f"'{name}' of history '{self.shown}' is no record of this version; remove it, or give another "
                         "folder"
@@ -89,7 +132,7 @@ class History:
     def _write_once(self, name: str, record: AlarmRecord | AnswerRecord) -> bool:
         with storage_errors(f"history '{self.shown}'"):
             try:
-                self._write(name, record, exclusive=True)
+                self._write(name, _text(record), exclusive=True)
             except FileExistsError:
                 return False
             except Exception as error:
@@ -98,14 +141,17 @@ class History:
                 raise
         return True
 
-    def _write(self, name: str, record: WindowRecord | AlarmRecord | AnswerRecord, exclusive: bool) -> None:
-        path = f"{self._root}/{name}"
-        content = json.dumps(record.model_dump(mode="json"), indent=2).encode()
+    def _write(self, name: str, document: str, exclusive: bool) -> None:
+        path, content = f"{self._root}/{name}", document.encode()
         self._system.makedirs(self._root, exist_ok=True)
         if "file" in _protocols(self._system):
             _write_here(path, content, exclusive)
         else:
             self._system.pipe_file(path, content, mode="create" if exclusive else "overwrite")
+
+
+def _text(record: WindowRecord | AlarmRecord | AnswerRecord) -> str:
+    return json.dumps(record.model_dump(mode="json"), indent=2)
 
 
 def _write_here(path: str, content: bytes, exclusive: bool) -> None:
@@ -133,7 +179,7 @@ def _is_taken(error: Exception) -> bool:
 
 
 def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return moment.astimezone(UTC).strftime(_STAMP)
 
 
 def _short(reference: str) -> str:
