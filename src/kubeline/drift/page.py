@@ -76,7 +76,7 @@ def _slices(slices: list[SlicePerformance]) -> Markup:
         [
             part.slice,
             part.rows,
-            part.undefined or rounded(part.value),
+            part.undefined if part.value is None else rounded(part.value),
             "" if part.lower is None or part.upper is None else f"{rounded(part.lower)} to {rounded(part.upper)}",
             "weak" if part.weak else "",
         ]
