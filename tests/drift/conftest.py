@@ -7,10 +7,8 @@ import pytest
 from kfp import dsl
 
 from components.drift_check.component import drift_check
-from tests.drift.helpers import Run
+from tests.drift.helpers import OUTPUTS, Run
 from tests.support.artifacts import make_artifact
-
-OUTPUTS = {"result": "Artifact", "metrics": "Metrics", "report": "HTML", "evidently_report": "HTML"}
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from kubeline.drift.window import counter
 
 RULE = DriftRule(min_effect=0.1, max_p=0.01, min_rows=200, min_columns=1)
 
+OUTPUTS = {"result": "Artifact", "metrics": "Metrics", "report": "HTML", "evidently_report": "HTML"}
 Run = Callable[..., tuple[Any, dict[str, Any]]]
 
 

@@ -12,8 +12,7 @@ import pytest
 from components.drift_check.component import drift_check
 from components.train.component import train
 from kubeline.errors import UserError
-from tests.drift.conftest import OUTPUTS
-from tests.drift.helpers import column, page, read
+from tests.drift.helpers import OUTPUTS, column, page, read
 from tests.support.artifacts import make_artifact, make_dataset
 from tests.support.file_servers import S3, serving_files
 
