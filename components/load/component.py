@@ -26,6 +26,7 @@ def load(
     tracking_uri: str = "",
     rename: dict[str, str] = {},
     labels: str = "",
+    spark: dict[str, Any] = {},
     options: dict[str, Any] = {},
 ) -> None:
     """Load a table from files, an object store, the web, a database, a lake or a topic.
@@ -62,8 +63,9 @@ def load(
             any depth; where a file has such a column itself, the file's values are taken, and a warning says where
             they differ), a glob (`data/2013-*.csv`), or an address that begins with `file://`, `s3://`, `gs://`,
             `abfs://`, `http://`, `https://`, `postgresql://`, `mysql://`, `mariadb://`, `sqlite:///relative/path`
-            (`sqlite:////absolute/path`), `delta://`, `iceberg://` or `kafka://`. Files of one table have the same
-            columns. Give credentials to the step's environment, not here: cloud identities, `AWS_*`, `PGPASSWORD`,
+            (`sqlite:////absolute/path`), `bigquery://PROJECT` (`bigquery://PROJECT/DATASET?location=EU`), `delta://`,
+            `iceberg://` or `kafka://`. Files of one table have the same columns. Give credentials to the step's
+            environment, not here: cloud identities, `AWS_*`, `PGPASSWORD`,
             `MYSQL_PWD`; parameters are shown in the UI. `mysql://…?ssl_ca=/path` names the authority of its server.
             A Delta table is `delta:///folder` or `delta+s3://bucket/folder`, an Iceberg table `iceberg:///folder`,
             `iceberg+s3://…` or, by a catalog, `iceberg://CATALOG/namespace.table` (`PYICEBERG_CATALOG__…` say where
@@ -103,6 +105,10 @@ def load(
             label, and, where requests have several rows, `request.row` from 0. Its columns stand beside those of the
             row, for all other inputs as well; missing where no label has come. Labels that came twice are one, and two
             that differ are none, which a warning counts. Empty: none.
+        spark: A SparkApplication of the Spark operator that writes `source` before it is read: ``{"image": …, "main":
+            "s3a://bucket/prepare.py", "version": "4.0.4", "arguments": ["--to", "{source}"]}``, with ``executors``,
+            ``cores``, ``memory``, ``conf``, ``main_class``, ``service_account``, ``namespace``. It is removed when it
+            has ended, or the step has. Empty: none.
         options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
@@ -129,5 +135,6 @@ def load(
         tracking_uri=tracking_uri,
         rename=rename,
         labels=labels,
+        spark=spark,
     )
     implementation.run(source, dataset, file_format=inputs.pop("format"), **inputs)

@@ -29,6 +29,7 @@ def train(
     calibration: str = "none",
     tuning_trials: int = 0,
     tuning_minutes: float = 10.0,
+    tuning_workers: int = 1,
     folds: int = 5,
     validation_fraction: float = 0.1,
     tolerance: float = 1e-5,
@@ -89,6 +90,8 @@ def train(
             ``sigmoid``, ``isotonic`` (for thousands of rows), or ``none``.
         tuning_trials: Most trials of hyperparameter tuning with Optuna; 0 does not tune. What params sets stays.
         tuning_minutes: No trial of a candidate begins after so many minutes.
+        tuning_workers: Trials that are begun together, and fitted side by side as far as the step's CPUs and memory go.
+            The same seed and number give the same trials, on any machine.
         folds: Folds of the cross-validation that scores a trial. At least 2.
         validation_fraction: Share of the rows, or of the groups, that is held out. Between 0 and 1.
         tolerance: Greatest difference allowed between scikit-learn and ONNX on a held-out row: of a probability, or of
@@ -100,10 +103,10 @@ def train(
             ``{"log_amount": "ln(1 + amount)", "night": "hour(paid_at) < 6", "paid_at": ""}``: they are part of the ONNX
             graph, so that training, batch prediction and serving compute the same from the same raw columns. With an
             empty expression, a column is read by others and is no feature itself. ``transform`` explains the language.
-        workers: Of ``xgboost``, which learn together, each from its own part of the rows: ``{"count": 4}`` are
-            processes of this step; with ``image`` (that of this step) they are pods of a TrainJob of Kubeflow Trainer,
-            each with ``cpu`` and ``memory``. Those that are lost are begun again from the last checkpoint. Empty: one
-            process.
+        workers: Of ``xgboost`` or ``lightgbm``, which learn together, each from its own part of the rows:
+            ``{"count": 4}`` are processes of this step; with ``image`` (that of this step) they are pods of a TrainJob
+            of Kubeflow Trainer, each with ``cpu`` and ``memory``. When one is lost, all are begun again, XGBoost's from
+            the last checkpoint. Empty: one process.
         options: Any of the inputs by name, over them: for a pipeline that has them as one parameter.
 
     Returns:
@@ -141,6 +144,7 @@ def train(
             calibration=calibration,
             tuning_trials=tuning_trials,
             tuning_minutes=tuning_minutes,
+            tuning_workers=tuning_workers,
             folds=folds,
             validation_fraction=validation_fraction,
             tolerance=tolerance,

@@ -22,6 +22,7 @@ SOURCE: dict[str, Any] = {
     "thousands": "",
     "time": "request.time",
     "labels": "",
+    "spark": {},
 }
 CHECKS: dict[str, Any] = {
     "mode": "fail",
@@ -41,6 +42,7 @@ TRAINING: dict[str, Any] = {
     "calibration": "none",
     "tuning_trials": 0,
     "tuning_minutes": 10.0,
+    "tuning_workers": 1,
     "folds": 5,
     "validation_fraction": 0.1,
     "tolerance": 1e-5,

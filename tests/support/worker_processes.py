@@ -6,15 +6,20 @@ import numpy as np
 
 from kubeline.training.distributed.job import JOB, Job, write_parts
 
+PARAMS = {
+    "xgboost": {"objective": "binary:logistic", "tree_method": "hist", "colsample_bytree": 0.7, "subsample": 0.8},
+    "lightgbm": {"objective": "binary", "deterministic": True, "force_row_wise": True, "verbose": -1, "num_leaves": 7},
+}
 
-def prepare(folder: Path, rows: int = 20_000, rounds: int = 60) -> None:
+
+def prepare(folder: Path, rows: int = 20_000, rounds: int = 60, library: str = "xgboost") -> None:
     """The files of a training of two workers."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(rows, 10)).astype(np.float32)
     labels = (values[:, 0] * values[:, 1] + rng.normal(size=rows) > 0).astype(np.float32)
     write_parts(folder, 2, values, labels, weights=None)
-    params = {"objective": "binary:logistic", "tree_method": "hist", "colsample_bytree": 0.7, "subsample": 0.8}
-    (folder / JOB).write_bytes(Job(params, rounds, checkpoint_rounds=10, threads=1, max_bin=256).to_bytes())
+    job = Job(library, PARAMS[library], rounds, threads=1, checkpoint_rounds=10)
+    (folder / JOB).write_bytes(job.to_bytes())
 
 
 def workers_of(temporary: Path) -> dict[int, int]:

@@ -16,7 +16,7 @@ from kubeline.roles import Roles
 from kubeline.training.fitting import Recipe
 from kubeline.training.holdout import hold_out
 from kubeline.training.table import read
-from kubeline.training.tuning import tune
+from kubeline.training.tuning import Budget, tune
 from tests.support.artifacts import Maker
 from tests.support.training_tables import Train, for_task, mixed_table
 
@@ -121,7 +121,8 @@ def tuned(dataset: Maker, mixed: pd.DataFrame, **limits: Any) -> Any:
         np.arange(600),
         table.kinds,
         choose("binary"),
-        **{"trials": 4, "minutes": 5.0, "number": 3, **limits},
+        number=3,
+        budget=Budget(**{"trials": 4, "minutes": 5.0, **limits}),
     )
 
 
@@ -141,7 +142,7 @@ def test_no_trial_begins_after_the_time_is_up(dataset: Maker, mixed: pd.DataFram
 def test_tuning_does_not_search_what_is_given(dataset: Maker, mixed: pd.DataFrame) -> None:
     table = read(dataset(mixed).path, Roles("y"), "auto")
     recipe = Recipe("hist_gradient_boosting", {"max_iter": 5, "learning_rate": 0.2}, balanced=False, seed=0)
-    found = tune(recipe, table, np.arange(600), table.kinds, choose("binary"), trials=3, minutes=5.0, number=2)
+    found = tune(recipe, table, np.arange(600), table.kinds, choose("binary"), number=2, budget=Budget(3, 5.0))
     assert all(
         set(trial.params) == {"max_leaf_nodes", "min_samples_leaf", "l2_regularization"} for trial in found.trials[1:]
     )

@@ -1,4 +1,4 @@
-"""XGBoost by pods of a TrainJob, at an API server with a controller that runs them as processes."""
+"""XGBoost and LightGBM by pods of a TrainJob, at an API server with a controller that runs them as processes."""
 
 import os
 import signal
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import lightgbm
 import pytest
 import xgboost
 import yaml
@@ -19,7 +20,7 @@ from kubeline.kubernetes import Cluster
 from kubeline.kubernetes.errors import NotInstalledError
 from kubeline.preflight.world import check_workers
 from kubeline.training.distributed.group import home, run
-from kubeline.training.distributed.job import CHECKPOINT
+from kubeline.training.distributed.job import CHECKPOINT, GROUP
 from kubeline.training.distributed.server import Served, serve
 from kubeline.training.distributed.train_job import TrainJob, manifest
 from kubeline.training.distributed.workers import Workers
@@ -152,6 +153,22 @@ def test_a_failed_train_job_is_made_again_and_goes_on_from_the_last_checkpoint(
         "TrainJob default/train-1 failed: job node-0 failed: BackoffLimitExceeded; all workers begin again from the "
         "last checkpoint"
     ]
+
+
+def test_pods_of_lightgbm_begin_again_together_when_one_is_lost(trainer: Trainer, tmp_path: Path) -> None:
+    with home(tmp_path / "train job") as folder, serve(folder, 2, "127.0.0.1") as served, trainer.controlling():
+        prepare(folder, library="lightgbm")
+
+        def kill() -> None:
+            wait_for((folder / GROUP).exists)
+            trainer.pods[1].kill()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        survived = run(group(trainer, tmp_path, served), folder, 2)
+        killer.join()
+    assert lightgbm.Booster(model_str=survived.decode()).num_trees() == 60
+    assert len(trainer.seen) == 1  # the Job began both again; the one that was not killed would have read for ever
 
 
 STEP = """

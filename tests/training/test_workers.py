@@ -1,4 +1,4 @@
-"""XGBoost by several worker processes: the model, what a lost worker costs, and what is left behind."""
+"""XGBoost and LightGBM by several worker processes: the model, what a lost worker costs, and what is left behind."""
 
 import json
 import os
@@ -18,7 +18,7 @@ import pytest
 
 from kubeline.errors import PlatformError, UserError
 from kubeline.training.distributed.group import Processes, home, run
-from kubeline.training.distributed.job import CHECKPOINT, JOB, TRACKER, Job, report, write_parts
+from kubeline.training.distributed.job import CHECKPOINT, GROUP, JOB, TRACKER, Job, report, write_parts
 from tests.support.training_tables import Train, for_task, mixed_table
 from tests.support.worker_processes import prepare, workers_of
 
@@ -46,9 +46,10 @@ def until(holds: Callable[[], Any]) -> Any:
     return found
 
 
-def test_two_workers_give_the_metric_of_one_process_within_its_interval(train: Train) -> None:
+@pytest.mark.parametrize("estimator", ["xgboost", "lightgbm"])
+def test_two_workers_give_the_metric_of_one_process_within_its_interval(estimator: str, train: Train) -> None:
     frame = for_task(mixed_table(2_000), "binary")
-    alone, together = (train(frame, estimator="xgboost", workers=workers).manifest for workers in ({}, TWO))
+    alone, together = (train(frame, estimator=estimator, workers=workers).manifest for workers in ({}, TWO))
     assert together.score == pytest.approx(alone.score, abs=1.96 * np.sqrt(0.25 / 100))  # 100 held out of each class
     assert together.held_out == alone.held_out
     assert together.parity.max_difference < 1e-4
@@ -81,6 +82,29 @@ def test_the_model_is_the_same_byte_for_byte_when_workers_are_killed_at_the_star
         "worker 1 was ended by SIGKILL; all workers begin again from the start",
         "worker 0 was ended by SIGKILL; all workers begin again from the last checkpoint",
     ]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_lightgbm_begins_again_from_the_start_when_a_worker_is_killed_and_gives_the_same_model(
+    number: int, temporary: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with home(temporary / "clean") as folder:
+        prepare(folder, library="lightgbm")
+        clean = run(Processes(folder, 2), folder, 2)
+
+    def kill() -> None:
+        until((folder / GROUP).exists)
+        os.kill(workers_of(folder)[number], signal.SIGKILL)
+
+    with home(temporary / "killed") as folder:
+        prepare(folder, library="lightgbm")
+        killer = threading.Thread(target=kill)
+        killer.start()
+        survived = run(Processes(folder, 2), folder, 2)
+        killer.join()
+    assert survived == clean
+    said = [record.message for record in caplog.records if "begin again" in record.message]
+    assert said == [f"worker {number} was ended by SIGKILL; all workers begin again from the start"]
 
 
 def test_workers_that_fail_again_and_again_are_given_up_with_their_reason(temporary: Path) -> None:
@@ -136,7 +160,16 @@ def test_a_step_that_is_killed_leaves_no_worker_and_repeated_and_asked_to_end_no
         assert repeated.wait(60) == 128 + signal.SIGTERM
 
 
-def test_a_worker_holds_two_bytes_for_a_number_of_its_own_rows_and_not_the_table(temporary: Path) -> None:
+@pytest.mark.parametrize(
+    ("library", "params", "of_a_row"),
+    [
+        ("xgboost", {"objective": "reg:squarederror", "tree_method": "hist", "base_score": 0.0}, 15),
+        ("lightgbm", {"objective": "regression", "force_row_wise": True, "verbose": -1, "subsample_for_bin": 9999}, 58),
+    ],
+)
+def test_a_worker_holds_two_bytes_for_a_number_of_its_own_rows_and_not_the_table(
+    library: str, params: dict[str, Any], of_a_row: int, temporary: Path
+) -> None:
     columns, few, many = 30, 50_000, 600_000  # of which the rows of the second worker take 66 MB more, as float32
     values = np.tile(np.arange(many, dtype=np.float32)[:, None], columns)
     with home(temporary / "large") as folder:
@@ -144,18 +177,17 @@ def test_a_worker_holds_two_bytes_for_a_number_of_its_own_rows_and_not_the_table
             write_parts(folder, 1, values[:rows], np.zeros(rows, np.float32), weights=None)
             (folder / "part-0").rename(folder / name)
         (folder / "few").rename(folder / "part-0")
-        params = {"objective": "reg:squarederror", "tree_method": "hist", "base_score": 0.0}
-        (folder / JOB).write_bytes(Job(params, 1, checkpoint_rounds=1, threads=1, max_bin=256).to_bytes())
+        (folder / JOB).write_bytes(Job(library, params, 1, threads=1).to_bytes())
         run(Processes(folder, 2), folder, 2)
         told = [json.loads((folder / report(worker)).read_bytes()) for worker in range(2)]
     assert [one["rows"] for one in told] == [few, many]
-    assert told[1]["peak_bytes"] - told[0]["peak_bytes"] < 2.5 * columns * (many - few)
+    assert told[1]["peak_bytes"] - told[0]["peak_bytes"] < (2 * columns + of_a_row) * (many - few)
 
 
 @pytest.mark.parametrize(
     ("workers", "estimator", "sentence"),
     [
-        ({"count": 2}, "lightgbm", "workers are for the estimator xgboost, and trained is lightgbm"),
+        ({"count": 2}, "linear", "workers are for the estimators xgboost, lightgbm, and trained is linear"),
         ({"count": 0}, "xgboost", "workers has count 0; expected a whole number from 1 to 256"),
         ({"count": 2.5}, "xgboost", "workers has count 2.5; expected"),
         ({"cpu": "2"}, "xgboost", "workers has count None; expected"),
@@ -174,6 +206,9 @@ def test_workers_that_cannot_be_are_refused(
         train(for_task(mixed_table(100), "binary"), estimator=estimator, workers=workers)
 
 
-def test_a_parameter_that_xgboost_refuses_is_refused_before_any_worker_begins(train: Train) -> None:
-    with pytest.raises(UserError, match=r"estimator xgboost refuses its parameters: .*max_depth"):
-        train(for_task(mixed_table(100), "binary"), estimator="xgboost", params={"max_depth": -1}, workers=TWO)
+@pytest.mark.parametrize(("estimator", "name"), [("xgboost", "max_depth"), ("lightgbm", "num_leaves")])
+def test_a_parameter_that_its_library_refuses_is_refused_before_any_worker_begins(
+    estimator: str, name: str, train: Train
+) -> None:
+    with pytest.raises(UserError, match=rf"estimator {estimator} refuses its parameters: .*{name}"):
+        train(for_task(mixed_table(100), "binary"), estimator=estimator, params={name: -1}, workers=TWO)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from kubeline.addresses import redact, scheme
+from kubeline.data.bigquery import open_bigquery
 from kubeline.data.engine import identifier
 from kubeline.data.failures import explain
 from kubeline.data.lakes import open_lake
@@ -43,7 +44,8 @@ def open_query(connection: "DuckDBPyConnection", source: str, query: str, scratc
         raise UserError(
             f"'{redact(source)}' is a database, so a query is needed, such as query='SELECT * FROM flights'"
         )
-    opener = {"mysql": open_mysql, "postgresql": open_postgresql, "sqlite": open_sqlite}[DATABASES[scheme(source)]]
+    openers = {"bigquery": open_bigquery, "mysql": open_mysql, "postgresql": open_postgresql, "sqlite": open_sqlite}
+    opener = openers[DATABASES[scheme(source)]]
     name = "the query's result"
     with Progress(f"reading {name}", unit="bytes") as progress:
         transfer = Transfer(name, scratch, progress)

@@ -37,6 +37,7 @@ DATABASES = {
     "mysql": "mysql",
     "mariadb": "mysql",
     "sqlite": "sqlite",
+    "bigquery": "bigquery",
 }
 # The names under which fsspec knows the object stores, and the one that messages and metadata use.
 STORES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "abfs": "abfs", "abfss": "abfs", "az": "abfs"}

@@ -1,6 +1,8 @@
-"""The namespace of a model where none is given: that of the run."""
+"""The namespace of a model where none is given: that of the run. Whose the objects are that a step makes."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -26,6 +28,14 @@ def namespace_of(given: str, cluster: str = "", of_pod: Path = _OF_THIS_POD) -> 
     if cluster and cluster != IN_CLUSTER:
         return _of_context(Path(cluster).expanduser()) or _DEFAULT
     return of_pod.read_text(encoding="utf-8").strip() if of_pod.is_file() else _DEFAULT
+
+
+def owned_by_this_step(namespace: str) -> dict[str, Any]:
+    """Metadata that name the pod of this step as the owner, where KFP says which: with it, what is left goes."""
+    name, uid = os.environ.get("KFP_POD_NAME", ""), os.environ.get("KFP_POD_UID", "")
+    if not name or not uid or os.environ.get("KFP_NAMESPACE", namespace) != namespace:
+        return {}
+    return {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}]}
 
 
 def _of_context(kubeconfig: Path) -> str:

@@ -38,5 +38,6 @@ EVENT = Resource("", "v1", "events", "Event")  # the same objects as those of ev
 SERVICE_PROXY = Resource("", "v1", "services/proxy", "Service")
 SECRET = Resource("", "v1", "secrets", "Secret")
 TRAIN_JOB = Resource("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob")
+SPARK_APPLICATION = Resource("sparkoperator.k8s.io", "v1beta2", "sparkapplications", "SparkApplication")
 DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment")
 ACCESS_REVIEW = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kubeline.addresses import redact, scheme
 from kubeline.artifacts import Artifact, describe, publish, step
@@ -80,6 +80,7 @@ def run(
     tracking_uri: str = "",
     rename: dict[str, str] | None = None,
     labels: str = "",
+    spark: Mapping[str, Any] | None = None,
 ) -> None:
     """Read `source` into the dataset artifact.
 
@@ -108,6 +109,7 @@ def run(
         tracking_uri: Registry of a ``models:/`` reference.
         rename: Names of the source to names in the dataset; `types_from` knows the latter.
         labels: What became of the requests of a log, a source as well; see :mod:`kubeline.data.labels`.
+        spark: A SparkApplication that writes `source` first, see :class:`kubeline.loading.spark.Spark`.
 
     Raises:
         UserError: when the source is not there or not readable as its format, or the selection does not fit it.
@@ -116,6 +118,8 @@ def run(
     notation = notation_of(decimal, thousands)
     selection = Selection(columns, where, types or {}, {}, notation, timespan(at, length, time), rename or {})
     check(source, query, file_format, selection)
+    if spark:
+        _write_source(spark, source, dataset.uri)
     if types_from:
         selection = replace(selection, hints=types_of(types_from, tracking_uri))
     with TemporaryDirectory(prefix="kubeline-load-") as folder, publish(dataset.path) as partial:
@@ -127,6 +131,14 @@ def run(
         log.warning("%s", warning)
     window = {} if selection.span.is_open else {"window": str(selection.span)}
     describe(dataset, writer.metadata(redact(exact)) | window | ({"warnings": warnings} if warnings else {}))
+
+
+def _write_source(spark: Mapping[str, Any], source: str, purpose: str) -> None:
+    """Have Spark write the source."""
+    from kubeline.loading.spark import Spark, write_by
+
+    if (wanted := Spark.read(spark)) is not None:
+        write_by(wanted, source, purpose)
 
 
 def _store(

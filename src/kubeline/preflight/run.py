@@ -131,6 +131,8 @@ def _data(wanted: PreflightSettings) -> str | None:
     if not wanted.data:
         raise UserError("data is empty; give a path, folder, glob or URI")
     source = parameters.source_of(wanted.source)
+    if source["spark"]:
+        return world.check_spark(source["spark"])
     found = column_names(wanted.data, source["format"])
     known = list(wanted.columns) or found
     if known is None:

@@ -86,6 +86,16 @@ def check_cluster(cluster: str, manifest: dict[str, Any], plan: Mapping[str, Any
     return rehearse(Cluster.connect(cluster), manifest, RolloutSpec.read("", **plan), gateway)
 
 
+def check_spark(given: Mapping[str, Any]) -> str:
+    """That the cluster has what runs the application that writes the data, and grants the rights."""
+    from kubeline.loading.spark import Spark, check_cluster
+
+    spark = Spark.read(given)
+    assert spark is not None  # noqa: S101 (it is asked where there is one)
+    check_cluster(spark)
+    return "Spark writes the data when it is loaded, and its columns are known then"
+
+
 def check_workers(given: Mapping[str, Any]) -> str | None:
     """That the cluster has what makes pods of the workers of a training, and grants the rights."""
     from kubeline.training.distributed.train_job import check_cluster

@@ -13,7 +13,7 @@ from kubeline.errors import UserError
 from kubeline.model_package.predictor import Predictions
 from kubeline.training import constraints, estimators, preprocessing
 from kubeline.training.calibration import Calibrated, Method
-from kubeline.training.distributed.workers import ESTIMATOR, Workers
+from kubeline.training.distributed.workers import ESTIMATORS, Workers
 from kubeline.training.holdout import encoding_folds
 from kubeline.training.table import TrainingTable
 from kubeline.training.target import Moved
@@ -62,7 +62,7 @@ class Recipe:
             table: the table.
             rows: positions to learn from.
             kinds: the features to use.
-            workers: that XGBoost learns with, where there are any.
+            workers: that XGBoost or LightGBM learns with, where there are any.
             purpose: of the fit, see :class:`kubeline.training.distributed.booster.ByWorkers`.
 
         Raises:
@@ -78,7 +78,7 @@ class Recipe:
             encoded, kinds, estimator, settings, table.task, lambda: encoding_folds(table, rows, self.seed)
         )
         model = estimator.build(table.task, params, self.seed, estimators.threads_for(len(table.y)))
-        fitter = _fitter(model, workers if self.estimator == ESTIMATOR else None, purpose)
+        fitter = _fitter(model, workers if self.estimator in ESTIMATORS else None, purpose)
         steps = Pipeline([("columns", columns), ("model", fitter)])
         pipeline: Any = steps
         y = table.y[rows]

@@ -16,7 +16,7 @@ from kubeline.data.limits import readable
 from kubeline.errors import UserError
 from kubeline.quantities import read_quantity
 from kubeline.training import estimators, preprocessing
-from kubeline.training.distributed.workers import ESTIMATOR, Workers
+from kubeline.training.distributed.workers import ESTIMATORS, Workers
 
 SETTING = "KUBELINE_MEMORY_LIMIT"
 _CGROUP = Path("/sys/fs/cgroup")
@@ -97,7 +97,7 @@ def _parts(most: int, allowed: int) -> int:
 def _is_fitted_here(candidate: Any) -> bool:
     """Whether it is not fitted by pods of workers."""
     workers = Workers.read(candidate.workers)
-    return candidate.estimator != ESTIMATOR or workers is None or not workers.are_pods
+    return candidate.estimator not in ESTIMATORS or workers is None or not workers.are_pods
 
 
 def need(

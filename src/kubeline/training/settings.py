@@ -9,6 +9,7 @@ from kubeline.training import estimators
 from kubeline.training.distributed.workers import Workers
 
 TASKS = ("auto", "binary", "multiclass", "regression")
+MAX_TOGETHER = 64  # trials at a time
 CALIBRATIONS = ("none", "sigmoid", "isotonic")
 
 
@@ -31,6 +32,7 @@ class TrainingSettings:
     metric: str = ""
     derive: Mapping[str, str] = field(default_factory=dict)
     workers: Mapping[str, Any] = field(default_factory=dict)
+    tuning_workers: int = 1
     purpose: str = ""  # the same for each try of one training, and for no other
 
     def check(self) -> None:
@@ -49,11 +51,18 @@ class TrainingSettings:
             raise UserError(f"calibration '{self.calibration}' is not known; choose one of: {listed(CALIBRATIONS)}")
         if not 0 < self.validation_fraction < 1:
             raise UserError(f"validation_fraction is {self.validation_fraction:g}; expected a share between 0 and 1")
-        if self.tuning_trials < 0:
-            raise UserError(f"tuning_trials is {self.tuning_trials}; expected 0 (no tuning) or more")
-        if not self.tuning_minutes > 0:
-            raise UserError(f"tuning_minutes is {self.tuning_minutes:g}; expected more than 0")
+        self._check_tuning()
         if not self.tolerance > 0:
             raise UserError(f"tolerance is {self.tolerance:g}; expected more than 0")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed is {self.seed}; expected a whole number from 0 to 4294967295")
+
+    def _check_tuning(self) -> None:
+        if self.tuning_trials < 0:
+            raise UserError(f"tuning_trials is {self.tuning_trials}; expected 0 (no tuning) or more")
+        if not self.tuning_minutes > 0:
+            raise UserError(f"tuning_minutes is {self.tuning_minutes:g}; expected more than 0")
+        if not 1 <= self.tuning_workers <= MAX_TOGETHER:
+            raise UserError(
+                f"tuning_workers is {self.tuning_workers}; expected 1 (one trial after the other) to {MAX_TOGETHER}"
+            )

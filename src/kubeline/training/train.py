@@ -17,7 +17,7 @@ from kubeline.model_package import signing
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.roles import Roles
-from kubeline.training import estimators, memory, preprocessing
+from kubeline.training import estimators, machine, memory, preprocessing
 from kubeline.training.candidates import Standing, record
 from kubeline.training.candidates import read as read_candidates
 from kubeline.training.distributed.workers import Workers
@@ -29,7 +29,7 @@ from kubeline.training.settings import TrainingSettings
 from kubeline.training.table import TrainingTable, read
 from kubeline.training.trained import Trained
 from kubeline.training.training_report import render
-from kubeline.training.tuning import Tuning, tune
+from kubeline.training.tuning import Budget, Tuning, tune
 from kubeline.transform.document import expressions
 from kubeline.typing import Array
 
@@ -57,6 +57,7 @@ def run(
     calibration: str = "none",
     tuning_trials: int = 0,
     tuning_minutes: float = 10.0,
+    tuning_workers: int = 1,
     folds: int = 5,
     validation_fraction: float = 0.1,
     tolerance: float = 1e-5,
@@ -80,6 +81,7 @@ def run(
         calibration=calibration,
         tuning_trials=tuning_trials,
         tuning_minutes=tuning_minutes,
+        tuning_workers=tuning_workers,
         folds=folds,
         validation_fraction=validation_fraction,
         tolerance=tolerance,
@@ -170,7 +172,7 @@ def fit(table: TrainingTable, roles: Roles, settings: TrainingSettings) -> Train
     if settings.tuning_trials:
         tuning = tune(
             recipe, table, rows, kinds, choose(table.task, settings.metric),
-            trials=settings.tuning_trials, minutes=settings.tuning_minutes, number=settings.folds,
+            budget=_budget(settings, len(rows), len(kinds)), number=settings.folds,
         )  # fmt: skip
         recipe = Recipe(recipe.estimator, {**recipe.params, **tuning.best}, recipe.balanced, recipe.seed)
     model = recipe.fit(table, rows, kinds, Workers.read(settings.workers), f"{settings.purpose} {recipe.estimator}")
@@ -178,6 +180,11 @@ def fit(table: TrainingTable, roles: Roles, settings: TrainingSettings) -> Train
         model = calibrate(model, settings.calibration, table, calibrated_on)  # type: ignore[arg-type]
     fitted = _Fitted(table=table, recipe=recipe, kinds=kinds, model=model, rows=rows, held=held)
     return _examine(fitted, roles.target, settings, tuning, notes)
+
+
+def _budget(settings: TrainingSettings, rows: int, columns: int) -> Budget:
+    processes = machine.processes(settings.tuning_workers, rows, columns, settings.estimator)
+    return Budget(settings.tuning_trials, settings.tuning_minutes, settings.tuning_workers, processes)
 
 
 def _present(table: TrainingTable, rows: Array) -> tuple[dict[str, Kind], list[str]]:

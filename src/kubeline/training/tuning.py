@@ -1,29 +1,32 @@
 """Hyperparameters by cross-validation on the rows that are learned from, within a trial and a time budget."""
 
-import math
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kubeline.columns import Kind
-from kubeline.errors import UserError
+from kubeline.errors import PlatformError
 from kubeline.evaluation.metrics import Metric
 from kubeline.training import estimators
-from kubeline.training.fitting import Recipe, predict
+from kubeline.training.fitting import Recipe
 from kubeline.training.holdout import folds
-from kubeline.training.metrics import deciding, score, scored
 from kubeline.training.table import TrainingTable
+from kubeline.training.trials import Folds, Scores, scores
 from kubeline.typing import Array
 
 if TYPE_CHECKING:
-    from optuna import Trial
+    from optuna import Study, Trial
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One trial: what was tried and its mean score over the folds; None when it was stopped after some folds."""
+    """One trial: what was tried and its mean score over the folds.
+
+    The score is None when it was stopped after some folds, or its processes were lost.
+    """
 
     params: dict[str, Any]
     score: float | None
@@ -37,6 +40,23 @@ class Tuning:
     best: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Budget:
+    """How much is tried.
+
+    Attributes:
+        trials: most trials.
+        minutes: no trial begins after so many.
+        at_a_time: trials that are begun together.
+        processes: that fit them; 1 is this process. The trials do not depend on it.
+    """
+
+    trials: int
+    minutes: float
+    at_a_time: int = 1
+    processes: int = 1
+
+
 def tune(
     recipe: Recipe,
     table: TrainingTable,
@@ -44,14 +64,15 @@ def tune(
     kinds: Mapping[str, Kind],
     metric: Metric,
     *,
-    trials: int,
-    minutes: float,
+    budget: Budget,
     number: int,
 ) -> Tuning:
     """Search where the estimator's space says, leaving alone what `recipe.params` sets.
 
     The search is the tree-structured Parzen estimator of Optuna, seeded; after some folds a trial below the median is
-    stopped. The same seed gives the same trials as long as the time does not run out: no trial begins after it.
+    stopped. Trials that are begun together are proposed one after the other, none with what another of them found, go
+    through their folds side by side, and are ended in their order: so the same seed and number at a time give the same
+    trials as long as the time does not run out, whatever runs them. No trial begins after it.
 
     Args:
         recipe: what is tuned.
@@ -59,52 +80,65 @@ def tune(
         rows: positions to learn from and score on.
         kinds: the features.
         metric: what is made best.
-        trials: most trials.
-        minutes: no trial begins after so many.
+        budget: how much is tried.
         number: of folds.
 
     Raises:
         UserError: when the rows are too few for the folds.
+        PlatformError: when no trial could be ended.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pairs = folds(table, rows, number, recipe.seed)
+    shared = Folds(recipe, table, folds(table, rows, number, recipe.seed), kinds, metric.name)
     space = {
         name: where for name, where in estimators.find(recipe.estimator).space.items() if name not in recipe.params
     }
-
-    def objective(trial: "Trial") -> float:
-        proposed = {name: where.suggest(trial, name) for name, where in space.items()} if trial.number else {}
-        trial.set_user_attr("params", proposed)
-        candidate = replace(recipe, params={**recipe.params, **proposed})
-        scores: list[float] = []
-        for fold, (learned, held) in enumerate(pairs):
-            scores.append(_score(candidate, table, learned, held, kinds, metric))
-            trial.report(float(np.mean(scores)), fold)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-        return float(np.mean(scores))
-
     study = optuna.create_study(
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=recipe.seed),
+        sampler=optuna.samplers.TPESampler(seed=recipe.seed, constant_liar=budget.at_a_time > 1),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
     )
-    study.optimize(objective, n_trials=trials if space else 1, timeout=minutes * 60)
+    left, deadline = budget.trials if space else 1, time.monotonic() + budget.minutes * 60
+    with scores(shared, min(budget.processes, budget.at_a_time, left)) as score:
+        while left > 0 and (not study.trials or time.monotonic() < deadline):
+            _together(study, [_proposed(study, space) for _ in range(min(left, budget.at_a_time))], score, number)
+            left -= budget.at_a_time
     done = [
         TrialResult(trial.user_attrs["params"], trial.value if trial.state.name == "COMPLETE" else None)
         for trial in study.trials
     ]
+    if all(one.score is None for one in done):
+        raise PlatformError(
+            "no trial of tuning could be ended, because the processes that fit it were lost again and again; give the "
+            "step more memory, or a smaller tuning_workers"
+        )
     return Tuning(done, study.best_trial.user_attrs["params"])
 
 
-def _score(
-    recipe: Recipe, table: TrainingTable, learned: Array, held: Array, kinds: Mapping[str, Kind], metric: Metric
-) -> float:
-    pipeline = recipe.fit(table, learned, kinds)
-    found = predict(pipeline, table.encoded.iloc[held], table.classes)
-    try:
-        return score(deciding(scored(table, held, found), metric), metric)
-    except UserError:  # this fold does not define the metric
-        return -math.inf
+def _proposed(study: "Study", space: Mapping[str, estimators.Range]) -> "Trial":
+    trial = study.ask()
+    params = {name: where.suggest(trial, name) for name, where in space.items()} if trial.number else {}
+    trial.set_user_attr("params", params)
+    return trial
+
+
+def _together(study: "Study", trials: "list[Trial]", score: Scores, number: int) -> None:
+    """Take trials through their folds; each ends with its mean, or is stopped, or fails with its processes."""
+    from optuna.trial import TrialState
+
+    found: dict[int, list[float]] = {trial.number: [] for trial in trials}
+    for fold in range(number):
+        for trial, value in zip(trials, score([one.user_attrs["params"] for one in trials], fold), strict=True):
+            if value is None:
+                study.tell(trial, state=TrialState.FAIL)
+                del found[trial.number]
+                continue
+            found[trial.number].append(value)
+            trial.report(float(np.mean(found[trial.number])), fold)
+            if trial.should_prune():
+                study.tell(trial, state=TrialState.PRUNED)
+                del found[trial.number]
+        trials = [trial for trial in trials if trial.number in found]
+    for trial in trials:
+        study.tell(trial, float(np.mean(found[trial.number])))

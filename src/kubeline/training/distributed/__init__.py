@@ -1,1 +1,1 @@
-"""XGBoost by several workers, each with its own part of the rows: processes of this step, or pods of a TrainJob."""
+"""XGBoost or LightGBM by several workers, each with its own part of the rows: processes, or pods of a TrainJob."""

@@ -1,4 +1,4 @@
-"""XGBoost's own estimator, fitted by workers: what comes out is what it would have become in one process."""
+"""An estimator of XGBoost or LightGBM, fitted by workers: it becomes what it would have become in one process."""
 
 import hashlib
 import logging
@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from kubeline.errors import UserError
 from kubeline.training.distributed.group import Group, Processes, home, run
 from kubeline.training.distributed.job import JOB, Job, write_parts
+from kubeline.training.distributed.libraries import LIBRARIES
 from kubeline.training.distributed.workers import Workers
 from kubeline.training.estimators import threads_for
 from kubeline.typing import Array
@@ -25,7 +26,7 @@ _TRIED = 100  # rows that the parameters are tried on
 
 
 class ByWorkers(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Takes the place of an XGBClassifier or XGBRegressor while it is fitted.
+    """Takes the place of an estimator of :data:`LIBRARIES` while it is fitted.
 
     Attributes:
         model: the estimator, fitted afterwards as by itself.
@@ -47,51 +48,35 @@ class ByWorkers(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
         Raises:
             UserError: when there are fewer rows than workers.
-            XGBoostError: when XGBoost refuses a parameter; no worker was begun then.
+            XGBoostError, LightGBMError: when the library refuses a parameter; no worker was begun then.
             PlatformError: when workers are lost again and again.
         """
         rows = np.asarray(X, dtype=np.float32)
         if len(rows) < self.workers.count:
             raise UserError(f"{len(rows)} rows cannot be divided among {self.workers.count} workers; give fewer")
-        self._try(rows, y)
-        job = self._job(y)
+        job = self._job(rows, y)
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float32)
         with home(Path(tempfile.gettempdir()) / f"kubeline-{name_of(self.purpose)}") as folder:
             write_parts(folder, self.workers.count, rows, np.asarray(y, dtype=np.float32), weights)
             (folder / JOB).write_bytes(job.to_bytes())
             with self._group(folder) as group:
                 learned = run(group, folder, self.workers.count)
-        self.model.load_model(bytearray(learned))
+        LIBRARIES[job.library].put(self.model, learned)
         return self
 
-    def _try(self, rows: Array, y: Array) -> None:
-        """Let XGBoost refuse parameters here, in its own words, and not in every worker."""
-        from sklearn.base import clone
-
+    def _job(self, rows: Array, y: Array) -> Job:
+        library = LIBRARIES[type(self.model).__module__.partition(".")[0]]
         some = np.unique(np.concatenate([np.arange(min(_TRIED, len(y))), np.unique(y, return_index=True)[1]]))
         if not is_classifier(self.model):
             some = some[:_TRIED]
-        clone(self.model).set_params(n_estimators=1, n_jobs=1).fit(rows[some], y[some])
-
-    def _job(self, y: Array) -> Job:
-        rounds = int(self.model.get_num_boosting_rounds())
+        rounds = library.rounds(self.model)
         return Job(
-            params=self._params(y),
+            library=library.name,
+            params=library.params(self.model, rows[some], y[some]),
             rounds=rounds,
-            checkpoint_rounds=max(1, -(-rounds // _CHECKPOINTS)),
             threads=threads_for(len(y) // self.workers.count),
-            max_bin=int(self.model.max_bin or 256),
+            checkpoint_rounds=max(1, -(-rounds // _CHECKPOINTS)),
         )
-
-    def _params(self, y: Array) -> dict[str, Any]:
-        """The native parameters, as the estimator itself makes them when it is fitted."""
-        given = self.model.get_xgb_params()
-        params = {
-            name: value for name, value in given.items() if value is not None and name not in ("missing", "n_jobs")
-        }
-        if is_classifier(self.model) and (classes := len(np.unique(y))) > 2:
-            params |= {"objective": "multi:softprob", "num_class": classes}
-        return params
 
     @contextmanager
     def _group(self, folder: Path) -> Iterator[Group]:

@@ -7,19 +7,17 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import IO, Protocol
 
 from kubeline.data.limits import readable
 from kubeline.errors import PlatformError
 from kubeline.ports import free_ports
-from kubeline.processes import bound_command, stop
+from kubeline.processes import bound_command, ended_in_order, stop
 from kubeline.training.distributed.exchange import FOLDER
-from kubeline.training.distributed.job import CHECKPOINT, MODEL, TRACKER, report
+from kubeline.training.distributed.job import CHECKPOINT, MODEL, ROUND, TRACKER, report
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +58,10 @@ def run(group: Group, folder: Path, workers: int) -> bytes:
         PlatformError: when workers are lost `ATTEMPTS` times without a checkpoint in between.
     """
     tries, last = 0, b""
-    with _ended_in_order():
+    with ended_in_order():
         while True:
-            (folder / TRACKER).unlink(missing_ok=True)
+            for name in (TRACKER, ROUND):
+                (folder / name).unlink(missing_ok=True)
             failure = _one_try(group)
             model = folder / MODEL
             if failure is None and model.is_file():
@@ -88,23 +87,6 @@ def _one_try(group: Group) -> str | None:
         return failure
     finally:
         group.stop()
-
-
-@contextlib.contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """SIGTERM ends the block as an exception does, so that the workers are ended; the exit code is that of a signal."""
-
-    def end(_: int, __: FrameType | None) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    if threading.current_thread() is not threading.main_thread():  # which has no signals
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _log_reports(folder: Path, workers: int) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from kubeline.artifacts import publish
-from kubeline.training.distributed.job import CHECKPOINT, JOB, MODEL, TRACKER, part, report
+from kubeline.training.distributed.job import CHECKPOINT, GROUP, JOB, MODEL, ROUND, TRACKER, address, part, report
 
 _MAX_BYTES = 1 << 30  # of what a worker sends
 _SECONDS = 60.0  # of silence, after which a connection is closed
@@ -49,8 +49,9 @@ def serve(folder: Path, workers: int, host: str) -> Iterator[Served]:
     """
     token = secrets.token_urlsafe(32)
     certificate, key = _certificate(host)
-    readable = {JOB, CHECKPOINT, TRACKER, *(part(worker) for worker in range(workers))}
-    writable = {CHECKPOINT, MODEL, TRACKER, *(report(worker) for worker in range(workers))}
+    shared = {CHECKPOINT, TRACKER, ROUND, GROUP, *(address(worker) for worker in range(workers))}
+    readable = {*shared, JOB, *(part(worker) for worker in range(workers))}
+    writable = {*shared, MODEL, *(report(worker) for worker in range(workers))}
 
     class Handler(_Handler):
         pass
@@ -139,8 +140,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 def own_address() -> str:
     """The address of this machine that the API server, and so the cluster, is reached from; nothing is sent."""
-    server = os.environ.get("KUBERNETES_SERVICE_HOST", "127.0.0.1")
-    family, kind, protocol, _, where = socket.getaddrinfo(server, 443, type=socket.SOCK_DGRAM)[0]
+    return address_towards(os.environ.get("KUBERNETES_SERVICE_HOST", "127.0.0.1"))
+
+
+def address_towards(host: str) -> str:
+    """The address of this machine that a host sees; nothing is sent."""
+    family, kind, protocol, _, where = socket.getaddrinfo(host, 443, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind, protocol) as probe:
         probe.connect(where)
         return str(probe.getsockname()[0])

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import time
 from contextlib import suppress
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 from kubeline.errors import PlatformError
 from kubeline.kubernetes import Cluster
 from kubeline.kubernetes.errors import ConflictError, NotFoundError, UnavailableError
-from kubeline.kubernetes.namespace import namespace_of
-from kubeline.kubernetes.operations import Verb
-from kubeline.kubernetes.resources import SECRET, TRAIN_JOB, Manifest, Resource
+from kubeline.kubernetes.namespace import namespace_of, owned_by_this_step
+from kubeline.kubernetes.resources import SECRET, TRAIN_JOB, Manifest
+from kubeline.kubernetes.rights import Rights, require
 from kubeline.training.distributed.exchange import CERTIFICATE, TOKEN, URL
 from kubeline.training.distributed.server import Served
 from kubeline.training.distributed.workers import Workers
@@ -21,9 +20,10 @@ logger = logging.getLogger(__name__)
 
 _NODE = "node"  # how the runtime calls its job and its container
 _KEY = "token"
-_NONE = "kubeline-preflight"  # a TrainJob that there is not
-_RIGHTS: tuple[tuple[Verb, Resource], ...] = (
-    *((verb, TRAIN_JOB) for verb in ("create", "get", "delete")),
+_RIGHTS: Rights = (
+    ("create", TRAIN_JOB),
+    ("get", TRAIN_JOB),
+    ("delete", TRAIN_JOB),
     ("create", SECRET),
 )
 _GONE_SECONDS = 120.0  # for a TrainJob to be gone after it was deleted
@@ -59,7 +59,7 @@ def manifest(name: str, namespace: str, workers: Workers, served: Served, secret
             "name": name,
             "namespace": namespace,
             "labels": {"app.kubernetes.io/name": "kubeline", "app.kubernetes.io/component": "training"},
-            **_owner(namespace),
+            **owned_by_this_step(namespace),
         },
         "spec": {
             "runtimeRef": {"name": workers.runtime},
@@ -79,14 +79,6 @@ def _restricted() -> dict[str, Any]:
     return {"spec": {"replicatedJobs": [{"name": _NODE, "template": {"spec": {"template": {"spec": pod}}}}]}}
 
 
-def _owner(namespace: str) -> dict[str, Any]:
-    """The pod of this step, where KFP says which: with it, whatever is left of a killed step is removed."""
-    name, uid = os.environ.get("KFP_POD_NAME", ""), os.environ.get("KFP_POD_UID", "")
-    if not name or not uid or os.environ.get("KFP_NAMESPACE", namespace) != namespace:
-        return {}
-    return {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}]}
-
-
 def check_cluster(workers: Workers) -> None:
     """Check that the cluster has Trainer, and that this step may have workers there.
 
@@ -94,16 +86,7 @@ def check_cluster(workers: Workers) -> None:
         PlatformError: that names what is missing.
     """
     cluster, namespace = Cluster.connect(workers.cluster), namespace_of(workers.namespace, workers.cluster)
-
-    def lacking() -> list[str]:
-        return [f"{verb} {kind.full_name}" for verb, kind in _RIGHTS if not cluster.may(verb, kind, namespace)]
-
-    if missing := cluster.attempt(lacking, f"the rights in namespace {namespace}"):
-        raise PlatformError(
-            f"this service account may not {', '.join(missing)} in namespace '{namespace}'; apply the Role of "
-            "manifests/trainer there"
-        )
-    cluster.attempt(lambda: cluster.read(namespace, _NONE, TRAIN_JOB), f"TrainJobs in namespace {namespace}")
+    require(cluster, namespace, _RIGHTS, TRAIN_JOB, "manifests/trainer")
 
 
 class TrainJob:

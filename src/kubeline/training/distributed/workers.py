@@ -9,7 +9,7 @@ from kubeline.errors import UserError, listed
 from kubeline.options import is_number
 from kubeline.quantities import read_quantity
 
-ESTIMATOR = "xgboost"  # the one that learns with workers
+ESTIMATORS = ("xgboost", "lightgbm")  # those that learn with workers
 MAX = 256
 _OF_PODS = {
     "cpu": "2",
@@ -93,8 +93,8 @@ class Workers:
 def require_estimator(given: Mapping[str, Any], estimators: list[str]) -> None:
     """Raise a :class:`UserError` for workers where nothing is trained that has any."""
     workers = Workers.read(given)
-    if workers is not None and ESTIMATOR not in estimators:
+    if workers is not None and not set(ESTIMATORS) & set(estimators):
         raise UserError(
-            f"workers are for the estimator {ESTIMATOR}, and trained is {listed(estimators)}; choose it, or leave "
-            "workers out"
+            f"workers are for the estimators {listed(ESTIMATORS)}, and trained is {listed(estimators)}; choose one of "
+            "them, or leave workers out"
         )
