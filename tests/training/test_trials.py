@@ -19,7 +19,7 @@ from kubeline.roles import Roles
 from kubeline.training.fitting import Recipe
 from kubeline.training.machine import cpus, processes
 from kubeline.training.table import TrainingTable, read
-from kubeline.training.trials import Folds, _read, _write
+from kubeline.training.trials import Objective, read_folds, write_folds
 from kubeline.training.tuning import Budget, Tuning, tune
 from tests.support.artifacts import Maker
 from tests.support.training_tables import Train, for_task, mixed_table
@@ -61,7 +61,8 @@ def children() -> list[int]:
 @contextmanager
 def killing(most: int) -> Iterator[Callable[[], int]]:
     """Kill so many of them, each as soon as it is there; how many were."""
-    ended, killed = threading.Event(), set()
+    ended = threading.Event()
+    killed: set[int] = set()
 
     def kill() -> None:
         while not ended.wait(0.01):
@@ -110,8 +111,8 @@ def test_what_a_fit_refuses_is_refused_in_a_process_too(table: TrainingTable) ->
 
 def test_processes_map_the_numbers_and_have_the_same_rows(table: TrainingTable, tmp_path: Path) -> None:
     recipe = Recipe("linear", {}, balanced=False, seed=0)
-    _write(Folds(recipe, table, [(np.arange(200), np.arange(200, 300))], table.kinds, "roc_auc"), tmp_path)
-    found = _read(tmp_path)
+    write_folds(Objective(recipe, table, [(np.arange(200), np.arange(200, 300))], table.kinds, "roc_auc"), tmp_path)
+    found = read_folds(tmp_path)
     pd.testing.assert_frame_equal(found.table.encoded, table.encoded)
     for name in table.encoded:
         values = found.table.encoded[name].to_numpy()

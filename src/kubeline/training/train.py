@@ -79,9 +79,7 @@ def run(
         params=params or {},
         balanced=balanced,
         calibration=calibration,
-        tuning_trials=tuning_trials,
-        tuning_minutes=tuning_minutes,
-        tuning_workers=tuning_workers,
+        tuning_trials=tuning_trials, tuning_minutes=tuning_minutes, tuning_workers=tuning_workers,
         folds=folds,
         validation_fraction=validation_fraction,
         tolerance=tolerance,
@@ -91,7 +89,7 @@ def run(
         derive=expressions(derive or {}, transform),
         workers=workers or {},
         purpose=model.uri,
-    )
+    )  # fmt: skip
     settings.check()
     signing.check()
     settings, trained, standings = _best(dataset.path, roles, read_candidates(candidates, settings))

@@ -40,7 +40,7 @@ _TRIES = 2  # of one fold, when its process is lost
 
 
 @dataclass(frozen=True)
-class Folds:
+class Objective:
     """What all trials share.
 
     Attributes:
@@ -72,7 +72,7 @@ class Folds:
 
 
 @contextlib.contextmanager
-def scores(folds: Folds, processes: int) -> Iterator[Scores]:
+def scores(folds: Objective, processes: int) -> Iterator[Scores]:
     """What scores several trials on one fold, side by side while the block runs.
 
     A score is None when its process was lost, and the one that repeated it, too.
@@ -85,7 +85,7 @@ def scores(folds: Folds, processes: int) -> Iterator[Scores]:
         yield lambda several, fold: [folds.score(params, fold) for params in several]
         return
     with tempfile.TemporaryDirectory(prefix="kubeline-trials-") as folder:
-        _write(folds, Path(folder))
+        write_folds(folds, Path(folder))
         with contextlib.ExitStack() as stack:
             pool = [stack.enter_context(_Process(folder)) for _ in range(processes)]
             yield lambda several, fold: _side_by_side(pool, [(params, fold) for params in several])
@@ -168,9 +168,9 @@ class _Process:
         return code
 
 
-def _write(folds: Folds, folder: Path) -> None:
+def write_folds(folds: Objective, folder: Path) -> None:
     """The rows as arrays that can be mapped: of text, codes beside the texts."""
-    import joblib  # type: ignore[import-untyped]
+    import joblib
 
     frame = folds.table.encoded
     texts = {name: pd.factorize(frame[name]) for name in frame.columns if frame[name].dtype == object}
@@ -180,19 +180,21 @@ def _write(folds: Folds, folder: Path) -> None:
     joblib.dump((replace(folds, table=bare), list(frame.columns), numbers, coded), folder / _FILE)
 
 
-def _read(folder: Path) -> Folds:
+def read_folds(folder: Path) -> Objective:
+    """What was written, the numbers as maps of the file."""
     import joblib
 
     bare, names, numbers, coded = joblib.load(folder / _FILE, mmap_mode="r")
     columns = {name: numbers[name] if name in numbers else coded[name][1][coded[name][0]] for name in names}
-    return replace(bare, table=replace(bare.table, encoded=pd.DataFrame(columns, copy=False)))
+    whole: Objective = replace(bare, table=replace(bare.table, encoded=pd.DataFrame(columns, copy=False)))
+    return whole
 
 
 def _main(folder: str, descriptor: str) -> None:
     import sklearn.ensemble  # noqa: F401  loads the thread pools that are to be limited
     from threadpoolctl import threadpool_limits
 
-    folds = _read(Path(folder))
+    folds = read_folds(Path(folder))
     with Connection(int(descriptor)) as connection, threadpool_limits(estimators.threads_for(len(folds.table.y))):
         while True:
             try:

@@ -14,7 +14,7 @@ from kubeline.training import estimators
 from kubeline.training.fitting import Recipe
 from kubeline.training.holdout import folds
 from kubeline.training.table import TrainingTable
-from kubeline.training.trials import Folds, Scores, scores
+from kubeline.training.trials import Objective, Scores, scores
 from kubeline.typing import Array
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def tune(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    shared = Folds(recipe, table, folds(table, rows, number, recipe.seed), kinds, metric.name)
+    shared = Objective(recipe, table, folds(table, rows, number, recipe.seed), kinds, metric.name)
     space = {
         name: where for name, where in estimators.find(recipe.estimator).space.items() if name not in recipe.params
     }

@@ -39,7 +39,7 @@ _OF_THE_NETWORK = re.compile(r"^\[(machines|local_listen_port): .*\]\n", re.MULT
 
 
 class Member(NamedTuple):
-    """A worker in a round; `word` tells it from the one before it at the same address."""
+    """A worker in a round; `word` is no other's, also not of one before it there."""
 
     address: str
     word: str
@@ -69,13 +69,14 @@ def learned(
         named, members = _gather(exchange, here, workers, pause)
     else:
         named, members = _join(exchange, here, worker, pause)
-    threading.Thread(target=_follow, args=(exchange, named, 2 * pause), daemon=True).start()
-    rows = Rows(path)
+    done = threading.Event()
+    threading.Thread(target=_follow, args=(exchange, named, done, 2 * pause), daemon=True).start()
+    rows = PartRows(path)
     yield _learn(job, rows, members, port), len(rows)
     if worker == 0:
         exchange.put(ROUND, _DONE)
-    while worker and _text(exchange, ROUND) != _DONE.decode():  # worker 0 would miss this one, if it began again
-        time.sleep(pause)
+    else:
+        done.wait()  # worker 0 would miss this one, if it began again
 
 
 def _gather(exchange: Exchange, here: Member, workers: int, pause: float) -> tuple[str, list[Member]]:
@@ -117,11 +118,14 @@ def _join(exchange: Exchange, here: Member, worker: int, pause: float) -> tuple[
     raise TimeoutError(f"Error: worker 0 made no group of all workers within {_GROUP_SECONDS:g} s")
 
 
-def _follow(exchange: Exchange, named: str, pause: float) -> None:
-    """End this process when its round is over, or the step is gone."""
+def _follow(exchange: Exchange, named: str, done: threading.Event, pause: float) -> None:
+    """Wait for the model, and end this process when its round is over without one, or the step is gone."""
     with contextlib.suppress(PlatformError):
-        while _text(exchange, ROUND) in (named, _DONE.decode()):
+        while (found := _text(exchange, ROUND)) == named:
             time.sleep(pause)
+        if found == _DONE.decode():
+            done.set()
+            return
         sys.stderr.write("Error: another worker was lost\n")
     sys.stderr.flush()
     os._exit(1)
@@ -132,7 +136,7 @@ def _text(exchange: Exchange, name: str) -> str:
     return found.read_text(encoding="utf-8") if found else ""
 
 
-def _learn(job: Job, rows: "Rows", members: list[Member], port: int) -> bytes:
+def _learn(job: Job, rows: "PartRows", members: list[Member], port: int) -> bytes:
     network: dict[str, Any] = {}
     if len(members) > 1:
         network = {
@@ -150,12 +154,12 @@ def _learn(job: Job, rows: "Rows", members: list[Member], port: int) -> bytes:
     return _OF_THE_NETWORK.sub("", model).encode()
 
 
-class Rows(lightgbm.Sequence):
+class PartRows(lightgbm.Sequence):
     """The rows of a worker, a batch at a time; LightGBM keeps their bins."""
 
     def __init__(self, path: Path) -> None:
         self._file = pa.ipc.open_file(pa.OSFile(str(path)))
-        self._count = sum(self._file.get_batch(number).num_rows for number in range(self._file.num_record_batches))
+        self._count: int = sum(self._file.get_batch(number).num_rows for number in range(self._file.num_record_batches))
         self.batch_size = self._file.get_batch(0).num_rows  # all have as many, but the last
         self._held, self._values = -1, np.empty(0, np.float32)
 
