@@ -73,7 +73,7 @@ def test_the_workers_of_a_training_are_checked(run: Preflight, tmp_path: Path) -
         ({"plan": {"rules": {"max_error": 1}}}, "plan: the rollout plan is not valid: rules.max_error"),
         ({"candidates": [{"estimator": "xgbost"}]}, "training: estimator 'xgbost' is not known"),
         ({"candidates": [{"estimator": "lightgbm", "params": {"trees": 3}}]}, "'trees' is not a hyperparameter"),
-        ({"training": {"workers": {"count": 2}}}, "training: workers are for the estimator xgboost"),
+        ({"training": {"workers": {"count": 2}}}, "training: workers are for the estimators xgboost, lightgbm"),
         ({"candidates": [{"estimator": "linear"}] * 9}, "training: 9 candidates were given"),
         (
             {"candidates": [{"estimator": "xgboost", "params": {"n_estimators": 1e308}}]},
