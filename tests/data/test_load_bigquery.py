@@ -15,7 +15,7 @@ from tests.support.http_servers import serving
 from tests.support.loading import Load
 
 # Of each type, what the server writes, and what the dataset holds, in a column of the type's name.
-VALUES = {
+VALUES: dict[str, tuple[str, Any]] = {
     "INTEGER": ("9007199254740993", 9_007_199_254_740_993),
     "FLOAT": ("0.1", 0.1),
     "BOOLEAN": ("true", True),
@@ -27,7 +27,7 @@ VALUES = {
     "DATETIME": ("2013-01-01T05:00:00.500000", dt.datetime.fromisoformat("2013-01-01T05:00:00.5")),
     "TIMESTAMP": ("1357016400000000", dt.datetime(2013, 1, 1, 5, tzinfo=dt.UTC)),
 }
-QUERIES = {
+QUERIES: dict[str, list[list[str | None]]] = {
     "SELECT all": [[text for text, _ in VALUES.values()], [None] * len(VALUES)],
     "SELECT pages": [[str(number)] for number in range(5)],
     "SELECT slow": [["1"]],

@@ -87,7 +87,7 @@ class _Service:
         from google.auth.exceptions import DefaultCredentialsError
 
         if emulated:
-            return AnonymousCredentials()  # type: ignore[no-untyped-call]
+            return AnonymousCredentials()
         try:
             return google.auth.default(scopes=_SCOPES)[0]
         except DefaultCredentialsError:
