@@ -156,7 +156,7 @@ class CardDependence(_Part):
     of: str
     correlated: list[str]
     values: list[str]
-    positions: list[float] | None
+    positions: list[float] | None = None
     means: list[float]
 
 
