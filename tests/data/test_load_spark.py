@@ -22,7 +22,7 @@ from embedded_kserve.kubernetes.store import Store
 from kubeline.errors import PlatformError, UserError
 from kubeline.loading.spark import Spark, check_cluster
 from tests.support.loading import Load
-from tests.support.trainer import wait_for
+from tests.support.waiting import wait_for
 
 APPLICATION = Kind("sparkoperator.k8s.io", "v1beta2", "sparkapplications", "SparkApplication")
 GIVEN = {"image": "apache/spark:4.0.4", "main": "s3a://bucket/prepare.py", "version": "4.0.4"}
