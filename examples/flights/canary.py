@@ -127,7 +127,12 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None and self.record is not None:
+        if not self._ending.is_set():
+            self.end(error is None)
+
+    def end(self, afterwards: bool = True) -> None:
+        """End; by default a while after the rollout, so that users are seen then as well."""
+        if afterwards and self.record is not None:
             time.sleep(max(2 * _POLL_SECONDS, self.record.timeline[-1].time + _AFTERWARDS_SECONDS - time.time()))
         self._ending.set()
         self._thread.join()

@@ -51,7 +51,7 @@ class Traffic:
         model: name of the model.
         signature: columns of the model.
         flights: rows to ask about, with the column `late`; again from the first one after the last.
-        rate: requests a second, of all connections together; may be changed at any time.
+        rate: requests a second, of all connections together.
         label: begins the ids of requests, behind which their numbers come; empty leaves ids to the server.
     """
 
@@ -65,7 +65,7 @@ class Traffic:
         rate: float = RATE,
         label: str = "",
     ) -> None:
-        self.rate = rate
+        self._rate = rate
         self.answers: list[Answer] = []
         self.asked_again = 0  # as a busy server wished
         self._gateway = urlsplit(gateway)
@@ -89,6 +89,10 @@ class Traffic:
         self._ending.set()
         for thread in self._threads:
             thread.join(_TIMEOUT_SECONDS)
+
+    def come(self, rate: float) -> None:
+        """Ask at another rate from now on, in requests a second."""
+        self._rate = rate
 
     @property
     def failed(self) -> int:
@@ -114,7 +118,7 @@ class Traffic:
             self.answers.append(self._one(connection, *self._questions[place], own))
             asked += CONNECTIONS
             due = max(
-                due + CONNECTIONS / self.rate, time.monotonic() - 1.0
+                due + CONNECTIONS / self._rate, time.monotonic() - 1.0
             )  # what a pause of the machine held up is not made up for
         connection.close()
 

@@ -5,6 +5,8 @@ reason.
 import io
 import runpy
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,21 @@ def test_steps_side_by_side_have_a_log_each_which_do_not_mix(folder: Path, tmp_p
         assert f"this is step {1 - number}" not in log
         assert "α" * 100_000 in log
         assert [line for line in log if f"act {number} | {line}" not in whole] == []
+
+
+def test_steps_of_a_run_that_was_begun_with_nice_leave_the_processor_to_others(folder: Path, tmp_path: Path) -> None:
+    session = "/proc/self/autogroup"
+    step = f"print('weights', os.nice(0), open('{session}').read() if os.path.exists('{session}') else '')"
+    code = (
+        "import sys; from pathlib import Path; from kubeline.local.runner import run; "
+        "run(Path(sys.argv[1]), 'one', {'code': sys.argv[2]}, Path(sys.argv[3]), print)"
+    )
+    command = ["nice", "-n", "7", sys.executable, "-c", code, str(folder / "one.yaml"), step, str(tmp_path)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    (log,) = tmp_path.glob("one-*/logs/act.txt")
+    words = next(line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("weights")).split()
+    assert words[1] == "7"
+    assert words[2:] in ([], [words[2], "nice", "7"])  # of its session, where Linux weighs those first
 
 
 def test_a_step_whose_end_nobody_reports_has_failed() -> None:

@@ -151,7 +151,7 @@ def _worker(
     with contextlib.ExitStack() as files:
         descriptors = [files.enter_context(_without_a_name(each)).fileno() for each in settings]
         given, *places = (f"/dev/fd/{number}" for number in descriptors)
-        return subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
+        process = subprocess.Popen(  # noqa: S603 (this interpreter and files of this run)
             bound_command("kubeline.local.worker", str(pipeline), given, str(folder), *places),
             stdin=subprocess.PIPE,  # whose end means to the worker that this process is gone
             stdout=subprocess.PIPE,
@@ -163,6 +163,12 @@ def _worker(
             pass_fds=descriptors,
             umask=0o077,
         )
+    if niceness := os.nice(0):
+        # Linux shares its time among sessions first (sched(7), autogroup), and this one is new: `nice kubeline run`
+        # would change nothing.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{process.pid}/autogroup").write_text(str(niceness), encoding="utf-8")
+    return process
 
 
 def _without_a_name(document: Any) -> TextIO:
