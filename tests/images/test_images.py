@@ -27,7 +27,7 @@ from tests.images.reachable import implementations, imported_names
 NEVER_CALLED = {
     "steps": {"deltalake", "prometheus_client"},
     "drift": {"duckdb"},
-    "deploy": {"grpc", "joblib", "matplotlib", "onnxruntime"},
+    "deploy": {"duckdb", "grpc", "joblib", "matplotlib", "onnxruntime"},
     "serving": {"joblib", "matplotlib"},
 }
 
@@ -147,7 +147,9 @@ def test_the_wheel_holds_the_library_the_server_and_the_compiled_yaml_alone(
         sources |= {f"kubeline/_{path.relative_to(ROOT).as_posix()}" for path in (ROOT / room).rglob("*.yaml")}
     assert sources <= names
     kinds = {Path(name).suffix for name in names - sources}
-    assert kinds <= {".jinja", ".proto", ".pyi", ".yaml", ".json", ".css", ".js", ".typed"}, sorted(names - sources)
+    assert kinds <= {".jinja", ".proto", ".pyi", ".yaml", ".json", ".css", ".js", ".typed", ".in"}, sorted(
+        names - sources
+    )
 
 
 @pytest.mark.parametrize("image", IMAGES)

@@ -213,7 +213,7 @@ def test_the_message_says_what_was_decided_and_a_held_model_is_no_plain_success(
     ("decisions", "headline", "feeling"),
     [
         (["drift-check: drift", "alarm: watch"], "watch (alarm)", "warning"),
-        (["drift-check: drift", "alarm: alarm"], "alarm (alarm)", "warning"),
+        (["drift-check: drift", "alarm: alarm"], "alarm", "warning"),
         (["drift-check: stable", "alarm: quiet"], "succeeded (alarm: quiet)", "success"),
         (["take-alarm: quiet"], "succeeded (take-alarm: quiet)", "success"),
         (["take-alarm: due", "evaluate: hold"], "hold (evaluate)", "warning"),

@@ -29,9 +29,10 @@ def project_command(options: argparse.Namespace) -> int:
     folder = options.folder or Path(options.name)
     files = write_project(options.name, folder)
     compiled = subprocess.run(
-        [sys.executable, "-m", "pipelines.compile"],
+        # -P: nothing of the folder but what PYTHONPATH names
+        [sys.executable, "-P", "-m", "pipelines.compile"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(["src", *filter(None, [os.environ.get("PYTHONPATH")])])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(["src", ".", *filter(None, [os.environ.get("PYTHONPATH")])])},
         capture_output=True,
         text=True,
         check=False,

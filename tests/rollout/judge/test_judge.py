@@ -171,7 +171,7 @@ def test_the_latency_test_is_mann_and_whitneys_on_the_bins(pairs: list[tuple[int
     shift = tests.latency_shift(Histogram(BOUNDS, first), Histogram(BOUNDS, second))
     values = [np.repeat(np.arange(5), np.array(counts, dtype=int)) for counts in (first, second)]
     if not all(len(each) for each in values) or len({*values[0], *values[1]}) < 2:
-        assert shift == tests.Shift(0.0, 1.0)
+        assert shift == tests.LatencyShift(0.0, 1.0)
         return
     expected = stats.mannwhitneyu(*values, alternative="greater", method="asymptotic")
     assert shift.p_value == pytest.approx(expected.pvalue, abs=1e-9)

@@ -67,14 +67,14 @@ def _restricted(p1: float, p2: float, ratio: float, difference: float) -> tuple[
 
 
 @dataclass(frozen=True)
-class Shift:
+class LatencyShift:
     """How much slower one sample is: `delta` is Cliff's, 2A - 1 of Vargha and Delaney's A; p of "not slower"."""
 
     delta: float
     p_value: float
 
 
-def latency_shift(canary: Histogram, stable: Histogram, tolerance: float = 0.0) -> Shift:
+def latency_shift(canary: Histogram, stable: Histogram, tolerance: float = 0.0) -> LatencyShift:
     """Mann and Whitney's test on the bins that both histograms have; durations of one bin are ties.
 
     The canary is held to be not slower by more than `tolerance`, in seconds: its durations count as shorter by that.
@@ -88,12 +88,12 @@ def latency_shift(canary: Histogram, stable: Histogram, tolerance: float = 0.0) 
     n, m, ties = c.sum(), s.sum(), c + s
     total = n + m
     if not n or not m:
-        return Shift(0.0, 1.0)
+        return LatencyShift(0.0, 1.0)
     u = float((c * (np.cumsum(s) - s / 2)).sum())
     variance = n * m / 12 * (total + 1 - (ties**3 - ties).sum() / (total * (total - 1)))
     if variance <= 0:
-        return Shift(0.0, 1.0)
-    return Shift(float(2 * u / (n * m) - 1), float(ndtr(-(u - n * m / 2 - 0.5) / math.sqrt(variance))))
+        return LatencyShift(0.0, 1.0)
+    return LatencyShift(float(2 * u / (n * m) - 1), float(ndtr(-(u - n * m / 2 - 0.5) / math.sqrt(variance))))
 
 
 def _shortened(histogram: Histogram, seconds: float) -> Histogram:
