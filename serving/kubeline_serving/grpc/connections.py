@@ -10,13 +10,14 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
-from kubeline_serving.memory import resident_bytes, trim_memory
+from kubeline_serving.memory import resident_bytes, resident_bytes_often, trim_memory
 
 logger = logging.getLogger(__name__)
 
-_EVERY_SECONDS = 0.02  # between two readings of the memory, in which sixty connections bring tens of megabytes
+_EVERY_SECONDS = 0.05  # between two readings of the memory, in which sixty connections bring a hundred megabytes
 _MARGIN_BYTES = 64 * 2**20  # by which it must have grown, when it did not shrink, before connections are ended again
 
 
@@ -28,13 +29,13 @@ class MemoryGuard:
     Args:
         port: of the server.
         most: bytes that requests take at the most, beside what the process has when it starts.
-        memory: bytes that it has.
+        memory: bytes that it has; by default what the system says.
     """
 
-    def __init__(self, port: int, most: int, memory: Callable[[], int] = resident_bytes):
+    def __init__(self, port: int, most: int, memory: Callable[[], int] | None = None):
         self._port = port
         self._memory = memory
-        self._usual = self._limit = memory() + most
+        self._usual = self._limit = (memory or resident_bytes)() + most
         self._stopping = threading.Event()
 
     def start(self) -> None:
@@ -46,13 +47,14 @@ class MemoryGuard:
         self._stopping.set()
 
     def _watch(self) -> None:
-        while not self._stopping.wait(_EVERY_SECONDS):
-            taken = self._memory()
-            self._limit = self._usual if taken <= self._usual else min(self._limit, taken + _MARGIN_BYTES)
-            if taken > self._limit:
-                ended = disconnect_all(self._port)
-                logger.warning("more memory is taken than by requests: %d connections of gRPC were ended", ended)
-                self._limit = max(self._limit, self._memory() + _MARGIN_BYTES)
+        with nullcontext(self._memory) if self._memory else resident_bytes_often() as memory:
+            while not self._stopping.wait(_EVERY_SECONDS):
+                taken = memory()
+                self._limit = self._usual if taken <= self._usual else min(self._limit, taken + _MARGIN_BYTES)
+                if taken > self._limit:
+                    ended = disconnect_all(self._port)
+                    logger.warning("more memory is taken than by requests: %d connections of gRPC were ended", ended)
+                    self._limit = max(self._limit, memory() + _MARGIN_BYTES)
 
 
 def disconnect(peer: str) -> None:
