@@ -95,7 +95,7 @@ class Watch:
         names: of the models by version; others are new.
         on_start: called once with the record when the rollout begins.
         on_end: called once with the record when it is over.
-        is_heard: whether decisions are told as they come; else :meth:`tell` tells them.
+        prints: whether decisions are printed as they come; else they are buffered until :meth:`print_buffered`.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Watch:
         names: Mapping[str, str],
         on_start: Callable[[RolloutStatus], None] = lambda _: None,
         on_end: Callable[[RolloutStatus], None] = lambda _: None,
-        is_heard: bool = True,
+        prints: bool = True,
     ) -> None:
         self.moments: list[Moment] = []
         self.record: RolloutStatus | None = None
@@ -114,9 +114,9 @@ class Watch:
         self._before = kept.status.rollout_id if kept else ""
         self._traffic, self._names, self._on_start, self._on_end = traffic, names, on_start, on_end
         self._seen = 0  # events of the timeline
-        self._is_heard = is_heard
-        self._untold: list[str] = []
-        self._telling = threading.Lock()
+        self._prints = prints
+        self._buffered: list[str] = []
+        self._printing = threading.Lock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -137,12 +137,12 @@ class Watch:
         self._ending.set()
         self._thread.join()
 
-    def tell(self) -> None:
-        """Tell what has been decided so far, and from now on each decision as it comes."""
-        with self._telling:
-            for line in self._untold:
+    def print_buffered(self) -> None:
+        """Print what has been decided so far, and from now on each decision as it comes."""
+        with self._printing:
+            for line in self._buffered:
                 _print(line)
-            self._untold, self._is_heard = [], True
+            self._buffered, self._prints = [], True
 
     def _follow(self) -> None:
         while not self._ending.wait(_POLL_SECONDS):
@@ -172,11 +172,11 @@ class Watch:
         self._seen = len(record.timeline)
 
     def _say(self, line: str) -> None:
-        with self._telling:
-            if self._is_heard:
+        with self._printing:
+            if self._prints:
                 _print(line)
             else:
-                self._untold.append(line)
+                self._buffered.append(line)
 
     def _line(self, record: RolloutStatus, event: TimelineEvent) -> str:
         counts = self._traffic.by_version(since=record.timeline[0].time)

@@ -189,7 +189,7 @@ class _Bad:
         """Roll the bad model out, when the rollout before it went well."""
         if before.outcome == "promoted":
             self._names[version_of(before.candidate.digest)] = "better"
-            self._watch = Watch(self._cluster, self._traffic, self._names, is_heard=False)
+            self._watch = Watch(self._cluster, self._traffic, self._names, prints=False)
             self._ending = self._pool.submit(self._roll_out, self._watch)
 
     def _roll_out(self, watch: Watch) -> RolloutStatus:
@@ -202,7 +202,7 @@ class _Bad:
         if self._watch is None or self._ending is None:
             console.print("  the rollout never began")
             return 1
-        self._watch.tell()
+        self._watch.print_buffered()
         self._ending.result()
         return _show(console, "bad", "rolled_back", self._watch, self._traffic, self._names)
 

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from embedded_kserve.kubernetes.store import Store
 from kubeline.errors import PlatformError, UserError
 from kubeline.loading.spark import Spark, check_cluster
 from tests.support.loading import Load
-from tests.support.waiting import wait_for
+from tests.support.waiting import repeating, wait_for
 
 APPLICATION = Kind("sparkoperator.k8s.io", "v1beta2", "sparkapplications", "SparkApplication")
 GIVEN = {"image": "apache/spark:4.0.4", "main": "s3a://bucket/prepare.py", "version": "4.0.4"}
@@ -70,33 +69,25 @@ class Operator(ApiServer):
     @contextmanager
     def running(self, *states: dict[str, str], write: Callable[[str], Any] = lambda _: None) -> Iterator[None]:
         """Let each application go through these states; before the last one it writes to its last argument."""
-        ended = threading.Event()
 
         def follow() -> None:
-            while not ended.wait(0.02):
-                for one in self.store.every(APPLICATION):
-                    if one["metadata"]["uid"] in {seen["metadata"]["uid"] for seen in self.seen}:
-                        continue
-                    self.seen.append(one)
-                    for state in states:
-                        time.sleep(0.05)
-                        if state is states[-1]:
-                            write(one["spec"]["arguments"][-1])
-                        where = one["metadata"]["namespace"], one["metadata"]["name"]
-                        self.store.set_status(APPLICATION, *where, {"applicationState": state})
+            for one in self.store.every(APPLICATION):
+                if one["metadata"]["uid"] in {seen["metadata"]["uid"] for seen in self.seen}:
+                    continue
+                self.seen.append(one)
+                for state in states:
+                    time.sleep(0.05)
+                    if state is states[-1]:
+                        write(one["spec"]["arguments"][-1])
+                    where = one["metadata"]["namespace"], one["metadata"]["name"]
+                    self.store.set_status(APPLICATION, *where, {"applicationState": state})
 
-        thread = threading.Thread(target=follow)
-        thread.start()
-        try:
+        with repeating(follow, pause=0.02):
             yield
-        finally:
-            ended.set()
-            thread.join()
 
 
 @pytest.fixture
-def operator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator]:
-    monkeypatch.setattr("kubeline.loading.spark._POLL_SECONDS", 0.05)
+def operator() -> Iterator[Operator]:
     with Operator() as running:
         yield running
         assert running.store.every(APPLICATION) == []
@@ -142,7 +133,7 @@ STEP = """
 import sys
 from kubeline.loading.spark import Spark, write_by
 spark = Spark.read({"image": "i", "main": "x.py", "version": "4.0.4", "cluster": sys.argv[1]})
-write_by(spark, "/data", "one step", 0.1)
+write_by(spark, "/data", "one step")
 """
 
 

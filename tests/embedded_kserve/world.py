@@ -1,7 +1,6 @@
 """What the tests do with an embedded KServe: plain requests to its API server, and traffic through its gateway."""
 
 import json
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +15,7 @@ import yaml
 
 from embedded_kserve import LocalKServe
 from kubeline.model_package import ModelPackage
+from tests.support.waiting import repeating
 
 SERVICES = "/apis/serving.kserve.io/v1beta1/namespaces/default/inferenceservices"
 FLIGHTS = f"{SERVICES}/flights"
@@ -146,19 +146,9 @@ class Service:
     @contextmanager
     def traffic(self, host: str) -> Iterator[Asked]:
         """Ask all the time while the block runs, some 100 times a second."""
-        asked, ending = Asked(), threading.Event()
-
-        def ask_on() -> None:
-            while not ending.wait(0.01):
-                self._ask_into(asked, host)
-
-        thread = threading.Thread(target=ask_on)
-        thread.start()
-        try:
+        asked = Asked()
+        with repeating(lambda: self._ask_into(asked, host), pause=0.01):
             yield asked
-        finally:
-            ending.set()
-            thread.join()
 
     def _ask_into(self, asked: Asked, host: str) -> None:
         try:

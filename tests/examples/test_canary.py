@@ -40,7 +40,7 @@ def test_a_bad_model_is_rolled_back_and_no_user_is_left_without_an_answer(
         canary.deploy(cluster, stable, strategy="blue-green", bootstrap="direct")
         host = canary.host(cluster)
         users = Traffic(cluster.gateway_url, host, canary.NAME, stable.signature, flights)
-        with users as traffic, Watch(cluster, traffic, names, started.append, over.append, is_heard=False) as watch:
+        with users as traffic, Watch(cluster, traffic, names, started.append, over.append, prints=False) as watch:
             record = canary.deploy(cluster, bad, bake_seconds=1)
     assert record.outcome == "rolled_back"
     assert [each.candidate.digest for each in started] == [bad.digest]
@@ -56,8 +56,8 @@ def test_a_bad_model_is_rolled_back_and_no_user_is_left_without_an_answer(
     reported = json.loads((page.parent / "result.json").read_text())
     assert reported["reason"].startswith("rolled back: failed: ")
     assert f"{page.parent.name}/index.html" in write_overview(tmp_path / "runs").read_text()
-    assert "withdrawing" not in capsys.readouterr().out  # untold, while somebody else prints
-    watch.tell()
+    assert "withdrawing" not in capsys.readouterr().out  # buffered, while somebody else prints
+    watch.print_buffered()
     assert re.search(r"withdrawing +back to the stable model: failed.* bad, 0 failed", capsys.readouterr().out)
 
 

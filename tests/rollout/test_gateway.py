@@ -1,6 +1,5 @@
 """A gateway that is behind its routes, follows none, or routes no candidate; and what arrives at whom meanwhile."""
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from kubeline.rollout.status import (
 )
 from tests.rollout.house import FAIL, NAMESPACE, House
 from tests.rollout.statuses import states
+from tests.support.waiting import repeating
 
 STANDARD = pytest.mark.parametrize("house", ["standard"], indirect=True)
 
@@ -37,19 +37,12 @@ STANDARD = pytest.mark.parametrize("house", ["standard"], indirect=True)
 def users(house: House) -> Iterator[Counter[int]]:
     """Somebody asks at the gateway all the time; the status codes that they got."""
     codes: Counter[int] = Counter()
-    ended = threading.Event()
 
     def ask() -> None:
-        while not ended.wait(0.02):
-            codes[house.ask()] += 1
+        codes[house.ask()] += 1
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    try:
+    with repeating(ask, pause=0.02):
         yield codes
-    finally:
-        ended.set()
-        asking.join()
 
 
 def behind_from(state: State, house: House) -> Callable[[RolloutStatus], None]:

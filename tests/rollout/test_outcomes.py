@@ -1,9 +1,11 @@
 """Labels that come during a rollout: read beside the payload log, and a candidate that is fast, healthy and wrong."""
 
 import json
-import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from kubeline.rollout.probes.transports import RoutedTransport
 from kubeline.rollout.spec import OutcomesSpec
 from tests.rollout.house import House
 from tests.support.packages import write_tiny_package
+from tests.support.waiting import repeating
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CANDIDATE, STABLE = "c" * 12, "s" * 12
@@ -158,32 +161,19 @@ def test_labels_of_text_and_csv_are_read_as_those_of_parquet(package: ModelPacka
     assert (labels.problem, labels.canary.mean, labels.stable.mean) == ("", 0.0, 1.0)
 
 
-class Requests:
-    """Ask the service for golden rows as requests ``r-0``, ``r-1`` …, without a pause, until the block ends."""
+@contextmanager
+def requests(house: House, package: ModelPackage) -> Iterator[None]:
+    """The service is asked for golden rows as requests ``r-0``, ``r-1`` … all the time, until the block ends."""
+    client = V2Client(house.name, RoutedTransport(house.service()["status"]["url"], house.kserve.gateway_url, 10))
+    golden, asked = GoldenRows.of(package), count()
+    bodies = [json.loads(client.prepare(golden, [row])) for row in range(len(golden.records))]
 
-    def __init__(self, house: House, package: ModelPackage) -> None:
-        golden = GoldenRows.of(package)
-        self._client = V2Client(
-            house.name, RoutedTransport(house.service()["status"]["url"], house.kserve.gateway_url, 10)
-        )
-        self._bodies = [json.loads(self._client.prepare(golden, [row])) for row in range(len(golden.records))]
-        self._ending, self._thread = threading.Event(), threading.Thread(target=self._ask)
-        self.asked = 0
+    def ask() -> None:
+        number = next(asked)
+        client.send(json.dumps(bodies[number % len(bodies)] | {"id": f"r-{number}"}).encode())
 
-    def __enter__(self) -> "Requests":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        while not self._ending.is_set():
-            body = self._bodies[self.asked % len(self._bodies)] | {"id": f"r-{self.asked}"}
-            self._client.send(json.dumps(body).encode())
-            self.asked += 1
-            time.sleep(0.004)
+    with repeating(ask, pause=0.004):
+        yield
 
 
 @pytest.mark.slow
@@ -220,7 +210,7 @@ def test_by_labels_alone_a_wrong_candidate_goes_and_a_right_one_waits_until_they
         }
         return house.roll_out(house.package(name, turned=turned), None, overrides=logged, **plan)
 
-    with Requests(house, stable):
+    with requests(house, stable):
         while not [*(tmp_path / "log").glob("*/part-*.parquet")]:  # of the stable version, without which nothing begins
             time.sleep(0.05)
         wrong = rolled("wrong", everything, turned=True)

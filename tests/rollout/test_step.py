@@ -3,9 +3,9 @@
 import json
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from kubeline.rollout.probes.transports import RoutedTransport
 from kubeline.rollout.status import State
 from tests.rollout.house import FAIL, QUICK, House
 from tests.support.artifacts import make_artifact
+from tests.support.waiting import repeating
 
 pytestmark = pytest.mark.slow
 
@@ -146,39 +147,36 @@ def test_a_kserve_that_writes_no_weights_is_reported_and_harms_nobody(tmp_path: 
         assert list(house.share().values()) == [100]
 
 
+@dataclass
 class Users:
-    """Ask the service without a pause until the block ends."""
+    """What became of their requests."""
 
-    def __init__(self, house: House, package: ModelPackage) -> None:
-        route = RoutedTransport(house.service()["status"]["url"], house.kserve.gateway_url, 10)
-        self._client = http_client("v2", house.name, route)
-        self._request = self._client.prepare(GoldenRows.of(package), [0])
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-        self.failures: list[str] = []
-        self.answered = 0
+    answered: int = 0
+    failures: list[str] = field(default_factory=list)
 
-    def __enter__(self) -> "Users":
-        self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        self._thread.join()
+@contextmanager
+def users_of(house: House, package: ModelPackage) -> Iterator[Users]:
+    """They ask the service all the time, until the block ends."""
+    client = http_client(
+        "v2", house.name, RoutedTransport(house.service()["status"]["url"], house.kserve.gateway_url, 10)
+    )
+    request, users = client.prepare(GoldenRows.of(package), [0]), Users()
 
-    def _ask(self) -> None:
-        while not self._ending.is_set():
-            try:
-                self._client.send(self._request)
-                self.answered += 1
-            except RequestFailedError as error:
-                self.failures.append(str(error))
-            time.sleep(0.005)
+    def ask() -> None:
+        try:
+            client.send(request)
+            users.answered += 1
+        except RequestFailedError as error:
+            users.failures.append(str(error))
+
+    with repeating(ask, pause=0.005):
+        yield users
 
 
 def test_users_are_answered_all_the_time(house: House) -> None:
     """Good and bad candidates come while requests are sent without a pause."""
-    with Users(house, house.stable()) as users:
+    with users_of(house, house.stable()) as users:
         assert house.roll_out(house.package("bad"), FAIL).outcome == "rolled_back"
         assert house.roll_out(house.package("good")).outcome == "promoted"
     assert users.failures == []
@@ -187,7 +185,7 @@ def test_users_are_answered_all_the_time(house: House) -> None:
 
 def test_the_real_judge_promotes_by_the_metrics_pages_of_the_pods(house: House) -> None:
     rules = {"min_requests": 20, "max_latency_shift": None, "max_prediction_drift": None}
-    with Users(house, house.stable()) as users:
+    with users_of(house, house.stable()) as users:
         record = house.roll_out(
             house.package("good"), None, steps=[50], bake_seconds=0.75, max_bake_seconds=20, rules=rules
         )

@@ -7,7 +7,6 @@ those that fail again as a Job does, and writes the status. With a TrainJob its 
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from embedded_kserve.kubernetes.api_server import ApiServer
 from embedded_kserve.kubernetes.resources import NAMESPACE, Kind
 from embedded_kserve.kubernetes.store import Store
 from kubeline.ports import free_ports
+from tests.support.waiting import repeating
 
 TRAIN_JOB = Kind("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob")
 SECRET = Kind("", "v1", "secrets", "Secret", status=False)
@@ -44,19 +44,10 @@ class Trainer(ApiServer):
     @contextmanager
     def controlling(self) -> Iterator[None]:
         """Follow TrainJobs while the block runs."""
-        ended = threading.Event()
-
-        def follow() -> None:
-            while not ended.wait(0.05):
-                self._reconcile()
-
-        thread = threading.Thread(target=follow)
-        thread.start()
         try:
-            yield
+            with repeating(self._reconcile, pause=0.05):
+                yield
         finally:
-            ended.set()
-            thread.join()
             self._end_pods()
 
     def _reconcile(self) -> None:

@@ -18,7 +18,7 @@ import yaml
 from kubeline.errors import PlatformError
 from kubeline.kubernetes import Cluster
 from kubeline.kubernetes.errors import NotInstalledError
-from kubeline.preflight.world import check_workers
+from kubeline.preflight.services import check_workers
 from kubeline.training.distributed.group import home, run
 from kubeline.training.distributed.job import CHECKPOINT, GROUP
 from kubeline.training.distributed.server import Served, serve

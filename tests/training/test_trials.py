@@ -3,7 +3,6 @@
 import os
 import signal
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from kubeline.training.trials import Objective, read_folds, write_folds
 from kubeline.training.tuning import Budget, Tuning, tune
 from tests.support.artifacts import Maker
 from tests.support.training_tables import Train, for_task, mixed_table
+from tests.support.waiting import repeating
 
 
 @pytest.fixture
@@ -61,22 +61,15 @@ def children() -> list[int]:
 @contextmanager
 def killing(most: int) -> Iterator[Callable[[], int]]:
     """Kill so many of them, each as soon as it is there; how many were."""
-    ended = threading.Event()
     killed: set[int] = set()
 
     def kill() -> None:
-        while not ended.wait(0.01):
-            for one in [one for one in children() if one not in killed][: most - len(killed)]:
-                os.kill(one, signal.SIGKILL)
-                killed.add(one)
+        for one in [one for one in children() if one not in killed][: most - len(killed)]:
+            os.kill(one, signal.SIGKILL)
+            killed.add(one)
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
+    with repeating(kill, pause=0.01):
         yield lambda: len(killed)
-    finally:
-        ended.set()
-        thread.join()
 
 
 def test_trials_are_the_same_in_processes_as_in_this_one_also_when_one_is_killed(table: TrainingTable) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 _KINDS = {".py": "Python", ".R": "R", ".jar": "Scala"}
 _MEMORY = re.compile(r"[1-9]\d{0,6}[kmgt]", re.ASCII | re.IGNORECASE)  # as Spark writes it, and not Kubernetes
-_POLL_SECONDS = 5.0
+_LONGEST_PAUSE = 5.0  # seconds between two readings
 _GONE_SECONDS = 120.0  # for one to be gone after it was deleted
 _SILENT_SECONDS = 300.0  # of an API server that does not answer
 _RIGHTS: Rights = (("create", SPARK_APPLICATION), ("get", SPARK_APPLICATION), ("delete", SPARK_APPLICATION))
@@ -152,7 +152,7 @@ def _restricted() -> dict[str, Any]:
     }
 
 
-def write_by(spark: Spark, source: str, purpose: str, pause: float = _POLL_SECONDS) -> None:
+def write_by(spark: Spark, source: str, purpose: str) -> None:
     """Have an application write the source, and wait until it has.
 
     It is removed whatever happens, also when this process is asked to end (SIGTERM). One that a killed step left behind
@@ -162,7 +162,6 @@ def write_by(spark: Spark, source: str, purpose: str, pause: float = _POLL_SECON
         spark: what is run.
         source: what it writes.
         purpose: the same for each try of one step, and for no other.
-        pause: seconds between two readings.
 
     Raises:
         UserError: when the application fails.
@@ -170,7 +169,7 @@ def write_by(spark: Spark, source: str, purpose: str, pause: float = _POLL_SECON
     """
     namespace = namespace_of(spark.namespace, spark.cluster)
     name = f"load-{hashlib.sha256(purpose.encode()).hexdigest()[:16]}"
-    running = _Application(Cluster.connect(spark.cluster), name, namespace, pause)
+    running = _Application(Cluster.connect(spark.cluster), name, namespace)
     with ended_in_order():
         try:
             running.begin(manifest(spark, name, namespace, source))
@@ -179,11 +178,19 @@ def write_by(spark: Spark, source: str, purpose: str, pause: float = _POLL_SECON
             running.remove(wait=False)
 
 
+def _pauses() -> Iterator[float]:
+    """Seconds before each further reading: short at first, as what fails mostly does so at once."""
+    pause = 0.1
+    while True:
+        yield pause
+        pause = min(1.5 * pause, _LONGEST_PAUSE)
+
+
 class _Application:
     """One SparkApplication of a cluster."""
 
-    def __init__(self, cluster: Cluster, name: str, namespace: str, pause: float) -> None:
-        self._cluster, self._name, self._namespace, self._pause = cluster, name, namespace, pause
+    def __init__(self, cluster: Cluster, name: str, namespace: str) -> None:
+        self._cluster, self._name, self._namespace = cluster, name, namespace
         self._what = f"SparkApplication {namespace}/{name}"
 
     def begin(self, wanted: Manifest) -> None:
@@ -202,13 +209,13 @@ class _Application:
     def follow(self) -> None:
         """Wait until it has ended, and say each state that it comes to."""
         answered, last = time.monotonic(), ""
-        while True:
+        for pause in _pauses():
             try:
                 found = self._cluster.read(self._namespace, self._name, SPARK_APPLICATION)
             except UnavailableError:
                 if time.monotonic() - answered > _SILENT_SECONDS:
                     raise
-                time.sleep(self._pause)
+                time.sleep(pause)
                 continue
             answered = time.monotonic()
             if found is None:
@@ -223,15 +230,17 @@ class _Application:
             if state in ("FAILED", "SUBMISSION_FAILED"):
                 words = " ".join(str(stated.get("errorMessage") or "no reason is given").split())[:500]
                 raise UserError(f"{self._what} failed: {words}; see the log of its driver, {self._name}-driver")
-            time.sleep(self._pause)
+            time.sleep(pause)
 
     def remove(self, wait: bool) -> None:
         """Delete it, which its pods go with; `wait` until it is gone."""
         deadline = time.monotonic() + _GONE_SECONDS
-        while self._cluster.attempt(self._deleted, self._what) and wait:
+        for pause in _pauses():
+            if not self._cluster.attempt(self._deleted, self._what) or not wait:
+                return
             if time.monotonic() > deadline:
                 raise PlatformError(f"{self._what} of an earlier try does not go away; see its finalizers")
-            time.sleep(self._pause / 4)
+            time.sleep(pause)
 
     def _deleted(self) -> bool:
         """Whether there was one to delete."""

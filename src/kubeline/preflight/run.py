@@ -8,7 +8,7 @@ from typing import Any
 from kubeline.artifacts import Artifact, step
 from kubeline.errors import UserError
 from kubeline.options import require_names
-from kubeline.preflight import parameters, world
+from kubeline.preflight import parameters, services
 from kubeline.preflight.checks import Checks, Result
 from kubeline.reports import Report, Tone, table, text, verdict
 
@@ -71,7 +71,7 @@ def checks_of(wanted: PreflightSettings) -> Checks:
     checks = Checks()
     _parameters(checks, wanted)
     if not checks.failed:
-        _world(checks, wanted)
+        _services(checks, wanted)
     return checks
 
 
@@ -94,27 +94,27 @@ def _parameters(checks: Checks, wanted: PreflightSettings) -> None:
         checks.run("model server", lambda: parameters.check_server(wanted.max_latency_ms))
 
 
-def _world(checks: Checks, wanted: PreflightSettings) -> None:
+def _services(checks: Checks, wanted: PreflightSettings) -> None:
     checks.run("data", lambda: _data(wanted))
     if wanted.schema_uri:
-        checks.run("schema", lambda: world.check_schema(wanted.schema_uri))
+        checks.run("schema", lambda: services.check_schema(wanted.schema_uri))
     if wanted.name:
-        checks.run("registry", lambda: world.check_registry(wanted.tracking_uri, wanted.name))
+        checks.run("registry", lambda: services.check_registry(wanted.tracking_uri, wanted.name))
     if wanted.reference:
-        checks.run("reference", lambda: world.check_reference(wanted.tracking_uri, wanted.reference))
+        checks.run("reference", lambda: services.check_reference(wanted.tracking_uri, wanted.reference))
     if wanted.history:
-        checks.run("history", lambda: world.check_history(wanted.history))
+        checks.run("history", lambda: services.check_history(wanted.history))
     if place := str(wanted.service.get("storage_uri", "")):
-        checks.run("storage", lambda: world.check_package_store(place))
+        checks.run("storage", lambda: services.check_package_store(place))
     if wanted.cluster:
         checks.run(
-            "cluster", lambda: world.check_cluster(wanted.cluster, _service(wanted), wanted.plan, wanted.gateway)
+            "cluster", lambda: services.check_cluster(wanted.cluster, _service(wanted), wanted.plan, wanted.gateway)
         )
     if workers := wanted.training.get("workers"):
-        checks.run("workers", lambda: world.check_workers(workers))
+        checks.run("workers", lambda: services.check_workers(workers))
     if wanted.gateway:
-        checks.run("gateway", lambda: world.check_gateway(wanted.gateway))
-    checks.run("channels", world.check_channels)
+        checks.run("gateway", lambda: services.check_gateway(wanted.gateway))
+    checks.run("channels", services.check_channels)
 
 
 def _source(wanted: PreflightSettings) -> None:
@@ -132,13 +132,13 @@ def _data(wanted: PreflightSettings) -> str | None:
         raise UserError("data is empty; give a path, folder, glob or URI")
     source = parameters.source_of(wanted.source)
     if source["spark"]:
-        return world.check_spark(source["spark"])
+        return services.check_spark(source["spark"])
     found = column_names(wanted.data, source["format"])
     known = list(wanted.columns) or found
     if known is None:
         return "the data is there, and its columns are known when it is loaded"
     if source["labels"]:
-        world.check_labels(source["labels"])
+        services.check_labels(source["labels"])
         return "the data and the labels are there, and their columns are known when they are joined"
     if found is not None:
         of_source = {f"source.{name}": [*source[name]] for name in ("rename", "types")}
