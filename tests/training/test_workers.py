@@ -161,17 +161,17 @@ def test_a_step_that_is_killed_leaves_no_worker_and_repeated_and_asked_to_end_no
 
 
 @pytest.mark.parametrize(
-    ("library", "params", "of_a_row"),
+    ("library", "params"),
     [
-        ("xgboost", {"objective": "reg:squarederror", "tree_method": "hist", "base_score": 0.0}, 15),
-        ("lightgbm", {"objective": "regression", "force_row_wise": True, "verbose": -1, "subsample_for_bin": 9999}, 58),
+        ("xgboost", {"objective": "reg:squarederror", "tree_method": "hist", "base_score": 0.0}),
+        ("lightgbm", {"objective": "regression", "force_row_wise": True, "verbose": -1, "subsample_for_bin": 9999}),
     ],
 )
-def test_a_worker_holds_two_bytes_for_a_number_of_its_own_rows_and_not_the_table(
-    library: str, params: dict[str, Any], of_a_row: int, temporary: Path
+def test_a_worker_holds_the_bins_of_its_own_rows_and_not_the_table(
+    library: str, params: dict[str, Any], temporary: Path
 ) -> None:
-    columns, few, many = 30, 50_000, 600_000  # of which the rows of the second worker take 66 MB more, as float32
-    values = np.tile(np.arange(many, dtype=np.float32)[:, None], columns)
+    columns, few, many = 100, 50_000, 300_000  # of which the rows of the second worker take 100 MB more, as float32
+    values = np.tile((np.arange(many) % 100).astype(np.float32)[:, None], columns)  # few, as XGBoost sketches them all
     with home(temporary / "large") as folder:
         for name, rows in (("few", few), ("part-1", many)):
             write_parts(folder, 1, values[:rows], np.zeros(rows, np.float32), weights=None)
@@ -181,7 +181,8 @@ def test_a_worker_holds_two_bytes_for_a_number_of_its_own_rows_and_not_the_table
         run(Processes(folder, 2), folder, 2)
         told = [json.loads((folder / report(worker)).read_bytes()) for worker in range(2)]
     assert [one["rows"] for one in told] == [few, many]
-    assert told[1]["peak_bytes"] - told[0]["peak_bytes"] < (2 * columns + of_a_row) * (many - few)
+    of_a_row = (told[1]["peak_bytes"] - told[0]["peak_bytes"]) / (many - few)
+    assert of_a_row < 0.8 * 4 * columns  # found: XGBoost 45, LightGBM 230; 405 to 550 when it held the table once
 
 
 @pytest.mark.parametrize(

@@ -178,8 +178,8 @@ class PartRows(lightgbm.Sequence):
         return row
 
     def column(self, name: str) -> Array | None:
-        """The labels or the weights, where there are any."""
+        """The labels or the weights, where there are any; copied, since a view would hold its batch in memory."""
         if name not in self._file.schema.names:
             return None
         batches = range(self._file.num_record_batches)
-        return np.concatenate([self._file.get_batch(number).column(name).to_numpy() for number in batches])
+        return np.concatenate([self._file.get_batch(number).column(name).to_numpy().copy() for number in batches])
