@@ -8,15 +8,11 @@ KUBELINE_REGISTRY and KUBELINE_VERSION change the images that the YAML names (se
 """
 
 import argparse
-import ast
 import difflib
 import importlib
 import inspect
 import json
-import pprint
-import re
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,14 +21,13 @@ from typing import Any, get_args
 import yaml
 from jinja2 import Environment
 from kfp import dsl
-from kfp.compiler import Compiler
 
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
+from kubeline.compiling import compact, compiled_text  # noqa: E402
 from kubeline.model_card.card import ModelCard  # noqa: E402
 from kubeline.resources import Platform  # noqa: E402
-from pipelines.compact import compact  # noqa: E402
 from pipelines.platform import compiling_for, unprivileged  # noqa: E402
 
 COMPONENT_README = """\
@@ -94,7 +89,6 @@ Inputs of [{{ step }}](../../components/{{ step }}), which has more of them.
 
 This page is generated from `pipeline.py` by `python compile.py`.
 """
-DEFAULT = re.compile(r"^(#    .*\[Default: )([\[{].*)(\])$", re.MULTILINE)
 TYPES = {
     "STRING": "str",
     "NUMBER_INTEGER": "int",
@@ -121,36 +115,12 @@ def fresh_files() -> Iterator[tuple[Path, str]]:
             with compiling_for(target):
                 pipeline = dsl.pipeline(name=name.replace("_", "-"))(recipe)
                 unprivileged(pipeline)
-            compact(pipeline)
+            compact(pipeline, drop_unused=True)
             compiled = compiled_text(pipeline)
             yield source.parent / f"{target}.yaml", compiled
             if target == "kubeflow":
                 yield source.parent / "README.md", _pipeline_readme(name, recipe, compiled)
     yield ROOT / "docs" / "model-card.schema.json", json.dumps(ModelCard.model_json_schema(), indent=2) + "\n"
-
-
-def compiled_text(thing: Any) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "compiled.yaml"
-        Compiler().compile(thing, str(file))
-        header, text = _parted(file.read_text(encoding="utf-8"))
-        return DEFAULT.sub(_in_one_order, header) + text
-
-
-def _parted(compiled: str) -> tuple[str, str]:
-    """The comment at the head, whole, and the document: the compiler forgets the '#' of a default's further lines."""
-    start = re.search(r"^components:$", compiled, re.MULTILINE)
-    if start is None:
-        raise ValueError("this is no compiled pipeline: it has no components")
-    lines = compiled[: start.start()].splitlines()
-    header = "".join(f"{line if line.startswith('#') else f'#    {line}'.rstrip()}\n" for line in lines)
-    return header, compiled[start.start() :]
-
-
-def _in_one_order(comment: re.Match[str]) -> str:
-    """A default in the compiler's comment, its mappings sorted: the compiler writes them in a random order."""
-    value = ast.literal_eval(comment[2])
-    return comment[1] + pprint.pformat(value, width=sys.maxsize, sort_dicts=True) + comment[3]
 
 
 def _pipeline_readme(name: str, recipe: Any, compiled: str) -> str:

@@ -1,5 +1,6 @@
 """What `kubeline new project` writes is a repository that passes its own checks."""
 
+import json
 import os
 import re
 import subprocess
@@ -55,6 +56,12 @@ def workflows(project: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_it_passes_its_own_checks(project: Path, check: list[str]) -> None:
     done = in_it(project, *check)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_its_linter_finds_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", str(project / "compiled"), "--target", "kubeflow", "--format", "json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["findings"] == []
 
 
 def test_a_stale_compiled_pipeline_is_named(project: Path) -> None:

@@ -138,7 +138,7 @@ def test_the_images_follow_the_registry_and_version_of_the_environment() -> None
 def test_a_default_of_several_lines_stays_within_the_comment_at_the_head() -> None:
     from kfp import dsl
 
-    from compile import compiled_text
+    from kubeline.compiling import compiled_text
 
     @dsl.component(base_image="example.com/python:1", install_kfp_package=False)
     def step(text: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kubeline.platform.lint import behaviour, containers, shape
-from kubeline.platform.lint.findings import CLUSTERS, UNSAFE, LintFinding, Place
+from kubeline.platform.lint.findings import CLUSTERS, PLACES, UNSAFE, LintFinding, Place
 from kubeline.platform.lint.pipeline import Pipeline
 from kubeline.platform.lint.source import Source
 
@@ -37,6 +37,12 @@ class LintResult:
     def runs_on(self, place: Place) -> bool:
         """Whether nothing that was found prevents it from running there."""
         return not any(place in finding.places for finding in self._errors if finding.rule not in UNSAFE)
+
+    @property
+    def shown(self) -> list[LintFinding]:
+        """The findings without warnings that are only about platforms on which it need not run."""
+        wanted = {*(self.targets or PLACES)}
+        return [one for one in self.findings if one.level == "error" or wanted & {*one.places}]
 
     @property
     def passed(self) -> bool:

@@ -24,7 +24,7 @@ def write(results: Sequence[LintResult], form: Format) -> str:
 def _text(result: LintResult) -> Iterator[str]:
     runs = ", ".join(f"{NAMES[place]}: {'yes' if result.runs_on(place) else 'no'}" for place in PLACES)
     yield f"{result.file}: runs on {runs}"
-    for finding in result.findings:
+    for finding in result.shown:
         yield f"  {result.file}:{finding.line}: {finding.level} [{finding.rule}] {_about(finding)}{finding.sentence}"
 
 
@@ -47,7 +47,7 @@ def _json(result: LintResult) -> dict[str, Any]:
                 "path": list(finding.path),
                 "sentence": finding.sentence,
             }
-            for finding in result.findings
+            for finding in result.shown
         ],
     }
 
@@ -71,7 +71,7 @@ def _sarif(results: Sequence[LintResult]) -> dict[str, Any]:
             ],
         }
         for result in results
-        for finding in result.findings
+        for finding in result.shown
     ]
     driver = {"name": "kubeline lint", "version": __version__, "rules": rules}
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": found}]}

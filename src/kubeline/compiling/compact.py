@@ -9,34 +9,43 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from kfp.dsl.base_component import BaseComponent
-from kfp.pipeline_spec.pipeline_spec_pb2 import ParameterType
-
-_FILLED_IN = ParameterType.TASK_FINAL_STATUS  # by the back end, which knows it by its definition
+_FILLED_IN = 7  # TASK_FINAL_STATUS of ParameterType: by the back end, which knows it by its definition
 
 
-def compact(pipeline: BaseComponent) -> None:
-    """Take out of the specification of `pipeline`, in place:
+def compact(pipeline: Any, *, drop_unused: bool = False) -> None:
+    """Take out of the specification of a pipeline of the KFP SDK, in place:
 
-    - parameters of the pipeline that nothing uses, which only another target has a use for;
     - descriptions of the components' inputs and outputs, and docstrings in their code;
     - inputs that no task gives, whose default is in the code, and the defaults of those that every task gives.
+
+    Only lightweight Python components have their defaults in the code; others keep theirs.
+
+    Args:
+        pipeline: what ``dsl.pipeline`` made of a function.
+        drop_unused: whether parameters of the pipeline go that nothing uses, as those for another target.
     """
     specification = pipeline.pipeline_spec
     given = defaultdict(list)  # by component, of each of its tasks: the inputs that it gives
     for graph in [specification.root, *specification.components.values()]:
         for task in graph.dag.tasks.values():
             given[task.component_ref.name].append({*task.inputs.parameters})
-    _keep_what_is_used(specification.root)
+    if drop_unused:
+        _keep_what_is_used(specification.root)
+    executors = {name: one for name, one in specification.deployment_spec["executors"].items() if _is_python(one)}
     for name, component in specification.components.items():
         for definition in _definitions(component):
             definition.ClearField("description")
-        if component.executor_label:
+        if component.executor_label in executors:
             _reduce_inputs(component.input_definitions.parameters, given[name])
-    for executor in specification.deployment_spec["executors"].values():
+    for executor in executors.values():
         command = executor["container"]["command"]
         for position, word in enumerate(command):
             command[position] = _without_docstring(word) if "\ndef " in word else _without_indentation(word)
+
+
+def _is_python(executor: Any) -> bool:
+    """Whether it runs the code of a function, as against a container's own program, or an importer."""
+    return "container" in executor and "--function_to_execute" in list(executor["container"]["args"])
 
 
 def _keep_what_is_used(root: Any) -> None:
@@ -68,7 +77,7 @@ def _without_docstring(code: str) -> str:
     module = ast.parse(code)
     for node in module.body:
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
-            del node.body[0]
+            node.body[0:1] = [] if len(node.body) > 1 else [ast.Pass()]
     return f"\n{ast.unparse(module)}\n"
 
 
