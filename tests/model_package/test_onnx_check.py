@@ -87,6 +87,49 @@ def test_an_operator_that_training_does_not_export_is_refused_by_its_name(step: 
     assert f"{step.op_type}, which is not run; these are: Abs, Add" in sentence
 
 
+W = {"w": np.ones((2, 3), np.float32), "axes": np.array([0]), "deep": np.array([0] * 9)}
+
+
+@pytest.mark.parametrize(
+    ("step", "why"),
+    [
+        (node("Gemm", "ab w", "c", transA=1), "mixes rows"),
+        (node("Gemm", "ab w ab", "c"), "shapes do not go together"),
+        (node("Gemm", "a w", "c"), "multiplies what are no matrices that go together"),
+        (node("Flatten", "ab", "c", axis=0), "mixes rows"),
+        (node("Squeeze", "ab axes", "c"), "leaves out an axis of other than one value"),
+        (node("Unsqueeze", "ab deep", "c"), "adds the axes"),
+        (node("ReduceMax", "ab axes", "c"), "mixes rows"),
+    ],
+)
+def test_the_operators_of_a_network_do_not_mix_rows(step: onnx.NodeProto, why: str) -> None:
+    nodes = [node("Concat", "a a", "ab", axis=1), step, node("Identity", "a", ANSWER)]
+    assert why in refused(model_of(nodes, W))
+
+
+def test_the_operators_of_a_network_are_run() -> None:
+    constants = {
+        "w": np.ones((3, 2), np.float32),
+        "one": np.ones(3, np.float32),
+        "last": np.array([1]),
+        "v": np.ones((3, 1), np.float32),
+    }
+    nodes = [
+        node("Concat", "a a", "ab", axis=1),
+        node("Gemm", "ab w", "h", transB=1),
+        node("BatchNormalization", "h one one one one", "n"),
+        node("LeakyRelu", "n", "r"),
+        node("Unsqueeze", "r last", "u"),
+        node("Squeeze", "u last", "s"),
+        node("Flatten", "s", "f"),
+        node("Dropout", "f", "d"),
+        node("ReduceMean", "d last", "m"),
+        node("Sub", "d m", "e"),
+        node("Gemm", "e v", ANSWER),
+    ]
+    checked(model_of(nodes, constants))
+
+
 def doubled(times: int) -> list[onnx.NodeProto]:
     names = ["a", *(f"twice_{k}" for k in range(times))]
     return [node("Concat", f"{one} {one}", two, axis=1) for one, two in pairwise(names)]

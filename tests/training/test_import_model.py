@@ -3,7 +3,6 @@
 import hashlib
 import pickle
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +20,11 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.svm import LinearSVC
 
 from components.evaluate.component import evaluate
-from components.import_model.component import import_model
 from kubeline.errors import UserError
-from kubeline.model_package import ModelPackage
 from kubeline.model_package.training_rows import TrainingRows
 from kubeline.training import model_file
 from tests.support.artifacts import Maker
-
-Import = Callable[..., ModelPackage]
-NUMBERS = ["amount", "age"]
-
-
-def rows(count: int, seed: int) -> pd.DataFrame:
-    """Numbers, one of them missing at times, and a category; the target is ``y``, and ``price`` one of numbers."""
-    draw = np.random.default_rng(seed)
-    amount, age = draw.normal(size=count), draw.integers(18, 90, count).astype(float)
-    carrier = draw.choice(["AA", "UA", "B6"], count)
-    score = amount + (carrier == "UA") - (age - 50) / 40 + draw.normal(scale=0.3, size=count)
-    age[draw.random(count) < 0.05] = np.nan
-    return pd.DataFrame(
-        {"amount": amount, "age": age, "carrier": carrier, "y": np.where(score > 0.4, "late", "early"), "price": score}
-    )
-
-
-SEEN, HELD = rows(300, 1), rows(120, 2)
+from tests.support.imported_models import HELD, NUMBERS, SEEN, Import, rows
 
 
 def columns() -> ColumnTransformer:
@@ -67,22 +47,6 @@ def saved(folder: Path, thing: Any, name: str = "model.joblib") -> dict[str, str
     else:
         joblib.dump(thing, file)
     return {"source": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-
-
-@pytest.fixture
-def bring(artifact: Maker, dataset: Maker) -> Import:
-    """`bring(source=…, …)` imports with the tables above, and opens what came out."""
-
-    def run(seen: pd.DataFrame = SEEN, held: pd.DataFrame = HELD, **parameters: Any) -> ModelPackage:
-        target = parameters.setdefault("target", "y")
-        drop = {"y", "price"} - {target}
-        model = artifact("Model", "model")
-        tables = {"seen": seen, "held": held}
-        given = [dataset(one.drop(columns=list(drop), errors="ignore"), name) for name, one in tables.items()]
-        import_model.python_func(*given, model, artifact("HTML", "report"), **parameters)
-        return ModelPackage.of(model)
-
-    return run
 
 
 @pytest.mark.parametrize(

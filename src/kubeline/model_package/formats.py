@@ -20,8 +20,9 @@ SIGNATURE = "schema.json"
 GOLDEN = "golden.parquet"
 REFERENCE = "reference.json"
 TRAINING_ROWS = "training_rows.parquet"
-FILES = (ONNX, SERVING, SKLEARN, SIGNATURE, GOLDEN, REFERENCE)
-OPTIONAL = (TRAINING_ROWS,)  # packages of earlier versions have none
+FILES = (ONNX, SERVING, SIGNATURE, GOLDEN, REFERENCE)
+# A model that came as ONNX has no scikit-learn form, and packages of earlier versions have no rows.
+OPTIONAL = (SKLEARN, TRAINING_ROWS)
 
 
 def files_of(number: int) -> tuple[str, ...]:

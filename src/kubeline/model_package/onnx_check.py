@@ -79,6 +79,22 @@ def check(file: str, model: bytes, inputs: Mapping[str, Shape], output: str, wid
         raise UserError(f"ONNX Runtime cannot run {file}: it is damaged or of another format ({error})") from error
 
 
+def require_parsable(file: str, model: bytes) -> None:
+    """Make sure that a model can be parsed at all without taking all memory.
+
+    Args:
+        file: what it is called in the sentence.
+        model: its content.
+
+    Raises:
+        UserError: when it has more fields than any model needs.
+    """
+    try:
+        _check_fields(model)
+    except _RefusedError as error:
+        raise UserError(f"{file} is not loaded: it has {error}; export it anew") from error
+
+
 class _RefusedError(Exception):
     """What a model has that is not run, as the middle of a sentence."""
 
@@ -144,7 +160,7 @@ class _Walk:
             if kind not in RULES:
                 name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
                 known = sorted(operation for _, operation in RULES)
-                raise _RefusedError(f"the operator {name}, which is not run; these are: {listed(known, 60)}")
+                raise _RefusedError(f"the operator {name}, which is not run; these are: {listed(known, 80)}")
             try:
                 made = RULES[kind](self._step(node))
             except ShapeError as error:
@@ -169,7 +185,7 @@ class _Walk:
         if shape.count(None) > 1:
             raise _RefusedError(f"an operator {node.op_type} that makes a square of rows ('{name}')")
         values = size(shape)
-        inner = size(self._shapes[node.input[0]]) if node.op_type == "MatMul" else 1
+        inner = size(self._shapes[node.input[0]]) if node.op_type in ("Gemm", "MatMul") else 1
         self._work += values * (inner or 1)
         self._computed += 0 if None in shape else values
         if values > _MAX_VALUES or self._computed > _MAX_CONSTANTS or self._work > _MAX_WORK:

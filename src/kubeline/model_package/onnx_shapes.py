@@ -1,6 +1,7 @@
 """What becomes of the shape of tensors in the operators that a model may have.
 
-These are the operators that training exports, and others that change numbers one by one. With them the size of every
+These are the operators that training exports, those of a small neural network, and others that change numbers one by
+one. With them the size of every
 tensor is known before the model is loaded; a loop, a tensor whose shape is computed, or an operator of somebody else is
 not among them.
 """
@@ -17,6 +18,7 @@ from kubeline.typing import Array
 Shape = tuple[int | None, ...]  # None is the number of rows, which no operator may mix with another number
 
 _INT64 = 7  # as the type of a tensor
+_MAX_RANK = 8
 
 
 class ShapeError(Exception):
@@ -137,10 +139,54 @@ def _matmul(step: Step) -> list[Shape]:
     return [(left[0], right[1])]
 
 
+def _gemm(step: Step) -> list[Shape]:
+    left, right, *added = step.shapes
+    if step.whole("transA", 0):
+        raise ShapeError("mixes rows")
+    made = _matmul(Step([left, right[::-1] if step.whole("transB", 0) else right], (), {}))
+    if added and _broadcast(made[0], added[0]) != made[0]:
+        raise ShapeError("reads tensors whose shapes do not go together")
+    return made
+
+
+def _as_first(step: Step) -> list[Shape]:
+    """Of operators that change the first input by others that are smaller, such as the statistics of its columns."""
+    return [step.shapes[0]]
+
+
+def _flatten(step: Step) -> list[Shape]:
+    shape = step.shapes[0]
+    axis = step.whole("axis", 1)
+    if axis != 1 or not shape or None in shape[1:]:
+        raise ShapeError("mixes rows")
+    return [(shape[0], size(shape[1:]))]
+
+
+def _squeeze(step: Step) -> list[Shape]:
+    shape = step.shapes[0]
+    gone = {_axis(axis, shape) for axis in _axes(step)}
+    if any(shape[axis] != 1 for axis in gone):
+        raise ShapeError("leaves out an axis of other than one value")
+    return [tuple(dimension for axis, dimension in enumerate(shape) if axis not in gone)]
+
+
+def _unsqueeze(step: Step) -> list[Shape]:
+    shape, axes = step.shapes[0], _axes(step)
+    whole = len(shape) + len(axes)
+    new = {axis % whole for axis in axes if -whole <= axis < whole}
+    if len(new) < len(axes) or whole > _MAX_RANK:
+        raise ShapeError(f"adds the axes {axes[:5]}")
+    rest = iter(shape)
+    return [tuple(1 if axis in new else next(rest) for axis in range(whole))]
+
+
+def _axes(step: Step) -> list[int]:
+    return list(step.attributes["axes"].ints) if "axes" in step.attributes else step.constant(1)
+
+
 def _reduce(step: Step) -> list[Shape]:
     shape = step.shapes[0]
-    axes = list(step.attributes["axes"].ints) if "axes" in step.attributes else step.constant(1)
-    gone = {_axis(axis, shape) for axis in axes}
+    gone = {_axis(axis, shape) for axis in _axes(step)}
     for axis in gone:
         _fixed(shape[axis])
     if step.whole("keepdims", 1):
@@ -190,19 +236,25 @@ def _classifier(step: Step) -> list[Shape]:
 
 ML = "ai.onnx.ml"
 _NUMBER_BY_NUMBER = (
-    "Abs Add And Cast Ceil Clip Cos Div Equal Exp Floor Greater GreaterOrEqual Identity IsNaN Less LessOrEqual Log Max "
-    "Mean Min Mod Mul Neg Not Or Relu Round Sigmoid Sign Sin Softmax Sqrt Sub Sum Tanh Where"
+    "Abs Add And Cast Ceil Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid Identity IsNaN "
+    "LeakyRelu Less LessOrEqual Log LogSoftmax Max Mean Min Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu "
+    "Sigmoid Sign Sin Softmax Softplus Softsign Sqrt Sub Sum Tanh Where"
 )
 RULES: Mapping[tuple[str, str], Callable[[Step], list[Shape]]] = {
     **{("", name): _elementwise for name in _NUMBER_BY_NUMBER.split()},
     **{(ML, name): _elementwise for name in ("Imputer", "LabelEncoder", "Normalizer", "Scaler")},
+    **{("", name): _as_first for name in ("BatchNormalization", "Dropout", "LayerNormalization")},
+    **{("", name): _reduce for name in ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum")},
     ("", "Concat"): _concat,
+    ("", "Flatten"): _flatten,
     ("", "Gather"): _gather,
     ("", "GatherElements"): _gather_elements,
+    ("", "Gemm"): _gemm,
     ("", "MatMul"): _matmul,
-    ("", "ReduceSum"): _reduce,
     ("", "Reshape"): _reshape,
+    ("", "Squeeze"): _squeeze,
     ("", "Transpose"): _transpose,
+    ("", "Unsqueeze"): _unsqueeze,
     (ML, "ArrayFeatureExtractor"): _features,
     (ML, "LinearClassifier"): _classifier,
     (ML, "LinearRegressor"): _regressor,

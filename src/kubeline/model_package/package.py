@@ -158,9 +158,17 @@ class ModelPackage:
 
         To load it runs what is in it, as with every pickle, so no step does: call it for a package whose digest you,
         or a blessing, know. Its bytes are those that the manifest names.
+
+        Raises:
+            UserError: when the model came as ONNX, and there is none.
         """
         import joblib
 
+        if SKLEARN not in self.manifest.files:
+            raise UserError(
+                f"the model package at '{self.path}' was imported from ONNX and has no scikit-learn form; call "
+                "predictor() for its answers"
+            )
         found = joblib.load(io.BytesIO(_read(self.path, self.manifest, SKLEARN)))
         return found.model if isinstance(found, RawTable) else found
 

@@ -24,13 +24,18 @@ def prediction_names(signature: Signature) -> list[str]:
     return ["prediction", *(f"probability.{label}" for label in signature.classes or ())]
 
 
-def check_onnx(model: bytes, signature: Signature) -> None:
+def check_onnx(model: bytes, signature: Signature, file: str = "model.onnx") -> None:
     """Make sure that a portable form, ``model.onnx``, is one of this signature, and only what training exports.
+
+    Args:
+        model: its content.
+        signature: of the model.
+        file: what it is called in the sentence.
 
     Raises:
         UserError: see :func:`kubeline.model_package.onnx_check.check`.
     """
-    _check("model.onnx", model, signature, dict.fromkeys(signature.names, (None, 1)))
+    _check(file, model, signature, dict.fromkeys(signature.names, (None, 1)))
 
 
 def check_serving(model: bytes, signature: Signature) -> None:

@@ -33,12 +33,13 @@ def examine(
     notes: Sequence[str],
     params: Mapping[str, Any] | None = None,
     tuning: Tuning | None = None,
+    reference: str = "scikit-learn",
 ) -> Trained:
     """Hold both forms of a model against it on the held-out rows, and score what will serve.
 
     Args:
         table: of all rows.
-        model: of scikit-learn, or what answers like one of its models.
+        model: of scikit-learn, or what answers like one of its models; None where there is only ONNX.
         signature: of `onnx`.
         onnx: the portable form.
         expected: what the model answers for the held-out rows.
@@ -49,6 +50,7 @@ def examine(
         notes: for the report.
         params: of the estimator.
         tuning: how they were found.
+        reference: what `expected` is the answer of, for the message.
 
     Raises:
         UserError: names the form and the row where it differs beyond `tolerance`.
@@ -59,7 +61,15 @@ def examine(
     serving, signature = serving_form(onnx, signature)
     frame = table.encoded[signature.names].iloc[held]
     found, parity = compare_forms(
-        expected, onnx, serving, signature, scale=scale_of(table), tolerance=tolerance, rows=held, frame=frame
+        expected,
+        onnx,
+        serving,
+        signature,
+        scale=scale_of(table),
+        tolerance=tolerance,
+        rows=held,
+        frame=frame,
+        reference=reference,
     )
     chosen = choose(table.task, metric)
     measured = metrics.measure(metrics.scored(table, held, found), chosen)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import ModelProto, NodeProto
 
 
 class Graph:
@@ -37,16 +37,29 @@ class Graph:
         self._graph.node.append(helper.make_node(operation, list(inputs), [name], name=name, **attributes))
         return name
 
+    def named(self, tensor: str, name: str) -> str:
+        """Give the tensor of the last node that was added another name, and return it."""
+        node = self._graph.node[-1]
+        if list(node.output) != [tensor]:
+            raise ValueError(f"'{tensor}' is not of the last node")
+        node.output[:] = [name]
+        return name
+
     def column(self, probabilities: str, k: int) -> str:
         """Column `k` of a matrix, shape (rows, 1)."""
         return self.add("Gather", probabilities, self.constant(np.array([k])), axis=1)
 
-    def prune(self, output: str) -> None:
-        """Drop the nodes that `output` does not need; they stand in an order in which they can be computed."""
+    def needed(self, output: str) -> "list[NodeProto]":
+        """The nodes that `output` needs; they stand in an order in which they can be computed."""
         needed, kept = {output}, []
         for node in reversed(self._graph.node):
             if needed & set(node.output):
                 needed |= set(node.input)
                 kept.append(node)
+        return kept[::-1]
+
+    def prune(self, output: str) -> None:
+        """Drop the nodes that `output` does not need."""
+        kept = self.needed(output)
         del self._graph.node[:]
-        self._graph.node.extend(reversed(kept))
+        self._graph.node.extend(kept)

@@ -1,4 +1,4 @@
-"""Fitted pipelines in files of other makers, opened without running what nobody vouches for."""
+"""Fitted models in files of other makers, opened without running what nobody vouches for."""
 
 import hashlib
 import io
@@ -14,6 +14,7 @@ from kubeline.mounted import refuse_irregular
 
 SKOPS = (".skops",)
 PICKLES = (".joblib", ".pkl", ".pickle")
+ONNX = (".onnx",)
 MOST_BYTES = 4 * 2**30
 _SCHEMA, MOST_SCHEMA_BYTES = "schema.json", 2**26  # what skops reads first, as objects of many times its size
 
@@ -31,10 +32,10 @@ def read(source: str, sha256: str) -> bytes:
     """
     refuse_credentials(source, "source")
     ending = PurePosixPath(source).suffix.lower()
-    if ending not in (*SKOPS, *PICKLES):
+    if ending not in (*SKOPS, *PICKLES, *ONNX):
         raise UserError(
             f"the source '{source}' ends with '{ending}'; expected a fitted scikit-learn pipeline as "
-            f"{listed((*SKOPS, *PICKLES))}"
+            f"{listed((*SKOPS, *PICKLES))}, or an ONNX model as {ONNX[0]}"
         )
     wanted = sha256.strip().lower()
     if not wanted and ending in PICKLES:
@@ -51,6 +52,11 @@ def read(source: str, sha256: str) -> bytes:
             "get the file again, or correct sha256"
         )
     return content
+
+
+def is_onnx(source: str) -> bool:
+    """Whether the file is an ONNX model, by its name."""
+    return PurePosixPath(source).suffix.lower() in ONNX
 
 
 def load(source: str, content: bytes) -> tuple[Any, list[str]]:

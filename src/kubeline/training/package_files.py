@@ -60,21 +60,16 @@ def write_made(
         seed: of its training; 0 where nobody knows.
         fingerprint: of the table.
     """
-    import joblib
-
-    sklearn = io.BytesIO()
-    transform = trained.table.transform
-    model = Deriving(trained.model, transform) if transform else trained.model
-    joblib.dump(RawTable(model, trained.signature), sklearn)
     content = {
         formats.ONNX: trained.onnx,
         formats.SERVING: trained.serving,
-        formats.SKLEARN: sklearn.getvalue(),
         formats.SIGNATURE: trained.signature.model_dump_json(indent=2).encode(),
         formats.GOLDEN: golden_rows(trained.table, trained.signature, trained.held, trained.predictions),
         formats.REFERENCE: _reference(trained, _manifest_roles(roles)),
         formats.TRAINING_ROWS: _training_rows(trained, roles),
     }
+    if trained.model is not None:
+        content[formats.SKLEARN] = _sklearn(trained)
     return write_package(
         folder,
         content,
@@ -91,6 +86,16 @@ def write_made(
         seed=seed,
         roles=_manifest_roles(roles),
     )
+
+
+def _sklearn(trained: Trained) -> bytes:
+    import joblib
+
+    stream = io.BytesIO()
+    transform = trained.table.transform
+    model = Deriving(trained.model, transform) if transform else trained.model
+    joblib.dump(RawTable(model, trained.signature), stream)
+    return stream.getvalue()
 
 
 def _manifest_roles(roles: Roles) -> ManifestRoles:

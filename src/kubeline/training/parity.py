@@ -23,8 +23,9 @@ def compare_forms(
     tolerance: float,
     rows: Array,
     frame: pd.DataFrame,
+    reference: str = "scikit-learn",
 ) -> tuple[Predictions, Parity]:
-    """The predictions of the serving form, and how far those of either form are from scikit-learn's.
+    """The predictions of the serving form, and how far those of either form are from the model's.
 
     Args:
         expected: of scikit-learn.
@@ -36,6 +37,7 @@ def compare_forms(
         tolerance: the greatest difference that passes.
         rows: the positions of the held-out rows in the dataset, for the message.
         frame: their features, encoded.
+        reference: what `expected` is the answer of, for the message.
 
     Raises:
         UserError: names the form, its worst row, the row's values and both predictions where a difference is beyond
@@ -52,13 +54,15 @@ def compare_forms(
         by_row = differences(expected, found, scale)
         worst = int(by_row.argmax())
         if by_row[worst] > tolerance:
-            raise _disagreement(file, by_row, expected, found, tolerance, rows[worst], frame.iloc[worst].to_dict())
+            features = frame.iloc[worst].to_dict()
+            raise _disagreement(file, reference, by_row, expected, found, tolerance, rows[worst], features)
         greatest = max(greatest, by_row[worst])
     return found, Parity(rows=len(rows), max_difference=float(f"{greatest:.3g}"), tolerance=tolerance, scale=scale)
 
 
 def _disagreement(
     file: str,
+    reference: str,
     by_row: Array,
     expected: Predictions,
     found: Predictions,
@@ -70,9 +74,9 @@ def _disagreement(
     one, other = (each.values if each.probabilities is None else each.probabilities for each in (expected, found))
     values = ", ".join(f"{name}={value!r}" for name, value in features.items())
     return UserError(
-        f"ONNX ({file}) and scikit-learn disagree beyond the tolerance {tolerance:g} on "
+        f"ONNX ({file}) and {reference} disagree beyond the tolerance {tolerance:g} on "
         f"{int((by_row > tolerance).sum()):,} of {len(by_row):,} held-out rows, most ({by_row[worst]:.3g}) on row "
-        f"{row} of the dataset ({values}), where scikit-learn predicts {one[worst].tolist()} and ONNX "
+        f"{row} of the dataset ({values}), where {reference} predicts {one[worst].tolist()} and ONNX "
         f"{other[worst].tolist()}; "
         "choose another estimator or encoding, or raise tolerance"
     )

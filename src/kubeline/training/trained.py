@@ -17,7 +17,7 @@ class Trained:
 
     table: TrainingTable
     signature: Signature
-    model: Any
+    model: Any  # of scikit-learn; None where there is only ONNX
     onnx: bytes  # the portable form
     serving: bytes  # the serving form
     held: Array  # positions of the held-out rows
