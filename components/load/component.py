@@ -63,8 +63,8 @@ def load(
             any depth; where a file has such a column itself, the file's values are taken, and a warning says where
             they differ), a glob (`data/2013-*.csv`), or an address that begins with `file://`, `s3://`, `gs://`,
             `abfs://`, `http://`, `https://`, `postgresql://`, `mysql://`, `mariadb://`, `sqlite:///relative/path`
-            (`sqlite:////absolute/path`), `bigquery://PROJECT` (`bigquery://PROJECT/DATASET?location=EU`), `delta://`,
-            `iceberg://` or `kafka://`. Files of one table have the same columns. Give credentials to the step's
+            (`sqlite:////absolute/path`), `bigquery://PROJECT` (`bigquery://PROJECT/DATASET?location=EU`),
+            `snowflake://USER@ACCOUNT/DATABASE/SCHEMA?warehouse=W&role=R`, `delta://`, `iceberg://` or `kafka://`. Files of one table have the same columns. Give credentials to the step's
             environment, not here: cloud identities, `AWS_*`, `PGPASSWORD`,
             `MYSQL_PWD`; parameters are shown in the UI. `mysql://…?ssl_ca=/path` names the authority of its server.
             A Delta table is `delta:///folder` or `delta+s3://bucket/folder`, an Iceberg table `iceberg:///folder`,

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from kubeline.errors import KubelineError, PlatformError, UserError
 
-_DATABASES = r"(?:postgres|postgresql|mysql|mariadb|mssql|oracle)(?:\+\w+)?"
+_DATABASES = r"(?:postgres|postgresql|mysql|mariadb|mssql|oracle|snowflake)(?:\+\w+)?"
 # What stands before the @ of these is a container, or a table.
 _CONTAINERS = r"(?:abfss?|wasbs?|(?:delta|iceberg)(?:\+(?:abfss?|az|file))?)"
 _DATABASE_USER = re.compile(rf"(?i)\b({_DATABASES}://)[^\s'\"]*@")  # a password may hold anything

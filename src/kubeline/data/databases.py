@@ -17,6 +17,7 @@ from kubeline.data.lakes import open_lake
 from kubeline.data.mysql import open_mysql
 from kubeline.data.postgresql import open_postgresql
 from kubeline.data.reading import UNKNOWN, Table
+from kubeline.data.snowflake import open_snowflake
 from kubeline.data.sources import DATABASES, remote_errors
 from kubeline.data.sqlite import open_sqlite
 from kubeline.data.tables import check_names, described
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _VIEW = "stream"
+_OPENERS = {
+    "bigquery": open_bigquery,
+    "mysql": open_mysql,
+    "postgresql": open_postgresql,
+    "snowflake": open_snowflake,
+    "sqlite": open_sqlite,
+}
 
 
 def open_query(connection: "DuckDBPyConnection", source: str, query: str, scratch: Path, resources: ExitStack) -> Table:
@@ -44,8 +52,7 @@ def open_query(connection: "DuckDBPyConnection", source: str, query: str, scratc
         raise UserError(
             f"'{redact(source)}' is a database, so a query is needed, such as query='SELECT * FROM flights'"
         )
-    openers = {"bigquery": open_bigquery, "mysql": open_mysql, "postgresql": open_postgresql, "sqlite": open_sqlite}
-    opener = openers[DATABASES[scheme(source)]]
+    opener = _OPENERS[DATABASES[scheme(source)]]
     name = "the query's result"
     with Progress(f"reading {name}", unit="bytes") as progress:
         transfer = Transfer(name, scratch, progress)

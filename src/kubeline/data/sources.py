@@ -38,6 +38,7 @@ DATABASES = {
     "mariadb": "mysql",
     "sqlite": "sqlite",
     "bigquery": "bigquery",
+    "snowflake": "snowflake",
 }
 # The names under which fsspec knows the object stores, and the one that messages and metadata use.
 STORES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "abfs": "abfs", "abfss": "abfs", "az": "abfs"}
