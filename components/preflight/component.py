@@ -116,5 +116,7 @@ def preflight(
         cluster=cluster,
         plan=plan,
         gateway=gateway,
-        roles=[group_column, time_column, weight_column],
+        group_column=group_column,
+        time_column=time_column,
+        weight_column=weight_column,
     )

@@ -26,6 +26,7 @@ def train(
     time_column: str = "",
     weight_column: str = "",
     balanced: bool = False,
+    half_life: str = "",
     calibration: str = "none",
     tuning_trials: int = 0,
     tuning_minutes: float = 10.0,
@@ -86,6 +87,9 @@ def train(
         weight_column: Weight of each row, 0 or greater, in learning and in all metrics. Not a feature. Empty: all 1.
         balanced: Give all classes the same total weight. Their probabilities are then not those of the table; see
             calibration.
+        half_life: Newer rows count more: a row counts half for each ``90d`` (``6mo``, ``24h``; of a time column of
+            numbers, a number) that it is older, by the time column, than the newest, and a millionth at least. In
+            learning alone: metrics count rows as before, so that models with and without it compare. Empty: alike.
         calibration: Correct the probabilities on a second held-out part of the rows, as large as the first:
             ``sigmoid``, ``isotonic`` (for thousands of rows), or ``none``.
         tuning_trials: Most trials of hyperparameter tuning with Optuna; 0 does not tune. What params sets stays.
@@ -141,6 +145,7 @@ def train(
             time_column=time_column,
             weight_column=weight_column,
             balanced=balanced,
+            half_life=half_life,
             calibration=calibration,
             tuning_trials=tuning_trials,
             tuning_minutes=tuning_minutes,

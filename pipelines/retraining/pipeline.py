@@ -51,8 +51,8 @@ def retraining(
 
     The alarm is one that `monitoring` has left in their common history, and is answered once; without one, nothing is
     done. The rows are those before the end of the window that raised it, so that a run that is late or repeated learns
-    from the same ones: the window is appended to all that was before, or, with a `length`, the rows slide. The rest is
-    the pipeline `training`: the new model goes on only when it is good enough beside the champion, on rows that neither
+    from the same ones: the window is appended to all that was before, or, with a `length`, the rows slide; with a
+    `half_life` of the training, newer rows count more. The rest is the pipeline `training`: the new model goes on only when it is good enough beside the champion, on rows that neither
     has learned from.
 
     Args:

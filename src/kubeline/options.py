@@ -39,6 +39,7 @@ TRAINING: dict[str, Any] = {
     "task": "auto",
     "positive_class": "",
     "balanced": False,
+    "half_life": "",
     "calibration": "none",
     "tuning_trials": 0,
     "tuning_minutes": 10.0,

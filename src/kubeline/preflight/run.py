@@ -35,7 +35,9 @@ class PreflightSettings:
     training: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     exclude: Sequence[str] = ()
-    roles: Sequence[str] = ()
+    group_column: str = ""
+    time_column: str = ""
+    weight_column: str = ""
     slices: Sequence[str] = ()
     metric: str = ""
     gate: Mapping[str, Any] = field(default_factory=dict)
@@ -49,6 +51,11 @@ class PreflightSettings:
     cluster: str = ""
     plan: Mapping[str, Any] = field(default_factory=dict)
     gateway: str = ""
+
+    @property
+    def have_times(self) -> bool:
+        """Whether `train` knows the times of its rows: by their column, or by that of a split by time."""
+        return bool(self.time_column) or (self.split.get("by") == "time" and not self.group_column)
 
 
 @step
@@ -87,7 +94,7 @@ def _parameters(checks: Checks, wanted: PreflightSettings) -> None:
     if wanted.history:
         checks.run("alarm", lambda: parameters.check_alarm(wanted.alarm))
     if wanted.target:
-        checks.run("training", lambda: parameters.check_training(wanted.candidates, wanted.training, wanted.seed))
+        checks.run("training", lambda: _training(wanted))
         checks.run("gate", lambda: parameters.check_gate(wanted.metric, wanted.slices, wanted.gate))
         checks.run("split", lambda: parameters.check_split(wanted.split))
         checks.run("checks", lambda: parameters.check_validation(wanted.checks))
@@ -121,6 +128,15 @@ def _source(wanted: PreflightSettings) -> None:
     parameters.check_source(wanted.data, wanted.columns, (wanted.at, wanted.length), wanted.source)
 
 
+def _training(wanted: PreflightSettings) -> None:
+    parameters.check_training(wanted.candidates, wanted.training, wanted.seed)
+    if (half_life := wanted.training.get("half_life")) and not wanted.have_times:
+        raise UserError(
+            f"half_life is '{half_life}', but the ages of the rows are not known: name their time_column, "
+            "instead of a group_column, or split by time"
+        )
+
+
 def _service(wanted: PreflightSettings) -> dict[str, Any]:
     return parameters.check_service(wanted.name, wanted.cluster, wanted.service)
 
@@ -148,7 +164,7 @@ def _data(wanted: PreflightSettings) -> str | None:
     named = {
         "target": [wanted.target],
         "exclude": wanted.exclude,
-        "a role": wanted.roles,
+        "a role": [wanted.group_column, wanted.time_column, wanted.weight_column],
         "split.column": [str(wanted.split.get("column", ""))],
         "slices": wanted.slices,
         "gate.fairness": parameters.columns_of_fairness(wanted.gate),

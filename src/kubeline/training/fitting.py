@@ -102,7 +102,7 @@ class Recipe:
         Their mean is one: libraries hold sums of weights against bounds of their own, such as the least of a leaf, and
         of weights that add up to one no tree would have a branch.
         """
-        given = table.weights[rows] if table.weights is not None else None
+        given = table.weights_to_learn(rows)
         given = given / given.mean() if given is not None and given.any() else given
         if not self.balanced:
             return given
@@ -114,8 +114,7 @@ class Recipe:
 
 def calibrate(pipeline: Any, method: Method, table: TrainingTable, rows: Array) -> Calibrated:
     """Calibrate a fitted pipeline on rows that it did not learn from."""
-    weights = table.weights[rows] if table.weights is not None else None
-    return Calibrated(pipeline, method).fit(table.encoded.iloc[rows], table.y[rows], weights)
+    return Calibrated(pipeline, method).fit(table.encoded.iloc[rows], table.y[rows], table.weights_to_learn(rows))
 
 
 def predict(model: Any, encoded: pd.DataFrame, classes: list[str] | None) -> Predictions:

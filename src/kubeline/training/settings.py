@@ -30,6 +30,7 @@ class TrainingSettings:
     seed: int
     positive_class: str = ""
     metric: str = ""
+    half_life: str = ""
     derive: Mapping[str, str] = field(default_factory=dict)
     workers: Mapping[str, Any] = field(default_factory=dict)
     tuning_workers: int = 1
@@ -43,6 +44,10 @@ class TrainingSettings:
             from kubeline.transform.transform import parsed
 
             parsed(self.derive)
+        if self.half_life:
+            from kubeline.training import recency
+
+            recency.check(self.half_life)
         if self.task not in TASKS:
             raise UserError(f"task '{self.task}' is not known; choose one of: {listed(TASKS)}")
         if self.folds < 2:

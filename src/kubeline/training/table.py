@@ -1,7 +1,7 @@
 """From a dataset to what a model learns from: roles of columns, kinds of features, the task, the target."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
 from kubeline.roles import Roles, check_weights, scaled_weights
 from kubeline.task import MAX_CLASSES, MAX_WHOLE_NUMBER_CLASSES, Task, positive_class, task_of
 from kubeline.training import numbers
+from kubeline.training.recency import by_age
 from kubeline.training.settings import TASKS
 from kubeline.transform.transform import Transform, declare
 from kubeline.typing import Array
@@ -42,11 +43,12 @@ class TrainingTable:
         classes: of a classification, in order.
         positive_class: of a binary classification.
         y: int64 positions in `classes`, or float64 numbers; shape (rows,).
-        weights: float64, shape (rows,), or None.
+        weights: float64, shape (rows,), or None. They count in learning and in all metrics.
         groups: int64 codes, shape (rows,), or None.
         times: numbers, shape (rows,), or None.
         equal: int64, the same number for rows that are copies of each other, shape (rows,).
         notes: for the user, about the columns.
+        recency: float64, shape (rows,), or None: weights by age, which count in learning alone.
     """
 
     raw: pa.Table
@@ -63,6 +65,12 @@ class TrainingTable:
     times: Array | None
     equal: Array
     notes: list[str]
+    recency: Array | None = None
+
+    def weights_to_learn(self, rows: Array) -> Array | None:
+        """How much each of these rows counts in learning; None when all count the same."""
+        given = [weights[rows] for weights in (self.weights, self.recency) if weights is not None]
+        return np.prod(given, axis=0) if given else None
 
 
 def read(
@@ -115,6 +123,24 @@ def check(
         equal=_equal(raw),
         notes=said + notes,
     )
+
+
+def weighed(table: TrainingTable, roles: Roles, half_life: str) -> TrainingTable:
+    """The table with its rows' weights by age, see :mod:`kubeline.training.recency`; an empty half-life has none.
+
+    Raises:
+        UserError: when the rows have no times, or times of another sort than the half-life.
+    """
+    if not half_life:
+        return table
+    if table.times is None:
+        raise UserError(
+            f"half_life is '{half_life}', but the ages of the rows are not known: name their time_column"
+            + (f" instead of group_column '{roles.group}', which divides the rows otherwise" if roles.group else "")
+        )
+    column = roles.ordered_by
+    recency, said = by_age(table.times, column, table.raw.schema.field(column).type, half_life)
+    return replace(table, recency=recency, notes=[*table.notes, said])
 
 
 def columns(raw: pa.Table, roles: Roles) -> tuple[pd.DataFrame, dict[str, Kind], list[str]]:

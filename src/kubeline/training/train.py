@@ -26,7 +26,7 @@ from kubeline.training.fitting import Recipe, calibrate, predict
 from kubeline.training.holdout import divide
 from kubeline.training.package_files import write
 from kubeline.training.settings import TrainingSettings
-from kubeline.training.table import TrainingTable, read
+from kubeline.training.table import TrainingTable, read, weighed
 from kubeline.training.trained import Trained
 from kubeline.training.training_report import render
 from kubeline.training.tuning import Budget, Tuning, tune
@@ -54,6 +54,7 @@ def run(
     time_column: str = "",
     weight_column: str = "",
     balanced: bool = False,
+    half_life: str = "",
     calibration: str = "none",
     tuning_trials: int = 0,
     tuning_minutes: float = 10.0,
@@ -77,15 +78,14 @@ def run(
         task=task,
         estimator=estimator,
         params=params or {},
-        balanced=balanced,
+        balanced=balanced, half_life=half_life,
         calibration=calibration,
         tuning_trials=tuning_trials, tuning_minutes=tuning_minutes, tuning_workers=tuning_workers,
         folds=folds,
         validation_fraction=validation_fraction,
         tolerance=tolerance,
         seed=seed,
-        positive_class=positive_class,
-        metric=metric,
+        positive_class=positive_class, metric=metric,
         derive=expressions(derive or {}, transform),
         workers=workers or {},
         purpose=model.uri,
@@ -161,6 +161,7 @@ def fit(table: TrainingTable, roles: Roles, settings: TrainingSettings) -> Train
     choose(table.task, settings.metric)
     if settings.calibration != "none" and table.classes is None:
         raise UserError("calibration corrects probabilities, and a regression has none; leave calibration at none")
+    table = weighed(table, roles, settings.half_life)
     table, rows, held, calibrated_on = divide(
         table, roles, settings.validation_fraction, settings.seed, calibrated=settings.calibration != "none",
         number=settings.folds if settings.tuning_trials else 0,
@@ -251,6 +252,7 @@ def _examine(
         "max_categories": prepared.max_categories,
         "date_parts": list(prepared.date_parts),
         "balanced": recipe.balanced,
+        **({"half_life": settings.half_life} if settings.half_life else {}),
         "calibration": settings.calibration,
         "validation_fraction": settings.validation_fraction,
         **({"derive": table.transform.expressions} if table.transform else {}),
