@@ -37,6 +37,9 @@ def test_an_ab_test_and_a_shadow_are_not_promoted_unless_asked() -> None:
     assert not RolloutSpec.read({"strategy": "shadow", "shadow": {"payload_log": "s3://log"}}).promotes
 
 
+BUSINESS = {"source": "prometheus", "url": "http://prometheus", "business": {"query": "v{version='$version'}"}}
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -60,6 +63,12 @@ def test_an_ab_test_and_a_shadow_are_not_promoted_unless_asked() -> None:
         ({"max_bake_seconds": 1}, "max_bake_seconds 1 is below bake_seconds 300"),
         ({"smoke": {"rows": -1}}, "smoke.rows"),
         ({"metrics": {"source": "prometheus", "url": "https://me:pw@host"}}, "holds a user or a password"),
+        ({"metrics": {"business": {"query": "up"}}}, "metrics.business is a query of Prometheus; set metrics.source"),
+        ({"strategy": "blue-green", "metrics": BUSINESS}, "has no step at which metrics.business could count"),
+        (
+            {"metrics": BUSINESS, "outcomes": {"source": "s3://a", "payload_log": "s3://b", "value": "v"}},
+            "are both the business metric",
+        ),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused_in_one_sentence(given: dict[str, Any], sentence: str) -> None:
@@ -85,7 +94,7 @@ def test_no_number_of_a_plan_is_true_or_false_or_infinite(place: tuple[str, ...]
     for value in (True, *([] if off else [False]), math.inf, -math.inf, math.nan):
         given: Any = {"steps": [value], "override": {"age": value}}.get(place[-1], value)
         for name in reversed(place):
-            given = {name: given}
+            given = {name: {"query": "up", **given} if name == "business" else given}
         with pytest.raises(UserError, match=rf"{re.escape('.'.join(place))}.*(finite number|should be)"):
             RolloutSpec.read(given)
 

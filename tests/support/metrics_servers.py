@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -64,12 +64,14 @@ class Pod:
 class PrometheusServer:
     """Answers ``time()`` and selections of raw samples, as Prometheus does.
 
-    `samples` are appended to by the test as (name, labels, time, value); `now` is the server's clock.
+    `samples` are appended to by the test as (name, labels, time, value); `now` is the server's clock. `expressions` are
+    what other queries give: series, each a function of the time that gives its value, or None where it has none.
     """
 
     def __init__(self) -> None:
         self.now = time.time() - 5000.0  # its own clock
         self.series: dict[tuple[tuple[str, str], ...], list[tuple[float, float]]] = {}
+        self.expressions: dict[str, list[Callable[[float], float | None]]] = {}
         self.asked: list[tuple[str, str | None]] = []
         self.answers: list[tuple[int, bytes]] = []
 
@@ -103,9 +105,11 @@ class PrometheusServer:
             yield url
 
     def answer(self, given: dict[str, str]) -> tuple[int, bytes]:
-        """Status and body for the parameters of an instant query."""
+        """Status and body for the parameters of a query."""
         if given["query"] == "time()":
             return _success("scalar", [self.now, str(self.now)])
+        if given["query"] in self.expressions:
+            return self._evaluated(self.expressions[given["query"]], given)
         found = re.fullmatch(r"(\w+)\{(.*)\}\[(\d+)ms\]", given["query"])
         if not found:
             error = {"status": "error", "errorType": "bad_data", "error": "parse error: unexpected end of input"}
@@ -119,6 +123,16 @@ class PrometheusServer:
             if wanted <= set(labels) and values:
                 result.append({"metric": dict(labels), "values": values})
         return _success("matrix", result)
+
+    def _evaluated(self, series: list[Callable[[float], float | None]], given: dict[str, str]) -> tuple[int, bytes]:
+        """Of an instant, or of a range: at its start and each step later, in milliseconds as Prometheus counts."""
+        if "step" not in given:
+            return _success("vector", [{"metric": {}, "value": [self.now, str(each(self.now))]} for each in series])
+        times = [float(given["start"])]
+        while times[-1] + float(given["step"]) <= float(given["end"]) + 1e-4:
+            times.append(times[-1] + float(given["step"]))
+        found = [[[round(at, 3), str(value)] for at in times if (value := each(at)) is not None] for each in series]
+        return _success("matrix", [{"metric": {}, "values": values} for values in found if values])
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -27,6 +27,7 @@ ADDED = (
     ("rules", "latency_tolerance_seconds"),
     ("rules", "max_label_loss"),
     ("rules", "min_outcomes"),
+    ("metrics", "business"),
 )
 _ROLLBACK: dict[str, Any] = {
     "strategy": "blue-green",
@@ -198,6 +199,8 @@ class RolloutSpec(_Part):
             raise ValueError("the strategy shadow needs shadow.payload_log")
         if self.outcomes is not None:
             _check_outcomes(self.strategy, self.outcomes, self.rules)
+        if self.metrics is not None and self.metrics.business is not None:
+            _check_business(self.strategy, self.outcomes)
         if self.max_bake_seconds < self.bake_seconds:
             raise ValueError(f"max_bake_seconds {self.max_bake_seconds:g} is below bake_seconds {self.bake_seconds:g}")
         return self
@@ -247,7 +250,7 @@ class RolloutSpec(_Part):
         values = self.model_dump(mode="json", exclude=set(_NOT_IDENTIFYING))
         default = RolloutSpec().model_dump(mode="json")
         for part, field in ADDED:
-            if values[part][field] == default[part][field]:
+            if values[part] is not None and values[part][field] == default[part][field]:
                 del values[part][field]
         if self.outcomes is None:
             del values["outcomes"]
@@ -274,6 +277,13 @@ def _check_outcomes(strategy: Strategy, outcomes: OutcomesSpec, rules: Rules) ->
         raise ValueError("outcomes need a payload_log that says which version has answered each request")
     if rules.max_label_loss is None and not outcomes.value:
         raise ValueError("outcomes are given, but rules.max_label_loss is off and outcomes.value is empty")
+
+
+def _check_business(strategy: Strategy, outcomes: OutcomesSpec | None) -> None:
+    if strategy in {"blue-green", "shadow"}:
+        raise ValueError(f"the strategy {strategy} has no step at which metrics.business could count; leave it out")
+    if outcomes is not None and outcomes.value:
+        raise ValueError("outcomes.value and metrics.business are both the business metric; leave one of them out")
 
 
 def fingerprint(*parts: Any) -> str:

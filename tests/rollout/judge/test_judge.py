@@ -297,7 +297,8 @@ def test_a_mean_is_compared_by_welchs_test() -> None:
     a, b = rng.normal(9.8, 1, 60), rng.normal(10, 3, 90)
     canary, stable = (SampleStatistics(float(x.mean()), float(x.var(ddof=1)), len(x)) for x in (a, b))
     expected = stats.ttest_ind(a + 0.1, b, equal_var=False, alternative="less").pvalue
-    assert tests.mean_loss(canary, stable, 0.1) == pytest.approx(expected)
+    difference, error, freedom = tests.mean_difference(canary, stable)
+    assert tests.beyond(-difference, 0.1, error, freedom) == pytest.approx(expected)
 
 
 def test_a_quantile_is_interpolated_within_its_bin() -> None:

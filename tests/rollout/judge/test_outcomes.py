@@ -104,6 +104,19 @@ def test_a_business_value_is_held_to_its_own_limit(canary: float, outcome: str) 
     assert judge(Evidence(side(), side(), 60, unread), Rules(), 1, 4).outcome is CheckOutcome.ERROR
 
 
+def test_a_business_metric_by_intervals_is_compared_interval_by_interval() -> None:
+    """What both versions had in a busy interval is no difference; ten intervals are the fewest."""
+    metric = BusinessMetric("revenue", sample(9.5, 12, 2), sample(10, 12, 2), samples="intervals")
+    evidence = Evidence(side(), side(), 60, replace(metric, difference=sample(-0.5, 12, 0.1)))
+    judgement = judge(evidence, Rules(), 1, 4)
+    assert judgement.outcome is CheckOutcome.FAIL
+    assert "by 12 and 12 intervals, a difference of -0.5 (-0.5635 to -0.4365 with 95 %)" in judgement.sentence
+    fewer = replace(metric, canary=sample(9.5, 9), stable=sample(10, 9), difference=sample(-0.5, 9, 0.1))
+    judgement = judge(replace(evidence, business=fewer), Rules(), 1, 4)
+    assert judgement.outcome is CheckOutcome.INCONCLUSIVE
+    assert "for 9 intervals of the canary and 9 of the stable version, but 10 of each are needed" in judgement.sentence
+
+
 def test_rows_of_one_request_count_as_one_sample() -> None:
     alone = RNG.normal(size=200)
     once = tests.of_clusters(alone, np.ones(200))

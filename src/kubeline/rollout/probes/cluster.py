@@ -102,7 +102,7 @@ class ClusterProbes:
         outcomes = Outcomes(self.spec.outcomes, self._package(status).signature)
         versions = (version_of(status.candidate.digest), version_of(status.stable_digest))
         labels, business = outcomes.compare(*versions, status.step.observed_since)
-        return replace(evidence, labels=labels, business=business)
+        return replace(evidence, labels=labels, business=business or evidence.business)
 
     def count_requests(self, now: Context) -> RequestCounts:
         """See :class:`kubeline.rollout.probes.Probes`."""

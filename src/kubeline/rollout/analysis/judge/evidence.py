@@ -93,13 +93,25 @@ class SampleStatistics:
 
 @dataclass(frozen=True)
 class BusinessMetric:
-    """What the predictions are for, such as revenue for each visit; `problem` says why it is not known."""
+    """What the predictions are for, such as revenue for each visit.
+
+    Attributes:
+        name: for people.
+        canary: its samples.
+        stable: those of the stable version.
+        higher_is_better: whether more of it is better.
+        problem: why it is not known; empty where it is.
+        difference: canary minus stable, where both have a sample of each interval.
+        samples: what one is, a request or an interval.
+    """
 
     name: str
     canary: SampleStatistics = SampleStatistics(0.0, 0.0, 0)
     stable: SampleStatistics = SampleStatistics(0.0, 0.0, 0)
     higher_is_better: bool = True
     problem: str = ""
+    difference: SampleStatistics | None = None
+    samples: str = "requests"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The checks of what became of the requests: labels that have come, and what the predictions are for."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from kubeline.printable import rounded
 from kubeline.rollout.analysis.judge import statistics
@@ -11,10 +10,11 @@ from kubeline.rollout.analysis.judge.evidence import (
     CheckResult,
     Evidence,
     LabelEvidence,
-    SampleStatistics,
     Side,
 )
 from kubeline.rollout.analysis.judge.rules import CheckName, Rules
+
+MIN_INTERVALS = 10  # of a business metric; docs/judge.md says when the t-test of their differences holds its level
 
 
 def outcome_checks(evidence: Evidence, rules: Rules) -> Iterator[Check | CheckResult]:
@@ -42,7 +42,7 @@ def label_loss(labels: LabelEvidence, rules: Rules, evidence: Evidence | None = 
         return impossible(name, evidence.incomparable)
     canary, stable = labels.canary, labels.stable
     if min(canary.n, stable.n) < rules.min_outcomes:
-        return _too_few(name, "Labels have come", canary.n, stable.n, rules)
+        return _too_few(name, "Labels have come", canary.n, stable.n, rules, rules.min_outcomes)
     limit = (rules.max_label_loss or 0.0) * stable.mean
     if labels.difference is None:
         effect, error, freedom = statistics.mean_difference(canary, stable)
@@ -66,17 +66,23 @@ def _business(metric: BusinessMetric, rules: Rules, evidence: Evidence) -> Check
         return nothing(name, metric.problem)
     if evidence.stable is None:
         return impossible(name, evidence.incomparable)
-    if min(canary.n, stable.n) < rules.min_outcomes:
-        return _too_few(name, f"Values of {metric.name} have come", canary.n, stable.n, rules)
+    least = rules.min_outcomes if metric.difference is None else MIN_INTERVALS
+    if min(canary.n, stable.n) < least:
+        return _too_few(name, f"Values of {metric.name} have come", canary.n, stable.n, rules, least, metric.samples)
     allowed = rules.max_business_loss * abs(stable.mean)
-    if metric.higher_is_better:
-        loss, p = stable.mean - canary.mean, statistics.mean_loss(canary, stable, allowed)
+    if metric.difference is None:
+        difference, error, freedom = statistics.mean_difference(canary, stable)
     else:
-        loss, p = canary.mean - stable.mean, statistics.mean_loss(_negative(canary), _negative(stable), allowed)
+        difference, error, freedom = statistics.paired_difference(metric.difference)
+    loss = -difference if metric.higher_is_better else difference
+    low, high = statistics.interval(difference, error, freedom)
     sentence = (
-        f"{metric.name} is {rounded(canary.mean)} for the canary and {rounded(stable.mean)} for the stable version; "
-        f"{rules.max_business_loss:.1%} worse is allowed."
+        f"{metric.name} is {rounded(canary.mean)} for the canary and {rounded(stable.mean)} for the stable version by "
+        f"{canary.n:,} and {stable.n:,} {metric.samples}, a difference of {rounded(difference, sign=True)} "
+        f"({rounded(low, sign=True)} to {rounded(high, sign=True)} with 95 %); {rules.max_business_loss:.1%} worse is "
+        "allowed."
     )
+    p = statistics.beyond(loss, allowed, error, freedom)
     return Check(name, canary.mean, stable.mean, allowed, loss, p, sentence)
 
 
@@ -97,13 +103,11 @@ def _answered(side: Side | None) -> int:
     return side.requests - side.errors if side else 0
 
 
-def _too_few(name: CheckName, what: str, canary: int, stable: int, rules: Rules) -> CheckResult:
+def _too_few(
+    name: CheckName, what: str, canary: int, stable: int, rules: Rules, least: int, samples: str = "requests"
+) -> CheckResult:
     sentence = (
-        f"{what} for {canary:,} requests of the canary and {stable:,} of the stable version, but "
-        f"{rules.min_outcomes:,} of each are needed."
+        f"{what} for {canary:,} {samples} of the canary and {stable:,} of the stable version, but {least:,} of each "
+        "are needed."
     )
     return impossible(name, sentence) if name in rules.optional else few(name, sentence)
-
-
-def _negative(sample: SampleStatistics) -> SampleStatistics:
-    return replace(sample, mean=-sample.mean)

@@ -150,12 +150,6 @@ def drift_beyond(psi: float, canary: float, stable: float, bins: int, limit: flo
     return max(1.0 - float(chndtr(psi * weight, bins - 1, limit * weight)), 0.0)
 
 
-def mean_loss(canary: SampleStatistics, stable: SampleStatistics, tolerance: float) -> float:
-    """Chance (p) of "the canary's mean is at most `tolerance` below the stable one": Welch's t-test."""
-    difference, error, freedom = mean_difference(canary, stable)
-    return beyond(-difference, tolerance, error, freedom)
-
-
 def mean_difference(canary: SampleStatistics, stable: SampleStatistics) -> tuple[float, float, float]:
     """Canary minus stable mean, its standard error, and Welch's degrees of freedom (0 where they are not known)."""
     difference = canary.mean - stable.mean

@@ -10,6 +10,7 @@ clock.
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -17,12 +18,13 @@ from typing import Any
 import yaml
 
 from kubeline.errors import UserError, listed
-from kubeline.rollout.analysis.judge import Evidence
+from kubeline.rollout.analysis.judge import BusinessMetric, Evidence
+from kubeline.rollout.analysis.metrics.business import compared, ends_of
 from kubeline.rollout.analysis.metrics.counts import KINDS, Counts, SeriesKind, SeriesSample, counted
 from kubeline.rollout.analysis.metrics.growth import NOT_UNDERSTOOD, CounterWindow, Series, series_of
 from kubeline.rollout.analysis.metrics.http import Deadline, get
 from kubeline.rollout.analysis.metrics.sides import evidence_of
-from kubeline.rollout.analysis.metrics.source import Addresses, MetricsError, MetricsSpec, Snapshot
+from kubeline.rollout.analysis.metrics.source import Addresses, BusinessQuery, MetricsError, MetricsSpec, Snapshot
 
 _ENTRIES = (*KINDS, "code", "seconds")
 _LOOKBACK = 900.0  # seconds before the window in which a counter's last sample is searched
@@ -38,15 +40,17 @@ class Prometheus:
         self._spec = spec
         self._table = _table(spec)
         names = {"model": model, "namespace": addresses.namespace}
-        self._canary = self._selectors(names | {"version": canary_version, "name": addresses.canary})
-        self._stable = None
-        if stable_version:
-            self._stable = self._selectors(names | {"version": stable_version, "name": addresses.stable})
-            if same := [kind for kind, selector in self._stable.items() if self._canary[kind] == selector]:
-                raise UserError(
-                    f"The metrics' queries of {listed(same)} are the same for the canary and the stable version, but "
-                    "must differ: name each with $version or $name."
-                )
+        canary = names | {"version": canary_version, "name": addresses.canary}
+        stable = names | {"version": stable_version, "name": addresses.stable} if stable_version else None
+        self._canary = self._selectors(canary)
+        self._stable = self._selectors(stable) if stable else None
+        self._business = (self._business_query(canary), self._business_query(stable)) if stable else ("", "")
+        same = [kind for kind, selector in (self._stable or {}).items() if self._canary[kind] == selector]
+        if same or (spec.business and stable and len(set(self._business)) == 1):
+            raise UserError(
+                f"The metrics' queries of {listed(same or ['business'])} are the same for the canary and the stable "
+                "version, but must differ: name each with $version or $name."
+            )
 
     def check(self) -> None:
         """See that Prometheus has fresh samples of the stable version, and of the canary when it has any."""
@@ -58,8 +62,12 @@ class Prometheus:
                 self._check_fresh(whose, selectors["requests"], series, now)
 
     def start(self) -> Snapshot:
-        """The time at Prometheus."""
-        return {"time": self._time(Deadline(self._spec))}
+        """The time at Prometheus, which must take the query of the business metric."""
+        deadline = Deadline(self._spec)
+        now = self._time(deadline)
+        if self._business[0]:
+            self._ask(deadline, query=self._business[0], time=repr(now))
+        return {"time": now}
 
     def evidence(self, since: Snapshot) -> Evidence:
         """Growth of the counters since then."""
@@ -69,17 +77,34 @@ class Prometheus:
             raise MetricsError(f"The clock of Prometheus has gone back by {start - now:.0f} s since the step began.")
         canary = self._counts("canary", self._canary, start, now, deadline)
         stable = self._counts("stable version", self._stable, start, now, deadline) if self._stable else None
-        return evidence_of(canary, stable, self._spec.error_codes, float(self._table["seconds"]), now - start)
+        found = evidence_of(canary, stable, self._spec.error_codes, float(self._table["seconds"]), now - start)
+        if stable is None or self._spec.business is None:
+            return found
+        return replace(found, business=self._compared(self._spec.business, start, now, deadline))
+
+    def _compared(self, query: BusinessQuery, start: float, now: float, deadline: Deadline) -> BusinessMetric:
+        """The business metric; why it is not known is a matter of its own check."""
+
+        def ask(expression: str, first: float, last: float, step: float) -> Any:
+            return self._ask(
+                deadline, "query_range", query=expression, start=repr(first), end=repr(last), step=repr(step)
+            )
+
+        try:
+            return compared(query, ask, *self._business, ends_of(query, start, now), self._spec.stale_seconds)
+        except MetricsError as error:
+            return BusinessMetric(query.name, problem=str(error))
 
     def _selectors(self, values: Mapping[str, str]) -> dict[SeriesKind, str]:
         """Selectors of one version by kind, its values put into the templates."""
-        given = {key: value.replace("\\", "\\\\").replace('"', '\\"') for key, value in values.items() if value}
-        try:
-            return {kind: Template(str(self._table[kind])).substitute(given) for kind in KINDS if kind in self._table}
-        except KeyError as error:
-            raise UserError(f"The metrics' queries need ${error.args[0]}, but the rollout does not know it.") from error
-        except ValueError as error:
-            raise UserError(f"A query of the metrics is no template ({error}); write $$ for a dollar sign.") from error
+        return {kind: _filled(str(self._table[kind]), values) for kind in KINDS if kind in self._table}
+
+    def _business_query(self, values: Mapping[str, str]) -> str:
+        """The query of the business metric of one version; empty where there is none."""
+        asked = self._spec.business
+        if asked is None:
+            return ""
+        return _filled(asked.query, {**values, "interval": f"{round(1000 * asked.interval_seconds)}ms"})
 
     def _counts(
         self, whose: str, selectors: Mapping[SeriesKind, str], start: float, now: float, deadline: Deadline
@@ -108,7 +133,7 @@ class Prometheus:
             )
 
     def _time(self, deadline: Deadline) -> float:
-        result = self._ask("time()", None, deadline)
+        result = self._ask(deadline, query="time()")
         try:
             time = float(result[1])
             if math.isfinite(time) and time > 0:
@@ -119,14 +144,12 @@ class Prometheus:
 
     def _range(self, selector: str, seconds: float, now: float, deadline: Deadline) -> list[Series]:
         """The samples of the last `seconds` before `now`."""
-        return series_of(self._ask(f"{selector}[{math.ceil(1000 * seconds)}ms]", now, deadline), now)
+        return series_of(self._ask(deadline, query=f"{selector}[{math.ceil(1000 * seconds)}ms]", time=repr(now)), now)
 
-    def _ask(self, query: str, at: float | None, deadline: Deadline) -> Any:
-        """The result of an instant query."""
-        url = f"{self._spec.url.rstrip('/')}/api/v1/query"
-        fields = {"query": query, "timeout": f"{self._spec.timeout_seconds:g}s"}
-        if at is not None:
-            fields["time"] = repr(at)
+    def _ask(self, deadline: Deadline, kind: str = "query", **fields: str) -> Any:
+        """The result of an instant query, or of a range's (`query_range`)."""
+        url = f"{self._spec.url.rstrip('/')}/api/v1/{kind}"
+        fields["timeout"] = f"{self._spec.timeout_seconds:g}s"
         answer = get(url, self._spec, deadline, _MAX_BYTES, fields)
         if answer.status in {401, 403}:
             raise MetricsError(
@@ -143,7 +166,7 @@ class Prometheus:
             raise MetricsError(
                 f"{url} answered with status {answer.status} and not as Prometheus does; check the url of the metrics."
             ) from error
-        raise MetricsError(f"Prometheus rejects the query {query} ({reason}).")
+        raise MetricsError(f"Prometheus rejects the query {fields['query']} ({reason}).")
 
 
 def has_predictions(spec: MetricsSpec) -> bool:
@@ -157,3 +180,14 @@ def _table(spec: MetricsSpec) -> dict[str, Any]:
     if unknown := set(spec.override) - set(_ENTRIES):
         raise UserError(f"override has {listed(sorted(unknown))}, but may only have {listed(_ENTRIES)}.")
     return {**known[spec.queries], **spec.override}
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    """A query with the values in their places, as they stand between quotes."""
+    given = {key: value.replace("\\", "\\\\").replace('"', '\\"') for key, value in values.items() if value}
+    try:
+        return Template(template).substitute(given)
+    except KeyError as error:
+        raise UserError(f"The metrics' queries need ${error.args[0]}, but the rollout does not know it.") from error
+    except ValueError as error:
+        raise UserError(f"A query of the metrics is no template ({error}); write $$ for a dollar sign.") from error

@@ -72,6 +72,26 @@ class MetricsSource(Protocol):
         ...
 
 
+class BusinessQuery(BaseModel):
+    """What the predictions are for, as Prometheus has it of each version, such as revenue by request.
+
+    Attributes:
+        query: PromQL that gives one number; it must name the version by ``$version`` or ``$name``, and may name
+            ``$model``, ``$namespace`` and ``$interval``, the length of an interval. A dollar sign is ``$$``.
+        name: for people.
+        interval_seconds: the step's time is divided into intervals so long, each of which is one sample; some times as
+            long as between two scrapes.
+        higher_is_better: whether more of it is better.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    query: str = Field(min_length=1)
+    name: str = Field(default="the business metric", min_length=1)
+    interval_seconds: Seconds = Field(default=60.0, ge=1)
+    higher_is_better: bool = True
+
+
 class MetricsSpec(BaseModel):
     """Where the evidence comes from.
 
@@ -87,6 +107,7 @@ class MetricsSpec(BaseModel):
         error_codes: regular expression of the status codes that are the server's fault.
         stale_seconds: age from which the newest sample is too old to judge by.
         timeout_seconds: for each request, to its last byte; one analysis may take six times as long.
+        business: a business metric that Prometheus has.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -101,11 +122,14 @@ class MetricsSpec(BaseModel):
     error_codes: str = "5.."
     stale_seconds: Seconds = Field(default=60.0, gt=0)
     timeout_seconds: Seconds = Field(default=10.0, gt=0)
+    business: BusinessQuery | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.source == "prometheus" and not self.url.startswith(("http://", "https://")):
             raise ValueError(f"the source prometheus needs an url of http:// or https://, but got {self.url!r}")
+        if self.business and self.source != "prometheus":
+            raise ValueError("metrics.business is a query of Prometheus; set metrics.source to prometheus, and its url")
         if urlsplit(self.url).username is not None:
             raise ValueError("the url holds a user or a password, which is stored; give token_file or token_env")
         if self.token_file and self.token_env:
