@@ -7,16 +7,18 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import get_args
 
 from embedded_kserve.cluster import Cluster, ClusterSettings
 from embedded_kserve.delays import DEFAULT_FACTOR
+from embedded_kserve.launch import Mode
 from kubeline.errors import KubelineError
 
 
 def main() -> int:
     """Run the embedded KServe. Returns the exit code: 3 when a part of it does not start."""
     parser = argparse.ArgumentParser(prog="python -m embedded_kserve", description=__doc__)
-    parser.add_argument("--mode", choices=["knative", "standard"], default="knative", help="The mode of deployment.")
+    parser.add_argument("--mode", choices=get_args(Mode), default="knative", help="The mode of deployment.")
     parser.add_argument("--folder", type=Path, required=True, help="Where it keeps its files and logs.")
     parser.add_argument(
         "--no-splits",

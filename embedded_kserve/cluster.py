@@ -11,6 +11,7 @@ from typing import Any
 from embedded_kserve.controllers.controller import Controller
 from embedded_kserve.controllers.knative import KnativeController
 from embedded_kserve.controllers.manifests import MODES, install_defaults
+from embedded_kserve.controllers.openshift import OpenShiftController
 from embedded_kserve.controllers.standard import StandardController
 from embedded_kserve.data_plane.gateway import Gateway
 from embedded_kserve.data_plane.model_servers import prepare
@@ -32,7 +33,7 @@ class ClusterSettings:
 
     Attributes:
         folder: for files.
-        mode: ``knative`` or ``standard``.
+        mode: ``knative``, ``standard`` or ``openshift``, which is Standard mode behind Routes.
         splits: whether Standard mode splits traffic.
         pace: of the delays of a real cluster, which are multiplied by this.
     """
@@ -99,7 +100,8 @@ class Cluster:
         common = (self.store, gateway, self.faults, logs, self._pace, self._due.set)
         if self._settings.mode == "knative":
             return KnativeController(*common)
-        controller = StandardController(*common)
+        kind = OpenShiftController if self._settings.mode == "openshift" else StandardController
+        controller = kind(*common)
         controller.splits = self._settings.splits
         return controller
 

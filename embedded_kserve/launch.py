@@ -14,7 +14,7 @@ from embedded_kserve.faults import Faults
 from kubeline.errors import PlatformError
 from kubeline.processes import bound_command, stop
 
-Mode = Literal["knative", "standard"]
+Mode = Literal["knative", "standard", "openshift"]
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
@@ -26,7 +26,7 @@ class LocalKServe:
     """A running embedded KServe.
 
     Attributes:
-        mode: of deployment, ``knative`` or ``standard``.
+        mode: of deployment: ``knative``, ``standard``, or ``openshift``, Standard mode behind OpenShift's Routes.
         folder: its files: the kubeconfig, Envoy's configuration, and ``logs``.
         kubeconfig: file to reach the API server with.
         api_url: the API server.

@@ -137,10 +137,11 @@ def allowed(rules: list[dict[str, Any]], verb: str, group: str, resource: str, n
 
 def test_with_names_a_rollout_may_touch_the_objects_of_its_model_and_those_of_no_other() -> None:
     rules = named()
+    modes = (DeploymentMode.STANDARD, DeploymentMode.OPENSHIFT)
     for name, expected in (("flights", True), ("others", False)):
-        asked = [right for right in rights(name, DeploymentMode.STANDARD, outside=True) if right[2]]
-        assert {one.plural for _, one, _ in asked} == {"inferenceservices", "configmaps", "httproutes"}
+        asked = [right for mode in modes for right in rights(name, mode, outside=True) if right[2]]
+        assert {one.plural for _, one, _ in asked} == {"inferenceservices", "configmaps", "httproutes", "routes"}
         for verb, resource, one in asked:
             assert allowed(rules, verb, resource.group, resource.plural, one) is expected, (verb, one)
-    for verb, resource, one in rights("flights", DeploymentMode.STANDARD, outside=True):
+    for verb, resource, one in (right for mode in modes for right in rights("flights", mode, outside=True)):
         assert allowed(rules, verb, resource.group, resource.plural, one), (verb, resource.plural)

@@ -11,7 +11,7 @@ from embedded_kserve.kubernetes.store import Document, Store
 
 DOMAIN = "example.com"
 NAMESPACES = ("default", "kserve")
-MODES = {"knative": "Knative", "standard": "Standard"}
+MODES = {"knative": "Knative", "standard": "Standard", "openshift": "Standard"}
 
 # KServe copies every other annotation and label of an InferenceService to its pods, so that a change of them is a
 # change of the pod template (pkg/constants: ServiceAnnotationDisallowedList, RevisionTemplateLabelDisallowedList).
@@ -44,6 +44,7 @@ def install_defaults(store: Store, mode: str, drain_seconds: float = 5.0) -> Non
         store.create(NAMESPACE, {"metadata": {"name": name}})
     ingress = {"enableGatewayApi": mode == "standard", "kserveIngressGateway": "kserve/kserve-ingress-gateway"}
     ingress |= {
+        "disableIngressCreation": mode == "openshift",
         "ingressDomain": DOMAIN,
         "urlScheme": "http",
         "domainTemplate": "{{ .Name }}-{{ .Namespace }}.{{ .IngressDomain }}",

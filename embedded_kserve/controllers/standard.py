@@ -32,20 +32,26 @@ from embedded_kserve.kubernetes.conditions import Conditions, Status
 from embedded_kserve.kubernetes.resources import DEPLOYMENT, HTTP_ROUTE, INGRESS, SERVICE
 from embedded_kserve.kubernetes.store import Document
 
+_CLASS = "serving.kserve.io/autoscalerClass"
 _AUTOSCALING = ("maxReplicas", "scaleTarget", "scaleMetric", "autoScaling")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Wanted:
-    """What a Deployment is to be: its pods, and the fewest and most of them that its autoscaler allows."""
+    """What a Deployment is to be: its pods, the fewest and most of them, and whether something scales between them."""
 
     pods: Template
     fewest: int
     most: int
 
+    @property
+    def autoscaled(self) -> bool:
+        """Whether it has an autoscaler: a HorizontalPodAutoscaler, which stands for the one that KEDA makes, too."""
+        return self.pods.annotations.get(_CLASS) != "none"
+
 
 @dataclasses.dataclass
-class _Service(Workload):
+class StandardWorkload(Workload):
     """What became of one InferenceService.
 
     Attributes:
@@ -57,16 +63,16 @@ class _Service(Workload):
     route_due: float = 0.0
 
 
-class StandardController(Controller[_Service]):
+class StandardController(Controller[StandardWorkload]):
     """Reconciles InferenceServices by Deployments and HTTPRoutes."""
 
     mode = "Standard"
     splits = True
     _next_scaling = 0.0
 
-    def new_workload(self) -> _Service:
+    def new_workload(self) -> StandardWorkload:
         """Nothing there yet."""
-        return _Service()
+        return StandardWorkload()
 
     def others(self) -> None:
         """The gateway accepts routes; from time to time the autoscalers reconcile."""
@@ -80,7 +86,7 @@ class StandardController(Controller[_Service]):
         """Those of the routes: no name inside the cluster is one of them."""
         return http_routes.hosts(self.store)
 
-    def reconcile(self, service: Document, state: _Service) -> None:
+    def reconcile(self, service: Document, state: StandardWorkload) -> None:
         """One step towards what is wanted: Deployments, then, later, the route; and the status to be written."""
         began = time.monotonic()  # a Service that is removed in this step is missed by the gateway before the next one
         try:
@@ -91,6 +97,8 @@ class StandardController(Controller[_Service]):
         new_set = functools.partial(self.new_set, service["metadata"]["namespace"])
         for name, one in wanted.items():
             self._write_deployment(service, state.deployments.setdefault(name, Deployment(name, new_set)), one)
+            if len(wanted) > 1 and name != _stable_name(service) and one.pods.annotations.get(_CLASS) == "keda":
+                return  # KEDA refuses its ScaledObject, which has no triggers: an error, before any status is written
         self._remove_orphans(service, state, set(wanted))
         here = [one for deployment in state.deployments.values() for one in deployment.sets]
         state.sets = list(dict.fromkeys(here + [one for one in state.sets if one.pods or one.leaving]))
@@ -107,7 +115,7 @@ class StandardController(Controller[_Service]):
         conditions.conclude("Ready", "PredictorReady", "IngressReady")  # and never the canaries
         state.status = self._status(service, state, conditions)
 
-    def _wanted(self, service: Document, state: _Service) -> dict[str, _Wanted]:
+    def _wanted(self, service: Document, state: StandardWorkload) -> dict[str, _Wanted]:
         """What each Deployment is to be: canaries, then the stable one."""
         spec, name = service["spec"], service["metadata"]["name"]
         stable = spec["predictor"]
@@ -139,13 +147,15 @@ class StandardController(Controller[_Service]):
         self.store.apply(SERVICE, {"metadata": identity, "spec": {"selector": {"app": app}, "ports": ports}})
         there = self.store.find(DEPLOYMENT, meta["namespace"], deployment.name)
         replicas = ((there["spec"]["replicas"] if there else 0) or 1) if wanted.fewest else 0
+        if not wanted.autoscaled:
+            replicas = wanted.fewest
         spec = {
             "replicas": replicas,
             "selector": {"matchLabels": {"app": app}},
             "template": wanted.pods.document(),
         }
         written = self.store.apply(DEPLOYMENT, {"metadata": identity, "spec": spec})
-        if wanted.fewest:
+        if wanted.fewest and wanted.autoscaled:
             autoscaler.write(self.store, identity, wanted.fewest, wanted.most)
         deployment.want(wanted.pods, replicas)
         status = deployment.status(written.get("status", {}), written["metadata"]["generation"])
@@ -156,7 +166,7 @@ class StandardController(Controller[_Service]):
             replica_set = {"kind": "ReplicaSet", "metadata": identity}
             self.store.event(replica_set, "FailedCreate", f"Error creating: {missing}", warning=True)
 
-    def _remove_orphans(self, service: Document, state: _Service, wanted: set[str]) -> None:
+    def _remove_orphans(self, service: Document, state: StandardWorkload, wanted: set[str]) -> None:
         """Deployments and Services that are no longer wanted; their autoscalers stay behind."""
         namespace = service["metadata"]["namespace"]
         for name in set(state.deployments) - wanted:
@@ -165,7 +175,7 @@ class StandardController(Controller[_Service]):
             self.store.delete(SERVICE, namespace, name)
             state.route_due = time.monotonic() + self.pace.backend_gone
 
-    def _conditions(self, service: Document, state: _Service) -> Conditions:
+    def _conditions(self, service: Document, state: StandardWorkload) -> Conditions:
         meta, spec = service["metadata"], service["spec"]
         conditions = Conditions(service.get("status", {}).get("conditions", []))
         conditions.set("Stopped", "False", severity="Info")
@@ -200,7 +210,7 @@ class StandardController(Controller[_Service]):
         name = service["metadata"]["name"]
         return (predictor_name(name) if self.splits else _stable_name(service)), name
 
-    def _write_routes(self, service: Document, state: _Service) -> None:
+    def _write_routes(self, service: Document, state: StandardWorkload) -> None:
         """The routes of the predictor and of the InferenceService: both split alike."""
         meta = service["metadata"]
         identity = {"namespace": meta["namespace"], "ownerReferences": owner(service)}
@@ -225,7 +235,7 @@ class StandardController(Controller[_Service]):
         there = route["spec"]["rules"][0]["backendRefs"] if route else []
         return [{**one, "weight": 1} for one in there] == backends
 
-    def _backends(self, service: Document, state: _Service) -> list[dict[str, Any]]:
+    def _backends(self, service: Document, state: StandardWorkload) -> list[dict[str, Any]]:
         """Ready canaries with their shares, and the stable one with the rest: 1 where there is no canary at all."""
         meta = service["metadata"]
         canaries = service["spec"].get("canary") or [] if self.splits else []
@@ -235,7 +245,7 @@ class StandardController(Controller[_Service]):
         reference = {"group": "", "kind": "Service", "namespace": meta["namespace"], "port": 80}
         return [{**reference, "name": name, "weight": weight} for name, weight in (stable, *shares)]
 
-    def _status(self, service: Document, state: _Service, conditions: Conditions) -> Status:
+    def _status(self, service: Document, state: StandardWorkload, conditions: Conditions) -> Status:
         meta, old = service["metadata"], service.get("status", {})
         stable = state.deployments[_stable_name(service)]
         deployment = self.store.get(DEPLOYMENT, meta["namespace"], stable.name)
@@ -277,7 +287,7 @@ def _stable_name(service: Mapping[str, Any]) -> str:
     return predictor_name(service["metadata"]["name"], service["spec"]["predictor"].get("name", ""))
 
 
-def _is_ready(state: _Service, deployment: str) -> bool:
+def _is_ready(state: StandardWorkload, deployment: str) -> bool:
     """Any pod that answers makes a canary ready, also one of a template that is being replaced."""
     found = state.deployments.get(deployment)
     return found is not None and found.reported > 0

@@ -27,10 +27,39 @@ OF_KIND: Mapping[Kind, str] = {
     resources.DEPLOYMENT: "V1Deployment",
     resources.EVENT: "CoreV1Event",
     resources.HORIZONTAL_POD_AUTOSCALER: "V2HorizontalPodAutoscaler",
+    resources.OPENSHIFT_ROUTE: "Route",
     resources.INGRESS: "V1Ingress",
     resources.NAMESPACE: "V1Namespace",
     resources.POD: "V1Pod",
     resources.SERVICE: "V1Service",
+}
+
+
+# Of OpenShift's Route, which is in neither package: routes.crd.yaml of openshift/api.
+_ROUTE: Models = {
+    "Route": {"apiVersion": "str", "kind": "str", "metadata": "object", "spec": "RouteSpec", "status": "object"},
+    "RouteSpec": {
+        "alternateBackends": "list[RouteTargetReference]",
+        "host": "str",
+        "httpHeaders": "object",
+        "path": "str",
+        "port": "RoutePort",
+        "subdomain": "str",
+        "tls": "RouteTLSConfig",
+        "to": "RouteTargetReference",
+        "wildcardPolicy": "str",
+    },
+    "RouteTargetReference": {"kind": "str", "name": "str", "weight": "int"},
+    "RoutePort": {"targetPort": "object"},
+    "RouteTLSConfig": {
+        "caCertificate": "str",
+        "certificate": "str",
+        "destinationCACertificate": "str",
+        "externalCertificate": "object",
+        "insecureEdgeTerminationPolicy": "str",
+        "key": "str",
+        "termination": "str",
+    },
 }
 
 
@@ -59,7 +88,7 @@ def collect() -> Models:
             types["status"] = "object"
         found[name] = types
         coming += [part for text in found[name].values() for part in re.findall(r"[A-Z]\w+", text)]
-    return found
+    return {**found, **_ROUTE}
 
 
 def written(models: Models) -> str:

@@ -41,6 +41,7 @@ CLUSTER_SERVING_RUNTIME = Kind(
     "serving.kserve.io", "v1alpha1", "clusterservingruntimes", "ClusterServingRuntime", namespaced=False
 )
 HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
+OPENSHIFT_ROUTE = Kind("route.openshift.io", "v1", "routes", "Route")
 INGRESS = Kind("networking.k8s.io", "v1", "ingresses", "Ingress")
 KNATIVE_SERVICE = Kind("serving.knative.dev", "v1", "services", "Service")
 REVISION = Kind("serving.knative.dev", "v1", "revisions", "Revision")
@@ -60,6 +61,7 @@ KINDS = (
     SERVING_RUNTIME,
     CLUSTER_SERVING_RUNTIME,
     HTTP_ROUTE,
+    OPENSHIFT_ROUTE,
     INGRESS,
     KNATIVE_SERVICE,
     CONFIGURATION,
@@ -77,7 +79,11 @@ KINDS = (
 
 
 def installed(mode: str) -> tuple[Kind, ...]:
-    """The kinds of a cluster in this mode: Standard mode has no Knative, Knative mode no Gateway API."""
+    """The kinds of a cluster in this mode: each has the routes that split its traffic, and Knative mode Knative."""
     knative = {KNATIVE_SERVICE, CONFIGURATION, REVISION, ROUTE, KNATIVE_INGRESS}
-    absent = {"knative": {HTTP_ROUTE}, "standard": knative}[mode]
+    absent = {
+        "knative": {HTTP_ROUTE, OPENSHIFT_ROUTE},
+        "standard": {*knative, OPENSHIFT_ROUTE},
+        "openshift": {*knative, HTTP_ROUTE},
+    }[mode]
     return tuple(kind for kind in KINDS if kind not in absent)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from embedded_kserve.kubernetes import models
-from embedded_kserve.kubernetes.resources import CONFIG_MAP, INFERENCE_SERVICE, Kind
+from embedded_kserve.kubernetes.resources import CONFIG_MAP, INFERENCE_SERVICE, OPENSHIFT_ROUTE, Kind
 from embedded_kserve.kubernetes.statuses import StatusError, bad_request, invalid
 
 _ANY = "object"
 _MAX_BYTES = 2**20  # of the values of a ConfigMap
+_MAX_WEIGHT, _MAX_OTHERS = 256, 3  # of the backends of a Route
 _NAMES: Mapping[str, tuple[str, tuple[type, ...]]] = {  # by the type of a model: in a message, and in Python
     "str": ("string", (str,)),
     "datetime": ("string", (str,)),
@@ -152,7 +153,24 @@ def _predictor_problems(predictor: Mapping[str, Any], path: str) -> Iterator[str
         yield f"{path}.model.modelFormat.name: Required value"
 
 
+def _route_problems(document: Mapping[str, Any]) -> Iterator[str]:
+    spec = document.get("spec") or {}
+    if not isinstance(spec.get("to"), Mapping):
+        yield "spec.to: Required value"
+        return
+    others = spec.get("alternateBackends") or []
+    if len(others) > _MAX_OTHERS:
+        yield f"spec.alternateBackends: Too many: {len(others)}: must have at most {_MAX_OTHERS} items"
+    for path, one in [("spec.to", spec["to"]), *((f"spec.alternateBackends[{n}]", o) for n, o in enumerate(others))]:
+        if not one.get("name"):
+            yield f"{path}.name: Required value"
+        weight = one.get("weight", 0)
+        if not 0 <= weight <= _MAX_WEIGHT:
+            yield f"{path}.weight: Invalid value: {weight}: {path}.weight should be from 0 to {_MAX_WEIGHT}"
+
+
 _PROBLEMS: Mapping[Kind, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     CONFIG_MAP: _config_map_problems,
     INFERENCE_SERVICE: _service_problems,
+    OPENSHIFT_ROUTE: _route_problems,
 }

@@ -28,6 +28,12 @@ def _standard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKServe]
         yield running
 
 
+@pytest.fixture(scope="session")
+def _openshift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKServe]:
+    with embedded_kserve.start(tmp_path_factory.mktemp("openshift"), "openshift") as running:
+        yield running
+
+
 @pytest.fixture(params=["knative", "standard"])
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     """A service of its own, in each mode; nothing is deployed yet."""

@@ -4,7 +4,9 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from kubeline.rollout.status import Analysis, AnalysisOutcome, RolloutStatus
 from kubeline.rollout.step import roll_out
 from kubeline.rollout.store import StatusStore, StoredStatus
 from tests.support.packages import write_tiny_package
+from tests.support.waiting import repeating
 
 NAMESPACE = "default"
 QUICK: dict[str, Any] = {
@@ -183,6 +186,18 @@ class House:
         record = self.roll_out(package, strategy="blue-green", attempt=int(time.time() * 1000))
         assert record.outcome in {"promoted", "unchanged"}, record.reason
         return package
+
+
+@contextmanager
+def users(house: House) -> Iterator[Counter[int]]:
+    """Somebody asks at the gateway all the time; the status codes that they got."""
+    codes: Counter[int] = Counter()
+
+    def ask() -> None:
+        codes[house.ask()] += 1
+
+    with repeating(ask, pause=0.02):
+        yield codes
 
 
 def write_payload_log(package: ModelPackage, folder: Path, rows: int = 40, wrong: int = 0) -> str:

@@ -1,9 +1,7 @@
 """A gateway that is behind its routes, follows none, or routes no candidate; and what arrives at whom meanwhile."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,23 +24,10 @@ from kubeline.rollout.status import (
     StepStatus,
     TimelineEvent,
 )
-from tests.rollout.house import FAIL, NAMESPACE, House
+from tests.rollout.house import FAIL, NAMESPACE, House, users
 from tests.rollout.statuses import states
-from tests.support.waiting import repeating
 
 STANDARD = pytest.mark.parametrize("house", ["standard"], indirect=True)
-
-
-@contextmanager
-def users(house: House) -> Iterator[Counter[int]]:
-    """Somebody asks at the gateway all the time; the status codes that they got."""
-    codes: Counter[int] = Counter()
-
-    def ask() -> None:
-        codes[house.ask()] += 1
-
-    with repeating(ask, pause=0.02):
-        yield codes
 
 
 def behind_from(state: State, house: House) -> Callable[[RolloutStatus], None]:

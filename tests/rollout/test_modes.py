@@ -1,14 +1,20 @@
 """What the traps of KServe's two modes look like, and that none of them is believed."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+import pytest
+import yaml
 
 from kubeline.deployment.inference_service import DIGEST_VARIABLE
 from kubeline.kubernetes.merge import merge, replacing
 from kubeline.rollout.routers import ClusterSnapshot, KnativeRouter, StandardRouter
 from kubeline.rollout.status import DeployedModel, Versions
+from tests.rollout.house import House
 from tests.support.kserve_objects import CANDIDATE, STABLE, VERSIONS, pods, route, service
 
+KEDA = Path(__file__).parents[2] / "manifests" / "autoscaling" / "keda.yaml"
 knative, standard = KnativeRouter(), StandardRouter()
 
 
@@ -217,3 +223,23 @@ def test_a_replacing_patch_leaves_exactly_what_is_wanted() -> None:
     live = {"a": 1, "b": {"c": 2, "d": 3}, "e": [1]}
     wanted = {"b": {"c": 4}, "e": [2], "f": {}}
     assert merge(live, replacing(live, wanted)) == wanted
+
+
+def test_a_canary_of_a_service_that_keda_scales_has_no_autoscaler_of_its_own() -> None:
+    live = service()
+    assert "annotations" not in standard.add_candidate(live, VERSIONS, 5, 4)["spec"]["canary"][0]["predictor"]
+    live["metadata"]["annotations"] = {"serving.kserve.io/autoscalerClass": "keda"}
+    patch = standard.add_candidate(live, VERSIONS, 5, 4)
+    (canary,) = patch["spec"]["canary"]
+    assert canary["predictor"]["annotations"] == {"serving.kserve.io/autoscalerClass": "none"}
+    assert "annotations" not in standard.promote(merge(live, patch), VERSIONS)["spec"]["predictor"]
+
+
+@pytest.mark.parametrize("house", ["standard"], indirect=True)
+def test_a_service_that_keda_scales_gets_its_candidate_promoted(house: House) -> None:
+    parameters = yaml.safe_load(KEDA.read_text(encoding="utf-8"))["service"]["overrides"]
+    first = house.roll_out(house.package("first"), overrides=parameters, bootstrap="direct")
+    assert first.outcome == "promoted", first.reason
+    record = house.roll_out(house.package("second"), overrides=parameters, steps=[50])
+    assert (record.outcome, house.serving()) == ("promoted", house.package("second").digest), record.reason
+    assert house.service()["spec"]["predictor"]["autoScaling"] == parameters["spec"]["predictor"]["autoScaling"]

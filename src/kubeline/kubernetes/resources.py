@@ -31,6 +31,7 @@ class Resource:
 
 INFERENCE_SERVICE = Resource(GROUP, VERSION, PLURAL, KIND)
 HTTP_ROUTE = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
+OPENSHIFT_ROUTE = Resource("route.openshift.io", "v1", "routes", "Route")
 INGRESS = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
 CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
 POD = Resource("", "v1", "pods", "Pod")

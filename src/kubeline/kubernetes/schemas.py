@@ -14,6 +14,7 @@ from kubeline.kubernetes.resources import (
     EVENT,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
+    OPENSHIFT_ROUTE,
     POD,
     TRAIN_JOB,
     Resource,
@@ -164,6 +165,25 @@ class _Route(_Object):
     status: _RouteStatus = _RouteStatus()  # type: ignore[assignment]
 
 
+class _RouteTarget(_Part):
+    name: str = ""
+    weight: Annotated[int, Field(ge=0, le=256)] = 100
+
+
+class _OpenShiftRouteSpec(_Part):
+    to: _RouteTarget
+    alternateBackends: list[_RouteTarget] = []  # noqa: N815
+
+
+class _OpenShiftRouteStatus(_Part):
+    ingress: list[_Conditions] = []
+
+
+class _OpenShiftRoute(_Object):
+    spec: _OpenShiftRouteSpec  # type: ignore[assignment]
+    status: _OpenShiftRouteStatus = _OpenShiftRouteStatus()  # type: ignore[assignment]
+
+
 class _Deployment(_Object):
     status: _Conditions = _Conditions()  # type: ignore[assignment]
 
@@ -248,6 +268,7 @@ class _Event(_Object):
 _SHAPES: dict[Resource, type[_Object]] = {
     INFERENCE_SERVICE: _InferenceService,
     HTTP_ROUTE: _Route,
+    OPENSHIFT_ROUTE: _OpenShiftRoute,
     DEPLOYMENT: _Deployment,
     CONFIG_MAP: _ConfigMap,
     POD: _Pod,

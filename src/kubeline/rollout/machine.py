@@ -14,6 +14,7 @@ from kubeline.rollout.transitions import (
     enter,
     fail,
     hold,
+    promoting,
     share_of,
     shifting,
     smoke_tested,
@@ -155,7 +156,20 @@ def _cutting_over(now: Context) -> Action:
         return Patch(now.router.shift(now.live, now.status.versions, 100), "the candidate is given 100 %")
     if now.observed.share != 100 or not now.observed.ready:
         return _unless_late(now, 100)
-    return Probe.REQUEST_COUNTS if now.router.routes_lag else enter(now.status, State.PROMOTING, "100 % are observed")
+    return Probe.REQUEST_COUNTS if now.router.routes_lag else promoting(now, "100 % are observed")
+
+
+def _replacing(now: Context) -> Action:
+    """Bring the candidate's package into the stable model's pods, while the candidate answers everything."""
+    if not now.written:
+        patch = now.router.replace(now.live, now.status.versions)
+        return Patch(patch, "the stable model's pods take up the candidate's package")
+    if now.observed.replaced:
+        return enter(now.status, State.PROMOTING, "the stable model's pods have the candidate's package")
+    if now.late(now.spec.ready_seconds):
+        reason = f"the pods that are to replace the candidate's are not ready in {now.spec.ready_seconds:g} s"
+        return hold(now.status, State.REPLACING, now.explained(reason))
+    return Wait()
 
 
 def _promoting(now: Context) -> Action:
@@ -250,6 +264,7 @@ TABLE: Mapping[State, Callable[[Context], Action]] = {
     State.ANALYZING: _analyzing,
     State.AWAITING_APPROVAL: _awaiting_approval,
     State.CUTTING_OVER: _cutting_over,
+    State.REPLACING: _replacing,
     State.PROMOTING: _promoting,
     State.VERIFYING: _verifying,
     State.WITHDRAWING: _withdrawing,
@@ -288,12 +303,23 @@ def _unready(now: Context) -> str:
 def _unsplit(now: Context, share: int) -> str:
     if now.observed.share is None:
         return f"the share of the candidate is not known, where {share} % were asked for"
-    if now.status.mode is DeploymentMode.STANDARD and now.observed.share == 0:
-        return (
-            f"the HTTPRoutes give the candidate 0 % where {share} are asked for: this KServe writes no weights (the "
-            "release 0.20.0 does not); use a later one, Knative mode or a plain deploy"
-        )
+    if now.observed.share == 0 and now.status.mode in _WITHOUT_WEIGHTS:
+        routes, who = _WITHOUT_WEIGHTS[now.status.mode]
+        return f"{routes} the candidate 0 % where {share} are asked for: {who}"
     return f"the observed share of the candidate is {now.observed.share} % where {share} were asked for"
+
+
+_WITHOUT_WEIGHTS = {
+    DeploymentMode.STANDARD: (
+        "the HTTPRoutes give",
+        "this KServe writes no weights (the release 0.20.0 does not); use a later one, Knative mode or a plain deploy",
+    ),
+    DeploymentMode.OPENSHIFT: (
+        "the Route gives",
+        "this odh-model-controller writes no alternateBackends (those before July 2026 do not); use a later one or a "
+        "plain deploy",
+    ),
+}
 
 
 def _unverified(now: Context) -> str:
@@ -307,7 +333,7 @@ def _unverified(now: Context) -> str:
 def _missing_label(now: Context) -> str:
     """The label that hides the service in the mode it turned out to have, where it was given the other one's."""
     labels = (now.service or {"metadata": {}})["metadata"].get("labels") or {}
-    wanted = HIDDEN_BY[now.status.mode] if now.status.hidden and now.status.mode else ""
+    wanted = HIDDEN_BY.get(now.status.mode or "", "") if now.status.hidden else ""
     return wanted if wanted not in labels and HIDDEN.keys() & labels.keys() else ""
 
 

@@ -15,6 +15,7 @@ from kubeline.kubernetes.resources import (
     EVENT,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
+    OPENSHIFT_ROUTE,
     POD,
     SERVICE_PROXY,
     Manifest,
@@ -22,7 +23,7 @@ from kubeline.kubernetes.resources import (
 )
 from kubeline.rollout.analysis.metrics import Addresses, open_source
 from kubeline.rollout.analysis.metrics.prometheus import has_predictions
-from kubeline.rollout.routers import ClusterSnapshot, mode_of, router_of
+from kubeline.rollout.routers import EXPOSED, ClusterSnapshot, mode_of, router_of
 from kubeline.rollout.snapshot import routes_of
 from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.status import DeploymentMode, RolloutStatus
@@ -36,6 +37,7 @@ OPTIONAL_RIGHTS: tuple[Right, ...] = (("list", EVENT, ""),)
 
 ID = "request.id"  # by which outcomes are joined
 
+_WITH_DEPLOYMENTS = {DeploymentMode.STANDARD, DeploymentMode.OPENSHIFT}
 _LONGEST_LABEL = 63
 
 
@@ -52,8 +54,11 @@ def rights(name: str, mode: DeploymentMode | None, outside: bool = False) -> Ite
     if mode is DeploymentMode.STANDARD:
         for route in routes_of(name):
             yield "get", HTTP_ROUTE, route
+    if mode is DeploymentMode.OPENSHIFT:
+        yield "get", OPENSHIFT_ROUTE, name
+    if mode in _WITH_DEPLOYMENTS:
         yield "get", DEPLOYMENT, ""
-    if mode is DeploymentMode.STANDARD and outside:
+    if mode in _WITH_DEPLOYMENTS and outside:
         yield "create", SERVICE_PROXY, ""
     yield "list", POD, ""
 
@@ -96,6 +101,7 @@ def check_candidate(
         if spec.bootstrap == "refuse":
             raise UserError(f"there is no stable model at {status.where}, and the plan says bootstrap: refuse")
         if service is None:
+            _check_first(manifest, spec)
             cluster.attempt(lambda: cluster.create(manifest, dry_run=True), _about(status))
         return
     if not status.mode or not service.get("status"):  # the mode may be known by an annotation alone
@@ -107,7 +113,7 @@ def check_candidate(
     if refused := router.refusal(snapshot, status.versions):
         raise UserError(f"traffic cannot be split for {status.where}: {refused}")
     workload = f"{status.name}-{status.candidate.name}-predictor"
-    if status.mode is DeploymentMode.STANDARD and len(workload) > _LONGEST_LABEL:
+    if status.mode in _WITH_DEPLOYMENTS and len(workload) > _LONGEST_LABEL:
         raise UserError(
             f"'{status.name}' is too long a name for a canary in Standard mode: {workload} has over 63 characters"
         )
@@ -121,6 +127,15 @@ def check_candidate(
         cluster.attempt(dry_run, _about(status))
     except ConflictError as error:
         raise PlatformError(f"{_about(status)} is being deleted; try later") from error
+
+
+def _check_first(manifest: Manifest, spec: RolloutSpec) -> None:
+    """Check that the first model can be hidden where the plan says so."""
+    if spec.bootstrap == "hidden" and EXPOSED.items() <= (manifest["metadata"].get("labels") or {}).items():
+        raise UserError(
+            "the manifest exposes its first model by a Route before that has passed; say bootstrap: direct in the "
+            "plan, or add the label networking.kserve.io/visibility: exposed after the first rollout"
+        )
 
 
 def _check_evidence(status: RolloutStatus, spec: RolloutSpec) -> None:

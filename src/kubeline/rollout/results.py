@@ -17,7 +17,17 @@ from kubeline.rollout.status import (
     State,
     StepStatus,
 )
-from kubeline.rollout.transitions import enter, fail, hold, passed, smoke_tested, to_step, withdraw, withdrawn
+from kubeline.rollout.transitions import (
+    enter,
+    fail,
+    hold,
+    passed,
+    promoting,
+    smoke_tested,
+    to_step,
+    withdraw,
+    withdrawn,
+)
 
 _MANY = 20  # requests at one version while none arrives at the other: the gateway has followed
 
@@ -102,7 +112,7 @@ def after_request_counts(now: Context, counts: RequestCounts) -> Transition | Wa
         return Wait()
     if back:
         return withdrawn(now)
-    return enter(now.status, State.PROMOTING, "100 % are observed, and no request arrives elsewhere")
+    return promoting(now, "100 % are observed, and no request arrives elsewhere")
 
 
 def _leaving(counts: RequestCounts, back: bool) -> float:

@@ -6,10 +6,10 @@ from dataclasses import replace
 from kubeline.errors import KubelineError
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import NotInstalledError
-from kubeline.kubernetes.resources import DEPLOYMENT, EVENT, HTTP_ROUTE, INGRESS, POD, Manifest
+from kubeline.kubernetes.resources import DEPLOYMENT, EVENT, HTTP_ROUTE, INGRESS, OPENSHIFT_ROUTE, POD, Manifest
 from kubeline.rollout.routers import ClusterSnapshot, router_of
 from kubeline.rollout.routers.standard import workload_name
-from kubeline.rollout.status import RolloutStatus, State
+from kubeline.rollout.status import DeploymentMode, RolloutStatus, State
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def take_snapshot(cluster: Cluster, status: RolloutStatus, *, explain: bool = Fa
             return ClusterSnapshot(service)
         if not router_of(status.mode).needs_routes:  # its pods name the candidate's revision
             return ClusterSnapshot(service, pods=None if status.candidate.revision else _pods(cluster, status))
-        routes = _routes(cluster, namespace, name)
+        routes = read_routes(cluster, status)
         alone = routes == [] and status.hidden and status.state is State.VERIFYING
         ingress = _ingress(cluster, namespace, name) if alone else None
         return ClusterSnapshot(service, routes, _pods(cluster, status), ingress, _deployment(cluster, status))
@@ -69,9 +69,18 @@ def routes_of(name: str) -> tuple[str, str]:
     return name, f"{name}-predictor"
 
 
-def _routes(cluster: Cluster, namespace: str, name: str) -> list[Manifest] | None:
+def read_routes(cluster: Cluster, status: RolloutStatus) -> list[Manifest] | None:
+    """The HTTPRoutes of a service in Standard mode, or its Route on OpenShift; None where there is no such API.
+
+    Raises:
+        PlatformError: when they cannot be read.
+    """
+    namespace, name = status.namespace, status.name
     try:
-        found = [cluster.read(namespace, route, HTTP_ROUTE) for route in routes_of(name)]
+        if status.mode is DeploymentMode.OPENSHIFT:
+            found = [cluster.read(namespace, name, OPENSHIFT_ROUTE)]
+        else:
+            found = [cluster.read(namespace, route, HTTP_ROUTE) for route in routes_of(name)]
     except NotInstalledError:
         return None
     return [route for route in found if route is not None]

@@ -10,9 +10,8 @@ from typing import Any
 from kubeline.deployment.inference_service import ANNOTATION, HIDDEN
 from kubeline.errors import PlatformError
 from kubeline.kubernetes.cluster import Cluster
-from kubeline.kubernetes.errors import NotInstalledError
 from kubeline.kubernetes.merge import merge, merge_patch
-from kubeline.kubernetes.resources import HTTP_ROUTE, Manifest
+from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.comparison import written
 from kubeline.rollout.driver import Driver
@@ -20,6 +19,7 @@ from kubeline.rollout.lease import settled
 from kubeline.rollout.preflight import check_candidate, check_rights
 from kubeline.rollout.probes import Probes
 from kubeline.rollout.routers import ClusterSnapshot, mode_of, predictor_digest, router_of
+from kubeline.rollout.snapshot import read_routes
 from kubeline.rollout.spec import RolloutSpec, fingerprint
 from kubeline.rollout.status import (
     DeployedModel,
@@ -282,16 +282,10 @@ def abort_abandoned(
 
 
 def routes_of(cluster: Cluster, status: RolloutStatus) -> list[Manifest] | None:
-    """The HTTPRoute of a service in Standard mode; None in another one, or where there is no Gateway API."""
-    if status.mode is not DeploymentMode.STANDARD:
+    """The routes that split the traffic; None where nothing is observed in routes, or there is no API of them."""
+    if status.mode is None or not router_of(status.mode).needs_routes:
         return None
-    try:
-        route = cluster.attempt(
-            lambda: cluster.read(status.namespace, status.name, HTTP_ROUTE), f"HTTPRoute {status.where}"
-        )
-    except NotInstalledError:
-        return None
-    return [] if route is None else [route]
+    return cluster.attempt(lambda: read_routes(cluster, status), f"the routes of {status.where}")
 
 
 def _acquire(

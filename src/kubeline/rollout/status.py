@@ -28,6 +28,7 @@ class State(StrEnum):
     ANALYZING = "analyzing"
     AWAITING_APPROVAL = "awaiting_approval"
     CUTTING_OVER = "cutting_over"
+    REPLACING = "replacing"
     PROMOTING = "promoting"
     VERIFYING = "verifying"
     WITHDRAWING = "withdrawing"
@@ -54,8 +55,8 @@ SHARING = frozenset(
     }
 )
 # States from which a rollout can be aborted: the candidate has not taken the stable model's place.
-ABORTABLE = frozenset(State) - ENDS - RETURNING - {State.PROMOTING, State.VERIFYING, State.HELD}
-_WITH_TRAFFIC = (SHARING - {State.SCALING}) | {State.PROMOTING}
+ABORTABLE = frozenset(State) - ENDS - RETURNING - {State.REPLACING, State.PROMOTING, State.VERIFYING, State.HELD}
+_WITH_TRAFFIC = (SHARING - {State.SCALING}) | {State.REPLACING, State.PROMOTING}
 
 
 class Outcome(StrEnum):
@@ -80,10 +81,11 @@ class AnalysisOutcome(StrEnum):
 
 
 class DeploymentMode(StrEnum):
-    """How KServe runs a service and splits its traffic."""
+    """How KServe runs a service and splits its traffic; on OpenShift that is Standard mode behind a Route."""
 
     KNATIVE = "knative"
     STANDARD = "standard"
+    OPENSHIFT = "openshift"
 
 
 OperatorRequest = Literal["promote", "abort"]

@@ -39,6 +39,12 @@ def shifting(share: int) -> State:
     return State.CUTTING_OVER if share == 100 else State.SHIFTING
 
 
+def promoting(now: Context, sentence: str) -> Transition:
+    """The candidate has everything, and no request arrives elsewhere."""
+    replaces = now.router.replace(now.live, now.status.versions)
+    return enter(now.status, State.REPLACING if replaces else State.PROMOTING, sentence)
+
+
 def smoke_tested(now: Context, status: RolloutStatus, sentence: str) -> Transition:
     """The candidate has passed its smoke test, or there is none."""
     if status.stable is None:

@@ -118,7 +118,7 @@ class ClusterProbes:
     def _client(self, now: Context) -> Client:
         status, seconds = now.status, self.spec.smoke.timeout_seconds
         protocol = smoke.protocol_of(status.candidate.predictor)
-        if self.gateway and status.mode is DeploymentMode.STANDARD:  # whose gateway has no route to a candidate
+        if self.gateway and status.mode is not DeploymentMode.KNATIVE:  # no other gateway has a route to a candidate
             proxy = ProxyTransport(self.cluster, status.namespace, now.observed.revision, seconds)
             return http_client(protocol, status.name, proxy)
         url = now.observed.candidate_url or str(((now.service or {}).get("status") or {}).get("url", ""))

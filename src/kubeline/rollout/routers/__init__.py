@@ -1,4 +1,4 @@
-"""The two ways in which KServe splits traffic."""
+"""The ways in which KServe splits traffic."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +7,7 @@ from kubeline.errors import UserError
 from kubeline.rollout.routers.interface import TrafficRouter
 from kubeline.rollout.routers.knative import KnativeRouter
 from kubeline.rollout.routers.observation import ClusterSnapshot, Observation, predictor_digest
+from kubeline.rollout.routers.openshift import EXPOSED, OpenShiftRouter
 from kubeline.rollout.routers.standard import StandardRouter
 from kubeline.rollout.status import DeploymentMode
 
@@ -21,12 +22,15 @@ _ANNOTATION = "serving.kserve.io/deploymentMode"
 _ROUTERS: Mapping[DeploymentMode, TrafficRouter] = {
     DeploymentMode.KNATIVE: KnativeRouter(),
     DeploymentMode.STANDARD: StandardRouter(),
+    DeploymentMode.OPENSHIFT: OpenShiftRouter(),
 }
 
 __all__ = [
+    "EXPOSED",
     "ClusterSnapshot",
     "KnativeRouter",
     "Observation",
+    "OpenShiftRouter",
     "StandardRouter",
     "TrafficRouter",
     "mode_of",
@@ -46,7 +50,9 @@ def mode_of(live: Mapping[str, Any]) -> DeploymentMode | None:
         return None
     if given.lower() not in _MODES:
         raise UserError(f"the deployment mode {given} has no canaries; use Knative or Standard")
-    return _MODES[given.lower()]
+    mode = _MODES[given.lower()]
+    exposed = EXPOSED.items() <= (live["metadata"].get("labels") or {}).items()
+    return DeploymentMode.OPENSHIFT if mode is DeploymentMode.STANDARD and exposed else mode
 
 
 def router_of(mode: DeploymentMode) -> TrafficRouter:

@@ -37,7 +37,9 @@ def problem(snapshot: ClusterSnapshot, workload: str = "") -> str:
 
 
 def unprogrammed(route: Mapping[str, Any]) -> str:
-    """What shows that no gateway follows this HTTPRoute as it is now; empty when nothing does."""
+    """What shows that nothing follows this HTTPRoute as it is now, or this Route; empty when nothing shows it."""
+    if route.get("kind") == "Route":
+        return _unadmitted(route)
     meta, parents = route["metadata"], (route.get("status") or {}).get("parents") or []
     if not parents:
         return f"no gateway has taken up the HTTPRoute {meta['name']}"
@@ -51,6 +53,20 @@ def unprogrammed(route: Mapping[str, Any]) -> str:
                 why = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ") or "it says nothing"
                 return f"the gateway has not {done} the HTTPRoute {meta['name']} ({why})"
     return ""
+
+
+def _unadmitted(route: Mapping[str, Any]) -> str:
+    """Of OpenShift's Route, whose status names no generation."""
+    name = route["metadata"]["name"]
+    for ingress in (route.get("status") or {}).get("ingress") or []:
+        conditions = {c.get("type"): c for c in ingress.get("conditions") or []}
+        admitted = conditions.get("Admitted") or {}
+        if admitted.get("status") == "True":
+            return ""
+        if admitted.get("status") == "False":
+            why = f"{admitted.get('reason', '')}: {admitted.get('message', '')}".strip(": ") or "it says nothing"
+            return f"the router has not admitted the Route {name} ({why})"
+    return f"no router has admitted the Route {name}"
 
 
 def _of_service(service: Mapping[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""How a rollout moves traffic: the interface of KServe's two modes."""
+"""How a rollout moves traffic: the interface of KServe's modes and what stands before them."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ class TrafficRouter(Protocol):
     """Pure functions between live objects, merge patches and observations; one implementation for each mode.
 
     Attributes:
-        needs_routes: the traffic is observed in HTTPRoutes.
+        needs_routes: the traffic is observed in routes.
         scales: the pods of a share are asked for before it is given.
         routes_lag: the gateway follows its routes a moment later, and KServe does not wait for it.
     """
@@ -61,6 +61,10 @@ class TrafficRouter(Protocol):
 
     def shift(self, service: LiveService, versions: Versions, share: int) -> Manifest:
         """The patch that gives the candidate this share."""
+        ...
+
+    def replace(self, service: LiveService, versions: Versions) -> Manifest:
+        """The patch that brings the candidate's package into the stable pods, at 100 %; empty where none is due."""
         ...
 
     def promote(self, service: LiveService, versions: Versions) -> Manifest:

@@ -93,6 +93,11 @@ class KnativeRouter:
         share = service["spec"]["predictor"].get(_PERCENT)
         return None if share is None else int(share)
 
+    def replace(self, service: LiveService, versions: Versions) -> Manifest:
+        """Nothing: the candidate's revision goes on as the stable one."""
+        del service, versions
+        return {}
+
     def promote(self, service: LiveService, versions: Versions) -> Manifest:
         """Leave the share out, after 100 % has been observed."""
         del service, versions

@@ -1,4 +1,4 @@
-"""What is read of the cluster, what follows from it for a rollout, and what both routers share."""
+"""What is read of the cluster, what follows from it for a rollout, and what the routers share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class ClusterSnapshot:
 
     Attributes:
         service: the InferenceService; None when there is none.
-        routes: its HTTPRoutes; None where the cluster has no Gateway API, or they were not read.
+        routes: its HTTPRoutes, or its Route on OpenShift; None where there is no such API, or they were not read.
         pods: its pods; None when they were not read.
         ingress: its Ingress, which KServe makes where it is not to make HTTPRoutes; None where it was not read.
         deployment: Deployment of the candidate in Standard mode; None when there is none, or it was not read.
@@ -47,6 +47,7 @@ class Observation:
         current: the status is of the specification as it is now, and not of the one before.
         unreachable: what shows that the service is not reached from outside the cluster; empty when it is, or when
             that is not known.
+        replaced: the stable model's pods serve the candidate's package, while the candidate is beside them.
     """
 
     ready: bool = False
@@ -61,6 +62,7 @@ class Observation:
     problem: str = ""
     current: bool = True
     unreachable: str = ""
+    replaced: bool = False
 
 
 def predictor_digest(predictor: Mapping[str, Any] | None, service: Mapping[str, Any] | None = None) -> str:

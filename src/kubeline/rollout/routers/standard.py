@@ -27,7 +27,10 @@ _AUTOSCALING = (
     "autoScaling",
     "canaryTrafficPercent",
 )
-_REPLICAS = ("minReplicas", "maxReplicas")
+# KServe gives a canary the autoscaler of its service but not what that scales by: KEDA refuses a ScaledObject without
+# triggers, and the canary is never reported ready. With "none" its replicas are those that are asked for.
+_CLASS = "serving.kserve.io/autoscalerClass"
+REPLICAS = ("minReplicas", "maxReplicas")
 
 
 class StandardRouter:
@@ -46,19 +49,19 @@ class StandardRouter:
         meta = service.get("metadata") or {}
         workload = workload_name(meta.get("name", ""), versions.candidate.name)
         wanted = _wanted(spec, versions)
-        replicas = _count(snapshot, workload, versions.candidate.predictor)
+        replicas = count(snapshot, workload, versions.candidate.predictor)
         return Observation(
             ready=_ready(spec, status, versions) and (replicas is None or replicas >= wanted),
             share=share,
             stable_share=None if share is None else 100 - share,
             ready_pods=replicas,
             wanted_pods=wanted,
-            stable_pods=_count(snapshot, versions.before.revision),
+            stable_pods=count(snapshot, versions.before.revision),
             revision=workload,
             restored=not spec.get("canary") and spec.get("predictor", {}).get("name", "") != versions.candidate.name,
             candidate_url=f"http://{workload}.{meta.get('namespace', '')}.svc.cluster.local",
             problem=problem(snapshot, workload),
-            current=_current(spec, status),
+            current=is_current(spec, status),
             unreachable=_unreachable(snapshot, meta.get("name", "")),
         )
 
@@ -73,7 +76,7 @@ class StandardRouter:
 
     def add_candidate(self, service: LiveService, versions: Versions, share: int, stable_pods: int) -> Manifest:
         """The candidate beside the stable one, without traffic, and with the pods of its first share."""
-        return _beside(service, versions, _replicas(versions, share, stable_pods), 0)
+        return _beside(service, versions, replicas_of(versions, share, stable_pods), 0)
 
     def scale(self, service: LiveService, versions: Versions, share: int, stable_pods: int) -> Manifest:
         """The pods of a share, and as many of the stable model as before, while the traffic stays where it is.
@@ -84,19 +87,24 @@ class StandardRouter:
             share: per cent that the candidate is to get.
             stable_pods: pods that the stable model has now; up to its minReplicas, which are raised, they show no load.
         """
-        now = _canary(service, versions)
-        loaded = stable_pods if stable_pods > _fewest(service["spec"]["predictor"]) else 0
-        wanted = max(_replicas(versions, share, loaded), _fewest(now["predictor"]))  # never fewer on the way up
+        now = canary_of(service, versions)
+        loaded = stable_pods if stable_pods > fewest(service["spec"]["predictor"]) else 0
+        wanted = max(replicas_of(versions, share, loaded), fewest(now["predictor"]))  # never fewer on the way up
         return _beside(service, versions, wanted, now.get("trafficPercent", 0))
 
     def shift(self, service: LiveService, versions: Versions, share: int) -> Manifest:
         """Give the candidate this share, with the pods that there are."""
-        return _beside(service, versions, _fewest(_canary(service, versions)["predictor"]), share)
+        return _beside(service, versions, fewest(canary_of(service, versions)["predictor"]), share)
 
     def specified(self, service: LiveService, versions: Versions) -> int | None:
         """Per cent that the specification gives the candidate; None when it is not beside the stable model."""
-        entry = _canary(service, versions)
+        entry = canary_of(service, versions)
         return int(entry.get("trafficPercent") or 0) if entry["predictor"] else None
+
+    def replace(self, service: LiveService, versions: Versions) -> Manifest:
+        """Nothing: the candidate's pods go on as the stable ones."""
+        del service, versions
+        return {}
 
     def promote(self, service: LiveService, versions: Versions) -> Manifest:
         """The candidate's predictor takes the stable one's place, by its name, and the canary is gone."""
@@ -107,7 +115,7 @@ class StandardRouter:
     def restore(self, service: LiveService, versions: Versions) -> Manifest:
         """Drop the canary; of the stable predictor only the replicas were touched."""
         known, before = {*service["spec"]["predictor"], *versions.before.predictor}, versions.before.predictor
-        return {"spec": {"canary": None, "predictor": {key: before.get(key) for key in _REPLICAS if key in known}}}
+        return {"spec": {"canary": None, "predictor": {key: before.get(key) for key in REPLICAS if key in known}}}
 
     def settle(self, service: LiveService, versions: Versions) -> Manifest:
         """Nothing is left to do."""
@@ -119,63 +127,75 @@ class StandardRouter:
         service = snapshot.service or {}
         predictor = (service.get("spec") or {}).get("predictor") or {}
         if snapshot.routes is None:
-            return "this cluster has no Gateway API (HTTPRoute), without which Standard mode splits no traffic"
+            return (
+                "this cluster has no Gateway API (HTTPRoute), without which Standard mode splits no traffic; on "
+                "OpenShift give the service the label networking.kserve.io/visibility: exposed"
+            )
         if not snapshot.routes:
             return (
                 "the service has no HTTPRoute: KServe needs enableGatewayApi: true in Standard mode to split traffic, "
                 "and makes none for a service with the label networking.kserve.io/visibility: cluster-local"
             )
-        if int(predictor.get("minReplicas", 1)) < 1:
-            return "the stable predictor has minReplicas 0, so that a canary would have no pods; give it at least 1"
         if _uri(predictor) == _uri(versions.candidate.predictor):
             return (
                 f"the candidate lies at the storage URI of the stable model ({_uri(predictor)}), which KServe refuses "
                 "to promote in Standard mode; give each package a place of its own"
             )
-        others = [c["predictor"].get("name") for c in (service.get("spec") or {}).get("canary") or []]
-        if others and others != [versions.candidate.name]:
-            return f"the service has a canary already ({', '.join(map(str, others))}) that is not ours; remove it first"
-        return ""
+        return unready_beside(snapshot, versions)
 
 
-def workload_name(service: str, name: str) -> str:
+def workload_name(service: str, name: str = "") -> str:
     """Of the Deployment and the Service of a predictor."""
     return f"{service}-{name}-predictor" if name else f"{service}-predictor"
 
 
+def unready_beside(snapshot: ClusterSnapshot, versions: Versions) -> str:
+    """Why there can be no canary beside the stable predictor; empty when there can."""
+    spec = (snapshot.service or {}).get("spec") or {}
+    if int((spec.get("predictor") or {}).get("minReplicas", 1)) < 1:
+        return "the stable predictor has minReplicas 0, so that a canary would have no pods; give it at least 1"
+    others = [c["predictor"].get("name") for c in spec.get("canary") or []]
+    if others and others != [versions.candidate.name]:
+        return f"the service has a canary already ({', '.join(map(str, others))}) that is not ours; remove it first"
+    return ""
+
+
 def _beside(service: LiveService, versions: Versions, replicas: int, share: int) -> Manifest:
     """A canary with so many replicas, and the stable predictor with as many more."""
-    live = _canary(service, versions)["predictor"]
+    live = canary_of(service, versions)["predictor"]
     predictor = dict(live) or {
         key: value for key, value in versions.candidate.predictor.items() if key not in _AUTOSCALING
     }
     predictor |= {"name": versions.candidate.name, "minReplicas": replicas}
+    if (service["metadata"].get("annotations") or {}).get(_CLASS) == "keda":
+        predictor["annotations"] = {**(predictor.get("annotations") or {}), _CLASS: "none"}
     predictor["model"] = {"name": "", **(predictor.get("model") or {})}  # the CRD requires it of canaries
     stable = versions.before.predictor
-    fewest, most = _fewest(stable) + replicas, int(stable.get("maxReplicas") or 0)
-    room = {"maxReplicas": max(most, fewest)} if most else {}  # KServe refuses fewer than minReplicas
+    both, most = fewest(stable) + replicas, int(stable.get("maxReplicas") or 0)
+    room = {"maxReplicas": max(most, both)} if most else {}  # KServe refuses fewer than minReplicas
     return {
         "spec": {
             "canary": [{"predictor": predictor, "trafficPercent": share}],
-            "predictor": {"minReplicas": fewest, **room},
+            "predictor": {"minReplicas": both, **room},
         }
     }
 
 
-def _canary(service: LiveService, versions: Versions) -> Mapping[str, Any]:
+def canary_of(service: Mapping[str, Any], versions: Versions) -> Mapping[str, Any]:
     """The candidate's entry of the live specification; one with an empty predictor when there is none."""
     canaries = (service.get("spec") or {}).get("canary") or []
     return next((c for c in canaries if c["predictor"].get("name") == versions.candidate.name), {"predictor": {}})
 
 
-def _replicas(versions: Versions, share: int, stable_pods: int) -> int:
+def replicas_of(versions: Versions, share: int, stable_pods: int) -> int:
     """Pods that a share needs, when all of the traffic needs as many as the stable model has."""
-    fewest = max(_fewest(versions.before.predictor), _fewest(versions.candidate.predictor))
-    whole = max(stable_pods, versions.stable_pods, fewest)
+    least = max(fewest(versions.before.predictor), fewest(versions.candidate.predictor))
+    whole = max(stable_pods, versions.stable_pods, least)
     return max(1, math.ceil(whole * share / 100))
 
 
-def _fewest(predictor: Mapping[str, Any]) -> int:
+def fewest(predictor: Mapping[str, Any]) -> int:
+    """Its minReplicas."""
     return int(predictor.get("minReplicas", 1))
 
 
@@ -193,27 +213,32 @@ def _uri(predictor: Mapping[str, Any]) -> Any:
     return (predictor.get("model") or {}).get("storageUri")
 
 
-def _current(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+def is_current(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     """What `canaryStatuses` copies from the specification shows at least which one KServe has reconciled."""
     wanted = [(c["predictor"].get("name"), c.get("trafficPercent", 0)) for c in spec.get("canary") or []]
     return wanted == [(c.get("name"), c.get("trafficPercent", 0)) for c in status.get("canaryStatuses") or []]
 
 
 def _ready(spec: Mapping[str, Any], status: Mapping[str, Any], versions: Versions) -> bool:
-    if spec.get("predictor", {}).get("name", "") == versions.candidate.name:  # promoted
+    promoted = spec.get("predictor", {}).get("name", "") == versions.candidate.name
+    return is_ready(status, "" if promoted else versions.candidate.name)
+
+
+def is_ready(status: Mapping[str, Any], canary: str) -> bool:
+    """Whether KServe says so of the canary of this name; of the predictor, without one."""
+    if not canary:
         conditions = {c.get("type"): c.get("status") for c in status.get("conditions") or []}
         return conditions.get("PredictorReady") == "True"
-    canaries = status.get("canaryStatuses") or []
-    return any(c.get("name") == versions.candidate.name and c.get("ready") for c in canaries)
+    return any(c.get("name") == canary and c.get("ready") for c in status.get("canaryStatuses") or [])
 
 
 def _wanted(spec: Mapping[str, Any], versions: Versions) -> int:
     """Pods of the candidate that the specification asks for."""
     predictors = [c["predictor"] for c in spec.get("canary") or []] + [spec.get("predictor", {})]
-    return next((_fewest(p) for p in predictors if p.get("name", "") == versions.candidate.name), 1)
+    return next((fewest(p) for p in predictors if p.get("name", "") == versions.candidate.name), 1)
 
 
-def _count(snapshot: ClusterSnapshot, workload: str, predictor: Mapping[str, Any] | None = None) -> int | None:
+def count(snapshot: ClusterSnapshot, workload: str, predictor: Mapping[str, Any] | None = None) -> int | None:
     """Pods of a workload that answer, and hold the package of a predictor where one is given.
 
     `canaryStatuses` does not know for which generation it is ready.
