@@ -84,6 +84,7 @@ class FaultBook:
         self._faults: list[Fault] = []
         self._pods: list[PodFault] = []
         self._gateway: float | None = None
+        self._token = ""
         self._requests: deque[dict[str, Any]] = deque(maxlen=_REMEMBERED_REQUESTS)
 
     def take(self, verb: str, resource: str, name: str) -> Fault | None:
@@ -118,6 +119,11 @@ class FaultBook:
         with self._lock:
             return self._gateway
 
+    def token(self) -> str:
+        """The bearer token that the gateway asks for; empty when it asks for none."""
+        with self._lock:
+            return self._token
+
     def of_pod(self, component: str) -> WorkloadFault | None:
         """What becomes of the pods of a revision or Deployment."""
         with self._lock:
@@ -138,10 +144,12 @@ class FaultBook:
                     self._pods.append(msgspec.convert(body, PodFault))
                 case "POST", "gateway":
                     self._gateway = float(body["seconds"])
+                case "POST", "token":
+                    self._token = str(body["token"])
                 case "DELETE", "faults":
                     self._faults.clear()
                     self._pods.clear()
-                    self._gateway = None
+                    self._gateway, self._token = None, ""
                 case "GET", "faults":
                     return msgspec.to_builtins(self._faults)
                 case "GET", "requests":
@@ -177,6 +185,10 @@ class Faults:
         One that stands still writes nothing into the status of HTTPRoutes, and Knative's Ingress is never ready.
         """
         self._call("POST", "gateway", {"seconds": seconds})
+
+    def gateway_token(self, token: str) -> None:
+        """Make the gateway answer 401 to every request without this bearer token."""
+        self._call("POST", "token", {"token": token})
 
     def clear(self) -> None:
         """End every fault; pods that were hit recover."""

@@ -117,7 +117,8 @@ class Controller(abc.ABC, Generic[W]):
         hosts = dict(self.hosts())
         ends = {name: ports for state in self._workloads.values() for name, ports in state.endpoints.items()}
         behind = self._faults.of_gateway()
-        known = self._routed.delayed(Traffic(hosts, ends), self.pace.gateway if behind is None else behind)
+        traffic = Traffic(hosts, ends, self._faults.token())
+        known = self._routed.delayed(traffic, self.pace.gateway if behind is None else behind)
         if known is not None:
             self._gateway.apply(known)
             if known != self._known:

@@ -46,10 +46,12 @@ class Traffic:
     Attributes:
         hosts: backends of each host name. No backend with a weight answers 503.
         endpoints: ports on this machine of each cluster.
+        token: bearer token without which every request is answered 401; empty asks for none.
     """
 
     hosts: Mapping[str, tuple[Backend, ...]]
     endpoints: Mapping[str, tuple[int, ...]]
+    token: str = ""
 
 
 class Gateway:
@@ -109,8 +111,9 @@ class Gateway:
             self._await("cluster_manager.cds.version_text", self._write_clusters(both))
         for name, written in version.items():
             self._await(f"cluster.{_statistic(name)}.version_text", written)
-        if traffic.hosts != before.hosts:
-            self._await(f"http.{_ROUTES}.rds.{_ROUTES}.version_text", self._write_routes(traffic.hosts))
+        if (traffic.hosts, traffic.token) != (before.hosts, before.token):
+            version_text = self._write_routes(traffic.hosts, traffic.token)
+            self._await(f"http.{_ROUTES}.rds.{_ROUTES}.version_text", version_text)
         if both != set(traffic.endpoints):
             self._await("cluster_manager.cds.version_text", self._write_clusters(set(traffic.endpoints)))
         self._traffic = traffic  # only now: what was interrupted is done again
@@ -126,8 +129,8 @@ class Gateway:
     def _write_clusters(self, names: set[str]) -> str:
         return self._write("clusters.json", [_cluster(name, self._folder) for name in sorted(names)])
 
-    def _write_routes(self, hosts: Mapping[str, tuple[Backend, ...]]) -> str:
-        virtual = [_virtual_host(name, backends) for name, backends in sorted(hosts.items())]
+    def _write_routes(self, hosts: Mapping[str, tuple[Backend, ...]], token: str = "") -> str:
+        virtual = [_virtual_host(name, backends, token) for name, backends in sorted(hosts.items())]
         return self._write("routes.json", [{"@type": _ROUTE_TYPE, "name": _ROUTES, "virtual_hosts": virtual}])
 
     def _write(self, name: str, resources: list[dict[str, Any]]) -> str:
@@ -209,14 +212,19 @@ def _cluster(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def _virtual_host(host: str, backends: tuple[Backend, ...]) -> dict[str, Any]:
+def _virtual_host(host: str, backends: tuple[Backend, ...], token: str) -> dict[str, Any]:
     weighted = [backend for backend in backends if backend.weight]
     if weighted:
         clusters = [{"name": backend.cluster, "weight": backend.weight} for backend in weighted]
         action: dict[str, Any] = {"route": {"weighted_clusters": {"clusters": clusters}, "timeout": "60s"}}
     else:
         action = {"direct_response": {"status": 503, "body": {"inline_string": "no backend"}}}
-    return {"name": host, "domains": [host], "routes": [{"match": {"prefix": "/"}, **action}]}
+    routes = [{"match": {"prefix": "/"}, **action}]
+    if token:
+        shown = [{"name": "authorization", "string_match": {"exact": f"Bearer {token}"}}]
+        refused = {"direct_response": {"status": 401, "body": {"inline_string": "a token is asked for"}}}
+        routes = [{"match": {"prefix": "/", "headers": shown}, **action}, {"match": {"prefix": "/"}, **refused}]
+    return {"name": host, "domains": [host], "routes": routes}
 
 
 def _file(folder: Path, name: str) -> dict[str, Any]:

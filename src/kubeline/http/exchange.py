@@ -17,12 +17,14 @@ class ExchangeError(Exception):
 
     Attributes:
         refused: no server listens at that port.
+        ended: the connection was ended before the answer began.
         too_large: the answer was larger than it may be.
     """
 
-    def __init__(self, clause: str, *, refused: bool = False, too_large: bool = False) -> None:
+    def __init__(self, clause: str, *, refused: bool = False, ended: bool = False, too_large: bool = False) -> None:
         super().__init__(clause)
         self.refused = refused
+        self.ended = ended
         self.too_large = too_large
 
 
@@ -101,7 +103,8 @@ class Peer:
                     raise http.client.IncompleteRead(found, response.length)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise ExchangeError(_reason(error), refused=isinstance(error, ConnectionRefusedError)) from error
+            refused, ended = isinstance(error, ConnectionRefusedError), isinstance(error, ConnectionResetError)
+            raise ExchangeError(_reason(error), refused=refused, ended=ended) from error
         if len(found) > most_bytes:
             self.close()
             raise ExchangeError(f"the answer is larger than {most_bytes / 2**20:.3g} MiB", too_large=True)

@@ -5,6 +5,7 @@ import time
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.preflight import check_candidate, check_rights
+from kubeline.rollout.probes.reach import check_reach
 from kubeline.rollout.routers import ClusterSnapshot
 from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.start import annotated, new_status, routes_of
@@ -37,4 +38,6 @@ def rehearse(cluster: Cluster, manifest: Manifest, spec: RolloutSpec, gateway: s
     whole = annotated(manifest)
     status = new_status(whole, spec, "0" * 16, Lease("preflight", now), now, service, found)
     check_candidate(cluster, status, spec, ClusterSnapshot(service, routes_of(cluster, status)), whole)
+    if service is not None and status.stable is not None:
+        check_reach(cluster, status, spec, service, gateway)
     return None

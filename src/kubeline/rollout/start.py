@@ -18,6 +18,7 @@ from kubeline.rollout.driver import Driver
 from kubeline.rollout.lease import settled
 from kubeline.rollout.preflight import check_candidate, check_rights
 from kubeline.rollout.probes import Probes
+from kubeline.rollout.probes.reach import check_reach
 from kubeline.rollout.routers import ClusterSnapshot, mode_of, predictor_digest, router_of
 from kubeline.rollout.snapshot import read_routes
 from kubeline.rollout.spec import RolloutSpec, fingerprint
@@ -99,6 +100,8 @@ def start(
         return Started(StoredStatus(unchanged.with_event(now, reason), version=""), whole)
     snapshot = ClusterSnapshot(service, routes_of(cluster, status))
     check_candidate(cluster, status, spec, snapshot, whole)
+    if service is not None and status.stable is not None:
+        check_reach(cluster, status, spec, service, gateway)
     return Started(_acquire(cluster, store, status, found, service), whole)
 
 

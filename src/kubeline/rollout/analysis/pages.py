@@ -8,6 +8,9 @@ from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.analysis.metrics import Addresses
 
 _ANNOTATION = "prometheus.kserve.io/"
+# Istio's injector writes into a pod with prometheus.io/scrape where its agent serves the page of the model server, in
+# plain text also under strict mTLS.
+_SIDECAR, _MERGED = "sidecar.istio.io/status", "prometheus.io/"
 _FIRST_READY = 5.0  # seconds; a pod that was not ready so long after its start, and never changed, was never ready
 
 
@@ -38,10 +41,12 @@ def _url(pod: Mapping[str, Any]) -> str:
         return ""
     annotations = (pod.get("metadata") or {}).get("annotations") or {}
     ports = [port["containerPort"] for port in _container(pod).get("ports") or [] if "containerPort" in port] or [8080]
-    port = annotations.get(f"{_ANNOTATION}port", ports[0])
+    merged = _SIDECAR in annotations and annotations.get(f"{_MERGED}scrape") == "true"
+    prefix = _MERGED if merged else _ANNOTATION
+    port = annotations.get(f"{prefix}port", ports[0])
     host = f"[{address}]" if ":" in address else address
-    scheme = annotations.get(f"{_ANNOTATION}scheme", "http")
-    return f"{scheme}://{host}:{port}{annotations.get(f'{_ANNOTATION}path', '/metrics')}"
+    scheme = annotations.get(f"{prefix}scheme", "http")
+    return f"{scheme}://{host}:{port}{annotations.get(f'{prefix}path', '/metrics')}"
 
 
 def _container(pod: Mapping[str, Any]) -> Mapping[str, Any]:
