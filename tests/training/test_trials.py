@@ -31,12 +31,12 @@ def table(dataset: Maker) -> TrainingTable:
 
 
 @pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of temporary files, of which nothing is left after any test, and no process either."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield
+    yield folder
     assert list(folder.iterdir()) == []
     assert children() == []
 
@@ -72,13 +72,17 @@ def killing(most: int) -> Iterator[Callable[[], int]]:
         yield lambda: len(killed)
 
 
-def test_trials_are_the_same_in_processes_as_in_this_one_also_when_one_is_killed(table: TrainingTable) -> None:
+def test_trials_are_the_same_in_processes_as_in_this_one_also_when_one_is_killed(
+    table: TrainingTable, temporary: Path
+) -> None:
     here = tuned(table)
     assert len(here.trials) == 5
     assert here.trials[0].params == {}
-    with killing(1) as killed:
+    files: list[Path] = []
+    with killing(1) as killed, repeating(lambda: files.extend(temporary.iterdir()), pause=0.01):
         assert tuned(table, processes=2) == here
     assert killed() == 1
+    assert files == []  # not even while they run, so that a step that is killed leaves none behind
 
 
 def test_a_trial_whose_processes_are_killed_again_fails_and_without_any_other_the_step_says_so(
@@ -104,8 +108,9 @@ def test_what_a_fit_refuses_is_refused_in_a_process_too(table: TrainingTable) ->
 
 def test_processes_map_the_numbers_and_have_the_same_rows(table: TrainingTable, tmp_path: Path) -> None:
     recipe = Recipe("linear", {}, balanced=False, seed=0)
-    write_folds(Objective(recipe, table, [(np.arange(200), np.arange(200, 300))], table.kinds, "roc_auc"), tmp_path)
-    found = read_folds(tmp_path)
+    with (tmp_path / "trials").open("wb") as file:
+        write_folds(Objective(recipe, table, [(np.arange(200), np.arange(200, 300))], table.kinds, "roc_auc"), file)
+    found = read_folds(tmp_path / "trials")
     pd.testing.assert_frame_equal(found.table.encoded, table.encoded)
     for name in table.encoded:
         values = found.table.encoded[name].to_numpy()

@@ -1,9 +1,10 @@
 """Where the folds of tuning are fitted: in this process, or side by side in processes that share the rows.
 
-    python -m kubeline.training.trials FOLDER DESCRIPTOR
+    python -m kubeline.training.trials ROWS DESCRIPTOR
 
 is such a process. The rows are in a file that each maps into its memory; numbers are held once, whatever the number of
-processes, and of text each holds a pointer a value.
+processes, and of text each holds a pointer a value. The file has no name: it is gone with the last process that has it,
+also when all of them are killed.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 Params = Mapping[str, Any]
 Scores = Callable[[Sequence[Params], int], list[float | None]]
-_FILE = "trials"
 _TRIES = 2  # of one fold, when its process is lost
 
 
@@ -84,11 +84,10 @@ def scores(folds: Objective, processes: int) -> Iterator[Scores]:
     if processes == 1:
         yield lambda several, fold: [folds.score(params, fold) for params in several]
         return
-    with tempfile.TemporaryDirectory(prefix="kubeline-trials-") as folder:
-        write_folds(folds, Path(folder))
-        with contextlib.ExitStack() as stack:
-            pool = [stack.enter_context(_Process(folder)) for _ in range(processes)]
-            yield lambda several, fold: _side_by_side(pool, [(params, fold) for params in several])
+    with tempfile.TemporaryFile() as rows, contextlib.ExitStack() as stack:
+        write_folds(folds, rows)
+        pool = [stack.enter_context(_Process(rows.fileno())) for _ in range(processes)]
+        yield lambda several, fold: _side_by_side(pool, [(params, fold) for params in several])
 
 
 def _side_by_side(pool: "Sequence[_Process]", tasks: Sequence[tuple[Params, int]]) -> list[float | None]:
@@ -119,8 +118,8 @@ def _side_by_side(pool: "Sequence[_Process]", tasks: Sequence[tuple[Params, int]
 class _Process:
     """One process that fits, begun at its first task. It ends with this one, even when that is killed."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, rows: int) -> None:
+        self._rows = rows  # descriptor of the file
         self._child: subprocess.Popen[bytes] | None = None
         self.connection: Connection[Any, Any]
 
@@ -134,9 +133,10 @@ class _Process:
         """Hand over a task; one that cannot be is seen when its answer is read."""
         if self._child is None:
             self.connection, theirs = Pipe()
-            command = bound_command("kubeline.training.trials", self._folder, str(theirs.fileno()))
+            command = bound_command("kubeline.training.trials", str(self._rows), str(theirs.fileno()))
             with theirs:
-                self._child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[theirs.fileno()])  # noqa: S603
+                passed = [self._rows, theirs.fileno()]
+                self._child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=passed)  # noqa: S603
         with contextlib.suppress(OSError):
             self.connection.send(task)
 
@@ -168,7 +168,7 @@ class _Process:
         return code
 
 
-def write_folds(folds: Objective, folder: Path) -> None:
+def write_folds(folds: Objective, file: IO[bytes]) -> None:
     """The rows as arrays that can be mapped: of text, codes beside the texts."""
     import joblib
 
@@ -177,24 +177,25 @@ def write_folds(folds: Objective, folder: Path) -> None:
     coded = {name: (codes.astype(np.int32), np.asarray(found, dtype=object)) for name, (codes, found) in texts.items()}
     numbers = {name: frame[name].to_numpy() for name in frame.columns if name not in coded}
     bare = replace(folds.table, raw=folds.table.raw.schema.empty_table(), encoded=frame.iloc[:0])
-    joblib.dump((replace(folds, table=bare), list(frame.columns), numbers, coded), folder / _FILE)
+    joblib.dump((replace(folds, table=bare), list(frame.columns), numbers, coded), file)
+    file.flush()
 
 
-def read_folds(folder: Path) -> Objective:
+def read_folds(file: Path) -> Objective:
     """What was written, the numbers as maps of the file."""
     import joblib
 
-    bare, names, numbers, coded = joblib.load(folder / _FILE, mmap_mode="r")
+    bare, names, numbers, coded = joblib.load(file, mmap_mode="r")
     columns = {name: numbers[name] if name in numbers else coded[name][1][coded[name][0]] for name in names}
     whole: Objective = replace(bare, table=replace(bare.table, encoded=pd.DataFrame(columns, copy=False)))
     return whole
 
 
-def _main(folder: str, descriptor: str) -> None:
+def _main(rows: str, descriptor: str) -> None:
     import sklearn.ensemble  # noqa: F401  loads the thread pools that are to be limited
     from threadpoolctl import threadpool_limits
 
-    folds = read_folds(Path(folder))
+    folds = read_folds(Path(f"/proc/self/fd/{rows}"))
     with Connection(int(descriptor)) as connection, threadpool_limits(estimators.threads_for(len(folds.table.y))):
         while True:
             try:
