@@ -49,6 +49,7 @@ NOUN: dict[Kind, str] = {
     "boolean": "true or false",
     "datetime": "a time",
 }
+TO_BE_A_FEATURE = "exclude it, or convert it to numbers, text, booleans or dates"
 
 
 def type_of(stored: "pa.DataType") -> Type:
@@ -71,3 +72,13 @@ def type_of(stored: "pa.DataType") -> Type:
 def kind_of(stored: "pa.DataType") -> Kind | None:
     """The kind of feature that a column of this Arrow type is; None when it can be none (lists, bytes, …)."""
     return KIND_OF_TYPE.get(type_of(stored))
+
+
+def why_no_feature(name: str, stored: "pa.DataType") -> str:
+    """What is said of a column that can be no feature; empty when it can."""
+    from pyarrow import types
+
+    if kind_of(stored):
+        return ""
+    values = stored.value_type if types.is_dictionary(stored) else stored
+    return f"column '{name}' has the type {values}, which is no feature"

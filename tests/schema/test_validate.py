@@ -170,7 +170,10 @@ def test_nested_and_special_columns_are_carried_through(check: Any) -> None:
     frame = pd.DataFrame(
         {"list": [[1], [2, 3]] * 30, "day": [pd.Timestamp("2024-01-01").date()] * 60, "y": [0, 1] * 30}
     )
-    assert check(frame, target="y", leak_threshold=2.0).valid["list"].map(list).tolist() == frame["list"].tolist()
+    assert (
+        check(frame, target="y", leak_threshold=2.0, exclude=["list"]).valid["list"].map(list).tolist()
+        == frame["list"].tolist()
+    )
 
 
 def test_checks_hold_over_the_whole_table_and_not_chunk_by_chunk(check: Any, schema_file: Any) -> None:
@@ -262,3 +265,11 @@ def test_nan_in_a_parquet_file_is_missing(artifact: Any, outputs: Any) -> None:
     pq.write_table(pa.table({"a": [1.0, 2.0, float("nan")]}), Path(table.path) / "part-00000.parquet")
     validate.python_func(table, **outputs)
     assert json.loads(Path(outputs["schema"].path).read_text())["columns"]["a"]["observed"]["missing"] == 0.333333
+
+
+def test_a_column_that_can_be_no_feature_is_found_before_anything_is_trained(check: Any) -> None:
+    table = pd.DataFrame({"x": range(40), "tags": [["a", "b"]] * 40, "y": [True, False] * 20})
+    with pytest.raises(UserError, match=r"column 'tags' has the type list<.*>, which is no feature; exclude it, or"):
+        check(table, target="y")
+    assert check(table, target="y", exclude=["tags"], leak_threshold=2.0).passed
+    assert check(table).passed  # nobody wants to learn from it

@@ -20,7 +20,7 @@ from kubeline.schema.leaks import MIN_SAMPLE, SAMPLE_CELLS, SAMPLE_ROWS, leak_sc
 from kubeline.schema.personal import personal_columns
 from kubeline.schema.profile import TableProfile, TableQueries, open_queries, profile_table
 from kubeline.schema.protection import schema_without_values, without_values
-from kubeline.schema.roles import expected, role_problems
+from kubeline.schema.roles import expected, feature_problems, role_problems
 from kubeline.schema.rules import parse_rules
 from kubeline.schema.sample import Sample
 from kubeline.schema.table import (
@@ -119,6 +119,7 @@ def examine(
         tally = _scan(dataset, checker, schema, profile.rows)
         result = Examination(schema, given is None, profile, sample.frame(dataset.schema, schema), checker, tally)
         result.problems += [*table_problems(schema, profile), *role_problems(profile.columns, roles)]
+        result.problems += feature_problems(profile.columns, roles)
         result.warnings += table_warnings(schema, profile, roles.others) + unchecked_rules(checker.unchecked)
         if given is None:
             _find_numbers_as_text(result, queries, roles)

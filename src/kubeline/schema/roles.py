@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from kubeline.columns import TO_BE_A_FEATURE, why_no_feature
 from kubeline.roles import Roles
 from kubeline.schema.document import Column
 from kubeline.schema.findings import Finding
@@ -55,6 +56,14 @@ def role_problems(profiles: Mapping[str, ColumnProfile], roles: Roles) -> Iterat
         elif name == roles.weight and found.min == found.max == 0:
             message = f"weight column '{name}' is 0 in every row, and at least one row must count"
             yield Finding("role", name, message, advice="correct it, or name another weight column")
+
+
+def feature_problems(profiles: Mapping[str, ColumnProfile], roles: Roles) -> Iterator[Finding]:
+    """Columns that no model can learn from, of a table that one is to be trained on."""
+    for name, found in profiles.items() if roles.target else ():
+        is_feature = name not in roles.others and found.missing < found.rows
+        if is_feature and (message := why_no_feature(name, found.stored)):
+            yield Finding("type", name, message, advice=TO_BE_A_FEATURE)
 
 
 def _fits(found: ColumnProfile, name: str, roles: Roles) -> bool:

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.types as pat
 
-from kubeline.columns import MISSING_CATEGORY, Kind, kind_of
+from kubeline.columns import MISSING_CATEGORY, TO_BE_A_FEATURE, Kind, kind_of, why_no_feature
 from kubeline.data.dataset import open_dataset, to_frame
 from kubeline.data.row_hash import hash_rows
 from kubeline.errors import UserError, counted, listed
@@ -288,11 +288,7 @@ def _kinds(raw: pa.Table, roles: Roles) -> tuple[dict[str, Kind], list[str]]:
 def _kind(field: pa.Field) -> Kind:
     if kind := kind_of(field.type):
         return kind
-    stored = field.type.value_type if pat.is_dictionary(field.type) else field.type
-    raise UserError(
-        f"column '{field.name}' has the type {stored}, which is no feature; exclude it, or convert it to numbers, "
-        "text, booleans or dates"
-    )
+    raise UserError(f"{why_no_feature(field.name, field.type)}; {TO_BE_A_FEATURE}")
 
 
 def _refuse_numbers_as_text(values: pd.Series) -> None:
