@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from kubeline.data.dataset import open_dataset
+from kubeline.data.transfer import Transfer
 from kubeline.errors import PlatformError, UserError
 from tests.support.http_servers import serving
 from tests.support.loading import Load
@@ -112,7 +113,7 @@ def bigquery(monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQuery]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    monkeypatch.setattr("kubeline.data.bigquery._PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(Transfer, "wait", lambda transfer, seconds: None)
     with serving(Handler) as url:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", url)
         yield service
@@ -170,7 +171,7 @@ def test_what_cannot_be_is_named(
 
 
 def test_without_credentials_or_a_server_it_says_what_to_set(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubeline.data.bigquery._PAUSES", ())
+    monkeypatch.setattr(Transfer, "wait", lambda transfer, seconds: None)
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "127.0.0.1:9")
     with pytest.raises(PlatformError, match=r"'bigquery://team' cannot be reached \(ConnectionError\); check"):
         load("bigquery://team", query="SELECT all")

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, PublicFormat
 
 from kubeline.data.dataset import open_dataset
+from kubeline.data.transfer import Transfer
 from kubeline.errors import PlatformError, UserError
 from tests.support.http_servers import serving
 from tests.support.loading import Load
@@ -141,8 +142,7 @@ def snowflake(key: rsa.RSAPrivateKey, tmp_path: Path, monkeypatch: pytest.Monkey
     file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
     monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_FILE", str(file))
     monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_FILE_PWD", "secret")
-    monkeypatch.setattr("kubeline.data.snowflake._PAUSES", (0.0, 0.0))
-    monkeypatch.setattr("kubeline.data.snowflake._POLL_SECONDS", 0.0)
+    monkeypatch.setattr(Transfer, "wait", lambda transfer, seconds: None)
     with serving(Handler) as url:
         monkeypatch.setenv("SNOWFLAKE_HOST", url)
         yield service

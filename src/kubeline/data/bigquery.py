@@ -2,7 +2,6 @@
 
 import base64
 import os
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -107,8 +106,7 @@ class _Service:
             found = self.once(method, path, body, params, last=pause is None)
             if found is not None:
                 return found
-            self.transfer.check_time()
-            time.sleep(pause or 0)
+            self.transfer.wait(pause or 0)
         raise AssertionError
 
     def once(self, method: str, path: str, body: Any, params: Any, last: bool) -> dict[str, Any] | None:

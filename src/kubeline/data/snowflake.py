@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -123,8 +122,7 @@ class _Service:
             found = self.once(method, path, body, params, last=pause is None)
             if found is not None:
                 return found
-            self.transfer.check_time()
-            time.sleep(pause or 0)
+            self.transfer.wait(pause or 0)
             params |= {"retry": "true"} if "requestId" in params else {}
         raise AssertionError
 
@@ -178,8 +176,7 @@ class _Statement:
         self._path = f"/{quote(str(found.get('statementHandle')), safe='')}"
         while status == 202:
             self._is_running = True
-            self._service.transfer.check_time()
-            time.sleep(_POLL_SECONDS)
+            self._service.transfer.wait(_POLL_SECONDS)
             status, found = self._service.ask("GET", self._path)
         self._is_running = False
         return found

@@ -46,6 +46,11 @@ class Transfer:
         if self.left <= 0:
             raise UserError(f"'{self._name}' has not sent all within {self.seconds:,} s; {ADVICE}")
 
+    def wait(self, seconds: float) -> None:
+        """Wait for a server that is busy, or still at work; raise as :meth:`check_time` does."""
+        self.check_time()
+        time.sleep(seconds)
+
     @contextmanager
     def in_time(self) -> Iterator[None]:
         """What a client waits for in vain, reported as what took too long, when that is why."""
