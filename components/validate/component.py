@@ -74,7 +74,8 @@ def validate(
         min_rows: Fewest rows that may be passed on. 0 or more.
         strict: Whether an inferred schema enforces ranges, categories, missing shares and unique columns as observed.
         max_quarantine: Largest share of rows that may be quarantined before the table itself is at fault. 0 to 1.
-        min_class_share: Smallest share of the rarest class before the target counts as extremely imbalanced. 0 to 1.
+        min_class_share: Smallest share of the rarest class before the target counts as extremely imbalanced, of many
+            classes at most a tenth of an equal share. 0 to 1.
         leak_threshold: Score of one column alone, at most 1, from which it gives the target away: ROC AUC for
             classification, R² of the target's ranks for regression, on sampled rows held out. Above 1 turns it off.
         personal_data: What is done with columns that look as if they held personal data, by their names and a sample of

@@ -8,7 +8,7 @@ from kubeline.errors import UserError, listed
 
 Task = Literal["binary", "multiclass", "regression"]
 
-MAX_CLASSES = 100  # more cannot be learned
+MAX_CLASSES = 1000  # more cannot be learned
 MAX_WHOLE_NUMBER_CLASSES = 20  # a target of more different whole numbers is a quantity
 
 

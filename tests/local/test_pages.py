@@ -110,6 +110,18 @@ def test_thousands_of_runs_are_grouped_and_stay_below_a_megabyte(tmp_path: Path)
     assert again == {file for file in history if "model-1" in file.name}
 
 
+def test_groups_whose_names_differ_in_odd_characters_alone_have_pages_of_their_own(tmp_path: Path) -> None:
+    models = ["a/b", "a?b", "x" * 200, "x" * 201]
+    for number in range(len(models) * (LATEST + 1)):
+        folder = tmp_path / f"run-{number}"
+        folder.mkdir()
+        RunResult("training", succeeded=True, model=models[number % len(models)], started=1e9).write(folder)
+    page = write_overview(tmp_path).read_text(encoding="utf-8")
+    pages = sorted(file.name for file in (tmp_path / "history").glob("*.html"))
+    assert len(pages) == len(models)
+    assert all(f'href="history/{name}"' in page for name in pages)
+
+
 def test_names_and_sentences_on_the_page_of_all_runs_are_words(tmp_path: Path) -> None:
     for number, name in enumerate(NAMES):
         folder = tmp_path / f"run-{number}"

@@ -11,6 +11,7 @@ import pytest
 
 from kubeline.data.limits import readable
 from kubeline.errors import UserError
+from kubeline.roles import Roles
 from kubeline.training import memory, train
 from kubeline.training.estimators import ESTIMATORS
 from tests.support.artifacts import Maker
@@ -46,9 +47,9 @@ def test_what_a_training_takes_is_said_before_it_starts(
     dataset: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(memory.SETTING, "64G")
-    settings = type("One", (), {"estimator": "lightgbm", "params": {}, "workers": {}})
+    settings = type("One", (), {"estimator": "lightgbm", "params": {}, "workers": {}, "task": "auto"})
     with caplog.at_level(logging.INFO):
-        found = readable(memory.check(dataset.path, [settings], ()))
+        found = readable(memory.check(dataset.path, [settings], Roles("y")))
     said = f"2,000,000 rows of 2 columns take about {found} of memory for lightgbm; there are 60 GB"
     assert said in caplog.text
 
@@ -100,3 +101,19 @@ def test_a_limit_that_is_no_quantity_is_refused(given: str, monkeypatch: pytest.
     monkeypatch.setenv(memory.SETTING, given)
     with pytest.raises(UserError, match=f"^KUBELINE_MEMORY_LIMIT is '{given}'; expected a quantity of memory such as"):
         memory.limit()
+
+
+def test_many_classes_take_more_by_their_rows_and_trees(artifact: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = artifact("Dataset", "classes")
+    Path(found.path).mkdir(parents=True)
+    words = [f"class {number % 500}" for number in range(5_000)]
+    pq.write_table(pa.table({"x": np.zeros(5_000), "y": words}), Path(found.path) / "part-00000.parquet")
+    monkeypatch.setenv(memory.SETTING, "1Gi")
+    outputs = [artifact(kind, name) for kind, name in (("Model", "model"), ("Metrics", "metrics"), ("HTML", "report"))]
+    sentence = (
+        r"^5,000 rows of 2 columns and 500 classes take about \d.* of memory for random_forest, and there are 1 GB"
+    )
+    with pytest.raises(UserError, match=sentence):
+        train.run(found, *outputs, target="y", estimator="random_forest")
+    few = memory.of_classes(5_000, 500, "hist_gradient_boosting", {"max_iter": 5})
+    assert few < memory.of_classes(5_000, 500, "hist_gradient_boosting", {}) < 2 << 30

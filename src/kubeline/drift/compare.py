@@ -99,12 +99,14 @@ def decide(
     moved = [column for column in compared.predictions if column.verdict == "drift"]
     outcomes = [column for column in compared.labels if column.verdict == "drift"]
     judged = sum(column.verdict in ("drift", "expected", "stable") for column in compared.columns)
-    reasons = [f"{len(drifted)} of {judged} columns drifted" + (f": {_named(drifted)}" if drifted else "")]
-    if compared.predictions:
-        reasons.append(f"the predictions drifted: {_named(moved)}" if moved else "the predictions are stable")
-    reasons += [f"the labels drifted (effect {column.effect:.2f})" for column in outcomes]
+    columns = f"{len(drifted)} of {judged} columns drifted" + (f": {_named(drifted)}" if drifted else "")
     apart = together is not None and together.verdict == "drift" and together.of_columns >= rule.min_columns
+    reasons = [columns] if drifted else []  # the first one stands for all where there is room for one
+    reasons += [f"the predictions drifted: {_named(moved)}"] if moved else []
+    reasons += [f"the labels drifted (effect {column.effect:.2f})" for column in outcomes]
     reasons += [str(together)] if together and together.verdict == "drift" else []
+    reasons += [] if drifted else [columns]
+    reasons += ["the predictions are stable"] if compared.predictions and not moved else []
     as_before = [
         one for one in (*compared.columns, *compared.predictions, *compared.labels) if one.verdict == "expected"
     ]

@@ -12,6 +12,7 @@ from kubeline.reports.bars import figure_of_bars, short
 from kubeline.reports.page import Tone
 
 DRAWN = 6  # columns with a figure
+LISTED = 50  # columns, or predictions, of a table
 
 TONES: dict[str, Tone] = {"stable": "good", "drift": "bad", "insufficient_data": "warn"}
 WORDS = {
@@ -163,9 +164,10 @@ def _table(columns: list[ColumnDrift]) -> Markup:
             _mean(column, column.current),
             column.bins,
         ]
-        for column in columns
+        for column in sorted(columns, key=lambda one: one.verdict != "drift" and len(columns) > LISTED)[:LISTED]
     ]
-    return table(names, rows, "Then: the reference. Now: the current window. Sorted by effect.")
+    left_out = f" Of {len(columns):,}, the drifted ones first; result has all." if len(columns) > LISTED else ""
+    return table(names, rows, f"Then: the reference. Now: the current window. Sorted by effect.{left_out}")
 
 
 def _verdict(column: ColumnDrift) -> Markup:

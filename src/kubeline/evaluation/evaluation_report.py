@@ -7,8 +7,8 @@ from markupsafe import Markup
 from kubeline.errors import counted
 from kubeline.evaluation import plots
 from kubeline.evaluation.calibration import reliability
+from kubeline.evaluation.classes_report import class_blocks
 from kubeline.evaluation.comparison import Comparison
-from kubeline.evaluation.curves import confusion
 from kubeline.evaluation.fairness.report import blocks as fairness_blocks
 from kubeline.evaluation.findings import Evaluation, EvaluationSettings
 from kubeline.evaluation.gate import GateDecision
@@ -21,7 +21,6 @@ from kubeline.reports.page import Tone
 
 _TONES: dict[str, Tone] = {"promote": "good", "hold": "warn", "inconclusive": "warn"}
 _OUTCOMES = {"pass": "✓ pass", "fail": "✗ fail", "inconclusive": "? inconclusive"}
-_CLASSES_IN_REPORT = 25  # drawn in a confusion matrix
 _ROWS = 15  # of a table of slices
 
 
@@ -177,48 +176,7 @@ def _classification(report: Report, evaluation: Evaluation) -> None:
             "Predicted probability against observed share with 95 % Wilson intervals, and where the probabilities lie.",
         ),
     )
-    blocks = [_classes(evaluation)]
-    if len(model.classes) <= _CLASSES_IN_REPORT:
-        blocks.insert(
-            0,
-            figure(
-                plots.confusion_matrix(model), "Test rows by true and predicted class; shares are of the true class."
-            ),
-        )
-    report.add("Classes", *blocks)
-
-
-def _classes(evaluation: Evaluation) -> Markup:
-    """Precision, recall and F1 of each class, at the threshold that is served."""
-    scored = evaluation.model.scored
-    size = len(scored.classes)
-    counts, weighted = confusion(scored), scored.weights is not None
-    true, predicted, hits = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
-
-    def share(part: float, whole: float) -> float | str:
-        return float(part / whole) if whole else "not defined"
-
-    def counted_or_weighed(number: float) -> float | int:
-        return round(float(number), 1) if weighted else int(number)
-
-    rows = [
-        (name, counted_or_weighed(true[i]), counted_or_weighed(predicted[i]), share(hits[i], predicted[i]),
-         share(hits[i], true[i]), share(2 * hits[i], true[i] + predicted[i]))
-        for i, name in enumerate(scored.classes)
-    ]  # fmt: skip
-    chosen = "with a probability of at least 0.5" if size == 2 else "with the highest probability"
-    return table(
-        [
-            "Class",
-            "True weight" if weighted else "True rows",
-            "Predicted weight" if weighted else "Predicted rows",
-            "Precision",
-            "Recall",
-            "F1",
-        ],
-        rows,
-        note=f"Predicted: the class {chosen}.",
-    )
+    report.add("Classes", *class_blocks(model))
 
 
 def _residuals_caption() -> str:

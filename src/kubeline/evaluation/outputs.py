@@ -14,7 +14,8 @@ from kubeline.data.dataset import to_frame, write_dataset
 from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.calibration import reliability
 from kubeline.evaluation.changes import changes
-from kubeline.evaluation.curves import confusion, roc
+from kubeline.evaluation.classes import confusions
+from kubeline.evaluation.curves import roc
 from kubeline.evaluation.explained import ExplainedRow
 from kubeline.evaluation.fairness.checks import Fairness
 from kubeline.evaluation.findings import Contender, Evaluation
@@ -26,7 +27,7 @@ from kubeline.model_package.signature import Signature
 from kubeline.model_package.training_record import TrainingRecord
 from kubeline.typing import Array
 
-_CLASSES_IN_METRICS = 50  # of a confusion matrix in metadata and on a page
+_CLASSES_IN_METRICS = 50  # of a confusion matrix in metadata, the last of them the sum of all others
 _IMPORTANCES = 100  # of the columns that matter most, in the evidence
 
 
@@ -101,8 +102,9 @@ def log_metrics(artifact: Artifact, evaluation: Evaluation) -> None:
 def log_classification(artifact: Any, evaluation: Evaluation) -> None:
     """Put the confusion matrix and, for a binary task, the ROC curve into a `ClassificationMetrics` artifact."""
     scored = evaluation.model.scored
-    if 0 < len(scored.classes) <= _CLASSES_IN_METRICS:
-        artifact.log_confusion_matrix(list(scored.classes), confusion(scored).tolist())
+    if scored.classes:
+        found = confusions(scored, _CLASSES_IN_METRICS)
+        artifact.log_confusion_matrix(list(found.names), found.counts.tolist())
     if "roc_auc" in evaluation.metrics:
         fpr, tpr, threshold = (points.tolist() for points in roc(scored))
         artifact.log_roc_curve(fpr, tpr, threshold)

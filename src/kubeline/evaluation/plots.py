@@ -6,7 +6,8 @@ import numpy as np
 
 from kubeline.errors import counted
 from kubeline.evaluation.calibration import Reliability
-from kubeline.evaluation.curves import confusion, precision_recall, roc
+from kubeline.evaluation.classes import Confusion
+from kubeline.evaluation.curves import precision_recall, roc
 from kubeline.evaluation.importance import Importance
 from kubeline.evaluation.metrics import Metric
 from kubeline.evaluation.scored import Scored
@@ -89,9 +90,9 @@ def _probabilities(ax: "Axes", model: Scored, event: str, end: float) -> None:
     ax.legend(loc="upper right")
 
 
-def confusion_matrix(scored: Scored) -> "Figure":
+def confusion_matrix(found: Confusion) -> "Figure":
     """Counts, coloured by the share of the true class."""
-    counts = confusion(scored)
+    counts = found.counts
     size = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(1.6 + 0.75 * size, 9.0)
@@ -101,9 +102,10 @@ def confusion_matrix(scored: Scored) -> "Figure":
         ax.invert_yaxis()
         ax.grid(visible=False)
         places = np.arange(size) + 0.5
-        long = max(len(name) for name in scored.classes) > 8 and size > 3
-        names = [plain(name) for name in scored.classes]
-        ax.set_xticks(places, names, rotation=45 if long else 0)
+        long = max(len(name) for name in found.names) > 8 and size > 3
+        names = [plain(short(name)) for name in found.names]
+        upright = 90 if size > 12 else 45
+        ax.set_xticks(places, names, rotation=upright if long else 0)
         ax.set_yticks(places, names)
         ax.set(xlabel="Predicted", ylabel="True", title="Confusion matrix")
         for row, column in np.ndindex(counts.shape) if size <= 12 else ():

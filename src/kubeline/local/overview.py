@@ -3,6 +3,7 @@
 Static files that need no server: ``index.html`` has the latest runs of each group, ``history/`` all of them.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -96,14 +97,19 @@ def _table(runs: Sequence[Past], up: str) -> Markup:
     rows = [
         [
             Markup('<a href="{}/index.html">{}</a>').format(up + quote(past.folder), clock(past.result.started or 0.0)),
-            Markup('<strong class="{}">{}</strong>').format(past.result.tone, past.result.word),
+            Markup('<strong class="{}">{}</strong>').format(past.result.tone, _whole(past.result.word)),
             str(past.result.estimate or ""),
-            took(past.result).replace(" ", "\u00a0"),
+            _whole(took(past.result)),
             _shortened(past.result.sentence or past.result.reason),
         ]
         for past in runs
     ]
     return reports.table(["run", "verdict", "decided by", "took", "why"], rows)
+
+
+def _whole(words: str) -> str:
+    """The same words on one line."""
+    return words.replace(" ", "\u00a0")
 
 
 def took(result: RunResult) -> str:
@@ -119,7 +125,7 @@ def _write_history(root: Path, name: str, runs: Sequence[Past]) -> str:
     """Write the pages of all runs of a group; returns the address of the first."""
     folder = root / "history"
     folder.mkdir(exist_ok=True)
-    stem = re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.")[:80] or "runs"
+    stem = _stem(name)
     pages = [runs[start : start + _ON_A_PAGE] for start in range(0, len(runs), _ON_A_PAGE)]
     files = [f"{stem}-{number}.html" for number in range(1, len(pages) + 1)]
     if _up_to_date([folder / file for file in files], runs):
@@ -131,6 +137,13 @@ def _write_history(root: Path, name: str, runs: Sequence[Past]) -> str:
         page.add("Runs", _table(part, "../"))
         page.write(folder / file)
     return f"history/{quote(files[0])}"
+
+
+def _stem(name: str) -> str:
+    """The beginning of the names of a group's files; two groups never have the same."""
+    wanted = name.replace(" of ", "-of-", 1)
+    stem = re.sub(r"[^A-Za-z0-9.-]+", "-", wanted).strip("-.")[:80]
+    return stem if stem == wanted else f"{stem or 'runs'}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def _up_to_date(pages: Sequence[Path], runs: Sequence[Past]) -> bool:

@@ -10,7 +10,7 @@ Bar = tuple[str, float, float]  # what it is of, and the two shares
 
 _BARS = 12  # of one drawing
 _LETTERS = 26  # of one label
-_LETTER, _SPACE, _LONGEST = 6.2, 8, 130  # pixels: of a letter, beside labels, of the longest bar
+_LETTER, _SPACE, _LONGEST = 7.2, 8, 130  # pixels: of a letter, beside labels, of the longest bar
 _ROW, _THICK, _TOP, _BOTTOM = 24, 9, 46, 22
 _TEXT = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" style="fill:var(--{})"{}>{}</text>')
 _BAR = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}" style="fill:var(--{})"/>')

@@ -9,6 +9,7 @@ from kubeline.schema.findings import Finding
 from kubeline.task import MAX_CLASSES
 
 FEW_ROWS = 10  # a class with fewer rows gets a warning
+OF_EQUAL_SHARE = 0.1  # of that of many classes, below which the rarest is not extremely rare
 
 
 def check_labels(
@@ -47,6 +48,7 @@ def _balance(
     rarest = min(counts, key=lambda value: counts[value])
     count = counts[rarest]
     words = f"class {str(rarest)!r} of target '{target}' has {count:,} of {rows:,} rows"
+    min_class_share = min(min_class_share, OF_EQUAL_SHARE / len(counts))
     if count / rows < min_class_share:
         message = f"{words} ({count / rows:.4%}), less than min_class_share {min_class_share:.4%}"
         advice = "load more rows of that class, or lower min_class_share"

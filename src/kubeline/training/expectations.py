@@ -10,6 +10,7 @@ from kubeline.training.trained import Trained
 from kubeline.typing import Array
 
 BINS = 20  # of the predictions of a regression, at most
+CLASS_ROWS = 20  # held-out rows for each of several classes, at least and in the mean
 BIN_ROWS = 50  # held-out rows of one, at least
 
 
@@ -24,7 +25,10 @@ def of_held_out(trained: Trained) -> dict[str, Any]:
     if signature.task == "binary":
         code = signature.positive_code
         return {"calibration": calibration(scores[:, code], target == code, counts)}
-    names = enumerate(signature.classes or ())
+    classes = signature.classes or []
+    if len(scores) < CLASS_ROWS * len(classes):  # a curve of a handful of rows says that what it has not seen never is
+        return {}
+    names = enumerate(classes)
     return {"calibrations": {name: calibration(scores[:, code], target == code, counts) for code, name in names}}
 
 

@@ -1,7 +1,6 @@
 """The gate that both ONNX forms of a model agree with scikit-learn, on all held-out rows."""
 
-from typing import Any
-
+import numpy as np
 import pandas as pd
 
 from kubeline.errors import UserError
@@ -40,8 +39,8 @@ def compare_forms(
         reference: what `expected` is the answer of, for the message.
 
     Raises:
-        UserError: names the form, its worst row, the row's values and both predictions where a difference is beyond
-            `tolerance`.
+        UserError: names the form, its worst row and both predictions where a difference is beyond `tolerance`; not
+            the row's values, which may be someone's.
     """
     check_serving(serving, signature)  # what is refused later must not be written now
     inputs = {name: frame[name].to_numpy()[:, None] for name in signature.names}
@@ -54,8 +53,7 @@ def compare_forms(
         by_row = differences(expected, found, scale)
         worst = int(by_row.argmax())
         if by_row[worst] > tolerance:
-            features = frame.iloc[worst].to_dict()
-            raise _disagreement(file, reference, by_row, expected, found, tolerance, rows[worst], features)
+            raise _disagreement(file, reference, by_row, expected, found, tolerance, rows[worst], signature.classes)
         greatest = max(greatest, by_row[worst])
     return found, Parity(rows=len(rows), max_difference=float(f"{greatest:.3g}"), tolerance=tolerance, scale=scale)
 
@@ -68,15 +66,19 @@ def _disagreement(
     found: Predictions,
     tolerance: float,
     row: int,
-    features: dict[str, Any],
+    classes: list[str] | None,
 ) -> UserError:
     worst = int(by_row.argmax())
-    one, other = (each.values if each.probabilities is None else each.probabilities for each in (expected, found))
-    values = ", ".join(f"{name}={value!r}" for name, value in features.items())
+    one, other = (
+        each.values[worst] if each.probabilities is None else each.probabilities[worst] for each in (expected, found)
+    )
+    of = ""
+    if classes is not None:
+        place = int(np.abs(one - other).argmax())  # what is no number counts as the greatest
+        one, other, of = one[place], other[place], f"a probability of '{classes[place]}' of "
     return UserError(
         f"ONNX ({file}) and {reference} disagree beyond the tolerance {tolerance:g} on "
         f"{int((by_row > tolerance).sum()):,} of {len(by_row):,} held-out rows, most ({by_row[worst]:.3g}) on row "
-        f"{row} of the dataset ({values}), where {reference} predicts {one[worst].tolist()} and ONNX "
-        f"{other[worst].tolist()}; "
+        f"{row} of the dataset, where {reference} predicts {of}{one:.9g} and ONNX {other:.9g}; "
         "choose another estimator or encoding, or raise tolerance"
     )

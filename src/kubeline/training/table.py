@@ -231,7 +231,7 @@ def _task(name: str, values: pd.Series, task: str, numeric: bool, distinct: int)
     )
     if found != "regression" and distinct > MAX_CLASSES:
         raise UserError(
-            f"target '{name}' has {distinct:,} different values, and at most {MAX_CLASSES} classes can be learned; "
+            f"target '{name}' has {distinct:,} different values, and at most {MAX_CLASSES:,} classes can be learned; "
             f"name another target, or merge rare classes"
         )
     return found

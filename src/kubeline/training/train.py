@@ -116,7 +116,7 @@ def _best(
     import sklearn.ensemble  # noqa: F401  loads the thread pools that are to be limited
     from threadpoolctl import threadpool_limits
 
-    memory.check(path, candidates, roles.exclude, len(candidates[0].derive))
+    memory.check(path, candidates, roles, len(candidates[0].derive))
     with threadpool_limits(estimators.threads_for(open_dataset(path).count_rows())):
         first = candidates[0]  # all have the same table
         table = read(path, roles, first.task, first.positive_class, first.derive)
