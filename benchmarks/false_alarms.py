@@ -124,7 +124,7 @@ def window_of(reference: Reference, rows: pd.DataFrame, clustered: bool) -> Wind
     """What a drift check counts of a window: batch by batch, as it reads one."""
     profile, count = reference.profile, len(rows)
     counters = {name: counter(each) for name, each in profile.columns.items()}
-    sample = RowSample(size_of(len(KINDS)), expected=count)
+    sample = RowSample(size_of(len(reference.names)), expected=count)
     clusters = ClusterCounts(profile.columns, TOGETHER, profile.rows / (profile.clusters or 1)) if clustered else None
     for batch in pa.Table.from_pandas(rows, preserve_index=False).to_batches(ROWS):
         for name, each in counters.items():
@@ -146,6 +146,7 @@ def window_of(reference: Reference, rows: pd.DataFrame, clustered: bool) -> Wind
         performance=None,
         performance_note="",
         slices=[],
+        estimated_slices=[],
         estimate=None,
         not_in_reference=[],
         read_as=[],

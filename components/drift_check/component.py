@@ -67,8 +67,9 @@ def drift_check(
         evidently: Whether to write the report of Evidently, which takes a few seconds.
         pushgateway: Address of a Prometheus Pushgateway, such as http://pushgateway:9091, for the figures of the window
             of a model. Those of a registered model go to its registry as well, as one run with a step for each window.
-        slices: Columns of the window, features or not, by which the performance on labelled rows is given in parts of
-            at least 100 rows, each with its interval, and named where it is surely worse than on the other rows.
+        slices: Columns of the window, features or not, by which the performance is given in parts of at least 100
+            rows, each with its interval: on labelled rows, named where it is surely worse than on the others; and
+            estimated, as long as an answer means the same in each part as in all.
         references: What else a window is compared with, by the same rule: a season such as 7d or 12mo, for the window
             so much earlier, whose profile an earlier check left in `history`, or addresses of model packages and
             datasets. What drifted from the training, and not from one of these, is expected. One that is missing, or

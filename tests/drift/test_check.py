@@ -68,9 +68,17 @@ def test_performance_is_given_by_slice_and_calibration_beside_ranking_by_labels_
     assert parts["half=True"]["upper"] < result["performance"]["value"] < parts["half=False"]["value"]
     assert figures["calibration_error"] == result["performance"]["calibration"] > 0.1
     assert figures["estimated_calibration_error"] == result["estimate"]["calibration"] < 0.1
+    estimated = {part["slice"]: part for part in result["estimated_slices"]}
+    assert set(estimated) == set(parts)
+    assert estimated["half=True"]["lower"] < result["estimate"]["value"] < estimated["half=True"]["upper"]
+    assert parts["half=True"]["upper"] < estimated["half=True"]["lower"]  # that its labels turned, they alone show
     html = page(outputs["report"])
     assert "half=True" in html
-    assert f"Expected calibration error: {figures['calibration_error']:.3f} by the labels, " in html
+    assert "estimated metric" in html
+    assert f"Expected calibration error: {figures['calibration_error']:.3f} [" in html
+    unlabelled = read(check(dataset(window.drop(columns="late")), model=package, slices=["half"])[1]["result"])
+    assert [part["slice"] for part in unlabelled["estimated_slices"]] == ["half=False", "half=True"]
+    assert unlabelled["slices"] == []
     with pytest.raises(UserError, match="slices names 'nowhere', which is not a column of the window"):
         check(dataset(window), model=package, slices=["nowhere"])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.power import RULE, SHIFTS, reference_of, share
+from benchmarks.power import CORRELATION, RULE, SHIFTS, reference_of, share
 from tests.drift.helpers import KINDS, at_most, categories, drift, drift_of, table
 
 
@@ -137,10 +137,16 @@ def test_200_windows_drawn_as_the_reference_was_alarm_no_more_often_than_stated(
         ("mean, in standard deviations", [0, 1]),
         ("standard deviation, times", [0, 1]),
         ("share of a category of 1 %", [0, 1]),
-        ("correlation alone", [0, 0]),  # columns are compared one by one
+        (CORRELATION, [0, 0]),  # columns are compared one by one
     ],
 )
 def test_the_least_and_the_greatest_shift_of_the_figure_are_found_as_it_shows(name: str, power: list[int]) -> None:
     shifts, parameter = SHIFTS[name]
     found = [share(reference_of(), parameter, shift, 1_000, windows=20) for shift in (shifts[0], shifts[-1])]
     assert found == power
+
+
+def test_the_classifier_finds_what_moves_between_columns_alone() -> None:
+    shifts, parameter = SHIFTS[CORRELATION]
+    ends = (shifts[0], shifts[-1])
+    assert [share(reference_of(), parameter, shift, 1_000, windows=4, classifier=True) for shift in ends] == [0, 1]

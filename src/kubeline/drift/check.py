@@ -120,6 +120,7 @@ def judge(
         performance_note=window.performance_note,
         estimate=window.estimate,
         slices=window.slices,
+        estimated_slices=window.estimated_slices,
         assumed=window.clusters.assumed if window.clusters else "",
         not_in_reference=window.not_in_reference,
         read_as=window.read_as,

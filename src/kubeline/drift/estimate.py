@@ -67,10 +67,15 @@ def estimated_by(profile: Profile, signature: Signature) -> Estimated | None:
 
 
 def performance(counted: Estimated, metrics: Mapping[str, float]) -> Performance | None:
-    """The estimate with its 95 % interval, beside the one of `metrics`, the validation; None of too few rows."""
+    """The estimate with its 95 % interval, beside the one of `metrics`, the validation.
+
+    None of too few rows, and where only one class is expected.
+    """
     if counted.rows < MIN_ROWS:
         return None
     found, validation = counted.estimate(), metrics.get(counted.metric)
+    if not math.isfinite(found.value):
+        return None
     most = 1.0 if counted.greater_is_better else math.inf
     lower, upper = max(found.value - _Z * found.error, 0.0), min(found.value + _Z * found.error, most)
     return Performance(
@@ -247,6 +252,8 @@ def expected_auc(chances: Array, counts: Array, calibration: Calibration) -> Est
     """
     positive, negative = chances * counts, (1 - chances) * counts
     positives, negatives = float(positive.sum()), float(negative.sum())
+    if not positives * negatives:
+        return Estimate(math.nan, math.nan)
     below = np.cumsum(negative) - negative / 2  # a tie counts half
     value = float((positive * below).sum() / (positives * negatives))
     known = calibration.rows * float(np.clip(calibration.positives / calibration.rows, 1e-9, 1 - 1e-9))

@@ -57,7 +57,9 @@ def _model(outcome: DriftResult) -> list[Markup]:
         blocks.append(text(_performance(outcome.estimate)))
     blocks += _calibration(outcome)
     if outcome.slices:
-        blocks.append(_slices(outcome.slices))
+        blocks.append(_slices(outcome.slices, "metric", _WEAK))
+    if outcome.estimated_slices:
+        blocks.append(_slices(outcome.estimated_slices, "estimated metric", _ESTIMATED))
     if outcome.predictions or outcome.labels:
         blocks.append(_table([*outcome.predictions, *outcome.labels]))
     return blocks
@@ -65,14 +67,27 @@ def _model(outcome: DriftResult) -> list[Markup]:
 
 def _calibration(outcome: DriftResult) -> list[Markup]:
     known = [("by the labels", outcome.performance), ("by the estimate", outcome.estimate)]
-    gaps = [f"{one.calibration:.3f} {how}" for how, one in known if one and one.calibration is not None]
+    gaps = [f"{_gap(one)} {how}" for how, one in known if one and one.calibration is not None]
     if not gaps:
         return []
-    about = "the mean gap between the predicted probability and what came true, in 15 bins"
+    about = (
+        "the mean gap between the predicted probability and what came true, in 15 bins; an interval above 0 says that "
+        "the model is not calibrated, and takes rows as belonging together where that of the metric does"
+    )
     return [text(f"Expected calibration error: {', '.join(gaps)} ({about}).")]
 
 
-def _slices(slices: list[SlicePerformance]) -> Markup:
+def _gap(one: Performance) -> str:
+    if one.calibration_lower is None or one.calibration_upper is None:
+        return f"{one.calibration:.3f}"
+    return f"{one.calibration:.3f} [{one.calibration_lower:.3f}, {one.calibration_upper:.3f}]"
+
+
+_WEAK = "Weak: surely worse than on the other rows, after correction for all slices."
+_ESTIMATED = "Estimated from the answers, as long as one of them means the same in each slice as in all rows."
+
+
+def _slices(slices: list[SlicePerformance], metric: str, about: str) -> Markup:
     rows = [
         [
             part.slice,
@@ -83,8 +98,7 @@ def _slices(slices: list[SlicePerformance]) -> Markup:
         ]
         for part in slices
     ]
-    about = "Weak: surely worse than on the other rows, after correction for all slices."
-    return table(["slice", "rows", "metric", "95 % interval", ""], rows, about)
+    return table(["slice", "rows", metric, "95 % interval", ""], rows, about)
 
 
 def _together(outcome: DriftResult) -> list[Markup]:

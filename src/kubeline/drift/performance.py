@@ -12,7 +12,7 @@ from kubeline.drift.result import Performance, SlicePerformance, is_worse
 from kubeline.drift.window import RowSample, counter
 from kubeline.errors import UserError
 from kubeline.evaluation.bootstrap import Bootstrap
-from kubeline.evaluation.calibration import reliability
+from kubeline.evaluation.calibration import error_interval
 from kubeline.evaluation.metrics import Metric, choose
 from kubeline.evaluation.rows import Clusters, clusters_of, weights_of
 from kubeline.evaluation.scored import Scored
@@ -125,6 +125,7 @@ class LabelledRows:
             return None, [], f"{metric.label} is not defined for this window: {reason}"
         bootstrap = Bootstrap(len(scored), clusters=None if clusters.few else clusters.codes)
         found = metric.interval(scored, bootstrap, confidence=0.95)
+        calibrated = error_interval(scored, bootstrap) if scored.classes else None
         validation = self.package.manifest.metrics.get(metric.name)
         performance = Performance(
             metric=metric.name,
@@ -136,7 +137,9 @@ class LabelledRows:
             worse=is_worse(validation, found.lower, found.upper, metric.greater_is_better),
             rows=len(scored),
             assumed=self._assumed(clusters),
-            calibration=reliability(scored).error if scored.classes else None,
+            calibration=calibrated.value if calibrated else None,
+            calibration_lower=calibrated.lower if calibrated else None,
+            calibration_upper=calibrated.upper if calibrated else None,
         )
         return performance, self._parts(frame, scored, metric, clusters), ""
 

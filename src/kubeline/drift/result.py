@@ -160,7 +160,8 @@ class Performance(_Model):
 
     `worse` when the whole 95 % interval is on the worse side of the validation value. `assumed` says
     what the interval takes for granted and by what rows count. `calibration` is the expected calibration error of a
-    classification, as `evaluate` has it: the mean gap between predicted probability and what came true, in 15 bins.
+    classification, as `evaluate` has it: the mean gap between predicted probability and what came true, in 15 bins. By
+    labels it has a 95 % interval, whole groups or days resampled where the one of the metric has them so.
     """
 
     metric: str
@@ -174,6 +175,8 @@ class Performance(_Model):
     assumed: str = ""
     estimated: bool = False
     calibration: float | None = None
+    calibration_lower: float | None = None
+    calibration_upper: float | None = None
 
     def __str__(self) -> str:
         interval = (
@@ -186,10 +189,10 @@ class Performance(_Model):
 
 
 class SlicePerformance(_Model):
-    """The metric on the labelled rows of one slice, such as ``carrier=UA``, with its 95 % interval.
+    """The metric on the labelled rows of one slice, such as ``carrier=UA``, or estimated, with its 95 % interval.
 
-    `weak` when it is surely worse than on the other rows, after correction for all slices; `undefined` says why there
-    is no value.
+    `weak` when it is surely worse than on the other rows, after correction for all slices, which labels alone show;
+    `undefined` says why there is no value.
     """
 
     slice: str
@@ -268,6 +271,7 @@ class DriftResult(_Model):
     performance_note: str
     estimate: Performance | None = None
     slices: list[SlicePerformance] = []
+    estimated_slices: list[SlicePerformance] = []
     window: str = ""
     assumed: str = ""
     excluded: list[str] = []

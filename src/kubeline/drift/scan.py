@@ -15,6 +15,7 @@ from kubeline.drift.coded_rows import CodedRows, size_of
 from kubeline.drift.compare import Counter
 from kubeline.drift.estimate import estimated_by
 from kubeline.drift.estimate import performance as estimated_performance
+from kubeline.drift.estimated_slices import EstimatedSlices
 from kubeline.drift.logged import LOG_COLUMNS, LoggedAnswers
 from kubeline.drift.performance import LABELS, LabelledRows, cluster_column, role_columns
 from kubeline.drift.reference import Reference
@@ -45,6 +46,7 @@ class Window:
         clusters: The rows that belong together; None where no column says which.
         performance: The model on the labelled rows; None when it is not known.
         slices: The same by slice, as far as asked for.
+        estimated_slices: The estimate by slice.
         performance_note: Why not.
         estimate: The model on all rows, by its own answers; None of a package from before there were estimates.
         not_in_reference: Columns of the window that the reference does not have.
@@ -62,6 +64,7 @@ class Window:
     performance: Performance | None
     performance_note: str
     slices: list[SlicePerformance]
+    estimated_slices: list[SlicePerformance]
     estimate: Performance | None
     not_in_reference: list[str]
     read_as: list[str]
@@ -118,6 +121,7 @@ def scan(path: str | Path, reference: Reference, exclude: list[str], slices: Seq
         performance=performance,
         performance_note=note,
         slices=parts,
+        estimated_slices=answers.estimated_parts() if answers else [],
         estimate=answers.estimate() if answers else None,
         not_in_reference=[name for name in present if name not in known and not name.startswith(LOG_COLUMNS)],
         read_as=read_as,
@@ -168,6 +172,7 @@ class _Answers:
         self._predictor = package.predictor()
         self._target = signature.target
         self._estimated = estimated_by(reference.profile, signature)
+        self._estimated_slices = EstimatedSlices(reference.profile, signature, slices)
         self._validation = package.manifest.metrics
         profile = reference.profile
         size = profile.rows / profile.clusters if profile.clusters else None
@@ -183,6 +188,7 @@ class _Answers:
             self._labelled.add(frame, predictions)
         if self._estimated:
             self._estimated.add(predictions)
+            self._estimated_slices.add(frame, predictions)
         scores = _scores(predictions, self._predictor.signature)
         for name, each in self.counters.items():
             each.add(scores[name])
@@ -199,6 +205,9 @@ class _Answers:
 
     def estimate(self) -> Performance | None:
         return estimated_performance(self._estimated, self._validation) if self._estimated else None
+
+    def estimated_parts(self) -> list[SlicePerformance]:
+        return self._estimated_slices.parts()
 
     def performance(self) -> tuple[Performance | None, list[SlicePerformance], str]:
         if self._labelled is None:
@@ -237,5 +246,5 @@ def _needed(present: list[str], reference: Reference, exclude: list[str], slices
     if reference.package and (column := cluster_column(reference.package, present)):
         needed.append(column)
     if reference.package and reference.package.signature.target in present:
-        needed += [reference.package.signature.target, *role_columns(reference.package, present), *slices]
-    return list(dict.fromkeys(needed))
+        needed += [reference.package.signature.target, *role_columns(reference.package, present)]
+    return list(dict.fromkeys([*needed, *slices]))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kubeline.evaluation.bootstrap import Bootstrap, Interval, Terms
 from kubeline.evaluation.scored import Scored
 from kubeline.typing import Array
 
@@ -37,6 +38,44 @@ class Reliability:
 
 def reliability(scored: Scored, bins: int = BINS) -> Reliability:
     """The reliability curve of the positive class, or of the predicted class where there are more than two."""
+    code, probability, happened, event = _binned(scored, bins)
+    weights = np.ones(len(code)) if scored.weights is None else scored.weights
+    rows = np.bincount(code, weights)
+    predicted = np.bincount(code, weights * probability) / rows
+    observed = np.bincount(code, weights * happened) / rows
+    effective = rows**2 / np.bincount(code, weights**2)  # as many rows of equal weight would say as much (Kish, 1965)
+    return Reliability(predicted, observed, *_wilson(observed, effective), rows, event)
+
+
+def error_interval(scored: Scored, bootstrap: Bootstrap, confidence: float = 0.95, bins: int = BINS) -> Interval:
+    """The expected calibration error with an interval that holds the true one of these bins at least so often.
+
+    The error is a mean of absolute gaps, and greater than the true one by noise: where a model is calibrated it is
+    never 0, nor is any of its replicates, so that quantiles of these would exclude 0 always. What is resampled is
+    therefore the noise of each bin, a replicate's gap minus the one found. By the triangle inequality the two errors
+    differ by at most the mean of its absolute values, of which the quantile is taken. An interval above 0 says that the
+    model is not calibrated.
+
+    Args:
+        scored: The model on n rows.
+        bootstrap: Of these rows, whole clusters where they belong together.
+        confidence: Of the interval.
+        bins: Of the probabilities; they are taken as given.
+    """
+    code, probability, happened, _ = _binned(scored, bins)
+    gaps = np.zeros((len(code), int(code.max()) + 1))
+    gaps[np.arange(len(code)), code] = probability - happened
+    terms = Terms(codes=((code, gaps.shape[1]),), values=gaps, weights=scored.weights)
+    (rows,), (found,) = terms.totals()
+    counts, sums = bootstrap.sums(terms)
+    noise = np.divide(sums, counts, out=np.tile(found / rows, (len(sums), 1)), where=counts > 0) - found / rows
+    reach = float(np.quantile(np.abs(noise) @ (rows / rows.sum()), confidence))
+    error = float(np.abs(found).sum() / rows.sum())
+    return Interval(error, max(error - reach, 0.0), min(error + reach, 1.0))
+
+
+def _binned(scored: Scored, bins: int) -> tuple[Array, Array, Array, str]:
+    """Of each row its bin, the probability and whether it came true; and what the probability is of."""
     if scored.task == "binary":
         probability, happened = scored.score, scored.positive
         event = f"'{scored.classes[1]}'"
@@ -46,13 +85,7 @@ def reliability(scored: Scored, bins: int = BINS) -> Reliability:
     edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf"))
     code = np.searchsorted(edges, probability)
     counts = np.bincount(code, minlength=len(edges) + 1)
-    code = np.searchsorted(np.flatnonzero(counts), code)
-    weights = np.ones(len(code)) if scored.weights is None else scored.weights
-    rows = np.bincount(code, weights)
-    predicted = np.bincount(code, weights * probability) / rows
-    observed = np.bincount(code, weights * happened) / rows
-    effective = rows**2 / np.bincount(code, weights**2)  # as many rows of equal weight would say as much (Kish, 1965)
-    return Reliability(predicted, observed, *_wilson(observed, effective), rows, event)
+    return np.searchsorted(np.flatnonzero(counts), code), probability, happened, event
 
 
 def _wilson(share: Array, rows: Array, z: float = 1.96) -> tuple[Array, Array]:

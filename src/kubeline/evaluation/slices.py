@@ -19,6 +19,8 @@ from kubeline.typing import Array
 REPLICATES_OF_PARTS = (400, 512)  # and buckets, of one part of the rows; there are many
 _FEW = 12  # a numeric column with no more values than this is sliced by value
 _MAX = 60  # slices of one column
+SLICE_ROWS = 100  # of smaller parts nothing is said
+SLICE_BINS = 4  # of a numeric column, by quantiles
 _RANGES = ("up to ", "above ")  # as the words for a range begin
 
 
@@ -69,8 +71,8 @@ class SliceSettings:
     """
 
     metric: Metric
-    min_rows: int = 100
-    bins: int = 4
+    min_rows: int = SLICE_ROWS
+    bins: int = SLICE_BINS
     margin: float = 0.0
     confidence: float = 0.95
     seed: int = 0
