@@ -34,14 +34,15 @@ packages() {
 }
 
 # What no process reads: tests (Evidently calls some of its code so), notebooks and their extensions, what compilers and
-# type checkers need, Arrow's network protocol, ONNX Runtime for C programs, the AWS services other than storage and its
-# sign-in, MLflow's own page.
+# type checkers need, Arrow's network protocol, the other names of its library for Python (copies, since a wheel has no
+# links), ONNX Runtime for C programs, the AWS services other than storage and its sign-in, MLflow's own page.
 strip() {
   find . -type d \( -name tests ! -path './evidently/*' -o -path ./pyarrow/include -o -path ./mlflow/server/js \
     -o -path ./jupyterlab_plotly -o -path ./evidently/nbextension \) -prune -exec rm -r {} +
   find . -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' -o -name '*.hpp' -o -name '*.pyi' \
     -o -name '*.ipynb' \) -delete
   rm -f pyarrow/libarrow_flight.so* pyarrow/libarrow_python_flight.so* pyarrow/_flight.*.so \
+    pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.* \
     onnxruntime/capi/libonnxruntime.so.*
   rm -rf "$($PYTHON -c 'import sysconfig; print(sysconfig.get_path("data"))')/share/jupyter"
   if [ -d botocore/data ]; then

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from kubeline.distributions import chi_squared_above, f_above
 from kubeline.typing import Array
 
 if TYPE_CHECKING:  # a rollout's plan takes these statistics, and needs no tables
@@ -85,8 +86,6 @@ def divergence(bins: Sequence[Bin], spread: "Spread | None" = None) -> Divergenc
     Without two bins, or without rows in one sample, there is nothing to compare: no effect, and a p-value of 1. A
     `spread` says how far rows that belong together differ; without it every row is independent.
     """
-    from scipy.special import chdtrc, fdtrc  # scipy.stats takes longer to import than a million rows to count
-
     counts = np.array([(each.reference, each.current) for each in bins if each.reference or each.current], dtype=float)
     k = len(counts)
     if k < 2 or not counts.sum(axis=0).all():
@@ -97,8 +96,8 @@ def divergence(bins: Sequence[Bin], spread: "Spread | None" = None) -> Divergenc
     weight = n * m / (n + m)
     if spread is not None:
         chance, degrees, of_estimate = spread.chance(n, m, k)
-        return Divergence(psi, max(psi - chance, 0.0), float(fdtrc(degrees, of_estimate, psi / chance)), k)
-    return Divergence(psi, max(psi - (k - 1) / weight, 0.0), float(chdtrc(k - 1, psi * weight)), k)
+        return Divergence(psi, max(psi - chance, 0.0), f_above(degrees, of_estimate, psi / chance), k)
+    return Divergence(psi, max(psi - (k - 1) / weight, 0.0), chi_squared_above(k - 1, psi * weight), k)
 
 
 def number_bins(profile: "NumberProfile", counts: Array, missing: int) -> list[Bin]:

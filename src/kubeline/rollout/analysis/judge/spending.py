@@ -6,24 +6,23 @@ correlations between looks: those of one step share their data, those of two ste
 boundaries for steadily growing data do not apply. It costs little where a regression is worth stopping for.
 """
 
+import math
 from typing import Literal, get_args
 
-import numpy as np
+from kubeline.distributions import normal_below, normal_quantile
 
 Spending = Literal["pocock", "obrien-fleming"]
 
 
 def spent(alpha: float, share: float, spending: Spending) -> float:
     """Part of `alpha` that may be used when a `share` of the looks, from 0 to 1, is over."""
-    from scipy.stats import norm
-
     if spending not in get_args(Spending):
         raise ValueError(f"spending must be one of {', '.join(get_args(Spending))}, but is {spending!r}")
     if share <= 0:
         return 0.0
     if spending == "pocock":
-        return float(alpha * np.log1p((np.e - 1) * share))
-    return float(2 * norm.sf(norm.isf(alpha / 2) / np.sqrt(share)))
+        return alpha * math.log1p((math.e - 1) * share)
+    return 2 * normal_below(normal_quantile(alpha / 2) / math.sqrt(share))
 
 
 def level(alpha: float, look: int, looks: int, spending: Spending) -> float:

@@ -11,6 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kubeline.distributions import (
+    beta_below,
+    chi_squared_above,
+    hypergeometric_at_least,
+    noncentral_chi_squared_above,
+    normal_below,
+    student_below,
+    student_quantile,
+)
 from kubeline.rollout.analysis.judge.evidence import Histogram, SampleStatistics
 
 _MANY = 10**7  # requests, beyond which the hypergeometric distribution takes long, and is the binomial one
@@ -22,11 +31,9 @@ _TOGETHER, _SPREAD = (
 
 def share_above(count: float, n: float, limit: float) -> float:
     """Chance (p) that `count` or more of `n` are above if each is with a chance of `limit`: exact binomial test."""
-    from scipy.special import betainc
-
     if count <= 0 or n <= 0:
         return 1.0
-    return float(betainc(count, n - count + 1, limit)) if count <= n else 0.0
+    return beta_below(count, n - count + 1, limit) if count <= n else 0.0
 
 
 def share_increase(canary: int, canary_n: int, stable: int, stable_n: int, tolerance: float) -> float:
@@ -35,14 +42,11 @@ def share_increase(canary: int, canary_n: int, stable: int, stable_n: int, toler
     The larger of two: Farrington and Manning's score test of that difference, which is approximate, and Fisher's exact
     test of no difference at all, so that a handful of rare errors never looks certain.
     """
-    from scipy.special import ndtr
-    from scipy.stats import hypergeom
-
     if not canary_n or not stable_n:
         return 1.0
     total = canary_n + stable_n
     if total <= _MANY:
-        exact = float(hypergeom.sf(canary - 1, total, canary + stable, canary_n))
+        exact = hypergeometric_at_least(canary, total, canary + stable, canary_n)
     else:  # its limit, which is never surer
         exact = share_above(canary, canary + stable, canary_n / total)
     p1, p2 = canary / canary_n, stable / stable_n
@@ -50,7 +54,7 @@ def share_increase(canary: int, canary_n: int, stable: int, stable_n: int, toler
     deviation = math.sqrt(max(q1 * (1 - q1) / canary_n + q2 * (1 - q2) / stable_n, 0.0))
     if not deviation:
         return exact if p1 - p2 > tolerance else 1.0
-    return max(exact, float(ndtr(-(p1 - p2 - tolerance) / deviation)))
+    return max(exact, normal_below(-(p1 - p2 - tolerance) / deviation))
 
 
 def _restricted(p1: float, p2: float, ratio: float, difference: float) -> tuple[float, float]:
@@ -82,8 +86,6 @@ def latency_shift(canary: Histogram, stable: Histogram, tolerance: float = 0.0) 
     What a bin hides is lost: a shift within a bin is not seen, so delta is never overstated by the binning, and a
     test of fewer, larger groups of ties is weaker but keeps its level.
     """
-    from scipy.special import ndtr
-
     c, s = aligned(_shortened(canary, tolerance), stable)
     n, m, ties = c.sum(), s.sum(), c + s
     total = n + m
@@ -93,7 +95,7 @@ def latency_shift(canary: Histogram, stable: Histogram, tolerance: float = 0.0) 
     variance = n * m / 12 * (total + 1 - (ties**3 - ties).sum() / (total * (total - 1)))
     if variance <= 0:
         return LatencyShift(0.0, 1.0)
-    return LatencyShift(float(2 * u / (n * m) - 1), float(ndtr(-(u - n * m / 2 - 0.5) / math.sqrt(variance))))
+    return LatencyShift(float(2 * u / (n * m) - 1), normal_below(-(u - n * m / 2 - 0.5) / math.sqrt(variance)))
 
 
 def _shortened(histogram: Histogram, seconds: float) -> Histogram:
@@ -140,14 +142,12 @@ def drift_beyond(psi: float, canary: float, stable: float, bins: int, limit: flo
         bins: that both are counted in.
         limit: of the index without its bias.
     """
-    from scipy.special import chdtrc, chndtr
-
     if bins < 2 or not canary or not stable:
         return 1.0
     weight = canary * stable / (canary + stable)
     if not limit:
-        return float(chdtrc(bins - 1, psi * weight))
-    return max(1.0 - float(chndtr(psi * weight, bins - 1, limit * weight)), 0.0)
+        return chi_squared_above(bins - 1, psi * weight)
+    return noncentral_chi_squared_above(bins - 1, limit * weight, psi * weight)
 
 
 def mean_difference(canary: SampleStatistics, stable: SampleStatistics) -> tuple[float, float, float]:
@@ -172,21 +172,17 @@ def beyond(difference: float, tolerance: float, error: float, freedom: float) ->
 
     Samples of fewer than two have no variance, and prove nothing.
     """
-    from scipy.special import stdtr
-
     excess = difference - tolerance
     if not freedom:
         return 1.0
     if not error:
         return 0.0 if excess > 0 else 1.0
-    return float(stdtr(freedom, -excess / error))
+    return student_below(freedom, -excess / error)
 
 
 def interval(difference: float, error: float, freedom: float) -> tuple[float, float]:
     """The 95 % interval of a difference."""
-    from scipy.special import stdtrit
-
-    half = float(stdtrit(freedom, 0.975)) * error if freedom and error else 0.0
+    half = student_quantile(freedom, 0.975) * error if freedom and error else 0.0
     return difference - half, difference + half
 
 
