@@ -51,9 +51,10 @@ def deploy(
         name: Name of the InferenceService: lower-case letters, digits and `-`, at most 47 characters, a letter first.
         namespace: Kubernetes namespace. Empty: that of the run; outside a cluster that of the kubeconfig, or `default`.
         storage_uri: Where KServe reads this model package from (`gs://`, `s3://`, `pvc://`, ...). Empty: where the
-            model artifact is; `minio://` becomes `s3://`.
-        cluster: Empty renders only; `in-cluster` applies with the service account of the step's pod; anything else is
-            the path of a kubeconfig file.
+            model artifact is; `minio://` becomes `s3://`. `model-registry://HOST/` is Kubeflow's Model Registry: the
+            version of `registered_model` is added, and KServe's storage initializer for it asks where the package is.
+        cluster: Empty renders only; `in-cluster` applies with the service account of the step's pod;
+            `gke://PROJECT/LOCATION/CLUSTER` with Google's credentials; anything else is the path of a kubeconfig file.
         registered_model: Reference to the version in the model registry, such as `models:/NAME/3`, stored as an
             annotation.
         runtime: ServingRuntime or ClusterServingRuntime. Empty: KServe chooses one by the model format.

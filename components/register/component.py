@@ -27,11 +27,11 @@ def register(
     about: dict[str, Any] = {},
     gate: dict[str, Any] = {},
 ) -> NamedTuple("Outputs", [("version", str), ("uri", str)]):
-    """File a blessed model package in the MLflow model registry.
+    """File a blessed model package in the model registry: MLflow's, Kubeflow's or Vertex AI's.
 
-    Logs the package with its parameters, metrics and lineage to the run of its candidate, which `evaluate` has made, or
-    to a new one, and makes a version of the registered model from it: a model that MLflow loads and serves. The same
-    package has one version, however often and from wherever it is registered; a step that was killed is completed by
+    Makes a version of the registered model from the package, its parameters, metrics and lineage. In MLflow they are
+    logged to the run of its candidate, which `evaluate` has made, or to a new one, and the version is a model that
+    MLflow loads and serves. The same package has one version, however often and from wherever it is registered; a step that was killed is completed by
     its repetition. Without a `promote` verdict of both checks for exactly this package it refuses.
 
     Args:
@@ -39,7 +39,9 @@ def register(
         evaluation: The blessing of `evaluate` for this package.
         infra_validation: The blessing of `infra_validate` for this package.
         name: Registered model; letters, digits, `.`, `_` and `-`. It is made when there is none.
-        tracking_uri: Any MLflow tracking URI, such as `https://mlflow.example` or `sqlite:////data/mlflow.db`. Empty:
+        tracking_uri: Any MLflow tracking URI, such as `https://mlflow.example` or `sqlite:////data/mlflow.db`;
+            `model-registry+https://HOST?store=s3://BUCKET/models` for Kubeflow's Model Registry;
+            `vertex://PROJECT/LOCATION?store=gs://BUCKET/models&image=IMAGE` for Vertex AI's. Empty:
             the environment variable `MLFLOW_TRACKING_URI`, else `mlflow.db` in the working directory (refused on a
             cluster, where it would be lost). Credentials come from MLflow's own environment variables, such as
             `MLFLOW_TRACKING_TOKEN`, never from here.
@@ -57,7 +59,7 @@ def register(
 
     Returns:
         registration: JSON with name, version, uri, aliases, package_digest, source, run_id and tags; metadata name,
-            version, uri, aliases, package_digest and, of an MLflow server, page (its address).
+            version, uri, aliases, package_digest and, of MLflow's server and Vertex AI, page (its address).
         model_card: Page about the model: purpose, limits, metrics with intervals, slices, calibration, gate, what
             changed since the champion, data, training, lineage. It lies beside the package too, as ``model_card.html``,
             ``README.md`` for a model hub and ``model_card.json``.

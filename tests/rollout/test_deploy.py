@@ -52,6 +52,30 @@ def test_the_package_is_served_from_where_it_is_unless_reported_otherwise(tmp_pa
     assert run(tmp_path, given).metadata["storage_uri"] == Path(given.model.path).as_uri()
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("model-registry://registry.kubeflow:8080/", "model-registry://registry.kubeflow:8080/flights/3"),
+        ("model-registry://registry.kubeflow:8080/other/7", "model-registry://registry.kubeflow:8080/other/7"),
+        ("model-registry://flights/3?namespace=ml", "model-registry://flights/3?namespace=ml"),
+    ],
+)
+def test_a_package_is_served_by_its_version_in_kubeflows_model_registry(
+    given: str, expected: str, tmp_path: Path
+) -> None:
+    manifest = run(tmp_path, blessed(tmp_path), storage_uri=given, registered_model="models:/flights/3")
+    document = yaml.safe_load(Path(manifest.path).read_text())
+    assert document["spec"]["predictor"]["model"]["storageUri"] == expected
+
+
+@pytest.mark.parametrize(
+    "given", ["model-registry://flights", "model-registry://registry/flights", "model-registry://"]
+)
+def test_a_model_of_which_each_pod_would_take_the_latest_version_is_not_deployed(given: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="pods would start with whichever is the latest"):
+        run(tmp_path, blessed(tmp_path), storage_uri=given)
+
+
 def test_a_given_cluster_gets_the_object_and_the_manifest_says_so(tmp_path: Path, server: ApiServer) -> None:
     given = blessed(tmp_path)
     settings = {"storage_uri": S3, "cluster": server.kubeconfig(tmp_path)}

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from kubeline.addresses import scheme
 from kubeline.errors import UserError
 
 KUBECONFIG = "~/.kube/config"
@@ -25,7 +26,10 @@ def add_parser(commands: Any) -> None:
         action.add_argument("name", help="name of the InferenceService")
         action.add_argument("--namespace", default="", help="its namespace (the kubeconfig's, or that of the pod)")
         action.add_argument(
-            "--kubeconfig", default="", metavar="FILE", help="or in-cluster ($KUBECONFIG, else the user's)"
+            "--kubeconfig",
+            default="",
+            metavar="FILE",
+            help="or in-cluster, or gke://PROJECT/LOCATION/CLUSTER ($KUBECONFIG, else the user's)",
         )
         if name == "rollback":
             action.add_argument("--to", default="", metavar="DIGEST", help="package digest (the promoted one before)")
@@ -88,7 +92,7 @@ def _cluster(options: argparse.Namespace) -> Any:
     from kubeline.kubernetes.namespace import namespace_of
 
     given = options.kubeconfig or os.environ.get("KUBECONFIG", "") or KUBECONFIG
-    if given != IN_CLUSTER and not Path(given).expanduser().is_file():
+    if given != IN_CLUSTER and not scheme(given) and not Path(given).expanduser().is_file():
         raise UserError(
             f"there is no kubeconfig '{given}'; give --kubeconfig FILE, or --kubeconfig {IN_CLUSTER} in a pod"
         )

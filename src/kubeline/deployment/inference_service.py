@@ -27,6 +27,9 @@ HIDDEN = dict.fromkeys(HIDDEN_BY.values(), "cluster-local")
 
 # KServe wants a letter first. With "-predictor-00001" behind it, the name of a Knative revision, a label of 63 remains.
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,45}[a-z0-9])?")
+REGISTRY = "model-registry://"
+_REGISTRY_URI = re.compile(rf"{REGISTRY}([^/?]+/)?[^/?]+/[1-9]\d*(\?namespace=[\w-]+)?")
+_REGISTERED = re.compile(r"models:/([^/@]+/[1-9]\d*)")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123 label
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # RFC 1123 subdomain
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
@@ -141,6 +144,27 @@ def kserve_uri(uri: str) -> str:
     if uri.startswith("minio://"):
         return f"s3://{uri.removeprefix('minio://')}"
     return uri if _SCHEME.match(uri) else Path(uri).absolute().as_uri()
+
+
+def registry_uri(given: str, registered_model: str) -> str:
+    """The address by which KServe's storage initializer for Kubeflow's Model Registry asks for one version.
+
+    Args:
+        given: ``model-registry://[HOST/]NAME/VERSION``, or ``model-registry://HOST/``, to which the registered model
+            is added.
+        registered_model: ``models:/NAME/VERSION``.
+
+    Raises:
+        UserError: when it names no version: the initializer would take the latest one each time that a pod starts.
+    """
+    reference = _REGISTERED.fullmatch(registered_model)
+    uri = f"{given}{reference[1]}" if given.endswith("/") and reference else given
+    if not _REGISTRY_URI.fullmatch(uri):
+        raise UserError(
+            f"storage_uri '{given}' names no version, and pods would start with whichever is the latest; write "
+            "model-registry://HOST/NAME/VERSION, or model-registry://HOST/ and registered_model models:/NAME/VERSION"
+        )
+    return uri
 
 
 def check_namespace(namespace: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from kubeline.artifacts import Artifact, describe, publish, step
-from kubeline.deployment.inference_service import Service, kserve_uri, render
+from kubeline.deployment.inference_service import REGISTRY, Service, kserve_uri, registry_uri, render
 from kubeline.errors import UserError
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.namespace import namespace_of
@@ -50,7 +50,7 @@ def run(
     require(infra_validation, "infra_validation", package.digest)
     service = Service(
         namespace=namespace_of(namespace, cluster),
-        storage_uri=_storage(model, storage_uri, cluster),
+        storage_uri=_storage(model, storage_uri, cluster, registered_model),
         package_digest=package.digest,
         lineage={
             "dataset-fingerprint": package.manifest.dataset_fingerprint,
@@ -81,7 +81,9 @@ def run(
     logger.info("InferenceService %s/%s: %s", metadata["namespace"], metadata["name"], change)
 
 
-def _storage(model: Artifact, given: str, cluster: str) -> str:
+def _storage(model: Artifact, given: str, cluster: str, registered_model: str) -> str:
+    if given.startswith(REGISTRY):
+        return registry_uri(given, registered_model)
     uri = kserve_uri(given or model.uri)
     if uri.startswith("file:") and cluster and not given:
         raise UserError(

@@ -30,10 +30,11 @@ class ExchangeError(Exception):
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """Status and body of an answer."""
+    """Status and body of an answer, and what its header Retry-After says, if there is one."""
 
     status: int
     body: bytes
+    retry_after: str = ""
 
 
 class Peer:
@@ -111,7 +112,7 @@ class Peer:
         if response.getheader("Content-Encoding", "identity").lower() != "identity":
             self.close()
             raise ExchangeError("the answer is compressed, though that was not asked for")
-        return HttpResponse(response.status, found)
+        return HttpResponse(response.status, found, response.getheader("Retry-After", ""))
 
     def close(self) -> None:
         """End the connection."""

@@ -59,13 +59,13 @@ class Cluster:
         """Prepare to talk to a cluster; nothing is sent yet.
 
         Args:
-            cluster: ``in-cluster`` for the service account of this pod, or the path of a kubeconfig file, of which the
-                current context is used.
+            cluster: ``in-cluster`` for the service account of this pod, ``gke://PROJECT/LOCATION/CLUSTER``, or the path
+                of a kubeconfig file, of which the current context is used.
             timeout_seconds: for each request, from its beginning to the last byte of the answer.
             waits: seconds to wait before each further attempt.
 
         Raises:
-            UserError: when there is no such kubeconfig, or this is no pod.
+            UserError: when there is no such kubeconfig or cluster, or this is no pod.
         """
         return cls(connect(cluster, timeout_seconds), waits)
 

@@ -11,9 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kubeline.addresses import scheme
 from kubeline.errors import KubelineError, UserError
 from kubeline.http.bounded import TooLargeError, connections
 from kubeline.http.watchdog import watchdog
+from kubeline.kubernetes import gke
 from kubeline.kubernetes.errors import UnavailableError
 from kubeline.kubernetes.operations import Verb, send
 from kubeline.kubernetes.replies import Reply
@@ -145,12 +147,12 @@ def connect(cluster: str, seconds: float) -> Connection:
     """Prepare to talk to a cluster; nothing is sent yet.
 
     Args:
-        cluster: ``in-cluster`` for the service account of this pod, or the path of a kubeconfig file, of which the
-            current context is used.
+        cluster: ``in-cluster`` for the service account of this pod; ``gke://PROJECT/LOCATION/CLUSTER``, see
+            :mod:`kubeline.kubernetes.gke`; or the path of a kubeconfig file, of which the current context is used.
         seconds: for each request.
 
     Raises:
-        UserError: when there is no such kubeconfig, or this is no pod.
+        UserError: when there is no such kubeconfig or cluster, or this is no pod.
     """
 
     def load() -> Any:
@@ -214,6 +216,8 @@ def _authorization(settings: Any) -> dict[str, str]:
 def _load(cluster: str, settings: Any) -> None:
     from kubernetes import config
 
+    if scheme(cluster) == gke.SCHEME:
+        return gke.load(cluster, settings)
     path = Path(cluster).expanduser()
     if cluster != IN_CLUSTER and not path.is_file():
         raise UserError(f"there is no kubeconfig '{cluster}'; give a path, or '{IN_CLUSTER}' inside a pod")

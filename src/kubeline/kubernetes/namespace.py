@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from kubeline.addresses import scheme
 from kubeline.kubernetes.connection import IN_CLUSTER
 
 _OF_THIS_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -21,10 +22,12 @@ def namespace_of(given: str, cluster: str = "", of_pod: Path = _OF_THIS_POD) -> 
         of_pod: the file in which a pod finds its namespace.
 
     Returns:
-        The namespace; ``default`` outside a cluster, when the kubeconfig names none.
+        The namespace; ``default`` outside a cluster, when the kubeconfig names none, and of a cluster by its name.
     """
     if given:
         return given
+    if scheme(cluster):  # the namespace of a pod here is none there
+        return _DEFAULT
     if cluster and cluster != IN_CLUSTER:
         return _of_context(Path(cluster).expanduser()) or _DEFAULT
     return of_pod.read_text(encoding="utf-8").strip() if of_pod.is_file() else _DEFAULT

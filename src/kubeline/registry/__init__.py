@@ -1,4 +1,4 @@
-"""Model registries behind one interface: MLflow today, others behind the same :class:`Registry`."""
+"""Model registries behind one interface, :class:`Registry`: MLflow, Kubeflow's Model Registry, and Vertex AI's."""
 
 from kubeline.registry.fetching import absent, fetch
 from kubeline.registry.interface import DataInput, ModelVersion, Registry, RunRecord, Submission

@@ -10,8 +10,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from kubeline.errors import KubelineError, PlatformError, UserError
-from kubeline.platform.kfp.credentials import AuthHeaders, Identity
-from kubeline.platform.requests import (
+from kubeline.http.requests import (
     BusyError,
     MissingError,
     RefusedError,
@@ -21,7 +20,8 @@ from kubeline.platform.requests import (
     repeated,
     retry_after,
 )
-from kubeline.platform.time_budget import TimeBudget, within
+from kubeline.http.time_budget import TimeBudget, within
+from kubeline.platform.kfp.credentials import AuthHeaders, Identity
 
 T = TypeVar("T")
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubeline.errors import PlatformError, UserError, listed
+from kubeline.http.requests import MissingError, TakenError, UnclearError
 from kubeline.notification.ending import state_of
 from kubeline.platform.following import Ended, RunSnapshot
 from kubeline.platform.kfp.connection import KfpConnection
 from kubeline.platform.kfp.nodes import RunStep, steps
 from kubeline.platform.kfp.versions import PipelineVersion, equals
-from kubeline.platform.requests import MissingError, TakenError, UnclearError
 from kubeline.platform.step_logs import failure_sentence, has_failed
 
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from kubeline.errors import PlatformError
+from kubeline.http.requests import TakenError
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.kfp.connection import KfpConnection
-from kubeline.platform.requests import TakenError
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from kubeline.errors import PlatformError
+from kubeline.http.requests import MissingError
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.kfp.connection import KfpConnection
 from kubeline.platform.kfp.runs import experiment
 from kubeline.platform.kfp.versions import PipelineVersion, ensure, find
-from kubeline.platform.requests import MissingError
 from kubeline.platform.schedule.document import SCHEDULED_TIME, Schedule, ScheduleFile
 from kubeline.platform.schedule.plan import Live, ScheduleChange, WantedSchedule, plan
 

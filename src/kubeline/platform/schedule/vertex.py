@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from kubeline.errors import PlatformError, UserError
+from kubeline.http.requests import MissingError
 from kubeline.platform.compiled import Compiled
-from kubeline.platform.requests import MissingError
 from kubeline.platform.schedule.document import SCHEDULED_TIME, Schedule, ScheduleFile
 from kubeline.platform.schedule.plan import Live, ScheduleChange, WantedSchedule, plan
 from kubeline.platform.vertex.connection import VertexConnection

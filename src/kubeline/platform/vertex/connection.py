@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.http.exchange import LOOPBACK
-from kubeline.mounted import mounted_text
-from kubeline.platform.requests import (
+from kubeline.http.requests import (
     BusyError,
     MissingError,
     TakenError,
@@ -19,7 +18,8 @@ from kubeline.platform.requests import (
     repeated,
     retry_after,
 )
-from kubeline.platform.time_budget import TimeBudget, within
+from kubeline.http.time_budget import TimeBudget, within
+from kubeline.mounted import mounted_text
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubeline.errors import KubelineError, PlatformError, UserError, listed
+from kubeline.http.requests import MissingError
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.following import Ended, RunSnapshot
-from kubeline.platform.requests import MissingError
 from kubeline.platform.step_logs import failure_sentence
 from kubeline.platform.vertex.connection import VertexConnection
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from kubeline.errors import PlatformError, UserError
-from kubeline.platform.time_budget import TimeBudget
+from kubeline.http.time_budget import TimeBudget
 
 T = TypeVar("T")
 

@@ -1,0 +1,146 @@
+"""A server that takes and answers JSON, asked with bounds on time and size; each failure is one sentence.
+
+Not a generated client: the two or three calls of a service that a step makes need none of its libraries in the image.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from kubeline.errors import KubelineError, PlatformError, UserError
+from kubeline.http.exchange import ExchangeError, HttpResponse, Peer
+from kubeline.http.requests import (
+    BusyError,
+    MissingError,
+    RefusedError,
+    TakenError,
+    UnclearError,
+    found_or_made,
+    repeated,
+    retry_after,
+)
+from kubeline.http.time_budget import TimeBudget
+
+_MOST_BYTES = 16 * 2**20  # of an answer
+_BUSY = frozenset({408, 429, 502, 503, 504})
+
+
+class JsonApi:
+    """One server.
+
+    Args:
+        url: what stands before the path of every request.
+        what: the server, for messages, such as ``the Model Registry``.
+        known: returns the headers that say who we are; asked for each try.
+        renew: forgets credentials that were refused; whether others may be had.
+        help_when_refused: what to do when it does not know us, or does not let us.
+        ca_file: certificates to check the server's with, instead of the usual ones.
+        patience: seconds for all tries of a request.
+
+    Raises:
+        UserError: when the URL is none of http or https.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        what: str,
+        *,
+        known: Callable[[], Mapping[str, str]] = dict,
+        renew: Callable[[], bool] = lambda: False,
+        help_when_refused: str = "check the credentials",
+        ca_file: str = "",
+        patience: float = 60.0,
+    ) -> None:
+        try:
+            self._peer = Peer(url, ca_file)
+        except ValueError as error:
+            raise UserError(f"{error}; give the address of {what}") from None
+        self.place = f"{what} at {self._peer.where}"
+        self._base = urlsplit(url).path.rstrip("/")
+        self._known = known
+        self._renew = renew
+        self._help = help_when_refused
+        self._patience = patience
+
+    def read(self, path: str, **query: Any) -> Any:
+        """GET, repeated where that can help.
+
+        Args:
+            path: below the server's address, with its leading slash.
+            query: of the request; what is empty is left out.
+
+        Raises:
+            MissingError: when there is no such thing.
+            UserError: what was asked for is wrong, or we are refused.
+            PlatformError: no answer in time.
+        """
+        given = urlencode({key: value for key, value in query.items() if value not in {"", None}})
+        whole = f"{path}?{given}" if given else path
+        return repeated(lambda budget: self._once("GET", whole, None, budget), self._patience, self._renew)
+
+    def write(self, method: str, path: str, body: Any = None, find: Callable[[], Any] = lambda: None) -> Any:
+        """Ask for a change; where it is not clear whether an earlier try took effect, check before repeating it.
+
+        Args:
+            method: of HTTP.
+            path: below the server's address, with its leading slash and its query.
+            body: JSON.
+            find: searches for what the change makes; one that may be repeated needs none.
+
+        Raises:
+            TakenError: when it is there already.
+            UserError: as for `read`.
+            PlatformError: as for `read`.
+        """
+        content = json.dumps(body, allow_nan=False).encode() if body is not None else b""
+        attempt = found_or_made(lambda budget: self._once(method, path, content, budget), find)
+        return repeated(attempt, self._patience, self._renew)
+
+    def _once(self, method: str, path: str, body: bytes | None, budget: TimeBudget) -> Any:
+        headers = {"Accept": "application/json", **self._known()}
+        if "Authorization" in headers and not self._peer.private:
+            raise UserError(f"a token goes over https:// only, but {self.place} is asked over http://; give https://")
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        seconds = budget.left()
+        try:
+            answer = self._peer.exchange(
+                method, self._base + path, headers, body, seconds=seconds, most_bytes=_MOST_BYTES
+            )
+        except ExchangeError as error:
+            raise UnclearError(f"{self.place} gives no answer: {error}; check its address") from None
+        if not 200 <= answer.status < 300:
+            raise self._translated(answer)
+        try:
+            return json.loads(answer.body or b"{}")
+        except ValueError:
+            raise UnclearError(f"{self.place} answers what is no JSON; check its address") from None
+
+    def _translated(self, answer: HttpResponse) -> KubelineError:
+        """The sentence of an answer that is no success."""
+        status, said = answer.status, _message(answer.body)
+        if status == 401 or 300 <= status < 400:
+            return RefusedError(f"{self.place} does not know us ({status}); {self._help}")
+        if status == 403:
+            return UserError(f"{self.place} does not let us do that (403): {said}; {self._help}")
+        if status in {404, 409}:
+            return (MissingError if status == 404 else TakenError)(f"{self.place} says: {said}")
+        if status in _BUSY:
+            kind = BusyError if status == 429 else UnclearError
+            return kind(f"{self.place} is not available ({status}); try again later", retry_after(answer.retry_after))
+        if status >= 500:
+            return PlatformError(f"{self.place} failed ({status}): {said}")
+        return UserError(f"{self.place} refuses that ({status}): {said}")
+
+
+def _message(body: bytes) -> str:
+    """What a server says, in one line."""
+    try:
+        document = json.loads(body)
+        found = document.get("error", document)
+        said = found.get("message", "") if isinstance(found, dict) else found
+    except (ValueError, AttributeError):
+        said = body[:200].decode(errors="replace")
+    return " ".join(str(said).split())[:400] or "no reason is given"
