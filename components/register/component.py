@@ -31,8 +31,9 @@ def register(
 
     Makes a version of the registered model from the package, its parameters, metrics and lineage. In MLflow they are
     logged to the run of its candidate, which `evaluate` has made, or to a new one, and the version is a model that
-    MLflow loads and serves. The same package has one version, however often and from wherever it is registered; a step that was killed is completed by
-    its repetition. Without a `promote` verdict of both checks for exactly this package it refuses.
+    MLflow loads and serves. The same package has one version, however often and from wherever it is registered; a step
+    that was killed is completed by its repetition. Without a `promote` verdict of both checks for exactly this package
+    it refuses.
 
     Args:
         model: The model package.

@@ -18,7 +18,7 @@ FIELDS = {
     "model_versions": RESOURCE | {"registeredModelId", "state", "author"},
     "artifacts": RESOURCE | {"artifactType", "uri", "state", "modelFormatName", "modelFormatVersion", "storageKey"},
 }
-VALUES = {
+VALUES: dict[str, dict[str, type]] = {
     "MetadataStringValue": {"string_value": str},
     "MetadataDoubleValue": {"double_value": float},
     "MetadataIntValue": {"int_value": str},

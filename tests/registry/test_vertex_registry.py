@@ -1,5 +1,6 @@
 """Vertex AI's Model Registry as the registry: one package, one version; aliases, labels, and the evaluation."""
 
+import datetime
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,7 +18,7 @@ from kubeline.errors import PlatformError, UserError
 from kubeline.http.google import GoogleCredentials, google_api
 from kubeline.http.operations import finished
 from kubeline.model_package import ModelPackage
-from kubeline.registry import Registry, fetch, open_registry
+from kubeline.registry import DataInput, Registry, RunRecord, fetch, open_registry
 from tests.registry.submissions import submission
 from tests.registry.vertex_models_server import VertexModelsServer
 from tests.support.artifacts import make_artifact
@@ -208,3 +209,31 @@ def test_names_and_aliases_that_vertex_does_not_take_are_refused(
     version = registry.register(submission(blessed(tmp_path)))
     with pytest.raises(UserError, match="'blue_green' cannot be an alias of Vertex AI"):
         registry.point("blue_green", version)
+
+
+def test_runs_and_windows_are_runs_of_an_experiment_with_the_models_name_however_often_they_are_filed(
+    server: VertexModelsServer, registry: Registry
+) -> None:
+    trial = RunRecord("trial 1", {"max_depth": "3"}, {"score": 0.7})
+    candidate = RunRecord("candidate 1: xgboost", {"seed": "0"}, {"score": 0.8}, {"chosen": "true"}, children=(trial,))
+    table = DataInput("training", "f" * 64, "gs://bucket/flights")
+    tree = RunRecord("Training 42", metrics={"score": 0.8}, inputs=(table,), children=(candidate,))
+    moment = datetime.datetime(2026, 11, 28, tzinfo=datetime.UTC)
+    for _ in range(2):
+        registry.track("flights_late", "Training 42", tree)
+        registry.observe("flights_late", "a" * 64, moment, {"psi": 0.02})
+    assert server.contexts is not None
+    assert server.contexts["flights-late"]["schemaTitle"] == "system.Experiment"
+    runs = {server.contexts[name]["displayName"]: server.contexts[name] for name in server.children["flights-late"]}
+    assert len(server.contexts) == 5
+    assert runs.keys() == {
+        "Training 42",
+        "Training 42 / candidate 1: xgboost",
+        "Training 42 / candidate 1: xgboost / trial 1",
+        "monitoring-aaaaaaaa 2026-11-28T00:00",
+    }
+    assert {run["schemaTitle"] for run in runs.values()} == {"system.ExperimentRun"}
+    chosen = runs["Training 42 / candidate 1: xgboost"]["metadata"]
+    assert chosen["_params"] == {"part_of": "Training 42", "pipeline_run": "Training 42", "seed": "0", "chosen": "true"}
+    assert (chosen["_metrics"], chosen["_state"]) == ({"score": 0.8}, "COMPLETE")
+    assert runs["Training 42"]["metadata"]["_params"]["training_table"] == "f" * 64

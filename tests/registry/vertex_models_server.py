@@ -24,6 +24,8 @@ class VertexModelsServer(GoogleServer):
         super().__init__()
         self.versions: dict[str, list[Json]] = {}
         self.evaluations: dict[str, list[Json]] = {}
+        self.contexts: dict[str, Json] | None = None  # of Vertex ML Metadata; None: there is no store yet
+        self.children: dict[str, set[str]] = {}
         self.failure: Json = {}  # of the next operation
         self.never_done = False
         self.meanwhile: Callable[[], None] = lambda: None  # called within the next upload
@@ -33,6 +35,8 @@ class VertexModelsServer(GoogleServer):
         rest = path.removeprefix(f"{PARENT}/")
         if rest.startswith("operations/"):
             return self._looked_at(rest)
+        if rest.startswith("metadataStores"):
+            return self._metadata(method, rest.removeprefix("metadataStores"), query, body)
         if (method, rest) == ("POST", "models:upload"):
             return self._upload(body)
         given = re.fullmatch(r"models/([^@/:]+)(?:@([^@/:]+))?(/evaluations)?(?::(\w+))?", rest)
@@ -53,6 +57,28 @@ class VertexModelsServer(GoogleServer):
             self.versions[model].remove(version)
             return self._operation({})
         return version
+
+    def _metadata(self, method: str, path: str, query: dict[str, str], body: Json) -> Json:
+        if (method, path, query) == ("POST", "", {"metadataStoreId": "default"}):
+            read(types.MetadataStore, body)
+            self.contexts = self.contexts or {}
+            return self._operation({})
+        if self.contexts is None:
+            raise AnswerError(404, "The MetadataStore default does not exist")
+        if (method, path) == ("POST", "/default/contexts"):
+            identifier = query["contextId"]
+            if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,127}", identifier):
+                raise AnswerError(400, f"the id {identifier} is invalid")
+            if identifier in self.contexts:
+                raise AnswerError(409, f"Context {identifier} already exists")
+            self.contexts[identifier] = read(types.Context, body)
+        elif path.endswith(":addContextChildren"):
+            parent = path.removeprefix("/default/contexts/").removesuffix(":addContextChildren")
+            names = read(types.AddContextChildrenRequest, body)["childContexts"]
+            self.children.setdefault(parent, set()).update(name.rpartition("/")[2] for name in names)
+        elif (method, path) != ("GET", "/default"):
+            raise AnswerError(404, f"there is no {method} {path}")
+        return {}
 
     def _upload(self, body: Json) -> Json:
         meanwhile, self.meanwhile = self.meanwhile, lambda: None

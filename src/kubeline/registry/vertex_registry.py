@@ -23,6 +23,7 @@ from kubeline.registry.interface import (
     check_name,
 )
 from kubeline.registry.model_folder import ModelFolder, digest_in, split_address
+from kubeline.registry.vertex_experiments import VertexExperiments
 
 logger = logging.getLogger(__name__)
 
@@ -91,17 +92,18 @@ class VertexRegistry:
         return _version(submission.name, found)
 
     def track(self, name: str, pipeline_run: str, tree: RunRecord) -> str:
-        """Nothing: it has models, and the runs are of a tracker."""
-        logger.info(
-            "the run %s of %s is not filed: Vertex AI's Model Registry is given models only", pipeline_run, name
-        )
-        return ""
+        """File a run of a pipeline in Vertex Experiments, with the runs below it beside it."""
+        self._model(name)
+        return VertexExperiments(self._api, self._parent).track(name, pipeline_run, tree)
 
     def observe(self, name: str, digest: str, moment: datetime, figures: Mapping[str, float]) -> None:
-        """Nothing, as for `track`."""
-        logger.info(
-            "%s figures of %s are not filed: Vertex AI's Model Registry is given models only", len(figures), name
+        """File what a window showed: a run of its own, since without a Tensorboard an experiment has no steps."""
+        self._model(name)
+        group = f"monitoring-{digest[:8]}"
+        window = RunRecord(
+            f"{group} {moment:%Y-%m-%dT%H:%M}", metrics=dict(figures), tags={"monitored_package": digest}
         )
+        VertexExperiments(self._api, self._parent).track(name, group, window)
 
     def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:
         """Return the version an alias points to, of a number, or of a package; None when there is none."""
