@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-import gcsfs
 import pytest
 import urllib3
 
@@ -35,10 +34,10 @@ def bucket() -> Iterator[str]:
     with google_cloud_storage() as address, pytest.MonkeyPatch.context() as environment:
         environment.setenv("STORAGE_EMULATOR_HOST", address)
         # With an account, as these tests have, gcsfs asks by gRPC for the kind of a bucket, which is not answered here.
-        fsspec.register_implementation("gs", gcsfs.core.GCSFileSystem, clobber=True)
+        fsspec.register_implementation("gs", "gcsfs.core.GCSFileSystem", clobber=True)
         urllib3.request("POST", f"{address}/storage/v1/b", json={"name": "bucket"})
         yield "gs://bucket"
-        fsspec.register_implementation("gs", gcsfs.GCSFileSystem, clobber=True)
+        fsspec.register_implementation("gs", "gcsfs.GCSFileSystem", clobber=True)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.http.json_api import JsonApi
 from kubeline.http.requests import TakenError
 
-_FIRST, _LONGEST = 0.5, 15.0  # seconds between two looks
+_FIRST, _LONGEST = 0.1, 15.0  # seconds between two looks
 _TAKEN = 6
 _OF_THE_REQUEST = frozenset({3, 5, 7, 9, 11})  # codes of google.rpc: what was asked for is wrong, or not allowed
 
