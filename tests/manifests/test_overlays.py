@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from kubeline.deployment.inference_service import Service, render
+from kubeline.rollout.routers import StandardRouter
+from kubeline.rollout.status import DeployedModel, Versions
 from tests.support.api_schemas import faults
 
 ROOT = Path(__file__).parents[2]
@@ -212,3 +214,36 @@ def test_the_parameters_for_keda_render_a_service_that_kserve_takes() -> None:
     assert metric["external"].keys() <= set(kserve.V1beta1ExternalMetricSource.attribute_map.values())
     assert metric["external"]["metric"].keys() <= set(kserve.V1beta1ExternalMetrics.attribute_map.values())
     assert "kubeline_requests_total{" in metric["external"]["metric"]["query"]
+
+
+def scaled_object(name: str, predictor: Document) -> Document:
+    """The ScaledObject that KServe makes (createKedaScaledObject in keda_reconciler.go)."""
+    triggers = [
+        {
+            "type": metric["external"]["metric"]["backend"],
+            "metadata": {
+                "serverAddress": metric["external"]["metric"]["serverAddress"],
+                "query": metric["external"]["metric"]["query"],
+                "threshold": metric["external"]["target"]["value"],
+            },
+        }
+        for metric in predictor.get("autoScaling", {}).get("metrics", [])
+    ]
+    least = predictor.get("minReplicas", 1)
+    bounds = {"minReplicaCount": least, "maxReplicaCount": max(predictor.get("maxReplicas", 0), least)}
+    spec = {"scaleTargetRef": {"name": name}, "triggers": triggers, **bounds}
+    return {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": name}, "spec": spec}
+
+
+def test_what_kserve_makes_of_the_parameters_for_keda_is_taken_and_of_a_canary_it_would_not_be() -> None:
+    given = yaml.safe_load((MANIFESTS / "autoscaling" / "keda.yaml").read_text(encoding="utf-8"))["service"]
+    overrides = given.pop("overrides")
+    made = render(Service("flights", "models-prod", "s3://models/1", package_digest="0" * 64, **given), overrides)
+    predictor = made["spec"]["predictor"]
+    found = scaled_object("flights-predictor", predictor)
+    assert (found["spec"]["minReplicaCount"], found["spec"]["maxReplicaCount"]) == (2, 20)
+    assert faults(found) == []
+    versions = Versions(DeployedModel(predictor, "b" * 64, name="v2"), DeployedModel(predictor, "a" * 64))
+    (canary,) = StandardRouter().add_candidate(made, versions, 50, 2)["spec"]["canary"]
+    assert faults(scaled_object("flights-v2-predictor", canary["predictor"])) != []
+    assert canary["predictor"]["annotations"]["serving.kserve.io/autoscalerClass"] == "none"

@@ -2,7 +2,7 @@
 
 Kubernetes' own kinds are held against the models of its client. Of the kinds that others define, the fields that
 manifests/ uses are written down here, closed; they follow KServe 0.20, the Prometheus operator 0.8x, cert-manager 1.1x,
-Gateway API 1.x and Argo CD 3.
+Gateway API 1.x, Argo CD 3 and KEDA 2.x (keda.sh_scaledobjects.yaml).
 """
 
 import json
@@ -152,6 +152,23 @@ SPECS: dict[tuple[str, str], Schema] = {
                         "patternProperties": {"^from$": TEXT},
                     }
                 ),
+            )
+        ),
+    ),
+    ("keda.sh/v1alpha1", "ScaledObject"): closed(
+        "scaleTargetRef triggers",
+        scaleTargetRef=closed("name", name=TEXT, apiVersion=TEXT, kind=TEXT, envSourceContainerName=TEXT),
+        minReplicaCount={"type": "integer", "minimum": 0},
+        maxReplicaCount={"type": "integer", "minimum": 1},
+        triggers=many(
+            closed(
+                "type metadata",
+                type=TEXT,
+                name=TEXT,
+                metadata=PAIRS,
+                metricType=one_of("AverageValue", "Value", "Utilization"),
+                useCachedMetrics=TRUTH,
+                authenticationRef=closed("name", name=TEXT, kind=TEXT),
             )
         ),
     ),
