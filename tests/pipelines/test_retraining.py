@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kubeline.errors import UserError
+from kubeline.local.parameters import assigned, check
 from kubeline.platform.lint.size import LIMIT, Workflow
 from kubeline.resources import pipeline_file
 from tests.support.longest_run import LONGEST
@@ -30,6 +32,16 @@ def test_the_gate_reaches_the_model_server_the_registry_and_the_champion(name: s
         if task in {"infra-validate", "register", "promote-champion"}
     }
     assert given == dict.fromkeys(("infra-validate", "register", "promote-champion"), "gate")
+
+
+@pytest.mark.parametrize("name", ["training", "retraining"])
+def test_the_command_line_takes_these_fields_too(name: str) -> None:
+    file = pipeline_file(name, "kubeflow")
+    needed = {"data": "d", "target": "t", "name": "n"} | ({"history": "h"} if name == "retraining" else {})
+    given = assigned(file, needed, ["gate.max_latency_ms=20", "gate.promote=false"])
+    assert check(file, given)["gate"] == {"max_latency_ms": 20, "promote": False}
+    with pytest.raises(UserError, match="field 'promote' of 'gate' is 1, but true or false is expected"):
+        check(file, assigned(file, needed, ["gate.promote=1"]))
 
 
 def test_it_takes_the_parameters_of_the_pipeline_training_with_the_same_defaults() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from kubeline.errors import UserError, listed
+from kubeline.options import AFTER_EVALUATION, GATE
 from kubeline.printable import is_text
 from kubeline.yaml_files import first_document, parse, read_mapping
 
@@ -183,7 +184,7 @@ def check(pipeline: Path, arguments: Mapping[str, Any]) -> dict[str, Any]:
         if place := next(_unfit(value, name), None):
             raise UserError(f"parameter '{name}' of pipeline {model.__name__} holds {place}")
         if fields := groups(model).get(name):
-            _check_fields(name, value, fields)
+            _check_fields(name, value, fields | (AFTER_EVALUATION if GATE.keys() <= fields.keys() else {}))
     return taken
 
 
