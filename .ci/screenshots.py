@@ -32,7 +32,7 @@ class Inspection:
     def __init__(self, window: Browser, axe: str):
         self._window, self._axe = window, axe
         self.faults: list[str] = []
-        self.remarks: set[str] = set()
+        self.remarks: dict[str, list[str]] = {}  # the places of each rule
 
     def at(self, page: Path, width: int, scheme: str, ours: bool) -> bytes:
         """The picture of a page; of a page of ours, what is wrong with it is collected."""
@@ -41,11 +41,11 @@ class Inspection:
         if ours and self._window.scrolls_sideways(width):
             self.faults.append(f"{where}: scrolls sideways")
         for rule, impact, places in self._violations(page) if ours and (width, scheme) in JUDGED else ():
-            words = f"axe-core's rule {rule} ({impact}), {len(places)} times, such as {places[0]}"
+            words = f"axe-core's rule {rule} ({impact})"
             if impact in SERIOUS:
-                self.faults.append(f"{where}: {words}")
+                self.faults.append(f"{where}: {words} at {places[0]}, and {len(places) - 1} more")
             else:
-                self.remarks.add(f"{page}: {words}")
+                self.remarks.setdefault(words, []).append(f"{places[0]} of {page}")
         return self._window.picture(width)
 
     def _violations(self, page: Path) -> list[tuple[str, str, list[str]]]:
@@ -103,7 +103,8 @@ def main(axe: Path, runs: Path, site: Path) -> int:
         for page in sorted(runs.glob(OF_README))[-1:]:
             window.open(page, README_SIZE[0], SCHEMES[0], README_SIZE[1])
             README.write_bytes(window.top())
-    for line in [*sorted(inspection.remarks), *inspection.faults]:
+    seen = (f"{words} at {places[0]}, and {len(places) - 1} more" for words, places in inspection.remarks.items())
+    for line in [*sorted(seen), *inspection.faults]:
         print(line, file=sys.stderr)
     others = sum(of_another_maker(page) for page, _, _ in found)
     print(f"{len(found)} pages in {target}" + (f", {others} of another maker not judged" if others else ""))

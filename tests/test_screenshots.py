@@ -42,6 +42,29 @@ def test_it_looks_at_every_page_of_the_runs_and_of_the_site(screenshots: ModuleT
     assert [name for _, name, of_a_run in found if not of_a_run] == ["site-docs-index"]
 
 
+def test_a_lesser_fault_of_many_pages_is_one_line_of_which_a_serious_one_is_none(screenshots: ModuleType) -> None:
+    found = {"a": [("region", "moderate", ["p"])], "b": [("region", "moderate", ["i"]), ("label", "serious", ["b"])]}
+
+    class Window:
+        def open(self, page: Path, *_: object) -> None:
+            self.page = page
+
+        def scrolls_sideways(self, _: int) -> bool:
+            return False
+
+        def evaluate(self, *_: str) -> object:
+            return found[self.page.name]
+
+        def picture(self, _: int) -> bytes:
+            return b""
+
+    inspection = screenshots.Inspection(Window(), "")
+    for name in found:
+        inspection.at(Path(name), 1280, "light", ours=True)
+    assert inspection.remarks == {"axe-core's rule region (moderate)": ["p of a", "i of b"]}
+    assert inspection.faults == ["b at 1280 pixels, light: axe-core's rule label (serious) at b, and 0 more"]
+
+
 def test_a_page_that_is_too_large_or_brings_a_script_is_reported(screenshots: ModuleType, tmp_path: Path) -> None:
     page = tmp_path / "drift-check-evidently_report.html"
     page.write_text("<p>a page of ours</p>")

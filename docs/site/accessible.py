@@ -2,6 +2,8 @@
 
 _MISSING = {
     '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Pages">',
+    '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="On this page">',
     '<div class="highlight"><pre>': '<div class="highlight"><pre tabindex="0">',  # which scrolls where it is narrow
     '<div class="table-wrapper ': '<div tabindex="0" class="table-wrapper ',
 }

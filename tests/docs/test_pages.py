@@ -207,8 +207,10 @@ def test_what_scrolls_on_the_site_is_within_reach_of_the_keyboard(monkeypatch: p
     monkeypatch.syspath_prepend(str(ROOT / "docs" / "site"))
     accessible = importlib.import_module("accessible").accessible
     page = (
-        '<p class="caption" role="heading">x</p><div class="highlight"><pre>y</pre></div><div class="table-wrapper z">'
+        '<aside class="sidebar-drawer"><p class="caption" role="heading">x</p></aside><aside class="toc-drawer">'
+        '<div class="highlight"><pre>y</pre></div><div class="table-wrapper z">'
     )
     shown = accessible(page)
+    assert shown.count("aria-label=") == 2
     assert (shown.count('tabindex="0"'), shown.count('aria-level="2"')) == (2, 1)
     assert accessible(shown) == shown

@@ -211,10 +211,11 @@ def _slices(evaluation: Evaluation) -> list[Markup]:
 def _slices_note(evaluation: Evaluation) -> str:
     judged = [part for part in evaluation.slices if part.estimate is not None]
     undefined = [part.name for part in evaluation.slices if part.undefined]
+    shown = f"The worst {_ROWS} of {len(judged)}" if len(judged) > _ROWS else "The worst first"
     return (
-        f"The worst {min(_ROWS, len(judged))} of {len(judged)}, by the better end of the interval. Intervals are of "
-        f"one slice alone; flags hold after Holm's correction for all of them. Slices with fewer than "
-        f"{evaluation.settings.min_slice_rows:,} rows are not judged, and of a column the 60 largest values are."
+        f"{shown}, by the better end of the interval. Intervals are of one slice alone; flags hold after Holm's "
+        f"correction for all of them. Slices with fewer than {evaluation.settings.min_slice_rows:,} rows are not "
+        "judged, and of a column the 60 largest values are."
         + (f" Not defined in {len(undefined)} more, such as {undefined[0]}." if undefined else "")
     )
 

@@ -1,5 +1,6 @@
 """What a report says of the columns that a model relies on: over all rows, and in a few predictions."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -38,8 +39,14 @@ def importance_blocks(evaluation: Evaluation) -> list[Markup]:
     if together:
         blocks += [text(_CORRELATED), _groups(evaluation)]
     if idle:
-        blocks.append(text(f"Not distinguishable from noise: {listed(idle, 40)}."))
+        blocks.append(text(f"Not distinguishable from noise: {_named(idle)}."))
     return blocks
+
+
+def _named(columns: Sequence[str]) -> str:
+    """All, or of many how many there are and the first."""
+    few = len(columns) <= _NAMED
+    return ", ".join(columns) if few else f"{len(columns):,} columns, such as {', '.join(columns[:_NAMED])}"
 
 
 _CORRELATED = (

@@ -95,7 +95,7 @@ def _endings(first: RecordedRun, second: RecordedRun, place: Path) -> Markup:
         began = "" if result.started is None else clock(result.started)
         took = "" if result.seconds is None else duration(result.seconds)
         rows.append([name, link, word, str(result.estimate or ""), began, took, result.sentence or result.reason])
-    return reports.table(["", "run", "verdict", "decided by", "began", "took", "why"], rows)
+    return reports.table(["of", "run", "verdict", "decided by", "began", "took", "why"], rows)
 
 
 def _different_parameters(first: RecordedRun, second: RecordedRun) -> list[tuple[str, str, str]]:

@@ -163,7 +163,8 @@ def page_of(
     pages = [(output, file) for output in made if (file := _readable(run, output))]
     if pages:
         rows = [[o.task, _link(run, f, o.name), _heavy(f)] for o, f in pages]
-        page.add("Reports", reports.table(["step", "report", ""], rows))
+        width = 3 if any(row[-1] for row in rows) else 2
+        page.add("Reports", reports.table(["step", "report", "before a click"][:width], [row[:width] for row in rows]))
     page.add("Parameters", *_parameters(run, shape.defaults))
     rows = [[o.task, _link(run, o.path, o.name) if o.path.exists() else o.name, o.kind, o.facts()] for o in made]
     if rows:
