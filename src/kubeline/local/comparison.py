@@ -86,14 +86,19 @@ def _flat(given: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{name}", value
 
 
+def _whole(words: str) -> str:
+    """The same words on one line."""
+    return words.replace(" ", "\u00a0")
+
+
 def _endings(first: RecordedRun, second: RecordedRun, place: Path) -> Markup:
     rows = []
     for name, run in (("A", first), ("B", second)):
         result = run.result
         link = Markup('<a href="{}">{}</a>').format(_address(run.folder / "index.html", place), run.folder.name)
         word = Markup('<strong class="{}">{}</strong>').format(result.tone, result.word)
-        began = "" if result.started is None else clock(result.started)
-        took = "" if result.seconds is None else duration(result.seconds)
+        began = "" if result.started is None else _whole(clock(result.started))
+        took = "" if result.seconds is None else _whole(duration(result.seconds))
         rows.append([name, link, word, str(result.estimate or ""), began, took, result.sentence or result.reason])
     return reports.table(["of", "run", "verdict", "decided by", "began", "took", "why"], rows)
 
