@@ -1,7 +1,7 @@
 """Sources in, YAML out: every component and every pipeline, the latter for both targets.
 
-    python compile.py            writes component.yaml, kubeflow.yaml, vertex.yaml and README.md beside their sources,
-                                 and the schema of model cards into docs
+    python compile.py            writes component.yaml, metadata.yaml, OWNERS, kubeflow.yaml, vertex.yaml and README.md
+                                 beside their sources, and the schema of model cards into docs
     python compile.py --check    writes nothing, and fails when a committed file differs from a fresh one
 
 KUBELINE_REGISTRY and KUBELINE_VERSION change the images that the YAML names (see components/images.py).
@@ -25,6 +25,7 @@ from kfp import dsl
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
+from components import catalog  # noqa: E402
 from kubeline.compiling import compact, compiled_text  # noqa: E402
 from kubeline.model_card.card import ModelCard  # noqa: E402
 from kubeline.resources import Platform  # noqa: E402
@@ -107,6 +108,9 @@ def fresh_files() -> Iterator[tuple[Path, str]]:
         component = getattr(importlib.import_module(f"components.{name}.component"), name)
         compiled = compiled_text(component)
         yield source.parent / "component.yaml", compiled
+        if name in catalog.ENTRIES:
+            yield source.parent / "metadata.yaml", catalog.metadata(name)
+            yield source.parent / "OWNERS", catalog.owners()
         yield source.parent / "README.md", _readme(name, component.description or "", compiled)
     for source in sorted(ROOT.glob("pipelines/*/pipeline.py")):
         name = source.parent.name

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from components.interfaces import Interfaces, breaking, of_today, released
+from components.interfaces import RELEASED, of_today
+from kubeline.testing import Interface, breaking_changes, read_interfaces
 
 CHANGELOG = Path(__file__).parents[1] / "CHANGELOG.md"
-BEFORE: Interfaces = {
+BEFORE: dict[str, Interface] = {
     "train": {
         "inputs": {"dataset": "system.Dataset", "target": "STRING", "seed": "NUMBER_INTEGER"},
         "outputs": {"model": "system.Model"},
@@ -22,14 +23,14 @@ BEFORE: Interfaces = {
 def test_what_breaks_a_pipeline_since_the_last_release_stands_in_the_changelog_under_breaking() -> None:
     unreleased = CHANGELOG.read_text(encoding="utf-8").partition("## Unreleased")[2].partition("\n## ")[0]
     said = unreleased.partition("### Breaking")[2].partition("\n### ")[0]
-    found = list(breaking(released(), of_today()))
+    found = list(breaking_changes(read_interfaces(RELEASED), of_today()))
     unsaid = [one for one in found if f"`{re.search(r'`([^`]+)`', one)[1]}`" not in said]
     assert unsaid == [], "say so in CHANGELOG.md under Breaking, or leave it as it was"
 
 
 def test_every_component_of_the_last_release_is_known() -> None:
-    assert len(released()) >= 17
-    assert released()["train"]["required"] == ["dataset", "target"]
+    assert len(read_interfaces(RELEASED)) >= 17
+    assert read_interfaces(RELEASED)["train"]["required"] == ["dataset", "target"]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_every_component_of_the_last_release_is_known() -> None:
 def test_each_kind_of_change_that_breaks_a_pipeline_is_named(change: Any, sentence: str) -> None:
     after = deepcopy(BEFORE)
     change(after)
-    assert list(breaking(BEFORE, after)) == [sentence]
+    assert list(breaking_changes(BEFORE, after)) == [sentence]
 
 
 def test_what_is_added_and_may_be_left_out_breaks_nothing() -> None:
@@ -68,4 +69,4 @@ def test_what_is_added_and_may_be_left_out_breaks_nothing() -> None:
     after["train"]["outputs"]["report"] = "system.HTML"
     after["train"]["required"].remove("target")
     after["other"] = BEFORE["train"]
-    assert list(breaking(BEFORE, after)) == []
+    assert list(breaking_changes(BEFORE, after)) == []

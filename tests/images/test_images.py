@@ -144,9 +144,11 @@ def test_the_wheel_holds_the_library_the_server_and_the_compiled_yaml_alone(
     sources = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
     sources |= {path.relative_to(ROOT / "serving").as_posix() for path in (ROOT / "serving").rglob("*.py")}
     for room in ("components", "pipelines"):
-        sources |= {f"kubeline/_{path.relative_to(ROOT).as_posix()}" for path in (ROOT / room).rglob("*.yaml")}
+        compiled = [path for path in (ROOT / room).rglob("*.yaml") if path.name != "metadata.yaml"]
+        sources |= {f"kubeline/_{path.relative_to(ROOT).as_posix()}" for path in compiled}
     assert sources <= names
     kinds = {Path(name).suffix for name in names - sources}
+    assert not [name for name in names if name.endswith(("/OWNERS", "/metadata.yaml"))]
     assert kinds <= {".jinja", ".proto", ".pyi", ".yaml", ".json", ".css", ".js", ".typed", ".in"}, sorted(
         names - sources
     )
