@@ -112,7 +112,7 @@ def _with_runner(folder: Path, pipeline: Any) -> Any:
 
 @contextlib.contextmanager
 def _environment(sentence: str) -> Iterator[None]:
-    """What the step is told: where to leave its sentence, and where this process finds its modules."""
+    """The variables of the step: where it leaves its sentence, and where this process finds its modules."""
     names = {TERMINATION_LOG: sentence, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
