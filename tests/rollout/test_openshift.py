@@ -8,8 +8,19 @@ import pytest
 from kubeline.errors import UserError
 from kubeline.kubernetes.merge import merge
 from kubeline.kubernetes.resources import OPENSHIFT_ROUTE
-from kubeline.rollout.routers import EXPOSED, ClusterSnapshot, OpenShiftRouter, mode_of
-from kubeline.rollout.status import DeployedModel, DeploymentMode, Versions
+from kubeline.rollout.actions import Action, Context, Patch, Transition, Wait
+from kubeline.rollout.machine import decide
+from kubeline.rollout.routers import EXPOSED, ClusterSnapshot, Observation, OpenShiftRouter, mode_of
+from kubeline.rollout.spec import RolloutSpec
+from kubeline.rollout.status import (
+    DeployedModel,
+    DeploymentMode,
+    Lease,
+    RolloutStatus,
+    State,
+    Versions,
+    WriteStatus,
+)
 from tests.rollout.house import FAIL, NAMESPACE, PASS, House, users
 from tests.rollout.statuses import shares, states
 
@@ -141,6 +152,36 @@ def test_of_two_rollouts_with_one_package_the_specification_says_which_has_taken
     alone = [route(f_predictor=100)]
     assert openshift.observe(ClusterSnapshot(service(AFTER), alone), same).share == 0
     assert openshift.observe(ClusterSnapshot(service(other), alone), same).share == 100
+
+
+def test_pods_that_do_not_take_up_the_package_hold_the_rollout_with_everything_at_the_candidate() -> None:
+    live, spec = service(share=100), RolloutSpec.read({"ready_seconds": 60})
+    status = RolloutStatus(
+        rollout_id="r",
+        name="f",
+        namespace="models",
+        lease=Lease("me", 0),
+        versions=VERSIONS,
+        mode=DeploymentMode.OPENSHIFT,
+        state=State.REPLACING,
+        entered=1000.0,
+    )
+
+    def decided(time: float, written: bool = True, replaced: bool = False) -> Action:
+        write = WriteStatus(completed=status.key if written else "")
+        return decide(
+            Context(replace(status, write=write), spec, live, Observation(share=100, replaced=replaced), time)
+        )
+
+    first = decided(1000.0, written=False)
+    assert isinstance(first, Patch)
+    assert "canary" not in first.body["spec"]
+    assert isinstance(decided(1059.0), Wait)
+    late, over = decided(1061.0), decided(1059.0, replaced=True)
+    assert isinstance(late, Transition)
+    assert (late.status.state, late.status.resume) == (State.HELD, State.REPLACING)
+    assert isinstance(over, Transition)
+    assert over.status.state is State.PROMOTING
 
 
 @pytest.mark.parametrize("house", ["openshift"], indirect=True)
