@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
+from kubeline.cli import main
 from kubeline.errors import PlatformError, UserError
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import UnavailableError
@@ -156,6 +157,13 @@ def host_of(address: str) -> str:
 def test_an_address_that_is_none_is_refused_before_anything_is_asked(address: str) -> None:
     with pytest.raises(UserError, match="is no cluster of GKE; write gke://PROJECT/LOCATION/CLUSTER"):
         read(address)
+
+
+def test_the_command_line_takes_such_an_address_for_a_kubeconfig(
+    google: ContainerServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rollout", "status", "flights", "--kubeconfig", "gke://team/europe-west4/other"]) == 2
+    assert "has no cluster 'other'; check the address" in capsys.readouterr().err
 
 
 def test_a_cluster_that_is_not_there_and_one_that_is_not_ready_are_reported(google: ContainerServer) -> None:

@@ -197,3 +197,12 @@ def test_without_a_folder_for_packages_nothing_is_registered(uri: str, tmp_path:
         open_registry(uri.partition("?")[0]).register(submission(blessed(tmp_path)))
     with pytest.raises(UserError, match="has no option 'folder'; there are: store"):
         open_registry(f"{uri.partition('?')[0]}?folder=/x")
+
+
+def test_a_folder_that_is_named_from_here_is_registered_with_its_whole_path(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = submission(blessed(tmp_path))
+    source = open_registry(f"{uri.partition('?')[0]}?store=models").register(given).source
+    assert source == f"{tmp_path}/models/flights/{given.digest}/package"

@@ -99,5 +99,8 @@ def split_address(uri: str, *known: str) -> tuple[str, dict[str, str]]:
             f"the registry's address '{redact(address)}' has no option '{wrong[0]}'; there are: {listed(known)}"
         )
     options = {name: value.rstrip("/") for name, value in options.items()}
-    refuse_credentials(options.get("store", ""), "store")
+    store = options.get("store", "")
+    refuse_credentials(store, "store")
+    if store and not scheme(store):  # the registry has it for others, who run elsewhere
+        options["store"] = str(Path(store).expanduser().absolute())
     return address, options
