@@ -65,6 +65,15 @@ def test_the_workers_of_a_training_are_checked(run: Preflight, tmp_path: Path) -
             {"training": {"derive": {"x": "orgin = 'EWR'"}}},
             "training.derive names the column 'orgin', which the table does not",
         ),
+        ({"training": {"half_life": "90 days"}}, "training: half_life is '90 days'; expected a length of time"),
+        (
+            {
+                "training": {"half_life": "90d"},
+                "group_column": "origin",
+                "split": {"by": "time", "column": "departure"},
+            },
+            "training: half_life is '90d', but the ages of the rows are not known: name their time_column",
+        ),
         ({"name": "Flights_2"}, "service: 'Flights_2' cannot name an InferenceService"),
         ({"service": {"namespace": "My_Space"}}, "service: 'My_Space' cannot be a namespace"),
         ({"service": {"overrides": {"metadata": {"name": "x"}}}}, "service: overrides"),
