@@ -6,7 +6,6 @@ Operations Research 27). The two versions are compared interval by interval, so 
 difference. What is assumed is that the differences of intervals are independent of one another.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from kubeline.rollout.analysis.metrics.growth import NOT_UNDERSTOOD
 from kubeline.rollout.analysis.metrics.source import BusinessQuery, MetricsError
 from kubeline.typing import Array
 
+_DIVIDED_BY_ZERO = 0.1  # share of intervals, such as of a missed scrape, that are left out
 MOST = 10_000  # intervals of one answer, below the 11,000 points that Prometheus gives at most
 
 Ask = Callable[[str, float, float, float], Any]
@@ -75,11 +75,14 @@ def _values(query: BusinessQuery, whose: str, expression: str, ask: Ask, ends: A
         place = round((moment - ends[0]) / query.interval_seconds)
         if not 0 <= place < len(ends) or abs(moment - ends[place]) > 0.01:
             raise MetricsError(f"Prometheus answers the query of {query.name} for other times than was asked.")
-        if math.isinf(value):
-            raise MetricsError(
-                f"{query.name} of the {whose} is infinite: the query divides by 0; give a longer interval_seconds."
-            )
         found[place] = value
+    infinite = np.isinf(found)
+    if infinite.mean() > _DIVIDED_BY_ZERO:
+        raise MetricsError(
+            f"{query.name} of the {whose} is infinite in {infinite.sum():,} of {len(found):,} intervals: the query "
+            "divides by 0; give a longer interval_seconds."
+        )
+    found[infinite] = np.nan
     _check_fresh(query, whose, expression, ends, found, stale)
     return found
 
