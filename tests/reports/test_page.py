@@ -1,5 +1,6 @@
 """Reports are one file, need nothing else, and escape what they show."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,12 @@ def test_figures_are_vectors_with_a_text_alternative(page: str) -> None:
     assert '<svg role="img" aria-label="a &#34;line&#34;"' in page
     assert "<figure>" in page  # its caption is read as well
     assert "a &lt; b &amp; c" in page
+
+
+def test_a_page_is_printed_in_its_light_colours(page: str) -> None:
+    assert re.findall(r"@media [^{]*prefers-color-scheme: dark", page) == [
+        "@media screen and (prefers-color-scheme: dark"
+    ]
 
 
 def test_numbers_are_readable(page: str) -> None:

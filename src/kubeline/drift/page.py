@@ -61,7 +61,7 @@ def _model(outcome: DriftResult) -> list[Markup]:
     if outcome.estimated_slices:
         blocks.append(_slices(outcome.estimated_slices, "estimated metric", _ESTIMATED))
     if outcome.predictions or outcome.labels:
-        blocks.append(_table([*outcome.predictions, *outcome.labels]))
+        blocks.append(_table([*outcome.labels, *outcome.predictions]))
     return blocks
 
 
@@ -180,8 +180,9 @@ def _table(columns: list[ColumnDrift]) -> Markup:
         ]
         for column in sorted(columns, key=lambda one: one.verdict != "drift" and len(columns) > LISTED)[:LISTED]
     ]
-    left_out = f" Of {len(columns):,}, the drifted ones first; result has all." if len(columns) > LISTED else ""
-    return table(names, rows, f"Then: the reference. Now: the current window. Sorted by effect.{left_out}")
+    which = f"The first {LISTED} of {len(columns):,}, the drifted before the others; result has all. "
+    note = "Then: the reference. Now: the current window. Sorted by effect."
+    return table(names, rows, which + note if len(columns) > LISTED else note)
 
 
 def _verdict(column: ColumnDrift) -> Markup:
