@@ -64,9 +64,10 @@ def load(
             they differ), a glob (`data/2013-*.csv`), or an address that begins with `file://`, `s3://`, `gs://`,
             `abfs://`, `http://`, `https://`, `postgresql://`, `mysql://`, `mariadb://`, `sqlite:///relative/path`
             (`sqlite:////absolute/path`), `bigquery://PROJECT` (`bigquery://PROJECT/DATASET?location=EU`),
-            `snowflake://USER@ACCOUNT/DATABASE/SCHEMA?warehouse=W&role=R`, `delta://`, `iceberg://` or `kafka://`. Files of one table have the same columns. Give credentials to the step's
-            environment, not here: cloud identities, `AWS_*`, `PGPASSWORD`,
-            `MYSQL_PWD`; parameters are shown in the UI. `mysql://…?ssl_ca=/path` names the authority of its server.
+            `snowflake://USER@ACCOUNT/DATABASE/SCHEMA?warehouse=W&role=R`, `delta://`, `iceberg://` or `kafka://`. Files
+            of one table have the same columns. Give credentials to the step's environment, not here: cloud identities,
+            `AWS_*`, `PGPASSWORD`, `MYSQL_PWD`; parameters are shown in the UI. `mysql://…?ssl_ca=/path` names the
+            authority of its server.
             A Delta table is `delta:///folder` or `delta+s3://bucket/folder`, an Iceberg table `iceberg:///folder`,
             `iceberg+s3://…` or, by a catalog, `iceberg://CATALOG/namespace.table` (`PYICEBERG_CATALOG__…` say where
             that is); behind `@` follow a version (`@v3`), a snapshot, a tag, or an ISO 8601 time. A topic whose

@@ -49,11 +49,11 @@ def retraining(
 ) -> None:
     """Train again when an alarm waits for an answer, and bring the model to serving when it beats the champion's.
 
-    The alarm is one that `monitoring` has left in their common history, and is answered once; without one, nothing is
-    done. The rows are those before the end of the window that raised it, so that a run that is late or repeated learns
-    from the same ones: the window is appended to all that was before, or, with a `length`, the rows slide; with a
-    `half_life` of the training, newer rows count more. The rest is the pipeline `training`: the new model goes on only when it is good enough beside the champion, on rows that neither
-    has learned from.
+    The alarm is one that `monitoring` has left in their common history, and is answered once; without one, nothing
+    is done. The rows are those before the end of the window that raised it, so that a run that is late or repeated
+    learns from the same ones: the window is appended to all that was before, or, with a `length`, the rows slide;
+    with a `half_life` of the training, newer rows count more. The rest is the pipeline `training`: the new model
+    goes on only when it is good enough beside the champion, on rows that neither has learned from.
 
     Args:
         data: Where the table is: a path, folder, glob or URI (s3://, gs://, abfs://, http(s)://, postgresql://).

@@ -17,8 +17,9 @@ WINDOWS = 12
 
 @pytest.fixture(scope="module")
 def reference() -> tuple[Profile, CodedRows]:
-    profile = reference_of(2_000)
-    return profile, CodedRows.of(rows_of(np.random.default_rng(0), 2_000), profile.columns).sample()
+    made = reference_of(2_000)
+    assert made.coded is not None
+    return made.profile, made.coded
 
 
 def separated(reference: tuple[Profile, CodedRows], window: pd.DataFrame) -> tuple[Separation, dict[str, float]]:
