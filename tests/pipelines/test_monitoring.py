@@ -11,7 +11,6 @@ from components.drift_check.component import drift_check
 from kubeline.local import runner
 from kubeline.local.parameters import check
 from kubeline.resources import Platform, pipeline_file
-from tests.drift.helpers import OUTPUTS
 from tests.support.artifacts import make_artifact, make_dataset
 
 
@@ -32,7 +31,8 @@ def checked(folder: Path, model: Any, rows: pd.DataFrame, end: datetime, history
     """A check of the 24 hours before `end`, which leaves their profile in the history."""
     window = make_dataset(folder, rows, "before")
     window.metadata["window"] = f"{(end - timedelta(days=1)).isoformat()}/{end.isoformat()}"
-    outputs = {name: make_artifact(folder, kind, name) for name, kind in OUTPUTS.items()}
+    kinds = {"result": "Artifact", "metrics": "Metrics", "report": "HTML", "evidently_report": "HTML"}
+    outputs = {name: make_artifact(folder, kind, name) for name, kind in kinds.items()}
     drift_check.python_func(window, **outputs, model=model, history=history, evidently=False)
 
 
