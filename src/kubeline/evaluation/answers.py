@@ -13,7 +13,7 @@ from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.training_rows import TrainingRows
 from kubeline.progress import Progress
-from kubeline.typing import Mask
+from kubeline.typing import Array, Mask
 
 _ROWS = 16_384  # at a time: texts are objects while they are encoded
 
@@ -25,7 +25,7 @@ class Answers:
     Attributes:
         package: The model.
         predictor: It, loaded.
-        predictions: For all rows.
+        predictions: For all rows; their values are positions in the classes, which take less than labels.
         seen: (n,) True for the rows that it was trained on; None where its package does not say.
         seen_groups: (n,) True for the rows whose group it was trained on; None where its package does not say.
     """
@@ -48,7 +48,7 @@ def ask(test: StoredTable, packages: Sequence[ModelPackage], group: str) -> list
     Raises:
         UserError: names the column that holds a value of another type than a model needs.
     """
-    asked = [_Asked(package, package.predictor(), package.training_rows(), group) for package in packages]
+    asked = [_Asked(package, package.predictor(), package.training_rows(), group, len(test)) for package in packages]
     needed = {name for one in asked for name in one.needed}
     with Progress("evaluating", len(test)) as progress:
         for batch in progress.over(test.batches([name for name in test.columns if name in needed], _ROWS)):
@@ -66,7 +66,10 @@ class _Asked:
     predictor: Predictor
     known: TrainingRows | None
     group: str
-    predictions: list[Predictions] = field(default_factory=list)
+    rows: int
+    answered: int = 0
+    values: Array = field(default_factory=lambda: np.empty(0))
+    probabilities: Array | None = None
     seen: list[Mask] = field(default_factory=list)
     seen_groups: list[Mask] = field(default_factory=list)
 
@@ -79,7 +82,7 @@ class _Asked:
 
     def add(self, batch: pa.RecordBatch, frame: pd.DataFrame) -> None:
         """Answer for a chunk, given in both forms."""
-        self.predictions.append(self.predictor.predict(frame))
+        self._take(self.predictor.predict(frame))
         if self.known is None:
             return
         self.seen.append(self.known.seen(batch))
@@ -87,11 +90,21 @@ class _Asked:
         if groups is not None:
             self.seen_groups.append(groups)
 
+    def _take(self, found: Predictions) -> None:
+        given = found.probabilities
+        values = found.values if given is None else given.argmax(axis=1)
+        if not self.answered:
+            kind = np.float64 if given is None else np.min_scalar_type(-1 - given.shape[1])
+            self.values = np.empty(self.rows, kind)
+            self.probabilities = None if given is None else np.empty((self.rows, given.shape[1]), given.dtype)
+        rows = slice(self.answered, self.answered + len(values))
+        self.values[rows], self.answered = values, rows.stop
+        if self.probabilities is not None:
+            self.probabilities[rows] = given
+
     def answers(self) -> Answers:
         """Those for all rows."""
-        values = np.concatenate([each.values for each in self.predictions])
-        parts = [each.probabilities for each in self.predictions if each.probabilities is not None]
-        predictions = Predictions(values, np.concatenate(parts) if parts else None)
+        predictions = Predictions(self.values, self.probabilities)
         return Answers(self.package, self.predictor, predictions, _joined(self.seen), _joined(self.seen_groups))
 
 

@@ -14,14 +14,31 @@ Source: Chamandy, Muralidharan, Najmi, Naidu (2012), Estimating Uncertainty for 
 """
 
 import math
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
 from kubeline.printable import rounded
 from kubeline.typing import Array
+
+_ROWS = 1 << 19  # of which numbers are in memory at a time
+
+
+def pieces(rows: int) -> Iterator[slice]:
+    """All rows in order, so many at a time that what is computed of them takes little memory; one piece at least."""
+    for start in range(0, max(rows, 1), _ROWS):
+        yield slice(start, min(start + _ROWS, rows))
+
+
+class Values(Protocol):
+    """(n, m) numbers, of which the rows of a slice are had at a time: an array, or what computes them then."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -30,26 +47,35 @@ class Terms:
 
     Attributes:
         codes: Pairs of (n,) integer codes and the number of codes; the sum is the count of each code.
-        values: (n, m) numbers; the sum is that of each column.
+        values: (n, m) numbers, see :class:`Values`; the sum is that of each column.
         grid: What the estimate needs beside the sums, such as the edges of the bins that the codes stand for.
         weights: (n,) how often each row counts in the sums, or None for once.
     """
 
     codes: tuple[tuple[Array, int], ...] = ()
-    values: Array | None = None
+    values: Values | None = None
     grid: Array | None = None
     weights: Array | None = None
 
     def totals(self) -> list[Array]:
         """The sums over all rows as one replicate: (1, codes) for each of `codes`, then (1, m) for `values`."""
-        counts = [np.bincount(code, self.weights, size)[None].astype(float) for code, size in self.codes]
-        return counts if self.values is None else [*counts, self.weighted().sum(axis=0)[None]]
+        counts = [np.zeros((1, size)) for _, size in self.codes]
+        for place, (code, size) in enumerate(self.codes):
+            for rows in pieces(len(code)):
+                counts[place] += np.bincount(code[rows], self.weight(rows), size)
+        if self.values is None:
+            return counts
+        return [*counts, sum(self.weighted(rows).sum(axis=0)[None] for rows in pieces(len(self.values)))]
 
-    def weighted(self) -> Array:
-        """(n, m) the values times the weights."""
+    def weight(self, rows: slice) -> Array | None:
+        """Of some of the rows, where there are any."""
+        return None if self.weights is None else self.weights[rows]
+
+    def weighted(self, rows: slice) -> Array:
+        """(rows, m) the values times the weights, of some of the rows."""
         if self.values is None:
             raise TypeError("there are no values to add up")
-        return self.values if self.weights is None else self.values * self.weights[:, None]
+        return self.values[rows] if self.weights is None else self.values[rows] * self.weights[rows, None]
 
 
 @dataclass(frozen=True)
@@ -109,7 +135,9 @@ class Bootstrap:
         units = rows if clusters is None else int(clusters.max()) + 1
         self.clustered = clusters is not None
         self.buckets = min(units, buckets)
-        dealt = rng.permutation(units) % self.buckets
+        dealt = rng.permutation(units)
+        dealt %= self.buckets
+        dealt = dealt.astype(np.min_scalar_type(self.buckets))
         self._bucket = dealt if clusters is None else dealt[clusters]
         self._weights = rng.poisson(1.0, (replicates, self.buckets)).astype(np.float32)
 
@@ -126,16 +154,22 @@ class Bootstrap:
 
     def sums(self, terms: Terms) -> list[Array]:
         """The sums of every replicate, shaped as :meth:`Terms.totals` with one row for each replicate."""
-        parts = [self._counts(code, size, terms.weights) for code, size in terms.codes]
+        parts = [self._counts(code, size, terms) for code, size in terms.codes]
         if terms.values is not None:
-            columns = [
-                np.bincount(self._bucket, weights=column, minlength=self.buckets) for column in terms.weighted().T
-            ]
-            parts.append(self._weights.astype(np.float64) @ np.column_stack(columns))
+            columns: Array = sum(self._columns(terms.weighted(rows), rows) for rows in pieces(len(terms.values)))  # type: ignore[assignment]
+            parts.append(self._weights.astype(np.float64) @ columns)
         return parts
 
-    def _counts(self, code: Array, size: int, weights: Array | None) -> Array:
-        cells = np.bincount(self._bucket * size + code, weights, minlength=self.buckets * size)
+    def _columns(self, values: Array, rows: slice) -> Array:
+        """(buckets, m) the sums of some rows in each bucket."""
+        bucket = self._bucket[rows].astype(np.intp)
+        return np.column_stack([np.bincount(bucket, column, self.buckets) for column in values.T])
+
+    def _counts(self, code: Array, size: int, terms: Terms) -> Array:
+        cells = np.zeros(self.buckets * size)
+        for rows in pieces(len(code)):
+            places = self._bucket[rows].astype(np.intp) * size + code[rows]
+            cells += np.bincount(places, terms.weight(rows), len(cells))
         counts: Array = self._weights @ cells.reshape(self.buckets, size).astype(np.float32)
         return counts.astype(np.float64)
 

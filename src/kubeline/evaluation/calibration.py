@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubeline.evaluation.bootstrap import Bootstrap, Interval, Terms
+from kubeline.evaluation.bootstrap import Bootstrap, Interval, Terms, pieces
 from kubeline.evaluation.scored import Scored
 from kubeline.typing import Array
 
@@ -39,11 +39,13 @@ class Reliability:
 def reliability(scored: Scored, bins: int = BINS) -> Reliability:
     """The reliability curve of the positive class, or of the predicted class where there are more than two."""
     code, probability, happened, event = _binned(scored, bins)
-    weights = np.ones(len(code)) if scored.weights is None else scored.weights
-    rows = np.bincount(code, weights)
-    predicted = np.bincount(code, weights * probability) / rows
-    observed = np.bincount(code, weights * happened) / rows
-    effective = rows**2 / np.bincount(code, weights**2)  # as many rows of equal weight would say as much (Kish, 1965)
+    found = np.zeros((4, int(code.max()) + 1))
+    for some in pieces(len(code)):
+        weights = np.ones(len(code[some])) if scored.weights is None else scored.weights[some]
+        sums = (weights, weights * probability[some], weights * happened[some], weights**2)
+        found += [np.bincount(code[some], each, found.shape[1]) for each in sums]
+    rows, predicted, observed = found[0], found[1] / found[0], found[2] / found[0]
+    effective = rows**2 / found[3]  # as many rows of equal weight would say as much (Kish, 1965)
     return Reliability(predicted, observed, *_wilson(observed, effective), rows, event)
 
 
@@ -64,7 +66,7 @@ def error_interval(scored: Scored, bootstrap: Bootstrap, confidence: float = 0.9
     """
     code, probability, happened, _ = _binned(scored, bins)
     gaps = np.zeros((len(code), int(code.max()) + 1))
-    gaps[np.arange(len(code)), code] = probability - happened
+    gaps[np.arange(len(code)), code] = probability.astype(np.float64) - happened
     terms = Terms(codes=((code, gaps.shape[1]),), values=gaps, weights=scored.weights)
     (rows,), (found,) = terms.totals()
     counts, sums = bootstrap.sums(terms)
@@ -77,15 +79,18 @@ def error_interval(scored: Scored, bootstrap: Bootstrap, confidence: float = 0.9
 def _binned(scored: Scored, bins: int) -> tuple[Array, Array, Array, str]:
     """Of each row its bin, the probability and whether it came true; and what the probability is of."""
     if scored.task == "binary":
-        probability, happened = scored.score, scored.positive
+        probability, happened = scored.held_score, scored.positive
         event = f"'{scored.classes[1]}'"
     else:
         probability, happened = scored.class_probabilities.max(axis=1), scored.target == scored.prediction
         event = "the predicted class"
     edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf"))
-    code = np.searchsorted(edges, probability)
-    counts = np.bincount(code, minlength=len(edges) + 1)
-    return np.searchsorted(np.flatnonzero(counts), code), probability, happened, event
+    code, counts = np.empty(len(scored), np.min_scalar_type(bins)), np.zeros(len(edges) + 1)
+    for some in pieces(len(scored)):
+        code[some] = np.searchsorted(edges, probability[some])
+        counts += np.bincount(code[some], minlength=len(counts))
+    present = (np.cumsum(counts > 0) - 1).astype(code.dtype)  # an empty bin is none
+    return present[code], probability, happened, event
 
 
 def _wilson(share: Array, rows: Array, z: float = 1.96) -> tuple[Array, Array]:

@@ -53,7 +53,7 @@ def compare(metric: Metric, model: Scored, other: Scored, bootstrap: Bootstrap, 
     values = metric.value(model), metric.value(other)
     plain = not bootstrap.clustered and model.weights is None
     if metric.name == "roc_auc" and plain:
-        found = compare_auc(model.positive, model.score, other.score, confidence)
+        found = compare_auc(model.positive, model.held_score, other.held_score, confidence)
         return Comparison(metric, *values, found.difference, found.p_value, "DeLong")
     differences = metric.replicates(model, bootstrap) - metric.replicates(other, bootstrap)
     difference = interval(values[0] - values[1], differences, confidence)

@@ -4,11 +4,12 @@ Sources: DeLong, DeLong, Clarke-Pearson (1988), Biometrics 44; the O(n log n) al
 (2014), IEEE Signal Processing Letters 21(11).
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kubeline.evaluation.bootstrap import Interval
+from kubeline.evaluation.bootstrap import Interval, pieces
 from kubeline.typing import Array
 
 
@@ -43,31 +44,49 @@ def auc(positive: Array, score: Array, weights: Array | None = None) -> float:
         from sklearn.metrics import roc_auc_score
 
         return float(roc_auc_score(positive, score, sample_weight=weights))
-    positives = int(positive.sum())
-    ranks = midranks(score)[positive].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * (len(score) - positives)))
+    others, count = [_ascending(score, ~positive)], int(positive.sum())
+    twice = sum(int(found.sum()) for [found] in _twice_below([score], positive, others))
+    return twice / 2 / (count * (len(score) - count))
 
 
-def auc_covariance(positive: Array, scores: Array) -> tuple[Array, Array]:
+def _twice_below(scores: Sequence[Array], where: Array, others: Sequence[Array]) -> Iterator[list[Array]]:
+    """For some rows of each model, by pieces, twice how many of the `others` are below; equal ones count half."""
+    for rows in pieces(len(where)):
+        chosen = [score[rows][where[rows]] for score in scores]
+        yield [
+            np.searchsorted(other, value) + np.searchsorted(other, value, "right")
+            for value, other in zip(chosen, others, strict=True)
+        ]
+
+
+def _ascending(score: Array, where: Array) -> Array:
+    found: Array = score[where]
+    found.sort()
+    return found
+
+
+def auc_covariance(positive: Array, scores: Sequence[Array]) -> tuple[Array, Array]:
     """AUCs and their covariance matrix.
 
     Args:
         positive: (n,) True for the positive class; two rows of each class at least.
-        scores: (models, n) scores of the same rows.
+        scores: of each model (n,), of the same rows.
 
     Returns:
         (models,) AUCs and their (models, models) covariance by DeLong's structural components.
     """
-    positives = int(positive.sum())
-    negatives = len(positive) - positives
-    of_positives, of_negatives = [], []
-    for score in scores:
-        ranks = midranks(score)
-        of_positives.append((ranks[positive] - midranks(score[positive])) / negatives)
-        of_negatives.append(1 - (ranks[~positive] - midranks(score[~positive])) / positives)
-    aucs = np.array([component.mean() for component in of_positives])
-    covariance = np.atleast_2d(np.cov(of_positives)) / positives + np.atleast_2d(np.cov(of_negatives)) / negatives
-    return aucs, covariance
+    aucs = np.array([auc(positive, score) for score in scores])
+    return aucs, _spread(scores, positive, aucs) + _spread(scores, ~positive, 1 - aucs)
+
+
+def _spread(scores: Sequence[Array], where: Array, means: Array) -> Array:
+    """The covariance of the shares of the other rows that are below each of the rows, over how many these are."""
+    rows = int(where.sum())
+    squares = np.zeros((len(scores), len(scores)))
+    for twice in _twice_below(scores, where, [_ascending(score, ~where) for score in scores]):
+        apart = np.stack(twice) / (2 * (len(where) - rows)) - means[:, None]
+        squares += apart @ apart.T
+    return squares / (rows - 1) / rows
 
 
 def compare_auc(positive: Array, first: Array, second: Array, confidence: float = 0.95) -> AucDifference:
@@ -79,7 +98,7 @@ def compare_auc(positive: Array, first: Array, second: Array, confidence: float 
 
     if min(positive.sum(), (~positive).sum()) < 2:
         return AucDifference(Interval(auc(positive, first) - auc(positive, second), None, None), 1.0)
-    aucs, covariance = auc_covariance(positive, np.stack([first, second]))
+    aucs, covariance = auc_covariance(positive, [first, second])
     difference = float(aucs[0] - aucs[1])
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     error = float(np.sqrt(max(variance, 0.0)))

@@ -9,6 +9,7 @@ import pandas as pd
 
 from kubeline.data.stored import StoredTable
 from kubeline.errors import counted
+from kubeline.evaluation.bootstrap import pieces
 from kubeline.evaluation.scored import Scored
 from kubeline.model_package.explanations import Explainer, Explanation, largest
 from kubeline.model_package.formats import SERVING
@@ -97,8 +98,8 @@ def explain_rows(
     if not chosen:
         return ExplainedRows([], len(golden), note)
     places = sorted({place for _, place, _ in chosen})
-    positions = np.flatnonzero(judged)
-    frame = test.take(positions[places], signature.names)
+    positions = _positions(judged, places)
+    frame = test.take(positions, signature.names)
     blocks, rows = predictor.tensors(signature.encode(frame)), []
     for title, place, label in chosen:
         at = places.index(place)
@@ -106,7 +107,7 @@ def explain_rows(
         named = _named(explainer.names, found, output, frame.iloc[at], personal)
         rows.append(
             ExplainedRow(
-                row=int(positions[place]),
+                row=int(positions[at]),
                 title=title,
                 of=f"'{signature.target}'" if label is None else f"the probability of '{label}'",
                 actual=rounded(scored.target[place]) if label is None else scored.classes[scored.target[place]],
@@ -139,10 +140,12 @@ def affordable(cost: int, columns: int) -> int:
 def _chosen(scored: Scored) -> list[tuple[str, int, str | None]]:
     """What each row stands for, its place among the rows judged, and the class whose probability is explained."""
     if scored.task != "multiclass":
-        values, label = (scored.prediction, None) if scored.task == "regression" else (scored.score, scored.classes[1])
-        order = np.argsort(values, kind="stable")
-        found = order[np.linspace(0, len(order) - 1, ROWS).round().astype(int)]
-        return [(title, int(place), label) for title, place in zip(_PLACES, found, strict=True)]
+        is_number = scored.task == "regression"
+        values, label = (scored.prediction, None) if is_number else (scored.held_score, scored.classes[1])
+        ranks = np.linspace(0, len(values) - 1, ROWS).round().astype(int)
+        found = zip(ranks, np.partition(values, ranks)[ranks], strict=True)
+        places = [np.flatnonzero(values == value)[rank - np.count_nonzero(values < value)] for rank, value in found]
+        return [(title, int(place), label) for title, place in zip(_PLACES, places, strict=True)]
     rows = []
     for code in np.argsort(-np.bincount(scored.prediction, minlength=len(scored.classes)), kind="stable")[:ROWS]:
         sure = np.where(scored.prediction == code, scored.class_probabilities[:, code], -1.0)
@@ -150,6 +153,16 @@ def _chosen(scored: Scored) -> list[tuple[str, int, str | None]]:
             label = scored.classes[code]
             rows.append((f"surest '{label}'", int(sure.argmax()), label))
     return rows
+
+
+def _positions(judged: Array, places: Sequence[int]) -> Array:
+    """Rows of the table that stand at these rising places among those judged."""
+    found, before = [], 0
+    for rows in pieces(len(judged)):
+        inside = np.flatnonzero(judged[rows])
+        found += [rows.start + int(inside[place - before]) for place in places if 0 <= place - before < len(inside)]
+        before += len(inside)
+    return np.array(found)
 
 
 def _value(value: Any, name: str, personal: Container[str] | None) -> str | None:

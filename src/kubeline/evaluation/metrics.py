@@ -124,7 +124,7 @@ def _zero_target(scored: Scored) -> str:
 
 
 def _average_precision(scored: Scored) -> float:
-    return average_precision(scored.positive, scored.score, scored.weights)
+    return average_precision(scored.positive, scored.held_score, scored.weights)
 
 
 def _macro_auc(scored: Scored) -> float:
@@ -144,7 +144,7 @@ _CLASSIFICATION = [
 _BINARY = [
     Metric(
         "roc_auc", "ROC AUC", True, UNIT, terms.score_bins, terms.roc_auc, _one_class,
-        lambda scored: auc(scored.positive, scored.score, scored.weights),
+        lambda scored: auc(scored.positive, scored.held_score, scored.weights),
     ),
     Metric(
         "average_precision", "Average precision", True, UNIT, terms.score_bins, terms.average_precision,

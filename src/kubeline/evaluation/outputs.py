@@ -64,10 +64,11 @@ def _truth(frame: pd.DataFrame, signature: Signature) -> Array:
 
 
 def _answers(contender: Contender, prefix: str, kind: pa.DataType, chunk: slice) -> dict[str, pa.Array]:
-    answers = contender.predictions
-    found = {f"{prefix}prediction": pa.array(answers.values[chunk], kind)}
+    answers, classes = contender.predictions, contender.package.signature.classes
+    values = answers.values[chunk]
+    found = {f"{prefix}prediction": pa.array(values if classes is None else np.array(classes, object)[values], kind)}
     if answers.probabilities is not None:
-        for position, name in enumerate(contender.package.signature.classes or ()):
+        for position, name in enumerate(classes or ()):
             found[f"{prefix}probability.{name}"] = pa.array(answers.probabilities[chunk, position])
     return found
 

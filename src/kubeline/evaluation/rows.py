@@ -141,11 +141,11 @@ def choose_rows(
     together = related_by(test, roles)
     if champion is not None and champion.package.digest != model.package.digest:
         fair, excluded, unfair = _fair(judged, model, champion, roles, min_rows)
-        unfair = unfair or _too_few_left(clusters_of(together[fair], roles, asked=asked), roles, excluded)
+        unfair = unfair or _too_few_left(clusters_of(_part(together, fair), roles, asked=asked), roles, excluded)
         if not unfair:
             judged, left_out = fair, left_out | excluded
     kept = weights[judged] if weights is not None else None
-    clusters = clusters_of(together[judged], roles, asked=asked)
+    clusters = clusters_of(_part(together, judged), roles, asked=asked)
     return JudgedRows(judged, kept, clusters, {why: n for why, n in left_out.items() if n}, unfair, tuple(notes))
 
 
@@ -161,6 +161,11 @@ def related_by(test: StoredTable, roles: ManifestRoles) -> pd.DataFrame:
     """The column that says which rows belong together, where there is one."""
     column = roles.group or roles.time
     return test[[column] if column else []]
+
+
+def _part(together: pd.DataFrame, judged: Array) -> pd.DataFrame:
+    """Some of the rows; without a column, how many there are, since an index of them takes more than all answers."""
+    return together[judged] if len(together.columns) else pd.DataFrame(index=range(int(judged.sum())))
 
 
 def _seen(model: Answers) -> tuple[Array, list[str]]:

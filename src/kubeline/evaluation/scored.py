@@ -21,9 +21,10 @@ class Scored:
         task: What is predicted.
         classes: The k class labels, of which ``classes[1]`` is the positive one of a binary task (see :meth:`of`, which
             puts it there); empty for regression.
-        target: (n,) class codes (index into `classes`) or, for regression, numbers.
+        target: (n,) class codes (index into `classes`), small integers, or, for regression, numbers.
         prediction: (n,) the same for what was predicted; a class is the one the model serves (threshold 0.5).
-        probabilities: (n, k) class probabilities, or None for regression.
+        probabilities: (n, k) class probabilities as they are held, float32 where a model gave them, or None for
+            regression; to compute with, :attr:`class_probabilities` are.
         weights: (n,) how much each row counts, above 0, or None when all count the same.
     """
 
@@ -49,13 +50,14 @@ class Scored:
             labels: The classes, in the order of the probabilities; None for regression.
             positive_class: The one of two that precision, recall and the like are of; None for other tasks.
             target: (n,) positions in `labels`, or numbers.
-            predictions: For the same rows.
+            predictions: For the same rows; their values may be positions in `labels` as well.
             weights: (n,) above 0, or None.
         """
         if labels is None or predictions.probabilities is None:
             return cls("regression", (), target, predictions.values, weights=weights)
-        classes, probabilities = tuple(labels), predictions.probabilities.astype(np.float64)
-        prediction = pd.Index(classes).get_indexer(pd.Index(predictions.values))
+        classes, probabilities, prediction = tuple(labels), predictions.probabilities, predictions.values
+        if prediction.dtype == object:
+            prediction = pd.Index(classes).get_indexer(pd.Index(prediction))
         if positive_class == classes[0]:
             classes, probabilities = classes[::-1], probabilities[:, ::-1]
             target, prediction = 1 - target, 1 - prediction
@@ -65,8 +67,8 @@ class Scored:
     def __len__(self) -> int:
         return len(self.target)
 
-    def take(self, rows: Array) -> Self:
-        """The same for some of the rows: a mask or row numbers."""
+    def take(self, rows: Array | slice) -> Self:
+        """The same for some of the rows: a mask, row numbers, or a slice, which copies nothing."""
         probabilities = None if self.probabilities is None else self.probabilities[rows]
         weights = None if self.weights is None else self.weights[rows]
         return replace(
@@ -108,15 +110,22 @@ class Scored:
 
     @property
     def score(self) -> Array:
-        """(n,) probability of the positive class of a binary task."""
-        return self.class_probabilities[:, 1]
+        """(n,) probability of the positive class of a binary task, float64."""
+        return self.held_score.astype(np.float64, copy=False)
+
+    @property
+    def held_score(self) -> Array:
+        """(n,) the same without a copy, where only the order of rows matters."""
+        if self.probabilities is None:
+            raise TypeError("a regression has no class probabilities")
+        return self.probabilities[:, 1]
 
     @property
     def class_probabilities(self) -> Array:
-        """(n, k) probabilities of a classification task."""
+        """(n, k) probabilities of a classification task, float64."""
         if self.probabilities is None:
             raise TypeError("a regression has no class probabilities")
-        return self.probabilities
+        return self.probabilities.astype(np.float64, copy=False)
 
     def constant(self, centre: Literal["mean", "median"] = "mean") -> Self:
         """The best guess that ignores every feature: the class shares of these rows, or the mean or median target.
@@ -131,7 +140,9 @@ class Scored:
         counts = np.bincount(self.target, self.weights, minlength=len(self.classes))
         shares = counts / counts.sum()
         return replace(
-            self, prediction=np.full(rows, shares.argmax()), probabilities=np.broadcast_to(shares, (rows, len(shares)))
+            self,
+            prediction=np.full(rows, shares.argmax(), self.target.dtype),
+            probabilities=np.broadcast_to(shares, (rows, len(shares))),
         )
 
 

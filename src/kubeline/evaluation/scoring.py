@@ -1,8 +1,12 @@
 """A model package asked about test rows, and about the rows that training recorded answers for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
+
+from kubeline.data.dataset import to_frame
 from kubeline.data.stored import StoredTable
 from kubeline.errors import UserError, listed
 from kubeline.evaluation.scored import Scored
@@ -67,14 +71,18 @@ def labelled(frame: StoredTable, signature: Signature) -> Mask:
         raise UserError(
             f"target '{signature.target}' is not a column of the test table; it has: {listed(frame.columns)}"
         )
-    known: Mask = frame[signature.target].notna().to_numpy()
+    known: Mask = np.concatenate([part[signature.target].notna() for part in _parts(frame, signature.target)])
     if not known.any():
         raise UserError(f"target '{signature.target}' is missing in all {len(frame):,} test rows; give labelled rows")
     return known
 
 
 def judged(
-    frame: StoredTable, known: Array, signature: Signature, predictions: Predictions, weights: Array | None = None
+    frame: StoredTable | pd.DataFrame,
+    known: Array,
+    signature: Signature,
+    predictions: Predictions,
+    weights: Array | None = None,
 ) -> Scored:
     """The predictions for some rows with a label, beside that label.
 
@@ -88,11 +96,31 @@ def judged(
     Raises:
         UserError: when a label is none of the model's classes, or a target is not a finite number.
     """
-    rows = frame[[signature.target]][known]  # no copy of the table
-    target = signature.truth(rows) if signature.classes is None else signature.codes(rows)
-    probabilities = None if predictions.probabilities is None else predictions.probabilities[known]
-    answers = Predictions(predictions.values[known], probabilities)
+    some: Array | slice = slice(None) if known.all() else known  # no copy where all are
+    probabilities = None if predictions.probabilities is None else predictions.probabilities[some]
+    answers = Predictions(predictions.values[some], probabilities)
+    if signature.classes is None:
+        target = signature.truth(frame[[signature.target]][known])
+    else:
+        target = _codes(frame, known, signature, signature.classes)
     return Scored.of(signature.classes, signature.positive_class, target, answers, weights)
+
+
+def _codes(frame: StoredTable | pd.DataFrame, known: Array, signature: Signature, classes: Sequence[str]) -> Array:
+    """The target as positions in the classes, some rows at a time: labels are texts while they are found."""
+    start, found = 0, []
+    for part in _parts(frame, signature.target):
+        codes = signature.codes(part[known[start : start + len(part)]])
+        found.append(codes.astype(np.min_scalar_type(-1 - len(classes))))
+        start += len(part)
+    return np.concatenate(found)
+
+
+def _parts(frame: StoredTable | pd.DataFrame, column: str) -> Iterator[pd.DataFrame]:
+    if isinstance(frame, pd.DataFrame):
+        yield frame[[column]]
+    else:
+        yield from (to_frame(batch) for batch in frame.batches([column]))
 
 
 def agreement(package: ModelPackage, predictor: Predictor) -> Agreement:

@@ -4,9 +4,12 @@ The functions that build terms take n scored rows. The functions that estimate t
 shape (replicates, size) for each code, then one for the values) and give (replicates,) values, NaN where undefined.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
-from kubeline.evaluation.bootstrap import Terms
+from kubeline.evaluation.bootstrap import Terms, pieces
 from kubeline.evaluation.scored import Scored
 from kubeline.typing import Array
 
@@ -74,17 +77,17 @@ def log_losses(scored: Scored) -> Array:
 
 def log_loss(scored: Scored) -> Terms:
     """The mean of that."""
-    return _mean_of(scored, log_losses(scored))
+    return _mean_of(scored, log_losses)
 
 
 def brier(scored: Scored) -> Terms:
     """The squared error of the positive class's probability."""
-    return _mean_of(scored, (scored.score - scored.positive) ** 2)
+    return _mean_of(scored, lambda some: (some.score - some.positive) ** 2)
 
 
 def relative_error(scored: Scored) -> Terms:
     """The absolute error as a share of the target."""
-    return _mean_of(scored, np.abs((scored.target - scored.prediction) / scored.target))
+    return _mean_of(scored, lambda some: np.abs((some.target - some.prediction) / some.target))
 
 
 def mean(sums: list[Array], _: Terms) -> Array:
@@ -97,10 +100,13 @@ def mean(sums: list[Array], _: Terms) -> Array:
 
 def errors(scored: Scored) -> Terms:
     """Absolute and squared error, the centred target and its square, and the count."""
-    error = scored.target - scored.prediction
-    centred = scored.target - scored.mean(scored.target)
-    values = np.column_stack([np.abs(error), error**2, centred, centred**2, np.ones(len(scored))])
-    return Terms(values=values, weights=scored.weights)
+    middle = scored.mean(scored.target)
+
+    def values(some: Scored) -> Array:
+        error, centred = some.target - some.prediction, some.target - middle
+        return np.column_stack([np.abs(error), error**2, centred, centred**2, np.ones(len(some))])
+
+    return Terms(values=_Computed(scored, values), weights=scored.weights)
 
 
 def mae(sums: list[Array], _: Terms) -> Array:
@@ -141,7 +147,7 @@ def median(sums: list[Array], found: Terms) -> Array:
 
 def score_bins(scored: Scored) -> Terms:
     """The positive class's score in bins, by class: code 2 * bin + class."""
-    return Terms(codes=(_binned(scored.score, scored.positive, BINS),), weights=scored.weights)
+    return Terms(codes=(_binned(scored.held_score, scored.positive, BINS),), weights=scored.weights)
 
 
 def class_score_bins(scored: Scored) -> Terms:
@@ -178,8 +184,23 @@ def average_precision(sums: list[Array], _: Terms) -> Array:
 # --- helpers --------------------------------------------------------------------------------------------------------
 
 
-def _mean_of(scored: Scored, numbers: Array) -> Terms:
-    return Terms(values=np.column_stack([numbers, np.ones(len(numbers))]), weights=scored.weights)
+@dataclass(frozen=True)
+class _Computed:
+    """Values that are computed when they are added up, of some rows at a time."""
+
+    scored: Scored
+    values: Callable[[Scored], Array]
+
+    def __len__(self) -> int:
+        return len(self.scored)
+
+    def __getitem__(self, rows: slice) -> Array:
+        return self.values(self.scored.take(rows))
+
+
+def _mean_of(scored: Scored, numbers: Callable[[Scored], Array]) -> Terms:
+    values = _Computed(scored, lambda some: np.column_stack([numbers(some), np.ones(len(some))]))
+    return Terms(values=values, weights=scored.weights)
 
 
 def _ratio(part: Array, whole: Array) -> Array:
@@ -199,4 +220,8 @@ def _binned(score: Array, positive: Array, bins: int) -> tuple[Array, int]:
         np.quantile(part, shares, method="inverted_cdf") for part in (score[positive], score[~positive]) if len(part)
     ]
     grid = np.unique(np.concatenate(edges))
-    return 2 * np.searchsorted(grid, score) + positive, 2 * (len(grid) + 1)
+    size = 2 * (len(grid) + 1)
+    codes = np.empty(len(score), np.min_scalar_type(size))
+    for rows in pieces(len(score)):
+        codes[rows] = 2 * np.searchsorted(grid, score[rows]) + positive[rows]
+    return codes, size
