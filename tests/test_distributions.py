@@ -89,6 +89,55 @@ def test_of_a_hundred_million_requests_six_digits_are_right() -> None:
     assert ours.hypergeometric_at_least(*counts) == pytest.approx(stats.hypergeom.sf(5_099, *counts[1:]), rel=1e-6)
 
 
+def large(random: np.random.Generator) -> tuple[float, float, float]:
+    a, b = size(random, 7.1, 11), size(random, 7.1, 11)
+    return a, b, mean_of(random, a, b)
+
+
+def many_draws(random: np.random.Generator) -> tuple[int, int, int, int]:
+    total = int(size(random, 9, 10))
+    marked, drawn = (int(total * random.uniform(0.3, 0.7)) for _ in range(2))
+    deviation = math.sqrt(drawn * marked / total * (1 - marked / total) * (1 - drawn / total))
+    return int(drawn * marked / total + random.uniform(-4, 4) * deviation), total, marked, drawn
+
+
+EXPANDED: dict[str, tuple[Callable[..., float], Callable[..., Any], Drawn]] = {
+    "beta": (ours.beta_below, special.betainc, large),
+    "chi-squared": (
+        ours.chi_squared_above,
+        special.chdtrc,
+        lambda random: (2e9, 2e9 + random.uniform(-5, 5) * math.sqrt(4e9)),
+    ),
+    "noncentral chi-squared": (
+        ours.noncentral_chi_squared_above,
+        lambda k, m, x: stats.ncx2.sf(x, k, m),
+        lambda random: (20.0, 1e8, 1e8 + random.uniform(-4, 4) * math.sqrt(4e8)),
+    ),
+    "hypergeometric": (
+        ours.hypergeometric_at_least,
+        lambda count, *counts: stats.hypergeom.sf(count - 1, *counts),
+        many_draws,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXPANDED)
+def test_of_larger_parameters_an_expansion_is_that_of_scipy(name: str) -> None:
+    mine, theirs, drawn = EXPANDED[name]
+    random = np.random.default_rng(0)
+    for _ in range(30):
+        given = drawn(random)
+        assert mine(*given) == pytest.approx(float(theirs(*given)), rel=2e-5, abs=1e-14), given
+    middle = ours.beta_below(3e7, 3e7, 0.5), ours.chi_squared_above(1e9, 1e9)
+    assert middle == pytest.approx((0.5, special.chdtrc(1e9, 1e9)), rel=1e-9)
+
+
+def test_counts_that_no_service_has_are_judged_at_once_all_the_same() -> None:
+    assert ours.beta_below(5, 2**53, 6e-16) == pytest.approx(float(special.betainc(5, 2**53, 6e-16)), rel=1e-6)
+    assert ours.hypergeometric_at_least(5, 2**54, 8, 2**53) == pytest.approx(stats.binom.sf(4, 8, 0.5), rel=1e-6)
+    assert ours.noncentral_chi_squared_above(3, 2.0**50, 2.0**50) == pytest.approx(0.5, rel=1e-6)
+
+
 def test_the_ends_are_certain() -> None:
     assert (ours.beta_below(2, 3, 0), ours.beta_below(2, 3, 1)) == (0.0, 1.0)
     assert (ours.gamma_above(2, 0), ours.f_above(2, 3, 0)) == (1.0, 1.0)

@@ -19,7 +19,7 @@ from embedded_kserve import LocalKServe
 from kubeline.deployment.inference_service import Service, render
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.connection import Connection, connect
-from kubeline.kubernetes.resources import HTTP_ROUTE, Manifest
+from kubeline.kubernetes.resources import HTTP_ROUTE, OPENSHIFT_ROUTE, Manifest
 from kubeline.model_package import ModelPackage
 from kubeline.rollout.actions import Context
 from kubeline.rollout.clock import Clock
@@ -154,6 +154,12 @@ class House:
         if self.kserve.mode == "knative":
             targets = self.service()["status"]["components"]["predictor"]["traffic"]
             pairs = [(target["revisionName"], target["percent"]) for target in targets]
+        elif self.kserve.mode == "openshift":
+            there = self.cluster.read(NAMESPACE, self.name, OPENSHIFT_ROUTE)
+            assert there is not None
+            pairs = [
+                (b["name"], b["weight"]) for b in (there["spec"]["to"], *there["spec"].get("alternateBackends", []))
+            ]
         else:
             route = self.cluster.read(NAMESPACE, self.name, HTTP_ROUTE)
             assert route is not None

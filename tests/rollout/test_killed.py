@@ -15,11 +15,13 @@ from kubeline.deployment.inference_service import HIDDEN
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import INFERENCE_SERVICE, Resource
 from kubeline.rollout.operations import request, roll_back
+from kubeline.rollout.routers import EXPOSED
 from kubeline.rollout.status import RolloutStatus, State
 from tests.rollout.house import FAIL, NAMESPACE, House, write_payload_log
 
 pytestmark = pytest.mark.slow
 
+EXPOSES = {"metadata": {"labels": EXPOSED}}
 # The states on the way to each end; in Standard mode SCALE is on it, too, before a share is given.
 TESTED = [State.INITIALIZING, State.DEPLOYING, State.AWAITING_READINESS, State.SMOKE_TESTING]
 JUDGED = [*TESTED, State.SHIFTING, State.BAKING, State.ANALYZING]
@@ -37,6 +39,14 @@ PATHS = {
     "not approved": [*JUDGED, State.AWAITING_APPROVAL, State.HELD, *BACK],
     "aborted": [*TESTED, State.SHIFTING, State.BAKING, *BACK],
     "old model back": [State.INITIALIZING, State.DEPLOYING, State.AWAITING_READINESS, State.SMOKE_TESTING, *FORTH],
+    "promotion in place": [
+        *JUDGED,
+        State.CUTTING_OVER,
+        State.REPLACING,
+        State.PROMOTING,
+        State.VERIFYING,
+        State.COMPLETED,
+    ],
     "failed rollback": [*JUDGED, State.WITHDRAWING, State.FAILED, State.RESTORING, State.SETTLING, State.ROLLED_BACK],
 }
 
@@ -128,7 +138,7 @@ class Killed:
 def states(path: str, mode: str) -> set[State]:
     """Those of a path; the pods of a share are asked for where they do not come by themselves."""
     found = set(PATHS[path])
-    return found | {State.SCALING} if mode == "standard" and found & {State.SHIFTING, State.CUTTING_OVER} else found
+    return found | {State.SCALING} if mode != "knative" and found & {State.SHIFTING, State.CUTTING_OVER} else found
 
 
 def test_every_state_is_on_a_path_whose_process_is_killed() -> None:
@@ -143,6 +153,18 @@ def test_killed_after_every_write_it_is_promoted_all_the_same(house: House) -> N
     killed.assert_went("promotion", 0, 10, 50, 100)
     assert house.serving() == package.digest
     assert list(house.share().values()) == [100]
+
+
+@pytest.mark.parametrize("house", ["openshift"], indirect=True)
+def test_killed_after_every_write_a_model_behind_a_route_is_promoted_in_place_all_the_same(house: House) -> None:
+    assert house.roll_out(house.package("first"), overrides=EXPOSES).outcome == "promoted"
+    package = house.package("good")
+    killed = Killed(house, lambda house: house.roll_out(package, overrides=EXPOSES))
+    assert killed.until_the_end().outcome == "promoted"
+    killed.assert_went(
+        "promotion in place", 0, 10, 50, 100, 0
+    )  # its own pods go when the stable ones serve its package
+    assert house.serving() == package.digest
 
 
 def test_killed_after_every_write_it_is_rolled_back_all_the_same(house: House) -> None:

@@ -102,7 +102,7 @@ def test_the_role_of_pipeline_steps_covers_inference_services_and_no_secrets() -
             granted.setdefault(resource, set()).update(rule["verbs"])
     assert {"get", "create", "patch"} <= granted["inferenceservices"]
     groups = {group for rule in role["rules"] for group in rule["apiGroups"]}
-    assert groups == {"serving.kserve.io", "gateway.networking.k8s.io", "apps", "argoproj.io", ""}
+    assert groups == {"serving.kserve.io", "gateway.networking.k8s.io", "route.openshift.io", "apps", "argoproj.io", ""}
     assert not {"secrets", "*"} & set(granted)
     assert binding["roleRef"] == {
         "apiGroup": "rbac.authorization.k8s.io",
