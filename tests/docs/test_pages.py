@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 from kubeline.cli import main
 from kubeline.cli.program import make_parser
+from tests.support.pages import blocks, commands, tokens_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -32,15 +31,6 @@ PAGES = sorted(
 )
 GENERATED = ROOT / "docs" / "reference"  # by `make docs`
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-
-
-def tokens_of(page: Path) -> list[Token]:
-    return MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8"))
-
-
-def blocks(page: Path, *languages: str) -> Iterator[str]:
-    """The code of a page that is said to be of one of these languages."""
-    yield from (token.content for token in tokens_of(page) if token.type == "fence" and token.info in languages)
 
 
 def headings(page: Path) -> set[str]:
@@ -67,14 +57,6 @@ def test_a_link_leads_to_a_file_and_to_a_heading_that_are_there(page: Path) -> N
             continue
         assert target.exists(), link
         assert not part or part in headings(target), link
-
-
-def commands(page: Path) -> Iterator[str]:
-    """What stands behind a prompt, with the lines that go on."""
-    for block in blocks(page, "console"):
-        joined = re.sub(r"\\\n(?:> )?", "", block)
-        for command in re.findall(r"^\$ (.*(?:\n> .*)*)", joined, re.MULTILINE):
-            yield command.replace("\n> ", "\n")
 
 
 def parameters(options: argparse.Namespace) -> set[str]:

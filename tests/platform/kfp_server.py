@@ -145,7 +145,7 @@ class KfpServer:
             return self._handle(method, path, headers, body)
 
     def _handle(self, method: str, path: str, headers: Message, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        parts = urlsplit(path)
+        parts = urlsplit(path.removeprefix("/pipeline"))  # where Kubeflow's gateway has it
         query = {key: values[0] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
         try:
             self._let_in(headers)

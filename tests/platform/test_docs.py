@@ -8,10 +8,12 @@ import pytest
 
 from kubeline.cli import main
 from tests.platform.kfp_server import KfpServer
+from tests.support.pages import commands
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/platforms.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^\$ kubeline (.+)$", PAGE, re.MULTILINE)
+FILE = ROOT / "docs" / "platforms.md"
+PAGE = FILE.read_text(encoding="utf-8")
+COMMANDS = [one.removeprefix("kubeline ") for one in commands(FILE) if one.startswith("kubeline ")]
 
 
 def test_the_commands_of_the_page_end_as_it_says(
