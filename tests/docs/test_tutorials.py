@@ -33,12 +33,12 @@ from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.status import RolloutStatus, State
 from kubeline.rollout.step import roll_out
 from kubeline.rollout.store import StatusStore
-from tests.platform.kfp_server import KfpServer
-from tests.platform.vertex_server import VertexServer
 from tests.support.artifacts import make_artifact
+from tests.support.kfp_server import KfpServer
 from tests.support.packages import write_tiny_package
 from tests.support.pages import commands
 from tests.support.readers import Reader
+from tests.support.vertex_server import VertexServer
 from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]

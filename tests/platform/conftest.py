@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from kubeline.cli import main
-from tests.platform.kfp_server import KfpServer
-from tests.platform.vertex_server import VertexServer
 from tests.support.commands import Ran
+from tests.support.kfp_server import KfpServer
+from tests.support.vertex_server import VertexServer
 
 SAMPLES = Path(__file__).parent / "samples"
 

@@ -3,7 +3,7 @@
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs
 
-from tests.platform.kfp_server import KfpServer
+from tests.support.kfp_server import KfpServer
 
 
 class Gateway(BaseHTTPRequestHandler):

@@ -18,9 +18,9 @@ from kubeline.errors import UserError
 from kubeline.platform.kfp.connection import KfpAccess, KfpConnection
 from kubeline.platform.kfp.credentials import Identity
 from tests.platform.dex import gateway
-from tests.platform.kfp_server import KfpServer
 from tests.support.commands import Ran
 from tests.support.http_servers import serving
+from tests.support.kfp_server import KfpServer
 
 
 def test_a_token_that_expired_is_read_anew_and_never_shown(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kubeline.cli import main
-from tests.platform.kfp_server import KfpServer
+from tests.support.kfp_server import KfpServer
 from tests.support.pages import commands
 
 ROOT = Path(__file__).parents[2]

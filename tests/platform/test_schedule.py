@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from kubeline.cli import main
-from tests.platform.kfp_server import Fault, KfpServer
 from tests.support.commands import Ran
+from tests.support.kfp_server import Fault, KfpServer
 
 NIGHTLY: dict[str, Any] = {
     "pipeline": "plain.yaml",

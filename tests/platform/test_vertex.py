@@ -11,9 +11,9 @@ import yaml
 from kubeline.cli import main
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.vertex.jobs import JobRequest, described
-from tests.platform.kfp_server import Fault
-from tests.platform.vertex_server import VertexServer
 from tests.support.commands import Ran
+from tests.support.kfp_server import Fault
+from tests.support.vertex_server import VertexServer
 
 NIGHTLY: dict[str, Any] = {"pipeline": "plain.yaml", "cron": "30 3 * * *", "parameters": {"text": "hello"}}
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from google.cloud.aiplatform_v1 import types
 from google.protobuf import json_format
 
-from tests.platform.kfp_server import Fault
+from tests.support.kfp_server import Fault
 
 PARENT = "projects/team/locations/europe-west4"
 Json = dict[str, Any]
