@@ -31,7 +31,7 @@ def two_scores(rng: np.random.Generator, rows: int, ties: bool = False) -> tuple
 def test_the_fast_algorithm_gives_what_the_definition_gives(ties: bool) -> None:
     positive, first, second = two_scores(np.random.default_rng(0), 300, ties)
     scores = np.stack([first, second])
-    aucs, covariance = auc_covariance(positive, scores)
+    aucs, covariance = auc_covariance(positive, [first, second])
     expected_aucs, expected_covariance = reference(positive, scores)
     assert aucs == pytest.approx(expected_aucs)
     assert covariance == pytest.approx(expected_covariance)
