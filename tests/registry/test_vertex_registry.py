@@ -10,6 +10,7 @@ from typing import Any
 import fsspec
 import pytest
 import urllib3
+from gcsfs.core import GCSFileSystem
 
 from components.promote_champion.component import promote_champion
 from components.register.component import register
@@ -34,10 +35,11 @@ def bucket() -> Iterator[str]:
     with google_cloud_storage() as address, pytest.MonkeyPatch.context() as environment:
         environment.setenv("STORAGE_EMULATOR_HOST", address)
         # With an account, as these tests have, gcsfs asks by gRPC for the kind of a bucket, which is not answered here.
-        fsspec.register_implementation("gs", "gcsfs.core.GCSFileSystem", clobber=True)
+        before = fsspec.get_filesystem_class("gs")
+        fsspec.register_implementation("gs", GCSFileSystem, clobber=True)
         urllib3.request("POST", f"{address}/storage/v1/b", json={"name": "bucket"})
         yield "gs://bucket"
-        fsspec.register_implementation("gs", "gcsfs.GCSFileSystem", clobber=True)
+        fsspec.register_implementation("gs", before, clobber=True)
 
 
 @pytest.fixture
