@@ -14,6 +14,7 @@ from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.status import DeploymentMode, Lease, RolloutStatus
 from tests.rollout.house import PASS, House
 from tests.support.misbehaving_servers import Talk, answer, lying, saying
+from tests.support.waiting import wait_for
 
 RESET = saying()  # what Istio's sidecar does with a plain connection under STRICT
 MESH = "ends the connection without an answer, as a mesh with strict mTLS does"
@@ -25,6 +26,7 @@ def test_behind_a_gateway_that_asks_for_a_token_a_rollout_shows_it_or_is_refused
     before, token = house.service(), tmp_path / "token"
     token.write_text("open-sesame\n")
     house.kserve.faults.gateway_token("open-sesame")
+    wait_for(lambda: house.ask() == 401)  # Envoy takes it up a moment later
     with pytest.raises(UserError, match=r"asks for a token; give smoke.token_file or smoke.token_env \(status 401\)"):
         house.roll_out(house.package("good"))
     assert house.service()["spec"] == before["spec"]
