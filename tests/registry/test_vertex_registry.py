@@ -10,7 +10,7 @@ from typing import Any
 import fsspec
 import pytest
 import urllib3
-from gcsfs.core import GCSFileSystem
+from gcsfs.core import GCSFileSystem  # type: ignore[import-untyped]
 
 from components.promote_champion.component import promote_champion
 from components.register.component import register
