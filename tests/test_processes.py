@@ -1,11 +1,13 @@
 """Child processes end with their parent, and stop in time."""
 
+import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
-from kubeline.processes import ExitedError, bound_command, stop, wait_until_ready
+from kubeline.processes import ExitedError, bound_command, ended_in_order, stop, unbroken, wait_until_ready
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
@@ -44,3 +46,19 @@ def test_a_process_that_is_never_ready_is_waited_for_in_vain() -> None:
         with pytest.raises(TimeoutError):
             wait_until_ready(process, lambda: False, timeout_seconds=0.1)
         process.kill()
+
+
+def test_a_request_to_end_waits_for_what_must_not_be_broken_off_and_for_nothing_else() -> None:
+    done = []
+
+    def work(is_unbroken: bool) -> None:
+        with unbroken() if is_unbroken else nullcontext():
+            with unbroken() if is_unbroken else nullcontext():
+                signal.raise_signal(signal.SIGTERM)
+            done.append("the block")
+        done.append("what follows")
+
+    for is_unbroken in (True, False):
+        with pytest.raises(SystemExit) as ended, ended_in_order():
+            work(is_unbroken)
+        assert (done, ended.value.code) == (["the block"], 128 + signal.SIGTERM)

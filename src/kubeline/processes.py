@@ -17,7 +17,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Any
 
 _POLL_SECONDS = 0.05
@@ -88,21 +87,50 @@ def kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
+class _Signals:
+    """What the main thread has to know of SIGTERM."""
+
+    depth = 0  # of blocks that are not broken off
+    waits = False  # one came in such a block
+
+
+def _end(*_: object) -> None:
+    if _Signals.depth:
+        _Signals.waits = True
+        return
+    _Signals.waits = False
+    raise SystemExit(128 + signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def ended_in_order() -> Iterator[None]:
-    """SIGTERM ends the block as an exception does, so that all in it is ended; the exit code is a signal's."""
+    """SIGTERM ends the block as an exception does, so that all in it is ended; the exit code is a signal's.
 
-    def end(_: int, __: FrameType | None) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
+    What holds a lock that the end needs as well, such as that of a pool of connections, belongs into :func:`unbroken`.
+    """
     if threading.current_thread() is not threading.main_thread():  # which has no signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def unbroken() -> Iterator[None]:
+    """SIGTERM waits for the end of the block, which should be short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _Signals.depth += 1
+    try:
+        yield
+    finally:
+        _Signals.depth -= 1
+        if _Signals.waits:
+            _end()
 
 
 def _main() -> None:

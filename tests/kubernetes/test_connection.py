@@ -2,7 +2,10 @@
 
 import gzip
 import json
+import os
+import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from kubeline.kubernetes.errors import UnavailableError
 from kubeline.kubernetes.replies import Reply, refusal, without_nulls
 from kubeline.kubernetes.resources import DEPLOYMENT, HTTP_ROUTE, INFERENCE_SERVICE, POD
 from kubeline.kubernetes.schemas import misshapen
+from kubeline.processes import ended_in_order
 from tests.support import recordings as reader
 from tests.support.kubernetes_api import ApiServer, kubeconfig_of
 from tests.support.misbehaving_servers import Talk, answer, dripping, gushing, lying
@@ -189,3 +193,20 @@ def test_half_of_a_surrogate_pair_is_no_json_of_a_server_and_no_word_of_its_refu
     body = b'{"kind": "Status", "message": "\\ud800"}'
     error = refusal(Reply(418, "Teapot", {}, body), "get", POD, "default", "flights", "https://h")
     assert str(error).endswith("(\\ud800)")
+
+
+def test_a_step_that_is_asked_to_end_in_the_middle_of_a_request_has_its_answer_first(tmp_path: Path) -> None:
+    """Else the pool of connections may stay locked, and what is left on the cluster is never removed."""
+    answered = []
+
+    def talk(connection: socket.socket) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.2)  # in which the step would end
+        answered.append(True)
+        answer(json.dumps(served()).encode())(connection)
+
+    with lying(talk) as url:
+        cluster = Cluster.connect(kubeconfig_of(url, tmp_path), waits=())
+        with pytest.raises(SystemExit), ended_in_order():
+            cluster.read("default", "flights")
+    assert answered

@@ -20,6 +20,7 @@ from kubeline.kubernetes.errors import UnavailableError
 from kubeline.kubernetes.operations import Verb, send
 from kubeline.kubernetes.replies import Reply
 from kubeline.kubernetes.resources import Resource
+from kubeline.processes import unbroken
 
 IN_CLUSTER = "in-cluster"
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
@@ -103,6 +104,10 @@ class Connection:
         return self._answered(request, seconds, reads=method == "GET")
 
     def _answered(self, request: Callable[[], Any], seconds: float, reads: bool) -> Reply:
+        with unbroken():  # or the pool of connections may stay locked
+            return self._tried(request, seconds, reads)
+
+    def _tried(self, request: Callable[[], Any], seconds: float, reads: bool) -> Reply:
         from urllib3.exceptions import ProtocolError
 
         try:

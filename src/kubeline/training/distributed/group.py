@@ -15,7 +15,7 @@ from typing import IO, Protocol
 from kubeline.data.limits import readable
 from kubeline.errors import PlatformError
 from kubeline.ports import free_ports
-from kubeline.processes import bound_command, ended_in_order, stop
+from kubeline.processes import bound_command, ended_in_order, stop, unbroken
 from kubeline.training.distributed.exchange import FOLDER
 from kubeline.training.distributed.job import CHECKPOINT, MODEL, ROUND, TRACKER, report
 
@@ -149,7 +149,8 @@ class Processes:
 
     def failure(self) -> str | None:
         """See :class:`Group`."""
-        codes = [process.poll() for process in self._running]
+        with unbroken():  # or a process may stay locked
+            codes = [process.poll() for process in self._running]
         killed = [worker for worker, code in enumerate(codes) if code is not None and code < 0]
         failed = killed or [worker for worker, code in enumerate(codes) if code]  # who was killed is the reason
         if failed:
