@@ -249,7 +249,7 @@ def test_vertex(tmp_path: Path) -> None:
         given = job["runtimeConfig"]["parameterValues"]
         assert given["data"].startswith("gs://")
         assert "succeeded" in list(page.ran.values())[-1][1]
-    assert vertex.problems == []
+    assert vertex.refused == []
     both = yaml.safe_load((tmp_path / "churn.yaml").read_text(encoding="utf-8"))
     assert both.items() > given.items()  # the second block adds to the first
     check(Path(pipelines.__file__).with_name("training") / "vertex.yaml", both)

@@ -37,7 +37,7 @@ def vertex() -> Iterator[VertexServer]:
     server = VertexServer()
     yield server
     server.close()
-    assert server.problems == []
+    assert server.refused == []
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import yaml
 
 from kubeline.cli import main
 from tests.support.commands import Ran
-from tests.support.kfp_server import Fault, KfpServer
+from tests.support.json_servers import Fault
+from tests.support.kfp_server import KfpServer
 
 NIGHTLY: dict[str, Any] = {
     "pipeline": "plain.yaml",

@@ -21,7 +21,8 @@ from kubeline.platform.kfp.nodes import steps
 from kubeline.platform.step_logs import failure_sentence
 from tests.support.commands import Ran
 from tests.support.http_servers import serving
-from tests.support.kfp_server import Fault, KfpServer, recorded
+from tests.support.json_servers import Fault
+from tests.support.kfp_server import KfpServer, recorded
 
 
 def test_a_run_is_uploaded_started_and_followed_to_its_success(

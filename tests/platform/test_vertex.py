@@ -12,7 +12,7 @@ from kubeline.cli import main
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.vertex.jobs import JobRequest, described
 from tests.support.commands import Ran
-from tests.support.kfp_server import Fault
+from tests.support.json_servers import Fault
 from tests.support.vertex_server import VertexServer
 
 NIGHTLY: dict[str, Any] = {"pipeline": "plain.yaml", "cron": "30 3 * * *", "parameters": {"text": "hello"}}

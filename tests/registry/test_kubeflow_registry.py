@@ -16,7 +16,7 @@ from tests.registry.model_registry_server import ModelRegistryServer
 from tests.registry.submissions import submission, versions
 from tests.support.artifacts import make_artifact
 from tests.support.blessed_packages import Blessed, blessed
-from tests.support.json_servers import Trouble, served
+from tests.support.json_servers import Fault, served
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_the_same_package_has_one_version_also_when_the_answers_are_lost(
 ) -> None:
     given = blessed(tmp_path)
     paths = ("registered_models$", "model_versions$", "artifacts$")
-    server.troubles = [Trouble("POST", path, 503, {"Retry-After": "0.01"}, after=True) for path in paths]
+    server.faults = [Fault("POST", path, 503, {"Retry-After": "0.01"}, after=True) for path in paths]
     first = registry.register(submission(given))
     assert registry.register(submission(given)) == first
     assert (len(server.models), len(server.versions), len(server.artifacts)) == (1, 1, 1)
@@ -129,7 +129,7 @@ def test_a_registration_that_was_killed_is_completed_by_the_next(
     tmp_path: Path, server: ModelRegistryServer, registry: Registry
 ) -> None:
     given = blessed(tmp_path)
-    server.troubles = [Trouble("POST", "artifacts$", 500)]
+    server.faults = [Fault("POST", "artifacts$", 500)]
     with pytest.raises(PlatformError, match=r"the Model Registry at 127\.0\.0\.1:\d+ failed \(500\): upstream"):
         registry.register(submission(given))
     assert registry.register(submission(given)).source.endswith(f"{given.package.digest}/package")

@@ -24,7 +24,7 @@ from tests.registry.vertex_models_server import VertexModelsServer
 from tests.support.artifacts import make_artifact
 from tests.support.blessed_packages import Blessed, blessed
 from tests.support.google_cloud import use
-from tests.support.json_servers import Trouble, served
+from tests.support.json_servers import Fault, served
 from tests.support.real_servers import google_cloud_storage
 
 IMAGE = "europe-docker.pkg.dev/team/ml/kubeline-python-serving:0.1.0"
@@ -132,7 +132,7 @@ def test_the_next_package_is_a_version_of_the_same_model_and_becomes_the_champio
 def test_the_same_package_has_one_version_also_when_answers_are_lost(
     tmp_path: Path, server: VertexModelsServer, registry: Registry
 ) -> None:
-    server.troubles = [Trouble("POST", "models:upload$", 503, {"Retry-After": "0.01"}, after=True)]
+    server.faults = [Fault("POST", "models:upload$", 503, {"Retry-After": "0.01"}, after=True)]
     given = submission(blessed(tmp_path))
     first = registry.register(given)
     assert registry.register(given) == first
@@ -181,7 +181,7 @@ def test_a_token_that_has_expired_is_renewed_and_who_may_not_is_told_the_role(
     server.tokens.clear()
     assert registry.find("flights", alias="champion") is None
     assert server.given == 2
-    server.troubles = [Trouble("GET", "models/flights", 403)]
+    server.faults = [Fault("GET", "models/flights", 403)]
     with pytest.raises(UserError, match=r"\(403\): upstream; the account needs the role aiplatform\.user"):
         registry.find("flights", alias="champion")
 

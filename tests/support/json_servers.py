@@ -23,16 +23,17 @@ class AnswerError(Exception):
         self.status = status
 
 
-@dataclass(frozen=True)
-class Trouble:
+@dataclass
+class Fault:
     """What goes wrong with the next request that matches.
 
     Attributes:
         method: of the request.
         path: a pattern that its path has.
-        status: of the answer.
+        status: of the answer; 0: the connection is closed without one.
         headers: of the answer.
         after: the request takes effect all the same.
+        body: of the answer.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Trouble:
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     after: bool = False
+    body: str = '{"code": 14, "message": "upstream", "details": []}'
 
 
 class JsonServer:
@@ -48,7 +50,7 @@ class JsonServer:
     def __init__(self) -> None:
         self.tokens: set[str] = set()  # empty: no token is asked for
         self.shown: set[str] = set()  # tokens
-        self.troubles: list[Trouble] = []
+        self.faults: list[Fault] = []
         self.seen: list[tuple[str, str]] = []
         self.refused: list[str] = []
         self._lock = threading.Lock()
@@ -67,7 +69,8 @@ class JsonServer:
         """Whether who shows this token may ask."""
         return not self.tokens or token in self.tokens
 
-    def _let_in(self, path: str, token: str) -> None:
+    def let_in(self, path: str, token: str) -> None:
+        """Refuse who may not ask."""
         self.shown.add(token)
         if not self.admits(path, token):
             raise AnswerError(401, "the token is not valid")
@@ -76,21 +79,21 @@ class JsonServer:
         parts = urlsplit(target)
         with self._lock:
             self.seen.append((method, target))
-            matching = (one for one in self.troubles if one.method == method and re.search(one.path, parts.path))
-            trouble = next(matching, None)
-            if trouble:
-                self.troubles.remove(trouble)
-                if not trouble.after:
-                    return trouble.status, trouble.headers, self.error(trouble.status, "upstream")
+            matching = (one for one in self.faults if one.method == method and re.search(one.path, parts.path))
+            fault = next(matching, None)
+            if fault:
+                self.faults.remove(fault)
+                if not fault.after:
+                    return fault.status, fault.headers, self.error(fault.status, "upstream")
             try:
-                self._let_in(parts.path, token)
+                self.let_in(parts.path, token)
                 found = self.handle(method, parts.path, dict(parse_qsl(parts.query)), _parsed(body))
             except AnswerError as error:
                 if error.status == 400:
                     self.refused.append(str(error))
                 return error.status, {}, self.error(error.status, str(error))
-            if trouble:
-                return trouble.status, trouble.headers, self.error(trouble.status, "upstream")
+            if fault:
+                return fault.status, fault.headers, self.error(fault.status, "upstream")
             return 200, {}, found
 
 
@@ -100,9 +103,8 @@ def _parsed(body: bytes) -> Json:
     return found
 
 
-@contextmanager
-def served(server: JsonServer) -> Iterator[str]:
-    """Serve until the end of the block; yields the URL."""
+def handler_of(server: JsonServer) -> type[BaseHTTPRequestHandler]:
+    """What answers its requests."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -124,5 +126,11 @@ def served(server: JsonServer) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with serving(Handler) as url:
+    return Handler
+
+
+@contextmanager
+def served(server: JsonServer) -> Iterator[str]:
+    """Serve until the end of the block; yields the URL."""
+    with serving(handler_of(server)) as url:
         yield url

@@ -10,7 +10,6 @@ import json
 import re
 import threading
 import uuid
-from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
+
+from tests.support.json_servers import Fault
 
 RECORDINGS = Path(__file__).parents[1] / "recordings" / "kfp"
 Json = dict[str, Any]
@@ -55,27 +56,6 @@ def answers(name: str) -> dict[str, tuple[int, Json]]:
     lines = gzip.decompress((RECORDINGS / f"exchanges-{name}.jsonl.gz").read_bytes()).decode().splitlines()
     rows = [json.loads(line) for line in lines]
     return {row["note"]: (row["response"]["status"], row["response"].get("json", {})) for row in rows}
-
-
-@dataclass
-class Fault:
-    """What goes wrong with the next request that matches.
-
-    Attributes:
-        method: of the request.
-        path: a pattern that its path has.
-        status: of the answer; 0: the connection is closed without one.
-        headers: of the answer.
-        after: the request takes effect all the same.
-        body: of the answer.
-    """
-
-    method: str
-    path: str
-    status: int
-    headers: dict[str, str] = field(default_factory=dict)
-    after: bool = False
-    body: str = '{"code": 14, "message": "upstream", "details": []}'
 
 
 class RefusedError(Exception):

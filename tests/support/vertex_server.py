@@ -4,46 +4,34 @@ Each body is read into the published message type, which refuses unknown fields;
 one refuses. A job runs, and ends as a test wants.
 """
 
-import json
 import re
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from google.cloud.aiplatform_v1 import types
 from google.protobuf import json_format
 
-from tests.support.kfp_server import Fault
+from tests.support.google_cloud import GoogleServer
+from tests.support.json_servers import AnswerError, Json, handler_of
 
 PARENT = "projects/team/locations/europe-west4"
-Json = dict[str, Any]
 
 
-class ServiceError(Exception):
-    """An answer that is no success."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class VertexServer:
+class VertexServer(GoogleServer):
     """The server; `url` is its address."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.tokens = {"good-token"}
         self.forbidden = False
-        self.faults: list[Fault] = []
-        self.problems: list[str] = []
-        self.seen: list[tuple[str, str]] = []
         self.jobs: dict[str, Json] = {}
         self.schedules: dict[str, Json] = {}
         self.fails = False
         self.log = ["INFO starts", "UserError: there is nothing at 'gs://bucket/data/'; check the address", "exit"]
         self._looks: dict[str, int] = {}
-        self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     @property
@@ -57,44 +45,26 @@ class VertexServer:
     def writes(self) -> list[tuple[str, str]]:
         return [(method, urlsplit(path).path.rpartition("/")[2]) for method, path in self.seen if method != "GET"]
 
-    def answer(self, method: str, path: str, token: str, body: bytes) -> tuple[int, dict[str, str], Json]:
-        with self._lock:
-            self.seen.append((method, path))
-            fault = next((one for one in self.faults if one.method == method and re.search(one.path, path)), None)
-            if fault:
-                self.faults.remove(fault)
-                if fault.after:
-                    self._handle(method, path, token, body)
-                return fault.status, fault.headers, _error(fault.status, "upstream")
-            return self._handle(method, path, token, body)
-
-    def _handle(self, method: str, path: str, token: str, body: bytes) -> tuple[int, dict[str, str], Json]:
-        parts = urlsplit(path)
-        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        try:
-            self._let_in(token)
-            if parts.path == "/v2/entries:list":
-                return 200, {}, self._entries(json.loads(body))
-            rest = parts.path.removeprefix(f"/v1/{PARENT}/")
-            resource, _, name = rest.partition("/")
-            return 200, {}, getattr(self, f"_{resource}")(method, name, query, json.loads(body or b"{}"))
-        except ServiceError as error:
-            return error.status, {}, _error(error.status, str(error))
-
-    def _let_in(self, token: str) -> None:
-        if token not in self.tokens:
-            raise ServiceError(401, "Request had invalid authentication credentials.")
+    def let_in(self, path: str, token: str) -> None:
+        super().let_in(path, token)
         if self.forbidden:
-            raise ServiceError(403, "Permission 'aiplatform.pipelineJobs.create' denied")
+            raise AnswerError(403, "Permission 'aiplatform.pipelineJobs.create' denied")
+
+    def serve(self, method: str, path: str, query: dict[str, str], body: Json) -> Json:
+        if path == "/v2/entries:list":
+            return self._entries(body)
+        resource, _, name = path.removeprefix(f"/v1/{PARENT}/").partition("/")
+        found: Json = getattr(self, f"_{resource}")(method, name, query, body)
+        return found
 
     def _pipelineJobs(self, method: str, name: str, query: Json, body: Json) -> Json:  # noqa: N802
         if method == "POST" and not name:
             identifier = query["pipelineJobId"]
             if identifier in self.jobs:
-                raise ServiceError(409, f"PipelineJob {identifier} already exists")
+                raise AnswerError(409, f"PipelineJob {identifier} already exists")
             job = _checked(types.PipelineJob, body)
             if not job["runtimeConfig"]["gcsOutputDirectory"].startswith("gs://"):
-                raise ServiceError(400, "gcs_output_directory is invalid")
+                raise AnswerError(400, "gcs_output_directory is invalid")
             job |= {"name": f"{PARENT}/pipelineJobs/{identifier}", "createTime": "2026-11-28T11:10:09Z"}
             self.jobs[identifier] = job
             return job | {"state": "PIPELINE_STATE_PENDING"}
@@ -103,7 +73,7 @@ class VertexServer:
             rows = [self._shown(name, 9) for name in reversed(self.jobs)]
             return {"pipelineJobs": [row for row in rows if not wanted or row["state"] in wanted]}
         if name not in self.jobs:
-            raise ServiceError(404, f"The PipelineJob {name} does not exist")
+            raise AnswerError(404, f"The PipelineJob {name} does not exist")
         self._looks[name] = self._looks.get(name, 0) + 1
         return self._shown(name, self._looks[name])
 
@@ -144,7 +114,7 @@ class VertexServer:
             return {"schedules": list(self.schedules.values())}
         identifier, _, verb = name.partition(":")
         if identifier not in self.schedules:
-            raise ServiceError(404, f"The Schedule {identifier} does not exist")
+            raise AnswerError(404, f"The Schedule {identifier} does not exist")
         schedule = self.schedules[identifier]
         if verb:
             json_format.ParseDict(body, types.ResumeScheduleRequest.pb(types.ResumeScheduleRequest()))
@@ -166,36 +136,6 @@ def _checked(kind: Any, body: Json) -> Json:
     try:
         json_format.ParseDict(body, kind.pb(message))
     except json_format.ParseError as error:
-        raise ServiceError(400, str(error)) from error
+        raise AnswerError(400, str(error)) from error
     document: Json = json_format.MessageToDict(kind.pb(message))
     return document
-
-
-def _error(status: int, message: str) -> Json:
-    names = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND"}
-    names |= {409: "ALREADY_EXISTS", 429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE"}
-    return {"error": {"code": status, "message": message, "status": names.get(status, "UNKNOWN")}}
-
-
-def _handler(server: VertexServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            token = str(self.headers.get("Authorization", "")).removeprefix("Bearer ")
-            status, headers, document = server.answer(self.command, self.path, token, body)
-            answer = json.dumps(document).encode()
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/json", **headers}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        do_GET = do_POST = do_PATCH = do_DELETE = _any  # noqa: N815
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    return Handler
