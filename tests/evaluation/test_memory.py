@@ -41,7 +41,7 @@ def test_of_each_row_only_the_answers_stay_in_memory(
 def test_of_each_row_metrics_and_their_intervals_take_few_bytes(
     distinct: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kubeline.evaluation.bootstrap._ROWS", 10_000)
+    monkeypatch.setattr("kubeline.evaluation.bootstrap.PIECE_ROWS", 10_000)
     peaks = []
     for rows in ROWS:
         rng = np.random.default_rng(0)

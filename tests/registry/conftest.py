@@ -1,10 +1,17 @@
 """A registry with an empty database: MLflow's migrations run once, each test gets a copy of the file."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+
+from components.register.component import register
+from kubeline.registry import Registry, open_registry
+from tests.support.artifacts import make_artifact
+from tests.support.blessed_packages import Blessed
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +27,24 @@ def tracking_uri(tmp_path: Path, empty_database: Path) -> str:
     path.parent.mkdir()
     shutil.copyfile(empty_database, path)
     return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def registry(uri: str) -> Registry:
+    """The one at `uri`, a fixture of the file."""
+    return open_registry(uri)
+
+
+@pytest.fixture
+def file(tmp_path: Path, uri: str) -> Callable[..., Any]:
+    """`file(blessed, **parameters)` runs the component `register`."""
+
+    def run(given: Blessed, **parameters: Any) -> Any:
+        outputs = [make_artifact(tmp_path, "Artifact", "registration"), make_artifact(tmp_path, "HTML", "model_card")]
+        settings = {"name": "flights", "tracking_uri": uri} | parameters
+        return register.python_func(given.model, given.evaluation, given.infra_validation, *outputs, **settings)
+
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from components.promote_champion.component import promote_champion
-from components.register.component import register
 from kubeline.errors import PlatformError, UserError
 from kubeline.model_card.card import ModelCard
 from kubeline.registry import Registry, fetch, open_registry
 from tests.registry.model_registry_server import ModelRegistryServer
 from tests.registry.submissions import submission, versions
 from tests.support.artifacts import make_artifact
-from tests.support.blessed_packages import Blessed, blessed
+from tests.support.blessed_packages import blessed
 from tests.support.json_servers import Fault, served
 
 
@@ -32,23 +31,6 @@ def uri(server: ModelRegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("KF_PIPELINES_SA_TOKEN_PATH", raising=False)
     with served(server) as url:
         yield f"model-registry+{url}?store={tmp_path}/models"
-
-
-@pytest.fixture
-def registry(uri: str) -> Registry:
-    return open_registry(uri)
-
-
-@pytest.fixture
-def file(tmp_path: Path, uri: str) -> Callable[..., Any]:
-    """`file(blessed, **parameters)` runs the component `register`."""
-
-    def run(given: Blessed, **parameters: Any) -> Any:
-        outputs = [make_artifact(tmp_path, "Artifact", "registration"), make_artifact(tmp_path, "HTML", "model_card")]
-        settings = {"name": "flights", "tracking_uri": uri} | parameters
-        return register.python_func(given.model, given.evaluation, given.infra_validation, *outputs, **settings)
-
-    return run
 
 
 def test_a_version_has_the_package_its_lineage_its_parameters_and_its_metrics(

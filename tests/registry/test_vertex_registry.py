@@ -13,7 +13,6 @@ import urllib3
 from gcsfs.core import GCSFileSystem  # type: ignore[import-untyped]
 
 from components.promote_champion.component import promote_champion
-from components.register.component import register
 from kubeline.errors import PlatformError, UserError
 from kubeline.http.google import GoogleCredentials, google_api
 from kubeline.http.operations import finished
@@ -22,7 +21,7 @@ from kubeline.registry import DataInput, Registry, RunRecord, fetch, open_regist
 from tests.registry.submissions import submission
 from tests.registry.vertex_models_server import VertexModelsServer
 from tests.support.artifacts import make_artifact
-from tests.support.blessed_packages import Blessed, blessed
+from tests.support.blessed_packages import blessed
 from tests.support.google_cloud import use
 from tests.support.json_servers import Fault, served
 from tests.support.real_servers import google_cloud_storage
@@ -55,23 +54,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[VertexMo
 @pytest.fixture
 def uri(server: VertexModelsServer, bucket: str, tmp_path: Path) -> str:
     return f"vertex://team/europe-west4?store={bucket}/{tmp_path.name}&image={IMAGE}"
-
-
-@pytest.fixture
-def registry(uri: str) -> Registry:
-    return open_registry(uri)
-
-
-@pytest.fixture
-def file(tmp_path: Path, uri: str) -> Callable[..., Any]:
-    """`file(blessed, **parameters)` runs the component `register`."""
-
-    def run(given: Blessed, **parameters: Any) -> Any:
-        outputs = [make_artifact(tmp_path, "Artifact", "registration"), make_artifact(tmp_path, "HTML", "model_card")]
-        settings = {"name": "flights", "tracking_uri": uri} | parameters
-        return register.python_func(given.model, given.evaluation, given.infra_validation, *outputs, **settings)
-
-    return run
 
 
 def test_a_version_has_the_package_labels_an_alias_and_its_evaluation(

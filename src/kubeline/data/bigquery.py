@@ -102,12 +102,7 @@ class _Service:
             UserError: when the query is wrong.
             PlatformError: when it cannot be reached, or refuses.
         """
-        for pause in (*_PAUSES, None):
-            found = self.once(method, path, body, params, last=pause is None)
-            if found is not None:
-                return found
-            self.transfer.wait(pause or 0)
-        raise AssertionError
+        return self.transfer.tried(lambda last: self.once(method, path, body, params, last), _PAUSES)
 
     def once(self, method: str, path: str, body: Any, params: Any, last: bool) -> dict[str, Any] | None:
         """None where another attempt may do."""

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Self
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
@@ -118,13 +119,11 @@ class _Service:
             UserError: when the query is wrong.
             PlatformError: when it cannot be reached, or refuses.
         """
-        for pause in (*_PAUSES, None):
-            found = self.once(method, path, body, params, last=pause is None)
-            if found is not None:
-                return found
-            self.transfer.wait(pause or 0)
-            params |= {"retry": "true"} if "requestId" in params else {}
-        raise AssertionError
+        again = params | ({"retry": "true"} if "requestId" in params else {})
+        tries = count()
+        return self.transfer.tried(
+            lambda last: self.once(method, path, body, again if next(tries) else params, last), _PAUSES
+        )
 
     def once(self, method: str, path: str, body: Any, params: Any, last: bool) -> tuple[int, dict[str, Any]] | None:
         """None where another attempt may do."""

@@ -2,15 +2,18 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from fsspec.callbacks import Callback
 
 from kubeline.data.limits import ADVICE, DOWNLOAD, DOWNLOAD_SECONDS, readable, scaled
 from kubeline.errors import UserError
 from kubeline.progress import Progress
+
+T = TypeVar("T")
 
 
 class Transfer:
@@ -50,6 +53,16 @@ class Transfer:
         """Wait for a server that is busy, or still at work; raise as :meth:`check_time` does."""
         self.check_time()
         time.sleep(seconds)
+
+    def tried(self, attempt: Callable[[bool], T | None], pauses: Sequence[float]) -> T:
+        """The answer of `attempt(last)`, asked again after each pause (in seconds) while it is None."""
+        for pause in pauses:
+            if (found := attempt(False)) is not None:
+                return found
+            self.wait(pause)
+        if (found := attempt(True)) is None:
+            raise AssertionError("the last attempt answers or raises")
+        return found
 
     @contextmanager
     def in_time(self) -> Iterator[None]:

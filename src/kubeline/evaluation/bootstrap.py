@@ -24,13 +24,13 @@ import numpy as np
 from kubeline.printable import rounded
 from kubeline.typing import Array
 
-_ROWS = 1 << 19  # of which numbers are in memory at a time
+PIECE_ROWS = 1 << 19  # of which numbers are in memory at a time
 
 
 def pieces(rows: int) -> Iterator[slice]:
     """All rows in order, so many at a time that what is computed of them takes little memory; one piece at least."""
-    for start in range(0, max(rows, 1), _ROWS):
-        yield slice(start, min(start + _ROWS, rows))
+    for start in range(0, max(rows, 1), PIECE_ROWS):
+        yield slice(start, min(start + PIECE_ROWS, rows))
 
 
 class Values(Protocol):
