@@ -8,22 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from kubeline.errors import KubelineError, PlatformError, UserError
+from kubeline.errors import KubelineError, UserError
 from kubeline.http.exchange import ExchangeError, HttpResponse, Peer
-from kubeline.http.requests import (
-    BusyError,
-    MissingError,
-    RefusedError,
-    TakenError,
-    UnclearError,
-    found_or_made,
-    repeated,
-    retry_after,
-)
+from kubeline.http.requests import RefusedError, UnclearError, failure, found_or_made, repeated
 from kubeline.http.time_budget import TimeBudget
 
 _MOST_BYTES = 16 * 2**20  # of an answer
-_BUSY = frozenset({408, 429, 502, 503, 504})
 
 
 class JsonApi:
@@ -123,16 +113,7 @@ class JsonApi:
         status, said = answer.status, _message(answer.body)
         if status == 401 or 300 <= status < 400:
             return RefusedError(f"{self.place} does not know us ({status}); {self._help}")
-        if status == 403:
-            return UserError(f"{self.place} does not let us do that (403): {said}; {self._help}")
-        if status in {404, 409}:
-            return (MissingError if status == 404 else TakenError)(f"{self.place} says: {said}")
-        if status in _BUSY:
-            kind = BusyError if status == 429 else UnclearError
-            return kind(f"{self.place} is not available ({status}); try again later", retry_after(answer.retry_after))
-        if status >= 500:
-            return PlatformError(f"{self.place} failed ({status}): {said}")
-        return UserError(f"{self.place} refuses that ({status}): {said}")
+        return failure(self.place, status, said, self._help, answer.retry_after)
 
 
 def _message(body: bytes) -> str:

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from kubeline.errors import PlatformError, UserError
+from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.http.time_budget import TimeBudget
 
 T = TypeVar("T")
 
+_BUSY = frozenset({408, 429, 502, 503, 504})
 _LONGEST = 120.0  # seconds that a Retry-After is honoured at most
 
 
@@ -86,6 +87,28 @@ def found_or_made(make: Callable[[TimeBudget], T], find: Callable[[], T | None])
             raise
 
     return attempt
+
+
+def failure(place: str, status: int, said: str, when_forbidden: str, after: str = "") -> KubelineError:
+    """The sentence of an answer that is no success, and not about who we are (401).
+
+    Args:
+        place: the server, for people.
+        status: of HTTP.
+        said: what the server says.
+        when_forbidden: what to do about a 403.
+        after: the header Retry-After.
+    """
+    if status == 403:
+        return UserError(f"{place} does not let us do that (403): {said}; {when_forbidden}")
+    if status in {404, 409}:
+        return (MissingError if status == 404 else TakenError)(f"{place} says: {said}")
+    if status in _BUSY:
+        kind = BusyError if status == 429 else UnclearError
+        return kind(f"{place} is not available ({status}); try again later", retry_after(after))
+    if status >= 500:
+        return PlatformError(f"{place} failed ({status}): {said}")
+    return UserError(f"{place} refuses that ({status}): {said}")
 
 
 def retry_after(given: str) -> float:

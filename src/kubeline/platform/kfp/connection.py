@@ -11,14 +11,12 @@ from typing import Any, TypeVar
 
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.http.requests import (
-    BusyError,
     MissingError,
     RefusedError,
-    TakenError,
     UnclearError,
+    failure,
     found_or_made,
     repeated,
-    retry_after,
 )
 from kubeline.http.time_budget import TimeBudget, within
 from kubeline.platform.kfp.credentials import AuthHeaders, Identity
@@ -26,7 +24,6 @@ from kubeline.platform.kfp.credentials import AuthHeaders, Identity
 T = TypeVar("T")
 
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
-_BUSY = frozenset({408, 429, 502, 503, 504})
 _PIECE = 2**16  # bytes
 _MAX_TEXT = 16 * 2**20  # bytes
 
@@ -197,25 +194,13 @@ def _translated(error: Any, host: str) -> KubelineError:
             f"{host} does not know us ({status}): the token or session is missing, wrong or expired; give a new one by "
             "--token-file, --cookie-file, --iap-client-id or --dex-user"
         )
-    if status == 429:
-        return BusyError(f"{host} is too busy (429); try again later", _retry_after(error))
-    if status == 404 or "ResourceNotFoundError" in said:  # a run of an unknown pipeline is answered by 500
+    if "ResourceNotFoundError" in said:  # a run of an unknown pipeline is answered by 500
         return MissingError(f"{host} says: {said}")
-    if status in _BUSY or status == 0:
-        return UnclearError(f"{host} is not available ({status or said}); try again later", _retry_after(error))
-    return _plain_error(status, said, host)
-
-
-def _plain_error(status: int, said: str, host: str) -> KubelineError:
-    if status == 403:
-        return UserError(
-            f"{host} does not let us do that (403): {said}; ask for the right, or give another --namespace"
-        )
-    if status == 409:
-        return TakenError(f"{host} says: {said}")
-    if status >= 500:
-        return PlatformError(f"{host} failed ({status}): {said}")
-    return UserError(f"{host} refuses that ({status}): {said}")
+    if status == 0:
+        return UnclearError(f"{host} is not available ({said}); try again later")
+    headers = {key.lower(): value for key, value in dict(error.headers or {}).items()}
+    after = str(headers.get("retry-after", ""))
+    return failure(host, status, said, "ask for the right, or give another --namespace", after)
 
 
 def _message(body: Any) -> str:
@@ -229,9 +214,3 @@ def _message(body: Any) -> str:
     except (ValueError, TypeError, AttributeError, LookupError):
         said = str(body or "")[:200]
     return " ".join(str(said).split())[:400] or "no reason is given"
-
-
-def _retry_after(error: Any) -> float:
-    return retry_after(
-        str({key.lower(): value for key, value in dict(error.headers or {}).items()}.get("retry-after", ""))
-    )

@@ -9,15 +9,7 @@ from urllib.parse import urlsplit
 
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.http.exchange import LOOPBACK
-from kubeline.http.requests import (
-    BusyError,
-    MissingError,
-    TakenError,
-    UnclearError,
-    found_or_made,
-    repeated,
-    retry_after,
-)
+from kubeline.http.requests import UnclearError, failure, found_or_made, repeated
 from kubeline.http.time_budget import TimeBudget, within
 from kubeline.mounted import mounted_text
 
@@ -190,21 +182,8 @@ def _translated(error: Any, address: str) -> KubelineError:
     status, said = int(error.code or 0), " ".join(str(error.message).split())[-400:]
     if status == 401:
         return UserError(f"{address} does not know us (401): the token is missing, wrong or expired; give a new one")
-    if status == 403:
-        return UserError(f"{address} does not let us do that (403): {said}; ask for the role aiplatform.user")
-    if status in {404, 409}:
-        return (MissingError if status == 404 else TakenError)(f"{address} says: {said}")
-    if status in {408, 429, 502, 503, 504}:
-        kind = BusyError if status == 429 else UnclearError
-        return kind(f"{address} is not available ({status}); try again later", _retry_after(error))
-    if status >= 500:
-        return PlatformError(f"{address} failed ({status}): {said}")
-    return UserError(f"{address} refuses that ({status}): {said}")
-
-
-def _retry_after(error: Any) -> float:
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    return retry_after(str(headers.get("Retry-After", "")))
+    return failure(address, status, said, "ask for the role aiplatform.user", str(headers.get("Retry-After", "")))
 
 
 def _line(entry: Any) -> str:

@@ -63,10 +63,7 @@ def _check_model(status: RolloutStatus, spec: RolloutSpec, live: dict[str, Any],
         f"{where} {_MESH}: let the steps' pods be in the mesh (label sidecar.istio.io/inject: 'true'), or give "
         "the mesh's gateway as gateway",
     )
-    if answer is not None and answer.status in {401, 403}:
-        given = smoke.token_file or smoke.token_env
-        why = f"refuses the token in {given}" if given else "asks for a token; give smoke.token_file or smoke.token_env"
-        raise UserError(f"{where} {why} (status {answer.status})")
+    _require_admitted(answer, where, smoke.token_file or smoke.token_env, "smoke.token_file or smoke.token_env")
 
 
 def check_page(spec: RolloutSpec, where: Addresses) -> None:
@@ -87,10 +84,14 @@ def check_page(spec: RolloutSpec, where: Addresses) -> None:
         f"the metrics page {url} {_MESH}: annotate the service with prometheus.io/scrape, port and path, so that the "
         "sidecars serve the pages as well, or use metrics: {source: prometheus}",
     )
+    given = metrics.token_file or metrics.token_env
+    _require_admitted(answer, f"the metrics page {url}", given, "metrics.token_file or .token_env")
+
+
+def _require_admitted(answer: HttpResponse | None, where: str, given: str, options: str) -> None:
     if answer is not None and answer.status in {401, 403}:
-        given = metrics.token_file or metrics.token_env
-        why = f"refuses the token in {given}" if given else "asks for a token; give metrics.token_file or .token_env"
-        raise UserError(f"the metrics page {url} {why} (status {answer.status})")
+        why = f"refuses the token in {given}" if given else f"asks for a token; give {options}"
+        raise UserError(f"{where} {why} (status {answer.status})")
 
 
 def _asked(peer: Peer, path: str, headers: dict[str, str], ended: str) -> HttpResponse | None:
