@@ -131,7 +131,7 @@ def test_ctrl_c_leaves_no_container_behind(engine: Engine, toy: Path, tmp_path: 
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        printed, _ = process.communicate(timeout=60)
+        printed, _ = process.communicate(timeout=240)
     assert "interrupted in make" in printed
     assert _running(engine) == []
 

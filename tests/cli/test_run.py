@@ -42,7 +42,7 @@ def test_runs_side_by_side_have_folders_of_their_own_and_are_all_listed(toy: Pat
     code = "import sys; from kubeline.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "run", str(toy), "--output", str(tmp_path / "runs")]
     together = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
-    assert [process.wait(timeout=60) for process in together] == [0, 0, 0]
+    assert [process.wait(timeout=240) for process in together] == [0, 0, 0]
     folders = [folder.name for folder in (tmp_path / "runs").glob("toy-*")]
     assert len(folders) == 3
     overview = (tmp_path / "runs" / "index.html").read_text(encoding="utf-8")
@@ -345,7 +345,7 @@ def test_a_run_that_is_ended_or_killed_takes_its_steps_along(
         log = _wait_for_log(tmp_path / "runs", 'Loading KFP component "tell"')
         assert _processes_that_mention(log.parent)
         process.send_signal(kind)
-        process.communicate(timeout=30)
+        process.communicate(timeout=240)
     assert process.returncode == code
     if code == 130:  # it is a run like others, with a page and its reason
         reported = json.loads((log.parent / "result.json").read_text(encoding="utf-8"))

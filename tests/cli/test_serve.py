@@ -52,7 +52,7 @@ def serving(*options: str, ports: list[int]) -> Iterator[tuple["subprocess.Popen
 
 def refused(*options: str) -> tuple[int, str]:
     """Exit code and what was said."""
-    ended = subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=240, check=False)
     assert ended.stdout == ""
     return ended.returncode, ended.stderr
 
@@ -62,7 +62,7 @@ def paste(line: str) -> dict[str, Any]:
     curl, url, header, named, data, body = shlex.split(line)
     assert (curl, header, data) == ("curl", "-H", "-d")
     request = urllib.request.Request(url, body.encode(), dict([named.split(": ")]))  # noqa: S310 - our own server
-    with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
         return json.loads(response.read())
 
 
@@ -84,7 +84,7 @@ def test_several_workers_share_the_ports(package: ModelPackage, ports: list[int]
     with serving(str(package.path), "--workers", "2", ports=ports) as (process, printed):
         assert [paste(printed[2])["predictions"] for _ in range(10)] == [["True"]] * 10
         process.terminate()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=240) == 0
         for port in ports:
             wait_until_gone(port)
 
@@ -97,7 +97,7 @@ def test_it_ends_in_order_with_its_log_written_and_takes_the_server_along(
     with serving(str(package.path), "--payload-log", str(log), ports=ports) as (process, printed):
         paste(printed[2])
         process.send_signal(kind)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=240) == 0
         for port in ports:
             wait_until_gone(port)
     assert [pq.read_metadata(file).num_rows for file in log.rglob("*.parquet")] == [1]

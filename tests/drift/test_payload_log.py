@@ -38,7 +38,7 @@ def serve_rows(package: ModelPackage, log: Path, frames: list[pd.DataFrame]) -> 
         while not listens(port):
             assert server.poll() is None
             time.sleep(0.05)
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         for frame in frames:
             body = json.dumps({"instances": json.loads(frame[package.signature.names].to_json(orient="records"))})
             connection.request("POST", "/v1/models/flights:predict", body)

@@ -110,7 +110,7 @@ class Recorder:
         while not self._ending.is_set():
             url = f"{self.kserve.api_url}{path}?watch=true&timeoutSeconds=2{self._from(path)}"
             request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310
-            with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
                 if not begun:
                     begun = self._following.wait(20) >= 0
                 for line in response:

@@ -25,7 +25,7 @@ print(json.dumps([answer.probabilities.tolist(), sorted(imported)]))
 
 def test_a_package_is_opened_and_answers_without_pandas(package: Any) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SERVE, package.path], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", SERVE, package.path], capture_output=True, text=True, check=True, timeout=240
     )
     probabilities, imported = json.loads(done.stdout)
     assert imported == []

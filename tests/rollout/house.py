@@ -182,7 +182,7 @@ class House:
         """What the model at a host says about itself; without a host, at the address of the service."""
         url = f"{self.kserve.gateway_url}/v2/models/{self.name}"
         headers = {"Host": host or urlsplit(self.service()["status"]["url"]).netloc}
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as response:  # noqa: S310
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as response:  # noqa: S310
             return dict(json.loads(response.read()))
 
     def stable(self, name: str = "stable") -> ModelPackage:

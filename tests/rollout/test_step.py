@@ -115,7 +115,7 @@ def test_the_command_as_a_person_starts_it(house: House) -> None:
     house.stable()
     program = str(Path(sys.executable).with_name("kubeline"))
     line = [program, "rollout", "status", house.name, "--kubeconfig", str(house.kserve.kubeconfig)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=240)
     assert (done.returncode, done.stderr) == (0, "")
     assert "completed (the candidate is the stable model)" in done.stdout
 

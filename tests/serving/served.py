@@ -46,7 +46,7 @@ class Served:
 
     def _send(self, request: urllib.request.Request) -> tuple[int, Any]:
         try:
-            with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310 - our own server
+            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - our own server
                 return response.status, json.loads(response.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
@@ -55,5 +55,5 @@ class Served:
 @contextmanager
 def serve(package: ModelPackage, folder: Path) -> Iterator[Served]:
     with start(package, folder / "server.log") as server:
-        server.wait_until_ready(time.monotonic(), timeout_seconds=60)
+        server.wait_until_ready(time.monotonic(), timeout_seconds=240)
         yield Served(package, server.model_name, server.http_port, server.grpc_port)

@@ -53,7 +53,7 @@ def memory(server: Launched, field: str) -> int:
 def assert_answers(server: Launched) -> None:
     """A health check is answered, and so is an honest request over each protocol, at the latest when it tries again."""
     url = f"http://127.0.0.1:{server.http_port}"
-    with urlopen(f"{url}/v2/health/live", timeout=10) as response:  # noqa: S310 - our own server
+    with urlopen(f"{url}/v2/health/live", timeout=60) as response:  # noqa: S310 - our own server
         assert response.status == 200
     wait_for(lambda: status_of(Request(f"{url}/v1/models/tiny:predict", BODY)) == 200)  # noqa: S310
     wait_for(lambda: ask_all(server.grpc_port, [raw().SerializeToString()]) == [grpc.StatusCode.OK])
@@ -61,7 +61,7 @@ def assert_answers(server: Launched) -> None:
 
 def status_of(request: Request) -> int:
     try:
-        with urlopen(request, timeout=10) as response:  # noqa: S310 - our own server
+        with urlopen(request, timeout=60) as response:  # noqa: S310 - our own server
             return int(response.status)
     except HTTPError as error:
         return error.code

@@ -28,7 +28,7 @@ ROWS = pd.DataFrame(
 def ask_with_triton(kind: str, served: Served) -> dict[str, Any]:
     port = served.grpc_port if kind.startswith("grpc") else served.http_port
     command = [sys.executable, str(TRITON), kind, f"127.0.0.1:{port}", served.name, served.package.digest[:12]]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
 

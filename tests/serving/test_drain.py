@@ -21,7 +21,7 @@ BODY = json.dumps({"instances": [[1.5, "AA", True, "2013-01-01T06:00:00"]]})
 
 def ask(port: int, method: str, path: str, body: str | None = None) -> tuple[int, str | None, bytes]:
     """Status, header Connection and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, body)
         response = connection.getresponse()
@@ -69,7 +69,7 @@ def test_no_request_is_lost_when_a_server_is_reported_to_stop_under_load(tmp_pat
     outcomes: list[tuple[int, str | None]] = []
 
     def client(port: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         reported = None
         while reported is None:
             connection.request("POST", "/v1/models/tiny:predict", BODY)
@@ -132,6 +132,6 @@ def test_model_control_refuses_several_workers(tmp_path: Path) -> None:
         "--model_dir",
         str(tmp_path),
     ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert ended.returncode == 2
     assert "--model_control works with one worker" in ended.stderr

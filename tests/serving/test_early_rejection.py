@@ -45,7 +45,7 @@ LENGTH = f"Content-Length: {len(BODY)}"
 
 class Client:
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._received = self._socket.makefile("rb")
 
     def __enter__(self) -> "Client":

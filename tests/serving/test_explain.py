@@ -64,7 +64,7 @@ def _beside_predictions(served: Served) -> None:
     assert set(asked) == {200}
     assert 200 in statuses
     assert set(statuses) <= {200, 503}  # more than three at a time are refused, and never wait for each other
-    with urllib.request.urlopen(f"{served.url}/metrics", timeout=20) as page:  # noqa: S310 (our own server)
+    with urllib.request.urlopen(f"{served.url}/metrics", timeout=60) as page:  # noqa: S310 (our own server)
         found = page.read().decode()
     answered = next(line for line in found.splitlines() if "_requests_total" in line and 'protocol="explain"' in line)
     assert 'code="200"' in answered

@@ -17,7 +17,7 @@ BODY = json.dumps({"instances": [[1.5, "AA", True, None]]}).encode()
 
 @contextmanager
 def connected(served: Served) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", served.http_port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", served.http_port), timeout=60) as connection:
         yield connection
 
 

@@ -49,7 +49,7 @@ def port(application: Application) -> Iterator[int]:
 def answer(port: int, *parts: bytes, pause: float = 0.0) -> str:
     """All that comes back until the server closes the connection."""
     received = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         for part in parts:
             connection.sendall(part)
             time.sleep(pause)
@@ -67,7 +67,7 @@ def test_a_head_without_end_is_refused_when_it_is_too_large(port: int) -> None:
 def test_an_answer_of_413_reaches_a_client_that_is_still_sending(port: int) -> None:
     """Closed at once, the connection is reset, and what was answered is lost."""
     for _ in range(5):
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         client.request("POST", "/v2/models/tiny/infer", b"x" * 16_000_000)
         assert client.getresponse().status == 413
         client.close()
@@ -88,7 +88,7 @@ def test_a_connection_on_which_nothing_comes_is_closed(port: int) -> None:
 
 
 def test_a_connection_stays_open_between_requests(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         for _ in range(2):
             connection.sendall(HEAD + b"\r\n")
             assert connection.recv(1_000).endswith(b'{"status":"alive"}')
@@ -129,9 +129,9 @@ def test_a_prediction_in_pieces_is_answered(port: int) -> None:
 
 def test_a_client_that_leaves_before_its_answer_harms_nobody(port: int) -> None:
     for _ in range(20):
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
             connection.sendall(prediction("gone"))
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
             connection.sendall(prediction("gone")[:-5])
     assert answer(port, prediction("here", "Connection: close")).startswith("HTTP/1.1 200 OK")
 
@@ -187,7 +187,7 @@ def test_more_requests_than_may_wait_on_a_connection_are_refused_after_those_in_
 
 def test_pages_that_are_not_read_are_not_made_and_their_connection_ends(application: Application, port: int) -> None:
     page = b"GET /openapi.json HTTP/1.1\r\nHost: test\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, contextlib.suppress(OSError):
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection, contextlib.suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         while True:  # until it is closed
             connection.sendall(page * 4)
@@ -198,13 +198,13 @@ def test_pages_that_are_not_read_are_not_made_and_their_connection_ends(applicat
 
 def test_the_oldest_unfinished_request_gives_way_when_others_need_its_room(application: Application, port: int) -> None:
     body = b"POST /v1/models/model:predict HTTP/1.1\r\nHost: test\r\nContent-Length: 199000\r\n\r\n" + b" " * 190_000
-    connections = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(5)]
+    connections = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(5)]
     try:
         for connection in connections:
             connection.sendall(body)
         wait_for(lambda: application.state.budget.held > 900_000)
         time.sleep(1.1)  # for which each keeps its room
-        connections.append(socket.create_connection(("127.0.0.1", port), timeout=10))
+        connections.append(socket.create_connection(("127.0.0.1", port), timeout=60))
         connections[5].sendall(body)
         came = connections[0].makefile("rb").read().decode()
         assert came.startswith("HTTP/1.1 503 ")
@@ -217,7 +217,7 @@ def test_the_oldest_unfinished_request_gives_way_when_others_need_its_room(appli
 
 
 def test_a_new_connection_takes_the_place_of_the_one_that_waits_the_longest(port: int) -> None:
-    idle = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(21)]
+    idle = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(21)]
     try:
         assert idle[0].recv(10) == b""
         assert answer(port, prediction("new", "Connection: close")).startswith("HTTP/1.1 200 OK")
@@ -228,7 +228,7 @@ def test_a_new_connection_takes_the_place_of_the_one_that_waits_the_longest(port
 
 def test_a_client_that_asks_before_it_sends_its_body_is_reported_to_go_on(port: int) -> None:
     whole = prediction("asks", "Expect: 100-continue", "Connection: close")
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(whole[: -len(BODY)])
         assert connection.recv(1_000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(BODY)

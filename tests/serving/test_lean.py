@@ -40,7 +40,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 def modules_of(script: str, *arguments: str) -> set[str]:
     """The libraries that a fresh interpreter has loaded at the end of a script."""
     done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True, timeout=240
     )
     return set(json.loads(done.stdout.splitlines()[-1]))
 

@@ -36,7 +36,7 @@ PRIVATE = "Alice Miller, +49 170 1234567"
 def run(code: str) -> list[dict[str, Any]]:
     """The log lines that a process writes to its stdout."""
     command = [sys.executable, "-c", START + code]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -187,7 +187,7 @@ sys.stdin.readline()
     )
     assert process.stderr is not None
     assert process.stderr.readline()  # all are recorded, and nobody has read a line of them
-    stdout, _ = process.communicate("\n", timeout=60)
+    stdout, _ = process.communicate("\n", timeout=240)
     messages = [json.loads(line)["message"] for line in stdout.splitlines()]
     dropped = [int(message.split()[0]) for message in messages if "dropped" in message]
     assert dropped

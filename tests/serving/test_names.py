@@ -70,7 +70,7 @@ def test_every_protocol_page_and_log_takes_columns_classes_and_models_of_any_nam
         described = served.get(f"/v2/models/{quote(MODEL)}")[1]
         assert [tensor["name"] for tensor in described["inputs"]] == NAMES
         assert "absent" in json.dumps(served.v1({"instances": [{}]})[1])
-        with urlopen(f"{served.url}/metrics", timeout=20) as page:  # noqa: S310 - our own server
+        with urlopen(f"{served.url}/metrics", timeout=60) as page:  # noqa: S310 - our own server
             families = text_string_to_metric_families(page.read().decode())
             labels = [sample.labels for family in families for sample in family.samples]
         assert set(NAMES) <= {given.get("column") for given in labels}

@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
 
 
 def ask(port: int, rows: int) -> tuple[int, dict[str, str], dict[str, object]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         return send(connection, body_of(rows), "one")
     finally:
@@ -58,7 +58,7 @@ def test_too_many_rows_are_refused_by_number(server: Launched) -> None:
 
 
 def test_too_large_a_body_is_refused_before_it_is_read(server: Launched) -> None:
-    with socket.create_connection(("127.0.0.1", server.http_port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", server.http_port), timeout=60) as client:
         client.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000001\r\n\r\n".encode())
         answer = client.makefile("rb").read()  # until the server closes
     assert answer.startswith(b"HTTP/1.1 413 ")
@@ -66,7 +66,7 @@ def test_too_large_a_body_is_refused_before_it_is_read(server: Launched) -> None
 
 
 def test_too_large_a_body_of_chunks_is_refused_while_it_is_read(server: Launched) -> None:
-    with socket.create_connection(("127.0.0.1", server.http_port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", server.http_port), timeout=60) as client:
         client.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
         chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
         for _ in range(16):
@@ -80,13 +80,13 @@ def test_a_client_that_is_still_sending_is_reported_that_it_is_too_much(server: 
     for _ in range(10):
         body = iter([b" " * 1_000_000] * 20) if chunked else b" " * 20_000_000
         with pytest.raises(HTTPError) as refused:
-            urlopen(Request(url, body), timeout=20)
+            urlopen(Request(url, body), timeout=60)
         assert refused.value.code == 413
         assert "more than 1,000,000 bytes" in json.load(refused.value)["error"]
 
 
 def test_a_body_that_does_not_arrive_in_time_is_refused(server: Launched) -> None:
-    with socket.create_connection(("127.0.0.1", server.http_port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", server.http_port), timeout=60) as client:
         client.sendall(f'POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{"inst'.encode())
         answer = client.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 408 ")
@@ -103,7 +103,7 @@ def test_overload_is_answered_by_200_and_503_and_nothing_else(server: Launched) 
     refused = {(answer.retry_after, answer.body) for answer in answers if answer.status == 503}
     assert refused == {("1", b'{"error":"the server is overloaded; try again later, or add replicas"}')}
     assert ask(server.http_port, 1)[0] == 200  # and it goes on
-    with urlopen(f"http://127.0.0.1:{server.http_port}/metrics", timeout=10) as response:
+    with urlopen(f"http://127.0.0.1:{server.http_port}/metrics", timeout=60) as response:
         page = response.read().decode()
     (counted,) = re.findall(r'kubeline_requests_total\{code="503",[^}]*protocol="v1"[^}]*\} (\S+)', page)
     assert float(counted) == counts[503]

@@ -17,7 +17,7 @@ def ask(served: Served, method: str, path: str, body: bytes | None = None, **hea
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(served.url + path, body, named, method=method)  # noqa: S310 - our own server
     try:
-        with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
             status, content, found = response.status, response.read(), response.headers
     except urllib.error.HTTPError as error:
         status, content, found = error.code, error.read(), error.headers
@@ -173,7 +173,7 @@ def test_a_cloud_event_without_data_is_refused(tiny: Served, event: bytes) -> No
 
 def test_v1_writes_probabilities_with_the_digits_that_float32_has(tiny: Served) -> None:
     body = json.dumps({"instances": [RECORD]}).encode()
-    with urllib.request.urlopen(f"{tiny.url}/v1/models/{tiny.name}:predict", body, timeout=20) as response:  # noqa: S310
+    with urllib.request.urlopen(f"{tiny.url}/v1/models/{tiny.name}:predict", body, timeout=60) as response:  # noqa: S310
         text = response.read().decode()
     digits = text.split('"probabilities":[[')[1].split("]")[0].split(",")
     assert all(len(number.lstrip("0.")) <= 9 for number in digits), text

@@ -307,4 +307,4 @@ print(log.counts["written"], "pandas" in sys.modules)
 """
     write_tiny_package(tmp_path / "package")
     command = [sys.executable, "-c", script, str(tmp_path / "package"), str(tmp_path / "log")]
-    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout == "1 False\n"
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=240).stdout == "1 False\n"

@@ -38,7 +38,7 @@ class Clients:
     answered: set[str] = field(default_factory=set)
 
     def ask(self, client: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         for number in range(5_000):
             name = f"{client}-{number}"
             try:
@@ -152,7 +152,7 @@ def test_a_server_whose_log_cannot_be_written_does_not_start(
 ) -> None:
     write_tiny_package(tmp_path / "package")
     line = command(tmp_path / "package", free_ports(1)[0], "--payload_log", uri)
-    ended = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, env={**os.environ})
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=240, check=False, env={**os.environ})
     assert ended.returncode == code
     (reported,) = ended.stderr.strip().splitlines()
     assert reported.startswith("error: the payload log ")

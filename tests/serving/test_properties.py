@@ -65,7 +65,7 @@ class Asker:
 
     def __init__(self, served: Served) -> None:
         self.name = served.name
-        self._connection = http.client.HTTPConnection("127.0.0.1", served.http_port, timeout=20)
+        self._connection = http.client.HTTPConnection("127.0.0.1", served.http_port, timeout=60)
 
     def post(self, path: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, bytes, Any]:
         """Status, body and headers of the answer."""
@@ -321,7 +321,7 @@ def request(name: str, rows: int, columns: dict[str, tuple[str, bytes]]) -> mess
 
 
 def assert_grpc_answers_or_refuses(stub: InferenceStub, asked: Any, naming: str = "") -> None:
-    call = stub.ModelInfer.future(asked, timeout=20)
+    call = stub.ModelInfer.future(asked, timeout=60)
     if call.exception() is not None:
         assert call.code() == grpc.StatusCode.INVALID_ARGUMENT, call.details()
         assert_sentence(call.details(), naming)
@@ -387,7 +387,7 @@ def test_grpc_any_raw_bytes_are_taken_or_refused(
 def test_grpc_answers_as_the_predictor_does(
     ask: Asker, stub: InferenceStub, predictor: Predictor, rows: list[dict[str, Any]]
 ) -> None:
-    answer = stub.ModelInfer(request(ask.name, len(rows), raws(rows)), timeout=20)
+    answer = stub.ModelInfer(request(ask.name, len(rows), raws(rows)), timeout=60)
     labels, probabilities = expected(predictor, rows)
     assert decode_raw("prediction", "BYTES", answer.raw_output_contents[0], len(rows)) == labels
     found = np.frombuffer(answer.raw_output_contents[1], "<f4").reshape(list(answer.outputs[1].shape))

@@ -37,7 +37,7 @@ def test_a_tampered_package_never_becomes_ready(tmp_path: Path) -> None:
         start(package, tmp_path / "log") as server,
         pytest.raises(ServerFailedError, match=r"exit code 2; its last words: error: serving\.onnx .* was changed"),
     ):
-        server.wait_until_ready(time.monotonic(), timeout_seconds=60)
+        server.wait_until_ready(time.monotonic(), timeout_seconds=240)
 
 
 def test_another_package_than_the_blessed_one_is_refused(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_blessed_package_is_served_when_its_digest_is_asked_for(tmp_path: Pa
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("KUBELINE_PACKAGE_DIGEST", package.digest)
         with start(package, tmp_path / "log") as server:
-            server.wait_until_ready(time.monotonic(), timeout_seconds=60)
+            server.wait_until_ready(time.monotonic(), timeout_seconds=240)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -73,7 +73,7 @@ def test_a_package_that_a_trusted_key_signed_is_served(tmp_path: Path, monkeypat
     monkeypatch.setenv("KUBELINE_SIGNING_KEY", keys.private)
     monkeypatch.setenv("KUBELINE_PUBLIC_KEY", keys.public)
     with start(write_tiny_package(tmp_path / "package"), tmp_path / "log") as server:
-        server.wait_until_ready(time.monotonic(), timeout_seconds=60)
+        server.wait_until_ready(time.monotonic(), timeout_seconds=240)
 
 
 def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ print("recorded", flush=True)
 tracing.close()
 print("closed", flush=True)
 """
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=240)
     assert done.stdout.split() == ["recorded", "closed"]
 
 
@@ -257,7 +257,7 @@ tracing.close()
 """
     for sampler, expected in (("parentbased_always_off", 0), ("parentbased_always_on", 10)):
         environment = {"OTEL_TRACES_SAMPLER": sampler, "OTEL_SERVICE_NAME": "mine"}
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=environment)
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=240, env=environment)
         assert len(otlp.spans()) == expected
     assert values(otlp.requests[0].resource_spans[0].resource.attributes)["service.name"] == "mine"
 
@@ -265,5 +265,5 @@ tracing.close()
 def test_the_sdk_is_imported_only_when_tracing_is_on() -> None:
     found = "[name for name in sys.modules if name.startswith('opentelemetry')]"
     code = f"import sys, kubeline_serving.observability.tracing; print({found})"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=240)
     assert done.stdout.strip() == "[]"
