@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 _MAX_HEIGHT = 12_000  # of a picture, in pixels
+_KEYS = {"Tab": ("Tab", 9, ""), "Enter": ("Enter", 13, "\r"), "Space": (" ", 32, " ")}  # key, code, what it writes
+_SHIFT = 8
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -30,6 +32,7 @@ class Browser:
         self._orders = os.fdopen(writer, "wb")
         self._number = itertools.count(1)
         self._session = ""
+        self._world: int | None = None
         target = self._ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self._ask("Page.enable")
@@ -39,8 +42,13 @@ class Browser:
         self._resize(width, height)
         self._ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self._ask("Page.navigate", url=page.resolve().as_uri())
+        self.loaded()
+
+    def loaded(self) -> None:
+        """Wait until the page that was asked for is loaded."""
         while self._message().get("method") != "Page.loadEventFired":
             pass
+        self._world = None
 
     def scrolls_sideways(self, width: int) -> bool:
         """Whether the page is wider than its window."""
@@ -64,16 +72,37 @@ class Browser:
     def evaluate(self, *scripts: str) -> Any:
         """The value of the last of these scripts, for which it may be waited.
 
-        They see the page from a world of their own, so that a policy of the page that forbids scripts forbids them not.
+        They see the page from a world of their own, so that a policy of the page that forbids scripts forbids them not,
+        and keep it until another page is opened.
         """
-        frame = self._ask("Page.getFrameTree")["frameTree"]["frame"]["id"]
-        world = self._ask("Page.createIsolatedWorld", frameId=frame)["executionContextId"]
+        if self._world is None:
+            frame = self._ask("Page.getFrameTree")["frameTree"]["frame"]["id"]
+            self._world = self._ask("Page.createIsolatedWorld", frameId=frame)["executionContextId"]
         for script in scripts:
-            given = {"expression": script, "contextId": world, "awaitPromise": True, "returnByValue": True}
+            given = {"expression": script, "contextId": self._world, "awaitPromise": True, "returnByValue": True}
             found = self._ask("Runtime.evaluate", **given)
             if "exceptionDetails" in found:
                 raise RuntimeError(found["exceptionDetails"]["exception"]["description"])
         return found["result"].get("value")
+
+    def press(self, name: str, shift: bool = False) -> None:
+        """A key: Tab, Enter or Space."""
+        key, code, text = _KEYS[name]
+        given = {"key": key, "code": name, "windowsVirtualKeyCode": code, "modifiers": _SHIFT if shift else 0}
+        self._ask("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **given)
+        self._ask("Input.dispatchKeyEvent", type="keyUp", **given)
+
+    def write(self, text: str) -> None:
+        """Words into what has the focus."""
+        self._ask("Input.insertText", text=text)
+
+    def accessibility_tree(self) -> list[dict[str, Any]]:
+        """What a screen reader gets of the page, node by node."""
+        return list(self._ask("Accessibility.getFullAXTree")["nodes"])
+
+    def outer_html(self, node: int) -> str:
+        """Of an element, by the number that the tree of accessibility names."""
+        return str(self._ask("DOM.getOuterHTML", backendNodeId=node)["outerHTML"])
 
     def _resize(self, width: int, height: int) -> None:
         self._ask(

@@ -2,8 +2,9 @@
 
 Pages of the runs, and of the documentation's site where it is built: pictures at the width of a desk and of a
 telephone, light and dark, and one as it is printed, in ``runs/screenshots``. What is wrong with a page is reported, and
-the exit code is then 1: a serious fault that axe-core finds for keyboards and screen readers, a page that
-scrolls sideways, one of a run that is larger than a megabyte or brings a script along.
+the exit code is then 1: a serious fault that axe-core finds for keyboards and screen readers, what somebody without
+mouse or eyes would meet (``keyboard.py``), a page that scrolls sideways, one of a run that is larger than a megabyte or
+brings a script along.
 """
 
 import itertools
@@ -12,15 +13,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import keyboard
 from browser import Browser, browser, installed
 
 WIDTHS = (1280, 390)  # pixels
 SCHEMES = ("light", "dark")
 MAX_BYTES = 1_000_000
+WORD = "canary"  # which the search of the documentation is asked for
 SERIOUS = {"serious", "critical"}
-JUDGED = {(1280, "light"), (390, "dark")}  # where axe-core runs: each width and each scheme once
+JUDGED = {(1280, "light"), (390, "dark")}  # where axe-core runs and the keyboard walks: each width and each scheme once
 RUNS = ("*.html", "*/*.html", "*/reports/*.html")
-EVIDENTLY = "*-evidently_report.html"  # a program of another maker, 4 to 6 MB, that is shown as it is
 README = Path(__file__).parents[1] / "docs" / "rollout.png"  # the picture of the first screen: the latest rollout
 OF_README, README_SIZE = "canary-*-better/index.html", (1000, 945)
 _FOUND = "found.violations.map(each => [each.id, each.impact, each.nodes.map(node => node.target.join(' '))])"
@@ -34,19 +36,29 @@ class Inspection:
         self.faults: list[str] = []
         self.remarks: dict[str, list[str]] = {}  # the places of each rule
 
-    def at(self, page: Path, width: int, scheme: str, ours: bool) -> bytes:
-        """The picture of a page; of a page of ours, what is wrong with it is collected."""
+    def at(self, page: Path, width: int, scheme: str) -> bytes:
+        """The picture of a page; what is wrong with it is collected."""
         where = f"{page} at {width} pixels, {scheme}"
         self._window.open(page, width, scheme)
-        if ours and self._window.scrolls_sideways(width):
+        if self._window.scrolls_sideways(width):
             self.faults.append(f"{where}: scrolls sideways")
-        for rule, impact, places in self._violations(page) if ours and (width, scheme) in JUDGED else ():
+        if (width, scheme) in JUDGED:
+            self._judge(page, where)
+        return self._window.picture(width)
+
+    def search(self, page: Path) -> None:
+        """The search of the documentation, from one of its pages."""
+        self._window.open(page, WIDTHS[0], SCHEMES[0])
+        self.faults += [f"the search of {page}: {fault}" for fault in keyboard.search(self._window, WORD)]
+
+    def _judge(self, page: Path, where: str) -> None:
+        for rule, impact, places in self._violations(page):
             words = f"axe-core's rule {rule} ({impact})"
             if impact in SERIOUS:
                 self.faults.append(f"{where}: {words} at {places[0]}, and {len(places) - 1} more")
             else:
                 self.remarks.setdefault(words, []).append(f"{places[0]} of {page}")
-        return self._window.picture(width)
+        self.faults += [f"{where}: {fault}" for fault in keyboard.faults(self._window)]
 
     def _violations(self, page: Path) -> list[tuple[str, str, list[str]]]:
         # The page of a run that goes on loads itself anew; whoever reads it has the link to one that does not.
@@ -62,11 +74,6 @@ def pages(runs: Path, site: Path) -> Iterator[tuple[Path, str, bool]]:
         yield page, "-".join(page.relative_to(runs).with_suffix("").parts), True
     for page in sorted(site.rglob("*.html")):
         yield page, "site-" + "-".join(page.relative_to(site).with_suffix("").parts), False
-
-
-def of_another_maker(page: Path) -> bool:
-    """Whether a page is Evidently's own; where that was switched off, there is a page of ours in its place."""
-    return page.match(EVIDENTLY) and page.stat().st_size > MAX_BYTES
 
 
 def contents(page: Path) -> Iterator[str]:
@@ -93,21 +100,21 @@ def main(axe: Path, runs: Path, site: Path) -> int:
     with browser(command) as window:
         inspection = Inspection(window, axe.read_text(encoding="utf-8"))
         for page, name, of_a_run in found:
-            ours = not of_another_maker(page)
-            if of_a_run and ours:
+            if of_a_run:
                 inspection.faults += contents(page)
             for width, scheme in itertools.product(WIDTHS, SCHEMES):
-                (target / f"{name}-{width}-{scheme}.png").write_bytes(inspection.at(page, width, scheme, ours))
+                (target / f"{name}-{width}-{scheme}.png").write_bytes(inspection.at(page, width, scheme))
             window.open(page, WIDTHS[0], SCHEMES[0])
             (target / f"{name}-printed.pdf").write_bytes(window.printed())
+        for page in sorted(site.glob("docs/index.html")):
+            inspection.search(page)
         for page in sorted(runs.glob(OF_README))[-1:]:
             window.open(page, README_SIZE[0], SCHEMES[0], README_SIZE[1])
             README.write_bytes(window.top())
     seen = (f"{words} at {places[0]}, and {len(places) - 1} more" for words, places in inspection.remarks.items())
     for line in [*sorted(seen), *inspection.faults]:
         print(line, file=sys.stderr)
-    others = sum(of_another_maker(page) for page, _, _ in found)
-    print(f"{len(found)} pages in {target}" + (f", {others} of another maker not judged" if others else ""))
+    print(f"{len(found)} pages in {target}")
     if not site.is_dir():
         print("the documentation's site was not opened: make docs builds it")
     return int(bool(inspection.faults))

@@ -64,7 +64,7 @@ def drift_check(
             finds; one drifted prediction, or the labels, are always enough. 1 or more.
         min_auc: Smallest AUC of the classifier that is drift, where it is surely no chance: 0.55 to 0.65 are usual. 1
             asks none.
-        evidently: Whether to write the report of Evidently, which takes a few seconds.
+        evidently: Whether to ask Evidently for its report, which takes a few seconds.
         pushgateway: Address of a Prometheus Pushgateway, such as http://pushgateway:9091, for the figures of the window
             of a model. Those of a registered model go to its registry as well, as one run with a step for each window.
         slices: Columns of the window, features or not, by which the performance is given in parts of at least 100
@@ -86,9 +86,9 @@ def drift_check(
             label_effect, classifier_auc, findings and, where there are labels, the task's own metric and
             calibration_error; estimated_roc_auc, estimated_log_loss or estimated_rmse, estimated_calibration_error.
         report: HTML page with the verdict, the columns by effect, distributions and performance.
-        evidently_report: Evidently's HTML page on at most 5,000 rows of each sample and the 50 columns that shifted
-            most, for people. Against a model, the reference rows are redrawn from its profile column by column, and
-            the page says so.
+        evidently_report: HTML page of what Evidently says of at most 5,000 rows of each sample and the 50 columns that
+            shifted most, with their distributions and course, for people. Against a model, the reference rows are
+            redrawn from its profile column by column, and the page says so.
         drifted: Whether the verdict is ``drift``.
         verdict: ``stable``, ``drift`` or ``insufficient_data``.
     """

@@ -4,8 +4,12 @@ _MISSING = {
     '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
     '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Pages">',
     '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="On this page">',
-    '<div class="highlight"><pre>': '<div class="highlight"><pre tabindex="0">',  # which scrolls where it is narrow
-    '<div class="table-wrapper ': '<div tabindex="0" class="table-wrapper ',
+    # which scroll where it is narrow
+    '<div class="highlight"><pre>': '<div class="highlight"><pre tabindex="0" role="group" aria-label="Code">',
+    '<div class="table-wrapper ': '<div tabindex="0" role="group" aria-label="Table" class="table-wrapper ',
+    '<div class="scroll" tabindex="0">': '<div class="scroll" tabindex="0" role="group" aria-label="Diagram">',
+    # the results come by a script
+    '<div id="search-results"></div>': '<h1>Search</h1><div id="search-results" aria-live="polite"></div>',
 }
 
 

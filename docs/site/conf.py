@@ -48,7 +48,7 @@ html_theme = "furo"
 html_title = f"Kubeline {version}"
 html_copysource = False
 html_extra_path = ["extra"]
-html_static_path, html_css_files = ["static"], ["diagrams.css"]
+html_static_path, html_css_files = ["static"], ["diagrams.css", "keyboard.css"]
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "github-dark-high-contrast"
 
 REPOSITORY = os.environ.get("KUBELINE_REPOSITORY", "")  # where the source can be looked at; else such links are words

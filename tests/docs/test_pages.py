@@ -193,6 +193,6 @@ def test_what_scrolls_on_the_site_is_within_reach_of_the_keyboard(monkeypatch: p
         '<div class="highlight"><pre>y</pre></div><div class="table-wrapper z">'
     )
     shown = accessible(page)
-    assert shown.count("aria-label=") == 2
+    assert shown.count("aria-label=") == 4
     assert (shown.count('tabindex="0"'), shown.count('aria-level="2"')) == (2, 1)
     assert accessible(shown) == shown

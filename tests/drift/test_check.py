@@ -13,6 +13,8 @@ from tests.drift.helpers import Run, column, page, read
 from tests.drift.helpers import mixed as table
 from tests.support.training import trained
 
+MOST = 1_000_000  # bytes of a page
+
 # --- against a model package ----------------------------------------------------------------------------------------
 
 
@@ -196,7 +198,9 @@ def test_evidently_reports_on_a_window_against_a_package_and_says_what_its_rows_
     assert "probability.True" in html
     assert "redrawn from the profile" in html
     assert "Left out, because one sample holds no value: wind_gust" in html
-    assert "src=" not in html.split("<body", maxsplit=1)[0].replace("src: url(data:", "")
+    assert "Along the window" in html
+    assert "<script" not in html
+    assert len(html.encode()) < MOST
 
 
 @pytest.mark.slow
@@ -215,9 +219,9 @@ def test_of_a_wide_table_evidently_shows_the_columns_that_shifted_most_and_the_v
     assert "column_59_" in html
     assert "shows the 50 columns that shifted most of 60; the verdict is of all" in html
     assert "50 columns that shifted most" in result["evidently_note"]
-    size = Path(outputs["evidently_report"].path).stat().st_size
-    assert f"Its page has {size / 1e6:.1f} MB, nearly all of it a program that draws" in result["evidently_note"]
-    assert "needs scripts" in Path(outputs["report"].path).read_text(encoding="utf-8")
+    assert html.count("<svg") >= 50
+    assert "<script" not in html
+    assert len(html.encode()) < MOST
 
 
 @pytest.mark.slow
@@ -234,7 +238,7 @@ def test_when_evidently_fails_the_verdict_stands_and_its_page_says_why(check: Ru
     huge["x"] = np.where(huge.index % 2, 1e308, -1e308)
     outcome, outputs = check(dataset(huge), reference=dataset(table(), "reference"), evidently=True)
     assert outcome == (True, "drift")
-    assert "Evidently could not make a report of these samples (ValueError" in page(outputs["evidently_report"])
+    assert "Evidently could not make a report of these samples (ValueError)." in page(outputs["evidently_report"])
     assert "Evidently could not make" in read(outputs["result"])["evidently_note"]
 
 

@@ -45,7 +45,7 @@ def test_what_is_drawn_has_its_words_as_text_and_the_colours_of_the_page() -> No
     page.add("Shifts", figure_of_bars([(hostile, [(hostile, 0.5, 0.5)])], LABELS, hostile))
     html = page.html()
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 4  # title, label, text alternative, caption
+    assert html.count("&lt;script&gt;") == 6  # title, label, three in the text alternative, caption
     assert {"var(--model)", "var(--neutral)"} <= set(re.findall(r"var\(--\w+\)", html))
 
 

@@ -1,39 +1,50 @@
-"""Evidently's own report, on a sample, for people: its verdicts are not ours.
+"""What Evidently says of a sample, for people, on a page of ours: its verdicts are not ours.
 
+Its own page is a program of megabytes, which neither the frame of the KFP UI nor a reader without scripts can run.
 Its bins are of equal width and it leaves out missing values, so that one outlier hides a shift and a column that half
 vanishes passes. The verdict of a drift check is in `result` and `report`.
 """
 
 import logging
 import os
-import re
 import warnings
 from collections.abc import Mapping
-from html import escape
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from kubeline.artifacts import publish
 from kubeline.columns import Kind
 from kubeline.drift.profile import CategoryProfile, Profile, ReferenceColumn
 from kubeline.drift.values import numbers, text
 from kubeline.errors import listed
-from kubeline.reports import Report
+from kubeline.printable import rounded
+from kubeline.reports import Report, table, verdict
 from kubeline.reports import text as paragraph
+from kubeline.reports.bars import Bar, figure_of_bars, short
+from kubeline.reports.lines import Curve, figure_of_curves
 from kubeline.typing import Array
 
 ROWS = 5_000  # of each sample
-COLUMNS = 50  # of the page: each takes a tenth of a second, 1 MB of memory and 100 kB, and no one reads thousands
+COLUMNS = 50  # of the page: each takes a tenth of a second, and no one reads thousands
 CATEGORIES = 50  # of one column, by name
 OTHER = "(other)"
-# Its own script and data and nothing from elsewhere: the page is one file.
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
-    "font-src data:; worker-src blob:; base-uri 'none'; form-action 'none'"
-)
+BINS = 10  # of equal width, as Evidently draws them
+STRETCHES = 20  # of the window, one after the other
+DRAWN = 6  # columns along the window
 _VERDICT = "The verdict of the drift check is in its own report: it counts all rows, by another rule."
 log = logging.getLogger(__name__)
+
+
+class EvidentlyColumn(NamedTuple):
+    """What Evidently says of a column: a p-value below the threshold is drift, and a distance from it on."""
+
+    column: str
+    method: str
+    value: float
+    threshold: float
+    drifted: bool
 
 
 def write(path: str, reference: pd.DataFrame, current: pd.DataFrame, kinds: Mapping[str, Kind], note: str) -> str:
@@ -48,8 +59,7 @@ def write(path: str, reference: pd.DataFrame, current: pd.DataFrame, kinds: Mapp
         note: A sentence about the samples, shown at the top of the page.
 
     Returns:
-        What a reader should know of the report: columns left out, or why there is none, as the page says too; and how
-        large it is.
+        What a reader should know of the report: columns left out, or why there is none, as the page says too.
     """
     usable = {
         name: kind for name, kind in kinds.items() if reference[name].notna().any() and current[name].notna().any()
@@ -65,14 +75,16 @@ def write(path: str, reference: pd.DataFrame, current: pd.DataFrame, kinds: Mapp
         usable = dict(list(usable.items())[:COLUMNS])
     if not usable:
         return write_note(path, f"{note} So there is nothing that Evidently could report on.")
+    then, now = (_plain(sample, reference, usable) for sample in (reference, current))
     try:
-        page = _page(reference, current, usable)
+        page = _page(_asked(then, now, usable), then, now, usable, note)
     except Exception as error:  # Evidently raises many kinds on odd data; the verdict does not depend on it
-        log.warning("Evidently could not make its report", exc_info=error)
-        return write_note(
-            path, f"Evidently could not make a report of these samples ({type(error).__name__}: {error})."
-        )
-    return _write_page(path, note, page)
+        kind = type(error).__name__  # its words may quote values of the table, which no page and no log may hold
+        log.warning("Evidently could not make its report: %s", kind)
+        log.debug("where it ended", exc_info=error)
+        return write_note(path, f"Evidently could not make a report of these samples ({kind}).")
+    page.write(path)
+    return note
 
 
 def write_note(path: str, note: str) -> str:
@@ -83,51 +95,96 @@ def write_note(path: str, note: str) -> str:
     return note
 
 
-def _write_page(path: str, note: str, page: str) -> str:
-    banner = (
-        '<p style="margin:0;padding:12px 24px;background:#fff4e0;color:#1b2430;font:14px/1.5 sans-serif">'
-        f"{escape(note)} {_VERDICT}</p>"
-    )
-    with publish(path) as partial:
-        policy = f'<head><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        safe = page.replace("<head>", policy, 1)
-        partial.write_text(re.sub(r"<body[^>]*>", lambda tag: tag[0] + banner, safe, count=1), encoding="utf-8")
-        size = partial.stat().st_size / 1e6
-    return f"{note} Its page has {size:.1f} MB, nearly all of it a program that draws, and needs scripts."
+def _page(
+    found: list[EvidentlyColumn], reference: pd.DataFrame, current: pd.DataFrame, kinds: Mapping[str, Kind], note: str
+) -> Report:
+    report = Report("Evidently's report", f"{len(current):,} rows beside {len(reference):,} of the reference")
+    drifted = [each for each in found if each.drifted]
+    word = f"{len(drifted)} of {len(found)} {'column' if len(found) == 1 else 'columns'}"
+    report.add("What Evidently calls drift", verdict(word, "plain", [note, _VERDICT]))
+    rows = [
+        [each.column, kinds[each.column], "drift" if each.drifted else "none", each.method, each.value, each.threshold]
+        for each in found
+    ]
+    about = "A p-value below its threshold is drift, and so is a distance from its threshold on."
+    report.add("Columns", table(["column", "kind", "drift", "method", "value", "threshold"], rows, about))
+    moving = [each.column for each in [*drifted, *found] if kinds[each.column] == "number"]
+    curves = [_along(name, reference[name], current[name]) for name in dict.fromkeys(moving)]
+    if known := [curve for curve in curves if curve][:DRAWN]:
+        about = (
+            f"The mean of each {STRETCHES}th of the window in the order of its rows, in standard deviations of the "
+            "reference from its mean: a step says that something changed within the window."
+        )
+        report.add("Along the window", figure_of_curves(known, about))
+    drawings = [
+        (short(name), _bars(reference[name], current[name], kind)) for name, kind in kinds.items() if name in current
+    ]
+    about = "Share of the rows in bins of equal width, or of each category, missing values left out."
+    report.add("Distributions", figure_of_bars(drawings, ("then", "now"), about))
+    return report
 
 
-def _page(reference: pd.DataFrame, current: pd.DataFrame, kinds: dict[str, Kind]) -> str:
+def _asked(reference: pd.DataFrame, current: pd.DataFrame, kinds: Mapping[str, Kind]) -> list[EvidentlyColumn]:
+    """Of each column, those of the greatest shift first as `kinds` has them."""
     os.environ["DO_NOT_TRACK"] = "1"  # before the import: Evidently reports its use to its makers otherwise
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
     definition = DataDefinition(
-        numerical_columns=[_harmless(name) for name, kind in kinds.items() if kind == "number"],
-        categorical_columns=[_harmless(name) for name, kind in kinds.items() if kind != "number"],
+        numerical_columns=[name for name, kind in kinds.items() if kind == "number"],
+        categorical_columns=[name for name, kind in kinds.items() if kind != "number"],
     )
-    plain = [_plain(sample, reference, kinds) for sample in (current, reference)]
-    samples = [Dataset.from_pandas(sample, definition) for sample in plain]
+    samples = [Dataset.from_pandas(sample, definition) for sample in (current, reference)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the statistics of constant columns
-        return str(Report([DataDriftPreset()]).run(*samples).get_html_str(as_iframe=False))
+        said: dict[str, Any] = Report([DataDriftPreset()], include_tests=True).run(*samples).dict()
+    drifted = {each["metric_config"]["metric_id"]: each["status"] == "FAIL" for each in said["tests"]}
+    found = {
+        asked["column"]: EvidentlyColumn(
+            asked["column"], asked["method"], float(each["value"]), float(asked["threshold"]), drifted[each["id"]]
+        )
+        for each in said["metrics"]
+        if "column" in (asked := each["config"])
+    }
+    return [found[name] for name in kinds]
 
 
-def _plain(sample: pd.DataFrame, reference: pd.DataFrame, kinds: dict[str, Kind]) -> pd.DataFrame:
+def _plain(sample: pd.DataFrame, reference: pd.DataFrame, kinds: Mapping[str, Kind]) -> pd.DataFrame:
     """Numbers as float64 and categories as text, with what is rare in the reference as one category."""
     columns = {}
     for name, kind in kinds.items():
         if kind == "number":
-            columns[_harmless(name)] = pd.Series(numbers(sample[name], kind))
+            columns[name] = pd.Series(numbers(sample[name], kind))
             continue
         frequent = text(reference[name], kind).value_counts().index[:CATEGORIES]
         values = text(sample[name], kind)
-        columns[_harmless(name)] = values.where(values.isin(frequent) | values.isna(), OTHER).map(_harmless)
+        columns[name] = values.where(values.isin(frequent) | values.isna(), OTHER)
     return pd.DataFrame(columns)
 
 
-def _harmless(words: str | None) -> str | None:
-    """The words without a ``<``: Evidently writes them into a script as they are, where ``</script>`` would end it."""
-    return None if words is None else words.replace("<", "‹")
+def _bars(reference: pd.Series, current: pd.Series, kind: Kind) -> list[Bar]:
+    then, now = reference.dropna(), current.dropna()
+    if kind != "number":
+        counts = [sample.value_counts(normalize=True) for sample in (then, now)]
+        categories = dict.fromkeys([*counts[0].index, *counts[1].index])
+        return [(name, float(counts[0].get(name, 0)), float(counts[1].get(name, 0))) for name in categories]
+    edges = np.histogram_bin_edges(np.concatenate([then, now]), BINS)
+    shares = [np.histogram(sample, edges)[0] / len(sample) for sample in (then, now)]
+    names = [f"{rounded(low, 3)} to {rounded(high, 3)}" for low, high in pairwise(edges)]
+    return [(name, float(first), float(second)) for name, first, second in zip(names, *shares, strict=True)]
+
+
+def _along(name: str, reference: pd.Series, current: pd.Series) -> Curve | None:
+    """None of a column without spread, and of a window that is too short or in parts empty."""
+    spread = float(reference.std())
+    if not spread > 0 or len(current) < STRETCHES:
+        return None
+    stretch = np.arange(len(current)) * STRETCHES // len(current)
+    means = (current.groupby(stretch).mean() - reference.mean()) / spread
+    if not np.isfinite(means).all():
+        return None
+    names = ("the first rows", *(f"stretch {place}" for place in range(2, STRETCHES)), "the last rows")
+    return Curve(name, names, tuple(map(float, range(STRETCHES))), tuple(map(float, means)))
 
 
 def redrawn(profile: Profile, rows: int = ROWS) -> pd.DataFrame:

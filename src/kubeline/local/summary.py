@@ -42,8 +42,6 @@ _TONES: dict[str, reports.Tone] = {
 }
 
 
-_OURS = 1_000_000  # bytes, which no page of ours has
-
 # The metadata of an artifact that is shown first; the rest follows by name.
 _FIRST = [
     *("verdict", "outcome", "name", "version", "uri", "rows", "columns", "estimator", "task", "features", "score_name"),
@@ -162,9 +160,7 @@ def page_of(
             page.add(f"{output.task}: warnings", reports.verdict("warnings", "warn", output.warnings))
     pages = [(output, file) for output in made if (file := _readable(run, output))]
     if pages:
-        rows = [[o.task, _link(run, f, o.name), _heavy(f)] for o, f in pages]
-        width = 3 if any(row[-1] for row in rows) else 2
-        page.add("Reports", reports.table(["step", "report", "before a click"][:width], [row[:width] for row in rows]))
+        page.add("Reports", reports.table(["step", "report"], [[o.task, _link(run, f, o.name)] for o, f in pages]))
     page.add("Parameters", *_parameters(run, shape.defaults))
     rows = [[o.task, _link(run, o.path, o.name) if o.path.exists() else o.name, o.kind, o.facts()] for o in made]
     if rows:
@@ -242,17 +238,17 @@ def _readable(run: Run, output: Output) -> Path | None:
     return page
 
 
-def _heavy(page: Path) -> str:
-    """What a reader should know before a click: the page of another maker, a program of megabytes."""
-    size = page.stat().st_size
-    return f"{size / 1e6:.1f} MB, needs scripts" if size > _OURS else ""
-
-
 def _render_markdown(output: Output, page: Path) -> None:
     from markdown_it import MarkdownIt
 
-    text = MarkdownIt("commonmark", {"html": False}).enable("table").render(output.path.read_text(encoding="utf-8"))
+    renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = renderer.parse(output.path.read_text(encoding="utf-8"))
+    headings = [token for token in tokens if token.type in {"heading_open", "heading_close"}]
+    below = 3 - min((int(token.tag[1]) for token in headings), default=3)  # those of the page are of the first two
+    for token in headings:
+        token.tag = f"h{min(int(token.tag[1]) + below, 6)}"
     report = reports.Report(output.task)
+    text = renderer.renderer.render(tokens, renderer.options, {})
     report.add(output.name, Markup(text))  # noqa: S704 (HTML in the source is escaped by the renderer)
     report.write(page)
 

@@ -27,7 +27,7 @@ def figure_of_bars(drawings: Sequence[tuple[str, Sequence[Bar]]], labels: tuple[
     Args:
         drawings: their titles are short; shares are from 0 to 1.
         labels: of the first and of the second bar of each pair.
-        caption: the text alternative as well.
+        caption: of the whole, and with the numbers the text alternative of each.
     """
     drawn = Markup("").join(_drawing(title, _longest(bars), labels, caption) for title, bars in drawings)
     return Markup('<figure><div class="drawings">{}</div><figcaption>{}</figcaption></figure>').format(drawn, caption)
@@ -67,9 +67,11 @@ def _drawing(title: str, bars: Sequence[Bar], labels: tuple[str, str], caption: 
         parts.append(_TEXT.format(left - _SPACE, top + _THICK + 4, "end", "soft", "", name))
         for which, (share, colour) in enumerate(zip(shares, _COLOURS, strict=True)):
             parts.append(_BAR.format(left, top + which * _THICK, share / greatest * _LONGEST, _THICK, colour))
+    said = "; ".join(f"{name} {_percent(first)} and {_percent(second)}" for name, first, second in bars)
+    said = f"{title}. {caption} {labels[0]} and {labels[1]}: {said}"  # whoever does not see it has the numbers
     svg = Markup('<svg role="img" aria-label="{0}" viewBox="0 0 {1:.0f} {2}" width="{1:.0f}" font-size="11">{3}</svg>')
     return Markup('<div class="scroll" tabindex="0" style="--least:{:.0f}px">{}</div>').format(
-        width, svg.format(caption, width, bottom + _BOTTOM, Markup("").join(parts))
+        width, svg.format(said, width, bottom + _BOTTOM, Markup("").join(parts))
     )
 
 

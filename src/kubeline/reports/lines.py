@@ -38,7 +38,7 @@ def figure_of_curves(curves: Sequence[Curve], caption: str) -> Markup:
 
     Args:
         curves: one or more, each of two values or more.
-        caption: the text alternative as well.
+        caption: of the whole, and with the values the text alternative of each.
     """
     every = [height for curve in curves for height in curve.heights]
     low, high = min(every), max(every)
@@ -117,7 +117,9 @@ def _whole(curve: Curve, parts: Sequence[Markup], width: float, height: float, c
     svg = Markup(
         '<svg role="img" aria-label="{0}" viewBox="0 0 {1:.0f} {2}" width="{1:.0f}" font-size="11">{3}{4}</svg>'
     )
-    label = f"{curve.title}: {caption}"
+    values = zip(curve.names, curve.heights, strict=True)
+    said = "; ".join(f"{name} {rounded(height, 3)}" for name, height in values)
+    label = f"{curve.title}: {caption} {said}"
     return Markup('<div class="scroll" tabindex="0" style="--least:{:.0f}px">{}</div>').format(
         width, svg.format(label, width, f"{height:.0f}", title, Markup("").join(parts))
     )

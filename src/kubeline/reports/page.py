@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
 from jinja2 import Environment, Template
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from kubeline import __version__
 from kubeline.artifacts import publish
@@ -22,6 +22,7 @@ Tone = Literal["good", "bad", "warn", "plain"]
 
 MOST_ROWS = 500  # of a table
 _MOST_LETTERS = 700_000  # of its rows: bars and long names would make 500 of them a megabyte
+_SCROLLS = 'class="scroll" tabindex="0"'  # of a box; in a word of a table its quotes are escaped
 _SENTENCE = 32  # characters; a longer cell needs a line of its own on a narrow screen
 _PIXELS_PER_POINT = 4 / 3
 _SMALLEST = 0.8  # of its size, at which the text of a figure is still legible
@@ -51,6 +52,7 @@ class Report:
             subtitle=self.subtitle,
             refresh=self.refresh,
             sections=self._sections,
+            named=_named,
             version=__version__,
         )
         return printable(page)
@@ -59,6 +61,12 @@ class Report:
         """Write the page to `path`, whole or not at all."""
         with publish(path) as partial:
             partial.write_text(self.html(), encoding="utf-8")
+
+
+def _named(block: Markup, heading: str) -> Markup:
+    """What scrolls is a stop of the keyboard: a screen reader says there under which heading it is."""
+    named = f'{_SCROLLS} role="group" aria-label="{escape(heading)}"'
+    return Markup(str(block).replace(_SCROLLS, named))  # noqa: S704 (of what was safe before, and escaped)
 
 
 @cache
@@ -99,7 +107,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], note: str = "")
         "number" if any(_kind(row[place]) == "number" for row in given) else "text" for place in range(len(columns))
     ]
     stacked = any(len(_words(cell)) > _SENTENCE for row in cells for cell in row)
-    head = Markup("").join(map(Markup("<th class={}>{}</th>").format, kinds, columns))
+    head = Markup("").join(map(Markup("<th scope=col class={}>{}</th>").format, kinds, columns))
     drawn, letters = list[Markup](), 0
     for row in zip(cells, given, strict=True):
         drawn.append(Markup("<tr>{}</tr>").format(_row(*row, columns if stacked else ())))
