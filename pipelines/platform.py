@@ -16,11 +16,12 @@ from kubeline.resources import Platform
 
 NOTIFY_SECRET = "kubeline-notify"  # noqa: S105 (a name, not a secret): its keys: `urls`, the channels of `notify`, and `run-page`
 
-Access = Literal["storage", "registry", "database", "hashing", "signing", "signatures"]
+Access = Literal["storage", "registry", "tracker", "database", "hashing", "signing", "signatures"]
 # The variables by which the libraries take their credentials; the secret has keys of the same names.
 VARIABLES: dict[Access, tuple[str, ...]] = {
     "storage": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION"),
     "registry": ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+    "tracker": ("WANDB_API_KEY", "WANDB_BASE_URL"),
     "hashing": ("KUBELINE_HASH_KEY",),
     "signing": ("KUBELINE_SIGNING_KEY",),
     "signatures": ("KUBELINE_PUBLIC_KEY",),

@@ -58,7 +58,7 @@ def evaluate(
         model: Model package, as ``train`` or ``select`` writes it.
         training: The metrics of ``train``, which know the candidates and trials; for tracking alone.
         champion: The model to compare with: a path, a URI, or ``models:/NAME@ALIAS``. Empty: none.
-        tracking_uri: Registry that ``models:/`` is looked up in. Empty: the default one.
+        tracking_uri: Registry that ``models:/`` is looked up in, and what files the run. Empty: the default one.
         pipeline_run: Name or id of the pipeline run. With it, and a champion in a registry, the run is filed there
             whatever the verdict: in MLflow as a run of the experiment NAME, each candidate a run below it, each trial
             below its candidate, with the tables as dataset inputs. Empty: nothing is filed.

@@ -42,8 +42,9 @@ def register(
         name: Registered model; letters, digits, `.`, `_` and `-`. It is made when there is none.
         tracking_uri: Any MLflow tracking URI, such as `https://mlflow.example` or `sqlite:////data/mlflow.db`;
             `model-registry+https://HOST?store=s3://BUCKET/models` for Kubeflow's Model Registry;
-            `vertex://PROJECT/LOCATION?store=gs://BUCKET/models&image=IMAGE` for Vertex AI's. Empty:
-            the environment variable `MLFLOW_TRACKING_URI`, else `mlflow.db` in the working directory (refused on a
+            `vertex://PROJECT/LOCATION?store=gs://BUCKET/models&image=IMAGE` for Vertex AI's. Before any of them
+            `wandb://ENTITY/PROJECT?registry=` files the runs of `evaluate` in Weights & Biases. Empty: the environment
+            variable `MLFLOW_TRACKING_URI`, else `mlflow.db` in the working directory (refused on a
             cluster, where it would be lost). Credentials come from MLflow's own environment variables, such as
             `MLFLOW_TRACKING_TOKEN`, never from here.
         alias: Alias that this version gets, away from the version that had it; empty for none. A version that is the

@@ -74,7 +74,7 @@ def monitoring(
             alarm=alarm,
             tracking_uri=tracking_uri,
         )
-        with_channels(never_cached(with_credentials(tried, secret, "storage", "registry")))
+        with_channels(never_cached(with_credentials(tried, secret, "storage", "registry", "tracker")))
         tried.set_display_name("Try what is needed")
 
         loaded = load(
@@ -99,7 +99,7 @@ def monitoring(
             history=history,
             options=drift,
         ).set_display_name("Check for drift")
-        with_credentials(checked, secret, "storage", "registry")
+        with_credentials(checked, secret, "storage", "registry", "tracker")
         never_cached(checked)  # the alias may point to another model now
 
         with dsl.If(history != "", name="with-a-history"):

@@ -124,7 +124,7 @@ def retraining(
             plan=plan,
             gateway=gateway,
         ).set_display_name("Try what is needed")
-        with_channels(never_cached(with_credentials(tried, secret, "storage", "registry")))
+        with_channels(never_cached(with_credentials(tried, secret, "storage", "registry", "tracker")))
 
         taken = take_alarm(
             history=history,

@@ -120,7 +120,7 @@ def training(
             plan=plan,
             gateway=gateway,
         ).set_display_name("Try what is needed")
-        with_channels(never_cached(with_credentials(tried, secret, "storage", "registry")))
+        with_channels(never_cached(with_credentials(tried, secret, "storage", "registry", "tracker")))
 
         loaded = load(source=data, columns=columns, where=where, types_from=schema_uri, options=source).after(tried)
         retried(never_cached(resources(loaded, "read", requests, limits))).set_display_name("Load the table")

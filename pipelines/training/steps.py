@@ -113,7 +113,7 @@ def learn(
         seed=seed,
         **judged,
     ).set_display_name("Evaluate")
-    with_credentials(evaluated, secret, "storage", "registry")
+    with_credentials(evaluated, secret, "storage", "registry", "tracker")
     never_cached(evaluated)  # the champion may have changed
 
     with dsl.If(evaluated.outputs["Output"] == "promote", name="good-enough"):

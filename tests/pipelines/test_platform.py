@@ -18,13 +18,13 @@ WORLD = {
     "load": {"AWS", "KAFKA", "MYSQL", "PG"},
     "validate": {"AWS", "KUBELINE"},
     "train": {"KUBELINE"},
-    "evaluate": {"AWS", "MLFLOW"},
+    "evaluate": {"AWS", "MLFLOW", "WANDB"},
     "infra_validate": {"KUBELINE"},
     "register": {"AWS", "KUBELINE", "MLFLOW"},
     "deploy": {"KUBELINE"},
     "promote_champion": {"MLFLOW"},
     "rollout": {"AWS", "KUBELINE"},
-    "drift_check": {"AWS", "MLFLOW"},
+    "drift_check": {"AWS", "MLFLOW", "WANDB"},
     "alarm": {"AWS"},
     "take_alarm": {"AWS", "MLFLOW"},
     "predict": {"AWS", "KUBELINE", "MLFLOW"},
@@ -52,7 +52,7 @@ def test_every_step_that_reads_or_writes_the_world_takes_its_credentials_from_a_
             if one["secretNameParameter"] == {"componentInputParameter": "pipelinechannel--secret"}
         ]
         variables = [pair["envVar"] for one in secrets for pair in one["keyToEnv"]]
-        kinds = ("AWS", "KAFKA", "KUBELINE", "MLFLOW", "MYSQL", "PG")
+        kinds = ("AWS", "KAFKA", "KUBELINE", "MLFLOW", "MYSQL", "PG", "WANDB")
         found = {next(kind for kind in kinds if variable.startswith(kind)) for variable in variables}
         expected = WORLD.get(component(executor), set())
         if executor == "exec-load" and name not in (
@@ -60,6 +60,8 @@ def test_every_step_that_reads_or_writes_the_world_takes_its_credentials_from_a_
             "retraining",
         ):  # it asks the registry's model for the types
             expected = expected | {"MLFLOW"}
+        if executor == "exec-preflight" and name != "batch_prediction":  # which files no runs
+            expected = expected | {"WANDB"}
         assert found == expected, executor
         assert all(one["optional"] for one in secrets)
         assert all(pair["envVar"] == pair["secretKey"] for one in secrets for pair in one["keyToEnv"])

@@ -205,6 +205,16 @@ def test_mlflow_that_refuses_the_user_is_reported_with_the_variables_it_needs(ru
         run(tracking_uri=address)
 
 
+def test_weights_and_biases_is_asked_beside_the_registry_which_it_is_none_of(
+    run: Preflight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    with pytest.raises(UserError) as caught:
+        run(tracking_uri="wandb://team/flights")
+    assert "tracker: WANDB_API_KEY is not set" in str(caught.value)
+    assert "registry: Weights & Biases has the runs, but no registry with a champion" in str(caught.value)
+
+
 def test_mlflow_that_answers_500_is_not_called_unreachable(run: Preflight, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     with answering(500, "oh") as address, pytest.raises(PlatformError, match="was reached, but answers with HTTP 500"):

@@ -67,7 +67,7 @@ def _golden() -> bytes:
 
 def blessing(folder: Path, package: ModelPackage, check: BlessedStep, verdict: Verdict = "promote") -> Any:
     artifact = make_artifact(folder, "Artifact", check)
-    evidence = {"metrics": {"auc": {"value": 0.78, "interval": [0.77, 0.79]}}, "rows": 100, "passed": True}
+    evidence = {"metrics": {"auc": {"value": 0.78, "lower": 0.77, "upper": 0.79}}, "rows": 100, "passed": True}
     Blessing(
         check=check, verdict=verdict, package_digest=package.digest, reasons=["it is good"], evidence=evidence
     ).write(artifact)

@@ -128,15 +128,15 @@ def judge(
 
 
 def _send(outcome: DriftResult, package: ModelPackage | None, uri: str, tracking_uri: str, gateway: str) -> None:
-    """The figures of a window of a model to MLflow, where the model is registered there, and to a Pushgateway."""
+    """The figures of a window to where runs are filed, where the model is registered, and to a Pushgateway."""
     if package is None:
         return
     name = parse_reference(uri)[0] if uri.startswith("models:") else ""
     if name and (bounds := bounds_of(outcome)):
-        from kubeline.registry.opening import open_registry
+        from kubeline.registry.opening import open_tracker
 
         known = {key: float(value) for key, value in figures(outcome).items() if value is not None}
-        open_registry(tracking_uri).observe(name, package.digest, bounds[1], known)
+        open_tracker(tracking_uri).observe(name, package.digest, bounds[1], known)
     if gateway:
         version = version_of(package.digest)
         push(gateway, outcome, name or version, version)

@@ -10,6 +10,7 @@ from kubeline.errors import UserError
 from kubeline.options import require_names
 from kubeline.preflight import parameters, services
 from kubeline.preflight.checks import Checks, Result
+from kubeline.registry.opening import is_apart
 from kubeline.reports import Report, Tone, table, text, verdict
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,8 @@ def _services(checks: Checks, wanted: PreflightSettings) -> None:
     checks.run("data", lambda: _data(wanted))
     if wanted.schema_uri:
         checks.run("schema", lambda: services.check_schema(wanted.schema_uri))
+    if (wanted.name or wanted.drift or wanted.history) and is_apart(wanted.tracking_uri):
+        checks.run("tracker", lambda: services.check_tracker(wanted.tracking_uri))
     if wanted.name:
         checks.run("registry", lambda: services.check_registry(wanted.tracking_uri, wanted.name))
     if wanted.reference:

@@ -21,6 +21,14 @@ def check_registry(tracking_uri: str, name: str) -> None:
         package_digest(champion)
 
 
+def check_tracker(tracking_uri: str) -> None:
+    """That where runs are filed beside the registry, such as in Weights & Biases, is there, and knows us."""
+    from kubeline.registry.opening import separate_tracker
+
+    if tracker := separate_tracker(tracking_uri):
+        tracker.probe()
+
+
 def check_reference(tracking_uri: str, reference: str) -> str | None:
     """That the model to compare with is there."""
     from kubeline.registry import absent, open_registry

@@ -1,7 +1,7 @@
 """What every model registry offers, and the words they share: names, versions, aliases, references."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -82,6 +82,18 @@ class RunRecord:
     inputs: tuple[DataInput, ...] = ()
     children: tuple["RunRecord", ...] = ()
 
+    def parts(self, between: str, above: str = "") -> Iterator[tuple[str, str, "RunRecord"]]:
+        """Each run of the tree from the top: its path, that of the run it was part of, and itself.
+
+        Args:
+            between: what stands between the names of a path.
+            above: the path of the run that this one was part of; empty for the top.
+        """
+        part = f"{above}{between}{self.name}" if above else self.name
+        yield part, above, self
+        for child in self.children:
+            yield from child.parts(between, part)
+
 
 @dataclass(frozen=True)
 class ModelVersion:
@@ -124,20 +136,12 @@ def package_digest(version: ModelVersion) -> str:
     return digest
 
 
-class Registry(Protocol):
-    """A model registry. Every method raises PlatformError when the registry cannot be used."""
+class Tracker(Protocol):
+    """Where runs are filed for people to compare. Every method raises PlatformError when it cannot be used."""
 
     @property
     def place(self) -> str:
         """Where it is, for messages: without credentials."""
-        ...
-
-    def probe(self, name: str) -> None:
-        """Reach the registry and write what a first version of this model needs before it; harmless when repeated."""
-        ...
-
-    def register(self, submission: Submission) -> ModelVersion:
-        """Return the version of this package, made when there is none; the same package gives the same version."""
         ...
 
     def track(self, name: str, pipeline_run: str, tree: RunRecord) -> str:
@@ -153,6 +157,18 @@ class Registry(Protocol):
 
         Repeated with the same figures it changes nothing.
         """
+        ...
+
+
+class Registry(Tracker, Protocol):
+    """A model registry, with a tracker of its own. Every method raises PlatformError when it cannot be used."""
+
+    def probe(self, name: str) -> None:
+        """Reach the registry and write what a first version of this model needs before it; harmless when repeated."""
+        ...
+
+    def register(self, submission: Submission) -> ModelVersion:
+        """Return the version of this package, made when there is none; the same package gives the same version."""
         ...
 
     def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -101,7 +101,7 @@ class Runs:
             there[tree.name] = top
         common = {NAME: name, PIPELINE_RUN: pipeline_run}
         ids: dict[str, str] = {}
-        for part, parent, record in _parts(tree):
+        for part, parent, record in tree.parts("/"):
             above = {_PARENT: ids[parent]} if parent else {}
             ids[part] = self._track_one(experiment, there.get(part), record, {**common, _PART: part, **above})
         return ids[tree.name]
@@ -176,14 +176,6 @@ def _tags(submission: Submission) -> dict[str, str]:
     if revision := submission.tags.get("git_revision"):
         tags["mlflow.source.git.commit"] = revision  # MLflow's page shows it under this name
     return tags
-
-
-def _parts(record: RunRecord, above: str = "") -> Iterator[tuple[str, str, RunRecord]]:
-    """Each run of a tree from the top: its part, that of the run it was part of, and itself."""
-    part = f"{above}/{record.name}" if above else record.name
-    yield part, above, record
-    for child in record.children:
-        yield from _parts(child, part)
 
 
 def _dataset(table: DataInput) -> "DatasetInput":

@@ -9,7 +9,7 @@ from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.training_record import Candidate, TrainingRecord
 from kubeline.registry import facts
 from kubeline.registry.interface import DataInput, RunRecord, parse_reference
-from kubeline.registry.opening import open_registry
+from kubeline.registry.opening import open_tracker
 
 
 def track(
@@ -26,18 +26,18 @@ def track(
     Args:
         pipeline_run: its name; empty files nothing.
         champion: the reference that the model is compared with; one that is not in a registry files nothing.
-        tracking_uri: of the registry.
+        tracking_uri: of the tracker.
         package: the model.
         record: how it was chosen, if that is known.
         evaluation: its verdict.
         test: metadata of the table that it was judged on.
 
     Raises:
-        PlatformError: when the registry cannot be used.
+        PlatformError: when the tracker cannot be used.
     """
     if pipeline_run and champion.startswith("models:"):
         name, _, _ = parse_reference(champion)
-        open_registry(tracking_uri).track(name, pipeline_run, tree(pipeline_run, package, record, evaluation, test))
+        open_tracker(tracking_uri).track(name, pipeline_run, tree(pipeline_run, package, record, evaluation, test))
 
 
 def tree(

@@ -6,7 +6,7 @@ that what is repeated is found there and left as it is.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -48,7 +48,7 @@ class VertexExperiments:
         self._make_store()
         experiment = model.replace("_", "-")
         self._make(experiment, "system.Experiment", model, {"experiment_deleted": False})
-        made = [self._make_run(experiment, group, part, above, record) for part, above, record in _parts(tree)]
+        made = [self._make_run(experiment, group, part, above, record) for part, above, record in tree.parts(" / ")]
         names = [f"{self._store}/contexts/{identifier}" for identifier in made]
         for start in range(0, len(names), 100):
             path = f"/v1/{self._store}/contexts/{experiment}:addContextChildren"
@@ -85,11 +85,3 @@ class VertexExperiments:
         with suppress(TakenError):  # by another, just now
             operation = self._api.write("POST", f"/v1/{self._parent}/metadataStores?metadataStoreId=default", {})
             finished(self._api, operation, f"the store of metadata of {self._parent}", _SECONDS)
-
-
-def _parts(record: RunRecord, above: str = "") -> Iterator[tuple[str, str, RunRecord]]:
-    """Each run of a tree from the top: its path, that of the run it was part of, and itself."""
-    part = f"{above} / {record.name}" if above else record.name
-    yield part, above, record
-    for child in record.children:
-        yield from _parts(child, part)
