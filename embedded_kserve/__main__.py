@@ -1,7 +1,6 @@
 """The command ``python -m embedded_kserve``: prints one JSON line of addresses, and runs until SIGTERM."""
 
 import argparse
-import dataclasses
 import json
 import signal
 import sys
@@ -38,10 +37,7 @@ def main() -> int:
         signal.signal(number, lambda *_: ending.set())
     try:
         with Cluster(ClusterSettings(args.folder.absolute(), args.mode, args.splits, args.pace)) as cluster:
-            print(
-                json.dumps({key: str(value) for key, value in dataclasses.asdict(cluster.addresses).items()}),
-                flush=True,
-            )
+            print(json.dumps(cluster.addresses), flush=True)
             while not ending.wait(0.5):
                 cluster.check()
     except KubelineError as error:

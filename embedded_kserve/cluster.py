@@ -29,7 +29,7 @@ _STEP_SECONDS = 0.1  # between steps while nothing changes
 
 @dataclass(frozen=True)
 class ClusterSettings:
-    """How to run: folder for files, mode, whether Standard mode splits traffic, and how slow a real cluster is to be.
+    """How to run.
 
     Attributes:
         folder: for files.
@@ -42,17 +42,6 @@ class ClusterSettings:
     mode: str
     splits: bool = True
     pace: float = DEFAULT_FACTOR
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """Where it is reached."""
-
-    mode: str
-    kubeconfig: Path
-    api_url: str
-    gateway_url: str
-    envoy_url: str
 
 
 class Cluster:
@@ -83,9 +72,14 @@ class Cluster:
             api = starting.enter_context(ApiServer(self.store, self.faults))
             self._gateway = gateway
             controller = self._controller(gateway, logs)
+            self.addresses = {
+                "mode": self._settings.mode,
+                "kubeconfig": str(api.write_kubeconfig(folder / "kubeconfig")),
+                "api_url": api.url,
+                "gateway_url": gateway.url,
+                "envoy_url": gateway.admin_url,
+            }
             starting.callback(self._stop, controller, self._start(controller))
-            kubeconfig = api.write_kubeconfig(folder / "kubeconfig")
-            self.addresses = Addresses(self._settings.mode, kubeconfig, api.url, gateway.url, gateway.admin_url)
             self._running = starting.pop_all()
         return self
 

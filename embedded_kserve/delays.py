@@ -4,7 +4,7 @@ import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -99,17 +99,15 @@ class Timers:
 
     Args:
         alarm: is set to when one of them will have been so for long enough.
-        clock: monotonic seconds.
     """
 
-    def __init__(self, alarm: Alarm, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, alarm: Alarm) -> None:
         self._alarm = alarm
-        self._clock = clock
         self._since: dict[Hashable, tuple[object, float]] = {}
 
     def settled(self, key: Hashable, value: object, seconds: float) -> bool:
         """Whether `value` has been the value of `key` for so long."""
-        now = self._clock()
+        now = time.monotonic()
         known = self._since.get(key)
         if known is None or known[0] != value:
             known = self._since[key] = (value, now)

@@ -89,15 +89,7 @@ def _addresses(process: "subprocess.Popen[bytes]", folder: Path) -> LocalKServe:
         words = (folder / LOG).read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
         raise PlatformError(f"the embedded KServe did not start ({words or 'no last words'}); see '{folder / LOG}'")
     ready = json.loads(line)
-    kubeconfig = Path(ready["kubeconfig"])
+    kubeconfig = Path(ready.pop("kubeconfig"))
     token = json.loads(kubeconfig.read_text(encoding="utf-8"))["users"][0]["user"]["token"]
-    return LocalKServe(
-        mode=ready["mode"],
-        folder=folder,
-        kubeconfig=kubeconfig,
-        api_url=ready["api_url"],
-        gateway_url=ready["gateway_url"],
-        envoy_url=ready["envoy_url"],
-        faults=Faults(ready["api_url"], token),
-        pid=process.pid,
-    )
+    faults = Faults(ready["api_url"], token)
+    return LocalKServe(folder=folder, kubeconfig=kubeconfig, faults=faults, pid=process.pid, **ready)

@@ -29,7 +29,7 @@ def reconcile(store: Store) -> None:
 
 
 def _scaled(store: Store, scaler: Document, deployment: Document) -> dict[str, Any]:
-    conditions = _conditions(scaler)
+    conditions = Conditions.of(scaler)
     now, wanted = deployment["spec"]["replicas"], scaler["spec"]["minReplicas"]
     if now == wanted or not now:  # one that was scaled to nothing is left alone
         message = "the HPA controller was able to get the target's current scale"
@@ -43,11 +43,7 @@ def _scaled(store: Store, scaler: Document, deployment: Document) -> dict[str, A
 
 def _gone(scaler: Document) -> dict[str, Any]:
     name = scaler["spec"]["scaleTargetRef"]["name"]
-    conditions = _conditions(scaler)
+    conditions = Conditions.of(scaler)
     message = f'the HPA controller was unable to get the target\'s current scale: deployments.apps "{name}" not found'
     conditions.set("AbleToScale", "False", "FailedGetScale", message)
     return {**scaler.get("status", {}), "conditions": conditions.listed()}
-
-
-def _conditions(scaler: Document) -> Conditions:
-    return Conditions(scaler.get("status", {}).get("conditions", []))

@@ -4,11 +4,10 @@ import abc
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from embedded_kserve.controllers.informer import Informer
 from embedded_kserve.controllers.manifests import SERVICE_LABEL, InvalidSpecError, owner
 from embedded_kserve.controllers.model_status import invalid_model
 from embedded_kserve.data_plane.gateway import Backend, Gateway, Traffic
@@ -75,7 +74,7 @@ class Controller(abc.ABC, Generic[W]):
         self.timers = Timers(self.alarm)
         self._routed: Late[Traffic] = Late(self.alarm)
         self._known = Traffic({}, {})  # what the gateway does
-        self._informer = Informer(lambda name: faults.watch_delay(INFERENCE_SERVICE.plural, name))
+        self._seen: dict[str, Late[Document]] = {}  # by uid
         self._workloads: dict[tuple[str, str, str], W] = {}  # by namespace, name and uid
 
     @abc.abstractmethod
@@ -90,7 +89,7 @@ class Controller(abc.ABC, Generic[W]):
         """One step for all: what other controllers do, objects and pods, what the gateway knows, and statuses."""
         self.others()
         seen = {}
-        for service in self._informer.listed(self.store.every(INFERENCE_SERVICE)):
+        for service in self._visible(self.store.every(INFERENCE_SERVICE)):
             meta = service["metadata"]
             if deployment_mode(service, self.mode) != self.mode:
                 self._reject(service)
@@ -111,6 +110,15 @@ class Controller(abc.ABC, Generic[W]):
             self._write(key, state)
             if key not in seen and not any(one.pods or one.leaving for one in state.sets):
                 del self._workloads[key]
+
+    def _visible(self, live: Sequence[Document]) -> Iterator[Document]:
+        """The objects as a controller sees them: late, while a fault makes its watch slow; with the status it wrote."""
+        self._seen = {d["metadata"]["uid"]: self._seen.get(d["metadata"]["uid"]) or Late(self.alarm) for d in live}
+        for document in live:
+            meta = document["metadata"]
+            delay = self._faults.watch_delay(INFERENCE_SERVICE.plural, meta["name"])
+            if (seen := self._seen[meta["uid"]].delayed(document, delay)) is not None:
+                yield {**seen, "status": document.get("status", {})}
 
     def _update_gateway(self) -> None:
         """Apply hosts and endpoints to the gateway, as they were some time ago."""
@@ -171,7 +179,7 @@ class Controller(abc.ABC, Generic[W]):
 
     def _reject(self, service: Document) -> None:
         """An InferenceService of another mode than what is installed is left alone."""
-        conditions = Conditions(service.get("status", {}).get("conditions", []))
+        conditions = Conditions.of(service)
         message = f"this cluster deploys in {self.mode} mode only"
         conditions.set("PredictorReady", "False", "ModeRejected", message)
         conditions.set("Ready", "False", "ModeRejected", message)
@@ -227,7 +235,6 @@ class Controller(abc.ABC, Generic[W]):
         failure = status.get("modelStatus", {}).get("lastFailureInfo")
         if failure and failure != live.get("status", {}).get("modelStatus", {}).get("lastFailureInfo"):
             self.store.event(live, failure["reason"], failure["message"], warning=True)
-        was = Conditions(live.get("status", {}).get("conditions", []))
-        now = Conditions(status.get("conditions", []))
-        if was.status("Ready") != "True" and now.status("Ready") == "True":
+        now_ready = Conditions(status.get("conditions", [])).status("Ready") == "True"
+        if now_ready and Conditions.of(live).status("Ready") != "True":
             self.store.event(live, "InferenceServiceReady", f"InferenceService [{live['metadata']['name']}] is Ready")

@@ -95,14 +95,14 @@ class KnativeController(Controller[KnativeWorkload]):
             ("PredictorRouteReady", "RoutesReady"),
         ):
             if seen:
-                conditions.set(kind, knative.status(part), knative.reason(part), knative.message(part), "Info")
+                conditions.set(kind, *knative.about(part), "Info")
         for kind, part in (
             ("LatestDeploymentReady", "PredictorConfigurationReady"),
             ("RoutesReady", "PredictorRouteReady"),
         ):
             truth = conditions.status(part)
             conditions.set(kind, truth, "" if truth == "True" else f"{part} not ready", severity="Info")
-        conditions.set("PredictorReady", knative.status("Ready"), knative.reason("Ready"), knative.message("Ready"))
+        conditions.set("PredictorReady", *knative.about("Ready"))
         if conditions.status("IngressReady") != "True":
             conditions.set("IngressReady", "True" if knative.status("Ready") == "True" else "Unknown")
         conditions.conclude("Ready", "PredictorReady", "IngressReady")

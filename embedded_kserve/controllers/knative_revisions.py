@@ -22,7 +22,7 @@ class Revisions(KnativePart):
         revision.reached = revision.name in routed or revision is self._workload.revisions[-1]
         labels = self._labels(active=revision.reached)
         written = self._objects.write(REVISION, revision.name, revision.template.document()["spec"], labels)
-        conditions = Conditions(written.get("status", {}).get("conditions", []))
+        conditions = Conditions.of(written)
         uid = written["metadata"]["uid"]
         if not self._controller.timers.settled((uid, "digest"), True, self._controller.pace.digest):
             conditions.set("ContainerHealthy", "Unknown")

@@ -20,7 +20,7 @@ class Routes(KnativePart):
             return
         if ingress and ingress["spec"] != self._ingress_spec(route):
             return
-        conditions = Conditions(route.get("status", {}).get("conditions", []))
+        conditions = Conditions.of(route)
         host = _hosts(self._objects.name, self._objects.namespace, self._hidden(route))[0]
         status: Status = {"observedGeneration": route["metadata"]["generation"], "url": f"http://{host}"}
         not_yet: tuple[Truth, str, str] = ("Unknown", "IngressNotConfigured", "Ingress has not yet been reconciled.")
@@ -32,9 +32,7 @@ class Routes(KnativePart):
         else:
             conditions.set("AllTrafficAssigned", "True")
             conditions.set("CertificateProvisioned", "True", "TLSNotEnabled", "external-domain-tls is not enabled")
-            own = Conditions(ingress.get("status", {}).get("conditions", []))
-            state = (own.status("Ready"), own.reason("Ready"), own.message("Ready"))
-            conditions.set("IngressReady", *(state if observed(ingress) else not_yet))
+            conditions.set("IngressReady", *(Conditions.of(ingress).about("Ready") if observed(ingress) else not_yet))
             status["traffic"] = self._resolved(route)
         conditions.conclude("Ready", "AllTrafficAssigned", "IngressReady")
         self._objects.set_status(ROUTE, self._objects.name, {**status, "conditions": conditions.listed()})
@@ -45,7 +43,7 @@ class Routes(KnativePart):
         if not ingress:
             return
         generation = ingress["metadata"]["generation"]
-        conditions = Conditions(ingress.get("status", {}).get("conditions", []))
+        conditions = Conditions.of(ingress)
         conditions.set("NetworkConfigured", "True")
         key = (ingress["metadata"]["uid"], "programmed")
         waited = self._controller.timers.settled(key, generation, self._controller.pace.programming)

@@ -53,7 +53,7 @@ class Serving(KnativePart):
 
     def _set_service_status(self, service: Document) -> None:
         """By Configuration and Route, unless those have yet to see what the Service wants."""
-        conditions = Conditions(service.get("status", {}).get("conditions", []))
+        conditions = Conditions.of(service)
         configuration, route = self._objects.find(CONFIGURATION), self._objects.find(ROUTE)
         status: Status = {"observedGeneration": service["metadata"]["generation"]}
         for kind, which, part, wanted in (
@@ -65,7 +65,7 @@ class Serving(KnativePart):
                 conditions.set(kind, "Unknown", "OutOfDate", message)
             else:
                 own = Conditions(part["status"].get("conditions", []))
-                conditions.set(kind, own.status("Ready"), own.reason("Ready"), own.message("Ready"))
+                conditions.set(kind, *own.about("Ready"))
         ready = configuration.get("status", {}).get("latestReadyRevisionName", "")
         traffic = route.get("status", {}).get("traffic", [])
         latest = {target["revisionName"] for target in traffic if target["latestRevision"]}
@@ -96,8 +96,8 @@ class Serving(KnativePart):
         if not state.revisions:
             return
         newest = state.revisions[-1]
-        conditions = Conditions(configuration.get("status", {}).get("conditions", []))
-        revision = Conditions(self._objects.find(REVISION, newest.name).get("status", {}).get("conditions", []))
+        conditions = Conditions.of(configuration)
+        revision = Conditions.of(self._objects.find(REVISION, newest.name))
         truth = revision.status("Ready")
         if truth == "False":
             message = f'Revision "{newest.name}" failed with message: {revision.message("Ready")}.'

@@ -161,7 +161,7 @@ class StandardController(Controller[StandardWorkload]):
         status = deployment.status(written.get("status", {}), written["metadata"]["generation"])
         self.store.set_status(DEPLOYMENT, meta["namespace"], deployment.name, status)
         missing = Conditions(status["conditions"]).message("ReplicaFailure")
-        if missing and not Conditions(written.get("status", {}).get("conditions", [])).message("ReplicaFailure"):
+        if missing and not Conditions.of(written).message("ReplicaFailure"):
             identity = {"name": deployment.sets[-1].name, "namespace": meta["namespace"]}
             replica_set = {"kind": "ReplicaSet", "metadata": identity}
             self.store.event(replica_set, "FailedCreate", f"Error creating: {missing}", warning=True)
@@ -177,7 +177,7 @@ class StandardController(Controller[StandardWorkload]):
 
     def _conditions(self, service: Document, state: StandardWorkload) -> Conditions:
         meta, spec = service["metadata"], service["spec"]
-        conditions = Conditions(service.get("status", {}).get("conditions", []))
+        conditions = Conditions.of(service)
         conditions.set("Stopped", "False", severity="Info")
         stable = self.store.get(DEPLOYMENT, meta["namespace"], _stable_name(service))
         conditions.set("PredictorReady", *predictor_ready(stable.get("status", {})))

@@ -7,6 +7,7 @@ before the routes, what they no longer point at is taken away after them.
 import json
 import logging
 import re
+import subprocess
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -14,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedded_kserve.data_plane.processes import Child
 from kubeline.errors import PlatformError
+from kubeline.processes import ExitedError, bound_command, stop, wait_until_ready
 
 logger = logging.getLogger(__name__)
 
 _START_SECONDS = 30.0
+_STOP_SECONDS = 15.0
 _APPLY_SECONDS = 10.0
 _POLL_SECONDS = 0.01
 _IDLE_SECONDS = 2  # below the keep-alive time of the model server, which would close a connection under a request
@@ -67,7 +69,7 @@ class Gateway:
         self._log = log
         self._version = 0
         self._traffic = Traffic({}, {})
-        self._child: Child | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
         self.admin_url = ""
 
@@ -82,21 +84,30 @@ class Gateway:
         options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning", "--drain-time-s", "1"]
         where = ["-c", str(bootstrap), "--admin-address-path", str(admin)]
         program = ["embedded_kserve.data_plane.program", _envoy(), *where, *options]
-        self._child = Child(program, self._log)
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - no shell
+                bound_command(*program),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         try:
-            self._wait_for_start(admin)
-        except PlatformError:
-            self._child.stop()
-            raise
+            wait_until_ready(self._process, lambda: self._is_ready(admin), _START_SECONDS)
+        except (ExitedError, TimeoutError) as error:
+            self.__exit__()
+            why = str(error) or f"it was not ready in {_START_SECONDS:g} s"
+            raise PlatformError(f"Envoy did not start: {why}; see '{self._log}'") from error
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._child is not None:
-            self._child.stop()
+        if self._process is not None and self._process.stdin is not None:
+            stop(self._process, _STOP_SECONDS, group=True)
+            self._process.stdin.close()
 
     def check(self) -> None:
         """PlatformError when Envoy has ended."""
-        code = self._child.exit_code() if self._child else None
+        code = self._process.poll() if self._process else None
         if code is not None:
             raise PlatformError(f"Envoy ended with exit code {code}; see '{self._log}'")
 
@@ -154,20 +165,14 @@ class Gateway:
         text = _get(f"{self.admin_url}/stats?type=TextReadouts&filter=^{re.escape(name)}$")
         return text.partition(": ")[2].strip().strip('"')
 
-    def _wait_for_start(self, admin: Path) -> None:
-        until = time.monotonic() + _START_SECONDS
-        while time.monotonic() < until:
-            self.check()
-            try:
-                self.admin_url = f"http://{admin.read_text(encoding='utf-8').strip()}"
-                listeners = json.loads(_get(f"{self.admin_url}/listeners?format=json"))["listener_statuses"]
-                self.url = f"http://127.0.0.1:{listeners[0]['local_address']['socket_address']['port_value']}"
-                if _get(f"{self.admin_url}/ready").startswith("LIVE"):
-                    return
-            except (OSError, LookupError, ValueError):
-                pass
-            time.sleep(_POLL_SECONDS)
-        raise PlatformError(f"Envoy did not start in {_START_SECONDS:g} s; see '{self._log}'")
+    def _is_ready(self, admin: Path) -> bool:
+        try:
+            self.admin_url = f"http://{admin.read_text(encoding='utf-8').strip()}"
+            listeners = json.loads(_get(f"{self.admin_url}/listeners?format=json"))["listener_statuses"]
+            self.url = f"http://127.0.0.1:{listeners[0]['local_address']['socket_address']['port_value']}"
+            return _get(f"{self.admin_url}/ready").startswith("LIVE")
+        except (OSError, LookupError, ValueError):
+            return False
 
 
 _TYPE = "type.googleapis.com/envoy.config"

@@ -60,24 +60,12 @@ class Pod:
 
     Args:
         name: its name.
-        template: what it is made from.
-        logs: folder for its log.
-        pace: how long it waits before it is started again.
-        fault: what is wrong with it at the moment.
-        changed: called after each step of its life.
+        of: the set that it is one of.
     """
 
-    def __init__(
-        self,
-        name: str,
-        template: Template,
-        logs: Path,
-        pace: Pace,
-        fault: Callable[[], WorkloadFault | None],
-        changed: Callable[[], None],
-    ) -> None:
+    def __init__(self, name: str, of: "PodSet") -> None:
         self.name = name
-        self.template = template
+        self.template = of.template
         self.phase: Phase = "created"
         self.restarts = 0
         self.exit_code = 0
@@ -86,10 +74,8 @@ class Pod:
         self.failed_in = ""  # the container that ended last, empty while nothing has
         self.http_port, self.grpc_port = free_ports(2)
         self._warned: set[str] = set()
-        self._log = logs / f"{name}.log"
-        self._pace = pace
-        self._fault = fault
-        self._changed = changed
+        self._set = of
+        self._log = of.logs / f"{name}.log"
         self._ending = threading.Event()
         self.ended = threading.Event()
         self._thread = threading.Thread(target=self._live, name=name, daemon=True)
@@ -118,7 +104,7 @@ class Pod:
                     self._run(package)
         finally:
             self.ended.set()
-            self._changed()
+            self._set.changed()
 
     def _download(self) -> Path | None:
         """What the storage initializer does: only ``file://`` can be read."""
@@ -132,7 +118,7 @@ class Pod:
         return None
 
     def _run(self, package: Path) -> None:
-        while self._fault() == "bad-image" or unpullable(self.template):
+        while self._set.fault() == "bad-image" or unpullable(self.template):
             self._step("pulling")
             if self._ending.wait(_PROBE_SECONDS):
                 return
@@ -144,9 +130,9 @@ class Pod:
         try:
             while (code := server.exit_code()) is None and not self._ending.wait(self._pause):
                 if self.phase == "starting":
-                    if self._fault() != "never-ready" and _answers(self.http_port, self.template.model_name):
+                    if self._set.fault() != "never-ready" and _answers(self.http_port, self.template.model_name):
                         self._step("ready")
-                elif self._fault() == "never-ready":
+                elif self._set.fault() == "never-ready":
                     self._step("starting")
         finally:
             server.stop()
@@ -164,8 +150,9 @@ class Pod:
         """Wait for the next start: an init container shows as failed nearly all the time, another as waiting."""
         self.failed_in, self.exit_code, self.message = container, code, message
         self._step("failed")
-        pause = self._pace.back_off * 2 ** (self.restarts - 1) if self.restarts else self._pace.first_back_off
-        shown = 0.0 if not self.restarts else self._pace.back_off_shown if container == INITIALIZER else pause
+        pace = self._set.pace
+        pause = pace.back_off * 2 ** (self.restarts - 1) if self.restarts else pace.first_back_off
+        shown = 0.0 if not self.restarts else pace.back_off_shown if container == INITIALIZER else pause
         if not self._ending.wait(pause - shown) and shown:
             self._step("backing-off")
             self._ending.wait(shown)
@@ -174,7 +161,7 @@ class Pod:
     def _step(self, phase: Phase) -> None:
         if self.phase not in {phase, "leaving"}:
             self.phase = phase
-            self._changed()
+            self._set.changed()
 
     def new_warnings(self) -> list[tuple[str, str]]:
         """Reason and message of the events by which a kubelet warns of the pod, each once."""
@@ -184,7 +171,7 @@ class Pod:
         due = {
             "Failed": unpulled if self.phase == "pulling" else "",
             "BackOff": restarting if self.phase in {"failed", "backing-off"} else "",
-            "Unhealthy": unready if self.phase == "starting" and self._fault() == "never-ready" else "",
+            "Unhealthy": unready if self.phase == "starting" and self._set.fault() == "never-ready" else "",
         }
         new = [(reason, message) for reason, message in due.items() if message and reason not in self._warned]
         self._warned |= {reason for reason, _ in new}
@@ -252,36 +239,30 @@ class Pod:
 _CRASHING = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}}
 
 
+@dataclass(eq=False)
 class PodSet:
     """The pods of one template: of a revision, or of a ReplicaSet.
 
-    Args:
+    Attributes:
         name: of the revision or ReplicaSet.
         template: what its pods are made from.
         logs: folder for their logs.
         pace: how long they wait before they are started again.
         fault: what is wrong with them at the moment.
         changed: called when a pod has changed.
+        wanted: how many there are to be.
+        pods: those that are to stay.
     """
 
-    def __init__(
-        self,
-        name: str,
-        template: Template,
-        logs: Path,
-        pace: Pace,
-        fault: Callable[[], WorkloadFault | None],
-        changed: Callable[[], None],
-    ) -> None:
-        self.name = name
-        self.template = template
-        self.wanted = 0
-        self.pods: list[Pod] = []
-        self._left: list[Pod] = []
-        self._logs = logs
-        self._pace = pace
-        self._fault = fault
-        self._changed = changed
+    name: str
+    template: Template
+    logs: Path
+    pace: Pace
+    fault: Callable[[], WorkloadFault | None]
+    changed: Callable[[], None]
+    wanted: int = 0
+    pods: list[Pod] = field(default_factory=list)
+    _left: list[Pod] = field(default_factory=list)
 
     def scale(self, wanted: int) -> None:
         """Have this many pods. What is too many is stopped at once, whether the gateway knows or not."""
@@ -292,9 +273,8 @@ class PodSet:
             self.pods.remove(worst)
             self._left.append(worst)
             worst.stop()
-        while len(self.pods) < processes and self._fault() != "quota":
-            name = f"{self.name}-{uuid.uuid4().hex[:5]}"
-            self.pods.append(Pod(name, self.template, self._logs, self._pace, self._fault, self._changed))
+        while len(self.pods) < processes and self.fault() != "quota":
+            self.pods.append(Pod(f"{self.name}-{uuid.uuid4().hex[:5]}", self))
 
     @property
     def leaving(self) -> list[Pod]:

@@ -23,6 +23,11 @@ class Conditions:
     def __init__(self, present: Sequence[Mapping[str, Any]] = ()) -> None:
         self._by_type = {str(condition["type"]): dict(condition) for condition in present}
 
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "Conditions":
+        """Those in the status of an object, where it has any yet."""
+        return cls((document.get("status") or {}).get("conditions", []))
+
     def set(self, kind: str, status: Truth, reason: str = "", message: str = "", severity: str = "") -> None:
         """Set one."""
         old = self._by_type.get(kind, {})
@@ -48,13 +53,16 @@ class Conditions:
         """The message of one; empty when there is none."""
         return str(self._by_type.get(kind, {}).get("message", ""))
 
+    def about(self, kind: str) -> tuple[Truth, str, str]:
+        """Status, reason and message of one."""
+        return self.status(kind), self.reason(kind), self.message(kind)
+
     def conclude(self, kind: str, *parts: str) -> None:
         """Set one by others: false when any of them is, true when all are."""
         by_status = {self.status(part): part for part in reversed(parts)}
         for status in ("False", "Unknown"):
             if part := by_status.get(status):
-                about = self._by_type.get(part, {})
-                self.set(kind, status, about.get("reason", ""), about.get("message", ""))
+                self.set(kind, *self.about(part))
                 return
         self.set(kind, "True")
 

@@ -5,6 +5,7 @@ import random
 import re
 from dataclasses import dataclass
 
+from embedded_kserve.kubernetes.conditions import Conditions
 from embedded_kserve.kubernetes.requests import VERBS
 from embedded_kserve.kubernetes.resources import POD, SERVICE
 from embedded_kserve.kubernetes.statuses import StatusError, not_found
@@ -82,7 +83,8 @@ def _port(store: Store, request: ProxyRequest) -> int:
         raise not_found(SERVICE, request.name)
     wanted = service["spec"]["selector"].items()
     pods = [pod for pod in store.every(POD, request.namespace) if wanted <= pod["metadata"]["labels"].items()]
-    ready = [pod for pod in pods if _is_ready(pod)]
+    there = (pod for pod in pods if "deletionTimestamp" not in pod["metadata"])
+    ready = [pod for pod in there if Conditions.of(pod).status("Ready") == "True"]
     if not ready:
         raise StatusError(503, "ServiceUnavailable", f'no endpoints available for service "{request.name}"')
     return _http_port(random.choice(ready))  # noqa: S311 - any of them
@@ -92,9 +94,3 @@ def _http_port(pod: Document) -> int:
     """The port that a pod listens on for HTTP, whichever one it would be in a cluster."""
     ports = pod["spec"]["containers"][0]["ports"]
     return int(next(port["containerPort"] for port in ports if port["name"] == "http"))
-
-
-def _is_ready(pod: Document) -> bool:
-    conditions = pod.get("status", {}).get("conditions", [])
-    leaving = "deletionTimestamp" in pod["metadata"]
-    return not leaving and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

@@ -14,7 +14,6 @@ class Kind:
         kind: name in objects.
         namespaced: whether objects live in a namespace.
         status: whether the status is a subresource, which a write of the object leaves as it is.
-        verbs: what clients may do.
     """
 
     group: str

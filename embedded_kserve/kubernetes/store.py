@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import datetime
 import threading
 import time
 import uuid
@@ -10,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from embedded_kserve.kubernetes.conditions import timestamp
 from embedded_kserve.kubernetes.merge_patch import merge_patch
 from embedded_kserve.kubernetes.resources import EVENT, INFERENCE_SERVICE, NAMESPACE, Kind
 from embedded_kserve.kubernetes.schema import check_values, without_unknown
@@ -98,7 +98,7 @@ class Store:
             if kind.status:
                 new.pop("status", None)
             new = self._admitted(kind, new, None)
-            now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            now = timestamp()
             new["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now}
             if kind.status:
                 new["metadata"]["generation"] = 1
@@ -175,7 +175,7 @@ class Store:
         """Record an Event about an object, as controllers do; a repetition is counted."""
         meta = about["metadata"]
         name = f"{meta['name']}.{uuid.uuid5(uuid.NAMESPACE_OID, meta.get('uid', '') + reason + message).hex[:16]}"
-        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = timestamp()
         with self.changed:
             old = self.find(EVENT, meta["namespace"], name) or {}
             document = {
