@@ -3,16 +3,18 @@
 import json
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.http.requests import (
     MissingError,
     RefusedError,
+    TakenError,
     UnclearError,
     failure,
     found_or_made,
@@ -116,6 +118,46 @@ class KfpConnection:
             PlatformError: as for `read`.
         """
         return self._repeated(found_or_made(lambda budget: self._once(call, budget, *words, **fields), find))
+
+    def make(
+        self, call: Callable[..., Any], find: Callable[[], str | None], key: str, what: str, *words: Any, **fields: Any
+    ) -> str:
+        """Make an object once, whoever else makes it at the same time, and return its identifier.
+
+        Args:
+            call: a method of a service.
+            find: searches for the identifier of what the call makes.
+            key: what the answer calls the identifier.
+            what: is made, for errors.
+            words: of the call.
+            fields: of the call.
+
+        Raises:
+            UserError: as for `read`.
+            PlatformError: as for `read`, and when the server does not say what it has made.
+        """
+
+        def there() -> Any:
+            identifier = find()
+            return SimpleNamespace(**{key: identifier}) if identifier else None
+
+        try:
+            made = self.write(call, there, *words, **fields)
+        except TakenError:  # somebody else was faster
+            made = there()
+        if not getattr(made, key, None):
+            raise PlatformError(f"the server has made {what}, and does not say which; try again")
+        return str(getattr(made, key))
+
+    def each(self, call: Callable[..., Any], of: str, size: int = 100, **fields: Any) -> Iterator[Any]:
+        """The objects of a list, `size` in each request; `of` is what the answer calls them."""
+        token = ""
+        while True:
+            page = self.read(call, page_token=token, page_size=size, **fields)
+            yield from getattr(page, of) or []
+            token = page.next_page_token or ""
+            if not token:
+                return
 
     def text(self, path: str, patience: float = math.inf) -> str | None:
         """A plain text, such as a log, of a long one the end; None where there is none, or another thing.

@@ -77,7 +77,8 @@ def steps(details: Sequence[Any], specification: Mapping[str, Any]) -> list[RunS
     workflow = children[0].rpartition("-")[0]
     reported = set(children)
     tree = _Tree(workflow, reported, details)
-    paths = dict.fromkeys([*_specified(specification, workflow), *tree.paths(_executors(specification))])
+    executors = {name for name, _ in _tasks(specification, specification["root"])}
+    paths = dict.fromkeys([*_specified(specification, workflow), *tree.paths(executors)])
     return [tree.step(path) for path in paths]
 
 
@@ -136,10 +137,6 @@ def _state(detail: Any) -> StepState:
 def _label(path: str) -> str:
     iterations = _ITERATION.findall(path)
     return " ".join([path.rpartition(".")[2], *iterations])
-
-
-def _executors(specification: Mapping[str, Any]) -> set[str]:
-    return {name for name, _ in _tasks(specification, specification["root"])}
 
 
 def _tasks(specification: Mapping[str, Any], graph: Mapping[str, Any], around: str = "") -> Iterator[tuple[str, str]]:

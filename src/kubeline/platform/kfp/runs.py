@@ -5,10 +5,11 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from kubeline.errors import PlatformError, UserError, listed
-from kubeline.http.requests import MissingError, TakenError, UnclearError
+from kubeline.http.requests import MissingError, UnclearError
 from kubeline.notification.ending import state_of
 from kubeline.platform.following import Ended, RunSnapshot
 from kubeline.platform.kfp.connection import KfpConnection
@@ -42,24 +43,19 @@ def experiment(connection: KfpConnection, name: str, make: bool = True) -> str:
     """The identifier of an experiment, made if it is not there; else empty."""
     from kfp_server_api import V2beta1Experiment
 
-    def find() -> Any:
-        found = connection.read(
-            connection.experiments.experiment_service_list_experiments,
-            namespace=connection.namespace,
-            filter=equals("display_name", name),
-        )
-        return next(iter(found.experiments or []), None)
+    api = connection.experiments
 
+    def find() -> str | None:
+        wanted = {"namespace": connection.namespace, "filter": equals("display_name", name)}
+        found = connection.read(api.experiment_service_list_experiments, **wanted)
+        return next((str(one.experiment_id) for one in found.experiments or []), None)
+
+    there = find() or ""
+    if there or not make:
+        return there
     wanted = V2beta1Experiment(display_name=name, namespace=connection.namespace)
-    if not make and find() is None:
-        return ""
-    try:
-        made = find() or connection.write(connection.experiments.experiment_service_create_experiment, find, wanted)
-    except TakenError:
-        made = find()
-    if made is None or not made.experiment_id:
-        raise PlatformError(f"the server has made no experiment '{name}', and says nothing of it; try again")
-    return str(made.experiment_id)
+    what = f"the experiment '{name}'"
+    return connection.make(api.experiment_service_create_experiment, find, "experiment_id", what, wanted)
 
 
 def start(connection: KfpConnection, version: PipelineVersion, request: RunRequest) -> str:
@@ -69,14 +65,10 @@ def start(connection: KfpConnection, version: PipelineVersion, request: RunReque
     mark = f"submitted by kubeline ({secrets.token_hex(8)})"  # by which a run is known whose answer was lost
     place = experiment(connection, request.experiment)
 
-    def find() -> Any:
-        found = connection.read(
-            connection.runs.run_service_list_runs,
-            experiment_id=place,
-            filter=equals("name", request.name),
-            sort_by="created_at desc",
-        )
-        return next((run for run in found.runs or [] if run.description == mark), None)
+    def find() -> str | None:
+        wanted = {"experiment_id": place, "filter": equals("name", request.name), "sort_by": "created_at desc"}
+        found = connection.read(connection.runs.run_service_list_runs, **wanted)
+        return next((str(run.run_id) for run in found.runs or [] if run.description == mark), None)
 
     wanted = V2beta1Run(
         experiment_id=place,
@@ -88,10 +80,7 @@ def start(connection: KfpConnection, version: PipelineVersion, request: RunReque
         runtime_config=V2beta1RuntimeConfig(parameters=dict(request.values)),
         service_account=request.service_account or None,
     )
-    made = connection.write(connection.runs.run_service_create_run, find, wanted)
-    if not getattr(made, "run_id", None):
-        raise PlatformError("the server has started a run, and does not say which; see `kubeline runs`")
-    return str(made.run_id)
+    return connection.make(connection.runs.run_service_create_run, find, "run_id", "the run", wanted)
 
 
 def read(connection: KfpConnection, identifier: str) -> Any:
@@ -129,21 +118,9 @@ def latest(connection: KfpConnection, most: int, state: str = "", in_experiment:
         fields = {"experiment_id": experiment(connection, in_experiment)}
     if state:
         fields["filter"] = equals("state", state)
-    runs: list[Any] = []
-    token = ""
-    while len(runs) < most:
-        page = connection.read(
-            connection.runs.run_service_list_runs,
-            page_token=token,
-            page_size=min(100, most - len(runs)),
-            sort_by="created_at desc",
-            **fields,
-        )
-        runs += page.runs or []
-        token = page.next_page_token or ""
-        if not token:
-            break
-    return runs[:most]
+    fields["sort_by"] = "created_at desc"
+    found = connection.each(connection.runs.run_service_list_runs, "runs", min(100, most), **fields)
+    return list(islice(found, most))
 
 
 def snapshot(connection: KfpConnection, identifier: str) -> RunSnapshot:

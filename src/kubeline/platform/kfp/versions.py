@@ -4,10 +4,7 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from kubeline.errors import PlatformError
-from kubeline.http.requests import TakenError
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.kfp.connection import KfpConnection
 
@@ -53,35 +50,19 @@ def _create(connection: KfpConnection, compiled: Compiled) -> str:
     """A pipeline without versions."""
     from kfp_server_api import V2beta1Pipeline
 
-    pipeline = V2beta1Pipeline(display_name=compiled.name, name=compiled.name, namespace=connection.namespace or None)
-
-    def again() -> Any:
-        identifier = _pipeline(connection, compiled.name)
-        return V2beta1Pipeline(pipeline_id=identifier) if identifier else None
-
-    try:
-        made = connection.write(connection.pipelines.pipeline_service_create_pipeline, again, pipeline)
-    except TakenError:  # somebody else was faster
-        made = again()
-    if made is None or not made.pipeline_id:
-        raise PlatformError(f"the server has made no pipeline '{compiled.name}', and says nothing of it; try again")
-    return str(made.pipeline_id)
+    name, create = compiled.name, connection.pipelines.pipeline_service_create_pipeline
+    pipeline = V2beta1Pipeline(display_name=name, name=name, namespace=connection.namespace or None)
+    return connection.make(
+        create, lambda: _pipeline(connection, name), "pipeline_id", f"the pipeline '{name}'", pipeline
+    )
 
 
 def _upload(connection: KfpConnection, pipeline: str, name: str, file: str) -> str:
-    from kfp_server_api import V2beta1PipelineVersion
+    def find() -> str | None:
+        return _version(connection, pipeline, name)
 
-    def again() -> Any:
-        identifier = _version(connection, pipeline, name)
-        return V2beta1PipelineVersion(pipeline_version_id=identifier) if identifier else None
-
-    try:
-        made = connection.write(connection.uploads.upload_pipeline_version, again, file, name=name, pipelineid=pipeline)
-    except TakenError:
-        made = again()
-    if made is None or not made.pipeline_version_id:
-        raise PlatformError(f"the server has made no version '{name}', and says nothing of it; try again")
-    return str(made.pipeline_version_id)
+    upload, what = connection.uploads.upload_pipeline_version, f"the version '{name}'"
+    return connection.make(upload, find, "pipeline_version_id", what, file, name=name, pipelineid=pipeline)
 
 
 def _pipeline(connection: KfpConnection, name: str) -> str | None:
@@ -95,8 +76,6 @@ def _pipeline(connection: KfpConnection, name: str) -> str | None:
 
 def _version(connection: KfpConnection, pipeline: str, name: str) -> str | None:
     found = connection.read(
-        connection.pipelines.pipeline_service_list_pipeline_versions,
-        pipeline,
-        filter=equals("name", name),
+        connection.pipelines.pipeline_service_list_pipeline_versions, pipeline, filter=equals("name", name)
     )
     return next((str(one.pipeline_version_id) for one in found.pipeline_versions or []), None)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubeline.errors import listed
-from kubeline.platform.lint.findings import LintFinding
+from kubeline.platform.lint.findings import Level, LintFinding, Place
 from kubeline.platform.lint.pipeline import Json, Path, Pipeline
 from kubeline.platform.lint.size import LIMIT, Workflow
 from kubeline.platform.lint.source import texts
@@ -21,6 +21,7 @@ _VERTEX_ONLY = {"$.pipeline_google_cloud_project_id", "$.pipeline_google_cloud_l
 _WORKSPACE = "$.workspace_path"
 _EXECUTOR_MODULE = "kfp.dsl.executor_main"
 _CONTAINERIZED = ["python3", "-m", _EXECUTOR_MODULE]
+_OURS = "use one of kfp.dsl, or take the value as a parameter"
 
 
 def placeholders(pipeline: Pipeline) -> Iterator[LintFinding]:
@@ -35,36 +36,23 @@ def placeholders(pipeline: Pipeline) -> Iterator[LintFinding]:
 
 def _of_placeholder(pipeline: Pipeline, name: str, path: Path) -> Iterator[LintFinding]:
     shown = "{{" + name + "}}"
+    level: Level = "error"
+    places: tuple[Place, ...] = ()
     if name in _NOT_HERE:
-        yield pipeline.finding(
-            "placeholder",
-            "error",
-            f"a local run fails of {shown}, which the SDK cannot resolve there; take such a value as a parameter",
-            path,
-            ("here",),
-        )
+        words = f"a local run fails of {shown}, which the SDK cannot resolve there; take such a value as a parameter"
+        places = ("here",)
     elif name in _VERTEX_ONLY:
-        yield pipeline.finding(
-            "placeholder",
-            "error",
-            f"only Vertex knows {shown}; take the value as a parameter",
-            path,
-            ("kubeflow", "here"),
-        )
+        words, places = f"only Vertex knows {shown}; take the value as a parameter", ("kubeflow", "here")
     elif name == _WORKSPACE:
-        yield pipeline.finding(
-            "placeholder", "error", f"Vertex has no workspace, which {shown} is the path of", path, ("vertex",)
-        )
+        words, places = f"Vertex has no workspace, which {shown} is the path of", ("vertex",)
     elif not name.startswith("$"):
-        yield pipeline.finding(
-            "placeholder",
-            "warning",
-            f"{shown} is a placeholder of Argo, which a pipeline of the KFP SDK 2 cannot count on; use one of kfp.dsl, "
-            "or take the value as a parameter",
-            path,
-        )
+        words = f"{shown} is a placeholder of Argo, which a pipeline of the KFP SDK 2 cannot count on; {_OURS}"
+        level = "warning"
     elif not _EVERYWHERE.fullmatch(name):
-        yield pipeline.finding("placeholder", "error", f"no platform knows {shown}; use one of kfp.dsl", path)
+        words = f"no platform knows {shown}; use one of kfp.dsl"
+    else:
+        return
+    yield pipeline.finding("placeholder", words, path, level=level, places=places)
 
 
 def container_components(pipeline: Pipeline) -> Iterator[LintFinding]:
@@ -77,13 +65,8 @@ def container_components(pipeline: Pipeline) -> Iterator[LintFinding]:
             kind = "a container component"
         else:
             continue
-        yield pipeline.finding(
-            "container-component",
-            "error",
-            f"{label} is {kind}, and a local run executes lightweight Python components only",
-            path,
-            ("here",),
-        )
+        words = f"{label} is {kind}, and a local run executes lightweight Python components only"
+        yield pipeline.finding("container-component", words, path)
 
 
 def importers(pipeline: Pipeline) -> Iterator[LintFinding]:
@@ -94,15 +77,12 @@ def importers(pipeline: Pipeline) -> Iterator[LintFinding]:
         uri = executor.get("importer", {}).get("artifactUri", {}).get("runtimeParameter", "uri")
         if "importer" in executor and "taskOutputParameter" in given.get(uri, {}):
             producer = given[uri]["taskOutputParameter"].get("producerTask", "")
-            yield pipeline.finding(
-                "importer-beside-producer",
-                "error",
+            words = (
                 f"importer '{name}' takes its address from task '{producer}' of the same graph: Kubeflow fails "
                 '("parent DAG does not have input parameter"); put the importer into a nested pipeline that is given '
-                "the address",
-                path,
-                ("kubeflow",),
+                "the address"
             )
+            yield pipeline.finding("importer-beside-producer", words, path)
 
 
 def whole_items(pipeline: Pipeline) -> Iterator[LintFinding]:
@@ -117,29 +97,23 @@ def whole_items(pipeline: Pipeline) -> Iterator[LintFinding]:
                 whole = given.get("componentInputParameter") == iterator.get("itemInput")
                 is_dict = definitions.get(key, {}).get("parameterType") == "STRUCT"
                 if whole and is_dict and "parameterExpressionSelector" not in given:
-                    yield pipeline.finding(
-                        "whole-item",
-                        "error",
+                    place = ("components", task["componentRef"]["name"], "dag", "tasks", inner)
+                    words = (
                         f"task '{inner}' in the loop '{name}' is given a whole item, a dict: Kubeflow's driver "
-                        'fails ("expect STRUCT, got string"); hand on its fields (item.field)',
-                        ("components", task["componentRef"]["name"], "dag", "tasks", inner),
-                        ("kubeflow",),
+                        'fails ("expect STRUCT, got string"); hand on its fields (item.field)'
                     )
+                    yield pipeline.finding("whole-item", words, place)
 
 
 def workspaces(pipeline: Pipeline) -> Iterator[LintFinding]:
     """A workspace without access modes is refused, unless the installation has a default."""
     config = pipeline.kubernetes.get("pipelineConfig", {}).get("workspace")
     if config is not None and not config.get("kubernetes", {}).get("pvcSpecPatch", {}).get("accessModes"):
-        yield pipeline.finding(
-            "workspace",
-            "warning",
+        words = (
             "the workspace has no accessModes, without which Kubeflow refuses the run unless the installation has a "
-            'default; give pvcSpecPatch={"accessModes": ["ReadWriteOnce"]}',
-            ("platforms", "kubernetes", "pipelineConfig", "workspace"),
-            ("kubeflow",),
-            document=1,
+            'default; give pvcSpecPatch={"accessModes": ["ReadWriteOnce"]}'
         )
+        yield pipeline.finding("workspace", words, ("platforms", "kubernetes", "pipelineConfig", "workspace"), 1)
 
 
 def kubernetes_secrets(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterator[LintFinding]:
@@ -151,25 +125,17 @@ def kubernetes_secrets(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterato
                 path = ("platforms", "kubernetes", "deploymentSpec", "executors", label, kind, number)
                 name = _name_of_secret(pipeline, secret, values)
                 if name == "":
-                    yield pipeline.finding(
-                        "secret-name",
-                        "error",
+                    words = (
                         f"the name of a secret of {label} is empty, and the step fails before it starts; give the "
-                        "parameter a name, which may be one that does not exist",
-                        path,
-                        ("kubeflow",),
-                        document=1,
+                        "parameter a name, which may be one that does not exist"
                     )
+                    yield pipeline.finding("secret-name", words, path, 1)
                 if not secret.get("optional"):
-                    yield pipeline.finding(
-                        "secret-required",
-                        "warning",
+                    words = (
                         f"{label} needs the secret '{name or '(given at the run)'}': where it is missing, the pod "
-                        "waits for ever and the run stays RUNNING; make sure of it, or give optional=True",
-                        path,
-                        ("kubeflow",),
-                        document=1,
+                        "waits for ever and the run stays RUNNING; make sure of it, or give optional=True"
                     )
+                    yield pipeline.finding("secret-required", words, path, 1)
 
 
 def _name_of_secret(pipeline: Pipeline, secret: Json, values: Mapping[str, Any]) -> str | None:
@@ -193,15 +159,12 @@ def retries(pipeline: Pipeline) -> Iterator[LintFinding]:
     retried = [name for _, name, task, _ in pipeline.tasks() if task.get("retryPolicy", {}).get("maxRetryCount")]
     if retried:
         first = next(path for _, name, _, path in pipeline.tasks() if name == retried[0])
-        yield pipeline.finding(
-            "retries",
-            "warning",
+        words = (
             f"retries ({listed(retried)}): with Kubeflow's defaults only a pod that was deleted or evicted runs again, "
             "never a step that failed, whatever its exit code; a step that must repeat does so itself, or an "
-            "administrator sets retryPolicy: Always in the workflow controller's defaults",
-            (*first, "retryPolicy"),
-            ("kubeflow",),
+            "administrator sets retryPolicy: Always in the workflow controller's defaults"
         )
+        yield pipeline.finding("retries", words, (*first, "retryPolicy"))
 
 
 def workflow_size(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterator[LintFinding]:
@@ -209,11 +172,9 @@ def workflow_size(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterator[Lin
     executors = pipeline.kubernetes.get("deploymentSpec", {}).get("executors", {})
     size = Workflow(pipeline.specification, dict(values), executors).size()
     if size > LIMIT:
-        yield pipeline.finding(
-            "workflow-size",
-            "warning",
+        words = (
             f"the workflow of a run has about {size:,} bytes, above the {LIMIT:,} at which Argo compresses it: the run "
             "does its work, but the API never shows how its steps ended; shorten interfaces, docstrings and "
-            "descriptions, and loop over less",
-            places=("kubeflow",),
+            "descriptions, and loop over less"
         )
+        yield pipeline.finding("workflow-size", words)

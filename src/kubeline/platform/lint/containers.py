@@ -52,13 +52,11 @@ def mutable_tags(pipeline: Pipeline) -> Iterator[LintFinding]:
         if "@" in image or _PLACEHOLDER.search(image) or (tag and tag.lower() not in _MOVING):
             continue
         which = f"whose tag '{tag}' moves" if tag else "which has no tag and so means the latest"
-        yield pipeline.finding(
-            "mutable-tag",
-            "warning",
+        words = (
             f"{label} runs the image '{image}', {which}: runs differ without a trace, and the cache takes the outputs "
-            "of an older image; pin a version or a digest",
-            (*path, "image"),
+            "of an older image; pin a version or a digest"
         )
+        yield pipeline.finding("mutable-tag", words, (*path, "image"))
 
 
 def runtime_installs(pipeline: Pipeline) -> Iterator[LintFinding]:
@@ -66,14 +64,12 @@ def runtime_installs(pipeline: Pipeline) -> Iterator[LintFinding]:
     for label, container, path in pipeline.containers():
         words = " ".join(text for key in ("command", "args") for _, text in texts(container.get(key, [])))
         if found := next((match for pattern in _INSTALLS if (match := pattern.search(words))), None):
-            yield pipeline.finding(
-                "runtime-install",
-                "warning",
+            sentence = (
                 f"{label} runs '{found[0]}' whenever it starts: it needs the network, and what it gets may differ from "
                 "run to run; put the packages into the image, and compile with install_kfp_package=False and without "
-                "packages_to_install",
-                (*path, "command"),
+                "packages_to_install"
             )
+            yield pipeline.finding("runtime-install", sentence, (*path, "command"))
 
 
 def secrets_in_clear(pipeline: Pipeline) -> Iterator[LintFinding]:
@@ -86,13 +82,11 @@ def secrets_in_clear(pipeline: Pipeline) -> Iterator[LintFinding]:
         in_code = name in {"command", "args"} and _SECRET_IN_CODE.search(value)
         if named or in_code or _SECRET_VALUE.search(value):
             seen.add(path)
-            yield pipeline.finding(
-                "secret-in-clear",
-                "error",
+            words = (
                 f"{where} looks like a secret in the clear, which everyone who may read the pipeline can read; take it "
-                "out, make it void, and give it by a Kubernetes secret or Secret Manager",
-                path,
+                "out, make it void, and give it by a Kubernetes secret or Secret Manager"
             )
+            yield pipeline.finding("secret-in-clear", words, path)
 
 
 def _literals(pipeline: Pipeline) -> Iterator[tuple[str, Path, str, str]]:
@@ -129,14 +123,11 @@ def quantities(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterator[LintFi
     """CPU and memory that no Kubernetes can read: the driver fails on them, and the step never starts."""
     for label, _, place, field, text in _asked(pipeline, values):
         if field in _FIELDS and not QUANTITY.fullmatch(text):
-            yield pipeline.finding(
-                "quantity",
-                "error",
+            words = (
                 f"{label} asks for {_FIELDS[field]} '{text}', which is no Kubernetes quantity, and the step would "
-                "never start; give one such as 500m or 4Gi",
-                place,
-                ("kubeflow", "vertex"),
+                "never start; give one such as 500m or 4Gi"
             )
+            yield pipeline.finding("quantity", words, place)
 
 
 def nodes_too_small(pipeline: Pipeline, values: Mapping[str, Any], node: Mapping[str, str]) -> Iterator[LintFinding]:
@@ -154,14 +145,11 @@ def nodes_too_small(pipeline: Pipeline, values: Mapping[str, Any], node: Mapping
             wanted[name] = (Decimal(count or "1"), f"{count} {kind}")
         for name, (amount, text) in wanted.items():
             if name in room and amount > room[name]:
-                yield pipeline.finding(
-                    "node-too-small",
-                    "error",
+                words = (
                     f"{label} asks for {name} {text}, and a node of the given size has {node[name]}: its pod would be "
-                    "pending for ever; ask for less, or give a bigger node",
-                    (*path, "resources"),
-                    ("kubeflow",),
+                    "pending for ever; ask for less, or give a bigger node"
                 )
+                yield pipeline.finding("node-too-small", words, (*path, "resources"))
 
 
 def _asked(pipeline: Pipeline, values: Mapping[str, Any]) -> Iterator[tuple[str, Json, Path, str, str]]:
@@ -194,14 +182,11 @@ def accelerators(pipeline: Pipeline) -> Iterator[LintFinding]:
             on_kubernetes = "/" in kind  # nvidia.com/gpu
             place: Place = "vertex" if on_kubernetes else "kubeflow"
             wanted = "one such as NVIDIA_TESLA_T4" if on_kubernetes else "a resource such as nvidia.com/gpu"
-            yield pipeline.finding(
-                "accelerator",
-                "error",
+            words = (
                 f"{label} asks for the accelerator '{kind}', and this platform knows {wanted}; compile it for the "
-                "platform",
-                (*path, "resources", "accelerator"),
-                (place,),
+                "platform"
             )
+            yield pipeline.finding("accelerator", words, (*path, "resources", "accelerator"), places=(place,))
 
 
 def _accelerator(container: Json) -> dict[str, tuple[str, str]]:

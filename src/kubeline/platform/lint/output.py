@@ -53,7 +53,7 @@ def _json(result: LintResult) -> dict[str, Any]:
 
 
 def _sarif(results: Sequence[LintResult]) -> dict[str, Any]:
-    rules = [{"id": rule, "shortDescription": {"text": words}} for rule, words in RULES.items()]
+    rules = [{"id": name, "shortDescription": {"text": rule.about}} for name, rule in RULES.items()]
     numbers = {rule: number for number, rule in enumerate(RULES)}
     found = [
         {

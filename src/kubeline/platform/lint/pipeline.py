@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from kubeline.platform.lint.findings import PLACES, Level, LintFinding, Place
+from kubeline.platform.lint.findings import RULES, Level, LintFinding, Place
 from kubeline.platform.lint.source import Source
 
 Json = dict[str, Any]
@@ -130,12 +130,13 @@ class Pipeline:
 
     def finding(
         self,
-        rule: str,
-        level: Level,
+        name: str,
         sentence: str,
         path: Path = (),
-        places: tuple[Place, ...] = PLACES,
         document: int = 0,
+        level: Level | None = None,
+        places: tuple[Place, ...] = (),
     ) -> LintFinding:
-        """A finding with its line."""
-        return LintFinding(rule, level, places, sentence, document, path, self.source.line_of(document, path))
+        """A finding with its line; level and places are those of its rule where none are given."""
+        rule, line = RULES[name], self.source.line_of(document, path)
+        return LintFinding(name, level or rule.level, places or rule.places, sentence, document, path, line)

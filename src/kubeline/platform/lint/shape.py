@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubeline.platform.lint.findings import PLACES, LintFinding
-from kubeline.platform.lint.pipeline import Json, Path, Pipeline, PipelineGraph, canonical
+from kubeline.platform.lint.pipeline import Json, Pipeline, PipelineGraph, canonical
 from kubeline.platform.lint.source import Source
 
 _HINTS = (
@@ -18,25 +18,25 @@ _HINTS = (
 def not_a_pipeline(source: Source) -> LintFinding | None:
     """Why nothing more can be said of a file."""
     if source.problem:
-        return LintFinding(
-            "unreadable",
-            "error",
-            PLACES,
+        words = (
             f"the file is not valid YAML: {source.problem}; compile it again (a default of several lines breaks the "
-            "comment on top of what the KFP SDK writes)",
-            line=source.line,
+            "comment on top of what the KFP SDK writes)"
         )
+        return LintFinding("unreadable", "error", PLACES, words, line=source.line)
     document = source.documents[0] if source.documents else None
     if document is None:
-        return LintFinding("not-a-pipeline", "error", PLACES, "the file is empty; give a compiled pipeline")
+        return _no_pipeline("the file is empty; give a compiled pipeline")
     if not isinstance(document, dict):
-        return LintFinding("not-a-pipeline", "error", PLACES, "the file holds no mapping; give a compiled pipeline")
+        return _no_pipeline("the file holds no mapping; give a compiled pipeline")
     named = isinstance(document.get("pipelineInfo"), dict) and document["pipelineInfo"].get("name")
     if not named or not isinstance(document.get("root"), dict) or "dag" not in document["root"]:
         hint = next((words for key, words in _HINTS if key in document), "compile it with kfp.compiler.Compiler")
-        missing = "pipelineInfo.name and root.dag"
-        return LintFinding("not-a-pipeline", "error", PLACES, f"the file is no compiled pipeline ({missing}): {hint}")
+        return _no_pipeline(f"the file is no compiled pipeline (pipelineInfo.name and root.dag): {hint}")
     return _unknown_field(source)
+
+
+def _no_pipeline(words: str) -> LintFinding:
+    return LintFinding("not-a-pipeline", "error", PLACES, words)
 
 
 def _unknown_field(source: Source) -> LintFinding | None:
@@ -50,15 +50,11 @@ def _unknown_field(source: Source) -> LintFinding | None:
         try:
             (platform if number else canonical)(document)
         except (json_format.ParseError, TypeError, ValueError, AttributeError) as error:
-            words = " ".join(str(error).split())
-            return LintFinding(
-                "unknown-field",
-                "error",
-                PLACES,
-                f"the pipeline specification does not know this: {words}; compile the pipeline with a KFP SDK that the "
-                "platform knows, and do not edit the YAML",
-                number,
+            words = (
+                f"the pipeline specification does not know this: {' '.join(str(error).split())}; compile the pipeline "
+                "with a KFP SDK that the platform knows, and do not edit the YAML"
             )
+            return LintFinding("unknown-field", "error", PLACES, words, number)
     return None
 
 
@@ -66,14 +62,11 @@ def several_documents(pipeline: Pipeline) -> Iterator[LintFinding]:
     """Vertex takes one document only."""
     count = len(pipeline.source.documents)
     if count > 1:
-        yield pipeline.finding(
-            "several-documents",
-            "error",
+        words = (
             f"the file has {count} YAML documents, and Vertex takes one; compile it without kfp-kubernetes and without "
-            "a workspace",
-            places=("vertex",),
-            document=1,
+            "a workspace"
         )
+        yield pipeline.finding("several-documents", words, document=1)
 
 
 def artifact_inputs(pipeline: Pipeline) -> Iterator[LintFinding]:
@@ -81,23 +74,18 @@ def artifact_inputs(pipeline: Pipeline) -> Iterator[LintFinding]:
     definitions = pipeline.specification["root"].get("inputDefinitions", {}).get("artifacts", {})
     for name, definition in definitions.items():
         if not definition.get("isOptional"):
-            yield pipeline.finding(
-                "artifact-input",
-                "error",
+            words = (
                 f"the pipeline needs the artifact '{name}', and a run can be given parameters only; begin with "
-                "dsl.importer, whose URI is a parameter",
-                ("root", "inputDefinitions", "artifacts", name),
-                ("kubeflow", "here"),
+                "dsl.importer, whose URI is a parameter"
             )
+            yield pipeline.finding("artifact-input", words, ("root", "inputDefinitions", "artifacts", name))
 
 
 def missing_definitions(pipeline: Pipeline) -> Iterator[LintFinding]:
     """What a task refers to and is not there. The API servers take such a pipeline; its run fails."""
     for graph, name, task, path in pipeline.tasks():
         for sentence in _missing(pipeline, graph, task):
-            yield pipeline.finding(
-                "missing-definition", "error", f"task '{name}' {sentence}; compile the pipeline again", path
-            )
+            yield pipeline.finding("missing-definition", f"task '{name}' {sentence}; compile the pipeline again", path)
 
 
 def _missing(pipeline: Pipeline, graph: PipelineGraph, task: Json) -> Iterator[str]:
@@ -153,35 +141,26 @@ def _not_given(component: Json, task: Json) -> Iterator[str]:
 def job_name(pipeline: Pipeline) -> Iterator[LintFinding]:
     """Vertex makes the job's name of the pipeline's."""
     name = pipeline.name
-    path: Path = ("pipelineInfo", "name")
     if not name[:1].isascii() or not name[:1].isalpha():
-        yield pipeline.finding(
-            "job-name",
-            "error",
+        words = (
             f"the pipeline is called '{name}', and the name of a job on Vertex begins with a letter; rename it, or "
-            "give --name",
-            path,
-            ("vertex",),
+            "give --name"
         )
+        yield pipeline.finding("job-name", words, ("pipelineInfo", "name"))
 
 
 def pipeline_root(pipeline: Pipeline) -> Iterator[LintFinding]:
     """Where Vertex keeps artifacts."""
     root = pipeline.specification.get("defaultPipelineRoot", "")
     if not root and len(pipeline.source.documents) == 1:
-        yield pipeline.finding(
-            "pipeline-root",
-            "warning",
+        words = (
             "the pipeline has no root, without which Vertex keeps nothing; give --pipeline-root gs://BUCKET/FOLDER "
-            "when it is submitted, or @dsl.pipeline(pipeline_root=…)",
-            places=("vertex",),
+            "when it is submitted, or @dsl.pipeline(pipeline_root=…)"
         )
+        yield pipeline.finding("pipeline-root", words, level="warning")
     elif root and not root.startswith("gs://"):
-        yield pipeline.finding(
-            "pipeline-root",
-            "error",
+        words = (
             f"the pipeline's root is '{root}', and Vertex reads and writes gs:// only; give --pipeline-root "
-            "gs://BUCKET/FOLDER",
-            ("defaultPipelineRoot",),
-            ("vertex",),
+            "gs://BUCKET/FOLDER"
         )
+        yield pipeline.finding("pipeline-root", words, ("defaultPipelineRoot",))

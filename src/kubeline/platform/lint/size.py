@@ -185,8 +185,9 @@ class Workflow:
 
     def _executor_input(self, name: str, component: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
         folder = f"mlpipeline/v2/artifacts/{self.document['pipelineInfo']['name']}/{_UUID}/{name}/{_UUID}"
+        many = self._longest_loop()
         read = {
-            key: {"artifacts": [self._artifact(key, of, folder)] * self._how_many(of)}
+            key: {"artifacts": [self._artifact(key, of, folder)] * (many if of.get("isArtifactList") else 1)}
             for key, of in component.get("inputDefinitions", {}).get("artifacts", {}).items()
         }
         written = {
@@ -204,9 +205,6 @@ class Workflow:
     def _artifact(self, key: str, of: dict[str, Any], folder: str) -> dict[str, Any]:
         metadata = _DESCRIBED.get(of["artifactType"]["schemaTitle"], {}) | _STORED
         return {"name": "165", "type": {"instanceSchema": ""}, "uri": f"minio://{folder}/{key}", "metadata": metadata}
-
-    def _how_many(self, of: dict[str, Any]) -> int:
-        return self._longest_loop() if of.get("isArtifactList") else 1
 
     def _longest_loop(self) -> int:
         """The most artifacts that a loop can have collected."""

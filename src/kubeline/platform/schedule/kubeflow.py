@@ -6,11 +6,10 @@ is gone, so that no two run side by side; whoever is interrupted goes on with th
 
 import contextlib
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kubeline.errors import PlatformError
 from kubeline.http.requests import MissingError
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.kfp.connection import KfpConnection
@@ -69,20 +68,9 @@ class Kubeflow:
             )
             self._connection.read(switch, kept)
 
-    def _all(self) -> list[Any]:
-        found: list[Any] = []
-        token = ""
-        while True:
-            page = self._connection.read(
-                self._connection.recurring.recurring_run_service_list_recurring_runs,
-                namespace=self._connection.namespace,
-                page_token=token,
-                page_size=100,
-            )
-            found += page.recurring_runs or []
-            token = page.next_page_token or ""
-            if not token:
-                return found
+    def _all(self) -> Iterator[Any]:
+        listed = self._connection.recurring.recurring_run_service_list_recurring_runs
+        return self._connection.each(listed, "recurring_runs", namespace=self._connection.namespace)
 
     def _facts(self, schedule: Schedule, compiled: Compiled, upload: bool) -> dict[str, Any]:
         version = ensure(self._connection, compiled) if upload else find(self._connection, compiled)
@@ -112,9 +100,9 @@ class Kubeflow:
         facts = wanted.facts
         version = None if facts["version"] == "latest" else facts["version"]  # without one it follows the latest
 
-        def find_made() -> Any:
+        def find_made() -> str | None:
             (change,) = plan([wanted], [one for one in self.live() if one.name == wanted.name])
-            return V2beta1RecurringRun(recurring_run_id=change.keep.identifier) if change.keep else None
+            return change.keep.identifier if change.keep else None
 
         recurring = V2beta1RecurringRun(
             display_name=wanted.name,
@@ -130,13 +118,11 @@ class Kubeflow:
             no_catchup=not facts["catch_up"],
             mode="DISABLE" if paused else "ENABLE",
         )
-        api = self._connection.recurring
-        made = self._connection.write(api.recurring_run_service_create_recurring_run, find_made, recurring)
-        if not getattr(made, "recurring_run_id", None):
-            raise PlatformError(
-                f"the server has made the schedule '{wanted.name}', and does not say which; apply again"
-            )
-        return str(made.recurring_run_id)
+        create, what = (
+            self._connection.recurring.recurring_run_service_create_recurring_run,
+            f"schedule '{wanted.name}'",
+        )
+        return self._connection.make(create, find_made, "recurring_run_id", what, recurring)
 
     def _delete(self, identifier: str) -> None:
         with contextlib.suppress(MissingError):  # gone already
