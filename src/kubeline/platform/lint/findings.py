@@ -12,7 +12,7 @@ CLUSTERS: tuple[Place, ...] = ("kubeflow", "vertex")
 NAMES: Mapping[Place, str] = {"kubeflow": "Kubeflow", "vertex": "Vertex", "here": "here"}
 
 
-class Rule(NamedTuple):
+class LintRule(NamedTuple):
     """What a rule is about, and what its findings mean unless they say otherwise.
 
     Attributes:
@@ -28,32 +28,32 @@ class Rule(NamedTuple):
 
 _KUBEFLOW: tuple[Place, ...] = ("kubeflow",)
 _VERTEX: tuple[Place, ...] = ("vertex",)
-RULES: Mapping[str, Rule] = {
-    "unreadable": Rule("The file is YAML that can be read."),
-    "not-a-pipeline": Rule("The file is a pipeline compiled by the KFP SDK 2."),
-    "unknown-field": Rule("Every field is one of the pipeline specification."),
-    "several-documents": Rule("Vertex AI Pipelines takes one YAML document.", places=_VERTEX),
-    "missing-definition": Rule(
+RULES: Mapping[str, LintRule] = {
+    "unreadable": LintRule("The file is YAML that can be read."),
+    "not-a-pipeline": LintRule("The file is a pipeline compiled by the KFP SDK 2."),
+    "unknown-field": LintRule("Every field is one of the pipeline specification."),
+    "several-documents": LintRule("Vertex AI Pipelines takes one YAML document.", places=_VERTEX),
+    "missing-definition": LintRule(
         "Every task has a component, every component an executor or a graph, every input a source."
     ),
-    "artifact-input": Rule("A run can be given parameters only.", places=("kubeflow", "here")),
-    "placeholder": Rule("The platform knows every placeholder."),
-    "container-component": Rule("A local run executes lightweight Python components.", places=("here",)),
-    "importer-beside-producer": Rule("An importer's address comes from outside its own graph.", places=_KUBEFLOW),
-    "whole-item": Rule("A loop over a parameter hands on fields of its items.", places=_KUBEFLOW),
-    "workspace": Rule("A workspace states its access modes.", "warning", _KUBEFLOW),
-    "secret-name": Rule("The name of a secret is never empty.", places=_KUBEFLOW),
-    "secret-required": Rule("A step does not wait for ever for a secret that is not there.", "warning", _KUBEFLOW),
-    "quantity": Rule("CPU and memory are Kubernetes quantities.", places=CLUSTERS),
-    "accelerator": Rule("Accelerators bear the platform's names."),
-    "pipeline-root": Rule("Vertex AI Pipelines has a pipeline root, in Cloud Storage.", places=_VERTEX),
-    "job-name": Rule("Vertex AI Pipelines can make a job name of the pipeline's name.", places=_VERTEX),
-    "secret-in-clear": Rule("No secret stands in the YAML."),
-    "mutable-tag": Rule("An image is pinned by a version or a digest.", "warning"),
-    "runtime-install": Rule("Nothing is installed when a step starts.", "warning"),
-    "node-too-small": Rule("A node of the given size can hold every step.", places=_KUBEFLOW),
-    "retries": Rule("Retries do what they promise.", "warning", _KUBEFLOW),
-    "workflow-size": Rule("Argo can store the workflow without compressing it.", "warning", _KUBEFLOW),
+    "artifact-input": LintRule("A run can be given parameters only.", places=("kubeflow", "here")),
+    "placeholder": LintRule("The platform knows every placeholder."),
+    "container-component": LintRule("A local run executes lightweight Python components.", places=("here",)),
+    "importer-beside-producer": LintRule("An importer's address comes from outside its own graph.", places=_KUBEFLOW),
+    "whole-item": LintRule("A loop over a parameter hands on fields of its items.", places=_KUBEFLOW),
+    "workspace": LintRule("A workspace states its access modes.", "warning", _KUBEFLOW),
+    "secret-name": LintRule("The name of a secret is never empty.", places=_KUBEFLOW),
+    "secret-required": LintRule("A step does not wait for ever for a secret that is not there.", "warning", _KUBEFLOW),
+    "quantity": LintRule("CPU and memory are Kubernetes quantities.", places=CLUSTERS),
+    "accelerator": LintRule("Accelerators bear the platform's names."),
+    "pipeline-root": LintRule("Vertex AI Pipelines has a pipeline root, in Cloud Storage.", places=_VERTEX),
+    "job-name": LintRule("Vertex AI Pipelines can make a job name of the pipeline's name.", places=_VERTEX),
+    "secret-in-clear": LintRule("No secret stands in the YAML."),
+    "mutable-tag": LintRule("An image is pinned by a version or a digest.", "warning"),
+    "runtime-install": LintRule("Nothing is installed when a step starts.", "warning"),
+    "node-too-small": LintRule("A node of the given size can hold every step.", places=_KUBEFLOW),
+    "retries": LintRule("Retries do what they promise.", "warning", _KUBEFLOW),
+    "workflow-size": LintRule("Argo can store the workflow without compressing it.", "warning", _KUBEFLOW),
 }
 
 # Errors of pipelines that would run all the same.
