@@ -27,6 +27,7 @@ class Roles:
         weight: How much a row counts.
         split_by: What `split` divided the table by; only `group` and `time` say anything of the rows.
         split_column: The column that it went by. It stays a feature.
+        personal: Columns that hold personal data, whose values no page shows.
     """
 
     target: str = ""
@@ -36,6 +37,7 @@ class Roles:
     weight: str = ""
     split_by: str = ""
     split_column: str = ""
+    personal: Sequence[str] = ()
 
     def require(self, dataset: pads.Dataset) -> None:
         """Raise a :class:`UserError` when a column is not there or has two roles."""

@@ -17,8 +17,18 @@ import pytest
 from stdnum import luhn
 from stdnum.iso7064 import mod_97_10
 
+from components.drift_check.component import drift_check
+from components.evaluate.component import evaluate
+from components.predict.component import predict
+from components.split.component import split
+from components.train.component import train
+from components.validate.component import validate
 from kubeline.errors import UserError
+from kubeline.model_card.building import build
+from kubeline.model_card.pages import forms
+from kubeline.model_package import Blessing, ModelPackage
 from kubeline.schema.personal import personal_columns
+from tests.support.artifacts import make_artifact, make_dataset
 
 ROWS = 60
 KEY = "a key that nobody can guess"
@@ -249,6 +259,53 @@ def content(file: Path) -> str:
     if file.suffix == ".parquet":
         return str(pq.read_table(file).to_pylist())
     return file.read_bytes().decode("utf-8", errors="replace")
+
+
+@pytest.mark.slow
+def test_values_that_are_passed_on_are_in_tables_and_the_model_and_in_nothing_that_people_read(
+    people: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Asked for slices and fairness by such a column, and with categories that a later window has anew."""
+    caplog.set_level(logging.INFO)
+    made: dict[str, Any] = {}
+
+    def new(kind: str, name: str) -> Any:
+        made[name] = make_artifact(tmp_path, kind, name)
+        return made[name]
+
+    table = make_dataset(tmp_path, people, "came")
+    outputs = [new("Dataset", "valid"), new("Dataset", "refused"), new("Artifact", "schema"), new("HTML", "validate")]
+    validate.python_func(table, *outputs, target="late", mode="warn")
+    split.python_func(made["valid"], new("Dataset", "learn"), new("Dataset", "test"), new("Markdown", "split"))
+    outputs = [new("Model", "model"), new("Metrics", "numbers"), new("HTML", "train")]
+    train.python_func(made["learn"], *outputs, target="late", estimator="linear", tuning_trials=2)
+    evaluate.python_func(
+        made["test"],
+        made["model"],
+        metrics=new("Metrics", "figures"),
+        classification=new("ClassificationMetrics", "curves"),
+        blessing=new("Artifact", "blessing"),
+        predictions=new("Dataset", "answers"),
+        report=new("HTML", "evaluate"),
+        slices=["surname"],
+        fairness={"demographic_parity_difference": {"columns": ["surname"], "at_most": 0.5}},
+        min_slice_rows=5,
+        replicates=100,
+    )
+    later = make_dataset(tmp_path, people.assign(surname=people["surname"] + "y", age="q"), "later")
+    outputs = [new("Dataset", "predicted"), new("Dataset", "quarantine"), new("Metrics", "counts"), new("HTML", "rows")]
+    predict.python_func(later, *outputs, model=made["model"], max_quarantine=1.0)
+    later = make_dataset(tmp_path, people.assign(surname=people["surname"] + "y"), "window")
+    outputs = [new("Artifact", "result"), new("Metrics", "shift"), new("HTML", "drift"), new("HTML", "evidently")]
+    drift_check.python_func(later, *outputs, model=made["model"], slices=["surname"], min_auc=1.0)
+    package, blessing = ModelPackage.open(made["model"].path), Blessing.read(made["blessing"].path)
+    card = forms(build("people", package, blessing, blessing, {}, {}))
+    shown = {name: content(Path(one.path)) for name, one in made.items() if Path(one.path).is_file()}
+    assert len(shown) > 7
+    assert "surname" in shown["drift"]
+    texts = {**shown, **card, "log": caplog.text, "printed": "".join(capfd.readouterr())}
+    texts |= {f"metadata of {name}": str(one.metadata) for name, one in made.items()}
+    assert [name for name, text in texts.items() if MARK in text] == []
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """The drift check: a window of data against its reference, from artifacts to artifacts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from kubeline.artifacts import Artifact, describe, publish, step
@@ -12,12 +12,14 @@ from kubeline.drift.figures import bounds_of, figures, push
 from kubeline.drift.findings import findings
 from kubeline.drift.further import Further, compared_with, expected, find, profile_of
 from kubeline.drift.page import write_report
+from kubeline.drift.personal import personal_columns_of, without_values
 from kubeline.drift.reference import Reference, resolve
 from kubeline.drift.result import DriftResult, DriftRule, DriftVerdict
 from kubeline.drift.scan import Window, scan
 from kubeline.drift.seasons import check_references
 from kubeline.drift.together import ask, judged
 from kubeline.drift.window import evenly
+from kubeline.errors import listed
 from kubeline.model_package.package import ModelPackage, version_of
 from kubeline.options import require_names
 from kubeline.registry.interface import parse_reference
@@ -75,8 +77,10 @@ def run(
     further = find(references, bounds, kept, found, tracking_uri)
     window = scan(current.path, found, list(exclude), slices)
     outcome, compared = judge(window, found, rule, further)
-    note = _write_evidently(evidently_report, window, found, compared, evidently)
+    personal = personal_columns_of(found.package, current, reference)
+    note = _write_evidently(evidently_report, window, found, compared, evidently, personal)
     outcome = outcome.model_copy(update={"window": span, "excluded": list(exclude), "evidently_note": note})
+    outcome = without_values(outcome, personal)
     write_report(report.path, outcome)
     with publish(result.path) as path:
         path.write_text(outcome.model_dump_json(indent=2), encoding="utf-8")
@@ -142,19 +146,28 @@ def _send(outcome: DriftResult, package: ModelPackage | None, uri: str, tracking
         push(gateway, outcome, name or version, version)
 
 
-def _write_evidently(artifact: Artifact, window: Window, reference: Reference, compared: Compared, wanted: bool) -> str:
+def _write_evidently(
+    artifact: Artifact,
+    window: Window,
+    reference: Reference,
+    compared: Compared,
+    wanted: bool,
+    personal: Collection[str],
+) -> str:
     """Write Evidently's page, or one that says why there is none; returns the note that stands on it."""
     if not wanted:
         return evidently_page.write_note(artifact.path, "The report of Evidently was switched off.")
     if window.sample is None:
         return evidently_page.write_note(artifact.path, "There is no report of Evidently: the window has no rows.")
     counters = {**window.columns, **window.predictions}
-    shown = [*compared.predictions, *compared.columns]
+    shown = [one for one in (*compared.predictions, *compared.columns) if one.name not in personal]
     by_effect = {each.name: counters[each.name].profile.kind for each in shown}
     kinds = {name: kind for name, kind in by_effect.items() if kind != "datetime"}
     size = (
         f"At most {evidently_page.ROWS:,} rows of each sample, as large a share of each stretch of the table as of all."
     )
+    if personal:
+        size += f" Left out, because they hold personal data: {listed(sorted(personal))}."
     rows_now = evenly(window.sample, evidently_page.ROWS)
     if reference.rows is None:
         drawn = evidently_page.redrawn(reference.profile)

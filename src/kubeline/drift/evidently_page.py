@@ -164,14 +164,16 @@ def _plain(sample: pd.DataFrame, reference: pd.DataFrame, kinds: Mapping[str, Ki
 
 def _bars(reference: pd.Series, current: pd.Series, kind: Kind) -> list[Bar]:
     then, now = reference.dropna(), current.dropna()
-    if kind != "number":
+    if kind != "number" or len(pd.unique(pd.concat([then, now]))) <= BINS:
         counts = [sample.value_counts(normalize=True) for sample in (then, now)]
         categories = dict.fromkeys([*counts[0].index, *counts[1].index])
-        return [(name, float(counts[0].get(name, 0)), float(counts[1].get(name, 0))) for name in categories]
+        names = categories if kind != "number" else sorted(categories)
+        said = str if kind != "number" else rounded
+        return [(said(name), float(counts[0].get(name, 0)), float(counts[1].get(name, 0))) for name in names]
     edges = np.histogram_bin_edges(np.concatenate([then, now]), BINS)
     shares = [np.histogram(sample, edges)[0] / len(sample) for sample in (then, now)]
-    names = [f"{rounded(low, 3)} to {rounded(high, 3)}" for low, high in pairwise(edges)]
-    return [(name, float(first), float(second)) for name, first, second in zip(names, *shares, strict=True)]
+    labels = [f"{rounded(low, 3)} to {rounded(high, 3)}" for low, high in pairwise(edges)]
+    return [(name, float(first), float(second)) for name, first, second in zip(labels, *shares, strict=True)]
 
 
 def _along(name: str, reference: pd.Series, current: pd.Series) -> Curve | None:

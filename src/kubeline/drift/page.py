@@ -220,6 +220,7 @@ def _unseen(columns: list[ColumnDrift]) -> Markup:
     for column in columns:
         if column.unseen:
             names = ", ".join(f"{name} ({count:,})" for name, count in column.unseen.most_frequent.items())
+            names = names or "not shown, as they are of people"
             count = f"{column.unseen.categories:,}" if column.unseen.certain else f"up to {column.unseen.categories:,}"
             rows.append([column.name, count, column.unseen.rows, names])
     return table(["column", "categories", "rows", "the most frequent"], rows)

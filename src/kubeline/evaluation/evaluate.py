@@ -15,7 +15,7 @@ from kubeline.evaluation.bootstrap import Bootstrap
 from kubeline.evaluation.comparison import Comparison, compare, compare_all
 from kubeline.evaluation.evaluation_report import page
 from kubeline.evaluation.explained import explain_rows
-from kubeline.evaluation.fairness.checks import FairRows, evaluate_fairness
+from kubeline.evaluation.fairness.checks import FairRows, evaluate_fairness, numbered_groups
 from kubeline.evaluation.fairness.requirements import FairnessRequirement
 from kubeline.evaluation.fairness.requirements import parse as asked_of_groups
 from kubeline.evaluation.findings import Contender, Evaluation, EvaluationSettings
@@ -24,7 +24,13 @@ from kubeline.evaluation.metrics import METRICS, PROPER, Metric, choose, measure
 from kubeline.evaluation.reliance import Reliance, rely
 from kubeline.evaluation.rows import JudgedRows, choose_rows, merge, require_roles
 from kubeline.evaluation.scored import Scored
-from kubeline.evaluation.slices import REPLICATES_OF_PARTS, Slice, SliceSettings, evaluate_slices
+from kubeline.evaluation.slices import (
+    REPLICATES_OF_PARTS,
+    Slice,
+    SliceSettings,
+    evaluate_slices,
+    numbered_slices,
+)
 from kubeline.model_package.blessing import Blessing
 from kubeline.model_package.manifest import ManifestRoles
 from kubeline.model_package.package import ModelPackage
@@ -119,10 +125,11 @@ def evaluate(
     comparisons = None if rival is None else compare_all(model.scored, rival, bootstrap, settings.confidence)
     dummies = _against_constant(metric, model.scored, bootstrap, settings)
     by = _slice_settings(metric, settings)
-    slices = evaluate_slices(test, settings.slices, by, model.scored, rival, rows.clusters.codes, rows.judged)
-    fairness = evaluate_fairness(alike, _fair_rows(test, rows, model.scored, settings))
-    agreement = scoring.agreement(package, model.predictor)
     clusters, personal = gate.clusters_check(rows.clusters), metadata.get("personal")
+    slices = evaluate_slices(test, settings.slices, by, model.scored, rival, rows.clusters.codes, rows.judged)
+    slices = numbered_slices(slices, personal)
+    fairness = numbered_groups(evaluate_fairness(alike, _fair_rows(test, rows, model.scored, settings)), personal)
+    agreement = scoring.agreement(package, model.predictor)
     checks = [
         gate.parity_check(agreement),
         gate.rows_check(len(model.scored), settings.min_rows),

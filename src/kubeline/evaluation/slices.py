@@ -1,6 +1,6 @@
 """One metric on parts of the table: where the model is weak, and where it lost against the champion."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -100,6 +100,14 @@ def groups(column: pd.Series, bins: int) -> list[tuple[str, Array]]:
     labels = values.astype(object).where(values.notna(), "missing").astype(str)
     sizes = labels.value_counts()
     return [(str(value), (labels == value).to_numpy()) for value in sizes.index[:_MAX]]
+
+
+def numbered_slices(slices: Sequence[Slice], personal: Container[str] | None) -> list[Slice]:
+    """The same, with numbers in place of the values of columns that hold personal data; None where nobody looked."""
+    return [
+        replace(one, value=f"part {place}") if one.column in (personal or ()) else one
+        for place, one in enumerate(slices, 1)
+    ]
 
 
 def _quantiles(column: pd.Series, bins: int) -> pd.Series:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -23,7 +23,11 @@ class Parity(BaseModel):
 
 
 class ManifestRoles(BaseModel):
-    """What the columns that are no features are for; an empty name is no column. The target is in ``schema.json``."""
+    """What the columns that are no features are for; an empty name is no column. The target is in ``schema.json``.
+
+    `personal` are columns, features or not, that hold personal data, whose values no page shows. Where there are none
+    it is not written, as before there was the field.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,6 +35,11 @@ class ManifestRoles(BaseModel):
     group: str = ""
     time: str = ""
     exclude: list[str] = []
+    personal: list[str] = []
+
+    @model_serializer(mode="wrap")
+    def _written(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in plain(self).items() if value or name != "personal"}
 
 
 class Manifest(BaseModel):

@@ -77,7 +77,7 @@ def _drawing(title: str, bars: Sequence[Bar], labels: tuple[str, str], caption: 
 
 def _percent(share: float) -> str:
     """In two digits: 33 %, 0.5 %."""
-    return f"{100 * share:.2g} %" if share < 1 else "100 %"
+    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"
 
 
 def _legend(labels: tuple[str, str]) -> list[Markup]:

@@ -99,7 +99,13 @@ def _sklearn(trained: Trained) -> bytes:
 
 
 def _manifest_roles(roles: Roles) -> ManifestRoles:
-    return ManifestRoles(weight=roles.weight, group=roles.group, time=roles.time, exclude=sorted(set(roles.exclude)))
+    return ManifestRoles(
+        weight=roles.weight,
+        group=roles.group,
+        time=roles.time,
+        exclude=sorted(set(roles.exclude)),
+        personal=sorted(set(roles.personal)),
+    )
 
 
 def _training_rows(trained: Trained, roles: Roles) -> bytes:

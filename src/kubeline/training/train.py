@@ -73,7 +73,7 @@ def run(
     Raises:
         UserError: one sentence about what in the table or the parameters is wrong; nothing is written then.
     """
-    roles = Roles(target, tuple(exclude), group_column, time_column, weight_column, *_split(dataset))
+    roles = Roles(target, tuple(exclude), group_column, time_column, weight_column, *_known(dataset))
     settings = TrainingSettings(
         task=task,
         estimator=estimator,
@@ -144,10 +144,12 @@ def _best_of(
     return *best, standings
 
 
-def _split(dataset: Artifact) -> tuple[str, str]:
-    """What `split` divided the table by, and the column that it went by, where the table has that still."""
+def _known(dataset: Artifact) -> tuple[str, str, tuple[str, ...]]:
+    """What `split` divided the table by, its column, and what `validate` found personal, if it is there."""
+    present = set(open_dataset(dataset.path).schema.names)
     by, column = (str(dataset.metadata.get(key, "")) for key in ("split_by", "split_column"))
-    return (by, column) if column in open_dataset(dataset.path).schema.names else ("", "")
+    personal = tuple(name for name in dataset.metadata.get("personal", ()) if name in present)
+    return (by, column, personal) if column in present else ("", "", personal)
 
 
 def fit(table: TrainingTable, roles: Roles, settings: TrainingSettings) -> Trained:

@@ -1,7 +1,7 @@
 """The figures of fairness on test rows, and whether the model keeps what is asked."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -102,6 +102,17 @@ class FairRows:
     bootstrap: Bootstrap
     confidence: float
     min_rows: int
+
+
+def numbered_groups(found: Sequence[Fairness], personal: Container[str] | None) -> list[Fairness]:
+    """The same, with numbers in place of the values of columns that hold personal data; None where nobody looked."""
+    return [_numbered(one) if one.asked.column in (personal or ()) else one for one in found]
+
+
+def _numbered(fairness: Fairness) -> Fairness:
+    groups = [replace(group, value=f"group {place}") for place, group in enumerate(fairness.groups, 1)]
+    unknown = "why would name a value of people" if fairness.unknown else ""
+    return replace(fairness, groups=groups, unknown=unknown)
 
 
 def evaluate_fairness(requirements: Sequence[FairnessRequirement], rows: FairRows) -> list[Fairness]:
