@@ -75,12 +75,12 @@ _STRUCTURE = """(() => {
   return [...new Set(faults)];
 })()"""
 
-# A script makes the results one by one.
+# A script makes the results one by one, and changes the heading when it has done.
 _RESULTS = """(async () => {
-  for (let tries = 0; tries < 200 && !document.querySelector('#search-results li a'); tries++)
+  const heading = () => (document.querySelector('#search-results h2') || {textContent: ''}).textContent;
+  for (let tries = 0; tries < 600 && !/results/i.test(heading()); tries++)
     await new Promise(then => setTimeout(then, 100));
-  return !!document.querySelector('#search-results [role=list], #search-results ul')
-    && !!document.querySelector('#search-results li a');
+  return !!document.querySelector('#search-results li a');
 })()"""
 
 

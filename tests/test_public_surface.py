@@ -36,6 +36,16 @@ def test_a_public_package_has_and_documents_every_name_that_it_states(package: s
         assert value.__doc__ or not isinstance(value, type | FunctionType), name
 
 
+def test_the_reference_has_every_name_that_a_public_package_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "site"))
+    entries = list(importlib.import_module("reference").names())
+    found = {(entry["package"], entry["name"]) for entry in entries}
+    stated = {(package, name) for package in STATED for name in importlib.import_module(package).__all__}
+    assert stated - found == set()
+    assert [entry["name"] for entry in entries if not entry["doc"] and entry["kind"] != "property"] == []
+    assert ("kubeline.registry", "ModelVersion.uri") in found
+
+
 def test_names_of_the_page_are_stated_by_their_package() -> None:
     for package, text in re.findall(r"^\| `(kubeline[\w.]*)` \| (.*) \|$", PAGE, re.MULTILINE):
         for name in re.findall(r"`(\w+)`", text):

@@ -31,7 +31,7 @@ def main() -> None:
     drawn = [drawings(page.read_text(encoding="utf-8")) for page in sorted((ROOT / "docs").rglob("*.md"))]
     found = {block: svg for each in drawn for block, svg in each.items()}
     (FOLDER / "diagrams.json").write_text(json.dumps(found), encoding="utf-8")
-    (FOLDER / "python.json").write_text(json.dumps(list(_names())), encoding="utf-8")  # conf.py makes a page of it
+    (FOLDER / "python.json").write_text(json.dumps(list(names())), encoding="utf-8")  # conf.py makes a page of it
 
 
 def _contents(title: str, folder: str) -> str:
@@ -50,7 +50,7 @@ def _commands(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
                 yield from _commands(command, level + 1)
 
 
-def _names() -> Iterator[dict[str, str]]:
+def names() -> Iterator[dict[str, str]]:
     """What each public package states: its kind, name, signature and docstring, a class before its methods."""
     for package in _PUBLIC.findall((ROOT / "docs" / "python-api.md").read_text(encoding="utf-8")):
         if package == "kubeline.components":
@@ -62,13 +62,19 @@ def _names() -> Iterator[dict[str, str]]:
                 yield _entry("class", package, name, value)
                 for method, found in vars(value).items():
                     function = found.__func__ if isinstance(found, classmethod | staticmethod) else found
-                    if inspect.isfunction(function) and not method.startswith("_"):
+                    if method.startswith("_"):
+                        continue
+                    if inspect.isfunction(function):
                         yield _entry("method", package, f"{name}.{method}", function)
-            elif callable(value):
-                yield _entry("function", package, name, value)
+                    elif isinstance(found, property):
+                        yield _entry("property", package, f"{name}.{method}", found)
+            else:
+                yield _entry("function" if inspect.isroutine(value) else "data", package, name, value)
 
 
 def _entry(kind: str, package: str, name: str, value: Any) -> dict[str, str]:
+    if kind == "data":  # whose type is documented, and not what it is for
+        return {"kind": kind, "package": package, "name": name, "signature": "", "doc": f"Is ``{value!r}``."}
     words = "" if inspect.isclass(value) and issubclass(value, Exception) else _signature(value)
     return {"kind": kind, "package": package, "name": name, "signature": words, "doc": inspect.getdoc(value) or ""}
 
