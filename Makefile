@@ -34,7 +34,7 @@ help:
 	@echo "make bench    the benchmarks"
 	@echo "make bench-data  the data steps beside their peers; ROWS=\"1000000 5000000\" says on how many rows"
 	@echo "make bench-serving  the model server beside its peers, under overload, and through an hour's requests"
-	@echo "make screenshots  every page in a real browser: pictures, wide and narrow, light and dark; axe-core (needs Chromium)"
+	@echo "make screenshots  every page in a real browser: pictures, wide and narrow, light and dark, by keyboard; axe-core (needs Chromium)"
 	@echo "make lock     resolve requirements.lock and the locks of images/ anew (needs uv)"
 	@echo "make audit    known vulnerabilities of what is locked (needs the database of vulnerabilities)"
 	@echo "make pin-base the base image of the Dockerfiles by its digest of today (needs its registry)"
