@@ -23,8 +23,8 @@ VARIABLES: dict[Access, tuple[str, ...]] = {
     "registry": ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
     "tracker": ("WANDB_API_KEY", "WANDB_BASE_URL"),
     "hashing": ("KUBELINE_HASH_KEY",),
-    "signing": ("KUBELINE_SIGNING_KEY",),
-    "signatures": ("KUBELINE_PUBLIC_KEY",),
+    "signing": ("KUBELINE_SIGNING_KEY", "KUBELINE_SIGNING_CERTIFICATE"),
+    "signatures": ("KUBELINE_PUBLIC_KEY", "KUBELINE_TRUSTED_ROOT", "KUBELINE_SIGNER", "KUBELINE_SIGNER_ISSUER"),
     "database": ("PGUSER", "PGPASSWORD", "MYSQL_USER", "MYSQL_PWD", "KAFKA_CONFIG"),
 }
 

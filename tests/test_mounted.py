@@ -9,7 +9,7 @@ from kubeline.data import kafka
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.http.credentials import bearer
 from kubeline.http.exchange import Peer
-from kubeline.model_package import signing
+from kubeline.model_package import signing, trust
 from kubeline.mounted import mounted_text
 from kubeline.notification.channels import URLS_FILE, addresses
 from kubeline.schema.document import read_schema
@@ -41,7 +41,7 @@ def test_a_pipe_a_device_a_folder_and_a_large_file_are_errors(tmp_path: Path, pi
 
 
 def test_a_key_that_is_a_pipe_or_a_device_is_refused_in_a_sentence(pipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in (signing.PUBLIC_KEY, signing.SIGNING_KEY):
+    for variable in (trust.PUBLIC_KEY, trust.SIGNING_KEY):
         for place in (pipe, "/dev/zero"):
             with monkeypatch.context() as patch:
                 patch.setenv(variable, place)

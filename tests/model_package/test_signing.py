@@ -1,6 +1,5 @@
 """A package is signed as OpenSSF model signing does it; where a public key is configured, no other is opened."""
 
-import base64
 import hashlib
 import json
 from collections.abc import Callable
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from cryptography.hazmat.primitives.serialization import load_pem_private_key as load_private
@@ -18,8 +16,9 @@ from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
 from kubeline.model_package.signing import check
 from kubeline.secrets import Secrets
+from tests.model_package.signatures import bundle_of, changed, statement_of, write
 from tests.support.packages import write_tiny_package
-from tests.support.signing_keys import SigningKeys, signing_keys
+from tests.support.signing_keys import signing_keys
 
 KEYS, OTHERS = signing_keys(), signing_keys()
 
@@ -91,55 +90,8 @@ def test_of_several_public_keys_any_may_have_signed(signed: Path, environment: p
     assert ModelPackage.open(signed).path == signed
 
 
-def bundle_of(
-    statement: dict[str, Any] | bytes, keys: SigningKeys = KEYS, material: dict[str, Any] | None = None
-) -> str:
-    """A signature of this statement that a key has really made."""
-    payload = statement if isinstance(statement, bytes) else json.dumps(statement).encode()
-    kind = "application/vnd.in-toto+json"
-    signed = b"DSSEv1 %d %s %d " % (len(kind), kind.encode(), len(payload)) + payload
-    key: Any = load_private(keys.private.encode(), None)
-    signature = key.sign(signed, ec.ECDSA(hashes.SHA256()))
-    return json.dumps(
-        {
-            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
-            "verificationMaterial": {"publicKey": {}} if material is None else material,
-            "dsseEnvelope": {
-                "payload": base64.b64encode(payload).decode(),
-                "payloadType": kind,
-                "signatures": [{"sig": base64.b64encode(signature).decode()}],
-            },
-        }
-    )
-
-
-def statement_of(folder: Path) -> dict[str, Any]:
-    payload = json.loads((folder / "model.sig").read_text())["dsseEnvelope"]["payload"]
-    statement: dict[str, Any] = json.loads(base64.b64decode(payload))
-    return statement
-
-
-def write(folder: Path, text: str) -> None:
-    (folder / "model.sig").write_text(text)
-
-
 def unsigned(folder: Path) -> None:
     (folder / "model.sig").unlink()
-
-
-def changed(part: str, to: Any) -> Callable[[Path], None]:
-    """Change a part of the bundle, which has nothing to do with what was signed."""
-
-    def change(folder: Path) -> None:
-        bundle = json.loads((folder / "model.sig").read_text())
-        where = bundle
-        *above, last = part.split(".")
-        for name in above:
-            where = where[name]
-        where[last] = to
-        write(folder, json.dumps(bundle))
-
-    return change
 
 
 def stated(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
@@ -152,7 +104,7 @@ def stated(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
         if statement["subject"][0]["digest"]["sha256"] != "0" * 64:
             whole = hashlib.sha256(b"".join(bytes.fromhex(one["digest"]) for one in resources)).hexdigest()
             statement["subject"][0]["digest"]["sha256"] = whole
-        write(folder, bundle_of(statement))
+        write(folder, bundle_of(statement, KEYS))
 
     return restate
 
@@ -187,7 +139,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "another media type": (changed("mediaType", "text/plain"), "its media type is text/plain"),
     "keyless": (
         changed("verificationMaterial", {"certificate": {"rawBytes": ""}}),
-        "it was made with a certificate, as keyless signing does, and here only keys are verified",
+        "is signed without a key, by Sigstore, but KUBELINE_TRUSTED_ROOT is not Sigstore's; do not use it",
     ),
     "two signatures": (changed("dsseEnvelope.signatures", [{"sig": ""}, {"sig": ""}]), "is no signature .*ValueError"),
     "another payload": (changed("dsseEnvelope.payloadType", "text/plain"), "its payload is text/plain"),
@@ -242,7 +194,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
         "it states https://slsa.dev/provenance/v1, not https://model_signing",
     ),
     "no statement": (
-        lambda folder: write(folder, bundle_of(b"[1]")),
+        lambda folder: write(folder, bundle_of(b"[1]", KEYS)),
         "is no signature that can be verified: TypeError",
     ),
 }

@@ -75,11 +75,13 @@ def test_the_key_that_signs_is_given_to_the_step_that_makes_a_model_and_to_no_ot
         for executor, section in configured.items()
         for secret in section.get("secretAsEnv", [])
         for pair in secret["keyToEnv"]
-        if pair["envVar"] in {"KUBELINE_SIGNING_KEY", "KUBELINE_PUBLIC_KEY"}
+        if re.match("KUBELINE_(SIGN|PUBLIC|TRUSTED)", pair["envVar"])
     }
+    trusted = [f"KUBELINE_{one}" for one in ("PUBLIC_KEY", "TRUSTED_ROOT", "SIGNER", "SIGNER_ISSUER")]
     readers = ("infra_validate", "register", "deploy", "rollout")
-    trained = {("train", "KUBELINE_SIGNING_KEY"), *((step, "KUBELINE_PUBLIC_KEY") for step in readers)}
-    wanted = {"monitoring": set(), "batch_prediction": {("predict", "KUBELINE_PUBLIC_KEY")}}
+    trained = {("train", "KUBELINE_SIGNING_KEY"), ("train", "KUBELINE_SIGNING_CERTIFICATE")}
+    trained |= {(step, variable) for step in readers for variable in trusted}
+    wanted = {"monitoring": set(), "batch_prediction": {("predict", variable) for variable in trusted}}
     assert keys == wanted.get(name, trained)
 
 

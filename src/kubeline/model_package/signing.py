@@ -1,9 +1,9 @@
 """The signature of a package, in the form of OpenSSF model signing: who vouches for its bytes.
 
 ``model.sig`` beside the manifest is a Sigstore bundle: a DSSE envelope with an in-toto statement that names the SHA-256
-of every file of the package, signed with an elliptic curve key. `model_signing sign key` and `model_signing verify key`
-write and read the same file. Only this form is needed here, so `cryptography`, which every image has, does it; the
-library itself would bring 50 MB of Sigstore's clients into the server.
+of every file of the package, signed with an elliptic curve key, whose public half is configured, or is in a certificate
+beside it. `model_signing sign` and `model_signing verify` write and read the same file. Keys and certificates need only
+`cryptography`, which every image has; a keyless signature needs Sigstore's own client (:mod:`keyless`).
 
 The digest of a package is that of its manifest, which does not name the signature: a package is the same signed or not.
 Specification: https://github.com/ossf/model-signing-spec, https://github.com/secure-systems-lab/dsse.
@@ -14,22 +14,19 @@ import binascii
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kubeline.errors import UserError, listed
-from kubeline.model_package import files
-from kubeline.mounted import mounted_text
+from kubeline.errors import UserError
+from kubeline.model_package import certificates, files, keyless, trust
 
-if TYPE_CHECKING:  # only where a key is configured
+if TYPE_CHECKING:  # only where a certificate is configured
     from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509 import Certificate
 
 MODEL_SIGNATURE = "model.sig"
-# Each holds a key as PEM, or the path of a file that does.
-SIGNING_KEY = "KUBELINE_SIGNING_KEY"  # private
-PUBLIC_KEY = "KUBELINE_PUBLIC_KEY"  # one or several, any of which may have signed
 
 _BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _PAYLOAD = "application/vnd.in-toto+json"
@@ -37,54 +34,96 @@ _STATEMENT = "https://in-toto.io/Statement/v1"
 _PREDICATE = "https://model_signing/signature/v1.0"
 _SERIALIZATION = {"method": "files", "hash_type": "sha256", "allow_symlinks": False, "ignore_paths": [MODEL_SIGNATURE]}
 MOST_BYTES = 2**20
-_CURVES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}  # and the hash that goes with each
-_PEM = re.compile(r"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
 
 
 def required() -> bool:
-    """Whether packages must be signed here: where a public key is configured."""
-    return bool(os.environ.get(PUBLIC_KEY, "").strip())
+    """Whether packages must be signed here: where a public key, or whose certificates count, is configured."""
+    return any(trust.is_set(one) for one in (trust.PUBLIC_KEY, trust.TRUSTED_ROOT, trust.SIGNER))
 
 
 def check() -> None:
-    """Refuse keys that are configured and cannot be used, before there is anything to sign.
+    """Refuse what is configured and cannot be used, before there is anything to sign.
 
     Raises:
-        UserError: when a variable holds no key of its kind, or the key that signs is not among those that are trusted.
+        UserError: when a variable holds nothing of its kind, or what signs is not among what is trusted.
+        PlatformError: when Sigstore's client is asked for, and not installed.
     """
-    trusted = _public_keys() if required() else {}
-    if os.environ.get(SIGNING_KEY, "").strip():
-        name = fingerprint(_private_key().public_key())
-        if trusted and name not in trusted:
-            raise UserError(
-                f"{SIGNING_KEY} signs as key {name[:12]}, but {PUBLIC_KEY} trusts {_named(trusted)}; give the two that "
-                "belong together"
-            )
+    keys = trust.public_keys() if trust.is_set(trust.PUBLIC_KEY) else {}
+    names = trust.trusted_names()
+    if names and names.is_sigstore:
+        keyless.load(names)
+    elif names:
+        trust.certificates(trust.TRUSTED_ROOT, names.root)
+    if not trust.is_set(trust.SIGNING_KEY):
+        if trust.is_set(trust.SIGNING_CERTIFICATE):
+            raise UserError(f"{trust.SIGNING_CERTIFICATE} is set, but {trust.SIGNING_KEY} is not; give both or neither")
+        return
+    public = trust.private_key().public_key()
+    if trust.is_set(trust.SIGNING_CERTIFICATE):
+        _require_trusted_chain(_own_chain(public), names)
+    elif required() and trust.fingerprint(public) not in keys:
+        raise UserError(
+            f"{trust.SIGNING_KEY} signs as key {trust.fingerprint(public)[:12]}, but {trust.PUBLIC_KEY} trusts "
+            f"{trust.named(keys) if keys else 'none'}; give the two that belong together"
+        )
+
+
+def _own_chain(public: "ec.EllipticCurvePublicKey") -> "list[Certificate]":
+    """The certificate that goes with the key, and those above it."""
+    chain = trust.certificates(trust.SIGNING_CERTIFICATE)
+    if chain[0].public_key() != public:
+        raise UserError(
+            f"{trust.SIGNING_CERTIFICATE} begins with a certificate of another key than {trust.SIGNING_KEY}; give the "
+            "one of that key first, and then those between it and the root"
+        )
+    return chain
+
+
+def _require_trusted_chain(chain: "Sequence[Certificate]", names: trust.TrustedNames | None) -> None:
+    if chain[0].not_valid_after_utc < datetime.now(UTC):
+        raise UserError(
+            f"{trust.SIGNING_CERTIFICATE} ended on {chain[0].not_valid_after_utc:%Y-%m-%d %H:%M} UTC; have a new one "
+            "issued"
+        )
+    if not required():
+        return
+    if names is None or names.is_sigstore:
+        raise UserError(
+            f"{trust.SIGNING_CERTIFICATE} signs by a certificate, but {trust.TRUSTED_ROOT} has no certificate of an "
+            "authority; give the two that belong together"
+        )
+    try:
+        certificates.trusted_key(chain, names)
+    except certificates.RefusedCertificateError as error:
+        raise UserError(
+            f"{trust.SIGNING_CERTIFICATE} would sign what nobody here trusts: {error}; give the two that belong "
+            "together"
+        ) from None
 
 
 def sign(folder: Path, digests: Mapping[str, str]) -> None:
     """Sign a package where a key is configured, else do nothing.
 
-    The same package and key give the same bytes (deterministic ECDSA, RFC 6979).
+    The same package, key and certificate give the same bytes (deterministic ECDSA, RFC 6979).
 
     Args:
         folder: of the package.
         digests: the SHA-256 of each of its files, the manifest among them.
 
     Raises:
-        UserError: when `KUBELINE_SIGNING_KEY` is no private key that can sign.
+        UserError: when `KUBELINE_SIGNING_KEY` is no private key that can sign, or its certificate that of another.
     """
-    if not os.environ.get(SIGNING_KEY, "").strip():
+    if not trust.is_set(trust.SIGNING_KEY):
         return
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    key = _private_key()
+    key = trust.private_key()
     payload = json.dumps(_statement(digests), sort_keys=True, separators=(",", ":")).encode()
     public = key.public_key()
-    signed = key.sign(_pre_authentication(payload), ec.ECDSA(_hash_of(public), deterministic_signing=True))
+    signed = key.sign(_pre_authentication(payload), ec.ECDSA(trust.hash_of(public), deterministic_signing=True))
     bundle = {
         "mediaType": _BUNDLE,
-        "verificationMaterial": {"publicKey": {"hint": fingerprint(public)}, "tlogEntries": []},
+        "verificationMaterial": {**_material(public), "tlogEntries": []},
         "dsseEnvelope": {
             "payload": base64.b64encode(payload).decode(),
             "payloadType": _PAYLOAD,
@@ -92,6 +131,16 @@ def sign(folder: Path, digests: Mapping[str, str]) -> None:
         },
     }
     (folder / MODEL_SIGNATURE).write_text(json.dumps(bundle, indent=1) + "\n", encoding="utf-8")
+
+
+def _material(public: "ec.EllipticCurvePublicKey") -> dict[str, Any]:
+    """What a signature is verified by."""
+    if not trust.is_set(trust.SIGNING_CERTIFICATE):
+        return {"publicKey": {"hint": trust.fingerprint(public)}}
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    chain = [base64.b64encode(one.public_bytes(Encoding.DER)).decode() for one in _own_chain(public)]
+    return {"x509CertificateChain": {"certificates": [{"rawBytes": one} for one in chain]}}
 
 
 def require_signed(folder: Path, manifest: bytes) -> dict[str, str]:
@@ -102,16 +151,16 @@ def require_signed(folder: Path, manifest: bytes) -> dict[str, str]:
         manifest: content of its manifest, of which nothing was parsed yet.
 
     Raises:
-        UserError: when the package is not signed, by no trusted key, or not with this manifest; or when
-            `KUBELINE_PUBLIC_KEY` holds no public key.
+        UserError: when the package is not signed, by nobody who is trusted, or not with this manifest; or when what
+            is configured cannot be used.
+        PlatformError: when Sigstore's client is asked for, and not installed.
     """
-    trusted = _public_keys()
     if not os.path.lexists(folder / MODEL_SIGNATURE):
         raise UserError(
-            f"the model package at '{folder}' is not signed, but {PUBLIC_KEY} asks for the signature of "
-            f"{_named(trusted)}; train it where {SIGNING_KEY} is set, or sign it by OpenSSF's 'model_signing sign key'"
+            f"the model package at '{folder}' is not signed, but {trust.wanted()}; train it where "
+            f"{trust.SIGNING_KEY} is set, or sign it by OpenSSF's 'model_signing sign'"
         )
-    signed = _resources(folder, _verified(folder, trusted))
+    signed = _resources(folder, _verified(folder))
     found = hashlib.sha256(manifest).hexdigest()
     if signed.get("manifest.json") != found:
         raise UserError(
@@ -143,13 +192,6 @@ def require_same(folder: Path, signed: Mapping[str, str], named: Mapping[str, st
             )
 
 
-def fingerprint(key: "ec.EllipticCurvePublicKey") -> str:
-    """The SHA-256 of a public key's PEM form, by which a signature names the key that verifies it."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    return hashlib.sha256(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
-
-
 def _statement(digests: Mapping[str, str]) -> dict[str, Any]:
     """The in-toto statement: the files by name, and the digest of their digests as what it is about."""
     resources = [{"name": name, "algorithm": "sha256", "digest": digests[name]} for name in sorted(digests)]
@@ -167,42 +209,112 @@ def _pre_authentication(payload: bytes) -> bytes:
     return f"DSSEv1 {len(_PAYLOAD)} {_PAYLOAD} {len(payload)} ".encode() + payload
 
 
-def _verified(folder: Path, trusted: "Mapping[str, ec.EllipticCurvePublicKey]") -> bytes:
-    """The statement in the signature, when a trusted key has signed it."""
+def _verified(folder: Path) -> bytes:
+    """The statement in the signature, when one who is trusted has signed it."""
+    text = files.read(folder, MODEL_SIGNATURE, MOST_BYTES)
+    try:
+        bundle = json.loads(text)
+        if bundle["mediaType"] != _BUNDLE:
+            raise _malformed(folder, f"its media type is {str(bundle['mediaType'])[:80]}, not {_BUNDLE}")
+        material, envelope = bundle["verificationMaterial"], bundle["dsseEnvelope"]
+        (signature,) = envelope["signatures"]
+        payload, sig = (base64.b64decode(part, validate=True) for part in (envelope["payload"], signature["sig"]))
+        if envelope["payloadType"] != _PAYLOAD:
+            raise _malformed(folder, f"its payload is {str(envelope['payloadType'])[:80]}, not {_PAYLOAD}")
+        hint = str(material["publicKey"].get("hint") or "") if "publicKey" in material else ""
+        chain = _parsed_chain(material)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+        raise _malformed(folder, f"{type(error).__name__} {error}"[:200]) from error
+    if "publicKey" in material:
+        return _verified_by_key(folder, hint, payload, sig)
+    if chain:
+        return _verified_by_chain(folder, chain, payload, sig)
+    return _verified_by_sigstore(folder, text)
+
+
+def _parsed_chain(material: Any) -> "list[Certificate]":
+    """The certificates of a chain; none where a signature has another form."""
+    if "publicKey" in material or "x509CertificateChain" not in material:
+        return []
+    from cryptography.x509 import load_der_x509_certificate
+
+    found = material["x509CertificateChain"]["certificates"]
+    chain = [load_der_x509_certificate(base64.b64decode(one["rawBytes"], validate=True)) for one in found]
+    if not chain:
+        raise ValueError("a chain of no certificates")
+    return chain
+
+
+def _verified_by_key(folder: Path, hint: str, payload: bytes, sig: bytes) -> bytes:
+    if not trust.is_set(trust.PUBLIC_KEY):
+        raise UserError(
+            f"the model package at '{folder}' is signed by a key, but {trust.wanted()}, by a certificate; do not use "
+            f"it, or trust its key as well, by {trust.PUBLIC_KEY}"
+        )
+    trusted = trust.public_keys()
+    if hint and hint not in trusted:
+        raise UserError(
+            f"the model package at '{folder}' is signed by key {hint[:12]}, but {trust.PUBLIC_KEY} trusts "
+            f"{trust.named(trusted)}; do not use it, or trust that key as well"
+        )
+    if not any(_signed_by(key, payload, sig) for key in ([trusted[hint]] if hint else trusted.values())):
+        raise UserError(
+            f"{MODEL_SIGNATURE} of the model package at '{folder}' was changed after it was signed: "
+            f"{trust.named(trusted)} did not sign this statement; do not use it, fetch the package again"
+        )
+    return payload
+
+
+def _verified_by_chain(folder: Path, chain: "Sequence[Certificate]", payload: bytes, sig: bytes) -> bytes:
+    names = trust.trusted_names()
+    if names is None or names.is_sigstore:
+        raise UserError(
+            f"the model package at '{folder}' is signed by a certificate, but {trust.TRUSTED_ROOT} has no certificate "
+            "of an authority; do not use it, or give that of the company's"
+        )
+    try:
+        key = certificates.trusted_key(chain, names)
+    except certificates.RefusedCertificateError as error:
+        raise UserError(
+            f"the model package at '{folder}' is signed by a certificate that does not count: {error}; do not use it, "
+            "or trust who signed it"
+        ) from None
+    if not _signed_by(key, payload, sig):
+        raise UserError(
+            f"{MODEL_SIGNATURE} of the model package at '{folder}' was changed after it was signed: the key of its "
+            "certificate did not sign this statement; do not use it, fetch the package again"
+        )
+    return payload
+
+
+def _verified_by_sigstore(folder: Path, text: bytes) -> bytes:
+    names = trust.trusted_names()
+    if names is None or not names.is_sigstore:
+        raise UserError(
+            f"the model package at '{folder}' is signed without a key, by Sigstore, but {trust.TRUSTED_ROOT} is not "
+            "Sigstore's; do not use it, or give a trusted_root.json"
+        )
+    try:
+        kind, payload = keyless.verified(text.decode(), names)
+    except (keyless.RefusedBundleError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"the model package at '{folder}' is signed without a key, and that does not count: {error}; do not use "
+            "it, or trust who signed it"
+        ) from None
+    if kind != _PAYLOAD:
+        raise _malformed(folder, f"its payload is {kind[:80]}, not {_PAYLOAD}")
+    return payload
+
+
+def _signed_by(key: "ec.EllipticCurvePublicKey", payload: bytes, sig: bytes) -> bool:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec
 
     try:
-        bundle = json.loads(files.read(folder, MODEL_SIGNATURE, MOST_BYTES))
-        if bundle["mediaType"] != _BUNDLE:
-            raise _malformed(folder, f"its media type is {str(bundle['mediaType'])[:80]}, not {_BUNDLE}")
-        material, envelope = bundle["verificationMaterial"], bundle["dsseEnvelope"]
-        if "publicKey" not in material:
-            raise _malformed(
-                folder, "it was made with a certificate, as keyless signing does, and here only keys are verified"
-            )
-        hint = str(material["publicKey"].get("hint") or "")
-        (signature,) = envelope["signatures"]
-        payload, sig = (base64.b64decode(text, validate=True) for text in (envelope["payload"], signature["sig"]))
-        if envelope["payloadType"] != _PAYLOAD:
-            raise _malformed(folder, f"its payload is {str(envelope['payloadType'])[:80]}, not {_PAYLOAD}")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
-        raise _malformed(folder, f"{type(error).__name__} {error}"[:200]) from error
-    if hint and hint not in trusted:
-        raise UserError(
-            f"the model package at '{folder}' is signed by key {hint[:12]}, but {PUBLIC_KEY} trusts {_named(trusted)}; "
-            "do not use it, or trust that key as well"
-        )
-    for key in [trusted[hint]] if hint else trusted.values():
-        try:
-            key.verify(sig, _pre_authentication(payload), ec.ECDSA(_hash_of(key)))
-        except InvalidSignature:
-            continue
-        return payload
-    raise UserError(
-        f"{MODEL_SIGNATURE} of the model package at '{folder}' was changed after it was signed: {_named(trusted)} did "
-        "not sign this statement; do not use it, fetch the package again"
-    )
+        key.verify(sig, _pre_authentication(payload), ec.ECDSA(trust.hash_of(key)))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _resources(folder: Path, payload: bytes) -> dict[str, str]:
@@ -229,70 +341,5 @@ def _resources(folder: Path, payload: bytes) -> dict[str, str]:
 def _malformed(folder: Path, reason: str) -> UserError:
     return UserError(
         f"{MODEL_SIGNATURE} of the model package at '{folder}' is no signature that can be verified: {reason}; sign "
-        "the package by OpenSSF's 'model_signing sign key'"
+        "the package by OpenSSF's 'model_signing sign'"
     )
-
-
-def _named(keys: Mapping[str, object]) -> str:
-    return f"key{'s' if len(keys) > 1 else ''} {listed(name[:12] for name in keys)}"
-
-
-def _private_key() -> "ec.EllipticCurvePrivateKey":
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    blocks = _blocks(SIGNING_KEY, "private")
-    try:
-        key: Any = load_pem_private_key(blocks[0].encode(), None)
-    except (ValueError, TypeError) as error:  # TypeError: it is encrypted
-        raise _no_key(SIGNING_KEY, "private", "it cannot be read, or a password protects it") from error
-    _supported(key, SIGNING_KEY, "private")
-    found: ec.EllipticCurvePrivateKey = key
-    return found
-
-
-def _public_keys() -> "dict[str, ec.EllipticCurvePublicKey]":
-    """The trusted keys by fingerprint."""
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-    keys: dict[str, ec.EllipticCurvePublicKey] = {}
-    for block in _blocks(PUBLIC_KEY, "public"):
-        try:
-            key: Any = load_pem_public_key(block.encode())
-        except ValueError as error:
-            raise _no_key(PUBLIC_KEY, "public", "it cannot be read") from error
-        _supported(key, PUBLIC_KEY, "public")
-        keys[fingerprint(key)] = key
-    return keys
-
-
-def _blocks(variable: str, kind: str) -> Sequence[str]:
-    """The PEM blocks of a variable, or of the file that it names."""
-    given = os.environ[variable].strip()
-    if "-----BEGIN" not in given:
-        try:
-            given = mounted_text(given)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is no text"
-            raise _no_key(variable, kind, f"there is no such file as it names: {reason}") from error
-    blocks = _PEM.findall(given)
-    if not blocks:
-        raise _no_key(variable, kind, "there is no PEM block in it")
-    return blocks
-
-
-def _supported(key: Any, variable: str, kind: str) -> None:
-    if getattr(getattr(key, "curve", None), "name", "") not in _CURVES:
-        raise _no_key(variable, kind, "it is not of one of these curves")
-
-
-def _no_key(variable: str, kind: str, reason: str) -> UserError:
-    return UserError(
-        f"{variable} holds no {kind} key that can be used: {reason}; give a {kind} key of P-256, P-384 or P-521 as "
-        "PEM, or the path of its file"
-    )
-
-
-def _hash_of(key: "ec.EllipticCurvePublicKey") -> Any:
-    from cryptography.hazmat.primitives import hashes
-
-    return getattr(hashes, _CURVES[key.curve.name])()
