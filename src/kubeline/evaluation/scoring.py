@@ -133,9 +133,9 @@ def agreement(package: ModelPackage, predictor: Predictor) -> Agreement:
         package: A verified package.
         predictor: Its model.
     """
-    golden, parity = package.golden(), package.manifest.parity
+    golden, parity = package.golden_table(), package.manifest.parity
     expected = recorded(golden, package.signature)
-    apart = differences(expected, predictor.predict(golden), parity.scale)
+    apart = differences(expected, predictor.predict(golden.to_pandas()), parity.scale)
     beyond = int((apart > parity.tolerance).sum())
     worst = int(apart.argmax()) if len(apart) else 0
     return Agreement(len(apart), float(apart.max(initial=0.0)), parity.tolerance, beyond, worst, parity)

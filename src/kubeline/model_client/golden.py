@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 
 from kubeline.model_package import ModelPackage, Predictions, Signature
 from kubeline.model_package.agreement import differences, recorded
+from kubeline.model_package.plain_values import plain_values
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,9 @@ class GoldenRows:
     @classmethod
     def of(cls, package: ModelPackage) -> Self:
         """The golden rows of a package."""
-        frame = package.golden()
-        signature = package.signature
-        expected = recorded(frame, signature)
-        columns = [json_values(frame[feature.name], feature.kind) for feature in signature.features]
+        table, signature = package.golden_table(), package.signature
+        expected = recorded(table, signature)
+        columns = [plain_values(table[feature.name], feature.kind) for feature in signature.features]
         records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
         return cls(signature, records, expected, package.manifest.parity.scale)
 
@@ -65,15 +64,3 @@ class GoldenComparison:
         """The rows that differ by more than `tolerance` or in their label, worst first."""
         bad = np.flatnonzero(self.wrong_labels | (self.differences > tolerance))
         return [int(row) for row in bad[np.argsort(-self.differences[bad], kind="stable")]]
-
-
-def json_values(column: pd.Series, kind: str) -> list[Any]:
-    if kind == "datetime":
-        times = column if column.dtype == object else column.map(pd.Timestamp.isoformat, na_action="ignore")
-        column = times.astype(object)
-    missing = column.isna()
-    return [None if gone else _plain(value) for value, gone in zip(column, missing, strict=True)]
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

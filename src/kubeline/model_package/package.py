@@ -35,6 +35,7 @@ from kubeline.model_package.signature import Signature
 
 if TYPE_CHECKING:  # the model server opens packages without pandas
     import pandas as pd
+    import pyarrow as pa
 
     from kubeline.model_package.training_rows import TrainingRows
 
@@ -122,7 +123,7 @@ class ModelPackage:
             raise UserError(f"{SIGNATURE} of the model package at '{path}' is not valid; train it again") from error
         return cls(folder, manifest, signature, found)
 
-    def golden(self) -> "pd.DataFrame":
+    def golden_table(self) -> "pa.Table":
         """A few held-out rows: the feature columns as they came, and what ONNX answered.
 
         The answers stand in ``expected.prediction`` and, for classification, ``expected.probability.<class>``.
@@ -130,7 +131,11 @@ class ModelPackage:
         from kubeline.model_package.tables import read_table
 
         content = _read(self.path, self.manifest, GOLDEN)
-        return read_table(content, _GOLDEN_BYTES, f"{GOLDEN} of the model package at '{self.path}'").to_pandas()
+        return read_table(content, _GOLDEN_BYTES, f"{GOLDEN} of the model package at '{self.path}'")
+
+    def golden(self) -> "pd.DataFrame":
+        """The same rows as a pandas frame."""
+        return self.golden_table().to_pandas()
 
     def reference(self) -> dict[str, Any]:
         """The distribution of training data and predictions, as :mod:`kubeline.drift.profile` builds it."""

@@ -89,11 +89,11 @@ def _signature(package: ModelPackage) -> "ModelSignature":
 
 def _example(package: ModelPackage) -> dict[str, Any]:
     """The first golden rows, as a client of the model server would send them."""
-    from kubeline.model_client.golden import json_values
+    from kubeline.model_package.plain_values import plain_values
 
-    rows = package.golden().head(_ROWS)
+    rows = package.golden_table().slice(0, _ROWS)
     kinds = {feature.name: feature.kind for feature in package.signature.features}
-    columns = [json_values(rows[name], kind) for name, kind in kinds.items()]
+    columns = [plain_values(rows[name], kind) for name, kind in kinds.items()]
     return {"columns": list(kinds), "data": [list(row) for row in zip(*columns, strict=True)]}
 
 

@@ -7,13 +7,15 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from kubeline.artifacts import finite
 from kubeline.data.dataset import to_frame
 from kubeline.errors import KubelineError, PlatformError, UserError
-from kubeline.model_client.golden import GoldenRows, json_values
+from kubeline.model_client.golden import GoldenRows
 from kubeline.model_client.protocols import Client, RequestFailedError
 from kubeline.model_package import ModelPackage, Predictions, Signature
+from kubeline.model_package.plain_values import plain_values
 from kubeline.rollout.analysis.judge import CheckOutcome, CheckResult, LabelEvidence
 from kubeline.rollout.analysis.judge.checks import Check
 from kubeline.rollout.analysis.judge.outcomes import label_loss
@@ -158,10 +160,7 @@ def _rows(signature: Signature, spec: ShadowSpec, *, labelled: bool) -> pd.DataF
 def _logged(package: ModelPackage, frame: pd.DataFrame) -> GoldenRows:
     """The logged requests with their logged answers."""
     signature = package.signature
-    for feature in signature.features:
-        if feature.kind == "datetime" and getattr(frame[feature.name].dtype, "tz", None) is not None:
-            frame = frame.assign(**{feature.name: frame[feature.name].dt.tz_convert("UTC").dt.tz_localize(None)})
-    columns = [json_values(frame[feature.name], feature.kind) for feature in signature.features]
+    columns = [plain_values(pa.array(frame[feature.name]), feature.kind) for feature in signature.features]
     records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
     return GoldenRows(signature, records, logged_predictions(signature, frame), package.manifest.parity.scale)
 
