@@ -5,7 +5,7 @@ Not the KServe SDK's client: that one loses the HTTP status, does not retry, and
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Self, TypeVar
@@ -14,7 +14,7 @@ from kubeline.errors import PlatformError, UserError
 from kubeline.kubernetes.connection import Connection, connect
 from kubeline.kubernetes.errors import ConflictError, NotFoundError, UnavailableError
 from kubeline.kubernetes.merge import merge_patch
-from kubeline.kubernetes.operations import Verb
+from kubeline.kubernetes.operations import Call
 from kubeline.kubernetes.replies import refusal
 from kubeline.kubernetes.resources import ACCESS_REVIEW, INFERENCE_SERVICE, Manifest, Resource
 from kubeline.kubernetes.schemas import misshapen
@@ -72,7 +72,7 @@ class Cluster:
     def read(self, namespace: str, name: str, resource: Resource = INFERENCE_SERVICE) -> Manifest | None:
         """The object, or None when there is none; NotInstalledError when the cluster does not know such objects."""
         try:
-            return self._call("get", resource, namespace, name)
+            return self._call(Call("get", resource, namespace, name))
         except NotFoundError:
             return None
 
@@ -80,34 +80,29 @@ class Cluster:
         """The objects that carry these labels and fields (``a=b,c=d``)."""
         given = {"label_selector": labels, "field_selector": fields}
         options = {key: value for key, value in given.items() if value}
-        return list(self._call("list", resource, namespace, options=options)["items"])
+        return list(self._call(Call("list", resource, namespace, options=options))["items"])
 
     def create(self, manifest: Manifest, resource: Resource = INFERENCE_SERVICE, dry_run: bool = False) -> Manifest:
         """Create it; ConflictError when it is there already. A dry run returns what would be, and keeps nothing."""
-        meta = manifest["metadata"]
+        meta, options = manifest["metadata"], _write_options(dry_run)
         try:
-            return self._call("create", resource, meta["namespace"], meta["name"], manifest, _write_options(dry_run))
+            return self._call(Call("create", resource, meta["namespace"], meta["name"], manifest, options))
         except NotFoundError as error:
             raise UserError(f"there is no namespace '{meta['namespace']}' in this cluster; create it first") from error
 
     def patch(
-        self,
-        namespace: str,
-        name: str,
-        body: Manifest,
-        resource: Resource = INFERENCE_SERVICE,
-        dry_run: bool = False,
+        self, namespace: str, name: str, body: Manifest, resource: Resource = INFERENCE_SERVICE, dry_run: bool = False
     ) -> Manifest:
         """Send a JSON merge patch (RFC 7396); a stale ``metadata.resourceVersion`` in it is a ConflictError."""
         try:
-            return self._call("patch", resource, namespace, name, body, _write_options(dry_run))
+            return self._call(Call("patch", resource, namespace, name, body, _write_options(dry_run)))
         except NotFoundError as error:
             raise ConflictError(f"{resource.kind} {namespace}/{name} was deleted in the meantime") from error
 
     def delete(self, namespace: str, name: str, resource: Resource) -> None:
         """Delete it, which is done when nothing that it owns is left; NotFoundError when there is none."""
         body = {"propagationPolicy": "Foreground"}
-        self._send("delete", resource, namespace, name, options={"body": body})
+        self._send(Call("delete", resource, namespace, name, options={"body": body}))
 
     def may(self, verb: str, resource: Resource, namespace: str, name: str = "") -> bool:
         """Whether these credentials may do this (a SelfSubjectAccessReview, which everybody may ask for)."""
@@ -119,7 +114,7 @@ class Cluster:
             "kind": ACCESS_REVIEW.kind,
             "spec": {"resourceAttributes": {**asked, "name": name} if name else asked},
         }
-        answer = self._send("create", ACCESS_REVIEW, namespace, body=review)
+        answer = self._send(Call("create", ACCESS_REVIEW, namespace, body=review))
         allowed = answer["status"].get("allowed") if _holds_status(answer) else None
         if not isinstance(allowed, bool):
             raise self._unbelievable(ACCESS_REVIEW, "it says nothing of a right")
@@ -185,37 +180,21 @@ class Cluster:
         changes["metadata"] = {**changes.get("metadata", {}), **locked}
         return Applied("updated", self.patch(meta["namespace"], meta["name"], changes))
 
-    def _call(
-        self,
-        verb: Verb,
-        resource: Resource,
-        namespace: str,
-        name: str = "",
-        body: Manifest | None = None,
-        options: Mapping[str, str] | None = None,
-    ) -> Manifest:
-        answer: Manifest = self._send(verb, resource, namespace, name, body, options)
-        stored = "dry_run" not in (options or {})
-        if verb == "list":
-            wrong = _no_whole_list(answer, resource, namespace)
+    def _call(self, call: Call) -> Manifest:
+        answer: Manifest = self._send(call)
+        if call.verb == "list":
+            wrong = _no_whole_list(answer, call.resource, call.namespace)
         else:
-            wrong = misshapen(answer, resource, namespace, name, stored)
+            stored = "dry_run" not in call.options
+            wrong = misshapen(answer, call.resource, call.namespace, call.name, stored)
         if wrong:
-            raise self._unbelievable(resource, wrong)
+            raise self._unbelievable(call.resource, wrong)
         return answer
 
-    def _send(
-        self,
-        verb: Verb,
-        resource: Resource,
-        namespace: str,
-        name: str = "",
-        body: Manifest | None = None,
-        options: Mapping[str, Any] | None = None,
-    ) -> Any:
-        reply = self._connection.call(verb, resource, namespace, name, body, options)
+    def _send(self, call: Call) -> Any:
+        reply = self._connection.call(call)
         if not 200 <= reply.status < 300:
-            raise refusal(reply, verb, resource, namespace, name, self._connection.host)
+            raise refusal(reply, call.verb, call.resource, call.namespace, call.name, self._connection.host)
         return reply.document(self._connection.host)
 
     def _unbelievable(self, resource: Resource, wrong: str) -> UnavailableError:

@@ -6,7 +6,7 @@ a time limit for each read only, read whatever comes, follow redirects and are r
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,8 @@ from kubeline.http.bounded import TooLargeError, connections
 from kubeline.http.watchdog import watchdog
 from kubeline.kubernetes import gke
 from kubeline.kubernetes.errors import UnavailableError
-from kubeline.kubernetes.operations import Verb, send
+from kubeline.kubernetes.operations import Call, send
 from kubeline.kubernetes.replies import Reply
-from kubeline.kubernetes.resources import Resource
 from kubeline.processes import unbroken
 
 IN_CLUSTER = "in-cluster"
@@ -50,36 +49,20 @@ class Connection:
         """Address of the API server."""
         return str(self._client.configuration.host)
 
-    def call(
-        self,
-        verb: Verb,
-        resource: Resource,
-        namespace: str,
-        name: str = "",
-        body: Any = None,
-        options: Mapping[str, str] | None = None,
-    ) -> Reply:
+    def call(self, call: Call) -> Reply:
         """Make a call of the Kubernetes client and read the whole answer, whatever its status.
-
-        Args:
-            verb: see :func:`kubeline.kubernetes.operations.send`, here and below.
-            resource: kind of the object.
-            namespace: of the object.
-            name: of the object.
-            body: of a write.
-            options: of the call.
 
         Raises:
             UnavailableError: when there is none in time, or it is too large or not whole.
             ValueError: when the body is no JSON.
         """
-        json.dumps(body, allow_nan=False)
-        given = {**(options or {}), "_preload_content": False, "_request_timeout": (self._seconds, self._seconds)}
+        json.dumps(call.body, allow_nan=False)
+        settings = {"_preload_content": False, "_request_timeout": (self._seconds, self._seconds)}
 
         def request() -> Any:
-            return send(self._client, verb, resource, namespace, name, body, given)
+            return send(self._client, call, **settings)
 
-        return self._answered(request, self._seconds, reads=verb in {"get", "list"})
+        return self._answered(request, self._seconds, reads=call.verb in {"get", "list"})
 
     def ask(self, method: str, path: str, body: bytes | None = None, seconds: float | None = None) -> Reply:
         """Send a request that the Kubernetes client has no call for, and read the whole answer, whatever its status.
