@@ -3,14 +3,15 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from kubeline import json_files
 from kubeline.errors import UserError
 
 Decision = TypeVar("Decision")
 
-GOOD = frozenset({"promote", "promoted", "stable", "unchanged", "quiet", "due"})  # all others need attention
+GOOD = frozenset({"promote", "promoted", "stable", "unchanged", "quiet", "due", "succeeded"})  # others need attention
+_BAD = frozenset({"drift", "drifted", "rolled_back", "rolled back", "alarm", "failed"})  # others leave something open
 
 # Kubernetes shows what a container writes there: in its status, and, of one that failed, in the workflow's node.
 TERMINATION_LOG = "KUBELINE_TERMINATION_LOG"
@@ -22,6 +23,11 @@ _MAX_REASONS = 10
 def decided(metadata: Mapping[str, Any]) -> str:
     """The verdict of a check or the outcome of a rollout in the metadata of an artifact; empty for others."""
     return str(metadata.get("verdict") or metadata.get("outcome") or "")
+
+
+def tone(word: str) -> Literal["good", "warn", "bad"]:
+    """The colour of a verdict or an outcome, on pages and terminals."""
+    return "good" if word in GOOD else "bad" if word in _BAD else "warn"
 
 
 def deciding(decisions: Sequence[Decision], word: Callable[[Decision], str]) -> Decision | None:

@@ -1,5 +1,7 @@
 """The kinds of failure that a user can act on; each has an exit code."""
 
+import difflib
+from collections.abc import Collection
 from itertools import islice
 
 
@@ -36,6 +38,12 @@ def listed(names: object, limit: int = 12) -> str:
     """Names joined for an error message, cut after `limit`: ``month, carrier, …``."""
     items = [str(name) for name in islice(names, limit + 1)]  # type: ignore[call-overload]
     return ", ".join(items[:limit]) + (", …" if len(items) > limit else "")
+
+
+def suggestion(given: str, known: Collection[str], otherwise: str, limit: int = 40) -> str:
+    """The name that was meant, where one is like it; else the names that there are, behind words such as ``it has``."""
+    close = difflib.get_close_matches(given, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"{otherwise}: {listed(known, limit)}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -5,12 +5,11 @@ in one mapping for each step, whose default holds every field. KFP has no parame
 mapping as a whole, and lays it over its own inputs.
 """
 
-import difflib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kubeline.errors import UserError, listed
+from kubeline.errors import UserError, suggestion
 
 # The groups of the pipelines, with the defaults of the steps' own inputs; a test holds the two against each other.
 SOURCE: dict[str, Any] = {
@@ -125,9 +124,7 @@ def of_gate(gate: Mapping[str, Any], name: str, own: Any) -> Any:
 
 def _typed(name: str, value: Any, inputs: Mapping[str, Any]) -> Any:
     if name not in inputs:
-        close = difflib.get_close_matches(name, inputs, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are: {listed(inputs, 40)}"
-        raise UserError(f"'{name}' is not an option of this step; {hint}")
+        raise UserError(f"'{name}' is not an option of this step; {suggestion(name, inputs, 'there are')}")
     default = inputs[name]
     if isinstance(default, bool) or not isinstance(default, int | float):
         right = isinstance(value, type(default))

@@ -1,5 +1,6 @@
 """Words that came from a table or a stranger, in a form that can be shown: they are read, and never do anything."""
 
+import json
 import re
 
 # Control characters but tab and line feed, which terminals obey; line and paragraph separators; what turns the
@@ -41,6 +42,21 @@ def markdown(text: object) -> str:
     line = " ".join(printable(str(text)).split())
     escaped = _MARKUP.sub(lambda found: _ENTITIES.get(found[0], "\\" + found[0]), line)
     return _BEGIN.sub(r"\1\\\2", escaped)
+
+
+def shown(value: object) -> str:
+    """A value of a parameter for people: a text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def unbroken(words: str) -> str:
+    """The same words on one line of a page."""
+    return words.replace(" ", "\u00a0")
+
+
+def shortened(words: str, most: int) -> str:
+    """The words, of which the end is left out where they are more than so many characters."""
+    return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def p_words(p_value: float) -> str:

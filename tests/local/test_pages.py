@@ -13,7 +13,8 @@ from kubeline.local.overview import LATEST, write_overview
 from kubeline.local.result import DecidingFigure, RunResult, concluded
 from kubeline.local.runner import Run
 from kubeline.local.steps import duration
-from kubeline.local.summary import Output, outputs, write_page
+from kubeline.local.summary import outputs, write_page
+from kubeline.local.tasks import Output
 from kubeline.resources import pipeline_file
 from kubeline.yaml_files import first_document
 from tests.support.hostile_names import NAMES, alive
@@ -22,7 +23,7 @@ from tests.support.hostile_names import NAMES, alive
 def _output(folder: Path, task: str, metadata: dict[str, Any], document: dict[str, Any] | None = None) -> Output:
     path = folder / task
     path.write_text(json.dumps(document or {}), encoding="utf-8")
-    return Output(task, "blessing", "Artifact", path, metadata)
+    return Output(task, task, "blessing", path, metadata, "Artifact")
 
 
 @pytest.mark.parametrize(

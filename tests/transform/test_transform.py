@@ -58,7 +58,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"x": "1 + 1"}, "reads no column"),
     ({"x": "null"}, "reads no column"),
     ({"x": "log1p(size)"}, r"calls log1p, which is no function of it; SQL writes ln\(1 \+ x\)"),
-    ({"x": "flor(size)"}, "did you mean floor"),
+    ({"x": "flor(size)"}, "did you mean 'floor'"),
     ({"x": "sum(size) over ()"}, "what reads other rows, such as windows, belongs to the query of load"),
     ({"x": "(select max(size) from data)"}, "uses a subquery"),
     ({"x": "size + 1e-60"}, "has the number 1e-60"),

@@ -1,23 +1,22 @@
 """``kubeline list``: the pipelines and components; and the parameters of a pipeline, for help and completion."""
 
 import argparse
-import json
 import shutil
 import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
+from kubeline.cli.parser import add_command
 from kubeline.errors import KubelineError
+from kubeline.printable import shown
 from kubeline.resources import Room, component_file, names, pipeline_file
 from kubeline.yaml_files import first_document
 
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    words = "list the pipelines and components that there are"
-    parser = commands.add_parser("list", help=words, description=words)
-    parser.set_defaults(command=show)
+    add_command(commands, "list", "list the pipelines and components that there are", show)
 
 
 def add_pipeline(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +40,7 @@ def add_values(parser: argparse.ArgumentParser) -> None:
     pairs.completer = complete_assignment  # type: ignore[attr-defined]
 
 
-def show(_: argparse.Namespace) -> int:
+def show(_: argparse.Namespace) -> None:
     """Print both lists, a line each."""
     hints: dict[Room, str] = {"pipelines": " (kubeline run NAME --help has the parameters)", "components": ""}
     for room, hint in hints.items():
@@ -51,7 +50,6 @@ def show(_: argparse.Namespace) -> int:
         for name in found:
             file = pipeline_file(name) if room == "pipelines" else component_file(name)
             print(_line(f"  {name:<{width}}  {_description(file)}"))
-    return 0
 
 
 def _description(file: Path) -> str:
@@ -96,7 +94,7 @@ def _meanings(pipeline: Path, group: str) -> dict[str, str]:
 
 
 def _shown(value: Any) -> str:
-    return value or '""' if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return shown(value) or '""'
 
 
 def _first_sentence(text: str) -> str:

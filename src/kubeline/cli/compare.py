@@ -4,18 +4,18 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from kubeline.cli.parser import add_command
+
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    words = "compare two runs: parameters, data, metrics, reports"
-    parser = commands.add_parser("compare", help=words, description=words)
+    parser = add_command(commands, "compare", "compare two runs: parameters, data, metrics, reports", compare)
     parser.add_argument("first", type=Path, metavar="RUN", help="folder of a run, such as runs/training-20130101-1200")
     parser.add_argument("second", type=Path, metavar="RUN", help="folder of another")
     parser.add_argument("--output", type=Path, metavar="FILE", help="the page (compared/A--B.html beside the second)")
-    parser.set_defaults(command=compare)
 
 
-def compare(options: argparse.Namespace) -> int:
+def compare(options: argparse.Namespace) -> None:
     """Print what differs, and where the page is."""
     from kubeline.local import comparison
 
@@ -29,4 +29,3 @@ def compare(options: argparse.Namespace) -> int:
     for line in lines or ["nothing differs"]:
         print(f"   {line}")
     print(f"page  {page.absolute()}")
-    return 0

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from kubeline.cli.parser import add_command
 from kubeline.errors import UserError
 
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    words = "check whether compiled pipelines will run on Kubeflow, on Vertex and here"
-    parser = commands.add_parser("lint", help=words, description=words)
+    parser = add_command(
+        commands, "lint", "check whether compiled pipelines will run on Kubeflow, on Vertex and here", lint
+    )
     parser.add_argument("pipeline", nargs="+", help="path of a compiled YAML file, a folder of them, or a name")
     parser.add_argument(
         "--target",
@@ -28,7 +30,6 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--params", type=Path, metavar="FILE", help="YAML file of parameter values of a run, as `kubeline run` takes it"
     )
-    parser.set_defaults(command=lint)
 
 
 def lint(options: argparse.Namespace) -> int:

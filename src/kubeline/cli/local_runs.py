@@ -2,18 +2,16 @@
 
 import argparse
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from kubeline.cli.terminal import Terminal, table, words
 from kubeline.errors import UserError, counted
 from kubeline.local.overview import Past, grouped, took
 from kubeline.local.result import TONE_COLOURS
 from kubeline.local.steps import clock
-from kubeline.printable import printable
 
 
-def local_runs(console: Console, options: argparse.Namespace) -> int:
+def local_runs(console: Terminal, options: argparse.Namespace) -> int:
     """The latest runs of each pipeline and model; or one run, by its folder's name; the exit code is 1 if it failed."""
     if not options.output.is_dir():
         raise UserError(f"there is no folder '{options.output}'; give the --output of kubeline run")
@@ -23,41 +21,31 @@ def local_runs(console: Console, options: argparse.Namespace) -> int:
     for name, runs in groups.items():
         wanted = [past for past in runs if not options.failed or past.result.word == "failed"]
         if wanted:
-            console.print(f"[bold]{_words(name)}[/], {counted(len(wanted), 'run')}", soft_wrap=True)
+            console.print(f"[bold]{words(name)}[/], {counted(len(wanted), 'run')}", soft_wrap=True)
             serving = next((past for past in runs if past.result.serves), None)
             if serving:
                 since = clock(serving.result.started or 0.0)
-                console.print(f"{_words(serving.result.serves)} was brought to serving last, by the run of {since}")
+                console.print(f"{words(serving.result.serves)} was brought to serving last, by the run of {since}")
             console.print(_table(wanted[: options.limit]))
     return 0
 
 
 def _table(runs: list[Past]) -> Table:
-    table = Table(
-        "run", "verdict", "decided by", "started", "took", "why", box=None, header_style="bold", pad_edge=False
-    )
+    shown = table("run", "verdict", "decided by", "started", "took", "why")
     for folder, result, _ in runs:
-        word = f"[{TONE_COLOURS[result.tone]}]{_words(result.word)}[/]"
-        why = _words(result.sentence or result.reason)
-        decided = _words(str(result.estimate or ""))
-        table.add_row(_words(folder), word, decided, clock(result.started or 0.0), took(result), why)
-    return table
+        word = f"[{TONE_COLOURS[result.tone]}]{words(result.word)}[/]"
+        why = words(result.sentence or result.reason)
+        decided = words(str(result.estimate or ""))
+        shown.add_row(words(folder), word, decided, clock(result.started or 0.0), took(result), why)
+    return shown
 
 
-def _one(console: Console, options: argparse.Namespace, runs: list[Past]) -> int:
+def _one(console: Terminal, options: argparse.Namespace, runs: list[Past]) -> int:
     found = next((past.result for past in runs if past.folder == options.run), None)
     if found is None:
         raise UserError(f"there is no run '{options.run}' in '{options.output}'; kubeline runs --to here lists them")
     for one in found.tasks:
-        console.print(f"  {one.state:<9} {_words(one.task)}", soft_wrap=True)
+        console.print(f"  {one.state:<9} {words(one.task)}", soft_wrap=True)
     console.print(f"page  {options.output / options.run / 'index.html'}", markup=False, soft_wrap=True)
-    parts = [part for part in (str(found.estimate or ""), found.sentence or found.reason) if part]
-    console.print(
-        f"[{TONE_COLOURS[found.tone]} bold]{_words(found.word)}[/] {_words('; '.join(parts))}", soft_wrap=True
-    )
+    console.print_end(found)
     return int(found.word == "failed")
-
-
-def _words(text: str) -> str:
-    """Words of strangers as words for the terminal."""
-    return escape(printable(text))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from kubeline.cli.parser import add_command
 from kubeline.errors import PlatformError
 
 
@@ -16,13 +17,12 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("new", help=words, description=words)
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     words = "a pipeline, parameters by environment, tests, CI and deployment, pinned to this version"
-    project = kinds.add_parser("project", help=words, description=words)
+    project = add_command(kinds, "project", words, project_command)
     project.add_argument("name", help="of the project and its model, such as churn")
     project.add_argument("--folder", type=Path, help="where to write it, new or empty (./NAME)")
-    project.set_defaults(command=project_command)
 
 
-def project_command(options: argparse.Namespace) -> int:
+def project_command(options: argparse.Namespace) -> None:
     """Write the repository, compile its pipeline and say what comes next."""
     from kubeline.new_project.project import write_project
 
@@ -42,4 +42,3 @@ def project_command(options: argparse.Namespace) -> int:
         raise PlatformError(f"{folder} was written, but its pipeline did not compile: {last}; run make compile there")
     print(f"wrote {len(files)} files into {folder} and compiled its pipeline; next:")
     print(f"  cd {folder} && git init && make lint check test")
-    return 0

@@ -1,13 +1,12 @@
 """The parser of the command line."""
 
 import argparse
-import difflib
 import math
 import re
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from kubeline.errors import UserError
+from kubeline.errors import UserError, suggestion
 
 _CHOICE = re.compile(r"invalid choice: '(?P<given>.*)' \(choose from (?P<known>.*)\)$", re.DOTALL)
 
@@ -21,13 +20,28 @@ class Parser(argparse.ArgumentParser):
         self.exit(UserError.exit_code, f"{self.prog}: {words}; see {self.prog} --help\n")
 
 
+def add_command(
+    commands: Any, name: str, words: str, run: Callable[[argparse.Namespace], int | None], **more: Any
+) -> argparse.ArgumentParser:
+    """Add a command.
+
+    Args:
+        commands: that it is one of.
+        name: of the command.
+        words: what it does, for its own help and that of the commands.
+        run: does it; returns the exit code where it is not 0.
+        more: arguments of the parser.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(name, **{"help": words, "description": words, **more})
+    parser.set_defaults(command=run)
+    return parser
+
+
 def _with_suggestion(message: str) -> str:
     found = _CHOICE.search(message)
     if found is None:
         return message
-    known = re.findall(r"[^\s,']+", found["known"])
-    close = difflib.get_close_matches(found["given"], known, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
+    hint = suggestion(found["given"], re.findall(r"[^\s,']+", found["known"]), "there are")
     return f"{message[: found.start()]}'{found['given']}' is not one of the choices; {hint}"
 
 

@@ -59,7 +59,7 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
     try:
         options = parser.parse_args(arguments)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # end in order, as on Ctrl-C
-        return int(options.command(options))
+        return int(options.command(options) or 0)
     finally:
         sys.stdout.flush()  # here, where a closed pipe is still an error of ours
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kubeline.addresses import scheme
+from kubeline.cli.parser import add_command
 from kubeline.errors import UserError
 
 KUBECONFIG = "~/.kube/config"
@@ -15,14 +16,14 @@ KUBECONFIG = "~/.kube/config"
 def add_parser(commands: Any) -> None:
     """Add the command and its four actions."""
     rollout = commands.add_parser("rollout", help="status of a rollout, promote, abort, roll back")
-    actions = rollout.add_subparsers(required=True, metavar="ACTION")
+    actions = rollout.add_subparsers(required=True, metavar="ACTION", dest="action")
     for name, command, words in (
         ("status", status, "what a rollout is doing"),
-        ("promote", promote, "promote a candidate that waits for approval"),
-        ("abort", abort, "take the candidate's traffic away and go back to the stable model"),
+        ("promote", request, "promote a candidate that waits for approval"),
+        ("abort", request, "take the candidate's traffic away and go back to the stable model"),
         ("rollback", rollback, "bring back a model that was promoted earlier"),
     ):
-        action = actions.add_parser(name, help=words, description=words)
+        action = add_command(actions, name, words, command)
         action.add_argument("name", help="name of the InferenceService")
         action.add_argument("--namespace", default="", help="its namespace (the kubeconfig's, or that of the pod)")
         action.add_argument(
@@ -34,55 +35,37 @@ def add_parser(commands: Any) -> None:
         if name == "rollback":
             action.add_argument("--to", default="", metavar="DIGEST", help="package digest (the promoted one before)")
             action.add_argument(
-                "--tracking_uri",
-                default="",
-                metavar="URI",
-                help="of the registry, whose champion follows",
+                "--tracking_uri", default="", metavar="URI", help="of the registry, whose champion follows"
             )
             action.add_argument("--model", default="", metavar="NAME", help="its registered model (the service's name)")
-        action.set_defaults(command=command)
 
 
-def status(options: argparse.Namespace) -> int:
+def status(options: argparse.Namespace) -> None:
     """Print the status."""
     from kubeline.rollout.operations import describe
 
     for line in describe(_cluster(options), options.namespace, options.name, datetime.datetime.now(datetime.UTC)):
         print(line)
-    return 0
 
 
-def promote(options: argparse.Namespace) -> int:
-    """Ask for the promotion, and drive the rollout when no other process does."""
-    from kubeline.rollout.operations import request
+def request(options: argparse.Namespace) -> None:
+    """Ask for the promotion or the end, and drive the rollout when no other process does."""
+    from kubeline.rollout import operations
 
-    return _printed(request(_cluster(options), options.namespace, options.name, "promote", print))
-
-
-def abort(options: argparse.Namespace) -> int:
-    """Ask for the end, and drive the rollout when no other process does."""
-    from kubeline.rollout.operations import request
-
-    return _printed(request(_cluster(options), options.namespace, options.name, "abort", print))
+    print(operations.request(_cluster(options), options.namespace, options.name, options.action, print))
 
 
-def rollback(options: argparse.Namespace) -> int:
+def rollback(options: argparse.Namespace) -> None:
     """Bring back a model of the history, and make it the registry's champion again."""
     from kubeline.registry.champion import follow
     from kubeline.rollout.operations import roll_back, serving
 
     cluster = _cluster(options)
     outcome = roll_back(cluster, options.namespace, options.name, options.to, print)
-    _printed(outcome)
+    print(outcome)
     if outcome.startswith(("promoted", "unchanged")):
         digest = serving(cluster, options.namespace, options.name)
-        _printed(follow(options.model or options.name, digest, options.tracking_uri))
-    return 0
-
-
-def _printed(outcome: str) -> int:
-    print(outcome)
-    return 0
+        print(follow(options.model or options.name, digest, options.tracking_uri))
 
 
 def _cluster(options: argparse.Namespace) -> Any:

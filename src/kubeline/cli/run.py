@@ -6,22 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from kubeline.cli import catalogue
+from kubeline.cli.parser import add_command
+from kubeline.cli.terminal import Terminal, table, words
 from kubeline.errors import UserError
 from kubeline.local import parameters
 from kubeline.local.containers import Containers
 from kubeline.local.following import PageFollower
 from kubeline.local.overview import write_overview
 from kubeline.local.progress import StepDisplay
-from kubeline.local.result import TONE_COLOURS, RunResult
 from kubeline.local.runner import Run
 from kubeline.local.runner import run as run_locally
-from kubeline.local.summary import Output, conclusion, outputs, write_page
-from kubeline.printable import printable
+from kubeline.local.summary import conclusion, outputs, write_page
+from kubeline.local.tasks import Output
 from kubeline.resources import pipeline_file
 
 _TABLE_WIDTH = 80  # of a terminal, below which the columns of a table hold single words
@@ -29,20 +26,16 @@ _TABLE_WIDTH = 80  # of a terminal, below which the columns of a table hold sing
 
 def add_parser(commands: Any) -> None:
     """Add both commands."""
-    words = "run a compiled pipeline on this machine"
-    description = f"{words}; behind the name of a pipeline, --help lists its parameters"
-    parser = commands.add_parser("run", help=words, description=description, add_help=False)
+    doing = "run a compiled pipeline on this machine"
+    described = f"{doing}; behind the name of a pipeline, --help lists its parameters"
+    parser = add_command(commands, "run", doing, run, description=described, add_help=False)
     parser.add_argument("-h", "--help", action=_Help, help="show this, and the parameters of the pipeline")
     catalogue.add_pipeline(parser)
     catalogue.add_values(parser)
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs go (runs)")
     add_runner(parser)
-    parser.set_defaults(command=run)
-
-    words = "print the JSON schema of a pipeline's parameter file"
-    parser = commands.add_parser("schema", help=words, description=words)
+    parser = add_command(commands, "schema", "print the JSON schema of a pipeline's parameter file", schema)
     catalogue.add_pipeline(parser)
-    parser.set_defaults(command=schema)
 
 
 def add_runner(parser: argparse.ArgumentParser) -> None:
@@ -94,9 +87,7 @@ def run(options: argparse.Namespace) -> int:
     containers = _containers(options)
     if containers:
         containers.check(pipeline, values, options.output)
-    console = _Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 140  # a log has no width of its own
+    console = Terminal()
     console.print(f"[bold]{name}[/]")
     with StepDisplay(console) as display:
         follower = PageFollower(pipeline, options.output)
@@ -106,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     write_overview(options.output)
     _show(console, result, made)
     console.print(f"page  {page}\nlog   {result.log}", soft_wrap=True)
-    _last(console, conclusion(result, made))
+    console.print_end(conclusion(result, made))
     return result.exit_code
 
 
@@ -118,45 +109,24 @@ def _containers(options: argparse.Namespace) -> Containers | None:
     return None
 
 
-class _Console(Console):
-    """A console on which a closed pipe is an error of the command."""
-
-    def on_broken_pipe(self) -> NoReturn:
-        """Called by rich where it caught the error."""
-        raise BrokenPipeError
-
-
-def schema(options: argparse.Namespace) -> int:
+def schema(options: argparse.Namespace) -> None:
     """Print the JSON schema of the parameter file."""
     print(json.dumps(parameters.signature(pipeline_file(options.pipeline)).model_json_schema(), indent=2))
-    return 0
 
 
-def _show(console: Console, result: Run, made: Sequence[Output]) -> None:
-    rows = [(one.task, one.name, one.kind, _words(one.facts(most=5))) for one in made if not one.is_report]
-    table = Table("step", "output", "kind", "facts", box=None, header_style="bold", pad_edge=False)
+def _show(console: Terminal, result: Run, made: Sequence[Output]) -> None:
+    rows = [(one.task, one.name, one.kind, words(one.facts(most=5))) for one in made if not one.is_report]
+    shown = table("step", "output", "kind", "facts")
     for row in rows:
-        table.add_row(*row)
+        shown.add_row(*row)
     if rows and console.width >= _TABLE_WIDTH:  # the page has the reports
-        console.print(table)
+        console.print(shown)
     elif rows:
         console.print("\n".join(f"{task} {name}: {facts}" for task, name, _, facts in rows), soft_wrap=True)
     for output in made:
         if output.verdict:
             console.print(f"[bold]{output.task}: {output.verdict}[/]", soft_wrap=True)
             for reason in output.reasons():
-                console.print(f"  - {_words(reason)}", soft_wrap=True)
+                console.print(f"  - {words(reason)}", soft_wrap=True)
         for warning in output.warnings:
-            console.print(f"[yellow]warning[/] {output.task}: {_words(warning)}", soft_wrap=True)
-
-
-def _last(console: Console, result: RunResult) -> None:
-    """The last line: how the run ended, by its verdict."""
-    colour = TONE_COLOURS[result.tone]
-    found = [part for part in (str(result.estimate or ""), result.sentence) if part]
-    console.print(f"[{colour} bold]{result.word}[/] {_words('; '.join(found))}", soft_wrap=True)
-
-
-def _words(text: str) -> str:
-    """Words of a table as words for the terminal."""
-    return escape(printable(text))
+            console.print(f"[yellow]warning[/] {output.task}: {words(warning)}", soft_wrap=True)

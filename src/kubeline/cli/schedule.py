@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from kubeline.cli.parser import add_command
 from kubeline.cli.platforms import add_connections, add_vertex_job, kubeflow, labels, vertex
 
 _SIGNS = {"create": "+", "update": "~", "pause": "~", "resume": "~", "delete": "-", "none": " "}
@@ -19,11 +20,10 @@ def add_parser(commands: Any) -> None:
         ("diff", diff, "show what would change; the exit code is 1 when something would"),
         ("apply", apply, "create, change, pause and delete what the file says, and nothing of others"),
     ):
-        action = actions.add_parser(name, help=words, description=words)
+        action = add_command(actions, name, words, command)
         action.add_argument("file", type=Path, help="YAML file of schedules")
         add_connections(action)
         add_vertex_job(action)
-        action.set_defaults(command=command)
 
 
 def diff(options: argparse.Namespace) -> int:
@@ -34,14 +34,13 @@ def diff(options: argparse.Namespace) -> int:
     return _DIFFERS if any(change.kind != "none" for change in changes) else 0
 
 
-def apply(options: argparse.Namespace) -> int:
+def apply(options: argparse.Namespace) -> None:
     """Make the changes."""
     changes, platform = _changes(options, write=True)
     for change in changes:
         if change.kind != "none":
             platform.apply(change)
         _print_change(change, _DONE[change.kind])
-    return 0
 
 
 _DONE = {

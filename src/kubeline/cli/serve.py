@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kubeline.cli.parser import whole
+from kubeline.cli.parser import add_command, whole
 from kubeline.errors import PlatformError, UserError
 from kubeline.processes import ExitedError, bound_command, stop, wait_until_ready
 
@@ -26,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("serve", help="serve a model package on this machine")
+    parser = add_command(commands, "serve", "serve a model package on this machine", serve)
     parser.add_argument("package", help="folder or URI of a model package, or models:/NAME@ALIAS of the registry")
     parser.add_argument("--name", default="", help="name of the model in URLs (the registered name, else: model)")
     parser.add_argument("--port", type=whole(1, 65_535), default=8080, help="of HTTP (8080)")
@@ -41,7 +41,6 @@ def add_parser(commands: Any) -> None:
         metavar="URI",
         help="the registry for models:/ ($MLFLOW_TRACKING_URI, else that of runs)",
     )
-    parser.set_defaults(command=serve)
 
 
 def serve(options: argparse.Namespace) -> int:

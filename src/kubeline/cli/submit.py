@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from kubeline.cli import catalogue
 from kubeline.cli.local_runs import local_runs
-from kubeline.cli.parser import seconds, whole
+from kubeline.cli.parser import add_command, seconds, whole
 from kubeline.cli.platforms import add_platform, add_vertex_job, kubeflow, labels, parameters, vertex
+from kubeline.cli.terminal import Terminal, table
 from kubeline.local.progress import StepDisplay
 from kubeline.local.runner import TaskEvent
 from kubeline.platform.compiled import Compiled
@@ -32,7 +31,7 @@ _FAILED, _INTERRUPTED = 1, 130
 def add_parser(commands: Any) -> None:
     """Add the three commands."""
     words = "run a compiled pipeline on Kubeflow Pipelines or Vertex, and follow it to its end"
-    parser = commands.add_parser("submit", help=words, description=words)
+    parser = add_command(commands, "submit", words, submit)
     catalogue.add_pipeline(parser)
     catalogue.add_values(parser)
     parser.add_argument("--name", default="", help="of the run (the pipeline's, and the time)")
@@ -48,10 +47,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--poll", type=seconds, default=5.0, metavar="SECONDS", help="between two requests (5)")
     add_platform(parser)
     add_vertex_job(parser)
-    parser.set_defaults(command=submit)
-
-    words = "list runs on a platform or of this machine, or show one"
-    parser = commands.add_parser("runs", help=words, description=words)
+    parser = add_command(commands, "runs", "list runs on a platform or of this machine, or show one", runs)
     parser.add_argument("run", nargs="?", default="", help="identifier or name of one run (all of them)")
     parser.add_argument(
         "--limit", type=whole(1, 1_000), default=20, metavar="N", help="how many, the newest first (20)"
@@ -60,14 +56,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--experiment", default="", help="only those of this experiment of Kubeflow")
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="FOLDER", help="of --to here (runs)")
     add_platform(parser, here=True)
-    parser.set_defaults(command=runs)
-
-    words = "print what a step of a run on a platform has printed"
-    parser = commands.add_parser("logs", help=words, description=words)
+    parser = add_command(commands, "logs", "print what a step of a run on a platform has printed", logs)
     parser.add_argument("run", help="identifier or name of the run")
     parser.add_argument("step", help="name of the step; in a loop with the iteration's number: 'train 0'")
     add_platform(parser)
-    parser.set_defaults(command=logs)
 
 
 def submit(options: argparse.Namespace) -> int:
@@ -77,7 +69,7 @@ def submit(options: argparse.Namespace) -> int:
     compiled = Compiled.read(file, options.cache)
     start = _start_on_kubeflow if options.platform == "kubeflow" else _start_on_vertex
     identifier, page, uploaded, read = start(options, compiled, options.name or _name(compiled.name), values)
-    console = _console()
+    console = Terminal()
     console.print(f"run     {escape(identifier)}", soft_wrap=True)
     console.print(f"version {compiled.version}{' (uploaded)' if uploaded else ''}", soft_wrap=True)
     console.print(f"page    {escape(page)}", soft_wrap=True)
@@ -120,7 +112,7 @@ def _start_on_vertex(options: argparse.Namespace, compiled: Compiled, name: str,
 
 def runs(options: argparse.Namespace) -> int:
     """A table of runs; or one run, with its failed step."""
-    console = _console()
+    console = Terminal()
     if options.platform == "here":
         return local_runs(console, options)
     if options.run:
@@ -132,10 +124,10 @@ def runs(options: argparse.Namespace) -> int:
             return _report_end(console, snapshot.ended)
         console.print(f"[bold]{state.lower()}[/]")
         return 0
-    table = Table("run", "name", "state", "started", "took", box=None, header_style="bold", pad_edge=False)
+    shown = table("run", "name", "state", "started", "took")
     for identifier, name, state, began, ended in _listed(options):
-        table.add_row(identifier, escape(name), state.lower(), f"{began:%Y-%m-%d %H:%M}", _took(began, ended))
-    console.print(table)
+        shown.add_row(identifier, escape(name), state.lower(), f"{began:%Y-%m-%d %H:%M}", _took(began, ended))
+    console.print(shown)
     return 0
 
 
@@ -174,7 +166,7 @@ def _listed(options: argparse.Namespace) -> Iterator[tuple[str, str, str, Any, A
         yield run.run_id, str(run.display_name or ""), state, run.created_at, run.finished_at
 
 
-def logs(options: argparse.Namespace) -> int:
+def logs(options: argparse.Namespace) -> None:
     """The log of one step; control sequences in it are escaped."""
     from kubeline.platform.kfp import runs as of_kfp
     from kubeline.platform.vertex import jobs
@@ -187,13 +179,12 @@ def logs(options: argparse.Namespace) -> int:
         text = of_kfp.log(connection, of_kfp.read(connection, options.run), options.step)
     text = text.replace("\r\n", "\n").replace("\r", "\n")  # progress bars go back to the line's begin
     print(printable(text), end="" if text.endswith("\n") else "\n")
-    return 0
 
 
 class _Steps:
     """Shows steps as a local run does."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self.display = StepDisplay(console)
         self._open: set[str] = set()
 
@@ -207,7 +198,7 @@ class _Steps:
             self.display.show(TaskEvent(step.name, step.state))
 
 
-def _report_end(console: Console, ended: Any) -> int:
+def _report_end(console: Terminal, ended: Any) -> int:
     """Print how a run ended; the exit code that goes with it."""
     if ended.state == "SUCCEEDED":
         console.print("[green bold]succeeded[/]")
@@ -215,13 +206,6 @@ def _report_end(console: Console, ended: Any) -> int:
     where = f"{ended.step}: " if ended.step else ""
     console.print(f"[red bold]{ended.state.lower()}[/] {escape(where + ended.sentence)}", soft_wrap=True)
     return _FAILED
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 140  # a log has no width of its own
-    return console
 
 
 def _name(pipeline: str) -> str:

@@ -15,7 +15,7 @@ from kubeline.evaluation.gate import GateDecision
 from kubeline.evaluation.metrics import METRICS
 from kubeline.evaluation.reliance_report import dependence_blocks, explained_blocks, importance_blocks
 from kubeline.evaluation.slices import Slice, ranked
-from kubeline.printable import rounded
+from kubeline.printable import rounded, unbroken
 from kubeline.reports import Report, facts, figure, table, text, verdict
 from kubeline.reports.page import Tone
 
@@ -123,7 +123,7 @@ def _metrics(evaluation: Evaluation) -> list[Markup]:
     rows: list[list[Any]] = []
     for name, interval in evaluation.metrics.items():
         metric = METRICS[task][name].about(evaluation.model.scored)
-        row: list[Any] = [f"{metric.title} {'↑' if metric.greater_is_better else '↓'}", _whole(str(interval))]
+        row: list[Any] = [f"{metric.title} {'↑' if metric.greater_is_better else '↓'}", unbroken(str(interval))]
         if comparisons is not None:
             row += _beside(comparisons[name]) if name in comparisons else ["not defined", "", "", ""]
         rows.append(row)
@@ -143,13 +143,8 @@ def _metrics(evaluation: Evaluation) -> list[Markup]:
 
 def _beside(comparison: Comparison) -> list[Any]:
     mark = " ✱" if comparison.p_value < 0.05 else ""
-    difference = _whole(comparison.difference.written(sign=True))
-    return [comparison.other, difference, _whole(comparison.p_words + mark), comparison.method]
-
-
-def _whole(words: str) -> str:
-    """The same words on one line."""
-    return words.replace(" ", "\u00a0")
+    difference = unbroken(comparison.difference.written(sign=True))
+    return [comparison.other, difference, unbroken(comparison.p_words + mark), comparison.method]
 
 
 def _classification(report: Report, evaluation: Evaluation) -> None:
@@ -226,9 +221,9 @@ def _slices_caption(judged: int) -> str:
 
 
 def _slice_row(part: Slice) -> list[Any]:
-    row: list[Any] = [part.name, part.rows, _whole(str(part.estimate))]
+    row: list[Any] = [part.name, part.rows, unbroken(str(part.estimate))]
     if part.gain is not None:
-        row += [part.champion, _whole(part.gain.written(sign=True))]
+        row += [part.champion, unbroken(part.gain.written(sign=True))]
     flags = (["worse than the champion"] if part.regression else []) + (["weak"] if part.weak else [])
     return [*row, ", ".join(flags)]
 

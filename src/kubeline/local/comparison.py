@@ -1,6 +1,5 @@
 """Two runs beside each other: what was given, read and measured, with links to their reports."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from kubeline.errors import UserError
 from kubeline.local.result import FILE, RunResult
 from kubeline.local.steps import clock, duration
 from kubeline.local.tasks import written
-from kubeline.printable import rounded
+from kubeline.printable import rounded, shown, unbroken
 
 _ABSENT = "–"
 _ENDS = ("_lower", "_upper")  # of the names of a metric's interval
@@ -86,19 +85,14 @@ def _flat(given: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{name}", value
 
 
-def _whole(words: str) -> str:
-    """The same words on one line."""
-    return words.replace(" ", "\u00a0")
-
-
 def _endings(first: RecordedRun, second: RecordedRun, place: Path) -> Markup:
     rows = []
     for name, run in (("A", first), ("B", second)):
         result = run.result
         link = Markup('<a href="{}">{}</a>').format(_address(run.folder / "index.html", place), run.folder.name)
         word = Markup('<strong class="{}">{}</strong>').format(result.tone, result.word)
-        began = "" if result.started is None else _whole(clock(result.started))
-        took = "" if result.seconds is None else _whole(duration(result.seconds))
+        began = "" if result.started is None else unbroken(clock(result.started))
+        took = "" if result.seconds is None else unbroken(duration(result.seconds))
         rows.append([name, link, word, str(result.estimate or ""), began, took, result.sentence or result.reason])
     return reports.table(["of", "run", "verdict", "decided by", "began", "took", "why"], rows)
 
@@ -106,7 +100,7 @@ def _endings(first: RecordedRun, second: RecordedRun, place: Path) -> Markup:
 def _different_parameters(first: RecordedRun, second: RecordedRun) -> list[tuple[str, str, str]]:
     names = dict.fromkeys([*first.parameters, *second.parameters])
     pairs = [(name, first.parameters.get(name, _ABSENT), second.parameters.get(name, _ABSENT)) for name in names]
-    return [(name, _shown(a), _shown(b)) for name, a, b in pairs if a != b]
+    return [(name, shown(a), shown(b)) for name, a, b in pairs if a != b]
 
 
 def _data(first: RecordedRun, second: RecordedRun) -> Iterator[tuple[str, str, str, str]]:
@@ -146,10 +140,6 @@ def _links(name: str, runs: Sequence[RecordedRun], place: Path) -> Iterator[Mark
     for run in runs:
         page = run.reports.get(name)
         yield Markup('<a href="{}">open</a>').format(_address(page, place)) if page else _ABSENT
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _address(file: Path, place: Path) -> str:

@@ -17,7 +17,6 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 
 ADDRESS = "KUBELINE_LOCAL_EVENTS"  # the environment variable that holds the path of the socket
@@ -51,9 +50,7 @@ class Reporter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._socket.close()
 
     def send(self, event: Event) -> None:
@@ -75,9 +72,7 @@ class Receiver:
         self._listening.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         shutil.rmtree(self._folder)
 
@@ -102,9 +97,6 @@ class Receiver:
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
-    daemon_threads = False
-    block_on_close = True
-
     def __init__(self, address: str, events: "queue.SimpleQueue[Event | None]") -> None:
         super().__init__(address, _Connection)
         self.events = events

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from kubeline.printable import shortened
 from kubeline.reports import Tone
 
 _WIDE, _HIGH = 150, 44  # of a task's box, in pixels
@@ -184,7 +185,7 @@ def _box(box: Box, x: float, y: float) -> Markup:
         '<text x="{8:.0f}" y="{12}" style="fill:var(--soft)">{13}</text></g>'
     ).format(
         box.title, box.note, x, y, _WIDE, _HIGH, stroke, dashes, x + 10, y + 18, colour,
-        _cut(box.title), y + 35, _cut(box.note),
+        shortened(box.title, _CHARACTERS), y + 35, shortened(box.note, _CHARACTERS),
     )  # fmt: skip
     return Markup('<a href="{}">{}</a>').format(box.link, shape) if box.link else shape
 
@@ -194,7 +195,3 @@ def _line(x0: float, y0: float, x1: float, y1: float) -> Markup:
     return Markup(
         '<path d="M{:.0f} {:.0f}L{:.0f} {:.0f}L{:.0f} {:.0f}L{:.0f} {:.0f}" style="fill:none;stroke:var(--neutral)"/>'
     ).format(x0, y0, x0, middle, x1, middle, x1, y1)
-
-
-def _cut(words: str) -> str:
-    return words if len(words) <= _CHARACTERS else words[: _CHARACTERS - 1] + "…"

@@ -18,7 +18,7 @@ from kubeline import reports
 from kubeline.local.result import FILE, RUNNING, RunResult
 from kubeline.local.running import SO_FAR, locked, so_far
 from kubeline.local.steps import clock, duration
-from kubeline.printable import rounded
+from kubeline.printable import rounded, shortened, unbroken
 
 LATEST = 10  # runs of a group on the first page
 _ON_A_PAGE = 500  # runs of a page of the history
@@ -97,28 +97,19 @@ def _table(runs: Sequence[Past], up: str) -> Markup:
     rows = [
         [
             Markup('<a href="{}/index.html">{}</a>').format(up + quote(past.folder), clock(past.result.started or 0.0)),
-            Markup('<strong class="{}">{}</strong>').format(past.result.tone, _whole(past.result.word)),
+            Markup('<strong class="{}">{}</strong>').format(past.result.tone, unbroken(past.result.word)),
             str(past.result.estimate or ""),
-            _whole(took(past.result)),
-            _shortened(past.result.sentence or past.result.reason),
+            unbroken(took(past.result)),
+            shortened(past.result.sentence or past.result.reason, _SENTENCE),
         ]
         for past in runs
     ]
     return reports.table(["run", "verdict", "decided by", "took", "why"], rows)
 
 
-def _whole(words: str) -> str:
-    """The same words on one line."""
-    return words.replace(" ", "\u00a0")
-
-
 def took(result: RunResult) -> str:
     """How long a run took; empty where that is not known, or not yet."""
     return "" if result.seconds is None or result.word == RUNNING else duration(result.seconds)
-
-
-def _shortened(words: str) -> str:
-    return words if len(words) <= _SENTENCE else words[: _SENTENCE - 1] + "…"
 
 
 def _write_history(root: Path, name: str, runs: Sequence[Past]) -> str:

@@ -1,7 +1,6 @@
 """Arguments of a run, checked against the compiled pipeline's own signature before anything starts."""
 
 import datetime
-import difflib
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from kubeline.errors import UserError, listed
+from kubeline.errors import UserError, suggestion
 from kubeline.options import AFTER_EVALUATION, GATE
 from kubeline.printable import is_text
 from kubeline.yaml_files import first_document, parse, read_mapping
@@ -191,9 +190,7 @@ def check(pipeline: Path, arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _check_fields(group: str, given: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if name not in fields:
-            close = difflib.get_close_matches(name, fields, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"it has: {listed(fields, limit=40)}"
-            raise UserError(f"'{name}' is not a field of '{group}'; {hint}")
+            raise UserError(f"'{name}' is not a field of '{group}'; {suggestion(name, fields, 'it has')}")
         default = fields[name]
         numbers = isinstance(default, int | float) and not isinstance(default, bool)
         right = (int, float) if numbers else type(default)
@@ -241,9 +238,7 @@ def _sentence(model: type[BaseModel], error: ValidationError) -> str:
     where = f"pipeline {model.__name__}"
     if problem["type"] == "extra_forbidden":
         known = [*model.model_fields, *(field for fields in groups(model).values() for field in fields)]
-        close = difflib.get_close_matches(parameter, known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"it has: {listed(model.model_fields, limit=40)}"
-        return f"'{parameter}' is not a parameter of {where}; {hint}"
+        return f"'{parameter}' is not a parameter of {where}; {suggestion(parameter, known, 'it has')}"
     if problem["type"] == "missing":
         meaning = model.model_fields[parameter].description
         return f"parameter '{parameter}' of {where} is missing" + (f": {meaning}" if meaning else "")

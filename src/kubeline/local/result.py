@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from kubeline import json_files
 from kubeline.artifacts import publish
-from kubeline.decision import GOOD, deciding
+from kubeline.decision import deciding, tone
 from kubeline.errors import UserError
+from kubeline.local.tasks import Output
 from kubeline.printable import rounded
 from kubeline.reports import Tone
 
@@ -24,7 +25,6 @@ _WORDS = {
     "rolled_back": "rolled back",
 }
 TONE_COLOURS = {"good": "green", "warn": "yellow", "bad": "red", "plain": "default"}  # on a terminal
-_UNDECIDED = frozenset({"inconclusive", "too few rows", "held"})
 _REGISTERED = re.compile(r"^models:/([^@/]+)")
 
 
@@ -94,11 +94,7 @@ class RunResult:
         """The colour of the verdict."""
         if self.verdict == RUNNING:
             return "plain"
-        if not self.succeeded:
-            return "bad"
-        if self.word in GOOD or self.word == "succeeded":
-            return "good"
-        return "warn" if self.word in _UNDECIDED else "bad"
+        return tone(self.word) if self.succeeded else "bad"
 
     def write(self, folder: Path, file: str = FILE) -> None:
         """Write the file, whole, for its owner only."""
@@ -118,33 +114,11 @@ class RunResult:
         return cls(**known)
 
 
-class Made(Protocol):
-    """An artifact of the run; `kubeline.local.summary.Output` is one."""
-
-    @property
-    def task(self) -> str:
-        """The task that made it."""
-
-    @property
-    def path(self) -> Path:
-        """Where it is."""
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """Its metadata, as KFP stores them."""
-
-    @property
-    def verdict(self) -> str:
-        """What it decides; empty for most."""
-
-    def reasons(self) -> list[str]:
-        """Why."""
-
-
-def concluded(result: RunResult, made: Sequence[Made], arguments: Mapping[str, Any]) -> RunResult:
+def concluded(result: RunResult, made: Sequence[Output], arguments: Mapping[str, Any]) -> RunResult:
     """The result with what the outputs say of it: the verdict, the figure it rests on, the model, and what serves."""
     decision = deciding([one for one in made if one.verdict], lambda one: one.verdict)
-    uri = next((str(one.metadata["uri"]) for one in reversed(made) if _is_registered(one.metadata.get("uri"))), "")
+    uris = (str(one.metadata.get("uri")) for one in reversed(made))
+    uri = next(filter(_REGISTERED.match, uris), "")
     named = [uri, str(arguments.get("reference", "")), str(arguments.get("model", ""))]
     model = next((match[1] for text in named if (match := _REGISTERED.match(text))), "")
     found = replace(
@@ -164,11 +138,7 @@ def concluded(result: RunResult, made: Sequence[Made], arguments: Mapping[str, A
     return replace(found, verdict=_WORDS.get(decision.verdict, decision.verdict), sentence=sentence)
 
 
-def _is_registered(uri: object) -> bool:
-    return bool(_REGISTERED.match(str(uri)))
-
-
-def _estimates(made: Sequence[Made]) -> Iterator[DecidingFigure]:
+def _estimates(made: Sequence[Output]) -> Iterator[DecidingFigure]:
     """What an evaluation was decided by, and the greatest shift that a drift check found."""
     for one in made:
         if one.metadata.get("check") == "evaluation":

@@ -5,16 +5,17 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from kubeline.decision import GOOD
+from kubeline.decision import tone
 from kubeline.local.graph import Box, drawing
-from kubeline.local.result import RUNNING, Made, RunResult, TaskTime
-from kubeline.reports import Tone, text
+from kubeline.local.result import RUNNING, RunResult, TaskTime
+from kubeline.local.tasks import Output
+from kubeline.reports import text
 
 _COLOURS = {"succeeded": "model", "failed": "bad", RUNNING: "neutral"}
 
 
 def steps(
-    result: RunResult, made: Sequence[Made], waits: Mapping[str, set[str]], logs: Mapping[str, Markup]
+    result: RunResult, made: Sequence[Output], waits: Mapping[str, set[str]], logs: Mapping[str, Markup]
 ) -> list[Markup]:
     """The graph beside the times, for a run whose times are known.
 
@@ -44,8 +45,7 @@ def _box(one: TaskTime, verdict: str) -> Box:
     if one.state == RUNNING:
         return Box(one.task, RUNNING, "plain")
     note = duration(one.seconds) + (f", {verdict.replace('_', ' ')}" if verdict else "")
-    tone: Tone = "bad" if one.state == "failed" else "warn" if verdict and verdict not in GOOD else "good"
-    return Box(one.task, "failed" if one.state == "failed" else note, tone)
+    return Box(one.task, note, tone(verdict or one.state)) if one.state != "failed" else Box(one.task, "failed", "bad")
 
 
 def _bar(one: TaskTime, result: RunResult, name: str) -> Markup:

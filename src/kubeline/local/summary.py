@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,79 +13,15 @@ from markupsafe import Markup
 from pydantic_core import PydanticUndefined
 
 from kubeline import reports
-from kubeline.decision import decided, reasons
+from kubeline.decision import tone
 from kubeline.local.graph import dependencies
 from kubeline.local.parameters import signature
 from kubeline.local.result import FILE, RUNNING, RunResult, concluded
 from kubeline.local.runner import Run
 from kubeline.local.steps import clock, duration, steps
-from kubeline.local.tasks import log_file, written
-from kubeline.printable import rounded
+from kubeline.local.tasks import Output, log_file, written
+from kubeline.printable import shown
 from kubeline.yaml_files import first_document
-
-_TONES: dict[str, reports.Tone] = {
-    "promote": "good",
-    "stable": "good",
-    "hold": "warn",
-    "drift": "bad",
-    "inconclusive": "warn",
-    "insufficient_data": "warn",
-    "promoted": "good",
-    "unchanged": "good",
-    "held": "warn",
-    "rolled_back": "bad",
-    "quiet": "good",
-    "watch": "warn",
-    "alarm": "bad",
-    "cooling_down": "warn",
-    "unknown": "warn",
-}
-
-
-# The metadata of an artifact that is shown first; the rest follows by name.
-_FIRST = [
-    *("verdict", "outcome", "name", "version", "uri", "rows", "columns", "estimator", "task", "features", "score_name"),
-    *("score", "bytes", "fingerprint", "source"),
-]
-
-
-@dataclass(frozen=True)
-class Output:
-    """An artifact that a task wrote."""
-
-    task: str
-    name: str
-    kind: str  # "Dataset", "Model", "HTML", …
-    path: Path
-    metadata: dict[str, Any]
-
-    @property
-    def is_report(self) -> bool:
-        """Whether it is a page for people."""
-        return self.kind in {"HTML", "Markdown"}
-
-    def facts(self, most: int = 100) -> str:
-        """The first `most` entries of the metadata on one line: numbers rounded, digests shortened, lists left out."""
-        pairs = list(self.metadata.items())
-        if self.kind != "Metrics":  # those stand as they were logged; KFP hands other metadata on in a random order
-            pairs.sort(key=lambda pair: (_FIRST.index(pair[0]) if pair[0] in _FIRST else len(_FIRST), pair[0]))
-        plain = [f"{key} {_short(value)}" for key, value in pairs if not isinstance(value, (dict, list))]
-        return ", ".join(plain[:most] + (["…"] if len(plain) > most else []))
-
-    @property
-    def verdict(self) -> str:
-        """What a check decided, or how a rollout ended; empty for other artifacts."""
-        return decided(self.metadata)
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a step warned of, in sentences."""
-        found = self.metadata.get("warnings")
-        return [str(one) for one in found] if isinstance(found, list) else []
-
-    def reasons(self) -> list[str]:
-        """The reasons given for a verdict, where the artifact is a JSON document with reasons."""
-        return reasons(self.path) if self.verdict else []
 
 
 @dataclass(frozen=True)
@@ -118,10 +54,7 @@ def outputs(run: Run, pipeline: Path) -> list[Output]:
 
 def outputs_in(folder: Path, components: Mapping[str, Any], tasks: Collection[str] | None = None) -> list[Output]:
     """The artifacts in the folder of a run, of these tasks alone where they are given."""
-    return [
-        Output(one.task, one.name, _kind(components[f"comp-{one.component}"], one.name), one.path, one.metadata)
-        for one in written(folder, tasks)
-    ]
+    return [replace(one, kind=_kind(components[f"comp-{one.component}"], one.name)) for one in written(folder, tasks)]
 
 
 def write_page(run: Run, made: Sequence[Output], pipeline: Path) -> Path:
@@ -153,8 +86,8 @@ def page_of(
     page.add("Steps", *steps(result, made, shape.waits, _logs(run, result)))
     for output in made:
         if output.verdict:
-            word, tone = output.verdict.replace("_", " "), _TONES.get(output.verdict, "plain")
-            page.add(f"{output.task}: {output.name}", reports.verdict(word, tone, output.reasons()))
+            word = output.verdict.replace("_", " ")
+            page.add(f"{output.task}: {output.name}", reports.verdict(word, tone(output.verdict), output.reasons()))
     for output in made:
         if output.warnings:
             page.add(f"{output.task}: warnings", reports.verdict("warnings", "warn", output.warnings))
@@ -199,19 +132,15 @@ def _logs(run: Run, result: RunResult) -> dict[str, Markup]:
 def _parameters(run: Run, defaults: Mapping[str, Any]) -> list[Markup]:
     """What was given beside its default, and the rest folded up."""
     given = arguments(run)
-    shown = {name: "" if default is PydanticUndefined else _value(default) for name, default in defaults.items()}
-    rows = [[name, _value(value), shown.get(name, "")] for name, value in given.items()]
-    rest = [[name, default] for name, default in shown.items() if name not in given]
+    usual = {name: "" if default is PydanticUndefined else shown(default) for name, default in defaults.items()}
+    rows = [[name, shown(value), usual.get(name, "")] for name, value in given.items()]
+    rest = [[name, default] for name, default in usual.items() if name not in given]
     blocks = [reports.table(["parameter", "given", "default"], rows) if rows else reports.text("None was given.")]
     if rest:
         table = reports.table(["parameter", "default"], rest)
         words = f"{len(rest)} more at their defaults"
         blocks.append(Markup("<details><summary>{}</summary>{}</details>").format(words, table))
     return blocks
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _kind(component: Mapping[str, Any], output: str) -> str:
@@ -259,13 +188,3 @@ def _link(run: Run, path: Path, words: str) -> Markup:
     except ValueError:  # an artifact outside the run, as an importer makes
         address = path.as_uri() if path.is_absolute() else quote(path.as_posix())
     return Markup('<a href="{}">{}</a>').format(address, words)
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float) and not value.is_integer():
-        return rounded(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return f"{int(value):,}"
-    text = str(value)
-    is_digest = len(text) == 64 and all(digit in "0123456789abcdef" for digit in text)
-    return text[:12] if is_digest else text

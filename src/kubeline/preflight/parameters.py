@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from kubeline.errors import UserError, listed
+from kubeline.errors import UserError, listed, suggestion
 from kubeline.options import (
     AFTER_EVALUATION,
     ALARM,
@@ -71,10 +71,10 @@ def check_source(data: str, columns: Sequence[str], window: tuple[str, str], giv
 
 def check_training(candidates: Sequence[Any], given: Mapping[str, Any], seed: int) -> None:
     """The candidates: how many, their estimators and hyperparameters; and how they are trained."""
-    from kubeline.training.candidates import DEFAULT, read
+    from kubeline.training.candidates import read
     from kubeline.training.settings import TrainingSettings
 
-    settings = TrainingSettings(estimator=DEFAULT, params={}, seed=seed, **laid_over(given, **TRAINING))
+    settings = TrainingSettings(seed=seed, **laid_over(given, **TRAINING))
     settings.check()
     read(candidates, settings)
 
@@ -169,14 +169,11 @@ def check_alarm(given: Mapping[str, Any]) -> None:
 
 def check_columns(known: Iterable[str], wanted: Mapping[str, Sequence[str]]) -> None:
     """That every column which a parameter names is in the table."""
-    import difflib
-
     names = list(known)
     for parameter, columns in wanted.items():
         for column in columns:
             if column and column not in names:
-                close = difflib.get_close_matches(column, names, n=1)
-                hint = f"did you mean '{close[0]}'?" if close else f"it has: {listed(names, 20)}"
+                hint = suggestion(column, names, "it has", 20)
                 raise UserError(f"{parameter} names the column '{column}', which the table does not have; {hint}")
 
 

@@ -5,7 +5,6 @@ SQL's, with what SQL leaves to an error made a missing value: division by zero, 
 the root of what is negative, results beyond float32.
 """
 
-import difflib
 import math
 from collections.abc import Mapping
 from functools import reduce
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kubeline.data.conditions import modified, shown, syntax_tree
-from kubeline.errors import UserError, listed
+from kubeline.errors import UserError, suggestion
 from kubeline.transform import typed
 from kubeline.transform.functions import FUNCTIONS, power, quotient
 from kubeline.transform.program import Builder
@@ -119,8 +118,7 @@ class Compiler:
     def _column(self, node: Any) -> Typed:
         name = ".".join(node["column_names"])
         if name not in self._columns:
-            close = difflib.get_close_matches(name, self._columns, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"there are: {listed(sorted(self._columns), 20)}"
+            hint = suggestion(name, sorted(self._columns), "there are", 20)
             raise WrongError(f"reads the column '{name}', which the table does not have or has no value of; {hint}")
         return Typed.of_column(self._builder, name, self._columns[name])
 
@@ -242,5 +240,4 @@ def _instead(name: str) -> str:
     """What to write in the place of an unknown function."""
     if name in _ELSEWHERE:
         return f"SQL writes {_ELSEWHERE[name]}"
-    close = difflib.get_close_matches(name, FUNCTIONS, n=1)
-    return f"did you mean {close[0]}?" if close else f"there are: {listed(sorted(FUNCTIONS), 60)}"
+    return suggestion(name, sorted(FUNCTIONS), "there are", 60)
