@@ -4,13 +4,13 @@ Not a generated client: the two or three calls of a service that a step makes ne
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from kubeline.errors import KubelineError, UserError
 from kubeline.http.exchange import ExchangeError, HttpResponse, Peer
-from kubeline.http.requests import RefusedError, UnclearError, failure, found_or_made, repeated
+from kubeline.http.requests import MissingError, RefusedError, UnclearError, failure, found_or_made, repeated
 from kubeline.http.time_budget import TimeBudget
 
 _MOST_BYTES = 16 * 2**20  # of an answer
@@ -69,6 +69,29 @@ class JsonApi:
         given = urlencode({key: value for key, value in query.items() if value not in {"", None}})
         whole = f"{path}?{given}" if given else path
         return repeated(lambda budget: self._once("GET", whole, None, budget), self._patience, self._renew)
+
+    def find(self, path: str, **query: Any) -> Any:
+        """The same; None where there is no such thing."""
+        try:
+            return self.read(path, **query)
+        except MissingError:
+            return None
+
+    def each(self, path: str, items: str, page: str = "pageToken", **query: Any) -> Iterator[Any]:
+        """The things of a list, page by page; none where there is no such list.
+
+        Args:
+            path: as for `read`.
+            items: what an answer calls them.
+            page: what a request calls the next page.
+            query: as for `read`.
+        """
+        given: dict[str, Any] = {page: ""}
+        while found := self.find(path, **query, **given):
+            yield from found.get(items, [])
+            given[page] = found.get("nextPageToken", "")
+            if not given[page]:
+                return
 
     def write(self, method: str, path: str, body: Any = None, find: Callable[[], Any] = lambda: None) -> Any:
         """Ask for a change; where it is not clear whether an earlier try took effect, check before repeating it.

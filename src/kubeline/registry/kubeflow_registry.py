@@ -9,11 +9,10 @@ model: metrics and parameters are properties.
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +22,6 @@ from kubeline.http.credentials import bearer
 from kubeline.http.exchange import Peer
 from kubeline.http.json_api import JsonApi
 from kubeline.http.requests import MissingError, TakenError
-from kubeline.registry import model_folder
 from kubeline.registry.interface import (
     CHALLENGER,
     CHAMPION,
@@ -33,7 +31,7 @@ from kubeline.registry.interface import (
     check_alias,
     check_name,
 )
-from kubeline.registry.model_folder import ModelFolder, split_address
+from kubeline.registry.model_folder import FolderRegistry, ModelFolder, split_address
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +43,7 @@ _PAGE = 100
 _TRIES = 20  # to take the next number of a version, or to change the aliases, while others do
 
 
-class KubeflowRegistry:
+class KubeflowRegistry(FolderRegistry):
     """Kubeflow's Model Registry, with the packages in a folder of a store.
 
     Args:
@@ -106,21 +104,9 @@ class KubeflowRegistry:
         """Make a version the champion, and at once no longer the challenger."""
         return self._repointed(version, {CHAMPION: version.version}, away=CHALLENGER)
 
-    def read_document(self, version: ModelVersion, name: str) -> str:
-        """The text beside the package; empty where there is none."""
-        return model_folder.read_document(version, name)
-
-    def write_documents(self, version: ModelVersion, documents: dict[str, str]) -> None:
-        """Put texts beside the package."""
-        model_folder.write_documents(version, documents)
-
     def page(self, version: ModelVersion) -> str:
         """None: the server has no pages, and where the UI in front of it is, it does not say."""
         return ""
-
-    def download(self, version: ModelVersion, into: Path) -> Path:
-        """Return a local folder with the package of a version."""
-        return model_folder.download(version, into)
 
     @cached_property
     def _api(self) -> JsonApi:
@@ -159,16 +145,10 @@ class KubeflowRegistry:
             return self._model(name)
 
     def _by_digest(self, name: str, digest: str) -> Any:
-        return self._one("/model_version", externalId=_external_id(name, digest))
+        return self._api.find("/model_version", externalId=_external_id(name, digest))
 
     def _by_number(self, model: Any, number: str) -> Any:
-        return self._one("/model_version", name=number, parentResourceId=model["id"]) if number else None
-
-    def _one(self, path: str, **query: str) -> Any:
-        try:
-            return self._api.read(path, **query)
-        except MissingError:
-            return None
+        return self._api.find("/model_version", name=number, parentResourceId=model["id"]) if number else None
 
     def _made_version(self, model: Any, submission: Submission) -> Any:
         """A version with the next number. Its external id is unique, so that two writers do not make two."""
@@ -182,7 +162,9 @@ class KubeflowRegistry:
             "author": "kubeline",
             "customProperties": _properties(values),
         }
-        names = (str(each.get("name", "")) for each in self._versions(model))
+        path = f"/registered_models/{model['id']}/versions"
+        versions = self._api.each(path, "items", "nextPageToken", pageSize=_PAGE)
+        names = (str(each.get("name", "")) for each in versions)
         number = 1 + max((int(name) for name in names if name.isdecimal()), default=0)
 
         def find() -> Any:
@@ -195,16 +177,6 @@ class KubeflowRegistry:
                 if found := find():
                     return found
         raise PlatformError(f"{_TRIES} versions of {submission.name} were made meanwhile; try again")
-
-    def _versions(self, model: Any) -> Iterator[Any]:
-        token = ""
-        while True:
-            path = f"/registered_models/{model['id']}/versions"
-            found = self._api.read(path, pageSize=_PAGE, nextPageToken=token)
-            yield from found.get("items", [])
-            token = found.get("nextPageToken", "")
-            if not token:
-                return
 
     def _add_artifact(self, identifier: str, source: str, submission: Submission) -> None:
         """Name the place of the package, where no other writer has done so."""

@@ -60,26 +60,27 @@ def digest_in(source: str) -> str:
     return rest.rpartition("/")[2] if last == _PACKAGE else ""
 
 
-def read_document(version: ModelVersion, name: str) -> str:
-    """The text beside a package; empty where there is none."""
-    place, _, last = version.source.rstrip("/").rpartition("/")
-    return storage.read_text(f"{place}/{name}") if last == _PACKAGE else ""
+class FolderRegistry:
+    """What registries without files of their own have in common: these lie where a version says."""
 
+    def read_document(self, version: ModelVersion, name: str) -> str:
+        """The text beside a package; empty where there is none."""
+        place, _, last = version.source.rstrip("/").rpartition("/")
+        return storage.read_text(f"{place}/{name}") if last == _PACKAGE else ""
 
-def write_documents(version: ModelVersion, documents: dict[str, str]) -> None:
-    """Put texts beside a package, in the place of those that are there."""
-    storage.put_texts(documents, version.source.rstrip("/").rpartition("/")[0], replace=True)
+    def write_documents(self, version: ModelVersion, documents: dict[str, str]) -> None:
+        """Put texts beside a package, in the place of those that are there."""
+        storage.put_texts(documents, version.source.rstrip("/").rpartition("/")[0], replace=True)
 
+    def download(self, version: ModelVersion, into: Path) -> Path:
+        """A local folder with the package of a version.
 
-def download(version: ModelVersion, into: Path) -> Path:
-    """A local folder with the package of a version.
-
-    Raises:
-        PlatformError: when it has none.
-    """
-    if not version.source:
-        raise PlatformError(f"{version.uri} names no place of a package; register the package again")
-    return storage.download(version.source, into)
+        Raises:
+            PlatformError: when it has none.
+        """
+        if not version.source:
+            raise PlatformError(f"{version.uri} names no place of a package; register the package again")
+        return storage.download(version.source, into)
 
 
 def split_address(uri: str, *known: str) -> tuple[str, dict[str, str]]:

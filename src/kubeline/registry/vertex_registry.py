@@ -4,15 +4,13 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from kubeline.addresses import redact, scheme
 from kubeline.errors import PlatformError, UserError
 from kubeline.http.google import GoogleCredentials, google_api
 from kubeline.http.operations import finished
-from kubeline.http.requests import MissingError, TakenError
-from kubeline.registry import model_folder
+from kubeline.http.requests import TakenError
 from kubeline.registry.interface import (
     CHALLENGER,
     CHAMPION,
@@ -22,7 +20,7 @@ from kubeline.registry.interface import (
     check_alias,
     check_name,
 )
-from kubeline.registry.model_folder import ModelFolder, digest_in, split_address
+from kubeline.registry.model_folder import FolderRegistry, ModelFolder, digest_in, split_address
 from kubeline.registry.vertex_experiments import VertexExperiments
 
 logger = logging.getLogger(__name__)
@@ -46,7 +44,7 @@ _CLASSIFICATION = {
 _REGRESSION = {"rootMeanSquaredError": ("rmse",), "meanAbsoluteError": ("mae",), "rSquared": ("r2",)}
 
 
-class VertexRegistry:
+class VertexRegistry(FolderRegistry):
     """The Model Registry of a project and region, with the packages in a folder of Cloud Storage.
 
     A package has one version. Two writers may both upload it for a moment: then each keeps the lowest version and
@@ -107,7 +105,9 @@ class VertexRegistry:
 
     def find(self, name: str, *, alias: str = "", version: str = "", digest: str = "") -> ModelVersion | None:
         """Return the version an alias points to, of a number, or of a package; None when there is none."""
-        found = self._by_digest(name, digest) if digest else self._one(f"{self._model(name)}@{alias or version}")
+        found = (
+            self._by_digest(name, digest) if digest else self._api.find(f"/v1/{self._model(name)}@{alias or version}")
+        )
         return _version(name, found) if found else None
 
     def point(self, alias: str, to: ModelVersion) -> ModelVersion:
@@ -122,24 +122,12 @@ class VertexRegistry:
         away = [f"-{CHALLENGER}"] if CHALLENGER in version.aliases else []
         return self._merged(version, CHAMPION, "default", *away)
 
-    def read_document(self, version: ModelVersion, name: str) -> str:
-        """The text beside the package; empty where there is none."""
-        return model_folder.read_document(version, name)
-
-    def write_documents(self, version: ModelVersion, documents: dict[str, str]) -> None:
-        """Put texts beside the package."""
-        model_folder.write_documents(version, documents)
-
     def page(self, version: ModelVersion) -> str:
         """The version in Google's console."""
         return (
             f"https://console.cloud.google.com/vertex-ai/models/locations/{self._location}/models/{version.name}"
             f"/versions/{version.version}?project={self._project}"
         )
-
-    def download(self, version: ModelVersion, into: Path) -> Path:
-        """Return a local folder with the package of a version."""
-        return model_folder.download(version, into)
 
     def _required_image(self) -> str:
         if not self._image:
@@ -158,25 +146,9 @@ class VertexRegistry:
             )
         return f"{self._parent}/models/{name}"
 
-    def _one(self, name: str) -> Any:
-        try:
-            return self._api.read(f"/v1/{name}")
-        except MissingError:
-            return None
-
     def _versions(self, name: str, wanted: str) -> Iterator[Any]:
         """The versions of a model that a filter lets through; none where there is no model."""
-        token = ""
-        while True:
-            path = f"/v1/{self._model(name)}:listVersions"
-            try:
-                found = self._api.read(path, filter=wanted, pageSize=_PAGE, pageToken=token)
-            except MissingError:
-                return
-            yield from found.get("models", [])
-            token = found.get("nextPageToken", "")
-            if not token:
-                return
+        return self._api.each(f"/v1/{self._model(name)}:listVersions", "models", filter=wanted, pageSize=_PAGE)
 
     def _by_digest(self, name: str, digest: str) -> Any:
         wanted = f'labels.{_DIGEST}="{digest[:_LABEL]}"'
