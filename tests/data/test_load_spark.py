@@ -160,7 +160,7 @@ def test_a_step_that_is_killed_is_tidied_up_by_the_next_and_one_asked_to_end_rem
     ("more", "sentence"),
     [
         ({"cpus": 2}, "spark has 'cpus'; there are: image, main, version"),
-        ({"image": ""}, r"spark has no image; give image, main and version \(that of Spark"),
+        ({"image": ""}, "spark has image ''; expected an image with Spark"),
         ({"main": "s3a://b/x.sh"}, "expected one that ends in .py, .R, .jar"),
         ({"main": "s3a://b/x.jar"}, "a jar, and no main_class; name the class to run"),
         ({"executors": 0}, "spark has executors 0; expected a whole number from 1 to 10,000"),

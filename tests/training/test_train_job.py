@@ -29,7 +29,7 @@ from tests.support.training_tables import Train, for_task, mixed_table
 from tests.support.waiting import wait_for
 from tests.support.worker_processes import prepare
 
-TWO = Workers(2, image="registry.example/kubeline-steps:1", cpu="500m", memory="1Gi")
+TWO = Workers(count=2, image="registry.example/kubeline-steps:1", cpu="500m", memory="1Gi")
 MANIFESTS = Path(__file__).parents[2] / "manifests" / "trainer"
 TEXT = {"type": "string", "minLength": 1}
 
@@ -180,7 +180,7 @@ from kubeline.kubernetes import Cluster
 from kubeline.training.distributed.train_job import TrainJob
 from kubeline.training.distributed.workers import Workers
 with home(Path(sys.argv[1])) as folder, serve(folder, 2, "127.0.0.1") as served:
-    workers = Workers(2, image="registry.example/kubeline-steps:1")
+    workers = Workers(count=2, image="registry.example/kubeline-steps:1")
     run(TrainJob(Cluster.connect(sys.argv[2]), "train-1", "default", workers, served), folder, 2)
 """
 

@@ -2,11 +2,11 @@
 
 import hashlib
 import logging
-import re
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any, Self
+
+from pydantic import Field, model_validator
 
 from kubeline.errors import PlatformError, UserError, listed
 from kubeline.kubernetes import Cluster
@@ -14,13 +14,14 @@ from kubeline.kubernetes.errors import ConflictError, NotFoundError, Unavailable
 from kubeline.kubernetes.namespace import namespace_of, owned_by_this_step
 from kubeline.kubernetes.resources import SPARK_APPLICATION, Manifest
 from kubeline.kubernetes.rights import Rights, require
-from kubeline.options import is_number
 from kubeline.processes import ended_in_order
+from kubeline.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _KINDS = {".py": "Python", ".R": "R", ".jar": "Scala"}
-_MEMORY = re.compile(r"[1-9]\d{0,6}[kmgt]", re.ASCII | re.IGNORECASE)  # as Spark writes it, and not Kubernetes
+_MEMORY = r"(?i)^[1-9][0-9]{0,6}[kmgt]$"  # as Spark writes it, and not Kubernetes
+_COUNT = "a whole number from 1 to 10,000"
 _LONGEST_PAUSE = 5.0  # seconds between two readings
 _GONE_SECONDS = 120.0  # for one to be gone after it was deleted
 _SILENT_SECONDS = 300.0  # of an API server that does not answer
@@ -28,8 +29,7 @@ _RIGHTS: Rights = (("create", SPARK_APPLICATION), ("get", SPARK_APPLICATION), ("
 _HERE = "{source}"  # in an argument, the address that is loaded
 
 
-@dataclass(frozen=True)
-class Spark:
+class Spark(Settings):
     """The input `spark` of `load`.
 
     Attributes:
@@ -47,65 +47,31 @@ class Spark:
         cluster: ``in-cluster``, or a kubeconfig.
     """
 
-    image: str
-    main: str
-    version: str
+    group = "spark"
+
+    image: str = Field(min_length=1, description="an image with Spark")
+    main: str = Field(pattern=r"\.(py|R|jar)$", description=f"one that ends in {listed(_KINDS)}")
+    version: str = Field(min_length=1, description="the version of Spark in the image")
     main_class: str = ""
-    arguments: tuple[str, ...] = ()
-    conf: Mapping[str, str] = field(default_factory=dict)
-    executors: int = 1
-    cores: int = 1
-    memory: str = "1g"
+    arguments: list[str] = Field([], description="a list of texts")
+    conf: dict[str, str] = Field({}, description='properties with texts, such as {"spark.x": "true"}')
+    executors: int = Field(1, ge=1, le=10_000, description=_COUNT)
+    cores: int = Field(1, ge=1, le=10_000, description=_COUNT)
+    memory: str = Field("1g", pattern=_MEMORY, description="it as Spark writes it, such as 4g")
     service_account: str = "spark-operator-spark"
     namespace: str = ""
     cluster: str = "in-cluster"
 
-    @classmethod
-    def read(cls, given: Mapping[str, Any]) -> Self | None:
-        """What was given; None where nothing was.
-
-        Raises:
-            UserError: names what is no setting of an application.
-        """
-        if not given:
-            return None
-        known = cls.__dataclass_fields__
-        if unknown := [key for key in given if key not in known]:
-            raise UserError(f"spark has '{unknown[0]}'; there are: {listed(known, 20)}")
-        if missing := [key for key in ("image", "main", "version") if not given.get(key)]:
-            raise UserError(f"spark has no {missing[0]}; give image, main and version (that of Spark in the image)")
-        for key in ("executors", "cores"):
-            if key in given and (not is_number(given[key], whole=True) or not 1 <= given[key] <= 10_000):
-                raise UserError(f"spark has {key} {given[key]!r}; expected a whole number from 1 to 10,000")
-        arguments, conf = given.get("arguments", []), given.get("conf", {})
-        if not isinstance(arguments, list | tuple) or not all(isinstance(one, str) for one in arguments):
-            raise UserError(f"spark has arguments {arguments!r}; expected a list of texts")
-        if not isinstance(conf, Mapping) or not all(isinstance(one, str) for one in conf.values()):
-            raise UserError(f'spark has conf {conf!r}; expected properties with texts, such as {{"spark.x": "true"}}')
-        others = {"executors", "cores", "arguments", "conf"}
-        if wrong := [key for key in given if key not in others and not isinstance(given[key], str)]:
-            raise UserError(f"spark has {wrong[0]} {given[wrong[0]]!r}; expected text")
-        whole = {key: int(given[key]) for key in ("executors", "cores") if key in given}
-        return cls(**{**given, **whole, "arguments": tuple(arguments), "conf": dict(conf)})._checked()
-
-    def _checked(self) -> Self:
-        if self.kind == "Scala" and not self.main_class:
-            raise UserError(f"spark has main '{self.main}', a jar, and no main_class; name the class to run")
-        if not _MEMORY.fullmatch(self.memory):
-            raise UserError(f"spark has memory '{self.memory}'; expected it as Spark writes it, such as 4g")
+    @model_validator(mode="after")
+    def _class_of_a_jar(self) -> Self:
+        if self.main.endswith(".jar") and not self.main_class:
+            raise ValueError(f"has main '{self.main}', a jar, and no main_class; name the class to run")
         return self
 
     @property
     def kind(self) -> str:
-        """What the operator calls the language.
-
-        Raises:
-            UserError: where the name of the application does not say.
-        """
-        found = next((kind for ending, kind in _KINDS.items() if self.main.endswith(ending)), "")
-        if not found:
-            raise UserError(f"spark has main '{self.main}'; expected one that ends in {listed(_KINDS)}")
-        return found
+        """What the operator calls the language."""
+        return next(kind for ending, kind in _KINDS.items() if self.main.endswith(ending))
 
 
 def check_cluster(spark: Spark) -> None:

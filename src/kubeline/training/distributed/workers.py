@@ -1,30 +1,20 @@
 """How many workers a training has, and where they are. It is checked in seconds before a run: nothing heavy here."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
+from pydantic import Field, model_validator
+
 from kubeline.errors import UserError, listed
-from kubeline.options import is_number
 from kubeline.quantities import read_quantity
+from kubeline.settings import Settings
 
 ESTIMATORS = ("xgboost", "lightgbm")  # those that learn with workers
 MAX = 256
-_OF_PODS = {
-    "cpu": "2",
-    "memory": "2Gi",
-    "namespace": "",
-    "runtime": "xgboost-distributed",
-    "cluster": "in-cluster",
-    "host": "",
-}
-_KEYS = ("count", "image", *_OF_PODS)
-_IMAGE = re.compile(r"[\w.:/@-]{1,500}", re.ASCII)
+_IMAGE = "^[A-Za-z0-9_.:/@-]{0,500}$"
 
 
-@dataclass(frozen=True)
-class Workers:
+class Workers(Settings):
     """The input `workers` of `train`.
 
     Attributes:
@@ -38,55 +28,30 @@ class Workers:
         host: by which the pods reach the step; empty for its own address.
     """
 
-    count: int
-    image: str = ""
-    cpu: str = _OF_PODS["cpu"]
-    memory: str = _OF_PODS["memory"]
-    namespace: str = _OF_PODS["namespace"]
-    runtime: str = _OF_PODS["runtime"]
-    cluster: str = _OF_PODS["cluster"]
-    host: str = _OF_PODS["host"]
+    group = "workers"
+
+    count: int = Field(ge=1, le=MAX, description=f"a whole number from 1 to {MAX}")
+    image: str = Field("", pattern=_IMAGE, description="the name of an image, the one of the step")
+    cpu: str = "2"
+    memory: str = "2Gi"
+    namespace: str = ""
+    runtime: str = Field("xgboost-distributed", min_length=1, description="the name of a runtime")
+    cluster: str = Field("in-cluster", min_length=1, description="in-cluster, or a kubeconfig")
+    host: str = ""
 
     @property
     def are_pods(self) -> bool:
         """Whether they are pods of a TrainJob."""
         return bool(self.image)
 
-    @classmethod
-    def read(cls, given: Mapping[str, Any]) -> Self | None:
-        """What was given; None where nothing was.
-
-        Raises:
-            UserError: names what is no setting of workers.
-        """
-        if not given:
-            return None
-        if unknown := [key for key in given if key not in _KEYS]:
-            raise UserError(f"workers has '{unknown[0]}'; there are: {listed(_KEYS)}")
-        count = given.get("count")
-        if not is_number(count, whole=True) or not 1 <= count <= MAX:  # type: ignore[operator]
-            raise UserError(f"workers has count {count!r}; expected a whole number from 1 to {MAX}")
-        words = {key: value for key, value in given.items() if key != "count"}
-        if wrong := [key for key, value in words.items() if not isinstance(value, str)]:
-            raise UserError(f"workers has {wrong[0]} {words[wrong[0]]!r}; expected text")
-        return cls(int(count), **words).checked(set(words))  # type: ignore[arg-type]
-
-    def checked(self, given: set[str]) -> Self:
-        """The same, when it can be.
-
-        Raises:
-            UserError: when it cannot.
-        """
-        if not self.image and given - {"image"}:
-            name = sorted(given - {"image"})[0]
-            raise UserError(f"workers has {name} but no image; name the image of the pods, or leave {name} out")
-        if self.image and not _IMAGE.fullmatch(self.image):
-            raise UserError(f"workers has image '{self.image}'; expected the name of an image, the one of the step")
+    @model_validator(mode="after")
+    def _of_pods(self) -> Self:
+        of_pods = sorted(self.model_fields_set - {"count", "image"})
+        if of_pods and not self.image:
+            raise ValueError(f"has {of_pods[0]} but no image; name the image of the pods, or leave {of_pods[0]} out")
         for name in ("cpu", "memory"):
             if read_quantity(f"{name} of workers", getattr(self, name)) <= 0:
-                raise UserError(f"workers has {name} '{getattr(self, name)}'; expected more than 0")
-        if not self.runtime or not self.cluster:
-            raise UserError("workers has an empty runtime or cluster; leave it out for the default")
+                raise ValueError(f"has {name} '{getattr(self, name)}'; expected more than 0")
         return self
 
 
