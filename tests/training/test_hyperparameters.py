@@ -31,22 +31,8 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_trained(case: str
 
 
 def test_the_candidates_of_a_run_are_refused_before_it_begins() -> None:
-    alone = TrainingSettings(
-        task="auto",
-        estimator=candidates.DEFAULT,
-        params={},
-        balanced=False,
-        calibration="none",
-        tuning_trials=0,
-        tuning_minutes=1.0,
-        folds=5,
-        validation_fraction=0.1,
-        tolerance=1e-5,
-        seed=0,
-    )
-
     with pytest.raises(UserError, match=r"candidate 2 \(xgboost\): XGB with booster 'dart'"):
-        candidates.read([{}, {"estimator": "xgboost", "params": {"booster": "dart"}}], alone)
+        candidates.read([{}, {"estimator": "xgboost", "params": {"booster": "dart"}}], TrainingSettings())
 
 
 def test_a_forest_of_forests_is_for_numbers() -> None:

@@ -14,7 +14,10 @@ from kubeline.errors import UserError
 
 
 class Trial(BaseModel):
-    """One trial of tuning: what was tried, and its score; None when it was stopped early, or had none."""
+    """One trial of tuning: what was tried, and its mean score over the folds.
+
+    The score is None when it was stopped after some folds, or its processes were lost.
+    """
 
     model_config = ConfigDict(frozen=True)
 

@@ -45,7 +45,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def predict_proba(self, X: Any) -> Array:
         """Calibrated probabilities, shape (rows, classes)."""
         probabilities = self.classifier.predict_proba(X).astype(np.float64)
-        apply = _sigmoid if self.method == "sigmoid" else _interpolate
+        apply = _sigmoid if self.method == "sigmoid" else np.interp
         if len(self.classes_) == 2:
             positive = apply(probabilities[:, 1], *self.curves_[0])
             return np.column_stack([1.0 - positive, positive])
@@ -106,10 +106,6 @@ def _merged(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, fl
     weight = one[2] + other[2]
     x, y = ((one[i] * one[2] + other[i] * other[2]) / weight for i in (0, 1))
     return x, y, weight, int(one[3] + other[3])
-
-
-def _interpolate(scores: Array, x: Array, y: Array) -> Array:
-    return np.interp(scores, x, y)
 
 
 def append(graph: Graph, output: str, calibrated: Calibrated) -> str:

@@ -10,15 +10,13 @@ from kubeline.model_package.training_record import Candidate, TrainingRecord, Tr
 from kubeline.task import Task
 from kubeline.training import estimators, preprocessing
 from kubeline.training.distributed.workers import require_estimator
-from kubeline.training.settings import TrainingSettings
+from kubeline.training.settings import DEFAULT, TrainingSettings
 
 if TYPE_CHECKING:
     from kubeline.model_package.package import ModelPackage
     from kubeline.training.trained import Trained
-    from kubeline.training.tuning import TrialResult
 
 MAX = 8  # that one step trains
-DEFAULT = "hist_gradient_boosting"
 _FORM = '{"estimator": name, "params": {hyperparameter: value}}'
 
 
@@ -83,7 +81,7 @@ class Standing:
     metrics: Mapping[str, float]
     parity: float
     params: Mapping[str, Any]  # settled
-    trials: "Sequence[TrialResult]" = ()
+    trials: Sequence[Trial] = ()
 
     @classmethod
     def of(cls, settings: TrainingSettings, trained: "Trained") -> "Standing":
@@ -122,7 +120,7 @@ def record(
                 score=finite(one.score),
                 parity=one.parity,
                 chosen=one.settings is chosen,
-                trials=[Trial(params=finite(trial.params), score=finite(trial.score)) for trial in one.trials],
+                trials=list(one.trials),
             )
             for one in standings
         ],

@@ -10,6 +10,7 @@ from kubeline.training.distributed.workers import Workers
 
 TASKS = ("auto", "binary", "multiclass", "regression")
 MAX_TOGETHER = 64  # trials at a time
+DEFAULT = "hist_gradient_boosting"  # the estimator
 CALIBRATIONS = ("none", "sigmoid", "isotonic")
 
 
@@ -17,17 +18,17 @@ CALIBRATIONS = ("none", "sigmoid", "isotonic")
 class TrainingSettings:
     """The parameters of :func:`kubeline.training.train.run` that are not names of columns."""
 
-    task: str
-    estimator: str
-    params: Mapping[str, Any]
-    balanced: bool
-    calibration: str
-    tuning_trials: int
-    tuning_minutes: float
-    folds: int
-    validation_fraction: float
-    tolerance: float
-    seed: int
+    task: str = "auto"
+    estimator: str = DEFAULT
+    params: Mapping[str, Any] = field(default_factory=dict)
+    balanced: bool = False
+    calibration: str = "none"
+    tuning_trials: int = 0
+    tuning_minutes: float = 10.0
+    folds: int = 5
+    validation_fraction: float = 0.1
+    tolerance: float = 1e-5
+    seed: int = 0
     positive_class: str = ""
     metric: str = ""
     half_life: str = ""

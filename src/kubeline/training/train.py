@@ -44,52 +44,24 @@ def run(
     report: Artifact,
     *,
     target: str,
-    task: str = "auto",
-    positive_class: str = "",
-    estimator: str = "hist_gradient_boosting",
-    params: Mapping[str, Any] | None = None,
-    candidates: Sequence[Any] = (),
     exclude: Sequence[str] = (),
     group_column: str = "",
     time_column: str = "",
     weight_column: str = "",
-    balanced: bool = False,
-    half_life: str = "",
-    calibration: str = "none",
-    tuning_trials: int = 0,
-    tuning_minutes: float = 10.0,
-    tuning_workers: int = 1,
-    folds: int = 5,
-    validation_fraction: float = 0.1,
-    tolerance: float = 1e-5,
-    seed: int = 0,
-    metric: str = "",
+    candidates: Sequence[Any] = (),
     derive: Mapping[str, str] | None = None,
     transform: Artifact | None = None,
-    workers: Mapping[str, Any] | None = None,
+    **parameters: Any,
 ) -> None:
-    """Train on `dataset` and write the package, its metrics and the report; see the component `train`.
+    """Train on `dataset` and write the package, its metrics and the report.
+
+    The parameters are those of `components/train`; the further ones are fields of :class:`TrainingSettings`.
 
     Raises:
         UserError: one sentence about what in the table or the parameters is wrong; nothing is written then.
     """
     roles = Roles(target, tuple(exclude), group_column, time_column, weight_column, *_known(dataset))
-    settings = TrainingSettings(
-        task=task,
-        estimator=estimator,
-        params=params or {},
-        balanced=balanced, half_life=half_life,
-        calibration=calibration,
-        tuning_trials=tuning_trials, tuning_minutes=tuning_minutes, tuning_workers=tuning_workers,
-        folds=folds,
-        validation_fraction=validation_fraction,
-        tolerance=tolerance,
-        seed=seed,
-        positive_class=positive_class, metric=metric,
-        derive=expressions(derive or {}, transform),
-        workers=workers or {},
-        purpose=model.uri,
-    )  # fmt: skip
+    settings = TrainingSettings(derive=expressions(derive or {}, transform), purpose=model.uri, **parameters)
     settings.check()
     signing.check()
     settings, trained, standings = _best(dataset.path, roles, read_candidates(candidates, settings))

@@ -63,7 +63,8 @@ def _page(transform: Transform, frame: pd.DataFrame) -> Report:
             ["column", "kind", "expression", "missing", "values"],
             [
                 [each.name, each.kind, each.expression, f"{_missing(each, values).mean():.1%}", _spread(each, values)]
-                for each, values in zip(transform.derived, _arrays(transform, computed), strict=True)
+                for each in transform.derived
+                for values in [computed[each.name].to_numpy()]
             ],
         ),
     )
@@ -80,10 +81,6 @@ def _page(transform: Transform, frame: pd.DataFrame) -> Report:
     ]
     made.add("Some rows", table([*reads, *(each.name for each in transform.derived)], rows))
     return made
-
-
-def _arrays(transform: Transform, computed: pd.DataFrame) -> list[Array]:
-    return [computed[each.name].to_numpy() for each in transform.derived]
 
 
 def _missing(each: Derived, values: Array) -> Array:

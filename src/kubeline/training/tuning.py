@@ -10,6 +10,7 @@ import numpy as np
 from kubeline.columns import Kind
 from kubeline.errors import PlatformError
 from kubeline.evaluation.metrics import Metric
+from kubeline.model_package.training_record import Trial
 from kubeline.training import estimators
 from kubeline.training.fitting import Recipe
 from kubeline.training.holdout import folds
@@ -18,25 +19,14 @@ from kubeline.training.trials import Objective, Scores, scores
 from kubeline.typing import Array
 
 if TYPE_CHECKING:
-    from optuna import Study, Trial
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """One trial: what was tried and its mean score over the folds.
-
-    The score is None when it was stopped after some folds, or its processes were lost.
-    """
-
-    params: dict[str, Any]
-    score: float | None
+    import optuna
 
 
 @dataclass(frozen=True)
 class Tuning:
     """All trials; the first one is the estimator's defaults."""
 
-    trials: list[TrialResult]
+    trials: list[Trial]
     best: dict[str, Any]
 
 
@@ -105,7 +95,7 @@ def tune(
             _together(study, [_proposed(study, space) for _ in range(min(left, budget.at_a_time))], score, number)
             left -= budget.at_a_time
     done = [
-        TrialResult(trial.user_attrs["params"], trial.value if trial.state.name == "COMPLETE" else None)
+        Trial(params=trial.user_attrs["params"], score=trial.value if trial.state.name == "COMPLETE" else None)
         for trial in study.trials
     ]
     if all(one.score is None for one in done):
@@ -116,14 +106,14 @@ def tune(
     return Tuning(done, study.best_trial.user_attrs["params"])
 
 
-def _proposed(study: "Study", space: Mapping[str, estimators.Range]) -> "Trial":
+def _proposed(study: "optuna.Study", space: Mapping[str, estimators.Range]) -> "optuna.Trial":
     trial = study.ask()
     params = {name: where.suggest(trial, name) for name, where in space.items()} if trial.number else {}
     trial.set_user_attr("params", params)
     return trial
 
 
-def _together(study: "Study", trials: "list[Trial]", score: Scores, number: int) -> None:
+def _together(study: "optuna.Study", trials: "list[optuna.Trial]", score: Scores, number: int) -> None:
     """Take trials through their folds; each ends with its mean, or is stopped, or fails with its processes."""
     from optuna.trial import TrialState
 
