@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from components.images import Image, image
 
@@ -79,12 +79,7 @@ def interface(name: str) -> str:
     """The source of a component with its image written out: the catalog compiles each file alone."""
     source = (ROOT / "components" / name / "component.py").read_text(encoding="utf-8")
     source = source.replace("from components.images import image\n", "")
-    return re.sub(r'image\("(\w+)"\)', lambda found: f'"{image(_image(found[1]))}"', source)
-
-
-def _image(name: str) -> Image:
-    known: dict[str, Image] = {"steps": "steps", "deploy": "deploy", "drift": "drift", "serving": "serving"}
-    return known[name]
+    return re.sub(r'image\("(\w+)"\)', lambda found: f'"{image(cast(Image, found[1]))}"', source)
 
 
 def write(folder: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ import ipaddress
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 # Options of KServe's server that mean nothing here: a ServingRuntime that gives them goes on working.
@@ -205,20 +206,8 @@ def _whole(text: str, smallest: int) -> int:
     return int(text)
 
 
-def _natural(text: str) -> int:
-    return _whole(text, 0)
-
-
-def _at_least_one(text: str) -> int:
-    return _whole(text, 1)
-
-
-def _not_negative(text: str) -> float:
-    return _number(text, 0)
-
-
-def _positive(text: str) -> float:
-    return _number(text, 0, open_end=True)
+_natural, _at_least_one = partial(_whole, smallest=0), partial(_whole, smallest=1)
+_not_negative, _positive = partial(_number, smallest=0), partial(_number, smallest=0, open_end=True)
 
 
 def _share(text: str) -> float:

@@ -57,7 +57,7 @@ class Destination:
             PlatformError: when the storage cannot be used.
         """
         with storage_errors(f"destination '{self.shown}'"):
-            for marker in self._markers():
+            for marker in self._system.glob(f"{self._root}/_predictions-*.json"):
                 found = self._read_marker(marker)
                 if found.get("key") == key:
                     continue
@@ -98,9 +98,6 @@ class Destination:
         self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
         with self._system.transaction:
             self._system.put_file(file, target)
-
-    def _markers(self) -> list[str]:
-        return [str(path) for path in self._system.glob(f"{self._root}/_predictions-*.json")]
 
     def _read_marker(self, marker: str) -> Any:
         content = self._system.cat_file(marker, start=0, end=json_files.MAX_BYTES)

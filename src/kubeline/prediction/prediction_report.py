@@ -1,5 +1,6 @@
 """The page of a batch of predictions."""
 
+from kubeline.errors import counted
 from kubeline.model_package.package import ModelPackage
 from kubeline.prediction.shard import Shard
 from kubeline.prediction.summary import Summary
@@ -24,7 +25,8 @@ def write_report(path: str, package: ModelPackage, shard: Shard, summary: Summar
     )
     total = summary.rows + summary.quarantined
     words = f"{summary.rows:,} of {total:,} rows predicted"
-    report.add("Outcome", verdict(words, "warn" if summary.quarantined else "good", _whys(summary)))
+    whys = [f"{reason}: {counted(rows, 'row')}" for reason, rows in summary.reasons.most_common()]
+    report.add("Outcome", verdict(words, "warn" if summary.quarantined else "good", whys))
     about = {"Rows": summary.rows, "Quarantined": summary.quarantined, "Part of the table": str(shard)}
     report.add("Batch", facts(about | ({"Destination": destination} if destination else {})))
     if summary.labels:
@@ -38,7 +40,3 @@ def write_report(path: str, package: ModelPackage, shard: Shard, summary: Summar
         least, greatest, total_of_all = summary.numbers
         report.add("Numbers", facts({"Least": least, "Mean": total_of_all / summary.rows, "Greatest": greatest}))
     report.write(path)
-
-
-def _whys(summary: Summary) -> list[str]:
-    return [f"{reason}: {rows:,} {'row' if rows == 1 else 'rows'}" for reason, rows in summary.reasons.most_common()]

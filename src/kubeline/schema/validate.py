@@ -80,7 +80,7 @@ def run(
     found = examine(dataset.path, given, roles, rules, int(min_rows), strict, limits)
     protected = _protection(found, personal_data, roles, key, judged_by)
     found.problems += _row_counts(found, mode, max_quarantine)
-    found.warnings += _of_load(dataset)
+    found.warnings += [Finding("load", "", str(one)) for one in dataset.metadata.get("warnings", [])]  # what it said
     everything = [*found.problems, *found.row_problems]
     blocking = found.problems if mode == "quarantine" else everything
     _log(everything, found.warnings)
@@ -131,11 +131,6 @@ def _protection(
     personal = findings(personal_data, found.personal)
     (found.problems if personal_data == "refuse" else found.warnings).extend(personal)
     return protection(personal_data, found.personal, roles, key, judged_by)
-
-
-def _of_load(dataset: Artifact) -> list[Finding]:
-    """What `load` warned of; it is in the dataset's metadata."""
-    return [Finding("load", "", str(warning)) for warning in dataset.metadata.get("warnings", [])]
 
 
 def check_mode(mode: str) -> None:

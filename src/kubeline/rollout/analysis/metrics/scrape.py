@@ -73,7 +73,8 @@ class Scrape:
     def evidence(self, since: Snapshot) -> Evidence:
         """Growth of the counters since then."""
         before, unread = since["pages"], set(since.get("unread", ()))
-        if self._addresses.processes and not set(before) & set(self._addresses.processes.values()) and _urls(before):
+        by_url = any(key.startswith("http") for key in before)
+        if by_url and self._addresses.processes and not set(before) & set(self._addresses.processes.values()):
             raise MetricsError("The step was begun by another release of Kubeline, whose window this one cannot read.")
         grown: dict[str, list[Counts]] = defaultdict(list)
         for url, page in self._read().items():
@@ -157,10 +158,6 @@ def _samples(body: bytes) -> Iterator[tuple[str, dict[str, str], float]]:
         for sample in family.samples:
             if sample.name in _NAMES:
                 yield sample.name, sample.labels, sample.value
-
-
-def _urls(keys: Mapping[str, object]) -> bool:
-    return any(key.startswith("http") for key in keys)
 
 
 def _answered(counts: Counts) -> bool:
