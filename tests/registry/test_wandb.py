@@ -83,6 +83,7 @@ def test_nothing_of_this_machine_and_no_password_is_sent(tmp_path: Path, server:
     file(blessed(tmp_path))
     sent = b"\n".join(server.sent).decode(errors="replace")
     assert "candidate 1: linear" in sent
+    assert {(run.settings["program"], run.settings["host"]) for run in server.runs.values()} == {("kubeline", None)}
     for word in ("s3cret", KEY, str(Path.cwd()), str(Path.home()) + "/", sys.argv[0]):
         assert word not in sent
 

@@ -184,7 +184,6 @@ class WandbRuns:
                 disable_git=True,
                 finish_timeout=_SECONDS,
                 finish_timeout_raises=True,
-                host="kubeline",
                 init_timeout=_SECONDS,
                 program="kubeline",
                 root_dir=folder,
