@@ -72,7 +72,7 @@ def pages(runs: Path, site: Path) -> Iterator[tuple[Path, str, bool]]:
     """Each page, the name of its pictures, and whether it is one of a run."""
     for page in sorted(page for pattern in RUNS for page in runs.glob(pattern)):
         yield page, "-".join(page.relative_to(runs).with_suffix("").parts), True
-    for page in sorted(site.rglob("*.html")):
+    for page in sorted(set(site.rglob("*.html")) - {site / "index.html"}):  # which leads on to another at once
         yield page, "site-" + "-".join(page.relative_to(site).with_suffix("").parts), False
 
 

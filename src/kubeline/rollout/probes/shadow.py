@@ -66,7 +66,8 @@ def compare(client: Client, package: ModelPackage, spec: RolloutSpec, stable: st
     rows = len(logged.records)
     alike = int(sum((~part).sum() for part in wrong))
     largest = float(max((part.max() for part in differences), default=np.inf))
-    sentence = f"{alike:,} of {rows:,} logged requests are answered alike ({alike / rows:.2%}), {refused:,} not at all"
+    sentence = f"{alike:,} of {rows:,} logged requests are answered alike ({alike / rows:.2%})"
+    sentence += f", {refused:,} not at all" if refused else ""
     passed = not refused and alike / rows >= shadow.min_agreement
     needed = "" if passed else f"; at least {shadow.min_agreement:.2%} and no refusal are asked for"
     result = ShadowResult(
