@@ -26,6 +26,7 @@ def load(
     tracking_uri: str = "",
     rename: dict[str, str] = {},
     labels: str = "",
+    features: list[dict[str, Any]] = [],
     spark: dict[str, Any] = {},
     options: dict[str, Any] = {},
 ) -> None:
@@ -106,6 +107,12 @@ def load(
             label, and, where requests have several rows, `request.row` from 0. Its columns stand beside those of the
             row, for all other inputs as well; missing where no label has come. Labels that came twice are one, and two
             that differ are none, which a warning counts. Empty: none.
+        features: Tables of features, of which each row gets the latest that were known at its `time`: ``[{"source":
+            "s3://bucket/weather/", "keys": ["station"], "time": "observed", "max_age": "2h"}]``, with ``created``,
+            ``by_created``, ``delay``, ``zone``, ``columns``, ``rename``, ``prefix``, ``query``, ``format`` and
+            ``types``, or ``[{"source": "feast:///repository", "columns": ["driver_stats:trips"]}]`` (docs/sources.md).
+            Missing where none was known. Their columns stand behind those of the row, for all other inputs as well.
+            Empty: none.
         spark: A SparkApplication of the Spark operator that writes `source` before it is read: ``{"image": …, "main":
             "s3a://bucket/prepare.py", "version": "4.0.4", "arguments": ["--to", "{source}"]}``, with ``executors``,
             ``cores``, ``memory``, ``conf``, ``main_class``, ``service_account``, ``namespace``. It is removed when it
@@ -115,7 +122,7 @@ def load(
     Returns:
         dataset: Folder of `part-*.parquet` files; metadata rows, columns, bytes, fingerprint (SHA-256 of names, types
             and values: the version of the data), source (without credentials) and, where there are any, window (as an
-            interval of ISO 8601) and warnings.
+            interval of ISO 8601), features (what was joined) and warnings.
     """
     from kubeline.loading import load as implementation
     from kubeline.options import laid_over
@@ -136,6 +143,7 @@ def load(
         tracking_uri=tracking_uri,
         rename=rename,
         labels=labels,
+        features=features,
         spark=spark,
     )
     implementation.run(source, dataset, file_format=inputs.pop("format"), **inputs)

@@ -21,6 +21,7 @@ SOURCE: dict[str, Any] = {
     "thousands": "",
     "time": "request.time",
     "labels": "",
+    "features": [],
     "spark": {},
 }
 CHECKS: dict[str, Any] = {

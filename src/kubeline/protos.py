@@ -48,7 +48,8 @@ class Proto:
 
 OPEN_INFERENCE = Proto("open_inference", "grpc_predict_v2", "2022 The KServe Authors (the interface)")
 ONNX = Proto("model_package", "onnx_parts", "ONNX Project Contributors (the messages)")
-PROTOS = (OPEN_INFERENCE, ONNX)
+FEAST = Proto("loading", "feast_registry", "The Feast Authors (the messages)")
+PROTOS = (OPEN_INFERENCE, ONNX, FEAST)
 
 
 def generate(proto: Proto, folder: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_window_that_holds_nothing_or_is_none_is_reported(
 
 def test_a_window_of_a_table_without_times_is_refused(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match=r"^at and length are a window of the column 'request\.time', which this table"):
+    with pytest.raises(UserError, match=r"^the window is one of the times 'request\.time', which this table"):
         load(tmp_path / "t.csv", length="24h")
 
 

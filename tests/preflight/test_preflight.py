@@ -32,11 +32,27 @@ def run(artifact: Any, table: Path, tmp_path: Path) -> Preflight:
 
     def tried(**given: Any) -> str:
         report = artifact("HTML", "report")
+        pd.DataFrame({"origin": ["EWR"], "seen": [1], "temp": [2.5]}).to_csv(tmp_path / "weather.csv", index=False)
+        for features in given.get("source", {}).get("features", []):
+            if isinstance(features, dict) and features["source"] == "TABLE":
+                features["source"] = str(tmp_path / "weather.csv")
         right = {"data": str(table), "target": "late", "name": "flights", "tracking_uri": f"sqlite:///{tmp_path}/m.db"}
         preflight.python_func(report=report, **{**right, **given})
         return Path(report.path).read_text(encoding="utf-8")
 
     return tried
+
+
+def weather(**more: Any) -> dict[str, Any]:
+    """How rows are read with the temperature at their origin; `TABLE` is where that is."""
+    table = {"source": "TABLE", "keys": ["origin"], "time": "seen", **more}
+    if table["source"].startswith("feast"):
+        table = {"source": table["source"], "columns": ["weather"]}
+    return {"time": "departure", "features": [table]}
+
+
+def test_columns_of_features_are_known_before_they_are_joined(run: Preflight) -> None:
+    run(source=weather(), exclude=["temp", "departure"], target="late")
 
 
 def test_what_is_right_passes_and_what_could_not_be_tried_is_said(run: Preflight) -> None:
@@ -152,6 +168,15 @@ def test_the_workers_of_a_training_are_checked(run: Preflight, tmp_path: Path) -
         ({"source": {"rename": {"late": "tardy"}}}, "target names the column 'late'"),
         ({"history": "/nowhere"}, "source.time names the column 'request.time'"),
         ({"history": "/nowhere", "source": {"labels": "/nowhere.csv"}}, "data: there is no file at '/nowhere.csv'"),
+        ({"source": {"features": ["weather"]}}, r"source: features\[0\] is 'weather'; expected a table of features"),
+        ({"source": weather(source="feast:///nowhere")}, "data: there is no registry of Feast at '/nowhere'"),
+        ({"source": weather(source="/nowhere.csv")}, "data: there is no file at '/nowhere.csv'"),
+        (
+            {"source": weather(keys=["carrier"])},
+            r"data: the keys of '.*' names the column 'carrier', which is not there",
+        ),
+        ({"source": weather(time="hour")}, "data: features names the column 'hour', which is not there"),
+        ({"source": weather(), "target": "wind"}, "target names the column 'wind', which the table does not have"),
         ({"split": {"by": "time", "column": "arrival"}}, "split.column names the column 'arrival'"),
         ({"drift": {"max_p": 2}, "reference": "models:/flights@champion"}, "drift: max_p is 2"),
         ({"service": {"min_replicas": -1}}, "service: "),

@@ -48,8 +48,8 @@ class Timespan:
         """
         if self.column not in columns:
             raise UserError(
-                f"at and length are a window of the column '{self.column}', which this table does not have; name its "
-                f"column of times as `time`, or choose rows by `where` (it has: {listed(columns)})"
+                f"the window is one of the times '{self.column}', which this table does not have; name its own column "
+                f"as `time`, or choose rows by `where` (it has: {listed(columns)})"
             )
         bounds = ((">=", self.since), ("<", self.until))
         parts = [

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,15 @@ from kubeline.data.kserve_log import flatten
 from kubeline.data.labels import ID, join
 from kubeline.data.lakes import LAKES
 from kubeline.data.notation import PLAIN, Notation, notation_of, time_format
+from kubeline.data.point_in_time import SINCE, UNTIL, FeatureTable
 from kubeline.data.reading import Table
 from kubeline.data.rows import Rows, Typing
 from kubeline.data.sources import DATABASES, FORMATS, SourceFile, stage
 from kubeline.data.tables import agree, check_names, index_columns, open_file, unlike_columns
 from kubeline.data.timespan import COLUMN, Timespan, timespan
 from kubeline.errors import UserError, listed
-from kubeline.loading.types_from import types_of
+from kubeline.loading import features as joined_features
+from kubeline.loading.types_from import types_of, types_of_dataset
 from kubeline.options import require_names
 from kubeline.retries import repeated
 
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KSERVE = "kserve"  # the log of KServe's own logger
+_ONE_PART = "part-00000.parquet"  # of a dataset that is written at once
+_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 _TIMES_OF_LOGS = (COLUMN, kafka.TIME)  # columns of the rows themselves, by which they are chosen before they are joined
 
 
@@ -80,6 +85,7 @@ def run(
     tracking_uri: str = "",
     rename: dict[str, str] | None = None,
     labels: str = "",
+    features: Sequence[Mapping[str, Any]] = (),
     spark: Mapping[str, Any] | None = None,
 ) -> None:
     """Read `source` into the dataset artifact.
@@ -109,6 +115,8 @@ def run(
         tracking_uri: Registry of a ``models:/`` reference.
         rename: Names of the source to names in the dataset; `types_from` knows the latter.
         labels: What became of the requests of a log, a source as well; see :mod:`kubeline.data.labels`.
+        features: Tables of features, of which each row gets those that were known at its `time`; see
+            :class:`kubeline.data.point_in_time.FeatureTable`.
         spark: A SparkApplication that writes `source` first, see :class:`kubeline.loading.spark.Spark`.
 
     Raises:
@@ -118,19 +126,24 @@ def run(
     notation = notation_of(decimal, thousands)
     selection = Selection(columns, where, types or {}, {}, notation, timespan(at, length, time), rename or {})
     check(source, query, file_format, selection)
+    tables = joined_features.opened(features)
     if spark:
         _write_source(spark, source, dataset.uri)
     if types_from:
         selection = replace(selection, hints=types_of(types_from, tracking_uri))
     with TemporaryDirectory(prefix="kubeline-load-") as folder, publish(dataset.path) as partial:
-        if labels:
-            writer, warnings, exact = _with_labels(source, query, file_format, labels, selection, Path(folder), partial)
+        scratch = Path(folder)
+        known: list[dict[str, Any]] = []
+        if labels or tables:
+            parts = _Parts(source, query, file_format, labels, tables)
+            writer, warnings, exact, known = _joined(parts, selection, scratch, partial)
         else:
-            writer, warnings, exact = _store(source, query, file_format, selection, Path(folder), partial)
+            writer, warnings, exact = _store(source, query, file_format, selection, scratch, partial)
     for warning in warnings:
         log.warning("%s", warning)
     window = {} if selection.span.is_open else {"window": str(selection.span)}
-    describe(dataset, writer.metadata(redact(exact)) | window | ({"warnings": warnings} if warnings else {}))
+    more = {"features": known} if known else {}
+    describe(dataset, writer.metadata(redact(exact)) | window | more | ({"warnings": warnings} if warnings else {}))
 
 
 def _write_source(spark: Mapping[str, Any], source: str, purpose: str) -> None:
@@ -169,30 +182,90 @@ def _store(
     return writer, warnings, exact
 
 
-def _with_labels(
-    source: str, query: str, file_format: str, labels: str, selection: Selection, scratch: Path, folder: Path
-) -> tuple[DatasetWriter, list[str], str]:
-    """The same of a source and its labels: each is read whole, they are joined, and it is chosen from both."""
+@dataclass(frozen=True)
+class _Parts:
+    """A source and what is joined with its rows."""
+
+    source: str
+    query: str
+    file_format: str
+    labels: str
+    features: Sequence[FeatureTable]
+
+
+def _joined(
+    parts: _Parts, selection: Selection, scratch: Path, folder: Path
+) -> tuple[DatasetWriter, list[str], str, list[dict[str, Any]]]:
+    """The same of a source and what is joined with it: each is read whole, and it is chosen from all.
+
+    Returns:
+        What :func:`_store` does, and what is known of the features.
+    """
     every = _part(selection)
-    of_log = every.span.column in _TIMES_OF_LOGS
-    rows = replace(
-        every,
-        columns=selection.columns if file_format == KSERVE else (),
-        span=selection.span if of_log else Timespan(),
-    )
-    parts = {name: scratch / name for name in ("rows", "labels", "joined")}
-    for part in parts.values():
-        part.mkdir()
-    _, notes, exact = _store(source, query, file_format, rows, parts["rows"], scratch / "log")
-    known = replace(every, span=Timespan(), types={ID: "text", **every.types})
-    _, notes_too, _ = _store(labels, "", "auto", known, parts["labels"], scratch / "known")
-    file = parts["joined"] / "joined.parquet"
-    notes += [*(f"labels: {one}" for one in notes_too), *join(scratch / "log", scratch / "known", scratch, file)]
-    texts = {name: kind for name, kind in known.types.items() if kind == "text"}  # the others are of their types by now
+    early = not parts.labels or every.span.column in _TIMES_OF_LOGS  # a column of the source, and not of its labels
+    columns = selection.columns if parts.file_format == KSERVE else ()
+    rows = replace(every, columns=columns, span=selection.span if early else Timespan())
+    place = scratch / "rows"
+    _, notes, exact = _store(parts.source, parts.query, parts.file_format, rows, _new(scratch / "of-rows"), place)
+    if parts.labels:
+        notes += _add_labels(place, parts.labels, every, scratch, _new(scratch / "labelled"))
+        place = scratch / "labelled"
+    known: list[dict[str, Any]] = []
+    if parts.features:
+        known, more = _add_features(place, parts.features, every, scratch, _new(scratch / "joined"))
+        notes += more
+        place = scratch / "joined"
+    texts = {name: kind for name, kind in every.types.items() if kind == "text"}  # the others are of their types by now
     left = replace(selection, types=texts, hints={}, notation=PLAIN, is_part=True)
-    left = replace(left, columns=() if rows.columns else selection.columns)
-    writer, warnings, _ = _store(str(file), "", "parquet", left, scratch, folder)
-    return writer, notes + warnings, exact
+    left = replace(left, columns=() if columns and not parts.features else selection.columns)
+    writer, warnings, _ = _store(str(place / _ONE_PART), "", "parquet", left, _new(scratch / "chosen"), folder)
+    return writer, notes + warnings, exact, known
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _add_labels(rows: Path, labels: str, every: Selection, scratch: Path, into: Path) -> list[str]:
+    """Write the rows with their labels into a folder; warnings."""
+    known = replace(every, span=Timespan(), types={ID: "text", **every.types})
+    _, notes, _ = _store(labels, "", "auto", known, _new(scratch / "of-labels"), scratch / "labels")
+    return [*(f"labels: {one}" for one in notes), *join(rows, scratch / "labels", scratch, into / _ONE_PART)]
+
+
+def _add_features(
+    rows: Path, tables: Sequence[FeatureTable], every: Selection, scratch: Path, into: Path
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Write the rows with their features into a folder; what is known of these, and warnings."""
+    notes: list[str] = []
+
+    def store(table: FeatureTable, span: Timespan, folder: Path) -> dict[str, Any]:
+        wanted = _selected(table, every, types_of_dataset(rows), span)
+        query = table.query
+        for word, moment in ((SINCE, span.since), (UNTIL, span.until)):
+            query = query.replace(word, (moment or _BEGINNING).isoformat(sep=" "))
+        try:
+            new = _new(folder.with_suffix(".read"))
+            writer, warnings, exact = _store(table.source, query, table.file_format, wanted, new, folder)
+        except UserError as error:
+            raise UserError(f"the features of '{table.shown}', whose time is '{table.time}': {error}") from error
+        notes.extend(f"{table.shown}: {one}" for one in warnings)
+        return writer.metadata(redact(exact))
+
+    known, warnings = joined_features.joined(rows, tables, every.span.column, store, scratch, into / _ONE_PART)
+    return known, notes + warnings
+
+
+def _selected(table: FeatureTable, every: Selection, of_rows: Mapping[str, str], span: Timespan) -> Selection:
+    """How a table of features is read: times as such, and keys as text where those of the rows are."""
+    names = table.features(table.columns)
+    times = dict.fromkeys([table.time, *([table.created] if table.created else [])], "time")
+    types = times | {old: every.types[new] for old, new in names.items() if new in every.types} | dict(table.types)
+    hints = {old: every.hints[new] for old, new in names.items() if new in every.hints}
+    hints |= {right: "text" for left, right in table.keys.items() if of_rows.get(left) == "text"}
+    columns = [*dict.fromkeys([*table.own, *table.columns])] if table.columns else []
+    return Selection(columns, "", types, hints, every.notation, span, is_part=True)
 
 
 def _part(selection: Selection) -> Selection:
@@ -279,6 +352,10 @@ def _write(
 
 
 def _no_rows(source: str, selection: Selection) -> str:
+    if not selection.span.is_open and selection.is_part:
+        return (
+            f"no row of '{redact(source)}' is of the times {selection.span}, by '{selection.span.column}'; check them"
+        )
     if not selection.span.is_open:
         return f"no row of '{redact(source)}' is in the window {selection.span} and passes `where`; choose another"
     if selection.where.strip():

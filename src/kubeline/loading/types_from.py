@@ -33,7 +33,7 @@ def types_of(reference: str, tracking_uri: str = "") -> dict[str, str]:
         return {each.name: LOAD_TYPE[TYPE_OF_KIND[each.kind]] for each in ModelPackage.open(folder).signature.features}
     if folder.is_file():  # the schema of a step is a file without an ending
         return _of_schema(str(folder))
-    return _of_dataset(folder)
+    return types_of_dataset(folder)
 
 
 def _of_schema(uri: str) -> dict[str, str]:
@@ -42,7 +42,8 @@ def _of_schema(uri: str) -> dict[str, str]:
     return {name: LOAD_TYPE[each.type] for name, each in read_schema(uri).columns.items() if each.type in LOAD_TYPE}
 
 
-def _of_dataset(folder: Path) -> dict[str, str]:
+def types_of_dataset(folder: Path) -> dict[str, str]:
+    """The types of a dataset's columns, as above."""
     from kubeline.data.dataset import open_dataset
 
     kinds = {field.name: type_of(field.type) for field in open_dataset(folder).schema}

@@ -63,6 +63,10 @@ def check_source(data: str, columns: Sequence[str], window: tuple[str, str], giv
     notation, span = notation_of(source["decimal"], source["thousands"]), timespan(*window, source["time"])
     selection = Selection(columns, "", source["types"], {}, notation, span, source["rename"])
     check(data, source["query"], source["format"], selection)
+    if source["features"]:
+        from kubeline.loading.features import read
+
+        read(source["features"])
     if source["spark"]:
         from kubeline.loading.spark import Spark
 

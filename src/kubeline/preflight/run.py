@@ -153,6 +153,9 @@ def _data(wanted: PreflightSettings) -> str | None:
     if source["spark"]:
         return services.check_spark(source["spark"])
     found = column_names(wanted.data, source["format"])
+    if source["features"]:
+        of_rows = None if source["labels"] else found
+        found = services.check_features(source["features"], of_rows, source["time"])
     known = list(wanted.columns) or found
     if known is None:
         return "the data is there, and its columns are known when it is loaded"

@@ -2,7 +2,7 @@
 
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubeline.errors import PlatformError, UserError
@@ -60,6 +60,25 @@ def check_labels(source: str) -> None:
     found = column_names(source)
     if found is not None and ID not in found:
         raise UserError(f"labels are joined by '{ID}', which they do not have (there are: {listed(found)})")
+
+
+def check_features(given: Sequence[Any], of_rows: Sequence[str] | None, time: str) -> list[str] | None:
+    """That the tables of features are there, with the columns by which they are joined.
+
+    Args:
+        given: the input `features` of `load`.
+        of_rows: the columns of the rows; None where they are not known yet.
+        time: the column of their times.
+
+    Returns:
+        The columns of rows and features; None where they are not known yet.
+    """
+    from kubeline.data.peek import column_names
+    from kubeline.data.point_in_time import check_columns
+    from kubeline.loading.features import opened
+
+    tables = [(table, column_names(table.source, table.file_format)) for table in opened(given)]
+    return check_columns(of_rows, tables, time)
 
 
 def check_history(uri: str) -> None:

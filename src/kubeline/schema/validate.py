@@ -88,7 +88,8 @@ def run(
     if not failed:
         write_outputs(dataset, valid, quarantine, found, mode == "quarantine", protected)
     _write_schema(schema, found.schema)
-    build_report(found, mode, schema_uri, failed).write(report.path)
+    joined = dataset.metadata.get("features", [])
+    build_report(found, mode, schema_uri, failed, joined).write(report.path)
     describe(
         report, {"problems": len(everything), "warnings": [finding.message for finding in found.warnings[:_SHOWN]]}
     )

@@ -1,6 +1,6 @@
 """The HTML report of a validation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -25,8 +25,10 @@ SHOWN_SCORES = 8
 SHOWN_COLUMNS = 500  # of a wide table, which no one scrolls through
 
 
-def build_report(found: Examination, mode: Mode | str, schema_uri: str, failed: bool) -> Report:
-    """The page: verdict, findings, target, and every column with its distribution."""
+def build_report(
+    found: Examination, mode: Mode | str, schema_uri: str, failed: bool, features: Sequence[Mapping[str, Any]] = ()
+) -> Report:
+    """The page: verdict, findings, target, the `features` that `load` joined, and every column's distribution."""
     origin = f"the schema {redact(schema_uri)}" if schema_uri else "the schema inferred from this table"
     report = Report(
         "Table validation",
@@ -43,11 +45,31 @@ def build_report(found: Examination, mode: Mode | str, schema_uri: str, failed: 
         report.add(f"Target: {target.column}", *_target(found, target))
         if found.leaks:
             report.add("How well each column alone predicts the target", _scores(found, target))
+    if features:
+        report.add("Features that were joined by time", _features(features))
     report.add("Columns", _columns(found))
     if found.schema.rules or found.schema.unique:
         report.add("Rules and keys", _rules(found))
     report.add("The schema", *_about_schema(found))
     return report
+
+
+def _features(joined: Sequence[Mapping[str, Any]]) -> Markup:
+    """What was joined, by what, of which times, how old it was at most, and how many rows found nothing."""
+    rows = [
+        (
+            each.get("name") or each["source"],
+            ", ".join(each.get("keys", {}).values()) or "nothing",
+            f"{each.get('since', '')} to {each.get('until', '')}",
+            each.get("oldest", ""),
+            each.get("max_age", "any"),
+            f"{1 - each['found']:.2%}",
+            each["fingerprint"][:12],
+        )
+        for each in joined
+    ]
+    heads = ("features", "joined by", "of the times", "oldest", "allowed age", "rows without", "fingerprint")
+    return table(heads, rows, "Each row has the latest features that were known at its own time.")
 
 
 def _verdict(found: Examination, mode: str, failed: bool) -> Markup:
