@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 # What is audited; pip-audit has an environment of its own.
-LOCKS := requirements.lock .ci/audit.lock .ci/axe.lock images/*.lock benchmarks/*.lock benchmarks/serving/*.lock docs/site/*.lock
+LOCKS := requirements.lock .ci/audit.lock .ci/axe.lock images/*.lock benchmarks/*.lock benchmarks/serving/*.lock docs/site/*.lock tests/data/*.lock
 AUDIT := .cache/audit
 
 .PHONY: demo demo-loop example-fraud test fuzz images-test alerts docs lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base
@@ -158,6 +158,8 @@ lock:
 	  --no-emit-index-url --no-header --no-annotate - --output-file .ci/audit.lock >/dev/null
 	echo 'axe-playwright-python' | uv pip compile --quiet --universal --python-version 3.11 --no-deps --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate - --output-file .ci/axe.lock >/dev/null
+	echo 'feast[duckdb]' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate - --output-file tests/data/feast.lock >/dev/null
 
 clean:
 	rm -rf $(VENV) runs examples/*/data .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

@@ -124,8 +124,8 @@ def test_drawn_tables_are_joined_as_a_loop_over_all_rows_joins_them(tmp_path: Pa
     table["known"] = seen + pd.to_timedelta(rng.integers(0, 90, 300), unit="m")
     rows.to_parquet(tmp_path / "rows.parquet")
     table.to_csv(tmp_path / "table.csv", index=False, date_format="%Y-%m-%dT%H:%M:%S")
-    features = {"source": str(tmp_path / "table.csv"), "keys": ["key"], "time": "seen", "columns": ["value"]}
-    features |= {"created": "known", "by_created": True, "max_age": "70m", "delay": "5m"}
+    features: dict[str, Any] = {"source": str(tmp_path / "table.csv"), "keys": ["key"], "time": "seen"}
+    features |= {"columns": ["value"], "created": "known", "by_created": True, "max_age": "70m", "delay": "5m"}
     found = load(tmp_path / "rows.parquet", time="departs", features=[features]).frame["value"].fillna(-1).tolist()
     expected = []
     for row in rows.itertuples():

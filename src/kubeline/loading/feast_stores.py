@@ -18,7 +18,7 @@ _POSTGRESQL = "PostgreSQLSource"  # the class that stands in the registry
 
 
 @dataclass(frozen=True)
-class Place:
+class StoredFeatures:
     """A source of `load`, with the query that a database needs."""
 
     source: str
@@ -28,7 +28,7 @@ class Place:
 
 def located(
     source: DataSource, view: str, folder: Path | None, config: Mapping[str, Any], columns: Sequence[str], time: str
-) -> Place:
+) -> StoredFeatures:
     """Where the features of a view are.
 
     Args:
@@ -49,13 +49,13 @@ def located(
     if source.HasField("bigquery_options"):
         options = source.bigquery_options
         where = f"({options.query})" if options.query else f"`{options.table}`"
-        return Place(_bigquery(settings, options.table, view), _query(columns, where, time, "`"))
+        return StoredFeatures(_bigquery(settings, options.table, view), _query(columns, where, time, "`"))
     if source.HasField("snowflake_options"):
-        return Place(_snowflake(settings, view), _query(columns, _snowflake_table(source), time, '"'))
+        return StoredFeatures(_snowflake(settings, view), _query(columns, _snowflake_table(source), time, '"'))
     if source.HasField("custom_options") and source.data_source_class_type.endswith(_POSTGRESQL):
         known = json.loads(source.custom_options.configuration)
         where = known.get("table") or f"({known.get('query', '')})"
-        return Place(_postgresql(settings, view), _query(columns, where, time, '"'))
+        return StoredFeatures(_postgresql(settings, view), _query(columns, where, time, '"'))
     kind = source.data_source_class_type.rpartition(".")[2] or "a source of a kind"
     raise UserError(
         f"the features of '{view}' are in {kind}, which is not read here; have Feast write them "
@@ -63,7 +63,7 @@ def located(
     )
 
 
-def _file(source: DataSource, view: str, folder: Path | None) -> Place:
+def _file(source: DataSource, view: str, folder: Path | None) -> StoredFeatures:
     options = source.file_options
     uri = options.uri
     if not scheme(uri):
@@ -80,8 +80,8 @@ def _file(source: DataSource, view: str, folder: Path | None) -> Place:
             "every source of a step uses"
         )
     if options.file_format.HasField("delta_format"):
-        return Place(f"delta+{uri}" if scheme(uri) else f"delta://{uri}")
-    return Place(uri, file_format="parquet")
+        return StoredFeatures(f"delta+{uri}" if scheme(uri) else f"delta://{uri}")
+    return StoredFeatures(uri, file_format="parquet")
 
 
 def _query(columns: Sequence[str], table: str, time: str, mark: str) -> str:
