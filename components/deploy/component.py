@@ -18,6 +18,7 @@ def deploy(
     namespace: str = "",
     storage_uri: str = "",
     cluster: str = "",
+    for_cluster: str = "",
     registered_model: str = "",
     runtime: str = "kubeline",
     model_format: str = "kubeline",
@@ -34,7 +35,7 @@ def deploy(
     timeout_seconds: float = 30.0,
     options: dict[str, Any] = {},
 ) -> None:
-    """Render the KServe InferenceService of a blessed model package, and apply it where a cluster is given.
+    """Render the InferenceService, or Vertex AI endpoint, of a blessed model package; with a cluster apply it there.
 
     Applying gives the model all traffic as soon as it is ready. For a canary leave `cluster` empty here and hand the
     manifest to `rollout`.
@@ -54,7 +55,9 @@ def deploy(
             model artifact is; `minio://` becomes `s3://`. `model-registry://HOST/` is Kubeflow's Model Registry: the
             version of `registered_model` is added, and KServe's storage initializer for it asks where the package is.
         cluster: Empty renders only; `in-cluster` applies with the service account of the step's pod;
-            `gke://PROJECT/LOCATION/CLUSTER` with Google's credentials; anything else is the path of a kubeconfig file.
+            `gke://PROJECT/LOCATION/CLUSTER` with Google's credentials; `vertex://PROJECT/LOCATION?store=gs://…&image=IMAGE`
+            to an endpoint of Vertex AI; anything else is the path of a kubeconfig file.
+        for_cluster: Where the manifest is for when it is only rendered: `vertex://…` makes it one of Vertex AI.
         registered_model: Reference to the version in the model registry, such as `models:/NAME/3`, stored as an
             annotation.
         runtime: ServingRuntime or ClusterServingRuntime. Empty: KServe chooses one by the model format.
@@ -93,6 +96,7 @@ def deploy(
             namespace=namespace,
             storage_uri=storage_uri,
             cluster=cluster,
+            for_cluster=for_cluster,
             registered_model=registered_model,
             runtime=runtime,
             model_format=model_format,

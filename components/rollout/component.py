@@ -32,7 +32,8 @@ def rollout(
         model: The model package.
         manifest: The InferenceService that `deploy` rendered for it, with an empty `cluster`.
         cluster: `in-cluster` uses the service account of the step's pod, which needs the Role of `manifests/base`;
-            `gke://PROJECT/LOCATION/CLUSTER` uses Google's credentials; anything else is the path of a kubeconfig file.
+            `gke://PROJECT/LOCATION/CLUSTER` uses Google's credentials; `vertex://PROJECT/LOCATION?store=gs://…&image=IMAGE`
+            rolls out on an endpoint of Vertex AI; anything else is the path of a kubeconfig file.
         plan: Fields of the plan, such as `{"steps": [10, 50], "bake_seconds": 600}`; each has a default. All of them:
             `docs/rollout.md`.
         plan_file: Path of a YAML file with fields of the plan; `plan` is laid over it.

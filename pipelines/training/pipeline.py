@@ -82,7 +82,7 @@ def training(
             limits (a list), and further names as you like.
         service: The InferenceService. Fields as of `deploy`; an empty namespace is that of the run, an empty
             storage_uri is where the package is now.
-        cluster: Where to roll out the InferenceService: empty only renders it, 'in-cluster', gke://… or a kubeconfig.
+        cluster: Where to roll out: empty only renders the service, 'in-cluster', gke://…, vertex://… or a kubeconfig.
         plan: What the rollout does, such as {"steps": [10, 50], "bake_seconds": 600}; docs/rollout.md has the fields.
         gateway: Where the rollout reaches the candidate, with its host name as Host header; empty asks its own address.
         secret: Name of the Kubernetes secret with credentials, if there is one (docs/clusters.md); never empty.

@@ -140,7 +140,7 @@ def learn(
         retried(never_cached(with_credentials(registered, secret, "storage", "registry", "signatures")))
 
         rendered = deploy(
-            **checked, name=name, registered_model=registered.outputs["uri"], options=service
+            **checked, name=name, for_cluster=cluster, registered_model=registered.outputs["uri"], options=service
         ).set_display_name("Render the InferenceService")
         never_cached(with_credentials(rendered, secret, "signatures"))
 

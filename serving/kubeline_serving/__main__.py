@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import sys
+from dataclasses import replace
 from typing import Any
 
 import uvicorn
@@ -14,7 +15,8 @@ from kubeline_serving.http.protocol import HttpProtocol
 from kubeline_serving.inference.model import verified
 from kubeline_serving.observability import logs
 from kubeline_serving.observability.counters import shared_folder
-from kubeline_serving.options import Options, read_options
+from kubeline_serving.options import DEFAULT_FOLDER, Options, read_options
+from kubeline_serving.vertex import MODEL_FOLDER, VertexSettings, fetched
 from kubeline_serving.worker import METRICS_FOLDER, Worker, exit_in_order
 
 logger = logging.getLogger(__name__)
@@ -29,9 +31,14 @@ def main() -> int:
     """
     options = read_options()
     logs.configure()
+    vertex = VertexSettings.of(os.environ)
     if options.ignored:
         logger.warning("these options of KServe's server mean nothing here: %s", ", ".join(options.ignored))
     try:
+        vertex.check(options.model_name)
+        if vertex.storage_uri and options.model_dir == DEFAULT_FOLDER:
+            options = replace(options, model_dir=fetched(vertex.storage_uri))
+            os.environ[MODEL_FOLDER] = str(options.model_dir)
         with _listen(options.host, options.http_port) as http:
             if options.enable_grpc:
                 _listen(

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from kubeline_serving.vertex import MODEL_FOLDER, VertexSettings
+
 # Options of KServe's server that mean nothing here: a ServingRuntime that gives them goes on working.
 _IGNORED = (
     "--max_threads",
@@ -31,6 +33,7 @@ _IGNORED = (
     "--enable_predictor_health_check",
     "--grpc_max_send_message_length",
 )
+DEFAULT_FOLDER = Path("/mnt/models")
 
 
 @dataclass(frozen=True)
@@ -96,16 +99,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _model_and_ports(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--model_dir", type=Path, default=Path("/mnt/models"), help="the folder of the model package")
-    add("--model_name", default="model", help="the name of the model in URLs")
+    add, vertex = group.add_argument, VertexSettings.of(os.environ)
+    add(
+        "--model_dir",
+        type=Path,
+        default=os.environ.get(MODEL_FOLDER, str(DEFAULT_FOLDER)),
+        help="the folder of the model package; on Vertex AI it is fetched from AIP_STORAGE_URI where this is not given",
+    )
+    add("--model_name", default=vertex.model_name or "model", help="the name of the model in URLs (AIP_PREDICT_ROUTE)")
     add(
         "--package_digest",
         default=os.environ.get("KUBELINE_PACKAGE_DIGEST", ""),
         help="serve no other package than the one with this digest (KUBELINE_PACKAGE_DIGEST; empty: any)",
     )
     add("--host", type=_address, default="0.0.0.0", help="IPv4 address to listen on; 127.0.0.1: this machine alone")  # noqa: S104 - a pod
-    add("--http_port", type=_port, default=8080, help="of HTTP")
+    add("--http_port", type=_port, default=vertex.http_port or "8080", help="of HTTP (AIP_HTTP_PORT)")
     add("--grpc_port", type=_port, default=8081, help="of gRPC")
     add("--enable_grpc", type=_truth, default=True, metavar="BOOL", help="whether to serve gRPC")
     add("--workers", type=_at_least_one, default=1, help="processes that share the ports")

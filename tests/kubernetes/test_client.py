@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from embedded_kserve.faults import Fault
-from kubeline.deployment.inference_service import DIGEST_VARIABLE, PACKAGE_DIGEST, Service, render
+from kubeline.deployment.inference_service import PACKAGE_DIGEST, Service, render
 from kubeline.errors import PlatformError, UserError
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import ConflictError, UnavailableError
 from kubeline.kubernetes.resources import POD
 from kubeline.rollout.clock import Clock
+from kubeline.serving_platform.endpoint_view import DIGEST_VARIABLE
 from tests.support.http_servers import serving
 from tests.support.kubernetes_api import BROKEN, ApiServer, kubeconfig_of, status
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from kubeline.deployment.inference_service import DIGEST_VARIABLE, HIDDEN_BY
+from kubeline.deployment.inference_service import HIDDEN_BY
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.routers import Observation, StandardRouter, router_of
 from kubeline.rollout.routers.diagnosis import unprogrammed
 from kubeline.rollout.status import DeployedModel, DeploymentMode, Versions
+from kubeline.serving_platform.endpoint_view import DIGEST_VARIABLE
 from tests.recordings.rollouts import candidate_of, router, world
 from tests.support import recordings as reader
 

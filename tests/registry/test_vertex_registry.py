@@ -19,12 +19,12 @@ from kubeline.http.operations import finished
 from kubeline.model_package import ModelPackage
 from kubeline.registry import DataInput, Registry, RunRecord, fetch, open_registry
 from tests.registry.submissions import submission
-from tests.registry.vertex_models_server import VertexModelsServer
 from tests.support.artifacts import make_artifact
 from tests.support.blessed_packages import blessed
 from tests.support.google_cloud import use
 from tests.support.json_servers import Fault, served
 from tests.support.real_servers import google_cloud_storage
+from tests.support.vertex_models_server import VertexModelsServer
 
 IMAGE = "europe-docker.pkg.dev/team/ml/kubeline-python-serving:0.1.0"
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from kubeline.deployment.inference_service import DIGEST_VARIABLE
 from kubeline.kubernetes.merge import merge, replacing
 from kubeline.rollout.routers import ClusterSnapshot, KnativeRouter, StandardRouter
 from kubeline.rollout.status import DeployedModel, Versions
+from kubeline.serving_platform.endpoint_view import DIGEST_VARIABLE
 from tests.rollout.house import House
 from tests.support.kserve_objects import CANDIDATE, STABLE, VERSIONS, pods, route, service
 

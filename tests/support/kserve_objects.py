@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from kubeline.deployment.inference_service import DIGEST_VARIABLE
 from kubeline.rollout.status import DeployedModel, Versions
+from kubeline.serving_platform.endpoint_view import DIGEST_VARIABLE
 
 CANDIDATE: dict[str, Any] = {
     "minReplicas": 2,

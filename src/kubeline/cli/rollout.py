@@ -24,13 +24,13 @@ def add_parser(commands: Any) -> None:
         ("rollback", rollback, "bring back a model that was promoted earlier"),
     ):
         action = add_command(actions, name, words, command)
-        action.add_argument("name", help="name of the InferenceService")
+        action.add_argument("name", help="name of the InferenceService, or of the endpoint of Vertex AI")
         action.add_argument("--namespace", default="", help="its namespace (the kubeconfig's, or that of the pod)")
         action.add_argument(
             "--kubeconfig",
             default="",
             metavar="FILE",
-            help="or in-cluster, or gke://PROJECT/LOCATION/CLUSTER ($KUBECONFIG, else the user's)",
+            help="or in-cluster, gke://PROJECT/LOCATION/CLUSTER or vertex://… ($KUBECONFIG, else the user's)",
         )
         if name == "rollback":
             action.add_argument("--to", default="", metavar="DIGEST", help="package digest (the promoted one before)")
@@ -70,14 +70,13 @@ def rollback(options: argparse.Namespace) -> None:
 
 def _cluster(options: argparse.Namespace) -> Any:
     """Connect; where no namespace was given, it is the one that kubectl would take."""
-    from kubeline.kubernetes.cluster import Cluster
     from kubeline.kubernetes.connection import IN_CLUSTER
-    from kubeline.kubernetes.namespace import namespace_of
+    from kubeline.serving_platform.opening import namespace_at, open_platform
 
     given = options.kubeconfig or os.environ.get("KUBECONFIG", "") or KUBECONFIG
     if given != IN_CLUSTER and not scheme(given) and not Path(given).expanduser().is_file():
         raise UserError(
             f"there is no kubeconfig '{given}'; give --kubeconfig FILE, or --kubeconfig {IN_CLUSTER} in a pod"
         )
-    options.namespace = namespace_of(options.namespace, given)
-    return Cluster.connect(given)
+    options.namespace = namespace_at(given, options.namespace)
+    return open_platform(given)

@@ -16,14 +16,19 @@ from kubeline.errors import UserError, listed
 from kubeline.kubernetes.merge import merge
 from kubeline.kubernetes.resources import GROUP, KIND, VERSION, Manifest
 from kubeline.options import whole_numbers
+from kubeline.serving_platform.endpoint_view import CLUSTER_LOCAL, DIGEST_VARIABLE, VISIBILITY
 
 ANNOTATION = "kubeline.dev/"
 PACKAGE_DIGEST = f"{ANNOTATION}package-digest"
-DIGEST_VARIABLE = "KUBELINE_PACKAGE_DIGEST"  # the model server serves no other package
 
 # Labels that keep a service inside the cluster, by the mode that heeds them. KServe copies the second one to the pods.
-HIDDEN_BY = {"knative": "networking.knative.dev/visibility", "standard": "networking.kserve.io/visibility"}
-HIDDEN = dict.fromkeys(HIDDEN_BY.values(), "cluster-local")
+# On Vertex AI the first model gets no traffic.
+HIDDEN_BY = {
+    "knative": "networking.knative.dev/visibility",
+    "standard": "networking.kserve.io/visibility",
+    "vertex": VISIBILITY,
+}
+HIDDEN = dict.fromkeys(HIDDEN_BY.values(), CLUSTER_LOCAL)
 
 # KServe wants a letter first. With "-predictor-00001" behind it, the name of a Knative revision, a label of 63 remains.
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,45}[a-z0-9])?")
@@ -119,18 +124,18 @@ def render(service: Service, overrides: Mapping[str, Any] | None = None) -> Mani
             "name": service.name,
             "namespace": service.namespace,
             "labels": {**_texts(service.labels), "app.kubernetes.io/managed-by": "kubeline"},
-            "annotations": {**_texts(service.annotations), **_lineage(service)},
+            "annotations": {**_texts(service.annotations), **lineage_of(service)},
         },
         "spec": {"predictor": given},
     }
     changed: Manifest = whole_numbers(merge(manifest, overrides or {}))
-    _check_fixed(manifest, changed)
+    check_fixed(manifest, changed)
     if service.model_format == "kubeline":
-        _pin(changed["spec"]["predictor"]["model"], service.package_digest)
+        pin(changed["spec"]["predictor"]["model"], service.package_digest)
     return changed
 
 
-def _pin(model: dict[str, Any], digest: str) -> None:
+def pin(model: dict[str, Any], digest: str) -> None:
     """Let the model server refuse every other package, whatever lies at the storage URI by then."""
     given = model.get("env", [])
     if not isinstance(given, list) or not all(isinstance(variable, Mapping) for variable in given):
@@ -208,7 +213,8 @@ def _check(service: Service) -> None:
         raise UserError(f"annotations that begin with '{ANNOTATION}' are Kubeline's own; rename {listed(reserved)}")
 
 
-def _check_fixed(rendered: Manifest, changed: Manifest) -> None:
+def check_fixed(rendered: Manifest, changed: Manifest) -> None:
+    """Refuse a change of what is deployed, or where."""
     own = (("metadata", "annotations", key) for key in _at(rendered, ("metadata", "annotations")))
     for path in (*_FIXED, *(path for path in own if path[-1].startswith(ANNOTATION))):
         if _at(rendered, path) != _at(changed, path):
@@ -223,7 +229,8 @@ def _at(document: Any, path: tuple[str, ...]) -> Any:
     return document
 
 
-def _lineage(service: Service) -> dict[str, str]:
+def lineage_of(service: Service) -> dict[str, str]:
+    """Annotations that say where the package comes from, and which it is."""
     lineage = {f"{ANNOTATION}{key}": value for key, value in service.lineage.items() if value}
     return {**lineage, PACKAGE_DIGEST: service.package_digest}
 

@@ -6,14 +6,15 @@ from typing import Any
 import yaml
 
 from kubeline.artifacts import Artifact, describe, publish, step
-from kubeline.deployment.inference_service import REGISTRY, Service, kserve_uri, registry_uri, render
+from kubeline.deployment.inference_service import REGISTRY, Service, kserve_uri, registry_uri
+from kubeline.deployment.vertex_endpoint import render_for
 from kubeline.errors import UserError
-from kubeline.kubernetes.cluster import Cluster
-from kubeline.kubernetes.namespace import namespace_of
 from kubeline.kubernetes.resources import Manifest
 from kubeline.model_package.blessing import require
 from kubeline.model_package.package import ModelPackage
 from kubeline.retries import repeated
+from kubeline.serving_platform.opening import namespace_at, open_platform
+from kubeline.serving_platform.vertex_address import is_vertex
 from kubeline.yaml_files import read_mapping
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ def run(
     *,
     namespace: str = "",
     cluster: str = "",
+    for_cluster: str = "",
     registered_model: str = "",
     storage_uri: str = "",
     overrides: dict[str, Any] | None = None,
@@ -48,8 +50,9 @@ def run(
     package.require_served()
     require(evaluation, "evaluation", package.digest)
     require(infra_validation, "infra_validation", package.digest)
+    where = for_cluster if is_vertex(for_cluster) else cluster
     service = Service(
-        namespace=namespace_of(namespace, cluster),
+        namespace=namespace_at(where, namespace),
         storage_uri=_storage(model, storage_uri, cluster, registered_model),
         package_digest=package.digest,
         lineage={
@@ -62,10 +65,10 @@ def run(
     below = (
         read_mapping(overrides_file, "file of overrides", "fields of the InferenceService") if overrides_file else {}
     )
-    document = render(service, _laid_over(below, overrides or {}))
+    document = render_for(service, where, _laid_over(below, overrides or {}))
     change = "rendered"
     if cluster:
-        change = Cluster.connect(cluster, timeout_seconds).apply(document).change
+        change = open_platform(cluster, timeout_seconds).apply(document).change
     _write(manifest, document)
     metadata = document["metadata"]
     describe(
@@ -78,7 +81,7 @@ def run(
             "change": change,
         },
     )
-    logger.info("InferenceService %s/%s: %s", metadata["namespace"], metadata["name"], change)
+    logger.info("%s %s/%s: %s", document["kind"], metadata["namespace"], metadata["name"], change)
 
 
 def _storage(model: Artifact, given: str, cluster: str, registered_model: str) -> str:

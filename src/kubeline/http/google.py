@@ -68,7 +68,14 @@ class GoogleCredentials:
         return True
 
 
-def google_api(service: str, usual: str, credentials: GoogleCredentials, needed: str) -> JsonApi:
+def address_of(service: str, usual: str) -> str:
+    """Where a service is: at the variable of gcloud that leads elsewhere, if that is set, or at its usual address."""
+    return (os.environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{service.upper()}", "") or usual).rstrip("/")
+
+
+def google_api(
+    service: str, usual: str, credentials: GoogleCredentials, needed: str, patience: float = 120.0
+) -> JsonApi:
     """A service by its REST form.
 
     Args:
@@ -77,13 +84,13 @@ def google_api(service: str, usual: str, credentials: GoogleCredentials, needed:
         usual: its usual address.
         credentials: of who asks.
         needed: the role that is needed, for messages.
+        patience: seconds for all tries of a request.
     """
-    url = os.environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{service.upper()}", "") or usual
     return JsonApi(
-        url.rstrip("/"),
+        address_of(service, usual),
         f"Google's {service} service",
         known=credentials.headers,
         renew=credentials.renew,
         help_when_refused=f"the account needs {needed}",
-        patience=120.0,
+        patience=patience,
     )

@@ -26,6 +26,10 @@ class MissingError(UserError):
     """There is no such thing (404)."""
 
 
+class StaleError(UserError):
+    """It has changed since it was read (412)."""
+
+
 class RefusedError(UserError):
     """We are not known (401), or sent to a page where one signs in."""
 
@@ -40,6 +44,9 @@ class UnclearError(PlatformError):
 
 class BusyError(UnclearError):
     """The server took nothing (429)."""
+
+
+_ABOUT_IT = {404: MissingError, 409: TakenError, 412: StaleError}
 
 
 def repeated(attempt: Callable[[TimeBudget], T], seconds: float, renew: Callable[[], bool] = lambda: False) -> T:
@@ -101,8 +108,8 @@ def failure(place: str, status: int, said: str, when_forbidden: str, after: str 
     """
     if status == 403:
         return UserError(f"{place} does not let us do that (403): {said}; {when_forbidden}")
-    if status in {404, 409}:
-        return (MissingError if status == 404 else TakenError)(f"{place} says: {said}")
+    if status in _ABOUT_IT:
+        return _ABOUT_IT[status](f"{place} says: {said}")
     if status in _BUSY:
         kind = BusyError if status == 429 else UnclearError
         return kind(f"{place} is not available ({status}); try again later", retry_after(after))

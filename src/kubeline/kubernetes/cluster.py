@@ -3,14 +3,14 @@
 Not the KServe SDK's client: that one loses the HTTP status, does not retry, and cannot remove a field.
 """
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Self, TypeVar
 
-from kubeline.errors import PlatformError, UserError
+from kubeline.errors import UserError
+from kubeline.kubernetes.attempts import WAITS, attempted
 from kubeline.kubernetes.connection import Connection, connect
 from kubeline.kubernetes.errors import ConflictError, NotFoundError, UnavailableError
 from kubeline.kubernetes.merge import merge_patch
@@ -19,15 +19,11 @@ from kubeline.kubernetes.replies import refusal
 from kubeline.kubernetes.resources import ACCESS_REVIEW, INFERENCE_SERVICE, Manifest, Resource
 from kubeline.kubernetes.schemas import misshapen
 
-logger = logging.getLogger(__name__)
-
 T = TypeVar("T")
 Change = Literal["created", "updated", "unchanged"]
 
 _FIELD_MANAGER = "kubeline"
-_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds before each further attempt
 _EARLIEST, _LATEST = 1.7e9, 4.1e9  # Unix seconds (2023 and 2099): any other is no time that a server has
-_LONGEST_WAIT = 30.0  # seconds that a Retry-After header is honoured at most
 
 
 @dataclass(frozen=True)
@@ -50,12 +46,12 @@ class Cluster:
         waits: seconds to wait before each further attempt; their number limits the attempts.
     """
 
-    def __init__(self, connection: Connection, waits: Sequence[float] = _WAITS) -> None:
+    def __init__(self, connection: Connection, waits: Sequence[float] = WAITS) -> None:
         self._connection = connection
         self._waits = waits
 
     @classmethod
-    def connect(cls, cluster: str, timeout_seconds: float = 30.0, waits: Sequence[float] = _WAITS) -> Self:
+    def connect(cls, cluster: str, timeout_seconds: float = 30.0, waits: Sequence[float] = WAITS) -> Self:
         """Prepare to talk to a cluster; nothing is sent yet.
 
         Args:
@@ -129,6 +125,12 @@ class Cluster:
             return time.time()
         return server_time if _EARLIEST < server_time < _LATEST else time.time()
 
+    def check_access(self) -> None:
+        """Nothing: who may do what is asked for each object, by :meth:`may`."""
+
+    def reconcile(self, namespace: str, name: str) -> None:
+        """Nothing: KServe's controller does what the specification says."""
+
     def proxy(self, namespace: str, service: str, path: str, request: bytes, seconds: float) -> tuple[int, bytes]:
         """POST JSON to a Service through the API server.
 
@@ -156,17 +158,7 @@ class Cluster:
 
     def attempt(self, work: Callable[[], T], what: str) -> T:
         """Run `work` again after a :class:`ConflictError` or :class:`UnavailableError`, as often as there are waits."""
-        for wait in self._waits:
-            try:
-                return work()
-            except (ConflictError, UnavailableError) as error:
-                pause = min(max(wait, getattr(error, "retry_after", 0.0)), _LONGEST_WAIT)
-                logger.info("%s; next attempt in %.1f s", error, pause)
-                time.sleep(pause)
-        try:
-            return work()
-        except ConflictError as error:
-            raise PlatformError(f"{what} is being changed by someone else all the time ({error}); try later") from error
+        return attempted(work, what, self._waits)
 
     def _apply_once(self, manifest: Manifest) -> Applied:
         meta = manifest["metadata"]

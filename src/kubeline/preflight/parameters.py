@@ -31,14 +31,15 @@ def check_model_name(name: str) -> None:
 
 def check_service(name: str, cluster: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The InferenceService as `deploy` will render it, but for the package's digest and place."""
-    from kubeline.deployment.inference_service import Service, render
-    from kubeline.kubernetes.namespace import namespace_of
+    from kubeline.deployment.inference_service import Service
+    from kubeline.deployment.vertex_endpoint import render_for
+    from kubeline.serving_platform.opening import namespace_at
 
     service = laid_over(given, **SERVICE)
     overrides = service.pop("overrides")
-    service["namespace"] = namespace_of(service["namespace"], cluster)
-    service["storage_uri"] = service["storage_uri"] or "s3://not/known/yet"
-    return render(Service(name, package_digest="0" * 64, **service), overrides)
+    service["namespace"] = namespace_at(cluster, service["namespace"])
+    service["storage_uri"] = service["storage_uri"] or "gs://not/known/yet"
+    return render_for(Service(name, package_digest="0" * 64, **service), cluster, overrides)
 
 
 def check_plan(plan: Mapping[str, Any]) -> None:

@@ -106,11 +106,11 @@ def check_package_store(storage_uri: str) -> str | None:
 
 def check_cluster(cluster: str, manifest: dict[str, Any], plan: Mapping[str, Any], gateway: str = "") -> str | None:
     """That the cluster can be reached, grants the rights, and can do what the plan says."""
-    from kubeline.kubernetes.cluster import Cluster
+    from kubeline.rollout.platform_plan import plan_for
     from kubeline.rollout.rehearsal import rehearse
-    from kubeline.rollout.spec import RolloutSpec
+    from kubeline.serving_platform.opening import open_platform
 
-    return rehearse(Cluster.connect(cluster), manifest, RolloutSpec.read("", **plan), gateway)
+    return rehearse(open_platform(cluster), manifest, plan_for(cluster, "", plan, gateway), gateway)
 
 
 def check_spark(given: Mapping[str, Any]) -> str:

@@ -22,6 +22,8 @@ from kubeline.registry.interface import (
 )
 from kubeline.registry.model_folder import FolderRegistry, ModelFolder, digest_in, split_address
 from kubeline.registry.vertex_experiments import VertexExperiments
+from kubeline.serving_platform.endpoint_view import DIGEST_VARIABLE
+from kubeline.serving_platform.vertex_workloads import container_of
 
 logger = logging.getLogger(__name__)
 
@@ -182,12 +184,9 @@ class VertexRegistry(FolderRegistry):
             "versionDescription": submission.description,
             "labels": _labels({**submission.tags, _DIGEST: submission.digest}),
             "artifactUri": source,
-            "containerSpec": {
-                "imageUri": image,
-                "ports": [{"containerPort": 8080}],
-                "predictRoute": f"/v1/models/{submission.name}:predict",
-                "healthRoute": "/v2/health/ready",
-            },
+            "containerSpec": container_of(
+                submission.name, image, [{"name": DIGEST_VARIABLE, "value": submission.digest}]
+            ),
         }
         body = {**(parent or {"modelId": submission.name}), "model": model}
 

@@ -79,6 +79,7 @@ class Driver(Writer):
                 stored = self._cancel(stored)
             self.clock.cancelled.clear()
             return stored
+        self.cluster.reconcile(stored.status.namespace, stored.status.name)
         late = self.clock.now() - stored.status.entered > self.spec.ready_seconds
         snapshot = take_snapshot(self.cluster, stored.status, explain=late)
         stored = self._reconcile(stored, snapshot.service)

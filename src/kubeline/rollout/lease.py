@@ -6,16 +6,16 @@ whether it is renewed: a holder that lives renews it when a third of that time i
 
 from dataclasses import replace
 
-from kubeline.kubernetes.cluster import Cluster
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.status import Lease, State
 from kubeline.rollout.store import StatusStore, StoredStatus
+from kubeline.serving_platform.interface import ServingPlatform
 
 _SLACK_SECONDS = 5.0  # the time of an API server is in whole seconds
 _READINGS = 12  # while one lease lasts
 
 
-def settled(cluster: Cluster, store: StatusStore, found: StoredStatus, clock: Clock) -> StoredStatus:
+def settled(cluster: ServingPlatform, store: StatusStore, found: StoredStatus, clock: Clock) -> StoredStatus:
     """The status, whose lease is over, in the record as well, where it ran too long and was not renewed meanwhile.
 
     Args:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 from kubeline.errors import KubelineError, NotKnownError, PlatformError, UserError
-from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import UnavailableError
 from kubeline.kubernetes.resources import GROUP, KIND, VERSION, Manifest
 from kubeline.rollout.clock import Clock
@@ -22,6 +21,7 @@ from kubeline.rollout.start import plain, process_name, start
 from kubeline.rollout.status import Lease, OperatorRequest, PromotedModel, RolloutStatus, State
 from kubeline.rollout.store import StatusStore, StoredStatus
 from kubeline.rollout.unexpected import only_kubeline_errors
+from kubeline.serving_platform.interface import ServingPlatform
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ _EVENTS_SHOWN = 12
 Print = Callable[[str], None]
 
 
-def describe(cluster: Cluster, namespace: str, name: str, now: datetime.datetime) -> Iterator[str]:
+def describe(cluster: ServingPlatform, namespace: str, name: str, now: datetime.datetime) -> Iterator[str]:
     """Lines about the rollout: what is recorded, and what the cluster does now.
 
     Raises:
@@ -62,7 +62,7 @@ def _recorded(status: RolloutStatus, now: datetime.datetime) -> Iterator[str]:
         yield f"promoted {day}: {past.digest[:12]}"
 
 
-def _observed(cluster: Cluster, status: RolloutStatus) -> Iterator[str]:
+def _observed(cluster: ServingPlatform, status: RolloutStatus) -> Iterator[str]:
     snapshot = take_snapshot(cluster, status, explain=True)
     if snapshot.service is None:
         yield "now there is no such InferenceService"
@@ -90,7 +90,7 @@ def known(what: str, instead: str = "") -> Iterator[None]:
 
 
 def request(
-    cluster: Cluster, namespace: str, name: str, what: OperatorRequest, output: Print = lambda line: None
+    cluster: ServingPlatform, namespace: str, name: str, what: OperatorRequest, output: Print = lambda line: None
 ) -> str:
     """Leave a request for the process that drives the rollout; drive it from here when there is none.
 
@@ -129,7 +129,9 @@ def request(
     return f"{done.outcome or done.state}: {done.reason}"
 
 
-def roll_back(cluster: Cluster, namespace: str, name: str, digest: str, output: Print = lambda line: None) -> str:
+def roll_back(
+    cluster: ServingPlatform, namespace: str, name: str, digest: str, output: Print = lambda line: None
+) -> str:
     """Bring back a model that was promoted earlier, blue-green: its pods are ready before it has traffic.
 
     Where that has been begun already, it continues at the same point; any other rollout in progress is aborted.
@@ -158,7 +160,7 @@ def roll_back(cluster: Cluster, namespace: str, name: str, digest: str, output: 
     return _bring_back(cluster, status, spec, _target(status, digest, served), output)
 
 
-def serving(cluster: Cluster, namespace: str, name: str) -> str:
+def serving(cluster: ServingPlatform, namespace: str, name: str) -> str:
     """Digest of the package that the service is specified to serve; empty when it names none."""
     with known(f"which model {namespace}/{name} serves"):
         service = cluster.attempt(lambda: cluster.read(namespace, name), f"InferenceService {namespace}/{name}")
@@ -168,7 +170,7 @@ def serving(cluster: Cluster, namespace: str, name: str) -> str:
 
 
 def _bring_back(
-    cluster: Cluster, status: RolloutStatus, spec: RolloutSpec, target: PromotedModel, output: Print
+    cluster: ServingPlatform, status: RolloutStatus, spec: RolloutSpec, target: PromotedModel, output: Print
 ) -> str:
     clock = Clock(cluster.time())
     manifest: Manifest = {
@@ -187,7 +189,7 @@ def _bring_back(
     return f"{done.outcome}: {status.name} serves {target.digest[:12]} again"
 
 
-def _driver(cluster: Cluster, status: RolloutStatus, clock: Clock, output: Print) -> Driver:
+def _driver(cluster: ServingPlatform, status: RolloutStatus, clock: Clock, output: Print) -> Driver:
     def on_change(changed: RolloutStatus) -> None:
         if changed.timeline:
             output(f"{changed.state}: {changed.timeline[-1].sentence}")
@@ -202,7 +204,7 @@ def _driver(cluster: Cluster, status: RolloutStatus, clock: Clock, output: Print
     )
 
 
-def _stored(cluster: Cluster, namespace: str, name: str) -> StoredStatus:
+def _stored(cluster: ServingPlatform, namespace: str, name: str) -> StoredStatus:
     with known(f"what the rollout of {namespace}/{name} does"):
         stored = cluster.attempt(StatusStore(cluster, namespace, name).read, "the record of the rollout")
     if stored is None:
@@ -210,7 +212,7 @@ def _stored(cluster: Cluster, namespace: str, name: str) -> StoredStatus:
     return stored
 
 
-def _sent(cluster: Cluster, write: Callable[[], T], done: str) -> T:
+def _sent(cluster: ServingPlatform, write: Callable[[], T], done: str) -> T:
     """Write to the status; an answer that was lost leaves open whether it was written."""
     try:
         return cluster.attempt(write, "the record of the rollout")

@@ -7,7 +7,6 @@ from kubeline.data.peek import column_names
 from kubeline.errors import PlatformError, UserError, listed
 from kubeline.http.credentials import bearer
 from kubeline.http.exchange import Peer
-from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import ConflictError
 from kubeline.kubernetes.resources import (
     CONFIG_MAP,
@@ -21,7 +20,7 @@ from kubeline.kubernetes.resources import (
     Manifest,
     Resource,
 )
-from kubeline.rollout.analysis.metrics import Addresses, open_source
+from kubeline.rollout.analysis.metrics import Addresses, MetricsSpec, open_source
 from kubeline.rollout.analysis.metrics.prometheus import has_predictions
 from kubeline.rollout.routers import EXPOSED, ClusterSnapshot, mode_of, router_of
 from kubeline.rollout.snapshot import routes_of
@@ -29,6 +28,7 @@ from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.status import DeploymentMode, RolloutStatus
 from kubeline.rollout.store import config_map_name
 from kubeline.rollout.transitions import share_of
+from kubeline.serving_platform.interface import ServingPlatform
 
 Right = tuple[str, Resource, str]
 
@@ -63,12 +63,13 @@ def rights(name: str, mode: DeploymentMode | None, outside: bool = False) -> Ite
     yield "list", POD, ""
 
 
-def check_rights(cluster: Cluster, namespace: str, name: str, spec: RolloutSpec, gateway: str = "") -> None:
+def check_rights(cluster: ServingPlatform, namespace: str, name: str, spec: RolloutSpec, gateway: str = "") -> None:
     """Check each right that the spec needs, before anything is read with one of them.
 
     Raises:
         PlatformError: that names all missing rules.
     """
+    cluster.check_access()
     outside = bool(gateway) and (spec.smoke.rows > 0 or spec.strategy == "shadow")
 
     def missing_ones() -> list[str]:
@@ -87,7 +88,7 @@ def check_rights(cluster: Cluster, namespace: str, name: str, spec: RolloutSpec,
 
 
 def check_candidate(
-    cluster: Cluster, status: RolloutStatus, spec: RolloutSpec, snapshot: ClusterSnapshot, manifest: Manifest
+    cluster: ServingPlatform, status: RolloutStatus, spec: RolloutSpec, snapshot: ClusterSnapshot, manifest: Manifest
 ) -> None:
     """Check that the cluster can do what the spec says, and takes the specification (a dry run on the server).
 
@@ -150,15 +151,19 @@ def _check_evidence(status: RolloutStatus, spec: RolloutSpec) -> None:
                 )
     if spec.smoke.rows:
         bearer(spec.smoke.token_file, spec.smoke.token_env, Peer("https://localhost"), "the candidate")
-    if spec.shares and spec.metrics is not None and spec.metrics.source == "prometheus":
+    if spec.shares and spec.metrics is not None and spec.metrics.source != "scrape":
         wanted = spec.rules.max_prediction_drift is not None and "prediction_drift" not in spec.rules.optional
-        if wanted and not has_predictions(spec.metrics):
+        if wanted and (spec.metrics.source == "cloud-monitoring" or not has_predictions(spec.metrics)):
             raise UserError(
-                f"the metrics of '{spec.metrics.queries}' have no predictions, which the rules are to compare; "
+                f"the metrics of '{_whose(spec.metrics)}' have no predictions, which the rules are to compare; "
                 "set rules.max_prediction_drift to off, or name prediction_drift in rules.optional"
             )
-        names = Addresses(namespace=status.namespace, canary="candidate", stable=status.versions.before.revision)
+        names = Addresses(namespace=status.namespace, canary="1", stable=status.versions.before.revision)
         open_source(spec.metrics, status.name, status.stable_digest, status.candidate.digest, names).start()
+
+
+def _whose(metrics: MetricsSpec) -> str:
+    return "Vertex AI" if metrics.source == "cloud-monitoring" else metrics.queries
 
 
 def _about(status: RolloutStatus) -> str:

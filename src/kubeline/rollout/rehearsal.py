@@ -2,7 +2,6 @@
 
 import time
 
-from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.preflight import check_candidate, check_rights
 from kubeline.rollout.probes.reach import check_reach
@@ -11,9 +10,10 @@ from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.start import annotated, new_status, routes_of
 from kubeline.rollout.status import Lease, State
 from kubeline.rollout.store import StatusStore
+from kubeline.serving_platform.interface import ServingPlatform
 
 
-def rehearse(cluster: Cluster, manifest: Manifest, spec: RolloutSpec, gateway: str = "") -> str | None:
+def rehearse(cluster: ServingPlatform, manifest: Manifest, spec: RolloutSpec, gateway: str = "") -> str | None:
     """Check that a rollout of a model, whose package is not known yet, could begin now.
 
     Returns:

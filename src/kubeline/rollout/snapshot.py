@@ -4,12 +4,12 @@ import logging
 from dataclasses import replace
 
 from kubeline.errors import KubelineError
-from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import NotInstalledError
 from kubeline.kubernetes.resources import DEPLOYMENT, EVENT, HTTP_ROUTE, INGRESS, OPENSHIFT_ROUTE, POD, Manifest
 from kubeline.rollout.routers import ClusterSnapshot, router_of
 from kubeline.rollout.routers.standard import workload_name
 from kubeline.rollout.status import DeploymentMode, RolloutStatus, State
+from kubeline.serving_platform.interface import ServingPlatform
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 _WAITING = frozenset({State.BOOTSTRAPPING, State.AWAITING_READINESS, State.SCALING})
 
 
-def take_snapshot(cluster: Cluster, status: RolloutStatus, *, explain: bool = False) -> ClusterSnapshot:
+def take_snapshot(cluster: ServingPlatform, status: RolloutStatus, *, explain: bool = False) -> ClusterSnapshot:
     """What a decision about the rollout is made from.
 
     Args:
@@ -48,7 +48,7 @@ def take_snapshot(cluster: Cluster, status: RolloutStatus, *, explain: bool = Fa
     return replace(snapshot, pods=pods, events=_events(cluster, namespace))
 
 
-def _events(cluster: Cluster, namespace: str) -> list[Manifest]:
+def _events(cluster: ServingPlatform, namespace: str) -> list[Manifest]:
     """The warnings of the namespace, as far as they may be read: they explain a decision, and are no part of it."""
     try:
         return cluster.find(namespace, EVENT, fields="type=Warning") if cluster.may("list", EVENT, namespace) else []
@@ -57,7 +57,7 @@ def _events(cluster: Cluster, namespace: str) -> list[Manifest]:
         return []
 
 
-def _deployment(cluster: Cluster, status: RolloutStatus) -> Manifest | None:
+def _deployment(cluster: ServingPlatform, status: RolloutStatus) -> Manifest | None:
     """The candidate's, where its pods are waited for."""
     if status.state not in _WAITING:
         return None
@@ -69,7 +69,7 @@ def routes_of(name: str) -> tuple[str, str]:
     return name, f"{name}-predictor"
 
 
-def read_routes(cluster: Cluster, status: RolloutStatus) -> list[Manifest] | None:
+def read_routes(cluster: ServingPlatform, status: RolloutStatus) -> list[Manifest] | None:
     """The HTTPRoutes of a service in Standard mode, or its Route on OpenShift; None where there is no such API.
 
     Raises:
@@ -86,12 +86,12 @@ def read_routes(cluster: Cluster, status: RolloutStatus) -> list[Manifest] | Non
     return [route for route in found if route is not None]
 
 
-def _ingress(cluster: Cluster, namespace: str, name: str) -> Manifest | None:
+def _ingress(cluster: ServingPlatform, namespace: str, name: str) -> Manifest | None:
     """Where KServe makes these instead of HTTPRoutes. The right to read them is needed nowhere else."""
     if not cluster.may("get", INGRESS, namespace, name):
         return None
     return cluster.read(namespace, name, INGRESS)
 
 
-def _pods(cluster: Cluster, status: RolloutStatus) -> list[Manifest]:
+def _pods(cluster: ServingPlatform, status: RolloutStatus) -> list[Manifest]:
     return cluster.find(status.namespace, POD, f"serving.kserve.io/inferenceservice={status.name}")

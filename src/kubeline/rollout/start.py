@@ -9,7 +9,6 @@ from typing import Any
 
 from kubeline.deployment.inference_service import ANNOTATION, HIDDEN
 from kubeline.errors import PlatformError
-from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.merge import merge, merge_patch
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.clock import Clock
@@ -34,6 +33,7 @@ from kubeline.rollout.status import (
     WriteStatus,
 )
 from kubeline.rollout.store import StatusStore, StoredStatus
+from kubeline.serving_platform.interface import ServingPlatform
 
 _WRITTEN_BY_ROLLOUTS = ("canaryTrafficPercent", "name")  # of a predictor
 
@@ -58,7 +58,7 @@ def identity(manifest: Mapping[str, Any], spec: RolloutSpec) -> str:
 
 
 def start(
-    cluster: Cluster, manifest: Manifest, spec: RolloutSpec, holder: str, now: float, gateway: str = ""
+    cluster: ServingPlatform, manifest: Manifest, spec: RolloutSpec, holder: str, now: float, gateway: str = ""
 ) -> Started:
     """Take the lease for this rollout, or take it over from the process that held it before.
 
@@ -223,7 +223,7 @@ def _hides(whole: Manifest, spec: RolloutSpec, service: Manifest | None) -> bool
 
 
 def _continue(
-    cluster: Cluster, store: StatusStore, found: StoredStatus, lease: Lease, now: float, spec: RolloutSpec
+    cluster: ServingPlatform, store: StatusStore, found: StoredStatus, lease: Lease, now: float, spec: RolloutSpec
 ) -> StoredStatus:
     """The same rollout again: at the same point, by us."""
     status = found.status
@@ -263,7 +263,7 @@ def abandoned(status: RolloutStatus, rollout_id: str, now: float) -> bool:
 
 
 def abort_abandoned(
-    cluster: Cluster, manifest: Manifest, spec: RolloutSpec, probes: Probes, holder: str, clock: Clock
+    cluster: ServingPlatform, manifest: Manifest, spec: RolloutSpec, probes: Probes, holder: str, clock: Clock
 ) -> None:
     """Withdraw the candidate of an abandoned rollout, by its own spec."""
     namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
@@ -284,7 +284,7 @@ def abort_abandoned(
     driver.run(replace(stored, request="abort"))
 
 
-def routes_of(cluster: Cluster, status: RolloutStatus) -> list[Manifest] | None:
+def routes_of(cluster: ServingPlatform, status: RolloutStatus) -> list[Manifest] | None:
     """The routes that split the traffic; None where nothing is observed in routes, or there is no API of them."""
     if status.mode is None or not router_of(status.mode).needs_routes:
         return None
@@ -292,7 +292,7 @@ def routes_of(cluster: Cluster, status: RolloutStatus) -> list[Manifest] | None:
 
 
 def _acquire(
-    cluster: Cluster,
+    cluster: ServingPlatform,
     store: StatusStore,
     status: RolloutStatus,
     found: StoredStatus | None,

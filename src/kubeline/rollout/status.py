@@ -81,11 +81,12 @@ class AnalysisOutcome(StrEnum):
 
 
 class DeploymentMode(StrEnum):
-    """How KServe runs a service and splits its traffic; on OpenShift that is Standard mode behind a Route."""
+    """How traffic is split: by KServe, on OpenShift in Standard mode behind a Route, or by Vertex AI's endpoints."""
 
     KNATIVE = "knative"
     STANDARD = "standard"
     OPENSHIFT = "openshift"
+    VERTEX = "vertex"
 
 
 OperatorRequest = Literal["promote", "abort"]

@@ -12,12 +12,12 @@ from typing import Any
 
 from kubeline.artifacts import Artifact, describe, finite, publish, step
 from kubeline.errors import UserError
-from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import KIND, Manifest
 from kubeline.model_package import ModelPackage
 from kubeline.retries import repeated
 from kubeline.rollout.clock import Clock
 from kubeline.rollout.driver import Driver
+from kubeline.rollout.platform_plan import plan_for
 from kubeline.rollout.probes import Probes
 from kubeline.rollout.probes.cluster import ClusterProbes
 from kubeline.rollout.rollout_report import write_report
@@ -27,6 +27,9 @@ from kubeline.rollout.start import abort_abandoned, process_name, start
 from kubeline.rollout.status import RolloutStatus
 from kubeline.rollout.store import StatusStore
 from kubeline.rollout.unexpected import only_kubeline_errors
+from kubeline.serving_platform.endpoint_view import KIND as ENDPOINT
+from kubeline.serving_platform.interface import ServingPlatform
+from kubeline.serving_platform.opening import open_platform
 from kubeline.yaml_files import read_mapping
 
 logger = logging.getLogger(__name__)
@@ -72,9 +75,9 @@ def run(
 
     try:
         status = roll_out(
-            Cluster.connect(cluster, timeout_seconds),
+            open_platform(cluster, timeout_seconds),
             document,
-            RolloutSpec.read(plan_file, **(plan or {})),
+            plan_for(cluster, plan_file, plan, gateway),
             package,
             gateway,
             on_change,
@@ -89,7 +92,7 @@ def run(
 
 
 def roll_out(
-    cluster: Cluster,
+    cluster: ServingPlatform,
     manifest: Manifest,
     spec: RolloutSpec,
     package: ModelPackage | None,
@@ -164,8 +167,8 @@ def read_manifest(path: str) -> Manifest:
         UserError: when it is none.
     """
     document = read_mapping(path, "manifest", "the fields of an InferenceService, as deploy renders it")
-    if document.get("kind") != KIND:
-        raise UserError(f"'{path}' is no {KIND}; give the manifest that deploy renders")
+    if document.get("kind") not in {KIND, ENDPOINT}:
+        raise UserError(f"'{path}' is no {KIND} and no {ENDPOINT}; give the manifest that deploy renders")
     return document
 
 

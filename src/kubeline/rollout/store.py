@@ -12,10 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from kubeline.errors import PlatformError
-from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import CONFIG_MAP, INFERENCE_SERVICE, Manifest
 from kubeline.rollout.format_1 import upgraded
 from kubeline.rollout.status import OperatorRequest, RolloutStatus
+from kubeline.serving_platform.interface import ServingPlatform
 
 REQUEST = "kubeline.dev/request"  # annotation of the ConfigMap: promote or abort
 FORMAT = 2  # raised when an older release could not continue with a status
@@ -62,7 +62,7 @@ def config_map_name(name: str) -> str:
 class StatusStore:
     """The status of the rollouts of one InferenceService in a cluster."""
 
-    def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
+    def __init__(self, cluster: ServingPlatform, namespace: str, name: str) -> None:
         self._cluster, self._namespace, self._name = cluster, namespace, name
 
     def read(self) -> StoredStatus | None:

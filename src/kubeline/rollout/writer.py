@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from kubeline.deployment.inference_service import HIDDEN, HIDDEN_BY
 from kubeline.errors import KubelineError, PlatformError
-from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.errors import ConflictError, UnavailableError
 from kubeline.kubernetes.merge import merge
 from kubeline.kubernetes.resources import Manifest
@@ -18,6 +17,7 @@ from kubeline.rollout.routers import mode_of, router_of
 from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.status import DeploymentMode, Lease, Outcome, RolloutStatus, State
 from kubeline.rollout.store import StatusStore, StoredStatus
+from kubeline.serving_platform.interface import ServingPlatform
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Writer:
         on_change: called with the status after each change of it.
     """
 
-    cluster: Cluster
+    cluster: ServingPlatform
     store: StatusStore
     spec: RolloutSpec
     manifest: Manifest = field(default_factory=dict)

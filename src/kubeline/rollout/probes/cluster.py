@@ -6,7 +6,6 @@ from typing import Any
 
 from kubeline.artifacts import finite
 from kubeline.errors import UserError
-from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import POD, Manifest
 from kubeline.model_client.protocols import Client, http_client
 from kubeline.model_package import ModelPackage, version_of
@@ -28,6 +27,7 @@ from kubeline.rollout.status import (
     ShadowResult,
     SmokeTestResult,
 )
+from kubeline.serving_platform.interface import ServingPlatform
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ClusterProbes:
             address as their Host header. In Standard mode they go through the API server.
     """
 
-    cluster: Cluster
+    cluster: ServingPlatform
     spec: RolloutSpec
     package: ModelPackage | None
     gateway: str = ""
@@ -118,6 +118,12 @@ class ClusterProbes:
     def _client(self, now: Context) -> Client:
         status, seconds = now.status, self.spec.smoke.timeout_seconds
         protocol = smoke.protocol_of(status.candidate.predictor)
+        if status.mode is DeploymentMode.VERTEX:
+            return http_client(
+                protocol,
+                status.name,
+                ProxyTransport(self.cluster, status.namespace, now.observed.candidate_url, seconds),
+            )
         if self.gateway and status.mode is not DeploymentMode.KNATIVE:  # no other gateway has a route to a candidate
             proxy = ProxyTransport(self.cluster, status.namespace, now.observed.revision, seconds)
             return http_client(protocol, status.name, proxy)
@@ -140,7 +146,9 @@ class ClusterProbes:
         stable = status.versions.before
         pods = self._pods(status) if metrics.source == "scrape" else []
         where = addresses(pods, status.namespace, now.observed.revision, stable.revision)
-        by_name = metrics.queries != "kubeline"  # these know a version by what runs it
+        by_name = (
+            metrics.queries != "kubeline" or metrics.source == "cloud-monitoring"
+        )  # these know a version by what runs it
         version = version_of(stable.digest) or (stable.revision if by_name else "")
         return open_source(metrics, status.name, version, version_of(status.candidate.digest), where)
 

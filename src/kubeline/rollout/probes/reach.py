@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 from kubeline.errors import UserError
 from kubeline.http.credentials import bearer
 from kubeline.http.exchange import ExchangeError, HttpResponse, Peer
-from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.resources import POD, Manifest
 from kubeline.rollout.analysis.metrics import Addresses
 from kubeline.rollout.analysis.pages import addresses
 from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.status import DeploymentMode, RolloutStatus
+from kubeline.serving_platform.interface import ServingPlatform
 
 _MOST_SECONDS = 2.0
 _MOST_BYTES = 16 * 2**20
@@ -24,7 +24,9 @@ _LIVE = "/v2/health/live"  # a server that knows another path answers 404, which
 _MESH = "ends the connection without an answer, as a mesh with strict mTLS does with a plain one"
 
 
-def check_reach(cluster: Cluster, status: RolloutStatus, spec: RolloutSpec, service: Manifest, gateway: str) -> None:
+def check_reach(
+    cluster: ServingPlatform, status: RolloutStatus, spec: RolloutSpec, service: Manifest, gateway: str
+) -> None:
     """Check that the stable model answers where the candidate will be asked, and that a metrics page can be read.
 
     Args:
@@ -37,7 +39,7 @@ def check_reach(cluster: Cluster, status: RolloutStatus, spec: RolloutSpec, serv
     Raises:
         UserError: when one is refused.
     """
-    if spec.smoke.rows or spec.strategy == "shadow":
+    if status.mode is not DeploymentMode.VERTEX and (spec.smoke.rows or spec.strategy == "shadow"):
         _check_model(status, spec, service.get("status") or {}, gateway)
     if spec.shares and spec.metrics is not None and spec.metrics.source == "scrape":
         labels = f"serving.kserve.io/inferenceservice={status.name}"

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.http.credentials import bearer
 from kubeline.http.exchange import ExchangeError, Peer
-from kubeline.kubernetes.cluster import Cluster
 from kubeline.model_client.protocols import RequestFailedError, status_sentence
 from kubeline.rollout.spec import SmokeTestSpec
+from kubeline.serving_platform.interface import ServingPlatform
 
 _MAX_BYTES = 16 * 2**20  # of a response
 _PORT = 80  # of the Services that KServe makes in Standard mode
@@ -73,7 +73,7 @@ class RoutedTransport:
 
 
 class ProxyTransport:
-    """Sends to the pods of one Service, one request at a time.
+    """Sends to the pods of one Service, or to one endpoint of Vertex AI, one request at a time.
 
     Args:
         cluster: where.
@@ -82,12 +82,12 @@ class ProxyTransport:
         seconds: for each request.
     """
 
-    def __init__(self, cluster: Cluster, namespace: str, service: str, seconds: float) -> None:
+    def __init__(self, cluster: ServingPlatform, namespace: str, service: str, seconds: float) -> None:
         self._cluster, self._namespace, self._service, self._seconds = cluster, namespace, service, seconds
 
     def post(self, path: str, body: bytes) -> bytes:
         """See :class:`kubeline.model_client.protocols.Transport`."""
-        where = f"{self._service} through the API server's proxy"
+        where = f"{self._service} through the platform's API"
         try:
             status, content = self._cluster.proxy(
                 self._namespace, f"{self._service}:{_PORT}", path, body, self._seconds

@@ -1,4 +1,4 @@
-"""The ways in which KServe splits traffic."""
+"""The ways in which traffic is split."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +9,7 @@ from kubeline.rollout.routers.knative import KnativeRouter
 from kubeline.rollout.routers.observation import ClusterSnapshot, Observation, predictor_digest
 from kubeline.rollout.routers.openshift import EXPOSED, OpenShiftRouter
 from kubeline.rollout.routers.standard import StandardRouter
+from kubeline.rollout.routers.vertex import VertexRouter
 from kubeline.rollout.status import DeploymentMode
 
 # As in status.deploymentMode; Serverless and RawDeployment are the names before KServe 0.17.
@@ -17,12 +18,14 @@ _MODES = {
     "serverless": DeploymentMode.KNATIVE,
     "standard": DeploymentMode.STANDARD,
     "rawdeployment": DeploymentMode.STANDARD,
+    "vertex": DeploymentMode.VERTEX,
 }
 _ANNOTATION = "serving.kserve.io/deploymentMode"
 _ROUTERS: Mapping[DeploymentMode, TrafficRouter] = {
     DeploymentMode.KNATIVE: KnativeRouter(),
     DeploymentMode.STANDARD: StandardRouter(),
     DeploymentMode.OPENSHIFT: OpenShiftRouter(),
+    DeploymentMode.VERTEX: VertexRouter(),
 }
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "OpenShiftRouter",
     "StandardRouter",
     "TrafficRouter",
+    "VertexRouter",
     "mode_of",
     "predictor_digest",
     "router_of",

@@ -1,4 +1,4 @@
-"""How a rollout moves traffic: the interface of KServe's modes and what stands before them."""
+"""How a rollout moves traffic: the interface of KServe's modes and of Vertex AI."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -8,7 +8,7 @@ from kubeline.rollout.routers.observation import ClusterSnapshot, Observation
 from kubeline.rollout.status import Versions
 
 LiveService = Mapping[str, Any]
-"""A live InferenceService."""
+"""A live InferenceService, or endpoint of Vertex AI as an object."""
 
 
 class TrafficRouter(Protocol):

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubeline.deployment.inference_service import DIGEST_VARIABLE, PACKAGE_DIGEST
+from kubeline.deployment.inference_service import PACKAGE_DIGEST
 from kubeline.kubernetes.resources import Manifest
+from kubeline.serving_platform.endpoint_view import DIGEST_VARIABLE
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""Sources of evidence about a canary: Prometheus, or two scrapes of the metrics pages."""
+"""Sources of evidence about a canary: Prometheus, Cloud Monitoring, or two scrapes of the metrics pages."""
+
+from collections.abc import Callable
 
 from kubeline.rollout.analysis.metrics.source import Addresses, MetricsError, MetricsSource, MetricsSpec, Snapshot
 
@@ -20,9 +22,14 @@ def open_source(
     Raises:
         UserError: when the settings do not fit together.
     """
+    from kubeline.rollout.analysis.metrics.cloud_monitoring import CloudMonitoring
     from kubeline.rollout.analysis.metrics.guarded import Guarded
     from kubeline.rollout.analysis.metrics.prometheus import Prometheus
     from kubeline.rollout.analysis.metrics.scrape import Scrape
 
-    kind = Prometheus if spec.source == "prometheus" else Scrape
-    return Guarded(kind(spec, model, stable_version, canary_version, addresses))
+    kinds: dict[str, Callable[..., MetricsSource]] = {
+        "prometheus": Prometheus,
+        "cloud-monitoring": CloudMonitoring,
+        "scrape": Scrape,
+    }
+    return Guarded(kinds[spec.source](spec, model, stable_version, canary_version, addresses))

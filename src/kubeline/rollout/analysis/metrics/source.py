@@ -32,7 +32,7 @@ class Addresses:
             from one to another. A URL that is not named stands for itself.
         namespace: of the InferenceService.
         canary: name by which the mesh or gateway counts the canary: the Knative revision, Istio's destination
-            workload, or Envoy's cluster.
+            workload, Envoy's cluster, or the id of Vertex AI's deployed model.
         stable: the same of the stable version.
     """
 
@@ -96,7 +96,8 @@ class MetricsSpec(BaseModel):
     """Where the evidence comes from.
 
     Attributes:
-        source: ``scrape`` reads the model server's metrics pages twice; ``prometheus`` asks its API.
+        source: ``scrape`` reads the model server's metrics pages twice; ``prometheus`` asks its API; on Vertex AI
+            ``cloud-monitoring`` asks that of Google.
         url: of Prometheus, such as ``http://prometheus.monitoring:9090``.
         queries: whose metrics Prometheus has: a table of queries.yaml.
         override: replaces entries of that table.
@@ -112,7 +113,7 @@ class MetricsSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    source: Literal["scrape", "prometheus"] = "scrape"
+    source: Literal["scrape", "prometheus", "cloud-monitoring"] = "scrape"
     url: str = ""
     queries: Literal["kubeline", "knative", "knative-opencensus", "istio", "envoy-gateway"] = "kubeline"
     override: Mapping[str, str | Number] = Field(default_factory=dict)

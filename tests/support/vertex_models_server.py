@@ -33,8 +33,8 @@ class VertexModelsServer(GoogleServer):
 
     def serve(self, method: str, path: str, query: dict[str, str], body: Json) -> Json:
         rest = path.removeprefix(f"{PARENT}/")
-        if rest.startswith("operations/"):
-            return self._looked_at(rest)
+        if "operations/" in rest:
+            return self.looked_at(rest)
         if rest.startswith("metadataStores"):
             return self._metadata(method, rest.removeprefix("metadataStores"), query, body)
         if (method, rest) == ("POST", "models:upload"):
@@ -111,7 +111,7 @@ class VertexModelsServer(GoogleServer):
         self._operations[name] = {"looks": 0, "end": end}
         return {"name": name}
 
-    def _looked_at(self, rest: str) -> Json:
+    def looked_at(self, rest: str) -> Json:
         name = f"{PARENT[4:]}/{rest}"
         operation = self._operations[name]
         operation["looks"] += 1
