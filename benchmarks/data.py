@@ -2,21 +2,24 @@
 
 Whole processes, the start of Python included: seconds by the clock, seconds of CPU, and the most memory. On a machine
 that is busy the CPU says more. Polars and pandera are in an environment of their own; without it, DuckDB and Arrow are
-the only peers.
+the only peers. At the end stand the goals with their ratios, and of several tables the figure of how time and memory
+grow.
 """
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 
-from benchmarks.measure import Way, compare
+from benchmarks.data_goals import draw, show
+from benchmarks.measure import Run, Way, compare
 
 ROWS = 1_000_000
 LARGE = 2_000_000  # rows from which on everything is run once instead of three times
-SAMPLE = 100_000  # rows that the model is trained on
-SLOWEST = 1_000_000  # rows above which Evidently is left out, for it takes minutes
+SAMPLE = 100_000  # rows that the model of the steps after it is trained on
+SLOWEST = 1_000_000  # rows above which Evidently and a training on all rows are left out, for they take minutes
 PEERS = Path(".cache/bench-data/bin/python")
 START = """
 import json, shutil
@@ -54,6 +57,22 @@ split.run(made("loaded"), train, test, made("split"))
 describe(train, test)
 """
 TRAIN = """
+from kubeline.training import train
+(model,) = clean("trained")
+train.run(made("train"), model, made("metrics"), made("training"), target="target")
+"""
+FITTED = """
+import numpy, pandas
+from sklearn.ensemble import HistGradientBoostingClassifier
+table = pandas.read_parquet({folder!r} + "/train")
+target = table.pop("target").to_numpy()
+codes = {{name: pandas.factorize(table[name])[0] for name in table.select_dtypes("object")}}
+values = table.assign(**codes).to_numpy(numpy.float32)
+"""
+FIT = """
+HistGradientBoostingClassifier(early_stopping=False, random_state=0).fit(values, target)
+"""
+TRAIN_SAMPLE = """
 from kubeline.loading import load
 from kubeline.training import train
 (sample,), (model,) = clean("sample"), clean("model")
@@ -133,14 +152,15 @@ def write_table(path: Path, rows: int, seed: float = 0.5) -> None:
         connection.execute(f"COPY (SELECT {columns} FROM range({rows})) TO '{path}' (FORMAT csv, HEADER)")  # noqa: S608
 
 
-def main(rows: int = ROWS) -> None:
-    """Print each step beside its peers: medians of three runs in turn, or what one run of a large table took."""
+def main(rows: int = ROWS) -> dict[str, Run]:
+    """Print each step beside its peers, and return them: medians of three runs in turn, or one run of a large table."""
+    found: dict[str, Run] = {}
     with tempfile.TemporaryDirectory() as folder:
         write_table(Path(folder) / "table.csv", rows)
         write_table(Path(folder) / "sample.csv", min(rows, SAMPLE), 0.25)
 
-        def way(name: str, *programs: str, python: str = sys.executable, **words: str) -> Way:
-            return Way(name, "".join(programs).format(folder=folder, **words), python)
+        def way(name: str, *programs: str, python: str = sys.executable, before: str = "", **words: str) -> Way:
+            return Way(name, "".join(programs).format(folder=folder, **words), python, before.format(folder=folder))
 
         def polars(name: str, program: str, **words: str) -> list[Way]:
             return [way(name, program, python=str(PEERS), **words)] if PEERS.exists() else []
@@ -148,10 +168,16 @@ def main(rows: int = ROWS) -> None:
         def ours(name: str, program: str, **words: str) -> Way:
             return way(f"kubeline {name}", START, program, **words)
 
-        def step(title: str, *ways: Way) -> None:
-            compare(f"{title}: {rows:,} rows x 31 columns", *ways, runs=3 if rows < LARGE else 1)
+        def step(title: str, *ways: Way, most: int = 3) -> None:
+            runs = most if rows < LARGE else 1
+            found.update(compare(f"{title}: {rows:,} rows x 31 columns", *ways, runs=runs))
+
+        def gone(*names: str) -> None:
+            for name in names:
+                Path(folder, name).unlink(missing_ok=True)
 
         step("load a CSV", ours("load", LOAD), way("DuckDB, COPY", DUCKDB), *polars("Polars, sink_parquet", POLARS))
+        gone("table.csv", "duckdb.parquet", "polars.parquet")
         step(
             "validate",
             ours("validate", VALIDATE),
@@ -160,14 +186,23 @@ def main(rows: int = ROWS) -> None:
             way("DuckDB, SUMMARIZE", SUMMARY),
         )
         step("split", ours("split", SPLIT), way("Arrow, read and write", COPY))
-        compare("train, for the steps below", ours("train", TRAIN), runs=1)
+        if rows <= SLOWEST:
+            step("train on four fifths", ours("train", TRAIN), way("scikit-learn, its fit alone", FIT, before=FITTED))
+        compare("train, for the steps below", ours("train on a sample", TRAIN_SAMPLE), runs=1)
         step("evaluate a fifth of it", ours("evaluate", EVALUATE), way("read and predict alone", PREDICT))
         step("drift_check", ours("drift_check", DRIFT, reference='reference=made("loaded")'))
-        step("drift_check with predictions", ours("drift_check", DRIFT, reference='model=made("model")'))
+        step("with predictions", ours("drift_check with predictions", DRIFT, reference='model=made("model")'))
         if rows <= SLOWEST:
-            compare("drift, features alone", way("Evidently, DataDriftPreset", EVIDENTLY), runs=1)
+            step("drift, features alone", way("Evidently, DataDriftPreset", EVIDENTLY), most=1)
+    return found
+
+
+def _run(sizes: Sequence[int]) -> None:
+    by_rows = {rows: main(rows) for rows in sizes}
+    show(by_rows)
+    if len(by_rows) > 1:
+        draw(by_rows)
 
 
 if __name__ == "__main__":
-    for size in sys.argv[1:] or [str(ROWS)]:
-        main(int(size))
+    _run([int(size) for size in sys.argv[1:]] or [ROWS])

@@ -15,11 +15,12 @@ RUNS = 3
 
 @dataclass(frozen=True)
 class Way:
-    """A named way of doing something: a Python program."""
+    """A named way of doing something: a Python program, and what goes before it that does not count."""
 
     name: str
     program: str
     python: str = sys.executable
+    before: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Run:
     memory: float
 
 
-def compare(title: str, ours: Way, *peers: Way, runs: int = RUNS) -> None:
-    """Print median seconds and peak memory of every way, and their ratio to ours."""
+def compare(title: str, ours: Way, *peers: Way, runs: int = RUNS) -> dict[str, Run]:
+    """Print, and return by its name, median seconds and peak memory of every way, and their ratio to ours."""
     ways = [ours, *peers]
     found: dict[str, list[Run]] = {way.name: [] for way in ways}
     for _ in range(runs):
@@ -49,6 +50,7 @@ def compare(title: str, ours: Way, *peers: Way, runs: int = RUNS) -> None:
         cells = ((run.seconds, first.seconds), (run.cpu, first.cpu), (run.memory, first.memory))
         table.add_row(name, *(cell for value, ours_ in cells for cell in (f"{value:.3g}", f"{value / ours_:.2f}")))
     Console(width=120).print(table)
+    return middle
 
 
 def _middle(runs: Sequence[Run]) -> Run:
@@ -69,12 +71,14 @@ def show(title: str, rows: Sequence[tuple[str, float]]) -> None:
 
 
 def _run(way: Way) -> Run:
-    amounts = "sum(os.times()[:4]), open('/proc/self/status').read().split('VmHWM:')[1].split()[0]"
-    wrapped = f"{way.program}\nimport os\nprint({amounts})"
+    now = "import os, time\nnow = time.perf_counter(), sum(os.times()[:4])"
+    peak = "open('/proc/self/status').read().split('VmHWM:')[1].split()[0]"
+    began = f"{way.before}\n{now}\nbegan = now" if way.before else "began = 0, 0"
+    wrapped = f"{began}\n{way.program}\n{now}\nprint(now[0] - began[0], now[1] - began[1], {peak})"
     started = time.perf_counter()
     done = subprocess.run([way.python, "-c", wrapped], check=False, capture_output=True, text=True)  # noqa: S603
     elapsed = time.perf_counter() - started
     if done.returncode:
         sys.exit(f"{way.name} failed:\n{done.stderr}")
-    *_, cpu, memory = done.stdout.split()
-    return Run(elapsed, float(cpu), int(memory) / 1024)
+    *_, seconds, cpu, memory = done.stdout.split()
+    return Run(float(seconds) if way.before else elapsed, float(cpu), int(memory) / 1024)

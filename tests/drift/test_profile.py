@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import false_discovery_control
 
+from kubeline.drift.bins import Bins
 from kubeline.drift.evidently_page import redrawn
 from kubeline.drift.profile import (
     MAX_CATEGORIES,
@@ -130,6 +131,17 @@ def test_bins_hold_every_row_of_both_samples() -> None:
     bins = category_bins(reference, counts)
     assert sum(each.reference for each in bins) == 2_000
     assert sum(each.current for each in bins) == counts.rows == 507
+
+
+def test_a_row_is_in_the_bin_in_which_its_value_was_counted() -> None:
+    values = pd.Series(np.random.default_rng(0).normal(size=2_000).round(1)).where(lambda each: each != 0.3)
+    profile = number(values)
+    of_rows = np.bincount(Bins(profile).of(values), minlength=len(profile.counts) + 1)
+    assert of_rows.tolist() == [*profile.counts, profile.missing]
+    names = pd.Series(["a"] * 30 + ["b"] * 20 + ["", None] * 5 + ["new"])
+    of_names = Bins(category(names[:-1]))
+    for same in (names, names.astype("category")):  # as rows come from a frame, and from a file
+        assert np.bincount(of_names.of(same)).tolist() == [30, 20, 1, 10]
 
 
 def test_the_divergence_of_equal_shares_is_nothing_and_of_one_bin_too() -> None:

@@ -32,6 +32,12 @@ def test_it_takes_three_bytes_a_row_and_says_the_same_when_read_again() -> None:
     assert again.seen_groups(later, "n") is None
 
 
+def test_hashes_that_are_known_already_give_the_same_file() -> None:
+    rows = pa.concat_tables([table(1_000), table(10)])  # with copies
+    afresh, known = (TrainingRows.of(rows, ["x"], hashes=hashes) for hashes in (None, hash_rows(rows)))
+    assert afresh.to_bytes() == known.to_bytes()
+
+
 def test_rows_are_known_without_the_columns_that_a_later_table_lacks_and_with_those_it_has_more() -> None:
     rows = TrainingRows.of(table(1_000), ["x", "city"])
     later = table(1_000)

@@ -54,7 +54,7 @@ def test_a_copy_does_not_leak_the_target_of_its_row(train: Train) -> None:
 def _table(**given: Any) -> TrainingTable:
     rows = len(given["y"])
     plain = dict.fromkeys(
-        ("raw", "encoded", "given", "kinds", "transform", "positive_class", "weights", "groups", "times")
+        ("raw", "encoded", "given", "kinds", "transform", "positive_class", "weights", "groups", "times", "hashes")
     )
     return TrainingTable(
         **{**plain, "task": "binary", "classes": ["a", "b"], "equal": np.arange(rows), "notes": [], **given}

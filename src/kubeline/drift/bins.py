@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from kubeline.drift.profile import CategoryProfile, NumberProfile, ReferenceColumn
-from kubeline.drift.values import numbers, text
+from kubeline.drift.values import coded, numbers
 from kubeline.typing import Array
 
 TOP = 20  # categories with a bin of their own
@@ -30,11 +30,16 @@ class Bins:
         """(n,) the bin of each row."""
         if isinstance(self._profile, NumberProfile):
             values = numbers(column, self._profile.kind)
-            place = np.searchsorted(self._profile.edges, values)
-            return np.where(np.isnan(values), self.number - 1, place)
-        words = text(column, self._profile.kind)
-        place = self._names.get_indexer(words)
-        return np.where(words.isna(), self.number - 1, np.where(place < 0, len(self._names), place))
+            place = np.zeros(len(values), dtype=np.uint16)
+            for edge in self._profile.edges:  # of so few, several times as fast as searchsorted
+                place += values > edge
+            return np.where(np.isnan(values), self.number - 1, place).astype(np.int64)
+        codes, names = coded(column, self._profile.kind)
+        known = self._names.get_indexer(pd.Index(names, dtype=object))
+        of_name = np.where(known < 0, len(self._names), known)
+        missing = [not name for name in names]
+        of_code = np.append(np.where(missing, self.number - 1, of_name), self.number - 1)  # the last is of code -1
+        return np.asarray(of_code[codes], dtype=np.int64)
 
 
 def belonging(values: pd.Series) -> pd.Series:

@@ -176,4 +176,4 @@ def _write_evidently(
             "compare column by column only."
         )
         return evidently_page.write(artifact.path, drawn, rows_now, kinds, note)
-    return evidently_page.write(artifact.path, evenly(reference.rows, evidently_page.ROWS), rows_now, kinds, size)
+    return evidently_page.write(artifact.path, reference.rows, rows_now, kinds, size)

@@ -86,8 +86,8 @@ class CodedRows:
         for place, factor in enumerate(factors):
             mixed = (mixed ^ self.codes[:, place]) * factor
             mixed ^= mixed >> np.uint64(31)
-        groups = np.zeros(len(self)) if self.together is None else self.together
-        order: Array = np.lexsort((mixed, groups))
+        # rows with the same number are the same, so that their order is nothing
+        order: Array = np.argsort(mixed) if self.together is None else np.lexsort((mixed, self.together))
         return order
 
     def _take(self, places: Array) -> Self:

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -11,6 +12,7 @@ from kubeline.addresses import redact
 from kubeline.artifacts import Artifact
 from kubeline.columns import Kind, kind_of
 from kubeline.data.dataset import iter_batches, open_dataset
+from kubeline.drift import evidently_page
 from kubeline.drift.coded_rows import CodedRows
 from kubeline.drift.profile import (
     MAX_CATEGORIES,
@@ -18,17 +20,18 @@ from kubeline.drift.profile import (
     NumberProfile,
     Profile,
     ascending,
+    bin_counts,
     build,
     category_profile,
     number_profile,
     quantile_edges,
 )
 from kubeline.drift.values import cells, numbers, texts
-from kubeline.drift.window import ROWS, NumberCounter, RowSample
+from kubeline.drift.window import ROWS, RowSample, evenly
 from kubeline.errors import UserError, listed
 from kubeline.model_package.package import MANIFEST, ModelPackage
 
-EDGE_ROWS = 200_000  # rows from which the bins' edges are taken; the counts in them are of all rows
+EDGE_ROWS = 100_000  # rows from which the bins' edges are taken; the counts in them are of all rows
 LIVE_CATEGORIES = 10 * MAX_CATEGORIES  # held while counting one column
 
 
@@ -41,7 +44,7 @@ class Reference:
         profile: Its profile.
         names: The columns that it has, compared or not.
         package: The model package that holds the profile, or None for a table.
-        rows: A sample of the table's rows, or None for a package, which keeps none.
+        rows: A few of the table's rows, for people, or None for a package, which keeps none.
         coded: Some of the rows as bins; None for a package from before they were kept.
     """
 
@@ -99,12 +102,13 @@ def _table(path: str | Path, exclude: list[str], name: str) -> Reference:
     sample = RowSample(EDGE_ROWS, expected=dataset.count_rows())
     for batch in iter_batches(path, list(kinds), ROWS, coded=True):
         sample.add(batch)
-    rows = sample.frame()
+    rows, number = sample.frame(), sample.rows
+    del sample  # it is as large as the frame
     if rows is None:
         raise UserError(f"{name} has no rows; give one with the data to compare with")
-    profile = Profile.read(build(rows, kinds)) if sample.rows <= EDGE_ROWS else _count(path, kinds, rows)
+    profile = Profile.read(build(rows, kinds)) if number <= EDGE_ROWS else _count(path, kinds, rows)
     coded = CodedRows.of(rows, profile.columns).sample()
-    return Reference(name, profile, schema.names, rows=rows, coded=coded)
+    return Reference(name, profile, schema.names, rows=evenly(rows, evidently_page.ROWS), coded=coded)
 
 
 def _kind(stored: pa.DataType) -> Kind | None:
@@ -128,18 +132,19 @@ def _count(path: str | Path, kinds: dict[str, Kind], sample: pd.DataFrame) -> Pr
 
 class _NumberTally:
     def __init__(self, kind: Kind, sample: pd.Series):
-        values = ascending(numbers(sample, kind))
-        edges = quantile_edges(values)
-        self._counter = NumberCounter(number_profile(kind, edges, [0] * (len(edges) + 1), 0, values))
+        self._kind = kind
+        self._sample = ascending(numbers(sample, kind))
+        self._edges = quantile_edges(self._sample)
+        self._counts = np.zeros(len(self._edges) + 1, dtype=np.int64)
+        self._rows = 0
 
     def add(self, column: pd.Series) -> None:
-        self._counter.add(column)
+        self._counts += bin_counts(numbers(column, self._kind), self._edges)
+        self._rows += len(column)
 
     def profile(self) -> NumberProfile:
-        counts, missing = self._counter.counts.tolist(), self._counter.missing
-        return self._counter.profile.model_copy(
-            update={"counts": counts, "missing": missing, "rows": sum(counts) + missing}
-        )
+        counts = self._counts.tolist()
+        return number_profile(self._kind, self._edges, counts, self._rows - sum(counts), self._sample)
 
 
 class _CategoryTally:
@@ -154,7 +159,7 @@ class _CategoryTally:
 
     def add(self, column: pd.Series) -> None:
         found, missing = texts(column, self._kind)
-        self._counts += found
+        self._counts.update(found)
         self._missing += missing
         if len(self._counts) > 2 * LIVE_CATEGORIES:
             ranked = self._counts.most_common()

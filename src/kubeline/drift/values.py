@@ -90,26 +90,30 @@ def texts(column: pd.Series, kind: Kind) -> tuple[Counter[str], int]:
     (7 and 7.0 are one category); a boolean is ``true`` or ``false``; an empty text counts as missing, as it does
     for the model.
     """
-    codes, names = _coded(column, kind)
-    counts: Counter[str] = Counter()
-    for name, count in zip(names, np.bincount(codes[codes >= 0], minlength=len(names)).tolist(), strict=True):
+    codes, names = coded(column, kind)
+    counts: dict[str, int] = {}
+    _, *rows = np.bincount(codes + 1, minlength=len(names) + 1).tolist()  # the first are missing
+    for name, count in zip(names, rows, strict=True):
         if count and name:
-            counts[name] += count
-    return counts, len(column) - counts.total()
+            counts[name] = counts.get(name, 0) + count
+    return Counter(counts), len(column) - sum(counts.values())
 
 
 def text(column: pd.Series, kind: Kind) -> pd.Series:
     """The column as text by the rules of :func:`texts`; missing is None."""
-    codes, names = _coded(column, kind)
+    codes, names = coded(column, kind)
     return pd.Series(np.array([name or None for name in names] + [None], dtype=object)[codes], name=column.name)
 
 
-def _coded(column: pd.Series, kind: Kind) -> tuple[Array, list[str]]:
-    """(n,) positions in the list of categories, or -1; a category may be in the list twice."""
+def coded(column: pd.Series, kind: Kind) -> tuple[Array, list[str]]:
+    """(n,) positions in the list of categories, or -1 for missing; a category may be in the list twice, and empty."""
     if kind == "boolean":
         column = pd.Series(encode_column(column, kind)).map({0.0: "false", 1.0: "true"})
-    codes, uniques = pd.factorize(column)
-    return codes, [_text(value) for value in uniques]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        codes, uniques = column.cat.codes.to_numpy().astype(np.int64), column.cat.categories.to_numpy(dtype=object)
+    else:
+        codes, uniques = pd.factorize(column)
+    return codes, [value if isinstance(value, str) else _text(value) for value in uniques]
 
 
 def _text(value: Any) -> str:

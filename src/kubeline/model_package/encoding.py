@@ -62,7 +62,7 @@ def encode_exactly(column: pd.Series) -> Array:
 def _numbers(column: pd.Series, number: type, keep: type | None = None) -> Array:
     wide = _floats(column, "a number")
     with np.errstate(over="ignore"):  # what is too large for float32 is refused as infinite below
-        values: Array = wide.astype(number)
+        values: Array = wide.astype(number, copy=False)
     if np.isinf(values).any():
         row = int(np.flatnonzero(np.isinf(values))[0])
         raise UserError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -31,9 +32,9 @@ class Filter:
     bits: NDArray[np.uint8]  # eight in each byte
 
     @classmethod
-    def of(cls, rows: pa.Table, columns: Sequence[str]) -> Self:
-        """The filter of all `rows`."""
-        hashes = np.unique(hash_rows(rows.select(list(columns))))
+    def of(cls, rows: pa.Table, columns: Sequence[str], hashes: Hashes | None = None) -> Self:
+        """The filter of all `rows`; `hashes` are what :func:`hash_rows` makes of these columns, where that is known."""
+        hashes = pd.unique(hash_rows(rows.select(list(columns))) if hashes is None else hashes)
         found = np.zeros(-(-max(64, _BITS * len(hashes)) // 8) * 8, dtype=bool)
         for place in _places(hashes, len(found)):
             found[place] = True
@@ -75,13 +76,13 @@ class TrainingRows:
     groups: Filter | None = None
 
     @classmethod
-    def of(cls, table: pa.Table, needed: Sequence[str], group: str = "") -> Self:
-        """Of the `table` of a training, whose features and target are `needed`."""
-        wanted = [table.schema.names]
-        if set(needed) != set(table.schema.names):
-            known = set(needed)
-            wanted.append([name for name in table.schema.names if name in known])
-        return cls([Filter.of(table, names) for names in wanted], Filter.of(table, [group]) if group else None)
+    def of(cls, table: pa.Table, needed: Sequence[str], group: str = "", hashes: Hashes | None = None) -> Self:
+        """Of the `table` of a training, whose features and target are `needed`; `hashes` are of its rows, if known."""
+        filters = [Filter.of(table, table.schema.names, hashes)]
+        known = set(needed)
+        if known != set(table.schema.names):
+            filters.append(Filter.of(table, [name for name in table.schema.names if name in known]))
+        return cls(filters, Filter.of(table, [group]) if group else None)
 
     def seen(self, table: pa.Table | pa.RecordBatch) -> Mask:
         """(rows,) True for the rows that training had, by the most columns that `table` has as well.

@@ -103,7 +103,7 @@ def folds(table: TrainingTable, rows: Array, number: int, seed: int) -> list[tup
         times = table.times[rows]
         pairs = [(learned[times[learned] < times[held[0]]], held) for learned, held in pairs]
     elif table.groups is not None:
-        _require(len(np.unique(table.groups[rows])), number, "groups")
+        _require(len(pd.unique(table.groups[rows])), number, "groups")
         pairs = list(GroupKFold(number).split(rows, groups=table.groups[rows]))
     else:
         pairs = _random_folds(table, rows, number, seed)
@@ -136,7 +136,7 @@ def encoding_folds(table: TrainingTable, rows: Array, seed: int) -> list[tuple[A
         return _earlier(table.times[rows], seed)
     if table.groups is not None:
         groups = table.groups[rows]
-        number = min(ENCODING_FOLDS, len(np.unique(groups)))
+        number = min(ENCODING_FOLDS, len(pd.unique(groups)))
         if number < 2:
             raise UserError(
                 "category_encoding 'target' encodes a row by rows of other groups, and the rows to learn from are of a "
@@ -201,7 +201,7 @@ def _last(times: Array, fraction: float) -> tuple[Array, Array]:
 def _groups(groups: Array, fraction: float, seed: int) -> tuple[Array, Array]:
     from sklearn.model_selection import GroupShuffleSplit
 
-    if len(np.unique(groups)) < 2:
+    if len(pd.unique(groups)) < 2:
         raise UserError("the group column has a single group, and at least 2 are needed to hold one out")
     split = GroupShuffleSplit(1, test_size=fraction, random_state=seed)
     learned, held = next(split.split(groups, groups=groups))

@@ -35,8 +35,9 @@ def needs_float64(values: Array) -> bool:
         return False
     if _whole(values):
         return bool((values.astype(np.float32) != values).any())
-    width = _width(values)
-    coarse = float(np.spacing(np.float32(np.abs(np.percentile(values, [1, 99])).max())))
+    ends = np.percentile(values, [1, 99])
+    width = _width(values, ends)
+    coarse = float(np.spacing(np.float32(np.abs(ends).max())))
     return width > 0 and (width < _SMALLEST_SPREAD or coarse > _RESOLUTION * width)
 
 
@@ -68,10 +69,9 @@ def _whole(values: Array) -> bool:
     return float(np.abs(values).max()) <= EXACT_IN_FLOAT64 and bool((values == np.floor(values)).all())
 
 
-def _width(values: Array) -> float:
-    """Of the middle 98 % of the values, or of all when these are equal."""
-    low, high = np.percentile(values, [1, 99])
-    return float(high - low) or float(np.ptp(values))
+def _width(values: Array, ends: Array) -> float:
+    """Of the middle 98 % of the values, which are between `ends`, or of all when these are equal."""
+    return float(ends[1] - ends[0]) or float(np.ptp(values))
 
 
 class Differences(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -120,7 +120,7 @@ def _origin(values: Array) -> float:
 def _unit(values: Array) -> float:
     if not len(values) or _whole(values):
         return 1.0
-    width = _width(values)
+    width = _width(values, np.percentile(values, [1, 99]))
     return power_of_two(width) if width and not _SMALLEST_SPREAD <= width <= _LARGEST_SPREAD else 1.0
 
 

@@ -112,7 +112,7 @@ def _training_rows(trained: Trained, roles: Roles) -> bytes:
     """All rows of the table: those held out have chosen the model, so it is not judged on them either."""
     needed = [*trained.signature.names, roles.target]
     group = roles.group or (roles.split_column if roles.split_by == "group" else "")
-    return TrainingRows.of(trained.table.raw, needed, group).to_bytes()
+    return TrainingRows.of(trained.table.raw, needed, group, trained.table.hashes).to_bytes()
 
 
 def _held_out(trained: Trained) -> str:

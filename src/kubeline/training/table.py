@@ -1,6 +1,7 @@
 """From a dataset to what a model learns from: roles of columns, kinds of features, the task, the target."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow.types as pat
 
 from kubeline.columns import MISSING_CATEGORY, TO_BE_A_FEATURE, Kind, kind_of, why_no_feature
 from kubeline.data.dataset import open_dataset, to_frame
-from kubeline.data.row_hash import hash_rows
+from kubeline.data.row_hash import Hashes, hash_rows
 from kubeline.errors import UserError, counted, listed
 from kubeline.model_package.encoding import encode_column, encode_exactly, labels
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
@@ -18,6 +19,7 @@ from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
 from kubeline.roles import Roles, check_weights, scaled_weights
 from kubeline.task import MAX_CLASSES, MAX_WHOLE_NUMBER_CLASSES, Task, positive_class, task_of
 from kubeline.training import numbers
+from kubeline.training.estimators import THREADS
 from kubeline.training.recency import by_age
 from kubeline.training.settings import TASKS
 from kubeline.transform.transform import Transform, declare
@@ -46,6 +48,7 @@ class TrainingTable:
         weights: float64, shape (rows,), or None. They count in learning and in all metrics.
         groups: int64 codes, shape (rows,), or None.
         times: numbers, shape (rows,), or None.
+        hashes: of the rows as they came, see :func:`kubeline.data.row_hash.hash_rows`.
         equal: int64, the same number for rows that are copies of each other, shape (rows,).
         notes: for the user, about the columns.
         recency: float64, shape (rows,), or None: weights by age, which count in learning alone.
@@ -63,6 +66,7 @@ class TrainingTable:
     weights: Array | None
     groups: Array | None
     times: Array | None
+    hashes: Hashes
     equal: Array
     notes: list[str]
     recency: Array | None = None
@@ -107,6 +111,7 @@ def check(
     if transform:
         encoded = pd.concat([encoded, transform.columns(encoded)], axis=1)
         kinds |= {derived.name: derived.kind for derived in transform.derived}
+    hashes = hash_rows(raw)
     return TrainingTable(
         raw=raw,
         encoded=encoded,
@@ -120,7 +125,8 @@ def check(
         weights=_weights(raw, roles.weight),
         groups=_groups(raw, roles.grouped_by),
         times=_times(raw, roles.ordered_by),
-        equal=_equal(raw),
+        hashes=hashes,
+        equal=_equal(hashes),
         notes=said + notes,
     )
 
@@ -150,7 +156,10 @@ def columns(raw: pa.Table, roles: Roles) -> tuple[pd.DataFrame, dict[str, Kind],
         UserError: names a column that is no feature.
     """
     kinds, notes = _kinds(raw, roles)
-    encoded = pd.DataFrame({name: _encoded(raw, name, kind, notes) for name, kind in kinds.items()})
+    with ThreadPoolExecutor(THREADS) as workers:  # arithmetic on whole columns, at which others can work as well
+        found = list(workers.map(lambda each: _encoded(raw, *each), kinds.items()))
+    encoded = pd.DataFrame(dict(zip(kinds, (values for values, _ in found), strict=True)))
+    notes += [one for _, said in found for one in said]
     for name, kind in kinds.items():
         if kind == "category":
             _refuse_numbers_as_text(encoded[name])
@@ -173,21 +182,18 @@ def _identifier(name: str, values: Array) -> list[str]:
     ]
 
 
-def _encoded(raw: pa.Table, name: str, kind: Kind, notes: list[str]) -> Array:
-    """A feature as the model reads it; what is to be known of its numbers comes to the notes."""
+def _encoded(raw: pa.Table, name: str, kind: Kind) -> tuple[Array, list[str]]:
+    """A feature as the model reads it, and what is to be known of it."""
     values = column(raw, name)
     if kind != "number":
         found = encode_column(values, kind)
-        if kind == "category":
-            notes += _identifier(name, found[found != MISSING_CATEGORY])
-        return found
+        return found, _identifier(name, found[found != MISSING_CATEGORY]) if kind == "category" else []
     exact = encode_exactly(values)
     present = exact[~np.isnan(exact)]
-    if (present == np.floor(present)).all():
-        notes += _identifier(name, present)
+    notes = _identifier(name, present) if (present == np.floor(present)).all() else []
     wide = numbers.needs_float64(exact)
     notes += filter(None, [numbers.note(name, exact, wide)])
-    return exact if wide else exact.astype(np.float32)
+    return exact if wide else exact.astype(np.float32), notes
 
 
 def _target(raw: pa.Table, name: str, task: str) -> tuple[Task, list[str] | None, Array]:
@@ -315,9 +321,9 @@ def _weights(raw: pa.Table, name: str) -> Array | None:
     return scaled_weights(weights)
 
 
-def _equal(raw: pa.Table) -> Array:
-    codes, different = pd.factorize(hash_rows(raw))
-    return np.arange(raw.num_rows) if len(different) < DIFFERENT_ROWS else codes.astype(np.int64)
+def _equal(hashes: Hashes) -> Array:
+    codes, different = pd.factorize(hashes)
+    return np.arange(len(hashes)) if len(different) < DIFFERENT_ROWS else codes.astype(np.int64)
 
 
 def _groups(raw: pa.Table, name: str) -> Array | None:
