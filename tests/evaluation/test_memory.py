@@ -1,7 +1,8 @@
 """What `evaluate` holds of the test table."""
 
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,20 +11,30 @@ import pytest
 from kubeline.data.stored import StoredTable
 from kubeline.evaluation.answers import ask
 from kubeline.evaluation.bootstrap import Bootstrap
-from kubeline.evaluation.calibration import reliability
+from kubeline.evaluation.calibration import error_interval, reliability
 from kubeline.evaluation.comparison import compare_all
+from kubeline.evaluation.curves import precision_recall, roc
+from kubeline.evaluation.kept import pieces
 from kubeline.evaluation.metrics import measure
 from kubeline.evaluation.scored import Scored
 from kubeline.model_package import ModelPackage
+from kubeline.task import Task
 from tests.evaluation.packages import people
 
 ROWS = (40_000, 120_000)
-ANSWER = 1 + 2 * 4 + 1  # bytes of a row: its label's place, two probabilities, and whether the model was trained on it
 
 
-def test_of_each_row_only_the_answers_stay_in_memory(
-    packages: dict[str, ModelPackage], dataset: Callable[..., Any]
-) -> None:
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of few rows, so that what grows with the table is seen beside them."""
+    monkeypatch.setattr("kubeline.evaluation.kept.PIECE_ROWS", 8_192)
+    monkeypatch.setattr("kubeline.evaluation.tally.SORTED_ROWS", 8_192)
+    monkeypatch.setattr("kubeline.evaluation.tally._SAMPLED", 2_048)
+    for module in ("kept", "bootstrap"):
+        monkeypatch.setattr(f"kubeline.evaluation.{module}.WHOLE_ROWS", 16_384)
+
+
+def test_no_answer_stays_in_memory(packages: dict[str, ModelPackage], dataset: Callable[..., Any]) -> None:
     peaks = []
     for rows in ROWS:
         table = StoredTable(dataset(people(rows, 2), f"test-{rows}").path)
@@ -34,30 +45,47 @@ def test_of_each_row_only_the_answers_stay_in_memory(
         finally:
             tracemalloc.stop()
         assert len(found.predictions.values) == len(table) == rows
-    assert (peaks[1] - peaks[0]) / (ROWS[1] - ROWS[0]) < ANSWER + 2  # and masks once more, for a moment
+    assert (peaks[1] - peaks[0]) / (ROWS[1] - ROWS[0]) < 2
 
 
-@pytest.mark.parametrize(("distinct", "most"), [(1_000, 24), (10**9, 24)])  # scores: few, or of each row its own
-def test_of_each_row_metrics_and_their_intervals_take_few_bytes(
-    distinct: int, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("kubeline.evaluation.bootstrap.PIECE_ROWS", 10_000)
+def scored(task: Task, rows: int, seed: int = 0) -> Scored:
+    """Answers of which each has numbers of its own, kept in files."""
+    rng, classes = np.random.default_rng(seed), {"binary": 2, "multiclass": 4, "regression": 0}[task]
+
+    def parts() -> Iterator[Scored]:
+        for some in pieces(rows):
+            size = some.stop - some.start
+            if not classes:
+                yield Scored(task, (), rng.normal(size=size), rng.normal(size=size))
+                continue
+            chances = rng.dirichlet(np.ones(classes), size).astype(np.float32)
+            target = (rng.random(size)[:, None] > np.cumsum(chances, axis=1)[:, :-1]).sum(axis=1)
+            yield Scored(task, tuple("abcd"[:classes]), target.astype(np.int8), chances.argmax(axis=1), chances)
+
+    return Scored.kept(parts())
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_figures_and_intervals_take_the_same_memory_for_any_number_of_rows(task: Task) -> None:
     peaks = []
     for rows in ROWS:
-        rng = np.random.default_rng(0)
-        score = (rng.integers(0, distinct, rows) / distinct).astype(np.float32)
-        target, prediction = (some.astype(np.int8) for some in (rng.random(rows) < score, score > 0.5))
-        scored = Scored("binary", ("no", "yes"), target, prediction, np.column_stack([1 - score, score]))
+        model, other = scored(task, rows), scored(task, rows, 1)
+        other = replace(other, target=model.target)
         tracemalloc.start()
         try:
             bootstrap = Bootstrap(rows, replicates=10, buckets=64)
-            measure(scored, bootstrap, 0.95)
-            compare_all(scored, scored.constant(), bootstrap, 0.95)
-            reliability(scored)
+            measure(model, bootstrap, 0.95)
+            compare_all(model, other, bootstrap, 0.95)
+            compare_all(model, model.constant(), bootstrap, 0.95)
+            if model.classes:
+                reliability(model)
+                error_interval(model, bootstrap)
+            if task == "binary":
+                assert len(roc(model).threshold) == len(precision_recall(model).recall) == 200
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()
-    assert (peaks[1] - peaks[0]) / (ROWS[1] - ROWS[0]) < most
+    assert peaks[1] < 1.25 * peaks[0]  # ranges of rows are about as large, not exactly
 
 
 def test_a_stored_table_is_read_as_a_frame_is(dataset: Callable[..., Any]) -> None:

@@ -1,13 +1,18 @@
 """Slices: the right rows, the worst named, and no alarm from looking often."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from kubeline.data.stored import StoredTable
 from kubeline.errors import UserError
 from kubeline.evaluation.metrics import METRICS
+from kubeline.evaluation.parts import groups, parts_of
 from kubeline.evaluation.scored import Scored
-from kubeline.evaluation.slices import SliceSettings, evaluate_slices, groups, ranked, worst
+from kubeline.evaluation.slices import SliceSettings, evaluate_slices, ranked, worst
 
 RMSE = METRICS["regression"]["rmse"]
 
@@ -116,6 +121,38 @@ def test_times_are_cut_by_quarters() -> None:
     parts = groups(pd.Series(pd.date_range("2013-01-01", periods=100, freq="D")), bins=4)
     assert len(parts) == 4
     assert "2013-01-25" in parts[0][0]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series(["x", "y", None, "missing"] * 50),
+        pd.Series([True, None, False, True] * 50),
+        pd.Series([3, None, 3, 4] * 50),
+        pd.Series([2**60 + 1, None, 3, 4] * 50, dtype="Int64"),
+        pd.Series(np.random.default_rng(0).normal(size=200).round(1)).where(np.arange(200) % 7 > 0),
+        pd.Series(np.random.default_rng(1).integers(0, 90, 200)),
+        pd.Series(np.random.default_rng(2).random(200), dtype=np.float32),
+        pd.Series(pd.date_range("2013-01-01", periods=200, freq="7h")),
+        pd.Series(pd.date_range("2013-01-01", periods=200, freq="7h", tz="UTC")).where(np.arange(200) % 9 > 0),
+    ],
+    ids=["texts", "booleans", "few", "large", "doubles", "integers", "floats", "times", "times of a zone"],
+)
+def test_a_stored_column_is_cut_chunk_by_chunk_as_one_in_memory_is(
+    values: pd.Series, dataset: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubeline.evaluation.parts.PIECE_ROWS", 30)
+    monkeypatch.setattr("kubeline.evaluation.kept.PIECE_ROWS", 40)
+    table = StoredTable(dataset(pd.DataFrame({"column": values}), "test").path)
+    for judged in (None, np.arange(200) % 3 > 0):
+        frame = pd.DataFrame({"column": table["column"]})
+        expected, found = parts_of(frame, "column", judged, 4), parts_of(table, "column", judged, 4)
+        assert sorted(zip(found.labels, found.sizes, strict=True)) == sorted(
+            zip(expected.labels, expected.sizes, strict=True)
+        )
+        assert found.sizes == expected.sizes
+        codes = np.array([found.labels.index(label) for label in expected.labels])
+        assert np.array_equal(np.asarray(found.codes), codes[expected.codes[:]])
 
 
 def test_an_unknown_slice_column_is_refused_with_those_there_are() -> None:

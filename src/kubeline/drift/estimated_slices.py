@@ -14,7 +14,8 @@ from kubeline.drift.estimate import estimated_by, performance
 from kubeline.drift.profile import Profile
 from kubeline.drift.result import SlicePerformance
 from kubeline.drift.window import RowSample
-from kubeline.evaluation.slices import SLICE_BINS, SLICE_ROWS, Slice, groups
+from kubeline.evaluation.parts import groups
+from kubeline.evaluation.slices import SLICE_BINS, SLICE_ROWS, Slice
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
 

@@ -1,7 +1,8 @@
-"""What models answer for the test rows, one chunk of them at a time: of the table, only the answers stay in memory."""
+"""What models answer for the test rows, one chunk of them at a time: the answers are kept in temporary files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,12 @@ import pyarrow as pa
 
 from kubeline.data.dataset import to_frame
 from kubeline.data.stored import StoredTable
+from kubeline.evaluation.kept import Kept, release
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.training_rows import TrainingRows
 from kubeline.progress import Progress
-from kubeline.typing import Array, Mask
+from kubeline.typing import Array
 
 _ROWS = 16_384  # at a time: texts are objects while they are encoded
 
@@ -33,8 +35,8 @@ class Answers:
     package: ModelPackage
     predictor: Predictor
     predictions: Predictions
-    seen: Mask | None
-    seen_groups: Mask | None
+    seen: Kept | None
+    seen_groups: Kept | None
 
 
 def ask(test: StoredTable, packages: Sequence[ModelPackage], group: str) -> list[Answers]:
@@ -48,13 +50,14 @@ def ask(test: StoredTable, packages: Sequence[ModelPackage], group: str) -> list
     Raises:
         UserError: names the column that holds a value of another type than a model needs.
     """
-    asked = [_Asked(package, package.predictor(), package.training_rows(), group, len(test)) for package in packages]
+    asked = [_Asked(package, package.predictor(), package.training_rows(), group) for package in packages]
     needed = {name for one in asked for name in one.needed}
     with Progress("evaluating", len(test)) as progress:
         for batch in progress.over(test.batches([name for name in test.columns if name in needed], _ROWS)):
             frame = to_frame(batch)
             for one in asked:
                 one.add(batch, frame)
+    release()
     return [one.answers() for one in asked]
 
 
@@ -66,12 +69,10 @@ class _Asked:
     predictor: Predictor
     known: TrainingRows | None
     group: str
-    rows: int
-    answered: int = 0
-    values: Array = field(default_factory=lambda: np.empty(0))
-    probabilities: Array | None = None
-    seen: list[Mask] = field(default_factory=list)
-    seen_groups: list[Mask] = field(default_factory=list)
+    values: Kept = field(default_factory=Kept)
+    probabilities: Kept = field(default_factory=Kept)
+    seen: Kept = field(default_factory=Kept)
+    seen_groups: Kept = field(default_factory=Kept)
 
     @property
     def needed(self) -> set[str]:
@@ -85,29 +86,28 @@ class _Asked:
         self._take(self.predictor.predict(frame))
         if self.known is None:
             return
-        self.seen.append(self.known.seen(batch))
+        self.seen.add(self.known.seen(batch))
         groups = self.known.seen_groups(batch, self.group) if self.group in frame.columns else None
         if groups is not None:
-            self.seen_groups.append(groups)
+            self.seen_groups.add(groups)
 
     def _take(self, found: Predictions) -> None:
         given = found.probabilities
-        values = found.values if given is None else given.argmax(axis=1)
-        if not self.answered:
-            kind = np.float64 if given is None else np.min_scalar_type(-1 - given.shape[1])
-            self.values = np.empty(self.rows, kind)
-            self.probabilities = None if given is None else np.empty((self.rows, given.shape[1]), given.dtype)
-        rows = slice(self.answered, self.answered + len(values))
-        self.values[rows], self.answered = values, rows.stop
-        if self.probabilities is not None:
-            self.probabilities[rows] = given
+        if given is None:
+            self.values.add(found.values)
+        else:
+            self.values.add(given.argmax(axis=1).astype(np.min_scalar_type(-1 - given.shape[1])))
+            self.probabilities.add(given)
 
     def answers(self) -> Answers:
         """Those for all rows."""
-        predictions = Predictions(self.values, self.probabilities)
-        return Answers(self.package, self.predictor, predictions, _joined(self.seen), _joined(self.seen_groups))
-
-
-def _joined(parts: Iterable[Mask]) -> Mask | None:
-    masks = list(parts)
-    return np.concatenate(masks) if masks else None
+        predictions = Predictions(
+            cast("Array", self.values), cast("Array", self.probabilities) if len(self.probabilities) else None
+        )
+        return Answers(
+            self.package,
+            self.predictor,
+            predictions,
+            self.seen if len(self.seen) else None,
+            self.seen_groups if len(self.seen_groups) else None,
+        )

@@ -14,31 +14,15 @@ Source: Chamandy, Muralidharan, Najmi, Naidu (2012), Estimating Uncertainty for 
 """
 
 import math
-from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 
+from kubeline.evaluation.kept import WHOLE_ROWS, Kept, Numbers, pieces
 from kubeline.printable import rounded
 from kubeline.typing import Array
-
-PIECE_ROWS = 1 << 19  # of which numbers are in memory at a time
-
-
-def pieces(rows: int) -> Iterator[slice]:
-    """All rows in order, so many at a time that what is computed of them takes little memory; one piece at least."""
-    for start in range(0, max(rows, 1), PIECE_ROWS):
-        yield slice(start, min(start + PIECE_ROWS, rows))
-
-
-class Values(Protocol):
-    """(n, m) numbers, of which the rows of a slice are had at a time: an array, or what computes them then."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: slice, /) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -47,15 +31,15 @@ class Terms:
 
     Attributes:
         codes: Pairs of (n,) integer codes and the number of codes; the sum is the count of each code.
-        values: (n, m) numbers, see :class:`Values`; the sum is that of each column.
+        values: (n, m) numbers; the sum is that of each column.
         grid: What the estimate needs beside the sums, such as the edges of the bins that the codes stand for.
         weights: (n,) how often each row counts in the sums, or None for once.
     """
 
-    codes: tuple[tuple[Array, int], ...] = ()
-    values: Values | None = None
+    codes: tuple[tuple[Numbers, int], ...] = ()
+    values: Numbers | None = None
     grid: Array | None = None
-    weights: Array | None = None
+    weights: Numbers | None = None
 
     def totals(self) -> list[Array]:
         """The sums over all rows as one replicate: (1, codes) for each of `codes`, then (1, m) for `values`."""
@@ -75,7 +59,7 @@ class Terms:
         """(rows, m) the values times the weights, of some of the rows."""
         if self.values is None:
             raise TypeError("there are no values to add up")
-        return self.values[rows] if self.weights is None else self.values[rows] * self.weights[rows, None]
+        return self.values[rows] if self.weights is None else self.values[rows] * self.weights[rows][:, None]
 
 
 @dataclass(frozen=True)
@@ -126,19 +110,29 @@ class Bootstrap:
         buckets: How many there are, at most.
         seed: Of the dealing and the weights.
         clusters: (rows,) codes from 0 of the clusters that are resampled whole, or None for the rows themselves.
+        number: How many clusters there are, where that is known.
     """
 
     def __init__(
-        self, rows: int, replicates: int = 1000, buckets: int = 2048, seed: int = 0, clusters: Array | None = None
+        self,
+        rows: int,
+        replicates: int = 1000,
+        buckets: int = 2048,
+        seed: int = 0,
+        clusters: Numbers | None = None,
+        number: int = 0,
     ):
         rng = np.random.default_rng(seed)
-        units = rows if clusters is None else int(clusters.max()) + 1
+        units = rows
+        if clusters is not None:
+            units = number or 1 + max(int(clusters[some].max()) for some in pieces(rows))
         self.clustered = clusters is not None
         self.buckets = min(units, buckets)
-        dealt = rng.permutation(units)
-        dealt %= self.buckets
-        dealt = dealt.astype(np.min_scalar_type(self.buckets))
-        self._bucket = dealt if clusters is None else dealt[clusters]
+        dealt = _dealt(units, self.buckets, rng)
+        if clusters is not None:
+            whole = dealt[:]
+            dealt = Kept.of(whole[clusters[some]] for some in pieces(rows))
+        self._bucket: Numbers = dealt
         self._weights = rng.poisson(1.0, (replicates, self.buckets)).astype(np.float32)
 
     @property
@@ -146,10 +140,10 @@ class Bootstrap:
         """What a comparison by it is called."""
         return "paired cluster bootstrap" if self.clustered else "paired bootstrap"
 
-    def take(self, rows: Array) -> Self:
-        """The same replicates of some of the rows, a mask or row numbers: paired with those of all rows."""
+    def part(self, codes: Numbers, code: int) -> Self:
+        """The same of the rows that have this one of the (rows,) codes."""
         part = copy(self)
-        part._bucket = self._bucket[rows]
+        part._bucket = Kept.of(self._bucket[some][codes[some] == code] for some in pieces(len(codes)))
         return part
 
     def sums(self, terms: Terms) -> list[Array]:
@@ -165,13 +159,27 @@ class Bootstrap:
         bucket = self._bucket[rows].astype(np.intp)
         return np.column_stack([np.bincount(bucket, column, self.buckets) for column in values.T])
 
-    def _counts(self, code: Array, size: int, terms: Terms) -> Array:
-        cells = np.zeros(self.buckets * size)
+    def _counts(self, code: Numbers, size: int, terms: Terms) -> Array:
+        """(replicates, size) how often each code occurs; counts are exact in float32, sums of weights are not."""
+        cells = np.zeros(self.buckets * size, np.float32 if terms.weights is None else np.float64)
         for rows in pieces(len(code)):
-            places = self._bucket[rows].astype(np.intp) * size + code[rows]
-            cells += np.bincount(places, terms.weight(rows), len(cells))
-        counts: Array = self._weights @ cells.reshape(self.buckets, size).astype(np.float32)
+            places = self._bucket[rows].astype(np.intp)
+            places *= size
+            places += code[rows]
+            weight = terms.weight(rows)
+            np.add.at(cells, places, np.float32(1) if weight is None else weight)
+        counts: Array = self._weights @ cells.reshape(self.buckets, size).astype(np.float32, copy=False)
         return counts.astype(np.float64)
+
+
+def _dealt(units: int, buckets: int, rng: np.random.Generator) -> Kept:
+    """(units,) the bucket of each, all buckets of equal size: dealt at once, or of very many one stretch at a time."""
+    kind, step = np.min_scalar_type(buckets), WHOLE_ROWS // buckets * buckets
+    if units <= WHOLE_ROWS:
+        step = units
+    return Kept.of(
+        (rng.permutation(min(step, units - start)) % buckets).astype(kind) for start in range(0, max(units, 1), step)
+    )
 
 
 def interval(value: float, replicates: Array, confidence: float) -> Interval:

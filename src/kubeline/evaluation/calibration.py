@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubeline.evaluation.bootstrap import Bootstrap, Interval, Terms, pieces
+from kubeline.evaluation.bootstrap import Bootstrap, Interval, Terms
 from kubeline.evaluation.scored import Scored
+from kubeline.evaluation.tally import Tally
 from kubeline.typing import Array
 
 BINS = 15  # of the probabilities
@@ -38,12 +39,14 @@ class Reliability:
 
 def reliability(scored: Scored, bins: int = BINS) -> Reliability:
     """The reliability curve of the positive class, or of the predicted class where there are more than two."""
-    code, probability, happened, event = _binned(scored, bins)
-    found = np.zeros((4, int(code.max()) + 1))
-    for some in pieces(len(code)):
-        weights = np.ones(len(code[some])) if scored.weights is None else scored.weights[some]
-        sums = (weights, weights * probability[some], weights * happened[some], weights**2)
-        found += [np.bincount(code[some], each, found.shape[1]) for each in sums]
+    edges, event = _edges(scored, bins)
+    found = np.zeros((4, len(edges) + 1))
+    for some in scored.pieces():
+        code, probability, happened = np.searchsorted(edges, _probability(some)), _probability(some), _happened(some)
+        weights = np.ones(len(code)) if some.weights is None else some.weights
+        sums = (weights, weights * probability, weights * happened, weights**2)
+        found += [np.bincount(code, each, found.shape[1]) for each in sums]
+    found = found[:, found[0] > 0]  # an empty bin is none
     rows, predicted, observed = found[0], found[1] / found[0], found[2] / found[0]
     effective = rows**2 / found[3]  # as many rows of equal weight would say as much (Kish, 1965)
     return Reliability(predicted, observed, *_wilson(observed, effective), rows, event)
@@ -64,33 +67,48 @@ def error_interval(scored: Scored, bootstrap: Bootstrap, confidence: float = 0.9
         confidence: Of the interval.
         bins: Of the probabilities; they are taken as given.
     """
-    code, probability, happened, _ = _binned(scored, bins)
-    gaps = np.zeros((len(code), int(code.max()) + 1))
-    gaps[np.arange(len(code)), code] = probability.astype(np.float64) - happened
-    terms = Terms(codes=((code, gaps.shape[1]),), values=gaps, weights=scored.weights)
+    edges, _ = _edges(scored, bins)
+
+    def gaps(some: Scored) -> Array:
+        gaps = np.zeros((len(some), len(edges) + 1))
+        code = np.searchsorted(edges, _probability(some))
+        gaps[np.arange(len(some)), code] = _probability(some).astype(np.float64) - _happened(some)
+        return gaps
+
+    code = scored.column(lambda some: np.searchsorted(edges, _probability(some)))
+    terms = Terms(codes=((code, len(edges) + 1),), values=scored.column(gaps), weights=scored.weights)
     (rows,), (found,) = terms.totals()
-    counts, sums = bootstrap.sums(terms)
+    there = rows > 0  # an empty bin is none
+    rows, found = rows[there], found[there]
+    counts, sums = (each[:, there] for each in bootstrap.sums(terms))
     noise = np.divide(sums, counts, out=np.tile(found / rows, (len(sums), 1)), where=counts > 0) - found / rows
     reach = float(np.quantile(np.abs(noise) @ (rows / rows.sum()), confidence))
     error = float(np.abs(found).sum() / rows.sum())
     return Interval(error, max(error - reach, 0.0), min(error + reach, 1.0))
 
 
-def _binned(scored: Scored, bins: int) -> tuple[Array, Array, Array, str]:
-    """Of each row its bin, the probability and whether it came true; and what the probability is of."""
+def ranked(scored: Scored) -> Tally:
+    """The rows by that probability: how many in which it did not come true, and in which it did."""
+    return scored.ranking() if scored.task == "binary" else scored.ranked_by("probability", _probability, _happened)
+
+
+def _edges(scored: Scored, bins: int) -> tuple[Array, str]:
+    """The upper edges of all bins but the last, and what the probability is of."""
+    event = f"'{scored.classes[1]}'" if scored.task == "binary" else "the predicted class"
+    return np.unique(ranked(scored).quantiles(np.linspace(0, 1, bins + 1)[1:-1])), event
+
+
+def _probability(scored: Scored) -> Array:
+    """(n,) of the positive class, or of the predicted one where there are more than two."""
     if scored.task == "binary":
-        probability, happened = scored.held_score, scored.positive
-        event = f"'{scored.classes[1]}'"
-    else:
-        probability, happened = scored.class_probabilities.max(axis=1), scored.target == scored.prediction
-        event = "the predicted class"
-    edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf"))
-    code, counts = np.empty(len(scored), np.min_scalar_type(bins)), np.zeros(len(edges) + 1)
-    for some in pieces(len(scored)):
-        code[some] = np.searchsorted(edges, probability[some])
-        counts += np.bincount(code[some], minlength=len(counts))
-    present = (np.cumsum(counts > 0) - 1).astype(code.dtype)  # an empty bin is none
-    return present[code], probability, happened, event
+        return scored.held_score
+    most: Array = scored.class_probabilities.max(axis=1)
+    return most
+
+
+def _happened(scored: Scored) -> Array:
+    """(n,) whether it came true."""
+    return scored.positive if scored.task == "binary" else np.equal(scored.target, scored.prediction)
 
 
 def _wilson(share: Array, rows: Array, z: float = 1.96) -> tuple[Array, Array]:

@@ -78,8 +78,8 @@ def confusions(scored: Scored, most: int) -> Confusion:
         replace(
             scored,
             classes=(*(scored.classes[one] for one in shown), name),
-            target=place[scored.target],
-            prediction=place[scored.prediction],
+            target=scored.column(lambda some: place[some.target]),
+            prediction=scored.column(lambda some: place[some.prediction]),
         )
     )
     rest = ClassCounts(name, *(float(each[others].sum()) for each in (true, predicted, hits)))

@@ -7,6 +7,7 @@ import numpy as np
 
 from kubeline.evaluation.bootstrap import Bootstrap, Interval, interval
 from kubeline.evaluation.delong import compare_auc
+from kubeline.evaluation.kept import Numbers, pieces
 from kubeline.evaluation.metrics import METRICS, Metric
 from kubeline.evaluation.scored import Scored
 from kubeline.printable import p_words
@@ -53,12 +54,14 @@ def compare(metric: Metric, model: Scored, other: Scored, bootstrap: Bootstrap, 
     values = metric.value(model), metric.value(other)
     plain = not bootstrap.clustered and model.weights is None
     if metric.name == "roc_auc" and plain:
-        found = compare_auc(model.positive, model.held_score, other.held_score, confidence)
+        first, second = (one.column(lambda some: some.held_score) for one in (model, other))
+        rankings = [model.ranking(), other.ranking()]
+        found = compare_auc(model.column(lambda some: some.positive), first, second, confidence, rankings)
         return Comparison(metric, *values, found.difference, found.p_value, "DeLong")
     differences = metric.replicates(model, bootstrap) - metric.replicates(other, bootstrap)
     difference = interval(values[0] - values[1], differences, confidence)
     if metric.name == "accuracy" and plain:
-        p_value = mcnemar(model.target == model.prediction, other.target == other.prediction)
+        p_value = mcnemar(*(one.column(lambda some: some.target == some.prediction) for one in (model, other)))
         return Comparison(metric, *values, difference, p_value, "McNemar")
     return Comparison(metric, *values, difference, _two_sided(differences), bootstrap.method)
 
@@ -72,7 +75,7 @@ def compare_all(model: Scored, other: Scored, bootstrap: Bootstrap, confidence: 
     }
 
 
-def mcnemar(first_right: Array, second_right: Array) -> float:
+def mcnemar(first_right: Numbers, second_right: Numbers) -> float:
     """The exact two-sided p-value for "both are right equally often", from the rows on which only one is right.
 
     The exact binomial form costs no more than the chi-squared approximation, at any count.
@@ -81,8 +84,11 @@ def mcnemar(first_right: Array, second_right: Array) -> float:
     """
     from scipy.special import bdtr
 
-    only_first = int((first_right & ~second_right).sum())
-    only_second = int((second_right & ~first_right).sum())
+    only_first = only_second = 0
+    for rows in pieces(len(first_right)):
+        first, second = first_right[rows], second_right[rows]
+        only_first += int((first & ~second).sum())
+        only_second += int((second & ~first).sum())
     discordant = only_first + only_second
     return float(min(1.0, 2 * bdtr(min(only_first, only_second), discordant, 0.5)))
 

@@ -1,11 +1,13 @@
 """ROC and precision-recall curves and the confusion matrix, small enough for metadata and a page."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from kubeline.evaluation.bootstrap import pieces
+from kubeline.evaluation.kept import Numbers
 from kubeline.evaluation.scored import Scored
+from kubeline.evaluation.tally import Tally, tally
 from kubeline.typing import Array
 
 _POINTS = 200
@@ -28,25 +30,50 @@ class PrecisionRecall(NamedTuple):
 
 def roc(scored: Scored, points: int = _POINTS) -> Roc:
     """At most `points` points of the ROC curve of a binary task in which both classes occur."""
-    found = _counts(scored.positive, scored.held_score, scored.weights)
-    false, true = found.false_positives, found.true_positives
-    corners = np.ones(len(true), dtype=bool)
-    corners[1:-1] = (np.diff(false, 2) != 0) | (np.diff(true, 2) != 0)  # the others lie on a line between two
-    fpr, tpr = (np.append(0.0, counts[corners] / counts[-1]) for counts in (false, true))
-    # above every score no row is positive; for a probability a threshold of 1 says the same
-    threshold = np.append(1.0, np.minimum(found.threshold[corners].astype(np.float64), 1.0))
-    kept = _thin(fpr + tpr, points)
-    return Roc(fpr[kept], tpr[kept], threshold[kept])
+    ranking = scored.ranking()
+
+    def corners() -> Iterator[Array]:
+        """Position, rates and threshold of each point, from (0, 0) on, but for those on a line between two others."""
+        # above every score no row is positive; for a probability a threshold of 1 says the same
+        yield np.array([[0.0, 0.0, 0.0, 1.0]])
+        ahead = np.empty((0, 3))  # counts and threshold of the last points: of a corner, both neighbours are known
+        started = False
+        for thresholds, counts in ranking.falling():
+            ahead = np.concatenate([ahead, np.column_stack([counts, thresholds.astype(np.float64)])])
+            corner = np.ones(len(ahead), dtype=bool)
+            corner[1:-1] = (np.diff(ahead[:, :2], 2, axis=0) != 0).any(axis=1)
+            corner[0] &= not started
+            yield _rates(ahead[:-1][corner[:-1]], ranking)
+            started, ahead = started or len(ahead) > 1, ahead[-2:]
+        yield _rates(ahead[-1:], ranking)
+
+    fpr, tpr, threshold = _thin(corners(), 2.0, points).T[1:]
+    return Roc(fpr, tpr, np.minimum(threshold, 1.0))
+
+
+def _rates(counts: Array, ranking: Tally) -> Array:
+    false, true = counts[:, 0] / ranking.totals[0], counts[:, 1] / ranking.totals[1]
+    return np.column_stack([false + true, false, true, counts[:, 2]])
 
 
 def precision_recall(scored: Scored, points: int = _POINTS) -> PrecisionRecall:
     """At most `points` points of the precision-recall curve of a binary task with a positive row."""
-    whole = _precision_recall(scored.positive, scored.held_score, scored.weights)
-    kept = _thin(1 - whole.recall, points)
-    return PrecisionRecall(whole.recall[kept], whole.precision[kept])
+    ranking = scored.ranking()
+
+    def whole() -> Iterator[Array]:
+        """Position, recall and precision of each point, from the lowest threshold up."""
+        for block in ranking.rising():
+            passed = block.before + np.cumsum(block.sums, axis=0, dtype=np.float64) - block.sums
+            false, true = (ranking.totals - passed).T
+            recall = true / ranking.totals[1]
+            yield np.column_stack([1 - recall, recall, true / (true + false)])
+        yield np.array([[1.0, 0.0, 1.0]])
+
+    recall, precision = _thin(whole(), 1.0, points).T[1:]
+    return PrecisionRecall(recall, precision)
 
 
-def average_precision(positive: Array, score: Array, weights: Array | None = None) -> float:
+def average_precision(positive: Numbers, score: Numbers, weights: Numbers | None = None) -> float:
     """The precision at each recall, times what the recall grows there: the area below the curve, by steps.
 
     Args:
@@ -54,74 +81,47 @@ def average_precision(positive: Array, score: Array, weights: Array | None = Non
         score: (n,) numbers that grow with the chance of the positive class.
         weights: (n,) above 0, or None.
     """
-    if weights is None:
-        return _plain_average_precision(np.sort(score), np.sort(score[positive]))
-    curve = _precision_recall(positive, score, weights)
-    return float(max(0.0, -np.sum(np.diff(curve.recall) * curve.precision[:-1])))
+    return area_below(tally(score, positive, weights, 2))
 
 
-def _plain_average_precision(scores: Array, hits: Array) -> float:
-    """The same where every row counts once, from sorted scores of all rows and of the positive ones; by pieces."""
-    threshold = np.unique(scores)[::-1]
+def area_below(ranking: Tally) -> float:
+    """The same from the rows by score, the positive ones of the second kind."""
     area, recall = 0.0, np.zeros(1)
-    for some in pieces(len(threshold)):
-        true = len(hits) - np.searchsorted(hits, threshold[some])
-        recall = np.append(recall[-1], true / len(hits))
-        precision = true / (len(scores) - np.searchsorted(scores, threshold[some]))
-        area += float(np.sum((np.diff(recall) * precision)[::-1]))  # in the order of the curve
+    for _, reached in ranking.falling():
+        recall = np.append(recall[-1], reached[:, 1] / ranking.totals[1])
+        area += float(np.sum((np.diff(recall) * (reached[:, 1] / reached.sum(axis=1)))[::-1]))  # in the curve's order
     return area
-
-
-class _Counts(NamedTuple):
-    """What is taken for positive at each threshold, from the highest score down, in rows or their weights."""
-
-    true_positives: Array
-    false_positives: Array
-    threshold: Array
-
-
-def _counts(positive: Array, score: Array, weights: Array | None) -> _Counts:
-    if weights is None:
-        return _plain_counts(positive, score)
-    counting = weights != 0
-    positive, score, weights = positive[counting], score[counting], weights[counting]
-    falling = len(score) - 1 - np.argsort(score[::-1], kind="stable")[::-1]  # rows of equal scores in their order
-    score, hit = score[falling], positive[falling].astype(np.float64)
-    last = np.append(np.flatnonzero(score[1:] != score[:-1]), len(score) - 1)  # row of each score
-    weight = weights[falling]
-    return _Counts(np.cumsum(hit * weight)[last], np.cumsum((1 - hit) * weight)[last], score[last])
-
-
-def _plain_counts(positive: Array, score: Array) -> _Counts:
-    """The same where every row counts once: values are sorted, not places of rows, which are twice as large."""
-    rising = np.sort(score)
-    first = np.append(0, np.flatnonzero(rising[1:] != rising[:-1]) + 1)[::-1]  # row of each score, from the highest on
-    threshold = rising[first]
-    hits = np.sort(score[positive])
-    true = (len(hits) - np.searchsorted(hits, threshold)).astype(np.float64)
-    return _Counts(true, len(rising) - first - true, threshold)
-
-
-def _precision_recall(positive: Array, score: Array, weights: Array | None) -> PrecisionRecall:
-    """Every point of the curve, from the lowest threshold up."""
-    true, false, _ = _counts(positive, score, weights)
-    precision = np.append((true / (true + false))[::-1], 1.0)
-    return PrecisionRecall(np.append((true / true[-1])[::-1], 0.0), precision)
 
 
 def confusion(scored: Scored) -> Array:
     """(k, k) counts of rows, or their weights: true classes in rows, predicted ones in columns."""
     size = len(scored.classes)
     cells = np.zeros(size**2)
-    for rows in pieces(len(scored)):
-        places = scored.target[rows].astype(np.intp) * size + scored.prediction[rows]
-        cells += np.bincount(places, None if scored.weights is None else scored.weights[rows], size**2)
+    for some in scored.pieces():
+        cells += np.bincount(some.target.astype(np.intp) * size + some.prediction, some.weights, size**2)
     return cells.reshape(size, size)
 
 
-def _thin(position: Array, points: int) -> Array:
-    """Indices of at most `points` of the points, evenly spread along the rising `position`, both ends among them."""
-    if len(position) <= points:
-        return np.arange(len(position))
-    wanted = np.linspace(position[0], position[-1], points - 1)
-    return np.unique(np.append(np.searchsorted(position, wanted), len(position) - 1))
+def _thin(parts: Iterable[Array], end: float, points: int) -> Array:
+    """At most `points` of the points, evenly spread along their rising positions, both ends among them.
+
+    Args:
+        parts: (m, columns) some points, the first column their positions.
+        end: The last position; the first is 0.
+        points: How many are kept.
+    """
+    wanted = np.linspace(0.0, end, points - 1)
+    first, kept, last, count, before = [], [], np.empty(0), 0, -1
+    for part in parts:
+        if not len(part):
+            continue
+        if count <= points:  # if there are no more, all are kept
+            first.append(part[: points + 1 - count])
+        reached = np.searchsorted(wanted, part[-1, 0], "right")
+        places = np.unique(np.searchsorted(part[:, 0], wanted[:reached]))
+        wanted, count, last = wanted[reached:], count + len(part), part[-1]
+        kept.append(part[places])
+        before = int(places[-1]) - len(part) if len(places) else before - len(part)  # -1 where the last point is kept
+    if count <= points:
+        return np.concatenate(first)
+    return np.concatenate(kept if before == -1 else [*kept, last[None]])

@@ -4,12 +4,14 @@ Sources: DeLong, DeLong, Clarke-Pearson (1988), Biometrics 44; the O(n log n) al
 (2014), IEEE Signal Processing Letters 21(11).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kubeline.evaluation.bootstrap import Interval, pieces
+from kubeline.evaluation.bootstrap import Interval
+from kubeline.evaluation.kept import Numbers
+from kubeline.evaluation.tally import SORTED_ROWS, Tally, tally
 from kubeline.typing import Array
 
 
@@ -32,7 +34,7 @@ def midranks(values: Array) -> Array:
     return ranks
 
 
-def auc(positive: Array, score: Array, weights: Array | None = None) -> float:
+def auc(positive: Numbers, score: Numbers, weights: Numbers | None = None) -> float:
     """The ROC AUC: the chance that a positive row scores above a negative one, ties counting half.
 
     Args:
@@ -40,65 +42,62 @@ def auc(positive: Array, score: Array, weights: Array | None = None) -> float:
         score: (n,) numbers that grow with the chance of the positive class.
         weights: (n,) above 0, or None.
     """
-    if weights is not None:
-        from sklearn.metrics import roc_auc_score
-
-        return float(roc_auc_score(positive, score, sample_weight=weights))
-    others, count = [_ascending(score, ~positive)], int(positive.sum())
-    twice = sum(int(found.sum()) for [found] in _twice_below([score], positive, others))
-    return twice / 2 / (count * (len(score) - count))
+    return auc_of(tally(score, positive, weights, 2))
 
 
-def _twice_below(scores: Sequence[Array], where: Array, others: Sequence[Array]) -> Iterator[list[Array]]:
-    """For some rows of each model, by pieces, twice how many of the `others` are below; equal ones count half."""
-    for rows in pieces(len(where)):
-        chosen = [score[rows][where[rows]] for score in scores]
-        yield [
-            np.searchsorted(other, value) + np.searchsorted(other, value, "right")
-            for value, other in zip(chosen, others, strict=True)
-        ]
+def auc_of(ranking: Tally) -> float:
+    """The same from the rows by score, the positive ones of the second kind."""
+    twice = 0.0
+    for block in ranking.rising():
+        others, positive = block.sums.T.astype(np.float64)
+        twice += float((positive * (2 * (block.before[0] + np.cumsum(others)) - others)).sum())
+    return twice / 2 / float(ranking.totals[0] * ranking.totals[1])
 
 
-def _ascending(score: Array, where: Array) -> Array:
-    found: Array = score[where]
-    found.sort()
-    return found
-
-
-def auc_covariance(positive: Array, scores: Sequence[Array]) -> tuple[Array, Array]:
+def auc_covariance(
+    positive: Numbers, scores: Sequence[Numbers], rankings: Sequence[Tally] | None = None
+) -> tuple[Array, Array]:
     """AUCs and their covariance matrix.
 
     Args:
         positive: (n,) True for the positive class; two rows of each class at least.
         scores: of each model (n,), of the same rows.
+        rankings: The rows by each of the scores, where they are known.
 
     Returns:
-        (models,) AUCs and their (models, models) covariance by DeLong's structural components.
+        (models,) AUCs and their (models, models) covariance by DeLong's structural components: of the rows of each
+        class, the covariance of the shares of the others that are below, over how many these rows are.
     """
-    aucs = np.array([auc(positive, score) for score in scores])
-    return aucs, _spread(scores, positive, aucs) + _spread(scores, ~positive, 1 - aucs)
+    rankings = rankings or [tally(score, positive, size=2) for score in scores]
+    aucs, (others, hits) = np.array([auc_of(found) for found in rankings]), rankings[0].counts.tolist()
+    squares = np.zeros((2, len(scores), len(scores)))
+    for start in range(0, len(positive), SORTED_ROWS):
+        rows = slice(start, start + SORTED_ROWS)
+        hit = positive[rows].astype(bool)
+        twice = [found.below(score[rows]) for found, score in zip(rankings, scores, strict=True)]
+        for place, (where, other, below, means) in enumerate(((hit, 0, others, aucs), (~hit, 1, hits, 1 - aucs))):
+            apart = np.stack([one[where, other] for one in twice]) / (2 * below) - means[:, None]
+            squares[place] += apart @ apart.T
+    return aucs, squares[0] / (hits - 1) / hits + squares[1] / (others - 1) / others
 
 
-def _spread(scores: Sequence[Array], where: Array, means: Array) -> Array:
-    """The covariance of the shares of the other rows that are below each of the rows, over how many these are."""
-    rows = int(where.sum())
-    squares = np.zeros((len(scores), len(scores)))
-    for twice in _twice_below(scores, where, [_ascending(score, ~where) for score in scores]):
-        apart = np.stack(twice) / (2 * (len(where) - rows)) - means[:, None]
-        squares += apart @ apart.T
-    return squares / (rows - 1) / rows
-
-
-def compare_auc(positive: Array, first: Array, second: Array, confidence: float = 0.95) -> AucDifference:
+def compare_auc(
+    positive: Numbers,
+    first: Numbers,
+    second: Numbers,
+    confidence: float = 0.95,
+    rankings: Sequence[Tally] | None = None,
+) -> AucDifference:
     """Compare two scores of the same rows by DeLong's test.
 
     With fewer than two rows of a class there is no variance, and the ends of the interval are None.
     """
     from scipy.special import ndtr, ndtri  # scipy.stats takes longer to import than most tables to evaluate
 
-    if min(positive.sum(), (~positive).sum()) < 2:
-        return AucDifference(Interval(auc(positive, first) - auc(positive, second), None, None), 1.0)
-    aucs, covariance = auc_covariance(positive, [first, second])
+    rankings = rankings or [tally(score, positive, size=2) for score in (first, second)]
+    if min(rankings[0].counts) < 2:
+        return AucDifference(Interval(auc_of(rankings[0]) - auc_of(rankings[1]), None, None), 1.0)
+    aucs, covariance = auc_covariance(positive, [first, second], rankings)
     difference = float(aucs[0] - aucs[1])
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     error = float(np.sqrt(max(variance, 0.0)))

@@ -20,6 +20,7 @@ from kubeline.evaluation.fairness.requirements import FairnessRequirement
 from kubeline.evaluation.fairness.requirements import parse as asked_of_groups
 from kubeline.evaluation.findings import Contender, Evaluation, EvaluationSettings
 from kubeline.evaluation.gate import GateCheck
+from kubeline.evaluation.kept import keep_little, release
 from kubeline.evaluation.metrics import METRICS, PROPER, Metric, choose, measure
 from kubeline.evaluation.reliance import Reliance, rely
 from kubeline.evaluation.rows import JudgedRows, choose_rows, merge, require_roles
@@ -66,6 +67,7 @@ def run(
         UserError: says what is wrong with the table, the model, the champion or a parameter. Nothing is written.
     """
     require_names("slices", slices)
+    keep_little()
     chosen = EvaluationSettings(slices=tuple(slices), **settings)
     package = ModelPackage.of(model)
     challenged = _fetch(champion, tracking_uri)
@@ -201,8 +203,9 @@ def _contenders(
     mine, *others = ask(test, [package] if champion is None else [package, champion], roles.group)
     theirs = others[0] if others else None
     rows = choose_rows(test, known, mine, theirs, roles, asked=asked, min_rows=settings.min_rows)
-    model = _contender(mine, test, rows, signature)
-    return roles, rows, model, None if theirs is None else _contender(theirs, test, rows, signature)
+    contenders = [_contender(one, test, rows, signature) for one in (mine, *others)]
+    release()
+    return roles, rows, contenders[0], contenders[1] if others else None
 
 
 def _contender(answers: Answers, test: StoredTable, rows: JudgedRows, question: Signature) -> Contender:
@@ -224,14 +227,14 @@ def _against_constant(
 
     ROC AUC, accuracy and the like do not see whether a probability of 0.3 comes true in 30 of 100 rows.
     """
-    proper = PROPER[scored.task] if np.ptp(scored.target) else ()  # of a single class, the constant guess is right
+    proper = PROPER[scored.task] if scored.varies else ()  # of a single class, the constant guess is right
     asked = [metric] + [METRICS[scored.task][name] for name in proper if name != metric.name]
     found = []
     for one in asked:
         centre: Literal["mean", "median"] = "median" if one.name in ("mae", "median_ae", "mape") else "mean"
         guess = scored.constant(centre)
         if one.undefined(guess):  # precision, when the guess is never positive: guess that every row is
-            guess = replace(guess, prediction=np.ones_like(scored.prediction))
+            guess = replace(guess, prediction=np.broadcast_to(np.int64(1), len(scored)))
         if not one.undefined(scored):
             found.append(compare(one, scored, guess, bootstrap, settings.confidence))
     return found

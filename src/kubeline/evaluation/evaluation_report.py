@@ -37,7 +37,7 @@ def page(evaluation: Evaluation, test: dict[str, Any]) -> Report:
     report.add("The gate", _gate(evaluation))
     report.add("Metrics", *_metrics(evaluation))
     if signature.task == "regression":
-        report.add("Residuals", figure(plots.residuals(evaluation.model.scored), _residuals_caption()))
+        report.add("Residuals", figure(plots.residuals(evaluation.model.scored), _residuals_caption(evaluation)))
     else:
         _classification(report, evaluation)
     if evaluation.settings.slices:
@@ -174,10 +174,10 @@ def _classification(report: Report, evaluation: Evaluation) -> None:
     report.add("Classes", *class_blocks(model))
 
 
-def _residuals_caption() -> str:
-    return (
-        "Left, on a sample: predicted against true. Right, on all rows: how the error is spread along the prediction."
-    )
+def _residuals_caption(evaluation: Evaluation) -> str:
+    few = len(evaluation.model.scored) <= plots.RESIDUALS
+    rows = "all rows" if few else f"{plots.RESIDUALS:,} rows drawn at random"
+    return f"Left, on a sample: predicted against true. Right, on {rows}: how the error is spread along the prediction."
 
 
 def _slices(evaluation: Evaluation) -> list[Markup]:

@@ -1,6 +1,6 @@
 """A few predictions for test rows, each with what its columns contribute, as the server's ``:explain`` answers."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,8 @@ import pandas as pd
 
 from kubeline.data.stored import StoredTable
 from kubeline.errors import counted
-from kubeline.evaluation.bootstrap import pieces
+from kubeline.evaluation.kept import Numbers, release
+from kubeline.evaluation.rows import positions_of
 from kubeline.evaluation.scored import Scored
 from kubeline.model_package.explanations import Explainer, Explanation, largest
 from kubeline.model_package.formats import SERVING
@@ -68,7 +69,7 @@ class ExplainedRows:
 
 
 def explain_rows(
-    test: StoredTable, judged: Array, package: ModelPackage, scored: Scored, personal: Container[str] | None
+    test: StoredTable, judged: Numbers, package: ModelPackage, scored: Scored, personal: Container[str] | None
 ) -> ExplainedRows:
     """Explain the predictions for a few of the rows judged: from the lowest up, or the surest of each class.
 
@@ -98,8 +99,9 @@ def explain_rows(
     if not chosen:
         return ExplainedRows([], len(golden), note)
     places = sorted({place for _, place, _ in chosen})
-    positions = _positions(judged, places)
+    positions = positions_of(judged, places)
     frame = test.take(positions, signature.names)
+    release()
     blocks, rows = predictor.tensors(signature.encode(frame)), []
     for title, place, label in chosen:
         at = places.index(place)
@@ -141,28 +143,42 @@ def _chosen(scored: Scored) -> list[tuple[str, int, str | None]]:
     """What each row stands for, its place among the rows judged, and the class whose probability is explained."""
     if scored.task != "multiclass":
         is_number = scored.task == "regression"
-        values, label = (scored.prediction, None) if is_number else (scored.held_score, scored.classes[1])
-        ranks = np.linspace(0, len(values) - 1, ROWS).round().astype(int)
-        found = zip(ranks, np.partition(values, ranks)[ranks], strict=True)
-        places = [np.flatnonzero(values == value)[rank - np.count_nonzero(values < value)] for rank, value in found]
-        return [(title, int(place), label) for title, place in zip(_PLACES, places, strict=True)]
+        label, make = (None, _prediction) if is_number else (scored.classes[1], _score)
+        ranking = scored.ranked_by("prediction", make) if is_number else scored.ranking()
+        ranks = np.linspace(0, len(scored) - 1, ROWS).round().astype(int)
+        places = [_place(scored, make, rank, ranking.ranked(np.array([rank]))[0]) for rank in ranks]
+        return [(title, place, label) for title, place in zip(_PLACES, places, strict=True)]
     rows = []
-    for code in np.argsort(-np.bincount(scored.prediction, minlength=len(scored.classes)), kind="stable")[:ROWS]:
-        sure = np.where(scored.prediction == code, scored.class_probabilities[:, code], -1.0)
-        if sure.max() >= 0:
+    for code in np.argsort(-scored.class_counts[1], kind="stable")[:ROWS]:
+        place, most, start = -1, -1.0, 0
+        for some in scored.pieces():
+            sure = np.where(some.prediction == code, some.probability_of(code), -1.0)
+            if sure.max() > most:
+                place, most = start + int(sure.argmax()), float(sure.max())
+            start += len(some)
+        if most >= 0:
             label = scored.classes[code]
-            rows.append((f"surest '{label}'", int(sure.argmax()), label))
+            rows.append((f"surest '{label}'", place, label))
     return rows
 
 
-def _positions(judged: Array, places: Sequence[int]) -> Array:
-    """Rows of the table that stand at these rising places among those judged."""
-    found, before = [], 0
-    for rows in pieces(len(judged)):
-        inside = np.flatnonzero(judged[rows])
-        found += [rows.start + int(inside[place - before]) for place in places if 0 <= place - before < len(inside)]
-        before += len(inside)
-    return np.array(found)
+def _prediction(scored: Scored) -> Array:
+    return scored.prediction
+
+
+def _score(scored: Scored) -> Array:
+    return scored.held_score
+
+
+def _place(scored: Scored, make: Callable[[Scored], Array], rank: int, value: float) -> int:
+    """Where the row stands that has this value and rank; of equal values, those of smaller ranks come first."""
+    smaller, equal, start = 0, [], 0
+    for some in scored.pieces():
+        values = make(some)
+        smaller += int(np.count_nonzero(values < value))
+        equal.append(start + np.flatnonzero(values == value))
+        start += len(some)
+    return int(np.concatenate(equal)[rank - smaller])
 
 
 def _value(value: Any, name: str, personal: Container[str] | None) -> str | None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from kubeline.evaluation.bootstrap import Bootstrap, Interval, interval
+from kubeline.evaluation.kept import Numbers, sample_rows
 from kubeline.evaluation.metrics import Metric
 from kubeline.evaluation.scored import Scored
 from kubeline.model_package.predictor import Predictions, Predictor
@@ -77,7 +78,7 @@ class SampledRows:
         rows: Callable[[Array], pd.DataFrame],
         scored: Scored,
         rng: np.random.Generator,
-        clusters: Array | None = None,
+        clusters: Numbers | None = None,
     ) -> Self:
         """A sample of the rows judged.
 
@@ -88,8 +89,8 @@ class SampledRows:
             rng: Draws the rows.
             clusters: (n,) codes of the rows that belong together, or None.
         """
-        places = np.sort(rng.permutation(len(scored))[: sample_size(len(predictor.signature.names))])
-        together = None if clusters is None else np.unique(clusters[places], return_inverse=True)[1]
+        places = sample_rows(len(scored), sample_size(len(predictor.signature.names)), rng)
+        together = None if clusters is None else np.unique(np.asarray(clusters)[places], return_inverse=True)[1]
         bootstrap = Bootstrap(len(places), *_REPLICATES, clusters=together)
         return cls(scored.take(places), predictor.signature.encode(rows(places)), bootstrap)
 

@@ -14,9 +14,9 @@ import numpy as np
 from kubeline.errors import UserError, listed
 from kubeline.evaluation import terms
 from kubeline.evaluation.bootstrap import Bootstrap, Interval, Terms, interval
-from kubeline.evaluation.curves import average_precision
-from kubeline.evaluation.delong import auc
-from kubeline.evaluation.scored import Scored, median
+from kubeline.evaluation.curves import area_below
+from kubeline.evaluation.delong import auc_of
+from kubeline.evaluation.scored import Scored
 from kubeline.task import Task
 from kubeline.typing import Array
 
@@ -94,43 +94,39 @@ class Metric:
 
 def _one_class(scored: Scored) -> str:
     for code, word in ((1, "no"), (0, "every")):
-        if not (scored.target == code).any():
+        if not scored.class_counts[0][code]:
             return f"{word} row is labelled '{scored.classes[1]}'"
     return ""
 
 
 def _no_positive(scored: Scored) -> str:
-    return "" if scored.positive.any() else f"no row is labelled '{scored.classes[1]}'"
+    return "" if scored.class_counts[0][1] else f"no row is labelled '{scored.classes[1]}'"
 
 
 def _none_predicted(scored: Scored) -> str:
-    return "" if (scored.prediction == 1).any() else f"no row is predicted '{scored.classes[1]}'"
+    return "" if scored.class_counts[1][1] else f"no row is predicted '{scored.classes[1]}'"
 
 
 def _neither(scored: Scored) -> str:
-    return "" if (scored.positive | (scored.prediction == 1)).any() else _no_positive(scored)
+    return "" if scored.class_counts[1][1] else _no_positive(scored)
 
 
 def _single_class(scored: Scored) -> str:
-    return "" if np.ptp(scored.target) else f"every row is labelled '{scored.classes[scored.target[0]]}'"
+    return "" if scored.varies else f"every row is labelled '{scored.classes[scored.class_counts[0].argmax()]}'"
 
 
 def _no_variation(scored: Scored) -> str:
-    return "" if np.ptp(scored.target) else "the target is the same in every row"
+    return "" if scored.varies else "the target is the same in every row"
 
 
 def _zero_target(scored: Scored) -> str:
-    return "" if scored.target.all() else "the target is zero in some rows, where a relative error has no meaning"
-
-
-def _average_precision(scored: Scored) -> float:
-    return average_precision(scored.positive, scored.held_score, scored.weights)
+    if all(some.target.all() for some in scored.pieces()):
+        return ""
+    return "the target is zero in some rows, where a relative error has no meaning"
 
 
 def _macro_auc(scored: Scored) -> float:
-    present = np.unique(scored.target)
-    values = [auc(scored.target == code, scored.class_probabilities[:, code], scored.weights) for code in present]
-    return float(np.mean(values))
+    return float(np.mean([auc_of(scored.ranking(int(code))) for code in np.flatnonzero(scored.class_counts[0])]))
 
 
 UNIT = (0.0, 1.0)
@@ -144,11 +140,11 @@ _CLASSIFICATION = [
 _BINARY = [
     Metric(
         "roc_auc", "ROC AUC", True, UNIT, terms.score_bins, terms.roc_auc, _one_class,
-        lambda scored: auc(scored.positive, scored.held_score, scored.weights),
+        lambda scored: auc_of(scored.ranking()),
     ),
     Metric(
         "average_precision", "Average precision", True, UNIT, terms.score_bins, terms.average_precision,
-        _no_positive, _average_precision, of_class=True,
+        _no_positive, lambda scored: area_below(scored.ranking()), of_class=True,
     ),
     Metric("brier", "Brier score", False, UNIT, terms.brier, terms.mean),
     *_CLASSIFICATION,
@@ -169,7 +165,7 @@ _REGRESSION = [
     Metric("mae", "MAE", False, POSITIVE, terms.errors, terms.mae, in_unit=True),
     Metric(
         "median_ae", "Median absolute error", False, POSITIVE, terms.error_bins, terms.median, lambda scored: "",
-        lambda scored: median(np.abs(scored.target - scored.prediction), scored.weights),
+        lambda scored: terms.ranked_errors(scored).middle(),
         in_unit=True,
     ),
     Metric("r2", "R²", True, (-np.inf, 1.0), terms.errors, terms.r2, _no_variation),

@@ -68,8 +68,9 @@ def _answers(contender: Contender, prefix: str, kind: pa.DataType, chunk: slice)
     values = answers.values[chunk]
     found = {f"{prefix}prediction": pa.array(values if classes is None else np.array(classes, object)[values], kind)}
     if answers.probabilities is not None:
+        probabilities = answers.probabilities[chunk]
         for position, name in enumerate(classes or ()):
-            found[f"{prefix}probability.{name}"] = pa.array(answers.probabilities[chunk, position])
+            found[f"{prefix}probability.{name}"] = pa.array(probabilities[:, position])
     return found
 
 
@@ -84,7 +85,7 @@ def write_predictions(artifact: Artifact, evaluation: Evaluation) -> None:
 
 def summary(evaluation: Evaluation) -> dict[str, float]:
     """The figures of the evaluation as flat names: ``roc_auc``, ``roc_auc_lower``, ``champion_roc_auc``, …"""
-    found: dict[str, float] = {"rows": float(evaluation.rows.judged.sum())}
+    found: dict[str, float] = {"rows": float(len(evaluation.model.scored))}
     for name, interval in evaluation.metrics.items():
         found |= {f"{name}{end}": value for end, value in _flat(interval).items()}
     for name, comparison in (evaluation.comparisons or {}).items():
@@ -133,7 +134,7 @@ def write_blessing(
         "checks": [vars(check) for check in decision.checks],
         "positive_class": evaluation.model.package.signature.positive_class,
         "rows": {
-            "judged": int(rows.judged.sum()),
+            "judged": len(evaluation.model.scored),
             "labelled": len(rows.judged) - rows.left_out.get("no label", 0),
             "unlabelled": rows.left_out.get("no label", 0),
             "left_out": rows.left_out,

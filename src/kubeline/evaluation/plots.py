@@ -6,9 +6,11 @@ import numpy as np
 
 from kubeline.errors import counted
 from kubeline.evaluation.calibration import Reliability
+from kubeline.evaluation.calibration import ranked as ranked_by_probability
 from kubeline.evaluation.classes import Confusion
 from kubeline.evaluation.curves import precision_recall, roc
 from kubeline.evaluation.importance import Importance
+from kubeline.evaluation.kept import sample_rows
 from kubeline.evaluation.metrics import Metric
 from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.slices import Slice, ranked
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _SLICES = 30  # drawn; the worst ones when there are more
 _FEATURES = 20
 _DOTS = 1_200
+RESIDUALS = 250_000  # rows along whose predictions the error is shown; of more, a sample
 
 
 def ranking(model: Scored, champion: Scored | None) -> "list[Figure]":
@@ -34,7 +37,7 @@ def ranking(model: Scored, champion: Scored | None) -> "list[Figure]":
             curve, tradeoff = roc(scored), precision_recall(scored)
             left.plot(curve.false_positive_rate, curve.true_positive_rate, line, color=colour, label=label)
             right.plot(tradeoff.recall, tradeoff.precision, line, color=colour, label=label)
-        share = model.mean(model.positive)
+        share = model.mean(model.column(lambda some: some.positive))
         left.plot([0, 1], [0, 1], ":", color=NEUTRAL, label="constant guess")
         right.axhline(share, linestyle=":", color=NEUTRAL, label="constant guess")
         of = plain(f"of '{model.classes[1]}'")
@@ -67,19 +70,19 @@ def calibration(found: Reliability, champion: Reliability | None, model: Scored)
 
 
 def _probabilities(ax: "Axes", model: Scored, event: str, end: float) -> None:
-    if model.task == "binary":
-        probability, parts = model.score, [(name, model.target == code) for code, name in enumerate(model.classes)]
-    else:
-        probability, right = model.class_probabilities.max(axis=1), model.target == model.prediction
-        parts = [("wrong", ~right), ("right", right)]
-    end = max(end, float(probability.max()))
-    edges = np.linspace(0, end, 41)
-    for (label, rows), colour in zip(parts, (NEUTRAL, MODEL), strict=True):
-        if rows.any():
-            heights = np.histogram(probability[rows], edges)[0] / rows.sum()
+    names = list(model.classes) if model.task == "binary" else ["wrong", "right"]
+    ranking = ranked_by_probability(model)
+    edges = np.linspace(0, max(end, float(ranking.quantiles(np.ones(1))[0])), 41)
+    shapes = np.zeros((2, 40))
+    for block in ranking.rising():
+        for place in range(2):
+            shapes[place] += np.histogram(block.values.astype(np.float64), edges, weights=block.rows[:, place])[0]
+    for label, rows, shape, colour in zip(names, ranking.counts, shapes, (NEUTRAL, MODEL), strict=True):
+        if rows:
+            heights = shape / rows
             ax.stairs(heights, edges, color=colour, fill=True, alpha=0.25)
             ax.stairs(
-                heights, edges, color=colour, linewidth=1.4, label=plain(f"{label} ({counted(int(rows.sum()), 'row')})")
+                heights, edges, color=colour, linewidth=1.4, label=plain(f"{label} ({counted(int(rows), 'row')})")
             )
     ax.set(
         title="Distribution of probabilities",
@@ -118,14 +121,15 @@ def confusion_matrix(found: Confusion) -> "Figure":
 
 
 def residuals(scored: Scored, seed: int = 0) -> "list[Figure]":
-    """Predicted against true on a sample of the rows, and the residuals along the prediction on all of them."""
-    rows = np.sort(np.random.default_rng(seed).permutation(len(scored))[:_DOTS])
+    """Predicted against true on a sample of the rows, and the residuals along the prediction on `RESIDUALS` of them."""
+    rng = np.random.default_rng(seed)
+    dots, scored = scored.take(sample_rows(len(scored), _DOTS, rng)), _sample(scored, RESIDUALS, rng)
     with style():
         (first, left), (second, right) = axes(), axes()
-        left.plot(scored.prediction[rows], scored.target[rows], ".", markersize=3, alpha=0.35, color=MODEL)
+        left.plot(dots.prediction, dots.target, ".", markersize=3, alpha=0.35, color=MODEL)
         ends = [float(scored.prediction.min()), float(scored.prediction.max())]
         left.plot(ends, ends, ":", color=NEUTRAL)
-        left.set(title=f"Predicted and true ({counted(len(rows), 'row')})", xlabel="Predicted", ylabel="True")
+        left.set(title=f"Predicted and true ({counted(len(dots), 'row')})", xlabel="Predicted", ylabel="True")
         bins = _prediction_bins(scored.prediction)
         residual = scored.target - scored.prediction
         centres = [float(scored.prediction[rows].mean()) for rows in bins]
@@ -139,6 +143,11 @@ def residuals(scored: Scored, seed: int = 0) -> "list[Figure]":
         right.set(title="Residuals", xlabel="Predicted", ylabel="True minus predicted")
         right.legend()
     return [first, second]
+
+
+def _sample(scored: Scored, most: int, rng: np.random.Generator) -> Scored:
+    """All rows, or so many of them."""
+    return scored.take(slice(None) if len(scored) <= most else sample_rows(len(scored), most, rng))
 
 
 def _prediction_bins(prediction: Array, bins: int = 20) -> list[Array]:

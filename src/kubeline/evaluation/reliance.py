@@ -10,8 +10,9 @@ from kubeline.data.stored import StoredTable
 from kubeline.evaluation.correlated import correlated_groups
 from kubeline.evaluation.dependence import Dependence, dependences
 from kubeline.evaluation.importance import Importance, SampledRows, importances
+from kubeline.evaluation.kept import release
 from kubeline.evaluation.metrics import Metric
-from kubeline.evaluation.rows import JudgedRows
+from kubeline.evaluation.rows import JudgedRows, positions_of
 from kubeline.evaluation.scored import Scored
 from kubeline.model_package.predictor import Predictor
 from kubeline.typing import Array
@@ -58,7 +59,9 @@ def rely(
     """
 
     def read(places: Array) -> pd.DataFrame:
-        return test.take(np.flatnonzero(rows.judged)[places], predictor.signature.names)
+        frame = test.take(positions_of(rows.judged, places), predictor.signature.names)
+        release()
+        return frame
 
     rng = np.random.default_rng(seed)
     sample = SampledRows.of(predictor, read, scored, rng, rows.clusters.codes)

@@ -4,16 +4,18 @@ A row that a model was trained on says nothing about it, and one that only the c
 champion: both are left out. So is a row of a group (a customer, a device) of which only one of the two saw others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from kubeline.data.dataset import to_frame
 from kubeline.data.stored import StoredTable
 from kubeline.errors import UserError, counted, listed
 from kubeline.evaluation.answers import Answers
+from kubeline.evaluation.kept import PIECE_ROWS, Kept, Numbers, pieces
 from kubeline.model_package.encoding import encode_column
 from kubeline.model_package.manifest import ManifestRoles
 from kubeline.roles import check_weights, scaled_weights
@@ -33,7 +35,7 @@ class Clusters:
         asked: Whether the user named the column, so that too few clusters are an outcome of their own.
     """
 
-    codes: Array | None
+    codes: Numbers | None
     number: int
     assumed: str
     asked: bool = False
@@ -57,8 +59,8 @@ class JudgedRows:
         notes: What could not be found out.
     """
 
-    judged: Array
-    weights: Array | None
+    judged: Numbers
+    weights: Numbers | None
     clusters: Clusters
     left_out: dict[str, int]
     unfair: str = ""
@@ -85,7 +87,7 @@ def merge(asked: ManifestRoles, package: ManifestRoles, test: Mapping[str, Any])
     return found.model_copy(update={"weight": weight}), False
 
 
-def weights_of(test: StoredTable | pd.DataFrame, column: str) -> Array | None:
+def weights_of(test: pd.DataFrame, column: str) -> Array | None:
     """(n,) the weights of all rows, or None without a column.
 
     Raises:
@@ -99,9 +101,22 @@ def weights_of(test: StoredTable | pd.DataFrame, column: str) -> Array | None:
     return scaled_weights(weights)
 
 
+def stored_weights(test: StoredTable, column: str) -> Kept | None:
+    """The same of a stored table, some rows at a time."""
+    if not column:
+        return None
+    _require(test, column, "weight")
+    batches = test.batches([column], PIECE_ROWS)
+    given = Kept.of(encode_column(to_frame(batch)[column], "number", np.float64) for batch in batches)
+    if not all((given[some] >= 0).all() for some in pieces(len(given))):
+        check_weights(np.asarray(given), column)
+    largest = max(given[some].max() for some in pieces(len(given)))
+    return Kept.of(scaled_weights(np.append(given[some], largest))[:-1] for some in pieces(len(given)))
+
+
 def choose_rows(
     test: StoredTable,
-    labelled: Array,
+    labelled: Numbers,
     model: Answers,
     champion: Answers | None,
     roles: ManifestRoles,
@@ -124,29 +139,52 @@ def choose_rows(
     Raises:
         UserError: when a column of the roles is missing or not fit, or no row is left.
     """
-    weights = weights_of(test, roles.weight)
-    weighty = labelled if weights is None else labelled & (weights > 0)
-    left_out = {"no label": int((~labelled).sum()), f"weight 0 in '{roles.weight}'": int((labelled & ~weighty).sum())}
+    rows, weights = len(test), stored_weights(test, roles.weight)
+    judged: Numbers
+    weighty = labelled if weights is None else _where(rows, lambda some: labelled[some] & (weights[some] > 0))
     seen, notes = _seen(model)
-    judged = weighty & ~seen
-    left_out["the model was trained on them"] = int((weighty & seen).sum())
-    if not judged.any():
+    judged = _where(rows, lambda some: weighty[some] & ~seen[some])
+    left_out = {
+        "no label": rows - _count(labelled),
+        f"weight 0 in '{roles.weight}'": _count(labelled) - _count(weighty),
+        "the model was trained on them": _count(weighty) - _count(judged),
+    }
+    if not _count(judged):
         raise UserError(
-            f"the model was trained on all {int(weighty.sum()):,} labelled test rows with a weight above 0, so none "
+            f"the model was trained on all {_count(weighty):,} labelled test rows with a weight above 0, so none "
             "can judge it; give rows that train did not have"
-            if weighty.any()
+            if _count(weighty)
             else f"weight column '{roles.weight}' is 0 in every labelled test row; at least one row must count"
         )
     unfair = ""
-    together = related_by(test, roles)
     if champion is not None and champion.package.digest != model.package.digest:
         fair, excluded, unfair = _fair(judged, model, champion, roles, min_rows)
-        unfair = unfair or _too_few_left(clusters_of(_part(together, fair), roles, asked=asked), roles, excluded)
+        unfair = unfair or _too_few_left(stored_clusters(test, fair, roles, asked=asked), roles, excluded)
         if not unfair:
             judged, left_out = fair, left_out | excluded
-    kept = weights[judged] if weights is not None else None
-    clusters = clusters_of(_part(together, judged), roles, asked=asked)
+    kept = None if weights is None else Kept.of(weights[some][judged[some]] for some in pieces(rows))
+    clusters = stored_clusters(test, judged, roles, asked=asked)
     return JudgedRows(judged, kept, clusters, {why: n for why, n in left_out.items() if n}, unfair, tuple(notes))
+
+
+def _where(rows: int, holds: Callable[[slice], Array]) -> Kept:
+    """(rows,) True where something holds."""
+    return Kept.of(map(holds, pieces(rows)))
+
+
+def _count(where: Numbers) -> int:
+    return sum(int(np.count_nonzero(where[some])) for some in pieces(len(where)))
+
+
+def positions_of(judged: Numbers, places: Array | Sequence[int]) -> Array:
+    """Rows of the table that stand at these rising places among those judged."""
+    found, before, wanted = [], 0, np.asarray(places, dtype=np.int64)
+    for rows in pieces(len(judged)):
+        inside = np.flatnonzero(judged[rows])
+        here = wanted[(before <= wanted) & (wanted < before + len(inside))] - before
+        found.append(rows.start + inside[here])
+        before += len(inside)
+    return np.concatenate(found)
 
 
 def require_roles(test: StoredTable, roles: ManifestRoles) -> None:
@@ -157,27 +195,16 @@ def require_roles(test: StoredTable, roles: ManifestRoles) -> None:
         _require(test, column, "group" if roles.group else "time")
 
 
-def related_by(test: StoredTable, roles: ManifestRoles) -> pd.DataFrame:
-    """The column that says which rows belong together, where there is one."""
-    column = roles.group or roles.time
-    return test[[column] if column else []]
-
-
-def _part(together: pd.DataFrame, judged: Array) -> pd.DataFrame:
-    """Some of the rows; without a column, how many there are, since an index of them takes more than all answers."""
-    return together[judged] if len(together.columns) else pd.DataFrame(index=range(int(judged.sum())))
-
-
-def _seen(model: Answers) -> tuple[Array, list[str]]:
+def _seen(model: Answers) -> tuple[Numbers, list[str]]:
     if model.seen is None:
         note = "the model's package does not say which rows it was trained on; all test rows are taken as new to it"
-        return np.zeros(len(model.predictions.values), dtype=bool), [note]
+        return np.broadcast_to(np.False_, len(model.predictions.values)), [note]
     return model.seen, []
 
 
 def _fair(
-    judged: Array, model: Answers, champion: Answers, roles: ManifestRoles, min_rows: int
-) -> tuple[Array, dict[str, int], str]:
+    judged: Numbers, model: Answers, champion: Answers, roles: ManifestRoles, min_rows: int
+) -> tuple[Numbers, dict[str, int], str]:
     """The rows of `judged` that favour neither, how many are left out for what, and why that is impossible."""
     if model.package.manifest.dataset_fingerprint == champion.package.manifest.dataset_fingerprint:
         return judged, {}, ""  # both were trained on one table
@@ -190,22 +217,23 @@ def _fair(
                 "rows; train the champion again with this version, or judge the two by hand on newer rows"
             ),
         )
-    seen = judged & champion.seen
-    related = judged & ~seen & _groups_of_one(model, champion)
-    fair = judged & ~seen & ~related
-    if fair.sum() < min_rows and (seen | related).any():
-        grouped = f", and {int(related.sum()):,} more are of groups that only one saw" if related.any() else ""
+    known, of_one = champion.seen, _groups_of_one(model, champion)
+    new = _where(len(judged), lambda some: judged[some] & ~known[some])
+    fair = _where(len(judged), lambda some: new[some] & ~of_one(some))
+    seen, related = _count(judged) - _count(new), _count(new) - _count(fair)
+    if _count(fair) < min_rows and (seen or related):
+        grouped = f", and {related:,} more are of groups that only one saw" if related else ""
         return (
             judged,
             {},
             (
-                f"the champion was trained on {int(seen.sum()):,} of the {int(judged.sum()):,} test rows{grouped}; the "
-                f"{int(fair.sum()):,} rows that favour neither are fewer than the {min_rows:,} of min_rows, so the two "
+                f"the champion was trained on {seen:,} of the {_count(judged):,} test rows{grouped}; the "
+                f"{_count(fair):,} rows that favour neither are fewer than the {min_rows:,} of min_rows, so the two "
                 "cannot be compared: split with the champion's seed and column, or give newer rows"
             ),
         )
-    excluded = {"the champion was trained on them": int(seen.sum())}
-    return fair, excluded | {f"only one of the two saw their '{roles.group}'": int(related.sum())}, ""
+    excluded = {"the champion was trained on them": seen}
+    return fair, excluded | {f"only one of the two saw their '{roles.group}'": related}, ""
 
 
 def _too_few_left(clusters: Clusters, roles: ManifestRoles, left_out: Mapping[str, int]) -> str:
@@ -219,11 +247,23 @@ def _too_few_left(clusters: Clusters, roles: ManifestRoles, left_out: Mapping[st
     )
 
 
-def _groups_of_one(model: Answers, champion: Answers) -> Array:
-    """(n,) True for the rows of groups that one of the two models was trained on and the other was not."""
-    none = np.zeros(len(model.predictions.values), dtype=bool)
+def _groups_of_one(model: Answers, champion: Answers) -> Callable[[slice], Array]:
+    """Of some rows, True for those of groups that one of the two models was trained on and the other was not."""
+    none = np.broadcast_to(np.False_, len(model.predictions.values))
     mine, theirs = (none if one.seen_groups is None else one.seen_groups for one in (model, champion))
-    return np.asarray(mine != theirs)
+    return lambda some: np.asarray(mine[some] != theirs[some])
+
+
+def stored_clusters(test: StoredTable, judged: Numbers, roles: ManifestRoles, *, asked: bool) -> Clusters:
+    """As :func:`clusters_of`, of the rows of a stored table that judge a model."""
+    column = roles.group or roles.time
+    if not column:
+        return clusters_of(pd.DataFrame(index=range(_count(judged))), roles, asked=asked)
+    found = clusters_of(test[[column]][np.asarray(judged)], roles, asked=asked)
+    if found.codes is None:
+        return found
+    codes = found.codes
+    return replace(found, codes=Kept.of(codes[some].astype(np.int32) for some in pieces(len(codes))))
 
 
 def clusters_of(rows: pd.DataFrame, roles: ManifestRoles, *, asked: bool) -> Clusters:

@@ -9,6 +9,7 @@ import pandas as pd
 from kubeline.data.dataset import to_frame
 from kubeline.data.stored import StoredTable
 from kubeline.errors import UserError, listed
+from kubeline.evaluation.kept import Kept, Numbers, pieces
 from kubeline.evaluation.scored import Scored
 from kubeline.model_package.agreement import differences, recorded
 from kubeline.model_package.manifest import Parity
@@ -16,7 +17,6 @@ from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions, Predictor
 from kubeline.model_package.signature import Signature
 from kubeline.printable import rounded
-from kubeline.typing import Array, Mask
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Agreement:
         )
 
 
-def labelled(frame: StoredTable, signature: Signature) -> Mask:
+def labelled(frame: StoredTable, signature: Signature) -> Kept:
     """(n,) True for the rows whose target is known.
 
     Raises:
@@ -71,18 +71,18 @@ def labelled(frame: StoredTable, signature: Signature) -> Mask:
         raise UserError(
             f"target '{signature.target}' is not a column of the test table; it has: {listed(frame.columns)}"
         )
-    known: Mask = np.concatenate([part[signature.target].notna() for part in _parts(frame, signature.target)])
-    if not known.any():
+    known = Kept.of(part[signature.target].notna().to_numpy() for part in _parts(frame, signature.target))
+    if not any(known[rows].any() for rows in pieces(len(known))):
         raise UserError(f"target '{signature.target}' is missing in all {len(frame):,} test rows; give labelled rows")
     return known
 
 
 def judged(
     frame: StoredTable | pd.DataFrame,
-    known: Array,
+    known: Numbers,
     signature: Signature,
     predictions: Predictions,
-    weights: Array | None = None,
+    weights: Numbers | None = None,
 ) -> Scored:
     """The predictions for some rows with a label, beside that label.
 
@@ -93,27 +93,37 @@ def judged(
         predictions: For all rows.
         weights: Of the rows that are judged, or None.
 
+    Returns:
+        The rows of a frame in memory, those of a stored table in files.
+
     Raises:
         UserError: when a label is none of the model's classes, or a target is not a finite number.
     """
-    some: Array | slice = slice(None) if known.all() else known  # no copy where all are
-    probabilities = None if predictions.probabilities is None else predictions.probabilities[some]
-    answers = Predictions(predictions.values[some], probabilities)
-    if signature.classes is None:
-        target = signature.truth(frame[[signature.target]][known])
-    else:
-        target = _codes(frame, known, signature, signature.classes)
-    return Scored.of(signature.classes, signature.positive_class, target, answers, weights)
+    parts = _judged(frame, known, signature, predictions, weights)
+    return next(parts) if isinstance(frame, pd.DataFrame) else Scored.kept(parts)
 
 
-def _codes(frame: StoredTable | pd.DataFrame, known: Array, signature: Signature, classes: Sequence[str]) -> Array:
-    """The target as positions in the classes, some rows at a time: labels are texts while they are found."""
-    start, found = 0, []
+def _judged(
+    frame: StoredTable | pd.DataFrame,
+    known: Numbers,
+    signature: Signature,
+    predictions: Predictions,
+    weights: Numbers | None,
+) -> Iterator[Scored]:
+    start = before = 0
     for part in _parts(frame, signature.target):
-        codes = signature.codes(part[known[start : start + len(part)]])
-        found.append(codes.astype(np.min_scalar_type(-1 - len(classes))))
-        start += len(part)
-    return np.concatenate(found)
+        rows = slice(start, start + len(part))
+        here = known[rows]
+        count, start = int(np.count_nonzero(here)), rows.stop
+        probabilities = None if predictions.probabilities is None else predictions.probabilities[rows][here]
+        answers = Predictions(predictions.values[rows][here], probabilities)
+        weight = None if weights is None else weights[before : before + count]
+        before += count
+        if signature.classes is None:
+            target = signature.truth(part[here])
+        else:
+            target = signature.codes(part[here]).astype(np.min_scalar_type(-1 - len(signature.classes)))
+        yield Scored.of(signature.classes, signature.positive_class, target, answers, weight)
 
 
 def _parts(frame: StoredTable | pd.DataFrame, column: str) -> Iterator[pd.DataFrame]:

@@ -2,8 +2,6 @@
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +10,13 @@ from kubeline.data.stored import StoredTable
 from kubeline.errors import UserError, listed
 from kubeline.evaluation.bootstrap import Bootstrap, Interval, interval
 from kubeline.evaluation.comparison import holm
+from kubeline.evaluation.kept import Numbers
 from kubeline.evaluation.metrics import Metric
+from kubeline.evaluation.parts import Parts, parts_of
 from kubeline.evaluation.scored import Scored
 from kubeline.typing import Array
 
 REPLICATES_OF_PARTS = (400, 512)  # and buckets, of one part of the rows; there are many
-_FEW = 12  # a numeric column with no more values than this is sliced by value
-_MAX = 60  # slices of one column
 SLICE_ROWS = 100  # of smaller parts nothing is said
 SLICE_BINS = 4  # of a numeric column, by quantiles
 _RANGES = ("up to ", "above ")  # as the words for a range begin
@@ -87,21 +85,6 @@ class _TestedSlice:
     regression_p: float = 1.0
 
 
-def groups(column: pd.Series, bins: int) -> list[tuple[str, Array]]:
-    """The parts of a column, each a label and its (n,) mask: by value, or by quantiles of numbers and times.
-
-    The largest 60 parts at most; missing values are a part of their own.
-    """
-    values = column
-    if pd.api.types.is_bool_dtype(column):
-        values = column.astype(str).where(column.notna())
-    elif _is_scale(column) and column.nunique() > _FEW:
-        values = _quantiles(column, bins)
-    labels = values.astype(object).where(values.notna(), "missing").astype(str)
-    sizes = labels.value_counts()
-    return [(str(value), (labels == value).to_numpy()) for value in sizes.index[:_MAX]]
-
-
 def numbered_slices(slices: Sequence[Slice], personal: Container[str] | None) -> list[Slice]:
     """The same, with numbers in place of the values of columns that hold personal data; None where nobody looked."""
     return [
@@ -110,33 +93,14 @@ def numbered_slices(slices: Sequence[Slice], personal: Container[str] | None) ->
     ]
 
 
-def _quantiles(column: pd.Series, bins: int) -> pd.Series:
-    """The bin of each value, in words: the first begins at the least value, which needs no name."""
-    codes, edges = pd.qcut(column, bins, labels=False, retbins=True, duplicates="drop")
-    ends = [_edge(edge) for edge in edges[1:-1]]
-    words = [f"up to {end}" for end in ends[:1]]
-    words += [f"above {low}, up to {high}" for low, high in pairwise(ends)]
-    words += [f"above {end}" for end in ends[-1:]]
-    whole = f"{_edge(edges[0])} to {_edge(edges[-1])}"
-    return codes.map(dict(enumerate(words or [whole])))
-
-
-def _edge(edge: Any) -> str:
-    return str(edge) if isinstance(edge, pd.Timestamp) else f"{round(edge, 4):.12g}"
-
-
-def _is_scale(column: pd.Series) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column))
-
-
 def evaluate_slices(
     frame: StoredTable | pd.DataFrame,
     columns: Sequence[str],
     settings: SliceSettings,
     model: Scored,
     champion: Scored | None,
-    clusters: Array | None = None,
-    judged: Array | None = None,
+    clusters: Numbers | None = None,
+    judged: Numbers | None = None,
 ) -> list[Slice]:
     """The slices of `frame` by each of `columns`, the largest first within a column.
 
@@ -158,8 +122,11 @@ def evaluate_slices(
     if settings.metric.undefined(model):
         return []
     whole = _Whole.of(settings, model, Bootstrap(len(model), *REPLICATES_OF_PARTS, settings.seed, clusters))
-    judged = np.ones(len(frame), dtype=bool) if judged is None else judged
-    found = [each for name in columns for each in _column(frame[name][judged], settings, model, champion, whole)]
+    found = [
+        each
+        for name in columns
+        for each in _column(name, parts_of(frame, name, judged, settings.bins), settings, model, champion, whole)
+    ]
     return _flagged(found, 1 - settings.confidence)
 
 
@@ -193,15 +160,16 @@ class _Whole:
 
 
 def _column(
-    column: pd.Series, settings: SliceSettings, model: Scored, champion: Scored | None, whole: _Whole
+    name: str, parts: Parts, settings: SliceSettings, model: Scored, champion: Scored | None, whole: _Whole
 ) -> Iterator[_TestedSlice]:
-    for value, rows in groups(column, settings.bins):
-        count = int(rows.sum())
+    for code, (value, count) in enumerate(zip(parts.labels, parts.sizes, strict=True)):
         if count < settings.min_rows:
             continue
-        part = Slice(str(column.name), value, count)
-        rival = None if champion is None else champion.take(rows)
-        yield _judge(part, settings, model.take(rows), rival, whole, whole.bootstrap.take(rows))
+        part = Slice(name, value, count)
+        rival = None if champion is None else champion.part(parts.codes, code)
+        yield _judge(
+            part, settings, model.part(parts.codes, code), rival, whole, whole.bootstrap.part(parts.codes, code)
+        )
 
 
 def _judge(

@@ -5,12 +5,13 @@ shape (replicates, size) for each code, then one for the values) and give (repli
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from kubeline.evaluation.bootstrap import Terms, pieces
+from kubeline.evaluation.bootstrap import Terms
+from kubeline.evaluation.kept import Kept
 from kubeline.evaluation.scored import Scored
+from kubeline.evaluation.tally import Tally
 from kubeline.typing import Array
 
 BINS = 512  # of a score, half of them by the quantiles of each class
@@ -24,7 +25,7 @@ _SMALLEST = float(np.finfo(np.float32).eps)
 def labels(scored: Scored) -> Terms:
     """The counts that every metric of predicted classes needs."""
     size = len(scored.classes)
-    hit = np.where(scored.target == scored.prediction, scored.target, size)
+    hit = scored.column(lambda some: np.where(some.target == some.prediction, some.target, size))
     return Terms(codes=((hit, size + 1), (scored.target, size), (scored.prediction, size)), weights=scored.weights)
 
 
@@ -70,7 +71,9 @@ def recall(sums: list[Array], _: Terms) -> Array:
 
 def log_losses(scored: Scored) -> Array:
     """(n,) minus the logarithm of the probability given to the true class."""
-    given = scored.class_probabilities[np.arange(len(scored)), scored.target]
+    if scored.probabilities is None:
+        raise TypeError("a regression has no class probabilities")
+    given = scored.probabilities[np.arange(len(scored)), scored.target].astype(np.float64)
     losses: Array = -np.log(np.clip(given, _SMALLEST, 1 - _SMALLEST))
     return losses
 
@@ -106,7 +109,7 @@ def errors(scored: Scored) -> Terms:
         error, centred = some.target - some.prediction, some.target - middle
         return np.column_stack([np.abs(error), error**2, centred, centred**2, np.ones(len(some))])
 
-    return Terms(values=_Computed(scored, values), weights=scored.weights)
+    return Terms(values=scored.column(values), weights=scored.weights)
 
 
 def mae(sums: list[Array], _: Terms) -> Array:
@@ -127,9 +130,20 @@ def r2(sums: list[Array], _: Terms) -> Array:
 
 def error_bins(scored: Scored) -> Terms:
     """Absolute errors in quantile bins; `grid` holds the bins' upper edges."""
-    error = np.abs(scored.target - scored.prediction)
-    edges = np.unique(np.quantile(error, np.linspace(0, 1, 4 * BINS), method="inverted_cdf"))
-    return Terms(codes=((np.searchsorted(edges, error), len(edges)),), grid=edges, weights=scored.weights)
+    edges = np.unique(ranked_errors(scored).quantiles(np.linspace(0, 1, 4 * BINS)))
+    codes = scored.column(lambda some: np.searchsorted(edges, absolute_errors(some)))
+    return Terms(codes=((codes, len(edges)),), grid=edges, weights=scored.weights)
+
+
+def absolute_errors(scored: Scored) -> Array:
+    """(n,) how far a regression's predictions are from the truth."""
+    apart: Array = np.abs(scored.target - scored.prediction)
+    return apart
+
+
+def ranked_errors(scored: Scored) -> Tally:
+    """The rows by that."""
+    return scored.ranked_by("absolute error", absolute_errors)
 
 
 def median(sums: list[Array], found: Terms) -> Array:
@@ -147,17 +161,14 @@ def median(sums: list[Array], found: Terms) -> Array:
 
 def score_bins(scored: Scored) -> Terms:
     """The positive class's score in bins, by class: code 2 * bin + class."""
-    return Terms(codes=(_binned(scored.held_score, scored.positive, BINS),), weights=scored.weights)
+    return Terms(codes=(_binned(scored, 1, BINS),), weights=scored.weights)
 
 
 def class_score_bins(scored: Scored) -> Terms:
     """The same for each class that occurs, against the rest; fewer bins when there are many classes."""
-    present = np.unique(scored.target)
+    present = np.flatnonzero(scored.class_counts[0])
     bins = max(32, BINS // len(present))
-    return Terms(
-        codes=tuple(_binned(scored.class_probabilities[:, code], scored.target == code, bins) for code in present),
-        weights=scored.weights,
-    )
+    return Terms(codes=tuple(_binned(scored, int(code), bins) for code in present), weights=scored.weights)
 
 
 def roc_auc(sums: list[Array], _: Terms) -> Array:
@@ -184,22 +195,8 @@ def average_precision(sums: list[Array], _: Terms) -> Array:
 # --- helpers --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Computed:
-    """Values that are computed when they are added up, of some rows at a time."""
-
-    scored: Scored
-    values: Callable[[Scored], Array]
-
-    def __len__(self) -> int:
-        return len(self.scored)
-
-    def __getitem__(self, rows: slice) -> Array:
-        return self.values(self.scored.take(rows))
-
-
 def _mean_of(scored: Scored, numbers: Callable[[Scored], Array]) -> Terms:
-    values = _Computed(scored, lambda some: np.column_stack([numbers(some), np.ones(len(some))]))
+    values = scored.column(lambda some: np.column_stack([numbers(some), np.ones(len(some))]))
     return Terms(values=values, weights=scored.weights)
 
 
@@ -213,15 +210,16 @@ def _mean_where(part: Array, whole: Array, where: Array) -> Array:
     return _ratio(shares.sum(axis=1), where.sum(axis=1))
 
 
-def _binned(score: Array, positive: Array, bins: int) -> tuple[Array, int]:
-    """Codes 2 * bin + class, and how many there are; bins are finer where either class is dense."""
-    shares = np.linspace(0, 1, bins // 2)
-    edges = [
-        np.quantile(part, shares, method="inverted_cdf") for part in (score[positive], score[~positive]) if len(part)
-    ]
+def _binned(scored: Scored, code: int, bins: int) -> tuple[Kept, int]:
+    """Codes 2 * bin + whether it is of a class, and how many there are; bins are finer where either kind is dense."""
+    ranking, shares = scored.ranking(code), np.linspace(0, 1, bins // 2)
+    edges = [ranking.quantiles(shares, kind) for kind in (1, 0) if ranking.counts[kind]]
     grid = np.unique(np.concatenate(edges))
     size = 2 * (len(grid) + 1)
-    codes = np.empty(len(score), np.min_scalar_type(size))
-    for rows in pieces(len(score)):
-        codes[rows] = 2 * np.searchsorted(grid, score[rows]) + positive[rows]
-    return codes, size
+
+    def codes(some: Scored) -> Array:
+        found = 2 * np.searchsorted(grid, some.probability_of(code)) + (some.target == code)
+        small: Array = found.astype(np.min_scalar_type(size))
+        return small
+
+    return Kept.of(map(codes, scored.pieces())), size

@@ -10,13 +10,13 @@ from kubeline.data.stored import StoredTable
 from kubeline.errors import UserError, counted, listed
 from kubeline.evaluation.bootstrap import Bootstrap, Interval
 from kubeline.evaluation.fairness import rates
-from kubeline.evaluation.fairness.rates import FEWEST, RATES, GroupRate
+from kubeline.evaluation.fairness.rates import FEWEST, RATES, GroupRate, measure
 from kubeline.evaluation.fairness.requirements import FairnessRequirement
 from kubeline.evaluation.gate import GateCheck, GateOutcome, reach
+from kubeline.evaluation.kept import Numbers
+from kubeline.evaluation.parts import parts_of
 from kubeline.evaluation.scored import Scored
-from kubeline.evaluation.slices import groups
 from kubeline.task import Task
-from kubeline.typing import Array
 
 _BINS = 4  # of a numeric column, as of slices
 SHOWN: dict[Task, tuple[str, ...]] = {
@@ -97,7 +97,7 @@ class FairRows:
     """
 
     frame: StoredTable | pd.DataFrame
-    judged: Array
+    judged: Numbers
     scored: Scored
     bootstrap: Bootstrap
     confidence: float
@@ -132,17 +132,22 @@ def evaluate_fairness(requirements: Sequence[FairnessRequirement], rows: FairRow
 
 
 def _evaluate(asked: FairnessRequirement, rows: FairRows, confidence: float) -> Fairness:
-    parts = groups(rows.frame[asked.column][rows.judged], _BINS)
-    left_out = len(rows.scored) - sum(int(mask.sum()) for _, mask in parts)
-    if asked.asked.groups:
-        parts, left_out = [part for part in parts if part[0] in asked.asked.groups], 0
+    parts = parts_of(rows.frame, asked.column, rows.judged, _BINS)
+    compared = [
+        (code, value, size)
+        for code, (value, size) in enumerate(zip(parts.labels, parts.sizes, strict=True))
+        if not asked.asked.groups or value in asked.asked.groups
+    ]
+    left_out = 0 if asked.asked.groups else len(rows.scored) - sum(parts.sizes)
     label = asked.asked.label
     scored = rows.scored if label is None else rows.scored.against_rest(label)
     shown = tuple(dict.fromkeys((*SHOWN[scored.task], *asked.rates)))
-    measured = [_rates(mask, scored, rows, shown) for _, mask in parts]
+    measured = [
+        measure(shown, scored.part(parts.codes, code), rows.bootstrap.part(parts.codes, code)) for code, *_ in compared
+    ]
     named = [
-        FairnessGroup(name, int(mask.sum()), _intervals(each, rows.confidence))
-        for (name, mask), each in zip(parts, measured, strict=True)
+        FairnessGroup(name, size, _intervals(each, rows.confidence))
+        for (_, name, size), each in zip(compared, measured, strict=True)
     ]
     unknown = _unknown(asked, named, measured, left_out, rows.min_rows)
     if unknown:
@@ -151,10 +156,6 @@ def _evaluate(asked: FairnessRequirement, rows: FairRows, confidence: float) -> 
     if not np.isfinite(found.value):
         return Fairness(asked, named, unknown="the rate is zero in every group, so that it has no ratio")
     return Fairness(asked, named, found)
-
-
-def _rates(mask: Array, scored: Scored, rows: FairRows, names: Sequence[str]) -> dict[str, GroupRate]:
-    return rates.measure(names, scored.take(mask), rows.bootstrap.take(mask))
 
 
 def _intervals(measured: Mapping[str, GroupRate], confidence: float) -> dict[str, Interval]:

@@ -96,26 +96,41 @@ class GroupRate:
 
 def measure(names: Sequence[str], scored: Scored, bootstrap: Bootstrap) -> dict[str, GroupRate]:
     """Some rates of some rows; `bootstrap` is of these rows, and shares its replicates with other groups."""
-    wholes = [RATES[name].whole(scored) for name in names]
-    parts = [RATES[name].part(scored) * whole for name, whole in zip(names, wholes, strict=True)]
-    terms = Terms(values=np.column_stack([*parts, *wholes]).astype(np.float64), weights=scored.weights)
+
+    def amounts(some: Scored) -> Array:
+        wholes = [RATES[name].whole(some) for name in names]
+        parts = [RATES[name].part(some) * whole for name, whole in zip(names, wholes, strict=True)]
+        return np.column_stack([*parts, *wholes]).astype(np.float64)
+
+    terms = Terms(values=scored.column(amounts), weights=scored.weights)
+    rows, effective = _counted(names, scored)
     (above, below), (replicated, of) = (
         np.split(sums[-1], 2, axis=1) for sums in (terms.totals(), bootstrap.sums(terms))
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         values, replicates = (above / below)[0], replicated / of
     return {
-        name: _group_rate(RATES[name], float(value), replicates[:, place], wholes[place], scored.weights)
+        name: _group_rate(RATES[name], float(value), replicates[:, place], int(rows[place]), effective[place])
         for place, (name, value) in enumerate(zip(names, values, strict=True))
     }
 
 
-def _group_rate(rate: Rate, value: float, replicates: Array, whole: Array, weights: Array | None) -> GroupRate:
-    rows = int(whole.sum())
+def _counted(names: Sequence[str], scored: Scored) -> tuple[Array, Array]:
+    """Of each rate, how many rows it is of, and as how many rows of equal weight say as much."""
+    sums = np.zeros((3, len(names)))
+    for some in scored.pieces():
+        weights = np.ones(len(some)) if some.weights is None else some.weights
+        for place, name in enumerate(names):
+            whole = RATES[name].whole(some)
+            counts = weights[whole]
+            sums[:, place] += whole.sum(), counts.sum(), (counts**2).sum()
+    with np.errstate(invalid="ignore"):
+        return sums[0], sums[1] ** 2 / sums[2]
+
+
+def _group_rate(rate: Rate, value: float, replicates: Array, rows: int, counted: float) -> GroupRate:
     if not rows:
         return GroupRate(np.nan, 0, replicates, np.nan, np.nan)
-    counts = np.ones(rows) if weights is None else weights[whole]
-    counted = float(counts.sum() ** 2 / (counts**2).sum())  # rows of equal weight that say as much
     known = replicates[np.isfinite(replicates)]
     error = float(known.std()) if len(known) >= 0.9 * len(replicates) else np.nan
     if not rate.is_share:
