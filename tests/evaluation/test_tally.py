@@ -14,7 +14,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many pieces and ranges of few rows."""
     monkeypatch.setattr("kubeline.evaluation.kept.PIECE_ROWS", 64)
     monkeypatch.setattr("kubeline.evaluation.tally.SORTED_ROWS", 100)
-    monkeypatch.setattr("kubeline.evaluation.tally._SAMPLED", 50)
+    monkeypatch.setattr("kubeline.evaluation.tally.SAMPLED", 50)
 
 
 def kept(numbers: np.ndarray) -> Kept:
@@ -33,7 +33,7 @@ def test_what_is_kept_in_a_file_is_used_like_an_array() -> None:
 
 def test_a_full_disk_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Kept()
-    found._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
+    found.file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
     with pytest.raises(PlatformError, match=r"No space left on device.*; give the step more disk, or set TMPDIR"):
         found.add(np.arange(10))
 
@@ -68,7 +68,7 @@ def test_very_many_rows_are_dealt_into_buckets_of_equal_size_and_sampled_evenly(
     monkeypatch.setattr("kubeline.evaluation.bootstrap.WHOLE_ROWS", 4_100)
     monkeypatch.setattr("kubeline.evaluation.kept.WHOLE_ROWS", 4_100)
     found = Bootstrap(20_480, replicates=2, buckets=256)
-    counts = np.bincount(np.concatenate([found._bucket[some] for some in pieces(20_480)]))
+    counts = np.bincount(np.concatenate([found.bucket[some] for some in pieces(20_480)]))
     assert set(counts) == {80}
     rows = sample_rows(20_480, 1_000, np.random.default_rng(0))
     assert len(np.unique(rows)) == 1_000

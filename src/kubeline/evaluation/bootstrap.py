@@ -132,7 +132,7 @@ class Bootstrap:
         if clusters is not None:
             whole = dealt[:]
             dealt = Kept.of(whole[clusters[some]] for some in pieces(rows))
-        self._bucket: Numbers = dealt
+        self.bucket: Numbers = dealt
         self._weights = rng.poisson(1.0, (replicates, self.buckets)).astype(np.float32)
 
     @property
@@ -143,7 +143,7 @@ class Bootstrap:
     def part(self, codes: Numbers, code: int) -> Self:
         """The same of the rows that have this one of the (rows,) codes."""
         part = copy(self)
-        part._bucket = Kept.of(self._bucket[some][codes[some] == code] for some in pieces(len(codes)))
+        part.bucket = Kept.of(self.bucket[some][codes[some] == code] for some in pieces(len(codes)))
         return part
 
     def sums(self, terms: Terms) -> list[Array]:
@@ -156,14 +156,14 @@ class Bootstrap:
 
     def _columns(self, values: Array, rows: slice) -> Array:
         """(buckets, m) the sums of some rows in each bucket."""
-        bucket = self._bucket[rows].astype(np.intp)
+        bucket = self.bucket[rows].astype(np.intp)
         return np.column_stack([np.bincount(bucket, column, self.buckets) for column in values.T])
 
     def _counts(self, code: Numbers, size: int, terms: Terms) -> Array:
         """(replicates, size) how often each code occurs; counts are exact in float32, sums of weights are not."""
         cells = np.zeros(self.buckets * size, np.float32 if terms.weights is None else np.float64)
         for rows in pieces(len(code)):
-            places = self._bucket[rows].astype(np.intp)
+            places = self.bucket[rows].astype(np.intp)
             places *= size
             places += code[rows]
             weight = terms.weight(rows)

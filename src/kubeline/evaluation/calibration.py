@@ -6,7 +6,7 @@ import numpy as np
 
 from kubeline.evaluation.bootstrap import Bootstrap, Interval, Terms
 from kubeline.evaluation.scored import Scored
-from kubeline.evaluation.tally import Tally
+from kubeline.evaluation.tally import Occurrences
 from kubeline.typing import Array
 
 BINS = 15  # of the probabilities
@@ -87,7 +87,7 @@ def error_interval(scored: Scored, bootstrap: Bootstrap, confidence: float = 0.9
     return Interval(error, max(error - reach, 0.0), min(error + reach, 1.0))
 
 
-def ranked(scored: Scored) -> Tally:
+def ranked(scored: Scored) -> Occurrences:
     """The rows by that probability: how many in which it did not come true, and in which it did."""
     return scored.ranking() if scored.task == "binary" else scored.ranked_by("probability", _probability, _happened)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from kubeline.evaluation.kept import Numbers
 from kubeline.evaluation.scored import Scored
-from kubeline.evaluation.tally import Tally, tally
+from kubeline.evaluation.tally import Occurrences, tally
 from kubeline.typing import Array
 
 _POINTS = 200
@@ -51,7 +51,7 @@ def roc(scored: Scored, points: int = _POINTS) -> Roc:
     return Roc(fpr, tpr, np.minimum(threshold, 1.0))
 
 
-def _rates(counts: Array, ranking: Tally) -> Array:
+def _rates(counts: Array, ranking: Occurrences) -> Array:
     false, true = counts[:, 0] / ranking.totals[0], counts[:, 1] / ranking.totals[1]
     return np.column_stack([false + true, false, true, counts[:, 2]])
 
@@ -84,7 +84,7 @@ def average_precision(positive: Numbers, score: Numbers, weights: Numbers | None
     return area_below(tally(score, positive, weights, 2))
 
 
-def area_below(ranking: Tally) -> float:
+def area_below(ranking: Occurrences) -> float:
     """The same from the rows by score, the positive ones of the second kind."""
     area, recall = 0.0, np.zeros(1)
     for _, reached in ranking.falling():

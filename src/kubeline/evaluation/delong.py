@@ -11,7 +11,7 @@ import numpy as np
 
 from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.kept import Numbers
-from kubeline.evaluation.tally import SORTED_ROWS, Tally, tally
+from kubeline.evaluation.tally import SORTED_ROWS, Occurrences, tally
 from kubeline.typing import Array
 
 
@@ -45,7 +45,7 @@ def auc(positive: Numbers, score: Numbers, weights: Numbers | None = None) -> fl
     return auc_of(tally(score, positive, weights, 2))
 
 
-def auc_of(ranking: Tally) -> float:
+def auc_of(ranking: Occurrences) -> float:
     """The same from the rows by score, the positive ones of the second kind."""
     twice = 0.0
     for block in ranking.rising():
@@ -55,7 +55,7 @@ def auc_of(ranking: Tally) -> float:
 
 
 def auc_covariance(
-    positive: Numbers, scores: Sequence[Numbers], rankings: Sequence[Tally] | None = None
+    positive: Numbers, scores: Sequence[Numbers], rankings: Sequence[Occurrences] | None = None
 ) -> tuple[Array, Array]:
     """AUCs and their covariance matrix.
 
@@ -86,7 +86,7 @@ def compare_auc(
     first: Numbers,
     second: Numbers,
     confidence: float = 0.95,
-    rankings: Sequence[Tally] | None = None,
+    rankings: Sequence[Occurrences] | None = None,
 ) -> AucDifference:
     """Compare two scores of the same rows by DeLong's test.
 

@@ -106,7 +106,7 @@ class Kept(_Rows):
     """Numbers in a temporary file of their own, which is gone when nobody has them any more."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="kubeline-", buffering=0)  # noqa: SIM115
+        self.file = tempfile.TemporaryFile(prefix="kubeline-", buffering=0)  # noqa: SIM115
         self._rows, self._none = 0, np.empty(0)
 
     @classmethod
@@ -127,7 +127,7 @@ class Kept(_Rows):
         left = memoryview(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
         try:
             while left:
-                left = left[self._file.write(left) :]
+                left = left[self.file.write(left) :]
         except OSError as error:
             raise PlatformError(
                 f"the folder of temporary files, {tempfile.gettempdir()}, does not take what is kept of the test rows "
@@ -144,7 +144,7 @@ class Kept(_Rows):
             each = found.nbytes // len(found)
             left, place = memoryview(found.reshape(-1).view(np.uint8).data), rows.start * each
             while left:
-                read = os.preadv(self._file.fileno(), [left], place)
+                read = os.preadv(self.file.fileno(), [left], place)
                 left, place = left[read:], place + read
         return found
 

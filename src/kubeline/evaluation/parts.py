@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from kubeline.data.dataset import to_frame
 from kubeline.data.stored import StoredTable
 from kubeline.evaluation.kept import PIECE_ROWS, Kept, Numbers, pieces
-from kubeline.evaluation.tally import Tally, tally
+from kubeline.evaluation.tally import Occurrences, tally
 from kubeline.typing import Array
 
 _FEW = 12  # a numeric column with no more values than this is cut by value
@@ -21,7 +21,7 @@ _MAX = 60  # parts of one column
 
 
 @dataclass(frozen=True)
-class Parts:
+class ColumnParts:
     """The largest parts of a column, 60 at most, the largest first; missing values are a part of their own.
 
     Attributes:
@@ -45,7 +45,7 @@ def groups(column: pd.Series, bins: int) -> list[tuple[str, Array]]:
     return [(str(value), (values == value).to_numpy()) for value in sizes.index[:_MAX]]
 
 
-def parts_of(frame: StoredTable | pd.DataFrame, name: str, judged: Numbers | None, bins: int) -> Parts:
+def parts_of(frame: StoredTable | pd.DataFrame, name: str, judged: Numbers | None, bins: int) -> ColumnParts:
     """The parts of a column, of the rows that are judged.
 
     Args:
@@ -60,17 +60,19 @@ def parts_of(frame: StoredTable | pd.DataFrame, name: str, judged: Numbers | Non
     codes = np.full(len(frame) if judged is None else int(np.count_nonzero(np.asarray(judged))), -1, np.int8)
     for place, (_, mask) in enumerate(found):
         codes[mask] = place
-    return Parts([label for label, _ in found], [int(mask.sum()) for _, mask in found], codes)
+    return ColumnParts([label for label, _ in found], [int(mask.sum()) for _, mask in found], codes)
 
 
-def _stored(table: StoredTable, name: str, judged: Numbers | None, bins: int) -> Parts:
+def _stored(table: StoredTable, name: str, judged: Numbers | None, bins: int) -> ColumnParts:
     counts: pa.Table | None = None
     for chunk in _chunks(table, name, judged):
         each = pc.value_counts(chunk.column(0))
-        some = pa.table({name: each.field(0), "rows": each.field(1)})
+        order = pa.array(np.arange(len(each)) + (0 if counts is None else len(counts)))
+        some = pa.table({name: each.field(0), "rows": each.field(1), "order": order})
         if counts is not None:
-            both = pa.concat_tables([counts, some]).group_by(name, use_threads=False).aggregate([("rows", "sum")])
-            some = pa.table({name: both[name], "rows": both["rows_sum"]})
+            sums = [("rows", "sum"), ("order", "min")]
+            both = pa.concat_tables([counts, some]).group_by(name).aggregate(sums).sort_by("order_min")
+            some = pa.table({name: both[name], "rows": both["rows_sum"], "order": np.arange(len(both))})
         counts = some
         column = to_frame(chunk)[name]
         if _is_scale(column) and column.dtype != bool and len(counts) - counts[name].null_count > _FEW:
@@ -87,25 +89,20 @@ def _chunks(table: StoredTable, name: str, judged: Numbers | None) -> Iterator[p
         yield batch if judged is None else batch.filter(pa.array(judged[rows]))
 
 
-def _by_value(table: StoredTable, name: str, judged: Numbers | None, counts: pa.Table) -> Parts:
+def _by_value(table: StoredTable, name: str, judged: Numbers | None, counts: pa.Table) -> ColumnParts:
     different = counts[name].combine_chunks()
     labels = _words(to_frame(pa.table({name: different}))[name])
-    sizes = (
-        pd.Series(counts["rows"].to_numpy())
-        .groupby(labels, sort=False)
-        .sum()
-        .sort_values(ascending=False, kind="stable")
-    )
+    sizes = pd.Series(counts["rows"].to_numpy()).groupby(labels, sort=False).sum().sort_values(ascending=False)
     largest = [str(label) for label in sizes.index[:_MAX]]
     place = labels.map({label: code for code, label in enumerate(largest)}).fillna(-1).to_numpy(np.int8)
     codes = Kept.of(
         place[pc.index_in(chunk.column(0), value_set=different).to_numpy(zero_copy_only=False)]
         for chunk in _chunks(table, name, judged)
     )
-    return Parts(largest, [int(size) for size in sizes.iloc[:_MAX]], codes)
+    return ColumnParts(largest, [int(size) for size in sizes.iloc[:_MAX]], codes)
 
 
-def _by_quantile(table: StoredTable, name: str, judged: Numbers | None, bins: int) -> Parts:
+def _by_quantile(table: StoredTable, name: str, judged: Numbers | None, bins: int) -> ColumnParts:
     """By the edges of ``pandas.qcut``, from the numbers in their order."""
     chunk = next(_chunks(table, name, judged))
     kind = to_frame(chunk)[name].dtype
@@ -126,7 +123,7 @@ def _by_quantile(table: StoredTable, name: str, judged: Numbers | None, bins: in
     order = sorted(first, key=lambda place: (-sizes[place], first[place]))
     rank = np.argsort([*order, *(place for place in range(len(labels)) if place not in first)]).astype(np.int8)
     ranked = Kept.of(rank[codes[some]] for some in pieces(len(codes)))
-    return Parts([labels[place] for place in order], [int(sizes[place]) for place in order], ranked)
+    return ColumnParts([labels[place] for place in order], [int(sizes[place]) for place in order], ranked)
 
 
 def _numbers(table: StoredTable, name: str, judged: Numbers | None) -> Iterator[tuple[Array, Array]]:
@@ -140,7 +137,7 @@ def _numbers(table: StoredTable, name: str, judged: Numbers | None) -> Iterator[
         yield values, known & ~np.isnan(values)
 
 
-def _quantiles(found: Tally, shares: Array) -> Array:
+def _quantiles(found: Occurrences, shares: Array) -> Array:
     """As ``numpy.quantile`` does by its own method, which lies between two numbers."""
     place = shares * (found.counts.sum() - 1)
     low = np.floor(place).astype(np.int64)

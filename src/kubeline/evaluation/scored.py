@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kubeline.evaluation.kept import Computed, Kept, Numbers, pieces
-from kubeline.evaluation.tally import Tally, tally
+from kubeline.evaluation.tally import Occurrences, tally
 from kubeline.model_package.predictor import Predictions
 from kubeline.numbers import power_of_two
 from kubeline.task import Task
@@ -184,13 +184,13 @@ class Scored:
         return int(np.count_nonzero(self.class_counts[0])) > 1
 
     @cached_property
-    def _tallies(self) -> dict[Any, Tally]:
+    def _tallies(self) -> dict[Any, Occurrences]:
         return {}
 
-    def ranking(self, code: int = 1) -> Tally:
+    def ranking(self, code: int = 1) -> Occurrences:
         """The rows by the probability of a class: how many others, and how many of this class, have each."""
 
-        def count() -> Tally:
+        def count() -> Occurrences:
             of = self.column(lambda some: some.target == code)
             return tally(self.column(lambda some: some.probability_of(code)), of, self.weights, 2)
 
@@ -198,12 +198,12 @@ class Scored:
 
     def ranked_by(
         self, name: str, make: Callable[[Self], Array], right: Callable[[Self], Array] | None = None
-    ) -> Tally:
+    ) -> Occurrences:
         """The rows by a number, which always has the same name; of two kinds where `right` says which is the second."""
         kinds = None if right is None else self.column(right)
         return self._tally(name, lambda: tally(self.column(make), kinds, self.weights, 1 if right is None else 2))
 
-    def _tally(self, key: Any, count: Callable[[], Tally]) -> Tally:
+    def _tally(self, key: Any, count: Callable[[], Occurrences]) -> Occurrences:
         if key not in self._tallies:
             self._tallies[key] = count()
         return self._tallies[key]

@@ -12,7 +12,7 @@ from kubeline.evaluation.bootstrap import Bootstrap, Interval, interval
 from kubeline.evaluation.comparison import holm
 from kubeline.evaluation.kept import Numbers
 from kubeline.evaluation.metrics import Metric
-from kubeline.evaluation.parts import Parts, parts_of
+from kubeline.evaluation.parts import ColumnParts, parts_of
 from kubeline.evaluation.scored import Scored
 from kubeline.typing import Array
 
@@ -160,7 +160,7 @@ class _Whole:
 
 
 def _column(
-    name: str, parts: Parts, settings: SliceSettings, model: Scored, champion: Scored | None, whole: _Whole
+    name: str, parts: ColumnParts, settings: SliceSettings, model: Scored, champion: Scored | None, whole: _Whole
 ) -> Iterator[_TestedSlice]:
     for code, (value, count) in enumerate(zip(parts.labels, parts.sizes, strict=True)):
         if count < settings.min_rows:

@@ -14,10 +14,10 @@ from kubeline.evaluation.kept import Kept, Numbers, pieces
 from kubeline.typing import Array
 
 SORTED_ROWS = 1 << 19  # at a time
-_SAMPLED = 1 << 16  # rows by which the ranges are chosen
+SAMPLED = 1 << 16  # rows by which the ranges are chosen
 
 
-class Block(NamedTuple):
+class NumbersInOrder(NamedTuple):
     """Some different numbers that follow each other.
 
     Attributes:
@@ -34,7 +34,7 @@ class Block(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Tally:
+class Occurrences:
     """Different numbers, and how often each occurs in each kind of rows.
 
     Attributes:
@@ -51,7 +51,7 @@ class Tally:
     counts: Array
     totals: Array
 
-    def rising(self) -> Iterator[Block]:
+    def rising(self) -> Iterator[NumbersInOrder]:
         """All of it, from the least number up."""
         before = np.zeros(len(self.totals))
         for start in range(0, len(self.values), SORTED_ROWS):
@@ -117,12 +117,12 @@ class Tally:
                 found[inside] = reached[np.searchsorted(block.values, numbers[inside])]
         return found
 
-    def _block(self, some: slice, before: Array) -> Block:
+    def _block(self, some: slice, before: Array) -> NumbersInOrder:
         rows = self.rows[some]
-        return Block(self.values[some], rows, rows if self.sums is self.rows else self.sums[some], before)
+        return NumbersInOrder(self.values[some], rows, rows if self.sums is self.rows else self.sums[some], before)
 
 
-def tally(numbers: Numbers, kinds: Numbers | None = None, weights: Numbers | None = None, size: int = 1) -> Tally:
+def tally(numbers: Numbers, kinds: Numbers | None = None, weights: Numbers | None = None, size: int = 1) -> Occurrences:
     """Count how often each number occurs.
 
     Args:
@@ -142,7 +142,7 @@ def tally(numbers: Numbers, kinds: Numbers | None = None, weights: Numbers | Non
         totals += summed.sum(axis=0, dtype=np.float64)
         if weights is not None:
             sums.add(summed)
-    return Tally(values, rows, rows if weights is None else sums, counts, totals)
+    return Occurrences(values, rows, rows if weights is None else sums, counts, totals)
 
 
 def _ranges(numbers: Numbers) -> list[tuple[float, float]]:
@@ -150,7 +150,7 @@ def _ranges(numbers: Numbers) -> list[tuple[float, float]]:
     rows = len(numbers)
     if rows <= SORTED_ROWS:
         return [(-np.inf, np.inf)]
-    step = max(1, rows // _SAMPLED)
+    step = max(1, rows // SAMPLED)
     sample = np.sort(np.concatenate([numbers[some][::step] for some in pieces(rows)]))
     cuts = np.unique(sample[np.linspace(0, len(sample), -(-rows // SORTED_ROWS) + 1).astype(int)[1:-1]])
     return list(zip([-np.inf, *cuts], [*cuts, np.inf], strict=True))

@@ -11,7 +11,7 @@ import numpy as np
 from kubeline.evaluation.bootstrap import Terms
 from kubeline.evaluation.kept import Kept
 from kubeline.evaluation.scored import Scored
-from kubeline.evaluation.tally import Tally
+from kubeline.evaluation.tally import Occurrences
 from kubeline.typing import Array
 
 BINS = 512  # of a score, half of them by the quantiles of each class
@@ -141,7 +141,7 @@ def absolute_errors(scored: Scored) -> Array:
     return apart
 
 
-def ranked_errors(scored: Scored) -> Tally:
+def ranked_errors(scored: Scored) -> Occurrences:
     """The rows by that."""
     return scored.ranked_by("absolute error", absolute_errors)
 
