@@ -50,7 +50,7 @@ _STRUCTURE = """(() => {
     if (before && level > before + 1) faults.push(`the heading ${what(heading)} follows one of level ${before}`);
     before = level;
   }
-  for (const table of of('table')) {
+  for (const table of of('table:not([role=presentation])')) {
     const heads = [...table.querySelectorAll('th')];
     if (!heads.length) faults.push(`a table without a header cell, which begins with ${what(table)}`);
     else if (heads.some(head => !head.scope && !head.closest('thead')))

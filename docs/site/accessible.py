@@ -8,6 +8,8 @@ _MISSING = {
     '<div class="highlight"><pre>': '<div class="highlight"><pre tabindex="0" role="group" aria-label="Code">',
     '<div class="table-wrapper ': '<div tabindex="0" role="group" aria-label="Table" class="table-wrapper ',
     '<div class="scroll" tabindex="0">': '<div class="scroll" tabindex="0" role="group" aria-label="Diagram">',
+    # columns of a list
+    '<table style="width: 100%" class="indextable': '<table role="presentation" style="width: 100%" class="indextable',
     # the results come by a script
     '<div id="search-results"></div>': '<h1>Search</h1><div id="search-results" aria-live="polite"></div>',
 }
