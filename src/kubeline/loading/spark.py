@@ -57,7 +57,7 @@ class Spark(Settings):
     conf: dict[str, str] = Field({}, description='properties with texts, such as {"spark.x": "true"}')
     executors: int = Field(1, ge=1, le=10_000, description=_COUNT)
     cores: int = Field(1, ge=1, le=10_000, description=_COUNT)
-    memory: str = Field("1g", pattern=_MEMORY, description="it as Spark writes it, such as 4g")
+    memory: str = Field(default="1g", pattern=_MEMORY, description="it as Spark writes it, such as 4g")
     service_account: str = "spark-operator-spark"
     namespace: str = ""
     cluster: str = "in-cluster"

@@ -31,12 +31,12 @@ class Workers(Settings):
     group = "workers"
 
     count: int = Field(ge=1, le=MAX, description=f"a whole number from 1 to {MAX}")
-    image: str = Field("", pattern=_IMAGE, description="the name of an image, the one of the step")
+    image: str = Field(default="", pattern=_IMAGE, description="the name of an image, the one of the step")
     cpu: str = "2"
     memory: str = "2Gi"
     namespace: str = ""
-    runtime: str = Field("xgboost-distributed", min_length=1, description="the name of a runtime")
-    cluster: str = Field("in-cluster", min_length=1, description="in-cluster, or a kubeconfig")
+    runtime: str = Field(default="xgboost-distributed", min_length=1, description="the name of a runtime")
+    cluster: str = Field(default="in-cluster", min_length=1, description="in-cluster, or a kubeconfig")
     host: str = ""
 
     @property
