@@ -5,6 +5,7 @@ import decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -97,6 +98,17 @@ def test_wide_tables_have_smaller_chunks() -> None:
     assert chunk_rows(pa.schema([("a", pa.int64())])) == CHUNK_ROWS
     assert chunk_rows(pa.schema([(f"c{n}", pa.int64()) for n in range(1_000)])) == 4_194
     assert chunk_rows(pa.schema([(f"c{n}", pa.int64()) for n in range(100_000)])) == 1_024
+
+
+def test_what_is_read_of_a_file_with_many_row_groups_is_not_held(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).normal(size=(10, 400_000))
+    table = pa.table({f"n{place}": column for place, column in enumerate(numbers)})
+    pq.write_table(table, tmp_path / "part-00000.parquet", row_group_size=20_000)
+    del table
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in iter_batches(tmp_path, most=20_000)]
+    assert len(held) == 20
+    assert max(held) < 10_000_000  # of 32 MB
 
 
 def test_a_long_table_has_several_parts_which_are_read_in_order(tmp_path: Path) -> None:

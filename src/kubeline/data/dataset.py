@@ -121,8 +121,9 @@ def iter_batches(
 
     def batches() -> Iterator[pa.RecordBatch]:
         for file in dataset.files:
-            # A dataset scanner reads ahead, file by file, more than it says.
-            with pq.ParquetFile(file, read_dictionary=texts) as parquet:
+            # A dataset scanner reads ahead, file by file, more than it says; a buffer that is filled before it is
+            # asked for grows to the size of the file.
+            with pq.ParquetFile(file, read_dictionary=texts, pre_buffer=False) as parquet:
                 for batch in parquet.iter_batches(min(most, chunk_rows(dataset.schema)), columns=names):
                     yield batch.select(names).cast(schema)
 

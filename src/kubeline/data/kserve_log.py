@@ -91,7 +91,7 @@ def _records(file: SourceFile, troubles: Counter[str]) -> Iterator[Any]:
         magic = stream.read(4)
     if magic == b"PAR1":
         try:
-            with pq.ParquetFile(file.path, read_dictionary=_texts(file)) as parquet:
+            with pq.ParquetFile(file.path, read_dictionary=_texts(file), pre_buffer=False) as parquet:
                 check_pages(parquet.metadata, file.name)
                 for batch in parquet.iter_batches(_RECORDS):
                     for row in range(batch.num_rows):  # a body that is stored once may stand for all

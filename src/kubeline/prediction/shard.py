@@ -44,7 +44,7 @@ class Shard:
         """
         start, place = 0, 0
         for file in open_dataset(path).files:
-            with pq.ParquetFile(file) as parquet:
+            with pq.ParquetFile(file, pre_buffer=False) as parquet:
                 for group in range(parquet.num_row_groups):
                     if place % self.count == self.number - 1:
                         yield from self._group(parquet, group, start)
