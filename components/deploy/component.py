@@ -82,34 +82,9 @@ def deploy(
         manifest: The InferenceService as YAML; metadata name, namespace, storage_uri, package_digest and change
             (`rendered`, `created`, `updated` or `unchanged`).
     """
-    from kubeline.deployment import step as implementation
-    from kubeline.options import laid_over
+    given = {**locals()}
 
-    implementation.run(
-        model,
-        evaluation,
-        infra_validation,
-        manifest,
-        **laid_over(
-            options,
-            name=name,
-            namespace=namespace,
-            storage_uri=storage_uri,
-            cluster=cluster,
-            for_cluster=for_cluster,
-            registered_model=registered_model,
-            runtime=runtime,
-            model_format=model_format,
-            protocol=protocol,
-            min_replicas=min_replicas,
-            max_replicas=max_replicas,
-            resources=resources,
-            service_account=service_account,
-            node_selector=node_selector,
-            labels=labels,
-            annotations=annotations,
-            overrides=overrides,
-            overrides_file=overrides_file,
-            timeout_seconds=timeout_seconds,
-        ),
-    )
+    from kubeline.deployment import step as implementation
+    from kubeline.options import inputs_of
+
+    implementation.run(**inputs_of(given))

@@ -92,31 +92,9 @@ def drift_check(
         drifted: Whether the verdict is ``drift``.
         verdict: ``stable``, ``drift`` or ``insufficient_data``.
     """
-    from kubeline.drift import check
-    from kubeline.options import laid_over
+    given = {**locals()}
 
-    return check.run(
-        current,
-        result,
-        metrics,
-        report,
-        evidently_report,
-        model=model,
-        reference=reference,
-        reference_uri=reference_uri,
-        history=history,
-        **laid_over(
-            options,
-            tracking_uri=tracking_uri,
-            exclude=exclude,
-            min_effect=min_effect,
-            max_p=max_p,
-            min_rows=min_rows,
-            min_columns=min_columns,
-            min_auc=min_auc,
-            evidently=evidently,
-            pushgateway=pushgateway,
-            slices=slices,
-            references=references,
-        ),
-    )
+    from kubeline.drift import check
+    from kubeline.options import inputs_of
+
+    return check.run(**inputs_of(given))

@@ -114,37 +114,9 @@ def evaluate(
             parity.
         Output: ``promote``, ``hold`` or ``inconclusive``.
     """
-    from kubeline.evaluation import evaluate as implementation
-    from kubeline.options import laid_over, of_evaluation
+    given = {**locals()}
 
-    return implementation.run(
-        test,
-        model,
-        blessing,
-        predictions,
-        metrics,
-        classification,
-        report,
-        training,
-        **laid_over(
-            of_evaluation(options),
-            champion=champion,
-            tracking_uri=tracking_uri,
-            pipeline_run=pipeline_run,
-            metric=metric,
-            slices=slices,
-            thresholds=thresholds,
-            fairness=fairness,
-            rule=rule,
-            margin=margin,
-            no_champion=no_champion,
-            min_rows=min_rows,
-            min_slice_rows=min_slice_rows,
-            confidence=confidence,
-            replicates=replicates,
-            seed=seed,
-            weight_column=weight_column,
-            group_column=group_column,
-            time_column=time_column,
-        ),
-    )
+    from kubeline.evaluation import evaluate as implementation
+    from kubeline.options import inputs_of, of_evaluation
+
+    return implementation.run(**inputs_of({**given, "options": of_evaluation(options)}))

@@ -124,26 +124,10 @@ def load(
             and values: the version of the data), source (without credentials) and, where there are any, window (as an
             interval of ISO 8601), features (what was joined) and warnings.
     """
-    from kubeline.loading import load as implementation
-    from kubeline.options import laid_over
+    given = {**locals()}
 
-    inputs = laid_over(
-        options,
-        columns=columns,
-        where=where,
-        query=query,
-        format=format,
-        types=types,
-        at=at,
-        length=length,
-        time=time,
-        decimal=decimal,
-        thousands=thousands,
-        types_from=types_from,
-        tracking_uri=tracking_uri,
-        rename=rename,
-        labels=labels,
-        features=features,
-        spark=spark,
-    )
-    implementation.run(source, dataset, file_format=inputs.pop("format"), **inputs)
+    from kubeline.loading import load as implementation
+    from kubeline.options import inputs_of
+
+    inputs = inputs_of(given)
+    implementation.run(file_format=inputs.pop("format"), **inputs)

@@ -49,13 +49,9 @@ def split(
         test: The same.
         report: Rows and share of each set, and what the split was made by.
     """
-    from kubeline.data import split as implementation
-    from kubeline.options import laid_over
+    given = {**locals()}
 
-    implementation.run(
-        dataset,
-        train,
-        test,
-        report,
-        **laid_over(options, by=by, column=column, test_fraction=test_fraction, cutoff=cutoff, seed=seed),
-    )
+    from kubeline.data import split as implementation
+    from kubeline.options import inputs_of
+
+    implementation.run(**inputs_of(given))

@@ -123,39 +123,9 @@ def train(
             All: the one that `metric` names, and parity_max_difference.
         report: Page with the candidates, metrics, agreement, features, trials of tuning, parameters and versions.
     """
-    from kubeline.options import laid_over
+    given = {**locals()}
+
+    from kubeline.options import inputs_of
     from kubeline.training import train as implementation
 
-    implementation.run(
-        dataset,
-        model,
-        metrics,
-        report,
-        transform=transform,
-        **laid_over(
-            options,
-            target=target,
-            task=task,
-            positive_class=positive_class,
-            estimator=estimator,
-            params=params,
-            candidates=candidates,
-            exclude=exclude,
-            group_column=group_column,
-            time_column=time_column,
-            weight_column=weight_column,
-            balanced=balanced,
-            half_life=half_life,
-            calibration=calibration,
-            tuning_trials=tuning_trials,
-            tuning_minutes=tuning_minutes,
-            tuning_workers=tuning_workers,
-            folds=folds,
-            validation_fraction=validation_fraction,
-            tolerance=tolerance,
-            seed=seed,
-            metric=metric,
-            derive=derive,
-            workers=workers,
-        ),
-    )
+    implementation.run(**inputs_of(given))

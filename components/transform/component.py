@@ -62,20 +62,9 @@ def transform(
             expression, kind and the columns that it reads; metadata columns.
         report: Page with the derived columns, how they are spread, and their values in some rows.
     """
-    from kubeline.options import laid_over
+    given = {**locals()}
+
+    from kubeline.options import inputs_of
     from kubeline.training import transform as implementation
 
-    implementation.run(
-        dataset,
-        transform,
-        report,
-        **laid_over(
-            options,
-            derive=derive,
-            target=target,
-            exclude=exclude,
-            group_column=group_column,
-            time_column=time_column,
-            weight_column=weight_column,
-        ),
-    )
+    implementation.run(**inputs_of(given))

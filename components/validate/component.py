@@ -96,33 +96,9 @@ def validate(
         passed: Whether every row of valid meets the schema.
         problems: How many kinds of problems the table had, those of quarantined rows included.
     """
-    from kubeline.options import laid_over
+    given = {**locals()}
+
+    from kubeline.options import inputs_of
     from kubeline.schema import validate as implementation
 
-    return implementation.run(
-        dataset,
-        valid,
-        quarantine,
-        schema,
-        report,
-        **laid_over(
-            options,
-            target=target,
-            exclude=exclude,
-            group_column=group_column,
-            time_column=time_column,
-            weight_column=weight_column,
-            slices=slices,
-            gate=gate,
-            schema_uri=schema_uri,
-            mode=mode,
-            rules=rules,
-            min_rows=min_rows,
-            strict=strict,
-            max_quarantine=max_quarantine,
-            min_class_share=min_class_share,
-            leak_threshold=leak_threshold,
-            personal_data=personal_data,
-            defer_failure=defer_failure,
-        ),
-    )
+    return implementation.run(**inputs_of(given))

@@ -109,6 +109,21 @@ def laid_over(options: Mapping[str, Any], /, **inputs: Any) -> dict[str, Any]:
     return {**inputs, **{name: _typed(name, value, inputs) for name, value in options.items()}}
 
 
+def inputs_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a step's function was given, with the values of its input `options` laid over those of the same names.
+
+    Args:
+        given: all inputs and outputs of the function by name, which a component has as its ``locals()``: written out
+            one by one, their names would be a third of its source, which a workflow holds some eight times.
+
+    Raises:
+        UserError: as :func:`laid_over`; an artifact is no option.
+    """
+    artifacts = {name: value for name, value in given.items() if not isinstance(value, str | int | float | list | dict)}
+    values = {name: value for name, value in given.items() if name not in {"options", *artifacts}}
+    return {**artifacts, **laid_over(given["options"], **values)}
+
+
 def of_evaluation(gate: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a gate that are those of `evaluate`."""
     return {name: value for name, value in gate.items() if name not in AFTER_EVALUATION}
