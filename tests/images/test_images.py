@@ -26,12 +26,12 @@ from tests.images.environments import NOBODY, UV, Environment, another_user
 from tests.images.reachable import implementations, imported_names
 
 # Imported by functions that no component of the image calls: what reads a table or asks a model in a step of training,
-# the gRPC form of a request, a canary's metrics page, a plot of a report. deltalake is an extra that no image has.
+# the gRPC form of a request, a canary's metrics page, a plot of a report. deltalake and sigstore are in no image.
 NEVER_CALLED = {
-    "steps": {"deltalake", "prometheus_client"},
-    "drift": {"duckdb"},
-    "deploy": {"duckdb", "grpc", "joblib", "matplotlib", "onnxruntime"},
-    "serving": {"joblib", "matplotlib", "pandas"},
+    "steps": {"deltalake", "prometheus_client", "sigstore"},
+    "drift": {"duckdb", "sigstore"},
+    "deploy": {"duckdb", "grpc", "joblib", "matplotlib", "onnxruntime", "sigstore"},
+    "serving": {"joblib", "matplotlib", "pandas", "sigstore"},
 }
 
 
