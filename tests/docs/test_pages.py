@@ -11,9 +11,11 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from kfp.dsl.base_component import BaseComponent
 
 from kubeline.cli import main
 from kubeline.cli.program import make_parser
@@ -99,6 +101,17 @@ def test_a_snippet_of_python_is_python_and_imports_what_there_is(page: Path) -> 
                 module = importlib.import_module(str(node.module))
                 for alias in node.names:
                     assert hasattr(module, alias.name), f"{node.module}.{alias.name}"
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("components/*/README.md")), ids=lambda page: page.parent.name)
+def test_the_snippet_of_a_component_runs_as_it_stands(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(page, "python")
+    made: dict[str, Any] = {}
+    exec(code, made)  # noqa: S102 - our own page
+    assert page.parent.name in {one.name.replace("-", "_") for one in made.values() if isinstance(one, BaseComponent)}
 
 
 def test_the_pipeline_of_the_tutorial_compiles_and_will_run_where_it_says(tmp_path: Path) -> None:
