@@ -6,12 +6,15 @@ Source: Apache Arrow, ``format/Message.fbs`` and "Arrow Columnar Format", IPC; F
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.dataset as pads
 
 from kubeline.data.limits import ADVICE, PAGES, RATIO, readable, scaled
 from kubeline.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as pads  # it brings pandas, for which load has no use
 
 _MAGIC = 8  # bytes before the first message
 _DICTIONARY, _BATCH = 2, 3  # kinds of messages
@@ -31,7 +34,7 @@ def check_batches(path: Path, name: str) -> None:
             )
 
 
-def check_values(dataset: pads.Dataset) -> None:
+def check_values(dataset: "pads.Dataset") -> None:
     """Read every batch once, and check whether its offsets and indices point into it.
 
     Arrow takes them as they are stored, and DuckDB follows them out of memory that is its own: the process dies.
