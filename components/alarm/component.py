@@ -44,8 +44,9 @@ def alarm(
         Output: ``quiet``, ``watch`` (wrong, but not often enough), ``alarm``, ``cooling_down``, or ``unknown`` (too few
             rows to decide).
     """
-    from kubeline.drift.alarm import step
-    from kubeline.options import laid_over
+    given = {**locals()}
 
-    inputs = laid_over(options, needed=needed, of=of, cool_down=cool_down, signals=signals)
-    return step.run(result, decision, history=history, **inputs)
+    from kubeline.drift.alarm import step
+    from kubeline.options import inputs_of
+
+    return step.run(**inputs_of(given))

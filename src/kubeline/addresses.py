@@ -33,6 +33,7 @@ _WEBHOOK = re.compile(  # the path is the password
     r"chat\.googleapis\.com|[\w.-]*webhook\.office\.com|[\w.-]+\.logic\.azure\.com)/)[^\s'\"]+"
 )
 _STORES = re.compile(r"(?i)(?:(?:delta|iceberg)\+)?(?:s3[an]?|gs|gcs|az|abfss?|wasbs?|minio|r2)$")
+_VERTEX = re.compile(r"vertex://(?P<project>[a-z0-9:.-]+)/(?P<location>[a-z0-9-]+)/?")
 HIDDEN = "***"
 
 
@@ -110,3 +111,14 @@ def storage_errors(what: str) -> Iterator[None]:
     except Exception as error:  # each storage raises errors of its own
         reason = redact(f"{type(error).__name__}: {error}")
         raise PlatformError(f"{what} cannot be read or written: {reason}") from error
+
+
+def vertex_place(address: str) -> tuple[str, str] | None:
+    """The project and the location of ``vertex://PROJECT/LOCATION``, without options; None of any other address."""
+    found = _VERTEX.fullmatch(address)
+    return (found["project"], found["location"]) if found else None
+
+
+def vertex_service(location: str) -> str:
+    """The address of Vertex AI's own service in a location."""
+    return f"https://{location}-aiplatform.googleapis.com"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from kubeline.addresses import redact, scheme
+from kubeline.addresses import redact, scheme, vertex_place, vertex_service
 from kubeline.errors import PlatformError, UserError
 from kubeline.http.google import GoogleCredentials, google_api
 from kubeline.http.operations import finished
@@ -27,7 +27,6 @@ from kubeline.serving_platform.vertex_workloads import container_of
 
 logger = logging.getLogger(__name__)
 
-_ADDRESS = re.compile(r"vertex://(?P<project>[a-z0-9:.-]+)/(?P<location>[a-z0-9-]+)/?")
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
 _DIGEST = "package_digest"
@@ -60,16 +59,16 @@ class VertexRegistry(FolderRegistry):
 
     def __init__(self, uri: str) -> None:
         address, options = split_address(uri, "store", "image")
-        found = _ADDRESS.fullmatch(address)
-        if found is None:
+        place = vertex_place(address)
+        if place is None:
             raise UserError(f"'{redact(address)}' is no registry of Vertex AI; write vertex://PROJECT/LOCATION")
         if options.get("store") and scheme(options["store"]) != "gs":
             raise UserError(f"Vertex AI reads models from gs:// only, but store is '{redact(options['store'])}'")
-        self._project, self._location = found["project"], found["location"]
+        self._project, self._location = place
         self._parent = f"projects/{self._project}/locations/{self._location}"
         self._image = options.get("image", "")
         self._folder = ModelFolder(options.get("store", ""), f"{self.place}?store=gs://BUCKET/models&image=IMAGE")
-        usual = f"https://{self._location}-aiplatform.googleapis.com"
+        usual = vertex_service(self._location)
         self._api = google_api("aiplatform", usual, GoogleCredentials(), "the role aiplatform.user")
 
     @property

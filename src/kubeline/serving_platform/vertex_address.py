@@ -1,15 +1,13 @@
 """The address of the endpoints of Vertex AI in a project and region."""
 
-import re
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import parse_qsl
 
-from kubeline.addresses import redact, refuse_credentials, scheme
+from kubeline.addresses import redact, refuse_credentials, scheme, vertex_place
 from kubeline.errors import UserError
 
 EXAMPLE = "vertex://PROJECT/LOCATION?store=gs://BUCKET/rollouts&image=IMAGE"
-_ADDRESS = re.compile(r"vertex://(?P<project>[a-z0-9:.-]+)/(?P<location>[a-z0-9-]+)/?")
 _OPTIONS = frozenset({"store", "image"})
 
 
@@ -42,7 +40,7 @@ class VertexAddress:
             UserError: when it is none, or has no folder.
         """
         address, _, query = uri.partition("?")
-        found, options = _ADDRESS.fullmatch(address), dict(parse_qsl(query))
+        found, options = vertex_place(address), dict(parse_qsl(query))
         if found is None:
             raise UserError(f"'{redact(address)}' is no place of endpoints; write {EXAMPLE}")
         if wrong := sorted(options.keys() - _OPTIONS):
@@ -54,7 +52,7 @@ class VertexAddress:
                 f"a rollout on Vertex AI keeps its record in Cloud Storage, but store is '{redact(store)}'; write "
                 f"{EXAMPLE}"
             )
-        return cls(found["project"], found["location"], store, options.get("image", ""))
+        return cls(*found, store, options.get("image", ""))
 
     @property
     def place(self) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+from kubeline.addresses import vertex_service
 from kubeline.errors import PlatformError, UserError
 from kubeline.http.exchange import ExchangeError, Peer
 from kubeline.http.google import GoogleCredentials, address_of, google_api
@@ -54,7 +55,7 @@ class VertexApi:
         self._seconds = seconds
         self._credentials = GoogleCredentials()
         self._of_thread = threading.local()
-        self._url = address_of("aiplatform", f"https://{address.location}-aiplatform.googleapis.com")
+        self._url = address_of("aiplatform", vertex_service(address.location))
 
     def read(self, name: str) -> Any:
         """A resource by its full name; None where there is none."""
@@ -133,7 +134,7 @@ class VertexApi:
     @property
     def vertex(self) -> JsonApi:
         """The service for endpoints and models."""
-        return self._api("aiplatform", f"https://{self.address.location}-aiplatform.googleapis.com", _ROLE)
+        return self._api("aiplatform", vertex_service(self.address.location), _ROLE)
 
     @property
     def storage(self) -> JsonApi:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from kubeline.addresses import vertex_service
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.http.exchange import LOOPBACK
 from kubeline.http.requests import UnclearError, failure, found_or_made, repeated
@@ -48,7 +49,7 @@ class VertexConnection:
             raise UserError("where on Vertex? Give --project and --location")
         self.access = access
         self.parent = f"projects/{access.project}/locations/{access.location}"
-        self._address = access.endpoint or f"https://{access.location}-aiplatform.googleapis.com"
+        self._address = access.endpoint or vertex_service(access.location)
 
     @cached_property
     def jobs(self) -> Any:
