@@ -66,11 +66,16 @@ def test_the_model_that_the_pipeline_has_rolled_out_is_the_champion(flights: pd.
             "name": "flights",
             "candidates": [{"estimator": "linear", "params": {}}],
             "time_column": "departure",
-            "gate": {"thresholds": {"roc_auc": {"threshold": 0.1}}},
+            "gate": {"thresholds": {"roc_auc": {"threshold": 0.1}}, "max_latency_ms": 60_000},  # on a busy machine too
             "tracking_uri": tracking,
             "cluster": str(cluster.kubeconfig),
             "gateway": cluster.gateway_url,
-            "plan": {"bootstrap": "direct", "poll_seconds": 0.1, "verify_seconds": 0},
+            "plan": {
+                "bootstrap": "direct",
+                "poll_seconds": 0.1,
+                "verify_seconds": 0,
+                "smoke": {"max_latency_ms": 60_000},
+            },
         }
         (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
         line = ["run", "training", "--params", str(tmp_path / "values.yaml"), "--output", str(tmp_path / "runs")]

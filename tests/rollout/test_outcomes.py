@@ -196,7 +196,7 @@ def test_by_labels_alone_a_wrong_candidate_goes_and_a_right_one_waits_until_they
         "max_label_loss": 2.0,  # the right one asks easier or harder rows than the stable one, by chance
         "max_latency_shift": None,
         "max_prediction_drift": None,
-        "inconclusive_limit": 1,
+        "inconclusive_limit": 10,  # as many as the labels of 20 requests may take on a busy machine
     }
 
     def rolled(name: str, source: Path, turned: bool = False) -> Any:
