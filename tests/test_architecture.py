@@ -16,6 +16,7 @@ SERVED = (
     "kubeline.columns",
     "kubeline.data.sources",
     "kubeline.errors",
+    "kubeline.masking",
     "kubeline.model_package",
     "kubeline.open_inference",
     "kubeline.typing",

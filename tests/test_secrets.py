@@ -92,7 +92,7 @@ from kubeline.artifacts import step
 def fail():
     import logging
     logging.getLogger("x").warning("asking https://me:topsecret@host/x?sig=abc")
-    raise KeyError("s3://AKIAKEY:se/cret@bucket, topsecret-2")
+    raise RuntimeError("s3://AKIAKEY:se/cret@bucket, topsecret-2")
 fail()
 """
     place = tmp_path / "termination-log"

@@ -18,6 +18,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from kubeline.decision import described, write_termination_message
 from kubeline.errors import KubelineError, PlatformError
+from kubeline.masking import trace_of, words_of
 from kubeline.printable import printable
 from kubeline.secrets import Formatter, Secrets
 
@@ -201,7 +202,7 @@ def _end_step(kind: type[BaseException], error: BaseException, trace: TracebackT
     """End a step that failed: its one sentence comes last, behind what libraries print when the process ends."""
     secrets = Secrets({})
     if not isinstance(error, KubelineError):
-        print(secrets.hidden("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
+        print(secrets.hidden(trace_of(error)), file=sys.stderr, end="")
     sentence = secrets.hidden(_sentence(kind, error, trace))
     write_termination_message(sentence)
     atexit.unregister(_say_no_more)
@@ -213,7 +214,7 @@ def _end_step(kind: type[BaseException], error: BaseException, trace: TracebackT
 
 def _sentence(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> str:
     """One line that is never empty: what kind of error, and its words or else where it came from."""
-    words = " ".join(str(error).split())
+    words = " ".join((str(error) if isinstance(error, KubelineError) else words_of(error)).split())
     if not words:
         last = traceback.extract_tb(trace)[-1:]
         words = f"no message; raised in {last[0].name} ({last[0].filename}:{last[0].lineno})" if last else "no message"

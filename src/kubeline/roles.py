@@ -9,6 +9,7 @@ import pyarrow.dataset as pads
 
 from kubeline.data.dataset import require_columns
 from kubeline.errors import UserError, counted
+from kubeline.masking import form_of
 from kubeline.options import require_names
 from kubeline.typing import Array
 
@@ -100,7 +101,9 @@ def check_weights(weights: np.ndarray[Any, np.dtype[np.float64]], column: str) -
         )
     if (weights < 0).any():
         row = int(np.flatnonzero(weights < 0)[0])
-        raise UserError(f"weight column '{column}' holds {weights[row]:g} in row {row}; weights must be 0 or greater")
+        raise UserError(
+            f"weight column '{column}' holds {form_of(float(weights[row]))} in row {row}; weights must be 0 or greater"
+        )
 
 
 def scaled_weights(weights: Array) -> Array:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from kubeline.addresses import HIDDEN, credentials, redact
+from kubeline.masking import trace_of
 from kubeline.printable import printable
 
 # Names whose value is a secret. `secret` alone, `token_file`, `token_env` and the shell's PWD are places.
@@ -48,11 +49,17 @@ class Secrets:
 
 
 class Formatter(logging.Formatter):
-    """Writes a record without the secrets of this process, and so that a name from a table is read and does nothing."""
+    """Writes a record without the secrets of this process and without the values that an exception holds, and so that a
+    name from a table is read and does nothing.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, and the traceback where there is one."""
         return printable(Secrets({}).hidden(super().format(record)))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """The traceback."""
+        return trace_of(ei[1]).rstrip("\n") if ei[1] is not None else super().formatException(ei)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """The line; what follows a line feed in it is indented, and looks like no line of its own."""

@@ -165,12 +165,12 @@ CASES: dict[str, Case] = {
     "a string in a number column": (
         one("t.csv", "a,b\n" + "1,x\n" * 9 + "one,x\n"),
         {},
-        "column 'a' holds numbers, but 1 of its 10 values are none, such as 'one' in '{0}/t.csv'; fix them, leave *",
+        "column 'a' holds numbers, but 1 of its 10 values are none, such as 'aaa' in row 9 of '{0}/t.csv'; fix them, *",
     ),
     "a string in a time column": (
         one("t.csv", "a,b\n" + "2013-01-01,x\n" * 19 + "today,x\n"),
         {},
-        "column 'a' holds times, but 1 of its 20 values are none, such as 'today' in *",
+        "column 'a' holds times, but 1 of its 20 values are none, such as 'aaaaa' in row 19 of *",
     ),
     "times with and without offset": (
         one("t.csv", "a\n2013-01-01\n2013-01-01T00:00Z\n"),

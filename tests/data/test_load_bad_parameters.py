@@ -20,7 +20,7 @@ CASES: dict[str, Case] = {
         one("t.csv", ROWS),
         {"types": {"b": "number"}},
         "a value of '{0}/t.csv' does not have the type that `types` or `where` takes it for (Could not convert string "
-        "'x' to DOUBLE); fix one of them",
+        "'a' to DOUBLE); fix one of them",
     ),
     "a type that is none": (
         one("t.csv", ROWS),
@@ -53,7 +53,7 @@ CASES: dict[str, Case] = {
         one("t.csv", ROWS),
         {"where": "a = 'x'"},
         "a value of '{0}/t.csv' does not have the type that `types` or `where` takes it for (Could not convert string "
-        "'x' to INT64); fix one of them",
+        "'a' to INT64); fix one of them",
     ),
     "a filter that aggregates": (
         one("t.csv", ROWS),

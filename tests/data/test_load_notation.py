@@ -54,11 +54,14 @@ def test_numbers_of_one_notation_are_read_and_reported(
     ("values", "sentence"),
     [
         (["1,234", "2,345"], "whether ',' parts thousands or a fraction is not clear; give load decimal or thousands"),
-        (["1,5", "2.5"], "1 of its 2 values are not of one notation; fix them, or say"),
+        (["1,5", "2.5"], "1 of its 2 values are not of one notation, the first is '9,9' in row 0; fix them, or say"),
         (["$1.50", "€2.50"], "its values bear different units ('$', '€')"),
         (["50%", "0.5"], "its values bear different units ('%', none)"),
         (["03/04/2013", "04/03/2013"], "which number is the month is not clear; give types="),
-        (["31/12/2013", "12/31/2013"], "1 of its 2 values are not of one notation; fix them, or give types="),
+        (
+            ["31/12/2013", "12/31/2013"],
+            "1 of its 2 values are not of one notation, the first is '99/99/9999' in row 1; fix them",
+        ),
         (["1", "2", "many"], "is kept as text, though 2 of its 3 values are numbers; fix the others, or say that it"),
         (["2013-01-01", "2013-01-02", "later"], "is kept as text, though 2 of its 3 values are times; fix"),
     ],
@@ -269,7 +272,7 @@ def test_words_for_missing_that_pandas_and_databases_write_are_missing(
 
 def test_times_finer_than_a_nanosecond_are_refused_not_cut(tmp_path: Path, load: Load) -> None:
     with pytest.raises(
-        UserError, match=r"column 'a' holds times, but 1 of its 10 values are none, such as '2013.*1234567891'"
+        UserError, match=r"column 'a' holds times, but 1 of its 10 values are none, such as '9999.*9999999999' in row 9"
     ):
         column(tmp_path, load, ["2013-01-01"] * 9 + ["2013-01-01T00:00:00.1234567891"])
 
@@ -277,9 +280,9 @@ def test_times_finer_than_a_nanosecond_are_refused_not_cut(tmp_path: Path, load:
 @pytest.mark.parametrize(
     ("values", "reported"),
     [
-        (["1,5", "2,5"], "looks like numbers ('1,5') and is kept as text, each value a category: read it by types"),
-        (["1.5", "-2.25"], "looks like numbers ('-2.25')"),
-        (["13/01/2024", "14/01/2024"], "looks like times ('13/01/2024')"),
+        (["1,5", "2,5"], "looks like numbers ('9,9') and is kept as text, each value a category: read it by types"),
+        (["1.5", "-2.25"], "looks like numbers ('-9.99')"),
+        (["13/01/2024", "14/01/2024"], "looks like times ('99/99/9999')"),
         (["12345", "90210"], ""),  # codes, which a typed file has as text for good reason
         (["UA", "B6"], ""),
     ],

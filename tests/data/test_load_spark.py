@@ -129,6 +129,17 @@ def test_an_application_that_fails_is_named_with_its_reason(
         load(str(tmp_path / "written.parquet"), spark=given)
 
 
+def test_the_words_of_an_application_about_a_value_have_its_form(
+    operator: Operator, given: dict[str, Any], load: Load, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    words = '[CAST_INVALID_INPUT] The value \'zqxj 1\' of the type "STRING" cannot be cast to "BIGINT"'
+    failed = {"state": "FAILED", "errorMessage": words}
+    with operator.running({"state": "FAILING"}, failed), pytest.raises(UserError, match="The value 'aaaa 9'") as caught:
+        load(str(tmp_path / "written.parquet"), spark=given)
+    assert "zqxj" not in f"{caught.value}{caplog.text}{operator.seen}"
+
+
 STEP = """
 import sys
 from kubeline.loading.spark import Spark, write_by

@@ -67,7 +67,7 @@ def test_the_last_of_many_values_decides_as_much_as_the_first(tmp_path: Path, lo
 def test_a_string_far_down_a_number_column_is_an_error_that_shows_it(tmp_path: Path, load: Load) -> None:
     (tmp_path / "t.csv").write_text("delay,b\n" + "1,x\n" * 50_000 + "late,x\n")
     with pytest.raises(
-        UserError, match="column 'delay' holds numbers, but 1 of its 50,001 values are none, such as 'late' in"
+        UserError, match="'delay' holds numbers, but 1 of its 50,001 values are none, such as 'aaaa' in row 50,000"
     ):
         load(tmp_path / "t.csv")
 

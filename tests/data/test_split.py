@@ -223,10 +223,10 @@ FRAME = pd.DataFrame(
             "group column 'nan' is missing in 1 row, which may belong to any group; drop",
         ),
         ({"by": "time", "column": "n", "cutoff": "nan"}, r"cutoff 'nan' does not fit time column 'n' \(int64\)"),
-        ({"by": "group", "column": "one"}, r"group column 'one' has one group only \(a\); a split needs at least two"),
+        ({"by": "group", "column": "one"}, r"group column 'one' has one group only; a split needs at least two"),
         (
             {"by": "stratified", "column": "n"},
-            "3 of the 3 classes of 'n' have one row only, or equal ones, and cannot be in both sets: 1",
+            "3 of the 3 classes of 'n' have one row only, or equal ones, and cannot be in both sets, such as 9 in",
         ),
         ({"by": "time", "column": "g"}, "time column 'g' holds string; expected timestamps, dates or numbers"),
         (

@@ -86,13 +86,13 @@ def test_a_window_of_digits_alone_is_compared_as_text(folder: Path, model: Any, 
 def test_text_that_became_numbers_with_a_fraction_is_refused(folder: Path, model: Any, check: Any) -> None:
     window = shops(1_000, CODES, 1).query("version != '2.x'")
     with pytest.raises(
-        UserError, match=r"^column 'version' holds 1.1, but the reference has text there; fix it, or load"
+        UserError, match=r"^column 'version' holds 9.9, but the reference has text there; fix it, or load"
     ):
         check(loaded(folder, window, "versions"), model=model)
 
 
 @pytest.mark.parametrize(
-    ("codes", "shown"), [(["true", "false"], "(True|False)"), (["2024-01-02"], "2024-01-02 00:00:00")]
+    ("codes", "shown"), [(["true", "false"], "true or false"), (["2024-01-02"], "9999-99-99 99:99:99")]
 )
 def test_text_that_became_booleans_or_times_is_refused_and_loaded_by_the_types_of_the_model(
     codes: list[str], shown: str, folder: Path, model: Any, check: Any
@@ -112,7 +112,7 @@ def test_text_of_numbers_is_compared_as_numbers(folder: Path, model: Any, check:
     read = loaded(folder, window, "text", types={"size": "text"}, types_from=model.path)
     assert check(read, model=model)[0] == "stable"
     stray = loaded(folder, window.assign(size="big"), "stray", types={"size": "text"})
-    with pytest.raises(UserError, match="column 'size' holds 'big', but the reference has a number there"):
+    with pytest.raises(UserError, match="column 'size' holds 'aaa', but the reference has a number there"):
         check(stray, model=model)
 
 

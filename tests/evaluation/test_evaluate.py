@@ -246,7 +246,7 @@ def with_label(label: str) -> pd.DataFrame:
         (
             with_label("perhaps"),
             {},
-            "target 'buys' holds 'perhaps', which is not a class of this model; it has: no, yes",
+            "target 'buys' holds 'aaaaaaa', which is not a class of this model; it has: no, yes",
         ),
         (people(500, 2).drop(columns="a"), {}, "column 'a' is missing"),
         (people(500, 2), {"metric": "rmse"}, "'rmse' is not a metric of a binary task"),

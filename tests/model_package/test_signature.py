@@ -117,19 +117,19 @@ def test_each_kind_takes_what_tables_and_json_hold(name: str, values: object, ex
 @pytest.mark.parametrize(
     ("name", "values", "words"),
     [
-        ("number", [1.0, "2"], "column 'number' holds '2' of type str where a number is expected"),
+        ("number", [1.0, "2"], "column 'number' holds '9' of type str where a number is expected"),
         ("number", [1.0, np.inf], "column 'number' holds inf in row 1"),
-        ("number", [1e300], r"column 'number' holds 1e\+300 in row 0, which is infinite as float32"),
-        ("category", [1, 2], "column 'category' holds 1 of type int where text is expected"),
-        ("category", ["a", 2.0], "column 'category' holds 2.0 of type float where text"),
-        ("boolean", ["true"], "column 'boolean' holds 'true' of type str where true or false"),
-        ("boolean", [2], "column 'boolean' holds 2 of type int where true or false"),
-        ("datetime", ["1970-01-01", "soon"], "column 'datetime' holds 'soon' of type str where a date or time"),
-        ("number", [1, [2]], r"column 'number' holds \[2\] of type list"),
-        ("category", ["a", ["b"]], r"column 'category' holds \['b'\] of type list"),
-        ("boolean", [True, [True]], r"column 'boolean' holds \[True\] of type list"),
-        ("datetime", [None, {"a": 1}], "column 'datetime' holds {'a': 1} of type dict"),
-        ("datetime", [12], "column 'datetime' holds 12"),
+        ("number", [1e300], r"column 'number' holds 9e\+999 in row 0, which is infinite as float32"),
+        ("category", [1, 2], "column 'category' holds 9 of type int where text is expected"),
+        ("category", ["a", 2.0], "column 'category' holds 9.9 of type float where text"),
+        ("boolean", ["true"], "column 'boolean' holds 'aaaa' of type str where true or false"),
+        ("boolean", [2], "column 'boolean' holds 9 of type int where true or false"),
+        ("datetime", ["1970-01-01", "soon"], "column 'datetime' holds 'aaaa' of type str where a date or time"),
+        ("number", [1, [2]], r"column 'number' holds \[9\] of type list"),
+        ("category", ["a", ["b"]], r"column 'category' holds \['a'\] of type list"),
+        ("boolean", [True, [True]], r"column 'boolean' holds \[Aaaa\] of type list"),
+        ("datetime", [None, {"a": 1}], "column 'datetime' holds {'a': 9} of type dict"),
+        ("datetime", [12], "column 'datetime' holds 99"),
     ],
 )
 def test_a_value_of_another_type_is_refused_by_column_and_value(name: str, values: list[Any], words: str) -> None:
@@ -170,7 +170,7 @@ def test_values_that_are_equal_are_one_label_and_values_written_otherwise_are_no
 
 
 def test_a_label_that_is_no_class_and_a_missing_one_are_refused() -> None:
-    with pytest.raises(UserError, match="holds 'maybe', which is not a class of this model; it has: no, yes"):
+    with pytest.raises(UserError, match="holds 'aaaaa', which is not a class of this model; it has: no, yes"):
         SIGNATURE.codes(pd.DataFrame({"y": ["no", "maybe"]}))
     with pytest.raises(UserError, match="target 'y' is missing in 1 of 2 rows"):
         SIGNATURE.truth(pd.DataFrame({"y": ["no", None]}))

@@ -1,13 +1,9 @@
 """`notify`: what people read, where the message goes, and that it never fails a pipeline or shows a secret."""
 
-import json
 import logging
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kfp import dsl, local
@@ -18,43 +14,13 @@ from kubeline.notification.channels import URLS, URLS_FILE, addresses, send
 from kubeline.notification.ending import Ending, Said
 from kubeline.notification.notify import compose
 from tests.support.misbehaving_servers import Talk, dripping, gushing, lying
-
-SECRET = "sEcr3tHookToken"  # noqa: S105
-
-
-class Webhook(ThreadingHTTPServer):
-    """A real web server that keeps the JSON messages posted to it, and answers as a test wants."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.messages: list[dict[str, Any]] = []
-        self.answer = 200
-
-    @property
-    def url(self) -> str:
-        return f"json://user:{SECRET}@127.0.0.1:{self.server_port}/{SECRET}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Webhook
-
-    def do_POST(self) -> None:
-        self.server.messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(self.server.answer)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
+from tests.support.webhook import SECRET, Webhook, listening
 
 
 @pytest.fixture
 def webhook() -> Iterator[Webhook]:
-    with Webhook() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with listening() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from components.promote_champion.component import promote_champion
 from kubeline.errors import PlatformError, UserError
 from kubeline.model_card.card import ModelCard
 from kubeline.registry import Registry, fetch, open_registry
-from tests.registry.model_registry_server import ModelRegistryServer
 from tests.registry.submissions import submission, versions
 from tests.support.artifacts import make_artifact
 from tests.support.blessed_packages import blessed
 from tests.support.json_servers import Fault, served
+from tests.support.model_registry_server import ModelRegistryServer
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from kubeline.registry.opening import open_tracker
 from kubeline.registry.tracking import track
 from kubeline.registry.wandb_runs import WandbRuns
 from tests.registry.records import TEST, record
-from tests.registry.wandb_server import KEY, WandbServer
 from tests.support.blessed_packages import Blessed, blessed
 from tests.support.json_servers import Fault, served
+from tests.support.wandb_server import KEY, WandbServer
 
 URI = "wandb://team/flights?registry=sqlite:////data/mlflow.db"
 

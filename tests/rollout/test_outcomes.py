@@ -130,7 +130,7 @@ def test_a_business_value_is_averaged_beside_the_labels(package: ModelPackage, t
 @pytest.mark.parametrize(
     ("late", "spec", "sentence"),
     [
-        (["perhaps"], {}, "holds 'perhaps', which is not a class of this model"),
+        (["perhaps"], {}, "holds 'aaaaaaa', which is not a class of this model"),
         ([True], {"label": "nowhere"}, "the table of outcomes has no column nowhere"),
         ([True], {"metric": "squared_error"}, "the metric squared_error is not one of a binary model"),
     ],

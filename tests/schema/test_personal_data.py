@@ -3,32 +3,18 @@
 import hashlib
 import hmac
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from stdnum import luhn
 from stdnum.iso7064 import mod_97_10
 
-from components.drift_check.component import drift_check
-from components.evaluate.component import evaluate
-from components.predict.component import predict
-from components.split.component import split
-from components.train.component import train
-from components.validate.component import validate
 from kubeline.errors import UserError
-from kubeline.model_card.building import build
-from kubeline.model_card.pages import forms
-from kubeline.model_package import Blessing, ModelPackage
 from kubeline.schema.personal import personal_columns
-from tests.support.artifacts import make_artifact, make_dataset
 
 ROWS = 60
 KEY = "a key that nobody can guess"
@@ -253,77 +239,3 @@ def test_an_unknown_handling_is_refused(people: pd.DataFrame, check: Callable[..
         UserError, match="personal_data 'mask' is not known; use one of: ignore, warn, refuse, drop, hash"
     ):
         check(people, target="late", personal_data="mask")
-
-
-def content(file: Path) -> str:
-    if file.suffix == ".parquet":
-        return str(pq.read_table(file).to_pylist())
-    return file.read_bytes().decode("utf-8", errors="replace")
-
-
-@pytest.mark.slow
-def test_values_that_are_passed_on_are_in_tables_and_the_model_and_in_nothing_that_people_read(
-    people: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Asked for slices and fairness by such a column, and with categories that a later window has anew."""
-    caplog.set_level(logging.INFO)
-    made: dict[str, Any] = {}
-
-    def new(kind: str, name: str) -> Any:
-        made[name] = make_artifact(tmp_path, kind, name)
-        return made[name]
-
-    table = make_dataset(tmp_path, people, "came")
-    outputs = [new("Dataset", "valid"), new("Dataset", "refused"), new("Artifact", "schema"), new("HTML", "validate")]
-    validate.python_func(table, *outputs, target="late", mode="warn")
-    split.python_func(made["valid"], new("Dataset", "learn"), new("Dataset", "test"), new("Markdown", "split"))
-    outputs = [new("Model", "model"), new("Metrics", "numbers"), new("HTML", "train")]
-    train.python_func(made["learn"], *outputs, target="late", estimator="linear", tuning_trials=2)
-    evaluate.python_func(
-        made["test"],
-        made["model"],
-        metrics=new("Metrics", "figures"),
-        classification=new("ClassificationMetrics", "curves"),
-        blessing=new("Artifact", "blessing"),
-        predictions=new("Dataset", "answers"),
-        report=new("HTML", "evaluate"),
-        slices=["surname"],
-        fairness={"demographic_parity_difference": {"columns": ["surname"], "at_most": 0.5}},
-        min_slice_rows=5,
-        replicates=100,
-    )
-    later = make_dataset(tmp_path, people.assign(surname=people["surname"] + "y", age="q"), "later")
-    outputs = [new("Dataset", "predicted"), new("Dataset", "quarantine"), new("Metrics", "counts"), new("HTML", "rows")]
-    predict.python_func(later, *outputs, model=made["model"], max_quarantine=1.0)
-    later = make_dataset(tmp_path, people.assign(surname=people["surname"] + "y"), "window")
-    outputs = [new("Artifact", "result"), new("Metrics", "shift"), new("HTML", "drift"), new("HTML", "evidently")]
-    drift_check.python_func(later, *outputs, model=made["model"], slices=["surname"], min_auc=1.0)
-    package, blessing = ModelPackage.open(made["model"].path), Blessing.read(made["blessing"].path)
-    card = forms(build("people", package, blessing, blessing, {}, {}))
-    shown = {name: content(Path(one.path)) for name, one in made.items() if Path(one.path).is_file()}
-    assert len(shown) > 7
-    assert "surname" in shown["drift"]
-    texts = {**shown, **card, "log": caplog.text, "printed": "".join(capfd.readouterr())}
-    texts |= {f"metadata of {name}": str(one.metadata) for name, one in made.items()}
-    assert [name for name, text in texts.items() if MARK in text] == []
-
-
-@pytest.mark.slow
-def test_marked_values_reach_no_output_of_a_whole_run_but_that_of_load(people: pd.DataFrame, tmp_path: Path) -> None:
-    people.to_csv(tmp_path / "people.csv", index=False)
-    words = ["data=people.csv", "target=late", "name=people", "checks.personal_data=drop", "gate.min_rows=10"]
-    words += ["candidates=[{estimator: linear}]"]
-    kubeline = [str(Path(sys.executable).with_name("kubeline")), "run", "training"]
-    given = [word for pair in words for word in ("--set", pair)]
-    done = subprocess.run(
-        [*kubeline, *given], cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False
-    )
-    assert "column 'mail' looks like e-mail addresses; it is not passed on" in content(
-        next((tmp_path / "runs").glob("training-*/log.txt"))
-    ), done.stderr
-    files = [file for file in (tmp_path / "runs").rglob("*") if file.is_file()]
-    holding = {file for file in files if MARK in content(file)}
-    assert len(files) > 40
-    assert holding
-    assert {file for file in holding if file.parent.parts[-2:] != ("load", "dataset")} == set()
-    assert MARK not in done.stdout + done.stderr

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from kubeline.model_package import ModelPackage
-from tests.serving.served import Served, serve
 from tests.support.packages import write_tiny_package
+from tests.support.served import Served, serve
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import asyncio
 
 from kserve import InferenceGRPCClient, InferInput, InferRequest, InferResponse
 
-from tests.serving.served import Served
+from tests.support.served import Served
 
 RECORD = {"amount": 1.5, "carrier": "AA", "rush": True, "departure": "2013-01-01T06:00:00"}
 

@@ -14,7 +14,7 @@ import yaml
 from benchmarks.serving.attacks import GRPC, HTTP, Attack, Target
 from benchmarks.serving.grpc_frames import ask_all
 from tests.serving.grpc.house import raw
-from tests.serving.launching import Launched, launch
+from tests.support.launching import Launched, launch
 from tests.support.packages import write_tiny_package
 from tests.support.waiting import wait_for
 

@@ -9,7 +9,7 @@ import pytest
 from kserve import InferInput
 
 from tests.serving.requests import RECORD, TENSORS, ask_grpc
-from tests.serving.served import Served
+from tests.support.served import Served
 
 HUGE = "9" * 400
 
@@ -42,22 +42,22 @@ V1: dict[str, tuple[Any, str]] = {
     "absent column": ({"instances": [{"amount": 1}]}, "column 'carrier' is absent in row 0"),
     "absent in one row": ({"instances": [RECORD, {}]}, "column 'amount' is absent in row 1"),
     "misspelt": ({"instances": [{**{k: v for k, v in RECORD.items() if k != "carrier"}, "carier": "AA"}]}, "'carier'"),
-    "text for a number": (record(amount="12"), "column 'amount' takes numbers, but row 1 holds '12'"),
-    "list for a number": (record(amount=[1]), "column 'amount' takes numbers, but row 1 holds [1]"),
-    "record for a category": (record(carrier={"a": 1}), "column 'carrier' takes text, but row 1 holds {'a': 1}"),
-    "number for a category": (record(carrier=7), "column 'carrier' takes text, but row 1 holds 7"),
-    "true for a number": (record(amount=True), "column 'amount' takes numbers, but row 1 holds True"),
+    "text for a number": (record(amount="12"), "column 'amount' takes numbers, but row 1 holds '99'"),
+    "list for a number": (record(amount=[1]), "column 'amount' takes numbers, but row 1 holds [9]"),
+    "record for a category": (record(carrier={"a": 1}), "column 'carrier' takes text, but row 1 holds {'a': 9}"),
+    "number for a category": (record(carrier=7), "column 'carrier' takes text, but row 1 holds 9"),
+    "true for a number": (record(amount=True), "column 'amount' takes numbers, but row 1 holds true or false"),
     "true for a number in a list": ({"instances": [[True, "AA", True, None]]}, "'amount' takes numbers, but row 0"),
     "false for a number in a column": (
         {"inputs": {"amount": [1, False], "carrier": ["AA"] * 2, "rush": [True] * 2, "departure": [None] * 2}},
-        "column 'amount' takes numbers, but row 1 holds False",
+        "column 'amount' takes numbers, but row 1 holds true or false",
     ),
-    "number for a boolean": (record(rush=2), "column 'rush' takes true and false, but row 1 holds 2"),
-    "text for a boolean": (record(rush="true"), "column 'rush' takes true and false, but row 1 holds 'true'"),
+    "number for a boolean": (record(rush=2), "column 'rush' takes true and false, but row 1 holds 9"),
+    "text for a boolean": (record(rush="true"), "column 'rush' takes true and false, but row 1 holds 'aaaa'"),
     "number for a time": (record(departure=1357020000), "column 'departure' takes dates or times as ISO 8601"),
-    "word for a time": (record(departure="yesterday"), "as ISO 8601 text, but row 1 holds 'yesterday'"),
+    "word for a time": (record(departure="yesterday"), "as ISO 8601 text, but row 1 holds 'aaaaaaaaa'"),
     "year 99999": (record(departure="99999-01-01"), "column 'departure' takes dates or times"),
-    "too large for float32": (record(amount=1e300), "column 'amount' holds 1e+300 in row 1"),
+    "too large for float32": (record(amount=1e300), "column 'amount' holds 9e+999 in row 1"),
     "infinite": (
         b'{"instances": [[Infinity, "AA", true, null], [NaN, "AA", true, null]]}',
         "column 'amount' holds inf",
@@ -80,10 +80,10 @@ V2 = {
         "input 'amount' has no shape; this model takes",
     ),
     "no data": (tensors(0, data=None), "input 'amount' has neither data nor a binary_data_size"),
-    "true for a number": (tensors(0, data=[True]), "column 'amount' takes numbers, but row 0 holds True"),
+    "true for a number": (tensors(0, data=[True]), "column 'amount' takes numbers, but row 0 holds true or false"),
     "a boolean tensor for a number": (
         tensors(0, datatype="BOOL", data=[False]),
-        "column 'amount' takes numbers, but row 0 holds False",
+        "column 'amount' takes numbers, but row 0 holds true or false",
     ),
     "no tensors": ({"inputs": []}, "column 'amount' is absent"),
     "absent column": ({"inputs": TENSORS[1:]}, "column 'amount' is absent"),
@@ -97,13 +97,13 @@ V2 = {
     "no rows": ({"inputs": [{**item, "shape": [0], "data": []} for item in TENSORS]}, "empty"),
     "text for a number": (
         tensors(0, datatype="BYTES", data=["x"]),
-        "column 'amount' takes numbers, but row 0 holds 'x'",
+        "column 'amount' takes numbers, but row 0 holds 'a'",
     ),
     "a number for a category": (
         tensors(1, datatype="INT64", data=[7]),
-        "column 'carrier' takes text, but row 0 holds 7",
+        "column 'carrier' takes text, but row 0 holds 9",
     ),
-    "nested too deep": (tensors(0, data=[[[1]]]), "column 'amount' takes numbers, but row 0 holds [1]"),
+    "nested too deep": (tensors(0, data=[[[1]]]), "column 'amount' takes numbers, but row 0 holds [9]"),
     "unknown output": ({"inputs": TENSORS, "outputs": [{"name": "logits"}]}, "no output 'logits'"),
 }
 
@@ -171,7 +171,7 @@ RAW = {
 GRPC = {
     "true for a number": (
         {"amount": raw("amount", "BOOL", b"\x01")},
-        "column 'amount' takes numbers, but row 0 holds True",
+        "column 'amount' takes numbers, but row 0 holds true or false",
     ),
     "absent column": ({"amount": None}, "column 'amount' is absent"),
     "bytes too few": (

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from kserve import InferenceGRPCClient, InferenceRESTClient, RESTConfig
 
-from tests.serving.served import Served
+from tests.support.served import Served
 
 TRITON = Path(__file__).with_name("triton_client.py")
 ROWS = pd.DataFrame(

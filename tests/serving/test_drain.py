@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.launching import Launched, launch
+from tests.support.launching import Launched, launch
 from tests.support.packages import write_tiny_package
 from tests.support.waiting import wait_for
 

@@ -12,7 +12,7 @@ from kubeline_serving.http.protocol import HttpProtocol
 from kubeline_serving.inference.wait_estimate import WaitEstimate
 from kubeline_serving.options import read_options
 from kubeline_serving.worker import Worker
-from tests.serving.launching import serve_here
+from tests.support.launching import serve_here
 from tests.support.packages import write_tiny_package
 
 BODY = b'{"instances": [[1.5, "AA", true, "2013-01-01T06:00:00"]]}'

@@ -9,8 +9,8 @@ import pytest
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package.blocks import Columns
 from kubeline.model_package.explanations import Explainer
-from tests.serving.served import Served, serve
 from tests.support.packages import write_tiny_package
+from tests.support.served import Served, serve
 
 RECORD = {"amount": 0.5, "carrier": "UA", "rush": True, "departure": "2013-03-01T09:00:00"}
 

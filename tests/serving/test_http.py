@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving.served import Served
+from tests.support.served import Served
 
 BODY = json.dumps({"instances": [[1.5, "AA", True, None]]}).encode()
 

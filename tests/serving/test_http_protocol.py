@@ -16,7 +16,7 @@ from kubeline_serving.http.predictions import headers_of
 from kubeline_serving.http.protocol import HttpProtocol
 from kubeline_serving.options import read_options
 from kubeline_serving.worker import Worker
-from tests.serving.launching import serve_here
+from tests.support.launching import serve_here
 from tests.support.packages import write_tiny_package
 from tests.support.waiting import wait_for
 

@@ -13,7 +13,7 @@ import yaml
 
 from components.images import image
 from kubeline_serving.options import read_options
-from tests.serving.served import Served
+from tests.support.served import Served
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"

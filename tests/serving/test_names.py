@@ -17,8 +17,8 @@ from kubeline.errors import UserError
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_client.protocols import clients
 from kubeline.model_package import ModelPackage
-from tests.serving.launching import launch
-from tests.serving.served import Served
+from tests.support.launching import launch
+from tests.support.served import Served
 from tests.support.training import trained
 
 LONG = "L" * 1_000

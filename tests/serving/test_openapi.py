@@ -11,8 +11,8 @@ from openapi_spec_validator import validate
 
 from kubeline.model_package import Signature
 from kubeline_serving.http.openapi import document
-from tests.serving.served import Served
 from tests.support.packages import CLASSES, FEATURES, Task
+from tests.support.served import Served
 
 SERVER = ("/", "/metrics", "/openapi.json", "/v2", "/v2/health/live", "/v2/health/ready", "/v1/models", "/v2/models")
 

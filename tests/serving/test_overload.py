@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.serving.launching import Launched, launch
+from tests.support.launching import Launched, launch
 from tests.support.packages import write_tiny_package
 
 RECORD = {"amount": 1.5, "carrier": "AA", "rush": True, "departure": "2013-01-01T06:00:00"}

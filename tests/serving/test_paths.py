@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.serving.requests import RECORD, TENSORS
-from tests.serving.served import Served
+from tests.support.served import Served
 
 
 def ask(served: Served, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any, Message]:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from kubeline.model_package import Predictor
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline.open_inference.tensors import DATATYPES, decode_raw, encode_raw
-from tests.serving.served import Served
 from tests.support.grpc_stub import InferenceStub
+from tests.support.served import Served
 
 
 @dataclass(frozen=True)

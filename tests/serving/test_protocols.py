@@ -14,8 +14,8 @@ from kserve import InferenceRESTClient, InferInput, InferRequest, InferResponse,
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import ModelPackage, Predictions
 from tests.serving.requests import RECORD, TENSORS, ask_grpc
-from tests.serving.served import Served
 from tests.support.packages import ROWS
+from tests.support.served import Served
 
 
 def expected(package: ModelPackage, frame: pd.DataFrame) -> Predictions:

@@ -13,11 +13,12 @@ import numpy as np
 
 from kubeline.columns import MISSING_CATEGORY
 from kubeline.errors import UserError
+from kubeline.masking import form_of
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.typing import Array
 from kubeline_serving.codec.doubles import doubles
 from kubeline_serving.codec.inputs import InputColumns, Inputs
-from kubeline_serving.codec.refusals import refusal, show
+from kubeline_serving.codec.refusals import refusal
 
 Values = Sequence[Any] | Array
 
@@ -78,7 +79,7 @@ class Encoder:
         if np.isinf(block).any():
             place, row = (int(found[0]) for found in np.nonzero(np.isinf(block)))
             feature = self._feature(place)
-            value = show(columns[place][row])
+            value = form_of(columns[place][row])
             raise UserError(f"column '{feature.name}' holds {value} in row {row}, which is no finite float32")
         if self._booleans:
             values = block[self._booleans]

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from kubeline.errors import UserError
+from kubeline.masking import form_of
 from kubeline.model_package.signature import Feature
 from kubeline.typing import Array
-from kubeline_serving.codec.refusals import refusal, show
+from kubeline_serving.codec.refusals import refusal
 
 _EXACT = 2**53  # whole numbers up to here are float64
 _NOT_READ_EXACTLY = 2.0**64  # from here on, JSON readers make floats of whole numbers
@@ -40,7 +41,9 @@ def doubles(feature: Feature, values: Sequence[Any] | Array) -> Array:
     too_large = np.flatnonzero(np.abs(found) > _LARGEST)
     if len(too_large):
         row = int(too_large[0])
-        raise UserError(f"column '{feature.name}' holds {found[row]:g} in row {row}, which is no finite float32")
+        raise UserError(
+            f"column '{feature.name}' holds {form_of(float(found[row]))} in row {row}, which is no finite float32"
+        )
     return found
 
 
@@ -50,7 +53,7 @@ def _double(feature: Feature, row: int, value: Any) -> float:
     if type(value) is float:
         if _NOT_READ_EXACTLY <= abs(value) <= _LARGEST:
             raise UserError(
-                f"column '{feature.name}' holds {show(value)} in row {row}, and JSON does not keep whole numbers "
+                f"column '{feature.name}' holds {form_of(value)} in row {row}, and JSON does not keep whole numbers "
                 "beyond 64 bits; send it in an FP64 tensor, or load the column as text where the model is trained"
             )
         return value
@@ -60,6 +63,6 @@ def _double(feature: Feature, row: int, value: Any) -> float:
     if -_EXACT <= value <= _EXACT or found == inf or int(found) == value:
         return found
     raise UserError(
-        f"column '{feature.name}' holds {show(value)} in row {row}, which float64 does not hold exactly; send a whole "
-        "number up to 2**53, or load the column as text where the model is trained, if it is an identifier"
+        f"column '{feature.name}' holds {form_of(value)} in row {row}, which float64 does not hold exactly; send a "
+        "whole number up to 2**53, or load the column as text where the model is trained, if it is an identifier"
     )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from kubeline.errors import UserError
+from kubeline.masking import form_of
 from kubeline.model_package.signature import Feature
 
 _EXPECTED = {
@@ -19,7 +20,7 @@ _SHOWN = 60  # characters of a refused value that an error repeats
 
 def refusal(feature: Feature, row: int, value: Any) -> UserError:
     """What to say of a value of another type than a column takes."""
-    return UserError(f"column '{feature.name}' takes {_EXPECTED[feature.kind]}, but row {row} holds {show(value)}")
+    return UserError(f"column '{feature.name}' takes {_EXPECTED[feature.kind]}, but row {row} holds {form_of(value)}")
 
 
 def show(value: Any) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from kubeline.masking import trace_of
 from kubeline_serving.exchange import Exchange
 
 _OTHERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "grpc")
@@ -221,7 +222,13 @@ class _BackgroundHandler(logging.Handler):
             self._lines.clear()
 
 
-class _JsonFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """The traceback, without the values of requests that exceptions may hold."""
+        return trace_of(ei[1]).rstrip("\n") if ei[1] is not None else super().formatException(ei)
+
+
+class _JsonFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -238,7 +245,7 @@ class _JsonFormatter(logging.Formatter):
             return json.dumps(line, default=str)
 
 
-class _TextFormatter(logging.Formatter):
+class _TextFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
         fields = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in _fields(record).items())

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kubeline.data.row_hash import Hashes, hash_values, salted
-from kubeline.errors import UserError, counted, listed
+from kubeline.errors import UserError, counted
+from kubeline.masking import form_of
 from kubeline.typing import Mask
 
 
@@ -53,11 +54,12 @@ def by_class(values: pa.ChunkedArray, hashes: Hashes, column: str, fraction: flo
     order = np.lexsort((drawn, codes))
     starts = np.searchsorted(codes[order], np.arange(len(labels)))
     parts = np.split(order, starts[1:])  # the rows of each class, by what was drawn
-    single = [str(label) for label, rows in zip(labels, parts, strict=True) if drawn[rows[0]] == drawn[rows[-1]]]
+    single = [(rows[0], label) for label, rows in zip(labels, parts, strict=True) if drawn[rows[0]] == drawn[rows[-1]]]
     if single:
+        row, label = min(single)
         raise UserError(
             f"{len(single):,} of the {len(labels):,} classes of '{column}' have one row only, or equal ones, and "
-            f"cannot be in both sets: {listed(single)}; drop or merge them, or split by random"
+            f"cannot be in both sets, such as {form_of(label)} in row {row:,}; drop or merge them, or split by random"
         )
     test = np.zeros(len(codes), dtype=bool)
     for rows in parts:
@@ -79,8 +81,7 @@ def by_group(values: pa.ChunkedArray, column: str, fraction: float, seed: int) -
         )
     drawn = salted(hash_values(values), seed)
     if not len(drawn) or (drawn == drawn[0]).all():
-        named = listed(values.slice(0, 1).to_pylist())
-        raise UserError(f"group column '{column}' has one group only ({named}); a split needs at least two")
+        raise UserError(f"group column '{column}' has one group only; a split needs at least two")
     return _below(drawn, fraction)
 
 

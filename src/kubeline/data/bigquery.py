@@ -15,6 +15,7 @@ from kubeline.addresses import redact
 from kubeline.data.tables import check_names
 from kubeline.data.transfer import Transfer
 from kubeline.errors import PlatformError, UserError
+from kubeline.masking import without_values, words_of
 
 EMULATOR = "BIGQUERY_EMULATOR_HOST"  # as Google's own clients know it
 _HOST = "https://bigquery.googleapis.com"
@@ -125,7 +126,7 @@ class _Service:
         reasons = {one.get("reason", "") for one in error.get("errors", [])}
         if not last and (answer.status_code >= 500 or answer.status_code == 429 or reasons & set(_BUSY)):
             return None
-        words = redact(" ".join(str(error.get("message", "no reason is given")).split()))[:300]
+        words = without_values(redact(" ".join(str(error.get("message", "no reason is given")).split())))[:300]
         if answer.status_code in (400, 404):
             raise UserError(f"the query on '{self._name}' failed ({words}); fix it, or the address")
         raise PlatformError(
@@ -218,5 +219,6 @@ def _array(values: Any, field: pa.Field) -> pa.Array:
         return texts.cast(field.type)
     except pa.ArrowInvalid as error:
         raise PlatformError(
-            f"column '{field.name}' of the query's result holds what is no {field.type} ({error}); CAST it in the query"
+            f"column '{field.name}' of the query's result holds what is no {field.type} ({words_of(error)}); CAST it "
+            "in the query"
         ) from None

@@ -12,6 +12,7 @@ from kubeline.addresses import redact
 from kubeline.data.conditions import first_line
 from kubeline.data.limits import ADVICE, CSV_LINE, JSON_LINE, memory, readable, scaled
 from kubeline.errors import KubelineError, PlatformError, UserError, counted
+from kubeline.masking import without_values
 
 # The first pattern that is found decides. {place} is the line or the file, {message} DuckDB's own first line.
 _FAILURES: list[tuple[str, type[KubelineError], str]] = [
@@ -77,7 +78,7 @@ def explain(name: str, message: str) -> KubelineError:
     known = {
         "name": name,
         "place": f"line {int(line.group(1)):,} of '{name}'" if line else f"'{name}'",
-        "message": first_line(message),
+        "message": without_values(first_line(message)),
         "line": f"{readable(scaled(CSV_LINE))} for CSV or {readable(scaled(JSON_LINE))} for JSON",
         "memory": readable(memory() << 20),
         "fields": _fields(message),
@@ -85,7 +86,8 @@ def explain(name: str, message: str) -> KubelineError:
     for pattern, kind, sentence in _FAILURES:
         found = re.search(pattern, message)
         if found:
-            return kind(sentence.format(**known, **found.groupdict()))
+            said = {key: without_values(value) for key, value in found.groupdict().items()}
+            return kind(sentence.format(**known, **said))
     raise AssertionError(message)  # the last pattern matches everything
 
 
@@ -141,12 +143,13 @@ def refuse_web_page(first: bytes, name: str) -> None:
 
 
 def database_words(error: Exception, source: str) -> str:
-    """The database's own words, without the credentials that the address holds."""
-    words = " ".join(str(error).split())
+    """The database's own words, without the credentials that the address holds, and without values of its rows."""
+    has_code = len(error.args) > 1 and isinstance(error.args[0], int)  # of MySQL, whose words stand behind it
+    words = " ".join(str(error.args[1] if has_code else error).split())
     secrets = source.split("://", 1)[1].rsplit("@", 1)[0] if "@" in source else ""
     login, _, password = secrets.partition(":")
     # The server's client takes an address apart itself: of a password with a slash in it, a part may be the port.
     parts = {secrets, *secrets.split(":")[1:], unquote(password), *re.split(r"[:/?#]", password)}
     for secret in sorted(parts - {"", login}, key=len, reverse=True):
         words = words.replace(secret, "***")
-    return redact(words)[:300]
+    return without_values(redact(words))[:300]

@@ -13,6 +13,7 @@ from kubeline.data.notation import PLAIN, Notation, missing_words, time_format
 from kubeline.data.reading import MIXED, UNKNOWN, Reading, Table
 from kubeline.data.styles import Style, find_style, sample, unlike_units
 from kubeline.errors import UserError, listed
+from kubeline.masking import form_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -279,10 +280,11 @@ class _Column:
             if table.raw[self.name] == UNKNOWN:
                 found = text.stray(self.connection, table, self.name, self.notation, good)
                 if found is not None:
+                    row, value = found
                     return UserError(
                         f"column '{self.name}' holds {what}, but {wrong:,} of its {self.present:,} values are none, "
-                        f"such as {found[:60]!r} in '{table.name}'; fix them, leave the column out, or keep it by "
-                        f'types={{"{self.name}": "text"}}' + (f" ({advice})" if advice else "")
+                        f"such as {form_of(value)} in row {row:,} of '{table.name}'; fix them, leave the column out, "
+                        f'or keep it by types={{"{self.name}": "text"}}' + (f" ({advice})" if advice else "")
                     )
         raise AssertionError(self.name)
 

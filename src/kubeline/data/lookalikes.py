@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from kubeline.data.notation import COMMA, POINT, TIMES
+from kubeline.masking import form_of
 
 _MAX = 0.8  # from this share of the different values on, a column looks like numbers or times
 _UNITS = 3  # a column of numbers bears no more of them: 12A, 3B and 7C are seats
@@ -61,7 +62,7 @@ def warning_about(name: str, values: Sequence[str]) -> str:
         if form(different):
             how = f"{advice}, or ".replace("{name}", name) if advice else ""
             return (
-                f"column '{name}' looks like {what} ({different[0][:40]!r}) and is kept as text, each value a "
+                f"column '{name}' looks like {what} ({form_of(different[0])}) and is kept as text, each value a "
                 f'category: {how}say that it is text by types={{"{name}": "text"}}'
             )
     return ""

@@ -16,6 +16,7 @@ from kubeline.data.lakes import missing
 from kubeline.data.tables import check_names
 from kubeline.data.transfer import Transfer
 from kubeline.errors import PlatformError, UserError
+from kubeline.masking import words_of
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
@@ -173,8 +174,8 @@ def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
         return texts.cast(field.type)
     except pa.ArrowInvalid as error:
         raise UserError(
-            f"column '{field.name}' of the query's result holds what is no {field.type} ({error}); make it missing in "
-            "the query, such as by NULLIF"
+            f"column '{field.name}' of the query's result holds what is no {field.type} ({words_of(error)}); make it "
+            "missing in the query, such as by NULLIF"
         ) from None
 
 

@@ -19,6 +19,7 @@ from kubeline.data.snowflake_key import Key
 from kubeline.data.tables import check_names
 from kubeline.data.transfer import Transfer
 from kubeline.errors import PlatformError, UserError
+from kubeline.masking import without_values, words_of
 
 HOST = "SNOWFLAKE_HOST"  # another server, as Snowflake's own clients know it
 _TIMEOUT = (30.0, 120.0)  # seconds to connect, and of silence; the server answers after 45 that a query still runs
@@ -150,7 +151,7 @@ class _Service:
             return answer.status_code, found
         if not last and (answer.status_code >= 500 or answer.status_code == 429):
             return None
-        words = redact(" ".join(str(found.get("message", "no reason is given")).split()))[:300]
+        words = without_values(redact(" ".join(str(found.get("message", "no reason is given")).split())))[:300]
         if answer.status_code in _WRONG:
             raise UserError(f"the query on '{self._name}' failed ({words}); give one SELECT that its role may ask")
         if answer.status_code == 401:
@@ -222,8 +223,8 @@ def _array(values: Any, name: str, kind: str) -> pa.Array:
         return texts.cast(target)
     except (pa.ArrowInvalid, ValueError) as error:
         raise UserError(
-            f"column '{name}' of the query's result, which is {kind}, has a value that cannot be kept ({error}); CAST "
-            "it in the query, a time to TIMESTAMP_NTZ(6)"
+            f"column '{name}' of the query's result, which is {kind}, has a value that cannot be kept "
+            f"({words_of(error)}); CAST it in the query, a time to TIMESTAMP_NTZ(6)"
         ) from None
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kubeline.data.engine import fetch, identifier, literal
 from kubeline.data.notation import COMMA, MISSING, POINT, TIMES, Notation, missing_words, unit
 from kubeline.data.reading import Reading, Table
+from kubeline.masking import form_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -47,10 +48,9 @@ def find_style(
         seen: some of its values; when most of them look like numbers or times, all are tried.
         present: how many values it has that are not missing.
     """
-    values = f"trim({identifier(name)})"
-    where = f"{identifier(name)} IS NOT NULL AND {values} NOT IN ({missing_words()})"
-    rows = [f"SELECT {values} AS v FROM {table.relation} WHERE {where}" for table in tables]
-    every = "(" + " UNION ALL ".join(rows) + ")"
+    cells = " UNION ALL ".join(f"SELECT trim({identifier(name)}) AS v FROM {table.relation}" for table in tables)
+    numbered = f"SELECT row_number() OVER () - 1 AS r, v FROM ({cells})"
+    every = f"(SELECT r, v FROM ({numbered}) WHERE v IS NOT NULL AND v NOT IN ({missing_words()}))"
     if _most(seen, [COMMA.pattern, POINT.pattern]) and (style := _numbers(connection, every, name, present)):
         return style
     if _most(seen, [times.pattern for times in TIMES]):
@@ -81,13 +81,14 @@ def _numbers(connection: "DuckDBPyConnection", every: str, name: str, present: i
     query = (
         f"SELECT count(*) FILTER (WHERE {fits[COMMA]}), count(*) FILTER (WHERE {fits[POINT]}), "
         f"count(*) FILTER (WHERE {fits[COMMA]} OR {fits[POINT]}), "
-        f"count(*) FILTER (WHERE {as_comma} IS DISTINCT FROM {as_point}), list(DISTINCT {unit('v')})[:9], "
+        f"count(*) FILTER (WHERE {as_comma} IS DISTINCT FROM {as_point}), list(DISTINCT {unit('v')}) "
+        f"FILTER (WHERE {fits[COMMA]} OR {fits[POINT]}), "
         f"count(*) FILTER (WHERE NOT {whole[0]}), count(*) FILTER (WHERE NOT {whole[1]}), min(v) FROM {every}"
     )
     comma, point, either, different, units, *fractions, example = fetch(connection, query)[0]
     if either < _MAX * present:
         return None
-    finding = f"column '{name}' looks like numbers ({example!r}) and is kept as text"
+    finding = f"column '{name}' looks like numbers ({form_of(example)}) and is kept as text"
     keep = f'types={{"{name}": "text"}}'
     if len(units) > 1:
         return Style(None, unlike_units(name, set(units)))
@@ -96,16 +97,15 @@ def _numbers(connection: "DuckDBPyConnection", every: str, name: str, present: i
             None, f"{finding}: whether ',' parts thousands or a fraction is not clear; give load decimal or thousands"
         )
     if present not in (comma, point):
-        strays = present - max(comma, point)
-        return Style(
-            None, f"{finding}: {strays:,} of its {present:,} values are not of one notation; fix them, or say {keep}"
-        )
+        stray = _stray(connection, every, present - max(comma, point), present, fits[COMMA if comma > point else POINT])
+        return Style(None, f"{finding}: {stray}; fix them, or say {keep}")
     notation: Notation = POINT if point == present else COMMA
     is_whole = not fractions[notation == POINT] and not units[0]
     of = {"%": " of per cent", "": ""}.get(units[0], f" of {units[0]}")
     warning = (
-        f"column '{name}' is read as numbers{of} with '{notation.decimal}' before the fraction, such as {example!r}; "
-        f"give load decimal='{notation.decimal}' so that every later file is read alike, or keep it by {keep}"
+        f"column '{name}' is read as numbers{of} with '{notation.decimal}' before the fraction, such as "
+        f"{form_of(example)}; give load decimal='{notation.decimal}' so that every later file is read alike, or keep "
+        f"it by {keep}"
     )
     return Style(Reading("BIGINT" if is_whole else "DOUBLE", notation), warning)
 
@@ -121,23 +121,28 @@ def _times(connection: "DuckDBPyConnection", every: str, name: str, present: int
     *found, some, example = fetch(connection, query)[0]
     if some < _MAX * present:
         return None
-    finding = f"column '{name}' looks like times ({example!r}) and is kept as text"
+    finding = f"column '{name}' looks like times ({form_of(example)}) and is kept as text"
     matching = [times for times, count in zip(TIMES, found, strict=True) if count == present]
     ways = ", ".join(fit for fit, count in zip(fits, found, strict=True) if count == present)
     hint = f'types={{"{name}": "%d/%m/%Y"}} or the format that it has'
     if not matching:
-        most = present - max(found)
-        return Style(
-            None, f"{finding}: {most:,} of its {present:,} values are not of one notation; fix them, or give {hint}"
-        )
+        fitting = f"({fits[found.index(max(found))]}) IS NOT NULL"
+        stray = _stray(connection, every, present - max(found), present, fitting)
+        return Style(None, f"{finding}: {stray}; fix them, or give {hint}")
     if (
         len(matching) > 1
         and fetch(connection, f"SELECT count(*) FROM {every} WHERE least({ways}) <> greatest({ways})")[0][0]
     ):
         return Style(None, f"{finding}: which number is the month is not clear; give {hint}")
     warning = (
-        f"column '{name}' is read as times, {matching[0].name}, such as {example!r}; give the format in types, such as "
-        f'{{"{name}": {matching[0].formats[0]!r}}}, so that every later file is read alike, or keep it by '
+        f"column '{name}' is read as times, {matching[0].name}, such as {form_of(example)}; give the format in types, "
+        f'such as {{"{name}": {matching[0].formats[0]!r}}}, so that every later file is read alike, or keep it by '
         f'types={{"{name}": "text"}}'
     )
     return Style(Reading(matching[0].kind, times=matching[0]), warning)
+
+
+def _stray(connection: "DuckDBPyConnection", every: str, strays: int, present: int, fits: str) -> str:
+    """The words that some values are of another notation: how many, and where the first of them stands."""
+    row, value = fetch(connection, f"SELECT r, v FROM {every} WHERE NOT coalesce({fits}, false) ORDER BY r LIMIT 1")[0]
+    return f"{strays:,} of its {present:,} values are not of one notation, the first is {form_of(value)} in row {row:,}"

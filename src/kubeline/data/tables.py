@@ -24,6 +24,7 @@ from kubeline.data.lines import Lines
 from kubeline.data.reading import MIXED, UNKNOWN, Table
 from kubeline.data.sources import SourceFile
 from kubeline.errors import UserError, listed
+from kubeline.masking import without_values
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -218,7 +219,7 @@ def _json(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
         line = _broken_line(file)
         place = f"line {line:,} of '{file.name}'" if line else f"'{file.name}'"
         raise UserError(
-            f"{place} is not a JSON object ({first_line(str(error))}); expected one object on each line"
+            f"{place} is not a JSON object ({without_values(first_line(str(error)))}); expected one object on each line"
         ) from error
     inferred = {name: kind for name, kind, *_ in fields}
     check_names(list(inferred), file.name)

@@ -98,12 +98,13 @@ def _unit(name: str, notation: Notation) -> str:
 
 def stray(
     connection: "DuckDBPyConnection", table: "Table", name: str, notation: Notation, good: tuple[str, ...]
-) -> str | None:
-    """A value of another class than the `good` ones, as it stands in the table."""
+) -> tuple[int, str] | None:
+    """The first value of another class than the `good` ones, as it stands in the table, and its row there, from 0."""
     classes = ", ".join(map(literal, (*good, "missing")))
     found = fetch(
         connection,
-        f"SELECT v FROM (SELECT {identifier(name)} AS v, {trimmed(name, notation)} AS c0 FROM {table.relation}) "
-        f"WHERE {class_of('c0')} NOT IN ({classes}) LIMIT 1",
+        f"SELECT r, v FROM (SELECT row_number() OVER () - 1 AS r, {identifier(name)} AS v, "
+        f"{trimmed(name, notation)} AS c0 FROM {table.relation}) "
+        f"WHERE {class_of('c0')} NOT IN ({classes}) ORDER BY r LIMIT 1",
     )
-    return str(found[0][0]) if found else None
+    return (int(found[0][0]), str(found[0][1])) if found else None

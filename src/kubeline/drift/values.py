@@ -12,6 +12,7 @@ import pyarrow as pa
 from kubeline.columns import NOUN, TYPE_OF_KIND, Kind, type_of
 from kubeline.data.dataset import to_frame
 from kubeline.errors import UserError
+from kubeline.masking import form_of
 from kubeline.model_package.encoding import encode_column
 from kubeline.schema.types import read_column
 from kubeline.typing import Array
@@ -46,11 +47,9 @@ def as_reference(batch: pa.RecordBatch, kinds: Mapping[str, Kind]) -> pa.RecordB
 
 
 def _other(name: str, value: pa.Scalar, kind: Kind) -> UserError:
-    held = value.as_py()
-    shown = str(held) if isinstance(held, datetime) else repr(held)
     return UserError(
-        f"column '{name}' holds {shown}, but the reference has {NOUN[kind]} there; fix it, or load the window with "
-        f'types_from the model, or types={{"{name}": …}}'
+        f"column '{name}' holds {form_of(value.as_py())}, but the reference has {NOUN[kind]} there; fix it, or load "
+        f'the window with types_from the model, or types={{"{name}": …}}'
     )
 
 

@@ -12,6 +12,7 @@ from kubeline.errors import PlatformError, UserError
 from kubeline.infra_validation import limits as limits_of
 from kubeline.infra_validation.findings import Findings, ProtocolResult
 from kubeline.infra_validation.infra_validation_report import write_report
+from kubeline.masking import words_of
 from kubeline.model_client import server as model_server
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_client.protocols import Client, RequestFailedError, clients
@@ -108,7 +109,8 @@ def _ask(server: RunningServer, golden: GoldenRows, findings: Findings, started:
         except RequestFailedError as error:
             result.failure = str(error)
         except (KeyError, ValueError, TypeError, AttributeError, UserError) as error:
-            result.failure = f"{client.name} answered what is not of its protocol: {type(error).__name__} {error}"
+            said = f"{type(error).__name__} {words_of(error)}"
+            result.failure = f"{client.name} answered what is not of its protocol: {said}"
         finally:
             client.close()
     code = server.process.poll()

@@ -14,6 +14,7 @@ from kubeline.kubernetes.errors import ConflictError, NotFoundError, Unavailable
 from kubeline.kubernetes.namespace import namespace_of, owned_by_this_step
 from kubeline.kubernetes.resources import SPARK_APPLICATION, Manifest
 from kubeline.kubernetes.rights import Rights, require
+from kubeline.masking import without_values
 from kubeline.processes import ended_in_order
 from kubeline.settings import Settings
 
@@ -194,7 +195,8 @@ class _Application:
             if state == "COMPLETED":
                 return
             if state in ("FAILED", "SUBMISSION_FAILED"):
-                words = " ".join(str(stated.get("errorMessage") or "no reason is given").split())[:500]
+                said = " ".join(str(stated.get("errorMessage") or "no reason is given").split())
+                words = without_values(said)[:500]
                 raise UserError(f"{self._what} failed: {words}; see the log of its driver, {self._name}-driver")
             time.sleep(pause)
 

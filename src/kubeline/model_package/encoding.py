@@ -10,6 +10,7 @@ import pandas as pd
 
 from kubeline.columns import MISSING_CATEGORY, Kind
 from kubeline.errors import UserError
+from kubeline.masking import form_of
 from kubeline.typing import Array
 
 EXACT_WHOLE_NUMBERS = 2.0**53  # float64 holds every whole number below
@@ -53,8 +54,8 @@ def encode_exactly(column: pd.Series) -> Array:
         given = column.iloc[row]
         if isinstance(given, (int, np.integer, Decimal)) and int(given) != int(values[row]):
             raise UserError(
-                f"column '{column.name}' holds {given} in row {row}, which float64 does not hold exactly; load the "
-                f"column as text if it is an identifier, or exclude it"
+                f"column '{column.name}' holds {form_of(given)} in row {row}, which float64 does not hold exactly; "
+                f"load the column as text if it is an identifier, or exclude it"
             )
     return values
 
@@ -66,7 +67,7 @@ def _numbers(column: pd.Series, number: type, keep: type | None = None) -> Array
     if np.isinf(values).any():
         row = int(np.flatnonzero(np.isinf(values))[0])
         raise UserError(
-            f"column '{column.name}' holds {wide[row]:g} in row {row}, which is infinite as "
+            f"column '{column.name}' holds {form_of(float(wide[row]))} in row {row}, which is infinite as "
             f"{np.dtype(number).name}; make infinite values finite or missing"
         )
     return values if keep is None else wide
@@ -159,5 +160,5 @@ def _missing(value: Any) -> bool:
 def _wrong_type(column: pd.Series, value: Any, expected: str) -> UserError:
     value = value.item() if isinstance(value, np.generic) else value
     return UserError(
-        f"column '{column.name}' holds {value!r} of type {type(value).__name__} where {expected} is expected"
+        f"column '{column.name}' holds {form_of(value)} of type {type(value).__name__} where {expected} is expected"
     )

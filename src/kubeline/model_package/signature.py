@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kubeline.columns import MISSING_CATEGORY, Kind
 from kubeline.errors import UserError, listed
+from kubeline.masking import form_of
 from kubeline.task import Task
 from kubeline.typing import Array
 
@@ -166,7 +167,7 @@ class Signature(BaseModel):
         codes: Array = pd.Index(self.classes or []).get_indexer(pd.Index(found))
         if (codes < 0).any():
             raise UserError(
-                f"target '{self.target}' holds '{found[codes < 0][0]}', which is not a class of this model; "
+                f"target '{self.target}' holds {form_of(found[codes < 0][0])}, which is not a class of this model; "
                 f"it has: {listed(self.classes)}"
             )
         return codes.astype(np.int64)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kubeline.errors import UserError, listed
+from kubeline.masking import form_of
 from kubeline.typing import Array
 
 # BYTES is not among them: its elements are text.
@@ -174,5 +175,5 @@ def _cut(name: str, raw: bytes, count: int) -> UserError:
 def _element(value: object) -> bytes:
     content = value.encode() if isinstance(value, str) else value
     if not isinstance(content, bytes):
-        raise UserError(f"{value!r} is {type(value).__name__}, but elements of BYTES are text or bytes")
+        raise UserError(f"{form_of(value)} is {type(value).__name__}, but elements of BYTES are text or bytes")
     return _length.pack(len(content)) + content

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kubeline.errors import KubelineError, PlatformError
+from kubeline.masking import trace_of, words_of
 
 logger = logging.getLogger(__name__)
 
@@ -13,8 +14,8 @@ def as_kubeline_error(error: Exception, what: str) -> KubelineError:
     """The error, when it is one of ours; anything else in a sentence, and with its traceback in the log."""
     if isinstance(error, KubelineError):
         return error
-    logger.error("%s met an unexpected exception", what, exc_info=error)
-    return PlatformError(f"unexpectedly, {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    logger.error("%s met an unexpected exception\n%s", what, trace_of(error))
+    return PlatformError(f"unexpectedly, {type(error).__name__}: {' '.join(words_of(error).split())[:300]}")
 
 
 @contextmanager

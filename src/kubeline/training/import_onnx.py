@@ -11,6 +11,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from kubeline.columns import Kind
 from kubeline.errors import UserError, listed
+from kubeline.masking import form_of
 from kubeline.model_package.encoding import labels
 from kubeline.model_package.onnx_shapes import RULES
 from kubeline.model_package.predictor import Predictions
@@ -182,7 +183,7 @@ def _feature(name: str, kind: int, found: Kind, values: pd.Series) -> tuple[Feat
         wrong = values.isna() | (values != np.round(values))
         if wrong.any():
             raise UserError(
-                f"the model reads '{name}' as {_type(kind)}, which {values[wrong].iloc[0]} of row "
+                f"the model reads '{name}' as {_type(kind)}, which {form_of(values[wrong].iloc[0])} of row "
                 f"{int(wrong.to_numpy().argmax())} is not; fill or remove such rows, or export the model with floats"
             )
     if found != "number":

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from kubeline.data.dataset import to_frame
 from kubeline.errors import UserError, listed
+from kubeline.masking import words_of
 from kubeline.model_package.agreement import differences
 from kubeline.model_package.encoding import labels
 from kubeline.model_package.predictor import Predictions
@@ -155,7 +156,7 @@ def _answers(pipeline: Any, given: TrainingTable, signature: Signature, held: Ar
     if not by_row[worst] <= tolerance:
         raise UserError(
             f"the pipeline answers otherwise ({by_row[worst]:.3g}) for row {worst} of held_out as it came than as it "
-            f"is served, {frame.iloc[worst].to_dict()}: there a missing category is empty text, and numbers and "
+            f"is served: there a missing category is empty text, and numbers and "
             "booleans are float32; let its preprocessing treat both alike, or raise tolerance"
         )
     return served
@@ -166,7 +167,7 @@ def _predicted(pipeline: Any, signature: Signature, rows: pd.DataFrame) -> Predi
     try:
         return predict(pipeline, rows if named else rows.to_numpy(), signature.classes)
     except Exception as error:  # whatever the steps of a stranger's pipeline raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = " ".join(f"{type(error).__name__}: {words_of(error)}".split())[:300]
         raise UserError(
             f"the pipeline cannot predict the rows of held_out ({reason}); it must read the columns as the table has "
             "them, categories as text and the rest as numbers"

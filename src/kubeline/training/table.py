@@ -13,6 +13,7 @@ from kubeline.columns import MISSING_CATEGORY, TO_BE_A_FEATURE, Kind, kind_of, w
 from kubeline.data.dataset import open_dataset, to_frame
 from kubeline.data.row_hash import Hashes, hash_rows
 from kubeline.errors import UserError, counted, listed
+from kubeline.masking import form_of
 from kubeline.model_package.encoding import encode_column, encode_exactly, labels
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
@@ -307,7 +308,7 @@ def _refuse_numbers_as_text(values: pd.Series) -> None:
     if 0 < len(strays) <= 0.1 * len(distinct):
         raise UserError(
             f"column '{values.name}' holds numbers as text and, in row {int((values == strays.iloc[0]).argmax())}, "
-            f"'{strays.iloc[0]}'; make such values missing and the column numbers, or exclude it"
+            f"{form_of(strays.iloc[0])}; make such values missing and the column numbers, or exclude it"
         )
 
 

@@ -16,6 +16,7 @@ from kubeline.transform.transform import Derived, Transform, declare
 from kubeline.typing import Array
 
 _SHOWN = 10  # rows of the page
+_HIDDEN = "not shown: personal data"
 
 
 @step
@@ -43,16 +44,17 @@ def run(
     roles.require(rows)
     encoded, kinds, _ = columns(rows.to_table(), roles)
     found = declare(derive, encoded, kinds, roles.reasons)
-    page = _page(found, encoded)
+    page = _page(found, encoded, set(dataset.metadata.get("personal", ())))
     with publish(transform.path) as file:
         file.write_text(TransformDocument.of(found).model_dump_json(indent=2), encoding="utf-8")
     page.write(report.path)
     describe(transform, {"columns": [each.name for each in found.derived]})
 
 
-def _page(transform: Transform, frame: pd.DataFrame) -> Report:
-    """The columns, how they are spread, and some rows."""
+def _page(transform: Transform, frame: pd.DataFrame, personal: set[str]) -> Report:
+    """The columns, how they are spread, and some rows; of columns that hold personal data, no value."""
     computed = transform.columns(frame)
+    hidden = personal | {each.name for each in transform.derived if personal & set(each.reads)}
     made = Report(
         "Derived columns", f"{counted(len(transform.derived), 'column')}, tried on {counted(len(frame), 'row')}"
     )
@@ -62,9 +64,10 @@ def _page(transform: Transform, frame: pd.DataFrame) -> Report:
         table(
             ["column", "kind", "expression", "missing", "values"],
             [
-                [each.name, each.kind, each.expression, f"{_missing(each, values).mean():.1%}", _spread(each, values)]
+                [each.name, each.kind, each.expression, f"{_missing(each, values).mean():.1%}", spread]
                 for each in transform.derived
                 for values in [computed[each.name].to_numpy()]
+                for spread in [_HIDDEN if each.name in hidden else _spread(each, values)]
             ],
         ),
     )
@@ -74,8 +77,11 @@ def _page(transform: Transform, frame: pd.DataFrame) -> Report:
     places = np.linspace(0, len(frame) - 1, num=min(len(frame), _SHOWN)).round().astype(int)
     rows = [
         [
-            *(str(frame[name].iloc[place]) for name in reads),
-            *(_word(each, computed[each.name].iloc[place]) for each in transform.derived),
+            *(_HIDDEN if name in hidden else str(frame[name].iloc[place]) for name in reads),
+            *(
+                _HIDDEN if each.name in hidden else _word(each, computed[each.name].iloc[place])
+                for each in transform.derived
+            ),
         ]
         for place in places
     ]

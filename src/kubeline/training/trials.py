@@ -12,7 +12,6 @@ import logging
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, Pipe, wait
@@ -25,6 +24,7 @@ import pandas as pd
 from kubeline.columns import Kind
 from kubeline.errors import PlatformError, UserError
 from kubeline.evaluation.metrics import choose
+from kubeline.masking import trace_of, words_of
 from kubeline.processes import bound_command, stop
 from kubeline.training import estimators
 from kubeline.training.fitting import Recipe, predict
@@ -207,8 +207,8 @@ def _main(rows: str, descriptor: str) -> None:
             except UserError as error:
                 answer = ("refused", str(error))
             except Exception as error:
-                traceback.print_exc()
-                answer = ("failed", f"{type(error).__name__}: {error}")
+                print(trace_of(error), file=sys.stderr, end="")
+                answer = ("failed", f"{type(error).__name__}: {words_of(error)}")
             connection.send(answer)
 
 

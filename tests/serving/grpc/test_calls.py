@@ -84,7 +84,7 @@ def test_true_is_no_number(loop: asyncio.Runner, package: ModelPackage, datatype
         async with service(package) as served:
             code, sentence = await served.refusal(served.stub.ModelInfer(request))
             assert code == Status.INVALID_ARGUMENT
-            assert sentence == "column 'amount' takes numbers, but row 0 holds True"
+            assert sentence == "column 'amount' takes numbers, but row 0 holds true or false"
 
     loop.run(run())
 

@@ -35,7 +35,7 @@ REFUSED = {
     "cut text": (raw(carrier=("BYTES", b"\5\0\0\0AA")), "input 'carrier' are not 1 elements of BYTES"),
     "no such datatype": (raw(amount=("BF16", b"\0\0")), "input 'amount' has datatype 'BF16'; expected one of BOOL"),
     "no such typed datatype": (typed(amount=("FP32", [])), "has 0 values in fp32_contents, but its shape says 1"),
-    "text for a number": (typed(amount=("BYTES", [b"warm"])), "column 'amount' takes numbers, but row 0 holds 'warm'"),
+    "text for a number": (typed(amount=("BYTES", [b"warm"])), "column 'amount' takes numbers, but row 0 holds 'aaaa'"),
     "bytes that are no text": (typed(carrier=("BYTES", [b"\xff"])), "input 'carrier' holds bytes that are not UTF-8"),
     "a column is absent": (typed(carrier=None), "column 'carrier' is absent"),
     "raw and typed": (with_contents(raw()), "input 'amount' has contents beside the raw_input_contents"),

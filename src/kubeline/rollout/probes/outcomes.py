@@ -17,6 +17,7 @@ import numpy as np
 from kubeline.data.sources import SourceFile, stage
 from kubeline.data.timespan import Timespan
 from kubeline.errors import KubelineError, UserError, listed
+from kubeline.masking import trace_of, words_of
 from kubeline.model_package import Predictions, Signature
 from kubeline.rollout.analysis.judge import BusinessMetric, LabelEvidence, SampleStatistics
 from kubeline.rollout.analysis.judge.statistics import of_clusters
@@ -94,8 +95,8 @@ class Outcomes:
         except KubelineError as error:
             problem = f"The outcomes are not known: {error}."
         except Exception as error:
-            logger.warning("the outcomes could not be understood", exc_info=True)
-            problem = f"The outcomes could not be understood ({type(error).__name__}: {str(error)[:200]})."
+            logger.warning("the outcomes could not be understood\n%s", trace_of(error))
+            problem = f"The outcomes could not be understood ({type(error).__name__}: {words_of(error)[:200]})."
         else:
             return labels, business
         failed = BusinessMetric(spec.value, problem=problem) if business else None
@@ -251,7 +252,7 @@ def opened(files: list[SourceFile], what: str) -> "pads.Dataset":
     try:
         return pads.dataset([str(file.path) for file in files], format=formats.pop())
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"'{files[0].name}' of the {what} cannot be read ({error})") from error
+        raise UserError(f"'{files[0].name}' of the {what} cannot be read ({words_of(error)})") from error
 
 
 def require(dataset: "pads.Dataset", columns: list[str], what: str) -> None:

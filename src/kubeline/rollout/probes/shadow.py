@@ -12,6 +12,7 @@ import pyarrow as pa
 from kubeline.artifacts import finite
 from kubeline.data.dataset import to_frame
 from kubeline.errors import KubelineError, PlatformError, UserError
+from kubeline.masking import words_of
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_client.protocols import Client, RequestFailedError
 from kubeline.model_package import ModelPackage, Predictions, Signature
@@ -146,7 +147,7 @@ def _rows(signature: Signature, spec: ShadowSpec, *, labelled: bool) -> pd.DataF
             raise UserError(f"there is no payload log at '{spec.payload_log}'; give the server's --payload_log")
         dataset = ds.dataset(path, format="parquet", filesystem=filesystem, exclude_invalid_files=True)
     except (OSError, ValueError, ImportError) as error:
-        raise PlatformError(f"cannot read the payload log '{spec.payload_log}' ({error})") from error
+        raise PlatformError(f"cannot read the payload log '{spec.payload_log}' ({words_of(error)})") from error
     columns = [*signature.names, *answers_of(signature), ID, TIME]
     if missing := [name for name in columns if name not in dataset.schema.names]:
         raise UserError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kubeline.masking import words_of
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_client.protocols import Client, RequestFailedError
 from kubeline.model_package import ModelPackage, Predictions
@@ -30,7 +31,7 @@ def run(client: Client, package: ModelPackage, spec: SmokeTestSpec) -> SmokeTest
     except RequestFailedError as error:
         return SmokeTestResult(passed=False, sentence=str(error), rows=len(rows))
     except Exception as error:  # the candidate wrote the answer
-        sentence = f"an answer cannot be understood ({type(error).__name__}: {str(error)[:200]})"
+        sentence = f"an answer cannot be understood ({type(error).__name__}: {words_of(error)[:200]})"
         return SmokeTestResult(passed=False, sentence=sentence, rows=len(rows))
     largest = comparison.max_difference
     known = largest if math.isfinite(largest) else None

@@ -12,11 +12,11 @@ import importlib
 import json
 import os
 import sys
-import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from kubeline.masking import trace_of
 from kubeline.training.distributed.exchange import Exchange, exchange_of
 from kubeline.training.distributed.job import JOB, MODEL, Job, part, report
 
@@ -55,7 +55,7 @@ def _file(exchange: Exchange, name: str) -> Path:
 if __name__ == "__main__":
     try:
         main(os.environ)
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        print(trace_of(error), file=sys.stderr, end="")
         sys.stderr.flush()
         os._exit(1)  # to leave the group in order would wait for peers that are gone
