@@ -19,18 +19,8 @@ from kfp.dsl.base_component import BaseComponent
 
 from kubeline.cli import main
 from kubeline.cli.program import make_parser
-from tests.support.pages import blocks, commands, tokens_of
+from tests.support.pages import PAGES, ROOT, blocks, commands, tokens_of
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted(
-    {
-        *ROOT.glob("*.md"),
-        *(page for page in (ROOT / "docs").rglob("*.md") if "reference" not in page.parts),
-        *ROOT.glob("components/*/README.md"),
-        *ROOT.glob("pipelines/*/README.md"),
-        ROOT / "serving" / "README.md",
-    }
-)
 GENERATED = ROOT / "docs" / "reference"  # by `make docs`
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 

@@ -30,6 +30,7 @@ _RUN = {
         "display_name",
         "description",
         "pipeline_version_reference",
+        "pipeline_spec",  # instead of the reference, by the SDK's own client
         "runtime_config",
         "service_account",
     ),
@@ -255,6 +256,8 @@ class KfpServer:
 
     def _parameters(self, wanted: Json) -> None:
         """Refuse what a real one refuses of a run or a recurring run."""
+        if "pipeline_spec" in wanted:
+            return
         reference = wanted["pipeline_version_reference"]
         versions = self.versions.get(reference["pipeline_id"], {})
         if "pipeline_version_id" in reference and reference["pipeline_version_id"] not in versions:

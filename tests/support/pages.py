@@ -7,6 +7,17 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    {
+        *ROOT.glob("*.md"),
+        *(page for page in (ROOT / "docs").rglob("*.md") if "reference" not in page.parts),
+        *ROOT.glob("components/*/README.md"),
+        *ROOT.glob("pipelines/*/README.md"),
+        ROOT / "serving" / "README.md",
+    }
+)
+
 
 def tokens_of(page: Path) -> list[Token]:
     return MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8"))
