@@ -45,7 +45,9 @@ class Budget:
         Raises:
             Overloaded: when there is no room for them; they are not counted then.
         """
-        if not self.reserve(size):
+        self.held += size
+        if self.held > self.limit and not self._shed_oldest():
+            self.held -= size
             raise Overloaded("the server holds as many requests as its memory allows; try again later")
         self._most = max(self._most, self.held)
 

@@ -59,3 +59,22 @@ class Observer(Protocol):
 
     def close(self) -> None:
         """Finish what was recorded; called once, in a thread, when no more requests come."""
+
+
+_GRPC_CODES = {
+    200: "OK",
+    400: "INVALID_ARGUMENT",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    413: "RESOURCE_EXHAUSTED",
+    431: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+def grpc_code(status: int) -> str:
+    """The name of gRPC's status for one of HTTP."""
+    return _GRPC_CODES.get(status, "INTERNAL")

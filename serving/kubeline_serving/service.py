@@ -27,22 +27,16 @@ class PredictionService:
     Args:
         engine: answers predictions.
         observers: are called once with every request, answered or not.
+
+    Attributes:
+        engine: the same.
+        model: that it serves.
     """
 
     def __init__(self, engine: Engine, observers: Sequence[Observer]):
+        self.engine = engine
         self.model = engine.model
-        self._engine = engine
         self._observers = observers
-
-    @property
-    def is_full(self) -> bool:
-        """Whether a request that comes now would wait too long."""
-        return self._engine.is_full
-
-    @property
-    def is_late(self) -> bool:
-        """Whether requests have been read for so long that the engine should have its turn."""
-        return self._engine.is_late
 
     def handle(
         self,
@@ -50,7 +44,7 @@ class PredictionService:
         size: int,
         parse: Callable[[], Inputs],
         serialise: Callable[[Predictions], T],
-        send: Callable[[T | KubelineError], None],
+        send: Callable[[T | KubelineError, str], None],
         explain: Callable[[Inputs, Callable[[], None]], T] | None = None,
     ) -> Work[T]:
         """Answer a request that has come whole.
@@ -60,7 +54,8 @@ class PredictionService:
             size: bytes of the request.
             parse: makes the inputs; a KubelineError refuses the request.
             serialise: makes the answer.
-            send: is called with the answer, or with why there is none, now or later, from the event loop.
+            send: is called with the answer, or with why there is none, and the request id, now or later, from the event
+                loop.
             explain: makes the answer in place of a prediction, see :class:`Work`.
         """
 
@@ -68,12 +63,12 @@ class PredictionService:
             if exchange.status:  # its client left, and the observers recorded that
                 return
             _finish(exchange, outcome)
-            send(outcome)
+            send(outcome, exchange.request_id)
             self._notify(exchange)
 
         work = Work(exchange, parse, serialise, done, explain=explain)
         try:
-            self._engine.submit(work, size)
+            self.engine.submit(work, size)
         except KubelineError as error:
             done(error)
         return work
@@ -100,7 +95,7 @@ class PredictionService:
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
-        def send(outcome: T | KubelineError) -> None:
+        def send(outcome: T | KubelineError, _: str) -> None:
             if future.done():
                 return
             if isinstance(outcome, KubelineError):

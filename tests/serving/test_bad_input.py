@@ -136,6 +136,34 @@ BINARY = {
         {},
         "input 'a' has neither data",
     ),
+    "shape is empty": (
+        b'{"inputs": [{"name": "amount", "shape": [], "datatype": "FP32", "parameters": {"binary_data_size": 0}}]}',
+        {},
+        "input 'amount' has shape []",
+    ),
+    "rows below 0": (
+        b'{"inputs": [{"name": "amount", "shape": [-1], "datatype": "FP32", "parameters": {"binary_data_size": 0}}]}',
+        {},
+        "input 'amount' has shape [-1]",
+    ),
+    "bytes for one of two rows": (
+        (
+            TWO_ROWS := b'{"inputs": [{"name": "amount", "shape": [2], "datatype": "FP32", "parameters": '
+            b'{"binary_data_size": 4}}]}'
+        )
+        + b"\0\0\0\0",
+        {"Inference-Header-Content-Length": str(len(TWO_ROWS))},
+        "input 'amount' has 4 bytes, but 2 elements of FP32 take 8",
+    ),
+    "true for a number": (
+        (
+            TRUE := b'{"inputs": [{"name": "amount", "shape": [1], "datatype": "BOOL", "parameters": '
+            b'{"binary_data_size": 1}}]}'
+        )
+        + b"\1",
+        {"Inference-Header-Content-Length": str(len(TRUE))},
+        "column 'amount' takes numbers, but row 0 holds True",
+    ),
     "length is no number": (b"{}", {"Inference-Header-Content-Length": "x"}, "must be the number of bytes"),
     "bytes too few": (
         json.dumps(

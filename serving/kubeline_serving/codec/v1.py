@@ -1,7 +1,6 @@
 """The KServe v1 protocol: rows as records or lists, or columns, and the answer for them."""
 
-from collections.abc import Callable, Sequence
-from operator import itemgetter
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +10,7 @@ from kubeline.errors import UserError, listed
 from kubeline.model_package.explanations import Explanation
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
-from kubeline_serving.codec.columns import Encoder, refuse_booleans
+from kubeline_serving.codec.columns import Encoder, getter, refuse_booleans
 from kubeline_serving.codec.estimate import ALWAYS_READ, check_json
 from kubeline_serving.codec.inputs import InputColumns, Inputs
 from kubeline_serving.codec.parsing import LARGE, NOT_TYPED, check_rows, json_type, kind_of, parse_json, require
@@ -36,7 +35,7 @@ class V1:
     def __init__(self, signature: Signature, max_rows: int, parsed_bytes: int = RequestLimits.parsed_bytes):
         self._signature = signature
         self._names = signature.names
-        self._row_of = _getter(self._names)
+        self._row_of = getter(self._names)
         self._typed, self._typed_rows = _typed_records(signature)
         self._columns = InputColumns(signature)
         self._encoder = Encoder(signature)
@@ -202,10 +201,3 @@ def _typed_records(signature: Signature) -> "tuple[msgspec.json.Decoder[Any] | N
         return None, msgspec.json.Decoder(list[_Nothing])
     request = msgspec.defstruct("Request", [("instances", list[record])], gc=False)  # type: ignore[valid-type]
     return msgspec.json.Decoder(request), msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
-
-
-def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
-    if len(names) > 1:
-        return itemgetter(*names)
-    single = itemgetter(names[0])  # of one name, it would give the bare value
-    return lambda row: (single(row),)

@@ -4,10 +4,9 @@ Specification: Open Inference Protocol, with its binary tensor data extension.
 """
 
 import json
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from types import GenericAlias
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, NamedTuple, Union
 
 import msgspec
 import orjson
@@ -24,7 +23,7 @@ from kubeline.open_inference.tensors import (
     unknown_datatype,
 )
 from kubeline.typing import Array
-from kubeline_serving.codec.columns import Encoder, Values, refuse_booleans
+from kubeline_serving.codec.columns import Encoder, Values, getter, refuse_booleans
 from kubeline_serving.codec.estimate import ALWAYS_READ, check_json
 from kubeline_serving.codec.inputs import Inputs
 from kubeline_serving.codec.parsing import LARGE, NOT_TYPED, check_rows, json_type, kind_of, parse_json, require
@@ -44,8 +43,7 @@ def datatype_of_feature(feature: Feature) -> str:
     return "FP64" if feature.dtype == "float64" else _DATATYPES[feature.kind]
 
 
-@dataclass(frozen=True)
-class OutputSelection:
+class OutputSelection(NamedTuple):
     """What a request asks of its answer: the names of outputs (empty: all), and which of them as raw bytes."""
 
     id: str = ""
@@ -74,6 +72,8 @@ class V2:
     ):
         self._signature = signature
         self._names = signature.names
+        self._in_order = getter(self._names)
+        self._numbers = {feature.name for feature in signature.features if feature.kind == "number"}
         self._encoder = Encoder(signature)
         self._typed, self._name_of = _typed_tensors(signature)
         self._model_name = model_name
@@ -125,9 +125,9 @@ class V2:
             body, raw = bytes(view[: int(header_length)]), view[int(header_length) :]
         if len(body) > ALWAYS_READ:
             check_json(body, self._parsed_bytes)
-        if header_length is None and len(body) <= LARGE:
+        if len(body) <= LARGE:
             try:
-                return self._read_typed(body)
+                return self._read_typed(body, raw)
             except NOT_TYPED:  # another form, a NaN, or what is refused below
                 pass
         request = parse_json(body)
@@ -151,16 +151,35 @@ class V2:
             raise UserError(f"{len(raw):,} bytes are left behind the last binary tensor; check each binary_data_size")
         return columns, self._wanted(request)
 
-    def _read_typed(self, body: bytes | bytearray) -> tuple[dict[str, Values], OutputSelection]:
+    def _read_typed(self, body: bytes | bytearray, raw: memoryview) -> tuple[dict[str, Values], OutputSelection]:
         columns: dict[str, Values] = {}
-        request = self._typed.decode(body)
+        name_of, unset, request = self._name_of, msgspec.UNSET, self._typed.decode(body)
+        rows, shapes, start = -1, ([0], [0]), 0
         for tensor in request.inputs:
-            if tensor.shape != [len(tensor.data)] and tensor.shape != [len(tensor.data), 1]:
+            data, name = tensor.data, name_of[type(tensor)]
+            if data is unset:
+                start, data = self._from_raw(name, tensor, raw, start)
+            elif tensor.parameters is not unset:
                 raise msgspec.ValidationError
-            columns[self._name_of[type(tensor)]] = tensor.data
-        if len(columns) != len(request.inputs):
+            if len(data) != rows:
+                rows = len(data)
+                shapes = [rows, 1], [rows]
+            if tensor.shape not in shapes:
+                raise msgspec.ValidationError
+            columns[name] = data
+        if len(columns) != len(request.inputs) or start != len(raw):
             raise msgspec.ValidationError
-        return columns, OutputSelection(request.id)
+        all_binary = self.output_names if request.parameters.binary_data_output else ()
+        return columns, OutputSelection(request.id, (), all_binary)
+
+    def _from_raw(self, name: str, tensor: Any, raw: memoryview, start: int) -> tuple[int, Values]:
+        """Where the raw bytes of a tensor end, and their values."""
+        if tensor.parameters is msgspec.UNSET or not tensor.shape:
+            raise msgspec.ValidationError
+        count, end = tensor.shape[0], start + tensor.parameters.binary_data_size
+        if end > len(raw) or not 0 <= count <= self.max_rows or (tensor.datatype == "BOOL" and name in self._numbers):
+            raise msgspec.ValidationError
+        return end, decode_raw(name, tensor.datatype, raw[start:end], count)
 
     def refuse_booleans(self, columns: dict[str, Values]) -> None:
         """Refuse true and false in columns of numbers."""
@@ -176,20 +195,22 @@ class V2:
         try:
             return self._inputs(columns)
         finally:
-            for values in columns.values():
-                if isinstance(values, list) and len(values) > _LONG:
+            if max(map(len, columns.values()), default=0) > _LONG:
+                for values in columns.values():
                     discard(values)
 
     def _inputs(self, columns: dict[str, Values]) -> Inputs:
         try:
-            values = [columns[name] for name in self._names]
+            values = self._in_order(columns)
         except KeyError:
             require(columns, self._signature)
             raise
         rows = len(values[0])
-        for name, column in zip(self._names, values, strict=True):
-            if len(column) != rows:
-                raise UserError(f"column '{name}' has {len(column)} values, but column '{self._names[0]}' has {rows}")
+        if len(set(map(len, values))) > 1:
+            other = next(name for name in self._names if len(columns[name]) != rows)
+            raise UserError(
+                f"column '{other}' has {len(columns[other])} values, but column '{self._names[0]}' has {rows}"
+            )
         check_rows(rows, self.max_rows)
         return self._encoder.encode(values, rows)
 
@@ -198,7 +219,7 @@ class V2:
         tensors = {"prediction": predictions.values}
         if predictions.probabilities is not None:
             tensors["probability"] = predictions.probabilities
-        return {name: values for name, values in tensors.items() if not wanted or name in wanted}
+        return {name: values for name, values in tensors.items() if name in wanted} if wanted else tensors
 
     def parameters(self, output: str) -> dict[str, str]:
         """The parameters of an output tensor: the classes that probabilities are in the order of, as a JSON list."""
@@ -210,13 +231,12 @@ class V2:
         raws: list[bytes] = []
         for name, values in self.outputs(predictions, wanted.names).items():
             tensor: dict[str, Any] = {"name": name, "shape": values.shape, "datatype": datatype_of(values)}
-            parameters: dict[str, Any] = dict(self.parameters(name))
+            parameters: Mapping[str, Any] = self.parameters(name)
             if name in wanted.binary:
                 raws.append(encode_raw(values))
-                parameters["binary_data_size"] = len(raws[-1])
+                parameters = {**parameters, "binary_data_size": len(raws[-1])}
             else:
-                flat = values.reshape(-1)
-                tensor["data"] = flat if values.dtype.kind == "f" else flat.tolist()
+                tensor["data"] = values.reshape(-1) if values.dtype.kind == "f" else values.tolist()
             if parameters:
                 tensor["parameters"] = parameters
             outputs.append(tensor)
@@ -258,20 +278,30 @@ class V2:
 
 
 def _typed_tensors(signature: Signature) -> tuple["msgspec.json.Decoder[Any]", dict[type, str]]:
-    """Decodes tensors of the model's columns, each with values of its type, as nearly all requests in JSON have them.
+    """Decodes tensors of the model's columns, each with values of its type or the size of its raw bytes.
+
+    Nearly all requests are such, with nothing else in them.
 
     For a single row, that takes half of the time of checking parsed JSON part by part.
     """
     datatypes = Literal[DATATYPES]  # type: ignore[valid-type]
     name_of: dict[type, str] = {}
+    size: Any = Annotated[int, msgspec.Meta(ge=0)]
+    raw = msgspec.defstruct("Raw", [("binary_data_size", size)], forbid_unknown_fields=True, gc=False)
+    flags: Any = [("binary_data_output", bool, False)]
+    wanted: Any = msgspec.defstruct("Wanted", flags, forbid_unknown_fields=True, gc=False, frozen=True)
     for place, feature in enumerate(signature.features):
         values: Any = GenericAlias(list, (json_type(feature),))
-        fields = [("shape", list[int]), ("datatype", datatypes), ("data", values)]
-        # What else a tensor has may say how its data is encoded, as "parameters" do.
+        fields: Any = [
+            ("shape", list[int]),
+            ("datatype", datatypes),
+            ("data", values | msgspec.UnsetType, msgspec.UNSET),
+            ("parameters", raw | msgspec.UnsetType, msgspec.UNSET),  # others say how data is encoded
+        ]
         options: Any = {"tag_field": "name", "tag": feature.name, "gc": False, "forbid_unknown_fields": True}
         name_of[msgspec.defstruct(f"Column{place}", fields, **options)] = feature.name
     tensor: Any = Union[tuple(name_of)]  # noqa: UP007 - made of a list
-    parts: Any = [("inputs", list[tensor]), ("id", str, "")]
+    parts: Any = [("inputs", list[tensor]), ("id", str, ""), ("parameters", wanted, wanted())]
     request = msgspec.defstruct("Request", parts, forbid_unknown_fields=True, gc=False)
     return msgspec.json.Decoder(request), name_of
 

@@ -14,8 +14,15 @@ from kubeline import __version__
 from kubeline.errors import KubelineError, PlatformError
 from kubeline.open_inference import grpc_predict_v2_pb2 as messages
 from kubeline_serving.codec.v2 import V2
-from kubeline_serving.errors import BrokenModel, Overloaded, headers_too_large, sentence, status_of, without_frames
-from kubeline_serving.exchange import Exchange
+from kubeline_serving.errors import (
+    BrokenModel,
+    Overloaded,
+    headers_too_large,
+    sentence,
+    status_of,
+    without_frames,
+)
+from kubeline_serving.exchange import Exchange, grpc_code
 from kubeline_serving.grpc.calls import Call, CallContext, Calls
 from kubeline_serving.grpc.connections import MemoryGuard
 from kubeline_serving.grpc.messages import SERVICE, InferCall, check_model, parsed
@@ -29,16 +36,6 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[Any], Message]
 
 _LONGEST_ESCAPED = 600  # characters of a sentence that is not ASCII: clients take 8 KiB of metadata
-_CODES = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    408: grpc.StatusCode.DEADLINE_EXCEEDED,
-    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    431: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
-}
 _OPTIONS = (
     ("grpc.so_reuseport", 1),  # the workers share the port
     # Identity alone: a compressed message would be expanded in memory before its size could be checked.
@@ -75,7 +72,6 @@ class GrpcServer:
     """
 
     def __init__(self, service: PredictionService, v2: V2, state: ServerState):
-        self.open_calls = 0  # of ModelInfer
         self._service = service
         self._model = service.model
         self._v2 = v2
@@ -145,17 +141,13 @@ class GrpcServer:
 
     async def _infer(self, _: Any, context: CallContext) -> bytes:
         """Answer a prediction request, which the observers record."""
-        self.open_calls += 1
         try:
-            try:
-                call = await self._calls.receive(context)
-            except KubelineError as error:
-                exchange = _exchange(context)
-                self._service.refuse(exchange, without_frames(error))
-                await _refuse(context, error, exchange.request_id)
-            return await self._predict(call, context)
-        finally:
-            self.open_calls -= 1
+            call = await self._calls.receive(context)
+        except KubelineError as error:
+            exchange = _exchange(context)
+            self._service.refuse(exchange, without_frames(error))
+            await _refuse(context, error, exchange.request_id)
+        return await self._predict(call, context)
 
     async def _refuse_metadata(self, _: Any, context: CallContext) -> bytes:
         """Refuse a call whose metadata is too large, and end its connection."""
@@ -268,6 +260,6 @@ async def _refuse(context: CallContext, error: KubelineError, request_id: str = 
     metadata = [("x-request-id", request_id)] if request_id else []
     if isinstance(error, Overloaded):  # gRPC's own retries wait for so long
         metadata.append(("grpc-retry-pushback-ms", str(error.retry_after_seconds * 1000)))
-    code = _CODES.get(status_of(error), grpc.StatusCode.INTERNAL)
+    code = grpc.StatusCode[grpc_code(status_of(error))]
     words = sentence(error)
     await context.abort(code, words if words.isascii() else words[:_LONGEST_ESCAPED], tuple(metadata))

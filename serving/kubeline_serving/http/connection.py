@@ -1,6 +1,7 @@
 """The transport of an HTTP connection: waits have time limits, buffers are counted, and refusals are delivered."""
 
 import asyncio
+import math
 from typing import Any
 
 from uvicorn.config import Config
@@ -10,6 +11,7 @@ from kubeline_serving.http.application import Application
 
 _LINGER_SECONDS = 10.0  # for which what a refused client goes on sending is read and discarded (lingering close)
 _QUIET_SECONDS = 1.0  # without anything of it, after which the connection is closed before that
+_EARLY_SECONDS = 0.001  # by which a timer may fire, as libuv counts milliseconds
 _MIN_READ = 64 * 1024  # bytes of answers that a client reads in `write_seconds`
 
 
@@ -38,7 +40,9 @@ class HttpConnection(asyncio.Protocol):
         self.keep_alive_seconds = config.timeout_keep_alive
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.unread = 0
-        self._read_timer: asyncio.TimerHandle | None = None  # for the client to send
+        self._read_deadline = 0.0  # for the client to send, by the time of the event loop; 0: none
+        self._read_timer: asyncio.TimerHandle | None = None  # fires at it, or earlier
+        self._read_timer_at = math.inf
         self._write_timer: asyncio.TimerHandle | None = None  # for it to read
         self._is_reading = True
         self._lingers_until = 0.0
@@ -52,8 +56,8 @@ class HttpConnection(asyncio.Protocol):
         """Read what came."""
         raise NotImplementedError
 
-    def resume(self) -> None:
-        """The client has read what was written: go on with what waits."""
+    def advance(self) -> None:
+        """Go on with what waits, unless it waits for the client to read answers."""
         raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -67,14 +71,14 @@ class HttpConnection(asyncio.Protocol):
         """See :class:`asyncio.Protocol`."""
         self.uvicorn.connections.discard(self)
         self.app.state.connections.remove(self)
-        self.stop_read_timer()
+        self._cancel_read_timer()
         self._stop_write_timer()
 
     def data_received(self, data: bytes) -> None:
         """See :class:`asyncio.Protocol`."""
         if not self._lingers_until:
             self.take(data)
-        elif self._read_timer is not None:
+        elif self._read_deadline:
             self._start_quiet_timer()
 
     def pause_writing(self) -> None:
@@ -88,7 +92,7 @@ class HttpConnection(asyncio.Protocol):
         """The client has read nearly all."""
         if not self.transport.is_closing():  # otherwise it still has to read the rest in time
             self._stop_write_timer()
-            self.resume()
+            self.advance()
 
     def shed(self) -> None:
         """Others need the memory that answers hold which this client does not read."""
@@ -103,15 +107,19 @@ class HttpConnection(asyncio.Protocol):
             self.close()
 
     def start_read_timer(self, seconds: float) -> None:
-        """Time out in so many seconds, unless a timer runs already."""
-        if self._read_timer is None:
-            self._read_timer = self.loop.call_later(seconds, self._read_timer_fired)
+        """Time out in so many seconds, unless a timer runs already.
+
+        A handle of the event loop that fires before that is left to fire: to cancel it and to make another would take
+        time of every request.
+        """
+        if not self._read_deadline:
+            self._read_deadline = self.loop.time() + seconds
+            if self._read_deadline < self._read_timer_at:
+                self._arm_read_timer()
 
     def stop_read_timer(self) -> None:
         """The client has sent what it was waited for."""
-        if self._read_timer is not None:
-            self._read_timer.cancel()
-            self._read_timer = None
+        self._read_deadline = 0.0
 
     def read_timed_out(self) -> None:
         """The client has not sent in time what it was waited for."""
@@ -153,11 +161,29 @@ class HttpConnection(asyncio.Protocol):
     def _start_quiet_timer(self) -> None:
         self.stop_read_timer()
         left = self._lingers_until - self.loop.time()
-        self._read_timer = self.loop.call_later(min(max(left, 0.0), _QUIET_SECONDS), self.close)
+        self.start_read_timer(min(max(left, 0.0), _QUIET_SECONDS))
+
+    def _arm_read_timer(self) -> None:
+        self._cancel_read_timer()
+        self._read_timer_at = self._read_deadline
+        self._read_timer = self.loop.call_later(self._read_deadline - self.loop.time(), self._read_timer_fired)
+
+    def _cancel_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer, self._read_timer_at = None, math.inf
 
     def _read_timer_fired(self) -> None:
-        self._read_timer = None
-        if not self.transport.is_closing():
+        self._read_timer, self._read_timer_at = None, math.inf
+        if not self._read_deadline or self.transport.is_closing():
+            return
+        if self._read_deadline > self.loop.time() + _EARLY_SECONDS:
+            self._arm_read_timer()
+            return
+        self._read_deadline = 0.0
+        if self._lingers_until:
+            self.close()
+        else:
             self.read_timed_out()
 
     def _start_write_timer(self) -> None:

@@ -70,7 +70,7 @@ class PredictionRoutes:
         return refusal(error), exchange.request_id
 
     def handle(
-        self, route: Route, headers: Headers, body: Body, send: Callable[[Response, str], None]
+        self, route: Route, headers: Headers, body: Body, send: Callable[[Response | KubelineError, str], None]
     ) -> Work[Response]:
         """Answer a request that has come whole.
 
@@ -78,15 +78,12 @@ class PredictionRoutes:
             route: of its path.
             headers: of the request.
             body: of the request.
-            send: is called with the answer and the request id, now or later, from the event loop.
+            send: is called with the answer, or with why there is none, and the request id, now or later, from the event
+                loop.
         """
         exchange = _begin(route, headers)
-
-        def sent(outcome: Response | KubelineError) -> None:
-            send(outcome if isinstance(outcome, Response) else refusal(outcome), exchange.request_id)
-
         explain = self._explain if route.explains else None
-        return self.service.handle(exchange, len(body), *route.read(headers, exchange, body), sent, explain)
+        return self.service.handle(exchange, len(body), *route.read(headers, exchange, body), send, explain)
 
     def _explain(self, inputs: Inputs, go_on: Callable[[], None]) -> Response:
         return Response(self._v1.explained(*self.service.model.explain(inputs, go_on)))

@@ -51,6 +51,10 @@ class HttpProtocol(HttpConnection):
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
+        state = self.app.state
+        self._limits, self._budget, self._connections = state.limits, state.budget, state.connections
+        self._predictions = self.app.predictions
+        self._engine = self._predictions.service.engine
         self._parser = httptools.HttpRequestParser(self)
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._url = b""
@@ -94,7 +98,7 @@ class HttpProtocol(HttpConnection):
 
     def take(self, data: bytes) -> None:
         """Read what came."""
-        if self._is_last or (self.app.predictions.service.is_full and self._reject_early(data)):
+        if self._is_last or (self._engine.is_full and self._reject_early(data)):
             return
         if self._is_idle:
             self._is_idle = False
@@ -118,9 +122,9 @@ class HttpProtocol(HttpConnection):
         elif self._in_head:
             self.start_read_timer(self.head_seconds)
         elif self._request is not None:
-            self.start_read_timer(self.app.state.limits.body_seconds)
+            self.start_read_timer(self._limits.body_seconds)
             if self._request.body:
-                self.app.state.budget.begin_waiting(self)
+                self._budget.begin_waiting(self)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -142,9 +146,10 @@ class HttpProtocol(HttpConnection):
         """A header, or behind a body of chunks a trailer, of which nothing is kept."""
         if not self._in_head:
             return
-        self._head_size += len(name) + len(value)
-        self._headers.append((name.lower(), value))
-        if self._head_size > self.head_bytes or len(self._headers) > self.most_headers:
+        self._head_size = size = self._head_size + len(name) + len(value)
+        headers = self._headers
+        headers.append((name.lower(), value))
+        if size > self.head_bytes or len(headers) > self.most_headers:
             self._refused = self._too_large_a_head()
             raise self._refused
 
@@ -167,7 +172,8 @@ class HttpProtocol(HttpConnection):
         except KubelineError as error:
             self._refused = error
             raise
-        self._send_continue()
+        if request.expects_continue:
+            self._send_continue()
 
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
@@ -180,10 +186,10 @@ class HttpProtocol(HttpConnection):
         try:
             if request.parts > _FREE_PARTS and request.parts * _MIN_OF_PART > request.read:
                 raise RequestRefused(f"the chunks are smaller than {_MIN_OF_PART} bytes; send larger ones")
-            if request.read > self.app.state.limits.body_bytes:
+            if request.read > self._limits.body_bytes:
                 raise self._too_large()
             if isinstance(request.target, Route):
-                self.app.state.budget.take(len(data))
+                self._budget.take(len(data))
                 request.size += len(data)
                 request.add(data)
         except KubelineError as error:
@@ -195,24 +201,24 @@ class HttpProtocol(HttpConnection):
         request, self._request = self._request, None
         if request is None:
             return
-        if self._read_timer is not None:
+        if self._read_deadline:
             self.stop_read_timer()
-            self.app.state.budget.end_waiting(self)
+            self._budget.end_waiting(self)
         self._waiting.append(request)
-        self._advance()
+        self.advance()
 
     def _check_head(self, request: Request) -> None:
-        headers, state = request.headers, self.app.state
+        headers = request.headers
         length = headers.get(b"content-length", b"").lstrip(b"0")  # Python reads no number of thousands of zeros
-        if length.isdigit() and int(length) > state.limits.body_bytes:
+        if length.isdigit() and int(length) > self._limits.body_bytes:
             raise self._too_large()
         if isinstance(request.target, Route):
-            if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
                 raise UnsupportedEncoding("the body is compressed; send it as it is, without Content-Encoding")
             size = self._head_size + _OVERHEAD
-            state.budget.take(size)
+            self._budget.take(size)
             request.size = size
-        request.expects_continue = headers.get(b"expect", b"").lower() == b"100-continue"
+        request.expects_continue = b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
 
     def _send_continue(self) -> None:
         request = self._request
@@ -220,13 +226,9 @@ class HttpProtocol(HttpConnection):
             request.expects_continue = False
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def resume(self) -> None:
-        """The client has read what was written."""
-        self._advance()
-
     def read_timed_out(self) -> None:
         """The client has not sent in time what it was waited for."""
-        seconds = self.app.state.limits.body_seconds
+        seconds = self._limits.body_seconds
         if self._in_head or self._request is not None:
             if not self._is_reading:  # because of what waits in front of it
                 self.start_read_timer(seconds)
@@ -253,7 +255,7 @@ class HttpProtocol(HttpConnection):
                 Overloaded("the rest of the request did not come while others needed its room; try again later")
             )
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
         """Work on what waits, one request after the other, as long as the client reads the answers."""
         while self._waiting and self._active is None and not self.unread and not self.transport.is_closing():
             request = self._active = self._waiting.popleft()
@@ -262,10 +264,11 @@ class HttpProtocol(HttpConnection):
             self.pause_reading()
         elif not self.unread:
             self.resume_reading()
-            self._send_continue()
+            if self._request is not None:
+                self._send_continue()
 
     def _work_on(self, request: Request) -> None:
-        target, predictions = request.target, self.app.predictions
+        target, predictions = request.target, self._predictions
         if request.answer is not None:
             self._send(request, request.answer, request_id(request.headers))
         elif isinstance(target, Page):
@@ -273,7 +276,7 @@ class HttpProtocol(HttpConnection):
                 self._send(request, target.show(request.headers), request_id(request.headers))
             else:
                 self._show_later(request, target)
-        elif target is not None and predictions.service.is_full:
+        elif target is not None and self._engine.is_full:
             self._send(request, *predictions.reject_early(target, request.headers))
             self._yield_turn()
         elif target is not None:
@@ -289,11 +292,11 @@ class HttpProtocol(HttpConnection):
         self.uvicorn.tasks.add(task)
         task.add_done_callback(self.uvicorn.tasks.discard)
 
-    def _answered(self, request: Request, answer: Response, own_id: str) -> None:
+    def _answered(self, request: Request, outcome: Response | KubelineError, own_id: str) -> None:
         """Send an answer that took its time, or none, and go on with what waits."""
-        self._send(request, answer, own_id)
+        self._send(request, outcome if isinstance(outcome, Response) else refusal(outcome), own_id)
         if self._waiting or self._request is not None or not self._is_reading:
-            self.loop.call_soon(self._advance)
+            self.loop.call_soon(self.advance)
 
     def _send(self, request: Request, answer: Response, own_id: str) -> None:
         self._active = None
@@ -304,7 +307,7 @@ class HttpProtocol(HttpConnection):
             return
         keep = request.keep_alive and not self.app.state.draining
         self.transport.write(answer.as_http(own_id, not keep, self.uvicorn.default_headers, request.is_head))
-        self.app.state.connections.became_idle(self)
+        self._connections.became_idle(self)
         if not keep:
             self._end()
         elif not self._waiting and self._request is None and not self._in_head:
@@ -325,18 +328,18 @@ class HttpProtocol(HttpConnection):
         if request is None:
             request = Request(None, {}, False)
         self._release(request)
-        self.app.state.budget.end_waiting(self)
+        self._budget.end_waiting(self)
         request.keep_alive = False
         if isinstance(request.target, Route):
-            request.answer, own_id = self.app.predictions.refuse(request.target, request.headers, error)
+            request.answer, own_id = self._predictions.refuse(request.target, request.headers, error)
             request.headers = {b"x-request-id": own_id.encode()}
         else:
             request.answer = refusal(error)
         self._waiting.append(request)
-        self._advance()
+        self.advance()
 
     def _release(self, request: Request) -> None:
-        self.app.state.budget.give(request.size)
+        self._budget.give(request.size)
         request.size = 0
         request.body = b""
 
@@ -349,7 +352,7 @@ class HttpProtocol(HttpConnection):
         self._waiting.clear()
 
     def _too_large(self) -> TooLarge:
-        most = self.app.state.limits.body_bytes
+        most = self._limits.body_bytes
         return TooLarge(f"the request has more than {most:,} bytes, which is the most the server takes; split it")
 
     def _too_large_a_head(self) -> HeadersTooLarge:
@@ -373,7 +376,7 @@ class HttpProtocol(HttpConnection):
             return False
         self.stop_read_timer()
         request = Request(route, usual.headers, keep_alive=True)
-        self._send(request, *self.app.predictions.reject_early(route, request.headers))
+        self._send(request, *self._predictions.reject_early(route, request.headers))
         self._refused_at = self.loop.time()
         self._yield_turn()
         return True
@@ -384,13 +387,9 @@ class HttpProtocol(HttpConnection):
         libuv reads on as long as it finds a thousand connections with something to read: clients that ask again at once
         when they are refused would keep it from everything else.
         """
-        if self.app.predictions.service.is_late and not self.transport.is_closing():
+        if self._engine.is_late and not self.transport.is_closing():
             self.pause_reading()
-            self.loop.call_soon(self._resume_reading_later)
-
-    def _resume_reading_later(self) -> None:
-        if not self._waiting and not self.unread:
-            self.resume_reading()
+            self.loop.call_soon(self.advance)
 
 
 def _broken(error: Exception) -> BrokenModel:

@@ -1,9 +1,8 @@
 """Answers to HTTP requests, and why there is none."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -16,8 +15,7 @@ _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phr
 Pairs = Sequence[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """What is sent back."""
 
     body: bytes
@@ -27,18 +25,21 @@ class Response:
 
     def as_http(self, request_id: str, close: bool, more: Pairs = (), head_only: bool = False) -> bytes:
         """The whole response, HTTP/1.1, with `more` headers in front; `close` ends the connection."""
-        headers = (
-            *more,
-            (b"content-type", self.content_type),
-            (b"content-length", b"%d" % len(self.body)),
-            (b"x-request-id", request_id.encode()),
-            *self.headers,
+        body = self.body
+        return b"%b%bcontent-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n%b%b\r\n%b" % (
+            _STATUS_LINES[self.status],
+            _lines(more),
+            self.content_type,
+            len(body),
+            request_id.encode(),
+            _lines(self.headers) if self.headers else b"",
+            b"connection: close\r\n" if close else b"",
+            b"" if head_only else body,
         )
-        parts = [_STATUS_LINES[self.status]]
-        for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
-        parts += (b"connection: close\r\n\r\n" if close else b"\r\n", b"" if head_only else self.body)
-        return b"".join(parts)
+
+
+def _lines(headers: Pairs) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 def refusal(error: KubelineError) -> Response:

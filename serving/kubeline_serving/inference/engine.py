@@ -109,10 +109,10 @@ class Engine:
         self._estimate = estimate or WaitEstimate()
         self._scheduled_at = 0.0
         self._worked_until = 0.0
-        self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="large-request")
-        self._in_threads = 0
-        self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explanation")
-        self._explanations = 0
+        self._large = _Pool("large-request", limits.threads, 2 * limits.threads)  # as many wait as are worked on
+        self._explanations = _Pool(
+            "explanation", 1, 1 + _WAITING_EXPLANATIONS
+        )  # one at a time: predictions keep theirs
         self._prediction_thread = PredictionThread(self._predict, self._end, limits.cpus > 1, clock)
 
     @property
@@ -136,14 +136,15 @@ class Engine:
         Raises:
             Overloaded: when the queue is full, or the model not loaded.
         """
-        self._check_ready()
+        if not self.model.ready:
+            raise Overloaded(f"model '{self.model.name}' is not loaded; load it, or try again later")
         if work.explain is None and size > INLINE_BYTES:
-            self._submit_to_thread(work)
+            self._submit_alone(work, self._large)
             return
         if self.is_full:
             raise overloaded()
         if work.explain is not None:
-            self._submit_explanation(work)
+            self._submit_alone(work, self._explanations)
             return
         self._queue.append(work)
         if not self._scheduled:
@@ -154,15 +155,11 @@ class Engine:
             self._batch_timer.cancel()
             self._schedule()
 
-    def _check_ready(self) -> None:
-        if not self.model.ready:
-            raise Overloaded(f"model '{self.model.name}' is not loaded; load it, or try again later")
-
     def close(self) -> None:
         """Wait for the threads."""
         self._prediction_thread.close()
-        self._threads.shutdown()
-        self._explaining.shutdown()
+        self._large.threads.shutdown()
+        self._explanations.threads.shutdown()
 
     def _schedule(self, delay: float = 0.0) -> None:
         self._scheduled = True
@@ -180,9 +177,9 @@ class Engine:
         end = now + _SLICE_SECONDS
         try:
             while self._queue and now < end:
-                batch = self._next_batch(now, end)
+                batch, rows = self._next_batch(now, end)
                 if batch:
-                    self._answer(batch)
+                    self._answer(batch, rows)
                     answered += len(batch)
                 now = self._clock()
         finally:  # whatever one request does, the queue goes on
@@ -192,8 +189,11 @@ class Engine:
             if self._queue:
                 self._schedule()
 
-    def _next_batch(self, now: float, end: float) -> list[Work[Any]]:
-        """The next requests to answer together, as many as are parsed by the end of a slice; others are refused."""
+    def _next_batch(self, now: float, end: float) -> tuple[list[Work[Any]], int]:
+        """The next requests to answer together, and their rows: as many as are parsed by the end of a slice.
+
+        Others are refused.
+        """
         batch: list[Work[Any]] = []
         rows = 0
         handled = False
@@ -222,10 +222,9 @@ class Engine:
             rows += exchange.rows
             if rows >= self._limits.batch_rows or self._prediction_thread.expected(rows) > LONG_SECONDS:
                 break
-        return batch
+        return batch, rows
 
-    def _answer(self, batch: list[Work[Any]]) -> None:
-        rows = sum(work.exchange.rows for work in batch)
+    def _answer(self, batch: list[Work[Any]], rows: int) -> None:
         if not self._prediction_thread.pays(rows):
             self._answer_here(batch)
         elif self._prediction_thread.ahead > self._limits.queue_seconds:
@@ -263,50 +262,22 @@ class Engine:
                 answer = _broken(error)
             _deliver(work, answer)
 
-    def _submit_to_thread(self, work: Work[Any]) -> None:
-        """Answer a large request in a thread."""
-        if self._in_threads >= 2 * self._limits.threads:  # as many wait as are worked on
+    def _submit_alone(self, work: Work[Any], pool: "_Pool") -> None:
+        """Answer a request in a thread."""
+        if pool.requests >= pool.most:
             raise overloaded()
-        self._in_threads += 1
-        self._run_alone(work, self._threads, self._large_request_done)
-
-    def _submit_explanation(self, work: Work[Any]) -> None:
-        """Explain in a thread of its own, one request at a time: predictions keep theirs."""
-        if self._explanations > _WAITING_EXPLANATIONS:
-            raise overloaded()
-        self._explanations += 1
-        self._run_alone(work, self._explaining, self._explanation_done)
-
-    def _run_alone(self, work: Work[Any], threads: ThreadPoolExecutor, ended: Callable[[], None]) -> None:
+        pool.requests += 1
         loop = asyncio.get_running_loop()
         remaining = self._limits.timeout_seconds - (self._clock() - work.exchange.arrived)
         timer = loop.call_later(max(remaining, 0.0), self._time_out, work)
-        task = loop.run_in_executor(threads, self._alone, work)
-        task.add_done_callback(partial(self._thread_done, work, timer, ended))
-
-    def _large_request_done(self) -> None:
-        self._in_threads -= 1
-
-    def _explanation_done(self) -> None:
-        self._explanations -= 1
+        task = loop.run_in_executor(pool.threads, self._alone, work)
+        task.add_done_callback(partial(_thread_done, work, timer, pool))
 
     def _time_out(self, work: Work[Any]) -> None:
         """Wait no longer for a thread, which ends its work all the same."""
         if not work.abandoned:
             work.abandoned = True
             _deliver(work, TimedOut(f"the answer took longer than {self._limits.timeout_seconds:g} s; send fewer rows"))
-
-    def _thread_done(
-        self,
-        work: Work[Any],
-        timer: asyncio.TimerHandle,
-        ended: Callable[[], None],
-        task: "asyncio.Future[Any]",
-    ) -> None:
-        ended()
-        timer.cancel()
-        if not work.abandoned and not task.cancelled():
-            _deliver(work, task.result())
 
     def _alone(self, work: Work[T]) -> T | KubelineError:
         exchange = work.exchange
@@ -326,6 +297,22 @@ class Engine:
             return without_frames(error)
         except Exception as error:
             return _broken(error)
+
+
+class _Pool:
+    """Threads for requests of one kind, and how many are in them or wait for one."""
+
+    def __init__(self, name: str, threads: int, most: int):
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self.most = most
+        self.requests = 0
+
+
+def _thread_done(work: Work[Any], timer: asyncio.TimerHandle, pool: _Pool, task: "asyncio.Future[Any]") -> None:
+    pool.requests -= 1
+    timer.cancel()
+    if not work.abandoned and not task.cancelled():
+        _deliver(work, task.result())
 
 
 def _rest(work: Work[Any]) -> None:

@@ -63,10 +63,6 @@ class SharedCounters:
         self.array[: self._kept] = 0
         self.array[_PID] = os.getpid()
 
-    def position(self, counter: int = 0) -> int:
-        """Where in `values` the first counter stands, or the given one."""
-        return self._kept + counter
-
     @staticmethod
     def gauge(number: int) -> int:
         """Where in `values` a gauge stands."""

@@ -43,7 +43,7 @@ _CLASSES_IN_METRICS = 100  # with more, a histogram for each would be thousands 
 _QUEUE_LENGTH = SharedCounters.gauge(0)
 
 
-class ServerMetrics:
+class ServerMetrics(Collector):
     """Counts exchanges; an Observer.
 
     A record takes microseconds. The numbers stand in memory that all workers share, so that any of them answers a
@@ -77,7 +77,7 @@ class ServerMetrics:
         )
 
         layout = _Layout(SharedCounters.gauge(1))
-        self._requests = dict(zip(_PROTOCOLS, layout.place(_CODES, len(_PROTOCOLS)), strict=True))
+        self._requests = {protocol: layout.take(_CODES) for protocol in _PROTOCOLS}
         self._duration = _Histogram(layout, DURATIONS, _PROTOCOLS)
         self._phase = _Histogram(layout, DURATIONS, _PHASES)
         self._rows = layout.take(1)
@@ -101,7 +101,7 @@ class ServerMetrics:
         self._uncounted: list[Exchange] = []
         self._uncounted_rows = 0
         self._registry = CollectorRegistry()
-        self._registry.register(_Collected(self))
+        self._registry.register(self)
 
     def record(self, exchange: Exchange) -> None:
         """Count an exchange, now or with the next ones: counting many together is much faster."""
@@ -264,9 +264,6 @@ class _Layout:
         start, self.size = self.size, self.size + count
         return start
 
-    def place(self, count: int, times: int) -> list[int]:
-        return [self.take(count) for _ in range(times)]
-
 
 class _Histogram:
     """Where the histograms of one metric stand: the counts of the bins of each series, then the sum of each."""
@@ -309,14 +306,6 @@ class _Histogram:
             start = self._counts + series * self._bins
             counts = np.cumsum(numbers[start : start + self._bins]).tolist()
             yield label, list(zip(bounds, counts, strict=True)), numbers[self._sums + series]
-
-
-class _Collected(Collector):
-    def __init__(self, metrics: ServerMetrics):
-        self._metrics = metrics
-
-    def collect(self) -> Iterable[Metric]:
-        return self._metrics.collect()
 
 
 def _number_bounds(package: ModelPackage) -> list[float]:

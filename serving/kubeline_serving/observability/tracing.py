@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kubeline.errors import UserError
-from kubeline_serving.exchange import Exchange
+from kubeline_serving.exchange import Exchange, grpc_code
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -27,15 +27,6 @@ _ROUTES = {
     "v2": "/v2/models/{name}/infer",
 }
 _GRPC_METHOD = "inference.GRPCInferenceService/ModelInfer"
-_GRPC_CODES = {
-    200: "OK",
-    400: "INVALID_ARGUMENT",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    413: "RESOURCE_EXHAUSTED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
 
 
 def trace_context(traceparent: bytes, tracestate: bytes | None = None) -> tuple[str, str]:
@@ -196,7 +187,7 @@ class Tracing:
         else:
             attributes["rpc.system.name"] = "grpc"
             attributes["rpc.method"] = _GRPC_METHOD
-            attributes["rpc.response.status_code"] = _GRPC_CODES.get(status, "INTERNAL")
+            attributes["rpc.response.status_code"] = grpc_code(status)
         if status >= 500:
             attributes["error.type"] = str(status) if route else attributes["rpc.response.status_code"]
         return attributes

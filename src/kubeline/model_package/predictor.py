@@ -1,8 +1,7 @@
 """Answers of a model by ONNX Runtime; needs numpy, pandas for frames alone, and nothing of training."""
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -56,8 +55,7 @@ def _check(file: str, model: bytes, signature: Signature, inputs: "dict[str, Sha
     check(file, model, inputs, output, len(signature.classes or (None,)))
 
 
-@dataclass(frozen=True)
-class Predictions:
+class Predictions(NamedTuple):
     """`values` are class labels as text (object) or float64 numbers, shape (rows,).
 
     A label is that of the largest probability, the first of equal ones. `probabilities` has shape (rows, classes) in

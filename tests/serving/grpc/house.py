@@ -56,6 +56,7 @@ class Service:
     """A server, and a client of it."""
 
     server: GrpcServer
+    engine: Engine
     state: ServerState
     model: ServedModel
     port: int
@@ -86,7 +87,7 @@ async def service(
     port = await server.start("127.0.0.1", port)
     try:
         async with channel(port) as client:
-            yield Service(server, state, model, port, InferenceStub(client), recorder)
+            yield Service(server, core, state, model, port, InferenceStub(client), recorder)
     finally:  # a server that is not stopped keeps the process from ending
         await server.stop(0)
         core.close()

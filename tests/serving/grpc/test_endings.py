@@ -14,7 +14,7 @@ def test_a_cancelled_call_is_not_worked_on(
     async def run() -> None:
         async with service(package, PATIENT) as served:
             call = served.stub.ModelInfer(raw())
-            await until(lambda: served.server.open_calls == 1)
+            await until(lambda: served.engine.queue_length == 1)
             call.cancel()
             await until(lambda: bool(served.recorder.exchanges))
             assert tensors(await served.stub.ModelInfer(raw()))
@@ -45,7 +45,7 @@ def test_a_server_that_stops_answers_the_open_calls_and_takes_no_new_ones(
     async def run() -> None:
         async with service(package, PATIENT) as served:
             call = asyncio.ensure_future(served.stub.ModelInfer(raw()))
-            await until(lambda: served.server.open_calls == 1)
+            await until(lambda: served.engine.queue_length == 1)
             stopped = asyncio.create_task(served.server.stop(20))
             await until(lambda: served.state.draining)
             assert tensors(await call)
