@@ -3,10 +3,12 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+import kubeline.data.memory  # noqa: F401 - before Arrow is loaded
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.drift import evidently_page
 from kubeline.drift.alarm.history import History
 from kubeline.drift.alarm.rule import interval
+from kubeline.drift.classifier import LIBRARIES
 from kubeline.drift.compare import Compared, compare, decide
 from kubeline.drift.figures import bounds_of, figures, push
 from kubeline.drift.findings import findings
@@ -73,9 +75,10 @@ def run(
     check_references(references, history)
     span = str(current.metadata.get("window", ""))
     kept, bounds = (History(history), interval(span)) if history else (None, None)
-    found = resolve(model, reference, reference_uri, tracking_uri, list(exclude))
+    libraries = LIBRARIES if rule.min_auc < 1 else ()
+    found = resolve(model, reference, reference_uri, tracking_uri, list(exclude), libraries)
     further = find(references, bounds, kept, found, tracking_uri)
-    window = scan(current.path, found, list(exclude), slices)
+    window = scan(current.path, found, list(exclude), slices, libraries)
     outcome, compared = judge(window, found, rule, further)
     personal = personal_columns_of(found.package, current, reference)
     note = _write_evidently(evidently_report, window, found, compared, evidently, personal)

@@ -1,6 +1,7 @@
 """What a window is compared with: the profile in a model package, or a table that is profiled here."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 from kubeline.addresses import redact
 from kubeline.artifacts import Artifact
 from kubeline.columns import Kind, kind_of
+from kubeline.data.ahead import importing
 from kubeline.data.dataset import iter_batches, open_dataset
 from kubeline.drift import evidently_page
 from kubeline.drift.coded_rows import CodedRows
@@ -57,9 +59,14 @@ class Reference:
 
 
 def resolve(
-    model: Artifact | None, reference: Artifact | None, reference_uri: str, tracking_uri: str, exclude: list[str]
+    model: Artifact | None,
+    reference: Artifact | None,
+    reference_uri: str,
+    tracking_uri: str,
+    exclude: list[str],
+    libraries: Sequence[str] = (),
 ) -> Reference:
-    """Find the one reference that was given.
+    """Find the one reference that was given; of a table, `libraries` are imported while it is read.
 
     Raises:
         UserError: when none or more than one is given, or it is neither a model package nor a dataset.
@@ -75,7 +82,7 @@ def resolve(
     if model is not None:
         return _package(ModelPackage.of(model))
     if reference is not None:
-        return _table(reference.path, exclude, "the reference table")
+        return _table(reference.path, exclude, "the reference table", libraries)
     from kubeline.registry import absent, fetch
 
     folder = fetch(reference_uri, tracking_uri)
@@ -83,7 +90,7 @@ def resolve(
         raise absent(reference_uri, tracking_uri)
     if (folder / MANIFEST).exists():
         return _package(ModelPackage.open(folder))
-    return _table(folder, exclude, f"the table at {redact(reference_uri)}")
+    return _table(folder, exclude, f"the table at {redact(reference_uri)}", libraries)
 
 
 def _package(package: ModelPackage) -> Reference:
@@ -93,20 +100,21 @@ def _package(package: ModelPackage) -> Reference:
     return Reference(name, profile, [*profile.columns], package, coded=coded)
 
 
-def _table(path: str | Path, exclude: list[str], name: str) -> Reference:
+def _table(path: str | Path, exclude: list[str], name: str, libraries: Sequence[str]) -> Reference:
     dataset = open_dataset(path)
     schema = dataset.schema
     kinds = {field.name: kind for field in schema if (kind := _kind(field.type)) and field.name not in exclude}
     if not kinds:
         raise UserError(f"{name} has no column to compare; it has: {listed(schema.names)}")
     sample = RowSample(EDGE_ROWS, expected=dataset.count_rows())
-    for batch in iter_batches(path, list(kinds), ROWS, coded=True):
-        sample.add(batch)
-    rows, number = sample.frame(), sample.rows
-    del sample  # it is as large as the frame
-    if rows is None:
-        raise UserError(f"{name} has no rows; give one with the data to compare with")
-    profile = Profile.read(build(rows, kinds)) if number <= EDGE_ROWS else _count(path, kinds, rows)
+    with importing(*libraries):
+        for batch in iter_batches(path, list(kinds), ROWS, coded=True):
+            sample.add(batch)
+        rows, number = sample.frame(), sample.rows
+        del sample  # it is as large as the frame
+        if rows is None:
+            raise UserError(f"{name} has no rows; give one with the data to compare with")
+        profile = Profile.read(build(rows, kinds)) if number <= EDGE_ROWS else _count(path, kinds, rows)
     coded = CodedRows.of(rows, profile.columns).sample()
     return Reference(name, profile, schema.names, rows=evenly(rows, evidently_page.ROWS), coded=coded)
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from kubeline.columns import Kind
+from kubeline.data.ahead import importing
 from kubeline.data.dataset import iter_batches, open_dataset, to_frame
 from kubeline.drift.clusters import ClusterCounts, Spread
 from kubeline.drift.coded_rows import CodedRows, size_of
@@ -70,7 +71,13 @@ class Window:
     read_as: list[str]
 
 
-def scan(path: str | Path, reference: Reference, exclude: list[str], slices: Sequence[str] = ()) -> Window:
+def scan(
+    path: str | Path,
+    reference: Reference,
+    exclude: list[str],
+    slices: Sequence[str] = (),
+    libraries: Sequence[str] = (),
+) -> Window:
     """Count all rows of the window, in memory that does not grow with them.
 
     Args:
@@ -78,6 +85,7 @@ def scan(path: str | Path, reference: Reference, exclude: list[str], slices: Seq
         reference: What it is compared with.
         exclude: Columns that are not compared.
         slices: Columns by which performance is given in parts.
+        libraries: Are imported while the rows are read.
 
     Raises:
         UserError: when a column that is compared, or that the model needs, is missing or of another type.
@@ -96,7 +104,7 @@ def scan(path: str | Path, reference: Reference, exclude: list[str], slices: Seq
     wanted = [*needed, *(logged.columns if logged else ())]
     # a model is given texts, which are objects while it predicts
     read = iter_batches(path, wanted, ROWS // 2) if answers else iter_batches(path, wanted, ROWS, coded=True)
-    with Progress("comparing", rows) as progress:
+    with importing(*libraries), Progress("comparing", rows) as progress:
         for batch in progress.over(read):
             batch = as_reference(batch, kinds)  # noqa: PLW2901
             for name, each in columns.items():

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+import kubeline.data.memory  # noqa: F401 - before Arrow is loaded
 from kubeline.addresses import redact
 from kubeline.artifacts import Artifact, step
 from kubeline.data.stored import StoredTable
