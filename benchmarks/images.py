@@ -42,6 +42,7 @@ def weigh(image: str, folder: Path) -> dict[str, int]:
         "PYTHON": python,
         "LIBRARIES": str(folder / "libraries"),
         "FONTS": str(folder / "fonts"),
+        "LAYER": "",
     }
     for layer in LAYERS[image]:
         assigned = [f"{name}={value}" for name, value in variables.items()]

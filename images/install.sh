@@ -1,6 +1,8 @@
 #!/bin/sh
 # What an image holds. The Dockerfiles and the tests that run without Docker call this one script:
-#   install.sh packages LAYER   the packages of a lock that are not there yet, without what no process reads
+#   install.sh base             the base image without what no process reads, as a tree of its own
+#   install.sh packages LAYER   the packages of a lock that are not there yet, without what no process reads; what they
+#                               add as a tree of its own
 #   install.sh kubeline         this project, from its wheel, into the folder of the image's PYTHONPATH
 # The tests give places and an installer of their own:
 set -eu
@@ -11,11 +13,45 @@ LIBRARIES=${LIBRARIES:-/usr/lib}         # where the system looks for shared lib
 FONTS=${FONTS:-/var/cache/matplotlib}    # matplotlib's cache
 INSTALL=${INSTALL:-python -m pip install}
 PYTHON=${PYTHON:-python}
+SYSTEM=${SYSTEM:-/}                      # the base
+LAYER=${LAYER-/layer}                    # where trees go; empty: packages stay where they are, and nowhere else
+
+# What no process reads: package managers and what they keep (dpkg's list of what is installed stays, for scanners), Perl,
+# Python's tests, editor, 2to3 and headers, pages in other languages, manuals (licences stay), character sets other than
+# UTF-8 for C programs, what makes and checks file systems, files of the container that this runs in.
+base() {
+  mkdir -p "$LAYER"
+  tar -C "$SYSTEM" --one-file-system --create --file - --anchored --wildcards --no-wildcards-match-slash \
+    --exclude="./${LAYER#/}" --exclude=./build --exclude=./.dockerenv --exclude='./proc/*' --exclude='./sys/*' \
+    --exclude='./dev/*' --exclude='./tmp/*' --exclude='./var/tmp/*' --exclude='./run/*' \
+    --exclude='./var/cache/*' --exclude='./var/log/*' --exclude='./var/lib/apt/*' --exclude='./var/lib/dpkg/*-old' \
+    --exclude='./var/lib/dpkg/available' --exclude='./var/lib/dpkg/info/*.[!lm]*' --exclude='./root/.cache' \
+    --exclude='./etc/apt' --exclude='./etc/perl' --exclude='./usr/bin/apt*' --exclude='./usr/bin/dpkg*' \
+    --exclude='./usr/bin/perl*' --exclude='./usr/bin/pip*' --exclude='./usr/bin/wheel' --exclude='./usr/bin/pydoc*' \
+    --exclude='./usr/local/bin/pip*' --exclude='./usr/local/bin/idle*' --exclude='./usr/local/bin/pydoc*' \
+    --exclude='./usr/local/bin/2to3*' --exclude='./usr/local/bin/*-config' --exclude='./usr/local/bin/wheel' \
+    --exclude='./usr/lib/apt' --exclude='./usr/lib/dpkg' --exclude='./usr/lib/*/perl*' \
+    --exclude='./usr/lib/*/libapt-*' --exclude='./usr/lib/*/gconv' --exclude='./usr/share/perl*' \
+    --exclude='./usr/sbin/*fs*' --exclude='./usr/sbin/*e2*' --exclude='./usr/share/locale/*' \
+    --exclude='./usr/share/man/*' --exclude='./usr/share/info/*' --exclude='./usr/share/lintian' \
+    --exclude='./usr/share/bash-completion' --exclude='./usr/share/bug' --exclude='./usr/share/i18n' \
+    --exclude='./usr/share/zoneinfo/right' --exclude='./usr/share/zoneinfo/posix' \
+    --exclude='./usr/share/doc/*/[!c]*' --exclude='./usr/share/doc/*/changelog*' \
+    --exclude='./usr/lib/python3/dist-packages/*' --exclude='./usr/share/python-wheels' \
+    --exclude='./usr/local/share/man' --exclude='./usr/local/include' \
+    $(for name in test idlelib tkinter turtledemo lib2to3 ensurepip pydoc_data 'config-*' EXTERNALLY-MANAGED \
+      'site-packages/pip*' 'site-packages/setuptools*' 'site-packages/wheel*' 'site-packages/pkg_resources' \
+      'site-packages/*distutils*'; do
+      printf '%s\n' "--exclude=./usr/lib/python3.*/$name" "--exclude=./usr/local/lib/python3.*/$name"
+    done) \
+    . | tar -C "$LAYER" --extract --preserve-permissions --same-owner --file -
+}
 
 packages() {
   locks="--requirement $LOCKS/$1.lock"
+  before=$(mktemp)
   # kfp without its dependencies is all that a step needs of it
-  if [ "$1" = serving ]; then locks="$locks --requirement $LOCKS/kfp.lock"; fi
+  case "$1" in serving | deploy) locks="$locks --requirement $LOCKS/kfp.lock" ;; esac
   # shellcheck disable=SC2086 # several words each
   $INSTALL --no-deps --require-hashes $locks
   cd "$($PYTHON -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
@@ -33,12 +69,24 @@ packages() {
     MPLCONFIGDIR=$FONTS PYTHONPATH=$PWD $PYTHON -c 'import matplotlib.font_manager'
     chmod -R a+rX "$FONTS"
   fi
+  if [ -n "$LAYER" ]; then gather; fi
+}
+
+# What is newer than the beginning: links and folders as well.
+gather() {
+  rm -rf "$LAYER"
+  mkdir -p "$LAYER"
+  prefix=$($PYTHON -c 'import sysconfig; print(sysconfig.get_path("data"))')
+  find "$prefix" "$FONTS" "$LIBRARIES/libgomp.so.1" -cnewer "$before" -print0 2>/dev/null |
+    tar --create --file - --absolute-names --no-recursion --null --files-from - |
+    tar -C "$LAYER" --extract --preserve-permissions --same-owner --file -
 }
 
 # What no process reads: tests (Evidently calls some of its code so), notebooks and their extensions, what compilers and
 # type checkers need, Arrow's network protocol, the other names of its libraries for Python (copies, since a wheel has no
 # links), ONNX Runtime for C programs and what it changes models by, how Pygments colours languages other than Python,
-# the AWS services other than storage and its sign-in, MLflow's own page.
+# the AWS services other than storage and its sign-in, MLflow's own page, NumPy's builders of extensions, the calls of
+# Kubernetes for kinds of objects that no step asks for, and the classes of all kinds (objects are plain JSON here).
 strip() {
   find . -type d \( -name tests ! -path './evidently/*' -o -path ./pyarrow/include -o -path ./pyarrow/includes \
     -o -path ./pyarrow/src -o -path ./onnxruntime/transformers -o -path ./onnxruntime/quantization \
@@ -50,7 +98,7 @@ strip() {
     pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.* pyarrow/_pyarrow_cpp_tests.*.so pyarrow/conftest.py \
     pyarrow/libarrow_python_parquet_encryption.so pyarrow/libarrow_python_parquet_encryption.so.*.* \
     onnxruntime/capi/libonnxruntime.so.*
-  rm -rf "$($PYTHON -c 'import sysconfig; print(sysconfig.get_path("data"))')/share/jupyter"
+  rm -rf "$($PYTHON -c 'import sysconfig; print(sysconfig.get_path("data"))')/share/jupyter" numpy/distutils numpy/f2py
   if [ -d pygments/lexers ]; then
     find pygments/lexers -type f ! -name '__init__.*' ! -name '_mapping.*' ! -name 'python.*' ! -name 'special.*' -delete
   fi
@@ -58,6 +106,18 @@ strip() {
     find botocore/data -mindepth 1 -maxdepth 1 -type d \
       ! -name s3 ! -name sts ! -name 'sso*' ! -name signin -exec rm -r {} +
   fi
+  if [ -f kubernetes/client/models/v1_pod.py ]; then kubernetes; fi
+}
+
+kubernetes() {
+  find kubernetes/client/models -type f ! -name __init__.py -delete
+  find kubernetes/client/api -type f ! -name '__init__.py' ! -name 'authorization_v1_api.*' ! -name 'core_v1_api.*' \
+    ! -name 'custom_objects_api.*' -delete
+  sed -i '/^from kubernetes/d' kubernetes/client/models/__init__.py
+  sed -i '/^from kubernetes.client.models/d
+    /^from kubernetes.client.api\.\(authorization_v1_api\|core_v1_api\|custom_objects_api\) /!{/^from kubernetes.client.api\./d}' \
+    kubernetes/client/__init__.py kubernetes/client/api/__init__.py
+  $PYTHON -m compileall -q kubernetes/client/__init__.py kubernetes/client/api/__init__.py kubernetes/client/models
 }
 
 kubeline() {

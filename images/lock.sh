@@ -8,10 +8,12 @@ compile() {
     --no-annotate --constraint requirements.lock "$@"
 }
 
-for name in steps deploy drift; do
+for name in steps drift; do
   compile --extra "$name" pyproject.toml --output-file "images/$name.lock"
 done
-compile images/serving.in --output-file images/serving.lock
+for name in deploy serving; do
+  compile "images/$name.in" --output-file "images/$name.lock"
+done
 echo kfp | compile --no-deps - --output-file images/kfp.lock
 grep '^hatchling==' requirements.lock | cut -d ' ' -f 1 | compile - --output-file images/build.lock
 # What images share is a layer of its own, which a node holds once.

@@ -20,13 +20,17 @@ def dockerfile(image: str) -> Path:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a process in an image finds: variables, working directory, user and entry point; and what was run for it."""
+    """What a process in an image finds: variables, working directory, user and entry point; and what made it.
+
+    `runs` are the commands that were run for it, `copies` the stages of which it holds something.
+    """
 
     environment: dict[str, str] = field(default_factory=dict)
     workdir: str = "/"
     user: str = ""
     entrypoint: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
 
 def stages(file: Path) -> dict[str, Stage]:
@@ -49,6 +53,8 @@ def stages(file: Path) -> dict[str, Stage]:
                 stage = replace(stage, user=words)
             case "ENTRYPOINT":
                 stage = replace(stage, entrypoint=tuple(json.loads(words)))
+            case "COPY" if "--from=" in words:
+                stage = replace(stage, copies=(*stage.copies, words.partition("--from=")[2].split()[0]))
             case "RUN":
                 stage = replace(stage, runs=(*stage.runs, words))
         if name:
@@ -63,7 +69,7 @@ def stage(image: str) -> Stage:
 
 def layers(image: str) -> list[str]:
     """The locks that an image is installed from, one upon the other."""
-    return re.findall(r"/build/images/install\.sh packages (\S+)", " ".join(stage(image).runs))
+    return [name.removesuffix("-packages") for name in stage(image).copies if name.endswith("-packages")]
 
 
 def copy_context(folder: Path) -> None:

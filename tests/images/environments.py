@@ -146,6 +146,7 @@ def _install(image: str, target: Path) -> None:
         "LOCKS": str(ROOT / "images"),
         "LIBRARIES": str(target / "libraries"),
         "FONTS": str(target / "fonts"),
+        "LAYER": "",
         "INSTALL": f"{UV} pip install --quiet --python {target / 'bin' / 'python'}",
         "PYTHON": str(target / "bin" / "python"),
     }

@@ -42,7 +42,7 @@ def test_the_distribution_kubeline_is_installed_in_every_image(images: dict[str,
     assert done.stdout.split() == [__version__, __version__], done.stderr
 
 
-@pytest.mark.parametrize("image", ["steps", "drift", "deploy"])
+@pytest.mark.parametrize("image", ["steps", "drift"])
 def test_the_command_kubeline_runs_in_the_images_of_the_steps(images: dict[str, Environment], image: str) -> None:
     main = "from importlib.metadata import entry_points; entry_points(group='console_scripts')['kubeline'].load()()"
     done = images[image].run(["python3", "-c", main, "--version"])
@@ -77,7 +77,7 @@ def test_botocore_keeps_the_services_that_a_store_and_its_sign_in_need(
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("image", ["steps", "drift", "deploy"])
+@pytest.mark.parametrize("image", ["steps", "drift"])
 def test_the_packages_of_an_image_need_nothing_that_is_missing(images: dict[str, Environment], image: str) -> None:
     python = str(images[image].packages / "bin" / "python")
     done = subprocess.run([UV, "pip", "check", "--python", python], capture_output=True, text=True, check=False)
@@ -92,15 +92,58 @@ def test_what_images_share_lies_in_layers_that_they_have_in_common() -> None:
         "serving": ["common", "serving"],
     }
     # the instructions up to the layer are the same, so that one builder makes one layer of both
-    first, second = (dockerfile(image).read_text(encoding="utf-8") for image in ("steps", "serving"))
+    texts = [dockerfile(image).read_text(encoding="utf-8") for image in ("steps", "serving")]
+    beginning, end = "FROM ${BASE} AS whole\n", "install.sh kubeline\n"
+    first, second = (text[text.index(beginning) : text.index(end)] for text in texts)
+    assert first == second
     for layer, shared in {"common": IMAGES, "model": ("steps", "drift")}.items():
         lock = (ROOT / "images" / f"{layer}.lock").read_text(encoding="utf-8")
         done = subprocess.run(
             [sys.executable, str(ROOT / "images" / "shared.py"), *shared], capture_output=True, text=True, check=True
         )
         assert set(done.stdout.splitlines()) == set(lock.splitlines())
-    stage_of_both = re.compile(r"^FROM \S+ AS common\n.*?\n\n", re.DOTALL | re.MULTILINE)
-    assert stage_of_both.findall(first) == stage_of_both.findall(second) != []
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_holds_the_small_base_and_what_its_locks_add_and_nothing_is_installed_in_it(image: str) -> None:
+    made = stages(dockerfile(image))
+    assert stage(image).runs == ()
+    assert stage(image).copies == ("whole", *(f"{layer}-packages" for layer in layers(image)), "wheel")
+    for layer in layers(image):
+        assert made[f"{layer}-packages"].runs[-1] == f"/bin/sh /build/images/install.sh packages {layer}"
+
+
+def test_the_base_loses_what_no_process_reads_and_keeps_what_processes_and_scanners_do(tmp_path: Path) -> None:
+    python = ["usr/lib/python3.11", "usr/local/lib/python3.11"]
+    kept = [
+        *(f"{folder}/{name}" for folder in python for name in ("json/__init__.py", "site-packages/testing.py")),
+        *("etc/passwd", "etc/ssl/certs/ca-certificates.crt", "usr/bin/sh", "usr/local/bin/python3.11"),
+        *("usr/share/zoneinfo/Europe/Berlin", "usr/share/doc/libc6/copyright", "usr/lib/os-release"),
+        *("var/lib/dpkg/status", "var/lib/dpkg/info/libc6.list", "usr/lib/x86_64-linux-gnu/libc.so.6"),
+    ]
+    lost = [
+        *(
+            f"{folder}/{name}"
+            for folder in python
+            for name in ("test/a.py", "idlelib/a.py", "config-3.11-x/libpython.a")
+        ),
+        *("usr/local/lib/python3.11/site-packages/pip/a.py", "usr/lib/python3/dist-packages/setuptools/a.py"),
+        *("usr/bin/apt-get", "usr/bin/perl5", "usr/local/bin/pip3", "usr/lib/x86_64-linux-gnu/perl-base/a.pm"),
+        *("usr/lib/x86_64-linux-gnu/gconv/a.so", "usr/share/locale/de/a.mo", "usr/share/man/man1/a.gz"),
+        *("usr/share/doc/libc6/NEWS", "var/lib/apt/lists/a", "var/cache/apt/a.deb", "var/lib/dpkg/info/libc6.postinst"),
+        *("usr/share/zoneinfo/right/UTC", "proc/1", "tmp/a", "build/a", "usr/sbin/mkfs.ext4"),
+    ]
+    for name in [*kept, *lost]:
+        (tmp_path / "base" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "base" / name).touch()
+    (tmp_path / "base" / "tmp").chmod(0o1777)
+    variables = {**os.environ, "SYSTEM": str(tmp_path / "base"), "LAYER": str(tmp_path / "layer")}
+    subprocess.run(["sh", str(ROOT / "images" / "install.sh"), "base"], env=variables, check=True)
+    found = {
+        path.relative_to(tmp_path / "layer").as_posix() for path in (tmp_path / "layer").rglob("*") if path.is_file()
+    }
+    assert found == set(kept)
+    assert stat.S_IMODE((tmp_path / "layer" / "tmp").stat().st_mode) == 0o1777
 
 
 @pytest.mark.parametrize("image", IMAGES)
