@@ -98,7 +98,7 @@ strip() {
     pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.* pyarrow/_pyarrow_cpp_tests.*.so pyarrow/conftest.py \
     pyarrow/libarrow_python_parquet_encryption.so pyarrow/libarrow_python_parquet_encryption.so.*.* \
     onnxruntime/capi/libonnxruntime.so.*
-  rm -rf "$($PYTHON -c 'import sysconfig; print(sysconfig.get_path("data"))')/share/jupyter" numpy/distutils numpy/f2py
+  rm -rf "$($PYTHON -c 'import sysconfig; print(sysconfig.get_path("data"))')/share/jupyter" numpy/distutils
   if [ -d pygments/lexers ]; then
     find pygments/lexers -type f ! -name '__init__.*' ! -name '_mapping.*' ! -name 'python.*' ! -name 'special.*' -delete
   fi

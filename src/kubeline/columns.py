@@ -10,7 +10,7 @@
 | | any (lists, bytes, …) | |
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:  # the model server knows the kinds of a signature without pyarrow
     import pyarrow as pa
@@ -82,3 +82,8 @@ def why_no_feature(name: str, stored: "pa.DataType") -> str:
         return ""
     values = stored.value_type if types.is_dictionary(stored) else stored
     return f"column '{name}' has the type {values}, which is no feature"
+
+
+def label_text(value: Any) -> str:
+    """A class label as text; whole floats lose their ``.0``, so that 1, 1.0 and "1" are one class."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

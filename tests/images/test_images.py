@@ -13,6 +13,8 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from kfp.dsl import Model
@@ -24,13 +26,14 @@ from kubeline.ports import free_ports
 from tests.images.dockerfiles import IMAGES, ROOT, dockerfile, layers, stage, stages
 from tests.images.environments import NOBODY, UV, Environment, another_user
 from tests.images.reachable import implementations, imported_names
+from tests.support.packages import write_tiny_package
 
 # Imported by functions that no component of the image calls: what reads a table or asks a model in a step of training,
 # the gRPC form of a request, a canary's metrics page, a plot of a report. deltalake and sigstore are in no image.
 NEVER_CALLED = {
     "steps": {"deltalake", "prometheus_client", "sigstore"},
     "drift": {"duckdb", "sigstore"},
-    "deploy": {"duckdb", "grpc", "joblib", "matplotlib", "onnxruntime", "sigstore"},
+    "deploy": {"duckdb", "grpc", "joblib", "matplotlib", "onnxruntime", "pandas", "sigstore"},
     "serving": {"joblib", "matplotlib", "pandas", "sigstore"},
 }
 
@@ -152,6 +155,55 @@ def test_every_image_has_a_client_of_every_kind_of_store(images: dict[str, Envir
     asked = "import fsspec, sys; [fsspec.get_filesystem_class(kind) for kind in sys.argv[1:]]"
     done = images[image].run(["python3", "-c", asked, *kinds])
     assert (done.returncode, done.stderr) == (0, "")
+
+
+_ROLLOUT = """
+import importlib.util, json, sys
+from pathlib import Path
+from kubeline.model_package import ModelPackage
+from kubeline.rollout.probes import shadow
+from kubeline.rollout.probes.outcomes import Outcomes
+from kubeline.rollout.spec import RolloutSpec
+
+class Candidate:  # answers as the log does
+    def prepare(self, part, rows): return part
+    def send(self, request): return request
+    def read(self, answer, part): return part.expected
+
+folder, asked = Path(sys.argv[1]), {"source": sys.argv[1] + "/labels.csv", "payload_log": sys.argv[1] + "/log"}
+package = ModelPackage.open(folder / "package")
+plan = {"strategy": "shadow", "shadow": {"payload_log": asked["payload_log"]}, "outcomes": asked}
+spec = RolloutSpec.model_validate(plan | {"rules": {"min_outcomes": 40}})
+labels, _ = Outcomes(spec.outcomes, package.signature).compare("c" * 12, "s" * 12, 0.0)
+found = shadow.compare(Candidate(), package, spec, "")
+seen = [labels.problem, labels.canary.n, labels.stable.n, found.rows, found.alike, found.label_loss["outcome"]]
+print(json.dumps([importlib.util.find_spec("pandas") is None, *seen]))
+"""
+
+
+def test_a_rollout_reads_golden_rows_logs_and_labels_in_its_image_which_has_no_pandas(
+    images: dict[str, Environment], place: Path
+) -> None:
+    folder = place / "rollout"
+    folder.mkdir()
+    package = write_tiny_package(folder / "package")
+    golden = pd.concat([package.golden()] * 10, ignore_index=True)
+    log = golden[package.signature.names].assign(
+        **{
+            "request.id": [f"r-{number}" for number in range(len(golden))],
+            "request.time": pd.date_range("2026-01-01", periods=len(golden), freq="s", tz="UTC"),
+            "request.row": 0,
+            "model.version": np.where(np.arange(len(golden)) % 2, "s" * 12, "c" * 12),
+            "output.prediction": golden["expected.prediction"],
+            **{f"output.probability.{name}": golden[f"expected.probability.{name}"] for name in ("False", "True")},
+        }
+    )
+    (folder / "log").mkdir()
+    log.to_parquet(folder / "log" / "part-0.parquet", index=False)
+    log[["request.id", "output.prediction"]].set_axis(["request.id", "late"], axis=1).to_csv(folder / "labels.csv")
+    done = images["deploy"].run(["python3", "-c", _ROLLOUT, str(folder)])
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [True, "", 20, 20, 40, 40, "pass"]
 
 
 def test_any_user_may_read_the_project_whatever_the_umask_of_the_checkout(images: dict[str, Environment]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kubeline.evaluation import losses
 from kubeline.evaluation.bootstrap import Terms
 from kubeline.evaluation.kept import Kept
 from kubeline.evaluation.scored import Scored
@@ -15,8 +16,6 @@ from kubeline.evaluation.tally import Occurrences
 from kubeline.typing import Array
 
 BINS = 512  # of a score, half of them by the quantiles of each class
-# Served probabilities are float32, and so is the nearest to 0 or 1 that they are taken for in a logarithm.
-_SMALLEST = float(np.finfo(np.float32).eps)
 
 
 # --- labels: counts of (true and predicted, true, predicted) for each class -----------------------------------------
@@ -73,9 +72,7 @@ def log_losses(scored: Scored) -> Array:
     """(n,) minus the logarithm of the probability given to the true class."""
     if scored.probabilities is None:
         raise TypeError("a regression has no class probabilities")
-    given = scored.probabilities[np.arange(len(scored)), scored.target].astype(np.float64)
-    losses: Array = -np.log(np.clip(given, _SMALLEST, 1 - _SMALLEST))
-    return losses
+    return losses.log_losses(scored.probabilities, scored.target)
 
 
 def log_loss(scored: Scored) -> Terms:

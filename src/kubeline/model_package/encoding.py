@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kubeline.columns import MISSING_CATEGORY, Kind
+from kubeline.columns import MISSING_CATEGORY, Kind, label_text
 from kubeline.errors import UserError
 from kubeline.masking import form_of
 from kubeline.typing import Array
@@ -23,12 +23,8 @@ def labels(column: pd.Series) -> Array:
     else:
         places, found = pd.factorize(column, use_na_sentinel=False)
         different = pd.Series(found)
-    unique, codes = np.unique([_label(value) for value in different.to_numpy(dtype=object)], return_inverse=True)
+    unique, codes = np.unique([label_text(value) for value in different.to_numpy(dtype=object)], return_inverse=True)
     return unique.astype(object)[codes[places]]
-
-
-def _label(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def encode_column(column: pd.Series, kind: Kind, number: type = np.float32) -> Array:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from kubeline.columns import MISSING_CATEGORY, Kind
+from kubeline.columns import MISSING_CATEGORY, Kind, label_text
 from kubeline.errors import UserError, listed
 from kubeline.masking import form_of
 from kubeline.task import Task
@@ -166,8 +166,19 @@ class Signature(BaseModel):
         found = self.truth(frame)
         codes: Array = pd.Index(self.classes or []).get_indexer(pd.Index(found))
         if (codes < 0).any():
-            raise UserError(
-                f"target '{self.target}' holds {form_of(found[codes < 0][0])}, which is not a class of this model; "
-                f"it has: {listed(self.classes)}"
-            )
+            self.position(found[codes < 0][0])
         return codes.astype(np.int64)
+
+    def position(self, label: Any) -> int:
+        """Where a label, of any type that a table may have it in, stands in `classes`.
+
+        Raises:
+            UserError: when it is not one of them.
+        """
+        text = label_text(label)
+        if self.classes is None or text not in self.classes:
+            raise UserError(
+                f"target '{self.target}' holds {form_of(text)}, which is not a class of this model; it has: "
+                f"{listed(self.classes or ())}"
+            )
+        return self.classes.index(text)

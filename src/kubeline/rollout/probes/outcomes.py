@@ -1,16 +1,15 @@
 """What became of the requests of a rollout: labels and business values, joined by request id with the payload log.
 
 The same join as :mod:`kubeline.data.labels`, of the rows of one step, and without its engine: what comes twice is one,
-and of two that differ neither counts.
+and of two that differ neither counts. The tables are Arrow's: the image of this step has no pandas.
 """
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,11 +20,12 @@ from kubeline.masking import trace_of, words_of
 from kubeline.model_package import Predictions, Signature
 from kubeline.rollout.analysis.judge import BusinessMetric, LabelEvidence, SampleStatistics
 from kubeline.rollout.analysis.judge.statistics import of_clusters
+from kubeline.rollout.probes.requests import distinct, numbers, positions, requests_of, sampled
 from kubeline.rollout.spec import LossName, OutcomesSpec
-from kubeline.typing import Array
+from kubeline.typing import Array, Mask
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
     import pyarrow.dataset as pads
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 ID, ROW, TIME, VERSION = "request.id", "request.row", "request.time", "model.version"
 PREDICTION = "output.prediction"
 _ROWS = 1_000_000  # of the log, at most; of more, whole requests are drawn by a hash of their id
-_ALL = 2**32
 
 
 def answers_of(signature: Signature) -> list[str]:
@@ -41,12 +40,13 @@ def answers_of(signature: Signature) -> list[str]:
     return [PREDICTION, *(f"output.probability.{label}" for label in signature.classes or ())]
 
 
-def logged_predictions(signature: Signature, frame: "pd.DataFrame") -> Predictions:
+def logged_predictions(signature: Signature, log: "pa.Table") -> Predictions:
     """The answers that rows of a payload log hold."""
     probabilities = None
     if signature.classes is not None:
-        probabilities = frame[answers_of(signature)[1:]].to_numpy(np.float64)
-    return Predictions(frame[PREDICTION].to_numpy(), probabilities)
+        columns = [log[name].to_numpy().astype(np.float64) for name in answers_of(signature)[1:]]
+        probabilities = np.column_stack(columns)
+    return Predictions(log[PREDICTION].to_numpy(), probabilities)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Known:
     """The values of one column that have come: `rows` are positions in the log, `differing` requests left out."""
 
     rows: Array
-    values: "pd.Series"
+    values: "pa.Array"
     differing: int
 
 
@@ -88,7 +88,8 @@ class Outcomes:
         try:
             with TemporaryDirectory(prefix="kubeline-outcomes-") as scratch:
                 log = self._log((candidate, stable), since, Path(scratch) / "log")
-                sides = [(log[VERSION] == version).to_numpy() for version in (candidate, stable)]
+                versions = log[VERSION].to_numpy()
+                sides = [versions == version for version in (candidate, stable)]
                 labels = self._labels(log, sides, Path(scratch) / "labels")
                 if business:
                     business = self._business(log, sides, business, Path(scratch) / "values")
@@ -102,81 +103,75 @@ class Outcomes:
         failed = BusinessMetric(spec.value, problem=problem) if business else None
         return LabelEvidence(self.metric, problem=problem), failed
 
-    def known(self, log: "pd.DataFrame", column: str, scratch: Path) -> Known:
+    def known(self, log: "pa.Table", column: str, scratch: Path) -> Known:
         """The rows of a log for which a value of `column` has come.
 
         Raises:
             UserError: when the table of outcomes does not fit the log.
             PlatformError: when it cannot be read.
         """
-        import pandas as pd
+        import pyarrow.compute as pc
 
-        table = self._table(set(log[ID].astype(str)), column, scratch)
-        keys = [ID, ROW] if ROW in table else [ID]
-        if ROW not in table and ROW in log and (log[ROW] > 0).any():
+        table = self._table(log[ID], column, scratch)
+        by_row = ROW in table.column_names
+        if not by_row and ROW in log.column_names and pc.any(pc.greater(log[ROW], 0)).as_py():
             raise UserError(
                 f"requests of the log have several rows, and the outcomes do not say of which: give them a column "
                 f"'{ROW}'"
             )
-        groups = table.groupby(keys, sort=False)[column]
-        alike = groups.nunique() <= 1
-        once = groups.first()[alike]
-        rows = pd.DataFrame({key: log[key].astype(str if key == ID else np.int64) for key in keys})
-        at = pd.MultiIndex.from_frame(rows) if len(keys) > 1 else pd.Index(rows[ID])
-        places = once.index.get_indexer(at)
-        found = np.flatnonzero(places >= 0)
-        return Known(found, once.iloc[places[found]].reset_index(drop=True), int((~alike).sum()))
+        keys = [ID, ROW] if by_row else [ID]
+        wanted, found = positions(log.select(keys), table.select(keys))
+        once, first, differing = distinct(found, requests_of(table[column]))
+        places = np.searchsorted(once, wanted)
+        places[places == len(once)] = 0
+        rows = np.flatnonzero(once[places] == wanted) if len(once) else np.arange(0)
+        values = table[column].combine_chunks().take(first[places[rows]])
+        return Known(rows, values, differing)
 
-    def losses(self, predictions: Predictions, labels: "pd.Series") -> Array:
+    def losses(self, predictions: Predictions, labels: "pa.Array") -> Array:
         """(n,) how wrong each prediction was.
 
         Raises:
             UserError: when a label is none of the model's.
         """
-        import pandas as pd
-
-        from kubeline.evaluation.scored import Scored
-        from kubeline.evaluation.terms import log_losses
+        from kubeline.evaluation.losses import log_losses
 
         signature, metric = self.signature, self.metric
         if (signature.classes is None) == (metric in {"log_loss", "error"}):
             raise UserError(f"the metric {metric} is not one of a {signature.task} model; leave outcomes.metric empty")
         if predictions.probabilities is not None and not np.isfinite(predictions.probabilities).all():
             raise UserError("the payload log has rows without the probabilities of this model's classes")
-        frame = pd.DataFrame({signature.target: labels})
-        target = signature.truth(frame) if signature.classes is None else signature.codes(frame)
-        scored = Scored.of(signature.classes, signature.positive_class, target, predictions)
+        if signature.classes is None or predictions.probabilities is None:
+            apart = numbers(labels, signature.target) - np.asarray(predictions.values, dtype=np.float64)
+            return apart**2 if metric == "squared_error" else np.abs(apart)
+        encoded = labels.dictionary_encode()
+        known = np.array([signature.position(label) for label in encoded.dictionary.to_pylist()], dtype=np.int64)
+        codes = known[encoded.indices.to_numpy()]
         if metric == "log_loss":
-            found = log_losses(scored)
-        elif metric == "error":
-            found = (scored.target != scored.prediction).astype(np.float64)
-        else:
-            apart = np.asarray(scored.target - scored.prediction, dtype=np.float64)
-            found = apart**2 if metric == "squared_error" else np.abs(apart)
-        return found
+            return log_losses(predictions.probabilities, codes)
+        wrong: Mask = np.array(signature.classes, dtype=object)[codes] != predictions.values
+        return wrong.astype(np.float64)
 
-    def _labels(self, log: "pd.DataFrame", sides: list[Array], scratch: Path) -> LabelEvidence:
+    def _labels(self, log: "pa.Table", sides: list[Array], scratch: Path) -> LabelEvidence:
         label = self.known(log, self.spec.label or self.signature.target, scratch)
         losses = np.full(len(log), np.nan)
         if len(label.rows):
-            losses[label.rows] = self.losses(logged_predictions(self.signature, log.iloc[label.rows]), label.values)
-        ids = log[ID]
-        canary, stable = (by_request(ids[side], losses[side]) for side in sides)
-        logged = (int(ids[sides[0]].nunique()), int(ids[sides[1]].nunique()))
+            losses[label.rows] = self.losses(logged_predictions(self.signature, log.take(label.rows)), label.values)
+        requests = requests_of(log[ID])
+        canary, stable = (by_request(requests[side], losses[side]) for side in sides)
+        logged = (len(np.unique(requests[sides[0]])), len(np.unique(requests[sides[1]])))
         return LabelEvidence(self.metric, canary, stable, logged, label.differing)
 
-    def _business(
-        self, log: "pd.DataFrame", sides: list[Array], metric: BusinessMetric, scratch: Path
-    ) -> BusinessMetric:
+    def _business(self, log: "pa.Table", sides: list[Array], metric: BusinessMetric, scratch: Path) -> BusinessMetric:
         value = self.known(log, metric.name, scratch)
-        numbers = np.full(len(log), np.nan)
-        numbers[value.rows] = value.values.to_numpy(np.float64)
-        canary, stable = (by_request(log[ID][side], numbers[side]) for side in sides)
+        found = np.full(len(log), np.nan)
+        found[value.rows] = numbers(value.values, metric.name)
+        requests = requests_of(log[ID])
+        canary, stable = (by_request(requests[side], found[side]) for side in sides)
         return BusinessMetric(metric.name, canary, stable, metric.higher_is_better)
 
-    def _log(self, versions: tuple[str, str], since: float, scratch: Path) -> "pd.DataFrame":
+    def _log(self, versions: tuple[str, str], since: float, scratch: Path) -> "pa.Table":
         """The rows that the two versions have answered since then, each once."""
-        import pandas as pd
         import pyarrow as pa
         import pyarrow.dataset as pads
 
@@ -191,14 +186,17 @@ class Outcomes:
             versions
         )
         share = min(1.0, _ROWS / max(dataset.count_rows(filter=wanted), 1))
-        parts = [part for part in _frames(dataset, columns, wanted) if len(part)]
-        parts = [part[pd.util.hash_array(part[ID].to_numpy(object)) % _ALL < share * _ALL] for part in parts]
-        log = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-        return log.drop_duplicates([name for name in (ID, ROW, VERSION) if name in columns], ignore_index=True)
+        parts = [
+            batch.filter(pa.array(sampled(batch[ID], share)))
+            for batch in dataset.to_batches(columns=columns, filter=wanted)
+        ]
+        log = pa.Table.from_batches(parts, pa.schema([dataset.schema.field(name) for name in columns]))
+        keys = log.select([name for name in (ID, ROW, VERSION) if name in columns])
+        _, first = np.unique(positions(keys, keys)[0], return_index=True)
+        return log.take(np.sort(first))
 
-    def _table(self, ids: set[str], column: str, scratch: Path) -> "pd.DataFrame":
+    def _table(self, ids: "pa.ChunkedArray", column: str, scratch: Path) -> "pa.Table":
         """The outcomes of these requests, those without a value left out."""
-        import pandas as pd
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -206,21 +204,18 @@ class Outcomes:
         dataset = opened(stage(self.spec.source, "auto", scratch), "table of outcomes")
         require(dataset, [ID, column], "table of outcomes")
         columns = [ID, column, *([ROW] if ROW in dataset.schema.names else [])]
-        wanted, parts = pa.array(sorted(ids), pa.string()), []
+        wanted, parts = pc.unique(ids.cast(pa.string())), []
         for batch in dataset.to_batches(columns=columns):
-            known = pc.and_(pc.is_in(pc.cast(batch[ID], pa.string()), wanted), pc.is_valid(batch[column]))
-            parts.append(batch.filter(known).to_pandas())
-        table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-        return table.assign(**{ID: table[ID].astype(str)})
+            given = pc.is_in(pc.cast(batch[ID], pa.string()), wanted)
+            parts.append(batch.filter(pc.and_(given, pc.invert(pc.is_null(batch[column], nan_is_null=True)))))
+        return pa.Table.from_batches(parts, pa.schema([dataset.schema.field(name) for name in columns]))
 
 
-def by_request(ids: "pd.Series", values: Array) -> SampleStatistics:
-    """The mean of the values that are known, with the requests as clusters."""
-    import pandas as pd
-
+def by_request(requests: Array, values: Array) -> SampleStatistics:
+    """The mean of the values that are known, with the requests (a code for each value) as clusters."""
     known = np.isfinite(values)
-    groups = pd.Series(values[known]).groupby(ids.to_numpy()[known])
-    return of_clusters(groups.sum().to_numpy(np.float64), groups.size().to_numpy(np.float64))
+    _, request = np.unique(requests[known], return_inverse=True)
+    return of_clusters(np.bincount(request, values[known]), np.bincount(request).astype(np.float64))
 
 
 def whole(files: list[SourceFile]) -> list[SourceFile]:
@@ -262,8 +257,3 @@ def require(dataset: "pads.Dataset", columns: list[str], what: str) -> None:
             f"the {what} has no column {listed(missing)} (there are: {listed(dataset.schema.names)}); is it of this "
             "model?"
         )
-
-
-def _frames(dataset: "pads.Dataset", columns: list[str], wanted: Any) -> Iterator["pd.DataFrame"]:
-    for batch in dataset.to_batches(columns=columns, filter=wanted):
-        yield batch.to_pandas()

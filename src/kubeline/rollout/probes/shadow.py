@@ -6,11 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from kubeline.artifacts import finite
-from kubeline.data.dataset import to_frame
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.masking import words_of
 from kubeline.model_client.golden import GoldenRows
@@ -20,15 +18,23 @@ from kubeline.model_package.plain_values import plain_values
 from kubeline.rollout.analysis.judge import CheckOutcome, CheckResult, LabelEvidence
 from kubeline.rollout.analysis.judge.checks import Check
 from kubeline.rollout.analysis.judge.outcomes import label_loss
-from kubeline.rollout.analysis.judge.statistics import of_clusters
 from kubeline.rollout.probes import smoke
-from kubeline.rollout.probes.outcomes import ID, ROW, TIME, VERSION, Outcomes, answers_of, logged_predictions
+from kubeline.rollout.probes.outcomes import (
+    ID,
+    ROW,
+    TIME,
+    VERSION,
+    Outcomes,
+    answers_of,
+    by_request,
+    logged_predictions,
+)
+from kubeline.rollout.probes.requests import requests_of, sampled
 from kubeline.rollout.spec import RolloutSpec, ShadowSpec
 from kubeline.rollout.status import ShadowResult
 from kubeline.typing import Array
 
 _ROWS_PER_REQUEST = 100
-_ALL = 2**32
 
 
 def compare(client: Client, package: ModelPackage, spec: RolloutSpec, stable: str) -> ShadowResult:
@@ -48,10 +54,10 @@ def compare(client: Client, package: ModelPackage, spec: RolloutSpec, stable: st
         PlatformError: when it cannot be read.
     """
     shadow = spec.shadow
-    frame = _rows(package.signature, shadow, labelled=spec.outcomes is not None)
-    if frame.empty:
+    log = _rows(package.signature, shadow, labelled=spec.outcomes is not None)
+    if not len(log):
         return ShadowResult(passed=False, sentence=f"the payload log '{shadow.payload_log}' has no rows to compare")
-    logged = _logged(package, frame)
+    logged = _logged(package, log)
     differences, wrong, answers, refused = [], [], [], 0
     for begin in range(0, len(logged.records), _ROWS_PER_REQUEST):
         part = _part(logged, begin, begin + _ROWS_PER_REQUEST)
@@ -82,7 +88,7 @@ def compare(client: Client, package: ModelPackage, spec: RolloutSpec, stable: st
     )
     if spec.outcomes is None or not passed or spec.rules.max_label_loss is None:
         return result
-    return _by_labels(result, _paired(package, spec, frame, answers, stable), spec)
+    return _by_labels(result, _paired(package, spec, log, answers, stable), spec)
 
 
 def _by_labels(result: ShadowResult, evidence: LabelEvidence, spec: RolloutSpec) -> ShadowResult:
@@ -101,7 +107,7 @@ def _by_labels(result: ShadowResult, evidence: LabelEvidence, spec: RolloutSpec)
 
 
 def _paired(
-    package: ModelPackage, spec: RolloutSpec, frame: pd.DataFrame, answers: list[tuple[int, Predictions]], stable: str
+    package: ModelPackage, spec: RolloutSpec, log: pa.Table, answers: list[tuple[int, Predictions]], stable: str
 ) -> LabelEvidence:
     """Both models on the same labelled requests: the logged answers beside the candidate's."""
     if spec.outcomes is None:
@@ -110,33 +116,31 @@ def _paired(
     asked = [np.arange(begin, begin + len(answer.values)) for begin, answer in answers]
     places = np.concatenate(asked) if asked else np.arange(0)
     mine = smoke.joined([answer for _, answer in answers])
-    by_stable = (
-        (frame[VERSION] == stable).to_numpy()[places] if stable and VERSION in frame else np.ones(len(places), bool)
-    )
-    log = frame.iloc[places[by_stable]].reset_index(drop=True)
-    requests = int(log[ID].nunique())
+    by_stable = np.ones(len(places), bool)
+    if stable and VERSION in log.column_names:
+        by_stable = log[VERSION].to_numpy()[places] == stable
+    log = log.take(places[by_stable])
+    requests = requests_of(log[ID])
+    asked_of = len(np.unique(requests))
     try:
         with TemporaryDirectory(prefix="kubeline-outcomes-") as scratch:
             known = outcomes.known(log, spec.outcomes.label or package.signature.target, Path(scratch) / "labels")
-        rows = log.iloc[known.rows]
-        theirs = outcomes.losses(logged_predictions(package.signature, rows), known.values)
+        theirs = outcomes.losses(logged_predictions(package.signature, log.take(known.rows)), known.values)
         ours = outcomes.losses(_taken(mine, np.flatnonzero(by_stable)[known.rows]), known.values)
     except KubelineError as error:
         return LabelEvidence(outcomes.metric, problem=f"The outcomes are not known: {error}.")
-    groups = pd.DataFrame({"ours": ours, "theirs": theirs, "apart": ours - theirs}).groupby(rows[ID].to_numpy())
-    sums, sizes = groups.sum(), groups.size().to_numpy(np.float64)
-    samples = {name: of_clusters(sums[name].to_numpy(np.float64), sizes) for name in sums}
+    of = requests[known.rows]
     return LabelEvidence(
         outcomes.metric,
-        samples["ours"],
-        samples["theirs"],
-        (requests, requests),
+        by_request(of, ours),
+        by_request(of, theirs),
+        (asked_of, asked_of),
         known.differing,
-        samples["apart"],
+        by_request(of, ours - theirs),
     )
 
 
-def _rows(signature: Signature, spec: ShadowSpec, *, labelled: bool) -> pd.DataFrame:
+def _rows(signature: Signature, spec: ShadowSpec, *, labelled: bool) -> pa.Table:
     """The newest rows at most, each chosen by a hash of its request."""
     import pyarrow.dataset as ds
     from fsspec.core import url_to_fs
@@ -154,17 +158,17 @@ def _rows(signature: Signature, spec: ShadowSpec, *, labelled: bool) -> pd.DataF
             f"the payload log '{spec.payload_log}' has no column {', '.join(missing)}; is it of this model?"
         )
     columns += [name for name in (ROW, VERSION) if labelled and name in dataset.schema.names]
-    frame = to_frame(dataset.to_table(columns=columns))
-    chosen = pd.util.hash_array(frame[ID].to_numpy(object)) % _ALL < spec.share * _ALL
-    return frame[chosen].sort_values(TIME, kind="stable").tail(spec.rows)
+    table = dataset.to_table(columns=columns)
+    chosen = table.filter(pa.array(sampled(table[ID], spec.share))).sort_by(TIME)
+    return chosen.slice(max(0, len(chosen) - spec.rows))
 
 
-def _logged(package: ModelPackage, frame: pd.DataFrame) -> GoldenRows:
+def _logged(package: ModelPackage, log: pa.Table) -> GoldenRows:
     """The logged requests with their logged answers."""
     signature = package.signature
-    columns = [plain_values(pa.array(frame[feature.name]), feature.kind) for feature in signature.features]
+    columns = [plain_values(log[feature.name], feature.kind) for feature in signature.features]
     records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
-    return GoldenRows(signature, records, logged_predictions(signature, frame), package.manifest.parity.scale)
+    return GoldenRows(signature, records, logged_predictions(signature, log), package.manifest.parity.scale)
 
 
 def _part(rows: GoldenRows, begin: int, end: int) -> GoldenRows:
