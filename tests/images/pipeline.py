@@ -42,6 +42,7 @@ def run(name: str, arguments: Mapping[str, Any], places: Path, root: Path, user:
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'serving'}:{ROOT}",
         "HOME": str(root),
+        **{name: os.environ[name] for name in ("DOCKER_HOST",) if name in os.environ},
     }
     done = subprocess.run(
         command, env=variables, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
