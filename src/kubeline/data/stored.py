@@ -30,6 +30,10 @@ class StoredTable:
     def __len__(self) -> int:
         return self._rows
 
+    def type_of(self, name: str) -> pa.DataType:
+        """How a column is stored."""
+        return self._dataset.schema.field(name).type
+
     @overload
     def __getitem__(self, names: str) -> pd.Series: ...
     @overload

@@ -10,18 +10,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from kubeline.data.dataset import to_frame
 from kubeline.data.stored import StoredTable
 from kubeline.errors import UserError, counted, listed
 from kubeline.evaluation.answers import Answers
 from kubeline.evaluation.kept import PIECE_ROWS, Kept, Numbers, pieces
+from kubeline.evaluation.numbering import Numbering, has_keys, keys_of, present
 from kubeline.model_package.encoding import encode_column
 from kubeline.model_package.manifest import ManifestRoles
 from kubeline.roles import check_weights, scaled_weights
 from kubeline.typing import Array
 
 FEW_CLUSTERS = 10  # with fewer, their spread cannot be estimated
+_ALONE = "every row is taken as independent of the others"
 
 
 @dataclass(frozen=True)
@@ -256,13 +259,31 @@ def _groups_of_one(model: Answers, champion: Answers) -> Callable[[slice], Array
 
 def stored_clusters(test: StoredTable, judged: Numbers, roles: ManifestRoles, *, asked: bool) -> Clusters:
     """As :func:`clusters_of`, of the rows of a stored table that judge a model."""
-    column = roles.group or roles.time
+    column, by_day = roles.group or roles.time, not roles.group
     if not column:
         return clusters_of(pd.DataFrame(index=range(_count(judged))), roles, asked=asked)
-    found = clusters_of(test[[column]][np.asarray(judged)], roles, asked=asked)
-    if found.codes is None:
-        return found
+    _require(test, column, "group" if roles.group else "time")
+    kind = test.type_of(column)
+    if not has_keys(kind, by_day=by_day):  # text as times, lists
+        return _kept(clusters_of(test[[column]][np.asarray(judged)], roles, asked=asked))
+    numbering, missing, start = Numbering(), 0, 0
+    codes = Kept()
+    for batch in test.batches([column], PIECE_ROWS):
+        values = batch.column(0).filter(pa.array(judged[start : start + len(batch)]))
+        start += len(batch)
+        there = present(values)
+        missing += len(values) - len(there)
+        codes.add(numbering.of(keys_of(there, by_day=by_day)))
+    _require_all("group" if roles.group else "time", column, missing)
+    is_dated = by_day and not (pa.types.is_integer(kind) or pa.types.is_floating(kind))
+    return _clusters(codes, len(numbering), roles, dated=is_dated, asked=asked)
+
+
+def _kept(found: Clusters) -> Clusters:
+    """The same, with the codes in a file."""
     codes = found.codes
+    if codes is None:
+        return found
     return replace(found, codes=Kept.of(codes[some].astype(np.int32) for some in pieces(len(codes))))
 
 
@@ -277,22 +298,28 @@ def clusters_of(rows: pd.DataFrame, roles: ManifestRoles, *, asked: bool) -> Clu
     Raises:
         UserError: when that column is missing, or has no value in a row.
     """
-    alone = Clusters(None, len(rows), "every row is taken as independent of the others")
     if roles.group:
         codes, number = _codes(rows, roles.group, "group", rows.get(roles.group))
-        said = f"rows with the same '{roles.group}' belong together; different ones are independent"
-        return Clusters(codes, number, said, asked=True)
+        return _clusters(codes, number, roles, dated=False, asked=asked)
     if not roles.time:
-        return alone
+        return Clusters(None, len(rows), _ALONE)
     _require(rows, roles.time, "time")
     values = rows[roles.time]
     dated = not pd.api.types.is_numeric_dtype(values)
     instants = pd.to_datetime(values, utc=True).dt.floor("D") if dated else values
     codes, number = _codes(rows, roles.time, "time", instants)
+    return _clusters(codes, number, roles, dated=dated, asked=asked)
+
+
+def _clusters(codes: Numbers, number: int, roles: ManifestRoles, *, dated: bool, asked: bool) -> Clusters:
+    """So many groups or days, or every row alone, with what is assumed of them."""
+    if roles.group:
+        said = f"rows with the same '{roles.group}' belong together; different ones are independent"
+        return Clusters(codes, number, said, asked=True)
     unit = "day" if dated else "value"
     if number < FEW_CLUSTERS and not asked:
         said = f"of only {number} {unit}s of '{roles.time}', the intervals do not show how {unit}s differ"
-        return replace(alone, assumed=f"{alone.assumed}; {said}")
+        return Clusters(None, len(codes), f"{_ALONE}; {said}")
     said = f"rows of the same {unit} of '{roles.time}' belong together; different {unit}s are independent"
     return Clusters(codes, number, said, asked)
 
@@ -300,11 +327,13 @@ def clusters_of(rows: pd.DataFrame, roles: ManifestRoles, *, asked: bool) -> Clu
 def _codes(rows: pd.DataFrame, column: str, role: str, values: pd.Series | None) -> tuple[Array, int]:
     _require(rows, column, role)
     codes, found = pd.factorize(values)
-    if (codes < 0).any():
-        raise UserError(
-            f"{role} column '{column}' is missing in {counted(int((codes < 0).sum()), 'test row')}; fill or remove them"
-        )
+    _require_all(role, column, int((codes < 0).sum()))
     return codes.astype(np.int64), len(found)
+
+
+def _require_all(role: str, column: str, missing: int) -> None:
+    if missing:
+        raise UserError(f"{role} column '{column}' is missing in {counted(missing, 'test row')}; fill or remove them")
 
 
 def _require(test: StoredTable | pd.DataFrame, column: str, role: str) -> None:
