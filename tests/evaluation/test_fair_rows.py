@@ -194,7 +194,7 @@ def test_too_few_groups_decide_nothing(judge: Any) -> None:
     [
         ("nobody", "group_column", "group column 'nobody' is not a column of the test table"),
         ("w", "weight_column", "weight column 'w' is missing in 1 row; fill them"),
-        ("negative", "weight_column", "weight column 'negative' holds -1 in row 0; weights must be 0 or greater"),
+        ("negative", "weight_column", "weight column 'negative' holds -9.9 in row 0; weights must be 0 or greater"),
         ("w", "group_column", "group column 'w' is missing in 1 test row; fill or remove them"),
     ],
 )
