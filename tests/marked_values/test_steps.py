@@ -27,6 +27,7 @@ from components.promote_champion.component import promote_champion
 from components.register.component import register
 from components.split.component import split
 from components.train.component import train
+from kubeline.data.dataset import read_frame
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage, version_of
 from kubeline.rollout.probes import smoke
@@ -67,6 +68,9 @@ def test_no_report_card_metric_metadata_or_log_of_the_steps_shows_a_value(run: R
     assert len(shown) > 35
     assert "surname" in shown["drift"]
     assert marked(shown) == []
+    reasons = read_frame(run.made["quarantine"].path)["quarantine_reason"]
+    assert len(reasons) == ROWS
+    assert MARK not in " ".join(reasons)
     history = {str(file): content(file) for file in (run.folder / "history").rglob("*") if file.is_file()}
     assert history
     assert marked(history) == []

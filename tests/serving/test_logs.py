@@ -142,6 +142,19 @@ def test_values_of_a_request_are_in_no_line() -> None:
     assert logged[-3] == "column 'amount' is absent in row 0"
 
 
+def test_a_traceback_holds_no_value_of_a_request() -> None:
+    """As of a request that should have been answered, and of rows that the payload log cannot convert."""
+    (line,) = run(
+        "import pyarrow as pa\n"
+        f"words = [{PRIVATE!r}, '4711']\n"
+        "try:\n    pa.array(words).cast(pa.int64())\n"
+        "except pa.ArrowInvalid:\n    logging.getLogger('x').exception('payload log: 2 rows could not be converted')"
+    )
+    assert "Traceback" in line["exception"]
+    assert "ArrowInvalid: Failed to parse string: '" in line["exception"]
+    assert not [word for word in ("Alice", "4711", "1234567") if word in str(line)]
+
+
 def test_names_that_are_not_the_models_are_masked() -> None:
     assert errors_of(["input 'amount' is given twice", f"input '{PRIVATE}' is given twice"]) == [
         "input 'amount' is given twice",
