@@ -50,7 +50,10 @@ WORDS = {
     ),
     "CSV Error on Line: 3\nOriginal Line: 3,zqxj\nToo many": "CSV Error on Line: 3\nOriginal Line: …\nToo many",
     "Could not convert string 'zqxj 1' to INT64": "Could not convert string 'aaaa 9' to INT64",
-    "Could not convert zqxj's": "Could not convert aaaa's",
+    "Could not convert the value: Zqxj, O' Zqxj to 1": "Could not convert the value: Aaaa, A' Aaaa aa 9",
+    "Could not convert string 'O' Zqxj, \"Zqxj\"' to INT64 when casting": (
+        "Could not convert string 'A' Aaaa, \"Aaaa\"' to INT64 when casting"
+    ),
     "Type INT64 with value 73519 can't be cast because it is out of range": (
         "Type INT64 with value 99999 can't be cast because it is out of range"
     ),
@@ -84,6 +87,8 @@ NAMES = [
     "cannot open file '/data/people.csv'",
     "Could not open CSV input source '/data/people.csv'",
     "No module named 'xgboost'",
+    'could not translate host name "db.example" to address',
+    'Table with name "peple" does not exist! Did you mean "people"',
     "cannot convert float NaN to integer",
     "Rescaling Decimal value would cause data loss",
 ]

@@ -22,17 +22,23 @@ _NUMBER = re.compile(r"[-+]?[\d.,]+[eE][-+]?\d+|[0:. -]+")  # 1e400 keeps its e,
 _NAMES = (
     r"columns?|fields?|identifier|table|relation|view|function|operator|type|dtype|specifier|format|schema|database|"
     r"catalog|warehouse|file|folder|path|near|user|role|host|server|module|attribute|named|called|extension|option|codec|"
-    r"cast to|schema from|input source|is this an?"
+    r"cast to|schema from|input source|is this an?|host name|with name|did you mean|object|index|constraint|setting"
 )
 _NAMED = re.compile(rf"(?i)(?:^|\W)(?:{_NAMES})\s*\(?$")
 # It opens behind no letter, and closes before none: those of "can't" and of 'O'Brien' do neither.
 _QUOTED = re.compile(r"""(?<!\w)(['"`])(.+?)\1(?!\w)""", re.DOTALL)
-# Whole lines of a table that parsers repeat.
+# Quoted values by what is before and behind them, since they may hold quotes themselves.
+_ENDED = re.compile(
+    r"""(?im)((?:could not (?:convert|cast|parse) string|syntax for type [\w ]+:|to float:|base \d+:|parse string:|"""
+    r"""invalid value) )(['"])(.*?)\2(?= to [A-Z]| when | according |, at |, expected| as a |[.;)]*$)"""
+)
+# The last words of our own SQL, and whole lines of a table that parsers repeat.
+_REST = re.compile(r"(?m)(\bconvert the value: )(.*)$")
 _LINE = re.compile(r"(\bgot \d+: |\bOriginal Line: ).*")
 # Values that libraries do not quote: "Could not convert abc", "with value 300 can't be cast", "Bad double value: abc".
 _BARE = re.compile(
     r"(?i)(\bvalue (?=[-+]?\d)|\bvalue: |\bcould not convert |\bunable to parse: |\bdate: |\btimestamp: )"
-    r"(?!string\b|value\b|of\b|is\b|in\b|to\b|['\"`])([^'\"`\n]*?)"
+    r"(?!string\b|the\b|value\b|of\b|is\b|in\b|to\b|['\"`])([^'\"`\n]*?)"
     r"(?= can't| cannot| could| was| is | not in| to [A-Z]{3,}|, | at position|[;()'\"`\n]|$)"
 )
 _IN_PYTHON = (ValueError, LookupError)  # whose words hold values; those of pyarrow and pandas are such, too
@@ -80,9 +86,10 @@ def without_values(said: str) -> str:
     What is quoted behind such words as `column` or `type` is a name and stays; any other quoted text is taken for a
     value.
     """
-    bare = _BARE.sub(
-        lambda found: found[1] + re.sub(r"\d", "9", re.sub(r"[^\W\d_]", "a", found[2])), _LINE.sub(r"\1…", said)
-    )
+    said = _LINE.sub(r"\1…", said)
+    said = _ENDED.sub(lambda found: f"{found[1]}{found[2]}{_masked(found[3])}{found[2]}", said)
+    said = _REST.sub(lambda found: found[1] + _masked(found[2]), said)
+    bare = _BARE.sub(lambda found: found[1] + _masked(found[2]), said)
     return _QUOTED.sub(lambda found: _shown(bare[: found.start()], found), bare)
 
 
@@ -118,3 +125,4 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             seen.add(id(each))
             yield each
             waiting += [cause for cause in (each.__cause__, each.__context__) if cause is not None]
+            waiting += each.exceptions if isinstance(each, BaseExceptionGroup) else ()

@@ -68,7 +68,7 @@ def test_marked_values_reach_no_output_of_a_whole_run_but_that_of_load(tmp_path:
     log = content(next((tmp_path / "runs").glob("training-*/log.txt")))
     assert "column 'mail' looks like e-mail addresses; it is not passed on" in log, printed
     printed += kubeline(tmp_path, "run", "training", *given, "--set", "source.types={mail: integer}")
-    assert "does not have the type that `types` or `where` takes it for (Could not convert aaaa" in printed
+    assert "does not have the type that `types` or `where` takes it for (Could not convert the value: aaaa" in printed
     printed += kubeline(tmp_path, "runs", "--to", "here")
     runs = sorted(str(folder.relative_to(tmp_path)) for folder in (tmp_path / "runs").glob("training-*"))
     printed += kubeline(tmp_path, "compare", *runs)

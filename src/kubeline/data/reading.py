@@ -101,7 +101,7 @@ class Reading:
 
 
 def _else_error(value: str) -> str:
-    return f"ELSE error('Could not convert ' || CAST({value} AS VARCHAR)) END"
+    return f"ELSE error('Could not convert the value: ' || CAST({value} AS VARCHAR)) END"
 
 
 def _as_text(column: str, raw: str) -> str:
