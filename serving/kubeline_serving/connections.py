@@ -55,8 +55,7 @@ class Connections:
 
     def became_idle(self, connection: Open) -> None:
         """A request of it was answered: it waits from now on."""
-        if connection in self._open:
-            del self._open[connection]
+        if self._open.pop(connection, connection) is None:  # it was there
             self._open[connection] = None
 
     def remove(self, connection: Open) -> None:

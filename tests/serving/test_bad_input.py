@@ -162,7 +162,7 @@ BINARY = {
         )
         + b"\1",
         {"Inference-Header-Content-Length": str(len(TRUE))},
-        "column 'amount' takes numbers, but row 0 holds True",
+        "column 'amount' takes numbers, but row 0 holds true or false",
     ),
     "length is no number": (b"{}", {"Inference-Header-Content-Length": "x"}, "must be the number of bytes"),
     "bytes too few": (

@@ -1,7 +1,7 @@
 """JSON and tensor values to the inputs of a model: whole columns at a time, without a DataFrame."""
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from math import inf, nan
@@ -162,18 +162,18 @@ def getter(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
     return lambda holder: tuple(holder[key] for key in keys)  # of one key, itemgetter would give the bare value
 
 
-def refuse_booleans(features: Sequence[Feature], columns: Sequence[Values]) -> None:
+def refuse_booleans(features: Iterable[Feature], columns: Iterable[Values | None]) -> None:
     """Refuse true and false in columns of numbers: Python counts them among these, as 1 and 0.
 
     Args:
         features: of a model.
-        columns: the values of each.
+        columns: the values of each; None where it is absent.
 
     Raises:
         UserError: names the column and the row.
     """
     for feature, values in zip(features, columns, strict=True):
-        if feature.kind != "number":
+        if values is None or feature.kind != "number":
             continue
         if isinstance(values, np.ndarray):
             if values.dtype.kind == "b" and len(values):

@@ -73,7 +73,7 @@ class V2:
         self._signature = signature
         self._names = signature.names
         self._in_order = getter(self._names)
-        self._numbers = {feature.name for feature in signature.features if feature.kind == "number"}
+        self._numbers = {feature.name: feature for feature in signature.features if feature.kind == "number"}
         self._encoder = Encoder(signature)
         self._typed, self._name_of = _typed_tensors(signature)
         self._model_name = model_name
@@ -183,8 +183,7 @@ class V2:
 
     def refuse_booleans(self, columns: dict[str, Values]) -> None:
         """Refuse true and false in columns of numbers."""
-        given = [feature for feature in self._signature.features if feature.name in columns]
-        refuse_booleans(given, [columns[feature.name] for feature in given])
+        refuse_booleans(self._numbers.values(), map(columns.get, self._numbers))
 
     def inputs(self, columns: dict[str, Values]) -> Inputs:
         """The inputs of tensors that are read, and are no more afterwards.

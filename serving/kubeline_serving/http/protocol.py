@@ -13,7 +13,6 @@ from kubeline.errors import KubelineError
 from kubeline_serving.errors import (
     BodyTimedOut,
     BrokenModel,
-    HeadersTooLarge,
     Overloaded,
     RequestRefused,
     TooLarge,
@@ -102,7 +101,7 @@ class HttpProtocol(HttpConnection):
             return
         if self._is_idle:
             self._is_idle = False
-            self.stop_read_timer()
+            self._read_deadline = 0.0
         self._between += len(data)
         try:
             self._parser.feed_data(data)
@@ -118,7 +117,7 @@ class HttpProtocol(HttpConnection):
     def _limit_unfinished(self) -> None:
         """Give a request that has not come whole its time, and no more than its room."""
         if self._between > self.head_bytes:
-            self._refuse(self._too_large_a_head())
+            self._refuse(headers_too_large(len(self._headers), self.most_headers, self.head_bytes))
         elif self._in_head:
             self.start_read_timer(self.head_seconds)
         elif self._request is not None:
@@ -150,14 +149,14 @@ class HttpProtocol(HttpConnection):
         headers = self._headers
         headers.append((name.lower(), value))
         if size > self.head_bytes or len(headers) > self.most_headers:
-            self._refused = self._too_large_a_head()
+            self._refused = headers_too_large(len(headers), self.most_headers, self.head_bytes)
             raise self._refused
 
     def on_headers_complete(self) -> None:
         """The head is there."""
         self._in_head = False
         self._between = 0
-        self.stop_read_timer()
+        self._read_deadline = 0.0
         method, parser = self._parser.get_method(), self._parser
         headers = headers_of(self._headers)
         keep_alive = parser.should_keep_alive() and parser.get_http_version() != "1.0" and not parser.should_upgrade()
@@ -178,10 +177,10 @@ class HttpProtocol(HttpConnection):
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
         self._between = 0
-        request = self._request
+        request, size = self._request, len(data)
         if request is None:
             return
-        request.read += len(data)
+        request.read += size
         request.parts += 1
         try:
             if request.parts > _FREE_PARTS and request.parts * _MIN_OF_PART > request.read:
@@ -189,9 +188,12 @@ class HttpProtocol(HttpConnection):
             if request.read > self._limits.body_bytes:
                 raise self._too_large()
             if isinstance(request.target, Route):
-                self._budget.take(len(data))
-                request.size += len(data)
-                request.add(data)
+                self._budget.take(size)
+                request.size += size
+                if request.body:
+                    request.add(data)
+                else:
+                    request.body = data
         except KubelineError as error:
             self._refused = error
             raise
@@ -354,9 +356,6 @@ class HttpProtocol(HttpConnection):
     def _too_large(self) -> TooLarge:
         most = self._limits.body_bytes
         return TooLarge(f"the request has more than {most:,} bytes, which is the most the server takes; split it")
-
-    def _too_large_a_head(self) -> HeadersTooLarge:
-        return headers_too_large(len(self._headers), self.most_headers, self.head_bytes)
 
     def _reject_early(self, data: bytes) -> bool:
         """Refuse a whole prediction request of the usual form by its head alone, and say whether it was one.

@@ -45,13 +45,10 @@ class Request:
         self.work: Work[Response] | None = None
 
     def add(self, data: bytes) -> None:
-        """A part of the body: usually all of it."""
-        if not self.body:
-            self.body = data
-        elif isinstance(self.body, bytearray):
-            self.body += data
-        else:
-            self.body = bytearray(self.body) + data
+        """A further part of the body, which usually comes as one."""
+        if not isinstance(self.body, bytearray):
+            self.body = bytearray(self.body)
+        self.body += data
 
 
 class UsualRequest(NamedTuple):

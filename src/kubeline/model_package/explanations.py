@@ -107,7 +107,7 @@ class Explainer:
         )
 
     def _between(
-        self, row: Blocks, beside: Blocks, differ: Array, rng: np.random.Generator, go_on: Callable[[], None]
+        self, row: Blocks, beside: Blocks, differ: Array, rng: "np.random.Generator", go_on: Callable[[], None]
     ) -> tuple[Array, Array]:
         """Contributions beside one background row, and their errors; (columns in the order of blocks, k)."""
         count = len(differ)
