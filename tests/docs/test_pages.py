@@ -3,7 +3,6 @@
 import argparse
 import ast
 import importlib
-import os
 import re
 import shlex
 import subprocess
@@ -20,6 +19,7 @@ from kfp.dsl.base_component import BaseComponent
 from kubeline.cli import main
 from kubeline.cli.program import make_parser
 from tests.support.pages import PAGES, ROOT, blocks, commands, tokens_of
+from tests.support.shells import Shell
 
 GENERATED = ROOT / "docs" / "reference"  # by `make docs`
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -145,19 +145,8 @@ TUTORIAL = ROOT / "docs" / "tutorials" / "your-own-table.md"
 
 @pytest.mark.slow
 def test_the_commands_of_the_tutorial_run_in_their_order(tmp_path: Path) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    printed = []
-    for command in commands(TUTORIAL):
-        done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=tmp_path,
-            env={**os.environ, "PATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        printed.append(done.stdout.strip().rpartition("\n")[2].strip())
+    shell = Shell("docs/tutorials/your-own-table.md", tmp_path)
+    printed = [shell.give(command).strip().rpartition("\n")[2].strip() for command in shell.commands()]
     promised = "promote roc_auc 0.9957 [0.9844, 1]; registered as models:/cancer/1"
     assert promised in TUTORIAL.read_text(encoding="utf-8")
     assert printed[1] == promised

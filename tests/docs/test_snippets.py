@@ -37,7 +37,7 @@ from kubeline.rollout.spec import RolloutSpec
 from tests.support.artifacts import make_artifact, make_dataset
 from tests.support.kfp_server import KfpServer
 from tests.support.packages import ROWS, write_tiny_package
-from tests.support.pages import PAGES, ROOT, blocks
+from tests.support.pages import PAGES, ROOT, blocks, commands
 from tests.support.served import Served, serve
 
 Names = dict[str, Any]
@@ -291,7 +291,7 @@ def flights(package: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @functools.cache
 def requests() -> list[tuple[str, str]]:
     """The path and the body of each request that the page sends, in their order."""
-    shell = "\n".join(code for name, code in found("sh").items() if name.startswith(SERVING))
+    shell = "\n".join(commands(ROOT / SERVING))
     return re.findall(r"curl localhost:8080(\S+) (?:-H '[^']*' )?-d '(.*?)'", shell, re.DOTALL)
 
 

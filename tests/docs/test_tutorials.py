@@ -6,6 +6,8 @@ Kubeflow Pipelines and Vertex are servers on loopback; KServe is the embedded on
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -16,10 +18,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from sklearn.datasets import load_breast_cancer
 
 import embedded_kserve
 import pipelines
-from components.preflight.component import preflight
 from embedded_kserve import LocalKServe
 from kubeline.deployment.inference_service import Service, render
 from kubeline.kubernetes import gke
@@ -33,34 +35,25 @@ from kubeline.rollout.spec import RolloutSpec
 from kubeline.rollout.status import RolloutStatus, State
 from kubeline.rollout.step import roll_out
 from kubeline.rollout.store import StatusStore
-from tests.support.artifacts import make_artifact
 from tests.support.kfp_server import KfpServer
 from tests.support.packages import write_tiny_package
-from tests.support.pages import commands
+from tests.support.pages import blocks
+from tests.support.preflights import FINE, preflights
 from tests.support.readers import Reader
+from tests.support.shells import Shell
 from tests.support.vertex_server import VertexServer
 from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 TUTORIALS = ROOT / "docs" / "tutorials"
-FLIGHTS = "kubeline run training --params examples/flights/training.yaml --set"
-SKIPPED = {
-    "kubectl ": "needs a cluster; tests/manifests reads what it applies",
-    "gcloud ": "signs in to a real account of Google's",
-    "pip install ": "the environment of the tests has it",
-    "source ": "the environment of the tests is active",
-    "make ": "a job of CI of its own",
-    f"{FLIGHTS} seed=1": "a year of flights takes minutes; make demo trains on them with this file",
-    f"{FLIGHTS} 'candidates=": "as the one above",
-    "kubeline run mine.yaml": "each of its steps is run by your-own-table.md",
-}
+FLIGHTS = Path("examples") / "flights"
 # What a laptop that others use as well changes in the plan of the page; shares and bake are the page's.
 PATIENT = {"bootstrap": "direct", "poll_seconds": 0.05, "verify_seconds": 0, "smoke": {"max_latency_ms": 0}}
 
 
 def reader(page: str, folder: Path, *files: str) -> Reader:
     """A reader of one of the tutorials."""
-    return Reader(TUTORIALS / page, folder, files, skipped=SKIPPED)
+    return Reader(TUTORIALS / page, folder, files)
 
 
 def customers(folder: Path) -> None:
@@ -73,38 +66,32 @@ def customers(folder: Path) -> None:
     table.to_csv(folder / "customers.csv", index=False)
 
 
-def preflights(pipeline: str, given: dict[str, Any], folder: Path) -> str:
-    """The page of the first step of a run with these parameters."""
-    values = check(Path(pipelines.__file__).with_name(pipeline) / "kubeflow.yaml", given)
-    report = make_artifact(folder, "HTML", f"preflight-{pipeline}")
-    taken = {key: value for key, value in values.items() if key in preflight.component_spec.inputs}
-    preflight.python_func(report=report, **taken)
-    return Path(report.path).read_text(encoding="utf-8")
+def test_the_first_run(tmp_path: Path, flights: pd.DataFrame) -> None:
+    (tmp_path / FLIGHTS / "data").mkdir(parents=True)
+    shutil.copy(ROOT / FLIGHTS / "training.yaml", tmp_path / FLIGHTS)
+    flights.to_parquet(tmp_path / FLIGHTS / "data" / "flights.parquet", index=False)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    shell = Shell("docs/tutorials/first-run.md", tmp_path)
+    for command in shell.commands():
+        if "--params" in command and "taget" not in command:
+            shell.preflight(command)
+        else:
+            shell.give(command)
+    assert "training" in shell.printed["kubeline list"]
+    assert "candidates" in shell.printed["kubeline run training --help"]
+    assert '"candidates"' in shell.printed["kubeline schema training"]
 
 
-def test_every_tutorial_is_followed_and_what_is_skipped_is_there() -> None:
-    here = Path(__file__).read_text(encoding="utf-8")
-    pages = sorted(TUTORIALS.glob("*.md"))
-    assert [page.name for page in pages if page.name not in here] == []
-    given = [command for page in pages for command in commands(page)]
-    assert [start for start in SKIPPED if not any(command.startswith(start) for command in given)] == []
-
-
-def test_the_first_run(tmp_path: Path) -> None:
-    (tmp_path / "examples" / "flights").mkdir(parents=True)
-    shutil.copy(ROOT / "examples" / "flights" / "training.yaml", tmp_path / "examples" / "flights")
-    first = reader("first-run.md", tmp_path)
-    first.follow()
-    assert "training" in first.ran["kubeline list"][1]
-    assert "candidates" in first.ran["kubeline run training --help"][1]
-    assert '"candidates"' in first.ran["kubeline schema training"][1]
-
-
+@pytest.mark.slow
 def test_your_own_component(tmp_path: Path) -> None:
-    mine = reader("your-own-component.md", tmp_path)
-    mine.follow()
-    values = {"data": "cancer.csv", "target": "malignant"}
-    assert check(tmp_path / "mine.yaml", values) == values
+    load_breast_cancer(as_frame=True).frame.rename(columns={"target": "malignant"}).to_csv(
+        tmp_path / "cancer.csv", index=False
+    )
+    shell = Shell("docs/tutorials/your-own-component.md", tmp_path)
+    (tmp_path / "mine.py").write_text(next(blocks(ROOT / shell.page, "python")), encoding="utf-8")
+    subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, check=True)
+    for command in shell.commands():
+        shell.give(command)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +140,7 @@ def test_a_canary_on_a_cluster(tmp_path: Path) -> None:
         here = {"data": str(tmp_path / "customers.csv"), "tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"}
         there = {"cluster": str(cluster.kubeconfig), "gateway": cluster.gateway_url}
         tried = preflights("training", {**given, **here, **there}, tmp_path)
-        assert "everything that could be tried is fine" in tried
+        assert FINE in tried
         with baking(cluster, given, tmp_path) as ended:
             for command in steps:
                 assert page.give(command)[0] == 0, page.ran[command]
@@ -231,7 +218,7 @@ def test_retraining_on_a_schedule(churn: Reader, tmp_path: Path) -> None:
     for schedule in schedules.values():
         given = {key: here.get(str(value), value) for key, value in schedule["parameters"].items()}
         assert given["tracking_uri"] == here["http://mlflow.mlflow:5000"], "a pod has no registry of its own"
-        assert "everything that could be tried is fine" in preflights(schedule["pipeline"], given, tmp_path)
+        assert FINE in preflights(schedule["pipeline"], given, tmp_path)
 
 
 def test_vertex(tmp_path: Path) -> None:

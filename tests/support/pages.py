@@ -13,6 +13,7 @@ PAGES = sorted(
         *ROOT.glob("*.md"),
         *(page for page in (ROOT / "docs").rglob("*.md") if "reference" not in page.parts),
         *ROOT.glob("components/*/README.md"),
+        *ROOT.glob("examples/*/README.md"),
         *ROOT.glob("pipelines/*/README.md"),
         ROOT / "serving" / "README.md",
     }
@@ -36,6 +37,11 @@ def commands(page: Path) -> Iterator[str]:
 
 def commands_of(block: str) -> Iterator[str]:
     """The commands of one block."""
+    yield from (command for command, _ in dialogue(block))
+
+
+def dialogue(block: str) -> Iterator[tuple[str, str]]:
+    """The commands of one block, each with what stands below it: what it prints, or nothing."""
     joined = re.sub(r"\\\n(?:> )?", "", block)
-    for command in re.findall(r"^\$ (.*(?:\n> .*)*)", joined, re.MULTILINE):
-        yield command.replace("\n> ", "\n")
+    for command, printed in re.findall(r"^\$ (.*(?:\n> .*)*)\n?((?:(?!\$ ).*\n?)*)", joined, re.MULTILINE):
+        yield command.replace("\n> ", "\n"), printed.strip("\n") and printed

@@ -14,6 +14,7 @@ from typing import Any
 from kubeline.cli import main
 from tests.support.commands import Ran
 from tests.support.pages import commands_of, tokens_of
+from tests.support.unrun_commands import unrun
 
 
 @dataclass
@@ -26,7 +27,6 @@ class Reader:
         files: names of the files that the blocks of YAML are written to, in their order; a second block of one file
             is appended to it.
         addresses: what is on the page, and what stands for it here; in commands, not in files.
-        skipped: how commands begin that are not given, and why.
         ran: what was given: the exit code, what was printed, the error.
         python: the names that each piece of Python left.
     """
@@ -35,12 +35,11 @@ class Reader:
     folder: Path
     files: Sequence[str] = ()
     addresses: Mapping[str, str] = field(default_factory=dict)
-    skipped: Mapping[str, str] = field(default_factory=dict)
     ran: dict[str, Ran] = field(default_factory=dict)
     python: list[dict[str, Any]] = field(default_factory=list)
 
     def commands(self) -> Iterator[str]:
-        """Each command that is to be given, when all that stands before it is done."""
+        """Each command that is to be given (those that are listed are not), when all that stands before it is done."""
         names = iter(self.files)
         for token in tokens_of(self.page):
             if token.info == "yaml":
@@ -48,7 +47,7 @@ class Reader:
             elif token.info == "python":
                 self._run_python(token.content)
             elif token.info == "console":
-                yield from (one for one in commands_of(token.content) if not self._skips(one))
+                yield from (one for one in commands_of(token.content) if unrun(one) is None)
         assert list(names) == [], "the page has no block for these files"
 
     def give(self, command: str) -> Ran:
@@ -81,9 +80,6 @@ class Reader:
                 assert (code, errors) == (2, refused[1]), command
             else:
                 assert code == 0, f"{command}\n{printed}\n{errors}"
-
-    def _skips(self, command: str) -> bool:
-        return any(command.startswith(start) for start in self.skipped)
 
     def _write(self, name: str, content: str) -> None:
         assert name in self.page.read_text(encoding="utf-8").replace(content, ""), f"the page does not name {name}"
