@@ -8,7 +8,7 @@ import pytest
 
 import embedded_kserve
 from embedded_kserve import LocalKServe
-from tests.rollout.house import NAMESPACE, House
+from tests.rollout.house import House
 from tests.support.kubernetes_api import server
 
 __all__ = ["server"]
@@ -42,11 +42,4 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     made = House(running, tmp_path, f"flights-{next(_NUMBERS)}")
     yield made
     running.faults.clear()
-    delete(made)
-
-
-def delete(house: House) -> None:
-    """End its pods."""
-    path = f"/apis/serving.kserve.io/v1beta1/namespaces/{NAMESPACE}/inferenceservices/{house.name}"
-    if house.cluster.read(NAMESPACE, house.name) is not None:
-        house.api.ask("DELETE", path)
+    made.close()

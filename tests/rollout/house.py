@@ -185,6 +185,12 @@ class House:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as response:  # noqa: S310
             return dict(json.loads(response.read()))
 
+    def close(self) -> None:
+        """End its pods."""
+        path = f"/apis/serving.kserve.io/v1beta1/namespaces/{NAMESPACE}/inferenceservices/{self.name}"
+        if self.cluster.read(NAMESPACE, self.name) is not None:
+            self.api.ask("DELETE", path)
+
     def stable(self, name: str = "stable") -> ModelPackage:
         """The service with this model promoted, and no rollout going on."""
         self.kserve.faults.clear()

@@ -7,7 +7,6 @@ import pytest
 
 from embedded_kserve import LocalKServe
 from kubeline.rollout.status import RolloutStatus, State
-from tests.rollout.conftest import delete
 from tests.rollout.house import House
 from tests.rollout.vertex_house import VertexHouse, bucket, vertex_house
 from tests.support.shells import Shell, clean_environment
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.slow
 def house(_knative: LocalKServe, tmp_path: Path) -> Iterator[House]:
     made = House(_knative, tmp_path, "flights-of-a-page")
     yield made
-    delete(made)
+    made.close()
 
 
 @pytest.fixture
