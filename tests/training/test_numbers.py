@@ -9,7 +9,8 @@ import pytest
 
 from kubeline.errors import UserError
 from kubeline.model_package import ModelPackage
-from kubeline.training.numbers import Differences, needs_float64
+from kubeline.training.numbers import Differences
+from kubeline.training.precision import needs_float64
 from tests.support.training_tables import SMALL, Train
 from tests.training.exactness import TREES, difference
 

@@ -32,6 +32,9 @@ def hash_values(column: pa.Array | pa.ChunkedArray) -> Hashes:
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pat.is_dictionary(column.type):
+        if len(column.dictionary) and not column.dictionary.null_count:  # each value once
+            found = hash_values(column.dictionary)[column.indices.fill_null(0).to_numpy(zero_copy_only=False)]
+            return np.where(column.is_null().to_numpy(zero_copy_only=False), _MISSING, found)
         column = column.dictionary_decode()
     values, missing = _canonical(column)
     found = pd.util.hash_array(values, categorize=False)

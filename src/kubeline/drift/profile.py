@@ -201,6 +201,11 @@ def build(
         clusters=clusters,
         labels=labels,
     )
+    return document(profile)
+
+
+def document(profile: Profile) -> dict[str, Any]:
+    """A profile as ``reference.json`` has it, for :meth:`Profile.read`."""
     without = {name for name in _LATER if getattr(profile, name) is None}
     return profile.model_dump(mode="json", exclude=without)
 

@@ -5,7 +5,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kubeline.errors import PlatformError, UserError, listed
 from kubeline.task import Task
@@ -65,6 +65,7 @@ class Estimator:
         fit_bytes: what a fit holds for each number of the matrix that it is given, besides the matrix itself.
         round_thresholds: of a fitted model, in place, so that ONNX splits where the library does; None where its
             trees are float32 from the start, or it has none.
+        dtype: of the matrix that it copies into one of its own unless it is so already; its values are float32.
     """
 
     library: str
@@ -81,6 +82,7 @@ class Estimator:
     only_for_classes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     fit_bytes: float = 10.0
     round_thresholds: Callable[[Any], None] | None = None
+    dtype: Literal["float32", "float64"] = "float32"
 
     def build(self, task: Task, params: Mapping[str, Any], seed: int, threads: int = 1) -> Any:
         """An unfitted model; see :meth:`settle` for `params`. `seed` is of everything random in it."""
@@ -196,6 +198,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         # 'auto' would hold out random rows above 10,000, across time and groups
         defaults={"early_stopping": False},
         fixed={},
+        dtype="float64",
         round_thresholds=thresholds.of_boosted_histograms,
         space={
             "learning_rate": _RATE,

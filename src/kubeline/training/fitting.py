@@ -15,9 +15,12 @@ from kubeline.training import constraints, estimators, preprocessing
 from kubeline.training.calibration import Calibrated, Method
 from kubeline.training.distributed.workers import ESTIMATORS, Workers
 from kubeline.training.holdout import encoding_folds
+from kubeline.training.matrix import learns_nothing, matrix
 from kubeline.training.table import TrainingTable
 from kubeline.training.target import Moved
 from kubeline.typing import Array
+
+_FEW = 2  # rows, by which a ColumnTransformer knows the columns
 
 
 @dataclass(frozen=True)
@@ -73,22 +76,29 @@ class Recipe:
         estimator = estimators.find(self.estimator)
         settings, params = preprocessing.take(self.params, estimator, table.task)
         named, params = constraints.take(params)
-        encoded = table.encoded.iloc[rows]
         columns = preprocessing.build(
-            encoded, kinds, estimator, settings, table.task, lambda: encoding_folds(table, rows, self.seed)
-        )
+            table.encoded, kinds, estimator, settings, table.task,
+            folds=lambda: encoding_folds(table, rows, self.seed),
+            frequent=lambda name, most: table.frequent(name, rows, most),
+        )  # fmt: skip
+        at_once = learns_nothing(columns, estimator, settings.category_encoding)
+        encoded = table.encoded.iloc[rows[:_FEW] if at_once else rows]
+        if at_once:
+            columns.fit(encoded)
         model = estimator.build(table.task, params, self.seed, estimators.threads_for(len(table.y)))
         fitter = _fitter(model, workers if self.estimator in ESTIMATORS else None, purpose)
-        steps = Pipeline([("columns", columns), ("model", fitter)])
+        steps = Pipeline([*([] if at_once else [("columns", columns)]), ("model", fitter)])
         pipeline: Any = steps
         y = table.y[rows]
         if table.task == "regression":
             pipeline = Moved.around(pipeline, y, keep_origin=_needs_positive(params))
         if named:
-            model.set_params(**constraints.placed(named, columns.fit(encoded, y), as_text=self.estimator == "xgboost"))
+            fitted = columns if at_once else columns.fit(encoded, y)
+            model.set_params(**constraints.placed(named, fitted, as_text=self.estimator == "xgboost"))
+        given = matrix(columns, table, rows, estimator) if at_once else encoded
         with _refusals(self.estimator):
-            pipeline.fit(encoded, y, model__sample_weight=self.weights(table, rows))
-        steps.steps[-1] = ("model", model)
+            pipeline.fit(given, y, model__sample_weight=self.weights(table, rows))
+        steps.steps[:] = [("columns", columns), ("model", model)]
         preprocessing.forget_folds(columns)
         if estimator.round_thresholds is not None:
             estimator.round_thresholds(model)

@@ -26,8 +26,9 @@ def golden_rows(table: TrainingTable, signature: Signature, held: Array, found: 
         held: positions of the held-out rows.
         found: predictions of ONNX for these rows.
     """
-    chosen = np.array(_choose(table, signature, held))
-    rows = table.raw.select(signature.names).take(pa.array(held[chosen]))
+    shown = table.raw.select(signature.names).take(pa.array(held))
+    chosen = np.array(_choose(table, shown, held))
+    rows = _plain(shown.take(pa.array(chosen)))
     rows = rows.append_column(EXPECTED_PREDICTION, pa.array(found.values[chosen]))
     if found.probabilities is not None:
         for k, label in enumerate(signature.classes or ()):
@@ -38,13 +39,19 @@ def golden_rows(table: TrainingTable, signature: Signature, held: Array, found: 
     return stream.getvalue()
 
 
-def _choose(table: TrainingTable, signature: Signature, held: Array) -> list[int]:
+def _plain(rows: pa.Table) -> pa.Table:
+    """With texts for dictionaries of them."""
+    kinds = [(one.name, one.type.value_type if pa.types.is_dictionary(one.type) else one.type) for one in rows.schema]
+    return rows.cast(pa.schema(kinds))
+
+
+def _choose(table: TrainingTable, shown: pa.Table, held: Array) -> list[int]:
     """Places in `held`: the first row of each class, the first with each column missing, then rows evenly spread."""
     places: list[int] = []
     if table.classes is not None:
         places += np.unique(table.y[held], return_index=True)[1].tolist()
-    for name in signature.names:
-        missing = np.flatnonzero(table.raw.column(name).is_null(nan_is_null=True).to_numpy()[held])
+    for column in shown.columns:
+        missing = np.flatnonzero(column.is_null(nan_is_null=True).to_numpy())
         places += missing[:1].tolist()
     places += np.linspace(0, len(held) - 1, num=min(len(held), 2 * ROWS)).round().astype(int)[::2].tolist()
     places += range(len(held))

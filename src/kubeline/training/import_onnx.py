@@ -17,7 +17,7 @@ from kubeline.model_package.onnx_shapes import RULES
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.printable import printable
-from kubeline.training import preprocessing
+from kubeline.training.categories import frequent
 from kubeline.training.graph import Graph
 from kubeline.training.import_sklearn import CATEGORIES, in_order, require_features
 from kubeline.training.imported import Imported
@@ -178,7 +178,7 @@ def _feature(name: str, kind: int, found: Kind, values: pd.Series) -> tuple[Feat
             f"{'text' if is_text else 'boolean' if kind == TensorProto.BOOL else 'numbers'}, or name another column"
         )
     if is_text:
-        return Feature(name=name, kind=found, categories=preprocessing.frequent(values, CATEGORIES)), values
+        return Feature(name=name, kind=found, categories=frequent(values, CATEGORIES)), values
     if kind in (*WHOLE, TensorProto.BOOL):
         wrong = values.isna() | (values != np.round(values))
         if wrong.any():

@@ -15,7 +15,7 @@ from kubeline.model_package.agreement import differences
 from kubeline.model_package.encoding import labels
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Feature, Signature
-from kubeline.training import preprocessing
+from kubeline.training.categories import frequent
 from kubeline.training.examine import scale_of
 from kubeline.training.fitting import predict
 from kubeline.training.imported import Imported
@@ -104,7 +104,7 @@ def _restricted(pipeline: Any, given: TrainingTable, target: str, names: list[st
             Feature(
                 name=one,
                 kind=kind,
-                categories=preprocessing.frequent(encoded[one], CATEGORIES) if kind == "category" else None,
+                categories=frequent(encoded[one], CATEGORIES) if kind == "category" else None,
             )
             for one, kind in kinds.items()
         ],

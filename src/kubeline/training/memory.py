@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
+import pyarrow.parquet as pq
 import pyarrow.types as pat
 
-from kubeline.data.dataset import iter_batches, open_dataset
+from kubeline.data.dataset import chunk_rows, iter_batches, open_dataset
 from kubeline.data.limits import readable
 from kubeline.errors import UserError
 from kubeline.quantities import read_quantity
@@ -84,8 +85,8 @@ def check(path: str, candidates: Sequence[Any], roles: Roles, derived: int = 0) 
     """
     dataset = open_dataset(path)
     rows = dataset.count_rows()
-    first = next(iter_batches(dataset), None)
-    if first is None or not first.num_rows:
+    first = _first(dataset)
+    if first is None:
         return 0
     classes = _classes(dataset, roles.target, candidates[0].task)
     needs = {
@@ -104,6 +105,16 @@ def check(path: str, candidates: Sequence[Any], roles: Roles, derived: int = 0) 
             f"fewer rows, such as by where: hash(id) % {_parts(most, allowed)} = 0"
         )
     return most
+
+
+def _first(dataset: pads.Dataset) -> pa.RecordBatch | None:
+    """The first of its batches that has rows, and nothing read ahead."""
+    for file in dataset.files:
+        with pq.ParquetFile(file, pre_buffer=False) as parquet:
+            for batch in parquet.iter_batches(chunk_rows(dataset.schema)):
+                if batch.num_rows:
+                    return batch
+    return None
 
 
 def _classes(dataset: pads.Dataset, target: str, task: str) -> int:

@@ -1,5 +1,7 @@
 """The gate that both ONNX forms of a model agree with scikit-learn, on all held-out rows."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 
@@ -45,11 +47,10 @@ def compare_forms(
     check_serving(serving, signature)  # what is refused later must not be written now
     inputs = {name: frame[name].to_numpy()[:, None] for name in signature.names}
     greatest = 0.0
-    for file, predictor in (
-        (ONNX, Predictor(portable, signature, 1)),
-        (SERVING, ServingPredictor(serving, signature, 1)),
-    ):
-        found = predictor.predict_inputs(inputs)
+    forms = {ONNX: Predictor(portable, signature, 1), SERVING: ServingPredictor(serving, signature, 1)}
+    with ThreadPoolExecutor(len(forms)) as workers:  # each of one thread, whose answers are the same on any machine
+        answers = list(workers.map(lambda form: form.predict_inputs(inputs), forms.values()))
+    for file, found in zip(forms, answers, strict=True):
         by_row = differences(expected, found, scale)
         worst = int(by_row.argmax())
         if by_row[worst] > tolerance:

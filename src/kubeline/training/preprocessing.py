@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from kubeline.columns import Kind
 from kubeline.dates import DATE_PARTS
@@ -13,8 +12,12 @@ from kubeline.errors import UserError, listed
 from kubeline.task import Task
 from kubeline.training.estimators import Estimator
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Encoding = Literal["ordinal", "one_hot", "target"]
 Folds = Callable[[], list[tuple[Any, Any]]]  # pairs of places: to learn from, and to encode
+Frequent = Callable[[str, int], list[Any]]
 ENCODINGS = ("ordinal", "one_hot", "target")
 
 
@@ -56,22 +59,24 @@ def take(params: Mapping[str, Any], estimator: Estimator, task: Task) -> tuple[P
 
 
 def build(
-    encoded: pd.DataFrame,
+    encoded: "pd.DataFrame",
     kinds: Mapping[str, Kind],
     estimator: Estimator,
     settings: Preprocessing,
     task: Task,
     folds: Folds,
+    frequent: Frequent,
 ) -> Any:
     """An unfitted ColumnTransformer whose output is float32, so that ONNX splits trees where scikit-learn does.
 
     Args:
-        encoded: the rows to learn from, from which the categories that are distinguished are taken.
+        encoded: the table, for the types of its columns.
         kinds: the kind of each feature.
         estimator: decides what numbers need.
         settings: how categories and dates become numbers.
         task: for target encoding.
         folds: for target encoding, see :func:`kubeline.training.holdout.encoding_folds`; made when it is asked for.
+        frequent: of a column, so many of its most frequent categories in the rows to learn from.
     """
     from sklearn.compose import ColumnTransformer
 
@@ -95,7 +100,7 @@ def build(
         steps.append(("missing differences", MissingFlags(), wide))
     for title, categories in (("categories", texts), ("codes", codes)):
         if categories:
-            steps.append((title, _categories(encoded, categories, settings, task, folds), categories))
+            steps.append((title, _categories(encoded, categories, settings, task, folds, frequent), categories))
     if dates:
         steps.append(("dates", _after(DateParts(settings.date_parts), estimator), dates))
     return ColumnTransformer(steps, sparse_threshold=0.3 if estimator.one_hot else 0.0)
@@ -107,13 +112,6 @@ def forget_folds(columns: Any) -> None:
         for name, transformer, _ in transformers:
             if name in ("categories", "codes") and not isinstance(getattr(transformer, "cv", 0), int):
                 transformer.set_params(cv=len(transformer.cv))
-
-
-def frequent(values: pd.Series, most: int) -> list[Any]:
-    """The `most` frequent values, most frequent first, and by name where equal."""
-    counts = values.value_counts(sort=False)
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [name for name, _ in ordered[:most]]
 
 
 def _numbers(estimator: Estimator) -> Any:
@@ -135,14 +133,16 @@ def _after(transformer: Any, estimator: Estimator) -> Any:
     return transformer if estimator.reads_missing else make_pipeline(transformer, _numbers(estimator))
 
 
-def _categories(encoded: pd.DataFrame, names: list[str], settings: Preprocessing, task: Task, folds: Folds) -> Any:
+def _categories(
+    encoded: "pd.DataFrame", names: list[str], settings: Preprocessing, task: Task, folds: Folds, frequent: Frequent
+) -> Any:
     from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
     if settings.category_encoding == "target":
         # the mean that a row is given while fitting is of other rows than itself
         return TargetEncoder(target_type="continuous" if task == "regression" else "binary", cv=folds())
     # rarest first: the bucket of rare and unseen ones is -1, next to the rarest
-    kept = [frequent(encoded[name], settings.max_categories)[::-1] for name in names]
+    kept = [frequent(name, settings.max_categories)[::-1] for name in names]
     if encoded[names[0]].dtype != object:  # codes, which are in the order of frequency, and must be sorted
         kept = [sorted(values) for values in kept]
     if settings.category_encoding == "one_hot":

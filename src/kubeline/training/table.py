@@ -3,23 +3,26 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from dataclasses import field as default
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset as pads
 import pyarrow.types as pat
 
 from kubeline.columns import MISSING_CATEGORY, TO_BE_A_FEATURE, Kind, kind_of, why_no_feature
 from kubeline.data.dataset import open_dataset, to_frame
 from kubeline.data.row_hash import Hashes, hash_rows
 from kubeline.errors import UserError, counted, listed
-from kubeline.masking import form_of
 from kubeline.model_package.encoding import encode_column, encode_exactly, labels
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
 from kubeline.roles import Roles, check_weights, scaled_weights
-from kubeline.task import MAX_CLASSES, MAX_WHOLE_NUMBER_CLASSES, Task, positive_class, task_of
-from kubeline.training import numbers
+from kubeline.task import MAX_CLASSES, Task, positive_class, task_of
+from kubeline.training import precision
+from kubeline.training.categories import Categories, frequent, refuse_numbers_as_text
 from kubeline.training.estimators import THREADS
 from kubeline.training.recency import by_age
 from kubeline.training.settings import TASKS
@@ -28,6 +31,7 @@ from kubeline.typing import Array
 
 DIFFERENT_ROWS = 50  # of a table with fewer, equal rows are what its columns can hold, and no copies
 IDENTIFIER_ROWS = 100  # fewer prove nothing
+_CACHED = 32_768  # rows
 IDENTIFIER_SHARE = 0.95  # of the rows have a value of their own in a column that looks like an identifier
 
 
@@ -53,6 +57,7 @@ class TrainingTable:
         equal: int64, the same number for rows that are copies of each other, shape (rows,).
         notes: for the user, about the columns.
         recency: float64, shape (rows,), or None: weights by age, which count in learning alone.
+        coded: the columns of text in `encoded` that are there as codes as well.
     """
 
     raw: pa.Table
@@ -71,11 +76,26 @@ class TrainingTable:
     equal: Array
     notes: list[str]
     recency: Array | None = None
+    coded: Mapping[str, Categories] = default(default_factory=dict)
 
     def weights_to_learn(self, rows: Array) -> Array | None:
         """How much each of these rows counts in learning; None when all count the same."""
         given = [weights[rows] for weights in (self.weights, self.recency) if weights is not None]
         return np.prod(given, axis=0) if given else None
+
+    def frequent(self, name: str, rows: Array, most: int) -> list[Any]:
+        """The `most` frequent categories of a column in these rows, most frequent first, and by name where equal."""
+        coded = self.coded.get(name)
+        return coded.frequent(rows, most) if coded else frequent(self.encoded[name].iloc[rows], most)
+
+    def is_empty(self, name: str, rows: Array) -> bool:
+        """Whether a column has no value in any of these rows."""
+        if coded := self.coded.get(name):
+            return not coded.counts(rows)[coded.texts != MISSING_CATEGORY].any()
+        values = self.encoded[name].to_numpy()
+        if values.dtype == object:
+            return bool((values[rows] == MISSING_CATEGORY).all())
+        return bool(np.isnan(values[rows[:1]]).all() and np.isnan(values[rows]).all())
 
 
 def read(
@@ -95,7 +115,15 @@ def read(
     """
     dataset = open_dataset(path)
     roles.require(dataset)
-    return check(dataset.to_table(), roles, task, wanted_class, derive)
+    return check(_rows(dataset, roles), roles, task, wanted_class, derive)
+
+
+def _rows(dataset: pads.Dataset, roles: Roles) -> pa.Table:
+    """All rows; the text of features as dictionaries, which is how files hold it, and takes half the time."""
+    own = {roles.target, roles.grouped_by, roles.ordered_by, roles.weight}
+    texts = [one.name for one in dataset.schema if pat.is_string(one.type) and one.name not in own]
+    coded = pads.ParquetFileFormat(dictionary_columns=texts)
+    return pads.dataset(dataset.files, format=coded).to_table()
 
 
 def check(
@@ -106,13 +134,15 @@ def check(
         raise UserError(f"the dataset has {counted(raw.num_rows, 'row')}; training needs at least 2")
     found, classes, y = _target(raw, roles.target, task)
     positive, said = _positive_class(wanted_class, found, classes, y)
-    encoded, given, notes = columns(raw, roles)
+    with ThreadPoolExecutor(1) as aside:
+        hashing = aside.submit(_hashed, raw)
+        encoded, coded, given, notes = columns(raw, roles)
+        hashes, equal = hashing.result()
     transform = declare(derive or {}, encoded, given, roles.reasons)
     kinds = {name: kind for name, kind in given.items() if name not in transform.only_read}
     if transform:
         encoded = pd.concat([encoded, transform.columns(encoded)], axis=1)
         kinds |= {derived.name: derived.kind for derived in transform.derived}
-    hashes = hash_rows(raw)
     return TrainingTable(
         raw=raw,
         encoded=encoded,
@@ -127,9 +157,16 @@ def check(
         groups=_groups(raw, roles.grouped_by),
         times=_times(raw, roles.ordered_by),
         hashes=hashes,
-        equal=_equal(hashes),
+        equal=equal,
         notes=said + notes,
+        coded=coded,
     )
+
+
+def _hashed(raw: pa.Table) -> tuple[Hashes, Array]:
+    """The hash of each row, and the same number for equal ones; batch by batch, as much as a cache holds."""
+    hashes = np.concatenate([hash_rows(batch) for batch in raw.to_batches(max_chunksize=_CACHED)])
+    return hashes, _equal(hashes)
 
 
 def weighed(table: TrainingTable, roles: Roles, half_life: str) -> TrainingTable:
@@ -150,8 +187,8 @@ def weighed(table: TrainingTable, roles: Roles, half_life: str) -> TrainingTable
     return replace(table, recency=recency, notes=[*table.notes, said])
 
 
-def columns(raw: pa.Table, roles: Roles) -> tuple[pd.DataFrame, dict[str, Kind], list[str]]:
-    """The columns that a model may read, as it reads them; the kind of each; and notes for the user about them.
+def columns(raw: pa.Table, roles: Roles) -> tuple[pd.DataFrame, dict[str, Categories], dict[str, Kind], list[str]]:
+    """The columns that a model may read, as it reads them; those of text as codes as well; the kind of each; and notes.
 
     Raises:
         UserError: names a column that is no feature.
@@ -159,12 +196,13 @@ def columns(raw: pa.Table, roles: Roles) -> tuple[pd.DataFrame, dict[str, Kind],
     kinds, notes = _kinds(raw, roles)
     with ThreadPoolExecutor(THREADS) as workers:  # arithmetic on whole columns, at which others can work as well
         found = list(workers.map(lambda each: _encoded(raw, *each), kinds.items()))
-    encoded = pd.DataFrame(dict(zip(kinds, (values for values, _ in found), strict=True)))
     notes += [one for _, said in found for one in said]
-    for name, kind in kinds.items():
-        if kind == "category":
-            _refuse_numbers_as_text(encoded[name])
-    return encoded, kinds, notes
+    read = dict(zip(kinds, (values for values, _ in found), strict=True))
+    coded = {name: values for name, values in read.items() if isinstance(values, Categories)}
+    for name, values in coded.items():
+        refuse_numbers_as_text(name, values)
+    arrays = {name: coded[name].values if name in coded else values for name, values in read.items()}
+    return pd.DataFrame(arrays, copy=False), coded, kinds, notes  # side by side they would be there twice for a moment
 
 
 def column(raw: pa.Table, name: str) -> pd.Series:
@@ -172,28 +210,36 @@ def column(raw: pa.Table, name: str) -> pd.Series:
     return to_frame(raw.select([name]))[name]
 
 
-def _identifier(name: str, values: Array) -> list[str]:
-    """A warning of a column that has another whole number, or text, in nearly every row."""
-    distinct = len(pd.unique(values))
-    if len(values) < IDENTIFIER_ROWS or distinct < IDENTIFIER_SHARE * len(values):
+def _identifier(name: str, distinct: int, rows: int) -> list[str]:
+    """A warning of a column that has another whole number, or text, in nearly every row with a value."""
+    if rows < IDENTIFIER_ROWS or distinct < IDENTIFIER_SHARE * rows:
         return []
     return [
-        f"column '{name}' has {distinct:,} different values in {len(values):,} rows, as an identifier has: a model "
+        f"column '{name}' has {distinct:,} different values in {rows:,} rows, as an identifier has: a model "
         f"learns nothing from it that holds for new rows, so exclude it unless it is a quantity"
     ]
 
 
-def _encoded(raw: pa.Table, name: str, kind: Kind) -> tuple[Array, list[str]]:
+def _distinct(whole: Array) -> int:
+    """How many different whole numbers there are; where they are close together, how many there could be at most."""
+    span = np.ptp(whole) + 1 if len(whole) else 0
+    return int(span) if span < IDENTIFIER_SHARE * len(whole) else len(pd.unique(whole))
+
+
+def _encoded(raw: pa.Table, name: str, kind: Kind) -> tuple[Array | Categories, list[str]]:
     """A feature as the model reads it, and what is to be known of it."""
+    if kind == "category":
+        found = Categories.of(raw.column(name))
+        rows = found.counts()[found.texts != MISSING_CATEGORY]
+        return found, _identifier(name, int((rows > 0).sum()), int(rows.sum()))
     values = column(raw, name)
     if kind != "number":
-        found = encode_column(values, kind)
-        return found, _identifier(name, found[found != MISSING_CATEGORY]) if kind == "category" else []
+        return encode_column(values, kind), []
     exact = encode_exactly(values)
     present = exact[~np.isnan(exact)]
-    notes = _identifier(name, present) if (present == np.floor(present)).all() else []
-    wide = numbers.needs_float64(exact)
-    notes += filter(None, [numbers.note(name, exact, wide)])
+    notes = _identifier(name, _distinct(present), len(present)) if (present == np.floor(present)).all() else []
+    wide = precision.needs_float64(present)
+    notes += filter(None, [precision.note(name, exact, wide)])
     return exact if wide else exact.astype(np.float32), notes
 
 
@@ -296,20 +342,6 @@ def _kind(field: pa.Field) -> Kind:
     if kind := kind_of(field.type):
         return kind
     raise UserError(f"{why_no_feature(field.name, field.type)}; {TO_BE_A_FEATURE}")
-
-
-def _refuse_numbers_as_text(values: pd.Series) -> None:
-    """Refuse a column of numbers that a stray text made a column of text, which would learn every number by heart."""
-    distinct = pd.Series(values.unique())
-    distinct = distinct[distinct.str.strip() != ""]
-    if len(distinct) <= MAX_WHOLE_NUMBER_CLASSES:
-        return
-    strays = distinct[pd.to_numeric(distinct, errors="coerce").isna()]
-    if 0 < len(strays) <= 0.1 * len(distinct):
-        raise UserError(
-            f"column '{values.name}' holds numbers as text and, in row {int((values == strays.iloc[0]).argmax())}, "
-            f"{form_of(strays.iloc[0])}; make such values missing and the column numbers, or exclude it"
-        )
 
 
 def _weights(raw: pa.Table, name: str) -> Array | None:

@@ -42,7 +42,7 @@ def run(
     rows = open_dataset(dataset.path)
     roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
     roles.require(rows)
-    encoded, kinds, _ = columns(rows.to_table(), roles)
+    encoded, _, kinds, _ = columns(rows.to_table(), roles)
     found = declare(derive, encoded, kinds, roles.reasons)
     page = _page(found, encoded, set(dataset.metadata.get("personal", ())))
     with publish(transform.path) as file:

@@ -18,7 +18,6 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import pandas as pd
 
 from kubeline.columns import Kind
@@ -173,11 +172,10 @@ def write_folds(folds: Objective, file: IO[bytes]) -> None:
     import joblib
 
     frame = folds.table.encoded
-    texts = {name: pd.factorize(frame[name]) for name in frame.columns if frame[name].dtype == object}
-    coded = {name: (codes.astype(np.int32), np.asarray(found, dtype=object)) for name, (codes, found) in texts.items()}
+    coded = folds.table.coded
     numbers = {name: frame[name].to_numpy() for name in frame.columns if name not in coded}
     bare = replace(folds.table, raw=folds.table.raw.schema.empty_table(), encoded=frame.iloc[:0])
-    joblib.dump((replace(folds, table=bare), list(frame.columns), numbers, coded), file)
+    joblib.dump((replace(folds, table=bare), list(frame.columns), numbers), file)
     file.flush()
 
 
@@ -185,8 +183,8 @@ def read_folds(file: Path) -> Objective:
     """What was written, the numbers as maps of the file."""
     import joblib
 
-    bare, names, numbers, coded = joblib.load(file, mmap_mode="r")
-    columns = {name: numbers[name] if name in numbers else coded[name][1][coded[name][0]] for name in names}
+    bare, names, numbers = joblib.load(file, mmap_mode="r")
+    columns = {name: numbers[name] if name in numbers else bare.table.coded[name].values for name in names}
     whole: Objective = replace(bare, table=replace(bare.table, encoded=pd.DataFrame(columns, copy=False)))
     return whole
 

@@ -1,0 +1,65 @@
+"""Which numbers float32 cannot distinguish; :mod:`kubeline.training.numbers` is how a model of float32 reads these."""
+
+import numpy as np
+
+from kubeline.typing import Array
+
+EXACT_IN_FLOAT64 = 2.0**53  # whole numbers up to here
+SMALLEST_SPREAD = 2.0**-13  # random forests take numbers 1e-7 apart for equal
+_RESOLUTION = 2.0**-17  # of the spread of a column, that must be distinguished
+_SAMPLED = 100_000  # rows
+_MERGED = 0.01  # share of the values that may merge without a word
+
+
+def needs_float64(values: Array) -> bool:
+    """Whether float32 would change what a model can learn from a column.
+
+    Whole numbers must be exact. Others must keep their differences: float32 has seven digits, of a column far from zero
+    these are not of the differences.
+
+    Args:
+        values: float64, shape (rows,); missing: NaN. None is beyond float32.
+    """
+    missing = np.isnan(values)
+    values = values[~missing] if missing.any() else values
+    if not len(values):
+        return False
+    if whole(values):
+        return bool((values.astype(np.float32) != values).any())
+    ends = np.percentile(values, [1, 99])
+    spread = width(values, ends)
+    coarse = float(np.spacing(np.float32(np.abs(ends).max())))
+    return spread > 0 and (spread < SMALLEST_SPREAD or coarse > _RESOLUTION * spread)
+
+
+def merged(values: Array) -> tuple[int, int]:
+    """How many different values there are, and how many of them float32 merges with others."""
+    distinct = np.unique(values[~np.isnan(values)])
+    return len(distinct), len(distinct) - len(np.unique(distinct.astype(np.float32)))
+
+
+def note(name: str, values: Array, wide: bool) -> str:
+    """A note for the user about the numbers of a column; empty when there is none."""
+    if wide:
+        different, lost = merged(values)
+        return (
+            f"column '{name}' is read as float64, because float32 would round it and merge {lost:,} of its "
+            f"{different:,} different values; requests send it as JSON, FP64 or whole numbers"
+        )
+    different, lost = merged(values[:: max(1, len(values) // _SAMPLED)])
+    if lost > _MERGED * different:
+        return (
+            f"float32 merges {lost:,} of {different:,} different values of column '{name}' with others: they differ by "
+            f"less than a hundred-thousandth of its spread"
+        )
+    return ""
+
+
+def whole(values: Array) -> bool:
+    """Whether all are whole numbers; those above 2**53 have no fraction that could be lost."""
+    return float(np.abs(values).max()) <= EXACT_IN_FLOAT64 and bool((values == np.floor(values)).all())
+
+
+def width(values: Array, ends: Array) -> float:
+    """Of the middle 98 % of the values, which are between `ends`, or of all when these are equal."""
+    return float(ends[1] - ends[0]) or float(np.ptp(values))
