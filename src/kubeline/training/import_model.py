@@ -20,7 +20,7 @@ from kubeline.training.examine import examine
 from kubeline.training.imported import Imported
 from kubeline.training.package_files import write_made
 from kubeline.training.table import check
-from kubeline.training.table_facts import Aside
+from kubeline.training.table_facts import Background
 from kubeline.training.trained import Trained
 from kubeline.typing import Array
 
@@ -74,8 +74,8 @@ def run(
         imported = import_sklearn.imported(pipeline, given, target, features, held, tolerance)
     trained = _compared(imported, held, metric, tolerance, notes)
     fingerprint = str(dataset.metadata.get("fingerprint") or content_of(dataset.path))
-    with Aside(roles) as aside, publish(model.path) as folder:
-        package = write_made(folder, trained, roles, imported.name, imported.library, 0, fingerprint, aside)
+    with Background(roles) as background, publish(model.path) as folder:
+        package = write_made(folder, trained, roles, imported.name, imported.library, 0, fingerprint, background)
     _page(trained, package, imported, source).write(report.path)
     describe(model, package.metadata())
     logger.info("imported %s as package %s", imported.name, package.digest[:12])

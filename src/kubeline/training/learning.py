@@ -19,14 +19,14 @@ from kubeline.training.fitting import Recipe, calibrate, predict
 from kubeline.training.holdout import divide
 from kubeline.training.settings import TrainingSettings
 from kubeline.training.table import TrainingTable, weighed
-from kubeline.training.table_facts import Aside
+from kubeline.training.table_facts import Background
 from kubeline.training.trained import Trained
 from kubeline.training.tuning import Budget, Tuning, tune
 from kubeline.typing import Array
 
 
-def fit(table: TrainingTable, roles: Roles, settings: TrainingSettings, aside: Aside) -> Trained:
-    """Fit, export, compare and score; what the package says of the table is found out meanwhile, by `aside`.
+def fit(table: TrainingTable, roles: Roles, settings: TrainingSettings, background: Background) -> Trained:
+    """Fit, export, compare and score; what the package says of the table is found out meanwhile, by `background`.
 
     The model that is returned is the one that was scored: it is not fitted again on the held-out rows, so that the
     validation score, the parity and the golden rows all speak of the model that is shipped.
@@ -42,7 +42,7 @@ def fit(table: TrainingTable, roles: Roles, settings: TrainingSettings, aside: A
         number=settings.folds if settings.tuning_trials else 0,
     )  # fmt: skip
     kinds, notes = _present(table, rows)
-    aside.begin(table, _read(table, kinds))
+    background.begin(table, _read(table, kinds))
     tuning = None
     if settings.tuning_trials:
         tuning = tune(

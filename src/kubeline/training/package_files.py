@@ -22,12 +22,12 @@ from kubeline.training import estimators
 from kubeline.training.deriving import Deriving
 from kubeline.training.golden import golden_rows
 from kubeline.training.settings import TrainingSettings
-from kubeline.training.table_facts import Aside, TableFacts, manifest_roles
+from kubeline.training.table_facts import Background, TableFacts, manifest_roles
 from kubeline.training.trained import Trained
 
 
 def write(
-    folder: Path, trained: Trained, roles: Roles, settings: TrainingSettings, fingerprint: str, aside: Aside
+    folder: Path, trained: Trained, roles: Roles, settings: TrainingSettings, fingerprint: str, background: Background
 ) -> ModelPackage:
     """Write the package into a new `folder`.
 
@@ -37,10 +37,10 @@ def write(
         roles: of the table's columns.
         settings: of the training.
         fingerprint: of the table.
-        aside: what has found out about it.
+        background: what has found out about it.
     """
     library = estimators.find(settings.estimator).library
-    return write_made(folder, trained, roles, settings.estimator, library, settings.seed, fingerprint, aside)
+    return write_made(folder, trained, roles, settings.estimator, library, settings.seed, fingerprint, background)
 
 
 def write_made(
@@ -51,7 +51,7 @@ def write_made(
     library: str,
     seed: int,
     fingerprint: str,
-    aside: Aside,
+    background: Background,
 ) -> ModelPackage:
     """Write the package of a model that may have been made elsewhere.
 
@@ -63,9 +63,9 @@ def write_made(
         library: the distribution that made it, whose version is noted.
         seed: of its training; 0 where nobody knows.
         fingerprint: of the table.
-        aside: what has found out about it, or does so now.
+        background: what has found out about it, or does so now.
     """
-    facts = aside.facts(trained.table, {feature.name: feature.kind for feature in trained.signature.features})
+    facts = background.facts(trained.table, {feature.name: feature.kind for feature in trained.signature.features})
     content = {
         formats.ONNX: trained.onnx,
         formats.SERVING: trained.serving,

@@ -134,8 +134,8 @@ def check(
         raise UserError(f"the dataset has {counted(raw.num_rows, 'row')}; training needs at least 2")
     found, classes, y = _target(raw, roles.target, task)
     positive, said = _positive_class(wanted_class, found, classes, y)
-    with ThreadPoolExecutor(1) as aside:
-        hashing = aside.submit(_hashed, raw)
+    with ThreadPoolExecutor(1) as background:
+        hashing = background.submit(_hashed, raw)
         encoded, coded, given, notes = columns(raw, roles)
         hashes, equal = hashing.result()
     transform = declare(derive or {}, encoded, given, roles.reasons)

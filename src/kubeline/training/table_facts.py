@@ -59,7 +59,7 @@ class TableFacts:
         )
 
 
-class Aside:
+class Background:
     """A thread that finds out about a table, once for all candidates, and loads what is needed after the fit."""
 
     def __init__(self, roles: Roles):

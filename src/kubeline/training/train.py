@@ -16,7 +16,7 @@ from kubeline.training import estimators, memory
 from kubeline.training.candidates import Standing, record
 from kubeline.training.candidates import read as read_candidates
 from kubeline.training.settings import TrainingSettings
-from kubeline.training.table_facts import Aside
+from kubeline.training.table_facts import Background
 
 if TYPE_CHECKING:  # libraries that take a second, and are loaded while the rows are read
     from kubeline.training.table import TrainingTable
@@ -53,13 +53,13 @@ def run(
     settings = TrainingSettings(derive=_expressions(derive or {}, transform), purpose=model.uri, **parameters)
     settings.check()
     signing.check()
-    with Aside(roles) as aside:
-        settings, trained, standings = _best(dataset.path, roles, read_candidates(candidates, settings), aside)
+    with Background(roles) as background:
+        settings, trained, standings = _best(dataset.path, roles, read_candidates(candidates, settings), background)
         from kubeline.training.package_files import write
         from kubeline.training.training_report import render
 
         with publish(model.path) as folder:
-            package = write(folder, trained, roles, settings, _fingerprint(dataset), aside)
+            package = write(folder, trained, roles, settings, _fingerprint(dataset), background)
             render(trained, package, settings, standings).write(report.path)
     record(package, dataset.metadata, settings, standings).write(metrics)
     _describe(model, metrics, package, trained)
@@ -83,7 +83,7 @@ def _fingerprint(dataset: Artifact) -> str:
 
 
 def _best(
-    path: str, roles: Roles, candidates: Sequence[TrainingSettings], aside: Aside
+    path: str, roles: Roles, candidates: Sequence[TrainingSettings], background: Background
 ) -> "tuple[TrainingSettings, Trained, list[Standing]]":
     """Train each candidate on the same rows; the one with the best score, the first of equals, and how all did."""
     memory.check(path, candidates, roles, len(candidates[0].derive))
@@ -97,11 +97,11 @@ def _best(
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(estimators.threads_for(len(table.y))):
-        return _best_of(table, roles, candidates, aside)
+        return _best_of(table, roles, candidates, background)
 
 
 def _best_of(
-    table: "TrainingTable", roles: Roles, candidates: Sequence[TrainingSettings], aside: Aside
+    table: "TrainingTable", roles: Roles, candidates: Sequence[TrainingSettings], background: Background
 ) -> "tuple[TrainingSettings, Trained, list[Standing]]":
     from kubeline.training.learning import fit
 
@@ -109,7 +109,7 @@ def _best_of(
     for number, settings in enumerate(candidates, start=1):
         logger.info("candidate %d of %d: %s", number, len(candidates), settings.estimator)
         try:
-            trained = fit(table, roles, settings, aside)
+            trained = fit(table, roles, settings, background)
         except UserError as error:
             raise UserError(
                 f"candidate {number} ({settings.estimator}): {error}" if len(candidates) > 1 else str(error)
