@@ -25,7 +25,6 @@ class JsonApi:
         known: returns the headers that say who we are; asked for each try.
         renew: forgets credentials that were refused; whether others may be had.
         help_when_refused: what to do when it does not know us, or does not let us.
-        ca_file: certificates to check the server's with, instead of the usual ones.
         patience: seconds for all tries of a request.
 
     Raises:
@@ -40,11 +39,10 @@ class JsonApi:
         known: Callable[[], Mapping[str, str]] = dict,
         renew: Callable[[], bool] = lambda: False,
         help_when_refused: str = "check the credentials",
-        ca_file: str = "",
         patience: float = 60.0,
     ) -> None:
         try:
-            self._peer = Peer(url, ca_file)
+            self._peer = Peer(url)
         except ValueError as error:
             raise UserError(f"{error}; give the address of {what}") from None
         self.place = f"{what} at {self._peer.where}"
@@ -78,7 +76,7 @@ class JsonApi:
             return None
 
     def each(self, path: str, items: str, page: str = "pageToken", **query: Any) -> Iterator[Any]:
-        """The things of a list, page by page; none where there is no such list.
+        """The things of a list, page by page; raises as `read`.
 
         Args:
             path: as for `read`.
@@ -87,7 +85,8 @@ class JsonApi:
             query: as for `read`.
         """
         given: dict[str, Any] = {page: ""}
-        while found := self.find(path, **query, **given):
+        while True:
+            found = self.read(path, **query, **given)
             yield from found.get(items, [])
             given[page] = found.get("nextPageToken", "")
             if not given[page]:

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from kubeline.addresses import redact, scheme, vertex_place, vertex_service
 from kubeline.errors import PlatformError, UserError
 from kubeline.http.google import GoogleCredentials, google_api
 from kubeline.http.operations import finished
-from kubeline.http.requests import TakenError
+from kubeline.http.requests import MissingError, TakenError
 from kubeline.registry.interface import (
     CHALLENGER,
     CHAMPION,
@@ -149,7 +150,8 @@ class VertexRegistry(FolderRegistry):
 
     def _versions(self, name: str, wanted: str) -> Iterator[Any]:
         """The versions of a model that a filter lets through; none where there is no model."""
-        return self._api.each(f"/v1/{self._model(name)}:listVersions", "models", filter=wanted, pageSize=_PAGE)
+        with suppress(MissingError):
+            yield from self._api.each(f"/v1/{self._model(name)}:listVersions", "models", filter=wanted, pageSize=_PAGE)
 
     def _by_digest(self, name: str, digest: str) -> Any:
         wanted = f'labels.{_DIGEST}="{digest[:_LABEL]}"'

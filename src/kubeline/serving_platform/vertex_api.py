@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,10 +59,7 @@ class VertexApi:
 
     def read(self, name: str) -> Any:
         """A resource by its full name; None where there is none."""
-        try:
-            return self.vertex.read(f"/v1/{name}")
-        except MissingError:
-            return None
+        return self.vertex.find(f"/v1/{name}")
 
     def write(self, method: str, path: str, body: Any) -> Any:
         """Ask for a change; what is not clear is not tried again here, since a rollout reads before it repeats."""
@@ -75,17 +72,9 @@ class VertexApi:
 
     def versions(self, model: str, wanted: str) -> Iterator[Any]:
         """The versions of a model that a filter lets through; none where there is no model."""
-        token = ""
-        while True:
+        with suppress(MissingError):
             path = f"/v1/{self.address.parent}/models/{model}:listVersions"
-            try:
-                found = self.vertex.read(path, filter=wanted, pageSize=_PAGE, pageToken=token)
-            except MissingError:
-                return
-            yield from found.get("models", [])
-            token = found.get("nextPageToken", "")
-            if not token:
-                return
+            yield from self.vertex.each(path, "models", filter=wanted, pageSize=_PAGE)
 
     @property
     def documents(self) -> StoreDocuments:

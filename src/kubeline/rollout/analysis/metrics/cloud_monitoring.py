@@ -93,18 +93,12 @@ class CloudMonitoring:
             f'resource.labels.location="{self._location}"',
             *([more] if more else []),
         ]
-        given = {"filter": " AND ".join(wanted), "pageSize": _PAGE, "view": "FULL"}
+        given: dict[str, Any] = {"filter": " AND ".join(wanted), "pageSize": _PAGE, "view": "FULL"}
         given |= {"interval.startTime": _moment(start), "interval.endTime": _moment(end)}
-        token = ""
-        while True:
-            try:
-                found = self._api.read(f"/v3/projects/{self._project}/timeSeries", **given, pageToken=token)
-            except KubelineError as error:
-                raise MetricsError(f"Cloud Monitoring cannot be read: {error}.") from error
-            yield from found.get("timeSeries", [])
-            token = found.get("nextPageToken", "")
-            if not token:
-                return
+        try:
+            yield from self._api.each(f"/v3/projects/{self._project}/timeSeries", "timeSeries", **given)
+        except KubelineError as error:
+            raise MetricsError(f"Cloud Monitoring cannot be read: {error}.") from error
 
 
 def _since(series: TimeSeries, start: float) -> Iterator[_Point]:
