@@ -60,7 +60,7 @@ def test_a_job_has_all_that_it_was_given_and_is_followed_to_its_success(
 
 def test_a_job_is_what_googles_own_class_makes_of_the_pipeline(plain: Path) -> None:
     from google.auth.credentials import AnonymousCredentials
-    from google.cloud import aiplatform
+    from google.cloud import aiplatform, aiplatform_v1
 
     theirs = aiplatform.PipelineJob(
         display_name="plain",
@@ -71,7 +71,8 @@ def test_a_job_is_what_googles_own_class_makes_of_the_pipeline(plain: Path) -> N
         credentials=AnonymousCredentials(),
         enable_caching=False,
     )
-    ours = described(Compiled.read(plain, caching=False), JobRequest({"text": "hello"}), "plain")
+    job = described(Compiled.read(plain, caching=False), JobRequest({"text": "hello"}), "plain")
+    ours = aiplatform_v1.types.PipelineJob.from_json(json.dumps(job))
     assert ours.runtime_config == theirs.runtime_config
     made = json.loads(type(ours).to_json(ours))["pipelineSpec"]
     wanted = json.loads(type(ours).to_json(type(ours)(pipeline_spec=theirs.pipeline_spec)))["pipelineSpec"]

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -60,18 +59,12 @@ def vertex(options: argparse.Namespace) -> "VertexConnection":
     Raises:
         UserError: when something is missing.
     """
-    try:
-        from google.cloud import aiplatform_v1  # noqa: F401 (whether it is there)
-    except ImportError as error:
-        raise UserError("Vertex needs Google's client library; install kubeline[vertex]") from error
     from kubeline.platform.vertex.connection import VertexAccess, VertexConnection
 
-    access = VertexAccess(
-        options.project, options.location, options.token_file, options.endpoint, patience=options.patience
+    endpoints = options.endpoint, options.logging_endpoint
+    return VertexConnection(
+        VertexAccess(options.project, options.location, options.token_file, *endpoints, options.patience)
     )
-    if options.logging_endpoint:
-        access = replace(access, logging_endpoint=options.logging_endpoint)
-    return VertexConnection(access)
 
 
 def labels(options: argparse.Namespace) -> dict[str, str]:

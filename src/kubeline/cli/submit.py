@@ -157,8 +157,8 @@ def _listed(options: argparse.Namespace) -> Iterator[tuple[str, str, str, Any, A
 
     if options.platform == "vertex":
         for job in jobs.latest(vertex(options), options.limit, options.failed):
-            identifier = job.name.rpartition("/")[2]
-            yield identifier, job.display_name, jobs.state_of(job), job.create_time, job.end_time
+            identifier, times = job["name"].rpartition("/")[2], [job.get(key) for key in ("createTime", "endTime")]
+            yield identifier, job["displayName"], jobs.state_of(job), *map(jobs.moment, times)
         return
     wanted = "FAILED" if options.failed else ""
     for run in of_kfp.latest(kubeflow(options), options.limit, wanted, options.experiment):

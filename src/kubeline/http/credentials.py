@@ -2,7 +2,7 @@
 
 import os
 
-from kubeline.errors import PlatformError
+from kubeline.errors import PlatformError, UserError
 from kubeline.http.exchange import Peer
 from kubeline.mounted import mounted_text
 
@@ -27,14 +27,31 @@ def bearer(token_file: str, token_env: str, peer: Peer, whose: str) -> dict[str,
             raise PlatformError(f"the environment variable {token_env} for the token of {whose} is not set")
     else:
         try:
-            token = mounted_text(token_file, "ascii").strip()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is not ASCII"
-            raise PlatformError(
-                f"the token of {whose} cannot be read from '{token_file}' ({reason}); check token_file"
-            ) from error
+            token = secret_in(token_file, f"the token of {whose}")
+        except UserError as error:  # a mounted one may come later
+            raise PlatformError(str(error)) from error
     if not token or any(not "!" <= character <= "~" for character in token):
         raise PlatformError(f"{token_env or token_file} holds no token of {whose}; one word of ASCII is expected")
     if not peer.private:
         raise PlatformError(f"a token is sent over https:// only, but {whose} at {peer.where} are asked over http://")
     return {"Authorization": f"Bearer {token}"}
+
+
+def secret_in(file: str, what: str) -> str:
+    """The one line of a file.
+
+    Args:
+        file: holds it.
+        what: it is, for messages, such as ``the token``.
+
+    Raises:
+        UserError: when it cannot be read, or there is none.
+    """
+    try:
+        text = mounted_text(file, "ascii").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not ASCII"
+        raise UserError(f"{what} cannot be read from '{file}' ({reason}); give another file") from error
+    if not text or any(not " " <= character <= "~" for character in text):
+        raise UserError(f"'{file}' holds no {what.removeprefix('the ')}; one line of ASCII is expected")
+    return text

@@ -74,7 +74,7 @@ def address_of(service: str, usual: str) -> str:
 
 
 def google_api(
-    service: str, usual: str, credentials: GoogleCredentials, needed: str, patience: float = 120.0
+    service: str, usual: str, credentials: GoogleCredentials, needed: str, patience: float = 120.0, given: str = ""
 ) -> JsonApi:
     """A service by its REST form.
 
@@ -85,9 +85,10 @@ def google_api(
         credentials: of who asks.
         needed: the role that is needed, for messages.
         patience: seconds for all tries of a request.
+        given: its address, where a user names it.
     """
     return JsonApi(
-        address_of(service, usual),
+        given or address_of(service, usual),
         f"Google's {service} service",
         known=credentials.headers,
         renew=credentials.renew,

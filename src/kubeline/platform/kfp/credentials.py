@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from kubeline.errors import PlatformError, UserError
+from kubeline.http.credentials import secret_in
 from kubeline.http.exchange import LOOPBACK
-from kubeline.mounted import mounted_text
 
 TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105 (a path; where Kubeflow mounts it)
 TOKEN_FILE_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105 (a name; as the KFP SDK has it)
@@ -51,7 +51,9 @@ class Identity:
         token_file = self.token_file or (mounted if Path(mounted).is_file() else "")
         headers = AuthHeaders("", str, host)
         if self.cookie_file:
-            headers = AuthHeaders("Cookie", lambda: _read(self.cookie_file, "the session's cookie"), host, renews=True)
+            headers = AuthHeaders(
+                "Cookie", lambda: secret_in(self.cookie_file, "the session's cookie"), host, renews=True
+            )
         elif self.iap_client_id:
             headers = AuthHeaders("Authorization", _iap(self.iap_client_id), host, can_renew=True)
         elif self.dex_user:
@@ -59,12 +61,14 @@ class Identity:
         elif os.environ.get(TOKEN_VARIABLE) and not self.token_file:
             headers = AuthHeaders("Authorization", lambda: _bearer(os.environ[TOKEN_VARIABLE].strip()), host)
         elif token_file:
-            headers = AuthHeaders("Authorization", lambda: _bearer(_read(token_file, "the token")), host, renews=True)
+            headers = AuthHeaders(
+                "Authorization", lambda: _bearer(secret_in(token_file, "the token")), host, renews=True
+            )
         return headers
 
     def _sign_in(self, host: str, ca_file: str) -> str:
         if self.dex_password_file:
-            password = _read(self.dex_password_file, "the password")
+            password = secret_in(self.dex_password_file, "the password")
         else:
             password = os.environ.get(PASSWORD_VARIABLE, "")
         if not password:
@@ -114,17 +118,6 @@ class AuthHeaders:
         """Forget what was refused; whether another one may be had."""
         before, self._known = self._known, ""
         return bool(self.name) and (self.can_renew or (self.renews and self.value() != before))
-
-
-def _read(file: str, what: str) -> str:
-    try:
-        text = mounted_text(file, "ascii").strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not ASCII"
-        raise UserError(f"{what} cannot be read from '{file}' ({reason}); give another file") from error
-    if not text or any(not " " <= character <= "~" for character in text):
-        raise UserError(f"'{file}' holds no {what.removeprefix('the ')}; one line of ASCII is expected")
-    return text
 
 
 def _bearer(token: str) -> str:

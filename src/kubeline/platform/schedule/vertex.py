@@ -1,21 +1,22 @@
 """Schedules of Vertex AI Pipelines. They can be changed in place, and hold the job that they start."""
 
-import datetime
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kubeline.errors import PlatformError, UserError
 from kubeline.http.requests import MissingError
-from kubeline.platform.compiled import Compiled
+from kubeline.platform.compiled import Compiled, Json
 from kubeline.platform.schedule.document import SCHEDULED_TIME, Schedule, ScheduleFile
 from kubeline.platform.schedule.plan import Live, ScheduleChange, WantedSchedule, plan
 from kubeline.platform.vertex.connection import VertexConnection
-from kubeline.platform.vertex.jobs import VERSION_LABEL, JobRequest, described
+from kubeline.platform.vertex.jobs import VERSION_LABEL, JobRequest, described, moment
 
 _OWNER = "kubeline-schedule"  # the label of the job, by which ours are known
-_CHANGEABLE = ("display_name", "cron", "end_time", "max_concurrent_run_count", "create_pipeline_job_request")
+_CHANGEABLE = ("displayName", "cron", "endTime", "maxConcurrentRunCount", "createPipelineJobRequest")
+_PAGE = 10  # schedules of an answer: each holds its pipeline
 
 
 class Vertex:
@@ -31,7 +32,7 @@ class Vertex:
         self._connection = connection
         self._owner = owner
         self._request = request
-        self._jobs: dict[str, Any] = {}
+        self._jobs: dict[str, Json] = {}
 
     def wanted(self, document: ScheduleFile, files: dict[str, Path], write: bool) -> list[WantedSchedule]:
         """What the file says; nothing is written, since a schedule holds its pipeline."""
@@ -41,15 +42,15 @@ class Vertex:
     def live(self) -> list[Live]:
         """What is there of this owner, and has not run out."""
         return [
-            Live(one.name, one.display_name, _of(one), one.state.name == "PAUSED")
+            Live(one["name"], one["displayName"], _of(one), one.get("state") == "PAUSED")
             for one in self._all()
-            if _job(one).labels.get(_OWNER) == self._owner and one.state.name != "COMPLETED"
+            if _owner(one) == self._owner and one.get("state") != "COMPLETED"
         ]
 
     def used_by_others(self, names: Iterable[str]) -> list[str]:
         """Names of the file that others use as well."""
         wanted = set(names)
-        others = {one.display_name for one in self._all() if _job(one).labels.get(_OWNER) != self._owner}
+        others = {one["displayName"] for one in self._all() if _owner(one) != self._owner}
         return sorted(others & wanted)
 
     def apply(self, change: ScheduleChange) -> None:
@@ -64,15 +65,10 @@ class Vertex:
         if wanted and keep is None:
             keep = self._create(wanted)
         if wanted and keep and wanted.paused != keep.paused:
-            services = self._connection.schedules
-            switch = services.pause_schedule if wanted.paused else services.resume_schedule
-            self._connection.read(switch, name=keep.identifier)
+            self._connection.api.write("POST", f"/v1/{keep.identifier}:{'pause' if wanted.paused else 'resume'}", {})
 
-    def _all(self) -> list[Any]:
-        pages = self._connection.read(
-            self._connection.schedules.list_schedules, parent=self._connection.parent, page_size=100
-        )
-        return list(pages)
+    def _all(self) -> Iterator[Json]:
+        return self._connection.api.each(f"/v1/{self._connection.parent}/schedules", "schedules", pageSize=_PAGE)
 
     def _wanted(self, schedule: Schedule, compiled: Compiled) -> WantedSchedule:
         refuse = f"schedule '{schedule.name}': Vertex has no"
@@ -101,7 +97,7 @@ class Vertex:
             "catch_up": schedule.catch_up,
             "concurrency": schedule.concurrency,
             "service_account": schedule.service_account,
-            "root": self._jobs[schedule.name].runtime_config.gcs_output_directory,
+            "root": self._jobs[schedule.name]["runtimeConfig"]["gcsOutputDirectory"],
             "network": request.network,
             "key": request.kms_key,
             "labels": {**request.labels, VERSION_LABEL: compiled.version},
@@ -111,80 +107,62 @@ class Vertex:
         return WantedSchedule(schedule.name, facts, schedule.paused)
 
     def _create(self, wanted: WantedSchedule) -> Live:
-        services = self._connection.schedules
-
         def find() -> Any:
             (change,) = plan([wanted], [one for one in self.live() if one.name == wanted.name])
-            return services.get_schedule(name=change.keep.identifier) if change.keep else None
+            return self._connection.api.find(f"/v1/{change.keep.identifier}") if change.keep else None
 
-        made = self._connection.write(
-            services.create_schedule, find, parent=self._connection.parent, schedule=self._schedule(wanted)
-        )
-        if not made.name:
+        schedules = f"/v1/{self._connection.parent}/schedules"
+        made = self._connection.api.write("POST", schedules, self._schedule(wanted), find)
+        if not made.get("name"):
             raise PlatformError(f"Vertex has made the schedule '{wanted.name}', and does not say which; apply again")
-        return Live(made.name, wanted.name, wanted.facts, made.state.name == "PAUSED")
+        return Live(made["name"], wanted.name, wanted.facts, made.get("state") == "PAUSED")
 
     def _update(self, name: str, wanted: WantedSchedule) -> None:
-        schedule = self._schedule(wanted)
-        schedule.name = name
-        self._connection.read(
-            self._connection.schedules.update_schedule,
-            schedule=schedule,
-            update_mask={"paths": [*_CHANGEABLE, *(["start_time"] if "start" in wanted.facts else [])]},
-        )
+        changed = ",".join([*_CHANGEABLE, *(["startTime"] if "start" in wanted.facts else [])])
+        body = {"name": name, **self._schedule(wanted)}
+        self._connection.api.write("PATCH", f"/v1/{name}?updateMask={changed}", body)
 
     def _delete(self, name: str) -> None:
-        try:
-            self._connection.read(self._connection.schedules.delete_schedule, name=name)
-        except MissingError:  # gone already
-            return
+        with contextlib.suppress(MissingError):  # gone already
+            self._connection.api.write("DELETE", f"/v1/{name}")
 
-    def _schedule(self, wanted: WantedSchedule) -> Any:
-        from google.cloud.aiplatform_v1.types import CreatePipelineJobRequest
-        from google.cloud.aiplatform_v1.types import Schedule as Message
-
+    def _schedule(self, wanted: WantedSchedule) -> Json:
         facts = wanted.facts
-        schedule = Message(
-            display_name=wanted.name,
-            cron=facts["cron"],
-            catch_up=facts["catch_up"],
-            max_concurrent_run_count=facts["concurrency"],
-            create_pipeline_job_request=CreatePipelineJobRequest(
-                parent=self._connection.parent, pipeline_job=self._jobs[wanted.name]
-            ),
-        )
-        if facts.get("start"):
-            schedule.start_time = facts["start"]
-        if facts["end"]:
-            schedule.end_time = facts["end"]
-        return schedule
+        bounds = {"startTime": facts.get("start"), "endTime": facts["end"]}
+        return {
+            "displayName": wanted.name,
+            "cron": facts["cron"],
+            "catchUp": facts["catch_up"],
+            "maxConcurrentRunCount": str(facts["concurrency"]),
+            "createPipelineJobRequest": {"parent": self._connection.parent, "pipelineJob": self._jobs[wanted.name]},
+            **{name: at.isoformat() for name, at in bounds.items() if at},
+        }
 
 
-def _job(schedule: Any) -> Any:
-    return schedule.create_pipeline_job_request.pipeline_job
+def _job(schedule: Json) -> Json:
+    job: Json = schedule.get("createPipelineJobRequest", {}).get("pipelineJob", {})
+    return job
 
 
-def _of(schedule: Any) -> dict[str, Any]:
+def _owner(schedule: Json) -> str:
+    return str(_job(schedule).get("labels", {}).get(_OWNER, ""))
+
+
+def _of(schedule: Json) -> Json:
     """The facts of a schedule, as the service returns it."""
-    from google.protobuf import json_format
-
     job = _job(schedule)
-    values = json_format.MessageToDict(type(job).pb(job).runtime_config).get("parameterValues", {})
+    labels, runtime = job.get("labels", {}), job.get("runtimeConfig", {})
     return {
-        "version": job.labels.get(VERSION_LABEL, ""),
-        "cron": schedule.cron,
-        "start": _moment(schedule.start_time),
-        "end": _moment(schedule.end_time),
-        "parameters": values,
-        "catch_up": schedule.catch_up,
-        "concurrency": schedule.max_concurrent_run_count,
-        "service_account": job.service_account,
-        "root": job.runtime_config.gcs_output_directory,
-        "network": job.network,
-        "key": job.encryption_spec.kms_key_name,
-        "labels": dict(job.labels),
+        "version": labels.get(VERSION_LABEL, ""),
+        "cron": schedule.get("cron", ""),
+        "start": moment(schedule.get("startTime")),
+        "end": moment(schedule.get("endTime")),
+        "parameters": runtime.get("parameterValues", {}),
+        "catch_up": schedule.get("catchUp", False),
+        "concurrency": int(schedule.get("maxConcurrentRunCount", 0)),
+        "service_account": job.get("serviceAccount", ""),
+        "root": runtime.get("gcsOutputDirectory", ""),
+        "network": job.get("network", ""),
+        "key": job.get("encryptionSpec", {}).get("kmsKeyName", ""),
+        "labels": labels,
     }
-
-
-def _moment(time: Any) -> datetime.datetime | None:
-    return datetime.datetime.fromtimestamp(time.timestamp(), datetime.UTC) if time else None

@@ -1,13 +1,15 @@
 """Pipeline jobs: started, inspected, listed; and what their steps said."""
 
+import datetime
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
+from urllib.parse import quote
 
 from kubeline.errors import KubelineError, PlatformError, UserError, listed
-from kubeline.http.requests import MissingError
-from kubeline.platform.compiled import Compiled
+from kubeline.platform.compiled import Compiled, Json
 from kubeline.platform.following import Ended, RunSnapshot
 from kubeline.platform.step_logs import failure_sentence
 from kubeline.platform.vertex.connection import VertexConnection
@@ -16,6 +18,7 @@ VERSION_LABEL = "kubeline-version"
 _NAME = re.compile(r"[a-z][-a-z0-9]{0,127}")
 _LABEL = re.compile(r"[a-z0-9_-]{0,63}")
 _LINES = 1_000
+_LISTED = "name,displayName,state,createTime,endTime"  # of each job in a list: with their pipelines it would be large
 _STATES: Mapping[str, str] = {
     "PENDING": "running",
     "RUNNING": "running",
@@ -60,15 +63,12 @@ class JobStep:
     error: str
 
 
-def described(compiled: Compiled, request: JobRequest, name: str) -> Any:
+def described(compiled: Compiled, request: JobRequest, name: str) -> Json:
     """The job, as the service takes it.
 
     Raises:
         UserError: when Vertex cannot take it.
     """
-    from google.cloud.aiplatform_v1.types import PipelineJob
-    from google.protobuf import json_format
-
     if len(compiled.documents) > 1:
         raise UserError(
             f"pipeline '{compiled.name}' has a Kubernetes section, which Vertex does not take; give its vertex.yaml, "
@@ -81,7 +81,7 @@ def described(compiled: Compiled, request: JobRequest, name: str) -> Any:
     labels = {**request.labels, VERSION_LABEL: compiled.version}
     if wrong := [text for pair in labels.items() for text in pair if not _LABEL.fullmatch(text)]:
         raise UserError(f"'{wrong[0]}' cannot stand in a label; expected a-z, 0-9, '_' and '-', 63 at most")
-    wanted = {
+    return {
         "displayName": name,
         "pipelineSpec": specification,
         "runtimeConfig": {"gcsOutputDirectory": root, "parameterValues": dict(request.values)},
@@ -90,51 +90,34 @@ def described(compiled: Compiled, request: JobRequest, name: str) -> Any:
         **({"network": request.network} if request.network else {}),
         **({"encryptionSpec": {"kmsKeyName": request.kms_key}} if request.kms_key else {}),
     }
-    job = PipelineJob()
-    json_format.ParseDict(wanted, PipelineJob.pb(job))
-    return job
 
 
-def start(connection: VertexConnection, job: Any, identifier: str) -> str:
+def start(connection: VertexConnection, job: Json, identifier: str) -> str:
     """Start a job once, and return its identifier."""
     if not _NAME.fullmatch(identifier):
         raise UserError(f"'{identifier}' cannot be the name of a job; expected a-z, 0-9 and '-', a letter first")
-    full = f"{connection.parent}/pipelineJobs/{identifier}"
-
-    def find() -> Any:
-        try:
-            return connection.read(connection.jobs.get_pipeline_job, name=full)
-        except MissingError:
-            return None
-
-    request = {"parent": connection.parent, "pipeline_job": job, "pipeline_job_id": identifier}
-    made = connection.write(connection.jobs.create_pipeline_job, find, **request)
-    return str(made.name).rpartition("/")[2] or identifier
+    jobs, api = f"/v1/{connection.parent}/pipelineJobs", connection.api
+    made = api.write("POST", f"{jobs}?pipelineJobId={identifier}", job, lambda: api.find(f"{jobs}/{identifier}"))
+    return str(made.get("name", "")).rpartition("/")[2] or identifier
 
 
-def read(connection: VertexConnection, identifier: str) -> Any:
+def read(connection: VertexConnection, identifier: str) -> Json:
     """A job by its identifier.
 
     Raises:
         UserError: when there is none.
     """
-    try:
-        return connection.read(connection.jobs.get_pipeline_job, name=f"{connection.parent}/pipelineJobs/{identifier}")
-    except MissingError as error:
-        raise UserError(f"there is no run '{identifier}'; `kubeline runs --to vertex` lists them") from error
-
-
-def latest(connection: VertexConnection, most: int, failed: bool = False) -> list[Any]:
-    """The latest jobs, the newest first."""
-    request = {"parent": connection.parent, "order_by": "create_time desc", "page_size": min(100, most)}
-    if failed:
-        request["filter"] = 'state="PIPELINE_STATE_FAILED"'
-    found: list[Any] = []
-    for job in connection.read(connection.jobs.list_pipeline_jobs, **request):
-        found.append(job)
-        if len(found) >= most:
-            break
+    found: Json | None = connection.api.find(f"/v1/{connection.parent}/pipelineJobs/{quote(identifier, safe='')}")
+    if found is None:
+        raise UserError(f"there is no run '{identifier}'; `kubeline runs --to vertex` lists them")
     return found
+
+
+def latest(connection: VertexConnection, most: int, failed: bool = False) -> list[Json]:
+    """The latest jobs, the newest first, without their pipelines."""
+    wanted: Json = {"orderBy": "create_time desc", "pageSize": min(100, most), "readMask": _LISTED}
+    wanted["filter"] = 'state="PIPELINE_STATE_FAILED"' if failed else ""
+    return list(islice(connection.api.each(f"/v1/{connection.parent}/pipelineJobs", "pipelineJobs", **wanted), most))
 
 
 def snapshot(connection: VertexConnection, identifier: str) -> RunSnapshot:
@@ -143,19 +126,24 @@ def snapshot(connection: VertexConnection, identifier: str) -> RunSnapshot:
     return RunSnapshot(steps_of(job), ended(connection, job))
 
 
-def state_of(job: Any) -> str:
+def state_of(job: Json) -> str:
     """``RUNNING``, ``SUCCEEDED``, ``FAILED``, ``CANCELLED`` and so on."""
-    return str(job.state.name).removeprefix("PIPELINE_STATE_")
+    return str(job.get("state", "UNSPECIFIED")).removeprefix("PIPELINE_STATE_")
 
 
-def steps_of(job: Any) -> list[JobStep]:
+def moment(time: str | None) -> datetime.datetime | None:
+    """A time that the service says; None where there is none."""
+    return datetime.datetime.fromisoformat(time) if time else None
+
+
+def steps_of(job: Json) -> list[JobStep]:
     """The tasks of a job that run something, as far as it lists them."""
-    details = list(job.job_detail.task_details)
-    groups = {detail.parent_task_id for detail in details}
-    return [_step(detail) for detail in details if detail.task_id not in groups]
+    details = job.get("jobDetail", {}).get("taskDetails", [])
+    groups = {detail.get("parentTaskId") for detail in details}
+    return [_step(detail) for detail in details if detail.get("taskId") not in groups]
 
 
-def ended(connection: VertexConnection, job: Any) -> Ended | None:
+def ended(connection: VertexConnection, job: Json) -> Ended | None:
     """How a job ended, with the first failed step and its sentence from its log; None while it has not."""
     state = state_of(job)
     if state in {"SUCCEEDED", "CANCELLED"}:
@@ -166,7 +154,8 @@ def ended(connection: VertexConnection, job: Any) -> Ended | None:
         (step for step in steps_of(job) if step.state == "failed"), key=lambda step: step.ended
     )
     if not failed:
-        return Ended("FAILED", sentence=job.error.message or "it is not known which step failed; see the console")
+        said = job.get("error", {}).get("message")
+        return Ended("FAILED", sentence=said or "it is not known which step failed; see the console")
     step = failed[0]
     try:
         said = failure_sentence("\n".join(connection.log(step.job, _LINES))) if step.job else ""
@@ -175,7 +164,7 @@ def ended(connection: VertexConnection, job: Any) -> Ended | None:
     return Ended("FAILED", step.name, said or step.error or "it ended without a message; see its log")
 
 
-def log(connection: VertexConnection, job: Any, name: str) -> str:
+def log(connection: VertexConnection, job: Json, name: str) -> str:
     """What a step of a job printed.
 
     Raises:
@@ -185,7 +174,7 @@ def log(connection: VertexConnection, job: Any, name: str) -> str:
     found = {step.name: step for step in steps_of(job)}
     if name not in found:
         raise UserError(
-            f"run '{job.display_name}' has no step '{name}'; it has: {listed(found, limit=40) or 'none yet'}"
+            f"run '{job['displayName']}' has no step '{name}'; it has: {listed(found, limit=40) or 'none yet'}"
         )
     if not found[name].job:
         raise UserError(f"step '{name}' has run nothing; it was {found[name].state}")
@@ -204,13 +193,13 @@ def page(connection: VertexConnection, identifier: str) -> str:
     )
 
 
-def _step(detail: Any) -> JobStep:
-    container = str(detail.executor_detail.container_detail.main_job)
+def _step(detail: Json) -> JobStep:
+    container = str(detail.get("executorDetail", {}).get("containerDetail", {}).get("mainJob", ""))
     return JobStep(
-        detail.task_name,
-        f"{detail.task_id}",
-        _STATES.get(detail.state.name, "waiting"),
-        str(detail.end_time or ""),
+        detail.get("taskName", ""),
+        str(detail.get("taskId", "")),
+        _STATES.get(detail.get("state", ""), "waiting"),
+        detail.get("endTime", ""),
         container.rpartition("/")[2],
-        " ".join(detail.error.message.split()),
+        " ".join(detail.get("error", {}).get("message", "").split()),
     )
