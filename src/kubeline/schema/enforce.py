@@ -1,10 +1,9 @@
-"""Row checks: a schema as pandera checks, run chunk by chunk, and what they found over the whole table."""
+"""Row checks of a schema, run chunk by chunk, and what they found over the whole table."""
 
-import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,8 +18,8 @@ from kubeline.schema.rules import Rule, RuleRunner
 from kubeline.schema.types import is_readable, read_column, series_of
 from kubeline.typing import Mask
 
-if TYPE_CHECKING:
-    from pandera.pandas import Check
+_Test = Callable[[pd.Series], pd.Series]
+"""Says of the values of a column which are bad, by their index; those it leaves out are not."""
 
 EXAMPLES = 3
 LABEL_LIMIT = 2_000  # a target with more values is not counted value by value
@@ -94,10 +93,11 @@ class RowChecker:
             self._add(f"rule: {rule.text}", "rule", "", f"rule '{rule.text}' is broken")
         for name, column in self._expected.items():
             self._add(f"{name}: not {column.type}", "type", name, f"column '{name}' is not {_article(column.type)}")
-        self._pandera, self._checked = self._build()
+        self._tests = [test for name, column in self._expected.items() for test in self._tests_of(name, column)]
+        self._tested = {name for _, name, _ in self._tests}
         ruled = {name for rule in self._runner.rules for name in rule.columns}
         converted = {name for name, column in self._expected.items() if self._known(name, column) is None}
-        self.columns = [name for name in self._expected if name in {*ruled, *converted, *self._checked}]
+        self.columns = [name for name in self._expected if name in {*ruled, *converted, *self._tested}]
 
     @property
     def finds_rows(self) -> bool:
@@ -134,81 +134,45 @@ class RowChecker:
             mask = np.zeros(batch.num_rows, dtype=np.bool_)
             mask[rows[low:high] - start] = True
             found[reason] = mask
-        found |= self._run_pandera(columns)
+        values = {name: series_of(columns[name]) for name in self._tested}
+        for reason, name, is_bad in self._tests:
+            bad = is_bad(values[name]).reindex(values[name].index, fill_value=False)
+            found[reason] = bad.to_numpy(dtype=np.bool_)
         return {reason: mask for reason, mask in found.items() if mask.any()}
 
     def _add(self, reason: str, check: str, column: str, words: str) -> str:
         self.checks[reason] = RowCheck(reason, check, column, words)
         return reason
 
-    def _build(self) -> tuple[Any, list[str]]:
-        """The pandera schema of all column checks, and the columns that have any."""
-        checks = {
-            name: found for name, column in self._expected.items() if (found := self._column_checks(name, column))
-        }
-        if not checks:
-            return None, []
-        import pandera.pandas as pandera
-
-        columns = {name: pandera.Column(None, found, nullable=True, required=True) for name, found in checks.items()}
-        return pandera.DataFrameSchema(columns), list(columns)
-
-    def _column_checks(self, name: str, column: Column) -> "list[Check]":
-        checks: list[Check] = []
-        known = self._known(name, column)
-        role = self._words.get(name, "column")
-
-        def add(check: str, tail: str, words: str, make: str, *args: Any, **options: Any) -> None:
+    def _tests_of(self, name: str, column: Column) -> Iterator[tuple[str, str, _Test]]:
+        """The reason, the column and the test of each check of its values that its profile does not prove."""
+        known, role = self._known(name, column), self._words.get(name, "column")
+        for check, tail, words, is_bad in _value_checks(column, column.max_missing == 0 or name == self._target):
             reason = self._add(f"{name}: {tail}", check, name, f"{role} '{name}' {words}")
-            if known is not None and _is_proven(check, column, known):
-                return
-            from pandera.pandas import Check  # late: most tables are proven by their profile, and it takes a second
-
-            kind: Any = getattr(Check, make) if make else Check
-            checks.append(kind(*args, name=reason, n_failure_cases=1, **options))
-
-        if column.max_missing == 0 or name == self._target:
-            add("missing", "missing", "is missing", "", pd.notna, ignore_na=False)
-        if not column.allow_infinite and column.type in ("number", "integer"):
-            add("infinite", "infinite", "is infinite", "", _is_finite)
-        if column.min is not None:
-            add("range", f"below {column.min}", f"is below {column.min}", "ge", column.limit(column.min))
-        if column.max is not None:
-            add("range", f"above {column.max}", f"is above {column.max}", "le", column.limit(column.max))
-        if column.categories is not None:
-            words = f"is none of its {counted(len(column.categories), 'category')}"
-            add("categories", "not a category", words, "isin", column.categories)
-        return checks
+            if known is None or not _is_proven(check, column, known):
+                yield reason, name, is_bad
 
     def _known(self, name: str, column: Column) -> ColumnProfile | None:
         """The profile of a column whose values are checked as they are stored."""
         found = self._profile.columns.get(name)
         return found if found is not None and column.type in (found.type, "any") else None
 
-    def _run_pandera(self, columns: Mapping[str, pa.Array]) -> dict[str, Mask]:
-        from pandera.errors import SchemaErrors
 
-        if not self._checked:
-            return {}
-        frame = pd.DataFrame({name: series_of(columns[name]) for name in self._checked})
-        try:
-            with warnings.catch_warnings():  # pandera concatenates its examples in a way that pandas deprecates
-                warnings.simplefilter("ignore", FutureWarning)
-                self._pandera.validate(frame, lazy=True)
-        except SchemaErrors as errors:
-            unexpected = [
-                error for error in errors.schema_errors if getattr(error.check, "name", None) not in self.checks
-            ]
-            if unexpected or any(error.check_output is None for error in errors.schema_errors):
-                raise
-            return {
-                # pandera leaves missing values out of the answer of most checks; they pass
-                error.check.name: ~error.check_output.fillna(True)  # of nullable integers
-                .reindex(frame.index, fill_value=True)
-                .to_numpy(dtype=np.bool_)
-                for error in errors.schema_errors
-            }
-        return {}
+def _value_checks(column: Column, required: bool) -> Iterator[tuple[str, str, str, _Test]]:
+    """Kind, end of the reason, words and test of each check; a missing value fails the first alone."""
+    if required:
+        yield "missing", "missing", "is missing", pd.isna
+    if not column.allow_infinite and column.type in ("number", "integer"):
+        yield "infinite", "infinite", "is infinite", lambda values: values.isin([np.inf, -np.inf])
+    if column.min is not None:
+        low = column.limit(column.min)
+        yield "range", f"below {column.min}", f"is below {column.min}", lambda values: values.dropna() < low
+    if column.max is not None:
+        high = column.limit(column.max)
+        yield "range", f"above {column.max}", f"is above {column.max}", lambda values: values.dropna() > high
+    if column.categories is not None:
+        known, words = column.categories, f"is none of its {counted(len(column.categories), 'category')}"
+        yield "categories", "not a category", words, lambda values: ~values.dropna().isin(known)
 
 
 def _is_proven(check: str, expected: Column, found: ColumnProfile) -> bool:
@@ -224,12 +188,6 @@ def _is_proven(check: str, expected: Column, found: ColumnProfile) -> bool:
     above = expected.min is None or found.min is None or float(found.min) >= float(expected.limit(expected.min))
     below = expected.max is None or found.max is None or float(found.max) <= float(expected.limit(expected.max))
     return above and below and abs(float(found.min or 0)) < 2**53 and abs(float(found.max or 0)) < 2**53
-
-
-def _is_finite(column: pd.Series) -> Any:
-    if not pd.api.types.is_float_dtype(column.dtype):
-        return pd.Series(True, index=column.index)
-    return ~np.isinf(column)
 
 
 def _article(kind: str) -> str:
