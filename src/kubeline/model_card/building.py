@@ -7,25 +7,14 @@ from kubeline.addresses import redact
 from kubeline.errors import UserError, listed
 from kubeline.model_card.card import (
     About,
-    CardAnalysis,
-    CardCalibration,
     CardChanges,
-    CardCheck,
-    CardComparison,
-    CardDependence,
     CardEvaluation,
-    CardExplained,
-    CardFairness,
     CardFeature,
-    CardImportance,
-    CardImportanceTogether,
     CardModel,
     CardRollout,
     CardServing,
-    CardSlice,
     CardTable,
     CardTraining,
-    Measured,
     ModelCard,
 )
 from kubeline.model_package.blessing import Blessing
@@ -83,20 +72,8 @@ def rolled_out(card: ModelCard, decision: Mapping[str, Any]) -> ModelCard:
             f"the rollout was of package {str(decision.get('package_digest'))[:12]}, but the card is of "
             f"{card.model.package_digest[:12]}; give the decision of this model's rollout"
         )
-    evidence = CardRollout(
-        outcome=str(decision.get("outcome", "")),
-        reason=str(decision.get("reason", "")),
-        rollout_id=str(decision.get("rollout_id", "")),
-        stable_digest=str(decision.get("stable_digest") or ""),
-        smoke=str((decision.get("smoke") or {}).get("sentence", "")),
-        shadow=str((decision.get("shadow") or {}).get("sentence", "")),
-        analyses=[
-            CardAnalysis(
-                share=one.get("share"), outcome=str(one.get("outcome", "")), sentence=str(one.get("sentence", ""))
-            )
-            for one in decision.get("analyses", [])
-        ],
-    )
+    said = {test: (decision.get(test) or {}).get("sentence", "") for test in ("smoke", "shadow")}
+    evidence = CardRollout.model_validate({**decision, **said}, extra="ignore")
     return card.model_copy(update={"rollout": evidence})
 
 
@@ -124,87 +101,40 @@ def _model(package: ModelPackage) -> CardModel:
 
 def _training(package: ModelPackage, evidence: Mapping[str, Any]) -> CardTraining:
     manifest, record = package.manifest, evidence.get("training") or {}
-    return CardTraining(
-        table=_table({**record.get("table", {}), "fingerprint": manifest.dataset_fingerprint}),
-        roles=manifest.roles.model_dump(),
-        score_name=manifest.score_name,
-        score=manifest.score,
-        metrics=manifest.metrics,
-        candidates=record.get("candidates"),
-        trials=record.get("trials"),
-    )
+    table = _table({**record.get("table", {}), "fingerprint": manifest.dataset_fingerprint})
+    known = manifest.model_dump(include={"roles", "score_name", "score", "metrics"})
+    return CardTraining.model_validate({**record, **known, "table": table}, extra="ignore")
 
 
 def _table(known: Mapping[str, Any]) -> CardTable:
-    source = known.get("source")
-    return CardTable(
-        fingerprint=known.get("fingerprint") or None,
-        source=redact(str(source)) if source else None,
-        rows=known.get("rows"),
-        columns=known.get("columns"),
-    )
-
-
-def _measured(value: Mapping[str, Any] | None) -> Measured:
-    return Measured(**{key: (value or {}).get(key) for key in ("value", "lower", "upper")})
+    texts = {"fingerprint": known.get("fingerprint") or None, "source": redact(str(known.get("source") or "")) or None}
+    return CardTable.model_validate({**known, **texts}, extra="ignore")
 
 
 def _evaluation(blessing: Blessing) -> CardEvaluation:
     found = blessing.evidence
     rows = found.get("rows")
-    calibration = found.get("calibration")
-    return CardEvaluation(
-        verdict=blessing.verdict,
-        reasons=blessing.reasons,
-        table=_table({"fingerprint": found.get("test_fingerprint"), **(found.get("test_table") or {})}),
-        rows_judged=rows.get("judged", 0) if isinstance(rows, Mapping) else 0,
-        assumed=str(found.get("assumed", "")),
-        confidence=found.get("confidence"),
-        deciding_metric=str(found.get("metric", "")),
-        metrics={name: _measured(value) for name, value in (found.get("metrics") or {}).items()},
-        checks=[
-            CardCheck(**{key: str(one.get(key, "")) for key in CardCheck.model_fields})
-            for one in found.get("checks", [])
-        ],
-        slices=[_slice(one) for one in found.get("slices", [])],
-        fairness=[_fairness(one) for one in (found.get("fairness") or {}).values()],
-        calibration=CardCalibration(**calibration) if calibration else None,
-        importances=[CardImportance(feature=one["feature"], **_worth(one)) for one in found.get("importances", [])],
-        importances_together=[
-            CardImportanceTogether(features=one["features"], **_worth(one))
-            for one in found.get("importances_together", [])
-        ],
-        dependence=[CardDependence(**one) for one in found.get("dependence", [])],
-        explained=[CardExplained(**one) for one in found.get("explained", [])],
-    )
+    document = {
+        **found,
+        "verdict": blessing.verdict,
+        "reasons": blessing.reasons,
+        "table": _table({"fingerprint": found.get("test_fingerprint"), **(found.get("test_table") or {})}),
+        "rows_judged": rows.get("judged", 0) if isinstance(rows, Mapping) else 0,
+        "deciding_metric": found.get("metric", ""),
+        "slices": [{**one, "measured": None if one.get("undefined") else one} for one in found.get("slices", [])],
+        "fairness": [_fairness(one) for one in (found.get("fairness") or {}).values()],
+    }
+    return CardEvaluation.model_validate(document, extra="ignore")
 
 
-def _worth(one: Mapping[str, Any]) -> dict[str, float | None]:
-    return {key: one.get(key) for key in ("loss", "spread", "lower", "upper")}
-
-
-def _slice(one: Mapping[str, Any]) -> CardSlice:
-    undefined = str(one.get("undefined", ""))
-    return CardSlice(
-        slice=one["slice"],
-        rows=one["rows"],
-        measured=None if undefined else _measured(one),
-        undefined=undefined,
-        weak=bool(one.get("weak")),
-    )
-
-
-def _fairness(one: Mapping[str, Any]) -> CardFairness:
-    return CardFairness(
-        metric=one["metric"],
-        column=one["column"],
-        label=one.get("class"),
-        groups=[str(group["group"]) for group in one.get("groups", [])],
-        measured=_measured(one) if one.get("value") is not None else None,
-        allowed=str(one.get("allowed") or ""),
-        outcome=str(one.get("outcome") or ""),
-        sentence=one["sentence"],
-    )
+def _fairness(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **one,
+        "label": one.get("class"),
+        "groups": [str(group["group"]) for group in one.get("groups", [])],
+        "measured": one if one.get("value") is not None else None,
+        **{name: one.get(name) or "" for name in ("allowed", "outcome")},
+    }
 
 
 def _serving(blessing: Blessing) -> CardServing:
@@ -223,26 +153,13 @@ def _changes(evidence: Mapping[str, Any]) -> CardChanges | None:
     champion = evidence.get("champion")
     if not champion:
         return None
-    known = champion.get("changes") or {}
-    return CardChanges(
-        reference=str(champion.get("reference", "")),
-        package_digest=str(champion.get("package_digest", "")),
-        not_compared=str(champion.get("not_compared") or ""),
-        comparisons=[
-            CardComparison(
-                metric=name,
-                model=one.get("model"),
-                champion=one.get("champion"),
-                difference=_measured(one.get("difference")),
-                p_value=one.get("p_value"),
-                method=str(one.get("method", "")),
-            )
-            for name, one in (evidence.get("comparison") or {}).items()
-        ],
-        features_added=known.get("features_added", []),
-        features_removed=known.get("features_removed", []),
-        changed={name: tuple(pair) for name, pair in known.get("changed", {}).items()},
-    )
+    document = {
+        **champion,
+        **(champion.get("changes") or {}),
+        "not_compared": champion.get("not_compared") or "",
+        "comparisons": [{"metric": name, **one} for name, one in (evidence.get("comparison") or {}).items()],
+    }
+    return CardChanges.model_validate(document, extra="ignore")
 
 
 def _limits(package: ModelPackage, evidence: Mapping[str, Any]) -> list[str]:

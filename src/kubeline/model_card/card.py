@@ -130,8 +130,8 @@ class CardImportance(_Part):
     """What the deciding metric loses when the column is shuffled, in its unit, with an interval."""
 
     feature: str
-    loss: float | None
-    spread: float | None
+    loss: float | None = None
+    spread: float | None = None
     lower: float | None = None
     upper: float | None = None
 
@@ -140,8 +140,8 @@ class CardImportanceTogether(_Part):
     """The same of correlated columns, shuffled together."""
 
     features: list[str]
-    loss: float | None
-    spread: float | None
+    loss: float | None = None
+    spread: float | None = None
     lower: float | None = None
     upper: float | None = None
 
@@ -185,11 +185,11 @@ class CardComparison(_Part):
     """A metric beside the champion's; above zero `difference` is better for the model."""
 
     metric: str
-    model: float | None
-    champion: float | None
-    difference: Measured
-    p_value: float | None
-    method: str
+    model: float | None = None
+    champion: float | None = None
+    difference: Measured = Measured()
+    p_value: float | None = None
+    method: str = ""
 
 
 class CardEvaluation(_Part):
@@ -199,15 +199,15 @@ class CardEvaluation(_Part):
     reasons: list[str]
     table: CardTable
     rows_judged: int
-    assumed: str
-    confidence: float | None
+    assumed: str = ""
+    confidence: float | None = None
     deciding_metric: str
-    metrics: dict[str, Measured]
-    checks: list[CardCheck]
+    metrics: dict[str, Measured] = {}
+    checks: list[CardCheck] = []
     slices: list[CardSlice]
     fairness: list[CardFairness] = []
-    calibration: CardCalibration | None
-    importances: list[CardImportance]
+    calibration: CardCalibration | None = None
+    importances: list[CardImportance] = []
     importances_together: list[CardImportanceTogether] = []
     dependence: list[CardDependence] = []
     explained: list[CardExplained] = []
@@ -225,13 +225,13 @@ class CardServing(_Part):
 class CardChanges(_Part):
     """What is new since the champion that the model was compared with; `changed` has [before, now] by name."""
 
-    reference: str
-    package_digest: str
+    reference: str = ""
+    package_digest: str = ""
     not_compared: str
     comparisons: list[CardComparison]
-    features_added: list[str]
-    features_removed: list[str]
-    changed: dict[str, tuple[Any, Any]]
+    features_added: list[str] = []
+    features_removed: list[str] = []
+    changed: dict[str, tuple[Any, Any]] = {}
 
 
 class CardAnalysis(_Part):
