@@ -190,8 +190,8 @@ class World:
     def manifest(self, digest: str) -> Manifest:
         return render(Service(NAME, NAMESPACE, storage_uri=f"s3://models/{digest}", package_digest=digest * 64))
 
-    def restore(self, moment: Moment, document: Mapping[str, Any] | None = None) -> StoredStatus:
-        """Everything as it was then; `document` is what is stored instead of the status of today."""
+    def restore(self, moment: Moment) -> StoredStatus:
+        """Everything as it was then."""
         self.liar.lie, self.liar.lies, self.liar.method = None, 0, ""
         self.delete_service()
         self.delete_record()
@@ -202,11 +202,7 @@ class World:
         write = replace(moment.record.write, generation=made["metadata"]["generation"], uid=uid)
         record = replace(moment.record, write=write)
         kept: Manifest = {"metadata": {"name": config_map_name(NAME), "namespace": NAMESPACE}}
-        text = dump(record)
-        if document is not None:
-            generation = {"generation": write.generation}
-            text = json.dumps({**document, "written": {**document["written"], **generation}})
-        kept["data"] = {"record": text}
+        kept["data"] = {"record": dump(record)}
         version = self.server.store.create(resources.CONFIG_MAP, kept)["metadata"]["resourceVersion"]
         return StoredStatus(record, version)
 

@@ -21,14 +21,6 @@ LossName = Literal["log_loss", "error", "squared_error", "absolute_error"]
 
 # How a rollout is driven, or by whom: with another of these it is the same rollout, and continues where it is.
 _NOT_IDENTIFYING = frozenset({"on_cancel", "poll_seconds", "lease_seconds", "outage_seconds", "rollback"})
-# Fields that specs did not always have. With their defaults they do not count, so that a rollout that an older
-# release began is recognized.
-ADDED = (
-    ("rules", "latency_tolerance_seconds"),
-    ("rules", "max_label_loss"),
-    ("rules", "min_outcomes"),
-    ("metrics", "business"),
-)
 _ROLLBACK: dict[str, Any] = {
     "strategy": "blue-green",
     "metrics": None,
@@ -247,14 +239,7 @@ class RolloutSpec(_Part):
     @property
     def identity(self) -> dict[str, Any]:
         """The values of which two are the same in one and the same rollout."""
-        values = self.model_dump(mode="json", exclude=set(_NOT_IDENTIFYING))
-        default = RolloutSpec().model_dump(mode="json")
-        for part, field in ADDED:
-            if values[part] is not None and values[part][field] == default[part][field]:
-                del values[part][field]
-        if self.outcomes is None:
-            del values["outcomes"]
-        return values
+        return self.model_dump(mode="json", exclude=set(_NOT_IDENTIFYING))
 
     @classmethod
     def _validated(cls, values: Mapping[str, Any]) -> Self:

@@ -13,12 +13,11 @@ from pydantic_core import PydanticSerializationError
 
 from kubeline.errors import PlatformError
 from kubeline.kubernetes.resources import CONFIG_MAP, INFERENCE_SERVICE, Manifest
-from kubeline.rollout.format_1 import upgraded
 from kubeline.rollout.status import OperatorRequest, RolloutStatus
 from kubeline.serving_platform.interface import ServingPlatform
 
 REQUEST = "kubeline.dev/request"  # annotation of the ConfigMap: promote or abort
-FORMAT = 2  # raised when an older release could not continue with a status
+FORMAT = 2  # raised when an older version could not continue with a status
 _MAX_BYTES = 900_000  # an object of Kubernetes may have 1 MiB with all else in it
 _STATUS = TypeAdapter(RolloutStatus)
 
@@ -40,14 +39,9 @@ class StoredStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class _Document:
-    """What is stored. A release that reads format 1 only finds beside the status what it needs to refuse it."""
+    """What is stored."""
 
     format: int
-    rollout_id: str
-    name: str
-    namespace: str
-    owner: str
-    deadline: float
     status: RolloutStatus
 
 
@@ -108,10 +102,10 @@ class StatusStore:
         try:
             document = json.loads((found.get("data") or {}).get("record", ""))
             written_as = document["format"]
-            if isinstance(written_as, int) and written_as not in {1, FORMAT}:
+            if isinstance(written_as, int) and written_as != FORMAT:
                 raise PlatformError(
-                    f"the rollout of {where} is recorded in format {written_as}, but this Kubeline reads 1 and "
-                    f"{FORMAT}: it was begun by a newer Kubeline; use that version, here and wherever it is driven"
+                    f"the rollout of {where} is recorded in format {written_as}, but this Kubeline reads {FORMAT}: it "
+                    "was begun by another version; use that one, here and wherever it is driven"
                 )
             status = load(document)
         except (ValidationError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -130,15 +124,7 @@ class StatusStore:
 
 def dump(status: RolloutStatus) -> str:
     """The JSON that is stored."""
-    document = _Document(
-        format=FORMAT,
-        rollout_id=status.rollout_id,
-        name=status.name,
-        namespace=status.namespace,
-        owner=status.lease.holder,
-        deadline=status.lease.expires,
-        status=status,
-    )
+    document = _Document(format=FORMAT, status=status)
     try:
         return _DOCUMENT.dump_json(document).decode()
     except PydanticSerializationError:  # words of others may hold half of a surrogate pair, which UTF-8 does not have
@@ -150,9 +136,9 @@ def load(document: Mapping[str, Any]) -> RolloutStatus:
     """The status of a stored document.
 
     Raises:
-        ValueError, LookupError, TypeError, AttributeError: when it holds none.
+        ValueError, LookupError: when it holds none.
     """
-    return _STATUS.validate_python(upgraded(document) if document["format"] == 1 else document["status"])
+    return _STATUS.validate_python(document["status"])
 
 
 def truncated(status: RolloutStatus) -> RolloutStatus:

@@ -208,8 +208,3 @@ def test_a_pod_whose_page_did_not_answer_when_the_step_began_is_an_error_and_one
             scrape(*urls, processes=now).evidence(unknown)
     assert counted is not None
     assert counted.requests == 9
-
-
-def test_a_window_that_another_release_began_is_an_error() -> None:
-    with Pod("c1").serving() as url, pytest.raises(MetricsError, match="another release"):
-        scrape(url, processes={url: "c/0"}).evidence({"time": 0.0, "pages": {url: {}}})
