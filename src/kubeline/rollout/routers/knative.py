@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from kubeline.kubernetes.merge import replacing
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.routers.diagnosis import problem
-from kubeline.rollout.routers.interface import LiveService
+from kubeline.rollout.routers.interface import LiveService, TrafficRouter
 from kubeline.rollout.routers.observation import ClusterSnapshot, Observation, pod_ready, serves
 from kubeline.rollout.status import Versions
 
@@ -22,7 +22,7 @@ _ALL = 100
 _TAGS = "serving.kserve.io/enable-tag-routing"
 
 
-class KnativeRouter:
+class KnativeRouter(TrafficRouter):
     """Routes by `canaryTrafficPercent`; the autoscaler of each revision sees to its pods."""
 
     needs_routes = False
@@ -77,11 +77,6 @@ class KnativeRouter:
             "spec": {"predictor": replacing(service["spec"]["predictor"], wanted)},
         }
 
-    def scale(self, service: LiveService, versions: Versions, share: int, stable_pods: int) -> Manifest:
-        """Nothing: each revision scales by itself."""
-        del service, versions, share, stable_pods
-        return {}
-
     def shift(self, service: LiveService, versions: Versions, share: int) -> Manifest:
         """Give the candidate this share."""
         del service, versions
@@ -92,11 +87,6 @@ class KnativeRouter:
         del versions
         share = service["spec"]["predictor"].get(_PERCENT)
         return None if share is None else int(share)
-
-    def replace(self, service: LiveService, versions: Versions) -> Manifest:
-        """Nothing: the candidate's revision goes on as the stable one."""
-        del service, versions
-        return {}
 
     def promote(self, service: LiveService, versions: Versions) -> Manifest:
         """Leave the share out, after 100 % has been observed."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from kubeline.deployment.inference_service import PACKAGE_DIGEST
 from kubeline.kubernetes.resources import Manifest
+from kubeline.rollout.status import Versions
 from kubeline.serving_platform.endpoint_view import DIGEST_VARIABLE
 
 
@@ -75,6 +76,12 @@ def predictor_digest(predictor: Mapping[str, Any] | None, service: Mapping[str, 
     own = (predictor or {}).get("annotations") or {}
     outer = (service or {}).get("metadata", {}).get("annotations") or {}
     return str(own.get(PACKAGE_DIGEST) or outer.get(PACKAGE_DIGEST) or "")
+
+
+def canary_of(service: Mapping[str, Any], versions: Versions) -> Mapping[str, Any]:
+    """The candidate's entry of the live specification; one with an empty predictor when there is none."""
+    canaries = (service.get("spec") or {}).get("canary") or []
+    return next((c for c in canaries if c["predictor"].get("name") == versions.candidate.name), {"predictor": {}})
 
 
 def pod_ready(pod: Mapping[str, Any]) -> bool:

@@ -16,11 +16,10 @@ from kubeline.kubernetes.merge import merge, replacing
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.routers.diagnosis import problem, unprogrammed
 from kubeline.rollout.routers.interface import LiveService
-from kubeline.rollout.routers.observation import ClusterSnapshot, Observation, predictor_digest
+from kubeline.rollout.routers.observation import ClusterSnapshot, Observation, canary_of, predictor_digest
 from kubeline.rollout.routers.standard import (
     REPLICAS,
     StandardRouter,
-    canary_of,
     count,
     fewest,
     is_current,

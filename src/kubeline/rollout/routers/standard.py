@@ -14,8 +14,8 @@ from typing import Any
 from kubeline.kubernetes.merge import replacing
 from kubeline.kubernetes.resources import Manifest
 from kubeline.rollout.routers.diagnosis import problem, unprogrammed
-from kubeline.rollout.routers.interface import LiveService
-from kubeline.rollout.routers.observation import ClusterSnapshot, Observation, pod_ready, serves
+from kubeline.rollout.routers.interface import LiveService, TrafficRouter
+from kubeline.rollout.routers.observation import ClusterSnapshot, Observation, canary_of, pod_ready, serves
 from kubeline.rollout.status import Versions
 
 # A canary takes none of these; they come back with its promotion.
@@ -33,7 +33,7 @@ _CLASS = "serving.kserve.io/autoscalerClass"
 REPLICAS = ("minReplicas", "maxReplicas")
 
 
-class StandardRouter:
+class StandardRouter(TrafficRouter):
     """Routes by the weights of HTTPRoutes, which Kubeline observes."""
 
     needs_routes = True
@@ -69,11 +69,6 @@ class StandardRouter:
         """What serves now."""
         return workload_name(service["metadata"]["name"], service["spec"]["predictor"].get("name", ""))
 
-    def newest_revision(self, service: LiveService) -> str:
-        """Nothing: pods are distinguished by their packages."""
-        del service
-        return ""
-
     def add_candidate(self, service: LiveService, versions: Versions, share: int, stable_pods: int) -> Manifest:
         """The candidate beside the stable one, without traffic, and with the pods of its first share."""
         return _beside(service, versions, replicas_of(versions, share, stable_pods), 0)
@@ -96,16 +91,6 @@ class StandardRouter:
         """Give the candidate this share, with the pods that there are."""
         return _beside(service, versions, fewest(canary_of(service, versions)["predictor"]), share)
 
-    def specified(self, service: LiveService, versions: Versions) -> int | None:
-        """Per cent that the specification gives the candidate; None when it is not beside the stable model."""
-        entry = canary_of(service, versions)
-        return int(entry.get("trafficPercent") or 0) if entry["predictor"] else None
-
-    def replace(self, service: LiveService, versions: Versions) -> Manifest:
-        """Nothing: the candidate's pods go on as the stable ones."""
-        del service, versions
-        return {}
-
     def promote(self, service: LiveService, versions: Versions) -> Manifest:
         """The candidate's predictor takes the stable one's place, by its name, and the canary is gone."""
         wanted = {**versions.candidate.predictor, "name": versions.candidate.name}
@@ -116,11 +101,6 @@ class StandardRouter:
         """Drop the canary; of the stable predictor only the replicas were touched."""
         known, before = {*service["spec"]["predictor"], *versions.before.predictor}, versions.before.predictor
         return {"spec": {"canary": None, "predictor": {key: before.get(key) for key in REPLICAS if key in known}}}
-
-    def settle(self, service: LiveService, versions: Versions) -> Manifest:
-        """Nothing is left to do."""
-        del service, versions
-        return {}
 
     def refusal(self, snapshot: ClusterSnapshot, versions: Versions) -> str:
         """Why traffic cannot be split here; empty when it can."""
@@ -179,12 +159,6 @@ def _beside(service: LiveService, versions: Versions, replicas: int, share: int)
             "predictor": {"minReplicas": both, **room},
         }
     }
-
-
-def canary_of(service: Mapping[str, Any], versions: Versions) -> Mapping[str, Any]:
-    """The candidate's entry of the live specification; one with an empty predictor when there is none."""
-    canaries = (service.get("spec") or {}).get("canary") or []
-    return next((c for c in canaries if c["predictor"].get("name") == versions.candidate.name), {"predictor": {}})
 
 
 def replicas_of(versions: Versions, share: int, stable_pods: int) -> int:

@@ -9,16 +9,15 @@ from typing import Any
 
 from kubeline.kubernetes.merge import replacing
 from kubeline.kubernetes.resources import Manifest
-from kubeline.rollout.routers.interface import LiveService
-from kubeline.rollout.routers.observation import ClusterSnapshot, Observation
-from kubeline.rollout.routers.standard import canary_of
+from kubeline.rollout.routers.interface import LiveService, TrafficRouter
+from kubeline.rollout.routers.observation import ClusterSnapshot, Observation, canary_of
 from kubeline.rollout.status import Versions
 from kubeline.serving_platform.endpoint_view import VISIBILITY
 
 _ALL = 100
 
 
-class VertexRouter:
+class VertexRouter(TrafficRouter):
     """Routes by the traffic_split; each deployed model has machines of its own, and scales by itself."""
 
     needs_routes = False
@@ -55,11 +54,6 @@ class VertexRouter:
         """The id of the stable deployed model."""
         return str(((service.get("status") or {}).get("stable") or {}).get("id", ""))
 
-    def newest_revision(self, service: LiveService) -> str:
-        """Nothing: deployed models are distinguished by their ids."""
-        del service
-        return ""
-
     def refusal(self, snapshot: ClusterSnapshot, versions: Versions) -> str:
         """Why traffic cannot be split here; empty when it can."""
         service = snapshot.service or {}
@@ -75,29 +69,14 @@ class VertexRouter:
             return f"there is a candidate already ({beside[0]}) that is not ours; abort its rollout first"
         return "" if (status.get("stable") or {}).get("deployed") else "its model is not deployed yet; try later"
 
-    def specified(self, service: LiveService, versions: Versions) -> int | None:
-        """Per cent that the endpoint gives the candidate; None when it is not beside the stable model."""
-        entry = canary_of(service, versions)
-        return int(entry.get("trafficPercent") or 0) if entry["predictor"] else None
-
     def add_candidate(self, service: LiveService, versions: Versions, share: int, stable_pods: int) -> Manifest:
         """The candidate beside the stable one, without traffic, and with all the machines that it will ever have."""
         del service, share, stable_pods
         return _beside(_predictor(versions), 0)
 
-    def scale(self, service: LiveService, versions: Versions, share: int, stable_pods: int) -> Manifest:
-        """Nothing: each deployed model scales by itself."""
-        del service, versions, share, stable_pods
-        return {}
-
     def shift(self, service: LiveService, versions: Versions, share: int) -> Manifest:
         """Give the candidate this share, and the stable model the rest."""
         return _beside(canary_of(service, versions)["predictor"] or _predictor(versions), share)
-
-    def replace(self, service: LiveService, versions: Versions) -> Manifest:
-        """Nothing: the candidate's deployed model goes on as the stable one."""
-        del service, versions
-        return {}
 
     def promote(self, service: LiveService, versions: Versions) -> Manifest:
         """The candidate is the stable model, and the one before is undeployed."""
@@ -109,11 +88,6 @@ class VertexRouter:
         """The candidate is undeployed."""
         del service, versions
         return {"spec": {"canary": None}}
-
-    def settle(self, service: LiveService, versions: Versions) -> Manifest:
-        """Nothing is left to do."""
-        del service, versions
-        return {}
 
 
 def _predictor(versions: Versions) -> Manifest:
