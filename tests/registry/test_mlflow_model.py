@@ -9,7 +9,6 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
 from mlflow.pyfunc import scoring_server
 from starlette.testclient import TestClient
 
@@ -112,19 +111,3 @@ def test_registered_again_nothing_beside_the_package_changes(tmp_path: Path) -> 
     (folder / "MLmodel").unlink()
     registered(package)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-
-
-def test_a_version_that_was_registered_before_there_was_an_mlmodel_works_as_it_did(tmp_path: Path) -> None:
-    package = write_tiny_package(tmp_path / "package")
-    client = MlflowClient()
-    run = client.create_run(client.create_experiment("flights", artifact_location=(tmp_path / "mlruns").as_uri()))
-    client.log_artifacts(run.info.run_id, str(package.path), "package")
-    client.create_registered_model("flights")
-    source = f"{run.info.artifact_uri}/package"
-    client.create_model_version("flights", source, run.info.run_id, tags={"package_digest": package.digest})
-    version = registered(package)
-    assert (version.version, version.source) == ("1", source)
-    found = fetch("models:/flights@champion")
-    assert found is not None
-    assert ModelPackage.open(found).digest == package.digest
-    assert sorted(path.name for path in found.parent.iterdir()) == ["package"]

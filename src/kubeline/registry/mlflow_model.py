@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 FOLDER = "model"  # among the artifacts of a run
-PACKAGE = "package"  # in that folder; of versions before MLmodel, among the artifacts themselves
+PACKAGE = "package"  # in that folder
 LOADER = "kubeline.registry.pyfunc"
 _EXAMPLE = "input_example.json"
 _SERVING_EXAMPLE = "serving_input_example.json"

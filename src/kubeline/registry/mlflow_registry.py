@@ -99,7 +99,7 @@ class MLflowRegistry:
         with plain_errors(self.uri), self._one_writer():
             known = self._version_of(submission)
             run = self._client.get_run(known.run_id) if known and known.run_id else self._runs.of_package(submission)
-            self._runs.log(run, submission, whole=known is None or not _of_before(known))
+            self._runs.log(run, submission)
             return known or self._create_version(run, submission)
 
     def track(self, name: str, pipeline_run: str, tree: RunRecord) -> str:
@@ -157,7 +157,7 @@ class MLflowRegistry:
 
     def read_document(self, version: ModelVersion, name: str) -> str:
         """The text beside the package; empty where there is none, or nothing can lie beside it."""
-        if _of_before(version) or not version.run_id:
+        if not version.run_id:
             return ""
         with plain_errors(self.uri), TemporaryDirectory(prefix="kubeline-") as folder:
             if name not in {Path(each.path).name for each in self._client.list_artifacts(version.run_id, FOLDER)}:
@@ -180,7 +180,7 @@ class MLflowRegistry:
 
     def download(self, version: ModelVersion, into: Path) -> Path:
         """Return a local folder with the package of a version."""
-        source = version.source if _of_before(version) else f"{version.source}/{PACKAGE}"
+        source = f"{version.source}/{PACKAGE}"
         local = _local_folder(source)
         if local is None:
             with plain_errors(self.uri):
@@ -309,11 +309,6 @@ def _sqlite_file(uri: str) -> Path | None:
 def _local_folder(source: str) -> Path | None:
     parts = urlsplit(source)
     return Path(unquote(parts.path)) if parts.scheme in {"", "file"} else None
-
-
-def _of_before(version: ModelVersion) -> bool:
-    """Whether a version is the package alone, as before there was an ``MLmodel`` beside it."""
-    return not version.source.rstrip("/").endswith(f"/{FOLDER}")
 
 
 def model_version(found: Any) -> ModelVersion:

@@ -69,23 +69,21 @@ class Runs:
         tags = {**_tags(submission), **({_PARENT: given} if given else {})}
         return self._client.create_run(experiment, tags=tags, run_name=f"{submission.name}-{submission.digest[:8]}")
 
-    def log(self, run: "Run", submission: Submission, *, whole: bool) -> None:
+    def log(self, run: "Run", submission: Submission) -> None:
         """Log what the run does not have yet. Repeating it changes nothing: same values, same time, same files.
 
         Args:
             run: of the package.
             submission: the package and what is logged of it.
-            whole: the package with what makes it an MLflow model; else the package alone, as it was registered before.
         """
         run_id = run.info.run_id
-        folder = f"{mlflow_model.FOLDER}/{mlflow_model.PACKAGE}" if whole else mlflow_model.PACKAGE
+        folder = f"{mlflow_model.FOLDER}/{mlflow_model.PACKAGE}"
         missing = self._lacks(run_id, folder, submission.package)
         if missing or run.info.status != "FINISHED":
             self._log_values(run, submission.params, submission.metrics, _tags(submission))
         if missing:
             self._client.log_artifacts(run_id, str(submission.package), folder)
-        if whole:
-            self._log_model(run, submission)
+        self._log_model(run, submission)
         if run.info.status != "FINISHED":
             self._client.set_terminated(run_id)
 
