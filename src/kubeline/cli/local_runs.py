@@ -24,7 +24,7 @@ def local_runs(console: Terminal, options: argparse.Namespace) -> int:
             console.print(f"[bold]{words(name)}[/], {counted(len(wanted), 'run')}", soft_wrap=True)
             serving = next((past for past in runs if past.result.serves), None)
             if serving:
-                since = clock(serving.result.started or 0.0)
+                since = clock(serving.result.started)
                 console.print(f"{words(serving.result.serves)} was brought to serving last, by the run of {since}")
             console.print(_table(wanted[: options.limit]))
     return 0
@@ -36,7 +36,7 @@ def _table(runs: list[Past]) -> Table:
         word = f"[{TONE_COLOURS[result.tone]}]{words(result.word)}[/]"
         why = words(result.sentence or result.reason)
         decided = words(str(result.estimate or ""))
-        shown.add_row(words(folder), word, decided, clock(result.started or 0.0), took(result), why)
+        shown.add_row(words(folder), word, decided, clock(result.started), took(result), why)
     return shown
 
 

@@ -91,8 +91,7 @@ def _endings(first: RecordedRun, second: RecordedRun, place: Path) -> Markup:
         result = run.result
         link = Markup('<a href="{}">{}</a>').format(_address(run.folder / "index.html", place), run.folder.name)
         word = Markup('<strong class="{}">{}</strong>').format(result.tone, result.word)
-        began = "" if result.started is None else unbroken(clock(result.started))
-        took = "" if result.seconds is None else unbroken(duration(result.seconds))
+        began, took = unbroken(clock(result.started)), unbroken(duration(result.seconds))
         rows.append([name, link, word, str(result.estimate or ""), began, took, result.sentence or result.reason])
     return reports.table(["of", "run", "verdict", "decided by", "began", "took", "why"], rows)
 

@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -61,11 +60,9 @@ def grouped(root: Path) -> dict[str, list[Past]]:
     """The runs below a folder by pipeline and model, the latest first in each and among them."""
     found = {past.folder: past for past in _running(root)}
     for file in root.glob(f"*/{FILE}"):
-        result, written = RunResult.read(file), file.stat().st_mtime
-        started = result.started if result.started is not None else written
-        found[file.parent.name] = Past(file.parent.name, replace(result, started=started), written)
+        found[file.parent.name] = Past(file.parent.name, RunResult.read(file), file.stat().st_mtime)
     groups: dict[str, list[Past]] = {}
-    for past in sorted(found.values(), key=lambda past: (past.result.started or 0.0, past.folder), reverse=True):
+    for past in sorted(found.values(), key=lambda past: (past.result.started, past.folder), reverse=True):
         result = past.result
         groups.setdefault(f"{result.pipeline} of {result.model}" if result.model else result.pipeline, []).append(past)
     return groups
@@ -82,7 +79,7 @@ def _group(runs: Sequence[Past], more: str | None) -> list[Markup]:
     serving = next((past for past in runs if past.result.serves), None)
     blocks = []
     if serving:
-        since = clock(serving.result.started or 0.0)
+        since = clock(serving.result.started)
         blocks.append(reports.text(f"{serving.result.serves} was brought to serving last, by the run of {since}."))
     line = _line(runs)
     if line:
@@ -96,7 +93,7 @@ def _group(runs: Sequence[Past], more: str | None) -> list[Markup]:
 def _table(runs: Sequence[Past], up: str) -> Markup:
     rows = [
         [
-            Markup('<a href="{}/index.html">{}</a>').format(up + quote(past.folder), clock(past.result.started or 0.0)),
+            Markup('<a href="{}/index.html">{}</a>').format(up + quote(past.folder), clock(past.result.started)),
             Markup('<strong class="{}">{}</strong>').format(past.result.tone, unbroken(past.result.word)),
             str(past.result.estimate or ""),
             unbroken(took(past.result)),
@@ -108,8 +105,8 @@ def _table(runs: Sequence[Past], up: str) -> Markup:
 
 
 def took(result: RunResult) -> str:
-    """How long a run took; empty where that is not known, or not yet."""
-    return "" if result.seconds is None or result.word == RUNNING else duration(result.seconds)
+    """How long a run took; empty where it goes on."""
+    return "" if result.word == RUNNING else duration(result.seconds)
 
 
 def _write_history(root: Path, name: str, runs: Sequence[Past]) -> str:

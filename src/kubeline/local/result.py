@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from kubeline import json_files
 from kubeline.artifacts import publish
@@ -67,7 +69,7 @@ class RunResult:
         model: name of the registered model that it is about; empty for none.
         serves: what this run brought to serving, such as ``models:/flights/3``; empty for nothing.
         estimate: what it was decided by.
-        started: Unix seconds; None in files of an earlier version.
+        started: Unix seconds.
         seconds: how long it took.
         tasks: when each task ran, in the order in which they ended.
     """
@@ -80,9 +82,9 @@ class RunResult:
     model: str = ""
     serves: str = ""
     estimate: DecidingFigure | None = None
-    started: float | None = None
-    seconds: float | None = None
-    tasks: Sequence[TaskTime] = field(default_factory=tuple)
+    started: float = 0.0
+    seconds: float = 0.0
+    tasks: tuple[TaskTime, ...] = ()
 
     @property
     def word(self) -> str:
@@ -105,13 +107,11 @@ class RunResult:
 
     @classmethod
     def read(cls, file: Path) -> "RunResult":
-        """The result in a file; what an earlier version did not write has its default."""
-        document: dict[str, Any] = json_files.parse(json_files.contents_of(file, f"'{file}'"), f"'{file}'")
-        known = {key: value for key, value in document.items() if key in {each.name for each in fields(cls)}}
-        if known.get("estimate"):
-            known["estimate"] = DecidingFigure(**known["estimate"])
-        known["tasks"] = tuple(TaskTime(**task) for task in known.get("tasks", ()))
-        return cls(**known)
+        """The result in a file."""
+        return _RESULT.validate_python(json_files.parse(json_files.contents_of(file, f"'{file}'"), f"'{file}'"))
+
+
+_RESULT = TypeAdapter(RunResult)
 
 
 def concluded(result: RunResult, made: Sequence[Output], arguments: Mapping[str, Any]) -> RunResult:

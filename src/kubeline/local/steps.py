@@ -49,8 +49,8 @@ def _box(one: TaskTime, verdict: str) -> Box:
 
 
 def _bar(one: TaskTime, result: RunResult, name: str) -> Markup:
-    whole = max(result.seconds or 0.0, 1e-9)
-    begun = 100 * max(0.0, one.begun - (result.started or 0.0)) / whole
+    whole = max(result.seconds, 1e-9)
+    begun = 100 * max(0.0, one.begun - result.started) / whole
     wide = max(0.5, 100 * one.seconds / whole)
     return Markup(
         '<div class="time"><span>{}</span><svg width="100%" height="12" aria-hidden="true">'

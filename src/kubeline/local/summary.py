@@ -117,9 +117,8 @@ def _facts(run: Run, result: RunResult) -> dict[str, Any]:
         found["decided by"] = str(result.estimate)
     if result.serves:
         found["serves now"] = result.serves
-    if result.started is not None and result.seconds is not None:
-        took = "has taken" if result.verdict == RUNNING else "took"
-        found |= {"began": clock(result.started), took: duration(result.seconds)}
+    took = "has taken" if result.verdict == RUNNING else "took"
+    found |= {"began": clock(result.started), took: duration(result.seconds)}
     return found | {"log": _link(run, run.log, "log.txt")}
 
 

@@ -6,9 +6,10 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
+from unittest.mock import patch
 
 from kfp import dsl, local
 
@@ -99,7 +100,12 @@ def _type(output: Any) -> Any:
 def _with_runner(folder: Path, pipeline: Any) -> Any:
     before = local.config.LocalExecutionConfig.instance
     printed = _Copied(sys.stdout)
-    with tempfile.NamedTemporaryFile() as sentence, _environment(sentence.name), contextlib.redirect_stdout(printed):
+    modules = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # where this process finds them
+    with (
+        tempfile.NamedTemporaryFile() as sentence,
+        patch.dict(os.environ, {TERMINATION_LOG: sentence.name, **modules}),
+        contextlib.redirect_stdout(printed),
+    ):
         local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder), raise_on_error=True)
         try:
             return pipeline()
@@ -108,19 +114,3 @@ def _with_runner(folder: Path, pipeline: Any) -> Any:
             raise ComponentFailedError(left or printed.last_of_step() or str(error)) from error
         finally:
             local.config.LocalExecutionConfig.instance = before
-
-
-@contextlib.contextmanager
-def _environment(sentence: str) -> Iterator[None]:
-    """The variables of the step: where it leaves its sentence, and where this process finds its modules."""
-    names = {TERMINATION_LOG: sentence, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(names)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
