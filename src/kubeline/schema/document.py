@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from kubeline import json_files
 from kubeline.addresses import redact, refuse_credentials
@@ -42,10 +42,8 @@ _CATEGORY: dict[Type, tuple[type, ...]] = {
 _RANGED = ("integer", "number", "datetime")
 
 
-class Observed(BaseModel):
+class Observed(BaseModel, frozen=True, extra="forbid"):
     """What a column held when the schema was inferred; for the reader, never enforced."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     missing: float = 0.0
     distinct: int | None = None
@@ -54,7 +52,7 @@ class Observed(BaseModel):
     categories: list[Value] | None = None
 
 
-class Column(BaseModel):
+class Column(BaseModel, frozen=True, extra="forbid"):
     """What is expected of one column.
 
     Attributes:
@@ -68,8 +66,6 @@ class Column(BaseModel):
         allow_leak: Whether the column may give the target away.
         personal: Whether the column holds personal data; None to guess by its name and values.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Type = "any"
     required: bool = True
@@ -101,28 +97,22 @@ class Column(BaseModel):
         return _time(value) if self.type == "datetime" else value
 
 
-class Target(BaseModel):
+class Target(BaseModel, frozen=True, extra="forbid"):
     """The column to be predicted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str
     task: SchemaTask
 
 
-class RowLimits(BaseModel):
+class RowLimits(BaseModel, frozen=True, extra="forbid"):
     """How many rows the table may have."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     min: Annotated[int, Field(ge=0)] = 0
     max: Annotated[int, Field(ge=0)] | None = None
 
 
-class TableSchema(BaseModel):
+class TableSchema(BaseModel, frozen=True, extra="forbid"):
     """Expectations on a table."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     about: list[str] = ABOUT
     version: Literal[1] = 1

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from kubeline.artifacts import Artifact
 from kubeline.columns import Kind
@@ -13,10 +13,8 @@ from kubeline.errors import UserError
 from kubeline.transform.transform import Transform
 
 
-class DerivedColumn(BaseModel):
+class DerivedColumn(BaseModel, frozen=True, extra="forbid"):
     """One derived column: what it is computed by, what it is, and what it is computed from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(min_length=1)]
     expression: str
@@ -24,10 +22,8 @@ class DerivedColumn(BaseModel):
     reads: list[str]
 
 
-class TransformDocument(BaseModel):
+class TransformDocument(BaseModel, frozen=True, extra="forbid"):
     """All derived columns. `only_read` are columns of the table that are no features themselves."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     derived: list[DerivedColumn]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from kubeline.errors import UserError
 from kubeline.local.parameters import check
@@ -20,10 +20,8 @@ _CRON = re.compile(r"[\d*/,\-?LW#A-Za-z]+")
 _OWNER = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
-class Schedule(BaseModel):
+class Schedule(BaseModel, extra="forbid", strict=True):
     """One recurring run, as the file has it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str = ""
     pipeline: str
@@ -67,7 +65,7 @@ class Schedule(BaseModel):
         return int(found[1]) * _SECONDS[found[2]] if found else 0
 
 
-class ScheduleFile(BaseModel):
+class ScheduleFile(BaseModel, extra="forbid", strict=True):
     """The file.
 
     Attributes:
@@ -75,8 +73,6 @@ class ScheduleFile(BaseModel):
         platform: where they run.
         schedules: by name.
     """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     owner: str
     platform: Literal["kubeflow", "vertex"] = "kubeflow"

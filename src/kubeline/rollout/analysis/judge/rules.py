@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
+from pydantic import BaseModel, Field, field_serializer, model_validator
 
 from kubeline.numbers import Number, Seconds, Whole
 from kubeline.rollout.analysis.judge.spending import Spending
@@ -12,7 +12,7 @@ CheckName = Literal[
 ]
 
 
-class Rules(BaseModel):
+class Rules(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Limits of the checks, and how sure the judge must be. docs/judge.md explains each.
 
     Attributes:
@@ -39,8 +39,6 @@ class Rules(BaseModel):
         failure_limit: failed looks that are forgiven; one more stops the rollout.
         inconclusive_limit: inconclusive looks of one step that are waited through.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     alpha: Number = Field(default=0.05, gt=0, lt=0.5)
     spending: Spending = "pocock"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from kubeline.errors import PlatformError
 from kubeline.http.exchange import LOOPBACK
@@ -72,7 +72,7 @@ class MetricsSource(Protocol):
         ...
 
 
-class BusinessQuery(BaseModel):
+class BusinessQuery(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What the predictions are for, as Prometheus has it of each version, such as revenue by request.
 
     Attributes:
@@ -84,15 +84,13 @@ class BusinessQuery(BaseModel):
         higher_is_better: whether more of it is better.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     query: str = Field(min_length=1)
     name: str = Field(default="the business metric", min_length=1)
     interval_seconds: Seconds = Field(default=60.0, ge=1)
     higher_is_better: bool = True
 
 
-class MetricsSpec(BaseModel):
+class MetricsSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Where the evidence comes from.
 
     Attributes:
@@ -110,8 +108,6 @@ class MetricsSpec(BaseModel):
         timeout_seconds: for each request, to its last byte; one analysis may take six times as long.
         business: a business metric that Prometheus has.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: Literal["scrape", "prometheus", "cloud-monitoring"] = "scrape"
     url: str = ""
