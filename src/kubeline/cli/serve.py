@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubeline.cli.parser import add_command, whole
 from kubeline.errors import PlatformError, UserError
-from kubeline.processes import ExitedError, bound_command, stop, wait_until_ready
+from kubeline.processes import ExitedError, stop, wait_until_ready
 
 if TYPE_CHECKING:  # the other commands need not wait for its import
     from kubeline.model_package import ModelPackage
@@ -103,14 +103,10 @@ def _require_free(port: int, option: str) -> None:
 
 
 def _command(options: argparse.Namespace, package: "ModelPackage", name: str) -> Sequence[str]:
-    words = [
-        *("--model_dir", str(package.path), "--model_name", name, "--package_digest", package.digest),
-        *("--host", "127.0.0.1", "--http_port", str(options.port), "--grpc_port", str(options.grpc_port)),
-        *("--workers", str(options.workers)),
-    ]
-    return bound_command(
-        "kubeline_serving", *words, *(["--payload_log", options.payload_log] if options.payload_log else [])
-    )
+    from kubeline.model_client.server import command
+
+    log = ["--payload_log", options.payload_log] if options.payload_log else []
+    return command(package, name, options.port, options.grpc_port, "--workers", str(options.workers), *log)
 
 
 def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, name: str) -> None:

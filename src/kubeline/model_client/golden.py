@@ -1,6 +1,6 @@
 """The recorded rows of a package, and how far a server's answers are from the recorded ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -31,6 +31,12 @@ class GoldenRows:
         columns = [plain_values(table[feature.name], feature.kind) for feature in signature.features]
         records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
         return cls(signature, records, expected, package.manifest.parity.scale)
+
+    def part(self, rows: slice) -> Self:
+        """Some of the rows."""
+        given = self.expected.probabilities
+        expected = Predictions(self.expected.values[rows], None if given is None else given[rows])
+        return replace(self, records=self.records[rows], expected=expected)
 
     def compare(self, answer: Predictions) -> "GoldenComparison":
         """Compare answers for all rows with the recorded ones.

@@ -90,6 +90,15 @@ class RunningServer:
         stop(self.process, _STOP_SECONDS)
 
 
+def command(package: ModelPackage, name: str, http_port: int, grpc_port: int, *options: str) -> list[str]:
+    """The command line of a server on this machine, which ends with the process that calls it."""
+    return bound_command(
+        *("kubeline_serving", "--model_dir", str(package.path), "--model_name", name),
+        *("--package_digest", package.digest, "--host", "127.0.0.1"),
+        *("--http_port", str(http_port), "--grpc_port", str(grpc_port), *options),
+    )
+
+
 def is_ready(http_port: int, model_name: str) -> bool:
     """Whether a server on this machine answers, and has this model ready."""
     connection = http.client.HTTPConnection("127.0.0.1", http_port, timeout=2)
@@ -114,12 +123,8 @@ def start(package: ModelPackage, log: Path) -> Iterator[RunningServer]:
     """
     name = f"package-{package.digest[:12]}"  # no other server that might take the port answers for this name
     http_port, grpc_port = free_ports(2)
-    words = [
-        *("--model_dir", str(package.path), "--model_name", name, "--package_digest", package.digest),
-        *("--host", "127.0.0.1", "--http_port", str(http_port), "--grpc_port", str(grpc_port)),
-    ]
+    line = command(package, name, http_port, grpc_port)
     with log.open("wb") as output:
-        line = bound_command("kubeline_serving", *words)
         process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - no shell, no words of a user
     server = RunningServer(process, name, http_port, grpc_port, log)
     try:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubeline.platform.compiled import graphs
+
 LIMIT = 1_048_576  # above it, Argo compresses
 
 # Bytes of nodes, without the texts that are counted one by one.
@@ -100,15 +102,13 @@ class Workflow:
 
     def specification(self) -> int:
         """Bytes of `spec`: every distinct component and container once, and a template for each graph."""
-        root, components = self.document["root"], self.document["components"]
-        graphs = [root, *(component for component in components.values() if "dag" in component)]
-        tasks = [task for graph in graphs for task in graph["dag"]["tasks"].values()]
+        tasks = [task for graph in graphs(self.document) for task in graph["dag"]["tasks"].values()]
         parts = [
             {**part, "executorLabel": ""} for task in tasks for part in self._parts(task)[1:3]
         ]  # equal ones are one
-        texts = {_stored(part) for part in [root, *parts]}
+        texts = {_stored(part) for part in [self.document["root"], *parts]}
         arguments = sum(len(text) + 120 for text in texts) + sum(len(_stored(s)) + 60 for s in self.platform.values())
-        templates = _TEMPLATE * len(graphs) + sum(len(_stored(task)) + _TASK for task in tasks)
+        templates = _TEMPLATE * len([*graphs(self.document)]) + sum(len(_stored(task)) + _TASK for task in tasks)
         return _TEMPLATES + arguments + templates
 
     def nodes(self) -> int:
@@ -208,9 +208,9 @@ class Workflow:
 
     def _longest_loop(self) -> int:
         """The most artifacts that a loop can have collected."""
-        root, values = self.document["root"], self._values()
-        graphs = [root, *(component for component in self.document["components"].values() if "dag" in component)]
-        loops = [task for graph in graphs for task in graph["dag"]["tasks"].values() if "parameterIterator" in task]
+        tasks = (task for graph in graphs(self.document) for task in graph["dag"]["tasks"].values())
+        loops = [task for task in tasks if "parameterIterator" in task]
+        values = self._values()
         known = values | {f"pipelinechannel--{name}": value for name, value in values.items()}
         return max((len(_items(loop, known)) for loop in loops), default=1)
 

@@ -60,7 +60,7 @@ def compare(client: Client, package: ModelPackage, spec: RolloutSpec, stable: st
     logged = _logged(package, log)
     differences, wrong, answers, refused = [], [], [], 0
     for begin in range(0, len(logged.records), _ROWS_PER_REQUEST):
-        part = _part(logged, begin, begin + _ROWS_PER_REQUEST)
+        part = logged.part(slice(begin, begin + _ROWS_PER_REQUEST))
         try:
             answer = client.read(client.send(client.prepare(part, range(len(part.records)))), part)
         except (RequestFailedError, ValueError, KeyError, TypeError):
@@ -169,11 +169,6 @@ def _logged(package: ModelPackage, log: pa.Table) -> GoldenRows:
     columns = [plain_values(log[feature.name], feature.kind) for feature in signature.features]
     records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
     return GoldenRows(signature, records, logged_predictions(signature, log), package.manifest.parity.scale)
-
-
-def _part(rows: GoldenRows, begin: int, end: int) -> GoldenRows:
-    expected = _taken(rows.expected, np.arange(begin, min(end, len(rows.records))))
-    return GoldenRows(rows.signature, rows.records[begin:end], expected, rows.scale)
 
 
 def _taken(predictions: Predictions, rows: Array) -> Predictions:

@@ -27,7 +27,7 @@ def run(client: Client, package: ModelPackage, spec: SmokeTestSpec) -> SmokeTest
     try:
         answers = [_with_retries(client, golden, batch, spec.attempts) for batch in _batches(rows)]
         p95 = _p95_ms(client, golden, rows) if spec.max_latency_ms else None
-        comparison = _first(golden, len(rows)).compare(joined(answers))
+        comparison = golden.part(slice(len(rows))).compare(joined(answers))
     except RequestFailedError as error:
         return SmokeTestResult(passed=False, sentence=str(error), rows=len(rows))
     except Exception as error:  # the candidate wrote the answer
@@ -76,13 +76,6 @@ def joined(answers: list[Predictions]) -> Predictions:
     probabilities = [answer.probabilities for answer in answers if answer.probabilities is not None]
     values = np.concatenate([answer.values for answer in answers])
     return Predictions(values, np.concatenate(probabilities) if probabilities else None)
-
-
-def _first(golden: GoldenRows, rows: int) -> GoldenRows:
-    expected = golden.expected
-    probabilities = None if expected.probabilities is None else expected.probabilities[:rows]
-    answers = Predictions(expected.values[:rows], probabilities)
-    return GoldenRows(golden.signature, golden.records[:rows], answers, golden.scale)
 
 
 def protocol_of(predictor: Mapping[str, Any]) -> str:
