@@ -20,6 +20,7 @@ import pyarrow.csv as pa_csv
 from kubeline.data.limits import CSV_LINE, scaled
 
 WORKERS = min(8, os.cpu_count() or 1)
+AHEAD = 3  # blocks that are parsed beyond those at work, while a chunk of so many is written: no core waits for it
 _BLOCK = 4 << 20  # bytes that one thread parses at a time
 _HEAD = 1 << 18  # bytes by which rows are estimated
 
@@ -79,7 +80,7 @@ def read(
         try:
             for block, lines in _blocks(files):
                 waiting.append(workers.submit(parsed, block, lines))
-                if len(waiting) > WORKERS:
+                if len(waiting) > WORKERS + AHEAD:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
