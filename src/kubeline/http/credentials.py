@@ -29,7 +29,7 @@ def bearer(token_file: str, token_env: str, peer: Peer, whose: str) -> dict[str,
         try:
             token = secret_in(token_file, f"the token of {whose}")
         except UserError as error:  # a mounted one may come later
-            raise PlatformError(str(error)) from error
+            raise PlatformError(f"{error} (token_file)") from error
     if not token or any(not "!" <= character <= "~" for character in token):
         raise PlatformError(f"{token_env or token_file} holds no token of {whose}; one word of ASCII is expected")
     if not peer.private:

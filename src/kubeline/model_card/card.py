@@ -246,12 +246,12 @@ class CardRollout(_Part):
     """How users met the model. `smoke` and `shadow` are sentences, empty where there was no such test."""
 
     outcome: str
-    reason: str
-    rollout_id: str
-    stable_digest: str
+    reason: str = ""
+    rollout_id: str = ""
+    stable_digest: str = ""
     smoke: str
     shadow: str
-    analyses: list[CardAnalysis]
+    analyses: list[CardAnalysis] = []
 
 
 class ModelCard(_Part):
