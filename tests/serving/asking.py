@@ -15,8 +15,8 @@ from tests.serving.exchanges import encoded
 from tests.support.packages import ROWS
 
 
-def exchange() -> Exchange:
-    return Exchange("v1", "", "", "", time.time(), time.perf_counter())
+def exchange(arrived: float | None = None) -> Exchange:
+    return Exchange("v1", "", "", "", time.time(), time.perf_counter() if arrived is None else arrived)
 
 
 def inputs(model: ServedModel, row: int) -> Inputs:
@@ -27,8 +27,10 @@ async def ask(engine: Engine, parse: Callable[[], Inputs], size: int = 100, abou
     return await PredictionService(engine, []).answer(about or exchange(), size, parse, lambda predictions: predictions)
 
 
-async def outcome(engine: Engine, parse: Callable[[], Inputs], size: int = 100) -> Predictions | KubelineError:
+async def outcome(
+    engine: Engine, parse: Callable[[], Inputs], size: int = 100, about: Exchange | None = None
+) -> Predictions | KubelineError:
     try:
-        return await ask(engine, parse, size)
+        return await ask(engine, parse, size, about)
     except KubelineError as error:
         return error
