@@ -25,7 +25,7 @@ base() {
     --exclude="./${LAYER#/}" --exclude=./build --exclude=./.dockerenv --exclude='./proc/*' --exclude='./sys/*' \
     --exclude='./dev/*' --exclude='./tmp/*' --exclude='./var/tmp/*' --exclude='./run/*' \
     --exclude='./var/cache/*' --exclude='./var/log/*' --exclude='./var/lib/apt/*' --exclude='./var/lib/dpkg/*-old' \
-    --exclude='./var/lib/dpkg/available' --exclude='./var/lib/dpkg/info/*.[!lm]*' --exclude='./root/.cache' \
+    --exclude='./var/lib/dpkg/available' --exclude='./var/lib/dpkg/info/*.[!lm]*' \
     --exclude='./etc/apt' --exclude='./etc/perl' --exclude='./usr/bin/apt*' --exclude='./usr/bin/dpkg*' \
     --exclude='./usr/bin/perl*' --exclude='./usr/bin/pip*' --exclude='./usr/bin/wheel' --exclude='./usr/bin/pydoc*' \
     --exclude='./usr/local/bin/pip*' --exclude='./usr/local/bin/idle*' --exclude='./usr/local/bin/pydoc*' \

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kubeline.data.ahead import importing
+from tests.support.waiting import wait_for
 
 SLOW = "import threading\nby = threading.current_thread()\n"
 
@@ -24,7 +25,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_after_the_block_a_library_is_there_that_another_thread_imported(modules: Path) -> None:
     (modules / "imported_meanwhile.py").write_text(SLOW)
     with importing("imported_meanwhile"):
-        pass
+        wait_for(gc.isenabled)  # rows that are read for long after it leave no garbage
     assert sys.modules["imported_meanwhile"].by is not threading.current_thread()
     assert gc.isenabled()
 

@@ -37,30 +37,30 @@ def importing(*modules: str) -> Iterator[None]:
     """Import libraries on a thread while the block reads rows, which it does outside of Python for most of its time.
 
     The block must not import them, nor what they import: two threads that import parts of one library wait for each
-    other. What fails is raised where the library is used. No garbage is collected meanwhile: to inspect all that an
-    import makes, over and over, takes a fifth of its time.
+    other. What fails is raised where the library is used. Until the libraries are there, no garbage is
+    collected: to inspect all that an import makes, over and over, takes a fifth of its time.
     """
     if not modules:
         yield
         return
-    thread = threading.Thread(target=_import_all, args=(modules,), daemon=True)
-    was_collecting = gc.isenabled()
+    thread = threading.Thread(target=_import_all, args=(modules, gc.isenabled()), daemon=True)
     gc.disable()
     thread.start()
     try:
         yield
     finally:
         thread.join()
-        if was_collecting:
-            gc.enable()
 
 
-def _import_all(modules: Iterable[str]) -> None:
-    for module in modules:
-        try:
+def _import_all(modules: Iterable[str], collects: bool) -> None:
+    try:
+        for module in modules:
             importlib.import_module(module)
-        except Exception:
-            return
+    except Exception:
+        return
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _Source(Generic[T]):
