@@ -2,34 +2,33 @@
 
 import gc
 import importlib
-import queue
 import threading
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
-_WAIT_SECONDS = 0.1
+_AHEAD = 2  # items that are made, or being made, while one is used
 
 
 def ahead(items: Iterable[T]) -> Generator[T]:
-    """The same items, of which a thread makes the next one while this one is used; so at most three are held.
+    """The same items, of which a thread makes the next two while this one is used; so at most three are held.
 
     What the thread raises is raised here. When the reader leaves early, the thread ends with its item.
     """
-    source = _Source(items)
-    source.thread.start()
-    try:
-        while True:
-            item, error = source.ready.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item  # type: ignore[misc]
-    finally:
-        source.left.set()
-        source.thread.join()
+    source, end = (each for each in items), object()  # nothing comes after an error
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            waiting = deque(thread.submit(next, source, end) for _ in range(_AHEAD))
+            while (item := waiting.popleft().result()) is not end:
+                waiting.append(thread.submit(next, source, end))
+                yield cast("T", item)
+        finally:
+            thread.shutdown(cancel_futures=True)
+            if close := getattr(items, "close", None):
+                close()
 
 
 @contextmanager
@@ -61,33 +60,3 @@ def _import_all(modules: Iterable[str], collects: bool) -> None:
     finally:
         if collects:
             gc.enable()
-
-
-class _Source(Generic[T]):
-    """The thread that makes the items."""
-
-    def __init__(self, items: Iterable[T]):
-        self.ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(maxsize=1)
-        self.left = threading.Event()
-        self.thread = threading.Thread(target=self._work, args=(items,), daemon=True)
-
-    def _work(self, items: Iterable[T]) -> None:
-        try:
-            for item in items:
-                self._offer(item, None)
-                if self.left.is_set():
-                    break
-            self._offer(None, StopIteration())
-        except BaseException as error:  # raised where the items are used
-            self._offer(None, error)
-        finally:
-            if close := getattr(items, "close", None):
-                close()
-
-    def _offer(self, item: T | None, error: BaseException | None) -> None:
-        while not self.left.is_set():
-            try:
-                self.ready.put((item, error), timeout=_WAIT_SECONDS)
-            except queue.Full:
-                continue
-            return
