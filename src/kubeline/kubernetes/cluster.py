@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Self, TypeVar
 
-from kubeline.errors import UserError
+from kubeline.errors import PlatformError, UserError
 from kubeline.kubernetes.attempts import WAITS, attempted
 from kubeline.kubernetes.connection import Connection, connect
 from kubeline.kubernetes.errors import ConflictError, NotFoundError, UnavailableError
@@ -23,6 +23,7 @@ T = TypeVar("T")
 Change = Literal["created", "updated", "unchanged"]
 
 _FIELD_MANAGER = "kubeline"
+_GONE_SECONDS, _GONE_PAUSE = 120.0, 0.5  # for something to be gone after it was deleted, and between two attempts
 _EARLIEST, _LATEST = 1.7e9, 4.1e9  # Unix seconds (2023 and 2099): any other is no time that a server has
 
 
@@ -99,6 +100,27 @@ class Cluster:
         """Delete it, which is done when nothing that it owns is left; NotFoundError when there is none."""
         body = {"propagationPolicy": "Foreground"}
         self._send(Call("delete", resource, namespace, name, options={"body": body}))
+
+    def remove(self, namespace: str, name: str, resource: Resource, wait: bool) -> None:
+        """Delete it where there is one, tried again as :meth:`attempt` does; `wait` until it is gone.
+
+        Raises:
+            PlatformError: when it is still there after a while.
+        """
+        what = f"{resource.kind} {namespace}/{name}"
+        deadline = time.monotonic() + _GONE_SECONDS
+        while self.attempt(lambda: self._is_deleted(namespace, name, resource), what) and wait:
+            if time.monotonic() > deadline:
+                raise PlatformError(f"{what} of an earlier try does not go away; see its finalizers")
+            time.sleep(_GONE_PAUSE)
+
+    def _is_deleted(self, namespace: str, name: str, resource: Resource) -> bool:
+        """Whether there was one to delete."""
+        try:
+            self.delete(namespace, name, resource)
+        except NotFoundError:
+            return False
+        return True
 
     def may(self, verb: str, resource: Resource, namespace: str, name: str = "") -> bool:
         """Whether these credentials may do this (a SelfSubjectAccessReview, which everybody may ask for)."""

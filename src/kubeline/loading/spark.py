@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from kubeline.errors import PlatformError, UserError, listed
 from kubeline.kubernetes import Cluster
-from kubeline.kubernetes.errors import ConflictError, NotFoundError, UnavailableError
+from kubeline.kubernetes.errors import ConflictError, UnavailableError
 from kubeline.kubernetes.namespace import namespace_of, owned_by_this_step
 from kubeline.kubernetes.resources import SPARK_APPLICATION, Manifest
 from kubeline.kubernetes.rights import Rights, require
@@ -24,7 +24,6 @@ _KINDS = {".py": "Python", ".R": "R", ".jar": "Scala"}
 _MEMORY = r"(?i)^[1-9][0-9]{0,6}[kmgt]$"  # as Spark writes it, and not Kubernetes
 _COUNT = "a whole number from 1 to 10,000"
 _LONGEST_PAUSE = 5.0  # seconds between two readings
-_GONE_SECONDS = 120.0  # for one to be gone after it was deleted
 _SILENT_SECONDS = 300.0  # of an API server that does not answer
 _RIGHTS: Rights = (("create", SPARK_APPLICATION), ("get", SPARK_APPLICATION), ("delete", SPARK_APPLICATION))
 _HERE = "{source}"  # in an argument, the address that is loaded
@@ -142,7 +141,7 @@ def write_by(spark: Spark, source: str, purpose: str) -> None:
             running.begin(manifest(spark, name, namespace, source))
             running.follow()
         finally:
-            running.remove(wait=False)
+            running.remove()
 
 
 def _pauses() -> Iterator[float]:
@@ -162,7 +161,7 @@ class _Application:
 
     def begin(self, wanted: Manifest) -> None:
         """Create it."""
-        self.remove(wait=True)
+        self._cluster.remove(self._namespace, self._name, SPARK_APPLICATION, wait=True)
         self._cluster.attempt(lambda: self._created(wanted), self._what)
         logger.info("%s is created", self._what)
 
@@ -200,20 +199,6 @@ class _Application:
                 raise UserError(f"{self._what} failed: {words}; see the log of its driver, {self._name}-driver")
             time.sleep(pause)
 
-    def remove(self, wait: bool) -> None:
-        """Delete it, which its pods go with; `wait` until it is gone."""
-        deadline = time.monotonic() + _GONE_SECONDS
-        for pause in _pauses():
-            if not self._cluster.attempt(self._deleted, self._what) or not wait:
-                return
-            if time.monotonic() > deadline:
-                raise PlatformError(f"{self._what} of an earlier try does not go away; see its finalizers")
-            time.sleep(pause)
-
-    def _deleted(self) -> bool:
-        """Whether there was one to delete."""
-        try:
-            self._cluster.delete(self._namespace, self._name, SPARK_APPLICATION)
-        except NotFoundError:
-            return False
-        return True
+    def remove(self) -> None:
+        """Delete it, which its pods go with."""
+        self._cluster.remove(self._namespace, self._name, SPARK_APPLICATION, wait=False)

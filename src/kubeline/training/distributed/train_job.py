@@ -6,9 +6,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from kubeline.errors import PlatformError
 from kubeline.kubernetes import Cluster
-from kubeline.kubernetes.errors import ConflictError, NotFoundError, UnavailableError
+from kubeline.kubernetes.errors import ConflictError, UnavailableError
 from kubeline.kubernetes.namespace import namespace_of, owned_by_this_step
 from kubeline.kubernetes.resources import SECRET, TRAIN_JOB, Manifest
 from kubeline.kubernetes.rights import Rights, require
@@ -26,7 +25,6 @@ _RIGHTS: Rights = (
     ("delete", TRAIN_JOB),
     ("create", SECRET),
 )
-_GONE_SECONDS = 120.0  # for a TrainJob to be gone after it was deleted
 _SILENT_SECONDS = 300.0  # of an API server that does not answer, after which the training is given up
 
 
@@ -104,7 +102,7 @@ class TrainJob:
 
     def start(self) -> None:
         """See :class:`kubeline.training.distributed.group.Group`."""
-        self._remove(wait=True)
+        self._cluster.remove(self._namespace, self._name, TRAIN_JOB, wait=True)
         self._tries += 1
         named = f"{self._name}-{self._known}-{self._tries}"  # that of an earlier one may linger
         made = self._cluster.attempt(lambda: self._created(named), f"TrainJob {self._namespace}/{self._name}")
@@ -157,21 +155,4 @@ class TrainJob:
 
     def stop(self) -> None:
         """See :class:`kubeline.training.distributed.group.Group`."""
-        self._remove(wait=False)
-
-    def _remove(self, wait: bool) -> None:
-        """Delete the TrainJob, which its pods and the Secret go with; `wait` until it is gone."""
-        what = f"TrainJob {self._namespace}/{self._name}"
-        deadline = time.monotonic() + _GONE_SECONDS
-        while self._cluster.attempt(self._deleted, what) and wait:
-            if time.monotonic() > deadline:
-                raise PlatformError(f"{what} of an earlier try does not go away; see its finalizers")
-            time.sleep(self.pause / 4)
-
-    def _deleted(self) -> bool:
-        """Whether there was one to delete."""
-        try:
-            self._cluster.delete(self._namespace, self._name, TRAIN_JOB)
-        except NotFoundError:
-            return False
-        return True
+        self._cluster.remove(self._namespace, self._name, TRAIN_JOB, wait=False)  # its pods and the Secret go with it
