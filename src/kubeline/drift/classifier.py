@@ -62,17 +62,16 @@ class Classifier:
     Args:
         reference: Rows of the reference.
         window: Rows of the window, in the same columns.
-        seed: Of the folds.
     """
 
-    def __init__(self, reference: CodedRows, window: CodedRows, seed: int = 0) -> None:
+    def __init__(self, reference: CodedRows, window: CodedRows) -> None:
         self.columns = reference.columns
         self._codes = np.concatenate([reference.codes, window.codes])
         self._is_window = np.arange(len(self._codes)) >= len(reference)
         both = reference.together is not None and window.together is not None
         self._clusters = np.concatenate([reference.together, window.together]) if both else None
-        self._rng = np.random.default_rng(seed)
-        self._folds = self._by_cluster() if both else self._by_row()
+        self._rng = np.random.default_rng(0)  # of the folds
+        self._folds = self._by_cluster() if both else self._dealt(self._is_window)
 
     @property
     def refusal(self) -> str:
@@ -175,24 +174,21 @@ class Classifier:
         number = len(np.unique(self._clusters[self._is_window]))
         return _INFLATION * math.sqrt(float((sums**2).sum()) * number / (number - 1)), float(number - 1)
 
-    def _by_row(self) -> Array:
-        folds = np.zeros(len(self._codes), dtype=np.int64)
+    def _dealt(self, in_window: Array) -> Array:
+        """Folds, as many of the window in each, and as many of the others."""
+        folds = np.zeros(len(in_window), dtype=np.int64)
         for side in (False, True):
-            places = np.flatnonzero(self._is_window == side)
+            places = np.flatnonzero(in_window == side)
             folds[places] = self._rng.permutation(np.arange(len(places)) % FOLDS)
         return folds
 
     def _by_cluster(self) -> Array:
-        """Whole groups, as many of the window in each fold, and as many of the others."""
+        """Whole groups."""
         assert self._clusters is not None  # noqa: S101 (of the caller)
         known, codes = np.unique(self._clusters, return_inverse=True)
         in_window = np.zeros(len(known), dtype=bool)
         in_window[codes[self._is_window]] = True
-        of_cluster = np.zeros(len(known), dtype=np.int64)
-        for side in (False, True):
-            places = np.flatnonzero(in_window == side)
-            of_cluster[places] = self._rng.permutation(np.arange(len(places)) % FOLDS)
-        return of_cluster[codes]
+        return self._dealt(in_window)[codes]
 
 
 def _one_thread() -> Any:

@@ -17,7 +17,7 @@ from kubeline.drift.compare import Compared, Counter, compare
 from kubeline.drift.profile import CategoryProfile, NumberProfile, Profile, ReferenceColumn, build, category_profile
 from kubeline.drift.reference import Reference, resolve
 from kubeline.drift.result import ColumnDrift, DriftRule, FurtherReference, Shift, Together
-from kubeline.drift.scan import Window
+from kubeline.drift.scan import Window, coded
 from kubeline.drift.seasons import Bounds, earlier, is_season, nearest
 from kubeline.drift.together import ask, judged
 from kubeline.drift.window import CategoryCounter, NumberCounter, counter
@@ -106,7 +106,7 @@ def compared_with(further: Further, window: Window, features: Iterable[str], rul
         for name, profile in (other.profile.predictions if further.same_model else {}).items()
         if name in window.predictions
     }
-    asked, _ = ask(other.coded, _coded(frame, other.profile, columns, window), rule)
+    asked, _ = ask(other.coded, coded(frame, other.profile, columns, window.clusters), rule)
     labels = _labels(window.labels, other.profile.labels)
     spreads = _spreads(window, frame, other.profile, {**columns, **predictions})
     of_classifier = asked.found.p_value if asked else None
@@ -155,7 +155,7 @@ def profile_of(window: Window) -> Profile | None:
         labels=labels,
     )
     profile = Profile.read(document)
-    return profile.model_copy(update={"sample": _coded(frame, profile, kinds, window).sample().kept()})
+    return profile.model_copy(update={"sample": coded(frame, profile, kinds, window.clusters).sample().kept()})
 
 
 def _marked(columns: Sequence[ColumnDrift], others: Iterable[Sequence[Shift]]) -> list[ColumnDrift]:
@@ -179,11 +179,6 @@ def _counted(profile: ReferenceColumn, values: pd.Series) -> Counter:
     found = counter(profile)
     found.add(values)
     return found
-
-
-def _coded(frame: pd.DataFrame, profile: Profile, names: Iterable[str], window: Window) -> CodedRows:
-    profiles = {name: profile.columns[name] for name in names}
-    return CodedRows.of(frame, profiles, window.clusters.column if window.clusters else "")
 
 
 def _spreads(window: Window, frame: pd.DataFrame, other: Profile, counters: Mapping[str, Counter]) -> dict[str, Spread]:

@@ -262,7 +262,7 @@ def category_profile(
     )
 
 
-def quantile_edges(values: Array, bins: int = BINS) -> list[float]:
+def quantile_edges(values: Array) -> list[float]:
     """Edges between bins of about equal share, from all finite values or from a sample of them.
 
     A value that alone has the share of a bin (the zero of a zero-inflated column, a constant), and each value of a
@@ -272,13 +272,13 @@ def quantile_edges(values: Array, bins: int = BINS) -> list[float]:
     distinct, counts = _distinct(ascending(values))
     if not distinct.size:
         return []
-    if distinct.size <= 2 * bins:
+    if distinct.size <= 2 * BINS:
         atoms = np.arange(distinct.size)
         edges: set[float] = set()
     else:
-        atoms = np.flatnonzero(counts * bins >= counts.sum())
+        atoms = np.flatnonzero(counts * BINS >= counts.sum())
         cumulative = np.cumsum(counts)
-        at = np.searchsorted(cumulative, counts.sum() * np.arange(1, bins) / bins)  # the value that holds the quantile
+        at = np.searchsorted(cumulative, counts.sum() * np.arange(1, BINS) / BINS)  # the value that holds the quantile
         at = np.setdiff1d(at, atoms)
         edges = {_between(distinct, i + 1) for i in at.tolist() if i + 1 < distinct.size}
     for i in atoms.tolist():

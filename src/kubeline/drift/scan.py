@@ -1,7 +1,7 @@
 """One pass over the rows of a window: counts of every column and prediction, a sample of rows, and performance."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from kubeline.drift.estimate import performance as estimated_performance
 from kubeline.drift.estimated_slices import EstimatedSlices
 from kubeline.drift.logged import LOG_COLUMNS, LoggedAnswers
 from kubeline.drift.performance import LABELS, LabelledRows, cluster_column, role_columns
+from kubeline.drift.profile import Profile
 from kubeline.drift.reference import Reference
 from kubeline.drift.result import Performance, SlicePerformance
 from kubeline.drift.values import as_reference, cells, is_other
@@ -123,7 +124,7 @@ def scan(
         predictions=answers.counters if answers else {},
         labels=answers.labels if answers else {},
         sample=frame,
-        coded=None if frame is None else _coded(frame, reference, columns, clusters),
+        coded=None if frame is None else coded(frame, reference.profile, columns, clusters),
         spreads=spreads,
         clusters=clusters,
         performance=performance,
@@ -154,10 +155,9 @@ def _clusters(reference: Reference, present: list[str], counters: Mapping[str, C
     return ClusterCounts({name: each.profile for name, each in counters.items()}, column, size)
 
 
-def _coded(
-    frame: pd.DataFrame, reference: Reference, columns: Mapping[str, Counter], clusters: ClusterCounts | None
-) -> CodedRows:
-    profiles = {name: profile for name, profile in reference.profile.columns.items() if name in columns}
+def coded(frame: pd.DataFrame, profile: Profile, names: Iterable[str], clusters: ClusterCounts | None) -> CodedRows:
+    """Rows in the bins that a profile has of these columns."""
+    profiles = {name: profile.columns[name] for name in names}
     return CodedRows.of(frame, profiles, clusters.column if clusters else "")
 
 

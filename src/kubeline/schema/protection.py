@@ -70,7 +70,7 @@ class Protection:
         return hmac.new(self.key, text.encode(), hashlib.sha256).hexdigest()[:_DIGITS]
 
 
-def hash_key(handling: str, environment: Mapping[str, str] = os.environ) -> bytes:
+def hash_key(handling: str) -> bytes:
     """The key of the hashes, which is asked for before anything else is done.
 
     Raises:
@@ -78,7 +78,7 @@ def hash_key(handling: str, environment: Mapping[str, str] = os.environ) -> byte
     """
     if handling != "hash":
         return b""
-    key = environment.get(KEY_VARIABLE, "")
+    key = os.environ.get(KEY_VARIABLE, "")
     if len(key) < _SHORTEST_KEY:
         found = "is too short to keep values secret" if key else "is not set"
         raise UserError(

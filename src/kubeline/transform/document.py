@@ -32,10 +32,7 @@ class TransformDocument(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def of(cls, transform: Transform) -> "TransformDocument":
         """The document of a transform."""
-        derived = [
-            DerivedColumn(name=each.name, expression=each.expression, kind=each.kind, reads=[*each.reads])
-            for each in transform.derived
-        ]
+        derived = [DerivedColumn.model_validate(each, from_attributes=True) for each in transform.derived]
         return cls(derived=derived, only_read=sorted(transform.only_read))
 
     @property

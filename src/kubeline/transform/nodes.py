@@ -36,16 +36,12 @@ class Nodes:
         return found
 
     def column(self, name: str) -> str:
-        from onnx import TensorProto
-
-        return self.add("Cast", self._names[name], to=TensorProto.DOUBLE)
+        return self._cast(self._names[name], "DOUBLE")
 
     def constant(self, value: float) -> str:
         return self._constant(np.array(value, dtype=np.float64))
 
     def texts(self, name: str, numbers: Sequence[tuple[str, float]], other: float) -> str:
-        from onnx import TensorProto
-
         found = self.add(
             "LabelEncoder",
             self._names[name],
@@ -54,7 +50,7 @@ class Nodes:
             values_floats=[number for _, number in numbers],
             default_float=other,
         )
-        return self.add("Cast", found, to=TensorProto.DOUBLE)
+        return self._cast(found, "DOUBLE")
 
     def table(self, positions: str, numbers: Sequence[float]) -> str:
         last = self.constant(len(numbers))
@@ -66,20 +62,14 @@ class Nodes:
         )
 
     def rounded(self, value: str) -> str:
-        from onnx import TensorProto
-
-        return self.add("Cast", value, to=TensorProto.FLOAT)
+        return self._cast(value, "FLOAT")
 
     def number(self, mask: str) -> str:
-        from onnx import TensorProto
-
-        return self.add("Cast", mask, to=TensorProto.DOUBLE)
+        return self._cast(mask, "DOUBLE")
 
     def whole(self, value: str) -> str:
         """The same as int64."""
-        from onnx import TensorProto
-
-        return self.add("Cast", value, to=TensorProto.INT64)
+        return self._cast(value, "INT64")
 
     def apply(self, operator: str, *values: Any) -> str:
         return self.add(operator, *values)
@@ -91,6 +81,11 @@ class Nodes:
         output = output or self._new()
         self.nodes.append(helper.make_node(operation, list(inputs), [output], name=output, **attributes))
         return output
+
+    def _cast(self, value: str, kind: str) -> str:
+        from onnx import TensorProto
+
+        return self.add("Cast", value, to=TensorProto.DataType.Value(kind))
 
     def _constant(self, values: Any) -> str:
         from onnx import numpy_helper
