@@ -2,10 +2,8 @@
 
 import base64
 import hashlib
-import json
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -77,25 +75,15 @@ class Key:
         """Of one request."""
         if self.private is None:
             return _headers("PROGRAMMATIC_ACCESS_TOKEN", self.token)
-        from cryptography.hazmat.primitives import hashes
-        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+        from google.auth import jwt
+        from google.auth.crypt.rsa import RSASigner
 
         public = self.private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         known_by = base64.b64encode(hashlib.sha256(public).digest()).decode()
         now = int(time.time())
         claims = {"iss": f"{self.who}.SHA256:{known_by}", "sub": self.who, "iat": now, "exp": now + _SECONDS}
-        said = f"{_part({'alg': 'RS256', 'typ': 'JWT'})}.{_part(claims)}"
-        signature = self.private.sign(said.encode(), PKCS1v15(), hashes.SHA256())
-        return _headers("KEYPAIR_JWT", f"{said}.{_base64(signature)}")
-
-
-def _part(value: Mapping[str, object]) -> str:
-    return _base64(json.dumps(value, separators=(",", ":")).encode())
-
-
-def _base64(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+        return _headers("KEYPAIR_JWT", jwt.encode(RSASigner(self.private), claims).decode())
 
 
 def _headers(kind: str, token: str) -> dict[str, str]:
