@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import unquote
 
 from kubeline.errors import KubelineError, PlatformError, UserError
@@ -111,6 +112,14 @@ def storage_errors(what: str) -> Iterator[None]:
     except Exception as error:  # each storage raises errors of its own
         reason = redact(f"{type(error).__name__}: {error}")
         raise PlatformError(f"{what} cannot be read or written: {reason}") from error
+
+
+def file_system(address: str) -> tuple[Any, str]:
+    """A client of fsspec for an address, which remembers nothing of earlier ones, and the path there."""
+    from fsspec.core import url_to_fs
+
+    system, path = url_to_fs(address, skip_instance_cache=True, use_listings_cache=False)
+    return system, str(path)
 
 
 def vertex_place(address: str) -> tuple[str, str] | None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from kubeline.addresses import redact, scheme
+from kubeline.addresses import file_system, redact, scheme
 from kubeline.data.sources import remote_errors
 from kubeline.errors import PlatformError, UserError
 from kubeline.progress import Progress
@@ -180,12 +180,10 @@ class _Repository:
         )
 
     def _copied(self, place: str, output: _Output) -> Path:
-        import fsspec
-
         target = self._scratch / "dvc-remote" / output.digest
         target.parent.mkdir(exist_ok=True)
         with remote_errors(place):
-            system, path = fsspec.core.url_to_fs(place, skip_instance_cache=True, use_listings_cache=False)
+            system, path = file_system(place)
             system.get_file(path, str(target))
         return target
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from kubeline.addresses import redact, refuse_credentials, scheme
+from kubeline.addresses import file_system, redact, refuse_credentials, scheme
 from kubeline.data.sources import STORES, local_path, remote_errors
 from kubeline.errors import PlatformError, UserError, listed
 
@@ -160,11 +160,9 @@ def _iceberg_table(address: str) -> "Table":
 
 def _latest(folder: str) -> str:
     """The newest metadata file of a table's folder; its number stands in front of its name."""
-    from fsspec.core import url_to_fs
-
     if folder.endswith(".metadata.json"):
         return folder
-    system, path = url_to_fs(folder, use_listings_cache=False, skip_instance_cache=True)
+    system, path = file_system(folder)
     found: dict[int, list[str]] = {}
     for each in system.glob(f"{path.rstrip('/')}/metadata/*.metadata.json"):
         number = _NUMBER.match(str(each).rsplit("/", 1)[-1])

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-from kubeline.addresses import refuse_credentials, scheme
+from kubeline.addresses import file_system, refuse_credentials, scheme
 from kubeline.data.failures import refuse_web_page
 from kubeline.data.sources import DATABASES, STORES, WEB, link_local, local_path, remote_errors, remote_paths
 
@@ -44,11 +44,9 @@ def reach(uri: str) -> None:
     Raises:
         PlatformError: when it cannot be reached, or does not let this user read.
     """
-    import fsspec
-
     refuse_credentials(uri, "address")
     with remote_errors(uri):
-        system, path = fsspec.core.url_to_fs(uri, skip_instance_cache=True, use_listings_cache=False)
+        system, path = file_system(uri)
         try:
             system.ls(path, detail=False)
         except FileNotFoundError:
@@ -61,10 +59,8 @@ def write_and_delete(uri: str) -> None:
     Raises:
         PlatformError: when the store does not let this user write, or delete.
     """
-    import fsspec
-
     with remote_errors(uri):
-        system, path = fsspec.core.url_to_fs(uri, skip_instance_cache=True, use_listings_cache=False)
+        system, path = file_system(uri)
         probe = f"{path.rstrip('/')}.kubeline-preflight-{uuid.uuid4().hex}"  # beside it: a package holds its own files
         system.pipe_file(probe, b"written by a preflight, which deletes it")
         system.rm_file(probe)

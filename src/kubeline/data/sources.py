@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from kubeline.addresses import redact, refuse_credentials, scheme
+from kubeline.addresses import file_system, redact, refuse_credentials, scheme
 from kubeline.data import web
 from kubeline.data.limits import ADVICE, DOWNLOAD_SECONDS, LISTING_SECONDS, Unpacking, scaled
 from kubeline.data.transfer import FileTransfer, Transfer
@@ -239,16 +239,15 @@ def _download(source: str, scratch: Path, wanted: Callable[[str], bool]) -> list
 
 def remote_paths(source: str) -> tuple[Any, str, list[str]]:
     """The file system, the path below which partitions are named, and the paths of the files."""
-    import fsspec
-
     if scheme(source) in WEB:
+        import fsspec
         from aiohttp import ClientTimeout
 
         total = scaled(DOWNLOAD_SECONDS)  # the head of an answer may come byte by byte
         timeout = ClientTimeout(total=total, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
         client = {"timeout": timeout, "trust_env": True}  # trust_env: proxies
         return fsspec.filesystem(scheme(source), client_kwargs=client, skip_instance_cache=True), "", [source]
-    system, path = fsspec.core.url_to_fs(source, skip_instance_cache=True, use_listings_cache=False)
+    system, path = file_system(source)
     if system.isfile(path):  # before it is taken for a glob: a key may hold [, ? and *
         return system, str(PurePosixPath(path).parent), [path]
     if glob.has_magic(path):

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from google.protobuf.message import DecodeError
 
-from kubeline.addresses import redact, refuse_credentials, scheme
+from kubeline.addresses import file_system, redact, refuse_credentials, scheme
 from kubeline.data.point_in_time import FeatureTable
 from kubeline.data.sources import STORES, local_path, remote_errors
 from kubeline.errors import UserError, listed
@@ -147,10 +147,8 @@ def _registry(place: str) -> Registry:
             raise UserError(f"there is no registry of Feast at '{file}'; run feast apply where its repository is")
         content = file.read_bytes()
     else:
-        import fsspec
-
         with remote_errors(place):
-            system, path = fsspec.core.url_to_fs(place, skip_instance_cache=True, use_listings_cache=False)
+            system, path = file_system(place)
             content = system.cat_file(path, end=_MOST_BYTES)
     try:
         registry = Registry()

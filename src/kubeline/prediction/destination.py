@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from kubeline import json_files
-from kubeline.addresses import redact, storage_errors
+from kubeline.addresses import file_system, redact, storage_errors
 from kubeline.data.dataset import open_dataset
 from kubeline.errors import UserError, listed
 from kubeline.prediction.shard import Shard
@@ -31,12 +31,10 @@ class Destination:
         Raises:
             UserError: when the address cannot be used.
         """
-        import fsspec
-
         self.shown = redact(uri)
         self._shard = shard
         try:
-            self._system, root = fsspec.core.url_to_fs(uri, skip_instance_cache=True, use_listings_cache=False)
+            self._system, root = file_system(uri)
         except (ValueError, ImportError) as error:  # unknown protocol, or its package is not installed
             raise UserError(f"destination '{self.shown}' cannot be used: {redact(str(error))}") from error
         self._root = root.rstrip("/")

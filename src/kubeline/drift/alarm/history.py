@@ -15,11 +15,11 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
-from kubeline.addresses import redact, storage_errors
+from kubeline.addresses import file_system, redact, storage_errors
 from kubeline.drift.alarm.rule import AlarmRecord, AnswerRecord, WindowRecord
 from kubeline.errors import UserError
 
@@ -51,13 +51,11 @@ class History:
     """
 
     def __init__(self, uri: str) -> None:
-        import fsspec
-
         self.shown = redact(uri)
         if not uri.strip():
             raise UserError("history is empty; give a folder or the address of one that all runs reach")
         try:
-            self._system, root = fsspec.core.url_to_fs(uri, skip_instance_cache=True, use_listings_cache=False)
+            self._system, root = file_system(uri)
         except (ValueError, ImportError) as error:  # unknown protocol, or its package is not installed
             raise UserError(f"history '{self.shown}' cannot be used: {redact(str(error))}") from error
         self._root = root.rstrip("/")
@@ -72,15 +70,11 @@ class History:
 
     def keep(self, window: WindowRecord) -> None:
         """Write what a window showed; of the same window and model, what it shows now."""
-        with storage_errors(f"history '{self.shown}'"):
-            name = f"window-{_stamp(window.until)}-{_stamp(window.since)}"
-            self._write(f"{name}-{_short(window.reference)}.json", _text(window), exclusive=False)
+        self._keep("window", window.since, window.until, window.reference, _text(window))
 
     def keep_profile(self, since: datetime, until: datetime, reference: str, document: str) -> None:
         """Write the profile of a window; of the same window and model, the one that it has now."""
-        with storage_errors(f"history '{self.shown}'"):
-            name = f"profile-{_stamp(until)}-{_stamp(since)}-{_short(reference)}.json"
-            self._write(name, document, exclusive=False)
+        self._keep("profile", since, until, reference, document)
 
     def profiles(self) -> list[KeptProfile]:
         """Of which windows there are profiles, the earliest first."""
@@ -107,6 +101,11 @@ class History:
         if self._write_once(f"{name}.json", AnswerRecord(run=run)):
             return run
         return self._read(name, AnswerRecord)[0].run
+
+    def _keep(self, kind: str, since: datetime, until: datetime, reference: str, document: str) -> None:
+        with storage_errors(f"history '{self.shown}'"):
+            name = f"{kind}-{_stamp(until)}-{_stamp(since)}-{_short(reference)}.json"
+            self._write(name, document, exclusive=False)
 
     def _files(self, prefix: str) -> list[str]:
         """Paths of the records whose names begin so, in the order of their names."""
@@ -142,9 +141,11 @@ class History:
         return True
 
     def _write(self, name: str, document: str, exclusive: bool) -> None:
+        from fsspec.implementations.local import LocalFileSystem
+
         path, content = f"{self._root}/{name}", document.encode()
         self._system.makedirs(self._root, exist_ok=True)
-        if "file" in _protocols(self._system):
+        if isinstance(self._system, LocalFileSystem):
             _write_here(path, content, exclusive)
         else:
             self._system.pipe_file(path, content, mode="create" if exclusive else "overwrite")
@@ -166,10 +167,6 @@ def _write_here(path: str, content: bytes, exclusive: bool) -> None:
             written.replace(path)
     finally:
         written.unlink(missing_ok=True)
-
-
-def _protocols(system: Any) -> tuple[str, ...]:
-    return (system.protocol,) if isinstance(system.protocol, str) else tuple(system.protocol)
 
 
 def _is_taken(error: Exception) -> bool:
