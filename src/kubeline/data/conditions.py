@@ -8,13 +8,11 @@ casts, arithmetic, and functions whose time and memory are bounded by the row's 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kubeline.data.duck import Connection
 from kubeline.errors import UserError
 from kubeline.printable import is_text
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 MAX_CHARACTERS = 100_000  # which take seconds to parse
 CONDITION = ("an SQL condition", "distance > 0 and carrier is not null")
@@ -62,7 +60,7 @@ _CLASSES = {
 _NAMES = {"SUBQUERY": "a subquery", "WINDOW": "a window", "STAR": "a star", "PARAMETER": "a parameter"}
 
 
-def parse(connection: "DuckDBPyConnection", text: str, called: str, language: Language) -> list[tuple[str, ...]]:
+def parse(connection: Connection, text: str, called: str, language: Language) -> list[tuple[str, ...]]:
     """Check that a text is one condition of a language, and return the columns it names.
 
     Args:
@@ -111,7 +109,7 @@ def first_line(message: str) -> str:
     return (rest if error and kind.replace(" ", "").isalpha() else kind + error + rest).rstrip(".! ")
 
 
-def syntax_tree(connection: "DuckDBPyConnection", text: str, called: str, what: tuple[str, str] = CONDITION) -> Any:
+def syntax_tree(connection: Connection, text: str, called: str, what: tuple[str, str] = CONDITION) -> Any:
     """The tree of a condition, or another expression; anything around it but the one WHERE clause is refused.
 
     Args:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from kubeline.addresses import redact, scheme
 from kubeline.data.bigquery import open_bigquery
+from kubeline.data.duck import Connection
 from kubeline.data.engine import identifier
 from kubeline.data.failures import explain
 from kubeline.data.lakes import open_lake
@@ -27,7 +28,6 @@ from kubeline.progress import Progress
 
 if TYPE_CHECKING:
     import pyarrow.dataset as pads
-    from duckdb import DuckDBPyConnection
 
 _VIEW = "stream"
 _OPENERS = {
@@ -39,7 +39,7 @@ _OPENERS = {
 }
 
 
-def open_query(connection: "DuckDBPyConnection", source: str, query: str, scratch: Path, resources: ExitStack) -> Table:
+def open_query(connection: Connection, source: str, query: str, scratch: Path, resources: ExitStack) -> Table:
     """The result of `query` on a database, as a table; it is stored in `scratch`, and `resources` closes the database.
 
     Transactions are read-only.
@@ -61,7 +61,7 @@ def open_query(connection: "DuckDBPyConnection", source: str, query: str, scratc
     return replace(table, raw={**table.raw, **dict.fromkeys(texts, UNKNOWN)})
 
 
-def open_lake_table(connection: "DuckDBPyConnection", source: str, scratch: Path) -> tuple[Table, str]:
+def open_lake_table(connection: Connection, source: str, scratch: Path) -> tuple[Table, str]:
     """A table of a lake, stored in `scratch`, and the address of the version that was read."""
     name = redact(source)
     with Progress(f"reading '{name}'", unit="bytes") as progress, remote_errors(source):
@@ -70,9 +70,7 @@ def open_lake_table(connection: "DuckDBPyConnection", source: str, scratch: Path
         return _table(connection, lake.reader, name, scratch, transfer), lake.source
 
 
-def _table(
-    connection: "DuckDBPyConnection", reader: pa.RecordBatchReader, name: str, scratch: Path, transfer: Transfer
-) -> Table:
+def _table(connection: Connection, reader: pa.RecordBatchReader, name: str, scratch: Path, transfer: Transfer) -> Table:
     check_names(reader.schema.names, name)
     connection.register(_VIEW, _kept(reader, name, scratch / "stream.arrow", transfer))
     return described(connection, name, identifier(_VIEW))

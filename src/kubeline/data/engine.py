@@ -6,15 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kubeline.data import conditions
 from kubeline.data.conditions import enclosed, first_line
+from kubeline.data.duck import Connection
 from kubeline.data.limits import memory
 from kubeline.errors import UserError, listed
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 # It takes a Parquet file's least and greatest value, which leave NaN out, for proof that a column has no NaN.
 BLIND_OPTIMIZER = "statistics_propagation"
@@ -24,7 +22,7 @@ VECTOR_ROWS = 2_048  # that the engine reads at a time, at least
 BUFFER_BYTES = 8 << 20  # of text that one thread reads at a time
 
 
-def connect(scratch: Path, files: Sequence[Path] = (), memory_limit: str = "") -> "DuckDBPyConnection":
+def connect(scratch: Path, files: Sequence[Path] = (), memory_limit: str = "") -> Connection:
     """An in-memory connection that can open `files` and what is under `scratch`; :func:`lock` locks its settings.
 
     What needs more than its memory is spilled to `scratch`.
@@ -46,7 +44,7 @@ def connect(scratch: Path, files: Sequence[Path] = (), memory_limit: str = "") -
     return connection
 
 
-def in_memory(**settings: str) -> "DuckDBPyConnection":
+def in_memory(**settings: str) -> Connection:
     """A connection without extensions and Python variables, on whose clock it is UTC everywhere."""
     import duckdb
 
@@ -57,7 +55,7 @@ def in_memory(**settings: str) -> "DuckDBPyConnection":
     return connection
 
 
-def lock(connection: "DuckDBPyConnection", columns: int = 0) -> None:
+def lock(connection: Connection, columns: int = 0) -> None:
     """Lock the settings, for good, before anything that a user wrote runs.
 
     For a table of many columns the engine gets more memory, and one thread: it reads 2,048 rows at a time in each, with
@@ -79,12 +77,12 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def fetch(connection: "DuckDBPyConnection", query: str) -> list[tuple[Any, ...]]:
+def fetch(connection: Connection, query: str) -> list[tuple[Any, ...]]:
     """All rows of a query whose result is small."""
     return connection.sql(query).fetchall()
 
 
-def filter_columns(connection: "DuckDBPyConnection", where: str, names: Sequence[str]) -> list[str]:
+def filter_columns(connection: Connection, where: str, names: Sequence[str]) -> list[str]:
     """Check that a filter is one condition on a row, and return those of `names` that it uses.
 
     Raises:

@@ -5,12 +5,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
+from kubeline.data.duck import Connection
 from kubeline.data.engine import fetch
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 FLOATS = ("FLOAT", "DOUBLE")
@@ -43,7 +40,7 @@ def is_number(kind: str) -> bool:
     return kind in (*INTEGERS, *FLOATS, *_WIDE) or kind.startswith("DECIMAL")
 
 
-def number_type(connection: "DuckDBPyConnection", parts: Sequence[Part], name: str) -> tuple[str, str]:
+def number_type(connection: Connection, parts: Sequence[Part], name: str) -> tuple[str, str]:
     """The type for the numbers of all parts, and a warning where it is not a matter of course.
 
     Whole numbers stay whole: they become 64-bit integers, or text when they do not fit, wherever a double would round
@@ -66,14 +63,14 @@ def number_type(connection: "DuckDBPyConnection", parts: Sequence[Part], name: s
     return "DOUBLE", rounding(connection, parts, name, rounded) if rounded else ""
 
 
-def double_warning(connection: "DuckDBPyConnection", parts: Sequence[Part], name: str) -> str:
+def double_warning(connection: Connection, parts: Sequence[Part], name: str) -> str:
     """The warning about typed numbers that are read as doubles because someone asks for it; empty when none is due."""
     wide = [part for part in parts if part.kind in ("BIGINT", *_WIDE) or _scale(part.kind)[0] > _DIGITS]
     rounded = sum(_extent(connection, part).rounded for part in wide)
     return rounding(connection, parts, name, rounded) if rounded else ""
 
 
-def rounding(connection: "DuckDBPyConnection", parts: Sequence[Part], name: str, rounded: int) -> str:
+def rounding(connection: Connection, parts: Sequence[Part], name: str, rounded: int) -> str:
     """The warning that `rounded` values of a column are rounded to doubles: how many different ones become equal."""
     rows = " UNION ALL ".join(
         f"SELECT {plain_digits(part.value)} AS t, CAST({part.value} AS DOUBLE) AS d FROM {part.relation}"
@@ -99,7 +96,7 @@ def _scale(kind: str) -> tuple[int, int | None]:
     return (int(found.group(1)), int(found.group(2))) if found else (0, None)
 
 
-def _extent(connection: "DuckDBPyConnection", part: Part) -> _Extent:
+def _extent(connection: Connection, part: Part) -> _Extent:
     is_float = part.kind in FLOATS
     finite = "isfinite(x)" if is_float else "x IS NOT NULL"
     fraction = "x <> trunc(x) OR isinf(x)" if is_float or part.kind.startswith("DECIMAL") else "false"

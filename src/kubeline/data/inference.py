@@ -4,9 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from kubeline.data import failures, text
+from kubeline.data.duck import Connection
 from kubeline.data.engine import fetch, identifier
 from kubeline.data.exact import Part, beyond, double_warning, is_number, number_type, rounding
 from kubeline.data.notation import PLAIN, Notation, missing_words, time_format
@@ -14,9 +14,6 @@ from kubeline.data.reading import MIXED, UNKNOWN, Reading, Table
 from kubeline.data.styles import Style, find_style, sample, unlike_units
 from kubeline.errors import UserError, listed
 from kubeline.masking import form_of
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 # What a user can ask for in `types`, as DuckDB types; or a format of strptime.
 KINDS = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN", "time": "TIMESTAMP"}
@@ -48,7 +45,7 @@ class Inferred:
 
 
 def infer(
-    connection: "DuckDBPyConnection",
+    connection: Connection,
     tables: list[Table],
     columns: list[str],
     asked: Mapping[str, str],
@@ -93,7 +90,8 @@ def infer(
             reading, warning = column.as_asked(asked[name])
         else:
             reading, warning = column.inferred()
-            if reading.kind == "VARCHAR" and name in hints and _is_open(column):
+            # without such values, only how they are written says that they are text
+            if reading.kind == "VARCHAR" and name in hints and not counts[name]["text"]:
                 reading, warning = column.as_asked(hints[name])
         result.readings[name] = reading
         if warning:
@@ -105,16 +103,11 @@ def _is_text(raw: str, is_asked: bool) -> bool:
     return raw == UNKNOWN or (is_asked and raw == "VARCHAR")
 
 
-def _is_open(column: "_Column") -> bool:
-    """Whether the values of a column that would be text say so themselves only by how they are written."""
-    return not column.counts["text"]
-
-
 @dataclass(frozen=True)
 class _Column:
     """One column in all tables, with the classes of its text values."""
 
-    connection: "DuckDBPyConnection"
+    connection: Connection
     tables: list[Table]
     name: str
     counts: Counter[str]

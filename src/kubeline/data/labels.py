@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kubeline.data.dataset import open_dataset
+from kubeline.data.duck import Connection
 from kubeline.data.engine import connect, fetch, identifier, literal
 from kubeline.errors import UserError, listed
 
@@ -75,8 +76,8 @@ def _check(of_rows: Sequence[str], of_labels: Sequence[str]) -> None:
         raise UserError(f"the labels have '{ROW}', which the rows do not have; leave it out of the labels")
 
 
-def _require_single(connection: object, table: str) -> None:
-    ((several,),) = fetch(connection, f"SELECT count(*) FROM {table} WHERE {identifier(ROW)} > 0")  # type: ignore[arg-type]
+def _require_single(connection: Connection, table: str) -> None:
+    ((several,),) = fetch(connection, f"SELECT count(*) FROM {table} WHERE {identifier(ROW)} > 0")
     if several:
         raise UserError(
             f"{several:,} rows are of requests with more than one row, and the labels do not say of which: give them a "

@@ -2,18 +2,15 @@
 # ruff: noqa: S608 - names and values in queries are quoted
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
+from kubeline.data.duck import Connection
 from kubeline.data.engine import fetch, identifier, literal
 from kubeline.data.reading import Table
 from kubeline.data.sources import SourceFile
 from kubeline.errors import counted
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
-
-def differing(connection: "DuckDBPyConnection", table: Table, file: SourceFile) -> dict[str, str]:
+def differing(connection: Connection, table: Table, file: SourceFile) -> dict[str, str]:
     """The columns of a file whose values are not those that its folder names, each with the words for it."""
     folders = {name.casefold(): value for name, value in file.partitions}
     both = {name: folders[name.casefold()] for name in table.raw if name.casefold() in folders}

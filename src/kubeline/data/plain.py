@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +19,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kubeline.data import styles, text
+from kubeline.data.duck import Connection
 from kubeline.data.engine import identifier
 from kubeline.data.lines import NotPlainError
 from kubeline.data.notation import MISSING, Notation
 from kubeline.data.reading import UNKNOWN, Reading, Table
 from kubeline.typing import Mask
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 _SAMPLE = 1_000  # first rows that say what a column seems to hold
 _DIGITS = 16  # characters of a number without an exponent that a double keeps for certain
@@ -82,7 +80,7 @@ class PlainColumn:
         """Whether all values so far are of its kind; most values decide between text and numbers with mistakes."""
         return self.kind != "VARCHAR" or not self._is_checked or 2 * self._words > self._values
 
-    def read(self, column: pa.Array, connection: "DuckDBPyConnection") -> pa.Array | None:
+    def read(self, column: pa.Array, connection: Connection) -> pa.Array | None:
         """The values of a batch in the column's type; None when one does not fit."""
         if self.kind == "VARCHAR":
             if self._is_checked and len(column):
@@ -109,7 +107,7 @@ class PlainColumn:
             self._values += len(column) - column.null_count
             self._words += words
 
-    def _asked(self, column: pa.Array, connection: "DuckDBPyConnection") -> pa.Array | None:
+    def _asked(self, column: pa.Array, connection: Connection) -> pa.Array | None:
         """The values by the engine's classes; None when one is of another class."""
         words = pc.utf8_trim(column, " ")
         words = pc.if_else(pc.is_in(words, pa.array(MISSING)), None, words)
@@ -121,9 +119,7 @@ class PlainColumn:
         return found["value"].combine_chunks() if classes <= set(_CLASSES[self.kind]) else None
 
 
-def _ask(
-    connection: "DuckDBPyConnection", rows: pa.Table | pa.RecordBatch, select: str, condition: str = "true"
-) -> pa.Table:
+def _ask(connection: Connection, rows: pa.Table | pa.RecordBatch, select: str, condition: str = "true") -> pa.Table:
     """What the engine selects from each of the rows, or of those that meet a condition, in their order."""
     number = "n"
     while number in map(str.casefold, rows.schema.names):
@@ -140,7 +136,7 @@ def _ask(
 
 
 def seeming(
-    connection: "DuckDBPyConnection",
+    connection: Connection,
     tables: Sequence[Table],
     columns: Sequence[str],
     asked: Mapping[str, str],
@@ -288,7 +284,7 @@ class Converter:
 
     def __init__(
         self,
-        connection: "DuckDBPyConnection",
+        connection: Connection,
         columns: Mapping[str, PlainColumn],
         others: Mapping[str, str] | None = None,
         chosen: Sequence[str] = (),

@@ -10,17 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kubeline.addresses import redact
 from kubeline.data.dataset import open_dataset
+from kubeline.data.duck import Connection
 from kubeline.data.engine import connect, fetch, identifier, literal
 from kubeline.data.failures import reading
 from kubeline.errors import UserError, listed
 from kubeline.progress import Progress
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 _NAIVE = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "DATE")
 _ZONED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
@@ -206,7 +203,7 @@ class _Side:
         "CAST(regexp_extract(filename, 'part-([0-9]+)[.]parquet$', 1) AS BIGINT) * 1099511627776 + file_row_number"
     )
 
-    def __init__(self, connection: "DuckDBPyConnection", folder: Path):
+    def __init__(self, connection: Connection, folder: Path):
         files = literal(str(folder / "*.parquet"))
         self.relation = f"read_parquet({files}, filename = true, file_row_number = true)"
         scan = connection.sql(f"SELECT * FROM read_parquet({files})")
@@ -234,7 +231,7 @@ class _Side:
 class _Joined:
     """The rows and one table of features."""
 
-    def __init__(self, connection: "DuckDBPyConnection", rows: _Side, features: _Side, table: FeatureTable, time: str):
+    def __init__(self, connection: Connection, rows: _Side, features: _Side, table: FeatureTable, time: str):
         self._connection, self._rows, self._features, self._table, self._time = connection, rows, features, table, time
         rows.require_time(time, "the rows")
         for column in [table.time, *([table.created] if table.created else [])]:

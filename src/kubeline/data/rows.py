@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -14,6 +13,7 @@ from kubeline.data import engine, lines
 from kubeline.data.ahead import ahead
 from kubeline.data.conditions import enclosed
 from kubeline.data.dataset import CHUNK_ROWS, DatasetWriter, chunk_rows
+from kubeline.data.duck import Connection, Relation
 from kubeline.data.failures import reading
 from kubeline.data.inference import Inferred, infer
 from kubeline.data.limits import ADVICE, CHUNK, ROW, readable, scaled
@@ -24,9 +24,6 @@ from kubeline.data.reading import UNKNOWN, Reading, Table, together
 from kubeline.data.styles import sample
 from kubeline.errors import KubelineError, UserError
 from kubeline.progress import Progress
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 _TEXT = Reading("VARCHAR")
 
@@ -55,7 +52,7 @@ class Rows:
         rename: new names of chosen columns in the dataset.
     """
 
-    connection: "DuckDBPyConnection"
+    connection: Connection
     tables: Sequence[Table]
     chosen: list[str]
     needed: list[str]
@@ -233,7 +230,7 @@ class Rows:
 
     def _relation(
         self, table: Table, readings: Mapping[str, Reading], chosen: list[str], condition: str = ""
-    ) -> "DuckDBPyRelation":
+    ) -> Relation:
         row = ", ".join(
             f"{each.sql(name, table.raw[name])} AS {engine.identifier(name)}" for name, each in readings.items()
         )
@@ -261,7 +258,7 @@ def _without(rows: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Record
             yield batch.slice(left_out)
 
 
-def _batch_rows(connection: "DuckDBPyConnection", table: Table, needed: list[str], chosen: list[str]) -> int:
+def _batch_rows(connection: Connection, table: Table, needed: list[str], chosen: list[str]) -> int:
     """Rows that are read at a time: fewer where a file has long texts, each of which may stand for many rows.
 
     Raises:

@@ -2,17 +2,15 @@
 # ruff: noqa: S608 - names and paths in queries are quoted, filters are checked
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from kubeline.data.duck import Connection
 from kubeline.data.engine import fetch, identifier, literal
 from kubeline.data.notation import COMMA, MISSING, POINT, TIMES, Notation, missing_words, unit
 from kubeline.data.reading import Reading, Table
 from kubeline.masking import form_of
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 _SAMPLE = 1_000  # values that are sampled before all are checked
 _MAX = 0.8  # from this share on, a column looks like numbers or times
@@ -26,7 +24,7 @@ class Style:
     warning: str
 
 
-def sample(connection: "DuckDBPyConnection", table: Table, columns: list[str]) -> dict[str, list[str]]:
+def sample(connection: Connection, table: Table, columns: list[str]) -> dict[str, list[str]]:
     """Values of the first rows, by column, without the missing ones."""
     if not columns:
         return {}
@@ -37,7 +35,7 @@ def sample(connection: "DuckDBPyConnection", table: Table, columns: list[str]) -
 
 
 def find_style(
-    connection: "DuckDBPyConnection", tables: Sequence[Table], name: str, seen: list[str], present: int
+    connection: Connection, tables: Sequence[Table], name: str, seen: list[str], present: int
 ) -> Style | None:
     """How a text column may be read as numbers or times; None when it does not look like any.
 
@@ -51,16 +49,16 @@ def find_style(
     cells = " UNION ALL ".join(f"SELECT trim({identifier(name)}) AS v FROM {table.relation}" for table in tables)
     numbered = f"SELECT row_number() OVER () - 1 AS r, v FROM ({cells})"
     every = f"(SELECT r, v FROM ({numbered}) WHERE v IS NOT NULL AND v NOT IN ({missing_words()}))"
-    if _most(seen, [COMMA.pattern, POINT.pattern]) and (style := _numbers(connection, every, name, present)):
+    if mostly(seen, [COMMA.pattern, POINT.pattern]) and (style := _numbers(connection, every, name, present)):
         return style
-    if _most(seen, [times.pattern for times in TIMES]):
+    if mostly(seen, [times.pattern for times in TIMES]):
         return _times(connection, every, name, present)
     return None
 
 
 def is_styled(seen: Sequence[str]) -> bool:
     """Whether most of these values look like numbers or times that people write."""
-    return _most(seen, [COMMA.pattern, POINT.pattern]) or _most(seen, [times.pattern for times in TIMES])
+    return mostly(seen, [COMMA.pattern, POINT.pattern]) or mostly(seen, [times.pattern for times in TIMES])
 
 
 def unlike_units(name: str, units: set[str]) -> str:
@@ -69,12 +67,13 @@ def unlike_units(name: str, units: set[str]) -> str:
     return f"column '{name}' looks like numbers and is kept as text: its values bear different units ({borne})"
 
 
-def _most(sample: Sequence[str], patterns: Sequence[str]) -> bool:
+def mostly(sample: Sequence[str], patterns: Iterable[str]) -> bool:
+    """Whether most of these values match one of the patterns as a whole."""
     whole = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
-    return sum(bool(whole.fullmatch(value)) for value in sample) >= _MAX * len(sample)
+    return sum(count for value, count in Counter(sample).items() if whole.fullmatch(value)) >= _MAX * len(sample)
 
 
-def _numbers(connection: "DuckDBPyConnection", every: str, name: str, present: int) -> Style | None:
+def _numbers(connection: Connection, every: str, name: str, present: int) -> Style | None:
     fits = {notation: notation.fits("v") for notation in (COMMA, POINT)}
     as_comma, as_point = (f"CASE WHEN {fits[each]} THEN try_cast({each.plain('v')} AS DOUBLE) END" for each in fits)
     whole = [f"regexp_full_match({each.plain('v')}, '-?[0-9]{{1,18}}')" for each in fits]
@@ -110,7 +109,7 @@ def _numbers(connection: "DuckDBPyConnection", every: str, name: str, present: i
     return Style(Reading("BIGINT" if is_whole else "DOUBLE", notation), warning)
 
 
-def _times(connection: "DuckDBPyConnection", every: str, name: str, present: int) -> Style | None:
+def _times(connection: Connection, every: str, name: str, present: int) -> Style | None:
     fits = [
         f"CASE WHEN regexp_full_match(v, {literal(times.pattern)}) THEN {times.parsed('v', strict=False)} END"
         for times in TIMES
@@ -142,7 +141,7 @@ def _times(connection: "DuckDBPyConnection", every: str, name: str, present: int
     return Style(Reading(matching[0].kind, times=matching[0]), warning)
 
 
-def _stray(connection: "DuckDBPyConnection", every: str, strays: int, present: int, fits: str) -> str:
+def _stray(connection: Connection, every: str, strays: int, present: int, fits: str) -> str:
     """The words that some values are of another notation: how many, and where the first of them stands."""
     row, value = fetch(connection, f"SELECT r, v FROM {every} WHERE NOT coalesce({fits}, false) ORDER BY r LIMIT 1")[0]
     return f"{strays:,} of its {present:,} values are not of one notation, the first is {form_of(value)} in row {row:,}"

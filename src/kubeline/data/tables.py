@@ -9,7 +9,6 @@ import re
 import struct
 from collections.abc import Container, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from kubeline.data import json_digits, partitions, timespan
 from kubeline.data.arrow_files import check_batches, check_values
 from kubeline.data.conditions import first_line
+from kubeline.data.duck import Connection
 from kubeline.data.engine import BUFFER_BYTES, fetch, identifier, literal
 from kubeline.data.failures import explain, refuse_web_page
 from kubeline.data.limits import ADVICE, COLUMNS, CSV_LINE, JSON_LINE, PAGES, RATIO, readable, scaled
@@ -26,9 +26,6 @@ from kubeline.data.sources import SourceFile
 from kubeline.errors import UserError, listed
 from kubeline.masking import without_values
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
 _HEADER_BYTES = 1 << 20
 _HEADER_MOST = 32 << 20  # of a first line that does not end
 _DELIMITERS = ",;\t|"
@@ -36,7 +33,7 @@ _DECIMAL_DIGITS = 38  # of the engine's exact numbers
 _UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 
-def open_file(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
+def open_file(connection: Connection, file: SourceFile) -> Table:
     """One file as a table.
 
     Raises:
@@ -134,7 +131,7 @@ def index_columns(tables: list[Table], names: Sequence[str]) -> tuple[list[str],
     )
 
 
-def _csv(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
+def _csv(connection: Connection, file: SourceFile) -> Table:
     delimiter, end, names = _header(file)
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in check_names(names, file.name))
     # Nothing is sniffed from a sample, nothing is skipped and nothing is padded: a row that does not fit is an error.
@@ -203,7 +200,7 @@ def _first_line(file: SourceFile) -> tuple[str, str]:
                 return text, ""
 
 
-def _json(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
+def _json(connection: Connection, file: SourceFile) -> Table:
     import duckdb
 
     options = (
@@ -249,7 +246,7 @@ def _broken_line(file: SourceFile) -> int:
     return 0
 
 
-def _parquet(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
+def _parquet(connection: Connection, file: SourceFile) -> Table:
     try:
         with pq.ParquetFile(file.path) as parquet:
             schema, metadata = parquet.schema_arrow, parquet.metadata
@@ -313,7 +310,7 @@ def check_pages(metadata: pq.FileMetaData, name: str) -> None:
                 )
 
 
-def _feather(connection: "DuckDBPyConnection", file: SourceFile) -> Table:
+def _feather(connection: Connection, file: SourceFile) -> Table:
     import pyarrow.dataset as pads
 
     try:
@@ -340,7 +337,7 @@ def _pandas_index(schema: pa.Schema) -> list[str]:
         return []
 
 
-def described(connection: "DuckDBPyConnection", name: str, relation: str) -> Table:
+def described(connection: Connection, name: str, relation: str) -> Table:
     """A table whose columns have the types that DuckDB sees; no row is read."""
     scan = connection.sql(f"SELECT * FROM {relation}")
     return Table(name, relation, dict(zip(scan.columns, map(str, scan.types), strict=True)))

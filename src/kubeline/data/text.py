@@ -2,15 +2,11 @@
 # ruff: noqa: S608 - names and paths in queries are quoted, filters are checked
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
+from kubeline.data.duck import Connection
 from kubeline.data.engine import fetch, identifier, literal
 from kubeline.data.notation import Notation, missing_words, unit
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
-    from kubeline.data.reading import Table
+from kubeline.data.reading import Table
 
 # Each class excludes those before it:
 # integer   fits a double without rounding       large     fits 64 bits, but not a double
@@ -72,7 +68,7 @@ def trimmed(name: str, notation: Notation) -> str:
 
 
 def classify(
-    connection: "DuckDBPyConnection", table: "Table", columns: list[str], notation: Notation
+    connection: Connection, table: Table, columns: list[str], notation: Notation
 ) -> dict[str, tuple[Counter[str], set[str]]]:
     """How many values of each class the columns of one table hold, and the units that their numbers bear."""
     found: dict[str, tuple[Counter[str], set[str]]] = {name: (Counter(), set()) for name in columns}
@@ -97,7 +93,7 @@ def _unit(name: str, notation: Notation) -> str:
 
 
 def stray(
-    connection: "DuckDBPyConnection", table: "Table", name: str, notation: Notation, good: tuple[str, ...]
+    connection: Connection, table: Table, name: str, notation: Notation, good: tuple[str, ...]
 ) -> tuple[int, str] | None:
     """The first value of another class than the `good` ones, as it stands in the table, and its row there, from 0."""
     classes = ", ".join(map(literal, (*good, "missing")))

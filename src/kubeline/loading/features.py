@@ -153,14 +153,11 @@ def _range(rows: Path, time: str) -> tuple[datetime | None, datetime | None]:
     dataset = open_dataset(rows)
     if time not in dataset.schema.names or not pa.types.is_timestamp(dataset.schema.field(time).type):
         return None, None  # which the join reports
-    first, last = None, None
+    bounds: list[datetime] = []
     for batch in dataset.to_batches(columns=[time]):
-        found = pc.min_max(batch[time].cast(pa.timestamp("us", batch[time].type.tz), safe=False))
-        low, high = ((each.as_py()) for each in (found["min"], found["max"]))
-        if low is not None:
-            first = low if first is None else min(first, low)
-            last = high if last is None else max(last, high)
-    return tuple(each and (each if each.tzinfo else each.replace(tzinfo=UTC)) for each in (first, last))  # type: ignore[return-value]
+        found = pc.min_max(batch[time].cast(pa.timestamp("us", batch[time].type.tz), safe=False)).as_py()
+        bounds += [each if each.tzinfo else each.replace(tzinfo=UTC) for each in found.values() if each]
+    return min(bounds, default=None), max(bounds, default=None)
 
 
 def _window(table: FeatureTable, first: datetime | None, last: datetime | None) -> Timespan:
@@ -185,21 +182,17 @@ def _described(table: FeatureTable, folder: Path, known: Mapping[str, Any], matc
         "time": table.time,
         "created": table.created,
         "by_created": table.by_created,
-        "delay": _shown(table.delay) if table.delay else "",
-        "max_age": _shown(table.max_age) if table.max_age is not None else "",
+        "delay": str(table.delay or ""),
+        "max_age": "" if table.max_age is None else str(table.max_age),
         "zone": table.zone,
         "columns": [*table.features(open_dataset(folder).schema.names).values()],
         "rows": known["rows"],
         "fingerprint": known["fingerprint"],
         "since": first.isoformat() if first else "",
         "until": last.isoformat() if last else "",
-        "oldest": _shown(match.oldest) if match.oldest is not None else "",
+        "oldest": "" if match.oldest is None else str(match.oldest),
     }
     return {key: value for key, value in found.items() if value not in ("", {}, False)} | {
         "found": match.found / match.rows,
         "missing": match.rows - match.found,
     }
-
-
-def _shown(length: timedelta) -> str:
-    return str(length)  # 2 days, 3:00:00

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kubeline.addresses import redact, scheme
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.data import dvc, engine, json_digits, kafka, partitions
 from kubeline.data.databases import open_lake_table, open_query
 from kubeline.data.dataset import DatasetWriter
+from kubeline.data.duck import Connection
 from kubeline.data.failures import reading
 from kubeline.data.inference import KINDS
 from kubeline.data.kserve_log import flatten
@@ -31,10 +32,6 @@ from kubeline.loading import features as joined_features
 from kubeline.loading.types_from import types_of, types_of_dataset
 from kubeline.options import require_names
 from kubeline.retries import repeated
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
 
 log = logging.getLogger(__name__)
 
@@ -316,7 +313,7 @@ def check(source: str, query: str, file_format: str, selection: Selection) -> No
         raise UserError(f"columns names a column twice: {listed(selection.columns)}; name each one once")
 
 
-def open_tables(connection: "DuckDBPyConnection", files: list[SourceFile]) -> list[Table]:
+def open_tables(connection: Connection, files: list[SourceFile]) -> list[Table]:
     tables = []
     for file in files:
         with reading(file.name):
@@ -325,7 +322,7 @@ def open_tables(connection: "DuckDBPyConnection", files: list[SourceFile]) -> li
 
 
 def _write(
-    connection: "DuckDBPyConnection", tables: list[Table], selection: Selection, folder: Path
+    connection: Connection, tables: list[Table], selection: Selection, folder: Path
 ) -> tuple[DatasetWriter, list[str]]:
     names = agree(tables)
     types = {name: kind for name, kind in selection.types.items() if name in names or not selection.is_part}

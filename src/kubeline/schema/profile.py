@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +17,10 @@ import pyarrow.parquet as pq
 from kubeline.columns import Type, type_of
 from kubeline.data import engine
 from kubeline.data.dataset import is_large, iter_batches
+from kubeline.data.duck import Connection
 from kubeline.data.row_hash import hash_rows
 from kubeline.progress import Progress
 from kubeline.schema.sample import Sample
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 MEMORY = "1GB"  # above it DuckDB goes to disk
 EXACT_ROWS = 500_000  # up to here distinct values are counted, beyond they are estimated (HyperLogLog)
@@ -82,7 +80,7 @@ class TableProfile:
 class TableQueries:
     """SQL over the part files of a dataset, with columns addressed by position so that any name is safe."""
 
-    def __init__(self, connection: "DuckDBPyConnection", dataset: pads.Dataset):
+    def __init__(self, connection: Connection, dataset: pads.Dataset):
         self.schema = dataset.schema
         self.dataset = dataset
         self.count = int(dataset.count_rows())

@@ -6,17 +6,15 @@ As in an SQL CHECK, a rule that is unknown because a value is missing passes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from kubeline.data.conditions import RULE, enclosed, first_line, parse, shown
+from kubeline.data.duck import Connection
 from kubeline.errors import UserError, listed
 from kubeline.typing import Mask
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Rule:
     columns: tuple[str, ...]
 
 
-def parse_rule(text: Any, connection: "DuckDBPyConnection") -> Rule:
+def parse_rule(text: Any, connection: Connection) -> Rule:
     """Check that `text` is one allowed expression, without running it.
 
     Raises:
@@ -70,7 +68,7 @@ def parse_rules(texts: Sequence[Any], known: Sequence[str]) -> "list[Rule]":
     return rules
 
 
-def sandbox() -> "DuckDBPyConnection":
+def sandbox() -> Connection:
     """A connection that reaches no file, no network, no Python variable and no extension, for good."""
     from kubeline.data.engine import in_memory, lock
 

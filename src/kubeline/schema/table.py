@@ -1,10 +1,9 @@
 """Checks of the table as a whole: its columns, types, missing shares, and what differs from what was seen before."""
 
-import re
-from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 
 from kubeline.data.notation import COMMA, POINT, TIMES
+from kubeline.data.styles import mostly
 from kubeline.errors import listed
 from kubeline.schema.document import Column, Observed, TableSchema
 from kubeline.schema.findings import Finding
@@ -124,9 +123,7 @@ def _column_problems(expected: Column, found: ColumnProfile) -> Iterator[Finding
 def text_styles(name: str, words: Sequence[str]) -> list[Finding]:
     """Warnings about a text column whose values look like numbers or times that people write; `words` are some."""
     for what, patterns in _WRITTEN.items():
-        written = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
-        fitting = sum(count for word, count in Counter(words).items() if written.fullmatch(word.strip()))
-        if len(words) and fitting >= MOSTLY_NUMBERS * len(words):
+        if words and mostly([word.strip() for word in words], patterns):
             message = f"column '{name}' is text, and its values look like {what}, such as {words[0]!r}"
             advice = "read it as such when loading (types, decimal, thousands): as categories they say little"
             return [Finding(f"text of {what}", name, message, None, (words[0],), advice)]

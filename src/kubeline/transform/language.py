@@ -8,19 +8,17 @@ the root of what is negative, results beyond float32.
 import math
 from collections.abc import Mapping
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from kubeline.data.conditions import modified, shown, syntax_tree
+from kubeline.data.duck import Connection
 from kubeline.errors import UserError, suggestion
 from kubeline.transform import typed
 from kubeline.transform.functions import FUNCTIONS, power, quotient
 from kubeline.transform.program import Builder
 from kubeline.transform.typed import RawColumn, Typed, WrongError
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 MAX_CHARACTERS = 10_000
 _EXAMPLE = ("an SQL expression", "ln(1 + amount) / coalesce(limit_, 1)")
@@ -42,7 +40,7 @@ _ELSEWHERE = {
 }
 
 
-def parse(connection: "DuckDBPyConnection", name: str, text: str) -> Any:
+def parse(connection: Connection, name: str, text: str) -> Any:
     """The syntax tree of the expression of a derived column.
 
     Raises:
