@@ -1,7 +1,7 @@
 """What a run will need is tried before anything is loaded, and everything that is wrong is reported at once."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,35 @@ def weather(**more: Any) -> dict[str, Any]:
 
 def test_columns_of_features_are_known_before_they_are_joined(run: Preflight) -> None:
     run(source=weather(), exclude=["temp", "departure"], target="late")
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "sentence"),
+    [
+        (
+            {"origin": [1, 2]},
+            {},
+            r"data: the key 'origin' is .*string in the rows, and 'origin' is int64 in '.*seen.parq",
+        ),
+        ({"origin": [1, 2]}, {"types": {"origin": "text"}}, ""),
+        (
+            {"seen": pd.to_datetime([1, 2], utc=True)},
+            {},
+            r"data: the times of the rows have no time zone, and those of",
+        ),
+        ({"seen": pd.to_datetime([1, 2], utc=True)}, {"zone": "UTC"}, ""),
+        ({}, {}, ""),
+    ],
+)
+def test_files_that_say_their_types_are_compared_before_they_are_joined(
+    run: Preflight, table: Path, tmp_path: Path, changes: dict[str, Any], more: dict[str, Any], sentence: str
+) -> None:
+    rows = pd.read_parquet(table).assign(departure=pd.to_datetime([1, 2]))
+    rows.to_parquet(table)
+    there = rows.rename(columns={"departure": "seen", "late": "wet"}).assign(**changes)
+    there.to_parquet(tmp_path / "seen.parquet")
+    with pytest.raises(UserError, match=sentence) if sentence else nullcontext():
+        run(source=weather(source=str(tmp_path / "seen.parquet"), **more))
 
 
 def test_what_is_right_passes_and_what_could_not_be_tried_is_said(run: Preflight) -> None:

@@ -5,16 +5,28 @@ import io
 import uuid
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kubeline.addresses import file_system, refuse_credentials, scheme
 from kubeline.data.failures import refuse_web_page
 from kubeline.data.sources import DATABASES, STORES, WEB, link_local, local_path, remote_errors, remote_paths
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _FIRST = 1 << 20  # bytes in which a header is looked for
 
 
+TypedColumns = dict[str, "pa.DataType | None"]  # with their types, where a file says them (Parquet)
+
+
 def column_names(source: str, file_format: str = "auto") -> list[str] | None:
+    """The names of :func:`columns_of`."""
+    found = columns_of(source, file_format)
+    return None if found is None else [*found]
+
+
+def columns_of(source: str, file_format: str = "auto") -> TypedColumns | None:
     """The columns of the first file of `source`; None where loading alone shows them (archives, JSON, databases).
 
     Raises:
@@ -29,13 +41,13 @@ def column_names(source: str, file_format: str = "auto") -> list[str] | None:
         with TemporaryDirectory(prefix="kubeline-peek-") as scratch:
             first = link_local(local_path(source), Path(scratch), lambda _: True)[0]
             with first.path.open("rb") as file:
-                return _names(file, first.name, file_format)
+                return _columns(file, first.name, file_format)
     if kind not in STORES and kind not in WEB:
         return None  # load says what it takes
     with remote_errors(source):
         system, _, paths = remote_paths(source)
         with system.open(paths[0], "rb") as file:
-            return _names(file, paths[0], file_format)
+            return _columns(file, paths[0], file_format)
 
 
 def reach(uri: str) -> None:
@@ -66,23 +78,24 @@ def write_and_delete(uri: str) -> None:
         system.rm_file(probe)
 
 
-def _names(file: BinaryIO | Any, name: str, file_format: str) -> list[str] | None:
+def _columns(file: BinaryIO | Any, name: str, file_format: str) -> TypedColumns | None:
     """The columns in the file, and those in the names of its folders (``date=2013-10-01``)."""
     found = _in_file(file, name, file_format)
     folders = [part.partition("=")[0] for part in PurePosixPath(name).parts[:-1] if "=" in part]
-    return None if found is None else [*found, *folders]
+    return None if found is None else dict.fromkeys([*found, *folders]) | found
 
 
-def _in_file(file: BinaryIO | Any, name: str, file_format: str) -> list[str] | None:
+def _in_file(file: BinaryIO | Any, name: str, file_format: str) -> TypedColumns | None:
     ending = PurePosixPath(name).suffix.lower() if file_format == "auto" else f".{file_format}"
     if ending in (".parquet", ".pq"):
         import pyarrow.parquet as pq
 
-        return list(pq.read_schema(file).names)
+        return {field.name: field.type for field in pq.read_schema(file)}
     if ending in (".csv", ".tsv", ".tab"):
         first = file.read(_FIRST)
         refuse_web_page(first[:1024], name)
-        return _header(first, "," if ending == ".csv" else "\t")
+        header = _header(first, "," if ending == ".csv" else "\t")
+        return None if header is None else dict.fromkeys(header)
     refuse_web_page(file.read(1024), name)  # and it may be read
     return None
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
+
 from kubeline.addresses import redact
+from kubeline.columns import type_of
 from kubeline.data.dataset import open_dataset
 from kubeline.data.duck import Connection
 from kubeline.data.engine import connect, fetch, identifier, literal
@@ -22,6 +25,7 @@ from kubeline.progress import Progress
 _NAIVE = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "DATE")
 _ZONED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 _FINE = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")  # the others are of microseconds at most
+_FAMILIES = {"string": "text", "boolean": "boolean", "integer": "number", "number": "number", "datetime": "time"}
 # In a query of features, the window of times in which rows may find some.
 SINCE, UNTIL = "{since}", "{until}"
 _DAY = 86_400_000_000_000  # nanoseconds
@@ -190,6 +194,51 @@ def check_columns(
     return names if is_known else None
 
 
+def check_types(
+    table: FeatureTable,
+    time: str,
+    of_rows: Mapping[str, pa.DataType],
+    of_features: Mapping[str, pa.DataType],
+    is_text_open: bool,
+) -> None:
+    """Check, of columns whose types are known, what :func:`join` checks of all: keys of one kind, times that compare.
+
+    Args:
+        table: of features.
+        time: the column of the rows' times.
+        of_rows: columns of the rows to their types.
+        of_features: those of the table.
+        is_text_open: whether text may be read as something else.
+
+    Raises:
+        UserError: names the columns that are not alike.
+    """
+    for left, right in table.keys.items():
+        kinds = [side[name] for side, name in ((of_rows, left), (of_features, right)) if name in side]
+        families = {_FAMILIES.get(type_of(kind), "") for kind in kinds}
+        if len(families) == 2 and "" not in families and not (is_text_open and "text" in families):
+            raise _unlike_keys(table, left, right, str(kinds[0]), str(kinds[1]))
+    moments = [("the rows", of_rows.get(time)), (f"'{table.shown}'", of_features.get(table.time))]
+    zones = {where: kind.tz for where, kind in moments if kind is not None and pa.types.is_timestamp(kind)}
+    naive = [where for where, zone in zones.items() if zone is None]
+    if len(zones) == 2 and len(naive) == 1 and not table.zone:
+        raise _unclear_zone(naive[0], next(where for where in zones if where not in naive))
+
+
+def _unlike_keys(table: FeatureTable, left: str, right: str, of_left: str, of_right: str) -> UserError:
+    return UserError(
+        f"the key '{left}' is {of_left} in the rows, and '{right}' is {of_right} in '{table.shown}'; read both alike "
+        "by types"
+    )
+
+
+def _unclear_zone(naive: str, other: str) -> UserError:
+    return UserError(
+        f"the times of {naive} have no time zone, and those of {other} have one; name the zone of the former as `zone` "
+        "of the feature table, such as UTC or America/New_York"
+    )
+
+
 def _require(known: Sequence[str] | None, wanted: Iterable[str], where: str, what: str) -> None:
     for name in wanted:
         if known is not None and name not in known:
@@ -246,19 +295,12 @@ class _Joined:
         sides = {"the rows": self._rows.kinds[self._time], table: self._features.kinds[self._table.time]}
         naive = [where for where, kind in sides.items() if kind in _NAIVE]
         if len(naive) == 1 and not self._table.zone:
-            other = next(where for where in sides if where not in naive)
-            raise UserError(
-                f"the times of {naive[0]} have no time zone, and those of {other} have one; name the zone of the "
-                "former as `zone` of the feature table, such as UTC or America/New_York"
-            )
+            raise _unclear_zone(naive[0], next(where for where in sides if where not in naive))
 
     def _check_kinds(self, left: str, right: str) -> None:
         kinds = self._rows.kinds[left], self._features.kinds[right]
         if _family(kinds[0]) != _family(kinds[1]):
-            raise UserError(
-                f"the key '{left}' is {kinds[0]} in the rows, and '{right}' is {kinds[1]} in '{self._table.shown}'; "
-                "read both alike by types"
-            )
+            raise _unlike_keys(self._table, left, right, *kinds)
 
     def write(self, into: Path) -> Match:
         """Write the features of each row, in the order of the rows."""

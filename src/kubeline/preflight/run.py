@@ -145,17 +145,19 @@ def _service(wanted: PreflightSettings) -> dict[str, Any]:
 
 
 def _data(wanted: PreflightSettings) -> str | None:
-    from kubeline.data.peek import column_names
+    from kubeline.data.peek import columns_of
 
     if not wanted.data:
         raise UserError("data is empty; give a path, folder, glob or URI")
     source = parameters.source_of(wanted.source)
     if source["spark"]:
         return services.check_spark(source["spark"])
-    found = column_names(wanted.data, source["format"])
+    columns = columns_of(wanted.data, source["format"])
+    found = None if columns is None else [*columns]
     if source["features"]:
-        of_rows = None if source["labels"] else found
-        found = services.check_features(source["features"], of_rows, source["time"])
+        of_rows = None if source["labels"] else columns
+        hinted = bool(wanted.schema_uri or wanted.reference)
+        found = services.check_features(source["features"], of_rows, source["time"], source["types"], hinted)
     known = list(wanted.columns) or found
     if known is None:
         return "the data is there, and its columns are known when it is loaded"

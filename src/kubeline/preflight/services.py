@@ -2,10 +2,13 @@
 
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from kubeline.errors import PlatformError, UserError
+
+if TYPE_CHECKING:
+    from kubeline.data.peek import TypedColumns
 
 _SECONDS = 10.0
 
@@ -62,23 +65,35 @@ def check_labels(source: str) -> None:
         raise UserError(f"labels are joined by '{ID}', which they do not have (there are: {listed(found)})")
 
 
-def check_features(given: Sequence[Any], of_rows: Sequence[str] | None, time: str) -> list[str] | None:
-    """That the tables of features are there, with the columns by which they are joined.
+def check_features(
+    given: Sequence[Any], of_rows: "TypedColumns | None", time: str, asked: Collection[str], hinted: bool
+) -> list[str] | None:
+    """That the tables of features are there, with the columns by which they are joined, and that these are alike.
 
     Args:
         given: the input `features` of `load`.
         of_rows: the columns of the rows; None where they are not known yet.
         time: the column of their times.
+        asked: columns whose types are not those of their files.
+        hinted: whether text may be read as what a schema or a model has.
 
     Returns:
         The columns of rows and features; None where they are not known yet.
     """
-    from kubeline.data.peek import column_names
-    from kubeline.data.point_in_time import check_columns
+    from kubeline.data.peek import columns_of
+    from kubeline.data.point_in_time import check_columns, check_types
     from kubeline.loading.features import opened
 
-    tables = [(table, column_names(table.source, table.file_format)) for table in opened(given)]
-    return check_columns(of_rows, tables, time)
+    tables = [(table, columns_of(table.source, table.file_format)) for table in opened(given)]
+    names = [(table, None if known is None else [*known]) for table, known in tables]
+    found = check_columns(None if of_rows is None else [*of_rows], names, time)
+    for table, known in tables:
+        of_file = [
+            {name: kind for name, kind in (columns or {}).items() if kind is not None and name not in without}
+            for columns, without in ((of_rows, asked), (known, {*asked, *table.types}))
+        ]
+        check_types(table, time, of_file[0], of_file[1], hinted)
+    return found
 
 
 def check_history(uri: str) -> None:
