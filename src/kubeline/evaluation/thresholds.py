@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from kubeline.errors import UserError, listed
 from kubeline.evaluation.bootstrap import Bootstrap, Interval
@@ -19,7 +19,7 @@ from kubeline.task import Task
 OF_ONE_CLASS = ("precision", "recall", "f1", "average_precision", "roc_auc", "brier")  # against all others
 
 
-class MetricThreshold(BaseModel):
+class MetricThreshold(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
     """What one metric must reach, in MLflow's vocabulary.
 
     `threshold` is absolute: a floor, or a ceiling where smaller is better. `min_absolute_change` and
@@ -27,8 +27,6 @@ class MetricThreshold(BaseModel):
     of the champion's value. `greater_is_better` is known for every metric and may be left out. `class` names the class
     that the metric is of, against all others.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     threshold: Number | None = None
     min_absolute_change: Number | None = None

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from kubeline import json_files
 from kubeline.artifacts import Artifact, describe, finite, publish
@@ -12,13 +12,11 @@ Verdict = Literal["promote", "hold", "inconclusive"]
 BlessedStep = Literal["evaluation", "infra_validation"]
 
 
-class Blessing(BaseModel):
+class Blessing(BaseModel, frozen=True):
     """The verdict of one check on one model package, with the evidence for it.
 
     `package_digest` ties it to the package: a blessing given to another package is worth nothing.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     check: BlessedStep
     verdict: Verdict

@@ -2,19 +2,17 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Parity(BaseModel):
+class Parity(BaseModel, frozen=True, extra="forbid"):
     """How far scikit-learn and ONNX are apart on the held-out rows.
 
     `max_difference` is of probabilities, or for regression of predictions divided by `scale`, the standard deviation of
     the target in the rows of the training: whoever compares answers of this model divides by it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: int
     max_difference: float
@@ -22,14 +20,12 @@ class Parity(BaseModel):
     scale: float = 1.0
 
 
-class ManifestRoles(BaseModel):
+class ManifestRoles(BaseModel, frozen=True, extra="forbid"):
     """What the columns that are no features are for; an empty name is no column. The target is in ``schema.json``.
 
     `personal` are columns, features or not, that hold personal data, whose values no page shows. Where there are none
     it is not written, as before there was the field.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     weight: str = ""
     group: str = ""
@@ -42,7 +38,7 @@ class ManifestRoles(BaseModel):
         return {name: value for name, value in plain(self).items() if value or name != "personal"}
 
 
-class Manifest(BaseModel):
+class Manifest(BaseModel, frozen=True, extra="forbid"):
     """What is in a model package and where it comes from.
 
     It holds no time: the same input and seed give the same bytes, and their SHA-256 names the package.
@@ -51,8 +47,6 @@ class Manifest(BaseModel):
     step. `sizes` are the bytes of each file, so that a file of another size is not even read. Packages of earlier
     versions name neither. `format` is that of the package, see :mod:`kubeline.model_package.formats`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int = 1
     files: dict[str, Digest]

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from kubeline.columns import MISSING_CATEGORY, Kind, label_text
 from kubeline.errors import UserError, listed
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # the model server reads signatures without pandas
     import pandas as pd
 
 
-class Feature(BaseModel):
+class Feature(BaseModel, frozen=True, extra="forbid"):
     """One column that the model reads.
 
     `categories` are the values a category column had in training, most frequent first; any other value is
@@ -24,8 +24,6 @@ class Feature(BaseModel):
     distinguishes, as where each is encoded by the mean of its targets. A number is read as `dtype`: float64 where
     float32 would merge values that training distinguished.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(min_length=1)]
     kind: Kind
@@ -51,14 +49,12 @@ class Feature(BaseModel):
         return self.kind == "datetime" or self.dtype == "float64"
 
 
-class Signature(BaseModel):
+class Signature(BaseModel, frozen=True, extra="forbid"):
     """The inputs and the answer of a model.
 
     `classes` are in the order of the probabilities; None for regression. `positive_class` is the one of two classes
     that recall, precision and their like speak of (where a package does not say, the second one); None for other tasks.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     features: Annotated[list[Feature], Field(min_length=1)]
     target: str

@@ -6,29 +6,25 @@ It lies in the file of the metrics that ``train`` writes, not in the package, wh
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from kubeline import json_files
 from kubeline.artifacts import Artifact, publish
 from kubeline.errors import UserError
 
 
-class Trial(BaseModel):
+class Trial(BaseModel, frozen=True):
     """One trial of tuning: what was tried, and its mean score over the folds.
 
     The score is None when it was stopped after some folds, or its processes were lost.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     params: dict[str, Any]
     score: float | None = None
 
 
-class Candidate(BaseModel):
+class Candidate(BaseModel, frozen=True):
     """One candidate as it was trained; `params` are settled, with those that tuning found."""
-
-    model_config = ConfigDict(frozen=True)
 
     estimator: str
     params: dict[str, Any]
@@ -39,10 +35,8 @@ class Candidate(BaseModel):
     trials: list[Trial] = []
 
 
-class TrainingRecord(BaseModel):
+class TrainingRecord(BaseModel, frozen=True):
     """The document. `table` is the metadata of the table that was learned from: fingerprint, rows, source and more."""
-
-    model_config = ConfigDict(frozen=True)
 
     package_digest: str
     score_name: str

@@ -1,12 +1,12 @@
 """Several candidates for one model: what each is, and which of them is taken."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from kubeline.artifacts import finite
 from kubeline.errors import UserError, listed
-from kubeline.model_package.training_record import Candidate, TrainingRecord, Trial
+from kubeline.model_package.training_record import Candidate, TrainingRecord
 from kubeline.task import Task
 from kubeline.training import estimators, preprocessing
 from kubeline.training.distributed.workers import require_estimator
@@ -71,57 +71,33 @@ def _require_hyperparameters(number: int, estimator: str, params: Mapping[str, A
         raise UserError(f"candidate {number} ({estimator}): {refused[0]}")
 
 
-@dataclass(frozen=True)
-class Standing:
-    """What is stored of a candidate after its training."""
-
-    settings: TrainingSettings
-    score: float
-    score_name: str
-    metrics: Mapping[str, float]
-    parity: float
-    params: Mapping[str, Any]  # settled
-    trials: Sequence[Trial] = ()
-
-    @classmethod
-    def of(cls, settings: TrainingSettings, trained: "Trained") -> "Standing":
-        """The standing of one candidate."""
-        return cls(
-            settings,
-            trained.score,
-            trained.score_name,
-            trained.metrics,
-            trained.parity.max_difference,
-            trained.params,
-            trained.tuning.trials if trained.tuning else (),
-        )
+def candidate(settings: TrainingSettings, trained: "Trained") -> Candidate:
+    """What is stored of one candidate after its training; none is chosen yet."""
+    return Candidate(
+        estimator=settings.estimator,
+        params=finite(trained.params),
+        metrics=finite(trained.metrics),
+        score=finite(trained.score),
+        parity=trained.parity.max_difference,
+        chosen=False,
+        trials=trained.tuning.trials if trained.tuning else [],
+    )
 
 
 def record(
-    package: "ModelPackage", table: Mapping[str, Any], chosen: TrainingSettings, standings: Sequence[Standing]
+    package: "ModelPackage", table: Mapping[str, Any], chosen: Candidate, candidates: Sequence[Candidate]
 ) -> TrainingRecord:
     """The candidates beside each other, for who compares them later.
 
     Args:
         package: of the one that was taken.
         table: the metadata of the table that all learned from.
-        chosen: the settings of the one that was taken.
-        standings: of all.
+        chosen: the one that was taken.
+        candidates: all of them.
     """
     return TrainingRecord(
         package_digest=package.digest,
         score_name=package.manifest.score_name,
         table=finite({**table, "fingerprint": package.manifest.dataset_fingerprint}),
-        candidates=[
-            Candidate(
-                estimator=one.settings.estimator,
-                params=finite(one.params),
-                metrics=finite(one.metrics),
-                score=finite(one.score),
-                parity=one.parity,
-                chosen=one.settings is chosen,
-                trials=list(one.trials),
-            )
-            for one in standings
-        ],
+        candidates=[one.model_copy(update={"chosen": one is chosen}) for one in candidates],
     )

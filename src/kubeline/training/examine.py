@@ -1,17 +1,13 @@
 """The gate of a model that is to be written: its serving form is made, held against it, and scored."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 from kubeline.evaluation.metrics import choose
-from kubeline.model_package.predictor import Predictions
-from kubeline.model_package.signature import Signature
 from kubeline.training import metrics
 from kubeline.training.table import TrainingTable
 from kubeline.training.target import spread
-from kubeline.training.trained import Trained
+from kubeline.training.trained import Exported, Trained
 from kubeline.training.tuning import Tuning
-from kubeline.typing import Array
 
 
 def scale_of(table: TrainingTable) -> float:
@@ -19,38 +15,15 @@ def scale_of(table: TrainingTable) -> float:
     return (spread(table.y) or 1.0) if table.classes is None else 1.0
 
 
-def examine(
-    table: TrainingTable,
-    model: Any,
-    signature: Signature,
-    onnx: bytes,
-    expected: Predictions,
-    held: Array,
-    *,
-    metric: str,
-    tolerance: float,
-    rows: int,
-    notes: Sequence[str],
-    params: Mapping[str, Any] | None = None,
-    tuning: Tuning | None = None,
-    reference: str = "scikit-learn",
-) -> Trained:
+def examine(exported: Exported, *, metric: str, tolerance: float, rows: int, tuning: Tuning | None = None) -> Trained:
     """Hold both forms of a model against it on the held-out rows, and score what will serve.
 
     Args:
-        table: of all rows.
-        model: of scikit-learn, or what answers like one of its models; None where there is only ONNX.
-        signature: of `onnx`.
-        onnx: the portable form.
-        expected: what the model answers for the held-out rows.
-        held: positions of these.
+        exported: the model.
         metric: that the score is of; empty for the default of the task.
         tolerance: the greatest difference that passes.
         rows: how many it learned from.
-        notes: for the report.
-        params: of the estimator.
-        tuning: how they were found.
-        reference: what `expected` is the answer of, for the message.
+        tuning: how its parameters were found.
 
     Raises:
         UserError: names the form and the row where it differs beyond `tolerance`.
@@ -58,35 +31,20 @@ def examine(
     from kubeline.training.parity import compare_forms
     from kubeline.training.serving_form import serving_form
 
-    serving, signature = serving_form(onnx, signature)
-    frame = table.encoded[signature.names].iloc[held]
-    found, parity = compare_forms(
-        expected,
-        onnx,
-        serving,
-        signature,
-        scale=scale_of(table),
-        tolerance=tolerance,
-        rows=held,
-        frame=frame,
-        reference=reference,
-    )
+    table = exported.table
+    serving, signature = serving_form(exported.onnx, exported.signature)
+    exported = replace(exported, signature=signature)
+    found, parity = compare_forms(exported, serving, scale=scale_of(table), tolerance=tolerance)
     chosen = choose(table.task, metric)
-    measured = metrics.measure(metrics.scored(table, held, found), chosen)
+    measured = metrics.measure(metrics.scored(table, exported.held, found), chosen)
     return Trained(
-        table=table,
-        signature=signature,
-        model=model,
-        onnx=onnx,
+        **vars(exported),
         serving=serving,
-        held=held,
         predictions=found,
         parity=parity,
         metrics=measured,
         score_name=metrics.score_name(chosen),
         score=metrics.score(measured[chosen.name], chosen),
-        params=dict(params or {}),
         tuning=tuning,
         rows=rows,
-        notes=list(notes),
     )

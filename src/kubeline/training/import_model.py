@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +18,10 @@ from kubeline.reports import Report, facts, table, text, verdict
 from kubeline.roles import Roles
 from kubeline.training import import_sklearn, model_file
 from kubeline.training.examine import examine
-from kubeline.training.imported import Imported
-from kubeline.training.package_files import write_made
+from kubeline.training.package_files import write
 from kubeline.training.table import check
 from kubeline.training.table_facts import Background
 from kubeline.training.trained import Trained
-from kubeline.typing import Array
 
 logger = logging.getLogger(__name__)
 
@@ -72,13 +71,14 @@ def run(
         pipeline, notes = model_file.load(source, content)
         given = check(raw, roles, task, positive_class)
         imported = import_sklearn.imported(pipeline, given, target, features, held, tolerance)
-    trained = _compared(imported, held, metric, tolerance, notes)
+    imported = replace(imported, notes=[*imported.table.notes, *notes, *imported.notes])
+    trained = examine(imported, metric=metric, tolerance=tolerance, rows=seen)
     fingerprint = str(dataset.metadata.get("fingerprint") or content_of(dataset.path))
     with Background(roles) as background, publish(model.path) as folder:
-        package = write_made(folder, trained, roles, imported.name, imported.library, 0, fingerprint, background)
-    _page(trained, package, imported, source).write(report.path)
+        package = write(folder, trained, roles, 0, fingerprint, background)
+    _page(trained, package, source).write(report.path)
     describe(model, package.metadata())
-    logger.info("imported %s as package %s", imported.name, package.digest[:12])
+    logger.info("imported %s as package %s", trained.name, package.digest[:12])
 
 
 def _rows(dataset: Artifact, held_out: Artifact, roles: Roles) -> tuple[pa.Table, int]:
@@ -104,36 +104,17 @@ def _rows(dataset: Artifact, held_out: Artifact, roles: Roles) -> tuple[pa.Table
     return pa.concat_tables([seen, unseen]).replace_schema_metadata(), seen.num_rows
 
 
-def _compared(imported: Imported, held: Array, metric: str, tolerance: float, notes: list[str]) -> Trained:
-    """Hold the forms against the model on the held-out rows, and measure."""
-    table = imported.table
-    return examine(
-        table,
-        imported.model,
-        imported.signature,
-        imported.onnx,
-        imported.expected,
-        held,
-        metric=metric,
-        tolerance=tolerance,
-        rows=int(held[0]),
-        notes=[*table.notes, *notes, *imported.notes],
-        params=imported.params,
-        reference=imported.reference,
-    )
-
-
-def _page(trained: Trained, package: ModelPackage, imported: Imported, source: str) -> Report:
-    parity = trained.parity
-    page = Report(f"Import of {trained.signature.target}", f"{trained.signature.task}, {imported.name}")
+def _page(trained: Trained, package: ModelPackage, source: str) -> Report:
+    parity, reference = trained.parity, trained.reference
+    page = Report(f"Import of {trained.signature.target}", f"{trained.signature.task}, {trained.name}")
     page.add(
-        f"Agreement of ONNX and {imported.reference}",
+        f"Agreement of ONNX and {reference}",
         verdict(
-            f"both forms of ONNX answer as {imported.reference} on all {parity.rows:,} held-out rows",
+            f"both forms of ONNX answer as {reference} on all {parity.rows:,} held-out rows",
             "good",
             [f"they differ by at most {parity.max_difference:.2g}; the tolerance is {parity.tolerance:g}"],
         ),
-        *([text(imported.unchecked)] if imported.unchecked else []),
+        *([text(trained.unchecked)] if trained.unchecked else []),
     )
     page.add(
         "Held-out rows",

@@ -20,10 +20,10 @@ from kubeline.printable import printable
 from kubeline.training.categories import frequent
 from kubeline.training.graph import Graph
 from kubeline.training.import_sklearn import CATEGORIES, in_order, require_features
-from kubeline.training.imported import Imported
 from kubeline.training.onnx_file import TYPES, WHOLE, OnnxFile, OnnxInput, open_file
 from kubeline.training.onnx_portable import one_score, portable_form
 from kubeline.training.table import TrainingTable
+from kubeline.training.trained import Exported
 from kubeline.typing import Array
 
 _ALONE = 5  # rows that are asked for one by one, too
@@ -46,7 +46,7 @@ def imported(
     classes: Sequence[str],
     held: Array,
     tolerance: float,
-) -> Imported:
+) -> Exported:
     """The model with its portable form, and the table restricted to what it reads.
 
     Args:
@@ -72,13 +72,14 @@ def imported(
     expected = _answers(file, rows, signature)
     _require_rows_alone(file, rows, signature, expected, tolerance)
     notes = [*_require_labels(file, rows, expected, tolerance), *_never_missing(file, signature)]
-    return Imported(
+    return Exported(
         table=table,
         signature=signature,
         name="ONNX",
         library="onnx",
         model=None,
         onnx=onnx,
+        held=held,
         expected=expected,
         reference="the file as it came",
         params={"producer": printable(file.producer)[:100], "opset": file.opset, "ir_version": file.model.ir_version},

@@ -18,8 +18,8 @@ from kubeline.model_package.signature import Feature, Signature
 from kubeline.training.categories import frequent
 from kubeline.training.examine import scale_of
 from kubeline.training.fitting import predict
-from kubeline.training.imported import Imported
 from kubeline.training.table import TrainingTable
+from kubeline.training.trained import Exported
 from kubeline.typing import Array
 
 CATEGORIES = 254  # that are named in the signature; any other is answered as well
@@ -28,7 +28,7 @@ _DISTRIBUTIONS = {"sklearn": "scikit-learn", "xgboost": "xgboost-cpu"}
 
 def imported(
     pipeline: Any, given: TrainingTable, target: str, features: Sequence[str], held: Array, tolerance: float
-) -> Imported:
+) -> Exported:
     """The pipeline with its ONNX form, and the table restricted to what it reads.
 
     Args:
@@ -55,15 +55,15 @@ def imported(
     # first: it says best what is no model of this table
     expected = _answers(pipeline, table, signature, held, tolerance)
     library = type(last).__module__.partition(".")[0]
-    return Imported(
+    return Exported(
         table=table,
         signature=signature,
         name=type(last).__name__,
         library=_DISTRIBUTIONS.get(library, library),
         model=pipeline,
         onnx=to_onnx(pipeline, signature, table.transform, signature.names),
+        held=held,
         expected=expected,
-        reference="scikit-learn",
     )
 
 

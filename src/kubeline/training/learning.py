@@ -20,7 +20,7 @@ from kubeline.training.holdout import divide
 from kubeline.training.settings import TrainingSettings
 from kubeline.training.table import TrainingTable, weighed
 from kubeline.training.table_facts import Background
-from kubeline.training.trained import Trained
+from kubeline.training.trained import Exported, Trained
 from kubeline.training.tuning import Budget, Tuning, tune
 from kubeline.typing import Array
 
@@ -120,10 +120,11 @@ def _examine(
     from kubeline.training.export import to_onnx
 
     table, recipe, model = fitted.table, fitted.recipe, fitted.model
-    prepared, hyper = preprocessing.take(recipe.params, estimators.find(recipe.estimator), table.task)
+    estimator = estimators.find(recipe.estimator)
+    prepared, hyper = preprocessing.take(recipe.params, estimator, table.task)
     signature = _signature(fitted, target, prepared.max_categories)
     params = {
-        **estimators.find(recipe.estimator).settle(table.task, hyper),
+        **estimator.settle(table.task, hyper),
         "category_encoding": prepared.category_encoding,
         "max_categories": prepared.max_categories,
         "date_parts": list(prepared.date_parts),
@@ -137,17 +138,16 @@ def _examine(
         exporting = beside.submit(to_onnx, model, signature, table.transform, list(fitted.kinds))
         expected = predict(model, table.encoded.iloc[fitted.held], table.classes)
         onnx = exporting.result()
-    return examine(
-        table,
-        model,
-        signature,
-        onnx,
-        expected,
-        fitted.held,
-        metric=settings.metric,
-        tolerance=settings.tolerance,
-        rows=len(fitted.rows),
-        notes=notes,
+    exported = Exported(
+        table=table,
+        signature=signature,
+        name=recipe.estimator,
+        library=estimator.library,
+        model=model,
+        onnx=onnx,
+        held=fitted.held,
+        expected=expected,
         params=finite(params),
-        tuning=tuning,
+        notes=notes,
     )
+    return examine(exported, metric=settings.metric, tolerance=settings.tolerance, rows=len(fitted.rows), tuning=tuning)

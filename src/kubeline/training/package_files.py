@@ -14,53 +14,25 @@ import pandas as pd
 from kubeline import __version__
 from kubeline.model_package import formats
 from kubeline.model_package.package import ModelPackage, write_package
-from kubeline.model_package.predictor import Predictions
+from kubeline.model_package.predictor import Predictions, prediction_names
 from kubeline.model_package.raw_table import RawTable
 from kubeline.model_package.signature import Signature
 from kubeline.roles import Roles
-from kubeline.training import estimators
 from kubeline.training.deriving import Deriving
 from kubeline.training.golden import golden_rows
-from kubeline.training.settings import TrainingSettings
 from kubeline.training.table_facts import Background, TableFacts, manifest_roles
 from kubeline.training.trained import Trained
 
 
 def write(
-    folder: Path, trained: Trained, roles: Roles, settings: TrainingSettings, fingerprint: str, background: Background
+    folder: Path, trained: Trained, roles: Roles, seed: int, fingerprint: str, background: Background
 ) -> ModelPackage:
     """Write the package into a new `folder`.
 
     Args:
         folder: as :func:`kubeline.artifacts.publish` yields.
-        trained: what came of the training.
+        trained: the model.
         roles: of the table's columns.
-        settings: of the training.
-        fingerprint: of the table.
-        background: what has found out about it.
-    """
-    library = estimators.find(settings.estimator).library
-    return write_made(folder, trained, roles, settings.estimator, library, settings.seed, fingerprint, background)
-
-
-def write_made(
-    folder: Path,
-    trained: Trained,
-    roles: Roles,
-    estimator: str,
-    library: str,
-    seed: int,
-    fingerprint: str,
-    background: Background,
-) -> ModelPackage:
-    """Write the package of a model that may have been made elsewhere.
-
-    Args:
-        folder: as :func:`kubeline.artifacts.publish` yields.
-        trained: what is known of the model.
-        roles: of the table's columns.
-        estimator: what it is called.
-        library: the distribution that made it, whose version is noted.
         seed: of its training; 0 where nobody knows.
         fingerprint: of the table.
         background: what has found out about it, or does so now.
@@ -79,9 +51,9 @@ def write_made(
     return write_package(
         folder,
         content,
-        versions=_versions(library),
+        versions=_versions(trained.library),
         dataset_fingerprint=fingerprint,
-        estimator=estimator,
+        estimator=trained.name,
         params=trained.params,
         metrics=trained.metrics,
         score_name=trained.score_name,
@@ -135,8 +107,7 @@ def prediction_columns(found: Predictions, signature: Signature) -> pd.DataFrame
     """Predictions as columns: ``probability.<class>``, or ``prediction`` for a regression."""
     if found.probabilities is None:
         return pd.DataFrame({"prediction": found.values})
-    columns = [f"probability.{label}" for label in signature.classes or ()]
-    return pd.DataFrame(found.probabilities, columns=columns)
+    return pd.DataFrame(found.probabilities, columns=prediction_names(signature)[1:])
 
 
 def _versions(library: str) -> dict[str, str]:

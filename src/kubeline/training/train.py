@@ -13,12 +13,13 @@ from kubeline.model_package import signing
 from kubeline.model_package.package import ModelPackage
 from kubeline.roles import Roles
 from kubeline.training import estimators, memory
-from kubeline.training.candidates import Standing, record
+from kubeline.training.candidates import candidate, record
 from kubeline.training.candidates import read as read_candidates
 from kubeline.training.settings import TrainingSettings
 from kubeline.training.table_facts import Background
 
 if TYPE_CHECKING:  # libraries that take a second, and are loaded while the rows are read
+    from kubeline.model_package.training_record import Candidate
     from kubeline.training.table import TrainingTable
     from kubeline.training.trained import Trained
 
@@ -54,14 +55,16 @@ def run(
     settings.check()
     signing.check()
     with Background(roles) as background:
-        settings, trained, standings = _best(dataset.path, roles, read_candidates(candidates, settings), background)
+        asked = read_candidates(candidates, settings)
+        trained, chosen, every = _best(dataset.path, roles, asked, background)
         from kubeline.training.package_files import write
         from kubeline.training.training_report import render
 
         with publish(model.path) as folder:
-            package = write(folder, trained, roles, settings, _fingerprint(dataset), background)
-            render(trained, package, settings, standings).write(report.path)
-    record(package, dataset.metadata, settings, standings).write(metrics)
+            package = write(folder, trained, roles, settings.seed, _fingerprint(dataset), background)
+            known = record(package, dataset.metadata, chosen, every)
+            render(trained, package, asked, known).write(report.path)
+    known.write(metrics)
     _describe(model, metrics, package, trained)
 
 
@@ -84,7 +87,7 @@ def _fingerprint(dataset: Artifact) -> str:
 
 def _best(
     path: str, roles: Roles, candidates: Sequence[TrainingSettings], background: Background
-) -> "tuple[TrainingSettings, Trained, list[Standing]]":
+) -> "tuple[Trained, Candidate, list[Candidate]]":
     """Train each candidate on the same rows; the one with the best score, the first of equals, and how all did."""
     memory.check(path, candidates, roles, len(candidates[0].derive))
     from kubeline.training.table import read
@@ -102,10 +105,10 @@ def _best(
 
 def _best_of(
     table: "TrainingTable", roles: Roles, candidates: Sequence[TrainingSettings], background: Background
-) -> "tuple[TrainingSettings, Trained, list[Standing]]":
+) -> "tuple[Trained, Candidate, list[Candidate]]":
     from kubeline.training.learning import fit
 
-    standings, best = [], None
+    every, best = [], None
     for number, settings in enumerate(candidates, start=1):
         logger.info("candidate %d of %d: %s", number, len(candidates), settings.estimator)
         try:
@@ -114,12 +117,12 @@ def _best_of(
             raise UserError(
                 f"candidate {number} ({settings.estimator}): {error}" if len(candidates) > 1 else str(error)
             ) from error
-        standings.append(Standing.of(settings, trained))
+        every.append(candidate(settings, trained))
         logger.info("%s: %s %.5g on the held-out rows", settings.estimator, trained.score_name, trained.score)
-        if best is None or trained.score > best[1].score:
-            best = (settings, trained)
+        if best is None or trained.score > best[0].score:
+            best = (trained, every[-1])
     assert best is not None  # noqa: S101 (there is at least one candidate)
-    return *best, standings
+    return *best, every
 
 
 def _known(dataset: Artifact) -> tuple[str, str, tuple[str, ...]]:

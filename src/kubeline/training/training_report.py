@@ -1,5 +1,6 @@
 """The page about one training."""
 
+import math
 from collections.abc import Sequence
 
 import pyarrow.compute as pc
@@ -8,9 +9,9 @@ from markupsafe import Markup
 from kubeline.errors import counted
 from kubeline.evaluation.metrics import METRICS
 from kubeline.model_package.package import ModelPackage
+from kubeline.model_package.training_record import TrainingRecord
 from kubeline.printable import rounded
 from kubeline.reports import Report, facts, figure, table, text, verdict
-from kubeline.training.candidates import Standing
 from kubeline.training.settings import TrainingSettings
 from kubeline.training.trained import Trained
 from kubeline.training.tuning import Tuning
@@ -18,13 +19,13 @@ from kubeline.transform.transform import Transform
 
 
 def render(
-    trained: Trained, package: ModelPackage, settings: TrainingSettings, standings: Sequence[Standing] = ()
+    trained: Trained, package: ModelPackage, candidates: Sequence[TrainingSettings], record: TrainingRecord
 ) -> Report:
     """Candidates, validation metrics, parity, features, tuning, and what made the model."""
     signature = trained.signature
-    page = Report(f"Training of {signature.target}", f"{signature.task}, {settings.estimator}")
-    if len(standings) > 1:
-        page.add("Candidates", *_candidates(standings, settings))
+    page = Report(f"Training of {signature.target}", f"{signature.task}, {trained.name}")
+    if len(candidates) > 1:
+        page.add("Candidates", *_candidates(candidates, record))
     page.add("Validation", *_validation(trained))
     page.add("Agreement of ONNX and scikit-learn", _parity(trained))
     page.add("Features", *_features(trained))
@@ -38,22 +39,23 @@ def render(
     return page
 
 
-def _candidates(standings: Sequence[Standing], taken: TrainingSettings) -> list[Markup]:
-    name = standings[0].score_name
+def _candidates(asked: Sequence[TrainingSettings], record: TrainingRecord) -> list[Markup]:
+    name = record.score_name
     words = (
-        f"The best of {len(standings)} by {name} (greater is better) on the rows that were held out is what this page "
+        f"The best of {len(asked)} by {name} (greater is better) on the rows that were held out is what this page "
         "is about; the test set was not used."
     )
+    pairs = zip(asked, record.candidates, strict=True)
     rows = [
         [
-            "taken" if one.settings is taken else "",
-            one.settings.estimator,
-            _plain(dict(one.settings.params)) or "defaults",
+            "taken" if one.chosen else "",
+            one.estimator,
+            _plain(dict(settings.params)) or "defaults",
             one.score,
             ", ".join(f"{metric} {rounded(value)}" for metric, value in sorted(one.metrics.items())),
             one.parity,
         ]
-        for one in sorted(standings, key=lambda one: -one.score)
+        for settings, one in sorted(pairs, key=lambda pair: math.inf if pair[1].score is None else -pair[1].score)
     ]
     return [text(words), table(["choice", "estimator", "parameters", name, "metrics", "parity"], rows)]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from kubeline.errors import UserError, listed
 from kubeline.numbers import Number
@@ -29,15 +29,13 @@ _OF_NUMBERS = tuple(name for name in METRICS if name.startswith("mean_"))
 _OF_MANY_CLASSES = tuple(name for name in METRICS if name.startswith("accuracy_score"))
 
 
-class FairnessFields(BaseModel):
+class FairnessFields(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
     """What is asked by one metric: of which columns, of which of their groups, and how much is allowed.
 
     `at_most` belongs to differences and `at_least` to ratios; without either, the figure is shown and nothing is asked.
     `class` names the class that is the positive outcome, against all others. `groups` are the values to compare; all
     without it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     columns: Annotated[list[Name], Field(min_length=1)]
     groups: list[str] = []
