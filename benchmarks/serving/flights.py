@@ -42,12 +42,9 @@ class Question:
 def flights_package(folder: Path = CACHE) -> ModelPackage:
     """The flights model of the demo, trained once through the library on January to September and kept in `folder`."""
     try:
-        package = ModelPackage.open(folder / "model")
-        package.require_served()
+        return ModelPackage.open(folder / "model")
     except UserError:  # not trained yet, or by an earlier version
         shutil.rmtree(folder, ignore_errors=True)
-    else:
-        return package
     folder.mkdir(parents=True)
     table = folder / "flights.parquet"
     pd.concat([pd.read_parquet(month) for month in prepare()[:_TRAINING_MONTHS]]).to_parquet(table, index=False)

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 _POLL_SECONDS = 0.05
@@ -79,6 +80,17 @@ def stop(process: "subprocess.Popen[Any]", grace_seconds: float, group: bool = F
         process.kill()
         process.wait()
     return process.returncode
+
+
+def peak_memory_bytes(process: int | str = "self") -> int | None:
+    """The most memory that a process, by its id, ever had resident; None where the system does not say.
+
+    Not that of getrusage, which begins with what the parent held.
+    """
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) << 10
+    return None
 
 
 def kill_group(leader: int) -> None:

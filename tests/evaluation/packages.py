@@ -36,14 +36,12 @@ def trained(
     pickle: bytes = b"",
     seed: int = 0,
     roles: ManifestRoles | None = None,
-    knows_rows: bool = True,
     positive_class: str | None = None,
 ) -> ModelPackage:
     """Train gradient boosting on some columns and write its package into `folder`.
 
     The answers to the golden rows are those of `recorded_by`, when it is given; `pickle` stands in for the scikit-learn
-    form; without `knows_rows` it is a package of
-    an earlier version.
+    form.
     """
     kind = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
     classes = None if regression else sorted(set(labels(frame[target])))
@@ -72,7 +70,7 @@ def trained(
         model,
         sklearn=pickle or form.getvalue(),
         golden=golden.getvalue(),
-        training_rows=_rows(frame, [*features, target], (roles or ManifestRoles()).group) if knows_rows else b"",
+        training_rows=_rows(frame, [*features, target], (roles or ManifestRoles()).group),
         estimator="hist_gradient_boosting",
         held_out="",
         parity={"rows": 0, "max_difference": 0.0, "tolerance": 1e-5},

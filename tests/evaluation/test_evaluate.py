@@ -16,7 +16,6 @@ from kubeline.model_package import ModelPackage
 from kubeline.model_package.blessing import require
 from tests.evaluation.outputs import blessing, page
 from tests.evaluation.packages import Trap, people, trained
-from tests.support.handmade_packages import make_format_1
 
 
 def test_a_good_model_without_a_champion_is_promoted_and_blessed(judge: Any, packages: dict[str, ModelPackage]) -> None:
@@ -31,18 +30,6 @@ def test_a_better_model_is_promoted_under_both_rules(judge: Any) -> None:
         assert judge("good", people(2_000, 2), "weak", rule=rule) == "promote"
     assert blessing(judge).evidence["comparison"]["roc_auc"]["method"] == "DeLong"
     assert blessing(judge).evidence["comparison"]["accuracy"]["method"] == "McNemar"
-
-
-def test_a_champion_of_the_format_before_is_compared_with_by_its_portable_form(
-    judge: Any, packages: Any, tmp_path: Path
-) -> None:
-    old = tmp_path / "weak of format 1"
-    shutil.copytree(packages["weak"].path, old)
-    make_format_1(old)
-    assert judge("good", people(2_000, 2), "weak", rule="superior") == "promote"
-    expected = blessing(judge).evidence["comparison"]
-    assert judge("good", people(2_000, 2), str(old), rule="superior") == "promote"
-    assert blessing(judge).evidence["comparison"] == expected
 
 
 def test_a_worse_model_is_held_and_the_figures_say_why(judge: Any) -> None:

@@ -27,7 +27,7 @@ def test_some_predictions_of_each_task_are_explained_as_the_server_would(
 ) -> None:
     judge(model, TEST)
     package, rows = packages[model], explained(judge)
-    predictor, signature = package.serving_predictor(1), package.signature
+    predictor, signature = package.predictor(1), package.signature
     explainer = Explainer(predictor, predictor.tensors(signature.encode(package.golden())))
     assert len(rows) == (3 if model == "size" else ROWS)
     table = pd.read_parquet(judge.outputs["predictions"].path)

@@ -14,8 +14,9 @@ from examples.flights.prepare import flights
 from kubeline.errors import UserError
 from kubeline.evaluation.bootstrap import Bootstrap, Interval
 from kubeline.evaluation.metrics import METRICS
-from kubeline.evaluation.scored import Scored, median
+from kubeline.evaluation.scored import Scored
 from kubeline.evaluation.slices import SliceSettings, evaluate_slices
+from kubeline.evaluation.tally import tally
 from kubeline.model_package.manifest import ManifestRoles
 from tests.evaluation.outputs import blessing, page
 from tests.evaluation.packages import people, trained
@@ -58,17 +59,6 @@ def test_a_champion_trained_on_all_test_rows_is_not_compared_and_the_verdict_say
     assert "roc_auc cannot be compared with the champion's" in reasons
     assert evidence(judge)["comparison"] == {}
     assert "not compared" in page(judge)
-
-
-def test_a_champion_of_an_earlier_version_is_compared_only_when_both_were_trained_on_one_table(
-    judge: Any,
-    tmp_path: Path,
-) -> None:
-    old = trained(tmp_path / "old", people(3_000, 1), ["b", "noise"], "buys", knows_rows=False)
-    assert judge("good", people(2_000, 2), str(old.path)) == "promote"  # the fixture's table, too
-    old = trained(tmp_path / "older", people(3_000, 7), ["b", "noise"], "buys", knows_rows=False)
-    assert judge("good", people(2_000, 2), str(old.path)) == "inconclusive"
-    assert "does not say which rows it was trained on" in blessing(judge).reasons[0]
 
 
 def test_rows_that_the_model_itself_was_trained_on_do_not_judge_it(judge: Any) -> None:
@@ -278,7 +268,9 @@ def test_the_median_by_weight_is_that_of_repeated_values() -> None:
     rng = np.random.default_rng(0)
     for rows in (1, 2, 5, 40):
         values, weights = rng.normal(size=rows), rng.integers(1, 6, rows)
-        assert median(values, weights.astype(float)) == pytest.approx(np.median(np.repeat(values, weights)))
+        assert tally(values, None, weights.astype(float)).middle() == pytest.approx(
+            np.median(np.repeat(values, weights))
+        )
 
 
 # --- the positive class and proper scores -----------------------------------------------------------------------------

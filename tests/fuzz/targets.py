@@ -213,7 +213,7 @@ def file_of_a_package(given: tuple[str, bytes]) -> None:
             with refused():
                 read()
         with refused(), contextlib.suppress(Exception):  # ONNX Runtime has errors of its own
-            found.serving_predictor(threads=1)
+            found.predictor(threads=1)
 
 
 def onnx_model(content: bytes) -> None:

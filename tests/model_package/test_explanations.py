@@ -62,12 +62,12 @@ def test_every_kind_of_column_is_explained_and_one_that_is_equal_contributes_not
     package = write_tiny_package(tmp_path / "package")
     columns, signature = Columns(package.signature), package.signature
     blocks = columns.inputs_of(signature.encode(ROWS))
-    explainer = Explainer(package.serving_predictor(1), blocks)
+    explainer = Explainer(package.predictor(1), blocks)
     predictor = package.predictor()
     for place, one in enumerate(explainer.explain(blocks, row) for row in range(len(ROWS))):
         assert one.base + one.contributions.sum(axis=0) == pytest.approx(one.prediction, abs=1e-6)
         assert one.contributions == pytest.approx(_by_definition(predictor, ROWS, place), abs=1e-6)
-    alone = Explainer(package.serving_predictor(1), columns.inputs_of(signature.encode(ROWS.head(1))))
+    alone = Explainer(package.predictor(1), columns.inputs_of(signature.encode(ROWS.head(1))))
     assert (alone.explain(blocks, 0).contributions == 0).all()
     assert explainer.names == signature.names
 

@@ -177,7 +177,7 @@ def test_damaged_parts_of_a_package_that_its_maker_signed_are_sentences(folder: 
         "reference.json": ModelPackage.reference,
         "training_rows.parquet": ModelPackage.training_rows,
         "model.onnx": ModelPackage.onnx,
-        "serving.onnx": ModelPackage.serving_predictor,
+        "serving.onnx": ModelPackage.predictor,
     }
     for content in (b"", b"[" * 100_000, b"\xff\x00", b"PAR1" * 10, b"[1]"):
         for name, reading in read.items():

@@ -48,19 +48,6 @@ def test_a_missing_file_is_refused_by_name(folder: Path, name: Any) -> None:
         ModelPackage.open(folder)
 
 
-def test_a_package_of_an_earlier_version_opens_and_does_not_say_which_rows_it_was_trained_on(folder: Path) -> None:
-    assert ModelPackage.open(folder).training_rows() is not None
-    manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["files"]["training_rows.parquet"], manifest["roles"]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match=r"holds training_rows\.parquet, which its manifest does not name"):
-        ModelPackage.open(folder)
-    (folder / "training_rows.parquet").unlink()
-    package = ModelPackage.open(folder)
-    assert package.training_rows() is None
-    assert package.manifest.roles.weight == ""
-
-
 def test_a_file_that_the_manifest_does_not_name_is_refused(folder: Path) -> None:
     (folder / "nested").mkdir()
     (folder / "nested" / "extra.py").write_text("print()")

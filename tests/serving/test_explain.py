@@ -25,7 +25,7 @@ def test_an_explanation_adds_up_to_the_prediction_and_is_that_of_the_package(tas
         _, predicted = served.v1({"instances": rows})
         golden = package.signature.encode(package.golden())
         blocks = Columns(package.signature).inputs_of(golden)
-        explainer = Explainer(package.serving_predictor(1), blocks)
+        explainer = Explainer(package.predictor(1), blocks)
         for place, one in enumerate(answer["explanations"]):
             of, label = 0, predicted["predictions"][place]
             if task != "regression":

@@ -62,7 +62,7 @@ def package_of(folder: Path, frame: pd.DataFrame, given: dict[str, Any]) -> Mode
 def test_both_forms_of_a_trained_model_answer_the_same_here_and_in_a_server(kind: str, tmp_path: Path) -> None:
     table, given = KINDS[kind]
     package = package_of(tmp_path, table, given)
-    portable, serving = Predictor(package.onnx(), package.signature, 1), package.serving_predictor(threads=1)
+    portable, serving = Predictor(package.onnx(), package.signature, 1), package.predictor(threads=1)
     served = ServedModel("m", package.path)
     rows = fresh_rows(table)  # unseen and missing values of every kind
     rows.loc[50:100, "city"] = "c7"

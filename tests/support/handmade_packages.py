@@ -1,11 +1,13 @@
 """Model packages made by hand: one place that knows their files and what a manifest must say."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kubeline.model_package import ModelPackage, Signature
 from kubeline.model_package.package import write_package
+from kubeline.model_package.training_rows import Filter, TrainingRows
 from kubeline.training.serving_form import serving_form
 
 _FACTS: dict[str, Any] = {
@@ -45,7 +47,7 @@ def write_by_hand(
         sklearn: what ``model.joblib`` holds.
         golden: what ``golden.parquet`` holds.
         reference: what ``reference.json`` holds.
-        training_rows: what ``training_rows.parquet`` holds; empty for none.
+        training_rows: what ``training_rows.parquet`` holds; that training saw no row when it is not given.
         facts: fields of the manifest, beside those of a model of which nothing is known.
     """
     if serving is None:
@@ -57,16 +59,10 @@ def write_by_hand(
         "schema.json": signature.model_dump_json().encode(),
         "golden.parquet": golden,
         "reference.json": reference,
-        **({"training_rows.parquet": training_rows} if training_rows else {}),
+        "training_rows.parquet": training_rows or _no_rows(signature),
     }
     return write_package(folder, files, **{**_FACTS, **facts})
 
 
-def make_format_1(folder: Path) -> None:
-    """Make of the package in a folder what versions before ``serving.onnx`` wrote."""
-    (folder / "serving.onnx").unlink()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    for where in (manifest["files"], manifest["sizes"]):
-        del where["serving.onnx"]
-    del manifest["format"]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+def _no_rows(signature: Signature) -> bytes:
+    return TrainingRows([Filter([*signature.names, signature.target], np.zeros(8, np.uint8))]).to_bytes()

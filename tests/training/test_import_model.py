@@ -71,10 +71,9 @@ def test_what_is_served_answers_as_the_pipeline(
     pipeline: Pipeline, parameters: dict[str, Any], bring: Import, tmp_path: Path
 ) -> None:
     package = bring(**saved(tmp_path, pipeline), **parameters)
-    package.require_served()
     assert package.manifest.estimator == type(pipeline[-1]).__name__
     assert package.manifest.parity.rows == len(HELD)
-    found = package.serving_predictor(1).predict(HELD)
+    found = package.predictor(1).predict(HELD)
     if package.signature.classes is None:
         scale = float(np.std([*SEEN["price"], *HELD["price"]]))
         assert np.abs(found.values - pipeline.predict(HELD)).max() / scale < 1e-5

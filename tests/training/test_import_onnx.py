@@ -90,7 +90,7 @@ def test_a_classifier_of_skl2onnx_is_served_as_it_was_fitted(zipmap: bool, bring
     model = pipeline(HistGradientBoostingClassifier(max_iter=10) if zipmap else LogisticRegression())
     source = saved(tmp_path, converted(model, by_column(), {id(model): {"zipmap": zipmap}}))
     package = bring(source=source)
-    found = package.serving_predictor(1).predict(HELD)
+    found = package.predictor(1).predict(HELD)
     assert found.probabilities is not None
     assert package.signature.classes == ["early", "late"]
     assert np.abs(found.probabilities - model.predict_proba(HELD)).max() < 1e-5
@@ -114,7 +114,7 @@ def test_a_regression_of_whole_numbers_and_doubles_reads_them_as_such(bring: Imp
     types = [("amount", DoubleTensorType([None, 1])), ("age", Int64TensorType([None, 1]))]
     package = bring(frame, held, source=saved(tmp_path, converted(model, types)), target="price")
     assert [one.dtype for one in package.signature.features] == ["float64", "float64"]
-    found = package.serving_predictor(1).predict(held)
+    found = package.predictor(1).predict(held)
     assert np.abs(found.values - model.predict(held[NUMBERS])).max() < 1e-5
     with pytest.raises(UserError, match="the model reads 'age' as int64, which nan of row"):
         bring(source=saved(tmp_path, converted(model, types)), target="price")
@@ -131,7 +131,7 @@ def test_a_model_of_lightgbm_names_its_classes_by_numbers_and_is_given_those_of_
     model = LGBMClassifier(n_estimators=5, verbose=-1).fit(SEEN[NUMBERS].to_numpy(), codes)
     source = saved(tmp_path, convert_lightgbm(model, initial_types=[("input", FloatTensorType([None, 2]))]))
     package = bring(source=source, features=NUMBERS, classes=["early", "late"])
-    found = package.serving_predictor(1).predict(HELD)
+    found = package.predictor(1).predict(HELD)
     assert found.probabilities is not None
     assert np.abs(found.probabilities - model.predict_proba(HELD[NUMBERS].to_numpy())).max() < 1e-5
     for parameters, sentence in (
@@ -175,11 +175,11 @@ def test_a_network_passes_every_gate_of_a_trained_model(
 def test_one_probability_is_that_of_the_second_class(bring: Import, tmp_path: Path) -> None:
     source = saved(tmp_path, network(SIGMOID, width=1))
     package = bring(**FILLED, source=source, features=NUMBERS, classes=["late", "early"])
-    found = package.serving_predictor(1).predict(FILLED["held"])
+    found = package.predictor(1).predict(FILLED["held"])
     assert found.probabilities is not None
     assert np.allclose(found.probabilities.sum(axis=1), 1)
     flipped = bring(**FILLED, source=source, features=NUMBERS, classes=["early", "late"])
-    other = flipped.serving_predictor(1).predict(FILLED["held"])
+    other = flipped.predictor(1).predict(FILLED["held"])
     assert other.probabilities is not None
     assert np.array_equal(found.probabilities, other.probabilities)
     assert (found.values != other.values).all()
@@ -278,6 +278,6 @@ def test_a_missing_whole_number_is_read_as_zero_as_the_page_says(bring: Import, 
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     package = bring(**FILLED, source=saved(tmp_path, model), target="price")
-    found = package.serving_predictor(1).predict(pd.DataFrame({"age": [40.0, None]}))
+    found = package.predictor(1).predict(pd.DataFrame({"age": [40.0, None]}))
     assert found.values.tolist() == [20.0, 0.0]
     assert "let validate require them" in (tmp_path / "report").read_text(encoding="utf-8")

@@ -354,9 +354,7 @@ def _split(together: Predictions, batch: Sequence[Work[Any]]) -> list[Prediction
     parts = []
     start = 0
     for work in batch:
-        rows = slice(start, start + work.exchange.rows)
-        probabilities = None if together.probabilities is None else together.probabilities[rows]
-        parts.append(Predictions(together.values[rows], probabilities))
+        parts.append(together.part(slice(start, start + work.exchange.rows)))
         start += work.exchange.rows
     return parts
 

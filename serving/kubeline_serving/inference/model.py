@@ -115,7 +115,7 @@ def _load(package: ModelPackage, threads: int) -> ServingPredictor:
     signature = package.signature
     nothing = Encoder(signature).encode([[None]] * len(signature.features), 1)
     try:
-        predictor = package.serving_predictor(threads)
+        predictor = package.predictor(threads)
         predictor.predict_blocks(InputColumns(signature).tensors(nothing))
     except UserError:
         raise

@@ -87,9 +87,7 @@ def _package(options: argparse.Namespace) -> "ModelPackage":
     folder = fetch(options.package, tracking_uri)
     if folder is None:
         raise absent(options.package, tracking_uri)
-    package = ModelPackage.open(folder)
-    package.require_served()
-    return package
+    return ModelPackage.open(folder)
 
 
 def _require_free(port: int, option: str) -> None:

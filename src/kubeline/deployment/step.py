@@ -47,7 +47,6 @@ def run(
         PlatformError: when the cluster cannot be used.
     """
     package = ModelPackage.of(model)
-    package.require_served()
     require(evaluation, "evaluation", package.digest)
     require(infra_validation, "infra_validation", package.digest)
     where = for_cluster if is_vertex(for_cluster) else cluster

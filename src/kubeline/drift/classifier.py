@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from kubeline.drift.clusters import FEWEST
 from kubeline.drift.coded_rows import CodedRows
-from kubeline.evaluation.delong import midranks
 from kubeline.typing import Array
 
 LIBRARIES = ("scipy.special", "sklearn.ensemble")  # imported in the half second that reading a million rows takes
@@ -158,9 +158,9 @@ class Classifier:
         places = np.flatnonzero(self._folds == fold)
         window = self._is_window[places]
         found = np.empty(len(places))
-        ranks = midranks(scores)
-        found[window] = (ranks[window] - midranks(scores[window])) / max((~window).sum(), 1)
-        found[~window] = 1 - (ranks[~window] - midranks(scores[~window])) / max(window.sum(), 1)
+        ranks = _ranks(scores)
+        found[window] = (ranks[window] - _ranks(scores[window])) / max((~window).sum(), 1)
+        found[~window] = 1 - (ranks[~window] - _ranks(scores[~window])) / max(window.sum(), 1)
         return places, found
 
     def _error(self, places: Array, off: Array) -> tuple[float, float]:
@@ -189,6 +189,12 @@ class Classifier:
         in_window = np.zeros(len(known), dtype=bool)
         in_window[codes[self._is_window]] = True
         return self._dealt(in_window)[codes]
+
+
+def _ranks(scores: Array) -> Array:
+    """(n,) from 1; equal scores share the mean of theirs."""
+    ranks: Array = pd.Series(scores).rank().to_numpy()
+    return ranks
 
 
 def _one_thread() -> Any:

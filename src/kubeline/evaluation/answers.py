@@ -28,14 +28,14 @@ class Answers:
         package: The model.
         predictor: It, loaded.
         predictions: For all rows; their values are positions in the classes, which take less than labels.
-        seen: (n,) True for the rows that it was trained on; None where its package does not say.
+        seen: (n,) True for the rows that it was trained on.
         seen_groups: (n,) True for the rows whose group it was trained on; None where its package does not say.
     """
 
     package: ModelPackage
     predictor: Predictor
     predictions: Predictions
-    seen: Kept | None
+    seen: Kept
     seen_groups: Kept | None
 
 
@@ -67,7 +67,7 @@ class _Asked:
 
     package: ModelPackage
     predictor: Predictor
-    known: TrainingRows | None
+    known: TrainingRows
     group: str
     values: Kept = field(default_factory=Kept)
     probabilities: Kept = field(default_factory=Kept)
@@ -77,15 +77,12 @@ class _Asked:
     @property
     def needed(self) -> set[str]:
         """The columns that are read, of those that there are."""
-        filters = [] if self.known is None else self.known.rows
         group = {self.group} if self.group else set()
-        return {*self.package.signature.names, *group, *(name for each in filters for name in each.columns)}
+        return {*self.package.signature.names, *group, *(name for each in self.known.rows for name in each.columns)}
 
     def add(self, batch: pa.RecordBatch, frame: pd.DataFrame) -> None:
         """Answer for a chunk, given in both forms."""
         self._take(self.predictor.predict(frame))
-        if self.known is None:
-            return
         self.seen.add(self.known.seen(batch))
         groups = self.known.seen_groups(batch, self.group) if self.group in frame.columns else None
         if groups is not None:
@@ -108,6 +105,6 @@ class _Asked:
             self.package,
             self.predictor,
             predictions,
-            self.seen if len(self.seen) else None,
+            self.seen,
             self.seen_groups if len(self.seen_groups) else None,
         )

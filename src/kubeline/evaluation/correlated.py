@@ -31,20 +31,13 @@ def correlated_groups(columns: Mapping[str, Array], threshold: float = THRESHOLD
             count.
         threshold: From which association on two columns are of one group.
     """
+    from scipy.sparse.csgraph import connected_components
+
     names = list(columns)[:COLUMNS]
     close = associations({name: columns[name][:ROWS] for name in names}) >= threshold
-    left, groups = set(range(len(names))), []
-    while left:
-        group, ahead = [], [min(left)]
-        while ahead:
-            place = ahead.pop()
-            if place in left:
-                left.remove(place)
-                group.append(place)
-                ahead += np.flatnonzero(close[place]).tolist()
-        if len(group) > 1:
-            groups.append([names[place] for place in sorted(group)])
-    return sorted(groups, key=lambda group: -len(group))
+    number, of = connected_components(close, directed=False)  # numbered by their first columns
+    groups = [[names[place] for place in np.flatnonzero(of == group)] for group in range(number)]
+    return sorted((group for group in groups if len(group) > 1), key=lambda group: -len(group))
 
 
 def associations(columns: Mapping[str, Array]) -> Array:

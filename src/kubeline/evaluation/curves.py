@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kubeline.evaluation.kept import Numbers
 from kubeline.evaluation.scored import Scored
-from kubeline.evaluation.tally import Occurrences, tally
+from kubeline.evaluation.tally import Occurrences
 from kubeline.typing import Array
 
 _POINTS = 200
@@ -73,19 +72,12 @@ def precision_recall(scored: Scored, points: int = _POINTS) -> PrecisionRecall:
     return PrecisionRecall(recall, precision)
 
 
-def average_precision(positive: Numbers, score: Numbers, weights: Numbers | None = None) -> float:
+def area_below(ranking: Occurrences) -> float:
     """The precision at each recall, times what the recall grows there: the area below the curve, by steps.
 
     Args:
-        positive: (n,) True for the positive class, which must occur.
-        score: (n,) numbers that grow with the chance of the positive class.
-        weights: (n,) above 0, or None.
+        ranking: The rows by score, the positive ones of the second kind, of which there is one at least.
     """
-    return area_below(tally(score, positive, weights, 2))
-
-
-def area_below(ranking: Occurrences) -> float:
-    """The same from the rows by score, the positive ones of the second kind."""
     area, recall = 0.0, np.zeros(1)
     for _, reached in ranking.falling():
         recall = np.append(recall[-1], reached[:, 1] / ranking.totals[1])

@@ -23,30 +23,12 @@ class AucDifference:
     p_value: float
 
 
-def midranks(values: Array) -> Array:
-    """(n,) ranks from 1; equal values share the mean of theirs."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))  # of each run of equal values
-    past = np.append(first[1:], len(ordered))
-    ranks = np.empty(len(ordered))
-    ranks[order] = np.repeat((first + 1 + past) / 2, past - first)
-    return ranks
-
-
-def auc(positive: Numbers, score: Numbers, weights: Numbers | None = None) -> float:
+def auc_of(ranking: Occurrences) -> float:
     """The ROC AUC: the chance that a positive row scores above a negative one, ties counting half.
 
     Args:
-        positive: (n,) True for the positive class; both classes must occur.
-        score: (n,) numbers that grow with the chance of the positive class.
-        weights: (n,) above 0, or None.
+        ranking: The rows by score, the positive ones of the second kind; both must occur.
     """
-    return auc_of(tally(score, positive, weights, 2))
-
-
-def auc_of(ranking: Occurrences) -> float:
-    """The same from the rows by score, the positive ones of the second kind."""
     twice = 0.0
     for block in ranking.rising():
         others, positive = block.sums.T.astype(np.float64)

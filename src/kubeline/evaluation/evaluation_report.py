@@ -81,8 +81,6 @@ def _facts(evaluation: Evaluation, test: dict[str, Any]) -> Markup:
     if rows.left_out:
         reasons = "; ".join(f"{counted(number, 'row')}: {why}" for why, number in rows.left_out.items())
         found["Left out"] = f"{reasons}. They are predicted but not judged"
-    if rows.notes:
-        found["Not known"] = "; ".join(rows.notes)
     return facts(found)
 
 

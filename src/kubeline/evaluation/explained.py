@@ -13,7 +13,6 @@ from kubeline.evaluation.kept import Numbers, release
 from kubeline.evaluation.rows import positions_of
 from kubeline.evaluation.scored import Scored
 from kubeline.model_package.explanations import Explainer, Explanation, largest
-from kubeline.model_package.formats import SERVING
 from kubeline.model_package.package import ModelPackage
 from kubeline.printable import rounded
 from kubeline.typing import Array
@@ -81,12 +80,10 @@ def explain_rows(
         personal: Columns of personal data, of which no value is shown; None where nobody has looked for such, so that
             none is shown of any column.
     """
-    if SERVING not in package.manifest.files:
-        return ExplainedRows([], 0, "the package is of a format that predictions are not explained of; train it again")
     signature, golden = package.signature, package.golden()
     if not len(golden):
         return ExplainedRows([], 0, "the package has no golden rows to explain predictions beside; train it again")
-    predictor = package.serving_predictor()
+    predictor = package.predictor()
     explainer = Explainer(predictor, predictor.tensors(signature.encode(golden)))
     chosen, note = _chosen(scored), ""
     most = affordable(explainer.cost, len(explainer.names))

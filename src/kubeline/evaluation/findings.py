@@ -45,13 +45,8 @@ class EvaluationSettings:
     time_column: str = ""
 
     def __post_init__(self) -> None:
-        _require(self.rule in get_args(ChampionRule), "rule", self.rule, f"one of: {listed(get_args(ChampionRule))}")
-        _require(
-            self.no_champion in get_args(NoChampion),
-            "no_champion",
-            self.no_champion,
-            f"one of: {listed(get_args(NoChampion))}",
-        )
+        for name, known in (("rule", get_args(ChampionRule)), ("no_champion", get_args(NoChampion))):
+            _require(getattr(self, name) in known, name, getattr(self, name), f"one of: {listed(known)}")
         _require(0 <= self.margin < 1, "margin", self.margin, "a share of the champion's value from 0 up to 1")
         _require(0.5 <= self.confidence < 1, "confidence", self.confidence, "a share such as 0.95")
         _require(self.replicates >= 100, "replicates", self.replicates, "at least 100")

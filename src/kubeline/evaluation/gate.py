@@ -146,10 +146,7 @@ def champion_check(comparison: Comparison, rule: ChampionRule, margin: float) ->
         ("superior", "inconclusive"): "which may be chance",
         ("non_inferior", "pass"): f"which is no worse than {margin_words} allows",
         ("non_inferior", "fail"): f"which is worse beyond chance, and may be by more than {margin_words}",
-        (
-            "non_inferior",
-            "inconclusive",
-        ): f"which may be worse by more than {margin_words}; {_NARROW}",
+        ("non_inferior", "inconclusive"): f"which may be worse by more than {margin_words}; {_NARROW}",
     }[(rule, outcome)]
     name = comparison.metric.spoken
     return GateCheck(

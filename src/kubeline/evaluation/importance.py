@@ -131,7 +131,7 @@ def importances(
 
     def worth(names: Sequence[str]) -> Importance:
         answer = _shuffled(predictor, tensors, names, [rng.permutation(len(part)) for _ in range(REPEATS)])
-        if _is_same(answer, unmoved):
+        if np.array_equal(answer.numbers, unmoved.numbers):  # as of a column that no tree asks for
             return Importance(tuple(names), 0.0, 0.0, 0.0, 0.0)
         again = _scored(predictor, answer, part)
         values = np.array([np.nan if metric.undefined(one) else metric.value(one) for one in again])
@@ -166,13 +166,6 @@ def _shuffled(
     for name, values in kept.items():
         predictor.column(tensors, name)[:] = values
     return answer
-
-
-def _is_same(answer: Predictions, other: Predictions) -> bool:
-    """Whether no answer has moved, as of a column that no tree asks for."""
-    if answer.probabilities is None or other.probabilities is None:
-        return np.array_equal(answer.values, other.values)
-    return np.array_equal(answer.probabilities, other.probabilities)
 
 
 def _scored(predictor: Predictor, answer: Predictions, part: Scored) -> list[Scored]:

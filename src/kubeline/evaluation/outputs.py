@@ -19,7 +19,6 @@ from kubeline.evaluation.curves import roc
 from kubeline.evaluation.explained import ExplainedRow
 from kubeline.evaluation.fairness.checks import Fairness
 from kubeline.evaluation.findings import Contender, Evaluation
-from kubeline.evaluation.importance import Importance
 from kubeline.evaluation.reliance import Reliance
 from kubeline.evaluation.slices import Slice, worst
 from kubeline.model_package.blessing import Blessing
@@ -129,7 +128,7 @@ def write_blessing(
     evidence = {
         "metric": evaluation.metric.name,
         "confidence": evaluation.settings.confidence,
-        "metrics": {name: _interval(value) for name, value in evaluation.metrics.items()},
+        "metrics": {name: vars(value) for name, value in evaluation.metrics.items()},
         "undefined": evaluation.undefined,
         "checks": [vars(check) for check in decision.checks],
         "positive_class": evaluation.model.package.signature.positive_class,
@@ -138,7 +137,6 @@ def write_blessing(
             "labelled": len(rows.judged) - rows.left_out.get("no label", 0),
             "unlabelled": rows.left_out.get("no label", 0),
             "left_out": rows.left_out,
-            "notes": list(rows.notes),
         },
         "roles": evaluation.roles.model_dump(),
         "assumed": rows.clusters.assumed,
@@ -151,7 +149,7 @@ def write_blessing(
             name: {
                 "model": comparison.model,
                 "champion": comparison.other,
-                "difference": _interval(comparison.difference),
+                "difference": vars(comparison.difference),
                 "p_value": comparison.p_value,
                 "method": comparison.method,
             }
@@ -162,7 +160,7 @@ def write_blessing(
         "calibration": _calibration(evaluation),
         **_reliance(evaluation.reliance),
         "explained": [_explained(one) for one in evaluation.explained.rows],
-        "worst_slice": found and {"slice": found.name, "rows": found.rows, **_interval(found.estimate)},
+        "worst_slice": found and {"slice": found.name, "rows": found.rows, **vars(found.estimate)},
         "parity": evaluation.agreement.trained.model_dump(),
         "golden": {name: value for name, value in vars(evaluation.agreement).items() if name != "trained"},
     }
@@ -212,10 +210,10 @@ def _slice(part: Slice) -> dict[str, Any]:
     return {
         "slice": part.name,
         "rows": part.rows,
-        **_interval(part.estimate),
+        **vars(part.estimate),
         "weak": part.weak,
         "champion": part.champion,
-        "gain": None if part.gain is None else _interval(part.gain),
+        "gain": part.gain and vars(part.gain),
         "regression": part.regression,
     }
 
@@ -235,12 +233,12 @@ def _fairness(one: Fairness) -> dict[str, Any]:
         "allowed": None if asked.limit is None else f"{'at least' if asked.is_ratio else 'at most'} {asked.limit:g}",
         "outcome": None if asked.limit is None else one.outcome,
         "sentence": one.sentence,
-        **_interval(one.found),
+        **(vars(one.found) if one.found else {}),
         "groups": [
             {
                 "group": group.value,
                 "rows": group.rows,
-                "rates": {name: _interval(rate) for name, rate in group.rates.items()},
+                "rates": {name: vars(rate) for name, rate in group.rates.items()},
             }
             for group in one.groups
         ],
@@ -249,21 +247,16 @@ def _fairness(one: Fairness) -> dict[str, Any]:
 
 def _reliance(found: Reliance) -> dict[str, Any]:
     return {
-        "importances": [{"feature": one.features[0], **_worth(one)} for one in found.alone[:_IMPORTANCES]],
-        "importances_together": [{"features": list(one.features), **_worth(one)} for one in found.together],
+        "importances": [
+            {"feature": one.features[0], **{name: value for name, value in vars(one).items() if name != "features"}}
+            for one in found.alone[:_IMPORTANCES]
+        ],
+        "importances_together": [vars(one) for one in found.together],
         "dependence": [vars(one) for one in found.curves or ()],
     }
-
-
-def _worth(one: Importance) -> dict[str, Any]:
-    return {"loss": one.loss, "spread": one.spread, "lower": one.lower, "upper": one.upper}
 
 
 def _explained(one: ExplainedRow) -> dict[str, Any]:
     """Without the row's values, which are no one's business who only wants to know the model."""
     named = [{"column": each.column, "by": each.by, "error": each.error} for each in one.contributions]
     return {**vars(one), "contributions": named}
-
-
-def _interval(interval: Interval | None) -> dict[str, Any]:
-    return {} if interval is None else {"value": interval.value, "lower": interval.lower, "upper": interval.upper}

@@ -59,7 +59,6 @@ class JudgedRows:
         clusters: Which of them belong together.
         left_out: Why rows are not judged, with their number.
         unfair: Why the champion cannot be compared on them, or an empty string.
-        notes: What could not be found out.
     """
 
     judged: Numbers
@@ -67,7 +66,6 @@ class JudgedRows:
     clusters: Clusters
     left_out: dict[str, int]
     unfair: str = ""
-    notes: tuple[str, ...] = ()
 
 
 def merge(asked: ManifestRoles, package: ManifestRoles, test: Mapping[str, Any]) -> tuple[ManifestRoles, bool]:
@@ -145,8 +143,7 @@ def choose_rows(
     rows, weights = len(test), stored_weights(test, roles.weight)
     judged: Numbers
     weighty = labelled if weights is None else _where(rows, lambda some: labelled[some] & (weights[some] > 0))
-    seen, notes = _seen(model)
-    judged = _where(rows, lambda some: weighty[some] & ~seen[some])
+    judged = _where(rows, lambda some: weighty[some] & ~model.seen[some])
     left_out = {
         "no label": rows - _count(labelled),
         f"weight 0 in '{roles.weight}'": _count(labelled) - _count(weighty),
@@ -167,7 +164,7 @@ def choose_rows(
             judged, left_out = fair, left_out | excluded
     kept = None if weights is None else Kept.of(weights[some][judged[some]] for some in pieces(rows))
     clusters = stored_clusters(test, judged, roles, asked=asked)
-    return JudgedRows(judged, kept, clusters, {why: n for why, n in left_out.items() if n}, unfair, tuple(notes))
+    return JudgedRows(judged, kept, clusters, {why: n for why, n in left_out.items() if n}, unfair)
 
 
 def _where(rows: int, holds: Callable[[slice], Array]) -> Kept:
@@ -198,43 +195,24 @@ def require_roles(test: StoredTable, roles: ManifestRoles) -> None:
         _require(test, column, "group" if roles.group else "time")
 
 
-def _seen(model: Answers) -> tuple[Numbers, list[str]]:
-    if model.seen is None:
-        note = "the model's package does not say which rows it was trained on; all test rows are taken as new to it"
-        return np.broadcast_to(np.False_, len(model.predictions.values)), [note]
-    return model.seen, []
-
-
 def _fair(
     judged: Numbers, model: Answers, champion: Answers, roles: ManifestRoles, min_rows: int
 ) -> tuple[Numbers, dict[str, int], str]:
     """The rows of `judged` that favour neither, how many are left out for what, and why that is impossible."""
     if model.package.manifest.dataset_fingerprint == champion.package.manifest.dataset_fingerprint:
         return judged, {}, ""  # both were trained on one table
-    if champion.seen is None:
-        return (
-            judged,
-            {},
-            (
-                "the champion's package does not say which rows it was trained on, so it may have seen these test "
-                "rows; train the champion again with this version, or judge the two by hand on newer rows"
-            ),
-        )
-    known, of_one = champion.seen, _groups_of_one(model, champion)
-    new = _where(len(judged), lambda some: judged[some] & ~known[some])
+    of_one = _groups_of_one(model, champion)
+    new = _where(len(judged), lambda some: judged[some] & ~champion.seen[some])
     fair = _where(len(judged), lambda some: new[some] & ~of_one(some))
     seen, related = _count(judged) - _count(new), _count(new) - _count(fair)
     if _count(fair) < min_rows and (seen or related):
         grouped = f", and {related:,} more are of groups that only one saw" if related else ""
-        return (
-            judged,
-            {},
-            (
-                f"the champion was trained on {seen:,} of the {_count(judged):,} test rows{grouped}; the "
-                f"{_count(fair):,} rows that favour neither are fewer than the {min_rows:,} of min_rows, so the two "
-                "cannot be compared: split with the champion's seed and column, or give newer rows"
-            ),
+        why = (
+            f"the champion was trained on {seen:,} of the {_count(judged):,} test rows{grouped}; the "
+            f"{_count(fair):,} rows that favour neither are fewer than the {min_rows:,} of min_rows, so the two "
+            "cannot be compared: split with the champion's seed and column, or give newer rows"
         )
+        return judged, {}, why
     excluded = {"the champion was trained on them": seen}
     return fair, excluded | {f"only one of the two saw their '{roles.group}'": related}, ""
 

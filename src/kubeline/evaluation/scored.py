@@ -259,8 +259,3 @@ class Scored:
 
 def _target(scored: Scored) -> Array:
     return scored.target
-
-
-def median(values: Array, weights: Array | None = None) -> float:
-    """The middle of (n,) values: half of the weight is at or below it, and half at or above."""
-    return tally(values, None, weights).middle()

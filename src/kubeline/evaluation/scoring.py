@@ -115,8 +115,7 @@ def _judged(
         rows = slice(start, start + len(part))
         here = known[rows]
         count, start = int(np.count_nonzero(here)), rows.stop
-        probabilities = None if predictions.probabilities is None else predictions.probabilities[rows][here]
-        answers = Predictions(predictions.values[rows][here], probabilities)
+        answers = predictions.part(rows).part(here)
         weight = None if weights is None else weights[before : before + count]
         before += count
         if signature.classes is None:
@@ -151,11 +150,11 @@ def agreement(package: ModelPackage, predictor: Predictor) -> Agreement:
     return Agreement(len(apart), float(apart.max(initial=0.0)), parity.tolerance, beyond, worst, parity)
 
 
-def require_same_question(model: Signature, champion: Signature, reference: str) -> None:
-    """Refuse a champion that answers another question than the model.
+def require_comparable(champion: Signature, model: Signature, columns: Sequence[str], reference: str) -> None:
+    """Refuse a champion that answers another question than the model, or cannot be asked about the test rows.
 
     Raises:
-        UserError: when target, task or classes differ.
+        UserError: when target, task or classes differ, or the test table lacks a column that it needs.
     """
     mine, theirs = (f"{found.task} '{found.target}'" for found in (model, champion))
     if mine != theirs:
@@ -168,15 +167,6 @@ def require_same_question(model: Signature, champion: Signature, reference: str)
             f"the champion '{reference}' knows the classes {listed(champion.classes)}, but this model knows "
             f"{listed(model.classes)}; give a champion of the same classes, or none"
         )
-
-
-def require_comparable(champion: Signature, model: Signature, columns: Sequence[str], reference: str) -> None:
-    """Refuse a champion that cannot be asked about the test rows.
-
-    Raises:
-        UserError: when it answers another question than the model, or the test table lacks a column that it needs.
-    """
-    require_same_question(model, champion, reference)
     absent = [name for name in champion.names if name not in columns]
     if absent:
         raise UserError(

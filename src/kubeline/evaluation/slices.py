@@ -121,7 +121,8 @@ def evaluate_slices(
             raise UserError(f"slice '{column}' is not a column of the test table; it has: {listed(frame.columns)}")
     if settings.metric.undefined(model):
         return []
-    whole = _Whole.of(settings, model, Bootstrap(len(model), *REPLICATES_OF_PARTS, settings.seed, clusters))
+    bootstrap = Bootstrap(len(model), *REPLICATES_OF_PARTS, settings.seed, clusters)
+    whole = _Whole(settings.metric.value(model), settings.metric.replicates(model, bootstrap), bootstrap)
     found = [
         each
         for name in columns
@@ -153,10 +154,6 @@ class _Whole:
     value: float
     replicates: Array
     bootstrap: Bootstrap
-
-    @classmethod
-    def of(cls, settings: SliceSettings, model: Scored, bootstrap: Bootstrap) -> "_Whole":
-        return cls(settings.metric.value(model), settings.metric.replicates(model, bootstrap), bootstrap)
 
 
 def _column(

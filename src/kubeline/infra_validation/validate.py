@@ -18,6 +18,7 @@ from kubeline.model_client.golden import GoldenRows
 from kubeline.model_client.protocols import Client, RequestFailedError, clients
 from kubeline.model_client.server import RunningServer, ServerFailedError
 from kubeline.model_package import Blessing, ModelPackage
+from kubeline.processes import peak_memory_bytes
 
 _WARM_UP = 10  # requests before the measured ones
 
@@ -47,7 +48,6 @@ def run(
         max_latency_ms=max_latency_ms, tolerance=tolerance, timeout_seconds=timeout_seconds, requests=int(requests)
     )
     package = ModelPackage.of(model)
-    package.require_served()
     golden = GoldenRows.of(package)
     findings = examine(package, golden, timeout_seconds, int(requests))
     reasons = findings.reasons(tolerance, max_latency_ms)
@@ -79,7 +79,7 @@ def examine(package: ModelPackage, golden: GoldenRows, timeout_seconds: float, r
             except ServerFailedError as error:
                 findings.failure = str(error)
                 findings.log = server.log_end()
-            findings.peak_memory_bytes = server.peak_memory_bytes()
+            findings.peak_memory_bytes = peak_memory_bytes(server.process.pid)
     return findings
 
 

@@ -167,8 +167,6 @@ def _limits(package: ModelPackage, evidence: Mapping[str, Any]) -> list[str]:
     weak = [one["slice"] for one in evidence.get("slices", []) if one.get("weak")]
     found = [f"it is worse than on the other rows where {listed(weak)}"] if weak else []
     found += [f"{name} is not known: {reason}" for name, reason in (evidence.get("undefined") or {}).items()]
-    rows = evidence.get("rows")
-    found += list(rows.get("notes", [])) if isinstance(rows, Mapping) else []
     if package.manifest.params.get("balanced"):
         found.append("classes had the same weight in training, so that probabilities are not those of the table")
     if not evidence.get("slices"):

@@ -34,9 +34,7 @@ class GoldenRows:
 
     def part(self, rows: slice) -> Self:
         """Some of the rows."""
-        given = self.expected.probabilities
-        expected = Predictions(self.expected.values[rows], None if given is None else given[rows])
-        return replace(self, records=self.records[rows], expected=expected)
+        return replace(self, records=self.records[rows], expected=self.expected.part(rows))
 
     def compare(self, answer: Predictions) -> "GoldenComparison":
         """Compare answers for all rows with the recorded ones.

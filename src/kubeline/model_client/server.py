@@ -77,14 +77,6 @@ class RunningServer:
         """The very last line, for a reason; the report shows more of them."""
         return f"its last words: {''.join(self.log_end()[-1:]) or 'none'}"
 
-    def peak_memory_bytes(self) -> int | None:
-        """The most memory the process ever had resident; None where the system does not say."""
-        status = Path(f"/proc/{self.process.pid}/status")
-        if not status.exists():
-            return None
-        fields = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines() if ":" in line)
-        return int(fields["VmHWM"].split()[0]) * 1024 if "VmHWM" in fields else None
-
     def stop(self) -> None:
         """Ask the process to end, and kill it when it does not."""
         stop(self.process, _STOP_SECONDS)

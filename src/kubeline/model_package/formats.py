@@ -1,17 +1,10 @@
-"""The formats of a package: what files it has, and who reads which.
-
-1. One model, ``model.onnx``, from which servers of that time made what they served. The manifest names no format.
-2. ``serving.onnx`` beside it: what is served is a file, verified and compared like every other.
-
-Steps that judge or predict read both, as the champion of a registry may be of the first; a server reads the second.
-"""
+"""The format of a package: what files it has. A package of any other format is refused."""
 
 import json
 
-from kubeline.errors import UserError, listed
+from kubeline.errors import UserError
 
-FORMAT = 2  # that is written
-READ = (1, 2)
+FORMAT = 2  # of 1, which no release wrote, servers made what they served themselves
 
 ONNX = "model.onnx"
 SERVING = "serving.onnx"
@@ -20,29 +13,23 @@ SIGNATURE = "schema.json"
 GOLDEN = "golden.parquet"
 REFERENCE = "reference.json"
 TRAINING_ROWS = "training_rows.parquet"
-FILES = (ONNX, SERVING, SIGNATURE, GOLDEN, REFERENCE)
-# A model that came as ONNX has no scikit-learn form, and packages of earlier versions have no rows.
-OPTIONAL = (SKLEARN, TRAINING_ROWS)
-
-
-def files_of(number: int) -> tuple[str, ...]:
-    """The files that every package of a format has."""
-    return FILES if number > 1 else tuple(name for name in FILES if name != SERVING)
+FILES = (ONNX, SERVING, SIGNATURE, GOLDEN, REFERENCE, TRAINING_ROWS)
+OPTIONAL = (SKLEARN,)  # which a model that came as ONNX does not have
 
 
 def require_known(manifest: bytes, path: object) -> None:
     """Refuse the manifest of a format that this version does not read, before anything else of it is believed.
 
     Raises:
-        UserError: names the format, and those that are read.
+        UserError: names the format, and the one that is read.
     """
     try:
         content = json.loads(manifest)
     except (ValueError, RecursionError):
         return  # its reader reports what is wrong
-    number = content.get("format", 1) if isinstance(content, dict) else 1
-    if type(number) is not int or number not in READ:
+    number = content.get("format", FORMAT) if isinstance(content, dict) else FORMAT
+    if type(number) is not int or number != FORMAT:
         raise UserError(
-            f"the model package at '{path}' has format {str(number)[:20]}, but this version of Kubeline reads the "
-            f"formats {listed(READ)}; use the version that trained it, or train it again with this one"
+            f"the model package at '{path}' has format {str(number)[:20]}, but this version of Kubeline reads format "
+            f"{FORMAT}; use the version that trained it, or train it again with this one"
         )

@@ -44,11 +44,11 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     It holds no time: the same input and seed give the same bytes, and their SHA-256 names the package.
     `metrics` and `score` are of the rows that training held out; a greater `score` is better. `held_out` is the digest
     of these rows' positions and weights: scores compare only where it is the same. `roles` are known to every later
-    step. `sizes` are the bytes of each file, so that a file of another size is not even read. Packages of earlier
-    versions name neither. `format` is that of the package, see :mod:`kubeline.model_package.formats`.
+    step. `sizes` are the bytes of each file, so that a file of another size is not even read. `format` is that of
+    the package, see :mod:`kubeline.model_package.formats`.
     """
 
-    format: int = 1
+    format: int
     files: dict[str, Digest]
     sizes: dict[str, Annotated[int, Field(ge=0)]] = {}
     versions: dict[str, str]

@@ -25,11 +25,10 @@ from kubeline.model_package.formats import (
     SIGNATURE,
     SKLEARN,
     TRAINING_ROWS,
-    files_of,
     require_known,
 )
 from kubeline.model_package.manifest import Manifest
-from kubeline.model_package.predictor import Predictor, ServingPredictor, check_onnx, check_serving
+from kubeline.model_package.predictor import ServingPredictor, check_onnx, check_serving
 from kubeline.model_package.raw_table import RawTable
 from kubeline.model_package.signature import Signature
 
@@ -149,10 +148,8 @@ class ModelPackage:
             raise UserError(f"{REFERENCE} of the model package at '{self.path}' is no profile; train it again")
         return reference
 
-    def training_rows(self) -> "TrainingRows | None":
-        """Which rows training had; None where the package does not say."""
-        if TRAINING_ROWS not in self.manifest.files:
-            return None
+    def training_rows(self) -> "TrainingRows":
+        """Which rows training had."""
         from kubeline.model_package.training_rows import TrainingRows
 
         content = _read(self.path, self.manifest, TRAINING_ROWS)
@@ -187,38 +184,18 @@ class ModelPackage:
         check_onnx(content, self.signature)
         return content
 
-    def require_served(self) -> None:
-        """Refuse a package that no server of this version serves.
-
-        Raises:
-            UserError: when it is of a format without ``serving.onnx``.
-        """
-        if SERVING not in self.manifest.files:
-            version = self.manifest.versions.get("kubeline", "that trained it")
-            raise UserError(
-                f"the model package at '{self.path}' has format {self.manifest.format}, but servers of this version "
-                f"read format {FORMAT}, which has {SERVING}; train the model again, or serve it with Kubeline {version}"
-            )
-
-    def serving_predictor(self, threads: int = 0) -> ServingPredictor:
+    def predictor(self, threads: int = 0) -> ServingPredictor:
         """What a server answers with: ``serving.onnx``, loaded in ONNX Runtime.
 
         Args:
             threads: for one prediction; 0 takes one for each core.
 
         Raises:
-            UserError: when there is none, or it holds what :func:`kubeline.model_package.onnx_check.check` refuses.
+            UserError: when it holds what :func:`kubeline.model_package.onnx_check.check` refuses.
         """
-        self.require_served()
         content = _read(self.path, self.manifest, SERVING)
         check_serving(content, self.signature)
         return ServingPredictor(content, self.signature, threads)
-
-    def predictor(self, threads: int = 0) -> Predictor:
-        """What a server answers with, or, of a package of format 1, which no server reads, the portable form."""
-        if SERVING in self.manifest.files:
-            return self.serving_predictor(threads)
-        return Predictor(self.onnx(), self.signature, threads)
 
     def metadata(self) -> dict[str, Any]:
         """The metadata keys of a model artifact."""
@@ -276,7 +253,7 @@ def _manifest(folder: Path) -> bytes:
 
 
 def _verify(folder: Path, manifest: Manifest) -> None:
-    known = {*files_of(manifest.format), *(set(OPTIONAL) & set(manifest.files))}
+    known = {*FILES, *(set(OPTIONAL) & set(manifest.files))}
     missing = sorted(name for name in known if name not in manifest.files or not os.path.lexists(folder / name))
     if missing:
         raise UserError(

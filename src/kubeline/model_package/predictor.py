@@ -1,7 +1,7 @@
 """Answers of a model by ONNX Runtime; needs numpy, pandas for frames alone, and nothing of training."""
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -64,6 +64,16 @@ class Predictions(NamedTuple):
 
     values: Array
     probabilities: Array | None
+
+    @property
+    def numbers(self) -> Array:
+        """The probabilities; the values of a regression."""
+        return self.values if self.probabilities is None else self.probabilities
+
+    def part(self, rows: Any) -> Self:
+        """Those for some of the rows."""
+        probabilities = None if self.probabilities is None else self.probabilities[rows]
+        return type(self)(self.values[rows], probabilities)
 
 
 class Predictor:

@@ -57,12 +57,8 @@ def wanted() -> str:
     """Whose signature is asked for here, and by which variable, for messages."""
     found = [f"{PUBLIC_KEY} asks for the signature of {named(public_keys())}"] if is_set(PUBLIC_KEY) else []
     if names := trusted_names():
-        found.append(f"{SIGNER} for that of {listed(names.signers)}" if found else _asks(names))
+        found.append(f"{SIGNER} {'for that' if found else 'asks for the signature'} of {listed(names.signers)}")
     return " or ".join(found)
-
-
-def _asks(names: TrustedNames) -> str:
-    return f"{SIGNER} asks for the signature of {listed(names.signers)}"
 
 
 def trusted_names() -> TrustedNames | None:
@@ -78,7 +74,7 @@ def trusted_names() -> TrustedNames | None:
             )
         return None
     root = _text(TRUSTED_ROOT, "root").strip()
-    names = TrustedNames(root, tuple(_optional(SIGNER).split()), _optional(SIGNER_ISSUER).strip())
+    names = TrustedNames(root, tuple(os.environ.get(SIGNER, "").split()), os.environ.get(SIGNER_ISSUER, "").strip())
     if not names.signers:
         raise UserError(
             f"{TRUSTED_ROOT} is set, but {SIGNER} is not, so anyone whom that authority knows could sign; give the "
@@ -164,10 +160,6 @@ def _blocks(variable: str, kind: str) -> Sequence[str]:
     if not blocks:
         raise _no_key(variable, kind, "there is no PEM block in it")
     return blocks
-
-
-def _optional(variable: str) -> str:
-    return os.environ.get(variable, "")
 
 
 def _text(variable: str, what: str) -> str:

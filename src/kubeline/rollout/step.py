@@ -59,7 +59,6 @@ def run(
         PlatformError: when the cluster cannot be used, another rollout is going on, or a rollback failed.
     """
     package = ModelPackage.of(model)
-    package.require_served()
     document = read_manifest(manifest.path)
     digest = predictor_digest(document["spec"]["predictor"], document)
     if digest != package.digest:

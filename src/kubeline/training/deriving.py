@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from kubeline.model_package.signature import Feature, Signature
+from kubeline.training.graph import column
 from kubeline.transform.nodes import Nodes
 from kubeline.transform.transform import Derived, Transform
 from kubeline.typing import Array
@@ -81,7 +82,7 @@ def derive_inside(model: "ModelProto", signature: Signature, transform: Transfor
         transform: the columns that are derived.
         names: of the model's columns, in the order of its inputs.
     """
-    from onnx import TensorProto, helper
+    from onnx import helper
 
     if not transform:
         return
@@ -93,11 +94,7 @@ def derive_inside(model: "ModelProto", signature: Signature, transform: Transfor
     given = dict(zip(names, graph.input, strict=True))
     inputs = []
     for place, feature in enumerate(signature.features):
-        kind = {"category": TensorProto.STRING}.get(feature.kind, TensorProto.FLOAT)
-        kind = TensorProto.DOUBLE if feature.is_double else kind
-        inputs.append(
-            given.get(feature.name) or helper.make_tensor_value_info(f"{_PREFIX}input.{place}", kind, [None, 1])
-        )
+        inputs.append(given.get(feature.name) or column(feature, f"{_PREFIX}input.{place}"))
     nodes = Nodes({name: value.name for name, value in zip(signature.names, inputs, strict=True)}, _PREFIX)
     wanted = [derived for derived in transform.derived if derived.name in given]
     for derived, result in zip(wanted, nodes.outputs(transform.steps, [each.place for each in wanted]), strict=True):

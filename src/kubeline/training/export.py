@@ -15,7 +15,7 @@ from kubeline.model_package.signature import Signature
 from kubeline.training import calibration, target, transformers
 from kubeline.training.calibration import Calibrated
 from kubeline.training.deriving import OPSETS, derive_inside, input_types
-from kubeline.training.graph import Graph
+from kubeline.training.graph import Graph, prefix_beside
 from kubeline.training.target import Moved
 from kubeline.training.trees import with_one_score
 from kubeline.transform.transform import Transform
@@ -173,14 +173,12 @@ def _convert_xgboost(convert: Callable[..., None], scope: Any, operator: Any, co
 
 
 def _rename(model: "ModelProto", inputs: Sequence[str], output: str, final: str) -> None:
-    """Give the graph's inputs the names of the columns, which skl2onnx changes, and keep a single output."""
+    """Give the graph's inputs the names of the columns, which skl2onnx changes, and its output."""
     graph = model.graph
     names = {value.name: name for value, name in zip(graph.input, inputs, strict=True)}
     names[output] = final
 
-    prefix = "internal."
-    while any(name.startswith(prefix) for name in inputs):
-        prefix = f"_{prefix}"
+    prefix = prefix_beside(inputs)
 
     def renamed(name: str) -> str:
         return names.get(name, prefix + name) if name else name  # an empty name is an absent optional input
@@ -190,6 +188,3 @@ def _rename(model: "ModelProto", inputs: Sequence[str], output: str, final: str)
     for node in graph.node:
         node.input[:] = [renamed(name) for name in node.input]
         node.output[:] = [renamed(name) for name in node.output]
-    kept = [value for value in graph.output if value.name == final]
-    del graph.output[:]
-    graph.output.extend(kept)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, numpy_helper
 
 from kubeline.model_package.blocks import Block
+from kubeline.training.graph import attributes
 from kubeline.typing import Array
 
 _FLOATS = {TensorProto.FLOAT: np.float32, TensorProto.DOUBLE: np.float64}
@@ -74,11 +75,6 @@ def form_of(node: NodeProto, forms: Mapping[str, Form], constants: Mapping[str, 
             attributes(node),
         )
     )
-
-
-def attributes(node: NodeProto) -> dict[str, Any]:
-    """The attributes of a node, by name."""
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def positions(form: Form, keys: Sequence[bytes]) -> Form | None:

@@ -1,11 +1,14 @@
 """Nodes appended to an ONNX graph, and dropped."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
+
+    from kubeline.model_package.signature import Feature
 
 
 class Graph:
@@ -63,3 +66,34 @@ class Graph:
         kept = self.needed(output)
         del self._graph.node[:]
         self._graph.node.extend(kept)
+
+
+def attributes(node: "NodeProto") -> dict[str, Any]:
+    """The attributes of a node, by name."""
+    from onnx import helper
+
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def column(feature: "Feature", name: str) -> "ValueInfoProto":
+    """An input of shape (rows, 1) as a model reads a column."""
+    from onnx import TensorProto, helper
+
+    kind = TensorProto.DOUBLE if feature.is_double else TensorProto.FLOAT
+    return helper.make_tensor_value_info(name, TensorProto.STRING if feature.kind == "category" else kind, [None, 1])
+
+
+def prefix_beside(names: Collection[str]) -> str:
+    """A prefix for the tensors of a graph that none of its columns has."""
+    prefix = "internal."
+    while any(name.startswith(prefix) for name in names):
+        prefix = f"_{prefix}"
+    return prefix
+
+
+def drop_unused(graph: "GraphProto") -> None:
+    """Drop the constants that no node reads."""
+    used = {name for node in graph.node for name in node.input}
+    for place in reversed(range(len(graph.initializer))):
+        if graph.initializer[place].name not in used:
+            del graph.initializer[place]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from onnx import ModelProto, TensorProto, helper
+from onnx import TensorProto, helper
 
 from kubeline.columns import Kind
 from kubeline.errors import UserError, listed
@@ -151,19 +151,15 @@ def _texts(values: Sequence[Any]) -> list[str]:
 def _restricted(
     file: OnnxFile, given: TrainingTable, target: str, names: list[str], own: list[str] | None
 ) -> tuple[TrainingTable, Signature]:
-    types = [one.type for one in file.inputs for _ in range(one.width or 1)]
     columns, features = {}, []
-    for name, kind in zip(names, types, strict=True):
+    for name, kind in zip(names, file.types, strict=True):
         feature, values = _feature(name, kind, given.kinds[name], given.encoded[name])
         columns[name] = values
         features.append(feature)
     kinds: dict[str, Kind] = {feature.name: feature.kind for feature in features}
     y = given.y if own is None else in_order(own, given)
     table = replace(given, encoded=pd.DataFrame(columns), given=kinds, kinds=kinds, classes=own, y=y)
-    signature = Signature(
-        features=features, target=target, task=given.task, classes=own, positive_class=given.positive_class
-    )
-    return table, signature
+    return table, table.signature(features, target)
 
 
 def _feature(name: str, kind: int, found: Kind, values: pd.Series) -> tuple[Feature, pd.Series]:
@@ -244,8 +240,7 @@ def _run(file: OnnxFile, tensor: str, rows: pd.DataFrame) -> Any:
 
 def _only(file: OnnxFile, tensor: str) -> bytes:
     """The file with this output alone."""
-    model = ModelProto()
-    model.CopyFrom(file.model)
+    model = file.copy()
     Graph(model).prune(tensor)
     del model.graph.output[:]
     model.graph.output.append(helper.make_empty_tensor_value_info(tensor))
@@ -266,14 +261,12 @@ def _require_rows_alone(
     file: OnnxFile, rows: pd.DataFrame, signature: Signature, expected: Predictions, tolerance: float
 ) -> None:
     """Refuse a model whose answer for a row hangs on the others, as of a Softmax over rows."""
-    whole = expected.values if expected.probabilities is None else expected.probabilities
     for row in range(min(_ALONE, len(rows))):
-        found = _answers(file, rows.iloc[[row]], signature)
-        alone = (found.values if found.probabilities is None else found.probabilities)[0]
-        if not np.allclose(alone, whole[row], rtol=1e-5, atol=tolerance, equal_nan=True):
+        alone, beside = _answers(file, rows.iloc[[row]], signature).numbers[0], expected.numbers[row]
+        if not np.allclose(alone, beside, rtol=1e-5, atol=tolerance, equal_nan=True):
             raise UserError(
                 f"the model answers {np.round(alone, 6).tolist()} for row {row} of held_out alone, and "
-                f"{np.round(whole[row], 6).tolist()} beside others; a model must answer each row by itself: check the "
+                f"{np.round(beside, 6).tolist()} beside others; a model must answer each row by itself: check the "
                 "axis of Softmax, and export it for inference"
             )
 
@@ -286,7 +279,7 @@ def _require_labels(file: OnnxFile, rows: pd.DataFrame, expected: Predictions, t
     """
     if not file.labels or file.classes is None or expected.probabilities is None:
         return []
-    wanted = Graph(_copy(file)).needed(file.labels)
+    wanted = Graph(file.copy()).needed(file.labels)
     strange = sorted({node.op_type for node in wanted if (node.domain, node.op_type) not in _LABELLING})
     if strange:
         return [f"its labels are made by {strange[0]}, which is not run: they were not compared with its probabilities"]
@@ -307,15 +300,8 @@ def _require_labels(file: OnnxFile, rows: pd.DataFrame, expected: Predictions, t
     return []
 
 
-def _copy(file: OnnxFile) -> ModelProto:
-    model = ModelProto()
-    model.CopyFrom(file.model)
-    return model
-
-
 def _never_missing(file: OnnxFile, signature: Signature) -> list[str]:
-    types = [one.type for one in file.inputs for _ in range(one.width or 1)]
-    names = [name for name, kind in zip(signature.names, types, strict=True) if kind in (*WHOLE, TensorProto.BOOL)]
+    names = [name for name, kind in zip(signature.names, file.types, strict=True) if kind in (*WHOLE, TensorProto.BOOL)]
     if not names:
         return []
     return [

@@ -99,21 +99,12 @@ def _restricted(pipeline: Any, given: TrainingTable, target: str, names: list[st
     encoded = pd.DataFrame({one: _float32(given.encoded[one], given.kinds[one]) for one in names})
     kinds = {one: given.kinds[one] for one in names}
     classes, y = _classes(pipeline, given)
-    signature = Signature(
-        features=[
-            Feature(
-                name=one,
-                kind=kind,
-                categories=frequent(encoded[one], CATEGORIES) if kind == "category" else None,
-            )
-            for one, kind in kinds.items()
-        ],
-        target=target,
-        task=given.task,
-        classes=classes,
-        positive_class=given.positive_class,
-    )
-    return replace(given, encoded=encoded, given=kinds, kinds=kinds, classes=classes, y=y), signature
+    table = replace(given, encoded=encoded, given=kinds, kinds=kinds, classes=classes, y=y)
+    features = [
+        Feature(name=one, kind=kind, categories=frequent(encoded[one], CATEGORIES) if kind == "category" else None)
+        for one, kind in kinds.items()
+    ]
+    return table, table.signature(features, target)
 
 
 def _names(pipeline: Any, features: Sequence[str]) -> list[str]:

@@ -104,13 +104,7 @@ def _signature(fitted: _Fitted, target: str, max_categories: int) -> Signature:
         )
         for name, kind in _read(table, fitted.kinds).items()
     ]
-    return Signature(
-        features=features,
-        target=target,
-        task=table.task,
-        classes=table.classes,
-        positive_class=table.positive_class,
-    )
+    return table.signature(features, target)
 
 
 def _examine(

@@ -21,8 +21,7 @@ def scored(table: TrainingTable, rows: Array, found: Predictions) -> Scored:
     weights = None if table.weights is None else table.weights[rows]
     if weights is not None and not (counts := weights > 0).all():
         rows, weights = rows[counts], weights[counts]
-        chances = None if found.probabilities is None else found.probabilities[counts]
-        found = Predictions(found.values[counts], chances)
+        found = found.part(counts)
     return Scored.of(table.classes, table.positive_class, table.y[rows], found, weights)
 
 

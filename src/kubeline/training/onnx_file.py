@@ -70,6 +70,17 @@ class OnnxFile:
         return f"{self.model.producer_name} {self.model.producer_version}".strip() or "unknown"
 
     @property
+    def types(self) -> list[int]:
+        """The type of each column that it reads, as ONNX has it."""
+        return [one.type for one in self.inputs for _ in range(one.width or 1)]
+
+    def copy(self) -> ModelProto:
+        """Its content, to be changed."""
+        model = ModelProto()
+        model.CopyFrom(self.model)
+        return model
+
+    @property
     def opset(self) -> int:
         """The version of ONNX's operators."""
         return next((one.version for one in self.model.opset_import if one.domain in ("", "ai.onnx")), 1)

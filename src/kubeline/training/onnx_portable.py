@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper
 
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES, check_onnx
 from kubeline.model_package.signature import Feature, Signature
-from kubeline.training.graph import Graph
+from kubeline.training.graph import Graph, column, drop_unused, prefix_beside
 from kubeline.training.onnx_file import WHOLE, OnnxFile
-
-_INTERNAL = "internal."  # of the tensors of the file, which may be named as columns are
 
 
 def portable_form(file: OnnxFile, signature: Signature) -> bytes:
@@ -23,19 +21,18 @@ def portable_form(file: OnnxFile, signature: Signature) -> bytes:
     Raises:
         UserError: names what it holds that is not run: loops, operators of others, data in other files.
     """
-    model = ModelProto()
-    model.CopyFrom(file.model)
-    prefix = _prefix(signature)
-    _rename(model, prefix)
+    model = file.copy()
+    prefix = prefix_beside(signature.names)
+    compose.add_prefix(model, prefix, rename_nodes=False, inplace=True)  # which may be named as columns are
     graph = Graph(model)
     graph.prune(f"{prefix}{file.scores}")  # of labels and the like
     output, kind = _answer(graph, file, f"{prefix}{file.scores}", signature)
     before = list(_reading(model, file, signature.features, prefix))
     for node in reversed(before):
         model.graph.node.insert(0, node)
-    _drop_unused(model)
+    drop_unused(model.graph)
     del model.graph.input[:]
-    model.graph.input.extend(_column(feature) for feature in signature.features)
+    model.graph.input.extend(column(feature, feature.name) for feature in signature.features)
     del model.graph.output[:]
     width = None if signature.classes is not None else 1
     model.graph.output.append(helper.make_tensor_value_info(output, kind, [None, width]))
@@ -43,21 +40,6 @@ def portable_form(file: OnnxFile, signature: Signature) -> bytes:
     content: bytes = model.SerializeToString(deterministic=True)
     check_onnx(content, signature, f"the source '{file.source}'")  # before ONNX Runtime has it
     return content
-
-
-def _prefix(signature: Signature) -> str:
-    prefix = _INTERNAL
-    while any(name.startswith(prefix) for name in signature.names):
-        prefix = f"_{prefix}"
-    return prefix
-
-
-def _rename(model: ModelProto, prefix: str) -> None:
-    for tensor in model.graph.initializer:
-        tensor.name = prefix + tensor.name
-    for node in model.graph.node:
-        for names in (node.input, node.output):
-            names[:] = [name and prefix + name for name in names]  # an empty name is an optional input that is absent
 
 
 def _answer(graph: Graph, file: OnnxFile, scores: str, signature: Signature) -> tuple[str, int]:
@@ -109,17 +91,3 @@ def _reading(model: ModelProto, file: OnnxFile, features: Sequence[Feature], pre
             yield helper.make_node("Concat", parts, [f"{prefix}{one.name}"], axis=1)
         else:
             yield helper.make_node("Identity", parts, [f"{prefix}{one.name}"])
-
-
-def _column(feature: Feature) -> object:
-    kind = TensorProto.DOUBLE if feature.is_double else TensorProto.FLOAT
-    if feature.kind == "category":
-        kind = TensorProto.STRING
-    return helper.make_tensor_value_info(feature.name, kind, [None, 1])
-
-
-def _drop_unused(model: ModelProto) -> None:
-    used = {name for node in model.graph.node for name in node.input}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)

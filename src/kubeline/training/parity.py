@@ -45,10 +45,7 @@ def compare_forms(exported: Exported, serving: bytes, *, scale: float, tolerance
 
 def _disagreement(file: str, exported: Exported, by_row: Array, found: Predictions, tolerance: float) -> UserError:
     worst, reference, classes = int(by_row.argmax()), exported.reference, exported.signature.classes
-    one, other = (
-        each.values[worst] if each.probabilities is None else each.probabilities[worst]
-        for each in (exported.expected, found)
-    )
+    one, other = (each.numbers[worst] for each in (exported.expected, found))
     of = ""
     if classes is not None:
         place = int(np.abs(one - other).argmax())  # what is no number counts as the greatest

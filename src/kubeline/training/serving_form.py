@@ -15,7 +15,8 @@ from kubeline.columns import MISSING_CATEGORY
 from kubeline.errors import UserError
 from kubeline.model_package.blocks import DTYPES, PREFIX, Block, Columns
 from kubeline.model_package.signature import Signature
-from kubeline.training.forms import Form, Piece, attributes, form_of, positions
+from kubeline.training.forms import Form, Piece, form_of, positions
+from kubeline.training.graph import attributes, drop_unused
 from kubeline.typing import Array
 
 
@@ -77,10 +78,7 @@ class _Rewriting:
                 self._add("Identity", self._read(output.name, "Identity"), output=output.name)
         for node in reversed(self._added):
             graph.node.insert(0, node)
-        used = {name for node in graph.node for name in node.input}
-        for place in reversed(range(len(graph.initializer))):
-            if graph.initializer[place].name not in used:
-                del graph.initializer[place]
+        drop_unused(graph)
         self._declare_inputs()
         return self._signature
 

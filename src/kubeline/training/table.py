@@ -19,6 +19,7 @@ from kubeline.errors import UserError, counted, listed
 from kubeline.model_package.encoding import encode_column, encode_exactly, labels
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
+from kubeline.model_package.signature import Feature, Signature
 from kubeline.roles import Roles, check_weights, scaled_weights
 from kubeline.task import MAX_CLASSES, Task, positive_class, task_of
 from kubeline.training import precision
@@ -82,6 +83,16 @@ class TrainingTable:
         """How much each of these rows counts in learning; None when all count the same."""
         given = [weights[rows] for weights in (self.weights, self.recency) if weights is not None]
         return np.prod(given, axis=0) if given else None
+
+    def signature(self, features: list[Feature], target: str) -> Signature:
+        """Of a model that reads these columns."""
+        return Signature(
+            features=features,
+            target=target,
+            task=self.task,
+            classes=self.classes,
+            positive_class=self.positive_class,
+        )
 
     def frequent(self, name: str, rows: Array, most: int) -> list[Any]:
         """The `most` frequent categories of a column in these rows, most frequent first, and by name where equal."""

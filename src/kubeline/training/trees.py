@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kubeline.training.graph import Graph
+from kubeline.training.graph import Graph, attributes
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -23,22 +23,20 @@ def with_one_score(model: "ModelProto", graph: Graph) -> None:
         graph: of it.
     """
     for node in list(model.graph.node):
-        attributes = _attributes(node)
-        if node.op_type == "TreeEnsembleClassifier" and _has_one_score(attributes):
+        given = attributes(node)
+        if node.op_type == "TreeEnsembleClassifier" and _has_one_score(given):
             label, probabilities = node.output
             if not any(label in other.input for other in model.graph.node):
-                _replace(model.graph, graph, node, attributes, probabilities)
+                _replace(model.graph, graph, node, given, probabilities)
 
 
-def _replace(
-    whole: "GraphProto", graph: Graph, node: "NodeProto", attributes: dict[str, Any], probabilities: str
-) -> None:
+def _replace(whole: "GraphProto", graph: Graph, node: "NodeProto", given: dict[str, Any], probabilities: str) -> None:
     from onnx import helper
 
-    settings = {name: value for name, value in attributes.items() if name.startswith("nodes_")}
-    settings |= {f"target_{part}": attributes[f"class_{part}"] for part in _OF_LEAVES}
-    if "base_values" in attributes:
-        settings["base_values"] = attributes["base_values"]
+    settings = {name: value for name, value in given.items() if name.startswith("nodes_")}
+    settings |= {f"target_{part}": given[f"class_{part}"] for part in _OF_LEAVES}
+    if "base_values" in given:
+        settings["base_values"] = given["base_values"]
     before = len(whole.node)
     score = graph.add("TreeEnsembleRegressor", node.input[0], domain="ai.onnx.ml", n_targets=1, **settings)
     positive = graph.add("Sigmoid", score)
@@ -50,13 +48,7 @@ def _replace(
     whole.node.extend(nodes)
 
 
-def _has_one_score(attributes: dict[str, Any]) -> bool:
+def _has_one_score(given: dict[str, Any]) -> bool:
     """Whether all leaves vote for one of two classes, whose score becomes a probability by the logistic function."""
-    labels = attributes.get("classlabels_int64s") or attributes.get("classlabels_strings") or ()
-    return len(labels) == 2 and set(attributes["class_ids"]) == {0} and attributes.get("post_transform") == b"LOGISTIC"
-
-
-def _attributes(node: "NodeProto") -> dict[str, Any]:
-    from onnx import helper
-
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    labels = given.get("classlabels_int64s") or given.get("classlabels_strings") or ()
+    return len(labels) == 2 and set(given["class_ids"]) == {0} and given.get("post_transform") == b"LOGISTIC"

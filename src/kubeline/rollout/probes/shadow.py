@@ -32,7 +32,6 @@ from kubeline.rollout.probes.outcomes import (
 from kubeline.rollout.probes.requests import requests_of, sampled
 from kubeline.rollout.spec import RolloutSpec, ShadowSpec
 from kubeline.rollout.status import ShadowResult
-from kubeline.typing import Array
 
 _ROWS_PER_REQUEST = 100
 
@@ -126,7 +125,7 @@ def _paired(
         with TemporaryDirectory(prefix="kubeline-outcomes-") as scratch:
             known = outcomes.known(log, spec.outcomes.label or package.signature.target, Path(scratch) / "labels")
         theirs = outcomes.losses(logged_predictions(package.signature, log.take(known.rows)), known.values)
-        ours = outcomes.losses(_taken(mine, np.flatnonzero(by_stable)[known.rows]), known.values)
+        ours = outcomes.losses(mine.part(np.flatnonzero(by_stable)[known.rows]), known.values)
     except KubelineError as error:
         return LabelEvidence(outcomes.metric, problem=f"The outcomes are not known: {error}.")
     of = requests[known.rows]
@@ -169,8 +168,3 @@ def _logged(package: ModelPackage, log: pa.Table) -> GoldenRows:
     columns = [plain_values(log[feature.name], feature.kind) for feature in signature.features]
     records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
     return GoldenRows(signature, records, logged_predictions(signature, log), package.manifest.parity.scale)
-
-
-def _taken(predictions: Predictions, rows: Array) -> Predictions:
-    probabilities = predictions.probabilities
-    return Predictions(predictions.values[rows], None if probabilities is None else probabilities[rows])

@@ -13,10 +13,10 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from kubeline.masking import trace_of
+from kubeline.processes import peak_memory_bytes
 from kubeline.training.distributed.exchange import Exchange, exchange_of
 from kubeline.training.distributed.job import JOB, MODEL, Job, part, report
 
@@ -30,19 +30,8 @@ def main(environment: Mapping[str, str]) -> None:
     with library.learned(job, rows, exchange, worker, environment) as (model, count):
         if worker == 0:
             exchange.put(MODEL, model)
-        facts = {"rows": count, "peak_bytes": _peak_bytes()}
+        facts = {"rows": count, "peak_bytes": peak_memory_bytes() or 0}
         exchange.put(report(worker), json.dumps(facts).encode())
-
-
-def _peak_bytes() -> int:
-    """The most memory that this process held; 0 where the system does not say.
-
-    Not that of getrusage, which begins with what the parent held.
-    """
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) << 10
-    return 0
 
 
 def _file(exchange: Exchange, name: str) -> Path:
