@@ -155,6 +155,7 @@ def closed(
     Returns:
         0 when an alarm was answered by a model that serves, and no request failed.
     """
+    started = time.time()
     shutil.rmtree(runs / "loop", ignore_errors=True)
     (runs / "loop.db").unlink(missing_ok=True)
     with embedded_kserve.start(runs / "loop" / "kserve", mode) as cluster:
@@ -166,7 +167,7 @@ def closed(
         loop.names[version_of(loop.champion().digest)] = "first"
         for number in MONTHS:
             _live(loop, number, learnable[number - 1].sample(frac=1, random_state=0), asked)
-    page = write_page(loop.runs, loop.months, loop.names, loop.rollouts, (loop.asked, loop.failed))
+    page = write_page(loop.runs, loop.months, loop.names, loop.rollouts, (loop.asked, loop.failed), started)
     write_overview(loop.runs)
     console.print(f"\n[bold]{loop.asked:,} requests, {loop.failed} failed[/]\npage  {page}", soft_wrap=True)
     promoted = any(record.outcome == "promoted" for record in loop.rollouts)

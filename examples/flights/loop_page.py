@@ -27,6 +27,7 @@ def write_page(
     names: Mapping[str, str],
     rollouts: Sequence[RolloutStatus],
     requests: tuple[int, int],
+    started: float,
 ) -> Path:
     """Write the page into a new folder, and list it with the runs.
 
@@ -36,6 +37,7 @@ def write_page(
         names: of the models by version.
         rollouts: of the models that answered an alarm.
         requests: how many were sent, and how many failed.
+        started: when the loop did, in Unix seconds.
 
     Returns:
         The page.
@@ -61,6 +63,8 @@ def write_page(
         sentence=sentence,
         model="flights",
         serves=f"the retrained model ({promoted[-1].candidate.digest[:12]})" if promoted else "",
+        started=started,
+        seconds=time.time() - started,
     ).write(folder)
     return folder / "index.html"
 

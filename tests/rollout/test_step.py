@@ -74,6 +74,7 @@ def test_the_step_leaves_its_decision_and_a_report(house: House, tmp_path: Path)
     assert given["decision"].metadata["package_digest"] == house.package("first").digest
     page = Path(given["report"].path).read_text()
     assert "promoted" in page
+    assert "<dt>outcome</dt><dd>pass</dd>" in page
     assert "<script" not in page
 
 

@@ -69,9 +69,10 @@ def _facts(status: RolloutStatus) -> dict[str, Any]:
 
 
 def _result(found: SmokeTestResult | ShadowResult) -> dict[str, Any]:
-    left_out = {"label_loss", "undecided"}  # a table of its own, and in the sentence
+    left_out = {"passed", "undecided", "label_loss"}  # the outcome says them, and labels have a table of their own
+    outcome = "inconclusive" if getattr(found, "undecided", False) else "pass" if found.passed else "fail"
     values = {key: value for key, value in asdict(found).items() if key not in left_out and value is not None}
-    return {key.replace("_", " "): value for key, value in values.items()}
+    return {"outcome": outcome, **{key.replace("_", " "): value for key, value in values.items()}}
 
 
 def _labels(analysis: Analysis) -> list[Any]:
