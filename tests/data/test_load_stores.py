@@ -10,13 +10,12 @@ import pyarrow as pa
 import pytest
 import urllib3
 from deltalake import write_deltalake
-from moto.server import ThreadedMotoServer
 
 from kubeline.data.dataset import open_dataset
 from kubeline.errors import UserError
+from tests.support import real_servers
 from tests.support.file_servers import Azure, serving_files
 from tests.support.loading import Load
-from tests.support.real_servers import google_cloud_storage
 
 FILES = {
     "flights/carrier=UA/jan.csv": b"a,b\n1,x\n",
@@ -29,18 +28,7 @@ ROWS = [{"a": 2, "b": "y", "carrier": "B6"}, {"a": 1, "b": "x", "carrier": "UA"}
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    address = f"http://127.0.0.1:{port}"
-    variables = {
-        "AWS_ENDPOINT_URL": address,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with pytest.MonkeyPatch.context() as environment:
+    with real_servers.s3() as variables, pytest.MonkeyPatch.context() as environment:
         for name, value in variables.items():
             environment.setenv(name, value)
         client = boto3.client("s3")
@@ -48,12 +36,11 @@ def s3() -> Iterator[str]:
         for name, body in FILES.items():
             client.put_object(Bucket="bucket", Key=name, Body=body)
         yield "s3://bucket"
-    server.stop()
 
 
 @pytest.fixture(scope="module")
 def gcs() -> Iterator[str]:
-    with google_cloud_storage() as address, pytest.MonkeyPatch.context() as environment:
+    with real_servers.google_cloud_storage() as address, pytest.MonkeyPatch.context() as environment:
         environment.setenv("STORAGE_EMULATOR_HOST", address)
         post(f"{address}/storage/v1/b", b'{"name": "bucket"}', "application/json")
         for name, body in FILES.items():

@@ -16,14 +16,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import urllib3
-from moto.server import ThreadedMotoServer
 
 from kubeline.model_package import ModelPackage
 from kubeline.ports import free_ports
+from tests.support import real_servers
 from tests.support.json_servers import served
 from tests.support.packages import write_tiny_package
 from tests.support.pages import ROOT
-from tests.support.real_servers import answers
 from tests.support.shells import Shell, clean_environment
 from tests.support.sigstore_server import SigstoreServer
 
@@ -36,12 +35,8 @@ OWN = "--set data=my.csv --set target=churned --set name=churn"
 @pytest.fixture(scope="module")
 def s3() -> Iterator[dict[str, str]]:
     """The variables that name an S3 with the buckets of the pages."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    where = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_REGION": "us-east-1"}
-    yield {**where, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
-    server.stop()
+    with real_servers.s3() as variables:
+        yield variables
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +98,7 @@ def signing(tmp_path_factory: pytest.TempPathFactory, some_flights: pd.DataFrame
         elif command.startswith("kubeline serve"):
             port = on_free_ports(shell)
             with shell.serving(command, lambda said: "curl" in said):
-                assert answers(port)
+                assert real_servers.answers(port)
             continue
         elif command.startswith("model_signing verify key"):
             move(shell, folder)
@@ -151,7 +146,7 @@ def on_free_ports(shell: Shell) -> int:
 
 def listening(port: int) -> Callable[[str], bool]:
     """Whether something listens there, whatever was printed."""
-    return lambda said: answers(port)
+    return lambda said: real_servers.answers(port)
 
 
 def with_certificates(shell: Shell) -> None:
@@ -200,7 +195,7 @@ def churn(signing: Shell, customers: pd.DataFrame) -> Shell:
         elif command.startswith("kubeline serve"):
             port = on_free_ports(shell)
             with shell.serving(command, lambda said: "curl" in said):
-                assert answers(port)
+                assert real_servers.answers(port)
         else:
             shell.give(command)
     assert (folder / "late-flights" / "pipelines" / "train.py").is_file()
@@ -244,7 +239,7 @@ def test_the_page_on_explanations(signing: Shell, s3: dict[str, str], some_fligh
     shell = shell_of("docs/fairness-and-explanations.md", signing, s3, **filled)
     port = on_free_ports(shell)
     with shell.serving("kubeline serve models:/flights@champion", lambda said: "curl" in said):
-        assert answers(port)
+        assert real_servers.answers(port)
         for command in shell.commands():
             (one,) = json.JSONDecoder().raw_decode(shell.give(command))[0]["explanations"]
             assert one["base"] + sum(one["contributions"].values()) == pytest.approx(one["value"], abs=1e-4)

@@ -65,8 +65,9 @@ def test_the_page_on_platforms(kfp: KfpServer, vertex: VertexServer, tmp_path: P
     ends = {"kubeline submit monitoring --set data": 1, f"kubeline runs {RUN}": 1}
     for command in shell.commands():
         if command.startswith("kubeline logs RUN STEP"):
-            (job,) = vertex.jobs
-            shell.stands_for = {**shell.stands_for, "RUN STEP": f"{job} training"}
+            ((job, made),) = vertex.jobs.items()
+            step = next(iter(made["pipelineSpec"]["root"]["dag"]["tasks"].values()))  # the one that has printed
+            shell.stands_for = {**shell.stands_for, "RUN STEP": f"{job} {step['taskInfo']['name']}"}
         elif command.startswith("for day"):
             kfp.play = "skipped-branch"
         code = next((code for start, code in ends.items() if command.startswith(start)), 0)
@@ -74,5 +75,5 @@ def test_the_page_on_platforms(kfp: KfpServer, vertex: VertexServer, tmp_path: P
             code = 1
         shell.give(command, code)
     assert "plain" in shell.printed["kubeline runs --to here"]
-    assert len(kfp.recurring) == 2
+    assert {one["display_name"] for one in kfp.recurring.values()} == {"drift-nightly", "retrain-on-alarm"}
     assert len(kfp.runs) == 8

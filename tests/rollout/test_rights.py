@@ -19,7 +19,7 @@ RBAC = ROOT / "manifests" / "base" / "rbac.yaml"
 TRAINER = ROOT / "manifests" / "trainer" / "rbac.yaml"  # of those who train with workers
 SPARK = ROOT / "manifests" / "spark" / "rbac.yaml"  # of those who load from an application of Spark
 KINDS = {**vars(resources), "WORKFLOW": WORKFLOW}
-VERBS = {"read": "get", "find": "list", "create": "create", "patch": "patch", "delete": "delete"}
+VERBS = {"read": "get", "find": "list", "create": "create", "patch": "patch", "remove": "delete"}
 NOT_IN_THE_ROLE = {("get", "networking.k8s.io", "ingresses")}  # read where someone allows it
 
 

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import urllib3
+from moto.server import ThreadedMotoServer
+
 _SECONDS = 60
 
 
@@ -120,3 +123,21 @@ def google_cloud_storage() -> Iterator[str]:
     ]
     with running([str(program), *options], lambda: answers(port)):
         yield address
+
+
+@contextmanager
+def s3() -> Iterator[dict[str, str]]:
+    """S3's API, empty; yields the variables that name it. All such servers of a process have the same buckets."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    address = f"http://127.0.0.1:{port}"
+    urllib3.request("POST", f"{address}/moto-api/reset")
+    yield {
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    server.stop()
