@@ -13,7 +13,7 @@ export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_
 LOCKS := requirements.lock .ci/audit.lock .ci/axe.lock images/*.lock benchmarks/*.lock benchmarks/serving/*.lock docs/site/*.lock tests/data/*.lock
 AUDIT := .cache/audit
 
-.PHONY: demo demo-loop example-fraud test fuzz images-test alerts docs lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base
+.PHONY: demo demo-loop example-fraud test fuzz images-test alerts docs links lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make images-test  the images, built and tried in a Docker engine (BASE=…: on another base)"
 	@echo "make alerts   the alert rules, checked and tried on series (needs promtool)"
 	@echo "make docs     the documentation as a site, in build/site"
+	@echo "make links    whether what the pages link to outside of the project is there (needs the internet)"
 	@echo "make lint     ruff, mypy, and generated files against their sources"
 	@echo "make format   put every file into the form that make lint asks for"
 	@echo "make component NAME=count_rows  a new component with its implementation and test, ready to be changed"
@@ -82,6 +83,10 @@ docs: setup .cache/docs/.ready
 	@$(BIN)/python docs/site/reference.py
 	@.cache/docs/bin/sphinx-build --fail-on-warning --keep-going --quiet -c docs/site -d .cache/docs/doctrees . build/site
 	@echo "the site is in build/site: open build/site/index.html"
+
+# Links within the site are checked by the tests, these are those that lead out of it.
+links: docs
+	@.cache/docs/bin/sphinx-build --builder linkcheck --write-all --keep-going --quiet -c docs/site -d .cache/docs/doctrees . build/links
 
 lint: setup
 	$(BIN)/ruff check .
