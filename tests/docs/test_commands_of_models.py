@@ -39,16 +39,20 @@ def s3() -> Iterator[dict[str, str]]:
         yield variables
 
 
+def client_of(s3: dict[str, str]) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=s3["AWS_ENDPOINT_URL"],
+        aws_access_key_id=s3["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=s3["AWS_SECRET_ACCESS_KEY"],
+        region_name=s3["AWS_REGION"],
+    )
+
+
 @pytest.fixture(scope="module")
 def put(s3: dict[str, str]) -> Any:
     """`put(address, content)`: a table or text as an object."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3["AWS_ENDPOINT_URL"],
-        aws_access_key_id="key",
-        aws_secret_access_key="secret",  # noqa: S106 - of a server on loopback
-        region_name="us-east-1",
-    )
+    client = client_of(s3)
 
     def write(address: str, content: "pd.DataFrame | str") -> None:
         bucket, _, key = address.removeprefix("s3://").partition("/")
@@ -116,13 +120,7 @@ def signing(tmp_path_factory: pytest.TempPathFactory, some_flights: pd.DataFrame
 
 def keys(s3: dict[str, str], bucket: str) -> list[str]:
     """The names of what is in a bucket."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3["AWS_ENDPOINT_URL"],
-        aws_access_key_id="key",
-        aws_secret_access_key="secret",  # noqa: S106 - of a server on loopback
-        region_name="us-east-1",
-    )
+    client = client_of(s3)
     return [one["Key"] for one in client.list_objects_v2(Bucket=bucket).get("Contents", [])]
 
 

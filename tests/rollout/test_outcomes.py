@@ -192,11 +192,11 @@ def test_by_labels_alone_a_wrong_candidate_goes_and_a_right_one_waits_until_they
     nothing = known(tmp_path / "nothing", ["another"], [True])
     rules = {
         "min_requests": 20,
-        "min_outcomes": 20,
+        "min_outcomes": 60,  # so that the metrics, which are read before the log, have enough by then
         "max_label_loss": 2.0,  # the right one asks easier or harder rows than the stable one, by chance
         "max_latency_shift": None,
         "max_prediction_drift": None,
-        "inconclusive_limit": 10,  # as many as the labels of 20 requests may take on a busy machine
+        "inconclusive_limit": 10,  # as many as the labels may take on a busy machine
     }
 
     def rolled(name: str, source: Path, turned: bool = False) -> Any:
@@ -221,12 +221,12 @@ def test_by_labels_alone_a_wrong_candidate_goes_and_a_right_one_waits_until_they
     assert wrong.outcome == "rolled_back", wrong.reason
     failed = {one["name"]: one["outcome"] for one in wrong.analyses[-1].findings}
     assert failed.pop("label_loss") == "fail"
-    assert "fail" not in failed.values()  # of the few requests of a busy machine, some are inconclusive
+    assert set(failed.values()) == {"pass"}
     assert "The log loss by labels of" in wrong.reason
     assert waiting.outcome == "held"
     assert "Labels have come for 0 requests of the canary and 0 of the stable version" in waiting.reason
     assert right.outcome == "promoted", right.reason
     evidence = (right.analyses[-1].evidence or {})["labels"]
-    assert min(evidence["canary"]["n"], evidence["stable"]["n"]) >= 20
+    assert min(evidence["canary"]["n"], evidence["stable"]["n"]) >= 60
     assert right.rollout_id == waiting.rollout_id
     assert version_of(house.serving()) == version_of(house.package("right").digest)

@@ -95,10 +95,10 @@ def test_without_a_cpu_for_it_only_what_would_hold_up_health_checks_is_handed_ov
 
 
 def test_what_would_wait_too_long_for_the_thread_is_refused(model: SlowModel) -> None:
-    model.wait = lambda: time.sleep(0.05)
+    model.wait = lambda: time.sleep(0.25)  # beside which what a busy machine takes is little
 
     async def crowd() -> list[Any]:
-        engine = Engine(model, Limits(queue_seconds=0.1), estimate=Unlearned())
+        engine = Engine(model, Limits(queue_seconds=0.5), estimate=Unlearned())
         await ask(engine, lambda: inputs(model, 0))
         answers = await asyncio.gather(*(outcome(engine, lambda: inputs(model, 0)) for _ in range(12)))
         answers.append(await outcome(engine, lambda: inputs(model, 0)))
@@ -108,7 +108,7 @@ def test_what_would_wait_too_long_for_the_thread_is_refused(model: SlowModel) ->
     *crowded, later = asyncio.run(crowd())
     refused = [isinstance(answer, Overloaded) for answer in crowded]
     assert refused == sorted(refused)  # first come, first served
-    assert 1 <= refused.count(False) <= 4  # on a busy machine, one may take as long as two
+    assert 2 <= refused.count(False) <= 4
     assert isinstance(later, Predictions)
 
 
