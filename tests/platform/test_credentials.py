@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import jwt
 
 from kubeline.errors import UserError
+from kubeline.platform.kfp import runs
 from kubeline.platform.kfp.connection import KfpAccess, KfpConnection
 from kubeline.platform.kfp.credentials import Identity
 from tests.platform.dex import gateway
@@ -101,7 +102,7 @@ def test_a_session_of_dex_that_ends_is_renewed_while_a_run_is_followed(
     assert connection.namespace == ""
     sessions.append("another")  # the one that we have ends
     (run,) = kfp.runs
-    assert connection.read(connection.runs.run_service_get_run, run).run_id == run
+    assert runs.read(connection, run)["run_id"] == run
     assert len(sessions) == 4
 
 
@@ -151,7 +152,7 @@ def test_identity_aware_proxy_gets_an_identity_token_of_the_service_account_and_
     assert connection.namespace == ""
     kfp.tokens = {"another"}  # ours expired
     (run,) = kfp.runs
-    assert connection.read(connection.runs.run_service_get_run, run).run_id == run
+    assert runs.read(connection, run)["run_id"] == run
     assert asked == ["client-1"] * 3
     server.shutdown()
     server.server_close()

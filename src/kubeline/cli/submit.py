@@ -17,7 +17,7 @@ from kubeline.cli.terminal import Terminal, table
 from kubeline.local.progress import StepDisplay
 from kubeline.local.runner import TaskEvent
 from kubeline.platform.compiled import Compiled
-from kubeline.platform.following import RunSnapshot, follow
+from kubeline.platform.following import RunSnapshot, follow, moment
 from kubeline.printable import printable
 from kubeline.resources import pipeline_file
 
@@ -146,8 +146,7 @@ def _one(options: argparse.Namespace) -> tuple[str, str, RunSnapshot]:
         )
     connection = kubeflow(options)
     run = of_kfp.read(connection, options.run)
-    ended = of_kfp.ended(connection, run) if run.state in of_kfp.ENDED else None
-    return of_kfp.page(connection, run.run_id), str(run.state or "PENDING"), RunSnapshot(of_kfp.steps_of(run), ended)
+    return of_kfp.page(connection, run["run_id"]), of_kfp.state_of(run), of_kfp.seen(connection, run)
 
 
 def _listed(options: argparse.Namespace) -> Iterator[tuple[str, str, str, Any, Any]]:
@@ -158,12 +157,13 @@ def _listed(options: argparse.Namespace) -> Iterator[tuple[str, str, str, Any, A
     if options.platform == "vertex":
         for job in jobs.latest(vertex(options), options.limit, options.failed):
             identifier, times = job["name"].rpartition("/")[2], [job.get(key) for key in ("createTime", "endTime")]
-            yield identifier, job["displayName"], jobs.state_of(job), *map(jobs.moment, times)
+            yield identifier, job["displayName"], jobs.state_of(job), *map(moment, times)
         return
     wanted = "FAILED" if options.failed else ""
     for run in of_kfp.latest(kubeflow(options), options.limit, wanted, options.experiment):
-        state = "CANCELLED" if of_kfp.was_cancelled(run) else str(run.state or "PENDING")
-        yield run.run_id, str(run.display_name or ""), state, run.created_at, run.finished_at
+        state = "CANCELLED" if of_kfp.was_cancelled(run) else of_kfp.state_of(run)
+        times = [run.get(key) for key in ("created_at", "finished_at")]
+        yield run["run_id"], run.get("display_name", ""), state, *map(moment, times)
 
 
 def logs(options: argparse.Namespace) -> None:
@@ -214,6 +214,6 @@ def _name(pipeline: str) -> str:
 
 
 def _took(began: Any, ended: Any) -> str:
-    if not ended or ended.year < 1971 or not began:  # 1970: it has not ended
+    if not ended or not began:
         return ""
     return str(ended - began).partition(".")[0]

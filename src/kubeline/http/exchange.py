@@ -3,11 +3,14 @@
 import http.client
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kubeline.http.watchdog import watch, watchdog
+
+Reader = Callable[[http.client.HTTPResponse], bytes]
+"""Reads of a body what is wanted."""
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -30,11 +33,12 @@ class ExchangeError(Exception):
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """Status and body of an answer, and what its header Retry-After says, if there is one."""
+    """Status and body of an answer, and what its headers Retry-After and Content-Type say, if there are any."""
 
     status: int
     body: bytes
     retry_after: str = ""
+    content_type: str = ""
 
 
 class Peer:
@@ -79,6 +83,7 @@ class Peer:
         *,
         seconds: float,
         most_bytes: int,
+        read: Reader | None = None,
     ) -> HttpResponse:
         """Send a request and read the whole answer.
 
@@ -89,6 +94,7 @@ class Peer:
             body: of the request.
             seconds: from now until the last byte of the answer.
             most_bytes: of its body.
+            read: reads the body, instead of all of it; what it returns is taken for the body.
 
         Raises:
             ExchangeError: when there is none in time, or it is too large or not whole.
@@ -99,7 +105,7 @@ class Peer:
                 connection = self._connected(seconds)
                 connection.request(method, path, body, given)
                 response = connection.getresponse()
-                found = response.read(most_bytes + 1)
+                found = read(response) if read else response.read(most_bytes + 1)
                 if response.length and len(found) <= most_bytes:
                     raise http.client.IncompleteRead(found, response.length)
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -112,7 +118,8 @@ class Peer:
         if response.getheader("Content-Encoding", "identity").lower() != "identity":
             self.close()
             raise ExchangeError("the answer is compressed, though that was not asked for")
-        return HttpResponse(response.status, found, response.getheader("Retry-After", ""))
+        retry_after, content_type = (response.getheader(name, "") for name in ("Retry-After", "Content-Type"))
+        return HttpResponse(response.status, found, retry_after, content_type)
 
     def close(self) -> None:
         """End the connection."""

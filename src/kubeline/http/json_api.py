@@ -9,11 +9,9 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from kubeline.errors import KubelineError, UserError
-from kubeline.http.exchange import ExchangeError, HttpResponse, Peer
+from kubeline.http.exchange import ExchangeError, HttpResponse, Peer, Reader
 from kubeline.http.requests import MissingError, RefusedError, UnclearError, failure, found_or_made, repeated
 from kubeline.http.time_budget import TimeBudget
-
-_MOST_BYTES = 16 * 2**20  # of an answer
 
 
 class JsonApi:
@@ -26,6 +24,8 @@ class JsonApi:
         renew: forgets credentials that were refused; whether others may be had.
         help_when_refused: what to do when it does not know us, or does not let us.
         patience: seconds for all tries of a request.
+        ca_file: certificates to check the server's with, instead of the usual ones.
+        most_bytes: of an answer.
 
     Raises:
         UserError: when the URL is none of http or https.
@@ -40,9 +40,11 @@ class JsonApi:
         renew: Callable[[], bool] = lambda: False,
         help_when_refused: str = "check the credentials",
         patience: float = 60.0,
+        ca_file: str = "",
+        most_bytes: int = 16 * 2**20,
     ) -> None:
         try:
-            self._peer = Peer(url)
+            self._peer = Peer(url, ca_file)
         except ValueError as error:
             raise UserError(f"{error}; give the address of {what}") from None
         self.place = f"{what} at {self._peer.where}"
@@ -51,6 +53,7 @@ class JsonApi:
         self._renew = renew
         self._help = help_when_refused
         self._patience = patience
+        self._most_bytes = most_bytes
 
     def read(self, path: str, **query: Any) -> Any:
         """GET, repeated where that can help.
@@ -88,47 +91,73 @@ class JsonApi:
         while True:
             found = self.read(path, **query, **given)
             yield from found.get(items, [])
-            given[page] = found.get("nextPageToken", "")
+            given[page] = found.get("nextPageToken") or found.get("next_page_token", "")
             if not given[page]:
                 return
 
-    def write(self, method: str, path: str, body: Any = None, find: Callable[[], Any] = lambda: None) -> Any:
+    def write(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        find: Callable[[], Any] = lambda: None,
+        kind: str = "application/json",
+    ) -> Any:
         """Ask for a change; where it is not clear whether an earlier try took effect, check before repeating it.
 
         Args:
             method: of HTTP.
             path: below the server's address, with its leading slash and its query.
-            body: JSON.
+            body: JSON, or bytes of another type.
             find: searches for what the change makes; one that may be repeated needs none.
+            kind: the type of the body.
 
         Raises:
             TakenError: when it is there already.
             UserError: as for `read`.
             PlatformError: as for `read`.
         """
-        content = json.dumps(body, allow_nan=False).encode() if body is not None else b""
-        attempt = found_or_made(lambda budget: self._once(method, path, content, budget), find)
+        content = body or b"" if isinstance(body, bytes | None) else json.dumps(body, allow_nan=False).encode()
+        attempt = found_or_made(lambda budget: self._once(method, path, content, budget, kind), find)
         return repeated(attempt, self._patience, self._renew)
 
-    def _once(self, method: str, path: str, body: bytes | None, budget: TimeBudget) -> Any:
-        headers = {"Accept": "application/json", **self._known()}
-        if "Authorization" in headers and not self._peer.private:
+    def _once(
+        self, method: str, path: str, body: bytes | None, budget: TimeBudget, kind: str = "application/json"
+    ) -> Any:
+        given = {"Content-Type": kind} if body is not None else {}
+        answer = self._asked(method, path, body, budget, {"Accept": "application/json", **given})
+        try:
+            return json.loads(answer.body or b"{}")
+        except ValueError:
+            raise UnclearError(f"{self.place} answers what is no JSON; check its address") from None
+
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        budget: TimeBudget,
+        headers: Mapping[str, str],
+        read: Reader | None = None,
+    ) -> HttpResponse:
+        """One try, whose answer is a success; `read` as for :meth:`Peer.exchange`."""
+        known = self._known()
+        if "Authorization" in known and not self._may_know():
             raise UserError(f"a token goes over https:// only, but {self.place} is asked over http://; give https://")
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        seconds = budget.left()
+        seconds, most = budget.left(), self._most_bytes
         try:
             answer = self._peer.exchange(
-                method, self._base + path, headers, body, seconds=seconds, most_bytes=_MOST_BYTES
+                method, self._base + path, {**headers, **known}, body, seconds=seconds, most_bytes=most, read=read
             )
         except ExchangeError as error:
             raise UnclearError(f"{self.place} gives no answer: {error}; check its address") from None
         if not 200 <= answer.status < 300:
             raise self._translated(answer)
-        try:
-            return json.loads(answer.body or b"{}")
-        except ValueError:
-            raise UnclearError(f"{self.place} answers what is no JSON; check its address") from None
+        return answer
+
+    def _may_know(self) -> bool:
+        """Whether a token may be sent."""
+        return self._peer.private
 
     def _translated(self, answer: HttpResponse) -> KubelineError:
         """The sentence of an answer that is no success."""

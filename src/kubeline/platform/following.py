@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from kubeline.errors import PlatformError
@@ -31,6 +32,12 @@ class RunSnapshot:
 
     steps: Sequence[Any]
     ended: Ended | None = None
+
+
+def moment(time: str | None) -> datetime | None:
+    """A time that a platform says; None where there is none, for which Kubeflow has 1970."""
+    found = datetime.fromisoformat(time) if time else None
+    return found if found and found.year > 1970 else None
 
 
 def follow(

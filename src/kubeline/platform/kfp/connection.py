@@ -1,33 +1,28 @@
-"""The API server, asked with bounds on time; each failure is one sentence."""
+"""The API server by its REST form, asked with bounds on time; each failure is one sentence."""
 
 import json
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import SimpleNamespace
-from typing import Any, TypeVar
+from http.client import HTTPResponse
+from typing import Any
 
 from kubeline.errors import KubelineError, PlatformError, UserError
-from kubeline.http.requests import (
-    MissingError,
-    RefusedError,
-    TakenError,
-    UnclearError,
-    failure,
-    found_or_made,
-    repeated,
-)
-from kubeline.http.time_budget import TimeBudget, within
-from kubeline.platform.kfp.credentials import AuthHeaders, Identity
-
-T = TypeVar("T")
+from kubeline.http.exchange import HttpResponse
+from kubeline.http.json_api import JsonApi
+from kubeline.http.requests import MissingError, RefusedError, TakenError, UnclearError, failure, repeated
+from kubeline.http.time_budget import TimeBudget
+from kubeline.kubernetes.replies import without_nulls
+from kubeline.platform.compiled import Json
+from kubeline.platform.kfp.credentials import Identity
 
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
+API = "/apis/v2beta1"
 _PIECE = 2**16  # bytes
 _MAX_TEXT = 16 * 2**20  # bytes
+_MAX_ANSWER = 256 * 2**20  # bytes: a list of a hundred runs holds the pipeline of each
 
 
 @dataclass(frozen=True)
@@ -51,26 +46,23 @@ class KfpAccess:
     patience: float = 120.0
 
 
-class KfpConnection:
-    """Kubeflow Pipelines by the services of ``kfp_server_api``."""
+class KfpConnection(JsonApi):
+    """Kubeflow Pipelines."""
 
     def __init__(self, access: KfpAccess) -> None:
-        import kfp_server_api as api
-        import urllib3
-
         self.access = access
         self.host = access.host.rstrip("/")
-        settings = api.Configuration(host=self.host)
-        settings.ssl_ca_cert = access.ca_file or None
-        settings.retries = urllib3.Retry(0, redirect=0, raise_on_redirect=False)  # tries are counted here
-        self._headers: AuthHeaders = access.identity.headers(self.host, access.ca_file)
-        self._client = api.ApiClient(settings)
-        self.runs = api.RunServiceApi(self._client)
-        self.recurring = api.RecurringRunServiceApi(self._client)
-        self.experiments = api.ExperimentServiceApi(self._client)
-        self.pipelines = api.PipelineServiceApi(self._client)
-        self.uploads = api.PipelineUploadServiceApi(self._client)
-        self._health = api.HealthzServiceApi(self._client)
+        headers = access.identity.headers(self.host, access.ca_file)
+        super().__init__(
+            self.host,
+            "Kubeflow Pipelines",
+            known=headers.current,
+            renew=headers.renew,
+            patience=access.patience,
+            ca_file=access.ca_file,
+            most_bytes=_MAX_ANSWER,
+        )
+        self.place = self.host
 
     @cached_property
     def namespace(self) -> str:
@@ -80,84 +72,61 @@ class KfpConnection:
             UserError: when several users share the installation and none is given.
             PlatformError: when what answers is no Kubeflow Pipelines.
         """
-        health = self.read(self._health.healthz_service_get_healthz)
-        if getattr(health, "multi_user", None) is None:
+        several = self.read(f"{API}/healthz").get("multi_user")
+        if several is None:
             raise PlatformError(
                 f"what answers at {self.host} is no API server of Kubeflow Pipelines; check --host (behind Kubeflow's "
                 "gateway it ends with /pipeline), and whether you must sign in"
             )
-        if health.multi_user and not self.access.namespace:
+        if several and not self.access.namespace:
             raise UserError(f"several users share the installation at {self.host}; give your profile's --namespace")
-        return self.access.namespace if health.multi_user else ""
+        return self.access.namespace if several else ""
+
+    def read(self, path: str, **query: Any) -> Json:
+        found = super().read(path, **query)
+        if not isinstance(found, dict):
+            raise UnclearError(f"{self.host} answers what the API does not ({type(found).__name__}); check --host")
+        return dict(without_nulls(found))
 
     def link(self, path: str) -> str:
         """Address of a page of the UI."""
         return f"{(self.access.ui or self.host).rstrip('/')}/#/{path}"
 
-    def read(self, call: Callable[..., T], *words: Any, **fields: Any) -> T:
-        """Ask; repeated where that can help.
-
-        Raises:
-            UserError: what was asked for is wrong, or we are refused.
-            PlatformError: no answer in time.
-        """
-        return self._repeated(lambda budget: self._once(call, budget, *words, **fields))
-
-    def write(self, call: Callable[..., T], find: Callable[[], T | None], *words: Any, **fields: Any) -> T:
-        """Ask for a change; where it is not clear whether an earlier try took effect, check before repeating it.
-
-        Args:
-            call: a method of a service.
-            find: searches for what the change makes.
-            words: of the call.
-            fields: of the call.
-
-        Raises:
-            ConflictError: when it is there already.
-            UserError: as for `read`.
-            PlatformError: as for `read`.
-        """
-        return self._repeated(found_or_made(lambda budget: self._once(call, budget, *words, **fields), find))
-
     def make(
-        self, call: Callable[..., Any], find: Callable[[], str | None], key: str, what: str, *words: Any, **fields: Any
+        self,
+        path: str,
+        body: Any,
+        find: Callable[[], str | None],
+        key: str,
+        what: str,
+        kind: str = "application/json",
     ) -> str:
         """Make an object once, whoever else makes it at the same time, and return its identifier.
 
         Args:
-            call: a method of a service.
-            find: searches for the identifier of what the call makes.
+            path: as for `write`.
+            body: as for `write`.
+            find: searches for the identifier of what the request makes.
             key: what the answer calls the identifier.
             what: is made, for errors.
-            words: of the call.
-            fields: of the call.
+            kind: of the body.
 
         Raises:
             UserError: as for `read`.
             PlatformError: as for `read`, and when the server does not say what it has made.
         """
 
-        def there() -> Any:
+        def there() -> Json | None:
             identifier = find()
-            return SimpleNamespace(**{key: identifier}) if identifier else None
+            return {key: identifier} if identifier else None
 
         try:
-            made = self.write(call, there, *words, **fields)
+            made = self.write("POST", path, body, there, kind)
         except TakenError:  # somebody else was faster
             made = there()
-        if not getattr(made, key, None):
+        if not (made and made.get(key)):
             raise PlatformError(f"the server has made {what}, and does not say which; try again")
-        return str(getattr(made, key))
-
-    def each(self, call: Callable[..., Any], of: str, size: int = 100, **fields: Any) -> Iterator[Any]:
-        """The objects of a list, `size` in each request; `of` is what the answer calls them."""
-        token = ""
-        while True:
-            page = self.read(call, page_token=token, page_size=size, **fields)
-            yield from getattr(page, of) or []
-            token = page.next_page_token or ""
-            if not token:
-                return
+        return str(made[key])
 
     def text(self, path: str, patience: float = math.inf) -> str | None:
         """A plain text, such as a log, of a long one the end; None where there is none, or another thing.
@@ -171,81 +140,47 @@ class KfpConnection:
             UnclearError: when the server does not answer, or has no time to.
         """
 
-        def ask(**bounds: Any) -> str | None:
-            plain = {"header_params": {"Accept": "text/plain"}, "_preload_content": False}
-            with closing(self._client.call_api(path, "GET", **plain, **bounds)) as answer:
-                if "html" in str(answer.headers.get("content-type")):
-                    return None  # the UI answers what it does not know with its own page
-                return _end_of(answer.stream(_PIECE))
+        def ask(budget: TimeBudget) -> str | None:
+            answer = self._asked("GET", path, None, budget, {"Accept": "text/plain"}, _end_of)
+            # The UI answers what it does not know with its own page. What is no UTF-8 is shown as such.
+            return None if "html" in answer.content_type else answer.body.decode(errors="backslashreplace")
 
         try:
-            return self._repeated(lambda left: self._once(ask, left), patience)
+            return repeated(ask, min(self.access.patience, patience), self._renew)
         except UnclearError:
             raise
         except (MissingError, PlatformError):  # a pod that is gone is answered by 500
             return None
 
-    def _repeated(self, attempt: Callable[[TimeBudget], T], most: float = math.inf) -> T:
-        return repeated(attempt, min(self.access.patience, most), self._headers.renew)
+    def _may_know(self) -> bool:
+        return True  # the headers know better: a token goes in the clear within a cluster too
 
-    def _once(self, call: Callable[..., T], budget: TimeBudget, *words: Any, **fields: Any) -> T:
-        from kfp_server_api import ApiException
-        from urllib3.exceptions import HTTPError
-
-        self._client.default_headers.pop("Authorization", None)
-        self._client.cookie = None
-        shown = self._headers.current()
-        self._client.cookie = shown.get("Cookie")
-        if "Authorization" in shown:
-            self._client.default_headers["Authorization"] = shown["Authorization"]
-        seconds = budget.left()
-        bound = (min(10.0, seconds), seconds)
-        try:
-            return within(seconds, lambda: call(*words, _request_timeout=bound, **fields), f"the server at {self.host}")
-        except ApiException as error:
-            raise _translated(error, self.host) from None  # it holds the answer's headers
-        except HTTPError as error:
-            reason = type(getattr(error, "reason", None) or error).__name__
-            raise UnclearError(f"{self.host} does not answer ({reason}); check --host") from None
-        except (ValueError, TypeError, UnicodeError) as error:
-            if isinstance(error, KubelineError):
-                raise
-            raise UnclearError(f"{self.host} answers what the API does not ({type(error).__name__})") from None
-        except PlatformError as error:
-            raise error if isinstance(error, UnclearError) else UnclearError(str(error)) from None
+    def _translated(self, answer: HttpResponse) -> KubelineError:
+        status, said = answer.status, _message(answer.body)
+        if status == 401 or 300 <= status < 400:
+            return RefusedError(
+                f"{self.host} does not know us ({status}): the token or session is missing, wrong or expired; give a "
+                "new one by --token-file, --cookie-file, --iap-client-id or --dex-user"
+            )
+        if "ResourceNotFoundError" in said:  # a run of an unknown pipeline is answered by 500
+            return MissingError(f"{self.host} says: {said}")
+        return failure(self.host, status, said, "ask for the right, or give another --namespace", answer.retry_after)
 
 
-def _end_of(pieces: Iterable[bytes]) -> str:
-    """The last bytes of a text, which says so when they are not all; what is no UTF-8 is shown as such."""
+def _end_of(answer: HTTPResponse) -> bytes:
+    """The last bytes of a text, which says so when they are not all."""
     kept, size, left_out = deque[bytes](), 0, 0
-    for piece in pieces:
+    while piece := answer.read(_PIECE):
         kept.append(piece)
         size += len(piece)
         while size - len(kept[0]) >= _MAX_TEXT:
             size -= len(kept[0])
             left_out += len(kept.popleft())
-    text = b"".join(kept).decode(errors="backslashreplace")
-    return f"[{left_out} bytes before this are left out]\n{text}" if left_out else text
+    text = b"".join(kept)
+    return b"[%d bytes before this are left out]\n%s" % (left_out, text) if left_out else text
 
 
-def _translated(error: Any, host: str) -> KubelineError:
-    """The sentence of an answer that is no success."""
-    status, said = error.status or 0, _message(error.body)
-    if status == 401 or 300 <= status < 400:
-        return RefusedError(
-            f"{host} does not know us ({status}): the token or session is missing, wrong or expired; give a new one by "
-            "--token-file, --cookie-file, --iap-client-id or --dex-user"
-        )
-    if "ResourceNotFoundError" in said:  # a run of an unknown pipeline is answered by 500
-        return MissingError(f"{host} says: {said}")
-    if status == 0:
-        return UnclearError(f"{host} is not available ({said}); try again later")
-    headers = {key.lower(): value for key, value in dict(error.headers or {}).items()}
-    after = str(headers.get("retry-after", ""))
-    return failure(host, status, said, "ask for the right, or give another --namespace", after)
-
-
-def _message(body: Any) -> str:
+def _message(body: bytes) -> str:
     """What the API server says, in one line: the innermost of the messages that it nests."""
     try:
         document = json.loads(body)
@@ -254,5 +189,5 @@ def _message(body: Any) -> str:
         outer = document.get("message") or ""
         said = outer if "ResourceNotFoundError" in outer else said
     except (ValueError, TypeError, AttributeError, LookupError):
-        said = str(body or "")[:200]
+        said = body[:200].decode(errors="replace")
     return " ".join(str(said).split())[:400] or "no reason is given"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kubeline.platform.compiled import graphs
+from kubeline.platform.compiled import Json, graphs
 
 StepState = Literal["waiting", "running", "succeeded", "failed", "skipped", "unknown"]
 
@@ -64,14 +64,14 @@ class RunStep:
         return f"{self.workflow}-{template}"[:_LONGEST].rstrip("-") + f"-{_hash(node)}"
 
 
-def steps(details: Sequence[Any], specification: Mapping[str, Any]) -> list[RunStep]:
+def steps(details: Sequence[Json], specification: Mapping[str, Any]) -> list[RunStep]:
     """The steps of a run in the order of the specification, those in loops as far as the API reports them.
 
     Args:
         details: ``run_details.task_details`` of the API.
         specification: the pipeline's.
     """
-    children = [child.pod_name for detail in details for child in detail.child_tasks or [] if child.pod_name]
+    children = [child for detail in details for child in _children(detail)]
     if not children:
         return []
     workflow = children[0].rpartition("-")[0]
@@ -83,16 +83,16 @@ def steps(details: Sequence[Any], specification: Mapping[str, Any]) -> list[RunS
 
 
 class _Tree:
-    def __init__(self, workflow: str, reported: set[str], details: Sequence[Any]) -> None:
+    def __init__(self, workflow: str, reported: set[str], details: Sequence[Json]) -> None:
         self._workflow = workflow
         self._reported = reported
-        self._names = {detail.display_name for detail in details if detail.display_name}
-        self._parents: dict[str, Any] = {}  # of each node, its detail, where it is known
+        self._names = {name for detail in details if (name := detail.get("display_name"))}
+        self._parents: dict[str, Json] = {}  # of each node, its detail, where it is known
         for detail in details:
-            for child in detail.child_tasks or []:
-                self._parents.setdefault(child.pod_name, detail)
-                if detail.display_name and not detail.display_name.endswith(")"):
-                    self._parents[child.pod_name] = detail  # what holds its tries, not what came before it
+            for child in _children(detail):
+                self._parents.setdefault(child, detail)
+                if not detail.get("display_name", ")").endswith(")"):
+                    self._parents[child] = detail  # what holds its tries, not what came before it
 
     def is_reported(self, node: str) -> bool:
         return f"{self._workflow}-{_hash(node)}" in self._reported
@@ -117,21 +117,18 @@ class _Tree:
         tries = sum(self.is_reported(f"{path}(0).executor({number})") for number in range(_TRIES))
         detail = self._detail(f"{path}(0)")
         driver = self._detail(f"{path}-driver(0)")
-        driver_failed = driver is not None and driver.state == "FAILED"
-        state: StepState = "failed" if driver_failed else _state(detail)
+        driver_failed = driver.get("state") == "FAILED"
+        state: StepState = "failed" if driver_failed else _STATES.get(detail.get("state", ""), "waiting")
         ended = driver if driver_failed else detail
-        return RunStep(
-            _label(path), path, state, str(getattr(ended, "end_time", None) or ""), driver_failed, tries, self._workflow
-        )
+        return RunStep(_label(path), path, state, ended.get("end_time", ""), driver_failed, tries, self._workflow)
 
-    def _detail(self, first_try: str) -> Any:
-        return self._parents.get(f"{self._workflow}-{_hash(first_try)}")
+    def _detail(self, first_try: str) -> Json:
+        return self._parents.get(f"{self._workflow}-{_hash(first_try)}", {})
 
 
-def _state(detail: Any) -> StepState:
-    if detail is None:
-        return "waiting"
-    return _STATES.get(str(detail.state or ""), "waiting")
+def _children(detail: Json) -> Iterator[str]:
+    """Identifiers of the nodes that follow one."""
+    return (child["pod_name"] for child in detail.get("child_tasks", []) if child.get("pod_name"))
 
 
 def _label(path: str) -> str:

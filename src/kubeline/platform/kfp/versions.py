@@ -1,12 +1,15 @@
 """Pipelines are uploaded as versions named by their content, never twice."""
 
 import json
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from urllib.parse import urlencode
+
+from urllib3 import encode_multipart_formdata
 
 from kubeline.platform.compiled import Compiled
-from kubeline.platform.kfp.connection import KfpConnection
+from kubeline.platform.kfp.connection import API, KfpConnection
+
+_PIPELINES = f"{API}/pipelines"
 
 
 @dataclass(frozen=True)
@@ -37,45 +40,35 @@ def ensure(connection: KfpConnection, compiled: Compiled) -> PipelineVersion:
         UserError: when the server refuses the pipeline.
         PlatformError: when it does not answer.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"{compiled.version}.yaml"
-        file.write_text(compiled.text(), encoding="utf-8")
-        pipeline = _pipeline(connection, compiled.name) or _create(connection, compiled)
-        if version := _version(connection, pipeline, compiled.version):
-            return PipelineVersion(pipeline, version)
-        return PipelineVersion(pipeline, _upload(connection, pipeline, compiled.version, str(file)), uploaded=True)
+    pipeline = _pipeline(connection, compiled.name) or _create(connection, compiled.name)
+    if version := _version(connection, pipeline, compiled.version):
+        return PipelineVersion(pipeline, version)
+    return PipelineVersion(pipeline, _upload(connection, pipeline, compiled), uploaded=True)
 
 
-def _create(connection: KfpConnection, compiled: Compiled) -> str:
+def _create(connection: KfpConnection, name: str) -> str:
     """A pipeline without versions."""
-    from kfp_server_api import V2beta1Pipeline
-
-    name, create = compiled.name, connection.pipelines.pipeline_service_create_pipeline
-    pipeline = V2beta1Pipeline(display_name=name, name=name, namespace=connection.namespace or None)
+    there = {"namespace": connection.namespace} if connection.namespace else {}
+    pipeline = {"display_name": name, "name": name, **there}
     return connection.make(
-        create, lambda: _pipeline(connection, name), "pipeline_id", f"the pipeline '{name}'", pipeline
+        _PIPELINES, pipeline, lambda: _pipeline(connection, name), "pipeline_id", f"the pipeline '{name}'"
     )
 
 
-def _upload(connection: KfpConnection, pipeline: str, name: str, file: str) -> str:
-    def find() -> str | None:
-        return _version(connection, pipeline, name)
-
-    upload, what = connection.uploads.upload_pipeline_version, f"the version '{name}'"
-    return connection.make(upload, find, "pipeline_version_id", what, file, name=name, pipelineid=pipeline)
+def _upload(connection: KfpConnection, pipeline: str, compiled: Compiled) -> str:
+    name = compiled.version
+    body, kind = encode_multipart_formdata({"uploadfile": (f"{name}.yaml", compiled.text())})
+    path = f"{_PIPELINES}/upload_version?{urlencode({'name': name, 'pipelineid': pipeline})}"
+    return connection.make(
+        path, body, lambda: _version(connection, pipeline, name), "pipeline_version_id", f"the version '{name}'", kind
+    )
 
 
 def _pipeline(connection: KfpConnection, name: str) -> str | None:
-    found = connection.read(
-        connection.pipelines.pipeline_service_list_pipelines,
-        namespace=connection.namespace,
-        filter=equals("name", name),
-    )
-    return next((str(one.pipeline_id) for one in found.pipelines or []), None)
+    found = connection.read(_PIPELINES, namespace=connection.namespace, filter=equals("name", name))
+    return next((one["pipeline_id"] for one in found.get("pipelines", [])), None)
 
 
 def _version(connection: KfpConnection, pipeline: str, name: str) -> str | None:
-    found = connection.read(
-        connection.pipelines.pipeline_service_list_pipeline_versions, pipeline, filter=equals("name", name)
-    )
-    return next((str(one.pipeline_version_id) for one in found.pipeline_versions or []), None)
+    found = connection.read(f"{_PIPELINES}/{pipeline}/versions", filter=equals("name", name))
+    return next((one["pipeline_version_id"] for one in found.get("pipeline_versions", [])), None)

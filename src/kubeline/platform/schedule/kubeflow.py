@@ -5,19 +5,20 @@ is gone, so that no two run side by side; whoever is interrupted goes on with th
 """
 
 import contextlib
-import datetime
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from kubeline.http.requests import MissingError
-from kubeline.platform.compiled import Compiled
-from kubeline.platform.kfp.connection import KfpConnection
+from kubeline.platform.compiled import Compiled, Json
+from kubeline.platform.following import moment
+from kubeline.platform.kfp.connection import API, KfpConnection
 from kubeline.platform.kfp.runs import experiment
 from kubeline.platform.kfp.versions import PipelineVersion, ensure, find
 from kubeline.platform.schedule.document import SCHEDULED_TIME, Schedule, ScheduleFile
 from kubeline.platform.schedule.plan import Live, ScheduleChange, WantedSchedule, plan
 
+_RECURRING = f"{API}/recurringruns"
 _MARK = "kubeline schedule of "  # and the owner: the description, by which ours are known
 _TIME = "[[ScheduledTime.2006-01-02T15:04:05Z]]"  # KFP's macro, with the layout of Go
 _NOT_YET = "(not uploaded yet)"
@@ -40,15 +41,15 @@ class Kubeflow:
     def live(self) -> list[Live]:
         """What is there of this owner."""
         return [
-            Live(str(one.recurring_run_id), str(one.display_name), _of(one), one.mode != "ENABLE")
+            Live(one["recurring_run_id"], one["display_name"], _of(one), one.get("mode") != "ENABLE")
             for one in self._all()
-            if one.description == self._mark
+            if one.get("description") == self._mark
         ]
 
     def used_by_others(self, names: Iterable[str]) -> list[str]:
         """Names of the file that others use as well."""
         wanted = set(names)
-        return sorted({str(one.display_name) for one in self._all() if one.description != self._mark} & wanted)
+        return sorted({one["display_name"] for one in self._all() if one.get("description") != self._mark} & wanted)
 
     def apply(self, change: ScheduleChange) -> None:
         """Do what is to be done."""
@@ -60,17 +61,11 @@ class Kubeflow:
         for one in change.delete:
             self._delete(one.identifier)
         if change.wanted and paused != change.wanted.paused:
-            api = self._connection.recurring
-            switch = (
-                api.recurring_run_service_disable_recurring_run
-                if change.wanted.paused
-                else (api.recurring_run_service_enable_recurring_run)
-            )
-            self._connection.read(switch, kept)
+            self._connection.write("POST", f"{_RECURRING}/{kept}:{'disable' if change.wanted.paused else 'enable'}")
 
-    def _all(self) -> Iterator[Any]:
-        listed = self._connection.recurring.recurring_run_service_list_recurring_runs
-        return self._connection.each(listed, "recurring_runs", namespace=self._connection.namespace)
+    def _all(self) -> Iterator[Json]:
+        of = {"namespace": self._connection.namespace, "page_size": 100}
+        return self._connection.each(_RECURRING, "recurringRuns", "page_token", **of)
 
     def _facts(self, schedule: Schedule, compiled: Compiled, upload: bool) -> dict[str, Any]:
         version = ensure(self._connection, compiled) if upload else find(self._connection, compiled)
@@ -95,71 +90,60 @@ class Kubeflow:
         return found or f"{name} (not made yet)"
 
     def _create(self, wanted: WantedSchedule, paused: bool) -> str:
-        from kfp_server_api import V2beta1PipelineVersionReference, V2beta1RecurringRun, V2beta1RuntimeConfig
-
         facts = wanted.facts
-        version = None if facts["version"] == "latest" else facts["version"]  # without one it follows the latest
+        reference = {"pipeline_id": facts["pipeline"], "pipeline_version_id": facts["version"]}
+        if facts["version"] == "latest":
+            del reference["pipeline_version_id"]  # without one it follows the latest
 
         def find_made() -> str | None:
             (change,) = plan([wanted], [one for one in self.live() if one.name == wanted.name])
             return change.keep.identifier if change.keep else None
 
-        recurring = V2beta1RecurringRun(
-            display_name=wanted.name,
-            description=self._mark,
-            pipeline_version_reference=V2beta1PipelineVersionReference(
-                pipeline_id=facts["pipeline"], pipeline_version_id=version
-            ),
-            runtime_config=V2beta1RuntimeConfig(parameters=facts["parameters"]),
-            experiment_id=facts["experiment"],
-            service_account=facts.get("service_account"),
-            trigger=_trigger(facts),
-            max_concurrency=str(facts["concurrency"]),
-            no_catchup=not facts["catch_up"],
-            mode="DISABLE" if paused else "ENABLE",
-        )
-        create, what = (
-            self._connection.recurring.recurring_run_service_create_recurring_run,
-            f"schedule '{wanted.name}'",
-        )
-        return self._connection.make(create, find_made, "recurring_run_id", what, recurring)
+        recurring = {
+            "display_name": wanted.name,
+            "description": self._mark,
+            "pipeline_version_reference": reference,
+            "runtime_config": {"parameters": facts["parameters"]},
+            "experiment_id": facts["experiment"],
+            **{key: facts[key] for key in ("service_account",) if key in facts},
+            "trigger": _trigger(facts),
+            "max_concurrency": str(facts["concurrency"]),
+            "no_catchup": not facts["catch_up"],
+            "mode": "DISABLE" if paused else "ENABLE",
+        }
+        return self._connection.make(_RECURRING, recurring, find_made, "recurring_run_id", f"schedule '{wanted.name}'")
 
     def _delete(self, identifier: str) -> None:
         with contextlib.suppress(MissingError):  # gone already
-            self._connection.read(self._connection.recurring.recurring_run_service_delete_recurring_run, identifier)
+            self._connection.write("DELETE", f"{_RECURRING}/{identifier}")
 
 
-def _trigger(facts: Any) -> Any:
-    from kfp_server_api import V2beta1CronSchedule, V2beta1PeriodicSchedule, V2beta1Trigger
-
-    bounds = {"start_time": facts["start"], "end_time": facts["end"]}
+def _trigger(facts: Any) -> Json:
+    times = {"start_time": facts["start"], "end_time": facts["end"]}
+    bounds = {key: time.isoformat() for key, time in times.items() if time}
     if facts["cron"]:
-        return V2beta1Trigger(cron_schedule=V2beta1CronSchedule(cron=facts["cron"], **bounds))
-    return V2beta1Trigger(periodic_schedule=V2beta1PeriodicSchedule(interval_second=str(facts["every"]), **bounds))
+        return {"cron_schedule": {"cron": facts["cron"], **bounds}}
+    return {"periodic_schedule": {"interval_second": str(facts["every"]), **bounds}}
 
 
-def _of(recurring: Any) -> dict[str, Any]:
+def _of(recurring: Json) -> dict[str, Any]:
     """The facts of a recurring run, as the API returns it."""
-    reference, trigger = recurring.pipeline_version_reference, recurring.trigger
-    cron, periodic = (trigger.cron_schedule, trigger.periodic_schedule) if trigger else (None, None)
+    reference, trigger = recurring.get("pipeline_version_reference", {}), recurring.get("trigger", {})
+    cron, periodic = trigger.get("cron_schedule", {}), trigger.get("periodic_schedule", {})
     bounds = cron or periodic
-    facts = {
-        "pipeline": reference.pipeline_id if reference else "(none)",
-        "version": (reference.pipeline_version_id or "latest") if reference else "(none)",
-        "cron": cron.cron if cron else "",
-        "every": int(periodic.interval_second or 0) if periodic else 0,
-        "start": _moment(bounds.start_time) if bounds else None,
-        "end": _moment(bounds.end_time) if bounds else None,
-        "parameters": (recurring.runtime_config.parameters or {}) if recurring.runtime_config else {},
-        "catch_up": not recurring.no_catchup,
-        "concurrency": int(recurring.max_concurrency or 1),
-        "experiment": recurring.experiment_id,
+    return {
+        "pipeline": reference.get("pipeline_id") or "(none)",
+        "version": (reference.get("pipeline_version_id") or "latest") if reference else "(none)",
+        "cron": cron.get("cron", ""),
+        "every": int(periodic.get("interval_second") or 0),
+        "start": moment(bounds.get("start_time")),
+        "end": moment(bounds.get("end_time")),
+        "parameters": recurring.get("runtime_config", {}).get("parameters", {}),
+        "catch_up": not recurring.get("no_catchup"),
+        "concurrency": int(recurring.get("max_concurrency") or 1),
+        "experiment": recurring.get("experiment_id"),
+        "service_account": recurring.get("service_account"),
     }
-    return facts | {"service_account": recurring.service_account}
-
-
-def _moment(time: datetime.datetime | None) -> datetime.datetime | None:
-    return None if time is None or time.year < 1971 else time  # 1970: there is none
 
 
 def _with_time(value: Any) -> Any:

@@ -9,10 +9,11 @@ from typing import Any
 from kubeline.errors import PlatformError, UserError
 from kubeline.http.requests import MissingError
 from kubeline.platform.compiled import Compiled, Json
+from kubeline.platform.following import moment
 from kubeline.platform.schedule.document import SCHEDULED_TIME, Schedule, ScheduleFile
 from kubeline.platform.schedule.plan import Live, ScheduleChange, WantedSchedule, plan
 from kubeline.platform.vertex.connection import VertexConnection
-from kubeline.platform.vertex.jobs import VERSION_LABEL, JobRequest, described, moment
+from kubeline.platform.vertex.jobs import VERSION_LABEL, JobRequest, described
 
 _OWNER = "kubeline-schedule"  # the label of the job, by which ours are known
 _CHANGEABLE = ("displayName", "cron", "endTime", "maxConcurrentRunCount", "createPipelineJobRequest")

@@ -1,6 +1,5 @@
 """Pipeline jobs: started, inspected, listed; and what their steps said."""
 
-import datetime
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -129,11 +128,6 @@ def snapshot(connection: VertexConnection, identifier: str) -> RunSnapshot:
 def state_of(job: Json) -> str:
     """``RUNNING``, ``SUCCEEDED``, ``FAILED``, ``CANCELLED`` and so on."""
     return str(job.get("state", "UNSPECIFIED")).removeprefix("PIPELINE_STATE_")
-
-
-def moment(time: str | None) -> datetime.datetime | None:
-    """A time that the service says; None where there is none."""
-    return datetime.datetime.fromisoformat(time) if time else None
 
 
 def steps_of(job: Json) -> list[JobStep]:
