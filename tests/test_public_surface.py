@@ -57,6 +57,13 @@ def test_a_name_that_is_not_there_is_no_attribute() -> None:
         _ = importlib.import_module("kubeline.rollout").RollOut
 
 
+def test_every_component_is_a_name_of_the_package_of_components() -> None:
+    package = importlib.import_module("kubeline.components")
+    folders = {file.parent.name for file in (ROOT / "components").glob("*/component.yaml")}
+    assert {*package.__all__} == {*dir(package)} == folders
+    assert all(getattr(package, name).name == name.replace("_", "-") for name in folders)
+
+
 def test_the_examples_use_the_public_surface_alone() -> None:
     taken = [(file.name, *each) for file in (ROOT / "examples").rglob("*.py") for each in taken_from_kubeline(file)]
     assert len(taken) > 15

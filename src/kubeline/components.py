@@ -10,6 +10,8 @@ from kubeline.blessed_inputs import with_checked_inputs
 from kubeline.errors import UserError
 from kubeline.resources import component_file, names
 
+__all__ = tuple(names("components"))
+
 
 def __getattr__(name: str) -> Any:
     from kfp.components import load_component_from_file
@@ -22,4 +24,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return names("components")
+    return [*__all__]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,19 @@ def test_rows_of_one_day_belong_together_by_a_time_column(judge: Any) -> None:
     judge("good", test, time_column="at")
     assert evidence(judge)["clusters"] == 150
     assert "rows of the same day of 'at'" in evidence(judge)["assumed"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["2024-01-01", "MARKED"], ["2024-01-01", "9999999-01-01"], [pd.Timedelta("1d"), pd.Timedelta("2d")]],
+    ids=["text", "far", "durations"],
+)
+def test_a_time_column_without_times_is_refused_in_a_sentence_without_its_values(judge: Any, values: list[Any]) -> None:
+    test = people(500, 2).assign(at=[*values] * 250)
+    sentence = "time column 'at' holds text or values that are no times; expected timestamps, dates, numbers"
+    with pytest.raises(UserError, match=f"^{sentence}") as caught:
+        judge("good", test, time_column="at")
+    assert "MARKED" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_too_few_groups_decide_nothing(judge: Any) -> None:

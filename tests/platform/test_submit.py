@@ -16,7 +16,7 @@ from kubeline.cli import main
 from kubeline.errors import PlatformError
 from kubeline.platform.compiled import Compiled
 from kubeline.platform.kfp.connection import KfpAccess, KfpConnection
-from kubeline.platform.kfp.nodes import steps
+from kubeline.platform.kfp.nodes import RunStep, steps
 from kubeline.platform.step_logs import failure_sentence
 from tests.support.commands import Ran
 from tests.support.http_servers import serving
@@ -107,12 +107,23 @@ def test_a_field_that_is_null_is_one_that_is_not_there(
     assert "failed it is not known which step failed; see the UI" in capsys.readouterr().out
 
 
+def steps_recorded(scenario: str) -> list[RunStep]:
+    """The steps of a run of a real back end."""
+    run = recorded(f"run-{scenario}")
+    return steps(run["run_details"]["task_details"], run["pipeline_spec"].get("pipeline_spec", run["pipeline_spec"]))
+
+
+def test_steps_stand_behind_those_that_they_wait_for_and_the_exit_handler_is_last() -> None:
+    names = [step.name for step in steps_recorded("eight")]
+    trained = [f"train {number}" for number in range(8)]
+    assert names[:12] == ["load", "validate", "split", *trained, "select"]
+    assert names[-1] == "notify"
+    assert names.index("infra-validate") < names.index("deploy") < names.index("rollout") < names.index("register-3")
+
+
 def test_the_names_of_pods_are_those_that_were_recorded() -> None:
     for scenario in ("f-failed", "failure-load", "eight"):
-        run = recorded(f"run-{scenario}")
-        details = run["run_details"]["task_details"]
-        specification = run["pipeline_spec"].get("pipeline_spec", run["pipeline_spec"])
-        made = {pod for step in steps(details, specification) for pod in step.pods()}
+        made = {pod for step in steps_recorded(scenario) for pod in step.pods()}
         wanted = {pod for pod in recorded(f"logs-{scenario}") if "driver" not in pod}
         assert wanted
         assert wanted <= made

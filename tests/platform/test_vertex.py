@@ -10,7 +10,7 @@ import yaml
 
 from kubeline.cli import main
 from kubeline.platform.compiled import Compiled
-from kubeline.platform.vertex.jobs import JobRequest, described
+from kubeline.platform.vertex.jobs import JobRequest, described, steps_of
 from tests.support.commands import Ran
 from tests.support.json_servers import Fault
 from tests.support.vertex_server import VertexServer
@@ -56,6 +56,13 @@ def test_a_job_has_all_that_it_was_given_and_is_followed_to_its_success(
     assert (job["network"], job["serviceAccount"], job["displayName"]) == (network, account, "first")
     assert job["encryptionSpec"] == {"kmsKeyName": key}
     assert job["labels"] == {"team": "flights", "kubeline-version": Compiled.read(plain).version}
+
+
+def test_steps_stand_in_the_order_in_which_they_were_made() -> None:
+    made = {"notify": "2026-11-28T11:12:09.5Z", "load": "2026-11-28T11:10:01Z", "later": ""}
+    details = [{"taskName": name, **({"createTime": time} if time else {})} for name, time in made.items()]
+    steps = steps_of({"jobDetail": {"taskDetails": [{**one, "taskId": one["taskName"]} for one in details]}})
+    assert [step.name for step in steps] == ["load", "notify", "later"]
 
 
 def test_a_job_is_what_googles_own_class_makes_of_the_pipeline(plain: Path) -> None:

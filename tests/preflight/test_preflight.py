@@ -363,6 +363,8 @@ def test_a_cluster_is_asked_for_its_rights_and_for_what_the_plan_says(run: Prefl
         assert "everything that could be tried is fine" in run(cluster=kubeconfig, gateway=cluster.gateway_url)
         with pytest.raises(UserError, match=r"cluster: there is no stable model at .*bootstrap: refuse"):
             run(cluster=kubeconfig, plan={"bootstrap": "refuse"})
+        with pytest.raises(UserError, match="cluster: there is no ServingRuntime 'other' in namespace 'default' and"):
+            run(cluster=kubeconfig, service={"overrides": {"spec": {"predictor": {"model": {"runtime": "other"}}}}})
         with pytest.raises(UserError, match="cluster: "):
             run(cluster=kubeconfig, service={"overrides": {"spec": {"predictor": {"minReplica": 1}}}})
 

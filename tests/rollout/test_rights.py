@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 RBAC = ROOT / "manifests" / "base" / "rbac.yaml"
 TRAINER = ROOT / "manifests" / "trainer" / "rbac.yaml"  # of those who train with workers
 SPARK = ROOT / "manifests" / "spark" / "rbac.yaml"  # of those who load from an application of Spark
+RUNTIME = ROOT / "manifests" / "cluster-runtime" / "rbac.yaml"  # of those whose runtime is one for all namespaces
 KINDS = {**vars(resources), "WORKFLOW": WORKFLOW}
 VERBS = {"read": "get", "find": "list", "create": "create", "patch": "patch", "remove": "delete"}
 NOT_IN_THE_ROLE = {("get", "networking.k8s.io", "ingresses")}  # read where someone allows it
@@ -25,7 +26,7 @@ NOT_IN_THE_ROLE = {("get", "networking.k8s.io", "ingresses")}  # read where some
 
 def role(file: Path = RBAC) -> set[tuple[str, str, str]]:
     """Verb, group and resource of each rule."""
-    document = next(one for one in yaml.safe_load_all(file.read_text()) if one["kind"] == "Role")
+    document = next(one for one in yaml.safe_load_all(file.read_text()) if one["kind"] in {"Role", "ClusterRole"})
     return {
         (verb, group, resource)
         for rule in document["rules"]
@@ -53,7 +54,7 @@ def calls() -> Iterator[tuple[str, str, str]]:
 
 
 def test_each_call_of_the_code_has_its_verb_in_a_role_and_each_verb_of_a_role_its_call() -> None:
-    assert set(calls()) - NOT_IN_THE_ROLE == role() | role(TRAINER) | role(SPARK)
+    assert set(calls()) - NOT_IN_THE_ROLE == role() | role(TRAINER) | role(SPARK) | role(RUNTIME)
     assert set(calls()) >= NOT_IN_THE_ROLE
 
 

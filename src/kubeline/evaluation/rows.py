@@ -284,9 +284,19 @@ def clusters_of(rows: pd.DataFrame, roles: ManifestRoles, *, asked: bool) -> Clu
     _require(rows, roles.time, "time")
     values = rows[roles.time]
     dated = not pd.api.types.is_numeric_dtype(values)
-    instants = pd.to_datetime(values, utc=True).dt.floor("D") if dated else values
-    codes, number = _codes(rows, roles.time, "time", instants)
+    codes, number = _codes(rows, roles.time, "time", _days(values) if dated else values)
     return _clusters(codes, number, roles, dated=dated, asked=asked)
+
+
+def _days(values: pd.Series) -> pd.Series:
+    """The UTC day of each instant; the error of pandas would show a value."""
+    try:
+        return pd.to_datetime(values, utc=True).dt.floor("D")
+    except (TypeError, ValueError):
+        raise UserError(
+            f"time column '{values.name}' holds text or values that are no times; expected timestamps, dates, numbers "
+            "or ISO 8601 such as 2013-10-01, so convert it, or give it as group_column"
+        ) from None
 
 
 def _clusters(codes: Numbers, number: int, roles: ManifestRoles, *, dated: bool, asked: bool) -> Clusters:

@@ -23,7 +23,7 @@ class Call:
     Attributes:
         verb: as in rules of access.
         resource: kind of the object.
-        namespace: of the object.
+        namespace: of the object; empty where its kind has none.
         name: of the object; empty for many.
         body: of a write, a mapping.
         options: of the request: ``dry_run``, ``field_manager``, ``field_validation``, ``label_selector`` and so on.
@@ -55,6 +55,9 @@ def send(client: Any, call: Call, **settings: Any) -> Any:
     content = (call.body,) if verb in {"create", "patch"} else ()
     if resource is ACCESS_REVIEW:
         return AuthorizationV1Api(client).create_self_subject_access_review(*content, **given)
+    if not resource.namespaced:
+        ask = getattr(CustomObjectsApi(client), f"{verb}_cluster_custom_object")
+        return ask(resource.group, resource.version, resource.plural, *one, *content, **given)
     if resource.group:
         ask = getattr(CustomObjectsApi(client), f"{verb}_namespaced_custom_object")
         return ask(resource.group, resource.version, call.namespace, resource.plural, *one, *content, **given)

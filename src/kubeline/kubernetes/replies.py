@@ -54,7 +54,7 @@ def without_nulls(found: Any) -> Any:
 
 def refusal(reply: Reply, verb: str, resource: Resource, namespace: str, name: str, host: str) -> Exception:
     """The error of an answer with an error status."""
-    what, server = f"{resource.kind} {namespace}/{name}".rstrip("/"), f"the Kubernetes API server at {host}"
+    what, server = f"{resource.kind} {f'{namespace}/{name}'.strip('/')}", f"the Kubernetes API server at {host}"
     install = "KServe" if resource is INFERENCE_SERVICE else f"what brings {resource.full_name}"
     status, message = _status(reply)
     if reply.status == 404 and status:

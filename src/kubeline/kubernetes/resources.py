@@ -11,12 +11,13 @@ GROUP, VERSION, PLURAL, KIND = "serving.kserve.io", "v1beta1", "inferenceservice
 
 @dataclass(frozen=True)
 class Resource:
-    """A kind of namespaced object; the core group is the empty one."""
+    """A kind of object, namespaced unless it says otherwise; the core group is the empty one."""
 
     group: str
     version: str
     plural: str
     kind: str
+    namespaced: bool = True
 
     @property
     def api_version(self) -> str:
@@ -30,6 +31,10 @@ class Resource:
 
 
 INFERENCE_SERVICE = Resource(GROUP, VERSION, PLURAL, KIND)
+SERVING_RUNTIME = Resource(GROUP, "v1alpha1", "servingruntimes", "ServingRuntime")
+CLUSTER_SERVING_RUNTIME = Resource(
+    GROUP, "v1alpha1", "clusterservingruntimes", "ClusterServingRuntime", namespaced=False
+)
 HTTP_ROUTE = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 OPENSHIFT_ROUTE = Resource("route.openshift.io", "v1", "routes", "Route")
 INGRESS = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")

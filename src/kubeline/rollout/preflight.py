@@ -1,14 +1,16 @@
 """What is checked before anything is changed."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from kubeline.addresses import redact
 from kubeline.data.peek import column_names
 from kubeline.errors import PlatformError, UserError, listed
 from kubeline.http.credentials import bearer
 from kubeline.http.exchange import Peer
-from kubeline.kubernetes.errors import ConflictError
+from kubeline.kubernetes.errors import ConflictError, NotInstalledError
 from kubeline.kubernetes.resources import (
+    CLUSTER_SERVING_RUNTIME,
     CONFIG_MAP,
     DEPLOYMENT,
     EVENT,
@@ -17,6 +19,7 @@ from kubeline.kubernetes.resources import (
     OPENSHIFT_ROUTE,
     POD,
     SERVICE_PROXY,
+    SERVING_RUNTIME,
     Manifest,
     Resource,
 )
@@ -32,8 +35,8 @@ from kubeline.serving_platform.interface import ServingPlatform
 
 Right = tuple[str, Resource, str]
 
-# Of the Role, but not asked for: a rollout explains less without it.
-OPTIONAL_RIGHTS: tuple[Right, ...] = (("list", EVENT, ""),)
+# Of the Role, but not asked for: without them a rollout explains less, and its rehearsal sees less.
+OPTIONAL_RIGHTS: tuple[Right, ...] = (("list", EVENT, ""), ("get", SERVING_RUNTIME, ""))
 
 ID = "request.id"  # by which outcomes are joined
 
@@ -85,6 +88,42 @@ def check_rights(cluster: ServingPlatform, namespace: str, name: str, spec: Roll
             f"this service account may not {', '.join(missing)} in namespace '{namespace}'; apply the Role of "
             "manifests/base there" + (", or run the step inside the cluster, without a gateway" if outside else "")
         )
+
+
+def check_runtime(cluster: ServingPlatform, manifest: Manifest) -> str | None:
+    """Check that the runtime which an InferenceService names is there, without which KServe starts no pod.
+
+    Returns:
+        What is not known, for want of a right.
+
+    Raises:
+        UserError: when there is none of that name.
+        PlatformError: when there is none in the namespace, and one of the whole cluster may not be looked for.
+    """
+    namespace = manifest["metadata"]["namespace"]
+    name = (manifest["spec"]["predictor"].get("model") or {}).get("runtime")
+    if not name:  # KServe chooses one; on Vertex AI there are none
+        return None
+    what = f"ServingRuntime '{name}' of namespace '{namespace}'"
+    if not cluster.attempt(lambda: cluster.may("get", SERVING_RUNTIME, namespace, name), what):
+        return f"whether the {what} is there is not known, for this service account may not get servingruntimes"
+    if cluster.attempt(lambda: cluster.read(namespace, name, SERVING_RUNTIME), what) is not None:
+        return None
+    none = f"there is no ServingRuntime '{name}' in namespace '{namespace}'"
+    if not cluster.attempt(lambda: cluster.may("get", CLUSTER_SERVING_RUNTIME, "", name), what):
+        raise PlatformError(
+            f"{none}, and this service account may not look for one of the whole cluster; apply manifests/runtime "
+            "there, or manifests/cluster-runtime, which lets it look"
+        )
+    found = None
+    with suppress(NotInstalledError):  # a platform may do without the kind
+        found = cluster.attempt(lambda: cluster.read("", name, CLUSTER_SERVING_RUNTIME), what)
+    if found is None:
+        raise UserError(
+            f"{none} and no ClusterServingRuntime of that name; apply manifests/runtime there, or let the service name "
+            "one that is there"
+        )
+    return None
 
 
 def check_candidate(

@@ -3,7 +3,7 @@
 import time
 
 from kubeline.kubernetes.resources import Manifest
-from kubeline.rollout.preflight import check_candidate, check_rights
+from kubeline.rollout.preflight import check_candidate, check_rights, check_runtime
 from kubeline.rollout.probes.reach import check_reach
 from kubeline.rollout.routers import ClusterSnapshot
 from kubeline.rollout.spec import RolloutSpec
@@ -17,7 +17,7 @@ def rehearse(cluster: ServingPlatform, manifest: Manifest, spec: RolloutSpec, ga
     """Check that a rollout of a model, whose package is not known yet, could begin now.
 
     Returns:
-        What is not known yet: whether a rollout in progress is this one, to be continued.
+        What is not known yet: whether a rollout in progress is this one, to be continued, or the runtime is there.
 
     Raises:
         UserError: when the cluster cannot do what is asked.
@@ -27,6 +27,7 @@ def rehearse(cluster: ServingPlatform, manifest: Manifest, spec: RolloutSpec, ga
     namespace, name = meta["namespace"], meta["name"]
     what = f"the record of the rollout of {namespace}/{name}"
     check_rights(cluster, namespace, name, spec, gateway)
+    unknown = check_runtime(cluster, manifest)
     found = cluster.attempt(StatusStore(cluster, namespace, name).read, what)
     if found is not None and not found.status.ended:
         held = found.status.state is State.HELD
@@ -40,4 +41,4 @@ def rehearse(cluster: ServingPlatform, manifest: Manifest, spec: RolloutSpec, ga
     check_candidate(cluster, status, spec, ClusterSnapshot(service, routes_of(cluster, status)), whole)
     if service is not None and status.stable is not None:
         check_reach(cluster, status, spec, service, gateway)
-    return None
+    return unknown

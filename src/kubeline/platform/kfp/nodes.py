@@ -8,8 +8,9 @@ compresses a workflow above 1 MiB), the names come from the pipeline's specifica
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Any, Literal
 
 from kubeline.platform.compiled import Json, graphs
@@ -26,6 +27,7 @@ _STATES: dict[str, StepState] = {
 }
 _TRIES = 10
 _ITERATION = re.compile(r"\((\d+):\d+\)")
+_WITHIN_LOOP = re.compile(r"\.iteration-iterations\(\d+:\d+\)\(0\)\.iteration-item\(0\)")
 _LONGEST = 243  # characters of a pod's name before its hash
 
 
@@ -65,7 +67,7 @@ class RunStep:
 
 
 def steps(details: Sequence[Json], specification: Mapping[str, Any]) -> list[RunStep]:
-    """The steps of a run in the order of the specification, those in loops as far as the API reports them.
+    """The steps of a run, each behind those that it waits for; those in loops as far as the API reports them.
 
     Args:
         details: ``run_details.task_details`` of the API.
@@ -77,9 +79,14 @@ def steps(details: Sequence[Json], specification: Mapping[str, Any]) -> list[Run
     workflow = children[0].rpartition("-")[0]
     reported = set(children)
     tree = _Tree(workflow, reported, details)
-    executors = {name for name, _ in _tasks(specification, specification["root"])}
-    paths = dict.fromkeys([*_specified(specification, workflow), *tree.paths(executors)])
-    return [tree.step(path) for path in paths]
+    tasks = list(_tasks(specification, specification["root"], f"{workflow}(0).root(0)"))
+    order = {path: position for position, (_, path) in enumerate(tasks)}
+    paths = dict.fromkeys([*_outside_loops(specification, order), *tree.paths({name for name, _ in tasks})])
+
+    def place(path: str) -> tuple[int, list[int]]:
+        return order.get(_WITHIN_LOOP.sub("", path), len(order)), [int(one) for one in _ITERATION.findall(path)]
+
+    return [tree.step(path) for path in sorted(paths, key=place)]
 
 
 class _Tree:
@@ -137,8 +144,11 @@ def _label(path: str) -> str:
 
 
 def _tasks(specification: Mapping[str, Any], graph: Mapping[str, Any], around: str = "") -> Iterator[tuple[str, str]]:
-    """Name and full name of every task that runs something, loops gone through once."""
-    for name, task in graph["dag"]["tasks"].items():
+    """Name and full name of every task that runs something, behind those it waits for, loops gone through once."""
+    tasks = graph["dag"]["tasks"]  # by their names, as the compiler sorts them
+    waits = {name: [one for one in task.get("dependentTasks", ()) if one in tasks] for name, task in tasks.items()}
+    for name in TopologicalSorter(waits).static_order():
+        task = tasks[name]
         component = specification["components"].get(task["componentRef"]["name"], {})
         hooked = _hooked(graph, task)
         if "dag" in component:
@@ -157,11 +167,10 @@ def _hooked(graph: Mapping[str, Any], task: Mapping[str, Any]) -> str:
     return first if first in graph["dag"]["tasks"] else ""
 
 
-def _specified(specification: Mapping[str, Any], workflow: str) -> list[str]:
+def _outside_loops(specification: Mapping[str, Any], paths: Iterable[str]) -> list[str]:
     """Full names of the steps outside loops."""
-    found = _tasks(specification, specification["root"], f"{workflow}(0).root(0)")
     loops = {f".{name}(0)" for graph in graphs(specification) for name in _loops(graph)}
-    return [path for _, path in found if not any(loop in path for loop in loops)]
+    return [path for path in paths if not any(loop in path for loop in loops)]
 
 
 def _loops(graph: Mapping[str, Any]) -> list[str]:

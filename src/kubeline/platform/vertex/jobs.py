@@ -131,8 +131,8 @@ def state_of(job: Json) -> str:
 
 
 def steps_of(job: Json) -> list[JobStep]:
-    """The tasks of a job that run something, as far as it lists them."""
-    details = job.get("jobDetail", {}).get("taskDetails", [])
+    """The tasks of a job that run something, as far as it lists them, in the order in which they were made."""
+    details = sorted(job.get("jobDetail", {}).get("taskDetails", []), key=lambda one: one.get("createTime", "~"))
     groups = {detail.get("parentTaskId") for detail in details}
     return [_step(detail) for detail in details if detail.get("taskId") not in groups]
 
