@@ -13,6 +13,9 @@ Decision = TypeVar("Decision")
 GOOD = frozenset({"promote", "promoted", "stable", "unchanged", "quiet", "due", "succeeded"})  # others need attention
 _BAD = frozenset({"drift", "drifted", "rolled_back", "rolled back", "alarm", "failed"})  # others leave something open
 
+# In the sentence of a step that refuses a model of which a check before it says anything but promote.
+REFUSED = "so the model may not go on"
+
 # Kubernetes shows what a container writes there: in its status, and, of one that failed, in the workflow's node.
 TERMINATION_LOG = "KUBELINE_TERMINATION_LOG"
 _TERMINATION_LOG = "/dev/termination-log"

@@ -8,6 +8,7 @@ import pytest
 
 from kubeline.cli import main
 from kubeline.decision import deciding
+from kubeline.errors import UserError
 from kubeline.local.graph import Box, dependencies, drawing
 from kubeline.local.overview import LATEST, write_overview
 from kubeline.local.result import DecidingFigure, RunResult, concluded
@@ -15,8 +16,10 @@ from kubeline.local.runner import Run
 from kubeline.local.steps import duration
 from kubeline.local.summary import outputs, write_page
 from kubeline.local.tasks import Output
+from kubeline.model_package.blessing import Blessing, require
 from kubeline.resources import pipeline_file
 from kubeline.yaml_files import first_document
+from tests.support.artifacts import make_artifact
 from tests.support.hostile_names import NAMES, alive
 
 
@@ -50,6 +53,21 @@ def test_a_failed_run_begins_with_its_sentence(tmp_path: Path) -> None:
     made = [_output(tmp_path, "evaluate", {"verdict": "promote"})]
     result = concluded(RunResult("training", succeeded=False, reason="load: no such file"), made, {})
     assert (result.word, result.tone, result.sentence) == ("failed", "bad", "load: no such file")
+
+
+def test_a_run_whose_model_was_held_is_called_so_although_the_step_behind_the_check_refused_it(tmp_path: Path) -> None:
+    made = [
+        _output(tmp_path, "evaluate", {"verdict": "promote"}),
+        _output(tmp_path, "infra-validate", {"verdict": "hold"}, {"reasons": ["it answers too late"]}),
+    ]
+    blessing, reasons = make_artifact(tmp_path, "Artifact", "blessing"), ["it answers too late"]
+    Blessing(check="infra_validation", verdict="hold", package_digest="0" * 64, reasons=reasons).write(blessing)
+    with pytest.raises(UserError) as refused:
+        require(blessing, "infra_validation", "0" * 64)
+    result = concluded(RunResult("training", succeeded=False, reason=f"register: {refused.value}"), made, {})
+    assert (result.word, result.tone, result.sentence) == ("held", "warn", "infra-validate: it answers too late")
+    other = concluded(RunResult("training", succeeded=False, reason="register: no registry answers"), made, {})
+    assert (other.word, other.tone) == ("failed", "bad")
 
 
 def test_a_result_names_the_model_the_deciding_figure_with_its_interval_and_what_serves(tmp_path: Path) -> None:

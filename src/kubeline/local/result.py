@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from kubeline import json_files
 from kubeline.artifacts import publish
-from kubeline.decision import deciding, tone
+from kubeline.decision import GOOD, REFUSED, deciding, tone
 from kubeline.errors import UserError
 from kubeline.local.tasks import Output
 from kubeline.printable import rounded
@@ -96,7 +96,7 @@ class RunResult:
         """The colour of the verdict."""
         if self.verdict == RUNNING:
             return "plain"
-        return tone(self.word) if self.succeeded else "bad"
+        return tone(self.word)
 
     def write(self, folder: Path, file: str = FILE) -> None:
         """Write the file, whole, for its owner only."""
@@ -114,6 +114,11 @@ class RunResult:
 _RESULT = TypeAdapter(RunResult)
 
 
+def _is_held(result: RunResult, decision: Output | None) -> bool:
+    """Whether the first step that failed did so because a check, which itself has succeeded, held the model."""
+    return decision is not None and decision.verdict not in GOOD and REFUSED in result.reason
+
+
 def concluded(result: RunResult, made: Sequence[Output], arguments: Mapping[str, Any]) -> RunResult:
     """The result with what the outputs say of it: the verdict, the figure it rests on, the model, and what serves."""
     decision = deciding([one for one in made if one.verdict], lambda one: one.verdict)
@@ -127,7 +132,7 @@ def concluded(result: RunResult, made: Sequence[Output], arguments: Mapping[str,
         estimate=next(_estimates(made), None),
         serves=uri if any(one.metadata.get("outcome") == "promoted" for one in made) else "",
     )
-    if not result.succeeded:
+    if not result.succeeded and not _is_held(result, decision):
         return replace(found, verdict="failed", sentence=result.reason)
     if decision is None:
         return replace(found, verdict="succeeded", sentence=f"registered as {uri}" if uri else "")

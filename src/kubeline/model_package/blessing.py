@@ -6,6 +6,7 @@ from pydantic import BaseModel, ValidationError
 
 from kubeline import json_files
 from kubeline.artifacts import Artifact, describe, finite, publish
+from kubeline.decision import REFUSED
 from kubeline.errors import UserError
 
 Verdict = Literal["promote", "hold", "inconclusive"]
@@ -68,5 +69,5 @@ def require(blessing: Artifact, check: BlessedStep, package_digest: str) -> Bles
             f"{package_digest[:12]}; run {check} on this model"
         )
     if found.verdict != "promote":
-        raise UserError(f"{check} says {found.verdict}, so the model may not go on: {'; '.join(found.reasons)}")
+        raise UserError(f"{check} says {found.verdict}, {REFUSED}: {'; '.join(found.reasons)}")
     return found
