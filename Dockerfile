@@ -20,7 +20,7 @@ FROM ${BASE} AS common-packages
 ARG PIP_INDEX_URL
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
-COPY images/install.sh images/common.lock /build/images/
+COPY images/install.sh images/symbols.py images/common.lock /build/images/
 RUN /bin/sh /build/images/install.sh packages common
 
 FROM base AS common

@@ -16,9 +16,10 @@ PYTHON=${PYTHON:-python}
 SYSTEM=${SYSTEM:-/}                      # the base
 LAYER=${LAYER-/layer}                    # where trees go; empty: packages stay where they are, and nowhere else
 
-# What no process reads: package managers and what they keep (dpkg's list of what is installed stays, for scanners), Perl,
-# Python's tests, editor, 2to3 and headers, pages in other languages, manuals (licences stay), character sets other than
-# UTF-8 for C programs, what makes and checks file systems, files of the container that this runs in.
+# What no process reads: package managers, their libraries and what they keep (dpkg's list of what is installed stays, for
+# scanners), Perl, Python's tests, editor, 2to3 and headers, pages in other languages, manuals (licences stay), character
+# sets other than UTF-8 for C programs, what manages the system (users, passwords, services, file systems), whose programs
+# are those that run with more rights than their caller's, files of the container that this runs in.
 base() {
   mkdir -p "$LAYER"
   tar -C "$SYSTEM" --one-file-system --create --file - --anchored --wildcards --no-wildcards-match-slash \
@@ -32,7 +33,17 @@ base() {
     --exclude='./usr/local/bin/2to3*' --exclude='./usr/local/bin/*-config' --exclude='./usr/local/bin/wheel' \
     --exclude='./usr/lib/apt' --exclude='./usr/lib/dpkg' --exclude='./usr/lib/*/perl*' \
     --exclude='./usr/lib/*/libapt-*' --exclude='./usr/lib/*/gconv' --exclude='./usr/share/perl*' \
-    --exclude='./usr/sbin/*fs*' --exclude='./usr/sbin/*e2*' --exclude='./usr/share/locale/*' \
+    --exclude='./usr/lib/*/libgnutls.*' --exclude='./usr/lib/*/libp11-kit.*' --exclude='./usr/lib/*/libhogweed.*' \
+    --exclude='./usr/lib/*/libnettle.*' --exclude='./usr/lib/*/libtasn1.*' --exclude='./usr/lib/*/libidn2.*' \
+    --exclude='./usr/lib/*/libunistring.*' --exclude='./usr/lib/*/libsemanage.*' --exclude='./usr/lib/*/libsepol.*' \
+    --exclude='./usr/lib/*/libext2fs.*' --exclude='./usr/lib/*/libe2p.*' --exclude='./usr/lib/*/libss.*' \
+    --exclude='./usr/lib/*/libsystemd.*' --exclude='./usr/lib/*/libgcrypt.*' --exclude='./usr/lib/*/libgpg-error.*' \
+    --exclude='./usr/lib/*/security' --exclude='./usr/lib/*/e2fsprogs' \
+    $(for name in gpgv logger lslogins su passwd gpasswd chage chfn chsh newgrp expiry mount umount chattr lsattr; do
+      printf '%s\n' "--exclude=./usr/bin/$name"
+    done) \
+    --exclude='./usr/sbin/[!lu]*' --exclude='./usr/sbin/lo*' --exclude='./usr/sbin/ldattach' \
+    --exclude='./usr/sbin/u[!p]*' --exclude='./usr/sbin/update-[!c]*' --exclude='./usr/share/locale/*' \
     --exclude='./usr/share/man/*' --exclude='./usr/share/info/*' --exclude='./usr/share/lintian' \
     --exclude='./usr/share/bash-completion' --exclude='./usr/share/bug' --exclude='./usr/share/i18n' \
     --exclude='./usr/share/zoneinfo/right' --exclude='./usr/share/zoneinfo/posix' \
@@ -85,20 +96,22 @@ gather() {
 # What no process reads: tests (Evidently calls some of its code so), notebooks and their extensions, what compilers and
 # type checkers need, Arrow's network protocol, the other names of its libraries for Python (copies, since a wheel has no
 # links), ONNX Runtime for C programs and what it changes models by, how Pygments colours languages other than Python,
-# the AWS services other than storage and its sign-in, MLflow's own page, NumPy's builders of extensions, the calls of
-# Kubernetes for kinds of objects that no step asks for, and the classes of all kinds (objects are plain JSON here).
+# the AWS services other than storage and its sign-in, MLflow's own page, NumPy's builders and tests of extensions, what
+# makes cryptography's bindings, and stands in for it, the calls of Kubernetes for kinds of objects that no step asks for,
+# and the classes of all kinds (objects are plain JSON here), symbols for debuggers.
 strip() {
   find . -type d \( -name tests ! -path './evidently/*' -o -path ./pyarrow/include -o -path ./pyarrow/includes \
     -o -path ./pyarrow/src -o -path ./onnxruntime/transformers -o -path ./onnxruntime/quantization \
     -o -path ./onnxruntime/tools -o -path ./mlflow/server/js \
     -o -path ./jupyterlab_plotly -o -path ./evidently/nbextension \) -prune -exec rm -r {} +
   find . -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' -o -name '*.hpp' -o -name '*.pyi' \
-    -o -name '*.ipynb' -o -name '*.a' -o -name '*.cc' -o -path './kfp/*_test.py' \) -delete
+    -o -name '*.ipynb' -o -name '*.a' -o -name '*.cc' -o -name '*.c' -o -path './kfp/*_test.py' \) -delete
   rm -f pyarrow/libarrow_flight.so* pyarrow/libarrow_python_flight.so* pyarrow/_flight.*.so \
     pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.* pyarrow/_pyarrow_cpp_tests.*.so pyarrow/conftest.py \
     pyarrow/libarrow_python_parquet_encryption.so pyarrow/libarrow_python_parquet_encryption.so.*.* \
     onnxruntime/capi/libonnxruntime.so.*
-  rm -rf "$($PYTHON -c 'import sysconfig; print(sysconfig.get_path("data"))')/share/jupyter" numpy/distutils
+  rm -rf "$($PYTHON -c 'import sysconfig; print(sysconfig.get_path("data"))')/share/jupyter" \
+    numpy/distutils numpy/_core/_simd.*.so numpy/_core/*_tests.*.so cffi pycparser pyasn1_modules
   if [ -d pygments/lexers ]; then
     find pygments/lexers -type f ! -name '__init__.*' ! -name '_mapping.*' ! -name 'python.*' ! -name 'special.*' -delete
   fi
@@ -107,6 +120,7 @@ strip() {
       ! -name s3 ! -name sts ! -name 'sso*' ! -name signin -exec rm -r {} +
   fi
   if [ -f kubernetes/client/models/v1_pod.py ]; then kubernetes; fi
+  $PYTHON "$LOCKS/symbols.py" .
 }
 
 kubernetes() {

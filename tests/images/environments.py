@@ -128,7 +128,7 @@ def another_user() -> tuple[str, ...]:
 
 def _packages(image: str) -> Path:
     """The folder with an image's packages, made when it is missing."""
-    names = [*(f"{layer}.lock" for layer in layers(image)), "kfp.lock", "install.sh"]
+    names = [*(f"{layer}.lock" for layer in layers(image)), "kfp.lock", "install.sh", "symbols.py"]
     locks = [ROOT / "images" / name for name in names]
     digest = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks) + sys.version.encode() + sys.prefix.encode())
     target = ROOT / ".cache" / "images" / f"{image}-{digest.hexdigest()[:16]}"
