@@ -115,7 +115,7 @@ def train(
 
     Returns:
         model: Model package: a folder of ``model.onnx``, ``serving.onnx``, ``model.joblib``, ``schema.json``,
-            ``golden.parquet``, ``reference.json``, ``training_rows.parquet`` (which rows were in the table, in three
+            ``golden.json``, ``reference.json``, ``training_rows.parquet`` (which rows were in the table, in three
             bytes each, so that no later step scores the model on them) and ``manifest.json``; metadata framework,
             estimator, task, features, positive_class, package_digest, dataset_fingerprint, score_name, score.
         metrics: Metrics on the held-out rows. Binary: roc_auc, average_precision, brier, f1, log_loss, accuracy,

@@ -20,7 +20,7 @@ from kubeline.model_package.manifest import ManifestRoles
 from kubeline.model_package.training_rows import TrainingRows
 from kubeline.training.export import to_onnx
 from kubeline.transform.transform import Transform
-from tests.support.handmade_packages import write_by_hand
+from tests.support.handmade_packages import golden, write_by_hand
 
 TASKS = {2: "binary", 3: "multiclass"}
 
@@ -58,18 +58,13 @@ def trained(
     pipeline.fit(signature.encoded_frame(frame), truth)
     model, form = to_onnx(pipeline, signature, Transform(), signature.names), io.BytesIO()
     joblib.dump(pipeline, form)
-    golden = io.BytesIO()
     answers = (Predictor(model, signature) if recorded_by is None else recorded_by.predictor()).predict(frame.head(2))
-    table = frame.head(2)[list(features)].assign(**{"expected.prediction": answers.values})
-    for position, label in enumerate(classes or ()):
-        table[f"expected.probability.{label}"] = answers.probabilities[:, position]
-    table.to_parquet(golden, index=False)
     return write_by_hand(
         folder,
         signature,
         model,
         sklearn=pickle or form.getvalue(),
-        golden=golden.getvalue(),
+        golden=golden(frame.head(2), signature, answers),
         training_rows=_rows(frame, [*features, target], (roles or ManifestRoles()).group),
         estimator="hist_gradient_boosting",
         held_out="",

@@ -361,7 +361,7 @@ TARGETS: dict[str, Target] = {
         st.deferred(lambda: changed_json(json.loads((package().path / "manifest.json").read_bytes()))), manifest, 3
     ),
     "file of a package": Target(
-        st.sampled_from(["schema.json", "golden.parquet", "reference.json", "model.onnx", "serving.onnx"]).flatmap(
+        st.sampled_from(["schema.json", "golden.json", "reference.json", "model.onnx", "serving.onnx"]).flatmap(
             lambda name: st.tuples(st.just(name), changed_bytes([(package().path / name).read_bytes()]))
         ),
         file_of_a_package,

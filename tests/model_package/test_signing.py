@@ -116,10 +116,10 @@ def of_another_package(folder: Path) -> None:
 
 def rewritten(folder: Path) -> None:
     """Another golden file, and a manifest that agrees with it: every digest is right, but nobody signed them."""
-    (folder / "golden.parquet").write_bytes(b"forged")
+    (folder / "golden.json").write_bytes(b"forged")
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["golden.parquet"] = hashlib.sha256(b"forged").hexdigest()
-    manifest["sizes"]["golden.parquet"] = len(b"forged")
+    manifest["files"]["golden.json"] = hashlib.sha256(b"forged").hexdigest()
+    manifest["sizes"]["golden.json"] = len(b"forged")
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 

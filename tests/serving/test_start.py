@@ -19,7 +19,7 @@ def flip_a_byte(file: Path) -> None:
     file.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["schema.json", "golden.parquet"])
+@pytest.mark.parametrize("name", ["schema.json", "golden.json"])
 def test_a_tampered_package_ends_the_server_with_one_sentence(tmp_path: Path, name: str) -> None:
     write_tiny_package(tmp_path / "package")
     flip_a_byte(tmp_path / "package" / name)

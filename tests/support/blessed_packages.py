@@ -1,13 +1,13 @@
 """A blessed model: a package with right digests (nothing here runs the model) and the two blessings for it."""
 
-import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
+import numpy as np
 
-from kubeline.model_package import Feature, ModelPackage, Signature
+from kubeline.model_package import Feature, ModelPackage, Predictions, Signature
 from kubeline.model_package.blessing import BlessedStep, Blessing, Verdict
+from kubeline.model_package.golden_rows import to_bytes
 from kubeline.model_package.manifest import Parity
 from tests.support.artifacts import make_artifact
 from tests.support.handmade_packages import write_by_hand
@@ -58,11 +58,8 @@ def blessed(folder: Path, seed: int = 0, verdict: Verdict = "promote") -> Blesse
 
 
 def _golden() -> bytes:
-    content = io.BytesIO()
-    answers = {"expected.prediction": ["False", "True"], "expected.probability.False": [0.9, 0.2]}
-    frame = pd.DataFrame({"distance": [100.0, None], **answers, "expected.probability.True": [0.1, 0.8]})
-    frame.to_parquet(content, index=False)
-    return content.getvalue()
+    answers = Predictions(np.array(["False", "True"], object), np.array([[0.9, 0.1], [0.2, 0.8]]))
+    return to_bytes([{"distance": 100.0}, {"distance": None}], answers)
 
 
 def blessing(folder: Path, package: ModelPackage, check: BlessedStep, verdict: Verdict = "promote") -> Any:

@@ -1,6 +1,5 @@
 """A model package of a hand-made ONNX graph: every kind of column, loaded in milliseconds, answers known."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +9,8 @@ import onnx
 import pandas as pd
 from onnx import TensorProto, helper
 
-from kubeline.model_package import Feature, ModelPackage, Predictor, Signature
-from tests.support.handmade_packages import write_by_hand
+from kubeline.model_package import Feature, ModelPackage, Predictions, Predictor, Signature
+from tests.support.handmade_packages import golden, write_by_hand
 
 FEATURES = [
     Feature(name="amount", kind="number"),
@@ -54,19 +53,16 @@ def write_tiny_package(
     signature = Signature(features=FEATURES, target="late", task=task, classes=CLASSES[task])
     graph = _graph(task, turned).SerializeToString()
     answer = Predictor(graph, signature).predict(ROWS)
-    golden = ROWS.assign(**{"expected.prediction": answer.values})
-    for position, name in enumerate(signature.classes or []):
-        golden[f"expected.probability.{name}"] = answer.probabilities[:, position] + np.float32(wrong_by)
-    if task == "regression":
-        golden["expected.prediction"] += wrong_by
-    parquet = io.BytesIO()
-    golden.head(rows).to_parquet(parquet, index=False)
+    if answer.probabilities is None:
+        answer = Predictions(answer.values + wrong_by, None)
+    else:
+        answer = Predictions(answer.values, answer.probabilities + np.float32(wrong_by))
     return write_by_hand(
         folder,
         signature,
         graph,
         model,
-        golden=parquet.getvalue(),
+        golden=golden(ROWS.head(rows), signature, answer.part(slice(rows))),
         reference=json.dumps(reference or {}).encode(),
     )
 

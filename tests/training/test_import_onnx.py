@@ -95,7 +95,7 @@ def test_a_classifier_of_skl2onnx_is_served_as_it_was_fitted(zipmap: bool, bring
     assert package.signature.classes == ["early", "late"]
     assert np.abs(found.probabilities - model.predict_proba(HELD)).max() < 1e-5
     assert [one.kind for one in package.signature.features] == ["number", "number", "category"]
-    assert package.manifest.format == 2
+    assert package.manifest.format == 3
     assert "model.joblib" not in package.manifest.files
     assert len(package.golden()) > 0
     page = (tmp_path / "report").read_text(encoding="utf-8")

@@ -73,14 +73,11 @@ class ServedModel:
         return explainer.names, [explainer.explain(blocks, place, go_on) for place in range(inputs.rows)]
 
     def _make_explainer(self) -> Explainer:
-        """Made by the first request for an explanation: it takes Arrow, which nothing else here does."""
-        from kubeline.model_package.plain_values import plain_values
-
-        golden = self.package.golden_table()
-        if not len(golden):
+        records, _ = self.package.golden_rows()
+        if not records:
             raise UserError("the package has no golden rows to explain a prediction beside; train it again")
-        rows = [plain_values(golden[feature.name], feature.kind) for feature in self.signature.features]
-        return Explainer(self._predictor, self._columns.tensors(Encoder(self.signature).encode(rows, len(golden))))
+        columns = [[record[name] for record in records] for name in self.signature.names]
+        return Explainer(self._predictor, self._columns.tensors(Encoder(self.signature).encode(columns, len(records))))
 
     def unload(self) -> None:
         """Answer no more requests until it is loaded again."""

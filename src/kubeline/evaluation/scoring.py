@@ -11,7 +11,7 @@ from kubeline.data.stored import StoredTable
 from kubeline.errors import UserError, listed
 from kubeline.evaluation.kept import Kept, Numbers, pieces
 from kubeline.evaluation.scored import Scored
-from kubeline.model_package.agreement import differences, recorded
+from kubeline.model_package.agreement import differences
 from kubeline.model_package.manifest import Parity
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions, Predictor
@@ -142,9 +142,9 @@ def agreement(package: ModelPackage, predictor: Predictor) -> Agreement:
         package: A verified package.
         predictor: Its model.
     """
-    golden, parity = package.golden_table(), package.manifest.parity
-    expected = recorded(golden, package.signature)
-    apart = differences(expected, predictor.predict(golden.to_pandas()), parity.scale)
+    _, expected = package.golden_rows()
+    parity = package.manifest.parity
+    apart = differences(expected, predictor.predict(package.golden()), parity.scale)
     beyond = int((apart > parity.tolerance).sum())
     worst = int(apart.argmax()) if len(apart) else 0
     return Agreement(len(apart), float(apart.max(initial=0.0)), parity.tolerance, beyond, worst, parity)

@@ -6,8 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from kubeline.model_package import ModelPackage, Predictions, Signature
-from kubeline.model_package.agreement import differences, recorded
-from kubeline.model_package.plain_values import plain_values
+from kubeline.model_package.agreement import differences
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,7 @@ class GoldenRows:
     @classmethod
     def of(cls, package: ModelPackage) -> Self:
         """The golden rows of a package."""
-        table, signature = package.golden_table(), package.signature
-        expected = recorded(table, signature)
-        columns = [plain_values(table[feature.name], feature.kind) for feature in signature.features]
-        records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
-        return cls(signature, records, expected, package.manifest.parity.scale)
+        return cls(package.signature, *package.golden_rows(), package.manifest.parity.scale)
 
     def part(self, rows: slice) -> Self:
         """Some of the rows."""

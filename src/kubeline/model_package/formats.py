@@ -4,13 +4,13 @@ import json
 
 from kubeline.errors import UserError
 
-FORMAT = 2  # of 1, which no release wrote, servers made what they served themselves
+FORMAT = 3  # no release wrote 1, where servers made what they served, or 2, whose golden rows were Parquet
 
 ONNX = "model.onnx"
 SERVING = "serving.onnx"
 SKLEARN = "model.joblib"
 SIGNATURE = "schema.json"
-GOLDEN = "golden.parquet"
+GOLDEN = "golden.json"
 REFERENCE = "reference.json"
 TRAINING_ROWS = "training_rows.parquet"
 FILES = (ONNX, SERVING, SIGNATURE, GOLDEN, REFERENCE, TRAINING_ROWS)

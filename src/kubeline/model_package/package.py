@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from kubeline.artifacts import Artifact
 from kubeline.errors import UserError, listed
-from kubeline.model_package import files, signing
+from kubeline.model_package import files, golden_rows, signing
 from kubeline.model_package.formats import (
     FILES,
     FORMAT,
@@ -28,13 +28,12 @@ from kubeline.model_package.formats import (
     require_known,
 )
 from kubeline.model_package.manifest import Manifest
-from kubeline.model_package.predictor import ServingPredictor, check_onnx, check_serving
+from kubeline.model_package.predictor import Predictions, ServingPredictor, check_onnx, check_serving
 from kubeline.model_package.raw_table import RawTable
 from kubeline.model_package.signature import Signature
 
 if TYPE_CHECKING:  # the model server opens packages without pandas
     import pandas as pd
-    import pyarrow as pa
 
     from kubeline.model_package.training_rows import TrainingRows
 
@@ -51,8 +50,6 @@ _MAX_BYTES: Mapping[str, int] = {
     SKLEARN: 64 * 2**30,
     TRAINING_ROWS: 64 * 2**30,
 }
-_GOLDEN_BYTES = 4 * 2**30  # of all rows, if each took what is encoded for all of them
-
 EXPECTED_PREDICTION = "expected.prediction"
 EXPECTED_PROBABILITY = "expected.probability."  # followed by the class
 
@@ -122,19 +119,25 @@ class ModelPackage:
             raise UserError(f"{SIGNATURE} of the model package at '{path}' is not valid; train it again") from error
         return cls(folder, manifest, signature, found)
 
-    def golden_table(self) -> "pa.Table":
-        """A few held-out rows: the feature columns as they came, and what ONNX answered.
+    def golden_rows(self) -> tuple[list[dict[str, Any]], Predictions]:
+        """A few held-out rows as a client sends them, and what ONNX answered in training."""
+        content = _read(self.path, self.manifest, GOLDEN)
+        return golden_rows.from_bytes(content, self.signature, f"{GOLDEN} of the model package at '{self.path}'")
+
+    def golden(self) -> "pd.DataFrame":
+        """The same as a pandas frame: the features, as values of JSON.
 
         The answers stand in ``expected.prediction`` and, for classification, ``expected.probability.<class>``.
         """
-        from kubeline.model_package.tables import read_table
+        import pandas as pd
 
-        content = _read(self.path, self.manifest, GOLDEN)
-        return read_table(content, _GOLDEN_BYTES, f"{GOLDEN} of the model package at '{self.path}'")
-
-    def golden(self) -> "pd.DataFrame":
-        """The same rows as a pandas frame."""
-        return self.golden_table().to_pandas()
+        records, answers = self.golden_rows()
+        columns = {EXPECTED_PREDICTION: answers.values}
+        if answers.probabilities is not None:
+            names = [f"{EXPECTED_PROBABILITY}{label}" for label in self.signature.classes or ()]
+            columns |= dict(zip(names, answers.probabilities.T, strict=True))
+        features = pd.DataFrame.from_records(records, columns=self.signature.names)
+        return pd.concat([features, pd.DataFrame(columns)], axis=1)
 
     def reference(self) -> dict[str, Any]:
         """The distribution of training data and predictions, as :mod:`kubeline.drift.profile` builds it."""

@@ -1,4 +1,4 @@
-"""Reading the Parquet files of a package, a few of whose bytes may stand for any number of rows."""
+"""Reading the Parquet file of a package, a few of whose bytes may stand for any number of rows."""
 
 import io
 
@@ -10,7 +10,6 @@ from kubeline.errors import UserError
 # Bytes that a byte of a compressed page may become. Others, which may become thousands, no package has.
 _EXPANSION = {"UNCOMPRESSED": 1, "SNAPPY": 22}
 _FIXED = {"BOOLEAN": 1, "INT32": 8, "INT64": 8, "FLOAT": 8, "DOUBLE": 8, "INT96": 12}  # of a value in memory, at most
-_MAX_SINGLE = 1_000  # rows that are read one by one
 _MAX_GROUPS = 1_000_000  # row groups, times columns
 
 
@@ -37,11 +36,9 @@ def read_table(content: bytes, most: int, what: str) -> pa.Table:
         rows = sum(group.num_rows for group in groups)
         if min([metadata.num_rows, *(group.num_rows for group in groups)]) < 0 or rows != metadata.num_rows:
             raise UserError(f"{what} says that it has {metadata.num_rows:,} rows, but its groups say {rows:,}")
-        if (bound := sum(_most_bytes(group, len(content), what) for group in groups)) <= most:
-            return file.read()
-        if rows > _MAX_SINGLE:
+        if (bound := sum(_most_bytes(group, len(content), what) for group in groups)) > most:
             raise UserError(f"{what} has {rows:,} rows that could take {bound:,} bytes, which is more than is read")
-        return _row_by_row(file, most, what)
+        return file.read()
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{what} is no Parquet file or is damaged ({' '.join(str(error).split())})") from error
 
@@ -59,14 +56,3 @@ def _most_bytes(group: pq.RowGroupMetaData, size: int, what: str) -> int:
         longest = _FIXED.get(column.physical_type) or expansion * column.total_compressed_size
         total += group.num_rows * longest
     return total
-
-
-def _row_by_row(file: pq.ParquetFile, most: int, what: str) -> pa.Table:
-    """The table, as long as it is not too large: that a row could take much does not mean that it does."""
-    batches, size = [], 0
-    for batch in file.iter_batches(batch_size=1):
-        size += batch.nbytes + batch.num_columns
-        if size > most:
-            raise UserError(f"{what} has {file.metadata.num_rows:,} rows of more than {most:,} bytes, and is not read")
-        batches.append(batch)
-    return pa.Table.from_batches(batches, file.schema_arrow)

@@ -89,15 +89,10 @@ def _signature(package: ModelPackage) -> "ModelSignature":
 
 def _example(package: ModelPackage) -> dict[str, Any]:
     """The first golden rows, as a client of the model server would send them; values of persons are missing."""
-    from kubeline.model_package.plain_values import plain_values
-
-    rows = package.golden_table().slice(0, _ROWS)
-    kinds = {feature.name: feature.kind for feature in package.signature.features}
-    personal = package.manifest.roles.personal
-    columns = [
-        [None] * rows.num_rows if name in personal else plain_values(rows[name], kind) for name, kind in kinds.items()
-    ]
-    return {"columns": list(kinds), "data": [list(row) for row in zip(*columns, strict=True)]}
+    records, _ = package.golden_rows()
+    names, personal = package.signature.names, package.manifest.roles.personal
+    rows = [[None if name in personal else record[name] for name in names] for record in records[:_ROWS]]
+    return {"columns": list(names), "data": rows}
 
 
 def _environment(package: ModelPackage, mlflow_version: str) -> dict[str, str]:

@@ -1,12 +1,10 @@
 """Golden rows: a few held-out rows with the answers ONNX gave in training, to hold a server against."""
 
-import io
-
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
+from kubeline.model_package.golden_rows import to_bytes
+from kubeline.model_package.plain_values import plain_values
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Signature
 from kubeline.training.table import TrainingTable
@@ -16,33 +14,22 @@ ROWS = 20
 
 
 def golden_rows(table: TrainingTable, signature: Signature, held: Array, found: Predictions) -> bytes:
-    """A Parquet file of up to `ROWS` held-out rows.
+    """``golden.json`` with up to `ROWS` held-out rows.
 
     Every class and every column with missing values is among them where the number of rows allows.
 
     Args:
         table: the table.
-        signature: whose features are kept, as they came.
+        signature: whose features are kept.
         held: positions of the held-out rows.
         found: predictions of ONNX for these rows.
     """
     shown = table.raw.select(signature.names).take(pa.array(held))
     chosen = np.array(_choose(table, shown, held))
-    rows = _plain(shown.take(pa.array(chosen)))
-    rows = rows.append_column(EXPECTED_PREDICTION, pa.array(found.values[chosen]))
-    if found.probabilities is not None:
-        for k, label in enumerate(signature.classes or ()):
-            column = pa.array(found.probabilities[chosen, k].astype(np.float64))
-            rows = rows.append_column(f"{EXPECTED_PROBABILITY}{label}", column)
-    stream = io.BytesIO()
-    pq.write_table(rows.replace_schema_metadata(), stream)
-    return stream.getvalue()
-
-
-def _plain(rows: pa.Table) -> pa.Table:
-    """With texts for dictionaries of them."""
-    kinds = [(one.name, one.type.value_type if pa.types.is_dictionary(one.type) else one.type) for one in rows.schema]
-    return rows.cast(pa.schema(kinds))
+    rows = shown.take(pa.array(chosen))
+    columns = [plain_values(rows[feature.name], feature.kind) for feature in signature.features]
+    records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return to_bytes(records, found.part(chosen))
 
 
 def _choose(table: TrainingTable, shown: pa.Table, held: Array) -> list[int]:
