@@ -24,6 +24,7 @@ PEERS = Path(".cache/bench-data/bin/python")
 START = """
 import json, os, shutil
 os.environ["_KFP_RUNTIME"] = "true"  # as in a pod
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the image and local runs have it
 from pathlib import Path
 from types import SimpleNamespace
 folder = Path({folder!r})
@@ -63,6 +64,8 @@ from kubeline.training import train
 train.run(made("train"), model, made("metrics"), made("training"), target="target")
 """
 FITTED = """
+import os
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as in the step beside it
 from kubeline.roles import Roles
 from kubeline.training import estimators, preprocessing
 from kubeline.training.holdout import divide

@@ -95,6 +95,10 @@ def test_wide_numbers_beside_missing_ones_categories_and_dates(train: Train) -> 
         (1e6 + np.random.default_rng(0).normal(size=1000), True),
         (np.full(10, 0.1), False),
         (np.full(10, np.nan), False),
+        (np.linspace(0, 2.0**-14, 1000), True),
+        (np.where(np.arange(1000) < 995, 1e6 + np.arange(1000) / 1000, 0.5), True),
+        (np.where(np.arange(1000) < 980, 1e6 + np.arange(1000) / 1000, 0.5), False),
+        (np.append(np.arange(1000) / 8, 1e30), False),
     ],
 )
 def test_a_column_is_float64_only_where_it_must(values: Any, needed: bool) -> None:

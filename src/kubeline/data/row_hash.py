@@ -33,12 +33,14 @@ def hash_values(column: pa.Array | pa.ChunkedArray) -> Hashes:
         column = column.combine_chunks()
     if pat.is_dictionary(column.type):
         if len(column.dictionary) and not column.dictionary.null_count:  # each value once
-            found = hash_values(column.dictionary)[column.indices.fill_null(0).to_numpy(zero_copy_only=False)]
-            return np.where(column.is_null().to_numpy(zero_copy_only=False), _MISSING, found)
+            places = column.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+            found: Hashes = np.append(hash_values(column.dictionary), _MISSING)[places]
+            return found
         column = column.dictionary_decode()
-    values, missing = _canonical(column)
-    found = pd.util.hash_array(values, categorize=False)
-    return np.where(missing, _MISSING, found)
+    found, missing = _canonical(column)
+    if missing is not None and missing.any():
+        found[missing] = _MISSING
+    return found
 
 
 def salted(hashes: Hashes, seed: int) -> Hashes:
@@ -48,32 +50,36 @@ def salted(hashes: Hashes, seed: int) -> Hashes:
 
 def mix(hashes: Hashes) -> Hashes:
     """The finalizer of splitmix64 (Steele, Lea, Flood, 2014): every bit of the result depends on every bit."""
-    hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: Hashes = hashes ^ (hashes >> np.uint64(31))
+    mixed: Hashes = hashes ^ (hashes >> np.uint64(30))
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
     return mixed
 
 
-def _canonical(column: pa.Array) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """Values that are equal when what they say is equal, and which are missing."""
+def _canonical(column: pa.Array) -> tuple[Hashes, NDArray[np.bool_] | None]:
+    """Hashes that are equal when what the values say is equal, and which of these are missing, where one is."""
     kind = column.type
-    missing = column.is_null().to_numpy(zero_copy_only=False)
+    missing = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
     if pat.is_null(kind):
-        return np.zeros(len(column)), missing
+        return np.zeros(len(column), dtype=np.uint64), missing
     if pat.is_boolean(kind):
         column, kind = column.cast(pa.uint8()), pa.uint8()
     if pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind):
-        numbers = pc.fill_null(column.cast(pa.float64(), safe=False), 0.0).to_numpy(zero_copy_only=False)
-        return numbers + 0.0, missing | np.isnan(numbers)  # minus zero is zero
+        filled = column.cast(pa.float64(), safe=False)
+        numbers = (pc.fill_null(filled, 0.0) if missing is not None else filled).to_numpy(zero_copy_only=False)
+        undefined = np.isnan(numbers)
+        return mix((numbers + 0.0).view(np.uint64)), undefined if missing is None else missing | undefined
     if pat.is_timestamp(kind) or pat.is_date(kind):
         unit = pa.timestamp("us", kind.tz if pat.is_timestamp(kind) else None)
         instants = column.cast(unit, safe=False).cast(pa.int64())
-        return pc.fill_null(instants, 0).to_numpy(zero_copy_only=False), missing
+        return mix(pc.fill_null(instants, 0).to_numpy(zero_copy_only=False).view(np.uint64)), missing
     if not (pat.is_string(kind) or pat.is_large_string(kind)):  # bytes, lists, records, durations
         column = pa.array([None if value is None else repr(value) for value in column.to_pylist()], pa.string())
     texts = pc.fill_null(column, "").dictionary_encode()
     distinct = pd.util.hash_array(texts.dictionary.to_numpy(zero_copy_only=False), categorize=False)
-    return distinct[texts.indices.to_numpy()], missing
+    return mix(distinct)[texts.indices.to_numpy()], missing
 
 
 def _of_text(text: str) -> np.uint64:

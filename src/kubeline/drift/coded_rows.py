@@ -19,6 +19,7 @@ from kubeline.typing import Array
 
 ROWS = 10_000  # of each sample, at most
 CELLS = 1_000_000  # of a wide table, fewer rows
+_CACHED = 32_768  # rows
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,12 @@ class CodedRows:
         rng = np.random.default_rng(0)
         factors = rng.integers(1, 2**63, len(self.columns), dtype=np.uint64) | np.uint64(1)
         mixed = np.zeros(len(self), dtype=np.uint64)
-        for place, factor in enumerate(factors):
-            mixed = (mixed ^ self.codes[:, place]) * factor
-            mixed ^= mixed >> np.uint64(31)
+        for start in range(0, len(self), _CACHED):
+            some, codes = mixed[start : start + _CACHED], self.codes[start : start + _CACHED]
+            for place, factor in enumerate(factors):
+                some ^= codes[:, place]
+                some *= factor
+                some ^= some >> np.uint64(31)
         # rows with the same number are the same, so that their order is nothing
         order: Array = np.argsort(mixed) if self.together is None else np.lexsort((mixed, self.together))
         return order

@@ -213,17 +213,22 @@ def document(profile: Profile) -> dict[str, Any]:
 def column(values: pd.Series, kind: Kind) -> NumberProfile | CategoryProfile:
     """Profile one column."""
     if kind in ("category", "boolean"):
-        counts, missing = texts(values, kind)
-        return category_profile(kind, counts, missing)
+        return category_profile(kind, *texts(values, kind))
     array = numbers(values, kind)
     finite = ascending(array)
-    edges = quantile_edges(finite)
-    return number_profile(kind, edges, bin_counts(array, edges).tolist(), int(np.isnan(array).sum()), finite)
+    edges = _edges(finite)
+    up_to = np.searchsorted(finite, edges, side="right")  # of sorted values, which are all that are not missing
+    counts = np.diff(up_to, prepend=0, append=len(finite))
+    return _number_profile(kind, edges, counts.tolist(), len(array) - len(finite), finite)
 
 
 def number_profile(kind: Kind, edges: list[float], counts: list[int], missing: int, sample: Array) -> NumberProfile:
     """Put a profile together from counts over all rows and a sample (or all) of the values for display."""
-    finite = ascending(sample)  # so that sums do not depend on the order of rows
+    return _number_profile(kind, edges, counts, missing, ascending(sample))
+
+
+def _number_profile(kind: Kind, edges: list[float], counts: list[int], missing: int, finite: Array) -> NumberProfile:
+    """The same of finite values in ascending order, so that sums do not depend on the order of rows."""
     # what np.quantile calls inverted_cdf, of what is sorted already
     places = np.ceil(finite.size * np.linspace(0, 1, QUANTILES) - 1).clip(0).astype(int)
     quantiles = finite[places] if finite.size else finite
@@ -269,7 +274,12 @@ def quantile_edges(values: Array) -> list[float]:
     column with few (a month), gets a bin of its own, with its edges half-way to its neighbours: a shift away from it
     in either direction then changes bins.
     """
-    distinct, counts = _distinct(ascending(values))
+    return _edges(ascending(values))
+
+
+def _edges(ordered: Array) -> list[float]:
+    """The same of finite values in ascending order."""
+    distinct, counts = _distinct(ordered)
     if not distinct.size:
         return []
     if distinct.size <= 2 * BINS:
@@ -288,7 +298,8 @@ def quantile_edges(values: Array) -> list[float]:
 
 def ascending(values: Array) -> Array:
     """The finite values, sorted; themselves where they are so already."""
-    finite = values[np.isfinite(values)]
+    known = np.isfinite(values)
+    finite = values if known.all() else values[known]
     return finite if (finite[1:] >= finite[:-1]).all() else np.sort(finite)
 
 

@@ -18,13 +18,20 @@ EXACT_WHOLE_NUMBERS = 2.0**53  # float64 holds every whole number below
 
 def labels(column: pd.Series) -> Array:
     """Class labels as text in an object array; whole floats lose their ``.0``, so that 1, 1.0 and "1" are one class."""
+    codes, different = coded_labels(column)
+    found: Array = different[codes]
+    return found
+
+
+def coded_labels(column: pd.Series) -> tuple[Array, Array]:
+    """The same as positions, shape (rows,), in the object array of the different labels."""
     if column.dtype == object and pd.api.types.infer_dtype(column, skipna=False) != "string":
         places, different = np.arange(len(column)), column  # 1 and True are equal, and two labels
     else:
         places, found = pd.factorize(column, use_na_sentinel=False)
         different = pd.Series(found)
     unique, codes = np.unique([label_text(value) for value in different.to_numpy(dtype=object)], return_inverse=True)
-    return unique.astype(object)[codes[places]]
+    return codes[places], unique.astype(object)
 
 
 def encode_column(column: pd.Series, kind: Kind, number: type = np.float32) -> Array:

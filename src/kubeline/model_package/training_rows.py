@@ -21,6 +21,7 @@ from kubeline.model_package.tables import read_table
 from kubeline.typing import Mask
 
 _MAX_FILTERS = 3  # of all columns, of those needed, of the groups
+_CACHED = 32_768  # rows
 _BITS, _PROBES = 24, 17  # of each row: of other rows, 0.001 % are taken for one that was there
 
 
@@ -36,8 +37,9 @@ class Filter:
         """The filter of all `rows`; `hashes` are what :func:`hash_rows` makes of these columns, where that is known."""
         hashes = pd.unique(hash_rows(rows.select(list(columns))) if hashes is None else hashes)
         found = np.zeros(-(-max(64, _BITS * len(hashes)) // 8) * 8, dtype=bool)
-        for place in _places(hashes, len(found)):
-            found[place] = True
+        for start in range(0, len(hashes), _CACHED):
+            for place in _places(hashes[start : start + _CACHED], len(found)):
+                found[place] = True
         return cls(list(columns), np.packbits(found))
 
     def holds(self, rows: pa.Table | pa.RecordBatch) -> Mask:
@@ -52,8 +54,10 @@ class Filter:
 def _places(hashes: Hashes, size: int) -> Iterator[NDArray[np.int64]]:
     """One after the other, the bits of each row, by double hashing (Kirsch, Mitzenmacher, 2006)."""
     step = mix(hashes ^ np.uint64(0x632BE59BD9B4E019)) | np.uint64(1)
-    for probe in range(_PROBES):
-        yield ((hashes + np.uint64(probe) * step) % np.uint64(size)).astype(np.int64)
+    probe = hashes
+    for _ in range(_PROBES):
+        yield (probe % np.uint64(size)).view(np.int64)
+        probe = probe + step
 
 
 def _filter(columns: Sequence[str], bits: bytes) -> Filter:

@@ -213,14 +213,18 @@ def _random(table: TrainingTable, rows: Array, fraction: float, seed: int) -> tu
     generator = np.random.default_rng(seed)
     y = table.y[rows] if table.classes is not None else np.zeros(len(rows), dtype=np.int64)
     held = np.zeros(len(rows), dtype=bool)
+    has_copies = table.equal.max() + 1 < len(table.equal)
     for code in np.unique(y):
         members = generator.permutation(np.flatnonzero(y == code))
         wanted = max(1, round(fraction * len(members)))
-        codes, different = pd.factorize(table.equal[rows[members]])
-        if len(different) == 1:
+        codes = pd.factorize(table.equal[rows[members]])[0] if has_copies else np.arange(len(members))
+        sizes = np.bincount(codes)
+        if len(sizes) == 1:
             held[members[:wanted]] = True
         else:
-            held[members[np.isin(codes, _nearest(np.bincount(codes), wanted))]] = True
+            chosen = np.zeros(len(sizes), dtype=bool)
+            chosen[_nearest(sizes, wanted)] = True
+            held[members[chosen[codes]]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 

@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from kubeline.drift.profile import without_missing
 from kubeline.typing import Array
 
 EXACT_IN_FLOAT64 = 2.0**53  # whole numbers up to here
 SMALLEST_SPREAD = 2.0**-13  # random forests take numbers 1e-7 apart for equal
 _RESOLUTION = 2.0**-17  # of the spread of a column, that must be distinguished
 _SAMPLED = 100_000  # rows
+_SAMPLED_FOR_BOUNDS = 1_000  # rows
 _MERGED = 0.01  # share of the values that may merge without a word
 
 
@@ -20,16 +22,32 @@ def needs_float64(values: Array) -> bool:
     Args:
         values: float64, shape (rows,); missing: NaN. None is beyond float32.
     """
-    missing = np.isnan(values)
-    values = values[~missing] if missing.any() else values
+    values = without_missing(values)
     if not len(values):
         return False
     if whole(values):
         return bool((values.astype(np.float32) != values).any())
+    return not _is_wide_enough(values) and _is_too_fine(values)
+
+
+def _is_too_fine(values: Array) -> bool:
     ends = np.percentile(values, [1, 99])
     spread = width(values, ends)
     coarse = float(np.spacing(np.float32(np.abs(ends).max())))
     return spread > 0 and (spread < SMALLEST_SPREAD or coarse > _RESOLUTION * spread)
+
+
+def _is_wide_enough(values: Array) -> bool:
+    """Whether bounds say that float32 is fine enough, without the percentiles, which take ten times as long.
+
+    Two values that each have more than 2 % of all beyond them are no further apart than the ends, and no end is further
+    from zero than the furthest value.
+    """
+    low, high = np.quantile(values[:: max(1, len(values) // _SAMPLED_FOR_BOUNDS)], [0.05, 0.95])
+    beyond = min(np.count_nonzero(values <= low), np.count_nonzero(values >= high))
+    furthest = max(abs(float(values.min())), abs(float(values.max())))
+    coarse = float(np.spacing(np.float32(furthest)))
+    return bool(beyond > 0.02 * len(values) + 2 and high - low >= max(SMALLEST_SPREAD, coarse / _RESOLUTION))
 
 
 def merged(values: Array) -> tuple[int, int]:

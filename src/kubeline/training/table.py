@@ -15,8 +15,9 @@ import pyarrow.types as pat
 from kubeline.columns import MISSING_CATEGORY, TO_BE_A_FEATURE, Kind, kind_of, why_no_feature
 from kubeline.data.dataset import open_dataset, to_frame
 from kubeline.data.row_hash import Hashes, hash_rows
+from kubeline.drift.profile import without_missing
 from kubeline.errors import UserError, counted, listed
-from kubeline.model_package.encoding import encode_column, encode_exactly, labels
+from kubeline.model_package.encoding import coded_labels, encode_column, encode_exactly
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
 from kubeline.model_package.signature import Feature, Signature
@@ -247,7 +248,7 @@ def _encoded(raw: pa.Table, name: str, kind: Kind) -> tuple[Array | Categories, 
     if kind != "number":
         return encode_column(values, kind), []
     exact = encode_exactly(values)
-    present = exact[~np.isnan(exact)]
+    present = without_missing(exact)
     notes = _identifier(name, _distinct(present), len(present)) if (present == np.floor(present)).all() else []
     wide = precision.needs_float64(present)
     notes += filter(None, [precision.note(name, exact, wide)])
@@ -303,15 +304,17 @@ def _task(name: str, values: pd.Series, task: str, numeric: bool, distinct: int)
 
 def _classes(name: str, values: pd.Series, numeric: bool) -> tuple[list[str], Array]:
     """Class labels in order (numbers by size, text by code points) and the position of each row's label."""
-    found = labels(values)
-    counts = pd.Series(found).value_counts()
-    if counts.min() < 2:
+    codes, found = coded_labels(values)
+    single = np.flatnonzero(np.bincount(codes) < 2)
+    if len(single):
+        first = found[codes[np.isin(codes, single).argmax()]]
         raise UserError(
-            f"class '{counts.idxmin()}' of target '{name}' has a single row, so it cannot be both learned and "
+            f"class '{first}' of target '{name}' has a single row, so it cannot be both learned and "
             f"validated; add rows, or remove or merge the class"
         )
-    classes = sorted(counts.index, key=float) if numeric else sorted(counts.index)
-    return classes, pd.Index(classes).get_indexer(pd.Index(found)).astype(np.int64)
+    classes = sorted(found, key=float if numeric else None)
+    places = {label: place for place, label in enumerate(classes)}
+    return classes, np.array([places[label] for label in found], dtype=np.int64)[codes]
 
 
 def _positive_class(wanted: str, task: Task, classes: list[str] | None, y: Array) -> tuple[str | None, list[str]]:

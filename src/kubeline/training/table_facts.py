@@ -126,7 +126,7 @@ def _labels(table: "TrainingTable") -> "ReferenceColumn":
 
     if table.classes is None:
         return column(pd.Series(table.y), "number")
-    return column(pd.Series(pd.Categorical.from_codes(table.y, table.classes).astype(object)), "category")
+    return column(pd.Series(pd.Categorical.from_codes(table.y, table.classes)), "category")
 
 
 def _clusters(table: "TrainingTable", roles: Roles) -> int | None:
