@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from benchmarks.power import RULE, reference_of, rows_of
-from kubeline.drift.classifier import Classifier, Separation
+from kubeline.drift.classifier import Classifier
 from kubeline.drift.coded_rows import CELLS, ROWS, CodedRows, size_of
 from kubeline.drift.profile import Profile, build
+from kubeline.drift.result import Separation
 from tests.drift.helpers import at_most
 
 WINDOWS = 12

@@ -17,7 +17,7 @@ import yaml
 from kfp.dsl import PipelineTaskFinalStatus
 
 from kubeline.decision import described
-from kubeline.errors import KubelineError
+from kubeline.errors import KubelineError, PlatformError
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.notification import notify
 from kubeline.notification.asking import by_api, by_workflow, decisions_in, ending
@@ -295,5 +295,8 @@ def test_a_registered_version_is_reported_with_the_registrys_page_about_it() -> 
 
 
 def test_an_api_server_that_drips_is_ended_with_the_time_of_the_request() -> None:
-    with lying(dripping(b"HTTP/1.1 200 OK\r\n\r\n{")) as url, pytest.raises(OSError, match="no whole answer within"):
+    with (
+        lying(dripping(b"HTTP/1.1 200 OK\r\n\r\n{")) as url,
+        pytest.raises(PlatformError, match="no whole answer within"),
+    ):
         by_api(url, "run", HANDLER, seconds=0.3)

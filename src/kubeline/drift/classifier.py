@@ -13,7 +13,6 @@ Machine Learning 52 (of cross-fitting).
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ import pandas as pd
 
 from kubeline.drift.clusters import FEWEST
 from kubeline.drift.coded_rows import CodedRows
+from kubeline.drift.result import Separation
 from kubeline.typing import Array
 
 LIBRARIES = ("scipy.special", "sklearn.ensemble")  # imported in the half second that reading a million rows takes
@@ -29,31 +29,6 @@ MIN_ROWS = 100  # of each sample
 EXPLAINED = 20  # columns, at most
 LEAST = 0.005  # of the AUC, for a column to be named
 _INFLATION = math.sqrt(1 + FOLDS / (FOLDS - 1))  # of the error: folds share what they learned from
-
-
-@dataclass(frozen=True)
-class Separation:
-    """How well the samples are distinguished.
-
-    Attributes:
-        auc: The chance that a row of the window is taken for one rather than a row of the reference.
-        lower: Of its 95 % interval.
-        upper: Likewise.
-        p_value: Of "it is one half", one-sided.
-        reference: Rows of it.
-        window: Rows of it.
-        columns: How many were compared.
-        assumed: Which rows belong together, as a sentence.
-    """
-
-    auc: float
-    lower: float
-    upper: float
-    p_value: float
-    reference: int
-    window: int
-    columns: int
-    assumed: str
 
 
 class Classifier:
@@ -108,8 +83,8 @@ class Classifier:
             lower=max(auc - reach, 0.0),
             upper=min(auc + reach, 1.0),
             p_value=float(stdtr(degrees, -(auc - 0.5) / error)) if error else float(auc <= 0.5),
-            reference=int(sides[0]),
-            window=int(sides[1]),
+            reference_rows=int(sides[0]),
+            rows=int(sides[1]),
             columns=len(self.columns),
             assumed="" if self._clusters is None else "rows of one group or day belong together",
         )

@@ -10,7 +10,6 @@ change of what follows from them is not: that takes labels.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -36,28 +35,7 @@ class Estimate:
     error: float
 
 
-class Estimated(Protocol):
-    """Counts the answers for a window, chunk by chunk, and gives what is to be expected of them."""
-
-    metric: str
-    label: str
-    greater_is_better: bool
-
-    @property
-    def rows(self) -> int:
-        """Rows that were counted."""
-
-    def add(self, answers: Predictions) -> None:
-        """Count a chunk."""
-
-    def estimate(self) -> Estimate:
-        """The metric of all that was counted."""
-
-    def calibration(self) -> float | None:
-        """The expected calibration error of all that was counted; None of a regression."""
-
-
-def estimated_by(profile: Profile, signature: Signature) -> Estimated | None:
+def estimated_by(profile: Profile, signature: Signature) -> "Estimated | None":
     """What counts the answers of this model; None where its package does not say what to expect."""
     if signature.task == "binary" and profile.calibration:
         return EstimatedAuc(profile.calibration, signature.positive_code)
@@ -66,7 +44,7 @@ def estimated_by(profile: Profile, signature: Signature) -> Estimated | None:
     return EstimatedRmse(profile.losses) if signature.task == "regression" and profile.losses else None
 
 
-def performance(counted: Estimated, metrics: Mapping[str, float]) -> Performance | None:
+def performance(counted: "Estimated", metrics: Mapping[str, float]) -> Performance | None:
     """The estimate with its 95 % interval, beside the one of `metrics`, the validation.
 
     None of too few rows, and where only one class is expected.
@@ -219,6 +197,10 @@ class EstimatedRmse:
 
     def calibration(self) -> None:
         """A regression has no probabilities."""
+
+
+Estimated = EstimatedAuc | EstimatedLogLoss | EstimatedRmse
+"""Counts the answers for a window, chunk by chunk, and gives what is to be expected of them."""
 
 
 def calibrated(scores: Array, calibration: Calibration) -> Array:

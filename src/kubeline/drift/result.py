@@ -107,25 +107,33 @@ class ColumnDrift(_Model):
     shares: list[Share]
 
 
-class Together(_Model):
-    """All columns at once: how well a classifier distinguishes rows of the window from rows of the reference.
+class Separation(_Model):
+    """How well a classifier distinguishes rows of the window from rows of the reference, by all columns at once.
 
-    `auc` has a 95 % interval; `adjusted_p` is judged among the columns'. `reference_rows` and `rows` are the samples it
-    learned from and was asked about, by turns. `explained_by` is what of the AUC is lost without a column's values,
-    where there is drift; `assumed` says which rows belong together.
+    `auc`, the chance that a row of the window is taken for one rather than a row of the reference, has a 95 % interval;
+    `p_value` is of "it is one half", one-sided. `reference_rows` and `rows` are the samples it learned from and was
+    asked about, by turns, `columns` how many were compared; `assumed` says which rows belong together.
     """
 
-    verdict: ColumnVerdict
     auc: float
     lower: float
     upper: float
     p_value: float
-    adjusted_p: float
     reference_rows: int
     rows: int
     columns: int
-    explained_by: dict[str, float] = {}
     assumed: str = ""
+
+
+class Together(Separation):
+    """The same, judged: `adjusted_p` among the columns'.
+
+    `explained_by` is what of the AUC is lost without a column's values, where there is drift.
+    """
+
+    verdict: ColumnVerdict
+    adjusted_p: float
+    explained_by: dict[str, float] = {}
 
     @property
     def of_columns(self) -> int:

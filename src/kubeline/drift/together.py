@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from kubeline.drift.classifier import Classifier, Separation
+from kubeline.drift.classifier import Classifier
 from kubeline.drift.coded_rows import CodedRows
-from kubeline.drift.result import DriftRule, Together
+from kubeline.drift.result import ColumnVerdict, DriftRule, Separation, Together
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,6 @@ def judged(asked: Asked | None, adjusted_p: float | None, rule: DriftRule) -> To
         return None
     found = asked.found
     drifted = found.auc >= rule.min_auc and adjusted_p <= rule.max_p
-    return Together(
-        verdict="drift" if drifted else "stable",
-        auc=found.auc,
-        lower=found.lower,
-        upper=found.upper,
-        p_value=found.p_value,
-        adjusted_p=adjusted_p,
-        reference_rows=found.reference,
-        rows=found.window,
-        columns=found.columns,
-        explained_by=asked.classifier.explain() if drifted else {},
-        assumed=found.assumed,
-    )
+    verdict: ColumnVerdict = "drift" if drifted else "stable"
+    explained = asked.classifier.explain() if drifted else {}
+    return Together(**found.model_dump(), verdict=verdict, adjusted_p=adjusted_p, explained_by=explained)

@@ -1,12 +1,12 @@
 """What a Kubernetes API server answers: its JSON, or the error that its status stands for."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kubeline.errors import KubelineError, PlatformError
+from kubeline.http.requests import retry_after
 from kubeline.kubernetes.errors import (
     ConflictError,
     NotFoundError,
@@ -60,7 +60,9 @@ def refusal(reply: Reply, verb: str, resource: Resource, namespace: str, name: s
     if reply.status == 404 and status:
         return NotFoundError(f"{server} has no {what} ({message})")
     if reply.status in _TRANSIENT:
-        return UnavailableError(f"{server} answers {reply.status} ({message})", _wait(reply))
+        return UnavailableError(
+            f"{server} answers {reply.status} ({message})", retry_after(reply.headers.get("Retry-After", ""))
+        )
     rejected = RejectedError(f"{server} rejects {what}: {message}")
     known: dict[int, KubelineError] = {
         400: rejected,
@@ -89,14 +91,6 @@ def _status(reply: Reply) -> tuple[dict[str, Any], str]:
         status = {}
     said = " ".join(printable(str(status.get("message") or reply.reason or "no message")).split())
     return status, said if len(said) <= _MAX_MESSAGE else f"{said[:_MAX_MESSAGE]} …"
-
-
-def _wait(reply: Reply) -> float:
-    try:
-        seconds = float(reply.headers.get("Retry-After", 0))
-    except ValueError:  # a date: rare, and the next wait is near enough
-        return 0.0
-    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 
 
 def _no_number(name: str) -> Any:

@@ -13,29 +13,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from kubeline import json_files
 from kubeline.decision import described
 from kubeline.errors import KubelineError
-from kubeline.http.exchange import ExchangeError, Peer
 from kubeline.kubernetes.cluster import Cluster
 from kubeline.kubernetes.connection import IN_CLUSTER
 from kubeline.kubernetes.resources import POD, Resource
 from kubeline.notification.ending import Ending, Said, of_run, of_workflow, state_of
+from kubeline.platform.kfp import connection as kfp
 
 logger = logging.getLogger(__name__)
 
 WORKFLOW = Resource("argoproj.io", "v1alpha1", "workflows", "Workflow")
-# As KFP's own client names them; the address is that of a standard installation.
-ENDPOINT = "KF_PIPELINES_ENDPOINT"
-TOKEN_FILE = "KF_PIPELINES_SA_TOKEN_PATH"  # noqa: S105 (a path)
-_ENDPOINT = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
-_TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105 (a path)
+ENDPOINT = "KF_PIPELINES_ENDPOINT"  # as KFP's own client names it
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _SECONDS = 10.0  # for each request
 _PATIENCE_SECONDS = 20.0  # the controller writes the end of a task a moment after the exit handler was started
-_MAX_BYTES = 32 * 2**20
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -65,7 +59,7 @@ def ending(status: FinalStatus) -> Ending:
     run = run_id()
     in_kfp = ENDPOINT in os.environ or "KUBERNETES_SERVICE_HOST" in os.environ
     if found.state == "UNKNOWN" and run and in_kfp:
-        endpoint = os.environ.get(ENDPOINT, _ENDPOINT)
+        endpoint = os.environ.get(ENDPOINT, kfp.IN_CLUSTER)
         found = _better(found, lambda: by_api(endpoint, run, handler))
     return found
 
@@ -111,23 +105,11 @@ def by_api(endpoint: str, run: str, handler: str, seconds: float = _SECONDS) -> 
     """The ending by KFP's API server.
 
     Raises:
-        OSError: when it does not answer, or refuses.
-        ValueError: when the answer is not JSON, or too long.
+        KubelineError: when it does not answer, or refuses.
     """
     address = endpoint if "://" in endpoint else f"http://{endpoint}"
-    peer = Peer(address)
-    token = Path(os.environ.get(TOKEN_FILE, _TOKEN_FILE))
-    given = {"Authorization": f"Bearer {token.read_text(encoding='utf-8').strip()}"} if token.is_file() else {}
-    path = f"{urlsplit(address).path.rstrip('/')}/apis/v2beta1/runs/{run}"
-    try:
-        answer = peer.exchange("GET", path, given, seconds=seconds, most_bytes=_MAX_BYTES)
-    except ExchangeError as error:
-        raise OSError(str(error)) from error
-    finally:
-        peer.close()
-    if answer.status != 200:
-        raise OSError(f"it answers with status {answer.status}")
-    return of_run(json.loads(answer.body), handler)
+    connection = kfp.KfpConnection(kfp.KfpAccess(address, patience=seconds))
+    return of_run(connection.read(f"{kfp.API}/runs/{run}"), handler)
 
 
 def own_output() -> Path | None:

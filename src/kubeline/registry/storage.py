@@ -5,7 +5,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kubeline.addresses import redact, scheme, storage_errors
+from kubeline.addresses import file_system, redact, scheme, storage_errors
 from kubeline.artifacts import publish
 from kubeline.data.sources import STORES, listing
 from kubeline.errors import KubelineError, PlatformError, UserError
@@ -23,9 +23,7 @@ def put_package(folder: Path, uri: str) -> None:
         PlatformError: when the store cannot be used.
     """
     with storage_errors(f"the folder of models '{redact(uri)}'"):
-        import fsspec
-
-        store, root = fsspec.core.url_to_fs(uri)
+        store, root = file_system(uri)
         if store.exists(f"{root}/{MANIFEST}"):
             return
         _make_folder(store, root, uri)
@@ -40,9 +38,7 @@ def put_texts(texts: dict[str, str], uri: str, *, replace: bool) -> None:
         PlatformError: when the store cannot be used.
     """
     with storage_errors(f"the folder of models '{redact(uri)}'"):
-        import fsspec
-
-        store, root = fsspec.core.url_to_fs(uri)
+        store, root = file_system(uri)
         _make_folder(store, root, uri)
         for name, text in texts.items():
             if replace or not store.exists(f"{root}/{name}"):
@@ -61,9 +57,7 @@ def read_text(uri: str) -> str:
         PlatformError: when the store cannot be used.
     """
     with storage_errors(f"'{redact(uri)}'"):
-        import fsspec
-
-        store, path = fsspec.core.url_to_fs(uri)
+        store, path = file_system(uri)
         try:
             return bytes(store.cat_file(path)).decode()
         except FileNotFoundError:
@@ -89,10 +83,8 @@ def download(uri: str, into: Path) -> Path:
         UserError: when nothing is there, or it is no package.
         PlatformError: when the store cannot be used.
     """
-    import fsspec
-
     try:
-        storage, root = fsspec.core.url_to_fs(uri)
+        storage, root = file_system(uri)
         if "file" in storage.protocol:
             return local(root)
         folder = into / (PurePosixPath(root).name or "package")

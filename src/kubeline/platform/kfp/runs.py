@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 from kubeline.errors import PlatformError, UserError, listed
 from kubeline.http.requests import UnclearError
-from kubeline.notification.ending import state_of as plain_state
 from kubeline.platform.compiled import Json
 from kubeline.platform.following import Ended, RunSnapshot
 from kubeline.platform.kfp.connection import API, KfpConnection
@@ -23,6 +22,7 @@ _IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PATIENCE = 10.0  # seconds for a log that only explains what is known already
 _RUNS = f"{API}/runs"
 _NEWEST = "created_at desc"
+_CANCELLED = frozenset({"CANCELED", "CANCELLED", "CANCELING"})
 _ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
 
 
@@ -227,4 +227,4 @@ def steps_of(run: Json) -> Sequence[RunStep]:
 def was_cancelled(run: Json) -> bool:
     """The API ends a cancelled run as FAILED; that it was cancelled stands in its history, if anywhere."""
     words = [run.get("state"), *(one.get("state") for one in run.get("state_history", []))]
-    return any(plain_state(word) == "CANCELLED" for word in words)
+    return not _CANCELLED.isdisjoint(words)

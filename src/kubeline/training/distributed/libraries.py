@@ -1,20 +1,21 @@
 """What each library wants so that an estimator of it is fitted elsewhere: native parameters, and the model put in."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from sklearn.base import clone, is_classifier
 
 from kubeline.typing import Array
 
 
-class Library(Protocol):
-    """A library whose estimators workers fit."""
+class XGBoost:
+    """XGBClassifier and XGBRegressor."""
 
-    name: str
+    name = "xgboost"
 
     def rounds(self, model: Any) -> int:
         """Of boosting, that an estimator asks for."""
+        return int(model.get_num_boosting_rounds())
 
     def params(self, model: Any, some: Array, labels: Array) -> Mapping[str, Any]:
         """The native parameters, as the estimator itself makes them when it is fitted.
@@ -25,22 +26,6 @@ class Library(Protocol):
                 in its own words, and not in every worker.
             labels: of these; each class is among them.
         """
-
-    def put(self, model: Any, learned: bytes) -> None:
-        """Let an estimator be as if it had been fitted itself."""
-
-
-class XGBoost:
-    """XGBClassifier and XGBRegressor."""
-
-    name = "xgboost"
-
-    def rounds(self, model: Any) -> int:
-        """See :class:`Library`."""
-        return int(model.get_num_boosting_rounds())
-
-    def params(self, model: Any, some: Array, labels: Array) -> Mapping[str, Any]:
-        """See :class:`Library`."""
         clone(model).set_params(n_estimators=1, n_jobs=1).fit(some, labels)
         given = model.get_xgb_params()
         params = {
@@ -51,7 +36,7 @@ class XGBoost:
         return params
 
     def put(self, model: Any, learned: bytes) -> None:
-        """See :class:`Library`."""
+        """Let an estimator be as if it had been fitted itself."""
         model.load_model(bytearray(learned))
 
 
@@ -61,11 +46,11 @@ class LightGBM:
     name = "lightgbm"
 
     def rounds(self, model: Any) -> int:
-        """See :class:`Library`."""
+        """As of :class:`XGBoost`."""
         return int(model.n_estimators)
 
     def params(self, model: Any, some: Array, labels: Array) -> Mapping[str, Any]:
-        """See :class:`Library`; afterwards the estimator is fitted, so that it knows its classes and columns."""
+        """As of :class:`XGBoost`; afterwards the estimator is fitted, so that it knows its classes and columns."""
         rounds = model.n_estimators
         model.set_params(n_estimators=1).fit(some, labels)
         model.set_params(n_estimators=rounds)
@@ -73,10 +58,10 @@ class LightGBM:
         return {name: value for name, value in model.booster_.params.items() if name not in others}
 
     def put(self, model: Any, learned: bytes) -> None:
-        """See :class:`Library`."""
+        """As of :class:`XGBoost`."""
         import lightgbm
 
         model._Booster = lightgbm.Booster(model_str=learned.decode())
 
 
-LIBRARIES: Mapping[str, Library] = {library.name: library for library in (XGBoost(), LightGBM())}
+LIBRARIES: Mapping[str, XGBoost | LightGBM] = {library.name: library for library in (XGBoost(), LightGBM())}
