@@ -25,7 +25,10 @@ class PlatformError(KubelineError):
     """
 
     exit_code = 3
-    retry_after = 0.0
+
+    def __init__(self, sentence: str = "", retry_after: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
 
 
 class NotKnownError(PlatformError):

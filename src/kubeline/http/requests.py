@@ -37,10 +37,6 @@ class RefusedError(UserError):
 class UnclearError(PlatformError):
     """No answer, or a broken one: whether a write took effect is not known; check before it is repeated."""
 
-    def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
-        super().__init__(sentence)
-        self.retry_after = retry_after
-
 
 class BusyError(UnclearError):
     """The server took nothing (429)."""

@@ -21,7 +21,3 @@ class RejectedError(UserError):
 
 class UnavailableError(PlatformError):
     """The API server did not answer or was too busy; whether a write took effect is unknown: read before repeating."""
-
-    def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
-        super().__init__(sentence)
-        self.retry_after = retry_after

@@ -126,24 +126,23 @@ class CardCalibration(_Part):
     bins: list[tuple[float, float, float]]
 
 
-class CardImportance(_Part):
+class _Loss(_Part):
+    loss: float | None = None
+    spread: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+class CardImportance(_Loss):
     """What the deciding metric loses when the column is shuffled, in its unit, with an interval."""
 
     feature: str
-    loss: float | None = None
-    spread: float | None = None
-    lower: float | None = None
-    upper: float | None = None
 
 
-class CardImportanceTogether(_Part):
+class CardImportanceTogether(_Loss):
     """The same of correlated columns, shuffled together."""
 
     features: list[str]
-    loss: float | None = None
-    spread: float | None = None
-    lower: float | None = None
-    upper: float | None = None
 
 
 class CardDependence(_Part):

@@ -174,18 +174,14 @@ def _calibration(card: ModelCard) -> list[CardBlock]:
 def _importances(card: ModelCard) -> list[CardBlock]:
     found = card.evaluation
     columns = ["column", "loss", "interval"]
-    rows = [[one.feature, one.loss, _interval(_loss(one))] for one in found.importances]
+    rows = [[one.feature, one.loss, _interval(one)] for one in found.importances]
     lost = f"What {found.deciding_metric} loses when a column is shuffled"
     blocks: list[CardBlock] = [f"{lost}.", ("Permutation importance", columns, rows)]
     if found.importances_together:
-        rows = [[listed(one.features), one.loss, _interval(_loss(one))] for one in found.importances_together]
+        rows = [[listed(one.features), one.loss, _interval(one)] for one in found.importances_together]
         together = "Correlated columns, which answer for each other, shuffled together"
         blocks.append((together, ["columns", "loss", "interval"], rows))
     return blocks
-
-
-def _loss(one: CardImportance | CardImportanceTogether) -> Measured:
-    return Measured(value=one.loss, lower=one.lower, upper=one.upper)
 
 
 def _dependence(found: CardEvaluation) -> list[CardBlock]:
@@ -301,7 +297,7 @@ def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
 
 
-def _interval(found: Measured) -> str:
+def _interval(found: Measured | CardImportance | CardImportanceTogether) -> str:
     if found.lower is None or found.upper is None:
         return ""
     return f"{rounded(found.lower)} to {rounded(found.upper)}"

@@ -23,28 +23,6 @@ class RequestFailedError(Exception):
     """The server answered with an error, or not at all: one sentence."""
 
 
-class Client(Protocol):
-    """A client of one protocol; a request is prepared once and may be sent many times."""
-
-    name: str
-
-    def prepare(self, golden: GoldenRows, rows: Sequence[int]) -> Any:
-        """The request for some of the rows."""
-
-    def send(self, request: Any) -> Any:
-        """Send it and wait for the response.
-
-        Raises:
-            RequestFailedError: when it is an error, or does not come.
-        """
-
-    def read(self, answer: Any, golden: GoldenRows) -> Predictions:
-        """The predictions of a response."""
-
-    def close(self) -> None:
-        """Close the connection."""
-
-
 class Transport(Protocol):
     """How HTTP requests reach a server."""
 
@@ -103,7 +81,11 @@ class HttpClient:
         self._transport = transport
 
     def send(self, request: bytes) -> bytes:
-        """POST the body; see :class:`Client`."""
+        """POST the body, which may be sent many times, and wait for the response.
+
+        Raises:
+            RequestFailedError: when it is an error, or does not come.
+        """
         return self._transport.post(self._path, request)
 
     def close(self) -> None:
@@ -118,11 +100,11 @@ class V1Client(HttpClient):
     path = "/v1/models/{}:predict"
 
     def prepare(self, golden: GoldenRows, rows: Sequence[int]) -> bytes:
-        """See :class:`Client`."""
+        """The request for some of the rows."""
         return json.dumps({"instances": [golden.records[row] for row in rows]}).encode()
 
     def read(self, answer: bytes, golden: GoldenRows) -> Predictions:
-        """See :class:`Client`."""
+        """The predictions of a response."""
         body = json.loads(answer)
         probabilities = body.get("probabilities")
         return Predictions(
@@ -137,7 +119,7 @@ class V2Client(HttpClient):
     path = "/v2/models/{}/infer"
 
     def prepare(self, golden: GoldenRows, rows: Sequence[int]) -> bytes:
-        """See :class:`Client`."""
+        """As of :class:`V1Client`."""
         inputs = [
             {"name": name, "shape": [len(rows), 1], "datatype": datatype, "data": values}
             for name, datatype, values in _columns(golden, rows, missing_number=None)
@@ -145,7 +127,7 @@ class V2Client(HttpClient):
         return json.dumps({"id": _REQUEST_ID, "inputs": inputs}).encode()
 
     def read(self, answer: bytes, golden: GoldenRows) -> Predictions:
-        """See :class:`Client`."""
+        """As of :class:`V1Client`."""
         outputs = {output["name"]: output for output in json.loads(answer)["outputs"]}
         probability = outputs.get("probability")
         return Predictions(
@@ -174,7 +156,7 @@ class GrpcClient:
         )
 
     def prepare(self, golden: GoldenRows, rows: Sequence[int]) -> Any:
-        """See :class:`Client`."""
+        """As of :class:`V1Client`."""
         from kubeline.open_inference.grpc_predict_v2_pb2 import ModelInferRequest
 
         request = ModelInferRequest(model_name=self._model_name, id=_REQUEST_ID)
@@ -185,7 +167,7 @@ class GrpcClient:
         return request
 
     def send(self, request: Any) -> Any:
-        """Call ModelInfer; see :class:`Client`."""
+        """Call ModelInfer."""
         import grpc
 
         try:
@@ -194,7 +176,7 @@ class GrpcClient:
             raise RequestFailedError(f"{self.name} answered {error.code().name}: {error.details()}") from error
 
     def read(self, answer: Any, golden: GoldenRows) -> Predictions:
-        """See :class:`Client`."""
+        """As of :class:`V1Client`."""
         outputs = {
             output.name: _decoded(output, raw)
             for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=True)
@@ -207,6 +189,9 @@ class GrpcClient:
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
+
+
+Client = V1Client | V2Client | GrpcClient
 
 
 def clients(server: RunningServer) -> list[Client]:

@@ -1,9 +1,8 @@
 """Checks of external services: the registry, the storage, the cluster, the channels."""
 
-import urllib.error
-import urllib.request
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from kubeline.errors import PlatformError, UserError
 
@@ -11,6 +10,7 @@ if TYPE_CHECKING:
     from kubeline.data.peek import TypedColumns
 
 _SECONDS = 10.0
+_MOST_BYTES = 2**20
 
 
 def check_registry(tracking_uri: str, name: str) -> None:
@@ -152,15 +152,15 @@ def check_workers(given: Mapping[str, Any]) -> str | None:
 
 def check_gateway(gateway: str) -> None:
     """That something answers HTTP there; which model it leads to is seen by the rollout."""
-    if not gateway.startswith(("http://", "https://")):
-        raise UserError(f"gateway '{gateway}' is no address; expected http://HOST or https://HOST")
+    from kubeline.http.exchange import ExchangeError, Peer
+
     try:
-        with urllib.request.urlopen(gateway, timeout=_SECONDS):  # noqa: S310 (the scheme was checked)
-            pass
-    except urllib.error.HTTPError:
-        pass  # an answer is an answer
-    except (OSError, ValueError) as error:
-        raise PlatformError(f"the gateway {gateway} does not answer ({error}); check the address") from error
+        Peer(gateway).exchange("GET", urlsplit(gateway).path or "/", seconds=_SECONDS, most_bytes=_MOST_BYTES)
+    except ValueError as error:
+        raise UserError(f"gateway '{gateway}' is no address; expected http://HOST or https://HOST") from error
+    except ExchangeError as error:
+        if not error.too_large:
+            raise PlatformError(f"the gateway {gateway} does not answer ({error}); check the address") from error
 
 
 def check_channels() -> str | None:

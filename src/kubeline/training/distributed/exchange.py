@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from kubeline.artifacts import publish
 from kubeline.errors import PlatformError
@@ -22,29 +22,19 @@ _WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each further attempt: a ser
 T = TypeVar("T")
 
 
-class Exchange(Protocol):
-    """The files of one training, by name."""
-
-    def fetch(self, name: str) -> Path | None:
-        """The file on this machine; None when there is none of that name."""
-
-    def put(self, name: str, content: bytes) -> None:
-        """Write a file, whole or not at all."""
-
-
 class Folder:
-    """A folder that the step and its workers share."""
+    """The files of one training by name, in a folder that the step and its workers share."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def fetch(self, name: str) -> Path | None:
-        """See :class:`Exchange`."""
+        """The file on this machine; None when there is none of that name."""
         path = self._path / name
         return path if path.is_file() else None
 
     def put(self, name: str, content: bytes) -> None:
-        """See :class:`Exchange`."""
+        """Write a file, whole or not at all."""
         with publish(self._path / name) as path:
             path.write_bytes(content)
 
@@ -66,7 +56,7 @@ class Remote:
         self._cache = tempfile.TemporaryDirectory()  # of this pod
 
     def fetch(self, name: str) -> Path | None:
-        """See :class:`Exchange`.
+        """As of :class:`Folder`.
 
         Raises:
             PlatformError: when the server does not answer, or not to the end.
@@ -74,7 +64,7 @@ class Remote:
         return self._repeated(lambda: self._fetch(name), f"fetching {name}")
 
     def put(self, name: str, content: bytes) -> None:
-        """See :class:`Exchange`.
+        """As of :class:`Folder`.
 
         Raises:
             PlatformError: when the server does not answer.
@@ -113,6 +103,9 @@ class Remote:
             raise PlatformError(
                 f"{doing} failed: the training step at {self._url} does not answer ({error})"
             ) from error
+
+
+Exchange = Folder | Remote
 
 
 def exchange_of(environment: Mapping[str, str]) -> Exchange:

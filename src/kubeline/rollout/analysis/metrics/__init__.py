@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from kubeline.rollout.analysis.metrics.source import Addresses, MetricsError, MetricsSource, MetricsSpec, Snapshot
+from kubeline.rollout.analysis.metrics.guarded import MetricsSource
+from kubeline.rollout.analysis.metrics.source import Addresses, MetricsError, MetricsSpec, Snapshot
 
 __all__ = ["Addresses", "MetricsError", "MetricsSource", "MetricsSpec", "Snapshot", "open_source"]
 
@@ -23,13 +24,12 @@ def open_source(
         UserError: when the settings do not fit together.
     """
     from kubeline.rollout.analysis.metrics.cloud_monitoring import CloudMonitoring
-    from kubeline.rollout.analysis.metrics.guarded import Guarded
     from kubeline.rollout.analysis.metrics.prometheus import Prometheus
     from kubeline.rollout.analysis.metrics.scrape import Scrape
 
-    kinds: dict[str, Callable[..., MetricsSource]] = {
+    kinds: dict[str, Callable[..., Prometheus | CloudMonitoring | Scrape]] = {
         "prometheus": Prometheus,
         "cloud-monitoring": CloudMonitoring,
         "scrape": Scrape,
     }
-    return Guarded(kinds[spec.source](spec, model, stable_version, canary_version, addresses))
+    return MetricsSource(kinds[spec.source](spec, model, stable_version, canary_version, addresses))

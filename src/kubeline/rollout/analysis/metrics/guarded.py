@@ -2,37 +2,55 @@
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kubeline.errors import KubelineError
 from kubeline.rollout.analysis.judge import Evidence
-from kubeline.rollout.analysis.metrics.source import MetricsError, MetricsSource, Snapshot
+from kubeline.rollout.analysis.metrics.source import MetricsError, Snapshot
+
+if TYPE_CHECKING:
+    from kubeline.rollout.analysis.metrics.cloud_monitoring import CloudMonitoring
+    from kubeline.rollout.analysis.metrics.prometheus import Prometheus
+    from kubeline.rollout.analysis.metrics.scrape import Scrape
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-class Guarded:
-    """A source whose unexpected exceptions are errors of the evidence.
+class MetricsSource:
+    """Evidence since a snapshot. Without state: it can be opened anew for each analysis, with the addresses of then.
 
-    The sources themselves refuse what they know to be wrong, each with its own sentence. This is for the rest: a
-    metrics page is written by the candidate, and must not be able to end the rollout that judges it.
+    The sources themselves refuse what they know to be wrong, each with its own sentence. Their unexpected exceptions
+    become errors of the evidence here: a metrics page is written by the candidate, and must not be able to end the
+    rollout that judges it.
     """
 
-    def __init__(self, source: MetricsSource) -> None:
+    def __init__(self, source: "Prometheus | CloudMonitoring | Scrape") -> None:
         self._source = source
 
     def check(self) -> None:
-        """See :class:`MetricsSource`."""
+        """See that a window that begins now has a beginning.
+
+        Raises:
+            MetricsError: when what was counted before it would not be known.
+        """
         self._guarded(self._source.check)
 
     def start(self) -> Snapshot:
-        """See :class:`MetricsSource`."""
+        """Begin a window.
+
+        Raises:
+            MetricsError: when the source cannot be read.
+        """
         return self._guarded(self._source.start)
 
     def evidence(self, since: Snapshot) -> Evidence:
-        """See :class:`MetricsSource`."""
+        """What happened since `since`.
+
+        Raises:
+            MetricsError: when that is not known.
+        """
         return self._guarded(lambda: self._source.evidence(since))
 
     def _guarded(self, work: Callable[[], T]) -> T:

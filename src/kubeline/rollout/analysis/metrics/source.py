@@ -1,9 +1,9 @@
-"""Where evidence comes from: the interface, and its settings."""
+"""Where evidence comes from: its settings, and where the versions are."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, model_validator
@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field, model_validator
 from kubeline.errors import PlatformError
 from kubeline.http.exchange import LOOPBACK
 from kubeline.numbers import Number, Seconds
-from kubeline.rollout.analysis.judge import Evidence
 
 Snapshot = Mapping[str, Any]
 """Where a window begins; JSON-able, so that a rollout that was killed goes on with it."""
@@ -42,34 +41,6 @@ class Addresses:
     namespace: str = ""
     canary: str = ""
     stable: str = ""
-
-
-class MetricsSource(Protocol):
-    """Evidence since a snapshot. Without state: it can be opened anew for each analysis, with the addresses of then."""
-
-    def check(self) -> None:
-        """See that a window that begins now has a beginning.
-
-        Raises:
-            MetricsError: when what was counted before it would not be known.
-        """
-        ...
-
-    def start(self) -> Snapshot:
-        """Begin a window.
-
-        Raises:
-            MetricsError: when the source cannot be read.
-        """
-        ...
-
-    def evidence(self, since: Snapshot) -> Evidence:
-        """What happened since `since`.
-
-        Raises:
-            MetricsError: when that is not known.
-        """
-        ...
 
 
 class BusinessQuery(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
