@@ -230,10 +230,13 @@ def test_features_in_a_warehouse_are_a_query_there(
             "the source of the feature view 'prices' has no created timestam",
         ),
         ({"columns": ["prices"], "project": "other"}, "no feature view of the project 'other'; name one as project: t"),
-        ({"columns": "prices"}, r"features\[0\] has columns 'prices'; expected features of Feast as view:feature"),
+        (
+            {"columns": "prices"},
+            "which knows the rest, has columns 'prices'; expected features of Feast as view:feature",
+        ),
         (
             {"columns": ["prices"], "time": "day"},
-            r"features\[0\] has 'time'; of Feast, which knows the rest, there are",
+            r"features\[0\], a source of Feast, which knows the rest, has 'time'; there are: source, columns",
         ),
         ({"columns": ["driver_stats:rate", "ride"]}, "the feature 'rate' of 'second' is there twice .* full_names"),
     ],

@@ -334,10 +334,10 @@ def test_an_empty_reference_table_is_refused(check: Run, tmp_path: Path, dataset
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"min_effect": 0.0}, "min_effect is 0; give a PSI above 0"),
-        ({"max_p": 1.5}, "max_p is 1.5; give a share between 0 and 1"),
-        ({"min_rows": 0}, "min_rows is 0; give a whole number"),
-        ({"min_columns": -1}, "min_columns is -1; give a whole number"),
+        ({"min_effect": 0.0}, "min_effect is 0; expected a PSI above 0"),
+        ({"max_p": 1.5}, "max_p is 1.5; expected a share between 0 and 1"),
+        ({"min_rows": 0}, "min_rows is 0; expected a whole number"),
+        ({"min_columns": -1}, "min_columns is -1; expected a whole number"),
         ({"exclude": ["y"]}, "exclude names 'y', which is not a column of the reference"),
     ],
 )

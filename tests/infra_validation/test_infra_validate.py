@@ -160,9 +160,9 @@ def test_a_tampered_package_is_an_error_and_leaves_nothing(tiny: Maker, artifact
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"max_latency_ms": 0.0}, "max_latency_ms is 0.0"),
-        ({"timeout_seconds": -1.0}, "timeout_seconds is -1.0"),
-        ({"tolerance": -0.1}, "tolerance is -0.1"),
+        ({"max_latency_ms": 0.0}, "max_latency_ms is 0; expected more than 0"),
+        ({"timeout_seconds": -1.0}, "timeout_seconds is -1; expected more than 0"),
+        ({"tolerance": -0.1}, "tolerance is -0.1; expected 0 or more"),
         ({"tolerance": float("nan")}, "tolerance is nan"),
     ],
 )

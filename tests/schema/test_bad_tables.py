@@ -151,13 +151,13 @@ def test_what_a_person_turns_on_is_enforced(name: str, clean: pd.DataFrame, chec
     ("arguments", "sentence"),
     [
         ({"target": "nope"}, "target 'nope' is not a column of this table; it has: amount, count, shop, when, y"),
-        ({"mode": "strict"}, "mode 'strict' is not known; use one of: fail, warn, quarantine"),
-        ({"rules": "amount > 0"}, "rules must be a list of SQL conditions, not the text 'amount > 0'"),
+        ({"mode": "strict"}, "mode is 'strict'; expected one of: fail, warn, quarantine"),
+        ({"rules": "amount > 0"}, "rules is 'amount > 0'; expected a list of SQL conditions"),
         ({"rules": ["price > 0"]}, "rule 'price > 0' reads 'price', which is not a column"),
-        ({"min_rows": -1}, "min_rows is -1; give a whole number of rows"),
-        ({"max_quarantine": 5}, "max_quarantine is 5; give a share of rows between 0 and 1"),
-        ({"min_class_share": -0.1}, "min_class_share is -0.1; give a share"),
-        ({"leak_threshold": 0}, "leak_threshold is 0; give a score above 0"),
+        ({"min_rows": -1}, "min_rows is -1; expected a whole number of rows"),
+        ({"max_quarantine": 5}, "max_quarantine is 5; expected a share of rows between 0 and 1"),
+        ({"min_class_share": -0.1}, "min_class_share is -0.1; expected a share"),
+        ({"leak_threshold": 0}, "leak_threshold is 0; expected a score above 0"),
     ],
 )
 def test_a_wrong_argument_is_reported_before_anything_is_written(

@@ -17,6 +17,7 @@ from kubeline.data.limits import ADVICE, DOWNLOAD_SECONDS, LISTING_SECONDS, Unpa
 from kubeline.data.transfer import FileTransfer, Transfer
 from kubeline.data.unpack import COMPRESSIONS, unpack
 from kubeline.errors import PlatformError, UserError, listed
+from kubeline.http.requests import retry_after
 from kubeline.progress import Progress
 
 FORMATS = {
@@ -331,10 +332,8 @@ def _error_of_client(error: Exception, shown: str) -> PlatformError:
     if status in (401, 403):
         return PlatformError(f"the server refused '{shown}' with HTTP {status}; check the credentials")
     if isinstance(status, int) and status >= 400:
-        busy = PlatformError(f"the server answered '{shown}' with HTTP {status}; try again later")
         after = str((getattr(error, "headers", None) or {}).get("Retry-After", ""))
-        busy.retry_after = float(after) if after.isascii() and after.isdigit() else 0.0
-        return busy
+        return PlatformError(f"the server answered '{shown}' with HTTP {status}; try again later", retry_after(after))
     return PlatformError(_unreachable(shown, error))
 
 

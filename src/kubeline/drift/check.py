@@ -1,7 +1,7 @@
 """The drift check: a window of data against its reference, from artifacts to artifacts."""
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import kubeline.data.memory  # noqa: F401 - before Arrow is loaded
 from kubeline.artifacts import Artifact, describe, publish, step
@@ -49,27 +49,23 @@ def run(
     reference_uri: str = "",
     tracking_uri: str = "",
     exclude: Sequence[str] = (),
-    min_effect: float = 0.1,
-    max_p: float = 0.01,
-    min_rows: int = 200,
-    min_columns: int = 1,
-    min_auc: float = 0.6,
     evidently: bool = True,
     pushgateway: str = "",
     slices: Sequence[str] = (),
     references: Sequence[str] = (),
     history: str = "",
+    **limits: Any,
 ) -> DriftOutputs:
     """Compare a window with its reference; the arguments are those of the component ``drift_check``.
+
+    `limits` are the fields of :class:`DriftRule`.
 
     Raises:
         UserError: when there is not exactly one reference, a compared column or a feature of the model is missing in
             the window or of another type, a limit is out of its range, or a history is given for a window that has no
             bounds in time.
     """
-    rule = DriftRule(
-        min_effect=min_effect, max_p=max_p, min_rows=int(min_rows), min_columns=int(min_columns), min_auc=min_auc
-    ).check()
+    rule = DriftRule(**limits)
     require_names("exclude", exclude)
     require_names("slices", slices)
     check_references(references, history)

@@ -3,11 +3,12 @@
 import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from kubeline.columns import Kind
-from kubeline.errors import UserError, listed
+from kubeline.errors import listed
 from kubeline.printable import rounded
+from kubeline.settings import Parameters
 
 DriftVerdict = Literal["stable", "drift", "insufficient_data"]
 ColumnVerdict = Literal["stable", "drift", "expected", "insufficient_data", "not_judged"]
@@ -17,29 +18,16 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DriftRule(_Model):
+class DriftRule(Parameters):
     """When a column has drifted, and when the window has."""
 
-    min_effect: float
-    max_p: float
-    min_rows: int
-    min_columns: int
-    min_auc: float = 0.6
-
-    def check(self) -> "DriftRule":
-        """Return the rule, or raise a :class:`UserError` when a number is out of its range."""
-        if not 0 < self.min_effect < math.inf:
-            raise UserError(f"min_effect is {self.min_effect:g}; give a PSI above 0, such as 0.1")
-        if not 0 < self.max_p < 1:
-            raise UserError(f"max_p is {self.max_p:g}; give a share between 0 and 1, such as 0.01")
-        if not 0.5 < self.min_auc <= 1:
-            raise UserError(
-                f"min_auc is {self.min_auc:g}; give a number above 0.5, such as 0.6, or 1 for no classifier"
-            )
-        for name in ("min_rows", "min_columns"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; give a whole number from 1")
-        return self
+    min_effect: float = Field(default=0.1, gt=0, lt=math.inf, description="a PSI above 0, such as 0.1")
+    max_p: float = Field(default=0.01, gt=0, lt=1, description="a share between 0 and 1, such as 0.01")
+    min_rows: int = Field(default=200, ge=1, description="a whole number from 1")
+    min_columns: int = Field(default=1, ge=1, description="a whole number from 1")
+    min_auc: float = Field(
+        default=0.6, gt=0.5, le=1, description="a number above 0.5, such as 0.6, or 1 for no classifier"
+    )
 
     def __str__(self) -> str:
         columns = "one column has" if self.min_columns == 1 else f"{self.min_columns} columns have"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from kubeline.typing import Array
 ROWS = 5
 LARGEST = 8  # contributions of a row that are named
 _VALUES = 500_000_000  # that are predicted from for all rows, about
+_PREDICTION, _SCORE = attrgetter("prediction"), attrgetter("held_score")
 _PLACES = ("lowest", "first quartile", "median", "third quartile", "highest")
 
 
@@ -140,7 +142,7 @@ def _chosen(scored: Scored) -> list[tuple[str, int, str | None]]:
     """What each row stands for, its place among the rows judged, and the class whose probability is explained."""
     if scored.task != "multiclass":
         is_number = scored.task == "regression"
-        label, make = (None, _prediction) if is_number else (scored.classes[1], _score)
+        label, make = (None, _PREDICTION) if is_number else (scored.classes[1], _SCORE)
         ranking = scored.ranked_by("prediction", make) if is_number else scored.ranking()
         ranks = np.linspace(0, len(scored) - 1, ROWS).round().astype(int)
         places = [_place(scored, make, rank, ranking.ranked(np.array([rank]))[0]) for rank in ranks]
@@ -157,14 +159,6 @@ def _chosen(scored: Scored) -> list[tuple[str, int, str | None]]:
             label = scored.classes[code]
             rows.append((f"surest '{label}'", place, label))
     return rows
-
-
-def _prediction(scored: Scored) -> Array:
-    return scored.prediction
-
-
-def _score(scored: Scored) -> Array:
-    return scored.held_score
 
 
 def _place(scored: Scored, make: Callable[[Scored], Array], rank: int, value: float) -> int:

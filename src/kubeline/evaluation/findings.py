@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from pydantic import Field
+
 from kubeline.data.stored import StoredTable
-from kubeline.errors import UserError, listed
+from kubeline.errors import listed
 from kubeline.evaluation.bootstrap import Interval
 from kubeline.evaluation.comparison import Comparison
 from kubeline.evaluation.explained import ExplainedRows
@@ -20,43 +22,29 @@ from kubeline.evaluation.slices import Slice
 from kubeline.model_package.manifest import ManifestRoles
 from kubeline.model_package.package import ModelPackage
 from kubeline.model_package.predictor import Predictions, Predictor
+from kubeline.settings import Parameters
 
 NoChampion = Literal["promote", "hold"]
 
 
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """The parameters of the component, checked; see `components/evaluate`."""
+class EvaluationSettings(Parameters):
+    """The parameters of the component; see `components/evaluate`."""
 
     metric: str = ""
     slices: tuple[str, ...] = ()
     thresholds: Mapping[str, Any] | None = None
     fairness: Mapping[str, Any] | None = None
-    rule: ChampionRule = "non_inferior"
-    margin: float = 0.01
-    no_champion: NoChampion = "promote"
-    min_rows: int = 100
-    min_slice_rows: int = 100
-    confidence: float = 0.95
-    replicates: int = 1000
+    rule: ChampionRule = Field(default="non_inferior", description=f"one of: {listed(get_args(ChampionRule))}")
+    margin: float = Field(default=0.01, ge=0, lt=1, description="a share of the champion's value from 0 up to 1")
+    no_champion: NoChampion = Field(default="promote", description=f"one of: {listed(get_args(NoChampion))}")
+    min_rows: int = Field(default=100, ge=1, description="at least 1")
+    min_slice_rows: int = Field(default=100, ge=1, description="at least 1")
+    confidence: float = Field(default=0.95, ge=0.5, lt=1, description="a share such as 0.95")
+    replicates: int = Field(default=1000, ge=100, description="at least 100")
     seed: int = 0
     weight_column: str = ""
     group_column: str = ""
     time_column: str = ""
-
-    def __post_init__(self) -> None:
-        for name, known in (("rule", get_args(ChampionRule)), ("no_champion", get_args(NoChampion))):
-            _require(getattr(self, name) in known, name, getattr(self, name), f"one of: {listed(known)}")
-        _require(0 <= self.margin < 1, "margin", self.margin, "a share of the champion's value from 0 up to 1")
-        _require(0.5 <= self.confidence < 1, "confidence", self.confidence, "a share such as 0.95")
-        _require(self.replicates >= 100, "replicates", self.replicates, "at least 100")
-        _require(self.min_rows >= 1, "min_rows", self.min_rows, "at least 1")
-        _require(self.min_slice_rows >= 1, "min_slice_rows", self.min_slice_rows, "at least 1")
-
-
-def _require(right: bool, name: str, given: object, expected: str) -> None:
-    if not right:
-        raise UserError(f"{name} is {given!r}; expected {expected}")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from typing import Any
 
 from kubeline.artifacts import Artifact
 from kubeline.infra_validation.findings import Findings
+from kubeline.infra_validation.limits import Limits
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import Blessing
 from kubeline.reports import Report, facts, table, text, verdict
@@ -16,7 +17,7 @@ def write_report(
     golden: GoldenRows,
     findings: Findings,
     blessing: Blessing,
-    limits: dict[str, float],
+    limits: Limits,
 ) -> None:
     """Write the HTML page."""
     page = Report("Model server check", f"package {blessing.package_digest[:12]}")
@@ -27,7 +28,7 @@ def write_report(
         page.add("The end of the server's log", table(["line"], [[line] for line in findings.log]))
     if findings.protocols:
         page.add("The answers", _answers(findings, limits))
-    differing = _differing(golden, findings, limits["tolerance"])
+    differing = _differing(golden, findings, limits.tolerance)
     if differing:
         page.add(
             "Rows that differ", table(["protocol", "row", "difference", "recorded", *golden.signature.names], differing)
@@ -44,29 +45,29 @@ def write_report(
     page.write(report.path)
 
 
-def _server_facts(findings: Findings, limits: dict[str, float]) -> dict[str, Any]:
+def _server_facts(findings: Findings, limits: Limits) -> dict[str, Any]:
     memory = findings.peak_memory_bytes
     return {
         "ready after": _seconds(findings.ready_seconds),
         "first answers after": _seconds(findings.cold_start_seconds),
-        "allowed to be ready": _seconds(limits["timeout_seconds"]),
+        "allowed to be ready": _seconds(limits.timeout_seconds),
         "peak memory": f"{memory / 2**20:,.0f} MiB" if memory else "not known on this system",
     }
 
 
-def _answers(findings: Findings, limits: dict[str, float]) -> Any:
+def _answers(findings: Findings, limits: Limits) -> Any:
     rows = [
         (
             result.protocol,
             findings.rows if result.comparison else 0,
             result.comparison.max_difference if result.comparison else "no answer",
-            len(result.comparison.mismatches(limits["tolerance"])) if result.comparison else "no answer",
+            len(result.comparison.mismatches(limits.tolerance)) if result.comparison else "no answer",
             _or_none(result.p50_ms),
             _or_none(result.p95_ms),
         )
         for result in findings.protocols
     ]
-    note = f"Allowed: a difference of {limits['tolerance']:g}; a 95th percentile of {limits['max_latency_ms']:g} ms."
+    note = f"Allowed: a difference of {limits.tolerance:g}; a 95th percentile of {limits.max_latency_ms:g} ms."
     columns = ["protocol", "rows compared", "largest difference", "rows that differ", "p50 of one row, ms", "p95, ms"]
     return table(columns, rows, note)
 

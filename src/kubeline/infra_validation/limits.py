@@ -1,15 +1,14 @@
 """The limits of `infra_validate`, checked without what the check itself loads."""
 
-from kubeline.errors import UserError
+from pydantic import Field
+
+from kubeline.settings import Parameters
 
 
-def check(
-    *, max_latency_ms: float, tolerance: float = 0.0, timeout_seconds: float = 1.0, requests: float = 1.0
-) -> None:
-    """Raise a :class:`UserError` for a limit that no server could keep, or every server would."""
-    positive = {"max_latency_ms": max_latency_ms, "timeout_seconds": timeout_seconds, "requests": requests}
-    for name, value in positive.items():
-        if not value > 0:
-            raise UserError(f"{name} is {value}, but must be greater than 0")
-    if not tolerance >= 0:
-        raise UserError(f"tolerance is {tolerance}, but must be 0 or greater")
+class Limits(Parameters):
+    """What every server could keep, and not every server would; see the component `infra_validate`."""
+
+    max_latency_ms: float = Field(default=100.0, gt=0, description="more than 0")
+    tolerance: float = Field(default=1e-5, ge=0, description="0 or more")
+    timeout_seconds: float = Field(default=60.0, gt=0, description="more than 0")
+    requests: int = Field(default=100, gt=0, description="more than 0")

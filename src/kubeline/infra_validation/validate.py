@@ -9,9 +9,9 @@ import numpy as np
 
 from kubeline.artifacts import Artifact, describe, step
 from kubeline.errors import PlatformError, UserError
-from kubeline.infra_validation import limits as limits_of
 from kubeline.infra_validation.findings import Findings, ProtocolResult
 from kubeline.infra_validation.infra_validation_report import write_report
+from kubeline.infra_validation.limits import Limits
 from kubeline.masking import words_of
 from kubeline.model_client import server as model_server
 from kubeline.model_client.golden import GoldenRows
@@ -29,13 +29,9 @@ def run(
     blessing: Artifact,
     metrics: Artifact,
     report: Artifact,
-    *,
-    max_latency_ms: float = 100.0,
-    tolerance: float = 1e-5,
-    timeout_seconds: float = 60.0,
-    requests: int = 100,
+    **given: Any,
 ) -> str:
-    """See ``components/infra_validate``.
+    """See ``components/infra_validate``; what is given are the fields of :class:`Limits`.
 
     Returns:
         ``promote`` or ``hold``.
@@ -44,20 +40,17 @@ def run(
         UserError: when a parameter makes no sense or the package is not intact.
         PlatformError: when the server cannot run here, whatever the model is.
     """
-    limits_of.check(
-        max_latency_ms=max_latency_ms, tolerance=tolerance, timeout_seconds=timeout_seconds, requests=int(requests)
-    )
+    limits = Limits(**given)
     package = ModelPackage.of(model)
     golden = GoldenRows.of(package)
-    findings = examine(package, golden, timeout_seconds, int(requests))
-    reasons = findings.reasons(tolerance, max_latency_ms)
-    limits = {"tolerance": tolerance, "max_latency_ms": max_latency_ms, "timeout_seconds": timeout_seconds}
+    findings = examine(package, golden, limits.timeout_seconds, limits.requests)
+    reasons = findings.reasons(limits.tolerance, limits.max_latency_ms)
     result = Blessing(
         check="infra_validation",
         verdict="hold" if reasons else "promote",
         package_digest=package.digest,
         reasons=reasons or [f"all {len(golden.records)} golden rows were answered as recorded over every protocol"],
-        evidence={**findings.evidence(), **limits, "requests": int(requests)},
+        evidence={**findings.evidence(), **limits.model_dump()},
     )
     result.write(blessing)
     describe(metrics, _metrics(findings))

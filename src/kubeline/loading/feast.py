@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any
 
 from google.protobuf.message import DecodeError
+from pydantic import Field
 
 from kubeline.addresses import file_system, redact, refuse_credentials, scheme
 from kubeline.data.point_in_time import FeatureTable
@@ -21,19 +22,17 @@ from kubeline.data.sources import STORES, local_path, remote_errors
 from kubeline.errors import UserError, listed
 from kubeline.loading.feast_registry_pb2 import FeatureView, Registry
 from kubeline.loading.feast_stores import located
-from kubeline.options import require_names
+from kubeline.settings import Settings
 from kubeline.yaml_files import parse
 
 SCHEME = "feast"
-_KNOWN = ("source", "columns", "full_names", "by_created", "project")
 _FILE = "feature_store.yaml"
 _NO_ENTITY = "__dummy_id"  # the key of views without entities
 _MOST_BYTES = 1 << 30
 _PLACES = (SCHEME, *(f"{SCHEME}+{store}" for store in ("file", *STORES)))
 
 
-@dataclass(frozen=True)
-class FeastFeatures:
+class FeastFeatures(Settings):
     """What is asked of Feast.
 
     Attributes:
@@ -44,39 +43,18 @@ class FeastFeatures:
         project: of a registry that several have; empty for that of the repository.
     """
 
-    source: str
-    columns: Sequence[str]
-    full_names: bool = False
-    by_created: bool = False
-    project: str = ""
+    group = "a source of Feast, which knows the rest,"
 
-    @classmethod
-    def read(cls, where: str, given: Mapping[str, Any]) -> Self:
-        """What was given; nothing is opened.
-
-        Raises:
-            UserError: names what is none of these.
-        """
-        if unknown := [name for name in given if name not in _KNOWN]:
-            raise UserError(f"{where} has '{unknown[0]}'; of Feast, which knows the rest, there are: {listed(_KNOWN)}")
-        if scheme(given["source"]) not in _PLACES:
-            raise UserError(
-                f"{where} has source '{redact(given['source'])}'; expected feast:///repository, or the address of a "
-                "registry, such as feast+s3://bucket/registry.db"
-            )
-        columns = given.get("columns")
-        if not columns or isinstance(columns, str):
-            raise UserError(
-                f"{where} has columns {columns!r}; expected features of Feast as view:feature, whole feature views or "
-                "feature services"
-            )
-        require_names(f"{where}.columns", columns)
-        for name in ("full_names", "by_created"):
-            if not isinstance(given.get(name, False), bool):
-                raise UserError(f"{where} has {name} {given[name]!r}; expected true or false")
-        if not isinstance(given.get("project", ""), str):
-            raise UserError(f"{where} has project {given['project']!r}; expected the name of a project of Feast")
-        return cls(**given)
+    source: str = Field(
+        pattern=rf"^(?i:{'|'.join(_PLACES)})://".replace("+", r"\+"),
+        description="feast:///repository, or the address of a registry, such as feast+s3://bucket/registry.db",
+    )
+    columns: list[Annotated[str, Field(min_length=1)]] = Field(
+        min_length=1, description="features of Feast as view:feature, whole feature views or feature services"
+    )
+    full_names: bool = Field(default=False, description="true or false")
+    by_created: bool = Field(default=False, description="true or false")
+    project: str = Field(default="", description="the name of a project of Feast")
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def _read(where: str, given: Any) -> FeatureTable | feast.FeastFeatures:
     if not given.get("source"):
         raise UserError(f"{where} has no source; expected a table of features {_HINT}")
     if scheme(str(given["source"])).partition("+")[0] == feast.SCHEME:
-        return feast.FeastFeatures.read(where, given)
+        return feast.FeastFeatures.of(given, f"{where}, a source of Feast, which knows the rest,")
     if unknown := [name for name in given if name not in _KNOWN]:
         raise UserError(f"{where} has '{unknown[0]}'; there are: {listed(_KNOWN, 20)}")
     for name in _TEXTS:

@@ -90,10 +90,10 @@ def check_gate(metric: str, slices: Sequence[Any], given: Mapping[str, Any]) -> 
     from kubeline.evaluation.fairness.requirements import parse as asked_of_groups
     from kubeline.evaluation.findings import EvaluationSettings
     from kubeline.evaluation.metrics import METRICS, choose
-    from kubeline.infra_validation.limits import check as check_limits
+    from kubeline.infra_validation.limits import Limits
 
     after = {name: of_gate(given, name, own) for name, own in AFTER_EVALUATION.items()}
-    check_limits(max_latency_ms=after["max_latency_ms"])
+    Limits(max_latency_ms=after["max_latency_ms"])
     gate = laid_over(of_evaluation(given), **GATE)
     thresholds, fairness = gate.pop("thresholds"), gate.pop("fairness")
     EvaluationSettings(**gate)
@@ -127,16 +127,16 @@ def check_split(given: Mapping[str, Any]) -> None:
 
 def check_server(max_latency_ms: float) -> None:
     """What the model server must do in `infra_validate`."""
-    from kubeline.infra_validation.limits import check
+    from kubeline.infra_validation.limits import Limits
 
-    check(max_latency_ms=max_latency_ms)
+    Limits(max_latency_ms=max_latency_ms)
 
 
 def check_validation(given: Mapping[str, Any]) -> None:
     """What the table must pass."""
-    from kubeline.schema.validate import check_arguments
+    from kubeline.schema.validate import ValidationSettings
 
-    check_arguments(**{name: value for name, value in laid_over(given, **CHECKS).items() if name != "strict"})
+    ValidationSettings(**laid_over(given, **CHECKS))
 
 
 def columns_of_rules(given: Mapping[str, Any]) -> list[str]:
@@ -162,7 +162,7 @@ def check_drift(given: Mapping[str, Any], history: str = "") -> None:
 
     drift = laid_over(given, **DRIFT)
     check_references(drift["references"], history)
-    DriftRule(**{name: value for name, value in drift.items() if name in DriftRule.model_fields}).check()
+    DriftRule(**{name: value for name, value in drift.items() if name in DriftRule.model_fields})
 
 
 def check_alarm(given: Mapping[str, Any]) -> None:

@@ -6,16 +6,14 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kubeline.errors import UserError, listed
+from kubeline.errors import UserError
 from kubeline.roles import Roles
 from kubeline.schema.document import TableSchema
 from kubeline.schema.findings import Finding
-from kubeline.schema.personal import Handling
 
 KEY_VARIABLE = "KUBELINE_HASH_KEY"
 _SHORTEST_KEY = 16  # characters; a shorter key is found by trying
@@ -152,9 +150,3 @@ def schema_without_values(schema: TableSchema, personal: Mapping[str, str]) -> T
         for name, column in schema.columns.items()
     }
     return schema.model_copy(update={"columns": columns})
-
-
-def check_handling(handling: str) -> None:
-    """Raise a :class:`UserError` for a handling that there is not."""
-    if handling not in get_args(Handling):
-        raise UserError(f"personal_data '{handling}' is not known; use one of: {listed(get_args(Handling))}")

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, get_args
 
+from pydantic import Field, field_validator
+
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.data.dataset import open_dataset, refuse, require_columns
 from kubeline.errors import UserError, listed
@@ -15,13 +17,34 @@ from kubeline.schema.document import TableSchema, read_schema
 from kubeline.schema.examine import Examination, TableLimits, examine
 from kubeline.schema.findings import Finding, problem_count, summary
 from kubeline.schema.outputs import write_outputs
-from kubeline.schema.protection import Protection, check_handling, findings, hash_key, protection
+from kubeline.schema.personal import Handling
+from kubeline.schema.protection import Protection, findings, hash_key, protection
 from kubeline.schema.rules import read_rules
 from kubeline.schema.table import row_count_problems
 from kubeline.schema.validation_report import Mode, build_report
+from kubeline.settings import Parameters
 
 log = logging.getLogger(__name__)
 _SHOWN = 20  # warnings in the metadata of the report
+
+
+class ValidationSettings(Parameters):
+    """What a table must pass, whatever it holds; see the component `validate`."""
+
+    mode: Mode = Field(default="fail", description=f"one of: {listed(get_args(Mode))}")
+    rules: list[Any] | tuple[Any, ...] = Field(default=(), description="a list of SQL conditions")
+    min_rows: int = Field(default=1, ge=0, description="a whole number of rows, at least 0")
+    strict: bool = False
+    max_quarantine: float = Field(default=0.5, ge=0, le=1, description="a share of rows between 0 and 1")
+    min_class_share: float = Field(default=0.001, ge=0, le=1, description="a share of rows between 0 and 1")
+    leak_threshold: float = Field(default=0.99, gt=0, description="a score above 0 (more than 1 turns the check off)")
+    personal_data: Handling = Field(default="warn", description=f"one of: {listed(get_args(Handling))}")
+
+    @field_validator("rules")
+    @classmethod
+    def _are_rules(cls, rules: Sequence[Any]) -> Sequence[Any]:
+        read_rules(rules)
+        return rules
 
 
 class ValidationOutputs(NamedTuple):
@@ -53,17 +76,12 @@ def run(
     slices: Sequence[str] = (),
     gate: Mapping[str, Any] = MappingProxyType({}),
     schema_uri: str = "",
-    mode: str = "fail",
-    rules: Sequence[Any] = (),
-    min_rows: int = 1,
-    strict: bool = False,
-    max_quarantine: float = 0.5,
-    min_class_share: float = 0.001,
-    leak_threshold: float = 0.99,
-    personal_data: str = "warn",
     defer_failure: bool = False,
+    **settings: Any,
 ) -> ValidationOutputs:
     """Validate a dataset; the arguments are those of the component `validate`.
+
+    `settings` are the fields of :class:`ValidationSettings`.
 
     On failure `report` and `schema` are written, because they help to fix the table; `valid` and `quarantine` are not,
     or, with `defer_failure`, hold no table but the sentence that whatever opens them fails with.
@@ -71,15 +89,16 @@ def run(
     Raises:
         UserError: when an argument is wrong, or the table does not pass and `defer_failure` is not set.
     """
-    check_arguments(mode, rules, min_rows, max_quarantine, min_class_share, leak_threshold, personal_data)
-    key = hash_key(personal_data)
+    asked = ValidationSettings(**settings)
+    key = hash_key(asked.personal_data)
     given = read_schema(schema_uri) if schema_uri else None
-    limits = TableLimits(min_class_share=min_class_share, leak_threshold=leak_threshold)
+    limits = TableLimits(min_class_share=asked.min_class_share, leak_threshold=asked.leak_threshold)
     roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
     judged_by = _judged_by(dataset, slices, gate)
-    found = examine(dataset.path, given, roles, rules, int(min_rows), strict, limits)
-    protected = _protection(found, personal_data, roles, key, judged_by)
-    found.problems += _row_counts(found, mode, max_quarantine)
+    found = examine(dataset.path, given, roles, asked.rules, asked.min_rows, asked.strict, limits)
+    protected = _protection(found, asked.personal_data, roles, key, judged_by)
+    mode = asked.mode
+    found.problems += _row_counts(found, mode, asked.max_quarantine)
     found.warnings += [Finding("load", "", str(one)) for one in dataset.metadata.get("warnings", [])]  # what it said
     everything = [*found.problems, *found.row_problems]
     blocking = found.problems if mode == "quarantine" else everything
@@ -132,37 +151,6 @@ def _protection(
     personal = findings(personal_data, found.personal)
     (found.problems if personal_data == "refuse" else found.warnings).extend(personal)
     return protection(personal_data, found.personal, roles, key, judged_by)
-
-
-def check_mode(mode: str) -> None:
-    """Raise a :class:`UserError` for a mode that there is not."""
-    if mode not in get_args(Mode):
-        raise UserError(f"mode '{mode}' is not known; use one of: {listed(get_args(Mode))}")
-
-
-def check_arguments(
-    mode: str,
-    rules: Any,
-    min_rows: float,
-    max_quarantine: float,
-    min_class_share: float,
-    leak_threshold: float,
-    personal_data: str = "warn",
-) -> None:
-    """Raise a :class:`UserError` for an argument that is wrong, whatever the table."""
-    check_mode(mode)
-    check_handling(personal_data)
-    if isinstance(rules, str):
-        raise UserError(f"rules must be a list of SQL conditions, not the text '{rules}'; put it into a list")
-    read_rules(rules)
-    if min_rows < 0 or int(min_rows) != min_rows:
-        raise UserError(f"min_rows is {min_rows}; give a whole number of rows, at least 0")
-    shares = {"max_quarantine": max_quarantine, "min_class_share": min_class_share}
-    for name, value in shares.items():
-        if not 0 <= value <= 1:
-            raise UserError(f"{name} is {value}; give a share of rows between 0 and 1")
-    if not leak_threshold > 0:
-        raise UserError(f"leak_threshold is {leak_threshold}; give a score above 0 (more than 1 turns the check off)")
 
 
 def _row_counts(found: Examination, mode: str, max_quarantine: float) -> list[Finding]:

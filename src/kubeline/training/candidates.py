@@ -1,7 +1,6 @@
 """Several candidates for one model: what each is, and which of them is taken."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from kubeline.artifacts import finite
@@ -39,7 +38,7 @@ def read(given: Sequence[Any], alone: TrainingSettings) -> list[TrainingSettings
         )
     if len(given) > MAX:
         raise UserError(f"{len(given)} candidates were given, and one step trains {MAX} at most; leave some out")
-    found = [replace(alone, **_parts(number, one)) for number, one in enumerate(given, start=1)]
+    found = [alone.model_copy(update=_parts(number, one)) for number, one in enumerate(given, start=1)]
     require_estimator(alone.workers, [one.estimator for one in found])
     return found
 

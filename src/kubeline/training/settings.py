@@ -1,44 +1,48 @@
 """What is asked of a training. It is checked in seconds before a run, so nothing heavy is imported here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
-from kubeline.errors import UserError, listed
+from pydantic import Field
+
+from kubeline.errors import listed
+from kubeline.settings import Parameters
 from kubeline.training import estimators
 from kubeline.training.distributed.workers import Workers
 
-TASKS = ("auto", "binary", "multiclass", "regression")
 MAX_TOGETHER = 64  # trials at a time
 DEFAULT = "hist_gradient_boosting"  # the estimator
-CALIBRATIONS = ("none", "sigmoid", "isotonic")
+AskedTask = Literal["auto", "binary", "multiclass", "regression"]
+TASKS = get_args(AskedTask)
+CalibrationMethod = Literal["none", "sigmoid", "isotonic"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
+class TrainingSettings(Parameters):
     """The parameters of :func:`kubeline.training.train.run` that are not names of columns."""
 
-    task: str = "auto"
+    task: AskedTask = Field(default="auto", description=f"one of: {listed(TASKS)}")
     estimator: str = DEFAULT
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = {}
     balanced: bool = False
-    calibration: str = "none"
-    tuning_trials: int = 0
-    tuning_minutes: float = 10.0
-    folds: int = 5
-    validation_fraction: float = 0.1
-    tolerance: float = 1e-5
-    seed: int = 0
+    calibration: CalibrationMethod = Field(default="none", description=f"one of: {listed(get_args(CalibrationMethod))}")
+    tuning_trials: int = Field(default=0, ge=0, description="0 (no tuning) or more")
+    tuning_minutes: float = Field(default=10.0, gt=0, description="more than 0")
+    folds: int = Field(default=5, ge=2, description="at least 2, for cross-validation")
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1, description="a share between 0 and 1")
+    tolerance: float = Field(default=1e-5, gt=0, description="more than 0")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="a whole number from 0 to 4294967295")
     positive_class: str = ""
     metric: str = ""
     half_life: str = ""
-    derive: Mapping[str, str] = field(default_factory=dict)
-    workers: Mapping[str, Any] = field(default_factory=dict)
-    tuning_workers: int = 1
+    derive: Mapping[str, Any] = {}
+    workers: Mapping[str, Any] = {}
+    tuning_workers: int = Field(
+        default=1, ge=1, le=MAX_TOGETHER, description=f"1 (one trial after the other) to {MAX_TOGETHER}"
+    )
     purpose: str = ""  # the same for each try of one training, and for no other
 
     def check(self) -> None:
-        """Raise a :class:`UserError` for a value that is not allowed."""
+        """Raise a :class:`UserError` for what libraries, workers and expressions do not allow."""
         estimators.find(self.estimator)
         Workers.read(self.workers)
         if self.derive:
@@ -49,26 +53,3 @@ class TrainingSettings:
             from kubeline.training import recency
 
             recency.check(self.half_life)
-        if self.task not in TASKS:
-            raise UserError(f"task '{self.task}' is not known; choose one of: {listed(TASKS)}")
-        if self.folds < 2:
-            raise UserError(f"folds is {self.folds}; cross-validation needs at least 2")
-        if self.calibration not in CALIBRATIONS:
-            raise UserError(f"calibration '{self.calibration}' is not known; choose one of: {listed(CALIBRATIONS)}")
-        if not 0 < self.validation_fraction < 1:
-            raise UserError(f"validation_fraction is {self.validation_fraction:g}; expected a share between 0 and 1")
-        self._check_tuning()
-        if not self.tolerance > 0:
-            raise UserError(f"tolerance is {self.tolerance:g}; expected more than 0")
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed is {self.seed}; expected a whole number from 0 to 4294967295")
-
-    def _check_tuning(self) -> None:
-        if self.tuning_trials < 0:
-            raise UserError(f"tuning_trials is {self.tuning_trials}; expected 0 (no tuning) or more")
-        if not self.tuning_minutes > 0:
-            raise UserError(f"tuning_minutes is {self.tuning_minutes:g}; expected more than 0")
-        if not 1 <= self.tuning_workers <= MAX_TOGETHER:
-            raise UserError(
-                f"tuning_workers is {self.tuning_workers}; expected 1 (one trial after the other) to {MAX_TOGETHER}"
-            )
