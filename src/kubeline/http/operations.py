@@ -36,10 +36,15 @@ def finished(api: JsonApi, operation: Any, what: str, seconds: float) -> Any:
         time.sleep(pause * random.uniform(0.75, 1.0))  # noqa: S311 (spread, not a secret)
         pause = min(2 * pause, _LONGEST)
         operation = api.read(f"/v1/{operation['name']}")
-    if failure := operation.get("error"):
-        said = " ".join(str(failure.get("message", "")).split())[:400] or "no reason is given"
-        code = failure.get("code")
+    if said := operation_error(operation):
+        code = operation["error"].get("code")
         kind: type[KubelineError]
         kind = TakenError if code == _TAKEN else UserError if code in _OF_THE_REQUEST else PlatformError
         raise kind(f"{what} failed: {said}")
     return operation.get("response", {})
+
+
+def operation_error(operation: Any) -> str:
+    """Why an operation failed; empty when it did not, or is not done."""
+    failure = operation.get("error") or {}
+    return " ".join(str(failure.get("message") or "no reason is given").split())[:400] if failure else ""

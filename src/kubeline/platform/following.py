@@ -1,13 +1,26 @@
 """Follow a run to its end, whatever runs it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from kubeline.errors import PlatformError
 
+StepState = Literal["waiting", "running", "succeeded", "failed", "skipped", "unknown"]
+
+# What a word of either platform for the state of a task means; any other: it waits.
+STATES: Mapping[str, StepState] = {
+    "PENDING": "running",
+    "RUNNING": "running",
+    "SUCCEEDED": "succeeded",
+    "FAILED": "failed",
+    "CANCELED": "failed",
+    "CANCELLED": "failed",
+    "SKIPPED": "skipped",
+    "NOT_TRIGGERED": "skipped",
+}
 _GRACE = 600.0  # seconds that the platform may be away meanwhile
 
 

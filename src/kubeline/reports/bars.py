@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from kubeline.printable import printable
+from kubeline.printable import printable, shortened
 
 Bar = tuple[str, float, float]  # what it is of, and the two shares
 
@@ -35,8 +35,7 @@ def figure_of_bars(drawings: Sequence[tuple[str, Sequence[Bar]]], labels: tuple[
 
 def short(words: str) -> str:
     """At most so many letters of a label as there is room for."""
-    label = printable(words)
-    return label if len(label) <= _LETTERS else label[: _LETTERS - 1] + "…"
+    return shortened(printable(words), _LETTERS)
 
 
 def _longest(bars: Sequence[Bar]) -> list[Bar]:

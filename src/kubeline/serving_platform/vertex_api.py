@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
@@ -143,9 +143,3 @@ class VertexApi:
         if not peer.private:
             raise UserError(f"a token goes over https:// only, but Vertex AI is asked at {self._url}; give https://")
         return peer
-
-
-def operation_error(operation: Mapping[str, Any]) -> str:
-    """Why an operation failed; empty when it did not, or is not done."""
-    failure = operation.get("error") or {}
-    return " ".join(str(failure.get("message", "no reason is given")).split())[:400] if failure else ""

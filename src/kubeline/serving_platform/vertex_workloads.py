@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kubeline.errors import KubelineError
+from kubeline.http.operations import operation_error
 from kubeline.http.requests import TakenError, UnclearError
 from kubeline.kubernetes.resources import Manifest
 from kubeline.serving_platform.endpoint_view import DIGEST_VARIABLE, FOREIGN, deployed_in, split_of
-from kubeline.serving_platform.vertex_api import VertexApi, operation_error
+from kubeline.serving_platform.vertex_api import VertexApi
 
 logger = logging.getLogger(__name__)
 

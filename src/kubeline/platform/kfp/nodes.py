@@ -11,20 +11,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from typing import Any, Literal
+from typing import Any
 
 from kubeline.platform.compiled import Json, graphs
+from kubeline.platform.following import STATES, StepState
 
-StepState = Literal["waiting", "running", "succeeded", "failed", "skipped", "unknown"]
-
-_STATES: dict[str, StepState] = {
-    "PENDING": "running",
-    "RUNNING": "running",
-    "SUCCEEDED": "succeeded",
-    "FAILED": "failed",
-    "CANCELED": "failed",
-    "SKIPPED": "skipped",
-}
 _TRIES = 10
 _ITERATION = re.compile(r"\((\d+):\d+\)")
 _WITHIN_LOOP = re.compile(r"\.iteration-iterations\(\d+:\d+\)\(0\)\.iteration-item\(0\)")
@@ -125,7 +116,7 @@ class _Tree:
         detail = self._detail(f"{path}(0)")
         driver = self._detail(f"{path}-driver(0)")
         driver_failed = driver.get("state") == "FAILED"
-        state: StepState = "failed" if driver_failed else _STATES.get(detail.get("state", ""), "waiting")
+        state: StepState = "failed" if driver_failed else STATES.get(detail.get("state", ""), "waiting")
         ended = driver if driver_failed else detail
         return RunStep(_label(path), path, state, ended.get("end_time", ""), driver_failed, tries, self._workflow)
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from kubeline.errors import KubelineError, PlatformError, UserError, listed
 from kubeline.platform.compiled import Compiled, Json
-from kubeline.platform.following import Ended, RunSnapshot
+from kubeline.platform.following import STATES, Ended, RunSnapshot
 from kubeline.platform.step_logs import failure_sentence
 from kubeline.platform.vertex.connection import VertexConnection
 
@@ -18,15 +18,6 @@ _NAME = re.compile(r"[a-z][-a-z0-9]{0,127}")
 _LABEL = re.compile(r"[a-z0-9_-]{0,63}")
 _LINES = 1_000
 _LISTED = "name,displayName,state,createTime,endTime"  # of each job in a list: with their pipelines it would be large
-_STATES: Mapping[str, str] = {
-    "PENDING": "running",
-    "RUNNING": "running",
-    "SUCCEEDED": "succeeded",
-    "FAILED": "failed",
-    "CANCELLED": "failed",
-    "SKIPPED": "skipped",
-    "NOT_TRIGGERED": "skipped",
-}
 
 
 @dataclass(frozen=True)
@@ -192,7 +183,7 @@ def _step(detail: Json) -> JobStep:
     return JobStep(
         detail.get("taskName", ""),
         str(detail.get("taskId", "")),
-        _STATES.get(detail.get("state", ""), "waiting"),
+        STATES.get(detail.get("state", ""), "waiting"),
         detail.get("endTime", ""),
         container.rpartition("/")[2],
         " ".join(detail.get("error", {}).get("message", "").split()),
