@@ -17,6 +17,7 @@ from components.train.component import train
 from components.validate.component import validate
 from kubeline.infra_validation.findings import Findings
 from kubeline.infra_validation.infra_validation_report import write_report
+from kubeline.infra_validation.limits import Limits
 from kubeline.model_card.building import build
 from kubeline.model_card.pages import PAGE, forms
 from kubeline.model_client.golden import GoldenRows
@@ -103,7 +104,7 @@ def _card(model: Any, blessing: Any) -> dict[str, str]:
 
 def _infra_page(model: Any, report: Any) -> None:
     package = ModelPackage.open(model.path)
-    limits = {"tolerance": 1e-5, "max_latency_ms": 1.0, "timeout_seconds": 1.0}
+    limits = Limits(max_latency_ms=1.0, timeout_seconds=1.0)
     findings = Findings(rows=1, failure=NAMES[0], log=NAMES)
     blessing = Blessing(check="infra_validation", verdict="hold", package_digest=package.digest, reasons=NAMES)
     write_report(report, GoldenRows.of(package), findings, blessing, limits)
