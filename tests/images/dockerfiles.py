@@ -76,6 +76,8 @@ def copy_context(folder: Path) -> None:
     """Copy what a build is sent, as ``.dockerignore`` has it, and of that what the Dockerfiles copy."""
     sent = exclude_paths(str(ROOT), (ROOT / ".dockerignore").read_text(encoding="utf-8").split())
     copied = {source for image in IMAGES for source in _copied(dockerfile(image))}
+    missing = [source for source in copied if not any(path == source or path.startswith(source + "/") for path in sent)]
+    assert not missing, f".dockerignore keeps {missing} from the builds"
     for path in sorted(sent):
         wanted = any(path == source or path.startswith(source + "/") for source in copied)
         if wanted and (ROOT / path).is_file():
