@@ -10,7 +10,6 @@ from typing import Protocol
 from kubeline_serving.errors import Overloaded
 
 SHED_AFTER_SECONDS = 1.0  # after which an unfinished one may be ended when others need its memory
-_BURST_BYTES = 8 * 2**20  # of requests; what these take when they are parsed is many times as much
 
 
 class Unfinished(Protocol):
@@ -36,7 +35,6 @@ class Budget:
     def __init__(self, limit: int):
         self.limit = limit
         self.held = 0
-        self._most = 0  # bytes held at a time since the last burst
         self._unfinished: dict[Unfinished, float] = {}  # since when, the oldest first
 
     def take(self, size: int) -> None:
@@ -49,7 +47,6 @@ class Budget:
         if self.held > self.limit and not self._shed_oldest():
             self.held -= size
             raise Overloaded("the server holds as many requests as its memory allows; try again later")
-        self._most = max(self._most, self.held)
 
     def reserve(self, size: int) -> bool:
         """Count bytes that may come to be held, and say whether there is room for them."""
@@ -62,24 +59,12 @@ class Budget:
     def note(self, size: int) -> None:
         """Count bytes that are held already; others make room for them."""
         self.held += size
-        self._most = max(self._most, self.held)
         if self.held > self.limit:
             self._shed_oldest()
 
     def give(self, size: int) -> None:
         """Count bytes no more."""
         self.held -= size
-
-    def burst(self) -> None:
-        """Memory was held that was only reserved."""
-        self._most = max(self._most, self.held)
-
-    def burst_is_over(self) -> bool:
-        """Whether a burst is over since the last time that this was asked: what it took can be given back."""
-        ebbed = self._most > _BURST_BYTES and self.held < self._most / 2
-        if ebbed:
-            self._most = self.held
-        return ebbed
 
     def begin_waiting(self, holder: Unfinished) -> None:
         """Let it give way from now on: it waits for its client. It stays where it is when it waits already."""

@@ -9,6 +9,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+_MUCH = 64 * 2**20  # bytes
+_TRIM_SECONDS = (2.0, 64.0)  # between two trims, the shortest and the longest
+
 
 def _malloc_trim() -> Callable[[int], int] | None:
     try:
@@ -46,6 +49,38 @@ def resident_bytes_often() -> Iterator[Callable[[], int]]:
 
 def _bytes(statm: bytes) -> int:
     return int(statm.split()[1]) * resource.getpagesize()
+
+
+class TrimSchedule:
+    """Says when to trim memory: when the process has clearly more than at its start, less and less often.
+
+    Who took it does not matter: requests, or calls of gRPC's core that no budget counts. What is in use is not given
+    back, so a trim is tried again after 2, 4, … 64 seconds; gRPC, too, frees in threads of its own, some time later.
+
+    Args:
+        usual: bytes that the process has before its first request.
+    """
+
+    def __init__(self, usual: int):
+        self._usual = self._highest = usual
+        self._pause = _TRIM_SECONDS[0]
+        self._next = 0.0
+
+    def is_due(self, taken: int, now: float) -> bool:
+        """Whether to trim now.
+
+        Args:
+            taken: bytes that the process has.
+            now: seconds of a monotonic clock.
+        """
+        if taken <= self._usual + _MUCH or taken > self._highest + _MUCH:  # all is given back, or more came
+            self._pause, self._highest = _TRIM_SECONDS[0], taken
+            self._next = min(self._next, now + self._pause)
+        if taken <= self._usual + _MUCH or now < self._next:
+            return False
+        self._next = now + self._pause
+        self._pause = min(2 * self._pause, _TRIM_SECONDS[1])
+        return True
 
 
 class PausedCollection:

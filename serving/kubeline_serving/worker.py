@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -25,7 +26,7 @@ from kubeline_serving.inference.engine import Engine, Limits
 from kubeline_serving.inference.model import ServedModel
 from kubeline_serving.inference.wait_estimate import WaitEstimate
 from kubeline_serving.limits import RequestLimits
-from kubeline_serving.memory import trim_memory
+from kubeline_serving.memory import TrimSchedule, resident_bytes, trim_memory
 from kubeline_serving.observability import logs
 from kubeline_serving.observability.logs import RequestLog
 from kubeline_serving.observability.metrics import ServerMetrics
@@ -38,7 +39,6 @@ logger = logging.getLogger(__name__)
 
 METRICS_FOLDER = "KUBELINE_METRICS_FOLDER"  # names the counters that the workers share
 _COUNT_SECONDS = 0.25
-_TRIM_SECONDS = (0.0, 2.0)  # after a burst; gRPC frees in threads of its own, some time later
 _LITTLE = 2**20  # bytes of requests
 _SWITCH_SECONDS = 0.0005  # for which a thread may keep the interpreter from the event loop
 STARTUP_FAILURE = 3  # the exit code by which uvicorn's supervisor knows that another try would fail as well
@@ -95,6 +95,7 @@ class Worker:
         gc.collect()
         gc.freeze()  # what was loaded stays: the collector need not traverse it again
         gc.set_threshold(_GARBAGE_EVERY)
+        self._trimming = TrimSchedule(resident_bytes())
         self._flush_periodically()
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -105,14 +106,12 @@ class Worker:
     def _flush_periodically(self) -> None:
         """Flush the metrics, which another worker may be asked for, and release memory."""
         self._metrics.flush()
-        loop = asyncio.get_running_loop()
-        if self._state.budget.burst_is_over():
-            for seconds in _TRIM_SECONDS:
-                loop.call_later(seconds, self._trim_memory)
-        loop.call_later(_COUNT_SECONDS, self._flush_periodically)
+        if self._trimming.is_due(resident_bytes(), monotonic()):
+            self._trim_memory()
+        asyncio.get_running_loop().call_later(_COUNT_SECONDS, self._flush_periodically)
 
     def _trim_memory(self) -> None:
-        """Give back what a burst took, unless requests are in the way."""
+        """Give back what is free, unless requests are in the way."""
         if self._state.budget.held < _LITTLE:
             gc.collect()  # gRPC leaves calls in cycles, and with them what its core holds of their messages
         asyncio.get_running_loop().run_in_executor(None, trim_memory)

@@ -142,7 +142,6 @@ class Calls:
         try:
             message: bytes = await context.read()
         except asyncio.CancelledError:
-            self._state.budget.burst()
             if not call.was_shed:  # but the client has left
                 raise
             raise self._unfinished(call) from None
