@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -44,3 +45,17 @@ def test_what_the_block_raises_is_raised_and_garbage_is_collected_again(modules:
     with pytest.raises(ValueError, match="no rows"), importing("imported_meanwhile"):
         raise ValueError("no rows")
     assert gc.isenabled()
+
+
+def test_scikit_learn_comes_without_the_statistics_that_no_step_calls_and_finds_them_where_one_does() -> None:
+    code = """
+import sys
+from kubeline.data.ahead import importing
+with importing("sklearn.ensemble"):
+    pass
+print("sklearn.ensemble" in sys.modules, "scipy.stats" in sys.modules)
+import sklearn._loss.link, scipy.stats
+print(sklearn._loss.link.gmean([1, 4]), scipy.stats.norm.cdf(0))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False", "2.0", "0.5"]

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 from kubeline.loading import load
 
 load.run(sys.argv[1], SimpleNamespace(path=sys.argv[2], uri=sys.argv[2], metadata={}))
-print(sorted({"pandas", "sklearn", "matplotlib"} & set(sys.modules)))
+print(sorted({"pandas", "sklearn", "matplotlib", "fsspec", "yaml", "asyncio", "google.protobuf"} & set(sys.modules)))
 """
 
 
-def test_a_csv_is_loaded_without_pandas(tmp_path: Path) -> None:
+def test_a_csv_is_loaded_without_pandas_and_without_the_clients_of_other_sources(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("a,b\n1,x\n2,y\n", encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", LOAD, tmp_path / "table.csv", tmp_path / "dataset"],

@@ -9,7 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
+from kubeline.lazy import deferred
+
 T = TypeVar("T")
+# What scikit-learn and SciPy import, a third of their time, for a function here and there that no step calls.
+_IN_NAME = ("numpy.f2py", "numpy.testing", "scipy.stats")
 _AHEAD = 2  # items that are made, or being made, while one is used
 
 
@@ -53,8 +57,9 @@ def importing(*modules: str) -> Iterator[None]:
 
 def _import_all(modules: Iterable[str], collects: bool) -> None:
     try:
-        for module in modules:
-            importlib.import_module(module)
+        with deferred(*_IN_NAME):
+            for module in modules:
+                importlib.import_module(module)
     except Exception:
         return
     finally:

@@ -24,7 +24,6 @@ from kubeline.data.sources import remote_errors
 from kubeline.errors import PlatformError, UserError
 from kubeline.progress import Progress
 
-SCHEME = "dvc"
 _DIGEST = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
 _STORES = {"azure": "abfs"}  # what fsspec calls otherwise
 _COPIED = ("s3", "gs", "azure", "http", "https")

@@ -12,9 +12,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from kubeline.addresses import file_system, redact, refuse_credentials, scheme
-from kubeline.data import web
 from kubeline.data.limits import ADVICE, DOWNLOAD_SECONDS, LISTING_SECONDS, Unpacking, scaled
-from kubeline.data.transfer import FileTransfer, Transfer
+from kubeline.data.transfer import Transfer
 from kubeline.data.unpack import COMPRESSIONS, unpack
 from kubeline.errors import PlatformError, UserError, listed
 from kubeline.http.requests import retry_after
@@ -217,6 +216,9 @@ def _chosen(paths: list[str], wanted: Callable[[str], bool], source: str) -> lis
 
 
 def _download(source: str, scratch: Path, wanted: Callable[[str], bool]) -> list[_Staged]:
+    from kubeline.data import web
+    from kubeline.data.file_transfer import FileTransfer
+
     with remote_errors(source):
         system, root, paths = remote_paths(source)
         paths = _chosen(paths, wanted, source)

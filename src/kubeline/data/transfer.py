@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from fsspec.callbacks import Callback
-
 from kubeline.data.limits import ADVICE, DOWNLOAD, DOWNLOAD_SECONDS, readable, scaled
 from kubeline.errors import UserError
 from kubeline.progress import Progress
@@ -86,19 +84,3 @@ class Transfer:
                 f"'{self._name}' says that it is {readable(size)} and the temporary folder has room for "
                 f"{readable(free)}; make room or set TMPDIR"
             )
-
-
-class FileTransfer(Callback):  # type: ignore[misc]  # fsspec has no types
-    """One file of a transfer, as the clients of fsspec count it."""
-
-    def __init__(self, transfer: Transfer):
-        self._transfer, self._counted, self._announced = transfer, 0, 0
-        super().__init__()
-
-    def call(self, hook_name: str | None = None, **kwargs: object) -> None:
-        """Check what has come since the last call."""
-        if self.size and self.size != self._announced:
-            self._announced = self.size
-            self._transfer.require_room(self.size)
-        new, self._counted = self.value - self._counted, self.value
-        self._transfer.take(new)

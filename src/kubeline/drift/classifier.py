@@ -13,6 +13,7 @@ Machine Learning 52 (of cross-fitting).
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -177,7 +178,13 @@ def _one_thread() -> Any:
 
     OpenMP keeps the limit by thread: each that learns a fold asks for its own.
     """
-    import sklearn.ensemble  # noqa: F401  loads the thread pools that are to be limited
-    from threadpoolctl import threadpool_limits
+    return _thread_pools().limit(limits=1)
 
-    return threadpool_limits(1)
+
+@cache
+def _thread_pools() -> Any:
+    """Those of the libraries that learn; to find them among all that are loaded takes as long as to learn a fold."""
+    import sklearn.ensemble  # noqa: F401  loads the thread pools that are to be limited
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kubeline.data.dataset import to_frame
+from kubeline.data.dataset import CHUNK_ROWS, to_frame
 from kubeline.drift.profile import (
     MAX_CATEGORIES,
     CategoryProfile,
@@ -24,7 +24,7 @@ from kubeline.drift.statistics import CategoryCounts
 from kubeline.drift.values import numbers, plain, texts
 from kubeline.typing import Array
 
-ROWS = 32_768  # read at a time: a chunk is held in several forms while it is counted
+ROWS = CHUNK_ROWS  # read at a time
 
 
 class NumberCounter:

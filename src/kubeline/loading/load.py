@@ -11,13 +11,11 @@ from typing import Any
 
 from kubeline.addresses import redact, scheme
 from kubeline.artifacts import Artifact, describe, publish, step
-from kubeline.data import dvc, engine, json_digits, kafka, partitions
-from kubeline.data.databases import open_lake_table, open_query
+from kubeline.data import engine, json_digits, kafka, partitions
 from kubeline.data.dataset import DatasetWriter
 from kubeline.data.duck import Connection
 from kubeline.data.failures import reading
 from kubeline.data.inference import KINDS
-from kubeline.data.kserve_log import flatten
 from kubeline.data.labels import ID, join
 from kubeline.data.lakes import LAKES
 from kubeline.data.notation import PLAIN, Notation, notation_of, time_format
@@ -28,7 +26,6 @@ from kubeline.data.sources import DATABASES, FORMATS, SourceFile, stage
 from kubeline.data.tables import agree, check_names, index_columns, open_file, unlike_columns
 from kubeline.data.timespan import COLUMN, Timespan, timespan
 from kubeline.errors import UserError, listed
-from kubeline.loading import features as joined_features
 from kubeline.loading.types_from import types_of, types_of_dataset
 from kubeline.options import require_names
 from kubeline.retries import repeated
@@ -123,7 +120,7 @@ def run(
     notation = notation_of(decimal, thousands)
     selection = Selection(columns, where, types or {}, {}, notation, timespan(at, length, time), rename or {})
     check(source, query, file_format, selection)
-    tables = joined_features.opened(features)
+    tables = _opened(features)
     if spark:
         _write_source(spark, source, dataset.uri)
     if types_from:
@@ -141,6 +138,15 @@ def run(
     window = {} if selection.span.is_open else {"window": str(selection.span)}
     more = {"features": known} if known else {}
     describe(dataset, writer.metadata(redact(exact)) | window | more | ({"warnings": warnings} if warnings else {}))
+
+
+def _opened(features: Sequence[Mapping[str, Any]]) -> list[FeatureTable]:
+    """The tables of features."""
+    if not features:
+        return []
+    from kubeline.loading.features import opened
+
+    return opened(features)
 
 
 def _write_source(spark: Mapping[str, Any], source: str, purpose: str) -> None:
@@ -162,12 +168,18 @@ def _store(
     with ExitStack() as resources:
         files, exact = _files(source, file_format, selection, scratch)
         if file_format == KSERVE:
+            from kubeline.data.kserve_log import flatten
+
             files = [flatten(files, selection.columns, scratch)]
             selection = replace(selection, columns=())
         connection = resources.enter_context(engine.connect(scratch, [file.path for file in files]))
         if scheme(source) in DATABASES:
+            from kubeline.data.databases import open_query
+
             tables = [open_query(connection, source, query, scratch, resources)]
         elif scheme(source) in LAKES:
+            from kubeline.data.databases import open_lake_table
+
             table, exact = open_lake_table(connection, source, scratch)
             tables = [table]
         else:
@@ -235,6 +247,8 @@ def _add_features(
     rows: Path, tables: Sequence[FeatureTable], every: Selection, scratch: Path, into: Path
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Write the rows with their features into a folder; what is known of these, and warnings."""
+    from kubeline.loading.features import joined
+
     notes: list[str] = []
 
     def store(table: FeatureTable, span: Timespan, folder: Path) -> dict[str, Any]:
@@ -250,7 +264,7 @@ def _add_features(
         notes.extend(f"{table.shown}: {one}" for one in warnings)
         return writer.metadata(redact(exact))
 
-    known, warnings = joined_features.joined(rows, tables, every.span.column, store, scratch, into / _ONE_PART)
+    known, warnings = joined(rows, tables, every.span.column, store, scratch, into / _ONE_PART)
     return known, notes + warnings
 
 
@@ -279,8 +293,10 @@ def _files(source: str, file_format: str, selection: Selection, scratch: Path) -
     if scheme(source) == kafka.SCHEME:
         file, exact = kafka.stage_topic(source, selection.span, scratch)
         return [file], exact
-    if scheme(source) == dvc.SCHEME:
-        place, exact = dvc.stage_tracked(source, scratch)
+    if scheme(source) == "dvc":
+        from kubeline.data.dvc import stage_tracked
+
+        place, exact = stage_tracked(source, scratch)
         found = stage(str(place), file_format, scratch, selection.span.may_hold)
         return [replace(file, name=file.name.replace(str(place), source, 1)) for file in found], exact
     return stage(source, file_format, scratch, selection.span.may_hold), source

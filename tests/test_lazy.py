@@ -1,0 +1,54 @@
+"""Modules that libraries import in name only."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from kubeline.lazy import deferred
+
+
+@pytest.fixture(autouse=True)
+def _libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package whose module `seldom` no one calls while `library` and `hasty` are imported, but for the latter."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "of_functions").mkdir()
+    (tmp_path / "of_functions" / "__init__.py").write_text("")
+    (tmp_path / "of_functions" / "seldom.py").write_text("def double(number): return 2 * number\n")
+    (tmp_path / "library.py").write_text(
+        "from of_functions import seldom\nfrom of_functions.seldom import double\ndef twice(n): return double(n)\n"
+    )
+    (tmp_path / "hasty.py").write_text("from of_functions.seldom import double\nfour = double(2)\n")
+    for name in ("of_functions", "of_functions.seldom", "library", "hasty"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_a_module_that_a_library_imports_is_loaded_when_one_of_its_functions_is_called() -> None:
+    with deferred("of_functions.seldom"):
+        library = importlib.import_module("library")
+    assert "of_functions.seldom" not in sys.modules
+    assert library.twice(2) == 4
+    assert "of_functions.seldom" in sys.modules
+
+
+def test_after_the_block_the_module_is_what_an_import_of_it_always_gives() -> None:
+    with deferred("of_functions.seldom"):
+        importlib.import_module("library")
+    real = importlib.import_module("of_functions.seldom")
+    assert real.__file__
+    assert real is sys.modules["of_functions"].seldom
+    assert real.double(2) == 4
+
+
+def test_a_library_that_calls_a_function_while_it_is_imported_is_given_its_value() -> None:
+    with deferred("of_functions.seldom"):
+        assert importlib.import_module("hasty").four == 4
+    assert importlib.import_module("of_functions.seldom").__file__
+
+
+def test_a_module_that_is_there_stays_as_it_is() -> None:
+    there = importlib.import_module("of_functions.seldom")
+    with deferred("of_functions.seldom"):
+        assert importlib.import_module("library").seldom is there
+    assert sys.modules["of_functions.seldom"] is there
