@@ -27,13 +27,16 @@ class Bins:
             self.number = len(profile.edges) + 2
 
     def of(self, column: pd.Series) -> Array:
-        """(n,) the bin of each row."""
+        """(n,) the bin of each row, integers."""
         if isinstance(self._profile, NumberProfile):
             values = numbers(column, self._profile.kind)
-            place = np.zeros(len(values), dtype=np.uint16)
-            for edge in self._profile.edges:  # of so few, several times as fast as searchsorted
-                place += values > edge
-            return np.where(np.isnan(values), self.number - 1, place).astype(np.int64)
+            place: Array = np.zeros(len(values), dtype=np.uint8 if self.number <= 2**8 else np.int64)
+            above = np.empty(len(values), dtype=bool)
+            for edge in self._profile.edges:  # of so few, ten times as fast as searchsorted
+                np.greater(values, edge, out=above)
+                place += above.view(np.uint8)
+            place[np.isnan(values)] = self.number - 1
+            return place
         codes, names = coded(column, self._profile.kind)
         known = self._names.get_indexer(pd.Index(names, dtype=object))
         of_name = np.where(known < 0, len(self._names), known)
