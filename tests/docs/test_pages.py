@@ -144,6 +144,7 @@ TUTORIAL = ROOT / "docs" / "tutorials" / "your-own-table.md"
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_steps")
 def test_the_commands_of_the_tutorial_run_in_their_order(tmp_path: Path) -> None:
     shell = Shell("docs/tutorials/your-own-table.md", tmp_path)
     printed = [shell.give(command).strip().rpartition("\n")[2].strip() for command in shell.commands()]

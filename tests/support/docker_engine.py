@@ -49,10 +49,10 @@ class Engine:
 
 
 @contextmanager
-def docker_engine(path: str) -> Iterator[Engine]:
-    """An engine, whose containers find their programs in `path`."""
+def docker_engine(path: str, **variables: str) -> Iterator[Engine]:
+    """An engine, whose containers find their programs in `path`, and have the variables that are not of an image."""
     engine = Engine()
-    server = _Server(("127.0.0.1", 0), lambda *given: _Handler(engine, path, *given))
+    server = _Server(("127.0.0.1", 0), lambda *given: _Handler(engine, {"PATH": path, **variables}, *given))
     engine.address = f"tcp://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
@@ -79,8 +79,8 @@ class _RefusedError(Exception):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, engine: Engine, path: str, *given: Any) -> None:
-        self._engine, self._path_of_programs = engine, path
+    def __init__(self, engine: Engine, variables: dict[str, str], *given: Any) -> None:
+        self._engine, self._variables = engine, variables
         super().__init__(*given)
 
     def log_message(self, *_: Any) -> None:
@@ -172,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
                 command = [word.replace(folder, source) for word in command]
         container.process = subprocess.Popen(
             command,
-            env={"PATH": self._path_of_programs, **container.environment},
+            env={**self._variables, **container.environment},
             cwd=container.body["WorkingDir"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -116,8 +116,8 @@ class Shell:
     def preflight(self, command: str, refused: str = "") -> None:
         """Give `kubeline run` as far as its first step, which tries each parameter and all that a run will need.
 
-        What the steps behind it do is tested by runs of the same pipelines that take seconds. Where the step needs what
-        is not here, such as an account, `refused` is in the sentence that says so, and it is the only one.
+        For runs whose data is where no test can be: with an account, in another cluster. Where the step needs that
+        too, `refused` is in the sentence that says so, and it is the only one.
         """
         options = make_parser().parse_args(shlex.split(self.here(command), comments=True)[1:])
         with self.inside():
