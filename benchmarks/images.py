@@ -18,6 +18,7 @@ LAYERS = {
     "steps": ("common", "deploy", "model", "steps"),
     "serving": ("common", "serving"),
 }
+WITH_THEIR_BYTECODE = ("common", "deploy")  # by images/install.sh; of the others pip makes all
 SHOWN = 12
 
 
@@ -47,8 +48,9 @@ def weigh(image: str, folder: Path) -> dict[str, int]:
     for layer in LAYERS[image]:
         assigned = [f"{name}={value}" for name, value in variables.items()]
         _run("env", *assigned, "sh", str(ROOT / "images" / "install.sh"), "packages", layer)
+        if layer not in WITH_THEIR_BYTECODE:
+            _run(python, "-m", "compileall", "-q", str(folder / "lib"))
     (packages,) = folder.glob("lib/python*/site-packages")
-    _run(python, "-m", "compileall", "-q", str(packages))
     return {entry.name: _bytes(entry) for entry in packages.iterdir()}
 
 

@@ -33,7 +33,7 @@ from tests.support.packages import write_tiny_package
 NEVER_CALLED = {
     "steps": {"deltalake", "prometheus_client", "sigstore"},
     "drift": {"duckdb", "sigstore"},
-    "deploy": {"duckdb", "grpc", "joblib", "matplotlib", "onnxruntime", "pandas", "sigstore"},
+    "deploy": {"grpc", "joblib", "matplotlib", "onnxruntime", "pandas", "pyarrow", "sigstore"},
     "serving": {"joblib", "matplotlib", "pandas", "sigstore"},
 }
 
@@ -185,11 +185,11 @@ spec = RolloutSpec.model_validate(plan | {"rules": {"min_outcomes": 40}})
 labels, _ = Outcomes(spec.outcomes, package.signature).compare("c" * 12, "s" * 12, 0.0)
 found = shadow.compare(Candidate(), package, spec, "")
 seen = [labels.problem, labels.canary.n, labels.stable.n, found.rows, found.alike, found.label_loss["outcome"]]
-print(json.dumps([importlib.util.find_spec("pandas") is None, *seen]))
+print(json.dumps([[name for name in ("pandas", "pyarrow") if importlib.util.find_spec(name)], *seen]))
 """
 
 
-def test_a_rollout_reads_golden_rows_logs_and_labels_in_its_image_which_has_no_pandas(
+def test_a_rollout_reads_golden_rows_logs_and_labels_in_its_image_which_has_neither_pandas_nor_arrow(
     images: dict[str, Environment], place: Path
 ) -> None:
     folder = place / "rollout"
@@ -211,7 +211,30 @@ def test_a_rollout_reads_golden_rows_logs_and_labels_in_its_image_which_has_no_p
     log[["request.id", "output.prediction"]].set_axis(["request.id", "late"], axis=1).to_csv(folder / "labels.csv")
     done = images["deploy"].run(["python3", "-c", _ROLLOUT, str(folder)])
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == [True, "", 20, 20, 40, 40, "pass"]
+    assert json.loads(done.stdout.splitlines()[-1]) == [[], "", 20, 20, 40, 40, "pass"]
+
+
+_WITHOUT_BYTECODE = """
+import importlib.util, json, sys
+from pathlib import Path
+import fsspec
+for kind in ("s3", "gs", "abfs", "https"):
+    fsspec.get_filesystem_class(kind)
+import kfp.dsl.executor_main, kubeline.deployment.step, kubeline.rollout.step, kubeline.rollout.probes.shadow
+sys.pycache_prefix = None
+origins = [getattr(getattr(module, "__spec__", None), "origin", None) or "" for module in list(sys.modules.values())]
+files = [origin for origin in origins if "site-packages" in origin and origin.endswith(".py")]
+print(json.dumps([len(files), [file for file in files if not Path(importlib.util.cache_from_source(file)).exists()]]))
+"""
+
+
+def test_a_step_that_deploys_compiles_hardly_anything_at_its_start(images: dict[str, Environment]) -> None:
+    done = images["deploy"].run(["env", "_KFP_RUNTIME=true", "python3", "-c", _WITHOUT_BYTECODE])
+    assert done.returncode == 0, done.stderr
+    modules, compiled = json.loads(done.stdout)
+    assert modules > 1_000
+    assert len(compiled) < 10, compiled
+    assert not [*images["deploy"].packages.glob("lib/python*/site-packages/pydantic/v1/**/*.pyc")]  # and no more
 
 
 def test_any_user_may_read_the_project_whatever_the_umask_of_the_checkout(images: dict[str, Environment]) -> None:

@@ -28,7 +28,12 @@ def unpack(name: str, path: Path, allowed: Unpacking) -> Iterator[tuple[str, Pat
     if magic[:2] == b"\x1f\x8b":
         yield name, _decompress(name, path, gzip.GzipFile(path), allowed)
     elif magic == b"\x28\xb5\x2f\xfd":
-        import pyarrow as pa  # here: a registry is asked for files as well, without a table
+        try:
+            import pyarrow as pa  # here: a registry is asked for files as well, without a table
+        except ImportError as error:  # in the image that deploys
+            raise UserError(
+                f"'{name}' is compressed by Zstandard, which is not read here; give it with gzip"
+            ) from error
 
         yield name, _decompress(name, path, pa.CompressedInputStream(str(path), "zstd"), allowed)
     elif magic in (b"PK\x03\x04", b"PK\x05\x06"):

@@ -1,10 +1,13 @@
 """What is checked before anything is changed."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from kubeline.addresses import redact
-from kubeline.data.peek import column_names
+from kubeline.data.engine import connect
+from kubeline.data.sources import stage
 from kubeline.errors import PlatformError, UserError, listed
 from kubeline.http.credentials import bearer
 from kubeline.http.exchange import Peer
@@ -25,6 +28,7 @@ from kubeline.kubernetes.resources import (
 )
 from kubeline.rollout.analysis.metrics import Addresses, MetricsSpec, open_source
 from kubeline.rollout.analysis.metrics.prometheus import has_predictions
+from kubeline.rollout.probes.tables import ID, opened
 from kubeline.rollout.routers import EXPOSED, ClusterSnapshot, mode_of, router_of
 from kubeline.rollout.snapshot import routes_of
 from kubeline.rollout.spec import RolloutSpec
@@ -38,7 +42,6 @@ Right = tuple[str, Resource, str]
 # Of the Role, but not asked for: without them a rollout explains less, and its rehearsal sees less.
 OPTIONAL_RIGHTS: tuple[Right, ...] = (("list", EVENT, ""), ("get", SERVING_RUNTIME, ""))
 
-ID = "request.id"  # by which outcomes are joined
 
 _WITH_DEPLOYMENTS = {DeploymentMode.STANDARD, DeploymentMode.OPENSHIFT}
 _LONGEST_LABEL = 63
@@ -182,8 +185,8 @@ def _check_evidence(status: RolloutStatus, spec: RolloutSpec) -> None:
     """Check that Prometheus answers us, and that there are outcomes and the token that the candidate is asked with."""
     if spec.outcomes:
         for address in filter(None, (spec.outcomes.source, spec.outcomes.payload_log)):
-            columns = column_names(address)
-            if columns is not None and ID not in columns:
+            columns = _columns(address)
+            if ID not in columns:
                 raise UserError(
                     f"outcomes are joined by '{ID}', which '{redact(address)}' does not have (there are: "
                     f"{listed(columns)})"
@@ -199,6 +202,15 @@ def _check_evidence(status: RolloutStatus, spec: RolloutSpec) -> None:
             )
         names = Addresses(namespace=status.namespace, canary="1", stable=status.versions.before.revision)
         open_source(spec.metrics, status.name, status.stable_digest, status.candidate.digest, names).start()
+
+
+def _columns(address: str) -> list[str]:
+    """The columns of the first file there."""
+    once = iter([True])
+    with TemporaryDirectory(prefix="kubeline-columns-") as folder:
+        files = stage(address, "auto", Path(folder), lambda _: next(once, False))
+        with closing(connect(Path(folder), [file.path for file in files])) as connection:
+            return list(opened(connection, files, f"table '{redact(address)}'").types)
 
 
 def _whose(metrics: MetricsSpec) -> str:

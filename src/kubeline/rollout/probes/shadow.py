@@ -1,37 +1,44 @@
 """Shadow traffic: what users asked the stable model, asked of the candidate, and the answers compared."""
+# ruff: noqa: S608 - names in queries are quoted
 
 import math
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import pyarrow as pa
 
+from kubeline.addresses import file_system
 from kubeline.artifacts import finite
+from kubeline.data.engine import connect, identifier
+from kubeline.data.sources import SourceFile, stage
 from kubeline.errors import KubelineError, PlatformError, UserError
 from kubeline.masking import words_of
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_client.protocols import Client, RequestFailedError
-from kubeline.model_package import ModelPackage, Predictions, Signature
-from kubeline.model_package.plain_values import plain_values
+from kubeline.model_package import ModelPackage, Predictions
 from kubeline.rollout.analysis.judge import CheckOutcome, CheckResult, LabelEvidence
 from kubeline.rollout.analysis.judge.checks import Check
 from kubeline.rollout.analysis.judge.outcomes import label_loss
 from kubeline.rollout.probes import smoke
-from kubeline.rollout.probes.outcomes import (
+from kubeline.rollout.probes.outcomes import Known, Outcomes, answers_of, by_request, logged_predictions
+from kubeline.rollout.probes.tables import (
     ID,
     ROW,
     TIME,
     VERSION,
-    Outcomes,
-    answers_of,
-    by_request,
-    logged_predictions,
+    arrays,
+    drawn,
+    hold,
+    keep,
+    opened,
+    plain_rows,
+    whole,
 )
-from kubeline.rollout.probes.requests import requests_of, sampled
 from kubeline.rollout.spec import RolloutSpec, ShadowSpec
 from kubeline.rollout.status import ShadowResult
+from kubeline.typing import Array
 
 _ROWS_PER_REQUEST = 100
 
@@ -53,10 +60,9 @@ def compare(client: Client, package: ModelPackage, spec: RolloutSpec, stable: st
         PlatformError: when it cannot be read.
     """
     shadow = spec.shadow
-    log = _rows(package.signature, shadow, labelled=spec.outcomes is not None)
-    if not len(log):
+    logged, log = _logged(package, shadow)
+    if not logged.records:
         return ShadowResult(passed=False, sentence=f"the payload log '{shadow.payload_log}' has no rows to compare")
-    logged = _logged(package, log)
     differences, wrong, answers, refused = [], [], [], 0
     for begin in range(0, len(logged.records), _ROWS_PER_REQUEST):
         part = logged.part(slice(begin, begin + _ROWS_PER_REQUEST))
@@ -106,7 +112,11 @@ def _by_labels(result: ShadowResult, evidence: LabelEvidence, spec: RolloutSpec)
 
 
 def _paired(
-    package: ModelPackage, spec: RolloutSpec, log: pa.Table, answers: list[tuple[int, Predictions]], stable: str
+    package: ModelPackage,
+    spec: RolloutSpec,
+    log: dict[str, Array],
+    answers: list[tuple[int, Predictions]],
+    stable: str,
 ) -> LabelEvidence:
     """Both models on the same labelled requests: the logged answers beside the candidate's."""
     if spec.outcomes is None:
@@ -115,20 +125,18 @@ def _paired(
     asked = [np.arange(begin, begin + len(answer.values)) for begin, answer in answers]
     places = np.concatenate(asked) if asked else np.arange(0)
     mine = smoke.joined([answer for _, answer in answers])
-    by_stable = np.ones(len(places), bool)
-    if stable and VERSION in log.column_names:
-        by_stable = log[VERSION].to_numpy()[places] == stable
-    log = log.take(places[by_stable])
-    requests = requests_of(log[ID])
-    asked_of = len(np.unique(requests))
+    if stable and VERSION in log:
+        by_stable = log[VERSION][places] == stable
+        places, mine = places[by_stable], mine.part(by_stable)
+    log = {name: values[places] for name, values in log.items()}
+    asked_of = len(np.unique(log["request"]))
     try:
-        with TemporaryDirectory(prefix="kubeline-outcomes-") as scratch:
-            known = outcomes.known(log, spec.outcomes.label or package.signature.target, Path(scratch) / "labels")
-        theirs = outcomes.losses(logged_predictions(package.signature, log.take(known.rows)), known.values)
-        ours = outcomes.losses(mine.part(np.flatnonzero(by_stable)[known.rows]), known.values)
+        known = _known(outcomes, log, spec.outcomes.label or package.signature.target)
+        theirs = outcomes.losses(logged_predictions(package.signature, log).part(known.rows), known.values)
+        ours = outcomes.losses(mine.part(known.rows), known.values)
     except KubelineError as error:
         return LabelEvidence(outcomes.metric, problem=f"The outcomes are not known: {error}.")
-    of = requests[known.rows]
+    of = log["request"][known.rows]
     return LabelEvidence(
         outcomes.metric,
         by_request(of, ours),
@@ -139,32 +147,41 @@ def _paired(
     )
 
 
-def _rows(signature: Signature, spec: ShadowSpec, *, labelled: bool) -> pa.Table:
-    """The newest rows at most, each chosen by a hash of its request."""
-    import pyarrow.dataset as ds
-    from fsspec.core import url_to_fs
+def _known(outcomes: Outcomes, log: dict[str, Array], label: str) -> Known:
+    with TemporaryDirectory(prefix="kubeline-outcomes-") as scratch:
+        _, files = outcomes.staged(Path(scratch))
+        with closing(connect(Path(scratch), [file.path for file in files])) as connection:
+            hold(connection, {name: log[name] for name in (ID, ROW) if name in log})
+            return outcomes.known(connection, opened(connection, files, "table of outcomes"), label)
 
+
+def _logged(package: ModelPackage, spec: ShadowSpec) -> tuple[GoldenRows, dict[str, Array]]:
+    """The newest logged requests, each chosen by a hash of its id, with their answers; and the columns of the log."""
+    signature = package.signature
+    with TemporaryDirectory(prefix="kubeline-shadow-") as folder:
+        files = _staged(spec, Path(folder) / "log")
+        with closing(connect(Path(folder), [file.path for file in files])) as connection:
+            table = opened(connection, whole(connection, files), f"payload log '{spec.payload_log}'")
+            table.require([*signature.names, *answers_of(signature), ID, TIME])
+            more = [name for name in (ROW, VERSION) if name in table.types]
+            columns = [*signature.names, *answers_of(signature), ID, TIME, *more]
+            names, time = ", ".join(map(identifier, columns)), identifier(TIME)
+            newest = (
+                f"SELECT {names} FROM {table.source} WHERE {drawn(spec.share)} ORDER BY {time} DESC LIMIT {spec.rows}"
+            )
+            keep(connection, newest, f"ORDER BY {time}")
+            log = arrays(connection, [ID, *more, *answers_of(signature)])
+            records = plain_rows(connection, {feature.name: feature.kind for feature in signature.features})
+    return GoldenRows(signature, records, logged_predictions(signature, log), package.manifest.parity.scale), log
+
+
+def _staged(spec: ShadowSpec, folder: Path) -> list[SourceFile]:
+    folder.mkdir()
     try:
-        filesystem, path = url_to_fs(spec.payload_log)
-        if not filesystem.exists(path):
-            raise UserError(f"there is no payload log at '{spec.payload_log}'; give the server's --payload_log")
-        dataset = ds.dataset(path, format="parquet", filesystem=filesystem, exclude_invalid_files=True)
+        filesystem, path = file_system(spec.payload_log)
+        there = filesystem.exists(path)
     except (OSError, ValueError, ImportError) as error:
         raise PlatformError(f"cannot read the payload log '{spec.payload_log}' ({words_of(error)})") from error
-    columns = [*signature.names, *answers_of(signature), ID, TIME]
-    if missing := [name for name in columns if name not in dataset.schema.names]:
-        raise UserError(
-            f"the payload log '{spec.payload_log}' has no column {', '.join(missing)}; is it of this model?"
-        )
-    columns += [name for name in (ROW, VERSION) if labelled and name in dataset.schema.names]
-    table = dataset.to_table(columns=columns)
-    chosen = table.filter(pa.array(sampled(table[ID], spec.share))).sort_by(TIME)
-    return chosen.slice(max(0, len(chosen) - spec.rows))
-
-
-def _logged(package: ModelPackage, log: pa.Table) -> GoldenRows:
-    """The logged requests with their logged answers."""
-    signature = package.signature
-    columns = [plain_values(log[feature.name], feature.kind) for feature in signature.features]
-    records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
-    return GoldenRows(signature, records, logged_predictions(signature, log), package.manifest.parity.scale)
+    if not there:
+        raise UserError(f"there is no payload log at '{spec.payload_log}'; give the server's --payload_log")
+    return stage(spec.payload_log, "parquet", folder)
