@@ -164,7 +164,7 @@ lock:
 	echo 'axe-playwright-python' | uv pip compile --quiet --universal --python-version 3.11 --no-deps --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate - --output-file .ci/axe.lock >/dev/null
 	echo 'feast[duckdb]' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --no-annotate - --output-file tests/data/feast.lock >/dev/null
+	  --no-emit-index-url --no-header --no-annotate - --output-file tests/support/feast.lock >/dev/null
 
 clean:
 	rm -rf $(VENV) runs examples/*/data .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

@@ -1,18 +1,15 @@
 """Results of queries on BigQuery keep the types that it names; its API is a server on loopback that checks requests."""
 
 import datetime as dt
-import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from kubeline.data.dataset import open_dataset
 from kubeline.data.transfer import Transfer
 from kubeline.errors import PlatformError, UserError
-from tests.support.http_servers import serving
+from tests.support.bigquery_server import BigQuery, Field, Row, served
 from tests.support.loading import Load
 
 # Of each type, what the server writes, and what the dataset holds, in a column of the type's name.
@@ -28,93 +25,24 @@ VALUES: dict[str, tuple[str, Any]] = {
     "DATETIME": ("2013-01-01T05:00:00.500000", dt.datetime.fromisoformat("2013-01-01T05:00:00.5")),
     "TIMESTAMP": ("1357016400000000", dt.datetime(2013, 1, 1, 5, tzinfo=dt.UTC)),
 }
-QUERIES: dict[str, list[list[str | None]]] = {
-    "SELECT all": [[text for text, _ in VALUES.values()], [None] * len(VALUES)],
-    "SELECT pages": [[str(number)] for number in range(5)],
-    "SELECT slow": [["1"]],
-    "SELECT busy": [["1"]],
-    "SELECT nested": [["1"]],
+NUMBER = [Field("v", "INTEGER")]
+QUERIES: dict[str, tuple[list[Field], list[Row]]] = {
+    "SELECT all": (
+        [Field(name, name) for name in VALUES],
+        [[text for text, _ in VALUES.values()], [None] * len(VALUES)],
+    ),
+    "SELECT pages": (NUMBER, [[str(number)] for number in range(5)]),
+    "SELECT slow": (NUMBER, [["1"]]),
+    "SELECT busy": (NUMBER, [["1"]]),
+    "SELECT nested": ([Field("v", "INTEGER", "REPEATED")], [["1"]]),
 }
-PAGE = 2  # rows
-
-
-class BigQuery:
-    """What its API does with a query; `requests` are all, as method, path, parameters and body."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[str, str, dict[str, str], Any]] = []
-        self.busy = 1  # answers of 503
-        self.pending = 2  # answers that the job is not done
-
-    def answer(self, method: str, path: str, params: dict[str, str], body: Any) -> tuple[int, dict[str, Any]]:
-        self.requests.append((method, path, params, body))
-        if (method, path) == ("POST", "/jobs"):
-            return self._plan(body)
-        if (method, path) == ("POST", "/queries"):
-            assert body["useLegacySql"] is False
-            assert body["formatOptions"] == {"useInt64Timestamp": True}
-            assert len(body["requestId"]) == 36
-            if body["query"] == "SELECT busy" and self.busy:
-                self.busy -= 1
-                return 503, {"error": {"message": "try again", "errors": [{"reason": "backendError"}]}}
-            return 200, self._page(body["query"], 0)
-        assert method == "GET"
-        assert params["location"] == "EU"
-        query, number = path.removeprefix("/queries/").replace("-", " "), int(params.get("pageToken", "0"))
-        return 200, self._page(query, number)
-
-    def _plan(self, body: Any) -> tuple[int, dict[str, Any]]:
-        assert body["configuration"]["dryRun"] is True
-        query = body["configuration"]["query"]["query"]
-        if query.startswith("DELETE"):
-            return 200, {"statistics": {"query": {"statementType": "DELETE"}}}
-        if query == "SELECT secret":
-            return 403, {"error": {"message": "Access Denied", "errors": [{"reason": "accessDenied"}]}}
-        if query not in QUERIES:
-            return 400, {"error": {"message": f"Syntax error: {query}", "errors": [{"reason": "invalidQuery"}]}}
-        return 200, {"statistics": {"query": {"statementType": "SELECT"}}}
-
-    def _page(self, query: str, number: int) -> dict[str, Any]:
-        where = {"projectId": "team", "jobId": query.replace(" ", "-"), "location": "EU"}
-        if query == "SELECT slow" and self.pending:
-            self.pending -= 1
-            return {"jobComplete": False, "jobReference": where}
-        rows = QUERIES[query][number * PAGE : number * PAGE + PAGE]
-        names = list(VALUES) if query == "SELECT all" else ["v"]
-        kinds = names if query == "SELECT all" else ["INTEGER"]
-        mode = "REPEATED" if query == "SELECT nested" else "NULLABLE"
-        fields = [{"name": name, "type": kind, "mode": mode} for name, kind in zip(names, kinds, strict=True)]
-        more = {"pageToken": str(number + 1)} if len(QUERIES[query]) > (number + 1) * PAGE else {}
-        shown = [{"f": [{"v": value} for value in row]} for row in rows]
-        return {"jobComplete": True, "jobReference": where, "schema": {"fields": fields}, "rows": shown, **more}
 
 
 @pytest.fixture
 def bigquery(monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQuery]:
-    service = BigQuery()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            prefix, project, path = parts.path.partition("/projects/team")
-            assert (prefix, project) == ("/bigquery/v2", "/projects/team")
-            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            params = {name: value for name, [value] in parse_qs(parts.query).items()}
-            status, found = service.answer(self.command, path, params, json.loads(body or "null"))
-            content = json.dumps(found).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def do_POST(self) -> None:
-            self.do_GET()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
     monkeypatch.setattr(Transfer, "wait", lambda transfer, seconds: None)
-    with serving(Handler) as url:
+    service = BigQuery(QUERIES, page=2)
+    with served(service) as url:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", url)
         yield service
 

@@ -1,26 +1,17 @@
 """Results of queries on Snowflake keep the types that it names; its SQL API is a server that checks each request."""
 
-import base64
 import datetime as dt
-import gzip
-import hashlib
-import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, PublicFormat
 
 from kubeline.data.dataset import open_dataset
 from kubeline.data.transfer import Transfer
 from kubeline.errors import PlatformError, UserError
-from tests.support.http_servers import serving
 from tests.support.loading import Load
+from tests.support.snowflake_server import Rows, Snowflake, served
 
 ADDRESS = "snowflake://loader@org-team.eu-west-1/SALES/PUBLIC?warehouse=SMALL&role=READER"
 # Of each type, what the server writes, and what the dataset holds, in a column of the type's name.
@@ -37,113 +28,28 @@ VALUES: dict[str, tuple[str, Any]] = {
     "TIMESTAMP_LTZ": ("1357016400.000000000", dt.datetime(2013, 1, 1, 5, tzinfo=dt.UTC)),
     "TIMESTAMP_TZ": ("-1.500000000 1500", dt.datetime(1969, 12, 31, 23, 59, 58, 500_000, tzinfo=dt.UTC)),
 }
-QUERIES: dict[str, list[list[list[str | None]]]] = {  # by partition
-    "SELECT all": [[[text for text, _ in VALUES.values()], [None] * len(VALUES)]],
-    "SELECT partitions": [[["0"], ["1"]], [["2"]], [["3"]]],
-    "SELECT slow": [[["1"]]],
-    "SELECT busy": [[["1"]]],
-    "SELECT nanoseconds": [[["0.000000001"]]],
+NUMBER = {"V": "FIXED"}
+QUERIES: dict[str, tuple[dict[str, str], list[Rows]]] = {
+    "SELECT all": (
+        {name: name for name in VALUES},
+        [[[text for text, _ in VALUES.values()], [None] * len(VALUES)]],
+    ),
+    "SELECT partitions": (NUMBER, [[["0"], ["1"]], [["2"]], [["3"]]]),
+    "SELECT slow": (NUMBER, [[["1"]]]),
+    "SELECT busy": (NUMBER, [[["1"]]]),
+    "SELECT nanoseconds": ({"V": "TIMESTAMP_NTZ"}, [[["0.000000001"]]]),
 }
-KINDS = {"SELECT all": list(VALUES), "SELECT nanoseconds": ["TIMESTAMP_NTZ"]}
-
-
-class Snowflake:
-    """What its API does with a statement; `bodies` are all that were posted, with their parameters."""
-
-    def __init__(self, key: rsa.RSAPrivateKey) -> None:
-        self.public = key.public_key()
-        self.bodies: list[tuple[dict[str, str], Any]] = []
-        self.busy = 2  # answers of 429
-        self.pending = 2  # answers that the query still runs
-
-    def admits(self, headers: Any) -> bool:
-        """Whether the token is one that Snowflake takes."""
-        kind, token = headers["X-Snowflake-Authorization-Token-Type"], headers["Authorization"].removeprefix("Bearer ")
-        if kind == "PROGRAMMATIC_ACCESS_TOKEN":
-            return bool(token == "right")  # noqa: S105
-        assert kind == "KEYPAIR_JWT"
-        claims = jwt.decode(token, self.public, ["RS256"])
-        public = self.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        known_by = base64.b64encode(hashlib.sha256(public).digest()).decode()
-        assert claims["exp"] - claims["iat"] <= 3600
-        who = claims["sub"]
-        assert claims["iss"] == f"{who}.SHA256:{known_by}"
-        return bool(who == "ORG-TEAM.LOADER")
-
-    def answer(self, method: str, path: str, params: dict[str, str], body: Any) -> tuple[int, dict[str, Any]]:
-        if (method, path) == ("POST", "/api/v2/statements"):
-            self.bodies.append((params, body))
-            query = body["statement"].removeprefix("SELECT * FROM (\n").removesuffix("\n)")
-            return self._begin(query)
-        assert method == "GET"
-        query = path.removeprefix("/api/v2/statements/").replace("-", " ")
-        if query == "SELECT slow" and self.pending:
-            self.pending -= 1
-            return 202, {"code": "333334", "statementHandle": "SELECT-slow", "message": "in progress"}
-        if "partition" in params:
-            return 200, {"data": QUERIES[query][int(params["partition"])]}
-        return 200, self._result(query)
-
-    def _begin(self, query: str) -> tuple[int, dict[str, Any]]:
-        if query == "SELECT busy" and self.busy:
-            self.busy -= 1
-            return 429, {"code": "390505", "message": "Too many requests"}
-        if query not in QUERIES:
-            return 422, {"code": "001003", "message": f"SQL compilation error: {query}", "sqlState": "42000"}
-        if query == "SELECT slow":
-            return 202, {"code": "333334", "statementHandle": "SELECT-slow", "message": "in progress"}
-        return 200, self._result(query)
-
-    def _result(self, query: str) -> dict[str, Any]:
-        kinds = KINDS.get(query, ["FIXED"])
-        names = kinds if query == "SELECT all" else ["V"]
-        described = [{"name": name, "type": kind, "nullable": True} for name, kind in zip(names, kinds, strict=True)]
-        partitions = [{"rowCount": len(rows), "uncompressedSize": 9} for rows in QUERIES[query]]
-        found = {"format": "jsonv2", "rowType": described, "partitionInfo": partitions}
-        handle = query.replace(" ", "-")
-        return {"code": "090001", "statementHandle": handle, "resultSetMetaData": found, "data": QUERIES[query][0]}
-
-
-@pytest.fixture(scope="module")
-def key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65537, 2048)
 
 
 @pytest.fixture
-def snowflake(key: rsa.RSAPrivateKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Snowflake]:
-    service = Snowflake(key)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            assert self.headers["Accept"] == "application/json"
-            assert self.headers["User-Agent"].startswith("kubeline/")
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))) or "null")
-            params = {name: value for name, [value] in parse_qs(parts.query).items()}
-            status, found = 401, {"code": "390144", "message": "JWT token is invalid"}
-            if service.admits(self.headers):
-                status, found = service.answer(self.command, parts.path, params, body)
-            content = json.dumps(found).encode()
-            self.send_response(status)
-            if "partition" in params:
-                content = gzip.compress(content)
-                self.send_header("Content-Encoding", "gzip")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def do_POST(self) -> None:
-            self.do_GET()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
+def snowflake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Snowflake]:
+    service = Snowflake(QUERIES)
     file = tmp_path / "key.p8"
-    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
+    file.write_bytes(service.key_file("secret"))
     monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_FILE", str(file))
     monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_FILE_PWD", "secret")
     monkeypatch.setattr(Transfer, "wait", lambda transfer, seconds: None)
-    with serving(Handler) as url:
+    with served(service) as url:
         monkeypatch.setenv("SNOWFLAKE_HOST", url)
         yield service
 

@@ -4,9 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from embedded_kserve.kubernetes.api_server import ApiServer
-from embedded_kserve.kubernetes.resources import NAMESPACE, Kind
-from embedded_kserve.kubernetes.store import Store
 from kubeline.errors import PlatformError, UserError
 from kubeline.loading.spark import Spark, check_cluster
 from tests.support.loading import Load
-from tests.support.waiting import repeating, wait_for
+from tests.support.spark_operator import APPLICATION, Operator
+from tests.support.waiting import wait_for
 
-APPLICATION = Kind("sparkoperator.k8s.io", "v1beta2", "sparkapplications", "SparkApplication")
 GIVEN = {"image": "apache/spark:4.0.4", "main": "s3a://bucket/prepare.py", "version": "4.0.4"}
 MANIFESTS = Path(__file__).parents[2] / "manifests" / "spark"
 TEXT = {"type": "string", "minLength": 1}
@@ -56,34 +51,6 @@ SPEC = closed(
     driver=closed(**POD, serviceAccount=TEXT),
     executor=closed(**POD, instances={"type": "integer", "minimum": 1}),
 )
-
-
-class Operator(ApiServer):
-    """The API server, and what becomes of the applications that are created; `seen` are all of them."""
-
-    def __init__(self) -> None:
-        super().__init__(Store((NAMESPACE, APPLICATION)))
-        self.store.create(NAMESPACE, {"metadata": {"name": "default"}})
-        self.seen: list[dict[str, Any]] = []
-
-    @contextmanager
-    def running(self, *states: dict[str, str], write: Callable[[str], Any] = lambda _: None) -> Iterator[None]:
-        """Let each application go through these states; before the last one it writes to its last argument."""
-
-        def follow() -> None:
-            for one in self.store.every(APPLICATION):
-                if one["metadata"]["uid"] in {seen["metadata"]["uid"] for seen in self.seen}:
-                    continue
-                self.seen.append(one)
-                for state in states:
-                    time.sleep(0.05)
-                    if state is states[-1]:
-                        write(one["spec"]["arguments"][-1])
-                    where = one["metadata"]["namespace"], one["metadata"]["name"]
-                    self.store.set_status(APPLICATION, *where, {"applicationState": state})
-
-        with repeating(follow, pause=0.02):
-            yield
 
 
 @pytest.fixture

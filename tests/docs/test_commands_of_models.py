@@ -6,12 +6,11 @@ S3 is a server on loopback, which the variables of the environment name; MLflow 
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import boto3
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,47 +35,6 @@ TREES = "run training --set 'candidates=[{estimator: hist_gradient_boosting, par
 FLIGHTS = Path("examples") / "flights"
 MONITORING = "--set data=s3://logs/flights --set reference=models:/flights@champion --set at=2013-11-01 --set length=1d"
 OWN = "--set data=my.csv --set target=churned --set name=churn"
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[dict[str, str]]:
-    """The variables that name an S3 with the buckets of the pages."""
-    with real_servers.s3() as variables:
-        yield variables
-
-
-def client_of(s3: dict[str, str]) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=s3["AWS_ENDPOINT_URL"],
-        aws_access_key_id=s3["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=s3["AWS_SECRET_ACCESS_KEY"],
-        region_name=s3["AWS_REGION"],
-    )
-
-
-@pytest.fixture(scope="module")
-def put(s3: dict[str, str]) -> Any:
-    """`put(address, content)`: a table or text as an object."""
-    client = client_of(s3)
-
-    def write(address: str, content: "pd.DataFrame | str") -> None:
-        bucket, _, key = address.removeprefix("s3://").partition("/")
-        body = content.encode() if isinstance(content, str) else content.to_parquet(index=False)
-        client.create_bucket(Bucket=bucket)
-        client.put_object(Bucket=bucket, Key=key, Body=body)
-
-    for bucket in ("bucket", "logs", "outcomes"):
-        client.create_bucket(Bucket=bucket)
-    return write
-
-
-@pytest.fixture(scope="module")
-def some_flights(_flights: pd.DataFrame) -> pd.DataFrame:
-    """A few, whose delays follow from the time of day more clearly than in truth."""
-    some = _flights.iloc[::3].reset_index(drop=True)
-    some["late"] = some["dep_minute"] + np.random.default_rng(0).normal(0, 120, len(some)) > 1_100
-    return some
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +84,7 @@ def signing(tmp_path_factory: pytest.TempPathFactory, some_flights: pd.DataFrame
 
 def keys(s3: dict[str, str], bucket: str) -> list[str]:
     """The names of what is in a bucket."""
-    client = client_of(s3)
+    client = real_servers.s3_client(s3)
     return [one["Key"] for one in client.list_objects_v2(Bucket=bucket).get("Contents", [])]
 
 
@@ -370,22 +328,3 @@ def compile_elsewhere(shell: Shell, command: str) -> None:
     compiled = (shell.folder / "pipelines" / "training" / "kubeflow.yaml").read_text(encoding="utf-8")
     assert "image: registry.example.com/ml/kubeline-python-steps:0.1.0" in compiled
     shell.folder = folder
-
-
-def test_the_page_on_sources(signing: Shell, s3: dict[str, str], put: Any, some_flights: pd.DataFrame) -> None:
-    put("s3://bucket/flights/all.parquet", some_flights)
-    weather = some_flights[["origin", "departure", "temp"]].rename(columns={"departure": "time_hour", "temp": "heat"})
-    put("s3://bucket/weather.csv", weather.to_csv(index=False))
-    needs = {
-        "source.spark": "this is not a pod with a service account",
-        "feast://": "there is no registry of Feast at '/mnt/repository'",
-    }
-    shell = shell_of("docs/sources.md", signing, s3)
-    for command in shell.commands():
-        data = "" if "data=" in command else "--set data=s3://bucket/flights/"
-        shell.stands_for = {"…": f"{data} --set target=late --set name=flights"}
-        if "weather" in command:
-            shell.stands_for |= SMALL
-            shell.give(command)
-        else:  # these run where there is such an account, or cluster
-            shell.preflight(command, next((words for start, words in needs.items() if start in command), ""))

@@ -1,9 +1,9 @@
 """A repository of Feast and what Feast itself makes of it; runs in an environment of its own, which has Feast.
 
-    python tests/data/feast_repository.py FOLDER
+    python tests/support/feast_repository.py FOLDER
 
-The folder has the tables, as test_load_feast.py draws them, and asked.json: for each name what is asked of Feast. The
-repository is written beside them, and NAME.parquet with what Feast answers.
+The folder has the tables, as feast_repositories.py draws them, and asked.json: for each name what is asked of Feast.
+The repository is written beside them, and NAME.parquet with what Feast answers.
 """
 
 import json
