@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -13,12 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kubeline.cli.program import make_parser
-from kubeline.errors import PlatformError, UserError
-from kubeline.local.parameters import assigned, read_parameters
-from kubeline.resources import pipeline_file
 from tests.support.pages import ROOT, blocks, dialogue
-from tests.support.preflights import FINE, preflights
 from tests.support.unrun_commands import unrun
 from tests.support.waiting import wait_for
 
@@ -112,23 +106,6 @@ class Shell:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(60)
-
-    def preflight(self, command: str, refused: str = "") -> None:
-        """Give `kubeline run` as far as its first step, which tries each parameter and all that a run will need.
-
-        For runs whose data is where no test can be: with an account, in another cluster. Where the step needs that
-        too, `refused` is in the sentence that says so, and it is the only one.
-        """
-        options = make_parser().parse_args(shlex.split(self.here(command), comments=True)[1:])
-        with self.inside():
-            given = read_parameters(options.params, {})
-            given = assigned(pipeline_file(options.pipeline), given, options.set)
-            if refused:
-                with pytest.raises((UserError, PlatformError), match=rf"^(?!.*\n.*\n)[^\n]*{refused}"):
-                    preflights(options.pipeline, given, self.folder)
-            else:
-                assert FINE in preflights(options.pipeline, given, self.folder)
-        self._given = True
 
     @contextmanager
     def inside(self) -> Iterator[None]:
