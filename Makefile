@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export LD_LIBRARY_PATH := $(CURDIR)/$(VENV)/openmp$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 # What is audited; pip-audit has an environment of its own.
-LOCKS := requirements.lock .ci/audit.lock .ci/axe.lock images/*.lock benchmarks/*.lock benchmarks/serving/*.lock docs/site/*.lock tests/data/*.lock
+LOCKS := requirements.lock .ci/audit.lock .ci/axe.lock images/*.lock benchmarks/*.lock benchmarks/serving/*.lock docs/site/*.lock tests/support/*.lock
 AUDIT := .cache/audit
 
 .PHONY: demo demo-loop example-fraud test fuzz images-test alerts docs links lint format component compile proto bench bench-data bench-serving screenshots clean setup lock audit pin-base

@@ -20,26 +20,33 @@ WARM = ROOT / "tests" / "support" / "warm"
 
 
 @pytest.fixture(scope="session")
-def warm_steps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The steps of all runs of this session are processes that begin with their libraries loaded."""
+def warm_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variables by which steps become forks of a process that has loaded their libraries."""
     place = tmp_path_factory.mktemp("warm") / "socket"
-    with socket.socket(socket.AF_UNIX) as listener, pytest.MonkeyPatch.context() as patch:
+    with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(place))
         listener.listen(64)
         command = [sys.executable, str(WARM / "process.py"), str(listener.fileno())]
         process = subprocess.Popen(command, pass_fds=[listener.fileno()])
-        patch.setenv("WARM_PYTHON", str(place))
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(WARM), os.environ.get("PYTHONPATH")))))
-        yield
+        path = os.pathsep.join(filter(None, (str(WARM), os.environ.get("PYTHONPATH"))))
+        yield {"WARM_PYTHON": str(place), "PYTHONPATH": path}
         process.kill()
         process.wait()
 
 
+@pytest.fixture(scope="module")
+def warm_steps(warm_process: dict[str, str]) -> Iterator[None]:
+    """The steps of this file's runs are such forks; those of other files are what users have."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in warm_process.items():
+            patch.setenv(name, value)
+        yield
+
+
 @pytest.fixture(scope="session")
-def docker(warm_steps: None) -> Iterator[str]:
+def docker(warm_process: dict[str, str]) -> Iterator[str]:
     """The address of a Docker engine that has the images; its containers are processes of this machine."""
-    warm = {name: os.environ[name] for name in ("WARM_PYTHON", "PYTHONPATH")}
-    with docker_engine(clean_environment()["PATH"], **warm) as engine:
+    with docker_engine(clean_environment()["PATH"], **warm_process) as engine:
         compiled = (ROOT / "pipelines" / "training" / "kubeflow.yaml").read_text(encoding="utf-8")
         engine.images.update(re.findall(r"image: (\S+)", compiled))
         yield engine.address
