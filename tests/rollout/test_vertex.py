@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from kubeline.errors import PlatformError
 from kubeline.preflight import parameters, services
 from kubeline.rollout.operations import describe, request, roll_back
 from kubeline.rollout.status import RolloutStatus, State
+from kubeline.serving_platform.endpoint_view import CANDIDATE
 from tests.rollout.house import PASS
 from tests.rollout.vertex_house import PLACE, PLAN, VertexHouse, bucket, vertex_house
 from tests.support.artifacts import make_artifact
@@ -201,9 +203,22 @@ def test_deploy_gives_a_model_everything_and_takes_the_one_before_away(house: Ve
     assert house.server.machines.keys() == {(house.name, after)}
 
 
-def test_an_abort_while_the_candidate_is_being_deployed_leaves_no_machine_behind(house: VertexHouse) -> None:
+@pytest.mark.parametrize("unseen", [False, True], ids=["as it comes", "ended between two reads"])
+def test_an_abort_while_the_candidate_is_being_deployed_leaves_no_machine_behind(
+    house: VertexHouse, unseen: bool
+) -> None:
     house.stable()
     (before,) = house.split()
+
+    listed: Counter[str] = Counter()
+
+    def is_listed(endpoint: str, asked: str) -> bool:
+        """By the rollout's next look after its write: it has read the endpoint, which had no second model then."""
+        listed[endpoint] += asked == f"endpoints/{endpoint}/operations" and CANDIDATE not in house.endpoint["labels"]
+        return listed[endpoint] > 1
+
+    if unseen:
+        house.server.may_end = is_listed
 
     def abort(status: RolloutStatus) -> None:
         if status.state is State.AWAITING_READINESS and status.entered == status.timeline[-1].time:

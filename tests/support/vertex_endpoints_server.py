@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,6 +69,7 @@ class VertexEndpointsServer(VertexModelsServer):
         machines: by endpoint and deployed model.
         lacking: permissions that are not granted.
         broken: containers that are started from now on end at once.
+        may_end: whether a deployment at an endpoint may end now, that something is asked for: `(endpoint, asked)`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -76,6 +78,7 @@ class VertexEndpointsServer(VertexModelsServer):
         self.machines: dict[tuple[str, str], Machine] = {}
         self.lacking: set[str] = set()
         self.broken = False
+        self.may_end: Callable[[str, str], bool] = lambda endpoint, asked: True
         self.counted: dict[tuple[str, str], dict[int, Minute]] = defaultdict(lambda: defaultdict(Minute))
         self.shares: list[dict[str, int]] = []  # each traffic_split that an endpoint of users had
         self._folder = folder
@@ -88,8 +91,8 @@ class VertexEndpointsServer(VertexModelsServer):
             machine.process.wait()
 
     def serve(self, method: str, path: str, query: dict[str, str], body: Json) -> Json:
-        self._go_on()
         rest = path.removeprefix(f"{PARENT}/")
+        self._go_on(rest)
         if path == "/v1/projects/team:testIamPermissions":
             return {"permissions": [one for one in body["permissions"] if one not in self.lacking]}
         if path == "/v3/projects/team/timeSeries":
@@ -198,11 +201,11 @@ class VertexEndpointsServer(VertexModelsServer):
             )
         return Machine(process, port, spec["healthRoute"], spec["predictRoute"])
 
-    def _go_on(self) -> None:
+    def _go_on(self, asked: str) -> None:
         """Finish the deployments whose containers are healthy."""
         for operation, each in list(self._deploying.items()):
             name, model = each["endpoint"], each["model"]
-            if "done" in each["shown"]:
+            if "done" in each["shown"] or not self.may_end(name, asked):
                 continue
             machine = self.machines[name, model["id"]]
             if machine.process.poll() is not None:

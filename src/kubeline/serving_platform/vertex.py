@@ -283,6 +283,10 @@ class VertexEndpoints:
         places = [one["name"] for one in (endpoint, tested) if one and "name" in one]
         if any(self.api.is_busy(place) for place in places):
             return "an operation of the endpoint is not done yet"
+        # One that ended after the endpoints were read, and before the operations were, is in neither.
+        now = [self._endpoint(name) for name in (name, name + _CANDIDATES)]
+        if [deployed_in(one) for one in now] != [deployed_in(endpoint), deployed_in(tested)]:
+            return "an operation of the endpoint has just ended"
         return ""
 
     def _predictor(self, name: str, key: str) -> Manifest:
