@@ -13,10 +13,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.support.http_servers import LoopbackServer
 
 VERSION = "1.41"
 
@@ -52,7 +54,7 @@ class Engine:
 def docker_engine(path: str, **variables: str) -> Iterator[Engine]:
     """An engine, whose containers find their programs in `path`, and have the variables that are not of an image."""
     engine = Engine()
-    server = _Server(("127.0.0.1", 0), lambda *given: _Handler(engine, {"PATH": path, **variables}, *given))
+    server = _Server(lambda *given: _Handler(engine, {"PATH": path, **variables}, *given))
     engine.address = f"tcp://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
@@ -65,9 +67,7 @@ def docker_engine(path: str, **variables: str) -> Iterator[Engine]:
                 container.process.kill()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _Server(LoopbackServer):
     def handle_error(self, *_: Any) -> None:
         """A client that is gone is nothing to report."""
 

@@ -12,13 +12,14 @@ import threading
 import uuid
 from email.message import Message
 from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from tests.support.http_servers import LoopbackServer
 from tests.support.json_servers import Fault
 
 RECORDINGS = Path(__file__).parents[1] / "recordings" / "kfp"
@@ -95,7 +96,7 @@ class KfpServer:
         self.log = b""  # of every step, instead of the recorded one
         self._looks: dict[str, int] = {}
         self._errors = answers("run-errors")
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = LoopbackServer(_handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
         self._lock = threading.Lock()

@@ -6,7 +6,6 @@ one refuses. A job runs, and ends as a test wants.
 
 import re
 import threading
-from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ from google.cloud.aiplatform_v1 import types
 from google.protobuf import json_format
 
 from tests.support.google_cloud import GoogleServer
+from tests.support.http_servers import LoopbackServer
 from tests.support.json_servers import AnswerError, Json, handler_of
 
 PARENT = "projects/team/locations/europe-west4"
@@ -31,7 +31,7 @@ class VertexServer(GoogleServer):
         self.fails = False
         self.log = ["INFO starts", "UserError: there is nothing at 'gs://bucket/data/'; check the address", "exit"]
         self._looks: dict[str, int] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
+        self._server = LoopbackServer(handler_of(self))
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     @property
