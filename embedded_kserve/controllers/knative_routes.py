@@ -70,11 +70,12 @@ class Routes(KnativePart):
         if all(target["revisionName"] for target in targets):
             self._objects.write(KNATIVE_INGRESS, self._objects.name, self._ingress_spec(route))
         ingress = self._objects.find(KNATIVE_INGRESS)
-        answering = {revision.name for revision in self._workload.revisions if revision.deployment.ports}
+        # By the endpoints that the gateway gets in this step: a pod that has become ready since is in the next one's.
+        answering = {revision for revision, ports in self._workload.endpoints.items() if ports}
         if ingress:
             split = self._split(ingress)
-            cold = {backend.cluster for backends in split.values() for backend in backends if backend.weight}
-            if {name.partition("/")[2] for name in cold} <= answering:
+            asked = {backend.cluster for backends in split.values() for backend in backends if backend.weight}
+            if asked <= answering:
                 self._workload.hosts = split
 
     def _resolved(self, route: Document) -> Targets:
