@@ -23,8 +23,9 @@ def perform(store: Store, request: ApiRequest, versions_back: int = 0) -> tuple[
         case "get":
             return 200, store.get(kind, namespace, name, versions_back)
         case "list":
-            found = store.every(kind, namespace, versions_back)
-            meta = {"resourceVersion": str(store.version)}
+            with store.changed:  # a watch from this version on misses nothing that is not listed
+                found = store.every(kind, namespace, versions_back)
+                meta = {"resourceVersion": str(store.version)}
             items = [document for document in found if selected(document, request.query)]
             return 200, {"apiVersion": kind.api_version, "kind": f"{kind.kind}List", "metadata": meta, "items": items}
         case "create":

@@ -50,10 +50,11 @@ def play(cluster: Cluster, recording: Recording, models: Mapping[str, str]) -> R
         if not creates(recording):
             recorder.forget()
         for seconds, document in others:
-            _catch_up(recorder, recording.at(seconds - _TOLD_LATE))
+            _await_recorded(recorder, recording.at(seconds - _TOLD_LATE))
             path = f"{_SERVICES.format(namespace)}/{recording.header['name']}"
             _write(cluster, "PUT", path, _local(document, models))
-        _catch_up(recorder, recording.at(float("inf")), at_the_end=True)
+        _await_recorded(recorder, recording.at(float("inf")), at_the_end=True)
+        recorder.catch_up()
         _write(cluster, "DELETE", f"{_SERVICES.format(namespace)}/{recording.header['name']}", None)
         return recorder.recording(recording.name)
 
@@ -110,7 +111,7 @@ def _all_there(world: World) -> bool:
     return steady and reported.get("Ready", ())[:1] == ("True",) and replicas == minimum
 
 
-def _catch_up(recorder: Recorder, recorded: World, at_the_end: bool = False) -> None:
+def _await_recorded(recorder: Recorder, recorded: World, at_the_end: bool = False) -> None:
     """Wait until the embedded KServe shows what was recorded, as far as anyone would have waited for it."""
 
     def reported(world: World) -> dict[Facet, Any]:

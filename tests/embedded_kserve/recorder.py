@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from embedded_kserve import LocalKServe
-from tests.embedded_kserve.world import Api
+from tests.embedded_kserve.world import Api, Json
 from tests.support.recordings import Change, Recording, World
+from tests.support.waiting import wait_for
+
+_SECONDS = 120  # however busy the machine is
 
 _WATCHED = {
     "knative": (
@@ -39,6 +42,8 @@ _IN_BOTH = (
 class Recorder:
     """Follows every kind of object of one namespace.
 
+    Each kind has a watch of its own, and one watch may be far behind another: what counts are the versions.
+
     Attributes:
         kserve: the cluster.
         namespace: which one.
@@ -50,28 +55,36 @@ class Recorder:
     changes: list[Change] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._api = Api.of(self.kserve.kubeconfig)
+        self._paths = [path.format(self.namespace) for path in (*_WATCHED[self.kserve.mode], *_IN_BOTH)]
         self._began = time.monotonic()
         self._ending = threading.Event()
         self._lock = threading.Lock()
-        self._following = threading.Barrier(len(_WATCHED[self.kserve.mode]) + len(_IN_BOTH) + 1)
+        self._following = threading.Barrier(len(self._paths) + 1)
+        self._told: dict[str, int] = {}  # the newest version of each object, by uid
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Recorder"]:
         """Record while the block runs."""
-        paths = (*_WATCHED[self.kserve.mode], *_IN_BOTH)
-        threads = [threading.Thread(target=self._follow, args=(path.format(self.namespace),)) for path in paths]
+        threads = [threading.Thread(target=self._follow, args=(path,)) for path in self._paths]
         for thread in threads:
             thread.start()
         try:
-            self._following.wait(20)
+            self._following.wait(_SECONDS)
             yield self
         finally:
             self._ending.set()
             for thread in threads:
                 thread.join()
 
+    def catch_up(self) -> None:
+        """Wait until every watch has told what there is by now."""
+        there = [item["metadata"] for path in self._paths for item in self._list(path)["items"]]
+        wait_for(lambda: not self._untold(there), lambda: f"never told: {self._untold(there)}", _SECONDS)
+
     def forget(self) -> None:
         """Begin anew, with what is there now."""
+        self.catch_up()
         world = self.world()
         with self._lock:
             self.changes = [Change(self.seconds, "ADDED", document) for document in world.objects.values()]
@@ -96,31 +109,42 @@ class Recorder:
         """As it is now."""
         return self.recording("").at(float("inf"))
 
-    def wait(self, until: Callable[[World], Any], what: Callable[[World], str], seconds: float = 40) -> World:
+    def wait(self, until: Callable[[World], Any], what: Callable[[World], str]) -> World:
         """The objects as soon as `until` is true of them."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + _SECONDS
         while not until(world := self.world()):
             assert time.monotonic() < deadline, what(world)
             time.sleep(0.02)
         return world
 
     def _follow(self, path: str) -> None:
-        begun = False
-        token = Api.of(self.kserve.kubeconfig).token
+        listed = self._list(path)
+        for document in listed["items"]:
+            self._take("ADDED", document)
+        version = listed["metadata"]["resourceVersion"]
+        self._following.wait(_SECONDS)
         while not self._ending.is_set():
-            url = f"{self.kserve.api_url}{path}?watch=true&timeoutSeconds=2{self._from(path)}"
-            request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310
-            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
-                if not begun:
-                    begun = self._following.wait(20) >= 0
+            url = f"{self._api.url}{path}?watch=true&timeoutSeconds=2&resourceVersion={version}"
+            request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self._api.token}"})  # noqa: S310
+            with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310
                 for line in response:
                     event = json.loads(line)
-                    with self._lock:
-                        self._versions[path] = event["object"]["metadata"]["resourceVersion"]
-                        self.changes.append(Change(self.seconds, event["type"], event["object"]))
+                    version = self._take(event["type"], event["object"])
 
-    def _from(self, path: str) -> str:
-        known = self._versions.get(path)
-        return f"&resourceVersion={known}" if known else ""
+    def _take(self, kind: str, document: Json) -> str:
+        """Record an event; returns its version."""
+        version = str(document["metadata"]["resourceVersion"])
+        with self._lock:
+            self._told[document["metadata"]["uid"]] = int(version)
+            self.changes.append(Change(self.seconds, kind, document))
+        return version
 
-    _versions: dict[str, str] = field(default_factory=dict)
+    def _list(self, path: str) -> Json:
+        code, listed = self._api.get(path)
+        assert code == 200, listed
+        return dict(listed)
+
+    def _untold(self, there: list[Json]) -> list[str]:
+        """Names of the objects that were there, and of which a watch has not told this version yet."""
+        with self._lock:
+            return [one["name"] for one in there if self._told.get(one["uid"], 0) < int(one["resourceVersion"])]
