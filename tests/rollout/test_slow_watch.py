@@ -47,6 +47,14 @@ def settled(house: House) -> bool:
     ]
 
 
+def reports_a_candidate(house: House) -> bool:
+    """Whether the status of the service is one that speaks of a candidate."""
+    status = house.service()["status"]
+    if house.kserve.mode == "knative":
+        return any(target.get("tag") == "latest" for target in status["components"]["predictor"]["traffic"])
+    return "canaryStatuses" in status
+
+
 def test_slow_watch_of_a_promotion(house: House, slow: Callable[[], None]) -> None:
     house.stable()
     slow()
@@ -86,13 +94,19 @@ def test_slow_watch_of_an_abort_before_kserve_has_seen_the_candidate(house: Hous
     stable = house.stable()
     slow()
 
+    taken_out: list[bool] = []
+
     def abort(record: RolloutStatus) -> None:
         if record.state == State.AWAITING_READINESS and not record.candidate.revision:
             request(house.cluster, NAMESPACE, house.name, "abort")
+        if record.state == State.RESTORING and not record.write.completed.startswith(State.RESTORING):
+            taken_out.append(reports_a_candidate(house))
 
     record = house.roll_out(house.package("late"), on_change=abort)
     assert (record.outcome, record.reason) == ("rolled_back", "aborted by request")
     assert shares(record) == [0]
+    assert taken_out
+    assert all(taken_out)  # else KServe would see it appear after the rollout is over
     assert settled(house)
     assert house.serving() == stable.digest
     assert "canaryTrafficPercent" not in house.service()["spec"]["predictor"]

@@ -202,7 +202,9 @@ def _withdrawing(now: Context) -> Action:
     if not now.written:
         return Patch(now.router.shift(now.live, now.status.versions, 0), "the candidate is given 0 %")
     if now.router.routes_lag and not now.status.exposed:
-        return withdrawn(now)  # a gateway that follows nothing gives it nothing either
+        # A gateway that follows nothing gives it nothing either. But KServe must have seen the candidate: before that
+        # its status is the same as after it has seen the candidate leave.
+        return withdrawn(now) if now.followed else Wait()
     if now.observed.share == 0 and now.followed:
         return Probe.REQUEST_COUNTS if now.router.routes_lag else withdrawn(now)
     if now.late(now.spec.settle_seconds):
