@@ -20,9 +20,9 @@ from kubeline.processes import ExitedError, bound_command, stop, wait_until_read
 
 logger = logging.getLogger(__name__)
 
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
-_APPLY_SECONDS = 10.0
+_APPLY_SECONDS = 60.0
 _POLL_SECONDS = 0.01
 _IDLE_SECONDS = 2  # below the keep-alive time of the model server, which would close a connection under a request
 _ROUTES = "gateway"

@@ -4,13 +4,12 @@ import contextlib
 import functools
 import os
 import signal
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.embedded_kserve.packages import Packages
+from tests.embedded_kserve.recorder import Recorder
 from tests.embedded_kserve.world import PODS, Json, Service, World, component, condition, shares, version
 
 pytestmark = pytest.mark.slow
@@ -189,8 +188,9 @@ def test_a_quota_makes_the_webhook_refuse_the_service_and_kserve_write_its_statu
         reported = next(c for c in document["status"]["conditions"] if c["type"] == "PredictorReady")
         assert reported["reason"] == "ReconcileFailed"
         assert "exceeded quota" in reported["message"]
-        versions = {service.read()["metadata"]["resourceVersion"] for _ in sleeping(40, 0.05)}
-        assert len(versions) > 4  # in 2 s
+        for _ in range(4):
+            version_before = service.read()["metadata"]["resourceVersion"]
+            service.wait(functools.partial(rewritten, version_before), "written again")
         assert component(service.read())["latestCreatedRevision"] == f"quota-predictor-{ONE}"
         assert shares(service.read()) == {f"quota-predictor-{ONE}": 100}
         assert set(service.ask_many(service.host, 10).answers) == {version(packages.first)}
@@ -201,16 +201,18 @@ def test_a_quota_makes_the_webhook_refuse_the_service_and_kserve_write_its_statu
 def test_a_revision_is_reported_to_be_ready_before_the_service_has_an_address(
     knative: World, packages: Packages
 ) -> None:
-    with knative.service("late", packages.first) as service:
-        document = service.wait(lambda d: component(d).get("latestReadyRevision"), "ready")
-        assert "url" not in document["status"]
-        assert component(document)["latestReadyRevision"] == f"late-predictor-{ONE}"
-        assert condition(document, "Ready") == "Unknown"
-        document = service.wait(lambda d: d["status"].get("url"), "addressed")
+    with Recorder(knative.cluster, "default").running() as recorder, knative.service("late", packages.first) as service:
+        document = service.wait(lambda d: d.get("status", {}).get("url"), "addressed")
         assert document["status"]["url"] == "http://late-predictor.default.example.com"  # as with Kourier
         assert document["status"]["address"]["url"] == "http://late-predictor.default.svc.cluster.local"
         service.wait(lambda _: service.ask("late-predictor.default.example.com")[0] == 200, "answering")
         assert service.ask("late.default.example.com")[0] == 404
+        recorder.catch_up()
+        every = [change.object for change in recorder.recording("late").of("InferenceService", "late")]
+    early = next(document for document in every if component(document).get("latestReadyRevision"))
+    assert component(early)["latestReadyRevision"] == f"late-predictor-{ONE}"
+    assert "url" not in early["status"]
+    assert condition(early, "Ready") == "Unknown"
 
 
 def test_a_revision_without_traffic_has_one_pod_soon_and_later_none_also_the_one_before_the_last_promotion(
@@ -262,14 +264,12 @@ def test_a_model_server_that_dies_is_started_again(knative: World, packages: Pac
         service.wait(lambda _: service.ask(service.host)[0] == 200, "answering again")
 
 
+def rewritten(version_before: str, document: Json) -> bool:
+    return bool(document["metadata"]["resourceVersion"] != version_before)
+
+
 def labelled(labels: Json, document: Json) -> bool:
     return bool(document["metadata"]["labels"] == labels)
-
-
-def sleeping(times: int, seconds: float) -> Iterator[int]:
-    for number in range(times):
-        time.sleep(seconds)
-        yield number
 
 
 def reason_of(service: Service, collection: str) -> str:

@@ -184,8 +184,8 @@ def test_a_stable_model_with_as_many_more_replicas_as_its_canary_keeps_its_pods(
         service.change({"spec": {"predictor": {"minReplicas": 3}, **canary(packages.second, 5, minReplicas=1)["spec"]}})
         service.wait(lambda _: weights(service).get("kept-v2-predictor") == 5, "split")
         time.sleep(2 * PACE.autoscaler)
+        service.wait(lambda _: answering(service, "kept-predictor") == 2, "no more than before")
         assert before <= {pod["metadata"]["uid"] for pod in pods(service, "kept-predictor")}
-        assert answering(service, "kept-predictor") == 2
 
 
 def test_the_gateway_is_behind_the_route(standard: World, packages: Packages) -> None:
@@ -339,11 +339,16 @@ def test_a_package_that_cannot_be_downloaded_shows_an_init_container_that_ended_
     with standard.service("fails", packages.first) as service:
         service.wait_ready()
         service.change(canary("s3://bucket/none", 0, minReplicas=1))
+
+        def states() -> list[str]:
+            each = [pod["status"]["initContainerStatuses"][0] for pod in pods(service, "fails-v2-predictor")]
+            return [state for one in each for state in one["state"]]
+
+        wait_for(lambda: "terminated" in states())
         seen: list[str] = []
         deadline = time.monotonic() + 4
         while time.monotonic() < deadline:
-            for pod in pods(service, "fails-v2-predictor"):
-                seen += pod["status"]["initContainerStatuses"][0]["state"]
+            seen += states()
             time.sleep(0.02)
         assert seen.count("terminated") > 5 * seen.count("waiting")
 

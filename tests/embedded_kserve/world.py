@@ -103,14 +103,14 @@ class Service:
         """Change the model, and further fields of the predictor."""
         return self.predictor(model={"storageUri": package.path.as_uri()}, **fields)
 
-    def wait(self, until: Callable[[Json], Any], what: str = "", seconds: float = 30) -> Json:
+    def wait(self, until: Callable[[Json], Any], what: str = "", seconds: float = 120) -> Json:
         """The InferenceService as soon as `until` is true of it."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if until(document := self.read()):
-                return document
+        while not until(document := self.read()):
+            shown = json.dumps(document.get("status"), indent=1)
+            assert time.monotonic() < deadline, f"never {what or until}: {shown}"
             time.sleep(0.02)
-        raise AssertionError(f"never {what or until}: {json.dumps(document.get('status'), indent=1)}")
+        return document
 
     def wait_ready(self) -> Json:
         """Ready, and known to the gateway, which is a moment behind."""

@@ -15,6 +15,7 @@ from kubeline.rollout.status import Lease, RolloutStatus, State
 from kubeline.rollout.store import StatusStore
 from tests.rollout.house import FAIL, NAMESPACE, PASS, QUICK, Ahead, House
 from tests.rollout.statuses import Killed, shares, states
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -302,12 +303,11 @@ def test_rollback_of_a_model_that_deploy_brought(house: House) -> None:
 
 
 def wait_ready(house: House) -> None:
-    for _ in range(300):
+    def is_ready() -> bool:
         conditions = house.service().get("status", {}).get("conditions", [])
-        if any(c["type"] == "Ready" and c["status"] == "True" for c in conditions):
-            return
-        time.sleep(0.1)
-    raise AssertionError("never ready")
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+    wait_for(is_ready)
 
 
 def test_a_rollback_that_itself_fails_is_the_loudest_error(house: House) -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -49,14 +48,14 @@ def answered(launched: Launched) -> float:
 
 
 def test_a_server_that_drains_is_not_ready_and_still_answers(tmp_path: Path) -> None:
-    with launch(write_tiny_package(tmp_path / "package"), tmp_path, "--drain_seconds", "1.5") as launched:
+    with launch(write_tiny_package(tmp_path / "package"), tmp_path, "--drain_seconds", "600") as launched:
         assert ask(launched.http_port, "GET", "/v2/health/ready")[0] == 200
         launched.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        assert ask(launched.http_port, "GET", "/v2/health/ready")[0] == 503
+        wait_for(lambda: ask(launched.http_port, "GET", "/v2/health/ready")[0] == 503)
         assert ask(launched.http_port, "GET", "/v2/health/live")[0] == 200
         assert predict(launched.http_port)[:2] == (200, "close")
-        assert launched.process.wait(20) == 0
+        launched.process.send_signal(signal.SIGTERM)  # a second one ends it at once
+        assert launched.process.wait(240) == 0
 
 
 @pytest.mark.slow
@@ -87,8 +86,8 @@ def test_no_request_is_lost_when_a_server_is_reported_to_stop_under_load(tmp_pat
         wait_for(lambda: len(outcomes) > 60)
         launched.process.send_signal(signal.SIGTERM)
         for thread in threads:
-            thread.join(30)
-        assert launched.process.wait(20) == 0
+            thread.join(240)
+        assert launched.process.wait(240) == 0
     found = Counter(outcomes)
     assert found.keys() == {(200, None), (200, "close")}, found
     assert found[200, "close"] == 6

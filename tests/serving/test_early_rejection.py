@@ -16,7 +16,7 @@ from tests.support.launching import serve_here
 from tests.support.packages import write_tiny_package
 
 BODY = b'{"instances": [[1.5, "AA", true, "2013-01-01T06:00:00"]]}'
-KEEP_ALIVE = 1  # second
+KEEP_ALIVE = 2  # seconds
 
 
 @pytest.fixture(scope="module")

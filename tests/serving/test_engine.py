@@ -163,7 +163,7 @@ def test_a_large_request_leaves_the_event_loop_free(model: ServedModel) -> None:
     checked = threading.Event()
 
     def large() -> Inputs:
-        assert checked.wait(10), "the event loop stood still"
+        assert checked.wait(60), "the event loop stood still"
         return inputs(model, 0)
 
     async def beside() -> Any:
@@ -179,7 +179,7 @@ def test_more_large_requests_than_threads_can_take_are_refused(model: ServedMode
     free = threading.Event()
 
     def blocked() -> Inputs:
-        free.wait(10)
+        free.wait(60)
         return inputs(model, 0)
 
     async def crowd() -> list[Any]:
@@ -200,7 +200,7 @@ def test_a_large_request_that_takes_too_long_is_given_up(model: ServedModel) -> 
     free = threading.Event()
 
     def blocked() -> Inputs:
-        free.wait(10)
+        free.wait(60)
         return inputs(model, 0)
 
     async def impatient() -> Any:

@@ -149,7 +149,7 @@ class Bucket(S3):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         name = self.path.lstrip("/").partition("?")[0].replace("%3D", "=")
         if not name.partition("/")[2].startswith("log/.writable"):
-            self.open_.wait(20)
+            self.open_.wait(60)
             if self.closed.is_set():
                 self.refused.set()
                 self.answer(500, b"<Error><Code>InternalError</Code></Error>", "application/xml")
@@ -234,7 +234,7 @@ def test_a_store_that_fails_is_tried_again(bucket: Files, package: ModelPackage)
     Bucket.closed.set()
     log = open_log("s3://bucket/log", package, seconds=0.1)
     log.record(answered(package))
-    assert Bucket.refused.wait(20)
+    assert Bucket.refused.wait(60)
     Bucket.closed.clear()
     wait_for(lambda: log.counts["written"] == 4)
     log.close()

@@ -59,7 +59,7 @@ def asked(process: "subprocess.Popen[bytes]", port: int) -> Iterator[Clients]:
     while True:
         assert process.poll() is None
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             connection.request("GET", "/v2/health/ready")
             if connection.getresponse().status == 200:
                 break

@@ -94,13 +94,13 @@ def test_cycles_are_looked_for_again_when_the_last_large_request_is_read() -> No
 
     def other() -> None:
         with paused():
-            inside.wait(10)
-            leave.wait(10)
+            inside.wait(60)
+            leave.wait(60)
 
     thread = threading.Thread(target=other)
     thread.start()
     with paused():
-        inside.wait(10)
+        inside.wait(60)
         assert not gc.isenabled()
     assert not gc.isenabled()
     leave.set()

@@ -132,7 +132,7 @@ def test_the_event_loop_goes_on_while_a_prediction_is_made_in_the_thread(model: 
     async def beside() -> Any:
         engine = Engine(model, ASIDE)
         await ask(engine, lambda: inputs(model, 0))
-        model.wait = lambda: checked.wait(10) or pytest.fail("the event loop stood still")
+        model.wait = lambda: checked.wait(60) or pytest.fail("the event loop stood still")
         task = asyncio.create_task(outcome(engine, lambda: inputs(model, 0)))
         await asyncio.sleep(0.01)
         checked.set()
@@ -246,7 +246,7 @@ def test_what_comes_while_the_thread_predicts_is_predicted_together_and_bounded(
 
     def predict(requests: list[str]) -> Predictions:
         predicted.append(requests)
-        free.wait(10)
+        free.wait(60)
         return Predictions(np.zeros(len(requests)), None)
 
     async def handed() -> list[str]:

@@ -202,7 +202,7 @@ def test_a_step_that_is_asked_to_end_removes_its_train_job_and_one_killed_is_tid
         wait_for(lambda: any(one["metadata"]["uid"] != uid for one in trainer.store.every(TRAIN_JOB)))
         wait_for(lambda: trainer.store.every(SECRET))
         asked.terminate()
-        assert asked.wait(60) == 128 + signal.SIGTERM
+        assert asked.wait(240) == 128 + signal.SIGTERM
     assert not (tmp_path / "files").exists()
 
 

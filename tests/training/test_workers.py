@@ -127,7 +127,7 @@ def test_a_worker_waits_for_the_port_of_the_container_before_it(temporary: Path)
             with pytest.raises(subprocess.TimeoutExpired):
                 worker.wait(3)
             held.close()
-            assert worker.wait(60) == 0
+            assert worker.wait(240) == 0
         assert (folder / "model").exists()
 
 
@@ -157,7 +157,7 @@ def test_a_step_that_is_killed_leaves_no_worker_and_repeated_and_asked_to_end_no
     with step(temporary / "files", 10**6) as repeated:
         until(lambda: len(workers_of(temporary)) == 2)
         repeated.terminate()
-        assert repeated.wait(60) == 128 + signal.SIGTERM
+        assert repeated.wait(240) == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize(

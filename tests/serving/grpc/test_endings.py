@@ -1,6 +1,7 @@
 """Calls that end otherwise than with an answer: cancelled, too late, or met by the end of the server."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -28,8 +29,8 @@ def test_a_cancelled_call_is_not_worked_on(
 
 def test_a_call_whose_deadline_passes_is_not_worked_on(loop: asyncio.Runner, package: ModelPackage) -> None:
     async def run() -> None:
-        async with service(package, PATIENT) as served:
-            code, _ = await served.refusal(served.stub.ModelInfer(raw(), timeout=0.1))
+        async with service(package, replace(PATIENT, queue_seconds=60, batch_wait_seconds=1.5)) as served:
+            code, _ = await served.refusal(served.stub.ModelInfer(raw(), timeout=0.5))
             assert code == Status.DEADLINE_EXCEEDED
             await served.stub.ModelInfer(raw(), timeout=60)
             late, answered = served.recorder.exchanges
